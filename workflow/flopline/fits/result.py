@@ -1,0 +1,160 @@
+"""What every fit returns: one shape for all laws, with intervals and a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.schema import LEVELS, QUANTITIES, target_column
+
+CONVERGED = "converged"
+WARNING = "warning"
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 80 and 95 % bootstrap percentile intervals (NaN where there is none)."""
+
+    point: float
+    lo80: float = math.nan
+    hi80: float = math.nan
+    lo95: float = math.nan
+    hi95: float = math.nan
+    at_bound: bool = False
+
+    @classmethod
+    def of(cls, point: float, draws: NDArray[np.float64], at_bound: bool = False) -> Estimate:
+        """The estimate `point` with percentile intervals of the finite `draws` (shape: draws)."""
+        finite = draws[np.isfinite(draws)]
+        if finite.size < 2:
+            return cls(float(point), at_bound=at_bound)
+        q80, q95 = ((50 - level / 2, 50 + level / 2) for level in LEVELS)
+        lo80, hi80, lo95, hi95 = np.percentile(finite, [*q80, *q95])
+        return cls(float(point), float(lo80), float(hi80), float(lo95), float(hi95), at_bound)
+
+    def to_json(self) -> dict[str, float | bool | None]:
+        """A plain mapping; what is not finite becomes None, since JSON has no NaN."""
+        out: dict[str, float | bool | None] = {
+            name: _finite(getattr(self, name)) for name in ("point", "lo80", "hi80", "lo95", "hi95")
+        }
+        out["at_bound"] = self.at_bound
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a law says at one compute budget [FLOPs]; keys of `values` are schema.QUANTITIES."""
+
+    budget_flops: float
+    values: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """One law fitted to one family.
+
+    `parameters` always holds the exponents a and b of N_opt ~ C^a, D_opt ~ C^b. `draws` has one
+    row per bootstrap resample: `draw`, one column per parameter, and `schema.target_column`
+    columns for every target. `status` is converged, warning (usable, `message` says what to mind)
+    or failed (no number may be used, `message` says why).
+    """
+
+    law: str
+    estimator: str
+    status: str
+    message: str
+    n_runs: int
+    n_points: int
+    settings: Mapping[str, Any]
+    parameters: Mapping[str, Estimate]
+    targets: Sequence[Target]
+    certificate: Mapping[str, Any]
+    draws: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the tables, in a fixed key order, ready for json.dumps."""
+        return {
+            "law": self.law,
+            "estimator": self.estimator,
+            "status": self.status,
+            "message": self.message,
+            "n_runs": self.n_runs,
+            "n_points": self.n_points,
+            "settings": plain(dict(self.settings)),
+            "parameters": {name: e.to_json() for name, e in self.parameters.items()},
+            "targets": [
+                {
+                    "budget_flops": t.budget_flops,
+                    **{name: e.to_json() for name, e in t.values.items()},
+                }
+                for t in self.targets
+            ],
+            "certificate": plain(dict(self.certificate)),
+        }
+
+    def summary(self) -> str:
+        """A few lines for a person: status, parameters with 95 % intervals, targets."""
+        lines = [f"{self.law}: {self.status} ({self.n_runs} runs). {self.message}".strip()]
+        lines += [
+            f"  {name} = {e.point:.6g}  [{e.lo95:.4g}, {e.hi95:.4g}]"
+            for name, e in self.parameters.items()
+        ]
+        for t in self.targets:
+            said = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
+            lines.append(f"  at {t.budget_flops:.4g} FLOPs: {said}")
+        return "\n".join(lines)
+
+
+def targets_of(
+    budgets: Sequence[float],
+    point: Mapping[str, NDArray[np.float64]],
+    draws: Mapping[str, NDArray[np.float64]],
+) -> tuple[list[Target], dict[str, NDArray[np.float64]]]:
+    """Targets with intervals, and the draw columns that go with them.
+
+    `point` maps params, tokens and loss to arrays of shape (budgets,), `draws` to arrays of shape
+    (draws, budgets); tokens_per_param and flops_ratio (6ND/C) are derived here, draw by draw.
+    """
+    c = np.asarray(budgets, dtype=float)
+
+    def derived(v: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        return {
+            "params": v["params"],
+            "tokens": v["tokens"],
+            "tokens_per_param": v["tokens"] / v["params"],
+            "loss": v["loss"],
+            "flops_ratio": 6.0 * v["params"] * v["tokens"] / c,
+        }
+
+    p, d = derived(point), derived(draws)
+    targets = [
+        Target(float(b), {q: Estimate.of(p[q][i], d[q][:, i]) for q in QUANTITIES})
+        for i, b in enumerate(c)
+    ]
+    columns = {target_column(q, b): d[q][:, i] for i, b in enumerate(c) for q in QUANTITIES}
+    return targets, columns
+
+
+def plain(value: Any) -> Any:
+    """`value` with NumPy scalars and arrays as Python ones and non-finite floats as None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return _finite(value)
+    return value
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if math.isfinite(x) else None

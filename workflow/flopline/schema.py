@@ -1,0 +1,104 @@
+"""Names, types and units of every table: the only place where they are written.
+
+Units: params in weights, tokens in tokens, flops in floating-point operations of training
+(forward and backward), loss in nats per token, wall_s in seconds, lr as the optimiser used it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+CURVES: Final[dict[str, str]] = {
+    "run": "string",
+    "split": "string",
+    "step": "Int64",
+    "tokens": "float64",
+    "flops": "float64",
+    "loss": "float64",
+    "lr": "float64",
+    "wall_s": "float64",
+    "segment": "int32",
+    "line": "int64",
+}
+"""One row per logged loss: sorted by run, split, step; `line` counts from 1 in the source file."""
+
+RUNS: Final[dict[str, str]] = {
+    "run": "string",
+    "family": "string",
+    "params": "float64",
+    "params_total": "float64",
+    "params_nonembedding": "float64",
+    "tokens": "float64",
+    "flops": "float64",
+    "flops_convention": "string",
+    "budget_flops": "float64",
+    "horizon_tokens": "float64",
+    "loss": "float64",
+    "loss_source": "string",
+    "seed": "string",
+    "status": "string",
+    "reason": "string",
+    "rows_in": "int64",
+    "rows_kept": "int64",
+    "rows_dropped": "int64",
+    "source": "string",
+    "sha256": "string",
+}
+"""One row per run; `params` and `flops` follow the conventions that the study declares."""
+
+DROPPED: Final[dict[str, str]] = {
+    "run": "string",
+    "step": "Int64",
+    "reason": "string",
+    "source": "string",
+    "line": "int64",
+}
+"""One row per row that was not kept: rows_in = rows_kept + rows_dropped for every run."""
+
+KEPT: Final = "kept"
+QUARANTINED: Final = "quarantined"
+
+LAWS: Final = ("envelope", "isoflop", "parametric")
+
+LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "envelope": ("frontier", "curves"),
+    "isoflop": ("vertices", "profiles"),
+    "parametric": ("points",),
+}
+"""The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
+
+QUANTITIES: Final = ("params", "tokens", "tokens_per_param", "loss", "flops_ratio")
+"""What every law states at a target budget; flops_ratio is 6ND/C."""
+
+LEVELS: Final = (80, 95)
+"""Interval levels in percent."""
+
+
+def target_column(quantity: str, budget_flops: float) -> str:
+    """Name of the column of bootstrap draws that holds `quantity` at `budget_flops`."""
+    return f"{quantity}@{budget_flops:.6g}"
+
+
+def empty(columns: dict[str, str]) -> pd.DataFrame:
+    """An empty table with the given column types."""
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+
+
+def conform(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    """`table` with exactly `columns`, in order and typed; a column it lacks holds missing values."""
+    out = {
+        name: (
+            table[name] if name in table else pd.Series(_missing(dtype), index=table.index)
+        ).astype(dtype)
+        for name, dtype in columns.items()
+    }
+    return pd.DataFrame(out, index=table.index).reset_index(drop=True)
+
+
+def _missing(dtype: str) -> object:
+    if dtype.startswith("float"):
+        return np.nan
+    return 0 if dtype.startswith("int") else pd.NA
