@@ -1,0 +1,66 @@
+"""What Approaches 1 and 2 both end in: params, tokens and loss as laws of compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from flopline.fits.losscompute import LossLaw
+from flopline.fits.powerlaw import PowerLaw
+from flopline.fits.result import Estimate, Target, targets_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """N_opt = N_coef C^a, D_opt = D_coef C^b, L = L_E + L_K C^-L_c, one set of laws per row."""
+
+    params: PowerLaw
+    tokens: PowerLaw
+    loss: LossLaw
+
+    @property
+    def absent(self) -> NDArray[np.bool_]:
+        """Rows for which there is no law."""
+        return ~(np.isfinite(self.params.p) & np.isfinite(self.tokens.p))
+
+    def parameters(self) -> dict[str, Floats]:
+        """The parameters in the order in which they are stated, each of shape (rows,)."""
+        return {
+            "a": self.params.p,
+            "b": self.tokens.p,
+            "N_coef": np.exp(self.params.ln_k),
+            "D_coef": np.exp(self.tokens.ln_k),
+            "L_E": self.loss.E,
+            "L_K": np.exp(self.loss.ln_K),
+            "L_c": self.loss.c,
+        }
+
+    def at(self, flops: ArrayLike) -> dict[str, Floats]:
+        """params, tokens and loss at `flops` of shape (m,); each of shape (rows, m)."""
+        ln_c = np.log(np.asarray(flops, dtype=float))
+        return {
+            "params": np.exp(self.params.ln_at(ln_c)),
+            "tokens": np.exp(self.tokens.ln_at(ln_c)),
+            "loss": self.loss.at(ln_c),
+        }
+
+
+def stated(
+    point: Allocation, draws: Allocation, targets_flops: Sequence[float]
+) -> tuple[dict[str, Estimate], list[Target], pd.DataFrame]:
+    """Parameters and targets with intervals, and the table of draws, for a FitResult."""
+    values, spread = point.parameters(), draws.parameters()
+    parameters = {
+        name: Estimate.of(float(v[0]), spread[name], at_bound=name == "L_E" and bool(v[0] == 0.0))
+        for name, v in values.items()
+    }
+    at_point = {name: v[0] for name, v in point.at(targets_flops).items()}
+    targets, columns = targets_of(targets_flops, at_point, draws.at(targets_flops))
+    numbers = {"draw": np.arange(draws.params.p.size)}
+    return parameters, targets, pd.DataFrame({**numbers, **spread, **columns})

@@ -1,0 +1,66 @@
+"""What every fit asks of its input table before it trusts a number in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from flopline.errors import FloplineError
+
+SAME_SIZE: Final = 0.02
+"""Models whose params differ by less than this [ln] count as one size: digitised or padded
+tables hold near-duplicates, and two of them span no curvature."""
+
+
+def named(family: str) -> str:
+    """How a message calls the family."""
+    return f"family '{family}'" if family else "the table"
+
+
+def checked(
+    table: pd.DataFrame, positive: Sequence[str], others: Sequence[str], law: str, family: str
+) -> pd.DataFrame:
+    """`table` with `run` as text and the `positive` columns as float64, all of them above zero.
+
+    Raises FloplineError if a column is missing, the table is empty, or a value in a `positive`
+    column is missing, infinite, zero or negative.
+    """
+    missing = [c for c in ("run", *positive, *others) if c not in table]
+    if missing:
+        raise FloplineError(
+            f"{law} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, "
+            f"which {named(family)} lacks: map them in the study file."
+        )
+    if table.empty:
+        raise FloplineError(
+            f"{law} got no runs for {named(family)}: check what the study selects, "
+            f"or take {law} out of `laws` in the study file."
+        )
+    out = table.assign(
+        run=table["run"].astype(str).astype(object),
+        **{c: table[c].astype("float64") for c in positive},
+    )
+    for column in positive:
+        values = out[column].to_numpy()
+        wrong = ~(np.isfinite(values) & (values > 0))
+        if wrong.any():
+            row = out.loc[wrong].sort_values("run").iloc[0]
+            raise FloplineError(
+                f"{law} needs {column} above zero, but run '{row['run']}' of {named(family)} has "
+                f"{column} = {row[column]:g}: correct the log or quarantine the run."
+            )
+    return out
+
+
+def size_classes(params: ArrayLike) -> NDArray[np.int64]:
+    """Number of each model's size, 0 for the smallest; sizes closer than SAME_SIZE share one."""
+    ln_n = np.log(np.asarray(params, dtype=float))
+    order = np.argsort(ln_n, kind="stable")
+    starts = np.diff(ln_n[order], prepend=ln_n[order][:1]) > SAME_SIZE
+    out = np.empty(ln_n.size, dtype=np.int64)
+    out[order] = np.cumsum(starts)
+    return out

@@ -1,0 +1,138 @@
+"""The loss on the compute-optimal frontier, L(C) = E + K C^-c.
+
+The isoFLOP and envelope laws give sizes and tokens but no loss beyond their data; this law
+carries their own frontier losses to the target. Residuals are relative, (fitted - seen) / seen,
+so that a percent counts the same at every budget. For a fixed c the best E >= 0 and K >= 0 are
+linear (variable projection, Golub and Pereyra 1973), which leaves a search in one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+EXPONENTS: Final[Floats] = np.geomspace(1e-3, 3.0, 60)
+"""Where c is looked for: published loss-compute exponents lie between 0.03 and 0.2."""
+
+GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
+REFINEMENTS: Final = 44  # shrinks the bracket of two grid steps (0.27 in ln c) to 2e-10
+POINTS_FOR_FLOOR: Final = 4  # one more than E, K and c
+
+
+@dataclass(frozen=True, slots=True)
+class LossLaw:
+    """L = E + exp(ln_K) C^-c, one law per row; NaN where the loss does not fall with compute.
+
+    `few` and `unidentified` mark rows fitted without a floor (E = 0): the first for having fewer
+    than 4 points, the second because with a floor c ran to an end of its range.
+    """
+
+    E: Floats
+    ln_K: Floats
+    c: Floats
+    few: NDArray[np.bool_]
+    unidentified: NDArray[np.bool_]
+
+    def at(self, ln_flops: ArrayLike) -> Floats:
+        """Loss at `ln_flops` of shape (m,); shape (rows, m)."""
+        x = np.asarray(ln_flops, dtype=float)
+        falling = np.exp(self.ln_K[:, None] - self.c[:, None] * x)
+        return np.asarray(self.E[:, None] + falling, dtype=float)
+
+    def form(self, row: int = 0) -> str:
+        """The formula of one row, and why it has no floor if it has none."""
+        if not np.isfinite(self.c[row]):
+            return "none: the loss on the frontier does not fall with compute"
+        if self.few[row]:
+            return f"K C^-c (no floor E: fewer than {POINTS_FOR_FLOOR} points)"
+        if self.unidentified[row]:
+            return "K C^-c (no floor E: the points do not identify one)"
+        return "E + K C^-c" + (" with E at its bound 0" if self.E[row] == 0 else "")
+
+
+def fit_loss_compute(ln_flops: ArrayLike, loss: ArrayLike, weights: ArrayLike) -> LossLaw:
+    """Least squares on relative error, one law per row; arguments broadcast to (rows, n).
+
+    A point whose weight is zero or NaN, or whose value is not finite, is absent from its row.
+    """
+    x, y, w = np.broadcast_arrays(
+        *(np.atleast_2d(np.asarray(v, dtype=float)) for v in (ln_flops, loss, weights)),
+        subok=False,
+    )
+    here = np.isfinite(x) & np.isfinite(y) & (w > 0)
+    count = here.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        centre = np.where(here, x, 0.0).sum(axis=1, keepdims=True) / count[:, None]
+    x = np.where(here, x - centre, 0.0)
+    y = np.where(here, y, 1.0)
+    w = np.where(here, w, 0.0)
+
+    few = count < POINTS_FOR_FLOOR
+    c, inner = _search(lambda e: _project(x, y, w, e, ~few)[2], count.size)
+    unidentified = ~few & ~inner
+    floored = ~few & inner
+    pure = ~floored
+    if pure.any():
+        rows = np.flatnonzero(pure)
+        none = np.zeros(rows.size, dtype=bool)
+        c[rows], inner[rows] = _search(
+            lambda e: _project(x[rows], y[rows], w[rows], e, none)[2], rows.size
+        )
+    e_, k, _ = _project(x, y, w, c, floored)
+    bad = ~inner | (count < 2) | ~(k > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ln_k = np.where(bad, np.nan, np.log(k) + c * centre[:, 0])
+    return LossLaw(
+        np.where(bad, np.nan, e_), ln_k, np.where(bad, np.nan, c), few, unidentified & ~bad
+    )
+
+
+def _project(
+    x: Floats, y: Floats, w: Floats, c: Floats, floor: NDArray[np.bool_]
+) -> tuple[Floats, Floats, Floats]:
+    """Best E >= 0 (0 where not `floor`) and K >= 0 for given c, and the sum of squares."""
+    f = 1.0 / y
+    g = np.exp(-c[:, None] * x) / y
+    ff, gg, fg = (w * f * f).sum(1), (w * g * g).sum(1), (w * f * g).sum(1)
+    f1, g1 = (w * f).sum(1), (w * g).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        det = ff * gg - fg * fg
+        e = (gg * f1 - fg * g1) / det
+        k = (ff * g1 - fg * f1) / det
+        free = floor & (e > 0) & (k > 0)
+        e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, 0.0))
+        k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, g1 / gg))
+    r = e[:, None] * f + k[:, None] * g - 1.0
+    return e, k, (w * r * r).sum(1)
+
+
+def _search(objective: Callable[[Floats], Floats], rows: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """The c of least objective per row, and whether it lies inside the range searched.
+
+    Grid in ln c, then golden section between the neighbours of the best grid point.
+    """
+    on_grid = np.stack([objective(np.full(rows, c)) for c in EXPONENTS], axis=1)
+    best = on_grid.argmin(axis=1)
+    inner = (best > 0) & (best < EXPONENTS.size - 1)
+    ln_c = np.log(EXPONENTS)
+    lo, hi = ln_c[np.maximum(best - 1, 0)], ln_c[np.minimum(best + 1, EXPONENTS.size - 1)]
+    left, right = hi - GOLDEN * (hi - lo), lo + GOLDEN * (hi - lo)
+    f_left, f_right = objective(np.exp(left)), objective(np.exp(right))
+    for _ in range(REFINEMENTS):
+        down = f_left <= f_right
+        lo, hi = np.where(down, lo, left), np.where(down, right, hi)
+        probe = np.where(down, hi - GOLDEN * (hi - lo), lo + GOLDEN * (hi - lo))
+        f_probe = objective(np.exp(probe))
+        left, right, f_left, f_right = (
+            np.where(down, probe, right),
+            np.where(down, left, probe),
+            np.where(down, f_probe, f_right),
+            np.where(down, f_left, f_probe),
+        )
+    return np.exp((lo + hi) / 2.0), inner

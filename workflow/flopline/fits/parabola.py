@@ -1,0 +1,83 @@
+"""Weighted parabolas through one valley, for many weightings at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+CORNERS: Final = 3  # distinct sizes that fix a parabola
+
+
+@dataclass(frozen=True, slots=True)
+class Parabolas:
+    """loss = c0 + c1 u + c2 u^2 with u = x - centre; c0, c1, c2 of shape (rows,).
+
+    A row is NaN where fewer than three distinct sizes carried weight.
+    """
+
+    centre: float
+    c0: Floats
+    c1: Floats
+    c2: Floats
+
+    @property
+    def vertex(self) -> Floats:
+        """x of the minimum; NaN where the curvature is not positive."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.c2 > 0, self.centre - self.c1 / (2.0 * self.c2), np.nan)
+
+    @property
+    def minimum(self) -> Floats:
+        """Loss at the minimum; NaN where the curvature is not positive."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.c2 > 0, self.c0 - self.c1**2 / (4.0 * self.c2), np.nan)
+
+    def at(self, x: Floats) -> Floats:
+        """Loss of the first row's parabola at `x`."""
+        u = x - self.centre
+        return np.asarray(self.c0[0] + u * (self.c1[0] + u * self.c2[0]), dtype=float)
+
+
+def fit_parabolas(x: Floats, y: Floats, sizes: NDArray[np.int64], weights: Floats) -> Parabolas:
+    """Weighted least-squares parabolas of y on x, shape (n,), for `weights` (rows, n).
+
+    `sizes` numbers the distinct sizes. x is centred on its mean and scaled to its half-range, so
+    the normal equations stay well conditioned however narrow the profile.
+    """
+    centre = float(x.mean())
+    scale = float(np.ptp(x)) / 2.0 or 1.0
+    z = (x - centre) / scale
+    level = float(y.mean())
+    powers = z[:, None] ** np.arange(5)
+    moments = weights @ powers
+    right = weights @ ((y - level)[:, None] * powers[:, :3])
+    gram = moments[:, np.arange(3)[:, None] + np.arange(3)]
+    enough = distinct_sizes(sizes, weights) >= CORNERS
+    gram = np.where(enough[:, None, None], gram, np.eye(3))
+    solved: Floats = np.linalg.solve(gram, right[:, :, None])[:, :, 0].astype(np.float64)
+    c = np.where(enough[:, None], solved, np.nan)
+    return Parabolas(centre, level + c[:, 0], c[:, 1] / scale, c[:, 2] / scale**2)
+
+
+def distinct_sizes(sizes: NDArray[np.int64], weights: Floats) -> NDArray[np.int64]:
+    """How many distinct sizes carry weight in each row of `weights` (rows, n)."""
+    member = np.equal.outer(sizes, np.unique(sizes)).astype(float)
+    return np.asarray(((weights @ member) > 0).sum(axis=1), dtype=np.int64)
+
+
+def curvature_t(x: Floats, y: Floats, parabola: Parabolas) -> float:
+    """t statistic of the curvature of an unweighted parabola; NaN without spare points."""
+    spare = x.size - 3
+    if spare < 1 or not np.isfinite(parabola.c2[0]):
+        return float("nan")
+    residual = y - parabola.at(x)
+    u = x - parabola.centre
+    design = np.stack([np.ones_like(u), u, u * u], axis=1)
+    unit = np.abs(design).max(axis=0)
+    covariance = np.linalg.inv((design / unit).T @ (design / unit))[2, 2] / unit[2] ** 2
+    variance = float(residual @ residual) / spare * covariance
+    return float(parabola.c2[0] / np.sqrt(variance)) if variance > 0 else float("inf")
