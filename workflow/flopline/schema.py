@@ -88,7 +88,7 @@ def empty(columns: dict[str, str]) -> pd.DataFrame:
 
 
 def conform(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """`table` with exactly `columns`, in order and typed; a column it lacks holds missing values."""
+    """`table` with exactly `columns`, in order and typed; missing columns hold missing values."""
     out = {
         name: (
             table[name] if name in table else pd.Series(_missing(dtype), index=table.index)

@@ -1,0 +1,40 @@
+"""Flopline: from training-run logs to scaling laws, one stage per included file.
+
+raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> decide -> figures -> report
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/clean.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/decide.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        #report=f"results/{STUDY['name']}/report.html",
+        decision=f"results/{STUDY['name']}/decision.csv",
+        #figures=FIGURES,
+
+
+onstart:
+    forget_failures()
+
+
+onsuccess:
+    print_decision()
+
+
+onerror:
+    print_failures()

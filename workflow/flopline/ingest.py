@@ -1,0 +1,149 @@
+"""From files to raw rows: every format becomes the same three tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.errors import FloplineError
+from flopline.logs import read_log
+from flopline.logs.reading import MEASURES, NO_LOSS, NOT_A_NUMBER, NOT_PARSED
+from flopline.schema import DROPPED, conform
+from flopline.tables import column_map, read_table
+
+RAW_CURVES = {
+    "run": "string",
+    "split": "string",
+    "step": "float64",
+    "tokens": "float64",
+    "flops": "float64",
+    "loss": "float64",
+    "lr": "float64",
+    "wall_s": "float64",
+    "line": "int64",
+}
+
+FACTS = {
+    "run": "string",
+    "family": "string",
+    "params": "float64",
+    "params_total": "float64",
+    "params_nonembedding": "float64",
+    "horizon_tokens": "float64",
+    "budget_flops": "float64",
+    "flops_per_token": "float64",
+    "batch_tokens": "float64",
+    "width": "float64",
+    "depth": "float64",
+    "seed": "string",
+}
+"""What a run table can say of a run, besides where its log is."""
+
+NO_RUN = "no_run_name"
+
+FILES = {"source": "string", "sha256": "string", "rows_in": "int64"}
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Raw rows, rows that could not be read, and one row per run with its source and facts."""
+
+    curves: pd.DataFrame
+    dropped: pd.DataFrame
+    runs: pd.DataFrame
+
+
+def ingest(study: Mapping[str, Any], files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+    """The files of one shard, each {run, path, sha256}, as an Ingested.
+
+    Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
+    """
+    if study["source"]["kind"] == "table":
+        parts = [_table(study, file, root) for file in files]
+    else:
+        parts = [_log(study, file, root) for file in files]
+    curves = pd.concat([p.curves for p in parts]) if parts else pd.DataFrame()
+    dropped = pd.concat([p.dropped for p in parts]) if parts else pd.DataFrame()
+    runs = pd.concat([p.runs for p in parts]) if parts else pd.DataFrame()
+    return Ingested(
+        conform(curves, RAW_CURVES).sort_values(["run", "line"], kind="stable", ignore_index=True),
+        conform(dropped, DROPPED).sort_values(["run", "line"], kind="stable", ignore_index=True),
+        conform(runs, FACTS | FILES).sort_values("run", kind="stable", ignore_index=True),
+    )
+
+
+def _log(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ingested:
+    source = study["source"]
+    path = root / file["path"]
+    reading = read_log(path, source["columns"], source.get("format"))
+    rows = reading.rows.assign(run=file["run"])
+    rows["split"] = rows["split"].astype("string").fillna(study["loss_split"])
+    dropped = reading.dropped.assign(run=file["run"], source=file["path"])
+    run = {
+        "run": file["run"],
+        "source": file["path"],
+        "sha256": file["sha256"],
+        "rows_in": reading.rows_in,
+    }
+    return Ingested(rows, dropped, pd.DataFrame([run]))
+
+
+def _table(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ingested:
+    """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
+    source, path = study["source"], root / file["path"]
+    columns = source["columns"]
+    if isinstance(columns["loss"], dict):
+        raise FloplineError(f"{study['file']}: source.columns.loss must be one column for a table.")
+    raw, unparsed = read_table(path, source.get("format"))
+    if raw.empty:
+        raise FloplineError(f"{path} holds no row: give a header and at least one run.")
+    rows = column_map(raw, columns, path, "source.columns").assign(reason="")
+    if "run" not in columns:
+        # Named by line, so that adding a row at the end renames nothing.
+        rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
+    if "split" not in columns:
+        rows["split"] = study["loss_split"]
+    rows.loc[_no_numbers(raw, rows, columns), "reason"] = NOT_A_NUMBER
+    rows.loc[raw[columns["loss"]].isna().to_numpy(), "reason"] = NO_LOSS
+    rows.loc[rows["run"].isna(), "reason"] = NO_RUN
+    rows["run"] = rows["run"].fillna("(no name)")
+    _require_one_size(rows, path)
+    unread = pd.DataFrame({"run": "(no name)", "line": unparsed, "reason": NOT_PARSED})
+    kept = rows[rows["reason"] == ""]
+    dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
+    counts = pd.concat([kept["run"], dropped["run"]]).value_counts()
+    runs = pd.DataFrame({"run": counts.index.astype("string"), "rows_in": counts.to_numpy()})
+    facts = rows.groupby("run", sort=True).first().reset_index()
+    runs = runs.merge(facts[[c for c in facts if c in FACTS]], on="run", how="left")
+    return Ingested(kept, dropped, runs.assign(source=file["path"], sha256=file["sha256"]))
+
+
+def _no_numbers(
+    raw: pd.DataFrame, rows: pd.DataFrame, columns: Mapping[str, Any]
+) -> NDArray[np.bool_]:
+    """Where a cell of a numeric column holds something that is neither empty, NaN nor a number."""
+    wrong = np.zeros(len(raw), dtype=bool)
+    for name, column in columns.items():
+        if name in (*MEASURES, "loss", "params"):
+            text = raw[column].astype("string").str.strip().str.lower()
+            wrong |= (rows[name].isna().to_numpy()) & (text.notna() & (text != "nan")).to_numpy(
+                bool
+            )
+    return wrong
+
+
+def _require_one_size(rows: pd.DataFrame, path: Path) -> None:
+    sizes = rows.groupby("run")["params"].agg(["min", "max", "nunique"])
+    several = sizes[sizes["nunique"] > 1]
+    if len(several):
+        first = several.iloc[0]
+        raise FloplineError(
+            f"{path}: run '{several.index[0]}' has rows of {first['min']:g} and of "
+            f"{first['max']:g} params: give each run a name of its own (source.columns.run)."
+        )

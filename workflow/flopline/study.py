@@ -1,0 +1,268 @@
+"""Reading a study: config and study file merged, checked, with every default filled in."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flopline.errors import FloplineError
+
+OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "figures")
+"""The groups of run-wide options that a study file may override."""
+
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str, Any]:
+    """The study that `config` names, merged with the run-wide options, defaults filled in.
+
+    Adds the keys `name` (letters, digits, `_`, `.`, `-`) and `file` (its path). Paths in a study
+    file are relative to `root`. Raises FloplineError for a missing file, a key that does not
+    exist or a value that does not fit.
+    """
+    config_file = "config/config.yaml"
+    options = _numbers(dict(config))
+    _check(options, _schema(schemas / "config.schema.yaml"), config_file)
+    path = _study_path(str(options["study"]), root)
+    study = read_yaml(path)
+    if not isinstance(study, dict):
+        raise FloplineError(f"{path} is empty: a study needs a title, a source, families, targets.")
+    config_schema = _schema(schemas / "config.schema.yaml")
+    study_schema = _schema(schemas / "study.schema.yaml")
+    study_schema["properties"] |= {k: config_schema["properties"][k] for k in OPTIONS}
+    for group in OPTIONS:
+        own = study.get(group, {})
+        study[group] = {**options[group], **own} if isinstance(own, dict) else own
+    _check(study, study_schema, str(path))
+    _check_meaning(study, path)
+    return {"name": path.stem, "file": str(path), **study}
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, where numbers such as 1e21 are numbers.
+
+    YAML 1.1 reads 1e21 as text and only 1.0e+21 as a number, which nobody expects.
+    """
+    try:
+        return _numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise FloplineError(f"{path} does not exist.") from None
+    except UnicodeDecodeError:
+        raise FloplineError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise FloplineError(f"{path}{where} is not valid YAML: {problem}.") from None
+
+
+def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
+    """The files of the study's source as a sorted list of {run, path}; `path` relative to `root`.
+
+    A log is one run: named by the `log` column of the run table if there is one, else by the file
+    name up to its first known ending. Raises FloplineError when nothing matches, when the run
+    table names a log that does not exist, or when two files claim one run.
+    """
+    source = study["source"]
+    patterns = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
+    found: list[str] = []
+    for pattern in patterns:
+        # Path.glob takes no absolute pattern and no `..`, and studies use both.
+        hits = glob.glob(str(pattern), root_dir=root, recursive=True)  # noqa: PTH207
+        if not hits:
+            raise FloplineError(
+                f"{study['file']}: source.paths '{pattern}' matches no file below the working "
+                "directory: correct the path or put the files there."
+            )
+        found += [os.path.normpath(hit) for hit in hits]
+    files = sorted(set(found))
+    if source["kind"] == "table":
+        return [{"run": "", "path": p} for p in files]
+    named = _named_by_table(study, root)
+    out: dict[str, str] = {}
+    for path in files:
+        run = named.pop(path, None) or run_name(path)
+        if run in out:
+            raise FloplineError(
+                f"{study['file']}: {out[run]} and {path} both hold run '{run}': one run is one "
+                "log file; rename or remove one."
+            )
+        out[run] = path
+    if named:
+        path, run = min(named.items())
+        raise FloplineError(
+            f"{source['runs']['table']}: run '{run}' names the log {path}, which does not exist or "
+            "is not matched by source.paths: restore the file or take the row out."
+        )
+    return [{"run": run, "path": path} for run, path in sorted(out.items())]
+
+
+def run_name(path: str) -> str:
+    """The run that a log file is named after: its file name without known endings."""
+    return re.sub(
+        r"(\.(jsonl|json|csv|tsv|log|txt|out|parquet|gz|zst|xz|bz2))+$", "", Path(path).name
+    )
+
+
+def shard_of(run: str, shards: int) -> int:
+    """The shard of a run: a stable hash of its name, so that adding a run touches one shard."""
+    return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], "big") % shards
+
+
+def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Path of each log named in the run table's `log` column to its run; empty without one."""
+    import csv
+
+    runs = study["source"].get("runs")
+    if not runs or "log" not in runs["columns"]:
+        return {}
+    table = root / runs["table"]
+    if table.suffix.lower() != ".csv":
+        raise FloplineError(
+            f"{runs['table']}: a run table with a `log` column must be a .csv file."
+        )
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
+    named: dict[str, str] = {}
+    for row in rows:
+        for key in ("run", "log"):
+            if runs["columns"][key] not in row:
+                raise FloplineError(
+                    f"{runs['table']} has no column '{runs['columns'][key]}' "
+                    f"(source.runs.columns.{key} in {study['file']}); it has: {', '.join(row)}."
+                )
+        path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
+        named[path] = row[runs["columns"]["run"]]
+    return named
+
+
+def _study_path(name: str, root: Path) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not (root / path).is_file():
+            raise FloplineError(f"config `study`: the study file {name} does not exist.")
+        return path
+    path = Path("config/studies") / f"{name}.yaml"
+    if (root / path).is_file():
+        return path
+    known = sorted(p.stem for p in (root / "config/studies").glob("*.yaml"))
+    raise FloplineError(
+        f"config `study`: {path} does not exist{_did_you_mean(name, known)}; "
+        f"the studies there are: {', '.join(known) or 'none'}."
+    )
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    schema: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def _check(data: dict[str, Any], schema: dict[str, Any], file: str) -> None:
+    """Fill the schema's defaults into `data`, then raise FloplineError at the first misfit."""
+    import jsonschema
+
+    _fill(data, schema)
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(data),
+        key=lambda e: list(map(str, e.path)),
+    )
+    if errors:
+        raise FloplineError(f"{file}: {_sentence(errors[0])}.")
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(p) for p in error.absolute_path)
+    at = f"`{place}` " if place else ""
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {}))
+        unknown = [k for k in error.instance if k not in known]
+        inside = f" in `{place}`" if place else ""
+        return f"unknown key '{unknown[0]}'{inside}{_did_you_mean(str(unknown[0]), known)}"
+    if error.validator == "required":
+        missing = [k for k in error.validator_value if k not in error.instance]
+        return f"the key '{missing[0]}' is missing{f' in `{place}`' if place else ''}"
+    if error.validator == "enum":
+        allowed = ", ".join(str(v) for v in error.validator_value)
+        return f"{at}is {error.instance!r} but must be one of: {allowed}"
+    if error.validator == "type":
+        kind = error.validator_value
+        kind = " or ".join(kind) if isinstance(kind, list) else kind
+        return f"{at}is {error.instance!r} but must be of type {kind}"
+    if error.validator in ("oneOf", "anyOf"):
+        return f"{at}does not fit: see config/README.md for the forms it may take"
+    return f"{at}does not fit: {error.message}"
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    for key, rule in schema.get("properties", {}).items():
+        if "default" in rule and key not in data:
+            default = rule["default"]
+            data[key] = dict(default) if isinstance(default, dict) else default
+        if rule.get("type") == "object" and isinstance(data.get(key), dict):
+            _fill(data[key], rule)
+
+
+def _check_meaning(study: Mapping[str, Any], path: Path) -> None:
+    """What a schema cannot say: which keys need which others."""
+    for sentence in _misfits(study):
+        raise FloplineError(f"{path}: {sentence}")
+
+
+def _misfits(study: Mapping[str, Any]) -> Iterator[str]:
+    source, columns = study["source"], study["source"]["columns"]
+    facts = (
+        source["columns"]
+        if source["kind"] == "table"
+        else source.get("runs", {}).get("columns", {})
+    )
+    if "loss" not in columns:
+        yield "source.columns must name the column that holds the loss."
+    if source["kind"] == "logs" and "runs" not in source:
+        yield "source.runs is missing: a run table must give the params of every run."
+    if source["kind"] == "table" and "params" not in columns:
+        yield "source.columns must name the column that holds params."
+    if len(study["families"]) > 1 and "family" not in facts:
+        yield "several families are listed but no `family` column is named."
+    if isinstance(columns.get("loss"), dict) and "split" in columns:
+        yield "source.columns has both a `split` column and one loss column per split: keep one."
+    tokens_known = "tokens" in columns or "batch_tokens" in facts
+    convention = study["flops_convention"]
+    if not tokens_known and not (convention == "six_nd" and "flops" in columns):
+        yield (
+            "tokens are not given: name a `tokens` column, or `batch_tokens` of each run, or with "
+            "flops_convention six_nd a `flops` column from which tokens = flops / (6 params)."
+        )
+    needs = {
+        "supplied": ["flops"],
+        "per_token": ["flops_per_token"],
+        "gemstones": ["width", "depth"],
+    }
+    for need in needs.get(convention, []):
+        if need not in columns and need not in facts:
+            yield f"flops_convention {convention} needs a `{need}` column."
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    if isinstance(value, str) and _FLOAT.fullmatch(value):
+        return float(value)
+    return value

@@ -1,0 +1,102 @@
+# What every stage needs: the study, digests of code and data, and the last words of a run.
+
+import os
+import sys
+from pathlib import Path
+
+# One thread per job: BLAS threads that spin on tiny matrices cost three times the CPU. Jobs
+# inherit these, as they inherit the path to the library.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
+os.environ["PYTHONPATH"] = str(LIBRARY.parent)
+sys.path.insert(0, str(LIBRARY.parent))
+
+from flopline.digest import Manifest, code_digest, files_digest
+from flopline.errors import FloplineError
+from flopline.schema import LAW_TABLES
+from flopline.study import load_study, log_files, shard_of
+
+
+def hashed_files(study):
+    """The study's files, each {run, path, sha256}; digests are remembered in results/."""
+    manifest = Manifest(Path("results") / study["name"] / ".digests.json")
+    files = [
+        {**file, "sha256": manifest.sha256(Path(file["path"]))}
+        for file in log_files(study, Path.cwd())
+    ]
+    table = study["source"].get("runs", {}).get("table")
+    if table:
+        require_file(table, f"{study['file']}: source.runs.table")
+        files.append({"run": "", "path": table, "sha256": manifest.sha256(Path(table))})
+    manifest.save()
+    return files[:-1] if table else files, files[-1] if table else None
+
+
+def require_file(path, named_in):
+    if not Path(path).is_file():
+        raise FloplineError(
+            f"{named_in} names {path}, which does not exist: correct the path."
+        )
+
+
+def code(script):
+    """Digest of a script in workflow/scripts and all it imports, for a rule's params."""
+    return code_digest(LIBRARY.parent / "scripts" / script, LIBRARY)
+
+
+def options(*groups):
+    """The named parts of the study, so that a rule depends on no more than it uses."""
+    return {group: STUDY[group] for group in groups}
+
+
+def law_files(law):
+    """The files that hold one family's fit of one law."""
+    base = "results/{study}/fits/{family}/" + law
+    tables = {table: f"{base}.{table}.parquet" for table in LAW_TABLES[law]}
+    return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **tables}
+
+
+def per_family(pattern, **more):
+    return expand(pattern, study=STUDY["name"], family=STUDY["families"], **more)
+
+
+def forget_failures():
+    for log in Path("results", STUDY["name"], "logs").glob("*.error"):
+        log.unlink()
+
+
+def print_failures():
+    for log in sorted(Path("results", STUDY["name"], "logs").glob("*.error")):
+        print(f"\nflopline: {log.read_text(encoding='utf-8').strip()}", file=sys.stderr)
+
+
+def print_decision():
+    from flopline.decision import headline_lines
+    from flopline.storage import read_json
+
+    results = Path("results", STUDY["name"])
+    if not (results / "decision.json").is_file():
+        return  # the user asked for an earlier stage only
+    lines = headline_lines(read_json(results / "decision.json"), STUDY["families"])
+    print(
+        f"\nReport: {results.resolve() / 'report.html'}",
+        *lines,
+        sep="\n",
+        file=sys.stderr,
+    )
+
+
+try:
+    STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
+    FILES, RUN_TABLE = hashed_files(STUDY)
+except FloplineError as mistake:
+    sys.exit(f"flopline: {mistake}")
+
+SHARDS = range(STUDY["source"]["shards"])
+
+
+wildcard_constraints:
+    study=r"[A-Za-z0-9_.-]+",
+    family=r"[A-Za-z0-9_.-]+",
+    shard=r"\d+",

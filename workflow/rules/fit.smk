@@ -1,0 +1,69 @@
+# Each law is fitted to each family on its own; points and bootstrap draws stand side by side.
+
+
+rule fit_envelope:
+    input:
+        runs="results/{study}/clean/runs.parquet",
+        curves="results/{study}/clean/curves.parquet",
+    output:
+        **law_files("envelope"),
+    log:
+        "results/{study}/logs/fit_envelope.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/fit_envelope.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=options("loss_split", "targets", "bootstrap", "envelope"),
+        code=code("fit_envelope.py"),
+    script:
+        "../scripts/fit_envelope.py"
+
+
+rule fit_isoflop:
+    input:
+        runs="results/{study}/clean/runs.parquet",
+    output:
+        **law_files("isoflop"),
+    log:
+        "results/{study}/logs/fit_isoflop.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/fit_isoflop.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        study=options("targets", "bootstrap", "isoflop"),
+        code=code("fit_isoflop.py"),
+    script:
+        "../scripts/fit_isoflop.py"
+
+
+rule fit_parametric:
+    input:
+        runs="results/{study}/clean/runs.parquet",
+        curves="results/{study}/clean/curves.parquet",
+    output:
+        **law_files("parametric"),
+    log:
+        "results/{study}/logs/fit_parametric.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/fit_parametric.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        study=options("loss_split", "points", "targets", "bootstrap", "parametric"),
+        code=code("fit_parametric.py"),
+    script:
+        "../scripts/fit_parametric.py"

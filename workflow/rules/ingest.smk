@@ -1,0 +1,30 @@
+# Raw files, in whatever form, become one shape of table; each shard holds a stable set of runs.
+
+
+def shard_files(shard):
+    return [file for file in FILES if shard_of(file["run"], len(SHARDS)) == int(shard)]
+
+
+rule ingest:
+    input:
+        logs=lambda wildcards: [file["path"] for file in shard_files(wildcards.shard)],
+    output:
+        curves="results/{study}/curves/{shard}.parquet",
+        dropped="results/{study}/curves/{shard}.dropped.parquet",
+        runs="results/{study}/curves/{shard}.runs.parquet",
+    log:
+        "results/{study}/logs/ingest.{shard}.log",
+    benchmark:
+        "results/{study}/benchmarks/ingest.{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        files=lambda wildcards: shard_files(wildcards.shard),
+        study=options("file", "source", "loss_split"),
+        code=code("ingest.py"),
+    script:
+        "../scripts/ingest.py"

@@ -1,0 +1,29 @@
+"""Fit the envelope law to one family."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    from fitting import write_fit
+
+    from flopline.fits import envelope
+    from flopline.points import training_curves
+    from flopline.storage import read_parquet
+
+    study, family = snakemake.params.study, snakemake.wildcards.family
+    runs = read_parquet(Path(snakemake.input.runs))
+    curves = read_parquet(Path(snakemake.input.curves))
+    settings = study["envelope"]
+    split = settings["split"] or study["loss_split"]
+    result = envelope.fit(
+        training_curves(runs, curves, family, split),
+        study["targets"],
+        bins=settings["bins"],
+        smoothing_steps=settings["smoothing_steps"],
+        frontier=settings["frontier"],
+        draws=study["bootstrap"]["draws"],
+        seed=study["bootstrap"]["seed"],
+        family=family,
+    )
+    write_fit(result, snakemake, said)

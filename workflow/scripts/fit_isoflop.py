@@ -1,0 +1,26 @@
+"""Fit the isoflop law to one family."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    from fitting import write_fit
+
+    from flopline.fits import isoflop
+    from flopline.points import final_points
+    from flopline.storage import read_parquet
+
+    study, family = snakemake.params.study, snakemake.wildcards.family
+    settings = study["isoflop"]
+    result = isoflop.fit(
+        final_points(read_parquet(Path(snakemake.input.runs)), family),
+        study["targets"],
+        budgets=settings["budgets"],
+        budget_tolerance=settings["budget_tolerance"],
+        min_sizes=settings["min_sizes"],
+        draws=study["bootstrap"]["draws"],
+        seed=study["bootstrap"]["seed"],
+        family=family,
+    )
+    write_fit(result, snakemake, said)

@@ -1,0 +1,26 @@
+"""Writing a fit: its JSON with provenance, its bootstrap draws, its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flopline.digest import hash_file
+from flopline.fits.result import FitResult
+from flopline.storage import write_json, write_parquet
+
+
+def write_fit(result: FitResult, job, said: list[str]) -> None:
+    """Write all that a fit leaves to the job's outputs and say its outcome."""
+    provenance = {
+        "inputs": {path: hash_file(Path(path)) for path in sorted(job.input)},
+        "code": job.params.code,
+        "seed": job.params.study["bootstrap"]["seed"],
+    }
+    content = {"family": job.wildcards.family, **result.to_json(), "provenance": provenance}
+    write_json(content, Path(job.output.fit))
+    write_parquet(result.draws, Path(job.output.draws))
+    for name, table in result.tables.items():
+        write_parquet(table, Path(job.output[name]))
+    a = result.parameters["a"]
+    said.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")
+    said.append(f"{result.n_runs:,} runs")
