@@ -1,0 +1,502 @@
+"""The report page, rendered from made-up inputs (labelled synthetic) and read back as HTML."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, targets_of
+from flopline.numbers import count, flops_label, humanise, significant
+from flopline.report.hygiene import MOST_DROPPED_ROWS
+from flopline.report.page import ReportInputs, render
+from flopline.schema import DROPPED, KEPT, LAWS, QUANTITIES, QUARANTINED, RUNS, conform
+
+TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
+
+# Besiroglu et al. 2024, arXiv 2404.10102: a surface to simulate from.
+SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
+BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
+TARGETS = (1e22, 5.76e23)
+REASON = "No finite isoFLOP valley: needs at least 3 budgets with 3 or more sizes each."
+HOSTILE_RUN = "<script>alert(1)</script>"
+HOSTILE_LABEL = "Dense \"wide\" & 'deep' <b>family</b>"
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 40" width="90pt" height="40pt">'
+    '<path id="p1" d="M5 5 Q40 55 85 8" fill="none" stroke="#357aa2"/></svg>'
+)
+
+
+def loss(params: Any, tokens: Any) -> Any:
+    s = SURFACE
+    return s["E"] + s["A"] / params ** s["alpha"] + s["B"] / tokens ** s["beta"]
+
+
+def optimum(budget: Any) -> tuple[Any, Any]:
+    s = SURFACE
+    total = s["alpha"] + s["beta"]
+    g = (s["alpha"] * s["A"] / (s["beta"] * s["B"])) ** (1 / total)
+    return g * (budget / 6) ** (s["beta"] / total), (budget / 6) ** (s["alpha"] / total) / g
+
+
+def make_runs(family: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    flops = np.resize(np.repeat(BUDGETS, 12), n)
+    params = optimum(flops)[0] * np.exp(np.resize(np.linspace(-1.4, 1.4, 12), n))
+    tokens = flops / (6 * params)
+    rows_in = rng.integers(180, 220, n)
+    lost = np.where(np.arange(n) % 7 == 3, 3, 0)
+    status = np.where(np.arange(n) % 40 == 13, QUARANTINED, KEPT)
+    table = pd.DataFrame(
+        {
+            "run": [f"{family}-{i:04d}" for i in range(n)],
+            "family": family,
+            "params": params,
+            "tokens": tokens,
+            "flops": flops,
+            "flops_convention": "six_nd",
+            "budget_flops": flops,
+            "loss": loss(params, tokens) * np.exp(rng.normal(0, 0.005, n)),
+            "loss_source": "last logged",
+            "status": status,
+            "reason": [
+                "diverged: the last loss is 2.3 times the lowest" if s == QUARANTINED else ""
+                for s in status
+            ],
+            "rows_in": rows_in,
+            "rows_kept": rows_in - lost,
+            "rows_dropped": lost,
+            "source": [f"data/demo/{family}-{i:04d}.jsonl" for i in range(n)],
+            "sha256": "0" * 64,
+        }
+    )
+    return conform(table, RUNS)
+
+
+def make_dropped(runs: pd.DataFrame) -> pd.DataFrame:
+    reasons = ("loss is not a finite number", "step logged twice: the later row wins")
+    rows = [
+        {"run": r.run, "step": 10 * k, "reason": reasons[k % 2], "source": r.source, "line": k + 2}
+        for r in runs.itertuples()
+        for k in range(int(r.rows_dropped))
+    ]
+    return conform(pd.DataFrame(rows, columns=list(DROPPED)), DROPPED)
+
+
+def make_fit(law: str, runs: int, shift: float, spread: float, failed: bool = False) -> FitResult:
+    rng = np.random.default_rng([LAWS.index(law), runs])
+    n, d = optimum(np.array(TARGETS) * 1.0)
+    noise = np.exp(rng.normal(0, spread, (400, 1)) * np.array([1.0, 2.0]))
+    point = {"params": n * shift, "tokens": d / shift, "loss": loss(n * shift, d / shift)}
+    draws = {"params": point["params"] * noise, "tokens": point["tokens"] / noise}
+    draws["loss"] = loss(draws["params"], draws["tokens"])
+    targets, _ = targets_of(TARGETS, point, draws)
+    names = {"a": 0.5126, "b": 0.4874} | (dict(SURFACE) if law == "parametric" else {})
+    parameters = {
+        name: Estimate.of(v, v * np.exp(rng.normal(0, 0.03, 400)), at_bound=name == "E")
+        for name, v in names.items()
+    }
+    certificate: dict[str, Any] = {"draws_failed": 0, "regression": {"points": 9, "r2": 0.99871}}
+    if law == "parametric":
+        certificate = {
+            "objective": 0.00101827402,
+            "scaled_gradient_norm": 3.1e-12,
+            "starts_agreeing": 412,
+            "starts": 450,
+            "draws_failed": 0,
+        }
+    if law == "isoflop":
+        certificate["valleys"] = [
+            {"budget_flops": b, "n_runs": 12, "params": optimum(b)[0], "inside": True}
+            for b in BUDGETS
+        ]
+    message = "E sits at its lower bound: the data do not bound the loss from below."
+    return FitResult(
+        law=law,
+        estimator={"parametric": "huber_log", "isoflop": "parabola", "envelope": "hull"}[law],
+        status=FAILED if failed else WARNING if law == "parametric" else CONVERGED,
+        message=REASON if failed else message if law == "parametric" else "",
+        n_runs=runs,
+        n_points=runs,
+        settings={"draws": 400, "seed": 7, "delta": 1e-3, "starts": {"alpha": [0.0, 0.5, 1.0]}},
+        parameters=parameters,
+        targets=targets,
+        certificate=certificate,
+        draws=pd.DataFrame(),
+    )
+
+
+def decision_rows(family: str, fits: dict[str, FitResult]) -> list[dict[str, Any]]:
+    rows = []
+    for law, fit in fits.items():
+        for target in fit.targets:
+            row: dict[str, Any] = {
+                "family": family,
+                "law": law,
+                "estimator": fit.estimator,
+                "budget_flops": target.budget_flops,
+                "status": fit.status,
+                "message": fit.message,
+                "recommended": law == "parametric",
+                "extrapolation": target.budget_flops / max(BUDGETS),
+            }
+            for q in QUANTITIES:
+                e = Estimate(np.nan) if fit.status == FAILED else target.values[q]
+                row[q] = e.point
+                row |= {f"{q}_{end}": getattr(e, end) for end in ("lo80", "hi80", "lo95", "hi95")}
+            rows.append(row)
+    return rows
+
+
+def make_inputs(
+    families: dict[str, str] | None = None, runs_each: int = 240, fail: str = ""
+) -> ReportInputs:
+    """Made-up inputs of a study with the given families; the law `fail` has no result."""
+    families = families or {"dense": "Dense transformer"}
+    rng = np.random.default_rng(0)
+    runs = pd.concat([make_runs(f, runs_each, rng) for f in families], ignore_index=True)
+    shifts = {"envelope": (0.92, 0.06), "isoflop": (0.88, 0.12), "parametric": (1.0, 0.09)}
+    fits = {
+        f: {law: make_fit(law, runs_each, *shifts[law], failed=law == fail) for law in LAWS}
+        for f in families
+    }
+    decision = pd.DataFrame([row for f in families for row in decision_rows(f, fits[f])])
+    first = next(iter(families))
+    head = fits[first]["parametric"].targets[-1]
+    captions = {
+        "Loss against params at each budget": "Nine valleys, one per training budget, whose "
+        "bottoms move to larger models as compute grows.",
+        "Decision at every target": "The three laws overlap at both targets.",
+    }
+    return ReportInputs(
+        study={
+            "title": "Compute-optimal scaling of a dense transformer",
+            "name": "demo",
+            "synthetic": True,
+            "families": families,
+            "params_convention": "all weights, embeddings included",
+            "flops_convention": "six_nd: C = 6ND",
+            "loss_split": "val/c4",
+            "points": "final",
+            "targets": list(TARGETS),
+            "source": {"kind": "simulate", "law": "besiroglu_2024", "noise": 0.005},
+            "description": "Nine budgets of twelve sizes each, drawn from a published surface.",
+            "notes": ["tokens derived as C/(6N)"],
+        },
+        decision=decision,
+        verdict={
+            "headline": {
+                "family": first,
+                "law": "parametric",
+                "budget_flops": head.budget_flops,
+                **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
+            },
+            "rule": "The law with the narrowest 80 % interval of N among those that converged.",
+            "agreement": [
+                {
+                    "family": f,
+                    "budget_flops": c,
+                    "params_ratio": 1.14,
+                    "overlap": True,
+                    "sentence": "The 80 % intervals of N overlap; the largest is 1.14 times the "
+                    "smallest.",
+                }
+                for f in families
+                for c in TARGETS
+            ],
+        },
+        fits={f: {law: fit.to_json() for law, fit in laws.items()} for f, laws in fits.items()},
+        runs=runs,
+        dropped=make_dropped(runs),
+        figures=[
+            {"name": "isoflop", "family": families[f], "title": t, "caption": c, "svg": SVG}
+            for f in families
+            for t, c in captions.items()
+        ],
+        provenance={
+            "files": [
+                {"path": f"data/demo/{i}.jsonl", "sha256": f"{i:064x}", "bytes": 1000 + i}
+                for i in range(3)
+            ],
+            "versions": {"flopline": "0.1.0", "numpy": np.__version__},
+            "seeds": {"bootstrap": 7},
+            "config": "study: demo\ntargets: [1e22, 5.76e23]  # FLOPs <budget>\n",
+            "command": "snakemake --configfile config/config.yaml",
+            "code": "3f" * 32,
+        },
+    )
+
+
+class Reader(HTMLParser):
+    """Reads a page strictly: unbalanced tags, repeated ids and skipped headings are noted."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
+    BLOCKS = frozenset({"td", "th", "dt", "dd", "li", "p"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.headings: list[int] = []
+        self.tags: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
+        self.table = ""
+        self.text_parts: list[str] = []
+        self.feed(page)
+        self.close()
+        self.faults += [f"<{tag}> left open" for tag in self.open]
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.text_parts))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        given = {name: value or "" for name, value in attrs}
+        if len(given) != len(attrs):
+            self.faults.append(f"<{tag}> repeats an attribute")
+        self.attributes += [(tag, name, value) for name, value in given.items()]
+        if "id" in given:
+            self.ids.append(given["id"])
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "table":
+            self.table = given.get("id", "")
+        if tag == "tr" and "tbody" in self.open:
+            self.rows[self.table] += 1
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()} closes nothing or something else")
+        if tag in self.BLOCKS:
+            self.text_parts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.text_parts.append(data)
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for _, name, value in self.attributes if name == attribute]
+
+
+@pytest.fixture(scope="module")
+def inputs() -> ReportInputs:
+    return make_inputs({"dense": "Dense transformer", "moe": "Mixture of experts"})
+
+
+@pytest.fixture(scope="module")
+def page(inputs: ReportInputs) -> str:
+    return render(inputs, TEMPLATES)
+
+
+def check_structure(page: str) -> Reader:
+    read = Reader(page)
+    assert read.faults == []
+    assert read.tags["h1"] == 1
+    assert len(read.ids) == len(set(read.ids))
+    steps = np.diff(read.headings)
+    assert read.headings[0] == 1
+    assert steps.max() <= 1
+    inside = [h[1:] for h in read.values("href") if h.startswith("#")]
+    pointed = inside + [i for v in read.values("aria-labelledby") for i in v.split()]
+    assert inside
+    assert set(pointed) <= set(read.ids)
+    assert ("html", "lang", "en") in read.attributes
+    return read
+
+
+@pytest.mark.parametrize(
+    ("families", "runs_each", "fail"),
+    [
+        ({"one": "One"}, 5, ""),
+        ({"one": "One"}, 240, "isoflop"),
+        ({f"f{i}": f"Family {i}" for i in range(6)}, 30, "envelope"),
+        ({"one": "One"}, 5000, ""),
+    ],
+)
+def test_structure_is_sound(families: dict[str, str], runs_each: int, fail: str) -> None:
+    made = make_inputs(families, runs_each, fail)
+    read = check_structure(render(made, TEMPLATES))
+    assert read.rows["table-runs"] == runs_each * len(families)
+    assert read.rows["table-quarantined"] == (made.runs["status"] != KEPT).sum()
+    assert read.rows["table-dropped"] == min(len(made.dropped), MOST_DROPPED_ROWS)
+
+
+def test_loads_nothing_from_elsewhere(page: str) -> None:
+    read = Reader(page)
+    for tag, name, value in read.attributes:
+        if name in {"src", "href", "srcset", "action", "data", "poster"}:
+            assert value.startswith(("#", "data:")), (tag, name, value[:80])
+    assert "link" not in {t for t, n, v in read.attributes if n == "rel" and v != "icon"}
+    style_and_script = re.findall(r"<(?:style|script)>(.*?)</", page, flags=re.DOTALL)
+    assert len(style_and_script) == 2
+    for text in style_and_script:
+        assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch\(|import\(", text)
+
+
+def test_headline_numbers_stand_in_the_first_paragraph(inputs: ReportInputs, page: str) -> None:
+    head = inputs.verdict["headline"]
+    said = Reader(page).text.split("Decision", 2)[2][:400]
+    assert (
+        f"With {flops_label(head['budget_flops'])} FLOPs, train "
+        f"{humanise(head['params']['point'])} params on {humanise(head['tokens']['point'])} tokens."
+    ) in said
+    assert f"Expect a loss of {significant(head['loss']['point'])} nats per token." in said
+    for q in ("params", "tokens"):
+        for level in (80, 95):
+            ends = (humanise(head[q][f"{end}{level}"]) for end in ("lo", "hi"))
+            assert " to ".join(ends) in said + Reader(page).text
+
+
+def test_extrapolation_is_said_plainly(page: str) -> None:
+    text = Reader(page).text
+    assert "The target is 192× the largest budget in the data, 3e21 FLOPs." in text
+    assert "Extrapolated up to 192×" in text
+
+
+def test_user_text_is_escaped(inputs: ReportInputs) -> None:
+    runs = inputs.runs.copy()
+    runs.loc[0, "run"] = HOSTILE_RUN
+    study = {**inputs.study, "families": {"dense": HOSTILE_LABEL, "moe": "x"}, "title": "</title>"}
+    figures = [{**inputs.figures[0], "family": HOSTILE_LABEL}]
+    hostile = dataclasses.replace(inputs, runs=runs, study=study, figures=figures)
+    page = render(hostile, TEMPLATES)
+    read = check_structure(page)
+    assert HOSTILE_RUN not in page
+    assert "<b>family</b>" not in page
+    assert HOSTILE_RUN in read.text
+    assert HOSTILE_LABEL in read.text
+    assert any(HOSTILE_LABEL in alt for alt in read.values("alt"))
+    assert read.tags["script"] == 1
+
+
+def test_failed_law_shows_its_reason_instead_of_numbers() -> None:
+    made = make_inputs(fail="isoflop")
+    page = render(made, TEMPLATES)
+    assert Reader(page).text.count(REASON) >= len(TARGETS)
+    failed = re.findall(r'<tr><th scope="row">(?:(?!</tr>).)*?failed.*?</tr>', page, re.DOTALL)
+    in_laws = [row for row in failed if 'class="reason"' in row]
+    assert len(in_laws) >= len(TARGETS)
+    assert all("estimate" not in row for row in in_laws)
+    assert "1 of 3 fits failed" in page
+
+
+def test_all_laws_failed_gives_no_recommendation() -> None:
+    made = make_inputs(runs_each=5)
+    fits = {
+        f: {law: {**fit, "status": FAILED, "message": REASON} for law, fit in laws.items()}
+        for f, laws in made.fits.items()
+    }
+    numbers = [c for c in made.decision if c.startswith(QUANTITIES)]
+    decision = made.decision.assign(status=FAILED, message=REASON, recommended=False)
+    decision[numbers] = np.nan
+    verdict = {**made.verdict, "headline": None, "agreement": []}
+    nothing = dataclasses.replace(made, fits=fits, decision=decision, verdict=verdict)
+    text = check_structure(render(nothing, TEMPLATES)).text
+    assert "No recommendation" in text
+    assert "3 of 3 fits failed" in text
+
+
+def test_missing_intervals_are_a_dash(inputs: ReportInputs) -> None:
+    ends = [c for c in inputs.decision if c.endswith(("80", "95"))]
+    decision = inputs.decision.copy()
+    decision[ends] = np.nan
+    bare = {"point": 1.5e9, "lo80": None, "hi80": None, "lo95": None, "hi95": None}
+    head = {**inputs.verdict["headline"], "params": bare}
+    verdict = {**inputs.verdict, "headline": head}
+    page = render(dataclasses.replace(inputs, decision=decision, verdict=verdict), TEMPLATES)
+    text = Reader(page).text
+    assert not re.search(r"\b(nan|NaN|None|<NA>)\b", text)
+    assert "1.5B 80 % – 95 % –" in text
+
+
+def test_counts_of_runs_and_rows(inputs: ReportInputs, page: str) -> None:
+    text = Reader(page).text
+    runs = inputs.runs
+    kept = int((runs["status"] == KEPT).sum())
+    assert f"{count(kept, 'run')} kept, {len(runs) - kept} quarantined" in text
+    assert f"{len(inputs.dropped)} of {count(int(runs['rows_in'].sum()), 'row')} dropped" in text
+    by_reason = inputs.dropped["reason"].value_counts()
+    assert all(f"{reason} {n}" in text for reason, n in by_reason.items())
+
+
+def test_counts_that_do_not_add_up_are_said(inputs: ReportInputs) -> None:
+    short = dataclasses.replace(inputs, dropped=inputs.dropped.iloc[1:])
+    assert "The counts do not add up" in render(short, TEMPLATES)
+
+
+def test_no_dropped_row_and_no_quarantine_are_said(inputs: ReportInputs) -> None:
+    runs = inputs.runs.assign(rows_dropped=0, rows_kept=inputs.runs["rows_in"], status=KEPT)
+    clean = dataclasses.replace(inputs, runs=runs, dropped=inputs.dropped.iloc[:0])
+    read = check_structure(render(clean, TEMPLATES))
+    assert "No row was dropped." in read.text
+    assert "No run was set aside." in read.text
+    assert "table-dropped" not in read.ids
+
+
+def test_long_drop_list_is_cut_and_says_where_the_rest_lies() -> None:
+    made = make_inputs(runs_each=5000)
+    assert len(made.dropped) > MOST_DROPPED_ROWS
+    text = Reader(render(made, TEMPLATES)).text
+    assert f"The first {MOST_DROPPED_ROWS:,} of {len(made.dropped):,} rows" in text
+    assert "results/demo/clean/dropped.parquet" in text
+
+
+def test_same_bytes_whatever_the_row_order(inputs: ReportInputs, page: str) -> None:
+    assert render(inputs, TEMPLATES) == page
+    rng = np.random.default_rng(1)
+    shuffled = dataclasses.replace(
+        inputs,
+        decision=inputs.decision.iloc[rng.permutation(len(inputs.decision))],
+        runs=inputs.runs.iloc[rng.permutation(len(inputs.runs))],
+        dropped=inputs.dropped.iloc[rng.permutation(len(inputs.dropped))],
+        fits={f: dict(reversed(laws.items())) for f, laws in reversed(inputs.fits.items())},
+    )
+    assert render(shuffled, TEMPLATES) == page
+
+
+def test_figures_are_isolated_and_described(inputs: ReportInputs, page: str) -> None:
+    read = Reader(page)
+    sources = read.values("src")
+    assert len(sources) == len(inputs.figures)
+    prefix = "data:image/svg+xml;base64,"
+    decoded = [base64.b64decode(s.removeprefix(prefix)).decode() for s in sources]
+    assert decoded == [f["svg"] for f in inputs.figures]
+    for figure, alt in zip(inputs.figures, read.values("alt"), strict=True):
+        assert figure["caption"] in alt
+        assert figure["family"] in alt
+    assert "svg" not in read.tags
+
+
+def test_synthetic_banner_only_on_synthetic_data(inputs: ReportInputs, page: str) -> None:
+    assert "Synthetic data." in Reader(page).text
+    real = dataclasses.replace(inputs, study={**inputs.study, "synthetic": False})
+    assert "Synthetic data." not in Reader(render(real, TEMPLATES)).text
+
+
+def test_methods_and_provenance_are_verbatim(inputs: ReportInputs, page: str) -> None:
+    read = Reader(page)
+    raw = "".join(read.text_parts)
+    assert inputs.provenance["config"] in raw
+    assert inputs.provenance["command"] in raw
+    assert all(f["sha256"] in raw for f in inputs.provenance["files"])
+    for said in (
+        "All weights, embeddings included.",
+        "Tokens derived as C/(6N).",
+        "draws 400",
+        "starts, alpha 0, 0.5, 1",
+        "starts agreeing 412",
+        "at its bound",
+    ):
+        assert said in read.text, said

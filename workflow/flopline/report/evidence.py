@@ -1,0 +1,165 @@
+"""The fits in words: exponents, parameters, certificates and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flopline.fits.result import FAILED
+from flopline.numbers import count, number
+from flopline.report.shown import Shown, flat, law_name, shown, value_text, words
+from flopline.schema import LAWS
+
+Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+EXPONENTS = ("a", "b")
+
+MEANINGS = {
+    "a": "exponent of N_opt ∝ C^a",
+    "b": "exponent of D_opt ∝ C^b",
+    "E": "irreducible loss, nats per token",
+    "A": "amplitude of the params term, nats per token",
+    "B": "amplitude of the tokens term, nats per token",
+    "alpha": "exponent of the params term A/N^α",
+    "beta": "exponent of the tokens term B/D^β",
+}
+
+_SYMBOLS = {"alpha": "α", "beta": "β"}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRow:
+    """A parameter with its intervals; `note` says when it sits at a bound."""
+
+    symbol: str
+    meaning: str
+    value: Shown
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentRow:
+    """The exponents a and b of one law of one family; `values` is empty where it failed."""
+
+    family: str
+    law: str
+    message: str
+    fit_id: str
+    values: Sequence[Shown]
+
+
+@dataclass(frozen=True, slots=True)
+class SubTable:
+    """A diagnostic that is itself a table, such as one row per budget."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class FitView:
+    """One fit: what it says of itself and everything that certifies it."""
+
+    id: str
+    family: str
+    law: str
+    estimator: str
+    status: str
+    message: str
+    runs: str
+    points: str
+    parameters: Sequence[ParameterRow]
+    certificate: Sequence[tuple[str, str]]
+    tables: Sequence[SubTable]
+    settings: Sequence[tuple[str, str]]
+
+
+def each_fit(fits: Fits, families: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(family, law, fit) with families in the study's order and laws in the schema's."""
+    known = [f for f in families if f in fits]
+    for family in [*known, *sorted(set(fits) - set(known))]:
+        laws = [law for law in LAWS if law in fits[family]]
+        for law in [*laws, *sorted(set(fits[family]) - set(laws))]:
+            yield family, law, dict(fits[family][law])
+
+
+def fit_ids(fits: Fits, families: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """The anchor of every fit's certificate on the page."""
+    pairs = [(family, law) for family, law, _ in each_fit(fits, families)]
+    return {pair: f"fit-{i}" for i, pair in enumerate(pairs, start=1)}
+
+
+def fit_views(fits: Fits, families: Mapping[str, str]) -> list[FitView]:
+    """Every fit as it is shown on the page."""
+    ids = fit_ids(fits, families)
+    return [
+        _fit_view(fit, ids[family, law], families.get(family, family))
+        for family, law, fit in each_fit(fits, families)
+    ]
+
+
+def exponent_rows(fits: Fits, families: Mapping[str, str]) -> list[ExponentRow]:
+    """The exponents of every law side by side."""
+    ids = fit_ids(fits, families)
+    return [
+        ExponentRow(
+            family=families.get(family, family),
+            law=law_name(law),
+            message=str(fit["message"]),
+            fit_id=ids[family, law],
+            values=[]
+            if fit["status"] == FAILED
+            else [shown(fit["parameters"][name], _four_decimals) for name in EXPONENTS],
+        )
+        for family, law, fit in each_fit(fits, families)
+    ]
+
+
+def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
+    leaves = list(flat(fit["certificate"]))
+    failed = fit["status"] == FAILED
+    return FitView(
+        id=fit_id,
+        family=family,
+        law=law_name(fit["law"]),
+        estimator=str(fit["estimator"]),
+        status=str(fit["status"]),
+        message=str(fit["message"]),
+        runs=count(int(fit["n_runs"])),
+        points=count(int(fit["n_points"])),
+        parameters=[] if failed else [_parameter(n, e) for n, e in fit["parameters"].items()],
+        certificate=[(lab, value_text(v, k)) for lab, k, v in leaves if not _is_table(v)],
+        tables=[_sub_table(label, v) for label, _, v in leaves if _is_table(v)],
+        settings=settings_text(fit["settings"]),
+    )
+
+
+def settings_text(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every setting of a fit as (name, value) in words."""
+    return [(label, value_text(value, key)) for label, key, value in flat(settings)]
+
+
+def _parameter(name: str, estimate: Mapping[str, Any]) -> ParameterRow:
+    return ParameterRow(
+        symbol=_SYMBOLS.get(name, name),
+        meaning=MEANINGS.get(name, ""),
+        value=shown(estimate, number),
+        note="at its bound" if estimate.get("at_bound") else "",
+    )
+
+
+def _four_decimals(x: float) -> str:
+    return f"{x:.4f}"
+
+
+def _is_table(value: Any) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return bool(is_list and value and all(isinstance(v, Mapping) for v in value))
+
+
+def _sub_table(caption: str, rows: Sequence[Mapping[str, Any]]) -> SubTable:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[value_text(row.get(key), key) for key in keys] for row in rows]
+    return SubTable(caption, [words(key) for key in keys], cells)

@@ -1,0 +1,145 @@
+"""Runs, quarantined runs and dropped rows as tables of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flopline.numbers import count, flops_label, humanise, significant
+from flopline.report.tables import ColumnSpec, DataTable, data_table
+from flopline.schema import DROPPED, KEPT
+
+MOST_DROPPED_ROWS = 2000
+"""More rows than this are left to the Parquet file, so that the page stays readable."""
+
+
+def _whole(x: float) -> str:
+    return count(int(x))
+
+
+RUN_COLUMNS = (
+    ColumnSpec("run", "Run"),
+    ColumnSpec("family", "Family"),
+    ColumnSpec("status", "Status"),
+    ColumnSpec("params", "Params", humanise),
+    ColumnSpec("params_total", "Params, total", humanise),
+    ColumnSpec("params_nonembedding", "Params, non-embedding", humanise),
+    ColumnSpec("tokens", "Tokens", humanise),
+    ColumnSpec("tokens_per_param", "Tokens per param", humanise),
+    ColumnSpec("horizon_tokens", "Schedule, tokens", humanise),
+    ColumnSpec("flops", "Compute, FLOPs", flops_label),
+    ColumnSpec("budget_flops", "Budget, FLOPs", flops_label),
+    ColumnSpec("loss", "Loss, nats per token", significant),
+    ColumnSpec("loss_source", "Loss read from"),
+    ColumnSpec("seed", "Seed"),
+    ColumnSpec("rows_in", "Rows read", _whole),
+    ColumnSpec("rows_kept", "Rows kept", _whole),
+    ColumnSpec("rows_dropped", "Rows dropped", _whole),
+    ColumnSpec("source", "Source", style="path"),
+)
+
+QUARANTINE_COLUMNS = (
+    ColumnSpec("run", "Run"),
+    ColumnSpec("family", "Family"),
+    ColumnSpec("reason", "Why it was set aside", style="prose"),
+    ColumnSpec("rows_in", "Rows read", _whole),
+    ColumnSpec("source", "Source", style="path"),
+)
+
+DROPPED_COLUMNS = (
+    ColumnSpec("run", "Run"),
+    ColumnSpec("step", "Step", _whole),
+    ColumnSpec("reason", "Reason", style="prose"),
+    ColumnSpec("source", "Source", style="path"),
+    ColumnSpec("line", "Line", _whole),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hygiene:
+    """Everything that the page says of the data; a table is None where it would be empty."""
+
+    sentence: str
+    runs: DataTable | None
+    quarantined: DataTable | None
+    reasons: DataTable | None
+    dropped: DataTable | None
+    cut: str
+
+
+def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study_name: str) -> Hygiene:
+    """The tables of runs, quarantined runs and dropped rows, each sorted by run."""
+    runs = runs.sort_values(["run", "source"], kind="stable").assign(
+        tokens_per_param=runs["tokens"] / runs["params"]
+    )
+    aside = runs[runs["status"] != KEPT]
+    rows = dropped.sort_values(list(DROPPED), kind="stable")
+    return Hygiene(
+        sentence=_sentence(runs),
+        runs=_table("table-runs", f"All {count(len(runs), 'run')}", runs, RUN_COLUMNS),
+        quarantined=_table(
+            "table-quarantined",
+            f"{count(len(aside), 'run')} in quarantine",
+            aside,
+            QUARANTINE_COLUMNS,
+        ),
+        reasons=_table("table-reasons", "Dropped rows by reason", _reasons(rows), _REASON_COLUMNS),
+        dropped=_table(
+            "table-dropped",
+            "Dropped rows",
+            rows.head(MOST_DROPPED_ROWS),
+            DROPPED_COLUMNS,
+        ),
+        cut=_cut(len(rows), study_name),
+    )
+
+
+_REASON_COLUMNS = (
+    ColumnSpec("reason", "Reason", style="prose"),
+    ColumnSpec("rows", "Rows", _whole),
+    ColumnSpec("runs", "Runs", _whole),
+)
+
+
+def _reasons(dropped: pd.DataFrame) -> pd.DataFrame:
+    grouped = dropped.groupby("reason", sort=True)["run"]
+    table = pd.DataFrame({"rows": grouped.size(), "runs": grouped.nunique()}).reset_index()
+    return table.sort_values(["rows", "reason"], ascending=[False, True])
+
+
+def _table(
+    table_id: str, caption: str, frame: pd.DataFrame, specs: tuple[ColumnSpec, ...]
+) -> DataTable | None:
+    return None if frame.empty else data_table(table_id, caption, frame, specs)
+
+
+def _sentence(runs: pd.DataFrame) -> str:
+    kept = runs[runs["status"] == KEPT]
+    rows_in, rows_kept, rows_lost = (
+        int(runs[c].sum()) for c in ("rows_in", "rows_kept", "rows_dropped")
+    )
+    said = (
+        f"{count(len(runs), 'run')} read, {len(kept):,} kept. "
+        f"{count(rows_in, 'row')} read = {rows_kept:,} kept + {rows_lost:,} dropped."
+    )
+    if kept.empty:
+        return said
+    spans = [
+        f"{name} from {label(kept[column].min())} to {label(kept[column].max())}{unit}"
+        for column, name, label, unit in (
+            ("params", "params", humanise, ""),
+            ("tokens", "tokens", humanise, ""),
+            ("flops", "compute", flops_label, " FLOPs"),
+        )
+    ]
+    return f"{said} The kept runs span {', '.join(spans)}."
+
+
+def _cut(rows: int, study_name: str) -> str:
+    if rows <= MOST_DROPPED_ROWS:
+        return ""
+    return (
+        f"The first {MOST_DROPPED_ROWS:,} of {rows:,} rows stand here; "
+        f"the whole table lies in results/{study_name}/clean/dropped.parquet."
+    )

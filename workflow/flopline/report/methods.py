@@ -1,0 +1,98 @@
+"""The methods section: what was done, in words, with the settings that were used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flopline.numbers import count
+from flopline.report.evidence import Fits, each_fit, settings_text
+from flopline.report.shown import flat, law_name, value_text
+from flopline.schema import KEPT, LEVELS
+
+FORMS = {
+    "envelope": (
+        "The lowest loss that any training curve reaches at each compute is the frontier; "
+        "its params and tokens follow power laws of compute, N ∝ C^a and D ∝ C^b "
+        "(after Hoffmann et al. 2022, arXiv 2203.15556, section 3.1)."
+    ),
+    "isoflop": (
+        "At each compute budget loss is a valley over ln N; the bottoms of the valleys follow "
+        "power laws of compute, N ∝ C^a and D ∝ C^b "
+        "(after Hoffmann et al. 2022, arXiv 2203.15556, section 3.2)."
+    ),
+    "parametric": (
+        "One surface L(N, D) = E + A/N^α + B/D^β is fitted to all points; "
+        "N and D that minimise it at 6ND = C follow in closed form "
+        "(after Hoffmann et al. 2022, arXiv 2203.15556, section 3.3)."
+    ),
+}
+
+POINTS = {
+    "final": "the final loss of every run",
+    "checkpoints": "checkpoints along every run; all points of a run are resampled together",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One item of the methods: a term and its paragraphs."""
+
+    term: str
+    paragraphs: list[str]
+
+
+def methods(
+    study: Mapping[str, Any], fits: Fits, runs: pd.DataFrame, recommended_rule: str
+) -> list[Method]:
+    """The reporting checklist of scaling-law studies, filled from what was actually run.
+
+    The items follow Li et al. 2025, (Mis)Fitting scaling laws, arXiv 2502.18969.
+    """
+    laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
+    kept = int((runs["status"] == KEPT).sum())
+    levels = " and ".join(f"{level}" for level in LEVELS)
+    items = [
+        Method("Source", [f"{lab}: {value_text(v, k)}." for lab, k, v in flat(study["source"])]),
+        Method("Params, N", [_sentence(study["params_convention"])]),
+        Method("Compute, C", [_sentence(study["flops_convention"])]),
+        Method("Loss, L", [f"Nats per token, read from {study['loss_split']}."]),
+        Method("Points", [_sentence(POINTS.get(study["points"], str(study["points"])))]),
+        Method("Runs", [f"{kept:,} of {count(len(runs), 'run')} kept."]),
+        *(Method(law_name(law), _law(law, study["families"], fits)) for law in laws),
+        Method(
+            "Intervals",
+            [f"{levels} % percentile intervals of a bootstrap over runs: each run is drawn whole."],
+        ),
+        Method("Recommended line", [_sentence(recommended_rule)]),
+        Method("Notes", [_sentence(note) for note in study["notes"]]),
+    ]
+    return [item for item in items if item.paragraphs]
+
+
+def _law(law: str, families: Mapping[str, str], fits: Fits) -> list[str]:
+    """The form of the law, then its settings once for all families that share them."""
+    shared: dict[str, list[str]] = {}
+    for family, name, fit in each_fit(fits, families):
+        if name == law:
+            shared.setdefault(_settings(fit), []).append(families.get(family, family))
+    form = [FORMS[law]] if law in FORMS else []
+    if len(shared) == 1:
+        return [*form, f"{next(iter(shared))}."]
+    return [*form, *(f"{', '.join(names)}: {said}." for said, names in shared.items())]
+
+
+def _settings(fit: Mapping[str, Any]) -> str:
+    pairs = settings_text(fit["settings"])
+    said = "; ".join(f"{name} {value}" for name, value in pairs) or "none"
+    return f"Estimator {fit['estimator']}. Settings: {said}"
+
+
+def _sentence(text: str) -> str:
+    trimmed = str(text).strip()
+    if not trimmed:
+        return ""
+    return trimmed[0].upper() + trimmed[1:] + ("" if trimmed[-1] in ".!?" else ".")

@@ -1,0 +1,137 @@
+"""The report page: tables, fits and figures in, one self-contained HTML text out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from flopline.numbers import count, humanise
+from flopline.report.decision import headline, law_tables, ordered, recommended
+from flopline.report.evidence import exponent_rows, fit_ids, fit_views
+from flopline.report.hygiene import hygiene
+from flopline.report.methods import methods
+from flopline.report.shown import QUANTITY_VIEWS, value_text
+from flopline.report.tables import ColumnSpec, DataTable, data_table
+from flopline.report.verdicts import verdicts
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that the page shows; the page reads nothing else.
+
+    study: title, name, synthetic, families {id: label}, params_convention, flops_convention,
+        loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, if there is
+        one, description.
+    decision: one row per family, law and target: family, law, estimator, budget_flops, status,
+        message, recommended, extrapolation (budget over the largest training budget), and for
+        every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
+    verdict: headline (family, law, budget_flops and estimates as of Estimate.to_json; None where
+        every law failed), rule (how the recommended line is chosen), agreement (per family and
+        target: family, budget_flops, params_ratio, overlap, sentence).
+    fits: {family: {law: FitResult.to_json()}}.
+    runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
+    figures: mappings with name, family (its label or ""), title, caption and svg (text).
+    provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
+        config (YAML), command, code (digest).
+    """
+
+    study: Mapping[str, Any]
+    decision: pd.DataFrame
+    verdict: Mapping[str, Any]
+    fits: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    runs: pd.DataFrame
+    dropped: pd.DataFrame
+    figures: Sequence[Mapping[str, str]]
+    provenance: Mapping[str, Any]
+
+
+def render(inputs: ReportInputs, template_dir: Path) -> str:
+    """The page as HTML text, the same bytes for the same inputs in any row order.
+
+    `template_dir` holds page.html.j2, style.css and tables.js. The page loads nothing from
+    elsewhere: style and script stand in it, figures are data URIs.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(template_dir),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    page = environment.get_template("page.html.j2")
+    return page.render(
+        **_view(inputs),
+        style=_verbatim(template_dir / "style.css"),
+        script=_verbatim(template_dir / "tables.js"),
+    )
+
+
+def _view(inputs: ReportInputs) -> dict[str, Any]:
+    study, families = inputs.study, inputs.study["families"]
+    decision = ordered(inputs.decision, families)
+    laws = law_tables(
+        decision, families, inputs.verdict["agreement"], fit_ids(inputs.fits, families)
+    )
+    return {
+        "study": study,
+        "description": study.get("description") or "",
+        "headline": headline(inputs.verdict, decision, families),
+        "rule": inputs.verdict["rule"],
+        "verdicts": verdicts(
+            inputs.verdict, decision, inputs.fits, inputs.runs, len(inputs.dropped)
+        ),
+        "quantities": QUANTITY_VIEWS,
+        "laws": laws,
+        "recommended": recommended(laws),
+        "figures": [_figure(f, i) for i, f in enumerate(inputs.figures, start=1)],
+        "exponents": exponent_rows(inputs.fits, families),
+        "fits": fit_views(inputs.fits, families),
+        "hygiene": hygiene(inputs.runs, inputs.dropped, study["name"]),
+        "methods": methods(study, inputs.fits, inputs.runs, inputs.verdict["rule"]),
+        "provenance": inputs.provenance,
+        "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],
+        "files": _files(inputs.provenance["files"]),
+    }
+
+
+def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
+    """A figure as an <img>: a data URI keeps the ids of one SVG from clashing with another's."""
+    encoded = base64.b64encode(figure["svg"].encode()).decode("ascii")
+    title = f"{figure['title']}, {figure['family']}" if figure["family"] else figure["title"]
+    return {
+        "id": f"figure-{index}",
+        "number": str(index),
+        "title": title,
+        "caption": figure["caption"],
+        "alt": f"{title}. {figure['caption']}",
+        "src": f"data:image/svg+xml;base64,{encoded}",
+    }
+
+
+def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
+    if not files:
+        return None
+    specs = (
+        ColumnSpec("path", "File", style="path"),
+        ColumnSpec("bytes", "Bytes", lambda x: count(int(x))),
+        ColumnSpec("sha256", "SHA-256", style="hash"),
+    )
+    caption = f"{count(len(files), 'input file')}, {_size(files)}"
+    return data_table("table-files", caption, pd.DataFrame(list(files)), specs)
+
+
+def _size(files: Sequence[Mapping[str, Any]]) -> str:
+    return f"{humanise(float(sum(f['bytes'] for f in files)))} bytes"
+
+
+def _verbatim(path: Path) -> Markup:
+    """A style sheet or script of this project, which autoescaping would break."""
+    return Markup(path.read_text(encoding="utf-8"))

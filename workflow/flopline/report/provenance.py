@@ -1,0 +1,39 @@
+"""Where the numbers come from: input files, package versions, seeds, settings."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from flopline import __version__
+
+PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib")
+
+
+def provenance(
+    study: Mapping[str, Any], runs: pd.DataFrame, run_table: Mapping[str, str] | None, code: str
+) -> dict[str, Any]:
+    """What ReportInputs.provenance holds; sizes in bytes are read from the files themselves."""
+    digests = dict(zip(runs["source"], runs["sha256"], strict=True))
+    if run_table:
+        digests[run_table["path"]] = run_table["sha256"]
+    files = [
+        {"path": path, "sha256": sha256, "bytes": Path(path).stat().st_size}
+        for path, sha256 in sorted(digests.items())
+        if isinstance(sha256, str)
+    ]
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "files": files,
+        "versions": {"flopline": __version__, "python": platform.python_version(), **versions},
+        "seeds": {"bootstrap": study["bootstrap"]["seed"]},
+        "config": yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True, width=100),
+        "command": f"snakemake --cores all --config study={study['name']}",
+        "code": code,
+    }

@@ -1,0 +1,108 @@
+"""Estimates, settings and table cells as the text that stands on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flopline.numbers import MISSING, count, flops_label, humanise, interval, number, significant
+
+LAW_NAMES = {"envelope": "Envelope", "isoflop": "IsoFLOP", "parametric": "Parametric"}
+
+_LONGEST_LIST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An estimate in words: the point and its two intervals."""
+
+    point: str
+    ci80: str
+    ci95: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """How one of schema.QUANTITIES is headed and written."""
+
+    name: str
+    header: str
+    unit: str
+    label: Callable[[float], str]
+
+
+QUANTITY_VIEWS = (
+    Quantity("params", "Params N", "weights", humanise),
+    Quantity("tokens", "Tokens D", "tokens", humanise),
+    Quantity("tokens_per_param", "D/N", "tokens per param", humanise),
+    Quantity("loss", "Loss", "nats per token", significant),
+    Quantity("flops_ratio", "6ND/C", "1 where consistent", lambda x: significant(x, 3)),
+)
+
+
+def law_name(law: str) -> str:
+    """The law's name as a heading."""
+    return LAW_NAMES.get(law, law)
+
+
+def as_float(value: Any) -> float:
+    """`value` as a float, NaN where it is missing (None or pandas' NA)."""
+    return math.nan if value is None or pd.isna(value) else float(value)
+
+
+def shown(estimate: Mapping[str, Any], label: Callable[[float], str]) -> Shown:
+    """An estimate in the form of Estimate.to_json, its numbers written by `label`."""
+    point, lo80, hi80, lo95, hi95 = (
+        as_float(estimate.get(key)) for key in ("point", "lo80", "hi80", "lo95", "hi95")
+    )
+    return Shown(label(point), interval(lo80, hi80, label), interval(lo95, hi95, label))
+
+
+def row_estimate(row: Mapping[str, Any], quantity: str) -> dict[str, Any]:
+    """The estimate of `quantity` in one row of the decision table."""
+    ends = {end: row[f"{quantity}_{end}"] for end in ("lo80", "hi80", "lo95", "hi95")}
+    return {"point": row[quantity], **ends}
+
+
+def value_text(value: Any, key: str = "") -> str:
+    """A setting or diagnostic in one line; the key decides whether a number is FLOPs."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return MISSING
+    if isinstance(value, int):
+        return count(value)
+    if isinstance(value, float):
+        return flops_label(value) if "flops" in key or key == "budgets" else number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{words(k)} {value_text(v, str(k))}" for k, v in value.items()) or "none"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return _list_text(value, key)
+    return str(value)
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(label, key, value) of every leaf of nested mappings, in their own order."""
+    for key, value in mapping.items():
+        label = f"{prefix}, {words(key)}" if prefix else words(key)
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, label)
+        else:
+            yield label, str(key), value
+
+
+def words(key: object) -> str:
+    """A key as words: starts_agreeing becomes "starts agreeing"."""
+    return str(key).replace("_", " ")
+
+
+def _list_text(values: Sequence[Any], key: str) -> str:
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    if numeric and len(values) > _LONGEST_LIST:
+        ends = " to ".join(value_text(v, key) for v in (min(values), max(values)))
+        return f"{count(len(values), 'value')} from {ends}"
+    return ", ".join(value_text(v, key) for v in values) or "none"

@@ -1,0 +1,116 @@
+"""The short row of verdicts: what a reader must know before trusting the headline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flopline.fits.result import CONVERGED, FAILED
+from flopline.numbers import count, factor
+from flopline.schema import KEPT
+
+GOOD, MIND, BAD = "good", "mind", "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A finding, its detail, and the place on the page that holds the evidence."""
+
+    state: str
+    finding: str
+    detail: str
+    href: str
+
+
+def verdicts(
+    verdict: Mapping[str, Any],
+    decision: pd.DataFrame,
+    fits: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    runs: pd.DataFrame,
+    dropped_rows: int,
+) -> list[Verdict]:
+    """Agreement, convergence, data and extrapolation, in this order."""
+    return [
+        _agreement(verdict),
+        _convergence(fits),
+        _data(runs, dropped_rows),
+        _extrapolation(decision),
+    ]
+
+
+def _agreement(verdict: Mapping[str, Any]) -> Verdict:
+    entries: Sequence[Mapping[str, Any]] = verdict["agreement"]
+    if not entries:
+        return Verdict(
+            MIND, "No second law to compare", "Agreement cannot be judged.", "#laws"
+        )  # fmt: skip
+    entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
+    apart = sum(not e["overlap"] for e in entries)
+    others = f" Over all families and targets, {apart} of {len(entries)} disagree." if apart else ""
+    return Verdict(
+        GOOD if entry["overlap"] else BAD,
+        "The laws agree" if entry["overlap"] else "The laws disagree",
+        f"{entry['sentence']}{others}",
+        "#laws",
+    )
+
+
+def _is_headline(entry: Mapping[str, Any], head: Mapping[str, Any] | None) -> bool:
+    return (
+        head is not None
+        and entry["family"] == head["family"]
+        and math.isclose(entry["budget_flops"], head["budget_flops"])
+    )
+
+
+def _convergence(fits: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Verdict:
+    statuses = [fit["status"] for laws in fits.values() for fit in laws.values()]
+    converged, failed = statuses.count(CONVERGED), statuses.count(FAILED)
+    warned = len(statuses) - converged - failed
+    if not statuses:
+        return Verdict(BAD, "No law was fitted", "There is nothing to certify.", "#fits")
+    if converged == len(statuses):
+        finding = "Every fit converged"
+        return Verdict(GOOD, finding, f"{count(converged, 'fit')}, none with a warning.", "#fits")
+    finding = f"{failed} of {len(statuses)} fits failed" if failed else "Every fit is usable"
+    detail = f"{converged} converged, {warned} with a warning, {failed} failed."
+    return Verdict(BAD if failed else MIND, finding, detail, "#fits")
+
+
+def _data(runs: pd.DataFrame, dropped_rows: int) -> Verdict:
+    kept = int((runs["status"] == KEPT).sum())
+    rows_in, rows_kept, rows_lost = (
+        int(runs[c].sum()) for c in ("rows_in", "rows_kept", "rows_dropped")
+    )
+    finding = f"{count(kept, 'run')} kept, {len(runs) - kept:,} quarantined"
+    if rows_in != rows_kept + rows_lost or rows_lost != dropped_rows:
+        detail = (
+            f"The counts do not add up: {rows_in:,} rows read, {rows_kept:,} kept, "
+            f"{rows_lost:,} dropped, {dropped_rows:,} listed as dropped."
+        )
+        return Verdict(BAD, finding, detail, "#data")
+    detail = f"{rows_lost:,} of {count(rows_in, 'row')} dropped, each with its reason."
+    if not rows_lost:
+        detail = f"No row was dropped out of {rows_in:,}."
+    return Verdict(GOOD if kept == len(runs) else MIND, finding, detail, "#data")
+
+
+def _extrapolation(decision: pd.DataFrame) -> Verdict:
+    reach = decision["extrapolation"].dropna()
+    if reach.empty:
+        return Verdict(MIND, "Reach unknown", "No budget in the data to compare with.", "#laws")
+    farthest = float(reach.max())
+    if farthest <= 1:
+        return Verdict(GOOD, "Targets within the data", "No target is extrapolated.", "#laws")
+    beyond = decision.loc[decision["extrapolation"] > 1, "budget_flops"].nunique()
+    total = decision["budget_flops"].nunique()
+    return Verdict(
+        MIND,
+        f"Extrapolated up to {factor(farthest)}",
+        f"{beyond} of {count(total, 'target')} beyond the largest budget in the data.",
+        "#laws",
+    )
