@@ -1,0 +1,205 @@
+"""The training-curve envelope: the frontier of all curves, and the two laws along it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from flopline.errors import FloplineError
+from flopline.figures.lawpanel import (
+    Quantity,
+    check_target,
+    draw_law_panel,
+    params_quantity,
+    tokens_quantity,
+)
+from flopline.figures.placing import add_legend, trace
+from flopline.figures.style import (
+    GREY,
+    INK,
+    MAKO_MAP,
+    PAGE_WIDTH_IN,
+    mark_synthetic,
+    new_figure,
+    row_of_axes,
+    styled,
+)
+from flopline.figures.ticks import log_pad, power_label, set_log_ticks
+from flopline.numbers import humanise
+
+Floats = NDArray[np.float64]
+
+_POINTS_PER_CURVE: Final = 400
+# Room above the frontier, in its own height: curves start at the loss of an untrained model, and
+# an axis that held those starts would leave the frontier no height.
+_HEADROOM: Final = 0.3
+
+
+@styled
+def envelope(
+    fit: Mapping[str, Any],
+    frontier: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    family_label: str,
+    target_flops: float,
+    loss_label: str = "Training loss",
+    params_label: str = "Parameters",
+    tokens_label: str = "Tokens",
+    draws: pd.DataFrame | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """Training curves with their lower envelope (left), N (centre) and D (right) along it.
+
+    `fit` is the JSON of an envelope fit, `frontier` has one row per compute value, `curves` one
+    row per logged step (smoothed); `draws` (columns a, N_coef, b, D_coef) adds 80 % bands.
+    Frontier points that the fit left out are grey. The loss axis always holds the whole frontier
+    and lets the first steps of untrained models run out of its top. Raises FloplineError for a
+    target that is not positive and for an empty frontier.
+
+    After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 2.
+    """
+    target = check_target(target_flops)
+    points = frontier.sort_values("flops", ignore_index=True)
+    if points.empty:
+        raise FloplineError(
+            f"The envelope of family '{family_label}' has no frontier point to draw: "
+            "give it runs with whole training curves or take envelope out of `laws`."
+        )
+    sizes = curves["params"].to_numpy(float)
+    norm = LogNorm(*_apart(float(sizes.min()), float(sizes.max())))
+    figure = new_figure(PAGE_WIDTH_IN, 2.75)
+    left, bar, centre, right = row_of_axes(
+        figure, (1.80, 0.07, 1.56, 1.56), (0.44, 0.06, 1.04, 0.53), 0.44
+    )
+    _draw_curves(left, points, curves, norm, loss_label)
+    left.set_title(family_label)
+    _draw_bar(bar, norm, params_label)
+    for axes, quantity in (
+        (centre, params_quantity(params_label)),
+        (right, tokens_quantity(tokens_label)),
+    ):
+        _draw_frontier(axes, fit, points, quantity, norm, target, draws)
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _draw_curves(
+    axes: Axes, points: pd.DataFrame, curves: pd.DataFrame, norm: LogNorm, loss_label: str
+) -> None:
+    shown = curves[(curves["flops"] > 0) & np.isfinite(curves["loss"])]
+    flops, losses = shown["flops"].to_numpy(float), shown["loss"].to_numpy(float)
+    first = points["flops"].min()
+    x = log_pad(first, max(flops.max(), points["flops"].max()), 0.12, 0.04)
+    low = min(losses.min(), points["loss"].min())
+    high = points["loss"].max()
+    low, high = low - 0.06 * (high - low or 0.1), high + _HEADROOM * (high - low or 0.1)
+    axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
+    by_run = [part for _, part in shown.sort_values(["params", "run", "flops"]).groupby("run")]
+    by_run.sort(key=lambda part: (-part["params"].iloc[0], part["run"].iloc[0]))
+    lines = [_thinned(part) for part in by_run]
+    axes.add_collection(
+        LineCollection(
+            lines,
+            colors=[MAKO_MAP(norm(part["params"].iloc[0])) for part in by_run],
+            linewidths=0.6,
+            alpha=0.8,
+            rasterized=True,
+            gid="curves",
+        ),
+        autolim=False,
+    )
+    used = points["used"].to_numpy(bool)
+    dots = [
+        axes.plot(
+            points["flops"][kept],
+            points["loss"][kept],
+            "o",
+            ms=1.6,
+            mew=0,
+            color=color,
+            zorder=order,
+            rasterized=True,
+            gid="frontier",
+            label=label,
+        )[0]
+        for kept, color, order, label in (
+            (used, INK, 4.2, "frontier"),
+            (~used, GREY, 4.0, "not fitted"),
+        )
+        if kept.any()
+    ]
+    obstacles = [trace(axes, *line.T) for line in lines]
+    add_legend(axes, dots, np.concatenate(obstacles))
+
+
+def _thinned(curve: pd.DataFrame) -> Floats:
+    """At most about `_POINTS_PER_CURVE` points of a curve, even in log compute."""
+    xy: Floats = curve[["flops", "loss"]].to_numpy(dtype=np.float64)
+    if len(xy) <= _POINTS_PER_CURVE:
+        return xy
+    ln_flops = np.log(xy[:, 0])
+    at = np.linspace(ln_flops[0], ln_flops[-1], _POINTS_PER_CURVE)
+    return np.asarray(xy[np.unique(np.searchsorted(ln_flops, at).clip(0, len(xy) - 1))])
+
+
+def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
+    low, high = float(norm.vmin or 1.0), float(norm.vmax or 10.0)
+    edges = np.geomspace(low, high, 129)
+    axes.pcolormesh(
+        [0, 1],
+        edges,
+        norm(np.sqrt(edges[1:] * edges[:-1]))[:, None],
+        cmap=MAKO_MAP,
+        vmin=0,
+        vmax=1,
+        rasterized=True,
+    )
+    axes.set(yscale="log", ylim=(low, high), xticks=[], ylabel=label)
+    axes.grid(False)
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    height_pt = axes.get_window_extent().height / axes.figure.dpi * 72
+    set_log_ticks(axes.yaxis, low, high, height_pt, humanise, "height")
+
+
+def _draw_frontier(
+    axes: Axes,
+    fit: Mapping[str, Any],
+    points: pd.DataFrame,
+    quantity: Quantity,
+    norm: LogNorm,
+    target: float,
+    draws: pd.DataFrame | None,
+) -> None:
+    flops, values = points["flops"].to_numpy(float), points[quantity.key].to_numpy(float)
+    draw_law_panel(axes, fit, quantity, flops, values, target, draws)
+    used = points["used"].to_numpy(bool)
+    colors = MAKO_MAP(norm(points["params"].to_numpy(float)))
+    for kept, color, order in ((~used, GREY, 3.0), (used, colors[used], 3.2)):
+        axes.scatter(
+            flops[kept],
+            values[kept],
+            s=5,
+            c=color,
+            lw=0,
+            zorder=order,
+            rasterized=True,
+            gid="frontier",
+        )
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """A colour range that is never empty."""
+    return (low, high) if high > low else (low / 2, high * 2)

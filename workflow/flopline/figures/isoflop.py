@@ -1,0 +1,222 @@
+"""The isoFLOP figure: loss valleys, and the two power laws through their bottoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from flopline.errors import FloplineError
+from flopline.figures.lawpanel import (
+    Quantity,
+    check_target,
+    draw_law_panel,
+    params_quantity,
+    tokens_quantity,
+)
+from flopline.figures.placing import add_legend, trace
+from flopline.figures.style import (
+    GREY,
+    INK,
+    PAGE_WIDTH_IN,
+    mako,
+    mark_synthetic,
+    new_figure,
+    row_of_axes,
+    styled,
+)
+from flopline.figures.ticks import flops_labels, log_pad, set_log_ticks
+from flopline.numbers import humanise
+
+Floats = NDArray[np.float64]
+
+# How far a parabola is drawn past the outermost sizes, as a share of their distance in logs.
+_PAST_DATA = 0.22
+
+
+@styled
+def isoflop(
+    fit: Mapping[str, Any],
+    vertices: pd.DataFrame,
+    profiles: pd.DataFrame,
+    *,
+    family_label: str,
+    target_flops: float,
+    loss_label: str = "Validation loss",
+    params_label: str = "Parameters",
+    tokens_label: str = "Tokens",
+    draws: pd.DataFrame | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """Loss against params at fixed compute (left), valley bottoms N (centre) and D (right).
+
+    `fit` is the JSON of an isoFLOP fit; `vertices` has one row per budget, `profiles` one per run
+    and budget; `draws` (columns a, N_coef, b, D_coef) adds 80 % bands. Budgets that the fit left
+    out, and runs that belong to none, are hollow and grey. The green guides stand at
+    `target_flops`. Raises FloplineError for a target that is not positive and for tables without
+    rows.
+
+    After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 3.
+    """
+    target = check_target(target_flops)
+    if vertices.empty or profiles.empty:
+        raise FloplineError(
+            f"The isoFLOP fit of family '{family_label}' has no budget to draw: "
+            "add budgets or take isoflop out of `laws`."
+        )
+    budgets = vertices.sort_values("budget_flops", ignore_index=True)
+    colors = dict(zip(budgets["budget_flops"], mako(len(budgets)), strict=True))
+    figure = new_figure(PAGE_WIDTH_IN, 2.75)
+    valleys, centre, right = row_of_axes(figure, (2.28, 1.66, 1.66), (0.44, 0.52, 0.52), 0.44)
+    _draw_valleys(valleys, budgets, profiles, colors, loss_label, params_label)
+    valleys.set_title(family_label)
+    for axes, quantity in (
+        (centre, params_quantity(params_label)),
+        (right, tokens_quantity(tokens_label)),
+    ):
+        _draw_vertices(axes, fit, budgets, quantity, colors, target, draws)
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _draw_valleys(
+    axes: Axes,
+    budgets: pd.DataFrame,
+    profiles: pd.DataFrame,
+    colors: Mapping[float, str],
+    loss_label: str,
+    params_label: str,
+) -> None:
+    kept = profiles[np.isfinite(profiles["params"]) & np.isfinite(profiles["loss"])]
+    sizes, losses = kept["params"].to_numpy(float), kept["loss"].to_numpy(float)
+    x = log_pad(sizes.min(), sizes.max(), 0.07, 0.07)
+    spread = float(np.ptp(losses)) or 0.1
+    bottoms = budgets["loss"].to_numpy(float)
+    low = float(np.nanmin([losses.min(), *bottoms]))
+    y = [min(low, losses.min()) - 0.06 * spread, losses.max() + 0.06 * spread]
+    axes.set(xscale="log", xlim=x, xlabel=params_label, ylabel=loss_label)
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    set_log_ticks(axes.xaxis, *x, width_pt, humanise, "width")
+    axes.set_ylim(*y)
+    drawn = [
+        _draw_profile(axes, row, kept[kept["budget_flops"] == row["budget_flops"]], colors)
+        for _, row in budgets.iterrows()
+    ]
+    lines = [line for profile in drawn for line in profile]
+    loose = kept[kept["budget_flops"].isna()]
+    strays = loose["params"].to_numpy(float), loose["loss"].to_numpy(float)
+    _draw_points(axes, *strays, GREY, filled=False)
+    lines.append(strays)
+    _add_budgets(axes, budgets, colors, lines)
+
+
+def _draw_profile(
+    axes: Axes, vertex: pd.Series, profile: pd.DataFrame, colors: Mapping[float, str]
+) -> list[tuple[Floats, Floats]]:
+    """Draw one budget; returns the lines drawn, as data, for those who must keep clear of them."""
+    used = bool(vertex["used"])
+    color = colors[vertex["budget_flops"]] if used else GREY
+    mean = profile.groupby("params", sort=True)["loss"].mean()
+    valley = mean.index.to_numpy(float), mean.to_numpy(float)
+    points = profile["params"].to_numpy(float), profile["loss"].to_numpy(float)
+    lines = [valley, points]
+    axes.plot(*valley, "-", color=color, zorder=2 + used, gid="profile")
+    _draw_points(axes, *points, color, filled=used)
+    curve = _parabola(vertex, profile)
+    if curve is not None:
+        axes.plot(*curve, "--", color=color, zorder=2 + used, gid="parabola")
+        lines.append(curve)
+    axes.plot(
+        vertex["params"],
+        vertex["loss"],
+        "D",
+        ms=3.8,
+        mfc=color if used else "white",
+        mec=INK if used else GREY,
+        mew=0.6,
+        zorder=5,
+        gid="vertex",
+    )
+    return lines
+
+
+def _draw_points(axes: Axes, params: Floats, losses: Floats, color: str, filled: bool) -> None:
+    face = color if filled else "white"
+    axes.plot(params, losses, "o", mfc=face, mec=color, mew=0.7, zorder=3 + filled, gid="runs")
+
+
+def _parabola(vertex: pd.Series, profile: pd.DataFrame) -> tuple[Floats, Floats] | None:
+    """The fitted parabola on both sides past the data, as (params, loss)."""
+    terms = vertex[["centre_ln_params", "c0", "c1", "c2"]].to_numpy(dtype=float)
+    if profile.empty or not np.isfinite(terms).all():
+        return None
+    low, high = np.log(profile["params"].min()), np.log(profile["params"].max())
+    past = _PAST_DATA * (high - low)
+    ln_params = np.linspace(low - past, high + past, 100)
+    centre, c0, c1, c2 = terms
+    x = ln_params - centre
+    return np.exp(ln_params), c0 + c1 * x + c2 * x**2
+
+
+def _add_budgets(
+    axes: Axes,
+    budgets: pd.DataFrame,
+    colors: Mapping[float, str],
+    lines: list[tuple[Floats, Floats]],
+) -> None:
+    nominal = budgets["nominal_flops"].fillna(budgets["budget_flops"])
+    used = budgets["used"].astype(bool)
+    texts = [
+        name if ok else f"{name} (unused)"
+        for name, ok in zip(flops_labels(list(nominal)), used, strict=True)
+    ]
+    handles = [
+        Line2D([], [], color=c, marker="o", mec=c, mfc=c if ok else "white", label=t)
+        for c, ok, t in zip(
+            np.where(used, [colors[b] for b in budgets["budget_flops"]], GREY),
+            used,
+            texts,
+            strict=True,
+        )
+    ]
+    add_legend(axes, handles, np.concatenate([trace(axes, *line) for line in lines]))
+
+
+def _draw_vertices(
+    axes: Axes,
+    fit: Mapping[str, Any],
+    budgets: pd.DataFrame,
+    quantity: Quantity,
+    colors: Mapping[float, str],
+    target: float,
+    draws: pd.DataFrame | None,
+) -> None:
+    flops = budgets["budget_flops"].to_numpy(float)
+    names = (quantity.key, f"{quantity.key}_lo80", f"{quantity.key}_hi80")
+    values = budgets[list(names)].to_numpy(float).T
+    used = budgets["used"].to_numpy(bool)
+    # The vertex of a bad parabola may lie anywhere; outside its own sizes it sets no limits.
+    shown = used | budgets["inside"].to_numpy(bool)
+    draw_law_panel(axes, fit, quantity, flops, np.where(shown, values, np.nan), target, draws)
+    for budget, (value, low, high), ok in zip(flops, values.T, used, strict=True):
+        color = colors[budget] if ok else GREY
+        if np.isfinite([low, high]).all():
+            axes.plot([budget] * 2, [low, high], "-", color=color, lw=1.3, zorder=3, gid="interval")
+        axes.plot(
+            budget,
+            value,
+            "o",
+            ms=4.2,
+            mfc=color if ok else "white",
+            mec=INK if ok else GREY,
+            mew=0.5,
+            zorder=3.5,
+            gid="vertex",
+        )

@@ -1,0 +1,209 @@
+"""One power law of compute with its points, its band and what it says at the target budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from flopline.errors import FloplineError
+from flopline.figures.placing import Spot, clear_spot, margin_of, size_in, trace
+from flopline.figures.style import GUIDE_GREEN, LAW_RED, SMALL_PT
+from flopline.figures.ticks import (
+    decades,
+    log_pad,
+    power_label,
+    set_log_ticks,
+    short,
+)
+from flopline.fits.result import FAILED
+from flopline.numbers import flops_label, humanise
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What the y axis of a law panel shows, and where the fit keeps it."""
+
+    key: str
+    symbol: str
+    exponent: str
+    coefficient: str
+    label: str
+
+
+def params_quantity(label: str) -> Quantity:
+    """N_opt = N_coef C^a."""
+    return Quantity("params", "N", "a", "N_coef", label)
+
+
+def tokens_quantity(label: str) -> Quantity:
+    """D_opt = D_coef C^b."""
+    return Quantity("tokens", "D", "b", "D_coef", label)
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A fitted power law, quantity = exp(log_coefficient) C^exponent."""
+
+    exponent: float
+    log_coefficient: float
+    lo80: float
+    hi80: float
+
+    def __call__(self, flops: Floats | float) -> Floats:
+        """The quantity at `flops`."""
+        return np.exp(self.log_coefficient + self.exponent * np.log(flops))
+
+    def text(self, symbol: str) -> str:
+        """Mathtext of the proportionality, with the 80 % interval of the exponent if any."""
+        said = rf"${symbol}_{{\mathrm{{opt}}}} \propto C^{{{self.exponent:.2f}}}$"
+        if math.isfinite(self.lo80) and math.isfinite(self.hi80):
+            said += f" [{self.lo80:.2f}, {self.hi80:.2f}]"
+        return said
+
+
+def check_target(target_flops: float) -> float:
+    """`target_flops` if it is a positive number, else FloplineError."""
+    if not (math.isfinite(target_flops) and target_flops > 0):
+        raise FloplineError(
+            f"The target budget must be a positive number of FLOPs, but it is {target_flops}: "
+            "correct it in the study file."
+        )
+    return float(target_flops)
+
+
+def number(estimate: Mapping[str, Any] | None, key: str = "point") -> float:
+    """An entry of an estimate from a fit JSON; NaN where there is none."""
+    value = None if estimate is None else estimate.get(key)
+    return math.nan if value is None else float(value)
+
+
+def law_of(fit: Mapping[str, Any], quantity: Quantity) -> Law | None:
+    """The law of `quantity` in a fit JSON, None where the fit failed or left it out."""
+    parameters = fit.get("parameters", {})
+    a = parameters.get(quantity.exponent)
+    exponent, coefficient = number(a), number(parameters.get(quantity.coefficient))
+    usable = math.isfinite(exponent) and math.isfinite(coefficient) and coefficient > 0
+    if fit.get("status") == FAILED or not usable:
+        return None
+    return Law(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
+
+
+def law_band(draws: pd.DataFrame | None, quantity: Quantity, flops: Floats) -> Floats | None:
+    """10th and 90th percentile of the law over bootstrap draws, shape (2, flops), or None."""
+    wanted = [quantity.exponent, quantity.coefficient]
+    if draws is None or not set(wanted) <= set(draws.columns):
+        return None
+    kept = draws[wanted].to_numpy(dtype=float)
+    kept = kept[np.isfinite(kept).all(axis=1) & (kept[:, 1] > 0)]
+    if len(kept) < 2:
+        return None
+    lines = np.log(kept[:, 1])[:, None] + kept[:, :1] * np.log(flops)
+    return np.asarray(np.exp(np.percentile(lines, [10.0, 90.0], axis=0)))
+
+
+def draw_law_panel(
+    axes: Axes,
+    fit: Mapping[str, Any],
+    quantity: Quantity,
+    flops: Floats,
+    values: Floats,
+    target_flops: float,
+    draws: pd.DataFrame | None,
+) -> None:
+    """Set scales and limits for the points (`flops`, `values`), draw law, band, guides and texts.
+
+    `values` may hold more rows than one, as (rows, points), for the ends of intervals; what is not
+    finite is ignored. The caller draws the points themselves, before or after.
+    """
+    law = law_of(fit, quantity)
+    known = flops[np.isfinite(flops) & (flops > 0)]
+    everything = [*known, target_flops]
+    x = decades(min(everything) / 2, max(everything) * 2)
+    line_x = np.geomspace(min(everything) / 1.5, max(everything), 120)
+    band = None if law is None else law_band(draws, quantity, line_x)
+    line_y = np.full_like(line_x, np.nan) if law is None else law(line_x)
+    seen = np.concatenate([np.ravel(values), line_y, [] if band is None else np.ravel(band)])
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    y = log_pad(float(seen.min()), float(seen.max()), 0.16, 0.14) if len(seen) else (1.0, 10.0)
+    _set_axes(axes, quantity, x, y)
+    points = trace(axes, np.broadcast_to(flops, np.shape(values)), values, join=False)
+    if law is None:
+        axes.set_title("no law: the fit failed")
+        return
+    if band is not None:
+        axes.fill_between(line_x, *band, color=LAW_RED, alpha=0.16, lw=0, zorder=1.5)
+    axes.plot(line_x, line_y, "--", color=LAW_RED, lw=1.2, zorder=2.5, gid="law")
+    value = float(law(target_flops))
+    axes.plot([target_flops] * 2, [y[0], value], color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
+    axes.plot([x[0], target_flops], [value] * 2, color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
+    axes.plot(target_flops, value, "o", ms=3.4, color=GUIDE_GREEN, zorder=4)
+    lines = [trace(axes, line_x, line_y)]
+    if band is not None:
+        lines += [trace(axes, line_x, edge) for edge in band]
+    lines.append(trace(axes, [x[0], target_flops, target_flops], [value, value, y[0]]))
+    obstacles = np.concatenate([points, *lines])
+    _write(axes, law.text(quantity.symbol), value, target_flops, obstacles)
+
+
+def _set_axes(
+    axes: Axes, quantity: Quantity, x: tuple[float, float], y: tuple[float, float]
+) -> None:
+    axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel="FLOPs", ylabel=quantity.label)
+    box = axes.get_window_extent()
+    per_pt = axes.figure.dpi / 72
+    set_log_ticks(axes.xaxis, *x, box.width / per_pt, power_label, "width")
+    set_log_ticks(axes.yaxis, *y, box.height / per_pt, humanise, "height")
+
+
+def _write(axes: Axes, law_text: str, value: float, target: float, obstacles: Floats) -> None:
+    """The value and the budget in green along the guides, the law where it hides nothing."""
+    at = (axes.transData + axes.transAxes.inverted()).transform([(target, value)])[0]
+    gap = margin_of(axes, 2.5)
+    taken = obstacles
+
+    def put(text: str, spots: Any, **kwargs: Any) -> bool:
+        nonlocal taken
+        artist = axes.text(0, 0, text, transform=axes.transAxes, va="bottom", **kwargs)
+        size = size_in(axes, artist)
+        spot = clear_spot(size, taken, spots(size), margin_of(axes, 2.0))
+        if spot is None:
+            artist.remove()
+            return False
+        artist.set_position(spot)
+        corners = np.linspace((0, 0), size, 12)
+        grid = np.stack(np.meshgrid(*corners.T), axis=-1).reshape(-1, 2)
+        taken = np.concatenate([taken, grid + spot])
+        return True
+
+    def beside_level(size: Spot) -> Iterator[Spot]:
+        for y in (at[1] + gap[1], at[1] - gap[1] - size[1]):
+            yield from ((x, y) for x in np.arange(gap[0], at[0] - size[0], 0.04))
+        yield from ((at[0] + 2 * gap[0], y) for y in (at[1] + gap[1], at[1] - gap[1] - size[1]))
+        yield from ((at[0] - size[0] / 2, at[1] + k * gap[1]) for k in range(2, 20))
+
+    def beside_plumb(size: Spot) -> Iterator[Spot]:
+        for x in (at[0] + gap[0], at[0] - gap[0] - size[0]):
+            yield from ((x, y) for y in np.arange(gap[1], at[1] - size[1], 0.04))
+
+    def anywhere(size: Spot) -> Iterator[Spot]:
+        for y in np.arange(2 * gap[1], 0.5, 0.05):
+            yield from ((x, y) for x in np.arange(1 - gap[0] - size[0], 0, -0.01))
+        for y in np.arange(1 - gap[1] - size[1], 0.5, -0.05):
+            yield from ((x, y) for x in np.arange(gap[0], 1 - size[0], 0.04))
+
+    if not put(short(value), beside_level, color=GUIDE_GREEN, fontsize=8.5, weight="bold"):
+        axes.text(
+            at[0], at[1], short(value), transform=axes.transAxes, color=GUIDE_GREEN, weight="bold"
+        )
+    put(flops_label(target), beside_plumb, color=GUIDE_GREEN, fontsize=SMALL_PT, rotation=90)
+    if not put(law_text, anywhere, color=LAW_RED, fontsize=SMALL_PT):
+        axes.set_title(law_text, color=LAW_RED)

@@ -1,0 +1,118 @@
+"""Where text and legends can stand without hiding data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Spot = tuple[float, float]
+
+CORNERS = ("lower left", "upper right", "lower right", "upper left")
+
+
+def trace(axes: Axes, x: ArrayLike, y: ArrayLike, join: bool = True) -> Floats:
+    """Dense points of a drawn line (or of markers, `join=False`) in axes fractions, shape (k, 2).
+
+    `x` and `y` are data values; what is not finite is left out. Limits and scales must be set.
+    """
+    data = np.column_stack([np.ravel(np.asarray(x, float)), np.ravel(np.asarray(y, float))])
+    data = data[np.isfinite(data).all(axis=1)]
+    if not len(data):
+        return np.empty((0, 2))
+    shown = (axes.transData + axes.transAxes.inverted()).transform(data)
+    if not join or len(shown) < 2:
+        return np.asarray(shown, dtype=float)
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(shown, axis=0).T))])
+    at = np.linspace(0.0, length[-1], max(len(shown), 2 + int(min(length[-1], 50.0) / 0.01)))
+    return np.column_stack([np.interp(at, length, shown[:, i]) for i in (0, 1)])
+
+
+def size_in(axes: Axes, artist: Artist) -> Spot:
+    """Width and height of `artist` as fractions of `axes`."""
+    canvas = axes.figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    box = artist.get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
+    return box.width / axes.bbox.width, box.height / axes.bbox.height
+
+
+def corner(name: str, size: Spot, margin: Spot) -> Spot:
+    """Lower left corner, in axes fractions, of a box of `size` put into the corner `name`."""
+    vertical, horizontal = name.split()
+    return (
+        margin[0] if horizontal == "left" else 1 - margin[0] - size[0],
+        margin[1] if vertical == "lower" else 1 - margin[1] - size[1],
+    )
+
+
+def margin_of(axes: Axes, pt: float = 4.0) -> Spot:
+    """`pt` points as fractions of the width and height of `axes`."""
+    per_pt = axes.figure.dpi / 72.0
+    return pt * per_pt / axes.bbox.width, pt * per_pt / axes.bbox.height
+
+
+def clear_spot(
+    size: Spot, obstacles: Floats, spots: Iterable[Spot], pad: Spot = (0.0, 0.0)
+) -> Spot | None:
+    """The first of `spots` where a box of `size` lies inside the axes and covers no obstacle.
+
+    All in axes fractions; `pad` is the distance to keep from obstacles. None if there is none.
+    """
+    for x, y in spots:
+        if x < 0 or y < 0 or x + size[0] > 1 or y + size[1] > 1:
+            continue
+        low = np.array([x - pad[0], y - pad[1]])
+        high = np.array([x + size[0] + pad[0], y + size[1] + pad[1]])
+        if not np.any(np.all((obstacles > low) & (obstacles < high), axis=1)):
+            return x, y
+    return None
+
+
+def add_legend(axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int = 4) -> None:
+    """A legend in up to `most` columns, lower left where that hides nothing, else another corner.
+
+    `obstacles` are axes fractions. Where no corner is free, the y axis is prolonged downwards until
+    the lower left one is.
+    """
+    columns, name, prolonged, size = _legend_place(axes, handles, obstacles, most)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - prolonged * (high - low), high)
+    legend = _legend(axes, handles, columns)
+    legend.set_bbox_to_anchor(corner(name, size, margin_of(axes)), transform=axes.transAxes)
+
+
+def _legend_place(
+    axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int
+) -> tuple[int, str, float, Spot]:
+    """Columns, corner, share by which to prolong the y axis, and size of the legend."""
+    counts = range(1, min(most, len(handles)) + 1)
+    sizes = {n: size_in(axes, _legend(axes, handles, n)) for n in counts}
+    margin, pad = margin_of(axes), margin_of(axes, 2.5)
+    for prolonged in np.arange(0.0, 1.0, 0.025):
+        seen = obstacles * [1.0, 1 / (1 + prolonged)] + [0.0, prolonged / (1 + prolonged)]
+        for name in CORNERS if prolonged == 0 else CORNERS[:1]:
+            for columns, size in sizes.items():
+                if clear_spot(size, seen, [corner(name, size, margin)], pad):
+                    return columns, name, float(prolonged), size
+    return counts[-1], CORNERS[0], 1.0, sizes[counts[-1]]
+
+
+def _legend(axes: Axes, handles: Sequence[Line2D], columns: int) -> Legend:
+    return axes.legend(
+        handles=handles,
+        ncols=columns,
+        loc="lower left",
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=1.5,
+        handletextpad=0.5,
+        columnspacing=1.0,
+        labelspacing=0.28,
+    )

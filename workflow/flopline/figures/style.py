@@ -1,0 +1,188 @@
+"""How every figure looks and how it is written to disk, byte for byte the same each time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.figure import Figure
+
+from flopline.errors import FloplineError
+
+PAGE_WIDTH_IN: Final = 7.2
+"""Width of a two-column journal page [inch]; print sizes below are meant at this width."""
+
+MAKO: Final = (
+    "#a9e1bd",
+    "#60ceac",
+    "#3eb4ad",
+    "#3497a9",
+    "#357aa2",
+    "#395d9c",
+    "#413f80",
+    "#382a54",
+    "#251729",
+)
+"""The nine budget colours of Hoffmann et al. 2022, Fig. 3 (seaborn's mako_r with 9 levels)."""
+
+# Darker than the usual red and green, so that thin lines and text reach a contrast of 5:1 on
+# white; told apart without colour by dashes (law) and solid hairlines (guides).
+LAW_RED: Final = "#cc3311"
+GUIDE_GREEN: Final = "#007a5a"
+INK: Final = "#222222"
+GREY: Final = "#999999"
+GRID: Final = "#e4e4e4"
+
+SMALL_PT: Final = 6.5
+
+_RC: Final[dict[str, object]] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.0,
+    "text.color": INK,
+    "axes.labelsize": 7.5,
+    "axes.labelcolor": INK,
+    "axes.labelpad": 2.5,
+    "axes.titlesize": 7.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4.0,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": SMALL_PT,
+    "ytick.labelsize": SMALL_PT,
+    "xtick.major.size": 2.6,
+    "ytick.major.size": 2.6,
+    "xtick.minor.size": 1.4,
+    "ytick.minor.size": 1.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "lines.linewidth": 0.9,
+    "lines.markersize": 3.0,
+    "legend.fontsize": SMALL_PT,
+    "legend.frameon": False,
+    "savefig.dpi": 300,
+    "figure.dpi": 150,
+    "image.composite_image": True,
+    # Outlines instead of <text>: the figure is the same on a machine without the font.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "flopline",
+    "pdf.fonttype": 42,
+    "pdf.compression": 6,
+}
+
+# A date or a library version in a file would make equal figures differ.
+_METADATA: Final[dict[str, dict[str, None]]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+    """`draw` under the project's style alone, whatever the caller's matplotlibrc says."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with style.context(["default", _RC]):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure of the given size [inch] with a renderer, outside pyplot's state."""
+    figure = Figure(figsize=(width_in, height_in))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def row_of_axes(
+    figure: Figure, widths_in: Sequence[float], gaps_in: Sequence[float], bottom_in: float
+) -> list[Axes]:
+    """Axes side by side: `gaps_in[i]` is the white space [inch] left of axes i.
+
+    Sizes are in inches and not left to a layout engine, so that equal inputs keep equal places.
+    """
+    total, height = figure.get_size_inches()
+    top_in = 0.26
+    axes, left = [], 0.0
+    for width, gap in zip(widths_in, gaps_in, strict=True):
+        left += gap
+        box = (
+            left / total,
+            bottom_in / height,
+            width / total,
+            (height - bottom_in - top_in) / height,
+        )
+        axes.append(figure.add_axes(box))
+        left += width
+    return axes
+
+
+def mako(count: int) -> list[str]:
+    """`count` hex colours from light to dark; nine are exactly the published ones."""
+    if count == 1:
+        return [MAKO[len(MAKO) // 2]]
+    return [to_hex(c) for c in MAKO_MAP(np.linspace(0.0, 1.0, count))]
+
+
+MAKO_MAP: Final = LinearSegmentedColormap.from_list("flopline_mako", MAKO, N=257)
+"""MAKO as a colour map; 257 = 32 * 8 + 1 levels put every published colour on a level."""
+
+
+def mark_synthetic(figure: Figure) -> None:
+    """Write "synthetic data" into the lower right corner."""
+    figure.text(
+        1 - 0.04 / figure.get_size_inches()[0],
+        0.04 / figure.get_size_inches()[1],
+        "synthetic data",
+        ha="right",
+        va="bottom",
+        fontsize=SMALL_PT,
+        fontstyle="italic",
+        color=LAW_RED,
+    )
+
+
+@styled
+def save(
+    figure: Figure, path: str | Path, formats: Sequence[str] = ("svg", "png", "pdf")
+) -> list[Path]:
+    """Write `figure` to `path` plus one suffix per format; equal figures give equal bytes.
+
+    `path` carries no suffix (a dot in its name is kept); its folder is made. Returns the files
+    written. Raises FloplineError for a format other than svg, png, pdf.
+    """
+    unknown = [f for f in formats if f not in _METADATA]
+    if unknown:
+        raise FloplineError(
+            f"Figures are written as {', '.join(_METADATA)}, not {', '.join(unknown)}: "
+            "change the list of figure formats."
+        )
+    stem = Path(path)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
+    for suffix, file in zip(formats, written, strict=True):
+        figure.savefig(file, format=suffix, metadata=_METADATA[suffix])
+    return written
