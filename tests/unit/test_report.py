@@ -15,7 +15,15 @@ import pandas as pd
 import pytest
 
 from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, targets_of
-from flopline.numbers import count, flops_label, humanise, significant
+from flopline.numbers import (
+    count,
+    factor,
+    flops_label,
+    humanise,
+    interval,
+    number,
+    significant,
+)
 from flopline.report.hygiene import MOST_DROPPED_ROWS
 from flopline.report.page import ReportInputs, render
 from flopline.schema import DROPPED, KEPT, LAWS, QUANTITIES, QUARANTINED, RUNS, conform
@@ -431,6 +439,22 @@ def test_counts_of_runs_and_rows(inputs: ReportInputs, page: str) -> None:
     assert all(f"{reason} {n}" in text for reason, n in by_reason.items())
 
 
+def test_every_run_stands_beside_its_own_family(inputs: ReportInputs) -> None:
+    shuffled = inputs.runs.sample(frac=1, random_state=2)
+    page = render(dataclasses.replace(inputs, runs=shuffled), TEMPLATES)
+    for name in ("dense", "moe"):
+        rows = re.findall(rf"<tr><td>{name}-\d+</td><td>(.*?)</td>", page)
+        assert set(rows) == {inputs.study["families"][name]}
+
+
+def test_held_out_test_is_reported_or_its_lack_is(inputs: ReportInputs, page: str) -> None:
+    assert "No run was held out" in page
+    study = {**inputs.study, "held_out": "The largest budget was held out"}
+    told = render(dataclasses.replace(inputs, study=study), TEMPLATES)
+    assert "The largest budget was held out." in told
+    assert "No run was held out" not in told
+
+
 def test_counts_that_do_not_add_up_are_said(inputs: ReportInputs) -> None:
     short = dataclasses.replace(inputs, dropped=inputs.dropped.iloc[1:])
     assert "The counts do not add up" in render(short, TEMPLATES)
@@ -492,11 +516,54 @@ def test_methods_and_provenance_are_verbatim(inputs: ReportInputs, page: str) ->
     assert inputs.provenance["command"] in raw
     assert all(f["sha256"] in raw for f in inputs.provenance["files"])
     for said in (
-        "All weights, embeddings included.",
-        "Tokens derived as C/(6N).",
+        "all weights, embeddings included.",
+        "tokens derived as C/(6N).",
         "draws 400",
         "starts, alpha 0, 0.5, 1",
         "starts agreeing 412",
         "at its bound",
     ):
         assert said in read.text, said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (63.2e9, "63.2B"),
+        (1.4e12, "1.4T"),
+        (999_499, "999K"),
+        (999_950, "1M"),
+        (999.96, "1K"),
+        (1000, "1K"),
+        (950, "950"),
+        (17.94, "17.9"),
+        (0.512, "0.512"),
+        (0, "0"),
+        (1e-5, "1e-5"),
+        (-2.5e6, "-2.5M"),
+        (1e15, "1e15"),
+        (float("nan"), "–"),
+        (float("inf"), "∞"),
+    ],
+)
+def test_humanise(value: float, said: str) -> None:
+    assert humanise(value) == said
+
+
+def test_other_labels() -> None:
+    assert [flops_label(x) for x in (5.76e23, 1e18, 9.999e20, 0.0)] == [
+        "5.76e23",
+        "1e18",
+        "1e21",
+        "0",
+    ]
+    assert [significant(x) for x in (1.9744, 2.1, 10.0)] == ["1.974", "2.100", "10.00"]
+    assert [number(x) for x in (0.3473114, 2143.4, 3.1e-12)] == ["0.347311", "2143.4", "3.1e-12"]
+    assert factor(192.0) == "192×"
+    assert interval(1e9, float("inf")) == "1B to ∞"
+    assert interval(float("nan"), 1.0) == "–"
+    assert [count(1, "run"), count(1234, "run"), count(0, "row")] == [
+        "1 run",
+        "1,234 runs",
+        "0 rows",
+    ]

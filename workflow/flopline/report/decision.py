@@ -119,7 +119,7 @@ def law_tables(
     fit_ids: Mapping[tuple[str, str], str],
 ) -> list[FamilyLaws]:
     """One table per family: every law at every target, grouped by target."""
-    tables = []
+    tables: list[FamilyLaws] = []
     for family, rows in decision.groupby("family", sort=False):
         label = families.get(str(family), str(family))
         groups = [
@@ -164,8 +164,11 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
     )
 
 
-def _row_of(decision: pd.DataFrame, family: str, law: str, budget: float) -> dict[Any, Any] | None:
-    for row in decision.to_dict("records"):
+def _row_of(
+    decision: pd.DataFrame, family: str, law: str, budget: float
+) -> Mapping[Any, Any] | None:
+    rows: list[dict[Any, Any]] = decision.to_dict("records")
+    for row in rows:
         same = row["family"] == family and row["law"] == law
         if same and math.isclose(row["budget_flops"], budget, rel_tol=1e-9):
             return row

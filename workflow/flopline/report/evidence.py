@@ -16,13 +16,13 @@ Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
 EXPONENTS = ("a", "b")
 
 MEANINGS = {
-    "a": "exponent of N_opt ∝ C^a",
-    "b": "exponent of D_opt ∝ C^b",
+    "a": "exponent of optimal params in compute",
+    "b": "exponent of optimal tokens in compute",
     "E": "irreducible loss, nats per token",
     "A": "amplitude of the params term, nats per token",
     "B": "amplitude of the tokens term, nats per token",
-    "alpha": "exponent of the params term A/N^α",
-    "beta": "exponent of the tokens term B/D^β",
+    "alpha": "exponent of the params term",
+    "beta": "exponent of the tokens term",
 }
 
 _SYMBOLS = {"alpha": "α", "beta": "β"}
@@ -40,9 +40,8 @@ class ParameterRow:
 
 @dataclass(frozen=True, slots=True)
 class ExponentRow:
-    """The exponents a and b of one law of one family; `values` is empty where it failed."""
+    """The exponents a and b of one law; `values` is empty where it failed."""
 
-    family: str
     law: str
     message: str
     fit_id: str
@@ -100,21 +99,20 @@ def fit_views(fits: Fits, families: Mapping[str, str]) -> list[FitView]:
     ]
 
 
-def exponent_rows(fits: Fits, families: Mapping[str, str]) -> list[ExponentRow]:
-    """The exponents of every law side by side."""
+def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[ExponentRow]]:
+    """{family's label: its laws side by side}."""
     ids = fit_ids(fits, families)
-    return [
-        ExponentRow(
-            family=families.get(family, family),
+    table: dict[str, list[ExponentRow]] = {}
+    for family, law, fit in each_fit(fits, families):
+        names = () if fit["status"] == FAILED else EXPONENTS
+        row = ExponentRow(
             law=law_name(law),
             message=str(fit["message"]),
             fit_id=ids[family, law],
-            values=[]
-            if fit["status"] == FAILED
-            else [shown(fit["parameters"][name], _four_decimals) for name in EXPONENTS],
+            values=[shown(fit["parameters"][name], _four_decimals) for name in names],
         )
-        for family, law, fit in each_fit(fits, families)
-    ]
+        table.setdefault(families.get(family, family), []).append(row)
+    return table
 
 
 def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
@@ -129,16 +127,17 @@ def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
         message=str(fit["message"]),
         runs=count(int(fit["n_runs"])),
         points=count(int(fit["n_points"])),
-        parameters=[] if failed else [_parameter(n, e) for n, e in fit["parameters"].items()],
+        parameters=[] if failed else _parameters(fit["parameters"]),
         certificate=[(lab, value_text(v, k)) for lab, k, v in leaves if not _is_table(v)],
         tables=[_sub_table(label, v) for label, _, v in leaves if _is_table(v)],
-        settings=settings_text(fit["settings"]),
+        settings=[(lab, value_text(v, k)) for lab, k, v in flat(fit["settings"])],
     )
 
 
-def settings_text(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every setting of a fit as (name, value) in words."""
-    return [(label, value_text(value, key)) for label, key, value in flat(settings)]
+def _parameters(parameters: Mapping[str, Mapping[str, Any]]) -> list[ParameterRow]:
+    """Every parameter, unless there are only the exponents, which stand side by side already."""
+    only_exponents = set(parameters) <= set(EXPONENTS)
+    return [] if only_exponents else [_parameter(n, e) for n, e in parameters.items()]
 
 
 def _parameter(name: str, estimate: Mapping[str, Any]) -> ParameterRow:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -56,6 +58,13 @@ DROPPED_COLUMNS = (
 )
 
 
+REASON_COLUMNS = (
+    ColumnSpec("reason", "Reason", style="prose"),
+    ColumnSpec("rows", "Rows", _whole),
+    ColumnSpec("runs", "Runs", _whole),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Hygiene:
     """Everything that the page says of the data; a table is None where it would be empty."""
@@ -68,13 +77,16 @@ class Hygiene:
     cut: str
 
 
-def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study_name: str) -> Hygiene:
+def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: Mapping[str, Any]) -> Hygiene:
     """The tables of runs, quarantined runs and dropped rows, each sorted by run."""
-    runs = runs.sort_values(["run", "source"], kind="stable").assign(
-        tokens_per_param=runs["tokens"] / runs["params"]
+    labels = study["families"]
+    runs = runs.sort_values(["run", "source"], ignore_index=True)
+    runs = runs.assign(
+        family=[labels.get(family, family) for family in runs["family"]],
+        tokens_per_param=runs["tokens"] / runs["params"],
     )
     aside = runs[runs["status"] != KEPT]
-    rows = dropped.sort_values(list(DROPPED), kind="stable")
+    rows = dropped.sort_values(list(DROPPED), ignore_index=True)
     return Hygiene(
         sentence=_sentence(runs),
         runs=_table("table-runs", f"All {count(len(runs), 'run')}", runs, RUN_COLUMNS),
@@ -84,22 +96,15 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study_name: str) -> Hygie
             aside,
             QUARANTINE_COLUMNS,
         ),
-        reasons=_table("table-reasons", "Dropped rows by reason", _reasons(rows), _REASON_COLUMNS),
+        reasons=_table("table-reasons", "Dropped rows by reason", _reasons(rows), REASON_COLUMNS),
         dropped=_table(
             "table-dropped",
             "Dropped rows",
             rows.head(MOST_DROPPED_ROWS),
             DROPPED_COLUMNS,
         ),
-        cut=_cut(len(rows), study_name),
+        cut=_cut(len(rows), study["name"]),
     )
-
-
-_REASON_COLUMNS = (
-    ColumnSpec("reason", "Reason", style="prose"),
-    ColumnSpec("rows", "Rows", _whole),
-    ColumnSpec("runs", "Runs", _whole),
-)
 
 
 def _reasons(dropped: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from flopline.numbers import count
-from flopline.report.evidence import Fits, each_fit, settings_text
+from flopline.report.evidence import Fits, each_fit
 from flopline.report.shown import flat, law_name, value_text
 from flopline.schema import KEPT, LEVELS
 
@@ -32,9 +32,13 @@ FORMS = {
 }
 
 POINTS = {
-    "final": "the final loss of every run",
-    "checkpoints": "checkpoints along every run; all points of a run are resampled together",
+    "final": "The final loss of every run",
+    "checkpoints": "Checkpoints along every run; all points of a run are resampled together",
 }
+
+
+CONVERGENCE = "What certifies each fit, and how many resamples failed, stands under Fits."
+NOTHING_HELD_OUT = "No run was held out: how well the laws extrapolate was not tested here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def methods(
     kept = int((runs["status"] == KEPT).sum())
     levels = " and ".join(f"{level}" for level in LEVELS)
     items = [
-        Method("Source", [f"{lab}: {value_text(v, k)}." for lab, k, v in flat(study["source"])]),
+        Method("Source", [_pairs(study["source"])]),
         Method("Params, N", [_sentence(study["params_convention"])]),
         Method("Compute, C", [_sentence(study["flops_convention"])]),
         Method("Loss, L", [f"Nats per token, read from {study['loss_split']}."]),
@@ -67,6 +71,8 @@ def methods(
             "Intervals",
             [f"{levels} % percentile intervals of a bootstrap over runs: each run is drawn whole."],
         ),
+        Method("Convergence", [CONVERGENCE]),
+        Method("Held-out test", [_sentence(study.get("held_out") or NOTHING_HELD_OUT)]),
         Method("Recommended line", [_sentence(recommended_rule)]),
         Method("Notes", [_sentence(note) for note in study["notes"]]),
     ]
@@ -81,18 +87,19 @@ def _law(law: str, families: Mapping[str, str], fits: Fits) -> list[str]:
             shared.setdefault(_settings(fit), []).append(families.get(family, family))
     form = [FORMS[law]] if law in FORMS else []
     if len(shared) == 1:
-        return [*form, f"{next(iter(shared))}."]
-    return [*form, *(f"{', '.join(names)}: {said}." for said, names in shared.items())]
+        return [*form, *shared]
+    return [*form, *(f"{', '.join(names)}: {said}" for said, names in shared.items())]
 
 
 def _settings(fit: Mapping[str, Any]) -> str:
-    pairs = settings_text(fit["settings"])
-    said = "; ".join(f"{name} {value}" for name, value in pairs) or "none"
-    return f"Estimator {fit['estimator']}. Settings: {said}"
+    return f"Estimator {fit['estimator']}. Settings: {_pairs(fit['settings'])}"
+
+
+def _pairs(mapping: Mapping[str, Any]) -> str:
+    said = "; ".join(f"{label} {value_text(value, key)}" for label, key, value in flat(mapping))
+    return f"{said or 'none'}."
 
 
 def _sentence(text: str) -> str:
-    trimmed = str(text).strip()
-    if not trimmed:
-        return ""
-    return trimmed[0].upper() + trimmed[1:] + ("" if trimmed[-1] in ".!?" else ".")
+    trimmed = text.strip()
+    return trimmed if trimmed.endswith((".", "!", "?")) else f"{trimmed}."

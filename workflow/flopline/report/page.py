@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from flopline.numbers import count, humanise
 from flopline.report.decision import headline, law_tables, ordered, recommended
-from flopline.report.evidence import exponent_rows, fit_ids, fit_views
+from flopline.report.evidence import exponents, fit_ids, fit_views
 from flopline.report.hygiene import hygiene
 from flopline.report.methods import methods
 from flopline.report.shown import QUANTITY_VIEWS, value_text
@@ -27,8 +27,8 @@ class ReportInputs:
     """Everything that the page shows; the page reads nothing else.
 
     study: title, name, synthetic, families {id: label}, params_convention, flops_convention,
-        loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, if there is
-        one, description.
+        loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, where there
+        is one, description and held_out (what was held out to test the laws, and the outcome).
     decision: one row per family, law and target: family, law, estimator, budget_flops, status,
         message, recommended, extrapolation (budget over the largest training budget), and for
         every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
@@ -92,9 +92,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "laws": laws,
         "recommended": recommended(laws),
         "figures": [_figure(f, i) for i, f in enumerate(inputs.figures, start=1)],
-        "exponents": exponent_rows(inputs.fits, families),
+        "exponents": exponents(inputs.fits, families),
         "fits": fit_views(inputs.fits, families),
-        "hygiene": hygiene(inputs.runs, inputs.dropped, study["name"]),
+        "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": methods(study, inputs.fits, inputs.runs, inputs.verdict["rule"]),
         "provenance": inputs.provenance,
         "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],

@@ -15,6 +15,14 @@ LAW_NAMES = {"envelope": "Envelope", "isoflop": "IsoFLOP", "parametric": "Parame
 
 _LONGEST_LIST = 12
 
+_LABELS = {
+    "params": humanise,
+    "tokens": humanise,
+    "flops": flops_label,
+    "budget_flops": flops_label,
+    "budgets": flops_label,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -69,15 +77,13 @@ def row_estimate(row: Mapping[str, Any], quantity: str) -> dict[str, Any]:
 
 
 def value_text(value: Any, key: str = "") -> str:
-    """A setting or diagnostic in one line; the key decides whether a number is FLOPs."""
+    """A setting or diagnostic in one line; the key tells FLOPs and counts from other numbers."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
         return MISSING
-    if isinstance(value, int):
-        return count(value)
     if isinstance(value, float):
-        return flops_label(value) if "flops" in key or key == "budgets" else number(value)
+        return _LABELS.get(key, number)(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{words(k)} {value_text(v, str(k))}" for k, v in value.items()) or "none"
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -48,7 +48,7 @@ def data_table(
 
 
 def _cell(value: object, spec: ColumnSpec) -> Cell:
-    if pd.isna(value):  # type: ignore[call-overload]
+    if pd.isna(value):
         return Cell(MISSING)
     if spec.label is None:
         return Cell(str(value))
