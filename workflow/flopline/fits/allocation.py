@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,3 +65,22 @@ def stated(
     targets, columns = targets_of(targets_flops, at_point, draws.at(targets_flops))
     numbers = {"draw": np.arange(draws.params.p.size)}
     return parameters, targets, pd.DataFrame({**numbers, **spread, **columns})
+
+
+def joined(parts: Sequence[Allocation]) -> Allocation:
+    """The rows of several allocations one after the other."""
+
+    def rows(read: Callable[[Allocation], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([read(p) for p in parts])
+
+    return Allocation(
+        PowerLaw(rows(lambda p: p.params.ln_k), rows(lambda p: p.params.p)),
+        PowerLaw(rows(lambda p: p.tokens.ln_k), rows(lambda p: p.tokens.p)),
+        LossLaw(
+            rows(lambda p: p.loss.E),
+            rows(lambda p: p.loss.ln_K),
+            rows(lambda p: p.loss.c),
+            rows(lambda p: p.loss.few),
+            rows(lambda p: p.loss.unidentified),
+        ),
+    )

@@ -1,0 +1,153 @@
+"""The lower envelope of many loss-compute curves, for many subsets of the runs at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+ABSENT: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Smoothed training curves, sorted by run and FLOPs; every array has shape (points,).
+
+    `run` counts runs from 0; `size` (runs,) numbers the distinct sizes, 0 for the smallest.
+    """
+
+    run: Ints
+    ln_flops: Floats
+    ln_tokens: Floats
+    loss: Floats
+    size: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Frontier points of every subset, each array of shape (subsets, points).
+
+    `run` is ABSENT where there is no point; `used` says which points enter the regression.
+    """
+
+    run: Ints
+    ln_flops: Floats
+    ln_tokens: Floats
+    loss: Floats
+    used: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """All curves interpolated onto one FLOPs grid, shapes (bins,) and (runs, bins).
+
+    The three orders list, bin by bin, the runs that reach it: by loss, by size upward and by size
+    downward, ABSENT at the end. They are what makes a resample cheap: its winner is the first run
+    of the list that the resample holds.
+    """
+
+    ln_flops: Floats
+    loss: Floats
+    ln_tokens: Floats
+    size: Ints
+    by_loss: Ints
+    by_size: Ints
+    by_size_down: Ints
+
+    def select(self, present: Bools, bracketed: bool) -> Frontier:
+        """Lowest loss per bin among the runs that are `present` (subsets, runs).
+
+        A bin is used where at least two sizes compete; with `bracketed` only where a smaller and
+        a larger size than the winner compete, so that the winner's size is a minimum and not
+        merely the smallest or largest size that reaches this compute.
+        """
+        winner = _first_present(self.by_loss, present)
+        smallest = self.size[_first_present(self.by_size, present)]
+        largest = self.size[_first_present(self.by_size_down, present)]
+        mine = self.size[winner]
+        rule = (smallest < mine) & (mine < largest) if bracketed else smallest < largest
+        column = np.arange(self.ln_flops.size)
+        return Frontier(
+            run=winner,
+            ln_flops=np.broadcast_to(self.ln_flops, winner.shape),
+            ln_tokens=self.ln_tokens[winner, column],
+            loss=self.loss[winner, column],
+            used=rule & (winner != ABSENT),
+        )
+
+
+def interpolate(curves: Curves, bins: int) -> Bins | None:
+    """Loss and tokens of every run at `bins` log-spaced FLOPs, absent outside its own range.
+
+    The grid spans the compute at which at least two sizes have been trained: nothing competes
+    outside it. None where there is no such compute. Source: Hoffmann et al. 2022, section 3.1
+    (1500 values; the range is not stated there).
+    """
+    runs = curves.size.size
+    starts = np.searchsorted(curves.run, np.arange(runs + 1))
+    first, last = curves.ln_flops[starts[:-1]], curves.ln_flops[starts[1:] - 1]
+    span = _contested(first, last, curves.size)
+    if span is None:
+        return None
+    grid = np.linspace(*span, bins)
+    loss, ln_tokens = np.full((runs, bins), np.inf), np.full((runs, bins), np.nan)
+    for r in range(runs):
+        rows = slice(starts[r], starts[r + 1])
+        reach = (grid >= first[r]) & (grid <= last[r])
+        x = curves.ln_flops[rows]
+        loss[r, reach] = np.interp(grid[reach], x, curves.loss[rows])
+        ln_tokens[r, reach] = np.interp(grid[reach], x, curves.ln_tokens[rows])
+    here = np.isfinite(loss)
+    size = curves.size.astype(float)[:, None]
+    return Bins(
+        grid,
+        loss,
+        ln_tokens,
+        curves.size,
+        by_loss=_order(loss, here),
+        by_size=_order(np.broadcast_to(size, loss.shape), here),
+        by_size_down=_order(np.broadcast_to(-size, loss.shape), here),
+    )
+
+
+def _contested(first: Floats, last: Floats, size: Ints) -> tuple[float, float] | None:
+    """Lowest and highest ln C that runs of at least two sizes reach."""
+    ends = np.unique(np.concatenate([first, last]))
+    reach = (first[:, None] <= ends) & (ends <= last[:, None])
+    low = np.where(reach, size[:, None], size.max() + 1).min(axis=0)
+    high = np.where(reach, size[:, None], -1).max(axis=0)
+    contested = ends[low < high]
+    if contested.size < 2:
+        return None
+    return float(contested[0]), float(contested[-1])
+
+
+def _order(key: Floats, here: Bools) -> Ints:
+    """Runs that reach each bin in ascending `key` (runs, bins), as (bins, runs)."""
+    order = np.argsort(np.where(here, key, np.inf), axis=0, kind="stable")
+    listed = np.take_along_axis(here, order, axis=0)
+    return np.ascontiguousarray(np.where(listed, order, ABSENT).T).astype(np.int64)
+
+
+def _first_present(order: Ints, present: Bools) -> Ints:
+    """First run in each row of `order` (bins, runs) that is present; shape (subsets, bins)."""
+    subsets, bins = present.shape[0], order.shape[0]
+    out = np.full(subsets * bins, ABSENT, dtype=np.int64)
+    todo = np.arange(subsets * bins)
+    subset, column = np.divmod(todo, bins)
+    for rank in range(order.shape[1]):
+        run = order[column, rank]
+        reached = run != ABSENT
+        hit = reached & present[subset, run]
+        out[todo[hit]] = run[hit]
+        open_ = reached & ~hit
+        todo, subset, column = todo[open_], subset[open_], column[open_]
+        if todo.size == 0:
+            break
+    return out.reshape(subsets, bins)
