@@ -23,9 +23,9 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        #report=f"results/{STUDY['name']}/report.html",
+        report=f"results/{STUDY['name']}/report.html",
         decision=f"results/{STUDY['name']}/decision.csv",
-        #figures=FIGURES,
+        figures=FIGURES,
 
 
 onstart:

@@ -75,16 +75,23 @@ class Manifest:
 
 
 def _closure(script: Path, library: Path) -> tuple[set[Path], set[str]]:
-    """The files that `script` imports from its own folder or `library`, and third-party names."""
+    """The files that `script` imports from its own folder or `library`, and third-party names.
+
+    The __init__ of a package above an imported module counts, but what that __init__ re-exports
+    does not: it runs too, yet gives the module nothing.
+    """
     todo, files, packages = [script], {script}, set()
+    done: set[Path] = set()
     while todo:
-        for name in _imports(todo.pop(), library):
-            paths = _module_files(name, script.parent, library)
-            if not paths and (top := name.split(".")[0]) not in sys.stdlib_module_names:
-                packages.add(top)
-            todo += [p for p in paths if p not in files]
-            files |= set(paths)
-    return files, packages
+        path = todo.pop()
+        done.add(path)
+        for name in _imports(path, library):
+            module, parents = _module_files(name, script.parent, library)
+            if not (module or parents):
+                packages.add(name.split(".")[0])
+            files |= {*module, *parents}
+            todo += [p for p in module if p not in done]
+    return files, packages - set(sys.stdlib_module_names)
 
 
 @cache
@@ -103,15 +110,13 @@ def _imports(path: Path, library: Path) -> set[str]:
     return names
 
 
-def _module_files(name: str, scripts: Path, library: Path) -> list[Path]:
-    """The files behind a dotted name: the module and the __init__ of each package above it."""
+def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[Path], list[Path]]:
+    """The file behind a dotted name, if it is a module of ours, and the __init__ files above it."""
     root = library.parent if name.split(".")[0] == library.name else scripts
     parts = name.split(".")
-    found = []
-    for depth in range(1, len(parts) + 1):
-        base = root.joinpath(*parts[:depth])
-        found += [p for p in (base / "__init__.py", base.with_suffix(".py")) if p.is_file()]
-    return found
+    module = [root.joinpath(*parts, "__init__.py"), root.joinpath(*parts).with_suffix(".py")]
+    parents = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts))]
+    return [p for p in module if p.is_file()], [p for p in parents if p.is_file()]
 
 
 @cache

@@ -142,6 +142,8 @@ def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
                     f"{runs['table']} has no column '{runs['columns'][key]}' "
                     f"(source.runs.columns.{key} in {study['file']}); it has: {', '.join(row)}."
                 )
+        if not row[runs["columns"]["log"]]:
+            continue  # a planned run that never started is quarantined later, with this reason
         path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
         named[path] = row[runs["columns"]["run"]]
     return named

@@ -26,14 +26,9 @@ rule clean:
         runtime=30,
     params:
         run_table=RUN_TABLE,
+        families=list(STUDY["families"]),
         study=options(
-            "file",
-            "source",
-            "families",
-            "loss_split",
-            "flops_convention",
-            "exclude",
-            "cleaning",
+            "file", "source", "loss_split", "flops_convention", "exclude", "cleaning"
         ),
         code=code("clean.py"),
     script:

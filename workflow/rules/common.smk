@@ -11,6 +11,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
 os.environ["PYTHONPATH"] = str(LIBRARY.parent)
 sys.path.insert(0, str(LIBRARY.parent))
+TEMPLATE = str(LIBRARY.parent / "report")
 
 from flopline.digest import Manifest, code_digest, files_digest
 from flopline.errors import FloplineError
@@ -93,6 +94,7 @@ try:
 except FloplineError as mistake:
     sys.exit(f"flopline: {mistake}")
 
+TEMPLATE_FILES = sorted(path for path in Path(TEMPLATE).glob("*.*") if path.is_file())
 SHARDS = range(STUDY["source"]["shards"])
 
 

@@ -20,7 +20,8 @@ rule decide:
         mem_mb=1000,
         runtime=10,
     params:
-        study=options("families", "targets"),
+        families=list(STUDY["families"]),
+        study=options("targets"),
         code=code("decide.py"),
     script:
         "../scripts/decide.py"

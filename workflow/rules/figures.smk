@@ -1,13 +1,87 @@
-# Publication figures: one file each as SVG, PNG and PDF.
+# Publication figures, each as SVG, PNG and PDF.
 
 FIGURE_FORMATS = ("svg", "png", "pdf")
-FAMILY_FIGURES = [law for law in ("isoflop", "envelope") if law in STUDY["laws"]]
 FIGURES = per_family(
     "results/{study}/figures/{family}/{figure}.{format}",
-    figure=FAMILY_FIGURES,
+    figure=[law for law in ("isoflop", "envelope") if law in STUDY["laws"]],
     format=FIGURE_FORMATS,
 )
 if "parametric" in STUDY["laws"]:
-    FIGURES += expand(
-        "results/{study}/figures/surface.{format}", study=STUDY["name"], format=FIGURE_FORMATS
+    FIGURES += [
+        f"results/{STUDY['name']}/figures/surface.{format}" for format in FIGURE_FORMATS
+    ]
+
+
+def figure_files(stem, caption, category):
+    """A figure in every format; the SVG goes into Snakemake's own report."""
+    svg = report(
+        f"{stem}.svg", caption=f"../report/captions/{caption}.rst", category=category
     )
+    return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
+
+
+rule figure_isoflop:
+    input:
+        **law_files("isoflop"),
+    output:
+        **figure_files("results/{study}/figures/{family}/isoflop", "isoflop", "Laws"),
+    log:
+        "results/{study}/logs/figure_isoflop.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_isoflop.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=options("families", "targets", "loss_label"),
+        code=code("figure_isoflop.py"),
+    script:
+        "../scripts/figure_isoflop.py"
+
+
+rule figure_envelope:
+    input:
+        **law_files("envelope"),
+    output:
+        **figure_files("results/{study}/figures/{family}/envelope", "envelope", "Laws"),
+    log:
+        "results/{study}/logs/figure_envelope.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_envelope.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=options("families", "targets", "loss_split", "loss_label", "envelope"),
+        code=code("figure_envelope.py"),
+    script:
+        "../scripts/figure_envelope.py"
+
+
+rule figure_surface:
+    input:
+        fits=per_family("results/{study}/fits/{family}/parametric.json"),
+        points=per_family("results/{study}/fits/{family}/parametric.points.parquet"),
+    output:
+        **figure_files("results/{study}/figures/surface", "surface", "Laws"),
+    log:
+        "results/{study}/logs/figure_surface.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_surface.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=options("families", "loss_label", "figures"),
+        code=code("figure_surface.py"),
+    script:
+        "../scripts/figure_surface.py"

@@ -1,0 +1,36 @@
+# The page that the lab reads: decision first, then why to believe it, then everything.
+
+
+rule report:
+    input:
+        table="results/{study}/decision.parquet",
+        verdict="results/{study}/decision.json",
+        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        figures=[figure for figure in FIGURES if figure.endswith(".svg")],
+        runs="results/{study}/clean/runs.parquet",
+        dropped="results/{study}/clean/dropped.parquet",
+        notes="results/{study}/clean/notes.json",
+    output:
+        page=report(
+            "results/{study}/report.html",
+            caption="../report/captions/decision.rst",
+            category="Decision",
+        ),
+    log:
+        "results/{study}/logs/report.log",
+    benchmark:
+        "results/{study}/benchmarks/report.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=STUDY,
+        run_table=RUN_TABLE,
+        template=TEMPLATE,
+        template_digest=files_digest(TEMPLATE_FILES),
+        code=code("report.py"),
+    script:
+        "../scripts/report.py"

@@ -18,7 +18,7 @@ with stage(snakemake) as said:
         return pd.concat([read_parquet(Path(path)) for path in paths], ignore_index=True)
 
     raw = Ingested(*(shards(snakemake.input[part]) for part in ("curves", "dropped", "runs")))
-    study = snakemake.params.study
+    study = {**snakemake.params.study, "families": snakemake.params.families}
     facts = run_facts(study["source"], Path.cwd()) if snakemake.params.run_table else None
     result = clean(raw, facts, study)
     write_parquet(result.runs, Path(snakemake.output.runs))

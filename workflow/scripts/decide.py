@@ -10,7 +10,7 @@ with stage(snakemake) as said:
     from flopline.storage import read_json, read_parquet, write_json, write_parquet
 
     study = snakemake.params.study
-    fits = {family: {} for family in study["families"]}
+    fits = {family: {} for family in snakemake.params.families}
     for fit in map(read_json, map(Path, snakemake.input.fits)):
         fits[fit["family"]][fit["law"]] = fit
     runs = read_parquet(Path(snakemake.input.runs))

@@ -1,0 +1,62 @@
+# make            set up and run the default study      make STUDY=mine   run another one
+# make test       set up, lint and test                 make lint         linters only
+# make bench      side-by-side timings                  make lock         renew the lock files
+
+.DEFAULT_GOAL := run
+.PHONY: run test lint format bench lock clean
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/workflow
+
+run: $(VENV)/ready
+	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+
+test: lint
+	@pytest -n 2 --dist worksteal $(ARGS)
+
+lint: $(VENV)/ready-dev
+	@ruff check .
+	@ruff format --check .
+	@snakefmt --check --compact-diff Snakefile workflow
+	@snakemake --lint
+	@mypy
+
+format: $(VENV)/ready-dev
+	@ruff check --fix .
+	@ruff format .
+	@snakefmt Snakefile workflow
+
+bench: $(VENV)/ready-dev
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
+
+# Every installed file is checked against the hashes of the lock file.
+$(VENV)/ready: requirements.lock | $(VENV)/bin/python
+	@echo "Installing the locked packages into $(VENV) (once, about a minute)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/ready-dev: requirements-dev.lock | $(VENV)/bin/python
+	@echo "Installing the locked packages and test tools into $(VENV) (once, about a minute)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(VENV)/ready
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Flopline needs Python 3.11 or newer, and $(PYTHON) is older or missing:" \
+	         "name another one, as in  make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "$(PYTHON) cannot make a virtual environment: install its venv package" \
+	         "(Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+
+# The lock files hold for every supported Python and platform; needs `uv` on the PATH.
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
+	    -o requirements-dev.lock
+
+clean:
+	rm -rf results/* .snakemake

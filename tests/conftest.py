@@ -1,0 +1,19 @@
+"""What all tests share: real data where it is there, and a simulated study."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public run tables and logs; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("FLOPLINE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; set FLOPLINE_TEST_DATA to a folder that holds it")
+    return folder

@@ -1,0 +1,94 @@
+"""Real Snakemake on copies of the workflow."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.simulate import write_study
+
+PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
+
+
+class Checkout:
+    """A copy of the workflow in a folder of its own, with what it takes to run it there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def fresh(cls, folder: Path) -> Checkout:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = shutil.ignore_patterns("__pycache__", "tinylm")
+        for part in PARTS:
+            source, target = ROOT / part, folder / part
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=ignore)
+            else:
+                shutil.copy2(source, target)
+        return cls(folder)
+
+    def copy(self, folder: Path) -> Checkout:
+        """The same checkout with its results elsewhere; time stamps are kept."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Checkout(folder)
+
+    def snakemake(self, *arguments: str, study: str = "toy") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "snakemake",
+                "--cores",
+                "1",
+                *arguments,
+                "--config",
+                f"study={study}",
+            ],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def planned(self, study: str = "toy") -> dict[str, int]:
+        """How many jobs of each rule a dry run plans, `all` aside."""
+        done = self.snakemake("--dry-run", "--quiet", "reason", study=study)
+        assert done.returncode == 0, done.stderr
+        said = done.stdout + done.stderr
+        stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
+        if stats is None:
+            assert "Nothing to be done" in said, said
+            return {}
+        counts = Counter()
+        for line in stats[1].splitlines():
+            rule, count = line.split()
+            counts[rule] += int(count)
+        del counts["all"]
+        return dict(counts)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{old!r} not in {path}"
+        file.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose toy study has run to its end; copy it before changing anything."""
+    checkout = Checkout.fresh(tmp_path_factory.mktemp("finished") / "repo")
+    write_study(checkout.folder)
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stderr
+    return checkout

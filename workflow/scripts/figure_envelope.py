@@ -1,0 +1,24 @@
+"""Draw the envelope figure of one family."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    from flopline.figures.envelope import envelope
+    from flopline.figures.style import save
+    from flopline.storage import read_json, read_parquet
+
+    study, family = snakemake.params.study, snakemake.wildcards.family
+    split = study["envelope"]["split"] or study["loss_split"]
+    figure = envelope(
+        read_json(Path(snakemake.input.fit)),
+        read_parquet(Path(snakemake.input.frontier)),
+        read_parquet(Path(snakemake.input.curves)),
+        family_label=study["families"][family],
+        target_flops=study["targets"][0],
+        loss_label=study["loss_label"] if split == study["loss_split"] else f"Loss ({split})",
+        draws=read_parquet(Path(snakemake.input.draws)),
+    )
+    save(figure, Path(snakemake.output.svg).with_suffix(""))
+    said.append("svg, png, pdf")

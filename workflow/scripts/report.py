@@ -1,0 +1,36 @@
+"""Write the report page."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    from flopline.figures import captions
+    from flopline.report.page import ReportInputs, render
+    from flopline.report.provenance import provenance
+    from flopline.storage import read_json, read_parquet
+
+    study, code = snakemake.params.study, snakemake.params.code
+    fits = {family: {} for family in study["families"]}
+    for fit in map(read_json, map(Path, snakemake.input.fits)):
+        fits[fit["family"]][fit["law"]] = fit
+    runs = read_parquet(Path(snakemake.input.runs))
+    page = render(
+        ReportInputs(
+            study={
+                **study,
+                "synthetic": False,
+                "notes": read_json(Path(snakemake.input.notes)),
+            },
+            decision=read_parquet(Path(snakemake.input.table)),
+            verdict=read_json(Path(snakemake.input.verdict)),
+            fits=fits,
+            runs=runs,
+            dropped=read_parquet(Path(snakemake.input.dropped)),
+            figures=captions.captioned(map(Path, snakemake.input.figures), fits, study["families"]),
+            provenance=provenance(study, runs, snakemake.params.run_table, code),
+        ),
+        Path(snakemake.params.template),
+    )
+    Path(snakemake.output.page).write_text(page, encoding="utf-8")
+    said.append(f"{len(page.encode()) / 1e6:.1f} MB")
