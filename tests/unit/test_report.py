@@ -416,6 +416,22 @@ def test_all_laws_failed_gives_no_recommendation() -> None:
     assert "3 of 3 fits failed" in text
 
 
+@pytest.mark.parametrize(
+    ("overlap", "said"),
+    [
+        (True, "The laws agree"),
+        (False, "The laws disagree"),
+        (None, "No second law to compare"),
+    ],
+)
+def test_agreement_is_said_as_it_is(inputs: ReportInputs, overlap: bool | None, said: str) -> None:
+    agreement = [{**e, "overlap": overlap} for e in inputs.verdict["agreement"]]
+    verdict = {**inputs.verdict, "agreement": agreement}
+    text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
+    assert said in text
+    assert ("the laws disagree at 4" in text) == (overlap is False)
+
+
 def test_missing_intervals_are_a_dash(inputs: ReportInputs) -> None:
     ends = [c for c in inputs.decision if c.endswith(("80", "95"))]
     decision = inputs.decision.copy()

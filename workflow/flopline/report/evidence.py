@@ -21,6 +21,11 @@ MEANINGS = {
     "E": "irreducible loss, nats per token",
     "A": "amplitude of the params term, nats per token",
     "B": "amplitude of the tokens term, nats per token",
+    "N_coef": "optimal params at C = 1 FLOP: N_opt = N_coef C^a",
+    "D_coef": "optimal tokens at C = 1 FLOP: D_opt = D_coef C^b",
+    "L_E": "floor of the loss in compute, nats per token",
+    "L_K": "reducible loss at C = 1 FLOP: L = L_E + L_K C^-L_c",
+    "L_c": "exponent of the reducible loss in compute",
     "alpha": "exponent of the params term",
     "beta": "exponent of the tokens term",
 }
@@ -144,7 +149,7 @@ def _parameter(name: str, estimate: Mapping[str, Any]) -> ParameterRow:
     return ParameterRow(
         symbol=_SYMBOLS.get(name, name),
         meaning=MEANINGS.get(name, ""),
-        value=shown(estimate, number),
+        value=shown(estimate, number, lambda x: number(x, 4)),
         note="at its bound" if estimate.get("at_bound") else "",
     )
 

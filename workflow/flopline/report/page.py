@@ -34,7 +34,8 @@ class ReportInputs:
         every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
     verdict: headline (family, law, budget_flops and estimates as of Estimate.to_json; None where
         every law failed), rule (how the recommended line is chosen), agreement (per family and
-        target: family, budget_flops, params_ratio, overlap, sentence).
+        target: family, budget_flops, params_ratio, overlap (None where fewer than two laws have a
+        number), sentence).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), title, caption and svg (text).

@@ -62,12 +62,20 @@ def as_float(value: Any) -> float:
     return math.nan if value is None or pd.isna(value) else float(value)
 
 
-def shown(estimate: Mapping[str, Any], label: Callable[[float], str]) -> Shown:
-    """An estimate in the form of Estimate.to_json, its numbers written by `label`."""
+def shown(
+    estimate: Mapping[str, Any],
+    label: Callable[[float], str],
+    label_ends: Callable[[float], str] | None = None,
+) -> Shown:
+    """An estimate in the form of Estimate.to_json, its numbers written by `label`.
+
+    `label_ends` writes the ends of the intervals where they deserve fewer digits than the point.
+    """
+    ends = label_ends or label
     point, lo80, hi80, lo95, hi95 = (
         as_float(estimate.get(key)) for key in ("point", "lo80", "hi80", "lo95", "hi95")
     )
-    return Shown(label(point), interval(lo80, hi80, label), interval(lo95, hi95, label))
+    return Shown(label(point), interval(lo80, hi80, ends), interval(lo95, hi95, ends))
 
 
 def row_estimate(row: Mapping[str, Any], quantity: str) -> dict[str, Any]:

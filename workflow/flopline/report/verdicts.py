@@ -16,6 +16,13 @@ from flopline.schema import KEPT
 GOOD, MIND, BAD = "good", "mind", "bad"
 
 
+_AGREEMENT: Mapping[bool | None, tuple[str, str]] = {
+    True: (GOOD, "The laws agree"),
+    False: (BAD, "The laws disagree"),
+    None: (MIND, "No second law to compare"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A finding, its detail, and the place on the page that holds the evidence."""
@@ -45,18 +52,16 @@ def verdicts(
 def _agreement(verdict: Mapping[str, Any]) -> Verdict:
     entries: Sequence[Mapping[str, Any]] = verdict["agreement"]
     if not entries:
-        return Verdict(
-            MIND, "No second law to compare", "Agreement cannot be judged.", "#laws"
-        )  # fmt: skip
+        return Verdict(MIND, "No law to compare", "Agreement cannot be judged.", "#laws")
     entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
-    apart = sum(not e["overlap"] for e in entries)
-    others = f" Over all families and targets, {apart} of {len(entries)} disagree." if apart else ""
-    return Verdict(
-        GOOD if entry["overlap"] else BAD,
-        "The laws agree" if entry["overlap"] else "The laws disagree",
-        f"{entry['sentence']}{others}",
-        "#laws",
-    )
+    state, finding = _AGREEMENT[entry["overlap"]]
+    detail = str(entry["sentence"])
+    apart = sum(e["overlap"] is False for e in entries)
+    if apart and len(entries) > 1:
+        detail += (
+            f" Of all {len(entries)} pairs of family and target, the laws disagree at {apart}."
+        )
+    return Verdict(state, finding, detail, "#laws")
 
 
 def _is_headline(entry: Mapping[str, Any], head: Mapping[str, Any] | None) -> bool:
