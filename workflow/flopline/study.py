@@ -32,7 +32,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     options = _numbers(dict(config))
     _check(options, _schema(schemas / "config.schema.yaml"), config_file)
     path = _study_path(str(options["study"]), root)
-    study = read_yaml(path)
+    study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
         raise FloplineError(f"{path} is empty: a study needs a title, a source, families, targets.")
     config_schema = _schema(schemas / "config.schema.yaml")
@@ -46,22 +46,24 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     return {"name": path.stem, "file": str(path), **study}
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, shown: str | None = None) -> Any:
     """The content of a YAML file, where numbers such as 1e21 are numbers.
 
-    YAML 1.1 reads 1e21 as text and only 1.0e+21 as a number, which nobody expects.
+    YAML 1.1 reads 1e21 as text and only 1.0e+21 as a number, which nobody expects. Raises
+    FloplineError, which calls the file `shown`, when it is missing or not YAML.
     """
+    name = shown or str(path)
     try:
         return _numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise FloplineError(f"{path} does not exist.") from None
+        raise FloplineError(f"{name} does not exist.") from None
     except UnicodeDecodeError:
-        raise FloplineError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
+        raise FloplineError(f"{name} is not UTF-8 text: save it as UTF-8.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise FloplineError(f"{path}{where} is not valid YAML: {problem}.") from None
+        raise FloplineError(f"{name}{where} is not valid YAML: {problem}.") from None
 
 
 def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:

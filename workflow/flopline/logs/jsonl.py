@@ -14,16 +14,17 @@ import pyarrow.json
 from flopline.logs.reading import NOT_PARSED, Reading, curve_rows
 
 NAME = "jsonl"
+TEXT_COLUMNS = ("split",)
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the first line that holds anything is a JSON object."""
-    first = next((line for line in head.splitlines() if line.strip()), b"")
+    """Whether the ending says JSON lines or the first line that holds anything is an object."""
     if path.name.lower().split(".")[-1] in ("jsonl", "ndjson"):
         return True
+    first = next((line for line in head.splitlines() if line.strip()), b"")
     try:
         return isinstance(json.loads(first), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -33,49 +34,25 @@ def read(path: Path, data: bytes, columns: dict[str, Any]) -> Reading:
     Column names may be dotted to reach into nested objects. Raises FloplineError when no line has
     a mapped column.
     """
-    table, unparsed = parse(data, _wanted(columns))
+    table = _well_formed(data, columns)
+    unparsed: list[tuple[int, str]] = []
+    if table is None:
+        table, unparsed = parse(data, [name for name in _names(columns) if "." in name])
     return curve_rows(table, columns, path, unparsed)
 
 
 def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
-    """The lines as a table with `line`, and (line, reason) of what is no JSON object.
+    """The lines one by one as a table with `line`, and (line, reason) of what is no JSON object.
 
-    Arrow reads what is well formed. The lines are taken one by one where it refuses, where blank
-    lines would put its count off, and where a NaN is written, which it cannot tell from null.
+    Dotted names in `wanted` become columns of their own.
     """
-    if not data.strip():
-        return pd.DataFrame(), []
-    if not any(mark in data for mark in (b"\n\n", b"\r", b"NaN")) and data[:1] != b"\n":
-        try:
-            table = _arrow(data)
-        except pa.ArrowInvalid:
-            pass
-        else:
-            table["line"] = range(1, len(table) + 1)
-            return table, []
-    return _line_by_line(data, wanted)
-
-
-def _arrow(data: bytes) -> pd.DataFrame:
-    block = max(1 << 20, min(len(data), 1 << 26))
-    table = pa.json.read_json(
-        io.BytesIO(data), read_options=pa.json.ReadOptions(use_threads=False, block_size=block)
-    )
-    while any(pa.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    # Integers with gaps would turn into floats by themselves; text stays Python objects.
-    return table.to_pandas(integer_object_nulls=False, date_as_object=True)
-
-
-def _line_by_line(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
     records: list[dict[str, Any]] = []
     unparsed: list[tuple[int, str]] = []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
-            text = line.decode("utf-8", errors="replace")
-            record = json.loads(text, parse_constant=str)
+            record = json.loads(line.decode("utf-8", errors="replace"), parse_constant=str)
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
@@ -86,9 +63,37 @@ def _line_by_line(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tu
     return pd.DataFrame(records), unparsed
 
 
-def _wanted(columns: dict[str, Any]) -> list[str]:
-    names = [c for v in columns.values() for c in (v.values() if isinstance(v, dict) else [v])]
-    return [name for name in names if "." in name]
+def _well_formed(data: bytes, columns: dict[str, Any]) -> pd.DataFrame | None:
+    """The mapped columns as Arrow reads them, an order of magnitude faster; None where it cannot.
+
+    That is where a line is blank or no object (which Arrow may answer with a crash), where a NaN
+    is written (which it cannot tell from null), where a number is written as text, and where a
+    column is nested or never there.
+    """
+    lines = data.rstrip(b"\n").count(b"\n") + 1
+    names = _names(columns)
+    every_line_opens = data[:1] == b"{" and data.count(b"\n{") == lines - 1
+    if not every_line_opens or b"NaN" in data or any("." in name for name in names):
+        return None
+    text = {columns[name] for name in TEXT_COLUMNS if name in columns}
+    types = {name: pa.string() if name in text else pa.float64() for name in sorted(names)}
+    try:
+        table = pa.json.read_json(
+            io.BytesIO(data),
+            read_options=pa.json.ReadOptions(use_threads=False, block_size=max(1 << 20, len(data))),
+            parse_options=pa.json.ParseOptions(
+                explicit_schema=pa.schema(types), unexpected_field_behavior="ignore"
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if table.num_rows != lines or any(c.null_count == len(c) for c in table.columns):
+        return None
+    return table.to_pandas().assign(line=range(1, lines + 1))
+
+
+def _names(columns: dict[str, Any]) -> list[str]:
+    return [c for v in columns.values() for c in (v.values() if isinstance(v, dict) else [v])]
 
 
 def _reach(record: Any, dotted: str) -> Any:

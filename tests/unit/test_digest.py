@@ -1,0 +1,111 @@
+"""Digests: content counts, clocks and comments do not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flopline import digest
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> tuple[Path, Path]:
+    """A script and a little library: script -> lib.a -> lib.sub.b; lib.other stands apart."""
+    library = tmp_path / "lib"
+    (library / "sub").mkdir(parents=True)
+    for package in (library, library / "sub"):
+        (package / "__init__.py").write_text("")
+    (library / "a.py").write_text("def f():\n    from lib.sub import b\n    return b\n")
+    (library / "sub" / "b.py").write_text("import json\nX = 1\n")
+    (library / "sub" / "c.py").write_text("Y = 1\n")
+    (library / "other.py").write_text("import numpy\n")
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "helper.py").write_text("H = 1\n")
+    (scripts / "script.py").write_text("import helper\nfrom lib.a import f\nf()\n")
+    return scripts / "script.py", library
+
+
+def value(code: tuple[Path, Path]) -> str:
+    for cached in (digest._imports, digest._ast_digest, digest._versions):
+        cached.cache_clear()
+    return digest.code_digest(*code)
+
+
+@pytest.mark.parametrize("file", ["lib/a.py", "lib/sub/b.py", "lib/sub/__init__.py",
+                                  "scripts/helper.py", "scripts/script.py"])  # fmt: skip
+def test_everything_imported_counts(code: tuple[Path, Path], file: str) -> None:
+    before = value(code)
+    path = code[1].parent / file
+    path.write_text(path.read_text() + "NEW = 2\n")
+    assert value(code) != before
+
+
+@pytest.mark.parametrize("file", ["lib/other.py", "lib/sub/c.py"])
+def test_what_is_not_imported_does_not(code: tuple[Path, Path], file: str) -> None:
+    before = value(code)
+    (code[1].parent / file).write_text("Z = 3\n")
+    assert value(code) == before
+
+
+def test_comments_layout_and_clocks_do_not_count(code: tuple[Path, Path]) -> None:
+    before = value(code)
+    module = code[1] / "sub" / "b.py"
+    module.write_text("# why\nimport json\n\n\nX    =  1\n")
+    os.utime(module, (0, 0))
+    assert value(code) == before
+
+
+def test_reexports_of_a_package_above_do_not_count(code: tuple[Path, Path]) -> None:
+    (code[1] / "sub" / "__init__.py").write_text("from lib.sub import c\n")
+    before = value(code)
+    (code[1] / "sub" / "c.py").write_text("Y = 2\n")
+    # `from lib.sub import b` names the package itself, so what it re-exports counts ...
+    assert value(code) != before
+    (code[1] / "a.py").write_text("from lib.sub.b import X\n")
+    before = value(code)
+    (code[1] / "sub" / "c.py").write_text("Y = 3\n")
+    # ... and `from lib.sub.b import X` does not.
+    assert value(code) == before
+
+
+def test_versions_of_imported_packages_count(
+    code: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code[1] / "a.py").write_text("import numpy\n")
+    before = value(code)
+    monkeypatch.setattr(digest.metadata, "version", lambda name: "0.0.1")
+    assert value(code) != before
+
+
+def test_manifest_sees_new_content_under_an_old_clock(tmp_path: Path) -> None:
+    log, store = tmp_path / "log", tmp_path / "deep" / "store.json"
+    log.write_text("aaaa")
+    manifest = digest.Manifest(store)
+    first = manifest.sha256(log)
+    manifest.save()
+    stat = log.stat()
+    log.write_text("bbbb")
+    os.utime(log, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digest.Manifest(store).sha256(log) != first
+
+
+def test_manifest_reads_an_unchanged_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, store = tmp_path / "log", tmp_path / "store.json"
+    log.write_text("aaaa")
+    manifest = digest.Manifest(store)
+    first = manifest.sha256(log)
+    manifest.save()
+    monkeypatch.setattr(digest, "hash_file", lambda path: pytest.fail("read again"))
+    assert digest.Manifest(store).sha256(log) == first
+
+
+def test_damaged_manifest_is_made_anew(tmp_path: Path) -> None:
+    log, store = tmp_path / "log", tmp_path / "store.json"
+    log.write_text("a")
+    store.write_text("{ broken")
+    assert digest.Manifest(store).sha256(log) == digest.hash_file(log)

@@ -1,0 +1,135 @@
+"""Reading studies: defaults, overrides, and mistakes told in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flopline.errors import FloplineError
+from flopline.study import load_study, log_files, read_yaml, run_name, shard_of
+from tests.conftest import ROOT
+from tests.simulate import write_study
+
+SCHEMAS = ROOT / "workflow/schemas"
+
+
+def load(folder: Path, **config: Any) -> dict[str, Any]:
+    return load_study({"study": "toy", **config}, folder, SCHEMAS)
+
+
+def change(folder: Path, **changes: Any) -> None:
+    path = folder / "config/studies/toy.yaml"
+    study = yaml.safe_load(path.read_text()) | changes
+    path.write_text(yaml.safe_dump({k: v for k, v in study.items() if v is not None}))
+
+
+def test_defaults_config_and_study_are_layered(tmp_path: Path) -> None:
+    write_study(tmp_path, isoflop={"min_sizes": 5})
+    study = load(tmp_path, isoflop={"min_sizes": 3, "budget_tolerance": 0.2})
+    assert study["isoflop"] == {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None}
+    assert study["parametric"]["huber_delta"] == 1e-3
+    assert study["laws"] == ["envelope", "isoflop", "parametric"]
+    assert study["name"] == "toy"
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("a: 1e21\nb: [5.76e23, 2E-3]\nc: e21\nd: 1.0.2\n")
+    assert read_yaml(file) == {"a": 1e21, "b": [5.76e23, 2e-3], "c": "e21", "d": "1.0.2"}
+
+
+def test_shipped_config_fits_its_schema_and_states_the_defaults() -> None:
+    config = read_yaml(ROOT / "config/config.yaml")
+    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
+    for group, rule in schema["properties"].items():
+        if "properties" in rule:
+            defaults = {key: value["default"] for key, value in rule["properties"].items()}
+            assert config[group] == defaults, group
+
+
+def test_every_option_and_study_key_is_explained() -> None:
+    text = (ROOT / "config/README.md").read_text()
+    config = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())["properties"]
+    study = yaml.safe_load((SCHEMAS / "study.schema.yaml").read_text())["properties"]
+    options = [f"`{g}.{k}`" for g, rule in config.items() for k in rule.get("properties", {})]
+    columns = [f"`{c}`" for c in study["source"]["properties"]["columns"]["properties"]]
+    conventions = [f"`{c}`" for c in study["flops_convention"]["enum"]]
+    keys = [f"`{k}`" for k in study]
+    missing = [k for k in [*options, *columns, *conventions, *keys] if k not in text]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"title": None}, "the key 'title' is missing"),
+        ({"targets": []}, "`targets`"),
+        ({"targets": [-1.0]}, "`targets.0`"),
+        ({"points": "all"}, "`points` is 'all' but must be one of: final, checkpoints"),
+        ({"flops_convention": "supplied"}, "needs a `flops` column"),
+        ({"flops_convention": "gemstones"}, "needs a `width` column"),
+        ({"bootstrap": {"draws": "many"}}, "`bootstrap.draws` is 'many' but must be of type"),
+        ({"bootstrap": {"drows": 200}}, "unknown key 'drows' in `bootstrap` (did you mean 'draws'"),
+        ({"families": {"../up": "Up"}}, "families"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_key(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    write_study(tmp_path)
+    change(tmp_path, **changes)
+    with pytest.raises(FloplineError) as error:
+        load(tmp_path)
+    assert str(error.value).startswith("config/studies/toy.yaml: ")
+    assert words in str(error.value)
+
+
+def test_unknown_study_suggests_a_known_one(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    with pytest.raises(FloplineError, match=r"did you mean 'toy'.*studies there are: toy"):
+        load(tmp_path, study="tyo")
+
+
+def test_tokens_must_follow_from_something(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    source = load(tmp_path)["source"]
+    change(tmp_path, source=source | {"columns": {"loss": "loss", "step": "step"}})
+    with pytest.raises(FloplineError, match="tokens are not given"):
+        load(tmp_path)
+
+
+def test_log_files_are_named_by_the_run_table(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    files = log_files(load(tmp_path), tmp_path)
+    assert len(files) == 70
+    assert files == sorted(files, key=lambda f: f["run"])
+    assert files[0]["path"] == f"data/toy/logs/{files[0]['run']}.jsonl"
+
+
+def test_two_files_of_one_run_are_refused(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    study = load(tmp_path)
+    del study["source"]["runs"]["columns"]["log"]
+    study["source"]["paths"] = "data/toy/logs/*"
+    logs = tmp_path / "data/toy/logs"
+    (logs / "ash-1e+15-0.jsonl.gz").write_bytes(b"")
+    with pytest.raises(FloplineError, match="both hold run 'ash-1e\\+15-0'"):
+        log_files(study, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "run"),
+    [("a/b.jsonl.gz", "b"), ("x.2.jsonl", "x.2"), ("run.v1.csv.xz", "run.v1"), ("plain", "plain")],
+)
+def test_run_name(path: str, run: str) -> None:
+    assert run_name(path) == run
+
+
+def test_shard_of_a_run_stays() -> None:
+    assert [shard_of(f"run-{i}", 4) for i in range(6)] == [
+        shard_of(f"run-{i}", 4) for i in range(6)
+    ]
+    assert {shard_of(f"run-{i}", 4) for i in range(64)} == {0, 1, 2, 3}
