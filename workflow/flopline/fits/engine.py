@@ -1,0 +1,172 @@
+"""Global minimisation of the parametric objective, for all points and for many resamples.
+
+Starts come from variable projection: for given exponents the amplitudes E, A, B are linear
+(Golub & Pereyra 1973, doi 10.1137/0710036), so a grid of exponents costs a few matrix products,
+for all resamples at once. `newton.polish` takes each start to its local minimum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flopline.fits.newton import (
+    CHUNK_ELEMENTS,
+    Bools,
+    Floats,
+    Ints,
+    Optimum,
+    Problem,
+    jacobian,
+    polish,
+)
+
+AGREEMENT = 1e-9
+"""Two starts agree when their objectives differ by no more than this, relative to the lower."""
+
+_GRID = np.geomspace(0.05, 2.0, 9)
+"""Exponents at which starts are sought; Hoffmann et al. 2022 start from 0 to 2."""
+_CELLS = np.stack([np.repeat(_GRID, _GRID.size), np.tile(_GRID, _GRID.size)], axis=1)
+_NINTHS = np.arange(81).reshape(3, 3, 3, 3).swapaxes(1, 2).reshape(9, 9)
+"""The cells of the grid in nine square blocks, one a row."""
+_SUPPORTS = ((0, 1, 2), (1, 2), (0, 1), (0, 2))
+"""Sets of amplitudes that are left free of zero; at least two terms are needed to be a start."""
+_EXACT = 1e-20
+"""Mean squared log residual below which two objectives are both rounding noise."""
+
+
+def minimise(problem: Problem, weights: Floats) -> tuple[Optimum, int, int]:
+    """The optimum under one weight vector (points,), the number of starts, how many reach it.
+
+    Starts are the best exponents of each ninth of the grid; if only one of them reaches the
+    lowest objective, every cell of the grid is tried.
+    """
+    amplitudes, error = _project(problem, weights[None])
+    ninths = _NINTHS[np.arange(9), error[0][_NINTHS].argmin(axis=1)]
+    best, agreeing = _best_of(problem, weights, amplitudes[0], ninths)
+    if agreeing > 1:
+        return best, ninths.size, agreeing
+    best, agreeing = _best_of(problem, weights, amplitudes[0], np.arange(_CELLS.shape[0]))
+    return best, _CELLS.shape[0], agreeing
+
+
+def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> tuple[Optimum, Bools]:
+    """Optima under each row of `weights` (draws, points), and the rows where two starts differed.
+
+    Each row is started from `near` (5,), usually the optimum of all points, and independently
+    from its own variable projection. Rows where the two end at different objectives are solved
+    again as `minimise` does, from nine to 81 starts.
+    """
+    best = polish(problem, weights, np.broadcast_to(near, (weights.shape[0], 5)))
+    other = polish(problem, weights, _projected_starts(problem, weights))
+    low, high = np.sort([best.objective, other.objective], axis=0)
+    disagreed = ~agree(high, low, weights.sum(axis=1))
+    better = np.flatnonzero(other.objective < best.objective)
+    best.put(better, other.take(better))
+    for row in np.flatnonzero(disagreed):
+        again, _, _ = minimise(problem, weights[row])
+        if again.objective[0] < best.objective[row]:
+            best.put(row[None], again)
+    return best, disagreed
+
+
+def condition_number(problem: Problem, weights: Floats, theta: Floats) -> float:
+    """Condition number of J'WJ at `theta` (5,) with the columns of J scaled to unit length.
+
+    J is the Jacobian of ln f in the centred frame; inf where an unknown moves nothing.
+    """
+    columns = jacobian(problem, theta[None])[0] * np.sqrt(weights)
+    length = np.linalg.norm(columns, axis=1)
+    if not length.all():
+        return float("inf")
+    return float(np.linalg.cond(columns / length[:, None]) ** 2)
+
+
+def agree(objective: Floats, lowest: Floats | float, total: Floats | float) -> Bools:
+    """Where objectives equal the lowest one within AGREEMENT; `total` is the sum of weights."""
+    return np.asarray(objective - lowest <= AGREEMENT * lowest + _EXACT * total)
+
+
+def _best_of(
+    problem: Problem, weights: Floats, amplitudes: Floats, cells: Ints
+) -> tuple[Optimum, int]:
+    """The best local minimum reached from some cells of the grid, and how many of them reach it."""
+    starts = np.concatenate([amplitudes[cells], _CELLS[cells]], axis=1)
+    found = polish(problem, np.broadcast_to(weights, (cells.size, weights.size)), starts)
+    best = found.take(np.array([found.objective.argmin()]))
+    return best, int(agree(found.objective, best.objective, weights.sum()).sum())
+
+
+def _projected_starts(problem: Problem, weights: Floats) -> Floats:
+    """For each row of `weights` the cell of least squared error with its amplitudes, (rows, 5)."""
+    size = max(1, 2 * CHUNK_ELEMENTS // _CELLS.shape[0])
+    starts = np.empty((weights.shape[0], 5))
+    for i in range(0, weights.shape[0], size):
+        amplitudes, error = _project(problem, weights[i : i + size])
+        cell = error.argmin(axis=1)
+        starts[i : i + size, :3] = amplitudes[np.arange(cell.size), cell]
+        starts[i : i + size, 3:] = _CELLS[cell]
+    return starts
+
+
+def _project(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
+    """Amplitudes >= 0 (rows, cells, 3) of least squared relative error of the loss, and that error.
+
+    The error (rows, cells) lacks the constant sum of weights. Negative amplitudes are clipped in
+    each support and the best support kept: near enough to the constrained optimum for a start.
+    """
+    inverse = np.exp(-problem.target)
+    of_n = np.exp(-np.multiply.outer(_GRID, problem.x)) * inverse
+    of_d = np.exp(-np.multiply.outer(_GRID, problem.y)) * inverse
+    shape = (weights.shape[0], _GRID.size, _GRID.size)
+
+    def total(values: Floats, axis: int) -> Floats:
+        """Weighted sums of `values` (grid, points), laid along the N (1) or the D (2) exponents."""
+        return np.broadcast_to(np.expand_dims(weights @ values.T, 3 - axis), shape)
+
+    ones = np.broadcast_to(inverse, of_n.shape)
+    cross = (of_n[:, None, :] * of_d).reshape(-1, inverse.size)
+    gram = {
+        (0, 0): total(ones * inverse, 1),
+        (0, 1): total(of_n * inverse, 1),
+        (0, 2): total(of_d * inverse, 2),
+        (1, 1): total(of_n * of_n, 1),
+        (1, 2): (weights @ cross.T).reshape(shape),
+        (2, 2): total(of_d * of_d, 2),
+    }
+    moment = (total(ones, 1), total(of_n, 1), total(of_d, 2))
+    amplitudes = np.zeros((3, *shape))
+    error = np.full(shape, np.inf)
+    for support in _SUPPORTS:
+        trial = _nonnegative_solution(gram, moment, support)
+        trial_error = sum(
+            (1 if i == j else 2) * trial[i] * trial[j] * g for (i, j), g in gram.items()
+        ) - 2 * sum(t * m for t, m in zip(trial, moment, strict=True))
+        better = trial_error < error
+        error = np.where(better, trial_error, error)
+        amplitudes = np.where(better, trial, amplitudes)
+    rows = weights.shape[0]
+    return np.moveaxis(amplitudes, 0, -1).reshape(rows, -1, 3), error.reshape(rows, -1)
+
+
+def _nonnegative_solution(
+    gram: dict[tuple[int, int], Floats], moment: tuple[Floats, ...], support: tuple[int, ...]
+) -> Floats:
+    """Normal equations solved by Cramer's rule for the amplitudes in `support`, then clipped."""
+    out = np.zeros((3, *moment[0].shape))
+    if len(support) == 2:
+        i, j = support
+        det = gram[i, i] * gram[j, j] - gram[i, j] ** 2
+        out[i] = gram[j, j] * moment[i] - gram[i, j] * moment[j]
+        out[j] = gram[i, i] * moment[j] - gram[i, j] * moment[i]
+    else:
+        ee, ea, eb = gram[0, 0], gram[0, 1], gram[0, 2]
+        aa, ab, bb = gram[1, 1], gram[1, 2], gram[2, 2]
+        h_e, h_a, h_b = moment
+        co_ee, co_ea, co_eb = aa * bb - ab * ab, eb * ab - ea * bb, ea * ab - eb * aa
+        co_aa, co_ab, co_bb = ee * bb - eb * eb, eb * ea - ee * ab, ee * aa - ea * ea
+        det = ee * co_ee + ea * co_ea + eb * co_eb
+        out[0] = co_ee * h_e + co_ea * h_a + co_eb * h_b
+        out[1] = co_ea * h_e + co_aa * h_a + co_ab * h_b
+        out[2] = co_eb * h_e + co_ab * h_a + co_bb * h_b
+    det = np.maximum(det, np.finfo(float).tiny)
+    return np.asarray(np.maximum(out / det, 0.0))

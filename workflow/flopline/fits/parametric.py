@@ -1,0 +1,270 @@
+"""Approach 3: L(N, D) = E + A/N^alpha + B/D^beta fitted to all points at once.
+
+Hoffmann et al. 2022 (arXiv 2203.15556v1), section 3.3 and App. D.2; what the optimiser must prove
+follows Besiroglu et al. 2024 (arXiv 2404.10102), who trace the paper's estimate to an unfinished
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flopline.errors import FloplineError
+from flopline.fits import engine, hoffmann_grid
+from flopline.fits.bootstrap import run_weights
+from flopline.fits.newton import LOWER, UPPER, Floats, Optimum, Problem
+from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, targets_of
+from flopline.laws.chinchilla import PARAMETERS, LossSurface
+
+SOLVERS = ("varpro_newton", "hoffmann_grid")
+REPORTED = (*PARAMETERS, "a", "b", "G")
+
+MIN_POINTS = 6
+"""Distinct (N, D) points, and runs: one more than the parameters, so that a fit can be wrong."""
+MIN_LEVELS = 3
+"""Distinct sizes, and token counts: fewer cannot tell E from A and alpha, or from B and beta."""
+RAY = 0.02
+"""Standard deviation of ln D about its line on ln N below which N and D are one variable."""
+NARROW = 0.35
+"""The same spread below which it takes losses known to 0.2 % to keep N_opt(1e21) within 20 %
+(simulated: 45 runs on the surface of Besiroglu et al. 2024)."""
+ILL_CONDITIONED = 1e5
+"""Condition number of the scaled J'J above which parameters trade off freely: about 1e3 for the
+Chinchilla data, 5e5 for runs within 5 % of a ray D = kN."""
+MAX_LOST_DRAWS = 0.01
+"""Share of resamples without a result above which the intervals are said to lack them."""
+
+_COLUMNS = ("params", "tokens", "flops", "loss")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """The optimum of all points and of the resamples, before anything is said about them."""
+
+    best: Optimum
+    starts: int
+    starts_agree: int
+    draws: Optimum
+    disagreed: int
+    thin: int
+
+
+def fit(
+    points: pd.DataFrame,
+    targets_flops: Sequence[float],
+    *,
+    huber_delta: float = 1e-3,
+    draws: int,
+    seed: int,
+    solver: str = "varpro_newton",
+    family: str = "",
+) -> FitResult:
+    """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
+
+    `points` has columns run, params [weights], tokens, flops, loss [nats per token]; several rows
+    of one run are resampled together. `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
+    `huber_delta` is Huber's on log residuals. `solver` is varpro_newton, or hoffmann_grid for the
+    paper's own 4,500 starts (minutes; its resamples start from the optimum of all points only).
+    `draws` that leave too few points, do not converge or lack an optimum hold NaN and are counted
+    in the certificate. Raises FloplineError for unusable points or settings.
+    """
+    table = _checked(points, family)
+    if solver not in SOLVERS:
+        raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
+    if not 0 < huber_delta < np.inf:
+        raise FloplineError(f"huber_delta must be positive and finite, not {huber_delta}.")
+    params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
+    problem = Problem.of(params, tokens, loss, huber_delta)
+    weights = run_weights(table["run"].tolist(), draws, seed)
+    thick = _thick_enough(params, tokens, weights)
+    found = _solve(problem, weights[thick], solver, int((~thick).sum()))
+
+    surface = problem.surface(found.best.theta[0])
+    surfaces = _surfaces(problem, found.draws, thick)
+    values = {name: getattr(surfaces, name) for name in REPORTED}
+    bounds = _bounds_hit(found.best.theta[0])
+    parameters = {
+        name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
+        for name in REPORTED
+    }
+    targets, columns = targets_of(
+        targets_flops, _at(surface, targets_flops), _at(surfaces, targets_flops)
+    )
+    predicted = surface.loss(params, tokens)
+    table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
+    certificate = _certificate(problem, found, table, bounds, draws)
+    status, message = _verdict(certificate, solver)
+    return FitResult(
+        law="parametric",
+        estimator=solver,
+        status=status,
+        message=message,
+        n_runs=table["run"].nunique(),
+        n_points=len(table),
+        settings={"huber_delta": huber_delta, "draws": draws, "seed": seed, "solver": solver},
+        parameters=parameters,
+        targets=targets,
+        certificate=certificate,
+        draws=pd.DataFrame({"draw": np.arange(draws), **values, **columns}),
+        tables={"points": table},
+    )
+
+
+def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
+    """The columns of the fit in their fixed order of rows, or FloplineError."""
+    where = f"parametric fit of family {family!r}" if family else "parametric fit"
+    table = points[["run", *_COLUMNS]].astype(dict.fromkeys(_COLUMNS, float))
+    table = table.assign(run=table["run"].astype(str))
+    table = table.sort_values(["run", "tokens", "params", "loss", "flops"], ignore_index=True)
+    for column in _COLUMNS:
+        bad = ~(np.isfinite(table[column]) & (table[column] > 0))
+        if bad.any():
+            row = table[bad].iloc[0]
+            raise FloplineError(
+                f"{where}: run {row['run']!r} has {column} = {row[column]}, which is not a "
+                f"positive finite number: correct it or quarantine the run."
+            )
+    runs, distinct = table["run"].nunique(), len(table[["params", "tokens"]].drop_duplicates())
+    if runs < MIN_POINTS or distinct < MIN_POINTS:
+        raise FloplineError(
+            f"{where} needs at least {MIN_POINTS} runs at {MIN_POINTS} distinct (params, tokens), "
+            f"but has {runs} runs at {distinct}: add runs or take parametric out of `laws` in the "
+            f"study file."
+        )
+    for column in ("params", "tokens"):
+        levels = table[column].nunique()
+        if levels < MIN_LEVELS:
+            raise FloplineError(
+                f"{where} needs at least {MIN_LEVELS} different values of {column}, but has "
+                f"{levels} ({', '.join(f'{v:.4g}' for v in sorted(set(table[column])))}): add runs "
+                f"with other {column} or take parametric out of `laws` in the study file."
+            )
+    return table
+
+
+def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> np.ndarray[Any, Any]:
+    """Resamples that keep enough distinct points, sizes and token counts to be fitted."""
+    points = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1]
+    enough = np.ones(weights.shape[0], dtype=bool)
+    for labels, least in ((points, MIN_POINTS), (params, MIN_LEVELS), (tokens, MIN_LEVELS)):
+        codes = np.unique(labels, return_inverse=True)[1].ravel()
+        order = np.argsort(codes, kind="stable")
+        first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        kept = np.add.reduceat(weights[:, order], first, axis=1) > 0
+        enough &= kept.sum(axis=1) >= least
+    return enough
+
+
+def _solve(problem: Problem, weights: Floats, solver: str, thin: int) -> _Fit:
+    equal = np.ones(problem.x.size)
+    if solver == "hoffmann_grid":
+        best, starts, agreeing = hoffmann_grid.minimise(problem, equal, hoffmann_grid.grid())
+        draws = hoffmann_grid.minimise_resamples(problem, weights, best.theta[0])
+        return _Fit(best, starts, agreeing, draws, 0, thin)
+    best, starts, agreeing = engine.minimise(problem, equal)
+    draws, disagreed = engine.minimise_resamples(problem, weights, best.theta[0])
+    return _Fit(best, starts, agreeing, draws, int(disagreed.sum()), thin)
+
+
+def _surfaces(problem: Problem, found: Optimum, thick: np.ndarray[Any, Any]) -> LossSurface:
+    """One surface per draw, NaN where there is none to be trusted."""
+    theta = np.full((thick.size, len(PARAMETERS)), np.nan)
+    theta[thick] = np.where(found.converged[:, None], found.theta, np.nan)
+    return problem.surface(theta)
+
+
+def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
+    budgets = np.asarray(flops, dtype=float)
+    return {
+        "params": surface.params_opt(budgets),
+        "tokens": surface.tokens_opt(budgets),
+        "loss": surface.loss_opt(budgets),
+    }
+
+
+def _bounds_hit(theta: Floats) -> list[str]:
+    return [
+        n
+        for n, v, lo, hi in zip(PARAMETERS, theta, LOWER, UPPER, strict=True)
+        if v <= lo or v >= hi
+    ]
+
+
+def _token_spread(problem: Problem) -> float:
+    """Standard deviation of ln D about its least-squares line on ln N."""
+    slope = (problem.x @ problem.y) / (problem.x @ problem.x)
+    return float(np.std(problem.y - slope * problem.x))
+
+
+def _certificate(
+    problem: Problem, found: _Fit, table: pd.DataFrame, bounds: list[str], draws: int
+) -> dict[str, Any]:
+    residual = table["log_residual"].to_numpy(float)
+    theta = found.best.theta[0]
+    ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
+    amplitudes = found.draws.theta[:, 1:3]
+    return {
+        "converged": bool(found.best.converged[0]),
+        "objective": float(found.best.objective[0]),
+        "scaled_gradient": float(found.best.scaled_gradient[0]),
+        "iterations": int(found.best.iterations[0]),
+        "starts": found.starts,
+        "starts_agree": found.starts_agree,
+        "bounds": bounds,
+        "condition": engine.condition_number(problem, np.ones_like(residual), theta),
+        "token_spread": _token_spread(problem),
+        "huber_delta": problem.delta,
+        "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
+        "flops_over_6nd": float(ratio.median()),
+        "draws": draws,
+        "draws_unconverged": int((~found.draws.converged).sum()),
+        "draws_disagreed": found.disagreed,
+        "draws_too_few_points": found.thin,
+        "draws_without_optimum": int((amplitudes <= 0).any(axis=1).sum()),
+    }
+
+
+def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
+    """Status and a plain message: what forbids use first, then all there is to mind."""
+    c = certificate
+    gradient = f"the scaled gradient is {c['scaled_gradient']:.1e}"
+    if not c["converged"] and solver == "varpro_newton":
+        return FAILED, f"The optimiser did not reach an optimum ({gradient})."
+    vanished = [name for name in ("A", "B") if name in c["bounds"]]
+    if vanished:
+        axis = {"A": "params", "B": "tokens"}[vanished[0]]
+        return FAILED, (
+            f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
+            f"split; check the losses or add runs that differ more in {axis}."
+        )
+    if c["token_spread"] < RAY:
+        return FAILED, (
+            "Tokens follow from params in every run (ln D leaves its line on ln N by "
+            f"{c['token_spread']:.2g}), so the two terms cannot be told apart and N_opt is not "
+            "identified; add runs that train the same params on other token counts."
+        )
+    mind = []
+    if not c["converged"]:
+        mind.append(f"L-BFGS stopped short of the optimum ({gradient})")
+    if c["starts_agree"] < 2:
+        mind.append(f"only one of {c['starts']} starts reached the lowest objective")
+    if c["bounds"]:
+        mind.append(f"{' and '.join(c['bounds'])} on the bound of the search")
+    if c["token_spread"] < NARROW:
+        mind.append(
+            "tokens follow from params in nearly every run (ln D leaves its line on ln N by "
+            f" {c['token_spread']:.2g}), so N_opt is poorly identified"
+        )
+    if c["condition"] > ILL_CONDITIONED:
+        mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
+    lost = c["draws_unconverged"] + c["draws_too_few_points"] + c["draws_without_optimum"]
+    if lost > MAX_LOST_DRAWS * c["draws"]:
+        mind.append(f"{lost} of {c['draws']} resamples gave no optimum and are left out")
+    if mind:
+        return WARNING, "Mind: " + "; ".join(mind) + "."
+    return CONVERGED, f"{c['starts_agree']} of {c['starts']} starts reach the same optimum."

@@ -1,0 +1,106 @@
+"""L(N, D) = E + A / N^alpha + B / D^beta and its compute-optimal frontier under C = 6ND.
+
+Source: Hoffmann et al. 2022 (arXiv 2203.15556v1), section 3.3: Eq. 2 (the surface) and Eq. 4
+(the frontier).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+PARAMETERS = ("E", "A", "B", "alpha", "beta")
+
+
+@dataclass(frozen=True, slots=True)
+class LossSurface:
+    """A loss surface, or one per bootstrap draw.
+
+    E is in nats per token; alpha and beta are pure numbers; A and B carry the units of
+    params^alpha and tokens^beta. Each field is a float, or all are arrays of shape (draws,).
+    Arguments of the methods are scalars or arrays of shape (k,); results have shape (k,), or
+    (draws, k) for a surface per draw.
+    """
+
+    E: ArrayLike
+    A: ArrayLike
+    B: ArrayLike
+    alpha: ArrayLike
+    beta: ArrayLike
+
+    @property
+    def a(self) -> Floats:
+        """Exponent of N_opt ~ C^a: beta / (alpha + beta). Hoffmann et al. 2022, Eq. 4."""
+        alpha, beta = np.asarray(self.alpha, float), np.asarray(self.beta, float)
+        return np.asarray(beta / (alpha + beta))
+
+    @property
+    def b(self) -> Floats:
+        """Exponent of D_opt ~ C^b: alpha / (alpha + beta). Hoffmann et al. 2022, Eq. 4."""
+        alpha, beta = np.asarray(self.alpha, float), np.asarray(self.beta, float)
+        return np.asarray(alpha / (alpha + beta))
+
+    @property
+    def G(self) -> Floats:
+        """(alpha A / (beta B))^(1 / (alpha + beta)) of Hoffmann et al. 2022, Eq. 4.
+
+        NaN where A or B is zero: the loss then falls forever along one axis and no budget has
+        an optimum.
+        """
+        amplitude_n, amplitude_d = np.asarray(self.A, float), np.asarray(self.B, float)
+        alpha, beta = np.asarray(self.alpha, float), np.asarray(self.beta, float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_g = (np.log(alpha) + np.log(amplitude_n) - np.log(beta) - np.log(amplitude_d)) / (
+                alpha + beta
+            )
+        return np.asarray(np.exp(np.where(np.isfinite(log_g), log_g, np.nan)))
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """Loss [nats per token] at `params` [weights] and `tokens` [tokens]."""
+        e, of_params, of_tokens = self._terms(params, tokens)
+        return np.asarray(e + of_params + of_tokens)
+
+    def log_loss_gradient(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """Derivatives of ln L with respect to E, A, B, alpha, beta: the result of `loss` has one
+        more axis, the last, of length 5.
+        """
+        e, of_params, of_tokens = self._terms(params, tokens)
+        log_n, log_d = np.log(np.asarray(params, float)), np.log(np.asarray(tokens, float))
+        alpha, beta = _last_axis(self.alpha), _last_axis(self.beta)
+        slopes = (
+            np.ones_like(of_params),
+            np.exp(-alpha * log_n),
+            np.exp(-beta * log_d),
+            -log_n * of_params,
+            -log_d * of_tokens,
+        )
+        return (
+            np.stack(np.broadcast_arrays(*slopes), axis=-1) / (e + of_params + of_tokens)[..., None]
+        )
+
+    def params_opt(self, flops: ArrayLike) -> Floats:
+        """N_opt [weights] at budgets `flops`: G (C/6)^a. Hoffmann et al. 2022, Eq. 4."""
+        return np.asarray(_last_axis(self.G) * (np.asarray(flops, float) / 6) ** _last_axis(self.a))
+
+    def tokens_opt(self, flops: ArrayLike) -> Floats:
+        """D_opt [tokens] at budgets `flops`: (1/G) (C/6)^b. Hoffmann et al. 2022, Eq. 4."""
+        return np.asarray((np.asarray(flops, float) / 6) ** _last_axis(self.b) / _last_axis(self.G))
+
+    def loss_opt(self, flops: ArrayLike) -> Floats:
+        """Lowest loss [nats per token] that budgets `flops` can buy."""
+        return self.loss(self.params_opt(flops), self.tokens_opt(flops))
+
+    def _terms(self, params: ArrayLike, tokens: ArrayLike) -> tuple[Floats, Floats, Floats]:
+        n, d = np.asarray(params, float), np.asarray(tokens, float)
+        of_params = _last_axis(self.A) * n ** -_last_axis(self.alpha)
+        of_tokens = _last_axis(self.B) * d ** -_last_axis(self.beta)
+        return _last_axis(self.E), of_params, of_tokens
+
+
+def _last_axis(parameter: ArrayLike) -> Floats:
+    """`parameter` ready to broadcast against the points: one per draw gets an axis for them."""
+    value = np.asarray(parameter, float)
+    return value[..., None] if value.ndim else value
