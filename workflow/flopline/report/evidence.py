@@ -21,6 +21,7 @@ MEANINGS = {
     "E": "irreducible loss, nats per token",
     "A": "amplitude of the params term, nats per token",
     "B": "amplitude of the tokens term, nats per token",
+    "G": "balance of the two terms: N_opt = G (C/6)^a",
     "N_coef": "optimal params at C = 1 FLOP: N_opt = N_coef C^a",
     "D_coef": "optimal tokens at C = 1 FLOP: D_opt = D_coef C^b",
     "L_E": "floor of the loss in compute, nats per token",

@@ -99,7 +99,7 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: Mapping[str, Any])
         reasons=_table("table-reasons", "Dropped rows by reason", _reasons(rows), REASON_COLUMNS),
         dropped=_table(
             "table-dropped",
-            "Dropped rows",
+            "Each dropped row",
             rows.head(MOST_DROPPED_ROWS),
             DROPPED_COLUMNS,
         ),

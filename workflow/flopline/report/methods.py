@@ -32,10 +32,24 @@ FORMS = {
 }
 
 POINTS = {
-    "final": "The final loss of every run",
-    "checkpoints": "Checkpoints along every run; all points of a run are resampled together",
+    "final": "the final loss of every run",
+    "checkpoints": "checkpoints along every run; all points of a run are resampled together",
 }
 
+
+PARAMS = {
+    "total": "all weights, embeddings included",
+    "non_embedding": "all weights but the embeddings",
+    "active": "the weights that are active for a token",
+    "decoder": "the weights of the decoder",
+}
+
+FLOPS = {
+    "six_nd": "6ND, six FLOPs per weight and token (Kaplan et al. 2020, arXiv 2001.08361)",
+    "supplied": "as supplied with the data",
+    "per_token": "tokens times the FLOPs per token that the run table gives",
+    "gemstones": "counted layer by layer as in Gemstones (McLeish et al. 2025, arXiv 2502.06857)",
+}
 
 CONVERGENCE = "What certifies each fit, and how many resamples failed, stands under Fits."
 NOTHING_HELD_OUT = "No run was held out: how well the laws extrapolate was not tested here."
@@ -60,11 +74,11 @@ def methods(
     kept = int((runs["status"] == KEPT).sum())
     levels = " and ".join(f"{level}" for level in LEVELS)
     items = [
-        Method("Source", [_pairs(study["source"])]),
-        Method("Params, N", [_sentence(study["params_convention"])]),
-        Method("Compute, C", [_sentence(study["flops_convention"])]),
-        Method("Loss, L", [f"Nats per token, read from {study['loss_split']}."]),
-        Method("Points", [_sentence(POINTS.get(study["points"], str(study["points"])))]),
+        Method("Source", [_pairs(_plain_keys(study["source"]))]),
+        Method("Params, N", [_convention(PARAMS, study["params_convention"])]),
+        Method("Compute, C", [_convention(FLOPS, study["flops_convention"])]),
+        Method("Loss, L", [f"Nats per token, read from split {study['loss_split']}."]),
+        Method("Points", [_convention(POINTS, study["points"])]),
         Method("Runs", [f"{kept:,} of {count(len(runs), 'run')} kept."]),
         *(Method(law_name(law), _law(law, study["families"], fits)) for law in laws),
         Method(
@@ -98,6 +112,15 @@ def _settings(fit: Mapping[str, Any]) -> str:
 def _pairs(mapping: Mapping[str, Any]) -> str:
     said = "; ".join(f"{label} {value_text(value, key)}" for label, key, value in flat(mapping))
     return f"{said or 'none'}."
+
+
+def _plain_keys(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The source without its column maps, which the configuration shows in full."""
+    return {key: value for key, value in source.items() if not isinstance(value, Mapping)}
+
+
+def _convention(words: Mapping[str, str], name: str) -> str:
+    return _sentence(f"{name}: {words[name]}" if name in words else name)
 
 
 def _sentence(text: str) -> str:

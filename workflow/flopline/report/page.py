@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flopline.numbers import count, humanise
+from flopline.numbers import count
 from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.evidence import exponents, fit_ids, fit_views
 from flopline.report.hygiene import hygiene
@@ -125,12 +125,9 @@ def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
         ColumnSpec("bytes", "Bytes", lambda x: count(int(x))),
         ColumnSpec("sha256", "SHA-256", style="hash"),
     )
-    caption = f"{count(len(files), 'input file')}, {_size(files)}"
+    size = sum(int(f["bytes"]) for f in files)
+    caption = f"{count(len(files), 'input file')}, {count(size, 'byte')}"
     return data_table("table-files", caption, pd.DataFrame(list(files)), specs)
-
-
-def _size(files: Sequence[Mapping[str, Any]]) -> str:
-    return f"{humanise(float(sum(f['bytes'] for f in files)))} bytes"
 
 
 def _verbatim(path: Path) -> Markup:
