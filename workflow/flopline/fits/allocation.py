@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.fits.losscompute import LossLaw
 from flopline.fits.powerlaw import PowerLaw
 from flopline.fits.result import Estimate, Target, targets_of
+from flopline.flops import six_nd
 
 Floats = NDArray[np.float64]
 
@@ -84,3 +85,24 @@ def joined(parts: Sequence[Allocation]) -> Allocation:
             rows(lambda p: p.loss.unidentified),
         ),
     )
+
+
+def residuals(optima: pd.DataFrame, laws: Allocation) -> dict[str, float]:
+    """How far the `optima` (flops, params, tokens, loss) lie from the first row of `laws`.
+
+    median_flops_ratio is the median of 6ND/C over the optima themselves.
+    """
+    flops, params, tokens, loss = (
+        optima[c].to_numpy(dtype=float) for c in ("flops", "params", "tokens", "loss")
+    )
+    ln_c = np.log(flops)
+    return {
+        "median_flops_ratio": float(np.median(six_nd(params, tokens) / flops)),
+        "rms_ln_params": _rms(np.log(params) - laws.params.ln_at(ln_c)[0]),
+        "rms_ln_tokens": _rms(np.log(tokens) - laws.tokens.ln_at(ln_c)[0]),
+        "rms_relative_loss": _rms(loss / laws.loss.at(ln_c)[0] - 1.0),
+    }
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2)))

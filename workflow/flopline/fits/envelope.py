@@ -9,16 +9,25 @@ convex hull instead of bins (McLeish et al. 2025, arXiv 2502.06857).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits.allocation import Allocation, joined, stated
+from flopline.fits.allocation import Allocation, joined, residuals, stated
 from flopline.fits.bootstrap import run_weights
-from flopline.fits.frontier import ABSENT, Bins, Curves, Frontier, interpolate
+from flopline.fits.envelope_report import (
+    frontier_table,
+    message,
+    share_at_end_sizes,
+    share_in_last_fraction,
+    shift,
+    thinned,
+    thirds,
+)
+from flopline.fits.frontier import ABSENT, RULES, Bins, Curves, Frontier, interpolate
 from flopline.fits.hull import Hull
 from flopline.fits.inputs import checked, named, size_classes
 from flopline.fits.losscompute import fit_loss_compute
@@ -34,14 +43,14 @@ LAW: Final = "envelope"
 FRONTIERS: Final = ("bins", "hull")
 MIN_RUNS: Final = 3
 MIN_POINTS: Final = 3
-BRACKET_SIZES: Final = 4
-"""With fewer sizes winning inside brackets, the two end sizes are all the slope there is."""
-FEW_SIZES: Final = 5
-LOSS_POINTS: Final = 60
-"""The loss law sees every k-th bin, about this many: neighbours repeat the same run."""
+RULE_SIZES: Final = {"bracketed": 4, "inner": 3, "contested": 0}
+RULE_SHARE: Final = {"bracketed": 0.2, "inner": 0.2, "contested": 0.0}
+"""A rule for used bins needs this many winning sizes and this share of the bins, else the next,
+more lenient one holds: a handful of bins leaves resamples without a frontier."""
+LOSS_BLOCKS: Final = 100
+"""The loss law sees means over this many stretches of bins: neighbours repeat one run."""
 CELLS: Final = 500_000
 """Array cells worked on at once, which bounds memory whatever the number of draws."""
-DRAWN_POINTS: Final = 300
 
 
 def fit(
@@ -62,9 +71,9 @@ def fit(
     `curves` has one row per logged loss: run, params, horizon_tokens (schedule length, may be
     missing), step, tokens, flops, loss; rows at zero FLOPs are skipped and counted.
     `smoothing_steps` is the Gaussian window in optimiser steps. `only_schedule_end` keeps the
-    last `last_fraction` of every schedule. A bin enters the regression where a smaller and a
-    larger size than the winner compete; if fewer than four sizes win such bins, where two sizes
-    compete. Tables: frontier (per bin or hull point), curves (smoothed, thinned for drawing).
+    last `last_fraction` of every schedule. Which bins enter the regression is decided by the
+    strictest of frontier.RULES that leaves enough of them; a hull enters whole, as published.
+    Tables: frontier (per bin or hull point), curves (smoothed, thinned for drawing).
 
     Raises FloplineError for fewer than three runs or two sizes, for curves that nowhere compete,
     and where one size wins everywhere.
@@ -92,7 +101,7 @@ def fit(
     weights = run_weights(list(runs["run"]), draws, seed)
     resampled = _resampled(select, weights > 0, width, ln_params, ready.size)
     parameters, targets, draw_table = stated(point, resampled, targets_flops)
-    listed = _frontier_table(chosen, runs, last_fraction)
+    listed = frontier_table(chosen, runs, last_fraction)
     certificate = {
         "frontier": frontier,
         "rule": rule,
@@ -101,22 +110,24 @@ def fit(
         "runs_on_frontier": int(listed.loc[listed["used"], "run"].nunique()),
         "sizes": int(ready.size.max()) + 1,
         "sizes_on_frontier": _winning_sizes(chosen, ready.size),
+        "share_at_end_sizes": share_at_end_sizes(chosen, ready.size),
         "draws": int(draws),
         "draws_failed": int(resampled.absent.sum()),
-        "share_in_last_fraction": _share_in_last_fraction(listed),
-        **_thirds(listed),
-        **_residuals(listed, point),
+        "share_in_last_fraction": share_in_last_fraction(listed),
+        **thirds(listed),
+        "a_shift_in_draws": shift(point.params.p[0], resampled.params.p),
+        **residuals(listed[listed["used"]], point),
         "points_per_window": per_window,
         "points_at_zero_flops": skipped,
         "loss_law": point.loss.form(),
         "draws_without_floor": int((resampled.loss.few | resampled.loss.unidentified).sum()),
     }
-    message = _message(certificate, last_fraction)
+    warning = message(certificate, last_fraction)
     return FitResult(
         law=LAW,
         estimator=f"lower envelope ({frontier}) of smoothed training curves, least squares in logs",
-        status=WARNING if message else CONVERGED,
-        message=message,
+        status=WARNING if warning else CONVERGED,
+        message=warning,
         n_runs=len(runs),
         n_points=len(table),
         settings={
@@ -132,7 +143,7 @@ def fit(
         targets=targets,
         certificate=certificate,
         draws=draw_table,
-        tables={"frontier": listed, "curves": _thinned(table)},
+        tables={"frontier": listed, "curves": thinned(table)},
     )
 
 
@@ -193,18 +204,21 @@ def _selector(curves: Curves, frontier: str, bins: int, family: str) -> tuple[Se
             "reach the same FLOPs: train them over overlapping ranges, or take envelope out of "
             "`laws` in the study file."
         )
-    return _bin_selector(grid, bins)
+    rule = _rule(grid)
+    return lambda present: grid.select(present, rule), bins, RULES[rule]
 
 
-def _bin_selector(grid: Bins, bins: int) -> tuple[Select, int, str]:
+def _rule(grid: Bins) -> str:
+    """The strictest rule that leaves enough of the frontier."""
     everyone = np.ones((1, grid.size.size), dtype=bool)
-    bracketed = _winning_sizes(grid.select(everyone, True), grid.size) >= BRACKET_SIZES
-    rule = (
-        "bins where a smaller and a larger size than the winner compete"
-        if bracketed
-        else "bins where at least two sizes compete"
-    )
-    return lambda present: grid.select(present, bracketed), bins, rule
+    for rule in RULES:
+        chosen = grid.select(everyone, rule)
+        if (
+            _winning_sizes(chosen, grid.size) >= RULE_SIZES[rule]
+            and chosen.used.mean() >= RULE_SHARE[rule]
+        ):
+            return rule
+    raise AssertionError("the most lenient rule asks for nothing")
 
 
 def _winning_sizes(chosen: Frontier, size: NDArray[np.int64]) -> int:
@@ -239,12 +253,27 @@ def _laws(chosen: Frontier, ln_params: Floats, size: NDArray[np.int64]) -> Alloc
     highest = np.where(used, sizes, ABSENT).max(axis=1)
     enough = (used.sum(axis=1) >= MIN_POINTS) & (highest > lowest)
     weight = np.where(used & enough[:, None], 1.0, 0.0)
-    every = slice(None, None, max(1, -(-used.shape[1] // LOSS_POINTS)))
     return Allocation(
         fit_power_law(chosen.ln_flops, ln_params[chosen.run], weight),
         fit_power_law(chosen.ln_flops, chosen.ln_tokens, weight),
-        fit_loss_compute(chosen.ln_flops[:, every], chosen.loss[:, every], weight[:, every]),
+        fit_loss_compute(*_blocks(chosen, weight)),
     )
+
+
+def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
+    """ln C, loss and weight of at most LOSS_BLOCKS stretches of neighbouring frontier points."""
+    width = -(-used.shape[1] // LOSS_BLOCKS)
+    spare = -used.shape[1] % width
+
+    def total(values: Floats) -> Floats:
+        padded = np.pad(values, ((0, 0), (0, spare)))
+        return np.asarray(padded.reshape(used.shape[0], -1, width).sum(axis=2))
+
+    count = total(used)
+    with np.errstate(invalid="ignore"):
+        ln_flops = total(np.where(used > 0, frontier.ln_flops, 0.0)) / count
+        loss = total(np.where(used > 0, frontier.loss, 0.0)) / count
+    return ln_flops, loss, count
 
 
 def _resampled(
@@ -257,93 +286,3 @@ def _resampled(
             for i in range(0, max(1, present.shape[0]), at_once)
         ]
     )
-
-
-def _frontier_table(chosen: Frontier, runs: pd.DataFrame, last_fraction: float) -> pd.DataFrame:
-    there = np.flatnonzero(chosen.run[0] != ABSENT)
-    run = chosen.run[0, there]
-    tokens, used = np.exp(chosen.ln_tokens[0, there]), chosen.used[0, there]
-    position = tokens / runs["horizon_tokens"].to_numpy()[run]
-    third = np.zeros(there.size, dtype=np.int64)
-    third[used] = 1 + 3 * np.arange(used.sum()) // max(1, int(used.sum()))
-    return pd.DataFrame(
-        {
-            "flops": np.exp(chosen.ln_flops[0, there]),
-            "run": runs["run"].to_numpy()[run],
-            "params": runs["params"].to_numpy()[run],
-            "tokens": tokens,
-            "loss": chosen.loss[0, there],
-            "position": position,
-            "in_last_fraction": position >= 1.0 - last_fraction,
-            "used": used,
-            "third": third,
-        }
-    )
-
-
-def _share_in_last_fraction(listed: pd.DataFrame) -> float | None:
-    """Share of used frontier points at the end of their schedule; None where no horizon is known.
-
-    Hoffmann et al. 2022, footnote 4: all their points lie in the last 15 %.
-    """
-    known = listed[listed["used"] & listed["position"].notna()]
-    return None if known.empty else float(known["in_last_fraction"].mean())
-
-
-def _thirds(listed: pd.DataFrame) -> dict[str, list[float]]:
-    """Slopes of params and tokens in each third of the frontier (Hoffmann et al., appendix E)."""
-    out: dict[str, list[float]] = {"a_by_thirds": [], "b_by_thirds": []}
-    for third in (1, 2, 3):
-        part = listed[listed["third"] == third]
-        for name, column in (("a_by_thirds", "params"), ("b_by_thirds", "tokens")):
-            law = fit_power_law(np.log(part["flops"]), np.log(part[column]), 1.0)
-            out[name].append(float(law.p))
-    return out
-
-
-def _residuals(listed: pd.DataFrame, point: Allocation) -> dict[str, float]:
-    used = listed[listed["used"]]
-    ln_c = np.log(used["flops"].to_numpy())
-    n, d, loss = (used[c].to_numpy() for c in ("params", "tokens", "loss"))
-    return {
-        "median_flops_ratio": float(np.median(6.0 * n * d / np.exp(ln_c))),
-        "rms_ln_params": _rms(np.log(n) - point.params.ln_at(ln_c)[0]),
-        "rms_ln_tokens": _rms(np.log(d) - point.tokens.ln_at(ln_c)[0]),
-        "rms_relative_loss": _rms(loss / point.loss.at(ln_c)[0] - 1.0),
-    }
-
-
-def _rms(residuals: Floats) -> float:
-    return float(np.sqrt(np.mean(residuals**2)))
-
-
-def _thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """At most DRAWN_POINTS points per run, evenly spread in ln C, ends included."""
-    parts = []
-    for _, rows in table.groupby("run_number", sort=True):
-        if len(rows) > DRAWN_POINTS:
-            x = np.log(rows["flops"].to_numpy())
-            at = np.searchsorted(x, np.linspace(x[0], x[-1], DRAWN_POINTS))
-            rows = rows.iloc[np.unique(np.minimum(at, len(rows) - 1))]
-        parts.append(rows)
-    columns = ["run", "params", "step", "tokens", "flops", "loss"]
-    return pd.concat(parts, ignore_index=True)[columns]
-
-
-def _message(certificate: dict[str, Any], last_fraction: float) -> str:
-    said = []
-    share, n_sizes = certificate["share_in_last_fraction"], certificate["sizes_on_frontier"]
-    if n_sizes < FEW_SIZES:
-        said.append(f"only {n_sizes} sizes win on the frontier, a coarse staircase")
-    if share is not None and share < 0.5:
-        said.append(
-            f"only {share:.0%} of the frontier lies in the last {last_fraction:.0%} of its "
-            "schedule, where the loss is what a finished run would have"
-        )
-    if certificate["draws_failed"] > 0.05 * certificate["draws"]:
-        said.append(
-            f"{certificate['draws_failed']} of {certificate['draws']} resamples have no frontier"
-        )
-    if not certificate["loss_law"].startswith("E"):
-        said.append(f"loss law {certificate['loss_law']}")
-    return "; ".join(said)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits.allocation import Allocation, stated
+from flopline.fits.allocation import Allocation, residuals, stated
 from flopline.fits.bootstrap import run_weights
 from flopline.fits.budgets import Grouping, group_runs
 from flopline.fits.inputs import checked, named
@@ -299,20 +299,13 @@ def _certificate(
         "budgets_found_by": how,
         "draws": int(resampled.params.p.size),
         "draws_failed": int(resampled.absent.sum()),
-        "median_flops_ratio": float(used["flops_ratio"].median()),
-        "rms_ln_params": _rms(np.log(used["params"]) - point.params.ln_at(ln_c)[0]),
-        "rms_ln_tokens": _rms(np.log(used["tokens"]) - point.tokens.ln_at(ln_c)[0]),
-        "rms_relative_loss": _rms(used["loss"] / point.loss.at(ln_c)[0] - 1.0),
+        **residuals(used.assign(flops=used["budget_flops"]), point),
         "grid_offset_drift": float(drift.p),
         "least_curvature_t": float(used["curvature_t"].min()),
         "equal_weights": {k: float(v[0]) for k, v in list(equal.parameters().items())[:4]},
         "loss_law": point.loss.form(),
         "draws_without_floor": int((resampled.loss.few | resampled.loss.unidentified).sum()),
     }
-
-
-def _rms(residuals: Any) -> float:
-    return float(np.sqrt(np.mean(np.asarray(residuals, dtype=float) ** 2)))
 
 
 def _message(valleys: list[Valley], loose: int, loss: LossLaw) -> str:
