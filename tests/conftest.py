@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A slow machine is no fault of the code.
+settings.register_profile("flopline", deadline=None, derandomize=True)
+settings.load_profile("flopline")
 
 ROOT = Path(__file__).parents[1]
 

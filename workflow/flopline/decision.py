@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from flopline.fits.result import CONVERGED, FAILED
-from flopline.numbers import humanise
+from flopline.numbers import flops_label, humanise, significant
 from flopline.schema import LEVELS, QUANTITIES
 
 ORDER = ("parametric", "isoflop", "envelope")
@@ -60,17 +60,16 @@ def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> lis
     head = verdict["headline"]
     if head is None:
         return ["No law could be fitted: the report says why."]
-    budget = f"{head['budget_flops']:.3g}"
+    budget = flops_label(head["budget_flops"])
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {head['law']} law) train "
         f"{_said(head['params'])} parameters",
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
-        f"and expect a loss of {_said(head['loss'], '.4g')}; brackets are 95 % intervals.",
+        f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
     ]
 
 
-def _said(estimate: Mapping[str, float], form: str | None = None) -> str:
-    show = humanise if form is None else (lambda x: format(x, form))
+def _said(estimate: Mapping[str, float], show: Callable[[float], str] = humanise) -> str:
     if estimate["lo95"] is None:
         return f"{show(estimate['point'])} (no interval)"
     return f"{show(estimate['point'])} [{show(estimate['lo95'])}, {show(estimate['hi95'])}]"

@@ -1,0 +1,240 @@
+"""Cleaning: what is dropped, what is set aside, and that no row is ever lost."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flopline.clean import REASONS, Cleaned, clean
+from flopline.errors import FloplineError
+from flopline.ingest import FACTS, FILES, RAW_CURVES, Ingested
+from flopline.schema import CURVES, DROPPED, RUNS, conform
+
+STUDY: dict[str, Any] = {
+    "file": "toy.yaml",
+    "source": {"kind": "logs", "runs": {"table": "runs.csv", "columns": {}}},
+    "families": ["ash"],
+    "loss_split": "val",
+    "flops_convention": "six_nd",
+    "exclude": [],
+    "cleaning": {"bad_rows": "drop", "unfinished": 0.98, "diverged": 0.2, "final_window": 0},
+}
+
+
+def study(**changes: Any) -> dict[str, Any]:
+    out = copy.deepcopy(STUDY)
+    for key, value in changes.items():
+        out[key] = {**out[key], **value} if isinstance(value, dict) else value
+    return out
+
+
+def raw(rows: list[dict[str, Any]], **facts: Any) -> tuple[Ingested, pd.DataFrame]:
+    """Rows as ingest leaves them (run `a` unless said), and a run table that knows each run."""
+    curves = pd.DataFrame(rows)
+    curves["run"] = [row.get("run", "a") for row in rows]
+    curves["split"] = [row.get("split", "val") for row in rows]
+    curves["line"] = np.arange(1, len(curves) + 1)
+    if "tokens" not in curves:
+        curves["tokens"] = curves["step"] * 100.0
+    names = sorted(curves["run"].unique())
+    counts = curves["run"].value_counts()
+    runs = pd.DataFrame({"run": names, "rows_in": [counts[n] for n in names], "source": "x.jsonl"})
+    table = pd.DataFrame({"run": names, "family": "ash", "params": 1000.0, **facts})
+    return (
+        Ingested(
+            conform(curves, RAW_CURVES), conform(pd.DataFrame(), DROPPED),
+            conform(runs, FACTS | FILES),
+        ),
+        table,
+    )  # fmt: skip
+
+
+def cleaned(rows: list[dict[str, Any]], facts: Any = None, **changes: Any) -> Cleaned:
+    ingested, table = raw(rows, **(facts or {}))
+    return clean(ingested, table, study(**changes))
+
+
+def steps(*values: float, loss: float = 2.0) -> list[dict[str, Any]]:
+    return [{"step": s, "loss": loss + 1 / (1 + i)} for i, s in enumerate(values)]
+
+
+def test_tables_follow_the_schema() -> None:
+    result = cleaned(steps(1, 2, 3))
+    assert {c: str(t) for c, t in result.runs.dtypes.items()} == RUNS
+    assert {c: str(t) for c, t in result.curves.dtypes.items()} == CURVES
+    assert {c: str(t) for c, t in result.dropped.dtypes.items()} == DROPPED
+    run = result.runs.iloc[0]
+    assert (run["tokens"], run["flops"], run["status"]) == (300.0, 6 * 1000 * 300.0, "kept")
+    assert run["loss"] == pytest.approx(2 + 1 / 3)
+
+
+def test_restart_purges_what_was_logged_before_it() -> None:
+    result = cleaned(steps(1, 2, 3, 4, 3, 4, 5))
+    assert result.curves["step"].tolist() == [1, 2, 3, 4, 5]
+    assert result.curves["line"].tolist() == [1, 2, 5, 6, 7]
+    assert result.curves["segment"].tolist() == [0, 0, 1, 1, 1]
+    assert result.dropped[["line", "reason"]].to_numpy().tolist() == [
+        [3, "superseded_by_restart"],
+        [4, "superseded_by_restart"],
+    ]
+
+
+def test_two_restarts_the_second_from_further_back() -> None:
+    result = cleaned(steps(1, 2, 3, 4, 3, 4, 5, 2, 3))
+    assert result.curves["line"].tolist() == [1, 8, 9]
+
+
+def test_splits_restart_each_on_its_own() -> None:
+    rows = [
+        {"step": 2, "loss": 3.0, "split": "train"},
+        {"step": 1, "loss": 3.1, "split": "val"},
+        {"step": 3, "loss": 2.9, "split": "train"},
+        {"step": 2, "loss": 2.8, "split": "val"},
+    ]
+    result = cleaned(rows)
+    assert len(result.curves) == 4
+    assert (result.curves["segment"] == 0).all()
+
+
+def test_duplicate_step_keeps_the_first() -> None:
+    result = cleaned(steps(1, 2, 2, 3))
+    assert result.curves["line"].tolist() == [1, 2, 4]
+    assert result.dropped["reason"].tolist() == ["duplicate_step"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"step": 2, "loss": np.nan}, "loss_not_finite"),
+        ({"step": 2, "loss": np.inf}, "loss_not_finite"),
+        ({"step": 2, "loss": -1.0}, "loss_not_positive"),
+        ({"step": 2, "loss": 0.0}, "loss_not_positive"),
+        ({"step": np.nan, "tokens": 200.0, "loss": 2.0}, "no_step"),
+    ],
+)
+def test_bad_rows_are_dropped_or_stop_the_run(row: dict[str, Any], reason: str) -> None:
+    rows = [{"step": 1, "loss": 3.0, "tokens": 100.0}, {"tokens": 200.0, **row}]
+    result = cleaned([*rows, {"step": 3, "loss": 2.0, "tokens": 300.0}])
+    assert result.dropped[["line", "reason"]].to_numpy().tolist() == [[2, reason]]
+    with pytest.raises(FloplineError, match=r"x\.jsonl, line 2: .*bad_rows: drop"):
+        cleaned(rows, cleaning={"bad_rows": "error"})
+
+
+def test_bad_rows_of_an_excluded_run_do_not_stop() -> None:
+    rows = [*steps(1, 2), {"step": 1, "loss": np.nan, "run": "b"}]
+    rule = {"runs": ["b"], "reason": "known to be broken"}
+    result = cleaned(rows, cleaning={"bad_rows": "error"}, exclude=[rule])
+    assert result.runs.set_index("run").loc["b", "reason"] == (
+        "Excluded in the study file: known to be broken"
+    )
+
+
+QUARANTINES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"params": 0.0}, {}, "params are not a positive number"),
+    ({"family": "oak"}, {}, "family 'oak' is not listed"),
+    ({"horizon_tokens": 1000.0}, {}, "unfinished: its last val loss stands at 40.0 %"),
+    ({}, {"loss_split": "test"}, "no loss of the split 'test'"),
+    ({}, {"exclude": [{"column": "tokens_per_param", "below": 1, "reason": "short"}]}, "short"),
+    ({}, {"flops_convention": "per_token"}, "FLOPs are unknown"),
+]
+
+
+@pytest.mark.parametrize(("facts", "changes", "words"), QUARANTINES)
+def test_bad_runs_are_set_aside_with_a_sentence(
+    facts: dict[str, Any], changes: dict[str, Any], words: str
+) -> None:
+    good = [{**row, "run": "good"} for row in steps(8, 9, 10)]
+    ingested, table = raw([*steps(1, 2, 3, 4), *good])
+    table["flops_per_token"] = 6000.0
+    for name, value in facts.items():
+        table[name] = table.get(name, np.nan)
+        table.loc[table["run"] == "a", name] = value
+    if changes.get("flops_convention") == "per_token":
+        table.loc[table["run"] == "a", "flops_per_token"] = np.nan
+    if "loss_split" in changes:
+        ingested.curves.loc[ingested.curves["run"] == "good", "split"] = "test"
+    result = clean(ingested, table, study(**changes)).runs.set_index("run")
+    assert result.loc["good", "status"] == "kept"
+    assert result.loc["a", "status"] == "quarantined"
+    assert words in result.loc["a", "reason"]
+
+
+def test_diverged_run_is_set_aside() -> None:
+    rows = [{"step": s, "loss": x} for s, x in [(1, 5.0), (2, 3.0), (3, 6.9)]]
+    good = [{**row, "run": "good"} for row in steps(1, 2)]
+    run = cleaned([*rows, *good]).runs.set_index("run").loc["a"]
+    assert "diverged: its final loss 6.9 is far above its own lowest, 3.0" in run["reason"]
+
+
+def test_run_table_row_without_a_log_and_log_without_a_row() -> None:
+    ingested, table = raw([*steps(1, 2), {"step": 1, "loss": 2.0, "run": "b"}])
+    ghost = pd.DataFrame({"run": ["c"], "family": ["ash"], "params": [10.0]})
+    table = pd.concat([table[table["run"] != "b"], ghost])
+    result = clean(ingested, table, study()).runs.set_index("run")
+    assert "no log holds a row" in result.loc["c", "reason"]
+    assert "run table has no row for it" in result.loc["b", "reason"]
+    assert result.loc["c", "rows_in"] == 0
+
+
+def test_tokens_follow_from_the_batch() -> None:
+    ingested, table = raw(steps(1, 2))
+    ingested.curves["tokens"] = np.nan
+    table["batch_tokens"] = 512.0
+    result = clean(ingested, table, study())
+    assert result.curves["tokens"].tolist() == [512.0, 1024.0]
+    assert result.notes == ("tokens are step times the run's batch in tokens",)
+
+
+def test_final_loss_may_be_averaged_over_the_end() -> None:
+    rows = [{"step": s, "loss": x} for s, x in [(90, 9.0), (96, 2.0), (100, 3.0)]]
+    result = cleaned(rows, cleaning={"final_window": 0.05, "diverged": 10})
+    assert result.runs["loss"].tolist() == [2.5]
+
+
+def test_no_run_left_is_an_error() -> None:
+    with pytest.raises(FloplineError, match=r"toy\.yaml: none of the 1 runs can be used.*oak"):
+        cleaned(steps(1, 2), facts={"family": "oak"})
+
+
+number = st.one_of(st.integers(0, 6).map(float), st.just(np.nan))
+row = st.fixed_dictionaries(
+    {
+        "run": st.sampled_from(["a", "b"]),
+        "split": st.sampled_from(["train", "val"]),
+        "step": number,
+        "loss": st.one_of(st.floats(0.5, 9), st.sampled_from([np.nan, np.inf, -1.0, 0.0])),
+    }
+)
+
+
+@given(st.lists(row, min_size=1, max_size=30))
+def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]]) -> None:
+    good = [{**r, "run": "good", "split": "val"} for r in steps(1, 2)]
+    result = cleaned([*rows, *good])
+    assert len(result.curves) + len(result.dropped) == len(rows) + 2
+    lines = result.curves["line"].tolist() + result.dropped["line"].tolist()
+    assert sorted(lines) == list(range(1, len(rows) + 3))
+    assert set(result.dropped["reason"]) <= set(REASONS)
+    runs = result.runs
+    assert (runs["rows_in"] == runs["rows_kept"] + runs["rows_dropped"]).all()
+    for _, curve in result.curves.groupby(["run", "split"]):
+        assert curve["step"].is_monotonic_increasing
+        assert curve["step"].is_unique
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_order_of_runs_does_not_matter(order: list[str]) -> None:
+    rows = {name: [{**r, "run": name} for r in steps(1, 2, 3, loss=float(i + 1))]
+            for i, name in enumerate("abcd")}  # fmt: skip
+    one = cleaned([r for name in "abcd" for r in rows[name]])
+    other = cleaned([r for name in order for r in rows[name]])
+    pd.testing.assert_frame_equal(one.runs, other.runs)
+    pd.testing.assert_frame_equal(
+        one.curves.drop(columns="line"), other.curves.drop(columns="line")
+    )
