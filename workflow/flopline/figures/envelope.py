@@ -37,10 +37,11 @@ from flopline.numbers import humanise
 
 Floats = NDArray[np.float64]
 
-_POINTS_PER_CURVE: Final = 400
 # Room above the frontier, in its own height: curves start at the loss of an untrained model, and
 # an axis that held those starts would leave the frontier no height.
 _HEADROOM: Final = 0.3
+# A frontier of more points than this is a line of small dots.
+_FEW: Final = 200
 
 
 @styled
@@ -60,10 +61,10 @@ def envelope(
     """Training curves with their lower envelope (left), N (centre) and D (right) along it.
 
     `fit` is the JSON of an envelope fit, `frontier` has one row per compute value, `curves` one
-    row per logged step (smoothed); `draws` (columns a, N_coef, b, D_coef) adds 80 % bands.
-    Frontier points that the fit left out are grey. The loss axis always holds the whole frontier
-    and lets the first steps of untrained models run out of its top. Raises FloplineError for a
-    target that is not positive and for an empty frontier.
+    row per step drawn (smoothed, thinned by the fit); `draws` (columns a, N_coef, b, D_coef) adds
+    80 % bands. Frontier points that the fit left out are grey. The loss axis always holds the
+    whole frontier and lets the first steps of untrained models run out of its top. Raises
+    FloplineError for a target that is not positive and for an empty frontier.
 
     After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 2.
     """
@@ -102,13 +103,14 @@ def _draw_curves(
     x = log_pad(first, max(flops.max(), points["flops"].max()), 0.12, 0.04)
     low = min(losses.min(), points["loss"].min())
     high = points["loss"].max()
-    low, high = low - 0.06 * (high - low or 0.1), high + _HEADROOM * (high - low or 0.1)
+    pad = 0.06 * (high - low or 0.1)
+    low, high = low - pad, min(high + _HEADROOM * (high - low or 0.1), losses.max() + pad)
     axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
     set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
     by_run = [part for _, part in shown.sort_values(["params", "run", "flops"]).groupby("run")]
     by_run.sort(key=lambda part: (-part["params"].iloc[0], part["run"].iloc[0]))
-    lines = [_thinned(part) for part in by_run]
+    lines = [part[["flops", "loss"]].to_numpy(dtype=np.float64) for part in by_run]
     axes.add_collection(
         LineCollection(
             lines,
@@ -126,7 +128,7 @@ def _draw_curves(
             points["flops"][kept],
             points["loss"][kept],
             "o",
-            ms=1.6,
+            ms=1.6 if len(points) > _FEW else 3.0,
             mew=0,
             color=color,
             zorder=order,
@@ -142,16 +144,6 @@ def _draw_curves(
     ]
     obstacles = [trace(axes, *line.T) for line in lines]
     add_legend(axes, dots, np.concatenate(obstacles))
-
-
-def _thinned(curve: pd.DataFrame) -> Floats:
-    """At most about `_POINTS_PER_CURVE` points of a curve, even in log compute."""
-    xy: Floats = curve[["flops", "loss"]].to_numpy(dtype=np.float64)
-    if len(xy) <= _POINTS_PER_CURVE:
-        return xy
-    ln_flops = np.log(xy[:, 0])
-    at = np.linspace(ln_flops[0], ln_flops[-1], _POINTS_PER_CURVE)
-    return np.asarray(xy[np.unique(np.searchsorted(ln_flops, at).clip(0, len(xy) - 1))])
 
 
 def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
@@ -191,7 +183,7 @@ def _draw_frontier(
         axes.scatter(
             flops[kept],
             values[kept],
-            s=5,
+            s=5 if len(points) > _FEW else 10,
             c=color,
             lw=0,
             zorder=order,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,12 @@ from flopline.figures.lawpanel import (
     params_quantity,
     tokens_quantity,
 )
-from flopline.figures.placing import add_legend, trace
+from flopline.figures.placing import add_legend, clear_spot, filled, margin_of, size_in, trace
 from flopline.figures.style import (
     GREY,
     INK,
     PAGE_WIDTH_IN,
+    SMALL_PT,
     mako,
     mark_synthetic,
     new_figure,
@@ -32,12 +33,15 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, log_pad, set_log_ticks
-from flopline.numbers import humanise
+from flopline.numbers import count, humanise, significant
 
 Floats = NDArray[np.float64]
 
 # How far a parabola is drawn past the outermost sizes, as a share of their distance in logs.
-_PAST_DATA = 0.22
+_PAST_DATA: Final = 0.22
+# Losses farther above the upper quartile than this many quartile distances run out of the axis,
+# as arrows with their number written there (Tukey's outer fence).
+_FAR_OUT: Final = 3.0
 
 
 @styled
@@ -58,9 +62,9 @@ def isoflop(
 
     `fit` is the JSON of an isoFLOP fit; `vertices` has one row per budget, `profiles` one per run
     and budget; `draws` (columns a, N_coef, b, D_coef) adds 80 % bands. Budgets that the fit left
-    out, and runs that belong to none, are hollow and grey. The green guides stand at
-    `target_flops`. Raises FloplineError for a target that is not positive and for tables without
-    rows.
+    out, and runs that belong to none, are hollow and grey; runs of far higher loss than all others
+    are arrows at the upper edge, and counted there. The green guides stand at `target_flops`.
+    Raises FloplineError for a target that is not positive and for tables without rows.
 
     After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 3.
     """
@@ -95,12 +99,13 @@ def _draw_valleys(
     params_label: str,
 ) -> None:
     kept = profiles[np.isfinite(profiles["params"]) & np.isfinite(profiles["loss"])]
+    kept = kept.sort_values(["budget_flops", "params", "tokens", "run"])
     sizes, losses = kept["params"].to_numpy(float), kept["loss"].to_numpy(float)
     x = log_pad(sizes.min(), sizes.max(), 0.07, 0.07)
-    spread = float(np.ptp(losses)) or 0.1
-    bottoms = budgets["loss"].to_numpy(float)
-    low = float(np.nanmin([losses.min(), *bottoms]))
-    y = [min(low, losses.min()) - 0.06 * spread, losses.max() + 0.06 * spread]
+    low = float(np.nanmin([losses.min(), *budgets["loss"][budgets["used"]]]))
+    top = _top(losses)
+    pad = 0.06 * (top - low or 0.1)
+    y = (low - pad, top + pad)
     axes.set(xscale="log", xlim=x, xlabel=params_label, ylabel=loss_label)
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
     set_log_ticks(axes.xaxis, *x, width_pt, humanise, "width")
@@ -114,7 +119,32 @@ def _draw_valleys(
     strays = loose["params"].to_numpy(float), loose["loss"].to_numpy(float)
     _draw_points(axes, *strays, GREY, filled=False)
     lines.append(strays)
-    _add_budgets(axes, budgets, colors, lines)
+    obstacles = np.concatenate([trace(axes, *line) for line in lines])
+    beyond = losses > top
+    if beyond.any():
+        edge = np.full(beyond.sum(), y[1] - 0.3 * pad)
+        axes.plot(sizes[beyond], edge, "^", color=INK, ms=3.6, mew=0, zorder=6, gid="beyond")
+        obstacles = np.concatenate([obstacles, trace(axes, sizes[beyond], edge, join=False)])
+        said = f"▲ {count(int(beyond.sum()), 'run')} above, up to {significant(losses.max(), 3)}"
+        obstacles = np.concatenate([obstacles, _write_on_top(axes, said, obstacles)])
+    _add_budgets(axes, budgets, colors, obstacles)
+
+
+def _write_on_top(axes: Axes, said: str, obstacles: Floats) -> Floats:
+    """Write `said` near the upper edge where nothing is hidden; returns the place it takes."""
+    text = axes.text(0, 0, said, transform=axes.transAxes, fontsize=SMALL_PT)
+    size, gap = size_in(axes, text), margin_of(axes)
+    rows = 1 - size[1] - gap[1] * np.arange(1, 9)
+    spots = [(float(x), float(y)) for y in rows for x in np.arange(1 - size[0] - gap[0], 0, -0.02)]
+    spot = clear_spot(size, obstacles, spots, margin_of(axes, 2.0)) or spots[0]
+    text.set_position(spot)
+    return filled(size, spot)
+
+
+def _top(losses: Floats) -> float:
+    """The highest loss that the axis must hold: one diverged run must not flatten every valley."""
+    low, high = np.quantile(losses, [0.25, 0.75])
+    return float(losses[losses <= high + _FAR_OUT * (high - low)].max())
 
 
 def _draw_profile(
@@ -149,7 +179,9 @@ def _draw_profile(
 
 def _draw_points(axes: Axes, params: Floats, losses: Floats, color: str, filled: bool) -> None:
     face = color if filled else "white"
-    axes.plot(params, losses, "o", mfc=face, mec=color, mew=0.7, zorder=3 + filled, gid="runs")
+    axes.plot(
+        params, losses, "o", mfc=face, mec=color, mew=0.7, zorder=4 if filled else 2.1, gid="runs"
+    )
 
 
 def _parabola(vertex: pd.Series, profile: pd.DataFrame) -> tuple[Floats, Floats] | None:
@@ -169,7 +201,7 @@ def _add_budgets(
     axes: Axes,
     budgets: pd.DataFrame,
     colors: Mapping[float, str],
-    lines: list[tuple[Floats, Floats]],
+    obstacles: Floats,
 ) -> None:
     nominal = budgets["nominal_flops"].fillna(budgets["budget_flops"])
     used = budgets["used"].astype(bool)
@@ -186,7 +218,7 @@ def _add_budgets(
             strict=True,
         )
     ]
-    add_legend(axes, handles, np.concatenate([trace(axes, *line) for line in lines]))
+    add_legend(axes, handles, obstacles)
 
 
 def _draw_vertices(

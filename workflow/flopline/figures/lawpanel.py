@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.figures.placing import Spot, clear_spot, margin_of, size_in, trace
+from flopline.figures.placing import Spot, clear_spot, filled, margin_of, size_in, trace
 from flopline.figures.style import GUIDE_GREEN, LAW_RED, SMALL_PT
 from flopline.figures.ticks import (
     decades,
@@ -66,7 +66,7 @@ class Law:
         """Mathtext of the proportionality, with the 80 % interval of the exponent if any."""
         said = rf"${symbol}_{{\mathrm{{opt}}}} \propto C^{{{self.exponent:.2f}}}$"
         if math.isfinite(self.lo80) and math.isfinite(self.hi80):
-            said += f" [{self.lo80:.2f}, {self.hi80:.2f}]"
+            said += f" [{self.lo80:.2f}, {self.hi80:.2f}]".replace("-", "−")
         return said
 
 
@@ -179,9 +179,7 @@ def _write(axes: Axes, law_text: str, value: float, target: float, obstacles: Fl
             artist.remove()
             return False
         artist.set_position(spot)
-        corners = np.linspace((0, 0), size, 12)
-        grid = np.stack(np.meshgrid(*corners.T), axis=-1).reshape(-1, 2)
-        taken = np.concatenate([taken, grid + spot])
+        taken = np.concatenate([taken, filled(size, spot)])
         return True
 
     def beside_level(size: Spot) -> Iterator[Spot]:

@@ -75,6 +75,12 @@ def clear_spot(
     return None
 
 
+def filled(size: Spot, spot: Spot) -> Floats:
+    """Points all over a box of `size` with its lower left corner in `spot`, as obstacles."""
+    x, y = (np.linspace(at, at + length, 12) for at, length in zip(spot, size, strict=True))
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
 def add_legend(axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int = 4) -> None:
     """A legend in up to `most` columns, lower left where that hides nothing, else another corner.
 

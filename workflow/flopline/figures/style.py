@@ -91,8 +91,8 @@ _RC: Final[dict[str, object]] = {
 # A date or a library version in a file would make equal figures differ.
 _METADATA: Final[dict[str, dict[str, None]]] = {
     "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 _P = ParamSpec("_P")

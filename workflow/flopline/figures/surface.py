@@ -44,6 +44,8 @@ COLOR_MAPS: Final = {
 
 _EDGE_PT: Final = 90.0
 """Length on paper of the lower edges of the scene."""
+_FEW: Final = 100
+"""With more points than this the marks are smaller."""
 _CELL_IN: Final = (PAGE_WIDTH_IN / 2, 2.9)
 
 
@@ -185,16 +187,18 @@ def _draw_panel(
     law = law_text(parameters)
     _frame(axes, shared, labels)
     if show_surface and law:
-        _draw_mesh(axes, parameters, shared)
+        _draw_mesh(axes, parameters, points, shared.loss[1])
     xyz = [points[name].to_numpy(float) for name in ("tokens", "params", "loss")]
-    for x, y, z in zip(*xyz, strict=True):
-        axes.plot([x, x], [y, y], [shared.loss[0], z], color=GREY, lw=0.35, alpha=0.6, zorder=1.2)
+    # Stems tell where a point stands; the mesh does so too, and both together are a thicket.
+    faint = min(0.6, 40.0 / len(points))
+    for x, y, z in zip(*xyz, strict=True) if not show_surface else ():
+        axes.plot([x, x], [y, y], [shared.loss[0], z], color=GREY, lw=0.4, alpha=faint, zorder=1)
     axes.scatter(
         *xyz,
         c=points["flops"].to_numpy(float),
         norm=norm,
         cmap=cmap,
-        s=13,
+        s=13 if len(points) <= _FEW else 8,
         depthshade=False,
         zorder=2,
         edgecolors="#333333",
@@ -235,13 +239,19 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
         label.set_horizontalalignment("right")
 
 
-def _draw_mesh(axes: Axes3D, parameters: Mapping[str, Any], shared: _Range) -> None:
+def _draw_mesh(
+    axes: Axes3D, parameters: Mapping[str, Any], points: pd.DataFrame, highest: float
+) -> None:
+    """The law over the params and tokens that the family has runs for, up to the loss `highest`."""
     e, a, b, alpha, beta = (
         number(parameters.get(name)) for name in ("E", "A", "B", "alpha", "beta")
     )
-    tokens, params = np.meshgrid(np.geomspace(*shared.tokens, 25), np.geomspace(*shared.params, 25))
+    grid = [
+        np.geomspace(points[name].min(), points[name].max(), 25) for name in ("tokens", "params")
+    ]
+    tokens, params = np.meshgrid(*grid)
     loss = e + a * params**-alpha + b * tokens**-beta
-    loss[loss > shared.loss[1]] = np.nan
+    loss[loss > highest] = np.nan
     axes.plot_wireframe(
         tokens, params, loss, color="#777777", lw=0.35, alpha=0.6, zorder=1.1, gid="law"
     )
