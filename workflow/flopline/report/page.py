@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "quantities": QUANTITY_VIEWS,
         "laws": laws,
         "recommended": recommended(laws),
-        "figures": [_figure(f, i) for i, f in enumerate(inputs.figures, start=1)],
+        "figures": _figures(inputs.figures),
         "exponents": exponents(inputs.fits, families),
         "fits": fit_views(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
@@ -101,6 +102,22 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],
         "files": _files(inputs.provenance["files"]),
     }
+
+
+def _figures(figures: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The figures at one scale: each as wide as it is beside the widest of them."""
+    widths = [_width(figure["svg"]) for figure in figures]
+    widest = max(widths, default=1.0)
+    return [
+        {**_figure(figure, i), "share": f"{width / widest:.3f}"}
+        for i, (figure, width) in enumerate(zip(figures, widths, strict=True), start=1)
+    ]
+
+
+def _width(svg: str) -> float:
+    """The width that an SVG declares; 1 where it declares none."""
+    found = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
+    return float(found[1]) if found else 1.0
 
 
 def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
