@@ -40,7 +40,7 @@ def surface(fits: Mapping[str, Fit], labels: Mapping[str, str]) -> tuple[str, st
     )
     return "Loss surfaces", (
         "Loss of every run over its tokens and parameters, coloured by training FLOPs; above each "
-        f"panel the fitted law. Exponents with 95 % intervals: {said}."
+        f"panel the fitted law. Its exponents: {said}."
     )
 
 
@@ -49,12 +49,13 @@ def _laws(fit: Fit) -> str:
 
 
 def _interval(fit: Fit, name: str) -> str:
+    """An exponent with the interval that the figures' own brackets and bands show."""
     e = fit["parameters"][name]
     if e["point"] is None:
         return "(none)"
-    if e["lo95"] is None:
+    if e["lo80"] is None:
         return f"{e['point']:.3f}"
-    return f"{e['point']:.3f} [{e['lo95']:.3f}, {e['hi95']:.3f}]"
+    return f"{e['point']:.3f} (80 % interval {e['lo80']:.3f} to {e['hi80']:.3f})"
 
 
 def _at_target(fit: Fit) -> str:
