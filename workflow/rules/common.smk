@@ -4,14 +4,17 @@ import os
 import sys
 from pathlib import Path
 
-# One thread per job: BLAS threads that spin on tiny matrices cost three times the CPU. Jobs
-# inherit these, as they inherit the path to the library.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
 LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
-os.environ["PYTHONPATH"] = str(LIBRARY.parent)
+# Jobs inherit the path to the library, and one thread each: BLAS threads that spin on tiny
+# matrices cost three times the CPU.
+threads_per_job = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+os.environ.update(threads_per_job, PYTHONPATH=str(LIBRARY.parent))
 sys.path.insert(0, str(LIBRARY.parent))
 TEMPLATE = str(LIBRARY.parent / "report")
+
+from snakemake.logging import logger
 
 from flopline.digest import Manifest, code_digest, files_digest
 from flopline.errors import FloplineError
@@ -20,18 +23,17 @@ from flopline.study import load_study, log_files, shard_of
 
 
 def hashed_files(study):
-    """The study's files, each {run, path, sha256}; digests are remembered in results/."""
+    """The study's logs as {run, path, sha256} and its run table as {path, sha256} or None."""
     manifest = Manifest(Path("results") / study["name"] / ".digests.json")
-    files = [
-        {**file, "sha256": manifest.sha256(Path(file["path"]))}
-        for file in log_files(study, Path.cwd())
-    ]
     table = study["source"].get("runs", {}).get("table")
     if table:
         require_file(table, f"{study['file']}: source.runs.table")
-        files.append({"run": "", "path": table, "sha256": manifest.sha256(Path(table))})
+    files = log_files(study, Path.cwd())
+    run_table = {"path": table} if table else None
+    for file in [*files, *filter(None, [run_table])]:
+        file["sha256"] = manifest.sha256(Path(file["path"]))
     manifest.save()
-    return files[:-1] if table else files, files[-1] if table else None
+    return files, run_table
 
 
 def require_file(path, named_in):
@@ -53,13 +55,31 @@ def options(*groups):
 
 def law_files(law):
     """The files that hold one family's fit of one law."""
-    base = "results/{study}/fits/{family}/" + law
+    base = f"results/{{study}}/fits/{{family}}/{law}"
     tables = {table: f"{base}.{table}.parquet" for table in LAW_TABLES[law]}
     return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **tables}
 
 
+def shard_files(shard):
+    """The raw files of one shard, a stable set of runs."""
+    return [file for file in FILES if shard_of(file["run"], len(SHARDS)) == int(shard)]
+
+
+def figure_files(stem, caption, category):
+    """A figure in every format; the SVG goes into Snakemake's own report."""
+    svg = report(
+        f"{stem}.svg", caption=f"../report/captions/{caption}.rst", category=category
+    )
+    return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
+
+
 def per_family(pattern, **more):
     return expand(pattern, study=STUDY["name"], family=STUDY["families"], **more)
+
+
+def is_news(record):
+    """Whether a message of Snakemake tells more than that it goes on."""
+    return not str(record.msg).startswith(("Select jobs to execute", "Execute "))
 
 
 def forget_failures():
@@ -95,6 +115,7 @@ except FloplineError as mistake:
     sys.exit(f"flopline: {mistake}")
 
 TEMPLATE_FILES = sorted(path for path in Path(TEMPLATE).glob("*.*") if path.is_file())
+logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])
 
 

@@ -12,14 +12,6 @@ if "parametric" in STUDY["laws"]:
     ]
 
 
-def figure_files(stem, caption, category):
-    """A figure in every format; the SVG goes into Snakemake's own report."""
-    svg = report(
-        f"{stem}.svg", caption=f"../report/captions/{caption}.rst", category=category
-    )
-    return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
-
-
 rule figure_isoflop:
     input:
         **law_files("isoflop"),

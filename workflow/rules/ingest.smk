@@ -1,10 +1,6 @@
 # Raw files, in whatever form, become one shape of table; each shard holds a stable set of runs.
 
 
-def shard_files(shard):
-    return [file for file in FILES if shard_of(file["run"], len(SHARDS)) == int(shard)]
-
-
 rule ingest:
     input:
         logs=lambda wildcards: [file["path"] for file in shard_files(wildcards.shard)],

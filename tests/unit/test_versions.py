@@ -1,0 +1,50 @@
+"""The same versions everywhere: pyproject.toml, the lock files, the conda environment."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+
+import yaml
+
+import flopline
+from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DIRECT = dict(spec.split("==") for spec in PROJECT["project"]["dependencies"])
+
+
+def test_conda_names_the_same_versions() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = dict(spec.split(" =") for spec in environment["dependencies"])
+    python = conda.pop("python")
+    assert conda == DIRECT
+    assert PROJECT["project"]["requires-python"] == ">=3.11"
+    assert tuple(map(int, python.split("."))) >= (3, 11)
+
+
+def test_locks_hold_the_direct_versions_with_hashes() -> None:
+    dev = dict(spec.split("==") for spec in PROJECT["dependency-groups"]["dev"])
+    for file, wanted in [("requirements.lock", DIRECT), ("requirements-dev.lock", DIRECT | dev)]:
+        text = (ROOT / file).read_text()
+        locked = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
+        assert {name: locked.get(name) for name in wanted} == wanted, file
+        blocks = re.split(r"^(?=[a-z0-9_.-]+==)", text, flags=re.MULTILINE)[1:]
+        unhashed = [block.split()[0] for block in blocks if "--hash=sha256:" not in block]
+        assert unhashed == [], file
+
+
+def test_both_locks_agree() -> None:
+    def pins(file: str) -> set[str]:
+        return set(re.findall(r"^[a-z0-9_.-]+==[^\\\n]+", (ROOT / file).read_text(), re.MULTILINE))
+
+    assert pins("requirements.lock") <= pins("requirements-dev.lock")
+
+
+def test_tests_run_on_the_locked_versions() -> None:
+    assert {name: metadata.version(name) for name in DIRECT} == DIRECT
+
+
+def test_package_version_is_the_project_version() -> None:
+    assert flopline.__version__ == PROJECT["project"]["version"]
