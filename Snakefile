@@ -20,6 +20,9 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+CODE.save()
+
+
 rule all:
     default_target: True
     input:

@@ -29,9 +29,9 @@ def code(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def value(code: tuple[Path, Path]) -> str:
-    for cached in (digest._imports, digest._ast_digest, digest._versions):
+    for cached in (digest._module_files, digest._version):
         cached.cache_clear()
-    return digest.code_digest(*code)
+    return digest.code_digest(*code, digest.Memory(Path("/nowhere/store")))
 
 
 @pytest.mark.parametrize("file", ["lib/a.py", "lib/sub/b.py", "lib/sub/__init__.py",
@@ -80,32 +80,31 @@ def test_versions_of_imported_packages_count(
     assert value(code) != before
 
 
-def test_manifest_sees_new_content_under_an_old_clock(tmp_path: Path) -> None:
+def test_memory_sees_new_content_under_an_old_clock(tmp_path: Path) -> None:
     log, store = tmp_path / "log", tmp_path / "deep" / "store.json"
     log.write_text("aaaa")
-    manifest = digest.Manifest(store)
-    first = manifest.sha256(log)
-    manifest.save()
+    memory = digest.Memory(store)
+    first = memory.of(log, digest.hash_file)
+    memory.save()
     stat = log.stat()
     log.write_text("bbbb")
     os.utime(log, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert digest.Manifest(store).sha256(log) != first
+    assert digest.Memory(store).of(log, digest.hash_file) != first
 
 
-def test_manifest_reads_an_unchanged_file_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_reads_an_unchanged_file_once(tmp_path: Path) -> None:
     log, store = tmp_path / "log", tmp_path / "store.json"
     log.write_text("aaaa")
-    manifest = digest.Manifest(store)
-    first = manifest.sha256(log)
-    manifest.save()
-    monkeypatch.setattr(digest, "hash_file", lambda path: pytest.fail("read again"))
-    assert digest.Manifest(store).sha256(log) == first
+    memory = digest.Memory(store)
+    first = memory.of(log, digest.hash_file)
+    memory.save()
+    again = digest.Memory(store).of(log, lambda path: pytest.fail("read again"))
+    assert again == first == digest.hash_file(log)
 
 
-def test_damaged_manifest_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["{ broken", "[]", '{"LOG": [1, 2, 3]}', '{"LOG": null}'])
+def test_damaged_memory_is_made_anew(tmp_path: Path, content: str) -> None:
     log, store = tmp_path / "log", tmp_path / "store.json"
     log.write_text("a")
-    store.write_text("{ broken")
-    assert digest.Manifest(store).sha256(log) == digest.hash_file(log)
+    store.write_text(content.replace("LOG", str(log)))
+    assert digest.Memory(store).of(log, digest.hash_file) == digest.hash_file(log)

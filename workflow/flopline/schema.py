@@ -6,10 +6,11 @@ Units: params in weights, tokens in tokens, flops in floating-point operations o
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 CURVES: Final[dict[str, str]] = {
     "run": "string",
@@ -82,23 +83,18 @@ def target_column(quantity: str, budget_flops: float) -> str:
     return f"{quantity}@{budget_flops:.6g}"
 
 
-def empty(columns: dict[str, str]) -> pd.DataFrame:
-    """An empty table with the given column types."""
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
-
-
 def conform(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
     """`table` with exactly `columns`, in order and typed; missing columns hold missing values."""
+    # The workflow reads names from here at every start, and pandas takes half a second to load.
+    import pandas as pd
+
+    def missing(dtype: str) -> object:
+        return 0 if dtype.startswith("int") else None if dtype in ("string", "Int64") else math.nan
+
     out = {
         name: (
-            table[name] if name in table else pd.Series(_missing(dtype), index=table.index)
+            table[name] if name in table else pd.Series(missing(dtype), index=table.index)
         ).astype(dtype)
         for name, dtype in columns.items()
     }
     return pd.DataFrame(out, index=table.index).reset_index(drop=True)
-
-
-def _missing(dtype: str) -> object:
-    if dtype.startswith("float"):
-        return np.nan
-    return 0 if dtype.startswith("int") else pd.NA

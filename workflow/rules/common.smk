@@ -16,7 +16,7 @@ TEMPLATE = str(LIBRARY.parent / "report")
 
 from snakemake.logging import logger
 
-from flopline.digest import Manifest, code_digest, files_digest
+from flopline.digest import Memory, code_digest, files_digest, hash_file
 from flopline.errors import FloplineError
 from flopline.schema import LAW_TABLES
 from flopline.study import load_study, log_files, shard_of
@@ -24,15 +24,15 @@ from flopline.study import load_study, log_files, shard_of
 
 def hashed_files(study):
     """The study's logs as {run, path, sha256} and its run table as {path, sha256} or None."""
-    manifest = Manifest(Path("results") / study["name"] / ".digests.json")
+    memory = Memory(Path("results", study["name"], ".digests.json"))
     table = study["source"].get("runs", {}).get("table")
     if table:
         require_file(table, f"{study['file']}: source.runs.table")
     files = log_files(study, Path.cwd())
     run_table = {"path": table} if table else None
     for file in [*files, *filter(None, [run_table])]:
-        file["sha256"] = manifest.sha256(Path(file["path"]))
-    manifest.save()
+        file["sha256"] = memory.of(Path(file["path"]), hash_file)
+    memory.save()
     return files, run_table
 
 
@@ -45,7 +45,7 @@ def require_file(path, named_in):
 
 def code(script):
     """Digest of a script in workflow/scripts and all it imports, for a rule's params."""
-    return code_digest(LIBRARY.parent / "scripts" / script, LIBRARY)
+    return code_digest(LIBRARY.parent / "scripts" / script, LIBRARY, CODE)
 
 
 def options(*groups):
@@ -115,6 +115,7 @@ except FloplineError as mistake:
     sys.exit(f"flopline: {mistake}")
 
 TEMPLATE_FILES = sorted(path for path in Path(TEMPLATE).glob("*.*") if path.is_file())
+CODE = Memory(Path("results", ".code.json"))
 logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])
 
