@@ -19,6 +19,7 @@ from flopline.errors import FloplineError
 from flopline.fits.allocation import Allocation, joined, residuals, stated
 from flopline.fits.bootstrap import run_weights
 from flopline.fits.envelope_report import (
+    at_schedule_end,
     frontier_table,
     message,
     share_at_end_sizes,
@@ -166,7 +167,8 @@ def _prepared(
                 f"The envelope can not keep schedule ends only, since run '{min(unknown)}' of "
                 f"{named(family)} states no horizon_tokens: add it or drop only_schedule_end."
             )
-        table = table[table["tokens"] >= (1.0 - last_fraction) * table["horizon_tokens"]]
+        position = (table["tokens"] / table["horizon_tokens"]).to_numpy()
+        table = table[at_schedule_end(position, last_fraction)]
     table = table.sort_values(["run", "flops", "step", "tokens", "loss"], kind="stable")
     table = table.reset_index(drop=True)
     n_runs, n_sizes = table["run"].nunique(), 0
@@ -262,12 +264,13 @@ def _laws(chosen: Frontier, ln_params: Floats, size: NDArray[np.int64]) -> Alloc
 
 def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
     """ln C, loss and weight of at most LOSS_BLOCKS stretches of neighbouring frontier points."""
-    width = -(-used.shape[1] // LOSS_BLOCKS)
-    spare = -used.shape[1] % width
+    rows, points = used.shape
+    width = -(-points // LOSS_BLOCKS)
+    spare = -points % width
 
     def total(values: Floats) -> Floats:
         padded = np.pad(values, ((0, 0), (0, spare)))
-        return np.asarray(padded.reshape(used.shape[0], -1, width).sum(axis=2))
+        return np.asarray(padded.reshape(rows, (points + spare) // width, width).sum(axis=2))
 
     count = total(used)
     with np.errstate(invalid="ignore"):

@@ -16,6 +16,12 @@ Floats = NDArray[np.float64]
 FEW_SIZES: Final = 5
 DRAWN_POINTS: Final = 300
 END_SHARE: Final = 0.25
+ROUNDING: Final = 1e-9  # tokens of a frontier point went through logs and back
+
+
+def at_schedule_end(position: Floats, last_fraction: float) -> NDArray[np.bool_]:
+    """Whether tokens / horizon_tokens lies in the last share of the schedule; False if NaN."""
+    return np.asarray(position >= 1.0 - last_fraction - ROUNDING)
 
 
 def frontier_table(chosen: Frontier, runs: pd.DataFrame, last_fraction: float) -> pd.DataFrame:
@@ -38,8 +44,7 @@ def frontier_table(chosen: Frontier, runs: pd.DataFrame, last_fraction: float) -
             "tokens": tokens,
             "loss": chosen.loss[0, there],
             "position": position,
-            "in_last_fraction": position >= 1.0 - last_fraction,
-            "used": used,
+            "in_last_fraction": X: used,
             "third": third,
         }
     )

@@ -35,7 +35,8 @@ class Hull:
         cheapest = np.lexsort((self._y[self._start], c.ln_flops[self._start]))
         waiting: dict[int, list[Ints]] = {}
         self._send(present, np.flatnonzero(present.any(axis=1)), cheapest, self._start, waiting)
-        pairs: list[tuple[Ints, int]] = []
+        none = np.empty(0, dtype=np.int64)
+        pairs: list[tuple[Ints, int]] = [(none, 0)]
         for row in np.lexsort((c.run, self._y, c.ln_flops)):
             if int(row) not in waiting:
                 continue
@@ -80,7 +81,7 @@ class Hull:
         order = np.argsort(who, kind="stable")
         who, rows = who[order], rows[order]
         place = np.arange(who.size) - np.searchsorted(who, who)
-        at = np.full((subsets, int(place.max()) + 1), ABSENT, dtype=np.int64)
+        at = np.full((subsets, int(place.max(initial=0)) + 1), ABSENT, dtype=np.int64)
         at[who, place] = rows
         there = at != ABSENT
         return Frontier(

@@ -1,0 +1,399 @@
+"""Envelope: smoothing, the frontier of any subset of runs, the bootstrap, the tables."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial import ConvexHull
+
+from flopline.errors import FloplineError
+from flopline.fits import envelope
+from flopline.fits.bootstrap import run_weights
+from flopline.fits.frontier import ABSENT, RULES, Curves, interpolate
+from flopline.fits.hull import Hull
+from flopline.fits.inputs import size_classes
+from flopline.fits.result import CONVERGED, WARNING, FitResult
+from flopline.fits.smoothing import SIGMAS_PER_WINDOW, smoothed
+from flopline.schema import LAW_TABLES
+
+# Hoffmann et al. 2022, section 3.3, constants as printed.
+LAW = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
+EXPONENT = LAW["beta"] / (LAW["alpha"] + LAW["beta"])
+TARGETS = [1e22, 1e23]
+
+
+def surface(params: float, tokens: np.ndarray) -> np.ndarray:
+    return LAW["E"] + LAW["A"] * params ** -LAW["alpha"] + LAW["B"] * tokens ** -LAW["beta"]
+
+
+def training_curves(
+    sizes: int = 12, horizons: int = 4, points: int = 200, noise: float = 0.003, seed: int = 0
+) -> pd.DataFrame:
+    """Curves with schedules of 1/4 to 4 times the optimal tokens.
+
+    A run that is not finished lies above the surface, by 0.3 nats times the share still to go.
+    """
+    rng = np.random.default_rng(seed)
+    total = LAW["alpha"] + LAW["beta"]
+    g = (LAW["alpha"] * LAW["A"] / (LAW["beta"] * LAW["B"])) ** (1 / total)
+    parts = []
+    for i, n in enumerate(np.geomspace(5e7, 5e9, sizes)):
+        optimal = (n / g) ** (1 / EXPONENT) / n
+        for j, horizon in enumerate(optimal * np.geomspace(0.25, 4.0, horizons)):
+            step = np.arange(1, points + 1)
+            tokens = horizon * step / points
+            loss = surface(n, tokens) * (1 + noise * rng.standard_normal(points))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "run": f"{i:02d}-{j:02d}",
+                        "params": n,
+                        "horizon_tokens": horizon,
+                        "step": step,
+                        "tokens": tokens,
+                        "flops": 6 * n * tokens,
+                        "loss": loss + 0.3 * (1 - step / points),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+CURVES = training_curves()
+
+
+def fit(curves: pd.DataFrame, **options: object) -> FitResult:
+    return envelope.fit(curves, TARGETS, **{"draws": 50, "seed": 1, **options})  # type: ignore[arg-type]
+
+
+def random_curves(runs: int, points: int, seed: int) -> Curves:
+    """Noisy curves of different length with overlapping compute."""
+    rng = np.random.default_rng(seed)
+    run = np.repeat(np.arange(runs), points)
+    x = np.sort(rng.uniform(0, 4, size=(runs, points)), axis=1) + rng.uniform(0, 3, size=(runs, 1))
+    loss = 2 + np.exp(-0.5 * x) * rng.uniform(0.8, 1.2, size=(runs, 1))
+    loss *= 1 + 0.01 * rng.standard_normal(x.shape)
+    return Curves(run, x.ravel(), x.ravel() + 1.0, loss.ravel(), rng.integers(0, 6, size=runs))
+
+
+# smoothing
+
+
+def smooth(loss: list[float], step: list[float], window: float) -> np.ndarray:
+    run = np.zeros(len(loss), dtype=np.int64)
+    return smoothed(np.array(loss), np.array(step, dtype=float), run, window)[0]
+
+
+def test_smoothing_is_a_normalised_gaussian_of_the_steps() -> None:
+    rng = np.random.default_rng(0)
+    loss, step = rng.normal(size=40), np.sort(rng.choice(200, 40, replace=False)).astype(float)
+    sigma = 30.0 / SIGMAS_PER_WINDOW
+    expected = []
+    for s in step:
+        behind, ahead = step <= s, (step > s) & (step - s <= s - step[0])
+        near = (behind | ahead) & (np.abs(step - s) <= 15.0)
+        kernel = np.exp(-0.5 * ((step - s) / sigma) ** 2) * near
+        expected.append((kernel * loss).sum() / kernel.sum())
+    np.testing.assert_allclose(smooth(loss.tolist(), step.tolist(), 30.0), expected, rtol=1e-12)
+
+
+def test_smoothing_leaves_checkpoints_and_a_zero_window_alone() -> None:
+    loss = [4.0, 3.0, 2.5, 2.4]
+    assert smooth(loss, [477, 954, 1431, 1908], 10.0).tolist() == loss
+    assert smooth(loss, [1, 2, 3, 4], 0.0).tolist() == loss
+
+
+def test_smoothing_does_not_flatter_the_start_of_a_run() -> None:
+    step = np.arange(1.0, 200.0)
+    loss = 2.0 + 8.0 * step**-0.5
+    assert (smooth(loss.tolist(), step.tolist(), 10.0) >= loss - 1e-12).all()
+
+
+def test_smoothing_keeps_runs_apart_and_quietens_noise() -> None:
+    rng = np.random.default_rng(1)
+    loss = np.r_[np.full(100, 5.0), np.full(100, 1.0)] + 0.1 * rng.standard_normal(200)
+    run, step = np.repeat([0, 1], 100), np.tile(np.arange(100.0), 2)
+    quiet, per_window = smoothed(loss, step, run, 10.0)
+    assert abs(quiet[:100].mean() - 5.0) < 0.05
+    assert abs(quiet[100:].mean() - 1.0) < 0.05
+    assert quiet[10:90].std() < 0.5 * loss[10:90].std()
+    assert per_window == 11.0
+
+
+# frontiers of subsets
+
+
+def test_bins_select_the_lowest_loss_of_the_runs_present() -> None:
+    curves = random_curves(runs=12, points=9, seed=2)
+    grid = interpolate(curves, 80)
+    assert grid is not None
+    present = np.random.default_rng(3).random((30, 12)) < 0.4
+    for rule in RULES:
+        chosen = grid.select(present, rule)
+        for i in range(30):
+            masked = np.where(present[i][:, None], grid.loss, np.inf)
+            reached = np.isfinite(masked).any(axis=0)
+            assert (chosen.run[i] != ABSENT).tolist() == reached.tolist()
+            best = masked.argmin(axis=0)[reached]
+            assert chosen.run[i, reached].tolist() == best.tolist()
+            for b in np.flatnonzero(reached):
+                rivals = grid.size[np.isfinite(masked[:, b])]
+                mine = grid.size[chosen.run[i, b]]
+                ends = grid.size[present[i]] if rule == "inner" else rivals
+                competing = rivals.min() < rivals.max()
+                inside = rule == "contested" or ends.min() < mine < ends.max()
+                assert chosen.used[i, b] == (competing and inside)
+
+
+def test_bins_interpolate_inside_a_run_and_nowhere_else() -> None:
+    curves = random_curves(runs=5, points=9, seed=4)
+    grid = interpolate(curves, 300)
+    assert grid is not None
+    for r in range(5):
+        x, y = curves.ln_flops[curves.run == r], curves.loss[curves.run == r]
+        inside = (grid.ln_flops >= x[0]) & (grid.ln_flops <= x[-1])
+        assert np.isinf(grid.loss[r, ~inside]).all()
+        np.testing.assert_allclose(
+            grid.loss[r, inside], np.interp(grid.ln_flops[inside], x, y), rtol=1e-14
+        )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hull_equals_the_published_recipe_on_every_subset(seed: int) -> None:
+    """McLeish et al. 2025: convex hull with a vantage point, strictly falling points kept."""
+    curves = random_curves(runs=10, points=25, seed=seed)
+    present = np.random.default_rng(seed).random((20, 10)) < 0.5
+    present[:, seed] = True
+    chosen = Hull(curves).select(present)
+    for i in range(20):
+        rows = np.flatnonzero(present[i][curves.run])
+        x, y = curves.ln_flops[rows], np.log(curves.loss[rows])
+        vantage = [x.max() + np.log(2), y.max() + np.log(2)]
+        corners = ConvexHull(np.r_[np.c_[x, y], [vantage]]).vertices
+        corners = corners[corners < rows.size]
+        corners = corners[np.argsort(x[corners])]
+        kept = corners[np.r_[True, np.diff(y[corners]) < 0]]
+        n = int(chosen.used[i].sum())
+        assert chosen.used[i, :n].all()
+        np.testing.assert_allclose(chosen.ln_flops[i, :n], x[kept], rtol=0)
+        assert chosen.run[i, :n].tolist() == curves.run[rows][kept].tolist()
+
+
+def test_a_subset_without_runs_has_no_frontier() -> None:
+    curves = random_curves(runs=4, points=9, seed=0)
+    nobody = np.zeros((2, 4), dtype=bool)
+    nobody[1] = True
+    assert not Hull(curves).select(nobody).used[0].any()
+    grid = interpolate(curves, 50)
+    assert grid is not None
+    assert (grid.select(nobody, "contested").run[0] == ABSENT).all()
+
+
+def test_sizes_closer_than_two_per_cent_are_one() -> None:
+    assert size_classes([1.01e8, 2e8, 1e8, 1.03e9, 1e9]).tolist() == [0, 1, 0, 3, 2]
+
+
+# the law
+
+
+def test_the_exponent_of_a_known_surface_is_recovered() -> None:
+    """Ten steps of a staircase flatten a line by 1/100 and its ends by as much: 0.02 in all."""
+    for noise in (0.0, 0.003):
+        result = fit(training_curves(noise=noise))
+        assert result.parameters["a"].point == pytest.approx(EXPONENT, abs=0.02)
+        assert result.parameters["b"].point == pytest.approx(1 - EXPONENT, abs=0.02)
+        assert result.certificate["rule"] == RULES["bracketed"]
+
+
+def test_finished_runs_carry_the_frontier_when_horizons_are_dense() -> None:
+    result = fit(training_curves(horizons=40, noise=0.0))
+    assert result.certificate["share_in_last_fraction"] == 1.0
+    assert result.parameters["a"].point == pytest.approx(EXPONENT, abs=0.01)
+    assert result.status == CONVERGED
+    n = result.targets[1].values["params"].point
+    truth = surface(n, np.array([1e23 / 6 / n]))[0]
+    assert result.targets[1].values["loss"].point == pytest.approx(truth, rel=0.01)
+
+
+def test_end_sizes_would_flatten_the_law() -> None:
+    curves = training_curves(noise=0.0)
+    runs = curves.drop_duplicates("run")
+    number = curves.groupby("run").ngroup().to_numpy()
+    grid = interpolate(
+        Curves(
+            number,
+            np.log(curves["flops"].to_numpy()),
+            np.log(curves["tokens"].to_numpy()),
+            curves["loss"].to_numpy(),
+            size_classes(runs["params"]),
+        ),
+        1500,
+    )
+    assert grid is not None
+    slopes = {}
+    for rule in RULES:
+        chosen = grid.select(np.ones((1, len(runs)), dtype=bool), rule)
+        ln_n = np.log(runs["params"].to_numpy())[chosen.run[0]]
+        slopes[rule] = np.polyfit(chosen.ln_flops[0, chosen.used[0]], ln_n[chosen.used[0]], 1)[0]
+    assert slopes["bracketed"] > EXPONENT - 0.02
+    assert slopes["contested"] < EXPONENT - 0.1
+
+
+def test_only_schedule_end_keeps_the_ends() -> None:
+    result = fit(training_curves(horizons=12), only_schedule_end=True)
+    frontier = result.tables["frontier"]
+    assert frontier["in_last_fraction"].all()
+    assert (frontier["position"] >= 0.85 - 1e-9).all()
+    assert result.n_points == 12 * 12 * 31
+
+
+def test_only_schedule_end_needs_a_horizon() -> None:
+    curves = CURVES.assign(horizon_tokens=CURVES["horizon_tokens"].where(CURVES["run"] != "03-01"))
+    with pytest.raises(FloplineError, match=r"run '03-01' .*states no horizon_tokens"):
+        fit(curves, only_schedule_end=True)
+
+
+@pytest.mark.parametrize("frontier", ["bins", "hull"])
+def test_a_draw_is_the_fit_of_the_resampled_runs(frontier: str) -> None:
+    result = fit(CURVES, frontier=frontier, draws=40)
+    names = sorted(CURVES["run"].unique())
+    weights = run_weights(names, 40, 1)
+    for draw in (0, 11, 39):
+        present = [n for n, w in zip(names, weights[draw], strict=True) if w > 0]
+        alone = fit(CURVES[CURVES["run"].isin(present)], frontier=frontier, draws=0)
+        # The grid of bins follows the runs; on another grid the same staircase is sampled anew.
+        close = 1e-9 if frontier == "hull" else 0.02
+        for name in ("a", "b"):
+            assert result.draws[name][draw] == pytest.approx(
+                alone.parameters[name].point, abs=close
+            )
+
+
+def test_memory_bound_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit(CURVES, draws=30, bins=200)
+    monkeypatch.setattr(envelope, "CELLS", 700)
+    pd.testing.assert_frame_equal(whole.draws, fit(CURVES, draws=30, bins=200).draws)
+
+
+@pytest.mark.parametrize("frontier", ["bins", "hull"])
+def test_row_order_and_repetition_change_nothing(frontier: str) -> None:
+    one = fit(CURVES, frontier=frontier)
+    two = fit(CURVES.sample(frac=1.0, random_state=5), frontier=frontier)
+    assert json.dumps(one.to_json()) == json.dumps(two.to_json())
+    pd.testing.assert_frame_equal(one.draws, two.draws, check_exact=True)
+    for name in LAW_TABLES["envelope"]:
+        pd.testing.assert_frame_equal(one.tables[name], two.tables[name], check_exact=True)
+
+
+def test_the_frontier_table_says_where_each_point_comes_from() -> None:
+    frontier = fit(CURVES).tables["frontier"]
+    runs = CURVES.drop_duplicates("run").set_index("run")
+    assert len(frontier) == 1500
+    assert frontier["flops"].is_monotonic_increasing
+    np.testing.assert_allclose(frontier["params"], runs.loc[frontier["run"], "params"])
+    np.testing.assert_allclose(
+        frontier["tokens"] * 6 * frontier["params"], frontier["flops"], rtol=1e-9
+    )
+    horizon = runs.loc[frontier["run"], "horizon_tokens"].to_numpy()
+    np.testing.assert_allclose(frontier["position"], frontier["tokens"] / horizon)
+    assert ((frontier["third"] > 0) == frontier["used"]).all()
+    counts = frontier.loc[frontier["used"], "third"].value_counts()
+    assert counts.max() - counts.min() <= 1
+
+
+def test_thirds_are_lines_through_each_third() -> None:
+    result = fit(CURVES)
+    frontier = result.tables["frontier"]
+    for third in (1, 2, 3):
+        part = frontier[frontier["third"] == third]
+        a = np.polyfit(np.log(part["flops"]), np.log(part["params"]), 1)[0]
+        assert result.certificate["a_by_thirds"][third - 1] == pytest.approx(a, rel=1e-9)
+
+
+def test_curves_are_thinned_with_their_ends() -> None:
+    curves = training_curves(sizes=4, points=2000)
+    drawn = fit(curves).tables["curves"]
+    counts = drawn.groupby("run").size()
+    assert counts.max() <= 300
+    assert counts.min() >= 100
+    for end in ("min", "max"):
+        np.testing.assert_array_equal(
+            drawn.groupby("run")["step"].agg(end), curves.groupby("run")["step"].agg(end)
+        )
+
+
+def test_a_checkpoint_before_training_is_skipped_and_counted() -> None:
+    start = CURVES.drop_duplicates("run").assign(step=0, tokens=0.0, flops=0.0, loss=10.8)
+    result = fit(pd.concat([start, CURVES]))
+    assert result.certificate["points_at_zero_flops"] == len(start)
+    assert result.parameters["a"].point == fit(CURVES).parameters["a"].point
+
+
+def test_unfinished_frontiers_and_few_sizes_are_warned_of() -> None:
+    result = fit(training_curves(sizes=6))
+    assert result.status == WARNING
+    assert "of the frontier lies in the last 15% of its schedule" in result.message
+    assert "only 4 sizes win" in result.message
+    assert result.certificate["rule"] == RULES["inner"]
+
+
+def test_a_hull_of_end_sizes_is_warned_of() -> None:
+    result = fit(CURVES, frontier="hull")
+    assert result.certificate["share_at_end_sizes"] > 0.25
+    assert "smallest or largest size" in result.message
+
+
+def test_without_horizons_nothing_is_claimed_about_schedules() -> None:
+    result = fit(CURVES.drop(columns="horizon_tokens"))
+    assert result.certificate["share_in_last_fraction"] is None
+    assert not result.tables["frontier"]["in_last_fraction"].any()
+    assert result.parameters["a"].point == fit(CURVES).parameters["a"].point
+
+
+@pytest.mark.parametrize(
+    ("curves", "said"),
+    [
+        (CURVES[CURVES["run"] < "00-02"], "has 2 runs of 1 size"),
+        (CURVES[CURVES["params"] < 6e7], "has 4 runs of 1 size"),
+        (CURVES.iloc[:0], "no runs for family 'oak'"),
+        (CURVES.drop(columns=["step", "loss"]), "needs the columns loss, step"),
+        (CURVES.assign(loss=-1.0), "loss = -1"),
+        (CURVES.groupby("run").tail(1), "reach the same FLOPs"),
+        (
+            CURVES.assign(loss=CURVES["params"] / 1e9, flops=CURVES["step"] * 1e18),
+            "one size (5e+07 params) that wins",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(curves: pd.DataFrame, said: str) -> None:
+    with pytest.raises(FloplineError) as caught:
+        fit(curves, family="oak")
+    message = str(caught.value)
+    assert said in message
+    assert "family 'oak'" in message
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_an_unknown_frontier_is_told() -> None:
+    with pytest.raises(FloplineError, match="one of bins, hull, not 'cone'"):
+        fit(CURVES, frontier="cone")
+
+
+def test_without_draws_there_are_points_and_no_intervals() -> None:
+    for frontier in ("bins", "hull"):
+        result = fit(CURVES, frontier=frontier, draws=0)
+        assert np.isnan(result.parameters["a"].lo95)
+        assert np.isfinite(result.parameters["a"].point)
+        assert result.draws.empty
+
+
+def test_two_thousand_draws_of_152_runs_take_seconds() -> None:
+    curves = training_curves(sizes=38, points=100)
+    start = time.process_time()
+    fit(curves, draws=2000)
+    assert time.process_time() - start < 5.0
