@@ -44,7 +44,8 @@ def frontier_table(chosen: Frontier, runs: pd.DataFrame, last_fraction: float) -
             "tokens": tokens,
             "loss": chosen.loss[0, there],
             "position": position,
-            "in_last_fraction": X: used,
+            "in_last_fraction": at_schedule_end(position, last_fraction),
+            "used": used,
             "third": third,
         }
     )
