@@ -106,7 +106,7 @@ def _code(path: Path, memory: Memory) -> dict[str, Any]:
 
 def _read_code(path: Path) -> dict[str, Any]:
     """Digest of a file's syntax tree, and all that it imports: `from a import b` is a and a.b."""
-    tree = ast.parse(path.read_bytes())
+    tree = ast.parse(path.read_bytes(), str(path))
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
