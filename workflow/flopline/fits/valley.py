@@ -16,7 +16,8 @@ Floats = NDArray[np.float64]
 
 EDGE: Final = 0.05
 """A vertex nearer to an end of the grid than this share of its width [ln] is at the edge: the
-rise on that side is not seen (SCIENCE: edge-of-grid minima move the line by up to 35 %)."""
+rise on that side is not seen. Off-centre grids bias the vertex (Czech et al. 2026, arXiv
+2603.22339), most at the edge."""
 REACH: Final = 1.0
 """A resampled vertex farther outside the grid than this many grid widths is absent: nearly flat
 parabolas throw vertices to infinity."""
