@@ -119,6 +119,17 @@ def test_chinchilla_law_lies_where_approach_2_does(chinchilla: pd.DataFrame) -> 
     assert 55e9 < unweighted < weighted < 100e9
 
 
+def test_two_doubtful_budgets_move_the_law(chinchilla: pd.DataFrame) -> None:
+    # Open-Athena's quality control drops 1e20 and 3e21; its unweighted law is then a = 0.541 and
+    # 98B at Gopher's compute (to the digits known, and up to how runs are assigned to budgets).
+    clean = tuple(b for b in CHINCHILLA_BUDGETS if b not in (1e20, 3e21))
+    equal = fit_chinchilla(chinchilla, budgets=clean).certificate["equal_weights"]
+    assert equal["a"] == pytest.approx(0.541, abs=0.003)
+    assert equal["N_coef"] * GOPHER ** equal["a"] == pytest.approx(98e9, rel=0.02)
+    every = fit_chinchilla(chinchilla).certificate["equal_weights"]
+    assert equal["a"] - every["a"] > 0.02
+
+
 def test_two_budgets_do_not_make_a_law(chinchilla: pd.DataFrame) -> None:
     few = chinchilla[chinchilla["flops"].between(5e18, 1.2e19)]
     with pytest.raises(FloplineError, match=r"needs at least 3 compute budgets.* has 2"):
