@@ -22,6 +22,7 @@ with stage(snakemake) as said:
         bins=settings["bins"],
         smoothing_steps=settings["smoothing_steps"],
         frontier=settings["frontier"],
+        only_schedule_end=settings["only_schedule_end"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
         family=family,

@@ -72,8 +72,9 @@ def fit(
     `curves` has one row per logged loss: run, params, horizon_tokens (schedule length, may be
     missing), step, tokens, flops, loss; rows at zero FLOPs are skipped and counted.
     `smoothing_steps` is the Gaussian window in optimiser steps. `only_schedule_end` keeps the
-    last `last_fraction` of every schedule. Which bins enter the regression is decided by the
-    strictest of frontier.RULES that leaves enough of them; a hull enters whole, as published.
+    last `last_fraction` of every smoothed curve, where a loss is that of a finished run. Which
+    bins enter the regression is decided by the strictest of frontier.RULES that leaves enough of
+    them; a hull enters whole, as published.
     Tables: frontier (per bin or hull point), curves (smoothed, thinned for drawing).
 
     Raises FloplineError for fewer than three runs or two sizes, for curves that nowhere compete,
@@ -84,8 +85,11 @@ def fit(
             f"The envelope's frontier is one of {', '.join(FRONTIERS)}, not '{frontier}': "
             "correct it in the study file."
         )
-    table, skipped = _prepared(curves, last_fraction, only_schedule_end, family)
+    table, skipped = _prepared(curves, family)
     table, per_window = _smoothed(table, smoothing_steps)
+    drawn = thinned(table)
+    if only_schedule_end:
+        table = _ends(table, last_fraction, family)
     runs = table.drop_duplicates("run").reset_index(drop=True)
     ready = Curves(
         table["run_number"].to_numpy(),
@@ -144,13 +148,11 @@ def fit(
         targets=targets,
         certificate=certificate,
         draws=draw_table,
-        tables={"frontier": listed, "curves": thinned(table)},
+        tables={"frontier": listed, "curves": drawn},
     )
 
 
-def _prepared(
-    curves: pd.DataFrame, last_fraction: float, only_schedule_end: bool, family: str
-) -> tuple[pd.DataFrame, int]:
+def _prepared(curves: pd.DataFrame, family: str) -> tuple[pd.DataFrame, int]:
     """Checked rows sorted by run and FLOPs with a run number, and how many had zero FLOPs."""
     columns = ("params", "tokens", "flops", "loss")
     begun = curves
@@ -160,17 +162,29 @@ def _prepared(
     if "horizon_tokens" not in table:
         table = table.assign(horizon_tokens=np.nan)
     table = table.astype({"horizon_tokens": "float64", "step": "float64"})
-    if only_schedule_end:
-        unknown = table.loc[table["horizon_tokens"].isna(), "run"]
-        if not unknown.empty:
-            raise FloplineError(
-                f"The envelope can not keep schedule ends only, since run '{min(unknown)}' of "
-                f"{named(family)} states no horizon_tokens: add it or drop only_schedule_end."
-            )
-        position = (table["tokens"] / table["horizon_tokens"]).to_numpy()
-        table = table[at_schedule_end(position, last_fraction)]
     table = table.sort_values(["run", "flops", "step", "tokens", "loss"], kind="stable")
     table = table.reset_index(drop=True)
+    _demand_runs(table, family)
+    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
+    return table, len(curves) - len(begun)
+
+
+def _ends(table: pd.DataFrame, last_fraction: float, family: str) -> pd.DataFrame:
+    """The rows in the last share of their schedule, or FloplineError where that leaves too few."""
+    unknown = table.loc[table["horizon_tokens"].isna(), "run"]
+    if not unknown.empty:
+        raise FloplineError(
+            f"The envelope can not keep schedule ends only, since run '{min(unknown)}' of "
+            f"{named(family)} states no horizon_tokens: add it or drop only_schedule_end."
+        )
+    position = (table["tokens"] / table["horizon_tokens"]).to_numpy()
+    table = table[at_schedule_end(position, last_fraction)].reset_index(drop=True)
+    _demand_runs(table, family)
+    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
+    return table
+
+
+def _demand_runs(table: pd.DataFrame, family: str) -> None:
     n_runs, n_sizes = table["run"].nunique(), 0
     if n_runs:
         n_sizes = int(size_classes(table.groupby("run")["params"].first().to_numpy()).max()) + 1
@@ -181,8 +195,6 @@ def _prepared(
             f"size{'s' if n_sizes != 1 else ''}: add runs, or take envelope out of `laws` in the "
             "study file."
         )
-    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
-    return table, len(curves) - len(begun)
 
 
 def _smoothed(table: pd.DataFrame, window_steps: float) -> tuple[pd.DataFrame, float]:

@@ -104,7 +104,8 @@ def message(certificate: dict[str, Any], last_fraction: float) -> str:
     if share is not None and share < 0.5:
         said.append(
             f"only {share:.0%} of the frontier lies in the last {last_fraction:.0%} of its "
-            "schedule, where the loss is what a finished run would have"
+            "schedule, where the loss is what a finished run would have: set "
+            "envelope.only_schedule_end if runs log enough there"
         )
     if certificate["share_at_end_sizes"] > END_SHARE:
         said.append(
