@@ -2,7 +2,7 @@
 
 Starts come from variable projection: for given exponents the amplitudes E, A, B are linear
 (Golub & Pereyra 1973, doi 10.1137/0710036), so a grid of exponents costs a few matrix products,
-for all resamples at once. `newton.polish` takes each start to its local minimum.
+for all resamples at once. `newton.descend` takes each start to its local minimum.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from flopline.fits.newton import (
     Ints,
     Optimum,
     Problem,
+    descend,
     jacobian,
-    polish,
 )
 
 AGREEMENT = 1e-9
@@ -30,6 +30,10 @@ _NINTHS = np.arange(81).reshape(3, 3, 3, 3).swapaxes(1, 2).reshape(9, 9)
 """The cells of the grid in nine square blocks, one a row."""
 _SUPPORTS = ((0, 1, 2), (1, 2), (0, 1), (0, 2))
 """Sets of amplitudes that are left free of zero; at least two terms are needed to be a start."""
+_ROWS_AGAIN = 64
+"""Resamples that are solved from all ninths at a time: nine copies of their weights are held."""
+_SINGULAR = 1e-13
+"""Determinant of the Gram matrix of unit columns below which rounding decides its sign."""
 _EXACT = 1e-20
 """Mean squared log residual below which two objectives are both rounding noise."""
 
@@ -41,12 +45,10 @@ def minimise(problem: Problem, weights: Floats) -> tuple[Optimum, int, int]:
     lowest objective, every cell of the grid is tried.
     """
     amplitudes, error = _project(problem, weights[None])
-    ninths = _NINTHS[np.arange(9), error[0][_NINTHS].argmin(axis=1)]
-    best, agreeing = _best_of(problem, weights, amplitudes[0], ninths)
+    best, starts, agreeing = _best_from(problem, weights, amplitudes, _best_of_ninths(error))
     if agreeing > 1:
-        return best, ninths.size, agreeing
-    best, agreeing = _best_of(problem, weights, amplitudes[0], np.arange(_CELLS.shape[0]))
-    return best, _CELLS.shape[0], agreeing
+        return best, starts, agreeing
+    return _best_from(problem, weights, amplitudes, np.arange(_CELLS.shape[0])[None])
 
 
 def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> tuple[Optimum, Bools]:
@@ -54,18 +56,19 @@ def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> tuple
 
     Each row is started from `near` (5,), usually the optimum of all points, and independently
     from its own variable projection. Rows where the two end at different objectives are solved
-    again as `minimise` does, from nine to 81 starts.
+    again from the best exponents of each ninth of the grid.
     """
-    best = polish(problem, weights, np.broadcast_to(near, (weights.shape[0], 5)))
-    other = polish(problem, weights, _projected_starts(problem, weights))
+    best = descend(problem, weights, np.broadcast_to(near, (weights.shape[0], 5)))
+    other = descend(problem, weights, _projected(problem, weights, ninths=False)[:, 0])
     low, high = np.sort([best.objective, other.objective], axis=0)
     disagreed = ~agree(high, low, weights.sum(axis=1))
-    better = np.flatnonzero(other.objective < best.objective)
-    best.put(better, other.take(better))
-    for row in np.flatnonzero(disagreed):
-        again, _, _ = minimise(problem, weights[row])
-        if again.objective[0] < best.objective[row]:
-            best.put(row[None], again)
+    _keep_better(best, np.arange(weights.shape[0]), other)
+    again = np.flatnonzero(disagreed)
+    for rows in np.array_split(again, 1 + again.size // _ROWS_AGAIN):
+        starts = _projected(problem, weights[rows], ninths=True)
+        found = descend(problem, np.repeat(weights[rows], 9, axis=0), starts.reshape(-1, 5))
+        lowest = found.objective.reshape(-1, 9).argmin(axis=1)
+        _keep_better(best, rows, found.take(lowest + 9 * np.arange(rows.size)))
     return best, disagreed
 
 
@@ -86,26 +89,42 @@ def agree(objective: Floats, lowest: Floats | float, total: Floats | float) -> B
     return np.asarray(objective - lowest <= AGREEMENT * lowest + _EXACT * total)
 
 
-def _best_of(
+def _best_from(
     problem: Problem, weights: Floats, amplitudes: Floats, cells: Ints
-) -> tuple[Optimum, int]:
-    """The best local minimum reached from some cells of the grid, and how many of them reach it."""
-    starts = np.concatenate([amplitudes[cells], _CELLS[cells]], axis=1)
-    found = polish(problem, np.broadcast_to(weights, (cells.size, weights.size)), starts)
+) -> tuple[Optimum, int, int]:
+    starts = _starts(amplitudes, cells)[0]
+    found = descend(problem, np.broadcast_to(weights, (starts.shape[0], weights.size)), starts)
     best = found.take(np.array([found.objective.argmin()]))
-    return best, int(agree(found.objective, best.objective, weights.sum()).sum())
+    agreeing = agree(found.objective, best.objective, weights.sum())
+    return best, starts.shape[0], int(agreeing.sum())
 
 
-def _projected_starts(problem: Problem, weights: Floats) -> Floats:
-    """For each row of `weights` the cell of least squared error with its amplitudes, (rows, 5)."""
+def _keep_better(best: Optimum, rows: Ints, other: Optimum) -> None:
+    """Overwrite those `rows` of `best` for which `other` (one row each) has a lower objective."""
+    better = other.objective < best.objective[rows]
+    best.put(rows[better], other.take(np.flatnonzero(better)))
+
+
+def _best_of_ninths(error: Floats) -> Ints:
+    """The cell of least error in each ninth of the grid, (rows, 9), from `error` (rows, cells)."""
+    return np.asarray(_NINTHS[np.arange(9), error[:, _NINTHS].argmin(axis=2)])
+
+
+def _starts(amplitudes: Floats, cells: Ints) -> Floats:
+    """Unknowns (rows, starts, 5) at `cells` (rows, starts), `amplitudes` (rows, all cells, 3)."""
+    chosen = np.take_along_axis(amplitudes, cells[:, :, None], axis=1)
+    return np.concatenate([chosen, _CELLS[cells]], axis=2)
+
+
+def _projected(problem: Problem, weights: Floats, *, ninths: bool) -> Floats:
+    """Starts (rows, starts, 5) by variable projection: the best cell, or that of every ninth."""
     size = max(1, 2 * CHUNK_ELEMENTS // _CELLS.shape[0])
-    starts = np.empty((weights.shape[0], 5))
+    blocks = [np.empty((0, 9 if ninths else 1, 5))]
     for i in range(0, weights.shape[0], size):
         amplitudes, error = _project(problem, weights[i : i + size])
-        cell = error.argmin(axis=1)
-        starts[i : i + size, :3] = amplitudes[np.arange(cell.size), cell]
-        starts[i : i + size, 3:] = _CELLS[cell]
-    return starts
+        cells = _best_of_ninths(error) if ninths else error.argmin(axis=1)[:, None]
+        blocks.append(_starts(amplitudes, cells))
+    return np.concatenate(blocks)
 
 
 def _project(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
@@ -151,7 +170,10 @@ def _project(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
 def _nonnegative_solution(
     gram: dict[tuple[int, int], Floats], moment: tuple[Floats, ...], support: tuple[int, ...]
 ) -> Floats:
-    """Normal equations solved by Cramer's rule for the amplitudes in `support`, then clipped."""
+    """Normal equations solved by Cramer's rule for the amplitudes in `support`, then clipped.
+
+    Zero where the terms of the support cannot be told apart.
+    """
     out = np.zeros((3, *moment[0].shape))
     if len(support) == 2:
         i, j = support
@@ -168,5 +190,5 @@ def _nonnegative_solution(
         out[0] = co_ee * h_e + co_ea * h_a + co_eb * h_b
         out[1] = co_ea * h_e + co_aa * h_a + co_ab * h_b
         out[2] = co_eb * h_e + co_ab * h_a + co_bb * h_b
-    det = np.maximum(det, np.finfo(float).tiny)
-    return np.asarray(np.maximum(out / det, 0.0))
+    regular = det > _SINGULAR * np.prod([gram[i, i] for i in support], axis=0)
+    return np.asarray(np.where(regular, np.maximum(out, 0.0) / np.where(regular, det, 1.0), 0.0))

@@ -1,0 +1,233 @@
+"""The batched solver: derivatives, optimality, invariances, bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import check_grad, minimize
+
+from flopline.fits import engine, hoffmann_grid, newton
+from flopline.fits.newton import EXPONENT_BOUNDS, Problem
+from flopline.laws.chinchilla import LossSurface
+
+SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
+DELTA = 1e-3
+
+
+def design(seed: int, points: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Params, tokens and losses scattered over two decades each, with log-normal noise."""
+    rng = np.random.default_rng(seed)
+    params = 10 ** rng.uniform(7.5, 9.5, points)
+    tokens = 10 ** rng.uniform(9, 11, points)
+    return params, tokens, SURFACE.loss(params, tokens) * np.exp(noise * rng.normal(size=points))
+
+
+def solved(params, tokens, loss, weights=None, delta=DELTA):
+    """The best optimum of the points and its surface."""
+    problem = Problem.of(params, tokens, loss, delta)
+    weights = np.ones(params.size) if weights is None else weights
+    best, _, _ = engine.minimise(problem, weights)
+    return best, problem.surface(best.theta[0])
+
+
+def numbers(surface: LossSurface) -> np.ndarray:
+    return np.array([surface.E, surface.A, surface.B, surface.alpha, surface.beta], dtype=float)
+
+
+def test_derivatives_are_those_of_the_objective():
+    problem = Problem.of(*design(0, 40, 0.01), 2e-3)
+    weights = np.random.default_rng(1).integers(0, 3, (1, 40)).astype(float)
+    theta = np.array([0.6, 0.2, 0.2, 0.4, 0.3])
+
+    def model(z):
+        return newton._evaluate(problem, weights, z[None])
+
+    gradient = check_grad(
+        lambda z: model(z).objective[0], lambda z: model(z).gradient[0], theta, epsilon=1e-7
+    )
+    assert gradient < 1e-6 * np.linalg.norm(model(theta).gradient)
+    step = 1e-7
+    for j in range(5):
+        up, down = theta.copy(), theta.copy()
+        up[j] += step
+        down[j] -= step
+        slope = (model(up).gradient - model(down).gradient)[0] / (2 * step)
+        hessian = model(theta).hessian[0, j]
+        np.testing.assert_allclose(slope, hessian, atol=1e-5 * np.abs(hessian).max())
+
+
+def test_objective_is_the_sum_of_huber_losses():
+    params, tokens, loss = design(0, 30, 0.01)
+    problem = Problem.of(params, tokens, loss, DELTA)
+    residual = np.abs(np.log(SURFACE.loss(params, tokens)) - np.log(loss))
+    huber = np.where(residual <= DELTA, residual**2 / 2, DELTA * (residual - DELTA / 2))
+    found = newton.assess(
+        problem, np.ones((1, 30)), problem.unknowns(SURFACE)[None], np.zeros(1, dtype=np.int64)
+    )
+    assert found.objective[0] == pytest.approx(huber.sum(), rel=1e-12)
+
+
+def test_frame_of_the_problem_and_back():
+    problem = Problem.of(*design(0, 10, 0.0), DELTA)
+    np.testing.assert_allclose(
+        numbers(problem.surface(problem.unknowns(SURFACE))), numbers(SURFACE), rtol=1e-13
+    )
+
+
+@pytest.mark.parametrize("delta", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("points", [8, 60])
+def test_noise_free_points_give_the_surface_back(points, delta):
+    best, surface = solved(*design(3, points, 0.0), delta=delta)
+    assert best.converged.all()
+    np.testing.assert_allclose(numbers(surface), numbers(SURFACE), rtol=1e-6)
+
+
+@pytest.mark.parametrize("delta", [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+def test_converges_from_every_cell_whatever_the_delta(delta):
+    problem = Problem.of(*design(5, 120, 0.005), delta)
+    best, starts, agreeing = engine.minimise(problem, np.ones(120))
+    assert best.scaled_gradient[0] <= newton.GRADIENT_TOLERANCE
+    assert agreeing >= 2
+    assert starts == 9
+
+
+def lbfgs(problem: Problem, weights: np.ndarray, start: np.ndarray) -> float:
+    """Objective that tight L-BFGS-B reaches with an analytic gradient of its own writing."""
+    x, y, target, delta = problem.x, problem.y, problem.target, problem.delta
+    scale = 1.0 / (delta * delta * weights.sum())
+
+    def objective(z):
+        of_n, of_d = np.exp(-z[3] * x), np.exp(-z[4] * y)
+        f = z[0] + z[1] * of_n + z[2] * of_d
+        if not (f > 0).all():
+            return np.inf, np.zeros(5)
+        r = np.log(f) - target
+        size = np.abs(r)
+        value = np.where(size <= delta, r * r / 2, delta * (size - delta / 2)) @ weights
+        pull = weights * np.where(size <= delta, r, delta * np.sign(r)) / f
+        slopes = [np.ones_like(x), of_n, of_d, -z[1] * x * of_n, -z[2] * y * of_d]
+        return scale * value, scale * np.array([pull @ s for s in slopes])
+
+    bounds = [(0, None)] * 3 + [EXPONENT_BOUNDS] * 2
+    options = {"ftol": 1e-16, "gtol": 1e-12, "maxiter": 5000, "maxfun": 20000, "maxls": 50}
+    end = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return end.fun / scale
+
+
+@pytest.mark.parametrize(("seed", "points", "noise"), [(1, 30, 0.005), (2, 80, 0.02)])
+def test_no_resample_is_worse_than_tight_lbfgs(seed, points, noise):
+    problem = Problem.of(*design(seed, points, noise), DELTA)
+    weights = np.random.default_rng(seed).multinomial(points, np.full(points, 1 / points), 40)
+    weights = weights.astype(float)
+    near, _, _ = engine.minimise(problem, np.ones(points))
+    found, _ = engine.minimise_resamples(problem, weights, near.theta[0])
+    assert found.converged.all()
+    fixed = problem.unknowns(LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
+    for row, theta, ours in zip(weights, found.theta, found.objective, strict=True):
+        theirs = min(lbfgs(problem, row, start) for start in (theta, near.theta[0], fixed))
+        assert ours <= theirs * (1 + 1e-9)
+
+
+def test_unweighted_resample_is_the_point_fit():
+    problem = Problem.of(*design(4, 50, 0.005), DELTA)
+    best, _, _ = engine.minimise(problem, np.ones(50))
+    rough = problem.unknowns(LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
+    found, disagreed = engine.minimise_resamples(problem, np.ones((3, 50)), rough)
+    assert not disagreed.any()
+    np.testing.assert_allclose(found.objective, best.objective[0], rtol=1e-12)
+
+
+def test_resamples_that_two_starts_dispute_are_solved_again():
+    problem = Problem.of(*design(4, 50, 0.005), DELTA)
+    weights = np.ones((2, 50))
+    best, _, _ = engine.minimise(problem, weights[0])
+    # From B = 0 at the bound of beta there is no way back: the gradient of beta is zero.
+    trap = np.array([0.9, 0.1, 0.0, 5.0, 5.0])
+    assert newton.descend(problem, weights[:1], trap[None]).objective[0] > best.objective[0] * 1.01
+    found, disagreed = engine.minimise_resamples(problem, weights, trap)
+    assert disagreed.all()
+    np.testing.assert_allclose(found.objective, best.objective[0], rtol=1e-9)
+
+
+def test_no_resamples_is_no_error():
+    problem = Problem.of(*design(4, 20, 0.005), DELTA)
+    best, _, _ = engine.minimise(problem, np.ones(20))
+    found, disagreed = engine.minimise_resamples(problem, np.empty((0, 20)), best.theta[0])
+    assert found.theta.shape == (0, 5)
+    assert disagreed.shape == (0,)
+
+
+def test_irreducible_loss_at_its_bound():
+    params, tokens, _ = design(6, 60, 0.0)
+    loss = LossSurface(0.0, 60.0, 150.0, 0.17, 0.18).loss(params, tokens) - 0.1
+    best, _ = solved(params, tokens, loss)
+    assert best.theta[0, 0] == 0.0
+    assert best.converged.all()
+
+
+def test_amplitude_at_its_bound_where_loss_ignores_tokens():
+    params, tokens, _ = design(6, 60, 0.0)
+    loss = LossSurface(1.5, 400.0, 0.0, 0.33, 0.3).loss(params, tokens)
+    # Losses that rise with tokens leave no room for a falling term.
+    best, surface = solved(params, tokens, loss * tokens**0.001)
+    assert best.converged.all()
+    assert float(surface.B) == 0.0
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+def test_units_of_params_and_tokens_change_only_their_amplitudes(seed, unit_n, unit_d):
+    params, tokens, loss = design(seed, 40, 0.003)
+    _, one = solved(params, tokens, loss)
+    _, other = solved(params * unit_n, tokens * unit_d, loss)
+    same = LossSurface(
+        other.E,
+        other.A * unit_n ** -np.asarray(other.alpha),
+        other.B * unit_d ** -np.asarray(other.beta),
+        other.alpha,
+        other.beta,
+    )
+    np.testing.assert_allclose(numbers(same), numbers(one), rtol=1e-5)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000))
+def test_duplicates_at_half_weight_change_nothing(seed):
+    params, tokens, loss = design(seed, 40, 0.003)
+    best, one = solved(params, tokens, loss)
+    twice = (np.tile(z, 2) for z in (params, tokens, loss))
+    again, other = solved(*twice, weights=np.full(80, 0.5))
+    np.testing.assert_allclose(again.objective, best.objective, rtol=1e-9)
+    np.testing.assert_allclose(numbers(other), numbers(one), rtol=1e-5)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000))
+def test_order_of_points_changes_nothing(seed):
+    points = design(seed, 40, 0.003)
+    order = np.random.default_rng(seed).permutation(40)
+    _, one = solved(*points)
+    _, other = solved(*(z[order] for z in points))
+    np.testing.assert_allclose(numbers(other), numbers(one), rtol=1e-5)
+
+
+def test_hoffmann_grid_is_the_published_one():
+    grid = hoffmann_grid.grid()
+    assert grid.shape == (4500, 5)
+    assert len(np.unique(grid, axis=0)) == 4500
+    np.testing.assert_array_equal(grid.min(axis=0), [-1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(grid.max(axis=0), [1, 25, 25, 2, 2])
+
+
+def test_hoffmann_grid_comes_near_the_optimum_and_never_below_it():
+    problem = Problem.of(*design(1, 60, 0.005), DELTA)
+    weights = np.ones(60)
+    best, _, _ = engine.minimise(problem, weights)
+    theirs, starts, agreeing = hoffmann_grid.minimise(problem, weights, hoffmann_grid.grid()[::10])
+    assert starts == 450
+    assert 1 <= agreeing <= starts
+    assert best.objective[0] <= theirs.objective[0] * (1 + 1e-12)
+    assert theirs.objective[0] < best.objective[0] * 1.01
+    assert theirs.scaled_gradient[0] > best.scaled_gradient[0]

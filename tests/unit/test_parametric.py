@@ -1,0 +1,225 @@
+"""The parametric fit as a FitResult: what it says, when it refuses, how it resamples."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from flopline.errors import FloplineError
+from flopline.fits import hoffmann_grid, parametric
+from flopline.fits.result import CONVERGED, FAILED, WARNING
+from flopline.laws.chinchilla import LossSurface
+from flopline.schema import LAW_TABLES, QUANTITIES, target_column
+
+SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
+TARGETS = [1e21, 5.76e23]
+
+
+def runs(count: int = 40, noise: float = 0.003, seed: int = 0) -> pd.DataFrame:
+    """One row per run, sizes and token counts scattered over two decades."""
+    rng = np.random.default_rng(seed)
+    params = 10 ** rng.uniform(7.5, 9.5, count)
+    tokens = 10 ** rng.uniform(9, 11, count)
+    return pd.DataFrame(
+        {
+            "run": [f"run{i:03d}" for i in range(count)],
+            "params": params,
+            "tokens": tokens,
+            "flops": 6 * params * tokens,
+            "loss": SURFACE.loss(params, tokens) * np.exp(noise * rng.normal(size=count)),
+        }
+    )
+
+
+def on_a_ray(scatter: float, count: int = 40, noise: float = 0.003) -> pd.DataFrame:
+    """Runs at 20 tokens per parameter, but for a log-normal scatter."""
+    rng = np.random.default_rng(7)
+    params = np.geomspace(3e7, 3e9, count)
+    tokens = 20 * params * np.exp(scatter * rng.normal(size=count))
+    loss = SURFACE.loss(params, tokens) * np.exp(noise * rng.normal(size=count))
+    return runs(count).assign(params=params, tokens=tokens, flops=6 * params * tokens, loss=loss)
+
+
+def fitted(points: pd.DataFrame, draws: int = 50, **options):
+    return parametric.fit(points, TARGETS, draws=draws, seed=1, **options)
+
+
+def test_noise_free_losses_give_the_surface_and_its_optimum_back():
+    result = fitted(runs(noise=0.0), draws=20)
+    assert result.status == CONVERGED
+    assert list(result.parameters) == ["E", "A", "B", "alpha", "beta", "a", "b", "G"]
+    for name in result.parameters:
+        truth = float(np.asarray(getattr(SURFACE, name)))
+        assert_allclose(result.parameters[name].point, truth, rtol=1e-6)
+        assert_allclose(result.draws[name], truth, rtol=1e-4)
+    for target, n, d, loss in zip(
+        result.targets,
+        SURFACE.params_opt(TARGETS),
+        SURFACE.tokens_opt(TARGETS),
+        SURFACE.loss_opt(TARGETS),
+        strict=True,
+    ):
+        assert_allclose(target.values["params"].point, n, rtol=1e-6)
+        assert_allclose(target.values["tokens"].point, d, rtol=1e-6)
+        assert_allclose(target.values["loss"].point, loss, rtol=1e-6)
+        assert_allclose(target.values["flops_ratio"].point, 1.0, rtol=1e-12)
+
+
+def test_result_keeps_the_contract():
+    result = fitted(runs())
+    columns = [target_column(q, c) for c in TARGETS for q in QUANTITIES]
+    assert result.law == "parametric"
+    assert list(result.draws) == ["draw", *result.parameters, *columns]
+    assert result.draws["draw"].tolist() == list(range(50))
+    assert tuple(result.tables) == LAW_TABLES["parametric"]
+    points = result.tables["points"]
+    assert_allclose(
+        points["log_residual"], np.log(points["loss"]) - np.log(points["predicted"]), rtol=1e-12
+    )
+    said = result.certificate
+    assert said["converged"]
+    assert said["scaled_gradient"] <= 1e-8
+    assert said["bounds"] == []
+    assert said["draws"] == 50
+    assert said["draws_left_out"] == 0
+    assert said["flops_over_6nd"] == pytest.approx(1.0)
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_residual_sd_is_that_of_the_noise():
+    said = fitted(runs(count=400, noise=0.004), draws=2).certificate
+    assert said["residual_sd"] == pytest.approx(0.004, rel=0.15)
+
+
+def test_intervals_hold_the_truth_at_about_their_level():
+    inside = []
+    for seed in range(40):
+        result = parametric.fit(
+            runs(count=60, noise=0.003, seed=seed), TARGETS, draws=200, seed=seed
+        )
+        estimate = result.parameters["a"]
+        inside.append(estimate.lo80 <= float(SURFACE.a) <= estimate.hi80)
+    # 80 % of 40 is 32; 24 and 39 are its 0.5 % and 99.9 % binomial quantiles.
+    assert 24 <= sum(inside) <= 39
+
+
+def test_same_bytes_again_and_in_any_order_of_rows():
+    points = runs()
+    one = fitted(points)
+    other = fitted(points.sample(frac=1.0, random_state=3))
+    assert json.dumps(one.to_json()) == json.dumps(other.to_json())
+    pd.testing.assert_frame_equal(one.draws, other.draws, check_exact=True)
+    pd.testing.assert_frame_equal(one.tables["points"], other.tables["points"], check_exact=True)
+
+
+def test_checkpoints_are_resampled_with_their_run():
+    points = runs(count=20)
+    later = points.assign(tokens=points["tokens"] * 1.5, flops=points["flops"] * 1.5)
+    later["loss"] = SURFACE.loss(later["params"], later["tokens"])
+    # Repeating every row of a run repeats its weight, so nothing moves.
+    one = fitted(pd.concat([points, later]))
+    twice = fitted(pd.concat([points, later, points, later]))
+    assert one.n_runs == twice.n_runs == 20
+    assert (one.n_points, twice.n_points) == (40, 80)
+    assert_allclose(twice.draws["a"], one.draws["a"], rtol=1e-5)
+
+
+def test_few_runs_leave_out_resamples_with_too_few_points():
+    result = fitted(runs(count=7, noise=0.001), draws=100)
+    left_out = int(result.draws["a"].isna().sum())
+    assert 0 < left_out < 100
+    assert result.certificate["draws_left_out"] == left_out
+    assert result.status == WARNING
+    assert f"{left_out} of 100 resamples" in result.message
+
+
+def test_no_draws_gives_points_without_intervals():
+    result = fitted(runs(), draws=0)
+    assert result.status == CONVERGED
+    assert np.isnan(result.parameters["a"].lo80)
+    assert len(result.draws) == 0
+
+
+def test_ray_is_refused():
+    result = fitted(on_a_ray(0.0))
+    assert result.status == FAILED
+    assert "Tokens follow from params" in result.message
+    assert result.draws["a"].isna().all()
+
+
+def test_near_ray_is_warned_of_and_a_spread_design_is_not():
+    near = fitted(on_a_ray(0.15))
+    assert near.status == WARNING
+    assert "N_opt is poorly identified" in near.message
+    assert near.certificate["token_spread"] == pytest.approx(0.15, rel=0.3)
+    wide = fitted(on_a_ray(1.0))
+    assert wide.status == CONVERGED
+    assert wide.certificate["condition"] < near.certificate["condition"] / 5
+
+
+def test_single_budget_is_refused():
+    points = runs().assign(flops=1e20)
+    result = fitted(points.assign(tokens=points["flops"] / (6 * points["params"])))
+    assert result.status == FAILED
+    assert "N_opt is not identified" in result.message
+
+
+def test_losses_that_ignore_tokens_have_no_optimum():
+    points = runs(noise=0.0)
+    flat = LossSurface(1.5, 400.0, 0.0, 0.33, 0.3).loss(points["params"], points["tokens"])
+    result = fitted(points.assign(loss=flat * points["tokens"] ** 0.001))
+    assert result.status == FAILED
+    assert result.message.startswith("B is 0: these losses do not fall with tokens")
+    assert result.parameters["B"].at_bound
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_irreducible_loss_of_zero_is_warned_of():
+    points = runs(noise=0.0)
+    loss = LossSurface(0.0, 60.0, 150.0, 0.17, 0.18).loss(points["params"], points["tokens"])
+    result = fitted(points.assign(loss=loss - 0.1))
+    assert result.status == WARNING
+    assert "E on the bound" in result.message
+    assert result.parameters["E"].at_bound
+    assert not result.parameters["A"].at_bound
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (runs(5), r"'x' needs at least 6 runs .* has 5 runs at 5"),
+        (pd.concat([runs(5)] * 3), r"needs at least 6 runs .* has 5 runs at 5"),
+        (runs().assign(params=1e9), r"needs at least 3 different values of params, but has 1 \(1e"),
+        (runs().assign(tokens=[1e9, 2e9] * 20), r"3 different values of tokens, but has 2 \(1e"),
+        (runs().assign(loss=[2.0] * 39 + [np.nan]), r"'run039' has loss = nan"),
+        (runs().assign(tokens=[0.0] + [1e9] * 39), r"'run000' has tokens = 0\.0"),
+        (runs().assign(flops=[-1.0] + [1e18] * 39), r"'run000' has flops = -1\.0"),
+        (runs().assign(params=[np.inf] + [1e9] * 39), r"'run000' has params = inf"),
+    ],
+)
+def test_unusable_points_are_told_in_a_sentence(points, said):
+    with pytest.raises(FloplineError, match=said):
+        fitted(points, family="x")
+
+
+def test_unusable_settings_are_told_in_a_sentence():
+    with pytest.raises(FloplineError, match="solver 'sgd' is unknown: choose one of varpro_newton"):
+        fitted(runs(), solver="sgd")
+    with pytest.raises(FloplineError, match="huber_delta must be positive"):
+        fitted(runs(), huber_delta=0.0)
+
+
+def test_hoffmann_solver_says_that_it_stopped_short(monkeypatch):
+    starts = hoffmann_grid.grid()[::50]
+    monkeypatch.setattr(hoffmann_grid, "grid", lambda: starts)
+    ours, theirs = fitted(runs(), draws=3), fitted(runs(), draws=3, solver="hoffmann_grid")
+    assert theirs.estimator == "hoffmann_grid"
+    assert theirs.certificate["starts"] == 90
+    assert theirs.certificate["objective"] >= ours.certificate["objective"]
+    assert theirs.status == WARNING
+    assert "L-BFGS stopped short of the optimum" in theirs.message
+    assert theirs.draws["a"].notna().all()
