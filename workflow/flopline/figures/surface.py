@@ -187,7 +187,7 @@ def _draw_panel(
     law = law_text(parameters)
     _frame(axes, shared, labels)
     if show_surface and law:
-        _draw_mesh(axes, parameters, points, shared.loss[1])
+        _draw_mesh(axes, parameters, points, shared.loss)
     xyz = [points[name].to_numpy(float) for name in ("tokens", "params", "loss")]
     # Stems tell where a point stands; the mesh does so too, and both together are a thicket.
     faint = min(0.6, 40.0 / len(points))
@@ -240,9 +240,12 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
 
 
 def _draw_mesh(
-    axes: Axes3D, parameters: Mapping[str, Any], points: pd.DataFrame, highest: float
+    axes: Axes3D,
+    parameters: Mapping[str, Any],
+    points: pd.DataFrame,
+    limits: tuple[float, float],
 ) -> None:
-    """The law over the params and tokens that the family has runs for, up to the loss `highest`."""
+    """The law over the params and tokens that the family has runs for, within the loss `limits`."""
     e, a, b, alpha, beta = (
         number(parameters.get(name)) for name in ("E", "A", "B", "alpha", "beta")
     )
@@ -251,7 +254,7 @@ def _draw_mesh(
     ]
     tokens, params = np.meshgrid(*grid)
     loss = e + a * params**-alpha + b * tokens**-beta
-    loss[loss > highest] = np.nan
+    loss[(loss < limits[0]) | (loss > limits[1])] = np.nan
     axes.plot_wireframe(
         tokens, params, loss, color="#777777", lw=0.35, alpha=0.6, zorder=1.1, gid="law"
     )
