@@ -82,8 +82,15 @@ def test_headline_is_the_family_of_lowest_loss() -> None:
     ]
 
 
-def test_disagreement_is_said() -> None:
-    fits = {"ash": laws(isoflop=fit("isoflop", 1e9), parametric=fit("parametric", 3e9))}
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (fit("isoflop", 3e9), "intervals of N and D overlap"),
+        (fit("isoflop", 1e9, loss=4.0), "loss between 2.000 and 4.000; not all of their 95 %"),
+    ],
+)
+def test_disagreement_is_said(other: dict[str, Any], words: str) -> None:
+    fits = {"ash": laws(isoflop=other, parametric=fit("parametric", 1e9))}
     _, verdict = decide(fits, TARGETS, {"ash": 1e19})
     assert verdict["agreement"][0]["overlap"] is False
-    assert "not all of their 95 % intervals overlap" in verdict["agreement"][0]["sentence"]
+    assert words in verdict["agreement"][0]["sentence"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +19,9 @@ RULE = (
     "none is without a warning, the first of these that did not fail. The headline is the family "
     "with the lowest loss there."
 )
+
+COMPARED = {"params": "N", "tokens": "D", "loss": "the loss"}
+"""What the laws must agree on, as it is called in a sentence."""
 
 Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -119,39 +121,30 @@ def _headline(table: pd.DataFrame, fits: Fits, targets: Sequence[float]) -> dict
 
 
 def _agreement(family: str, budget: float, group: pd.DataFrame) -> dict[str, Any]:
+    """How far the laws agree on N, D and loss at one target, told by their 95 % intervals."""
     usable = group[group["params"].notna()]
+    out: dict[str, Any] = {"family": family, "budget_flops": float(budget)}
     if len(usable) < 2:
         sentence = "Only one law gives a number here, so nothing can be compared."
-        return {
-            "family": family,
-            "budget_flops": float(budget),
-            "params_ratio": None,
-            "overlap": None,
-            "sentence": sentence,
-        }
+        return out | {"params_ratio": None, "overlap": None, "sentence": sentence}
     low, high = usable["params"].min(), usable["params"].max()
-    pairs = itertools.combinations(usable.index, 2)
-    overlap = all(
-        max(usable.loc[i, "params_lo95"], usable.loc[j, "params_lo95"])
-        <= min(usable.loc[i, "params_hi95"], usable.loc[j, "params_hi95"])
-        for i, j in pairs
-    )
+    apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
     sentence = (
         f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
-        f"{high / low:.2f}; "
-        + (
-            "their 95 % intervals overlap."
-            if overlap
-            else "not all of their 95 % intervals overlap."
-        )
+        f"{high / low:.2f}, and the loss between {significant(usable['loss'].min())} and "
+        f"{significant(usable['loss'].max())}; "
     )
-    return {
-        "family": family,
-        "budget_flops": float(budget),
-        "params_ratio": float(high / low),
-        "overlap": bool(overlap),
-        "sentence": sentence,
-    }
+    sentence += (
+        f"not all of their 95 % intervals of {' and '.join(apart)} overlap."
+        if apart
+        else "their 95 % intervals overlap."
+    )
+    return out | {"params_ratio": float(high / low), "overlap": not apart, "sentence": sentence}
+
+
+def _overlap(lines: pd.DataFrame, quantity: str) -> bool:
+    """Whether the 95 % intervals of every two lines have a point in common."""
+    return bool(lines[f"{quantity}_lo95"].max() <= lines[f"{quantity}_hi95"].min())
 
 
 def _number(value: float | None) -> float:

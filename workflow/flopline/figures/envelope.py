@@ -40,6 +40,8 @@ Floats = NDArray[np.float64]
 # Room above the frontier, in its own height: curves start at the loss of an untrained model, and
 # an axis that held those starts would leave the frontier no height.
 _HEADROOM: Final = 0.3
+# How early the picture begins, as a share of the compute of the smallest run.
+_APPROACH: Final = 0.1
 # A frontier of more points than this is a line of small dots.
 _FEW: Final = 200
 
@@ -99,10 +101,13 @@ def _draw_curves(
 ) -> None:
     shown = curves[(curves["flops"] > 0) & np.isfinite(curves["loss"])]
     flops, losses = shown["flops"].to_numpy(float), shown["loss"].to_numpy(float)
-    first = points["flops"].min()
+    # A frontier of schedule ends only still stands in view of the curves that lead to it.
+    approach = _APPROACH * shown.groupby("run")["flops"].max().min()
+    first = min(points["flops"].min(), approach)
     x = log_pad(first, max(flops.max(), points["flops"].max()), 0.12, 0.04)
     low = min(losses.min(), points["loss"].min())
-    high = points["loss"].max()
+    leading = losses[(flops >= first) & (flops <= 2 * first)]
+    high = max(points["loss"].max(), leading.min() if leading.size else 0.0)
     pad = 0.06 * (high - low or 0.1)
     low, high = low - pad, min(high + _HEADROOM * (high - low or 0.1), losses.max() + pad)
     axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
