@@ -32,11 +32,12 @@ MIN_LEVELS = 3
 RAY = 0.02
 """Standard deviation of ln D about its line on ln N below which N and D are one variable."""
 NARROW = 0.35
-"""The same spread below which it takes losses known to 0.2 % to keep N_opt(1e21) within 20 %
-(simulated: 45 runs on the surface of Besiroglu et al. 2024)."""
+"""The same spread below which N_opt is called poorly identified: around it the bootstrap sd of
+ln N_opt(1e21) is 0.1 for losses known to 0.2 %, 0.45 for 0.5 % (simulated: 45 runs over two
+decades of params on the surface of Besiroglu et al. 2024)."""
 ILL_CONDITIONED = 1e5
-"""Condition number of the scaled J'J above which parameters trade off freely: about 1e3 for the
-Chinchilla data, 5e5 for runs within 5 % of a ray D = kN."""
+"""Condition number of the scaled J'J above which parameters trade off freely: 1e3 for the
+Chinchilla data, 2e5 to 5e5 for simulated runs within 5 % of a ray D = kN."""
 MAX_LEFT_OUT = 0.01
 """Share of resamples without a result above which the intervals are said to lack them."""
 
