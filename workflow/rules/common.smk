@@ -12,7 +12,6 @@ threads_per_job = dict.fromkeys(
 )
 os.environ.update(threads_per_job, PYTHONPATH=str(LIBRARY.parent))
 sys.path.insert(0, str(LIBRARY.parent))
-TEMPLATE = str(LIBRARY.parent / "report")
 
 from snakemake.logging import logger
 
@@ -114,7 +113,9 @@ try:
 except FloplineError as mistake:
     sys.exit(f"flopline: {mistake}")
 
-TEMPLATE_FILES = sorted(path for path in Path(TEMPLATE).glob("*.*") if path.is_file())
+TEMPLATE_FILES = [
+    path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
+]
 CODE = Memory(Path("results", ".code.json"))
 logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])

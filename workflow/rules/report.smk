@@ -29,8 +29,7 @@ rule report:
     params:
         study=STUDY,
         run_table=RUN_TABLE,
-        template=TEMPLATE,
-        template_digest=files_digest(TEMPLATE_FILES),
+        template=files_digest(TEMPLATE_FILES),
         code=code("report.py"),
     script:
         "../scripts/report.py"

@@ -30,7 +30,7 @@ with stage(snakemake) as said:
             figures=captions.captioned(map(Path, snakemake.input.figures), fits, study["families"]),
             provenance=provenance(study, runs, snakemake.params.run_table, code),
         ),
-        Path(snakemake.params.template),
+        Path(snakemake.scriptdir).parent / "report",
     )
     Path(snakemake.output.page).write_text(page, encoding="utf-8")
     said.append(f"{len(page.encode()) / 1e6:.1f} MB")
