@@ -9,6 +9,9 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
+# BLAS threads that spin on tiny matrices cost three times the CPU.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
 
 run: $(VENV)/ready
 	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)

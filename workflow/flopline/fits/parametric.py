@@ -22,7 +22,10 @@ from flopline.fits.newton import LOWER, UPPER, Floats, Optimum, Problem
 from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, targets_of
 from flopline.laws.chinchilla import PARAMETERS, LossSurface
 
-SOLVERS = ("varpro_newton", "hoffmann_grid")
+SOLVERS = {
+    "varpro_newton": "variable projection and Newton",
+    "hoffmann_grid": "L-BFGS from the 4,500 starts of Hoffmann et al. 2022",
+}
 REPORTED = (*PARAMETERS, "a", "b", "G")
 
 MIN_POINTS = 6
@@ -106,7 +109,7 @@ def fit(
     status, message = _verdict(certificate, solver)
     return FitResult(
         law="parametric",
-        estimator=solver,
+        estimator=f"Huber on log loss, {SOLVERS[solver]}",
         status=status,
         message=message,
         n_runs=table["run"].nunique(),
