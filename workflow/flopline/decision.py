@@ -125,7 +125,8 @@ def _agreement(family: str, budget: float, group: pd.DataFrame) -> dict[str, Any
     usable = group[group["params"].notna()]
     out: dict[str, Any] = {"family": family, "budget_flops": float(budget)}
     if len(usable) < 2:
-        sentence = "Only one law gives a number here, so nothing can be compared."
+        number = "Only one law gives a number" if len(usable) else "No law gives a number"
+        sentence = f"{number} here, so nothing can be compared."
         return out | {"params_ratio": None, "overlap": None, "sentence": sentence}
     low, high = usable["params"].min(), usable["params"].max()
     apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]

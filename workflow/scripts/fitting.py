@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flopline.digest import hash_file
-from flopline.fits.result import FitResult
+from flopline.fits.result import FAILED, FitResult
 from flopline.storage import write_json, write_parquet
 
 
@@ -21,6 +21,9 @@ def write_fit(result: FitResult, job, said: list[str]) -> None:
     write_parquet(result.draws, Path(job.output.draws))
     for name, table in result.tables.items():
         write_parquet(table, Path(job.output[name]))
-    a = result.parameters["a"]
-    said.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")
     said.append(f"{result.n_runs:,} runs")
+    if result.status == FAILED:
+        said.append(f"FAILED: {result.message}")
+    else:
+        a = result.parameters["a"]
+        said.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")

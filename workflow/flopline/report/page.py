@@ -22,6 +22,9 @@ from flopline.report.shown import QUANTITY_VIEWS, value_text
 from flopline.report.tables import ColumnSpec, DataTable, data_table
 from flopline.report.verdicts import verdicts
 
+PAGE_WIDTH_PT = 518.4
+"""Width of a page-wide figure, as in figures.style, which would load Matplotlib."""
+
 
 @dataclass(frozen=True)
 class ReportInputs:
@@ -105,9 +108,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def _figures(figures: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """The figures at one scale: each as wide as it is beside the widest of them."""
+    """The figures at one scale: each as wide as it is beside a page-wide one, or the widest."""
     widths = [_width(figure["svg"]) for figure in figures]
-    widest = max(widths, default=1.0)
+    widest = max([PAGE_WIDTH_PT, *widths])
     return [
         {**_figure(figure, i), "share": f"{width / widest:.3f}"}
         for i, (figure, width) in enumerate(zip(figures, widths, strict=True), start=1)
@@ -115,9 +118,9 @@ def _figures(figures: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
 
 
 def _width(svg: str) -> float:
-    """The width that an SVG declares; 1 where it declares none."""
+    """The width in points that an SVG declares; that of a page where it declares none."""
     found = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
-    return float(found[1]) if found else 1.0
+    return float(found[1]) if found else PAGE_WIDTH_PT
 
 
 def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
