@@ -223,3 +223,15 @@ def test_hoffmann_solver_says_that_it_stopped_short(monkeypatch):
     assert theirs.status == WARNING
     assert "L-BFGS stopped short of the optimum" in theirs.message
     assert theirs.draws["a"].notna().all()
+
+
+def test_a_form_that_misses_the_largest_runs_is_said_to():
+    points = runs(60)
+    largest = points["flops"] > points["flops"].quantile(5 / 6)
+    result = fitted(points.assign(loss=points["loss"] * np.where(largest, 0.97, 1.0)))
+    assert result.status == WARNING
+    assert "runs of largest compute lie" in result.message
+    assert "does not hold up to there" in result.message
+    true = fitted(points)
+    assert true.status == CONVERGED
+    assert abs(true.certificate["top_runs_residual_z"]) < 3
