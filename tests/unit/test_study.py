@@ -93,6 +93,13 @@ def test_unknown_study_suggests_a_known_one(tmp_path: Path) -> None:
         load(tmp_path, study="tyo")
 
 
+@pytest.mark.parametrize("name", ["my study.yaml", "-x.yaml", ".yaml.yaml", "a$b.yaml"])
+def test_study_file_names_that_are_no_folder_names_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(write_study(tmp_path).read_text())
+    with pytest.raises(FloplineError, match="rename it"):
+        load(tmp_path, study=name)
+
+
 def test_tokens_must_follow_from_something(tmp_path: Path) -> None:
     write_study(tmp_path)
     source = load(tmp_path)["source"]

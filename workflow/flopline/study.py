@@ -18,6 +18,7 @@ from flopline.errors import FloplineError
 OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "figures")
 """The groups of run-wide options that a study file may override."""
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -32,6 +33,11 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     options = _numbers(dict(config))
     _check(options, _schema(schemas / "config.schema.yaml"), config_file)
     path = _study_path(str(options["study"]), root)
+    if not NAME.fullmatch(path.stem):
+        raise FloplineError(
+            f"{path}: a study's file name becomes a folder of results, so it may only hold letters, "
+            "digits, `_`, `.` and `-`: rename it."
+        )
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
         raise FloplineError(f"{path} is empty: a study needs a title, a source, families, targets.")
