@@ -114,3 +114,13 @@ def test_rows_of_the_loss_law_do_not_touch_each_other() -> None:
         alone = fit_loss_compute(LN_C[present], loss[i, present], 1.0)
         assert batch.at([50.0])[i] == pytest.approx(alone.at([50.0])[0], rel=1e-7, nan_ok=True)
         assert batch.few[i] == alone.few[0]
+
+
+def test_a_loss_without_a_floor_is_said_to_have_none():
+    ln_c = np.log(np.geomspace(1e18, 1e21, 6))
+    bare = fit_loss_compute(ln_c, 3.0 - 0.1 * (ln_c - ln_c[0]), 1.0)
+    assert bare.E[0] == 0
+    assert "show no floor yet" in bare.note()
+    floored = fit_loss_compute(ln_c, 1.7 + 1000 * np.exp(-0.16 * ln_c), 1.0)
+    assert floored.E[0] > 1
+    assert floored.note() == ""

@@ -35,8 +35,8 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     path = _study_path(str(options["study"]), root)
     if not NAME.fullmatch(path.stem):
         raise FloplineError(
-            f"{path}: a study's file name becomes a folder of results, so it may only hold letters, "
-            "digits, `_`, `.` and `-`: rename it."
+            f"{path}: a study's file name becomes a folder of results, so it may only hold "
+            "letters, digits, `_`, `.` and `-`: rename it."
         )
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):

@@ -132,7 +132,7 @@ def fit(
         law=LAW,
         estimator=f"lower envelope ({frontier}) of smoothed training curves, least squares in logs",
         status=WARNING if warning else CONVERGED,
-        message=warning,
+        message="; ".join(filter(None, [warning, point.loss.note()])),
         n_runs=len(runs),
         n_points=len(table),
         settings={

@@ -72,12 +72,12 @@ def fit(
     vertices = _vertex_table(valleys)
     n_grouped = sum(len(v.rows) for v in valleys)
     certificate = _certificate(valleys, vertices, point, resampled, plain_laws, grouping.how)
-    message = _message(valleys, len(table) - n_grouped, point.loss)
+    warning = _message(valleys, len(table) - n_grouped, point.loss)
     return FitResult(
         law=LAW,
         estimator="parabola per budget, weighted power laws through the vertices",
-        status=WARNING if message else CONVERGED,
-        message=message,
+        status=WARNING if warning else CONVERGED,
+        message="; ".join(filter(None, [warning, point.loss.note()])),
         n_runs=len(table),
         n_points=n_grouped,
         settings={

@@ -55,6 +55,15 @@ class LossLaw:
             return "K C^-c (no floor E: the points do not identify one)"
         return "E + K C^-c" + (" with E at its bound 0" if self.E[row] == 0 else "")
 
+    def note(self) -> str:
+        """What to mind of the first row's forecasts, empty if nothing: whether it has a floor."""
+        if self.E[0] > 0 or not np.isfinite(self.c[0]):
+            return ""
+        return (
+            "these losses show no floor yet (E = 0), so the loss at a target is a bare power law: "
+            "far beyond the data it is more likely too low than its interval says"
+        )
+
 
 def fit_loss_compute(ln_flops: ArrayLike, loss: ArrayLike, weights: ArrayLike) -> LossLaw:
     """Least squares on relative error, one law per row; arguments broadcast to (rows, n).
