@@ -34,6 +34,6 @@ def provenance(
         "versions": {"flopline": __version__, "python": platform.python_version(), **versions},
         "seeds": {"bootstrap": study["bootstrap"]["seed"]},
         "config": yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True, width=100),
-        "command": f"snakemake --cores all --config study={study['name']}",
+        "command": f"snakemake --cores all --config study={study['file']}",
         "code": code,
     }
