@@ -116,6 +116,18 @@ def test_log_files_are_named_by_the_run_table(tmp_path: Path) -> None:
     assert files[0]["path"] == f"data/toy/logs/{files[0]['run']}.jsonl"
 
 
+def test_folders_are_no_logs(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    study = load(tmp_path)
+    study["source"]["paths"] = "data/toy/**"
+    (tmp_path / "data/toy/runs.csv").rename(tmp_path / "data/runs.csv")
+    study["source"]["runs"] = {"table": "data/runs.csv", "columns": {"run": "run"}}
+    assert len(log_files(study, tmp_path)) == 70
+    study["source"]["paths"] = "data/to*"
+    with pytest.raises(FloplineError, match="matches no file"):
+        log_files(study, tmp_path)
+
+
 def test_two_files_of_one_run_are_refused(tmp_path: Path) -> None:
     write_study(tmp_path)
     study = load(tmp_path)

@@ -85,6 +85,7 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
     for pattern in patterns:
         # Path.glob takes no absolute pattern and no `..`, and studies use both.
         hits = glob.glob(str(pattern), root_dir=root, recursive=True)  # noqa: PTH207
+        hits = [hit for hit in hits if (root / hit).is_file()]
         if not hits:
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "

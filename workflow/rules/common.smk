@@ -112,6 +112,8 @@ try:
     FILES, RUN_TABLE = hashed_files(STUDY)
 except FloplineError as mistake:
     sys.exit(f"flopline: {mistake}")
+except OSError as mistake:
+    sys.exit(f"flopline: {mistake.filename} cannot be read: {mistake.strerror}.")
 
 TEMPLATE_FILES = [
     path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
