@@ -81,6 +81,8 @@ def fit(
     what else the law takes; `loss` [nats per token] has the same shape. The result does not depend
     on the order of the points. Raises FloplineError for points or parameters that cannot be used.
     """
+    if not starts:
+        raise FloplineError("a fit needs at least one start: give a law of the form to be fitted.")
     names = parameters(starts[0])
     chosen = tuple(names if free is None else free)
     points, seen, order = _sorted(covariates, loss, len(chosen))
@@ -93,6 +95,8 @@ def fit(
     task = _Task(points, seen, chosen, names)
     ends = [_descend(task, start, objective) for start in starts]
     values = np.array([end.value for end in ends])
+    if not np.isfinite(values.min()):
+        raise FloplineError("no start gives finite losses: give others, nearer to the points.")
     best = ends[int(values.argmin())]
     residual = np.empty_like(seen)
     residual[order] = task.residual(best.law, objective)
@@ -124,7 +128,7 @@ def fit_log_huber(
 
 @dataclass(frozen=True, slots=True)
 class _End(Generic[L]):
-    """Where a start leads; a value that is no number counts as infinite."""
+    """Where a start leads; infinite value and gradient where its losses are not finite."""
 
     law: L
     value: float
@@ -166,9 +170,11 @@ class _Task:
 
     def scaled_gradient(self, law: Law, objective: Objective) -> float:
         columns = self.jacobian(law, objective)
-        score = objective.score(self.residual(law, objective))
-        floor = min(PERFECT_FIT, objective.delta) * np.sqrt(self.seen.size)
-        length = np.linalg.norm(columns, axis=0) * max(float(np.linalg.norm(score)), floor)
+        residual = self.residual(law, objective)
+        score = objective.score(residual)
+        perfect = PERFECT_FIT * np.sqrt(self.seen.size)
+        reference = score if np.linalg.norm(residual) > perfect else perfect
+        length = np.linalg.norm(columns, axis=0) * np.linalg.norm(reference)
         moving = np.array([name not in self.vanished(law) for name in self.free])
         cosines = np.abs(score @ columns)[moving] / length[moving]
         return float(cosines.max(initial=0.0))
@@ -201,11 +207,13 @@ def _descend(task: _Task, start: L, objective: Objective) -> _End[L]:
     while deltas[0] * 10 <= WIDE * (1 + _ROUNDING):
         deltas.insert(0, deltas[0] * 10)
     with np.errstate(all="ignore"):  # a step may overflow: it is refused
+        if not np.isfinite(task.residual(start, objective)).all():
+            return _End(start, np.inf, np.inf)
         law = _least_squares(task, start, objective)
         for delta in deltas:
             law = _newton(task, law, replace(smooth, delta=delta))
         value = smooth.value(task.residual(law, smooth))
-        return _End(law, value if np.isfinite(value) else np.inf, task.scaled_gradient(law, smooth))
+        return _End(law, value, task.scaled_gradient(law, smooth))
 
 
 def _least_squares(task: _Task, start: L, objective: Objective) -> L:
@@ -258,15 +266,11 @@ def _step(task: _Task, law: L, objective: Objective, damping: float) -> tuple[Fl
     frame = turn.T / np.maximum(singular, _WEAKEST * singular[0]) / length[:, None]
 
     logs = task.logs(law)
-    ahead = [
-        (score @ task.jacobian(task.law(law, logs + _DIFFERENCE * sign * direction), objective))
-        for direction in frame.T
-        for sign in (1.0, -1.0)
-    ]
-    bend = (
-        frame.T @ np.array([up - down for up, down in zip(ahead[::2], ahead[1::2], strict=True)]).T
+    ahead, behind = (
+        np.array([score @ task.jacobian(task.law(law, there), objective) for there in around])
+        for around in (logs + _DIFFERENCE * frame.T, logs - _DIFFERENCE * frame.T)
     )
-    bend /= 2.0 * _DIFFERENCE
+    bend = (ahead - behind) @ frame / (2.0 * _DIFFERENCE)
     hessian = basis.T @ (objective.curvature(residual)[:, None] * basis) + 0.5 * (bend + bend.T)
     if not np.isfinite(hessian).all():
         hessian = np.eye(singular.size)
@@ -274,6 +278,6 @@ def _step(task: _Task, law: L, objective: Objective, damping: float) -> tuple[Fl
     slope = axes.T @ (basis.T @ score)
     along = -slope / (np.abs(curvature) + damping)
     step = frame @ (axes @ along)
-    shrink = min(1.0, _LARGEST_STEP / max(float(np.abs(step).max()), _LARGEST_STEP))
+    shrink = _LARGEST_STEP / max(float(np.abs(step).max()), _LARGEST_STEP)
     promised = -float(slope @ along) * shrink
     return step * shrink, 0.5 * promised
