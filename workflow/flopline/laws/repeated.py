@@ -84,16 +84,19 @@ class RepeatedSurface:
     def params_opt(self, flops: ArrayLike, unique_tokens: ArrayLike = np.inf) -> Floats:
         """N_opt [weights] at budgets `flops` of C = 6ND with `unique_tokens` [tokens] on hand.
 
-        Closed form of the base surface where D_opt needs no repeats, else bisection. Between the
-        smaller of N_opt(C) and N_opt(U) of the base, and C/6U (one epoch), the slope of the loss
-        along the budget rises from <= 0 to >= 0 without turning back, because the elasticities of
-        N' in N and of D' in D fall steadily from 1: there is one optimum and halving finds it.
+        Closed form of the base surface where D_opt needs no repeats, else bisection. Between
+        N_opt(U) of the base, where alpha A / N^alpha = beta B / U^beta, and one epoch, N = C/6U,
+        the slope of the loss along the budget rises from <= 0 to >= 0 without turning back,
+        because the elasticities of N' in N and of D' in D fall steadily from 1; outside it has the
+        sign of the nearer end. So there is one optimum and halving finds it.
         """
-        c, unique = np.asarray(flops, float) / 6.0, np.asarray(unique_tokens, float)
-        fresh, enough = self.base.params_opt(flops), self.base.tokens_opt(flops) <= unique
+        c, unique = np.broadcast_arrays(
+            np.asarray(flops, float) / 6.0, np.asarray(unique_tokens, float)
+        )
+        fresh, enough = self.base.params_opt(6.0 * c), self.base.tokens_opt(6.0 * c) <= unique
         with np.errstate(divide="ignore", invalid="ignore"):
-            low = np.log(np.minimum(fresh, np.exp(self._log_params_for(unique))))
-            high = np.broadcast_to(np.log(c) - np.log(unique), low.shape)
+            low = np.broadcast_to(self._log_params_for(unique), fresh.shape)
+            high = np.broadcast_to(np.log(c) - np.log(unique), fresh.shape)
             for _ in range(HALVINGS):
                 middle = 0.5 * (low + high)
                 size = np.exp(middle)
