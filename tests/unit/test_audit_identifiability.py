@@ -141,10 +141,22 @@ def test_a_floor_of_zero_is_profiled_upward() -> None:
     fit = parametric.fit(points, [TARGET], draws=0, seed=0)
     surface = surface_of(fit.to_json())
     finding = identifiability.audit(points, LossSurface(0.0, *_rest(surface)), TARGET)
-    held = finding.tables["profile"]["E"]
-    assert held.iloc[0] > 0
-    assert held.iloc[-1] == pytest.approx(0.12 * points["loss"].min())
+    profile = finding.tables["profile"]
+    assert profile["E"].iloc[0] > 0
+    assert profile["rise"].iloc[-1] > identifiability.ALLOWED_RISE
+    assert finding.numbers["profile_closed"]
     assert finding.tables["profile"]["converged"].all()
+
+
+def test_the_profile_widens_until_it_rises() -> None:
+    # Noise that hides the floor; then so much that no floor is worse than another.
+    for noise, closed in ((0.003, True), (0.05, False)):
+        points = design(noise=noise, seed=4)
+        finding = identifiability.audit(points, fitted(points), TARGET)
+        rise = finding.tables["profile"]["rise"]
+        assert finding.numbers["profile_closed"] is closed
+        assert (rise.iloc[[0, -1]].min() > identifiability.ALLOWED_RISE) == closed
+        assert ("E at least anywhere from" in finding.sentence) is not closed
 
 
 def _rest(surface: LossSurface) -> tuple[float, ...]:

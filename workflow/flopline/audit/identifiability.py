@@ -25,8 +25,9 @@ ALLOWED_RISE: Final = 0.08
 """Rise of the objective up to which a fixed E counts as still fitting: what holding E at 1.75 or
 1.90 costs at most on the points that Epoch AI digitised from Hoffmann et al. 2022 (measured)."""
 PROFILE_STEPS: Final = 41
-PROFILE_REACH: Final = 0.12
-"""The profile runs this far to both sides of E, as a share of it."""
+PROFILE_REACH: Final = (0.12, 0.25, 0.5)
+"""How far the profile runs to both sides of E, as a share of it; wider where that does not raise
+the objective beyond ALLOWED_RISE at both ends."""
 SPOKEN: Final = 0.5
 """Share of a vector's largest component from which a parameter is named in words."""
 NEARLY_AS_WEAK: Final = 10.0
@@ -48,11 +49,11 @@ def audit(
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
     `points` has columns run, params [weights], tokens, loss [nats per token]; `surface` is their
-    parametric fit with the same `huber_delta`, None if that failed for want of a second direction;
-    `target_flops` a budget C [FLOPs]. Tables:
-    directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted), coverage,
-    and ray (the reduced law psi N^-alpha + E) for collinear designs. Raises FloplineError for
-    unusable points. Refuses N_opt where tokens follow from params.
+    parametric fit with the same `huber_delta`, None if that failed since tokens follow from
+    params; `target_flops` a budget C [FLOPs]. Tables: directions (eigenvectors of the scaled J'J),
+    profile (E held, the rest refitted) and coverage; where tokens follow from params N_opt is
+    refused and the only table is ray (the reduced law psi N^-alpha + E). Raises FloplineError for
+    unusable points or a missing fit.
     """
     table = checked(points, ("params", "tokens", "loss"), (), "identifiability", family)
     table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
@@ -74,16 +75,17 @@ def audit(
     tables = {"directions": directions, "coverage": coverage}
     numbers: dict[str, Any] = {"token_spread": spread, "condition": condition}
     numbers["ratio_variance"] = float(coverage["ratio_variance"].iloc[0])
-    profile = profile_of_floor(problem, surface, target_flops)
+    profile, closed = _closed_profile(problem, surface, target_flops)
     tables["profile"] = profile
     near = profile[profile["converged"] & (profile["rise"] <= ALLOWED_RISE)]
     for name in ("E", "alpha", "beta", "params"):
         numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
-    numbers["profile_closed"] = bool(profile["rise"].iloc[[0, -1]].min() > ALLOWED_RISE)
+    numbers["profile_closed"] = closed
     inside = bool(coverage["target_inside"].iloc[0])
     mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside]
+    anywhere = "anywhere from" if closed else "at least anywhere from"
     sentence = (
-        f"{_weakest(directions)}; E anywhere from {significant(near['E'].min(), 3)} to "
+        f"{_weakest(directions)}; E {anywhere} {significant(near['E'].min(), 3)} to "
         f"{significant(near['E'].max(), 3)} fits within {100 * ALLOWED_RISE:.0f} % of the best "
         f"objective and puts N at {flops_label(target_flops)} FLOPs between "
         f"{humanise(near['params'].min())} and {humanise(near['params'].max())}"
@@ -103,7 +105,7 @@ def profile_of_floor(
     problem: Problem,
     surface: LossSurface,
     target_flops: float,
-    reach: float = PROFILE_REACH,
+    reach: float = PROFILE_REACH[0],
     steps: int = PROFILE_STEPS,
 ) -> pd.DataFrame:
     """The best fit for each held E: objective, exponents and N_opt at `target_flops` along it.
@@ -140,6 +142,19 @@ def profile_of_floor(
             "converged": found.converged,
         }
     )
+
+
+def _closed_profile(
+    problem: Problem, surface: LossSurface, target_flops: float
+) -> tuple[pd.DataFrame, bool]:
+    """The narrowest profile beyond whose ends no E fits well, and whether there is one."""
+    for reach in PROFILE_REACH:
+        profile = profile_of_floor(problem, surface, target_flops, reach)
+        low, high = (profile["rise"].iloc[end] > ALLOWED_RISE for end in (0, -1))
+        closed = bool(high and (low or not np.asarray(surface.E)))
+        if closed:
+            break
+    return profile, closed
 
 
 def reduced_law(params: Floats, loss: Floats) -> pd.DataFrame:
