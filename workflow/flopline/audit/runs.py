@@ -9,6 +9,7 @@ import pandas as pd
 
 from flopline.fits.budgets import group_runs
 from flopline.fits.inputs import checked
+from flopline.fits.parabola import CORNERS
 
 
 def prepared(
@@ -22,8 +23,9 @@ def prepared(
 
     `points` has columns run, params, tokens, flops, loss and maybe budget_flops. The result's
     budget_flops is the geometric mean of the FLOPs of a budget's runs, NaN outside of budgets;
-    runs are grouped as in `isoflop.fit`, where groups by gaps that span more than twice
-    `tolerance` [ln C] are chains of runs and no budgets. Raises FloplineError for unusable points.
+    runs are grouped as in `isoflop.fit`. Groups by gaps are no budgets where they span more than
+    twice `tolerance` [ln C], which makes them chains of runs, or hold fewer than three token
+    counts; nor has a table of several rows per run any. Raises FloplineError for unusable points.
     """
     table = checked(points, ("params", "tokens", "flops", "loss"), (), audit, family)
     table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
@@ -31,8 +33,12 @@ def prepared(
     nominal = table.get("budget_flops", pd.Series(np.nan, index=table.index)).astype("float64")
     grouping = group_runs(flops, nominal.to_numpy(), budgets, tolerance)
     label = np.full(flops.size, np.nan)
+    if table["run"].duplicated().any():
+        return table.assign(budget_flops=label)
     for number in np.unique(grouping.group[grouping.group >= 0]):
         members = grouping.group == number
-        if grouping.how != "gaps" or np.ptp(np.log(flops[members])) <= 2 * tolerance:
+        chained = np.ptp(np.log(flops[members])) > 2 * tolerance
+        few = table.loc[members, "tokens"].nunique() < CORNERS
+        if grouping.how != "gaps" or not (chained or few):
             label[members] = np.exp(np.log(flops[members]).mean())
     return table.assign(budget_flops=label)
