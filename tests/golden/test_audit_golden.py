@@ -143,6 +143,9 @@ def test_amplitudes_trade_with_exponents(chinchilla: pd.DataFrame, fitted: FitRe
     assert finding.numbers["condition"] == pytest.approx(fitted.certificate["condition"], rel=1e-6)
     assert finding.verdict == "fine"
     assert finding.numbers["profile_closed"]
+    # Measured, on a grid of E in steps of 0.011.
+    assert [round(e, 2) for e in finding.numbers["profile_E"]] == [1.72, 1.90]
+    assert [round(n / 1e9) for n in finding.numbers["profile_params"]] == [71, 86]
 
 
 def test_a_ray_of_twenty_tokens_per_param_is_refused() -> None:
@@ -262,3 +265,4 @@ def test_one_budget_matters_most_to_the_chinchilla_fit(chinchilla: pd.DataFrame)
         assert round(billions[f"Huber delta {delta}"]) == known
     assert finding.tables["changes"]["kind"].iloc[0] == "budget"
     assert billions.min() == pytest.approx(50.19, rel=1e-3)
+    assert round(finding.numbers["worst_wasted_percent"], 1) == 4.9
