@@ -1,0 +1,268 @@
+"""The audits against published numbers and against the digitised Chinchilla points.
+
+Reference values without a named paper were computed with NumPy and SciPy apart from this code, on
+the points that Epoch AI digitised from Hoffmann et al. 2022 (arXiv 2203.15556v1), figure 4, less
+the five largest losses, or on simulated designs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.audit import bias, identifiability, inference, ladder, next_run, regret, sensitivity
+from flopline.audit.finding import Finding, draws_of, surface_of
+from flopline.audit.next_run import Design
+from flopline.fits import isoflop, parametric
+from flopline.fits.newton import Problem
+from flopline.fits.result import FitResult
+from flopline.laws.chinchilla import LossSurface
+
+# Besiroglu et al. 2024 (arXiv 2404.10102), table of estimates.
+BESIROGLU = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
+# Hoffmann et al. 2022, section 3.3, constants as printed.
+HOFFMANN = LossSurface(1.69, 406.4, 410.7, 0.34, 0.28)
+# Exponents: Hoffmann et al. 2022 (TeX source), Besiroglu et al. 2024, Shukor et al. 2025
+# (arXiv 2504.07951), table 2, early fusion.
+PUBLISHED = ((0.33917084, 0.2849083), (0.3478, 0.3658), (0.301, 0.335))
+# Hoffmann et al. 2022, legend of figure 3.
+CHINCHILLA_BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
+GOPHER, LLAMA_3 = 5.76e23, 3.8e25
+
+
+@pytest.fixture(scope="module")
+def chinchilla(real_data: Path) -> pd.DataFrame:
+    """240 digitised points: 245 less the five largest losses; D = C/6N."""
+    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
+    points = pd.DataFrame(
+        {
+            "run": [f"point{i:03d}" for i in range(len(table))],
+            "params": table["Model Size"],
+            "tokens": table["Training FLOP"] / (6 * table["Model Size"]),
+            "flops": table["Training FLOP"],
+            "loss": table["loss"],
+        }
+    )
+    return points.sort_values("loss").iloc[:-5]
+
+
+@pytest.fixture(scope="module")
+def fitted(chinchilla: pd.DataFrame) -> FitResult:
+    return parametric.fit(chinchilla, [GOPHER, LLAMA_3], draws=4000, seed=0)
+
+
+@pytest.fixture(scope="module")
+def chinchilla_ladder(chinchilla: pd.DataFrame) -> Finding:
+    return ladder.audit(
+        chinchilla,
+        GOPHER,
+        steps_flops=(3e19, 1e20, 3e20, 6e20, 1e21, 2e21),
+        budgets=CHINCHILLA_BUDGETS,
+        draws=400,
+    )
+
+
+def test_the_advice_drifts_while_the_loss_is_foretold(chinchilla_ladder: Finding) -> None:
+    steps = chinchilla_ladder.tables["steps"].query("law == 'parametric'")
+    billions = steps["target_params"] / 1e9
+    # Reference values, printed to a billion; the first two lie 0.54 above and 0.52 below.
+    np.testing.assert_allclose(billions, [385, 193, 148, 131, 106, 86], atol=0.55)
+    # What this code finds; tight L-BFGS-B ends at the same objectives to 1e-14.
+    np.testing.assert_allclose(
+        billions, [385.541, 192.478, 147.538, 131.183, 105.735, 85.840], rtol=1e-4
+    )
+    # "0.9 to 1.0 %" in the reference.
+    assert steps["loss_error_percent"].between(0.88, 1.06).all()
+    assert chinchilla_ladder.numbers["target_params_of_all"] == pytest.approx(73.2e9, rel=1e-3)
+    assert steps["target_wasted_percent"].is_monotonic_decreasing
+
+
+def test_stated_predictions_of_the_ladder_cover_too_little(chinchilla_ladder: Finding) -> None:
+    steps = chinchilla_ladder.tables["steps"].query("law == 'parametric'")
+    # Measured: the scatter of the digitised losses is not the same at every budget.
+    assert steps["coverage80"].between(0.20, 0.70).all()
+    assert steps["coverage95"].between(0.50, 0.95).all()
+    assert chinchilla_ladder.verdict == "mind"
+
+
+def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> None:
+    optima = chinchilla_ladder.tables["optima"]
+    assert (optima["ln_ratio"] > 0).all()
+    largest = optima.groupby(["law", "largest_flops"])["budget_flops"].max()
+    assert (largest > 2.8e21).all()
+
+
+def test_regret_on_three_published_surfaces() -> None:
+    # N too small by each factor. The reference says 14-16, 6.3-7.1, 1.5-1.8 and 44-48 %; its low
+    # end at 1.58 is 6.35 here.
+    for factor, low, high, unit in (
+        (2.0, 14, 16, 1),
+        (1.58, 6.3, 7.1, 0.1),
+        (1.25, 1.5, 1.8, 0.1),
+        (4.0, 44, 48, 1),
+    ):
+        alpha, beta = np.array(PUBLISHED).T
+        shares = 100 * regret.wasted_share(alpha, beta, -np.log(factor))
+        assert shares.min() == pytest.approx(low, abs=0.6 * unit)
+        assert shares.max() == pytest.approx(high, abs=0.6 * unit)
+        if factor <= 2:
+            quadratic = 100 * regret.quadratic_share(alpha, beta, np.log(factor))
+            np.testing.assert_allclose(quadratic, shares, rtol=0.11)
+
+
+def test_expected_waste_of_the_bootstrap(fitted: FitResult) -> None:
+    finding = regret.audit(surface_of(fitted.to_json()), draws_of(fitted.draws), [GOPHER, LLAMA_3])
+    expected = finding.tables["expected"]
+    # The reference rests on 400 resamples, (alpha + beta)/2 var ln N: its variance is known to
+    # 7 %, more with these tails.
+    np.testing.assert_allclose(expected["expected_percent"], [1.4, 2.6], rtol=0.1)
+    np.testing.assert_allclose(expected["sd_ln_params"], [0.195, 0.272], rtol=0.06)
+
+
+def test_the_floor_is_weakly_identified(chinchilla: pd.DataFrame, fitted: FitResult) -> None:
+    surface = surface_of(fitted.to_json())
+    problem = Problem.of(
+        *(chinchilla[c].to_numpy() for c in ("params", "tokens", "loss")), delta=1e-3
+    )
+    profile = identifiability.profile_of_floor(problem, surface, GOPHER, reach=0.05, steps=201)
+    held = profile[profile["E"].between(1.75, 1.90)]
+    assert held["converged"].all()
+    assert 0.06 < held["rise"].max() < 0.08
+    assert (round(held["alpha"].min(), 2), round(held["alpha"].max(), 2)) == (0.31, 0.38)
+    billions = held["params"] / 1e9
+    assert (round(billions.min()), round(billions.max())) == (71, 84)
+
+
+def test_amplitudes_trade_with_exponents(chinchilla: pd.DataFrame, fitted: FitResult) -> None:
+    finding = identifiability.audit(chinchilla, surface_of(fitted.to_json()), GOPHER)
+    published = finding.tables["directions"].query("frame == 'published'")
+    assert list(published["words"][:2]) == ["B trades with beta", "A trades with alpha"]
+    assert finding.numbers["condition"] == pytest.approx(fitted.certificate["condition"], rel=1e-6)
+    assert finding.verdict == "fine"
+    assert finding.numbers["profile_closed"]
+    # Measured, on a grid of E in steps of 0.011.
+    assert [round(e, 2) for e in finding.numbers["profile_E"]] == [1.72, 1.90]
+    assert [round(n / 1e9) for n in finding.numbers["profile_params"]] == [71, 86]
+
+
+def test_a_ray_of_twenty_tokens_per_param_is_refused() -> None:
+    n = np.geomspace(5e7, 1.6e10, 40)
+    points = pd.DataFrame(
+        {
+            "run": [f"r{i}" for i in range(40)],
+            "params": n,
+            "tokens": 20 * n,
+            "loss": BESIROGLU.loss(n, 20 * n),
+        }
+    )
+    finding = identifiability.audit(points, None, GOPHER)
+    assert finding.verdict == "refuse"
+    law = finding.tables["ray"].iloc[0]
+    # alpha and beta nearly agree, so that one power law serves; the floor stays.
+    assert 0.3478 < law["alpha"] < 0.3658
+    assert law["E"] == pytest.approx(1.8172, rel=2e-3)
+    assert law["rms_relative_loss"] < 1e-4
+
+
+def grid_design(width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nine Chinchilla budgets of twelve sizes within a factor `width` of the optimum."""
+    flops = np.repeat(CHINCHILLA_BUDGETS, 12)
+    params = BESIROGLU.params_opt(flops) * np.tile(np.geomspace(1 / width, width, 12), 9)
+    return params, flops / (6 * params)
+
+
+@pytest.mark.parametrize(("width", "sd"), [(2, 0.155), (3, 0.099), (4, 0.079), (8, 0.054)])
+def test_the_error_of_a_design_is_known_beforehand(width: float, sd: float) -> None:
+    design = Design.of(BESIROGLU, *grid_design(width), sigma=0.005)
+    assert round(float(np.sqrt(design.variance(GOPHER))), 3) == sd
+
+
+def test_the_next_run_is_not_at_the_optimum() -> None:
+    params, tokens = grid_design(4.0)
+    runs = [f"r{i:03d}" for i in range(params.size)]
+    points = pd.DataFrame({"run": runs, "params": params, "tokens": tokens})
+    for cap, low, high in ((1e21, 5, 6), (1e22, 8.5, 9.1)):
+        finding = next_run.audit(points, BESIROGLU, 0.005, GOPHER, cap_flops=cap)
+        table = finding.tables["runs"]
+        at_cap = table[np.isclose(table["flops"], cap)].set_index("params_over_optimum")
+        removed = at_cap["removed_percent"]
+        assert removed.loc[1.0] < 0.002
+        # 5-9 % between 1e21 and 1e22 in the reference.
+        assert removed.loc[[0.125, 8.0]].between(low, high).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "known"), [(2.0, 1.0033), (4.0, 1.0132), (8.0, 1.0299), (16.0, 1.0537)]
+)
+def test_the_parabola_bias_is_removed(width: float, known: float) -> None:
+    # Czech et al. 2026 (arXiv 2603.22339): five budgets of 15 sizes, no noise.
+    flops = np.repeat(np.geomspace(1e17, 1e21, 5), 15)
+    params = HOFFMANN.params_opt(flops) * np.tile(np.geomspace(1 / width, width, 15), 5)
+    tokens = flops / (6 * params)
+    runs = [f"r{i:03d}" for i in range(75)]
+    loss = HOFFMANN.loss(params, tokens)
+    points = pd.DataFrame(
+        {"run": runs, "params": params, "tokens": tokens, "flops": flops, "loss": loss}
+    )
+    fit = isoflop.fit(points, [GOPHER], draws=0)
+    surface = surface_of(parametric.fit(points, [GOPHER], draws=0, seed=0).to_json())
+    finding = bias.audit(surface, fit.tables["vertices"], fit.tables["profiles"], [GOPHER])
+    table = finding.tables["vertices"]
+    best = HOFFMANN.params_opt(table["budget_flops"])
+    np.testing.assert_allclose(table["params"] / best, known, atol=5e-5)
+    np.testing.assert_allclose(table["params_corrected"] / best, 1.0, atol=1e-6)
+    np.testing.assert_allclose(table["bias_ln_params"], table["leading_order"], atol=0.01)
+
+
+def test_the_corrected_isoflop_law_moves_toward_the_parametric_one(
+    chinchilla: pd.DataFrame, fitted: FitResult
+) -> None:
+    fit = isoflop.fit(chinchilla, [GOPHER], budgets=CHINCHILLA_BUDGETS, draws=500, seed=1)
+    finding = bias.audit(
+        surface_of(fitted.to_json()), fit.tables["vertices"], fit.tables["profiles"], [GOPHER]
+    )
+    laws = finding.tables["laws"].set_index("vertices")
+    parametric_n = fitted.targets[0].values["params"].point
+    distance = np.abs(np.log(laws["params"] / parametric_n))
+    assert round(laws["params"]["raw"] / 1e9, 1) == 89.7
+    assert round(laws["params"]["corrected"] / 1e9, 1) == 78.5
+    assert distance["corrected"] < 0.5 * distance["raw"]
+
+
+def test_the_design_alone_is_too_sure_of_the_chinchilla_fit(
+    chinchilla: pd.DataFrame, fitted: FitResult
+) -> None:
+    finding = next_run.audit(
+        chinchilla,
+        surface_of(fitted.to_json()),
+        fitted.certificate["residual_sd"],
+        GOPHER,
+        cap_flops=1e22,
+        draws=draws_of(fitted.draws),
+    )
+    assert round(finding.numbers["sd_ln_params"], 2) == 0.07
+    assert finding.numbers["bootstrap_sd_ln_params"] == pytest.approx(0.20, abs=0.01)
+
+
+def test_serving_ten_trillion_tokens_halves_the_model(fitted: FitResult) -> None:
+    finding = inference.audit(surface_of(fitted.to_json()), GOPHER, [1e13])
+    row = finding.tables["lifetime"].iloc[0]
+    # Measured here; the condition itself is held in tests/unit/test_audit_inference.py.
+    assert row["params"] == pytest.approx(34.43e9, rel=1e-3)
+    assert row["tokens"] == pytest.approx(3.698e12, rel=1e-3)
+    assert row["saved_percent"] == pytest.approx(28.79, rel=1e-3)
+
+
+def test_one_budget_matters_most_to_the_chinchilla_fit(chinchilla: pd.DataFrame) -> None:
+    finding = sensitivity.audit(chinchilla, GOPHER, budgets=CHINCHILLA_BUDGETS)
+    table = finding.tables["changes"].set_index("change")
+    # Reference: delta 1e-4, 1e-2 and 1e-1 give 72, 75 and 82B.
+    billions = table["params"] / 1e9
+    for delta, known in (("0.0001", 72), ("0.01", 75), ("0.1", 82)):
+        assert round(billions[f"Huber delta {delta}"]) == known
+    assert finding.tables["changes"]["kind"].iloc[0] == "budget"
+    assert billions.min() == pytest.approx(50.19, rel=1e-3)
+    assert round(finding.numbers["worst_wasted_percent"], 1) == 4.9

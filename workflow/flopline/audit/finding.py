@@ -1,0 +1,79 @@
+"""What every audit returns, and the loss surfaces that audits read out of a fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline.errors import FloplineError
+from flopline.fits.result import FAILED, plain
+from flopline.laws.chinchilla import PARAMETERS, LossSurface
+
+FINE: Final = "fine"
+MIND: Final = "mind"
+REFUSE: Final = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One audit: a verdict (fine, mind or refuse), one plain sentence, numbers and tables."""
+
+    audit: str
+    verdict: str
+    sentence: str
+    numbers: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the tables, in a fixed key order, ready for json.dumps."""
+        return {
+            "audit": self.audit,
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "numbers": plain(dict(self.numbers)),
+        }
+
+
+def surface_of(fit: Mapping[str, Any]) -> LossSurface:
+    """The loss surface of a parametric fit, given as FitResult.to_json() or read from its file.
+
+    Raises FloplineError if the fit is of another law, failed, or has no optimum.
+    """
+    if fit["law"] != "parametric":
+        raise FloplineError(
+            f"this audit needs the parametric fit, but was given the {fit['law']} fit: keep "
+            "parametric in `laws` in the study file."
+        )
+    if fit["status"] == FAILED:
+        raise FloplineError(f"the parametric fit failed, so it cannot be audited: {fit['message']}")
+    surface = LossSurface(*(_number(fit["parameters"][name]["point"]) for name in PARAMETERS))
+    if not np.isfinite(surface.G):
+        raise FloplineError(
+            "the parametric fit has no compute-optimal split (A or B is zero), so there is nothing "
+            "to audit: add runs that differ more in params and in tokens."
+        )
+    return surface
+
+
+def draws_of(draws: pd.DataFrame) -> LossSurface:
+    """The surfaces of the bootstrap draws that have an optimum, fields of shape (usable draws,).
+
+    `draws` are those of a parametric fit. Raises FloplineError with fewer than two of them.
+    """
+    values = draws[list(PARAMETERS)].to_numpy(dtype=float)
+    usable = values[np.isfinite(values).all(axis=1) & (values[:, 1:3] > 0).all(axis=1)]
+    if len(usable) < 2:
+        raise FloplineError(
+            f"this audit needs bootstrap draws of the parametric fit, but {len(usable)} of "
+            f"{len(draws)} can be used: raise `bootstrap: draws` in the study file."
+        )
+    return LossSurface(*usable.T)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

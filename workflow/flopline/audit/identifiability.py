@@ -1,0 +1,275 @@
+"""Whether the runs can tell the terms of the loss surface apart, and what stays open if not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.audit.finding import FINE, MIND, REFUSE, Finding
+from flopline.errors import FloplineError
+from flopline.fits import engine
+from flopline.fits.inputs import checked, named
+from flopline.fits.losscompute import fit_loss_compute
+from flopline.fits.newton import Problem, assess, jacobian
+from flopline.fits.parametric import ILL_CONDITIONED, NARROW, RAY
+from flopline.laws.chinchilla import PARAMETERS, LossSurface
+from flopline.numbers import flops_label, humanise, significant
+
+Floats = NDArray[np.float64]
+
+ALLOWED_RISE: Final = 0.08
+"""Rise of the objective up to which a fixed E counts as still fitting: what holding E at 1.75 or
+1.90 costs at most on the points that Epoch AI digitised from Hoffmann et al. 2022 (measured)."""
+PROFILE_STEPS: Final = 41
+PROFILE_REACH: Final = (0.12, 0.25, 0.5)
+"""How far the profile runs to both sides of E, as a share of it; wider where that does not raise
+the objective beyond ALLOWED_RISE at both ends."""
+SPOKEN: Final = 0.5
+"""Share of a vector's largest component from which a parameter is named in words."""
+NEARLY_AS_WEAK: Final = 10.0
+"""The second direction is told too if its eigenvalue is within this factor of the weakest."""
+_PIN = 1e6
+"""Weight of the pseudo-observation that holds E: it then moves by some 1e-8 of itself."""
+_FAR = 1e5
+"""ln N and ln D of that observation, where both power terms are below the smallest float."""
+
+
+def audit(
+    points: pd.DataFrame,
+    surface: LossSurface | None,
+    target_flops: float,
+    *,
+    huber_delta: float = 1e-3,
+    family: str = "",
+) -> Finding:
+    """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
+
+    `points` has columns run, params [weights], tokens, loss [nats per token]; `surface` is their
+    parametric fit with the same `huber_delta`, None if that failed since tokens follow from
+    params; `target_flops` a budget C [FLOPs]. Tables: directions (eigenvectors of the scaled J'J),
+    profile (E held, the rest refitted) and coverage; where tokens follow from params N_opt is
+    refused and the only table is ray (the reduced law psi N^-alpha + E). Raises FloplineError for
+    unusable points or a missing fit.
+    """
+    table = checked(points, ("params", "tokens", "loss"), (), "identifiability", family)
+    table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
+    params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
+    spread = token_spread(params, tokens)
+    if spread < RAY:
+        law = reduced_law(params, loss)
+        said = _ray_sentence(spread, law)
+        return Finding("identifiability", REFUSE, said, {"token_spread": spread}, {"ray": law})
+    if surface is None:
+        raise FloplineError(
+            f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
+            "keep parametric in `laws` in the study file and mend what it says."
+        )
+    problem = Problem.of(params, tokens, loss, huber_delta)
+    directions = _directions(problem, surface, params, tokens)
+    condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
+    coverage = _coverage(surface, params, tokens, target_flops)
+    tables = {"directions": directions, "coverage": coverage}
+    numbers: dict[str, Any] = {"token_spread": spread, "condition": condition}
+    numbers["ratio_variance"] = float(coverage["ratio_variance"].iloc[0])
+    profile, closed = _closed_profile(problem, surface, target_flops)
+    tables["profile"] = profile
+    near = profile[profile["converged"] & (profile["rise"] <= ALLOWED_RISE)]
+    for name in ("E", "alpha", "beta", "params"):
+        numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
+    numbers["profile_closed"] = closed
+    inside = bool(coverage["target_inside"].iloc[0])
+    mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside]
+    anywhere = "anywhere from" if closed else "at least anywhere from"
+    sentence = (
+        f"{_weakest(directions)}; E {anywhere} {significant(near['E'].min(), 3)} to "
+        f"{significant(near['E'].max(), 3)} fits within {100 * ALLOWED_RISE:.0f} % of the best "
+        f"objective and puts N at {flops_label(target_flops)} FLOPs between "
+        f"{humanise(near['params'].min())} and {humanise(near['params'].max())}"
+    )
+    sentence += _reservations(spread, condition, coverage.iloc[0])
+    return Finding("identifiability", MIND if any(mind) else FINE, sentence + ".", numbers, tables)
+
+
+def token_spread(params: Floats, tokens: Floats) -> float:
+    """Standard deviation of ln D about its least-squares line on ln N; 0 for one ray D = k N^p."""
+    x, y = np.log(params) - np.log(params).mean(), np.log(tokens) - np.log(tokens).mean()
+    slope = (x @ y) / (x @ x) if x.any() else 0.0
+    return float(np.std(y - slope * x))
+
+
+def profile_of_floor(
+    problem: Problem,
+    surface: LossSurface,
+    target_flops: float,
+    reach: float = PROFILE_REACH[0],
+    steps: int = PROFILE_STEPS,
+) -> pd.DataFrame:
+    """The best fit for each held E: objective, exponents and N_opt at `target_flops` along it.
+
+    E runs `reach` of itself to both sides in `steps`, where it is 0 up to that share of the least
+    loss. Each E is held by one pseudo-observation of
+    large weight at infinite N and D, so that the exact solver of the fit does the rest.
+    """
+    floor = float(np.asarray(surface.E))
+    unit = floor or float(np.exp(problem.target.min() + problem.centre[2]))
+    held = floor + unit * np.linspace(-reach, reach, steps)
+    held = held[held > 0]
+    far = np.full(held.size, _FAR)
+    pinned = replace(
+        problem,
+        x=np.append(problem.x, far),
+        y=np.append(problem.y, far),
+        target=np.append(problem.target, np.log(held) - problem.centre[2]),
+    )
+    equal = np.ones((held.size, problem.x.size))
+    weights = np.hstack([equal, _PIN * np.eye(held.size)])
+    best = problem.unknowns(surface)
+    found, _ = engine.minimise_resamples(pinned, weights, best)
+    objective = assess(problem, equal, found.theta, found.iterations).objective
+    lowest = assess(problem, equal[:1], best[None], found.iterations[:1]).objective[0]
+    along = problem.surface(found.theta)
+    return pd.DataFrame(
+        {
+            "E": held,
+            "objective": objective,
+            "rise": objective / lowest - 1,
+            **{name: getattr(along, name) for name in PARAMETERS[1:]},
+            "params": along.params_opt([target_flops])[:, 0],
+            "converged": found.converged,
+        }
+    )
+
+
+def _closed_profile(
+    problem: Problem, surface: LossSurface, target_flops: float
+) -> tuple[pd.DataFrame, bool]:
+    """The narrowest profile beyond whose ends no E fits well, and whether there is one."""
+    for reach in PROFILE_REACH:
+        profile = profile_of_floor(problem, surface, target_flops, reach)
+        low, high = (profile["rise"].iloc[end] > ALLOWED_RISE for end in (0, -1))
+        closed = bool(high and (low or not np.asarray(surface.E)))
+        if closed:
+            break
+    return profile, closed
+
+
+def reduced_law(params: Floats, loss: Floats) -> pd.DataFrame:
+    """What runs on one ray do tell: L = E + psi N^-alpha, by least squares on relative error."""
+    law = fit_loss_compute(np.log(params), loss, 1.0)
+    residual = law.at(np.log(params))[0] / loss - 1
+    return pd.DataFrame(
+        {
+            "E": law.E,
+            "psi": np.exp(law.ln_K),
+            "alpha": law.c,
+            "rms_relative_loss": [float(np.sqrt((residual**2).mean()))],
+            "form": [law.form().replace("K C^-c", "psi N^-alpha")],
+        }
+    )
+
+
+def _directions(
+    problem: Problem, surface: LossSurface, params: Floats, tokens: Floats
+) -> pd.DataFrame:
+    """Eigenvectors of J'J with unit columns, weakest first, centred and in published form.
+
+    In the published form A and B are amplitudes at one param and one token; centred, they are
+    amplitudes at the geometric mean of the runs.
+    """
+    frames = {
+        "published": surface.log_loss_gradient(params, tokens),
+        "centred": jacobian(problem, problem.unknowns(surface)[None])[0].T,
+    }
+    rows = []
+    for frame, columns in frames.items():
+        unit = columns / np.linalg.norm(columns, axis=0)
+        _, strength, vectors = np.linalg.svd(unit, full_matrices=False)
+        for k in reversed(range(strength.size)):
+            vector = vectors[k] * np.sign(vectors[k][np.abs(vectors[k]).argmax()])
+            rows.append(
+                {
+                    "frame": frame,
+                    "condition": _ratio(strength[0], strength[-1]) ** 2,
+                    "eigenvalue": strength[k] ** 2,
+                    **dict(zip(PARAMETERS, vector, strict=True)),
+                    "words": in_words(vector),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _weakest(directions: pd.DataFrame) -> str:
+    """The direction that the runs tell least of, and the next if it is nearly as weak."""
+    first, second = directions[directions["frame"] == "published"].iloc[:2].itertuples()
+    if second.eigenvalue > NEARLY_AS_WEAK * first.eigenvalue:
+        return f"In the direction that the runs tell least of, {first.words}"
+    return f"In the directions that the runs tell least of, {first.words} and {second.words}"
+
+
+def in_words(vector: Floats) -> str:
+    """The parameters that move together in a unit vector (5,), as "A trades with alpha"."""
+    size = np.abs(vector)
+    moving = [n for n, v in zip(PARAMETERS, size, strict=True) if v >= SPOKEN * size.max()]
+    if len(moving) == 1:
+        return f"{moving[0]} moves alone"
+    first, *middle, last = moving
+    return f"{first} trades with {', '.join(middle)}{' and ' if middle else ''}{last}"
+
+
+def _coverage(
+    surface: LossSurface, params: Floats, tokens: Floats, target_flops: float
+) -> pd.DataFrame:
+    """Range of D/N of the runs, var(k^-beta) over it, and where the target's optimum lies."""
+    ratio = tokens / params
+    best_n, best_d = (
+        float(surface.params_opt(target_flops)),
+        float(surface.tokens_opt(target_flops)),
+    )
+    return pd.DataFrame(
+        {
+            "ratio_min": [ratio.min()],
+            "ratio_median": np.median(ratio),
+            "ratio_max": ratio.max(),
+            "ratio_variance": (ratio ** -np.asarray(surface.beta, dtype=float)).var(),
+            "target_ratio": best_d / best_n,
+            "target_inside": bool(ratio.min() <= best_d / best_n <= ratio.max()),
+            "params_beyond": best_n / params.max(),
+            "tokens_beyond": best_d / tokens.max(),
+        }
+    )
+
+
+def _reservations(spread: float, condition: float, coverage: pd.Series) -> str:
+    said = []
+    if spread < NARROW:
+        said.append(f"tokens nearly follow from params (ln D leaves its line by {spread:.2g})")
+    if condition > ILL_CONDITIONED:
+        said.append(f"parameters trade off freely (condition number {condition:.1e})")
+    if not coverage["target_inside"]:
+        said.append(
+            f"the target's optimum has {humanise(coverage['target_ratio'])} tokens per param, "
+            f"outside the runs' {humanise(coverage['ratio_min'])} to "
+            f"{humanise(coverage['ratio_max'])}"
+        )
+    return "".join(f"; {text}" for text in said)
+
+
+def _ray_sentence(spread: float, law: pd.DataFrame) -> str:
+    only = (
+        f"only loss = {significant(law['E'].iloc[0])} + {significant(law['psi'].iloc[0])} "
+        f"N^-{significant(law['alpha'].iloc[0])} along the runs' own tokens per param"
+        if np.isfinite(law["alpha"].iloc[0])
+        else "not even a law of N along them"
+    )
+    return (
+        f"Tokens follow from params in every run (ln D leaves its line by {spread:.2g}), so N_opt "
+        f"is not identified, however many runs there are; the runs tell {only}."
+    )
+
+
+def _ratio(largest: float, smallest: float) -> float:
+    return float(largest / smallest) if smallest > 0 else float("inf")

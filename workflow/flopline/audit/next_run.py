@@ -1,0 +1,211 @@
+"""Which run to train next: the one that most narrows N_opt at the target, per FLOP.
+
+Near the optimum ln L is linear in the unknowns, so a design of runs with independent errors
+sigma in ln L knows them with covariance sigma^2 (J'J)^-1 (optimal design; Fedorov 1972). One more
+run with row j lowers the variance g'Vg of ln N_opt by (g'Vj)^2 / (sigma^2 + j'Vj), Sherman and
+Morrison 1950 (doi 10.1214/aoms/1177729893).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from flopline.audit.finding import FINE, MIND, Finding
+from flopline.errors import FloplineError
+from flopline.fits.inputs import checked, named
+from flopline.fits.newton import Problem, jacobian
+from flopline.flops import six_nd
+from flopline.laws.chinchilla import LossSurface
+from flopline.numbers import flops_label, humanise, significant
+
+Floats = NDArray[np.float64]
+
+GRID_RATIOS: Final = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+"""Sizes offered, as multiples of N_opt at the run's budget. No further: far points buy error of
+the law's form (Hoffmann et al. 2022, App. E), which variance does not see."""
+GRID_BUDGETS: Final = 7
+"""Budgets offered, evenly in ln C from the smallest run's budget to the cap."""
+SINGULAR: Final = 1e12
+"""Condition number of the scaled J'J above which rounding decides its inverse."""
+UNCERTAIN: Final = 0.4
+"""Standard deviation of ln N_opt from which the next run is needed: a factor of 1.5 either way,
+a waste of some 5 % at alpha + beta = 0.7."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What a set of runs knows of a surface.
+
+    `covariance` (5, 5) is that of the unknowns theta (5,) in the frame of `problem`, for errors
+    of standard deviation `sigma` in ln L.
+    """
+
+    problem: Problem
+    theta: Floats
+    covariance: Floats
+    sigma: float
+
+    @classmethod
+    def of(cls, surface: LossSurface, params: Floats, tokens: Floats, sigma: float) -> Design:
+        """The design of runs at `params` [weights] and `tokens` [tokens], shape (runs,).
+
+        Raises FloplineError if these runs do not identify the surface.
+        """
+        problem = Problem.of(params, tokens, surface.loss(params, tokens), delta=1.0)
+        theta = problem.unknowns(surface)
+        rows = jacobian(problem, theta[None])[0].T
+        length = np.linalg.norm(rows, axis=0)
+        condition = np.linalg.cond(rows / length) ** 2 if length.all() else np.inf
+        if not condition < SINGULAR:
+            raise FloplineError(
+                f"the {params.size} runs do not identify the loss surface (condition number "
+                f"{condition:.1e}), so the worth of one more cannot be told: add runs that train "
+                "the same params on other token counts."
+            )
+        inverse = np.linalg.inv((rows / length).T @ (rows / length)) / np.outer(length, length)
+        return cls(problem, theta, sigma**2 * inverse, sigma)
+
+    def gradient(self, flops: float) -> Floats:
+        """Derivatives (5,) of ln N_opt at budget `flops` with respect to theta.
+
+        From ln N_opt = (h + beta c) / S with S = alpha + beta, h = ln(alpha A / (beta B)) and
+        c = ln(C / 6), in the centred frame (Hoffmann et al. 2022, Eq. 4).
+        """
+        _, a, b, alpha, beta = self.theta
+        total = alpha + beta
+        h = np.log(alpha * a / (beta * b))
+        c = np.log(flops / 6) - self.problem.centre[0] - self.problem.centre[1]
+        return np.array(
+            [
+                0.0,
+                1 / (total * a),
+                -1 / (total * b),
+                1 / (alpha * total) - h / total**2 - beta * c / total**2,
+                -1 / (beta * total) - h / total**2 + alpha * c / total**2,
+            ]
+        )
+
+    def variance(self, flops: float) -> float:
+        """Variance of ln N_opt at budget `flops`."""
+        gradient = self.gradient(flops)
+        return float(gradient @ self.covariance @ gradient)
+
+    def reduction(self, flops: float, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """Share [0..1] of the variance of ln N_opt(`flops`) that one more run would remove.
+
+        One value per run at `params` [weights] and `tokens` [tokens], shape (runs,).
+        """
+        x = np.log(np.atleast_1d(np.asarray(params, float))) - self.problem.centre[0]
+        y = np.log(np.atleast_1d(np.asarray(tokens, float))) - self.problem.centre[1]
+        rows = jacobian(replace(self.problem, x=x, y=y), self.theta[None])[0].T
+        known = rows @ self.covariance
+        gained = (known @ self.gradient(flops)) ** 2
+        noise = self.sigma**2 + np.einsum("ri,ri->r", known, rows)
+        return np.asarray(gained / noise / self.variance(flops))
+
+
+def audit(
+    points: pd.DataFrame,
+    surface: LossSurface,
+    sigma: float,
+    target_flops: float,
+    *,
+    cap_flops: float,
+    draws: LossSurface | None = None,
+    ratios: Sequence[float] = GRID_RATIOS,
+    budgets: int = GRID_BUDGETS,
+    family: str = "",
+) -> Finding:
+    """The worth of one more run, on a grid of sizes and budgets up to `cap_flops` [FLOPs].
+
+    `points` has columns run, params [weights], tokens; `surface` is their parametric fit and
+    `sigma` the standard deviation of ln L about it, taken as equal for all runs; `draws` are the
+    fit's bootstrap surfaces, for comparison, since real errors are seldom equal. Runs with fewer
+    params or tokens than any so far are not offered. Table runs: one row per (params, tokens)
+    with the share of var ln N_opt(`target_flops`) removed and that share per FLOP, best first.
+    Raises FloplineError where the runs do not identify the surface or a setting is unusable.
+    """
+    table = checked(points, ("params", "tokens"), (), "next run", family)
+    table = table.sort_values(["run", "tokens", "params"], ignore_index=True)
+    if not 0 < sigma < np.inf:
+        raise FloplineError(f"sigma, the error of ln L, must be positive and finite, not {sigma}.")
+    params, tokens = table["params"].to_numpy(), table["tokens"].to_numpy()
+    smallest = float(six_nd(params, tokens).min())
+    if not smallest < cap_flops < np.inf:
+        raise FloplineError(
+            f"cap_flops is {cap_flops:.3g}, but the smallest run took {smallest:.3g} FLOPs: raise "
+            "the compute that one more run may take."
+        )
+    design = Design.of(surface, params, tokens, sigma)
+    at = np.geomspace(smallest, cap_flops, budgets)
+    runs = _offers(design, surface, target_flops, at, ratios)
+    # Runs below every size or every token count so far would mostly test the form of the law.
+    trained = (runs["params"] >= params.min()) & (runs["tokens"] >= tokens.min())
+    runs = runs[trained].reset_index(drop=True)
+    if runs.empty:
+        raise FloplineError(
+            f"no run of at most {cap_flops:.3g} FLOPs near the optimum is as large as the smallest "
+            f"of {named(family)}: raise the compute that one more run may take."
+        )
+    sd = float(np.sqrt(design.variance(target_flops)))
+    seen = np.nan
+    if draws is not None:
+        seen = float(np.log(draws.params_opt([target_flops])).std(ddof=1))
+    compared = f" ({significant(seen, 2)} by the bootstrap)" if draws is not None else ""
+    best = runs.loc[runs["removed_percent"].idxmax()]
+    cheapest = runs.iloc[0]
+    sentence = (
+        f"By the design alone ln N_opt at {flops_label(target_flops)} FLOPs is known to "
+        f"{significant(sd, 2)}{compared}; the one run that narrows it most, "
+        f"{humanise(best['params'])} params on "
+        f"{humanise(best['tokens'])} tokens ({flops_label(best['flops'])} FLOPs), removes "
+        f"{significant(best['removed_percent'], 2)} % of its variance, and the best per FLOP is "
+        f"{humanise(cheapest['params'])} params on {humanise(cheapest['tokens'])} tokens "
+        f"({significant(cheapest['removed_percent'], 2)} % for {flops_label(cheapest['flops'])})."
+    )
+    numbers = {
+        "sd_ln_params": sd,
+        "bootstrap_sd_ln_params": seen,
+        "sigma": sigma,
+        "target_flops": target_flops,
+        "cap_flops": cap_flops,
+    }
+    return Finding(
+        "next_run",
+        MIND if np.fmax(sd, seen) > UNCERTAIN else FINE,
+        sentence,
+        numbers,
+        {"runs": runs},
+    )
+
+
+def _offers(
+    design: Design,
+    surface: LossSurface,
+    target_flops: float,
+    budgets: Floats,
+    ratios: Sequence[float],
+) -> pd.DataFrame:
+    flops, ratio = (v.ravel() for v in np.meshgrid(budgets, np.asarray(ratios, float)))
+    params = ratio * surface.params_opt(flops)
+    tokens = flops / (6 * params)
+    removed = design.reduction(target_flops, params, tokens)
+    table = pd.DataFrame(
+        {
+            "params": params,
+            "tokens": tokens,
+            "flops": flops,
+            "params_over_optimum": ratio,
+            "removed_percent": 100 * removed,
+            "sd_ln_params_after": np.sqrt(design.variance(target_flops) * (1 - removed)),
+            "removed_percent_per_1e18_flops": 100 * removed / (flops / 1e18),
+        }
+    )
+    order = ["removed_percent_per_1e18_flops", "flops", "params"]
+    return table.sort_values(order, ascending=[False, True, True], ignore_index=True)
