@@ -327,3 +327,18 @@ def test_two_thousand_draws_take_well_under_a_second() -> None:
     start = time.process_time()
     fit(points, draws=2000)
     assert time.process_time() - start < 1.0
+
+
+def test_sizes_that_share_token_counts_are_no_valley():
+    points = pd.DataFrame(
+        {
+            "run": [f"r{i}" for i in range(12)],
+            "params": np.tile([1e8, 2e8, 4e8, 8e8], 3),
+            "tokens": np.repeat([1e9, 1e10, 1e11], 4),
+            "loss": 3.0 + 0.01 * np.arange(12),
+        }
+    )
+    points["flops"] = 6 * points["params"] * points["tokens"]
+    points["budget_flops"] = np.repeat([1e18, 1e19, 1e20], 4)
+    with pytest.raises(FloplineError, match="share fewer than 3 token counts"):
+        isoflop.fit(points, [1e22], draws=20, seed=1)

@@ -58,12 +58,13 @@ def read_valley(
     """
     ln_n, ln_d, ln_c = (np.log(rows[c].to_numpy()) for c in ("params", "tokens", "flops"))
     loss = rows["loss"].to_numpy()
-    sizes = size_classes(rows["params"].to_numpy())
+    # Runs of several sizes may share a token count: each parabola needs three corners of its own.
+    axes = [(x, size_classes(np.exp(x))) for x in (ln_n, ln_d)]
     every = np.ones((1, loss.size))
-    in_params, in_tokens = (fit_parabolas(x, loss, sizes, every) for x in (ln_n, ln_d))
-    n_sizes = int(distinct_sizes(sizes, every)[0])
+    in_params, in_tokens = (fit_parabolas(x, loss, corners, every) for x, corners in axes)
+    n_sizes = int(distinct_sizes(axes[0][1], every)[0])
     inside = _within(in_params.vertex, ln_n, -EDGE) & _within(in_tokens.vertex, ln_d, -EDGE)
-    drawn_n, drawn_d = (fit_parabolas(x, loss, sizes, weights) for x in (ln_n, ln_d))
+    drawn_n, drawn_d = (fit_parabolas(x, loss, corners, weights) for x, corners in axes)
     present = _within(drawn_n.vertex, ln_n, REACH) & _within(drawn_d.vertex, ln_d, REACH)
     return Valley(
         rows=rows,
@@ -104,6 +105,8 @@ def _verdict(
     needed = max(min_sizes, CORNERS)
     if n_sizes < needed:
         return f"only {n_sizes} distinct size{'s' if n_sizes != 1 else ''}, needs {needed}"
+    if np.isnan(in_tokens.c2[0]):
+        return f"its {n_sizes} sizes share fewer than {CORNERS} token counts"
     if not (in_params.c2[0] > 0 and in_tokens.c2[0] > 0):
         return "no valley: the loss does not curve upward on both sides"
     if not inside:
