@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pandas as pd
@@ -390,10 +389,3 @@ def test_without_draws_there_are_points_and_no_intervals() -> None:
         assert np.isnan(result.parameters["a"].lo95)
         assert np.isfinite(result.parameters["a"].point)
         assert result.draws.empty
-
-
-def test_two_thousand_draws_of_152_runs_take_seconds() -> None:
-    curves = training_curves(sizes=38, points=100)
-    start = time.process_time()
-    fit(curves, draws=2000)
-    assert time.process_time() - start < 5.0
