@@ -44,6 +44,8 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     config_schema = _schema(schemas / "config.schema.yaml")
     study_schema = _schema(schemas / "study.schema.yaml")
     study_schema["properties"] |= {k: config_schema["properties"][k] for k in OPTIONS}
+    if is_simulated(study):
+        study_schema["properties"]["source"] = study_schema["$defs"]["simulate"]
     for group in OPTIONS:
         own = study.get(group, {})
         study[group] = {**options[group], **own} if isinstance(own, dict) else own
@@ -72,13 +74,46 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
         raise FloplineError(f"{name}{where} is not valid YAML: {problem}.") from None
 
 
+def is_simulated(study: Mapping[str, Any]) -> bool:
+    """Whether the study's runs are simulated and not read from files of the user."""
+    source = study.get("source")
+    return isinstance(source, dict) and source.get("kind") == "simulate"
+
+
+def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
+    """The study's source as files to read; simulated runs leave a run table and logs like a lab's.
+
+    These lie below results/<study>/simulated.
+    """
+    source: dict[str, Any] = study["source"]
+    if not is_simulated(study):
+        return source
+    # NumPy comes along, which a start without simulated runs need not load.
+    from flopline.simulate import LOG_COLUMNS, RUN_COLUMNS
+
+    return {
+        "kind": "logs",
+        "format": "jsonl",
+        "paths": f"{_simulated(study)}/logs/*.jsonl",
+        "columns": {name: name for name in LOG_COLUMNS},
+        "runs": {
+            "table": f"{_simulated(study)}/runs.csv",
+            "columns": {name: name for name in RUN_COLUMNS},
+        },
+        "shards": source["shards"],
+    }
+
+
 def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
     """The files of the study's source as a sorted list of {run, path}; `path` relative to `root`.
 
     A log is one run: named by the `log` column of the run table if there is one, else by the file
     name up to its first known ending. Raises FloplineError when nothing matches, when the run
-    table names a log that does not exist, or when two files claim one run.
+    table names a log that does not exist, or when two files claim one run. Logs that are to be
+    simulated are listed before they exist.
     """
+    if is_simulated(study):
+        return _planned_files(study)
     source = study["source"]
     patterns = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
     found: list[str] = []
@@ -124,6 +159,20 @@ def run_name(path: str) -> str:
 def shard_of(run: str, shards: int) -> int:
     """The shard of a run: a stable hash of its name, so that adding a run touches one shard."""
     return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], "big") % shards
+
+
+def _simulated(study: Mapping[str, Any]) -> str:
+    return f"results/{study['name']}/simulated"
+
+
+def _planned_files(study: Mapping[str, Any]) -> list[dict[str, str]]:
+    from flopline.simulate import planned_runs
+
+    try:
+        runs = planned_runs(study["source"])
+    except FloplineError as mistake:
+        raise FloplineError(f"{study['file']}: {mistake}") from None
+    return [{"run": r.run, "path": f"{_simulated(study)}/logs/{r.run}.jsonl"} for r in runs]
 
 
 def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
@@ -186,7 +235,8 @@ def _check(data: dict[str, Any], schema: dict[str, Any], file: str) -> None:
     _fill(data, schema)
     errors = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(data),
-        key=lambda e: list(map(str, e.path)),
+        # A wrong word, such as the kind of a source, makes right keys look wrong.
+        key=lambda e: (e.validator != "enum", list(map(str, e.path))),
     )
     if errors:
         raise FloplineError(f"{file}: {_sentence(errors[0])}.")
@@ -236,6 +286,24 @@ def _check_meaning(study: Mapping[str, Any], path: Path) -> None:
 
 
 def _misfits(study: Mapping[str, Any]) -> Iterator[str]:
+    return _simulated_misfits(study) if is_simulated(study) else _read_misfits(study)
+
+
+def _simulated_misfits(study: Mapping[str, Any]) -> Iterator[str]:
+    simulated = study["source"]["families"]
+    for family in sorted(set(simulated) ^ set(study["families"])):
+        where, other = ("source.families", "families")
+        if family in study["families"]:
+            where, other = other, where
+        yield f"`{where}` has '{family}' and `{other}` has not: name the same families in both."
+    if study["flops_convention"] != "six_nd":
+        yield (
+            f"flops_convention is {study['flops_convention']}, but simulated runs cost C = 6 N D: "
+            "set it to six_nd."
+        )
+
+
+def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
     source, columns = study["source"], study["source"]["columns"]
     facts = (
         source["columns"]

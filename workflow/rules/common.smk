@@ -1,5 +1,7 @@
 # What every stage needs: the study, digests of code and data, and the last words of a run.
 
+import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,11 +20,13 @@ from snakemake.logging import logger
 from flopline.digest import Memory, code_digest, files_digest, hash_file
 from flopline.errors import FloplineError
 from flopline.schema import LAW_TABLES
-from flopline.study import load_study, log_files, shard_of
+from flopline.study import is_simulated, load_study, log_files, raw_source, shard_of
 
 
 def hashed_files(study):
     """The study's logs as {run, path, sha256} and its run table as {path, sha256} or None."""
+    if is_simulated(study):
+        return unborn_files(study)
     memory = Memory(Path("results", study["name"], ".digests.json"))
     table = study["source"].get("runs", {}).get("table")
     if table:
@@ -33,6 +37,14 @@ def hashed_files(study):
         file["sha256"] = memory.of(Path(file["path"]), hash_file)
     memory.save()
     return files, run_table
+
+
+def unborn_files(study):
+    """The same for runs that are yet to be simulated, told by what they will be made of."""
+    parts = json.dumps([SIMULATION, code("simulate.py")], sort_keys=True)
+    made_of = {"sha256": None, "made_of": hashlib.sha256(parts.encode()).hexdigest()}
+    files = [file | made_of for file in log_files(study, Path.cwd())]
+    return files, {"path": raw_source(study)["runs"]["table"]} | made_of
 
 
 def require_file(path, named_in):
@@ -49,7 +61,8 @@ def code(script):
 
 def options(*groups):
     """The named parts of the study, so that a rule depends on no more than it uses."""
-    return {group: STUDY[group] for group in groups}
+    parts = {**STUDY, "source": raw_source(STUDY)}
+    return {group: parts[group] for group in groups}
 
 
 def law_files(law):
@@ -67,7 +80,10 @@ def shard_files(shard):
 def figure_files(stem, caption, category):
     """A figure in every format; the SVG goes into Snakemake's own report."""
     svg = report(
-        f"{stem}.svg", caption=f"../report/captions/{caption}.rst", category=category
+        f"{stem}.svg",
+        caption=f"../report/captions/{caption}.rst",
+        category=category,
+        labels=REPORT_LABELS,
     )
     return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
 
@@ -99,6 +115,8 @@ def print_decision():
     if not (results / "decision.json").is_file():
         return  # the user asked for an earlier stage only
     lines = headline_lines(read_json(results / "decision.json"), STUDY["families"])
+    if SYNTHETIC:
+        lines = [f"[synthetic data] {line}" for line in lines]
     print(
         f"\nReport: {results.resolve() / 'report.html'}",
         *lines,
@@ -107,8 +125,14 @@ def print_decision():
     )
 
 
+CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
+    SYNTHETIC = is_simulated(STUDY)
+    # How many jobs read the logs back is no part of what they hold.
+    SIMULATION = {
+        k: v for k, v in STUDY["source"].items() if SYNTHETIC and k != "shards"
+    }
     FILES, RUN_TABLE = hashed_files(STUDY)
 except FloplineError as mistake:
     sys.exit(f"flopline: {mistake}")
@@ -118,9 +142,10 @@ except OSError as mistake:
 TEMPLATE_FILES = [
     path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
 ]
-CODE = Memory(Path("results", ".code.json"))
 logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])
+# Shown beside each file in Snakemake's own report.
+REPORT_LABELS = {"data": "synthetic"} if SYNTHETIC else None
 
 
 wildcard_constraints:

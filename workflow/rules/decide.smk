@@ -22,6 +22,7 @@ rule decide:
     params:
         families=list(STUDY["families"]),
         study=options("targets"),
+        synthetic=SYNTHETIC,
         code=code("decide.py"),
     script:
         "../scripts/decide.py"

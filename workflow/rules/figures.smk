@@ -29,6 +29,7 @@ rule figure_isoflop:
         runtime=10,
     params:
         study=options("families", "targets", "loss_label"),
+        synthetic=SYNTHETIC,
         code=code("figure_isoflop.py"),
     script:
         "../scripts/figure_isoflop.py"
@@ -51,6 +52,7 @@ rule figure_envelope:
         runtime=10,
     params:
         study=options("families", "targets", "loss_split", "loss_label", "envelope"),
+        synthetic=SYNTHETIC,
         code=code("figure_envelope.py"),
     script:
         "../scripts/figure_envelope.py"
@@ -74,6 +76,7 @@ rule figure_surface:
         runtime=10,
     params:
         study=options("families", "loss_label", "figures"),
+        synthetic=SYNTHETIC,
         code=code("figure_surface.py"),
     script:
         "../scripts/figure_surface.py"

@@ -15,6 +15,7 @@ rule report:
             "results/{study}/report.html",
             caption="../report/captions/decision.rst",
             category="Decision",
+            labels=REPORT_LABELS,
         ),
     log:
         "results/{study}/logs/report.log",
@@ -28,6 +29,7 @@ rule report:
         runtime=10,
     params:
         study=STUDY,
+        synthetic=SYNTHETIC,
         run_table=RUN_TABLE,
         template=files_digest(TEMPLATE_FILES),
         code=code("report.py"),

@@ -16,6 +16,7 @@ with stage(snakemake) as said:
     runs = read_parquet(Path(snakemake.input.runs))
     largest = runs[runs["status"] == KEPT].groupby("family")["flops"].max()
     table, verdict = decide(fits, study["targets"], largest.to_dict())
+    table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     table.to_csv(snakemake.output.csv, index=False, lineterminator="\n")
     write_json(verdict, Path(snakemake.output.verdict))

@@ -19,6 +19,7 @@ with stage(snakemake) as said:
         target_flops=study["targets"][0],
         loss_label=study["loss_label"] if split == study["loss_split"] else f"Loss ({split})",
         draws=read_parquet(Path(snakemake.input.draws)),
+        synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))
     said.append("svg, png, pdf")

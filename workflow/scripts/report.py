@@ -11,23 +11,27 @@ with stage(snakemake) as said:
     from flopline.storage import read_json, read_parquet
 
     study, code = snakemake.params.study, snakemake.params.code
+    synthetic = snakemake.params.synthetic
     fits = {family: {} for family in study["families"]}
     for fit in map(read_json, map(Path, snakemake.input.fits)):
         fits[fit["family"]][fit["law"]] = fit
     runs = read_parquet(Path(snakemake.input.runs))
+    figures = captions.captioned(map(Path, snakemake.input.figures), fits, study["families"])
+    notes = read_json(Path(snakemake.input.notes))
+    if synthetic:
+        from flopline.simulate import described
+
+        notes = [*described(study["source"], study["families"]), *notes]
+        figures = [{**f, "caption": f"Synthetic data. {f['caption']}"} for f in figures]
     page = render(
         ReportInputs(
-            study={
-                **study,
-                "synthetic": False,
-                "notes": read_json(Path(snakemake.input.notes)),
-            },
+            study={**study, "synthetic": synthetic, "notes": notes},
             decision=read_parquet(Path(snakemake.input.table)),
             verdict=read_json(Path(snakemake.input.verdict)),
             fits=fits,
             runs=runs,
             dropped=read_parquet(Path(snakemake.input.dropped)),
-            figures=captions.captioned(map(Path, snakemake.input.figures), fits, study["families"]),
+            figures=figures,
             provenance=provenance(study, runs, snakemake.params.run_table, code),
         ),
         Path(snakemake.scriptdir).parent / "report",

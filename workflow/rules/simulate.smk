@@ -1,0 +1,26 @@
+# Only for a source of kind simulate: logs and a run table such as a lab would have, below results/.
+
+if SYNTHETIC:
+
+    rule simulate:
+        output:
+            table="results/{study}/simulated/runs.csv",
+            logs=[
+                f"results/{{study}}/simulated/logs/{file['run']}.jsonl"
+                for file in FILES
+            ],
+        log:
+            "results/{study}/logs/simulate.log",
+        benchmark:
+            "results/{study}/benchmarks/simulate.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            simulation=SIMULATION,
+            code=code("simulate.py"),
+        script:
+            "../scripts/simulate.py"
