@@ -15,8 +15,9 @@ pytestmark = pytest.mark.workflow
 
 FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
 FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1}
+AUDIT = {"audit": 2}
 END = {"decide": 1, "report": 1}
-AFTER_CLEAN = FITS | FIGURES | END
+AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 LOG = "data/toy/logs/ash-1e+15-3.jsonl"
 
 
@@ -72,13 +73,13 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
             "config/config.yaml",
             "min_sizes: 4",
             "min_sizes: 5",
-            {"fit_isoflop": 2, "figure_isoflop": 2} | END,
+            {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END,
         ),
         (
             "config/config.yaml",
             "huber_delta: 0.001",
             "huber_delta: 0.002",
-            {"fit_parametric": 2, "figure_surface": 1} | END,
+            {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END,
         ),
         (
             "config/config.yaml",
@@ -86,6 +87,7 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
             "bins: 1400",
             {"fit_envelope": 2, "figure_envelope": 2} | END,
         ),
+        ("config/config.yaml", "ladder_draws: 200", "ladder_draws: 150", AUDIT | {"report": 1}),
         ("config/config.yaml", "seed: 20221", "seed: 20222", AFTER_CLEAN),
         ("config/config.yaml", "fitted_surface: true", "fitted_surface: false",
          {"figure_surface": 1, "report": 1}),
@@ -105,9 +107,9 @@ def test_changed_option_reruns_what_uses_it(
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | END),
+        ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END),
         ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | END),
-        ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | END),
+        ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("fits/bootstrap.py", AFTER_CLEAN),
         ("clean.py", {"clean": 1} | AFTER_CLEAN),
         ("logs/jsonl.py", {"ingest": 2, "clean": 1} | AFTER_CLEAN),
@@ -115,6 +117,7 @@ def test_changed_option_reruns_what_uses_it(
         ("figures/isoflop.py", {"figure_isoflop": 2, "report": 1}),
         ("figures/style.py", FIGURES | {"report": 1}),
         ("decision.py", END),
+        ("audit/ladder.py", AUDIT | {"report": 1}),
         ("report/page.py", {"report": 1}),
         ("study.py", {}),
     ],
@@ -153,7 +156,7 @@ def test_killed_between_stages_is_noticed(checkout: Checkout) -> None:
     checkout.edit("config/config.yaml", "min_sizes: 4", "min_sizes: 7")
     only = checkout.snakemake("--until", "fit_isoflop")
     assert only.returncode == 0, only.stderr
-    assert checkout.planned() == {"figure_isoflop": 2} | END
+    assert checkout.planned() == {"figure_isoflop": 2} | AUDIT | END
 
 
 def test_added_run_reruns_one_shard(checkout: Checkout) -> None:

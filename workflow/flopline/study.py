@@ -15,7 +15,7 @@ import yaml
 
 from flopline.errors import FloplineError
 
-OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "figures")
+OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit", "figures")
 """The groups of run-wide options that a study file may override."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

@@ -7,24 +7,24 @@ if "parametric" not in STUDY["laws"]:
 
 rule audit:
     input:
-        runs="results/{study}/clean/runs.parquet",
         **law_files("parametric"),
-        **(law_files("isoflop", "vertices", "profiles") if "isoflop" in STUDY["laws"] else {}),
+        **law_tables("isoflop"),
+        runs="results/{study}/clean/runs.parquet",
     output:
         findings="results/{study}/audit/{family}/findings.json",
         tables=directory("results/{study}/audit/{family}/tables"),
-    params:
-        study=options("targets", "bootstrap", "isoflop", "parametric", "audit"),
-        code=code("audit.py"),
     log:
         "results/{study}/logs/audit.{family}.log",
     benchmark:
         "results/{study}/benchmarks/audit.{family}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        study=options("targets", "bootstrap", "isoflop", "parametric", "audit"),
+        code=code("audit.py"),
     script:
         "../scripts/audit.py"

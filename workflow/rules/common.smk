@@ -68,8 +68,15 @@ def options(*groups):
 def law_files(law):
     """The files that hold one family's fit of one law."""
     base = f"results/{{study}}/fits/{{family}}/{law}"
-    tables = {table: f"{base}.{table}.parquet" for table in LAW_TABLES[law]}
-    return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **tables}
+    return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **law_tables(law)}
+
+
+def law_tables(law):
+    """The tables of one family's fit of one law; none where the study does not fit it."""
+    if law not in STUDY["laws"]:
+        return {}
+    base = f"results/{{study}}/fits/{{family}}/{law}"
+    return {table: f"{base}.{table}.parquet" for table in LAW_TABLES[law]}
 
 
 def shard_files(shard):

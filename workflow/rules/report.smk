@@ -10,6 +10,7 @@ rule report:
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",
+        audits=AUDITS,
     output:
         page=report(
             "results/{study}/report.html",

@@ -5,8 +5,10 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
+    from findings import write_findings
+
     from flopline.audit.stage import audit_family
-    from flopline.storage import read_json, read_parquet, write_json, write_parquet
+    from flopline.storage import read_json, read_parquet
 
     study, inputs = snakemake.params.study, snakemake.input
     planned = read_parquet(Path(inputs.runs))[["run", "budget_flops"]]
@@ -22,11 +24,6 @@ with stage(snakemake) as said:
         study["targets"],
         snakemake.wildcards.family,
     )
-    tables = Path(snakemake.output.tables)
-    tables.mkdir()
-    for finding in findings:
-        for name, table in finding.tables.items():
-            write_parquet(table, tables / f"{finding.audit}.{name}.parquet")
-    write_json([finding.to_json() for finding in findings], Path(snakemake.output.findings))
+    write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
     verdicts = [finding.verdict for finding in findings]
     said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]

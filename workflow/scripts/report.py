@@ -5,6 +5,8 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
+    from findings import read_findings
+
     from flopline.figures import captions
     from flopline.report.page import ReportInputs, render
     from flopline.report.provenance import provenance
@@ -18,6 +20,7 @@ with stage(snakemake) as said:
     runs = read_parquet(Path(snakemake.input.runs))
     figures = captions.captioned(map(Path, snakemake.input.figures), fits, study["families"])
     notes = read_json(Path(snakemake.input.notes))
+    audits = {path.parent.name: read_findings(path) for path in map(Path, snakemake.input.audits)}
     if synthetic:
         from flopline.simulate import described
 
@@ -33,6 +36,7 @@ with stage(snakemake) as said:
             dropped=read_parquet(Path(snakemake.input.dropped)),
             figures=figures,
             provenance=provenance(study, runs, snakemake.params.run_table, code),
+            audits=audits,
         ),
         Path(snakemake.scriptdir).parent / "report",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flopline.numbers import count
+from flopline.report.audits import (
+    Audits,
+    audit_verdict,
+    audit_views,
+    held_out_sentence,
+)
 from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.evidence import exponents, fit_ids, fit_views
 from flopline.report.hygiene import hygiene
@@ -45,6 +51,7 @@ class ReportInputs:
     figures: mappings with name, family (its label or ""), title, caption and svg (text).
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
+    audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
     """
 
     study: Mapping[str, Any]
@@ -55,6 +62,7 @@ class ReportInputs:
     dropped: pd.DataFrame
     figures: Sequence[Mapping[str, str]]
     provenance: Mapping[str, Any]
+    audits: Audits = field(default_factory=dict)
 
 
 def render(inputs: ReportInputs, template_dir: Path) -> str:
@@ -80,7 +88,9 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
 
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
-    study, families = inputs.study, inputs.study["families"]
+    families = inputs.study["families"]
+    held_out = held_out_sentence(inputs.audits, families)
+    study = {**inputs.study, "held_out": held_out or inputs.study.get("held_out")}
     decision = ordered(inputs.decision, families)
     laws = law_tables(
         decision, families, inputs.verdict["agreement"], fit_ids(inputs.fits, families)
@@ -90,9 +100,11 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "description": study.get("description") or "",
         "headline": headline(inputs.verdict, decision, families),
         "rule": inputs.verdict["rule"],
-        "verdicts": verdicts(
-            inputs.verdict, decision, inputs.fits, inputs.runs, len(inputs.dropped)
-        ),
+        "verdicts": [
+            *verdicts(inputs.verdict, decision, inputs.fits, inputs.runs, len(inputs.dropped)),
+            *filter(None, [audit_verdict(inputs.audits, families)]),
+        ],
+        "audits": audit_views(inputs.audits, families),
         "quantities": QUANTITY_VIEWS,
         "laws": laws,
         "recommended": recommended(laws),

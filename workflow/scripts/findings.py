@@ -1,0 +1,32 @@
+"""The findings of an audit as files: one JSON, and its tables as Parquet beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flopline.audit.finding import Finding
+from flopline.storage import read_json, read_parquet, write_json, write_parquet
+
+
+def write_findings(findings: Sequence[Finding], path: Path, tables: Path) -> None:
+    """Write all findings to `path` and each of their tables into the new folder `tables`."""
+    tables.mkdir()
+    for finding in findings:
+        for name, table in finding.tables.items():
+            write_parquet(table, tables / f"{finding.audit}.{name}.parquet")
+    contents = [{**f.to_json(), "tables": list(f.tables)} for f in findings]
+    write_json(contents, path)
+
+
+def read_findings(path: Path) -> list[dict[str, Any]]:
+    """The findings that write_findings wrote, each with its tables."""
+
+    def table(audit: str, name: str) -> Any:
+        return read_parquet(path.parent / "tables" / f"{audit}.{name}.parquet")
+
+    return [
+        {**f, "tables": {name: table(f["audit"], name) for name in f["tables"]}}
+        for f in read_json(path)
+    ]
