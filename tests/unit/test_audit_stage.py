@@ -88,7 +88,7 @@ def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
 def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     (view,) = audit_views(as_read(made), {"ash": "Ash", "birch": "Birch"})
     assert view.family == "Ash"
-    assert [row[0] for row in view.rows][0] == "Do small runs foretell large ones?"
+    assert view.rows[0][0] == "Do small runs foretell large ones?"
     assert len(view.rows) == len(AUDITS)
     captions = [table.caption for table in view.tables]
     assert "Held-out ladder, step by step" in captions
