@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import PARTS, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, AUDIT, END, FIGURES, PARTS, Checkout
 
 pytestmark = pytest.mark.workflow
 
-FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
-FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1}
-AUDIT = {"audit": 2}
-END = {"decide": 1, "report": 1}
-AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 LOG = "data/toy/logs/ash-1e+15-3.jsonl"
 
 

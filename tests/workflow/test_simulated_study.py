@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface import color_map
 from flopline.laws.chinchilla import PARAMETERS
 from flopline.study import read_yaml
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import AFTER_CLEAN, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -46,9 +46,7 @@ STUDY = {
     "bootstrap": {"draws": 100},
     "envelope": {"smoothing_steps": 0},
 }
-FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
-FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1}
-BELOW_SIMULATE = {"ingest": 2, "clean": 1} | FITS | FIGURES | {"decide": 1, "report": 1}
+BELOW_SIMULATE = {"ingest": 2, "clean": 1} | AFTER_CLEAN
 ALL = {"simulate": 1} | BELOW_SIMULATE
 
 
@@ -167,7 +165,7 @@ def set_target(study: dict[str, Any]) -> None:
         (set_seed, ALL),
         (set_shards, BELOW_SIMULATE | {"ingest": 1}),
         (set_title, {"report": 1}),
-        (set_target, FITS | FIGURES | {"decide": 1, "report": 1}),
+        (set_target, AFTER_CLEAN),
     ],
 )
 def test_changed_key_reruns_what_uses_it(

@@ -291,12 +291,14 @@ def _descent_step(theta: Floats, model: _Model, damping: Floats) -> tuple[Floats
 
     lower = np.zeros_like(matrix)
     pivots = np.empty_like(step)
-    for j in range(5):
-        row = lower[:, j, :j] * pivots[:, :j]
-        column = matrix[:, j:, j] - np.einsum("rik,rk->ri", lower[:, j:, :j], row)
-        pivots[:, j] = np.maximum(np.abs(column[:, 0]), _ROUNDING)
-        lower[:, j + 1 :, j] = column[:, 1:] / pivots[:, j, None]
-        step[:, j + 1 :] -= lower[:, j + 1 :, j] * step[:, j, None]
+    # A row whose damping has run off to infinity gets a step of NaN, which is never taken.
+    with np.errstate(invalid="ignore"):
+        for j in range(5):
+            row = lower[:, j, :j] * pivots[:, :j]
+            column = matrix[:, j:, j] - np.einsum("rik,rk->ri", lower[:, j:, :j], row)
+            pivots[:, j] = np.maximum(np.abs(column[:, 0]), _ROUNDING)
+            lower[:, j + 1 :, j] = column[:, 1:] / pivots[:, j, None]
+            step[:, j + 1 :] -= lower[:, j + 1 :, j] * step[:, j, None]
     promised = 0.5 * np.einsum("rj,rj->r", step, step / pivots)
     step /= pivots
     for j in reversed(range(5)):
