@@ -1,6 +1,7 @@
 """Flopline: from training-run logs to scaling laws, one stage per included file.
 
-raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> decide -> figures -> report
+raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> decide, audit -> figures
+         -> report
 """
 
 from snakemake.utils import min_version
