@@ -128,6 +128,18 @@ def test_folders_are_no_logs(tmp_path: Path) -> None:
         log_files(study, tmp_path)
 
 
+def test_unnamed_rows_of_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
+    columns = {"params": "n", "tokens": "d", "loss": "y"}
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "runs.csv").write_text("name,n,d,y\nx,1,2,3\n")
+    source = {"kind": "table", "paths": ["a/runs.csv", "b/runs.csv"], "columns": columns}
+    with pytest.raises(FloplineError, match=r"a/runs\.csv and b/runs\.csv share a name"):
+        log_files({"file": "s.yaml", "source": source}, tmp_path)
+    source["columns"] = columns | {"run": "name"}
+    assert len(log_files({"file": "s.yaml", "source": source}, tmp_path)) == 2
+
+
 def test_two_files_of_one_run_are_refused(tmp_path: Path) -> None:
     write_study(tmp_path)
     study = load(tmp_path)

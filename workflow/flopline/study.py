@@ -129,6 +129,7 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
         found += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(found))
     if source["kind"] == "table":
+        _demand_names(study, files)
         return [{"run": "", "path": p} for p in files]
     named = _named_by_table(study, root)
     out: dict[str, str] = {}
@@ -147,6 +148,17 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
             "is not matched by source.paths: restore the file or take the row out."
         )
     return [{"run": run, "path": path} for run, path in sorted(out.items())]
+
+
+def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
+    """Unnamed rows are named after their table, so that two tables may not share a name then."""
+    stems = [Path(table).stem for table in tables]
+    twice = [table for table, stem in zip(tables, stems, strict=True) if stems.count(stem) > 1]
+    if twice and "run" not in study["source"]["columns"]:
+        raise FloplineError(
+            f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
+            "would be called: name a `run` column in source.columns, or rename a file."
+        )
 
 
 def run_name(path: str) -> str:
