@@ -81,7 +81,7 @@ def law_tables(law):
 
 def shard_files(shard):
     """The raw files of one shard, a stable set of runs."""
-    return [file for file in FILES if shard_of(file["run"], len(SHARDS)) == int(shard)]
+    return BY_SHARD[int(shard)]
 
 
 def figure_files(stem, caption, category):
@@ -151,6 +151,9 @@ TEMPLATE_FILES = [
 ]
 logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])
+BY_SHARD = [[] for _ in SHARDS]
+for file in FILES:
+    BY_SHARD[shard_of(file["run"], len(SHARDS))].append(file)
 # Shown beside each file in Snakemake's own report.
 REPORT_LABELS = {"data": "synthetic"} if SYNTHETIC else None
 

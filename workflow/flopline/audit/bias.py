@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
 from flopline.fits.inputs import size_classes
-from flopline.fits.isoflop import MIN_BUDGETS, SE_FLOOR
+from flopline.fits.isoflop import MIN_BUDGETS, weights_from
 from flopline.fits.parabola import fit_parabolas
 from flopline.fits.powerlaw import PowerLaw, fit_power_law
 from flopline.flops import six_nd
@@ -94,20 +94,11 @@ def _vertex(x: Floats, loss: Floats, sizes: NDArray[np.int64], weights: Floats) 
 def _laws(table: pd.DataFrame, used: pd.DataFrame, name: str) -> dict[str, PowerLaw]:
     """The isoFLOP law of `name` through raw and through corrected vertices, weighted alike."""
     ln_c = np.log(table["budget_flops"].to_numpy())
-    weights = _weights(used[f"{name}_se_ln"].to_numpy(dtype=float))
+    weights = weights_from(used[f"{name}_se_ln"].to_numpy(dtype=float))
     return {
         "raw": fit_power_law(ln_c, np.log(table[name].to_numpy()), weights),
         "corrected": fit_power_law(ln_c, np.log(table[f"{name}_corrected"].to_numpy()), weights),
     }
-
-
-def _weights(se: Floats) -> Floats:
-    """The weights of `isoflop.vertex_weights`, from the standard errors in its table."""
-    known = np.isfinite(se) & (se > 0)
-    if not known.any():
-        return np.ones(se.size)
-    se = np.where(known, se, se[known].max())
-    return np.asarray(1.0 / np.maximum(se, SE_FLOOR * np.median(se)) ** 2)
 
 
 def _at_targets(

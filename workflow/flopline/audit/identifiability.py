@@ -15,7 +15,7 @@ from flopline.fits import engine
 from flopline.fits.inputs import checked, named
 from flopline.fits.losscompute import fit_loss_compute
 from flopline.fits.newton import Problem, assess, jacobian
-from flopline.fits.parametric import ILL_CONDITIONED, NARROW, RAY
+from flopline.fits.parametric import ILL_CONDITIONED, NARROW, RAY, token_spread
 from flopline.laws.chinchilla import PARAMETERS, LossSurface
 from flopline.numbers import flops_label, humanise, significant
 
@@ -92,13 +92,6 @@ def audit(
     )
     sentence += _reservations(spread, condition, coverage.iloc[0])
     return Finding("identifiability", MIND if any(mind) else FINE, sentence + ".", numbers, tables)
-
-
-def token_spread(params: Floats, tokens: Floats) -> float:
-    """Standard deviation of ln D about its least-squares line on ln N; 0 for one ray D = k N^p."""
-    x, y = np.log(params) - np.log(params).mean(), np.log(tokens) - np.log(tokens).mean()
-    slope = (x @ y) / (x @ x) if x.any() else 0.0
-    return float(np.std(y - slope * x))
 
 
 def profile_of_floor(

@@ -198,12 +198,16 @@ def _stack(used: list[Valley], name: str) -> Floats:
 
 
 def vertex_weights(ln_vertices: Floats) -> Floats:
-    """Weights 1/se^2 of vertices from their draws (draws, budgets), with SE_FLOOR applied.
+    """Weights of vertices from their draws (draws, budgets), see weights_from."""
+    return weights_from(_spread(ln_vertices))
 
-    A vertex with too few draws for a standard error takes the largest one; without any draws all
-    weigh the same. Weighting by vertex variance follows Porian et al. 2024 (arXiv 2406.19146).
+
+def weights_from(se: Floats) -> Floats:
+    """Weights 1/se^2 of vertices from their standard errors (budgets,), with SE_FLOOR applied.
+
+    A vertex without a standard error takes the largest one; where none has one all weigh the
+    same. Weighting by vertex variance follows Porian et al. 2024 (arXiv 2406.19146).
     """
-    se = _spread(ln_vertices)
     known = np.isfinite(se) & (se > 0)
     if not known.any():
         return np.ones(se.size)

@@ -92,7 +92,7 @@ def fit(
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     problem = Problem.of(params, tokens, loss, huber_delta)
     weights = run_weights(table["run"].tolist(), draws, seed)
-    solved = _thick_enough(params, tokens, weights) & (_token_spread(problem) >= RAY)
+    solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
     found = _solve(problem, weights[solved], solver)
 
     surface = problem.surface(found.best.theta[0])
@@ -216,10 +216,11 @@ def _bounds_hit(theta: Floats) -> list[str]:
     ]
 
 
-def _token_spread(problem: Problem) -> float:
-    """Standard deviation of ln D about its least-squares line on ln N."""
-    slope = (problem.x @ problem.y) / (problem.x @ problem.x)
-    return float(np.std(problem.y - slope * problem.x))
+def token_spread(params: Floats, tokens: Floats) -> float:
+    """Standard deviation of ln D about its least-squares line on ln N; 0 for one ray D = k N^p."""
+    x, y = np.log(params) - np.log(params).mean(), np.log(tokens) - np.log(tokens).mean()
+    slope = (x @ y) / (x @ x) if x.any() else 0.0
+    return float(np.std(y - slope * x))
 
 
 def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
@@ -248,7 +249,7 @@ def _certificate(
         "starts_agree": found.starts_agree,
         "bounds": bounds,
         "condition": engine.condition_number(problem, np.ones_like(residual), theta),
-        "token_spread": _token_spread(problem),
+        "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
         "huber_delta": problem.delta,
         "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
         "top_runs_residual": top_mean,

@@ -69,7 +69,7 @@ class LossSurface:
         """
         e, of_params, of_tokens = self._terms(params, tokens)
         log_n, log_d = np.log(np.asarray(params, float)), np.log(np.asarray(tokens, float))
-        alpha, beta = _last_axis(self.alpha), _last_axis(self.beta)
+        alpha, beta = per_point(self.alpha), per_point(self.beta)
         slopes = (
             np.ones_like(of_params),
             np.exp(-alpha * log_n),
@@ -83,11 +83,11 @@ class LossSurface:
 
     def params_opt(self, flops: ArrayLike) -> Floats:
         """N_opt [weights] at budgets `flops`: G (C/6)^a. Hoffmann et al. 2022, Eq. 4."""
-        return np.asarray(_last_axis(self.G) * (np.asarray(flops, float) / 6) ** _last_axis(self.a))
+        return np.asarray(per_point(self.G) * (np.asarray(flops, float) / 6) ** per_point(self.a))
 
     def tokens_opt(self, flops: ArrayLike) -> Floats:
         """D_opt [tokens] at budgets `flops`: (1/G) (C/6)^b. Hoffmann et al. 2022, Eq. 4."""
-        return np.asarray((np.asarray(flops, float) / 6) ** _last_axis(self.b) / _last_axis(self.G))
+        return np.asarray((np.asarray(flops, float) / 6) ** per_point(self.b) / per_point(self.G))
 
     def loss_opt(self, flops: ArrayLike) -> Floats:
         """Lowest loss [nats per token] that budgets `flops` can buy."""
@@ -95,12 +95,12 @@ class LossSurface:
 
     def _terms(self, params: ArrayLike, tokens: ArrayLike) -> tuple[Floats, Floats, Floats]:
         n, d = np.asarray(params, float), np.asarray(tokens, float)
-        of_params = _last_axis(self.A) * n ** -_last_axis(self.alpha)
-        of_tokens = _last_axis(self.B) * d ** -_last_axis(self.beta)
-        return _last_axis(self.E), of_params, of_tokens
+        of_params = per_point(self.A) * n ** -per_point(self.alpha)
+        of_tokens = per_point(self.B) * d ** -per_point(self.beta)
+        return per_point(self.E), of_params, of_tokens
 
 
-def _last_axis(parameter: ArrayLike) -> Floats:
+def per_point(parameter: ArrayLike) -> Floats:
     """`parameter` ready to broadcast against the points: one per draw gets an axis for them."""
     value = np.asarray(parameter, float)
     return value[..., None] if value.ndim else value

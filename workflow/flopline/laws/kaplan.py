@@ -12,8 +12,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.law import START_EXPONENTS, Floats, amplitudes, per_point
+from flopline.laws.chinchilla import LossSurface, per_point
+from flopline.laws.law import START_EXPONENTS, Floats, amplitudes
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,6 @@ def optimum(law: Law, flops: ArrayLike) -> dict[str, Floats]:
     }
 
 
-def per_point(parameter: ArrayLike) -> Floats:
-    """`parameter` ready to broadcast against the points: one per draw gets an axis for them."""
-    value = np.asarray(parameter, float)
-    return value[..., None] if value.ndim else value
-
-
 def amplitudes(
     share: float, alpha: float, beta: float, params: Floats, tokens: Floats
 ) -> tuple[float, float]:

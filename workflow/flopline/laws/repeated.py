@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.law import Floats, per_point
+from flopline.laws.chinchilla import LossSurface, per_point
+from flopline.laws.law import Floats
 
 HALVINGS = 64
 """Bisections for N_opt: 64 shrink any bracket to the spacing of float64."""
