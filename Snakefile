@@ -1,6 +1,6 @@
 """Flopline: from training-run logs to scaling laws, one stage per included file.
 
-raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> decide, audit -> figures
+raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> audit -> decide -> figures
          -> report
 """
 
@@ -17,8 +17,8 @@ include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/clean.smk"
 include: "workflow/rules/fit.smk"
-include: "workflow/rules/decide.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/decide.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 

@@ -65,9 +65,9 @@ QUARANTINED: Final = "quarantined"
 LAWS: Final = ("envelope", "isoflop", "parametric")
 
 LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
-    "envelope": ("frontier", "curves"),
-    "isoflop": ("vertices", "profiles"),
-    "parametric": ("points",),
+    "envelope": ("estimators", "frontier", "curves"),
+    "isoflop": ("estimators", "vertices", "profiles"),
+    "parametric": ("estimators", "points"),
 }
 """The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
 

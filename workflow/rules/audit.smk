@@ -8,7 +8,7 @@ if "parametric" not in STUDY["laws"]:
 rule audit:
     input:
         **law_files("parametric"),
-        **law_tables("isoflop"),
+        **law_tables("isoflop", "vertices", "profiles"),
         runs="results/{study}/clean/runs.parquet",
     output:
         findings="results/{study}/audit/{family}/findings.json",

@@ -71,12 +71,12 @@ def law_files(law):
     return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **law_tables(law)}
 
 
-def law_tables(law):
-    """The tables of one family's fit of one law; none where the study does not fit it."""
+def law_tables(law, *tables):
+    """Tables of one family's fit of one law, all or those named; none if it is not fitted."""
     if law not in STUDY["laws"]:
         return {}
     base = f"results/{{study}}/fits/{{family}}/{law}"
-    return {table: f"{base}.{table}.parquet" for table in LAW_TABLES[law]}
+    return {table: f"{base}.{table}.parquet" for table in tables or LAW_TABLES[law]}
 
 
 def shard_files(shard):

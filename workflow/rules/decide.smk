@@ -5,6 +5,10 @@ rule decide:
     input:
         runs="results/{study}/clean/runs.parquet",
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        estimators=per_family(
+            "results/{study}/fits/{family}/{law}.estimators.parquet", law=STUDY["laws"]
+        ),
+        audits=AUDITS,
     output:
         table="results/{study}/decision.parquet",
         csv="results/{study}/decision.csv",

@@ -33,7 +33,7 @@ from flopline.fits.hull import Hull
 from flopline.fits.inputs import checked, named, size_classes
 from flopline.fits.losscompute import fit_loss_compute
 from flopline.fits.powerlaw import fit_power_law
-from flopline.fits.result import CONVERGED, WARNING, FitResult
+from flopline.fits.result import CONVERGED, WARNING, Estimator, FitResult, estimator_table
 from flopline.fits.smoothing import smoothed
 
 Floats = NDArray[np.float64]
@@ -128,11 +128,15 @@ def fit(
         "draws_without_floor": int((resampled.loss.few | resampled.loss.unidentified).sum()),
     }
     warning = message(certificate, last_fraction)
+    status = WARNING if warning else CONVERGED
+    said = "; ".join(filter(None, [warning, point.loss.note()]))
+    label = f"lower envelope ({frontier}) of smoothed training curves, least squares in logs"
+    main = Estimator(frontier, label, status, said, parameters, targets)
     return FitResult(
         law=LAW,
-        estimator=f"lower envelope ({frontier}) of smoothed training curves, least squares in logs",
-        status=WARNING if warning else CONVERGED,
-        message="; ".join(filter(None, [warning, point.loss.note()])),
+        estimator=label,
+        status=status,
+        message=said,
         n_runs=len(runs),
         n_points=len(table),
         settings={
@@ -148,7 +152,7 @@ def fit(
         targets=targets,
         certificate=certificate,
         draws=draw_table,
-        tables={"frontier": listed, "curves": drawn},
+        tables={"estimators": estimator_table([main]), "frontier": listed, "curves": drawn},
     )
 
 

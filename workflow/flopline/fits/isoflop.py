@@ -22,7 +22,14 @@ from flopline.fits.budgets import Grouping, group_runs
 from flopline.fits.inputs import checked, named
 from flopline.fits.losscompute import LossLaw, fit_loss_compute
 from flopline.fits.powerlaw import fit_power_law
-from flopline.fits.result import CONVERGED, WARNING, Estimate, FitResult
+from flopline.fits.result import (
+    CONVERGED,
+    WARNING,
+    Estimate,
+    Estimator,
+    FitResult,
+    estimator_table,
+)
 from flopline.fits.valley import Valley, read_valley
 from flopline.flops import six_nd
 
@@ -73,11 +80,15 @@ def fit(
     n_grouped = sum(len(v.rows) for v in valleys)
     certificate = _certificate(valleys, vertices, point, resampled, plain_laws, grouping.how)
     warning = _message(valleys, len(table) - n_grouped, point.loss)
+    status = WARNING if warning else CONVERGED
+    message = "; ".join(filter(None, [warning, point.loss.note()]))
+    label = "parabola per budget, weighted power laws through the vertices"
+    main = Estimator("parabola", label, status, message, parameters, targets)
     return FitResult(
         law=LAW,
-        estimator="parabola per budget, weighted power laws through the vertices",
-        status=WARNING if warning else CONVERGED,
-        message="; ".join(filter(None, [warning, point.loss.note()])),
+        estimator=label,
+        status=status,
+        message=message,
         n_runs=len(table),
         n_points=n_grouped,
         settings={
@@ -92,6 +103,7 @@ def fit(
         certificate=certificate,
         draws=draw_table,
         tables={
+            "estimators": estimator_table([main]),
             "vertices": vertices,
             "profiles": _profile_table(table, grouping, valleys, budget_tolerance),
         },

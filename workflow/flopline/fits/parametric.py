@@ -19,7 +19,16 @@ from flopline.errors import FloplineError
 from flopline.fits import engine, hoffmann_grid
 from flopline.fits.bootstrap import run_weights
 from flopline.fits.newton import LOWER, UPPER, Floats, Optimum, Problem
-from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, targets_of
+from flopline.fits.result import (
+    CONVERGED,
+    FAILED,
+    WARNING,
+    Estimate,
+    Estimator,
+    FitResult,
+    estimator_table,
+    targets_of,
+)
 from flopline.laws.chinchilla import PARAMETERS, LossSurface
 
 SOLVERS = {
@@ -114,9 +123,11 @@ def fit(
         "draws_left_out": left_out,
     }
     status, message = _verdict(certificate, solver)
+    label = f"Huber on log loss, {SOLVERS[solver]}"
+    main = Estimator("huber_log", label, status, message, parameters, targets)
     return FitResult(
         law="parametric",
-        estimator=f"Huber on log loss, {SOLVERS[solver]}",
+        estimator=label,
         status=status,
         message=message,
         n_runs=table["run"].nunique(),
@@ -126,7 +137,7 @@ def fit(
         targets=targets,
         certificate=certificate,
         draws=pd.DataFrame({"draw": np.arange(draws), **values, **columns}),
-        tables={"points": table},
+        tables={"estimators": estimator_table([main]), "points": table},
     )
 
 

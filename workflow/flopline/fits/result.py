@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from flopline.schema import LEVELS, QUANTITIES, target_column
 CONVERGED = "converged"
 WARNING = "warning"
 FAILED = "failed"
+
+ENDS: Final = tuple(f"{side}{level}" for level in LEVELS for side in ("lo", "hi"))
+"""Names of the ends of an Estimate's intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,48 @@ class FitResult:
             said = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
             lines.append(f"  at {t.budget_flops:.4g} FLOPs: {said}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """One way of reading a law from the same runs, to stand beside the others at every target.
+
+    `name` is a short identifier, unique within its law; `label` says it in a few words.
+    `parameters` holds at least a and b. The first estimator of a law is its main one, whose
+    numbers are those of the FitResult; the others are variants that show what it hangs on.
+    """
+
+    name: str
+    label: str
+    status: str
+    message: str
+    parameters: Mapping[str, Estimate]
+    targets: Sequence[Target]
+
+
+def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
+    """One row per estimator and target: names, status, a and b, every quantity, with intervals.
+
+    Columns: estimator, label, main (true for the first), status, message, budget_flops, then for
+    a, b and each of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
+    """
+    rows = []
+    for number, e in enumerate(estimators):
+        for target in e.targets:
+            row: dict[str, Any] = {
+                "estimator": e.name,
+                "label": e.label,
+                "main": number == 0,
+                "status": e.status,
+                "message": e.message,
+                "budget_flops": target.budget_flops,
+            }
+            said = {"a": e.parameters["a"], "b": e.parameters["b"], **target.values}
+            for name, estimate in said.items():
+                row[name] = estimate.point
+                row |= {f"{name}_{end}": getattr(estimate, end) for end in ENDS}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def targets_of(
