@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from flopline.errors import FloplineError
-from flopline.fits import envelope
+from flopline.fits import envelope, envelope_reading
 from flopline.fits.bootstrap import run_weights
 from flopline.fits.frontier import ABSENT, RULES, Curves, interpolate
 from flopline.fits.hull import Hull
@@ -274,7 +274,7 @@ def test_a_draw_is_the_fit_of_the_resampled_runs(frontier: str) -> None:
 
 def test_memory_bound_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(CURVES, draws=30, bins=200)
-    monkeypatch.setattr(envelope, "CELLS", 700)
+    monkeypatch.setattr(envelope_reading, "CELLS_AT_ONCE", 700)
     pd.testing.assert_frame_equal(whole.draws, fit(CURVES, draws=30, bins=200).draws)
 
 

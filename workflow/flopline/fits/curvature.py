@@ -1,0 +1,86 @@
+"""Does the frontier bend? Slopes by thirds, and whether the last differs from the first."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+THIRDS: Final = 3
+LEVEL: Final = 0.05
+"""Below this p-value the frontier is said to bend."""
+FEW_DRAWS: Final = 40
+"""Fewer resamples than this tell no 95 % interval."""
+
+
+def slopes_by_thirds(ln_flops: Floats, ln_y: Floats, used: Bools) -> Floats:
+    """Least-squares slope of each third of the `used` points of every row, cheapest first.
+
+    Arguments of shape (rows, points), points ordered by compute; result (rows, 3), NaN where a
+    third holds fewer than two distinct FLOPs. Thirds hold equal numbers of points. After
+    Hoffmann et al. 2022 (arXiv 2203.15556), appendix E, Fig. A5.
+    """
+    rank = np.cumsum(used, axis=1, dtype=np.int64)
+    total = used.sum(axis=1, keepdims=True, dtype=np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # One centre for a whole row keeps the sums of squares from cancelling.
+        x = np.where(used, ln_flops, 0.0)
+        x = np.where(used, ln_flops - x.sum(axis=1, keepdims=True) / total, 0.0)
+        y = np.where(used, ln_y, 0.0)
+        y = np.where(used, ln_y - y.sum(axis=1, keepdims=True) / total, 0.0)
+    sums = [_up_to(v, rank, total) for v in (x, y, x * x, x * y)]
+    n = np.diff(_borders(total).astype(float), axis=1)
+    sx, sy, sxx, sxy = (np.diff(s, axis=1) for s in sums)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = sxx - sx * sx / n
+        slope = (sxy - sx * sy / n) / spread
+        flat = ~(spread > 1e-12 * np.maximum(sxx, 1e-300))
+    return np.where(flat | (n < 2), np.nan, slope)
+
+
+def curvature(point: Floats, draws: Floats) -> dict[str, Any]:
+    """Slope of the last third less that of the first, with a 95 % interval and a p-value.
+
+    `point` has shape (3,), `draws` (draws, 3), resampled by run. The p-value is the share of
+    resamples whose difference lies as far from their mean as the point's lies from 0. None where
+    a third has no slope or there are fewer than 40 resamples.
+    """
+    difference = float(point[-1] - point[0])
+    spread = draws[:, -1] - draws[:, 0]
+    spread = spread[np.isfinite(spread)]
+    out: dict[str, Any] = {"difference": difference, "lo95": None, "hi95": None, "p_value": None}
+    if np.isfinite(difference) and spread.size >= FEW_DRAWS:
+        lo, hi = np.percentile(spread, [2.5, 97.5])
+        beyond = int((np.abs(spread - spread.mean()) >= abs(difference)).sum())
+        out |= {"lo95": float(lo), "hi95": float(hi), "p_value": (1 + beyond) / (1 + spread.size)}
+    return out
+
+
+def sentence(slopes: list[float], test: dict[str, Any]) -> str:
+    """The finding in words, empty where it could not be tested."""
+    if test["p_value"] is None:
+        return ""
+    first, last = slopes[0], slopes[-1]
+    verdict = "bends" if test["p_value"] < LEVEL else "shows no bend"
+    return (
+        f"the frontier {verdict}: params grow as C^{first:.2f} in its first third and "
+        f"C^{last:.2f} in its last, difference {test['difference']:+.2f} "
+        f"(95 % {test['lo95']:+.2f} to {test['hi95']:+.2f}, p = {test['p_value']:.2g})"
+    )
+
+
+def _borders(total: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many used points lie before each border of the thirds, shape (rows, 4)."""
+    return np.asarray(-(-total * np.arange(THIRDS + 1) // THIRDS))
+
+
+def _up_to(values: Floats, rank: NDArray[np.int64], total: NDArray[np.int64]) -> Floats:
+    """Sums of `values` over the points before each border, shape (rows, 4)."""
+    running = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
+    padded = np.pad(rank, ((0, 0), (1, 0)))
+    at = np.stack([(padded < count).sum(axis=1) for count in _borders(total).T[:, :, None]], axis=1)
+    return np.take_along_axis(running, at, axis=1)
