@@ -32,8 +32,10 @@ def slopes_by_thirds(ln_flops: Floats, ln_y: Floats, used: Bools) -> Floats:
         x = np.where(used, ln_flops - x.sum(axis=1, keepdims=True) / total, 0.0)
         y = np.where(used, ln_y, 0.0)
         y = np.where(used, ln_y - y.sum(axis=1, keepdims=True) / total, 0.0)
-    sums = [_up_to(v, rank, total) for v in (x, y, x * x, x * y)]
-    n = np.diff(_borders(total).astype(float), axis=1)
+    borders = -(-total * np.arange(THIRDS + 1) // THIRDS)
+    at = np.stack([(rank < border[:, None]).sum(axis=1) for border in borders.T], axis=1)
+    sums = [_up_to(v, at, borders) for v in (x, y, x * x, x * y)]
+    n = np.diff(borders.astype(float), axis=1)
     sx, sy, sxx, sxy = (np.diff(s, axis=1) for s in sums)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = sxx - sx * sx / n
@@ -73,14 +75,7 @@ def sentence(slopes: list[float], test: dict[str, Any]) -> str:
     )
 
 
-def _borders(total: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many used points lie before each border of the thirds, shape (rows, 4)."""
-    return np.asarray(-(-total * np.arange(THIRDS + 1) // THIRDS))
-
-
-def _up_to(values: Floats, rank: NDArray[np.int64], total: NDArray[np.int64]) -> Floats:
-    """Sums of `values` over the points before each border, shape (rows, 4)."""
-    running = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
-    padded = np.pad(rank, ((0, 0), (1, 0)))
-    at = np.stack([(padded < count).sum(axis=1) for count in _borders(total).T[:, :, None]], axis=1)
-    return np.take_along_axis(running, at, axis=1)
+def _up_to(values: Floats, at: NDArray[np.int64], borders: NDArray[np.int64]) -> Floats:
+    """Sums of `values` up to the points `at`, the last before each border; shape (rows, 4)."""
+    running = np.cumsum(values, axis=1)
+    return np.where(borders > 0, np.take_along_axis(running, at, axis=1), 0.0)

@@ -9,7 +9,7 @@ convex hull instead of bins (McLeish et al. 2025, arXiv 2502.06857).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -31,6 +31,7 @@ from flopline.fits.result import (
     estimator_table,
 )
 from flopline.fits.smoothing import KERNEL, SIGMAS_PER_WINDOW
+from flopline.numbers import flops_label, humanise
 from flopline.schema import QUANTITIES
 
 FRONTIERS: Final = {"bins": "lowest loss per bin", "hull": "lower convex hull in logs"}
@@ -111,7 +112,7 @@ def fit(
             (rest, frontier, not only_schedule_end),
         )
     ]
-    said = main.estimator
+    said = _beside(main.estimator, variants)
     return FitResult(
         law=LAW,
         estimator=said.label,
@@ -198,6 +199,24 @@ def _variant(
         targets = [Target(float(c), values) for c in targets_flops]
         label = _label(way, ends_only, last_fraction)
         return Estimator(name, label, FAILED, str(error), parameters, targets)
+
+
+def _beside(main: Estimator, variants: Sequence[Estimator]) -> Estimator:
+    """`main` with a warning of every variant whose params leave its 95 % interval."""
+    away = []
+    for variant in variants:
+        for ours, theirs in zip(main.targets, variant.targets, strict=True):
+            n, other = ours.values["params"], theirs.values["params"].point
+            if other < n.lo95 or other > n.hi95:
+                away.append(
+                    f"{variant.name} on the same runs gives N ~ C^{variant.parameters['a'].point:.2f}"
+                    f" and {humanise(other)} params at {flops_label(ours.budget_flops)} FLOPs, "
+                    f"outside the 95 % interval of {main.name}"
+                )
+                break
+    if not away:
+        return main
+    return replace(main, status=WARNING, message="; ".join(filter(None, [*away, main.message])))
 
 
 def _label(way: str, ends_only: bool, last_fraction: float) -> str:

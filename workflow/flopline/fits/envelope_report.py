@@ -95,7 +95,7 @@ def shift(point: float, draws: Floats) -> float:
 def certificate(reading: Reading, listed: pd.DataFrame) -> dict[str, Any]:
     """What is known of a reading beside its laws; `listed` is its frontier table."""
     chosen, used = reading.chosen, listed[listed["used"]]
-    slopes = _slopes(reading)
+    floors = reading.draws.loss
     return {
         "rule": reading.rule,
         "frontier_points": len(listed),
@@ -111,15 +111,13 @@ def certificate(reading: Reading, listed: pd.DataFrame) -> dict[str, Any]:
         "share_mid_schedule": _share_known(used, "mid_schedule"),
         "runs_unfinished": int(unfinished(reading.runs).sum()),
         "share_of_unfinished_runs": float(used["run_unfinished"].mean()),
-        **slopes,
+        **_slopes(reading),
         "curvature": curvature.curvature(reading.slopes[0], reading.draw_slopes),
         "a_shift_in_draws": shift(reading.point.params.p[0], reading.draws.params.p),
         **residuals(used, reading.point),
         "loss_law": reading.point.loss.form(),
         "lack_of_fit": reading.misfit.to_json(),
-        "draws_without_floor": int(
-            (reading.draws.loss.few | reading.draws.loss.unidentified).sum()
-        ),
+        "draws_without_floor": int((floors.few | floors.unidentified).sum()),
     }
 
 

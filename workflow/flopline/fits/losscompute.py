@@ -128,9 +128,10 @@ def _project(
 ) -> tuple[Floats, Floats, Floats]:
     """Best E >= 0 (`held` where not `floor`) and K >= 0 for given c, and the sum of squares."""
     f = 1.0 / y
-    g = np.exp(-c[:, None] * x) / y
-    ff, gg, fg = (w * f * f).sum(1), (w * g * g).sum(1), (w * f * g).sum(1)
-    f1, g1 = (w * f).sum(1), (w * g).sum(1)
+    g = np.exp(-c[:, None] * x) * f
+    wf, wg = w * f, w * g
+    ff, gg, fg = (np.einsum("ij,ij->i", u, v) for u, v in ((wf, f), (wg, g), (wf, g)))
+    f1, g1 = wf.sum(1), wg.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         det = ff * gg - fg * fg
         e = (gg * f1 - fg * g1) / det
@@ -139,7 +140,7 @@ def _project(
         e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, held))
         k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, (g1 - e * fg) / gg))
     r = e[:, None] * f + k[:, None] * g - 1.0
-    return e, k, (w * r * r).sum(1)
+    return e, k, np.asarray(np.einsum("ij,ij,ij->i", w, r, r))
 
 
 def _search(objective: Callable[[Floats], Floats], rows: int) -> tuple[Floats, NDArray[np.bool_]]:
