@@ -112,7 +112,7 @@ def fit(
             (rest, frontier, not only_schedule_end),
         )
     ]
-    said = _beside(main.estimator, variants)
+    said = main.estimator if only_schedule_end else _beside(main.estimator, variants[-1])
     return FitResult(
         law=LAW,
         estimator=said.label,
@@ -201,22 +201,19 @@ def _variant(
         return Estimator(name, label, FAILED, str(error), parameters, targets)
 
 
-def _beside(main: Estimator, variants: Sequence[Estimator]) -> Estimator:
-    """`main` with a warning of every variant whose params leave its 95 % interval."""
-    away = []
-    for variant in variants:
-        for ours, theirs in zip(main.targets, variant.targets, strict=True):
-            n, other = ours.values["params"], theirs.values["params"].point
-            if other < n.lo95 or other > n.hi95:
-                away.append(
-                    f"{variant.name} on the same runs gives N ~ C^{variant.parameters['a'].point:.2f}"
-                    f" and {humanise(other)} params at {flops_label(ours.budget_flops)} FLOPs, "
-                    f"outside the 95 % interval of {main.name}"
-                )
-                break
-    if not away:
-        return main
-    return replace(main, status=WARNING, message="; ".join(filter(None, [*away, main.message])))
+def _beside(main: Estimator, ends: Estimator) -> Estimator:
+    """`main` with a warning if finished schedules alone give a size outside its 95 % interval."""
+    for ours, theirs in zip(main.targets, ends.targets, strict=True):
+        n, other = ours.values["params"], theirs.values["params"].point
+        if other < n.lo95 or other > n.hi95:
+            said = (
+                f"schedule ends alone give N ~ C^{ends.parameters['a'].point:.2f} and "
+                f"{humanise(other)} params at {flops_label(ours.budget_flops)} FLOPs, outside the "
+                "95 % interval"
+            )
+            message = "; ".join(filter(None, [said, main.message]))
+            return replace(main, status=WARNING, message=message)
+    return main
 
 
 def _label(way: str, ends_only: bool, last_fraction: float) -> str:
