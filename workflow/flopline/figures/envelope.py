@@ -33,7 +33,7 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import log_pad, power_label, set_log_ticks
-from flopline.fits.powerlaw import fit_power_law
+from flopline.fits.curvature import slopes_by_thirds
 from flopline.numbers import humanise
 
 Floats = NDArray[np.float64]
@@ -203,15 +203,17 @@ def _draw_frontier(
 
 
 def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: Quantity) -> None:
-    for number, color in enumerate(THIRD_COLORS, 1):
-        part = points[points["third"] == number]
-        x = np.log(part["flops"].to_numpy(float))
-        law = fit_power_law(x, np.log(part[quantity.key].to_numpy(float)), 1.0)
-        if not np.isfinite(law.p):
+    x, y = (np.log(points[name].to_numpy(float)) for name in ("flops", quantity.key))
+    slopes = slopes_by_thirds(x[None], y[None], points["used"].to_numpy(bool)[None])[0]
+    for number, (slope, color) in enumerate(zip(slopes, THIRD_COLORS, strict=True), 1):
+        if not np.isfinite(slope):
             continue
-        ends = np.array([x.min(), x.max()])
-        y = np.exp(law.ln_at(ends))
-        axes.plot(np.exp(ends), y, color=color, lw=1.3, zorder=3.6, gid=f"third-{number}")
+        part = points["third"].to_numpy() == number
+        ends = np.array([x[part].min(), x[part].max()])
+        line = y[part].mean() + slope * (ends - x[part].mean())
+        axes.plot(
+            np.exp(ends), np.exp(line), color=color, lw=1.3, zorder=3.6, gid=f"third-{number}"
+        )
 
 
 def _apart(low: float, high: float) -> tuple[float, float]:

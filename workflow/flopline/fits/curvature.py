@@ -13,6 +13,9 @@ Bools = NDArray[np.bool_]
 THIRDS: Final = 3
 LEVEL: Final = 0.05
 """Below this p-value the frontier is said to bend."""
+NARROW: Final = 1 / 60
+"""Standard deviation of ln C in a third, as a share of the whole range, below which its points are
+all but one: a slope through two neighbours of a hull says nothing. Even spread makes it 1/10."""
 FEW_DRAWS: Final = 40
 """Fewer resamples than this tell no 95 % interval."""
 
@@ -21,7 +24,7 @@ def slopes_by_thirds(ln_flops: Floats, ln_y: Floats, used: Bools) -> Floats:
     """Least-squares slope of each third of the `used` points of every row, cheapest first.
 
     Arguments of shape (rows, points), points ordered by compute; result (rows, 3), NaN where a
-    third holds fewer than two distinct FLOPs. Thirds hold equal numbers of points. After
+    third spans next to no compute (NARROW). Thirds hold equal numbers of points. After
     Hoffmann et al. 2022 (arXiv 2203.15556), appendix E, Fig. A5.
     """
     rank = np.cumsum(used, axis=1, dtype=np.int64)
@@ -37,28 +40,30 @@ def slopes_by_thirds(ln_flops: Floats, ln_y: Floats, used: Bools) -> Floats:
     sums = [_up_to(v, at, borders) for v in (x, y, x * x, x * y)]
     n = np.diff(borders.astype(float), axis=1)
     sx, sy, sxx, sxy = (np.diff(s, axis=1) for s in sums)
+    length = x.max(axis=1, initial=0.0) - x.min(axis=1, initial=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = sxx - sx * sx / n
         slope = (sxy - sx * sy / n) / spread
-        flat = ~(spread > 1e-12 * np.maximum(sxx, 1e-300))
-    return np.where(flat | (n < 2), np.nan, slope)
+        narrow = ~(spread / n > (NARROW * length[:, None]) ** 2)
+    return np.where(narrow | (n < 2), np.nan, slope)
 
 
 def curvature(point: Floats, draws: Floats) -> dict[str, Any]:
     """Slope of the last third less that of the first, with a 95 % interval and a p-value.
 
-    `point` has shape (3,), `draws` (draws, 3), resampled by run. The p-value is the share of
-    resamples whose difference lies as far from their mean as the point's lies from 0. None where
-    a third has no slope or there are fewer than 40 resamples.
+    `point` has shape (3,), `draws` (draws, 3), resampled by run. The interval is symmetric and
+    holds 95 % of the resamples' deviations from the point, their shift included; the p-value is
+    the share of deviations as large as the point's own from 0, so that the two agree. None where
+    a third has no slope or fewer than 40 resamples have one.
     """
     difference = float(point[-1] - point[0])
-    spread = draws[:, -1] - draws[:, 0]
-    spread = spread[np.isfinite(spread)]
+    off = np.abs(draws[:, -1] - draws[:, 0] - difference)
+    off = off[np.isfinite(off)]
     out: dict[str, Any] = {"difference": difference, "lo95": None, "hi95": None, "p_value": None}
-    if np.isfinite(difference) and spread.size >= FEW_DRAWS:
-        lo, hi = np.percentile(spread, [2.5, 97.5])
-        beyond = int((np.abs(spread - spread.mean()) >= abs(difference)).sum())
-        out |= {"lo95": float(lo), "hi95": float(hi), "p_value": (1 + beyond) / (1 + spread.size)}
+    if off.size >= FEW_DRAWS:
+        half = float(np.percentile(off, 95.0))
+        p = (1 + int((off >= abs(difference)).sum())) / (1 + off.size)
+        out |= {"lo95": difference - half, "hi95": difference + half, "p_value": p}
     return out
 
 
