@@ -17,8 +17,9 @@ from flopline.fits.curvature import curvature, slopes_by_thirds
 from flopline.fits.frontier import ABSENT, RULES, Curves, interpolate
 from flopline.fits.hull import Hull
 from flopline.fits.inputs import size_classes
+from flopline.fits.lackoffit import LackOfFit, by_cells, lack_of_fit, widened
 from flopline.fits.losscompute import fit_loss_compute
-from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult
+from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, Target
 from flopline.fits.smoothing import SIGMAS_PER_WINDOW, smoothed
 from flopline.schema import LAW_TABLES, target_column
 
@@ -564,6 +565,58 @@ def test_lack_of_fit_is_judged_by_runs_not_by_points() -> None:
     )
     assert many["p_value"] == pytest.approx(few["p_value"], abs=0.05)
     assert many["rms_of_runs"] == pytest.approx(few["rms_of_runs"], rel=0.2)
+
+
+def test_residuals_are_averaged_by_stretch_of_compute() -> None:
+    law = fit_loss_compute([1.0, 2.0, 3.0], [3.0, 2.5, 2.25], 1.0)
+    x, weight = np.array([[0.0, 0.4, 0.6, 1.0, 7.0]]), np.array([[1.0, 3.0, 1.0, 0.0, 1.0]])
+    off = np.array([0.01, 0.02, -0.01, 9.0, 9.0])
+    loss = law.at(x[0]) * (1 + off)
+    cells = by_cells(x, loss, weight, law, np.array([0.0, 0.5, 1.0, 1.5]))
+    np.testing.assert_allclose(cells, [[(0.01 + 3 * 0.02) / 4, -0.01, np.nan]], atol=1e-12)
+
+
+def test_the_misfit_is_what_runs_leave_and_widens_by_its_leverage() -> None:
+    """Errors of the law's gradient, from differences, carry the misfit of n runs to the target."""
+    x = np.linspace(40.0, 50.0, 20)
+    law = fit_loss_compute(x, 1.7 + np.exp(6.0 - 0.15 * x), 1.0)
+    rng = np.random.default_rng(2)
+    draws, seen = 0.001 * rng.standard_normal((500, 20)), 0.01 * np.sign(np.sin(7 * x))
+    found = lack_of_fit(x, np.ones(20), law, (seen, draws), 9, [np.exp(53.0)])
+    noise = np.mean((draws - draws.mean(axis=0)) ** 2)
+    assert found.rms_seen == pytest.approx(0.01)
+    assert found.rms_of_runs == pytest.approx(noise**0.5)
+    assert found.p_value == pytest.approx(1 / 501)
+    assert found.misfit == pytest.approx(np.sqrt((0.01**2 - noise) * 9 / 6))
+
+    def slopes(at: np.ndarray) -> np.ndarray:
+        def ln_loss(e: float, ln_k: float, c: float) -> np.ndarray:
+            return np.log(e + np.exp(ln_k - c * at))
+
+        z, h = np.array([law.E[0], law.ln_K[0], law.c[0]]), 1e-6
+        steps = h * np.eye(3)
+        return np.stack([(ln_loss(*(z + s)) - ln_loss(*(z - s))) / (2 * h) for s in steps], 1)
+
+    inside, target = slopes(x), slopes(np.array([53.0]))
+    leverage = (target @ np.linalg.inv(inside.T @ inside / 20) @ target.T).item()
+    assert found.sd[0] == pytest.approx(found.misfit * np.sqrt(1 + leverage / 9), rel=1e-4)
+    quiet = lack_of_fit(x, np.ones(20), law, (0.0001 * seen, draws), 9, [np.exp(53.0)])
+    assert (quiet.misfit, quiet.sd[0], quiet.found) == (0.0, 0.0, False)
+
+
+def test_widened_draws_have_the_spread_of_the_misfit() -> None:
+    one = Estimate(2.0)
+    targets = [Target(c, {"loss": one}) for c in (1e22, 1e23)]
+    draws = pd.DataFrame(
+        {target_column("loss", t.budget_flops): np.full(999, 2.0) for t in targets}
+    )
+    found = LackOfFit(0.01, 0.02, 0.01, 0.02, np.array([0.03, 0.05]))
+    after, table = widened(targets, draws, found, seed=4)
+    spread = table.to_numpy() / 2.0 - 1.0
+    np.testing.assert_allclose(spread.std(axis=0), [0.03, 0.05], rtol=0.01)
+    np.testing.assert_allclose(spread[:, 0] / 0.03, spread[:, 1] / 0.05, atol=1e-9)
+    assert after[0].values["loss"].hi95 == pytest.approx(2.0 * (1 + 1.96 * 0.03), rel=1e-3)
+    pd.testing.assert_frame_equal(table, widened(targets, draws, found, seed=4)[1])
 
 
 def test_the_settings_state_how_curves_are_smoothed() -> None:

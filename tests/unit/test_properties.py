@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose
 
 from flopline.fits import envelope, generic, isoflop, objectives, parametric
 from flopline.fits.result import FitResult
+from flopline.laws import published
 from flopline.laws.chinchilla import LossSurface
 from flopline.laws.kaplan import KaplanSurface
 from flopline.laws.law import Law, parameters
@@ -332,6 +333,10 @@ def test_units_change_the_amplitudes_of_a_form_and_nothing_else(
     expected = law_in_units(one.law, unit_n, unit_d)
     assert_allclose(values_of(two.law), values_of(expected), rtol=1e-5)
     assert_allclose(two.value, one.value, rtol=1e-9)
+
+
+def test_every_form_of_the_registry_is_held_to_these_properties() -> None:
+    assert set(FORMS) == set(published.FORMS)
 
 
 @every_form
