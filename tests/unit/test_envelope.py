@@ -466,6 +466,13 @@ def test_a_reading_that_can_not_be_made_is_failed_and_says_why() -> None:
     assert (table.loc[table["estimator"] != "schedule_end", "status"] != FAILED).all()
 
 
+def test_a_fit_without_variants_says_the_same_of_itself() -> None:
+    alone, beside = fit(CURVES, with_variants=False), fit(CURVES)
+    assert alone.tables["estimators"]["estimator"].unique().tolist() == ["bins"]
+    assert alone.targets == beside.targets
+    assert alone.certificate == beside.certificate
+
+
 def test_schedule_ends_alone_stand_beside_whole_curves() -> None:
     table = fit(training_curves(horizons=12), only_schedule_end=True).tables["estimators"]
     assert table["estimator"].unique().tolist() == ["bins", "hull", "whole_curves"]

@@ -35,7 +35,7 @@ from flopline.fits.smoothing import KERNEL, SIGMAS_PER_WINDOW
 from flopline.numbers import flops_label, humanise
 from flopline.schema import QUANTITIES
 
-FRONTIERS: Final = {"bins": "lowest loss per bin", "hull": "lower convex hull in logs"}
+FRONTIERS: Final = ("bins", "hull")
 MATTERS: Final = 0.1
 """Difference of ln N_opt below which two estimators agree: it wastes 0.4 % of a budget or less."""
 LABEL: Final = "lower envelope ({}) of smoothed training curves, least squares in logs"
@@ -66,6 +66,7 @@ def fit(
     draws: int = 2000,
     seed: int = 0,
     family: str = "",
+    with_variants: bool = True,
 ) -> FitResult:
     """Envelope law of one family, with a bootstrap over runs of the whole selection.
 
@@ -77,7 +78,8 @@ def fit(
     them; a hull enters whole, as published. `loss_floor` pins E of L = E + K C^-c [nats per
     token]; None fits it. The intervals of the loss hold its misfit (lackoffit.py).
     Tables: estimators (this one; the other frontier; schedule ends only, or whole curves where
-    this is the former; what can not be made is failed), frontier (per bin or hull point), curves
+    this is the former; what can not be made is failed; none of these but the first unless
+    `with_variants`, which costs two more bootstraps), frontier (per bin or hull point), curves
     (smoothed, thinned for drawing).
 
     Raises FloplineError for fewer than three runs or two sizes, for curves that nowhere compete,
@@ -114,8 +116,10 @@ def fit(
             (other, other, only_schedule_end),
             (rest, frontier, not only_schedule_end),
         )
+        if with_variants
     ]
-    said = main.estimator if only_schedule_end else _beside(main.estimator, variants[-1])
+    beside = [v for v in variants if v.name == "schedule_end"]
+    said = _beside(main.estimator, beside[0]) if beside else main.estimator
     return FitResult(
         law=LAW,
         estimator=said.label,

@@ -138,7 +138,7 @@ def lack_of_fit(
 def widened(
     targets: Sequence[Target], draws: pd.DataFrame, found: LackOfFit, seed: int
 ) -> tuple[list[Target], pd.DataFrame]:
-    """`targets` and `draws` with the misfit added to the loss, draw by draw.
+    """`targets` and `draws` with the misfit added to every loss, draw by draw.
 
     The errors are normal quantiles in an order drawn by `seed`, one order for all targets: a law
     that misses at one budget misses alike at the next.
@@ -150,10 +150,12 @@ def widened(
     error = rng.permutation(ndtri((np.arange(n) + 0.5) / n))
     columns, out = {}, []
     for target, sd in zip(targets, found.sd, strict=True):
-        name = target_column("loss", target.budget_flops)
-        columns[name] = draws[name].to_numpy() * (1.0 + sd * error)
-        loss = Estimate.of(target.values["loss"].point, columns[name])
-        out.append(Target(target.budget_flops, {**target.values, "loss": loss}))
+        values = dict(target.values)
+        for quantity in (q for q in values if q.startswith("loss")):
+            name = target_column(quantity, target.budget_flops)
+            columns[name] = draws[name].to_numpy() * (1.0 + sd * error)
+            values[quantity] = Estimate.of(values[quantity].point, columns[name])
+        out.append(Target(target.budget_flops, values))
     return out, draws.assign(**columns)
 
 
