@@ -191,8 +191,12 @@ def test_a_twin_of_every_run_changes_no_point_estimate(name: str) -> None:
     table = make()
     twins = pd.concat([table, table.assign(run=table["run"] + "-twin")])
     one, two = fit(table, draws=0), fit(twins, draws=0)
+    # Least squares know an exponent to the root of the rounding error, 1e-8; extrapolated to
+    # compute 1, over ln C of 50, that is 1e-6 of an amplitude.
+    amplitudes = {"A", "B", "G", "N_coef", "D_coef", "L_K"}
     for parameter, estimate in one.parameters.items():
-        assert_allclose(two.parameters[parameter].point, estimate.point, rtol=1e-7, atol=1e-12)
+        close = 1e-5 if parameter in amplitudes else 1e-7
+        assert_allclose(two.parameters[parameter].point, estimate.point, rtol=close, atol=1e-12)
     for quantity in QUANTITIES:
         before, after = (r.targets[0].values[quantity].point for r in (one, two))
         assert_allclose(after, before, rtol=1e-8)
