@@ -84,7 +84,7 @@ def _loss_slopes(valleys: Sequence[Valley]) -> Floats:
     usable = np.array([v.used for v in valleys])
     bottoms = np.where(usable, [v.in_params.minimum[0] for v in valleys], np.nan)
     law = fit_loss_compute(ln_c, bottoms, 1.0)
-    return np.asarray(law.E[0] - law.at(ln_c)[0]) * law.c[0]
+    return np.asarray(law.c[0] * (law.E[0] - law.at(ln_c)[0]))
 
 
 def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
