@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtr
 
 from flopline.fits.inputs import size_classes
 from flopline.fits.losscompute import fit_loss_compute
@@ -94,7 +94,7 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
     low, high = float(ln_n.min()), float(ln_n.max())
     position = (float(v.in_params.vertex[0]) - low) / (high - low) if high > low else np.nan
     t = curvature_t(ln_n, loss, v.in_params)
-    p = float(student_t.sf(t, ln_n.size - 3)) if np.isfinite(t) else 0.0 if t > 0 else np.nan
+    p = float(stdtr(ln_n.size - 3, -t)) if np.isfinite(t) else 0.0 if t > 0 else np.nan
     distinct, kept = np.unique(ln_n).size, int(size_classes(np.exp(ln_n)).max()) + 1
     outlier = deleted_residuals(ln_n, loss, v.in_params.at(ln_n))
     worst = int(np.argmax(np.abs(outlier)))
@@ -170,7 +170,7 @@ def deleted_residuals(x: Floats, y: Floats, fitted: Floats) -> Floats:
 def _outlier_p(t: float, runs: int) -> float:
     """Chance of so large a deleted residual among `runs` sound ones; NaN if none can be tested."""
     dof = runs - 4
-    return min(1.0, 2.0 * runs * float(student_t.sf(abs(t), dof))) if dof >= 1 else np.nan
+    return min(1.0, 2.0 * runs * float(stdtr(dof, -abs(t)))) if dof >= 1 else np.nan
 
 
 def _largest_shift(v: Valley, ln_n: Floats, loss: Floats) -> float:
