@@ -66,7 +66,7 @@ def chinchilla_ladder(chinchilla: pd.DataFrame) -> Finding:
 
 
 def test_the_advice_drifts_while_the_loss_is_foretold(chinchilla_ladder: Finding) -> None:
-    steps = chinchilla_ladder.tables["steps"].query("law == 'parametric'")
+    steps = chinchilla_ladder.tables["steps"].query("estimator == 'huber_log'")
     billions = steps["target_params"] / 1e9
     # Reference values, printed to a billion; the first two lie 0.54 above and 0.52 below.
     np.testing.assert_allclose(billions, [385, 193, 148, 131, 106, 86], atol=0.55)
@@ -81,7 +81,7 @@ def test_the_advice_drifts_while_the_loss_is_foretold(chinchilla_ladder: Finding
 
 
 def test_stated_predictions_of_the_ladder_cover_too_little(chinchilla_ladder: Finding) -> None:
-    steps = chinchilla_ladder.tables["steps"].query("law == 'parametric'")
+    steps = chinchilla_ladder.tables["steps"].query("estimator == 'huber_log'")
     # Measured: the scatter of the digitised losses is not the same at every budget.
     assert steps["coverage80"].between(0.20, 0.70).all()
     assert steps["coverage95"].between(0.50, 0.95).all()
@@ -90,6 +90,7 @@ def test_stated_predictions_of_the_ladder_cover_too_little(chinchilla_ladder: Fi
 
 def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> None:
     optima = chinchilla_ladder.tables["optima"]
+    optima = optima[optima["estimator"].isin(["huber_log", "parabola"])]
     assert (optima["ln_ratio"] > 0).all()
     largest = optima.groupby(["law", "largest_flops"])["budget_flops"].max()
     assert (largest > 2.8e21).all()

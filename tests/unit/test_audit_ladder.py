@@ -16,9 +16,13 @@ TARGET = 1e24
 BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
 
 
-def steps_of(finding: ladder.Finding, law: str) -> pd.DataFrame:
+MAIN = {"parametric": "huber_log", "isoflop": "parabola", "envelope": "frontier"}
+
+
+def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
     table = finding.tables["steps"]
-    return table[table["law"] == law].reset_index(drop=True)
+    mine = (table["law"] == law) & (table["estimator"] == (estimator or MAIN[law]))
+    return table[mine].reset_index(drop=True)
 
 
 def test_noise_free_runs_are_foretold_exactly() -> None:
@@ -58,7 +62,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
         np.log(row["target_params"] / best),
     )
     assert row["target_wasted_percent"] == pytest.approx(100 * float(share))
-    seen = finding.tables["optima"].query("law == 'parametric'")
+    seen = finding.tables["optima"].query("estimator == 'huber_log'")
     vertices = isoflop.fit(points, [TARGET], draws=0).tables["vertices"]
     np.testing.assert_allclose(seen["params_seen"], vertices["params"][-3:])
     np.testing.assert_allclose(seen["params_foretold"], surface.params_opt(BUDGETS[-3:]))
@@ -77,7 +81,7 @@ def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
     fit = isoflop.fit(small, [TARGET], draws=0)
     row = rows.iloc[3]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point, rel=1e-9)
-    assert row["n_vertices"] == 3
+    assert row["n_bottoms"] == 3
 
 
 def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
@@ -105,7 +109,10 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
     rows = steps_of(finding, "parametric")
     assert list(rows["n_fitted"]) == [25, 38, 50, 56]
     assert "isoFLOP" in finding.numbers["vertices_absent"]
-    assert finding.tables["optima"].empty
+    optima = finding.tables["optima"]
+    assert set(optima["seen"]) == {"best run"}
+    assert optima["loss_seen"].notna().all()
+    assert optima["params_seen"].isna().all()
     assert rows["params_bias_percent"].isna().all()
 
 

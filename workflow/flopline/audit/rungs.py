@@ -1,0 +1,330 @@
+"""The laws and the baselines that the held-out ladder fits to the runs below a step.
+
+Each becomes a `Rung`, one form for all: N and loss of the best run at any budget, and the same by
+bootstrap draw where the law has draws. A new form of L(N, D) joins by a line in FORMS, any other
+law or baseline by a line in `fitters`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.audit.finding import draws_of, surface_of
+from flopline.errors import FloplineError
+from flopline.fits import envelope, generic, isoflop, parametric
+from flopline.fits.inputs import named
+from flopline.fits.losscompute import LossLaw, fit_loss_compute
+from flopline.fits.objectives import log_huber
+from flopline.fits.powerlaw import PowerLaw
+from flopline.fits.result import CONVERGED, FAILED, WARNING, FitResult
+from flopline.laws.chinchilla import LossSurface
+from flopline.laws.law import Law
+from flopline.laws.skaling import SkalingSurface
+from flopline.laws.tied import TiedSurface
+
+Floats = NDArray[np.float64]
+Opt = Callable[[Floats], Floats]
+
+MAIN: Final = ("parametric", "huber_log")
+BASELINE: Final = "baseline"
+ENVELOPE_OPTIONS: Final = ("bins", "smoothing_steps", "frontier", "only_schedule_end")
+"""What `envelope.fit` takes from the group `envelope` of the config."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One law fitted to some of the runs; what it does not say is None.
+
+    `params_opt` and `loss_opt` take budgets (k,) [FLOPs] to N [weights] and to the lowest loss
+    [nats per token]; `params_draws` and `loss_draws` to the same per draw, (draws, k). `surface`
+    and `residuals` (its log residuals) are those of a law L(N, D).
+    """
+
+    law: str
+    estimator: str
+    n_fitted: int
+    status: str
+    message: str
+    params_opt: Opt | None = None
+    loss_opt: Opt | None = None
+    params_draws: Opt | None = None
+    loss_draws: Opt | None = None
+    surface: Law | None = None
+    fit: FitResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What a rung is fitted to: the runs up to a step, in the two ways in which laws take them.
+
+    `points` are the rows of at most the step's FLOPs; `in_budgets` those of whole budgets up to
+    it; `curves` the training curves of these runs, None where there are none. `main` is the
+    parametric rung of the same runs, from which other forms start.
+    """
+
+    points: pd.DataFrame
+    in_budgets: pd.DataFrame
+    curves: pd.DataFrame | None
+    main: Rung | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the laws are fitted: the target budget [FLOPs] and the settings of the study."""
+
+    target_flops: float
+    huber_delta: float
+    draws: int
+    seed: int
+    family: str
+    min_sizes: int = 4
+    envelope: Mapping[str, Any] = field(default_factory=dict)
+
+
+Fitter = Callable[[Runs, Options, int], Rung]
+
+
+def fitters(with_curves: bool) -> dict[tuple[str, str], Fitter]:
+    """The rungs of a ladder by law and estimator, the parametric law first, baselines last."""
+    forms = {("parametric", name): _form(name) for name in FORMS}
+    of_curves = {("envelope", "frontier"): _envelope} if with_curves else {}
+    return {
+        MAIN: _parametric,
+        **forms,
+        ("isoflop", "parabola"): _isoflop,
+        **of_curves,
+        (BASELINE, "best_run"): _best_run,
+        (BASELINE, "loss_compute"): _loss_compute,
+    }
+
+
+def climbed(runs: Runs, options: Options, number: int) -> dict[tuple[str, str], Rung]:
+    """The rungs of `runs` by law and estimator; one that fails says why.
+
+    `number` tells the step, and sets the seeds of its draws apart from those of others.
+    """
+    rungs: dict[tuple[str, str], Rung] = {}
+    for which in fitters(runs.curves is not None):
+        rungs[which] = climb(which, replace(runs, main=rungs.get(MAIN)), options, number)
+    return rungs
+
+
+def climb(which: tuple[str, str], runs: Runs, options: Options, number: int) -> Rung:
+    """One rung, by law and estimator."""
+    try:
+        return fitters(runs.curves is not None)[which](runs, options, number)
+    except FloplineError as error:
+        return Rung(*which, len(runs.points), FAILED, str(error))
+
+
+def best_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The run of lowest loss per budget, by rising FLOPs; without budgets, all unbeaten runs.
+
+    `table` is that of `audit.runs.prepared`. A run is unbeaten if no run of at most its FLOPs has
+    a loss as low.
+    """
+    known = table["budget_flops"].notna()
+    if known.any():
+        rows = table.loc[table[known].groupby("budget_flops")["loss"].idxmin()]
+        return rows.sort_values("flops", ignore_index=True)
+    rows = table.sort_values(["flops", "loss", "run"], kind="stable", ignore_index=True)
+    before = rows["loss"].cummin().shift(fill_value=math.inf)
+    return rows[rows["loss"] < before].reset_index(drop=True)
+
+
+def _parametric(runs: Runs, options: Options, number: int) -> Rung:
+    fit = parametric.fit(
+        runs.points,
+        [options.target_flops],
+        huber_delta=options.huber_delta,
+        draws=options.draws,
+        seed=options.seed + number,
+        family=options.family,
+    )
+    if fit.status == FAILED:
+        raise FloplineError(fit.message)
+    surface = surface_of(fit.to_json())
+    try:
+        draws = draws_of(fit.draws)
+    except FloplineError:
+        return _of_surface(MAIN, runs, fit.status, fit.message, surface, fit)
+    return _of_surface(MAIN, runs, fit.status, fit.message, surface, fit, draws)
+
+
+def _of_surface(
+    which: tuple[str, str],
+    runs: Runs,
+    status: str,
+    message: str,
+    surface: Law,
+    fit: FitResult | None = None,
+    draws: LossSurface | None = None,
+) -> Rung:
+    return Rung(
+        *which,
+        len(runs.points),
+        status,
+        message,
+        surface.params_opt,
+        surface.loss_opt,
+        draws.params_opt if draws else None,
+        draws.loss_opt if draws else None,
+        surface,
+        fit,
+    )
+
+
+def _tied_starts(surface: LossSurface, points: pd.DataFrame) -> Sequence[Law]:
+    """One exponent for both terms, each as large at the centre of the points as it was."""
+    alpha, beta = float(np.asarray(surface.alpha)), float(np.asarray(surface.beta))
+    both = (alpha + beta) / 2
+    ln_n, ln_d = (float(np.log(points[c]).mean()) for c in ("params", "tokens"))
+    of_params = float(np.asarray(surface.A)) * np.exp((both - alpha) * ln_n)
+    of_tokens = float(np.asarray(surface.B)) * np.exp((both - beta) * ln_d)
+    return [TiedSurface(_above_zero(surface), of_params, of_tokens, both)]
+
+
+def _skaling_starts(surface: LossSurface, points: pd.DataFrame) -> Sequence[Law]:
+    """The fitted surface itself, k = 1: the least of all k is sought from there."""
+    a, b = float(np.asarray(surface.A)), float(np.asarray(surface.B))
+    alpha, beta = float(np.asarray(surface.alpha)), float(np.asarray(surface.beta))
+    return [SkalingSurface(_above_zero(surface), a, b, alpha, beta, 1.0)]
+
+
+def _above_zero(surface: LossSurface) -> float:
+    """E, or a hundredth of a nat where it is 0: parameters are sought in logarithms."""
+    return max(float(np.asarray(surface.E)), 0.01)
+
+
+FORMS: Final[dict[str, Callable[[LossSurface, pd.DataFrame], Sequence[Law]]]] = {
+    "tied": _tied_starts,
+    "skaling": _skaling_starts,
+}
+"""Other forms of L(N, D) and where their fits start, given the parametric fit and the points."""
+
+
+def _form(name: str) -> Fitter:
+    def fit(runs: Runs, options: Options, number: int) -> Rung:
+        main = runs.main
+        if main is None or not isinstance(main.surface, LossSurface):
+            raise FloplineError(main.message if main else "the parametric fit is missing")
+        columns = {c: runs.points[c].to_numpy(dtype=float) for c in ("params", "tokens")}
+        found = generic.fit(
+            FORMS[name](main.surface, runs.points),
+            columns,
+            runs.points["loss"].to_numpy(dtype=float),
+            log_huber(options.huber_delta),
+        )
+        said = [] if found.converged else ["the fit ends before its gradient is zero"]
+        if found.vanished:
+            said.append(f"{', '.join(found.vanished)} vanished")
+        status = WARNING if said else CONVERGED
+        return _of_surface(("parametric", name), runs, status, "; ".join(said), found.law)
+
+    return fit
+
+
+def _isoflop(runs: Runs, options: Options, number: int) -> Rung:
+    # Vertex weights need draws, so that the rung is the law that the study fits.
+    fit = isoflop.fit(
+        runs.in_budgets,
+        [options.target_flops],
+        min_sizes=options.min_sizes,
+        draws=options.draws,
+        seed=options.seed + number,
+        family=options.family,
+    )
+    return _of_allocation(("isoflop", "parabola"), fit)
+
+
+def _envelope(runs: Runs, options: Options, number: int) -> Rung:
+    assert runs.curves is not None
+    fit = envelope.fit(
+        runs.curves,
+        [options.target_flops],
+        **{k: options.envelope[k] for k in ENVELOPE_OPTIONS if k in options.envelope},
+        draws=options.draws,
+        seed=options.seed + number,
+        family=options.family,
+    )
+    return _of_allocation(("envelope", "frontier"), fit)
+
+
+def _of_allocation(which: tuple[str, str], fit: FitResult) -> Rung:
+    """A rung from N = N_coef C^a and L = L_E + L_K C^-L_c, of the fit and of each of its draws."""
+    names = ("N_coef", "a", "L_E", "L_K", "L_c")
+    point = pd.DataFrame({name: [fit.parameters[name].point] for name in names})
+    drawn = fit.draws[list(names)].dropna()
+
+    def params(rows: pd.DataFrame, flops: Floats) -> Floats:
+        scale, power = (rows[n].to_numpy(dtype=float) for n in ("N_coef", "a"))
+        return np.exp(PowerLaw(np.log(scale), power).ln_at(np.log(flops)))
+
+    def loss(rows: pd.DataFrame, flops: Floats) -> Floats:
+        floor, scale, power = (rows[n].to_numpy(dtype=float)[:, None] for n in names[2:])
+        return np.asarray(floor + scale * np.asarray(flops, dtype=float) ** -power)
+
+    several = len(drawn) > 1
+    return Rung(
+        *which,
+        fit.n_runs,
+        fit.status,
+        fit.message,
+        lambda flops: params(point, flops)[0],
+        lambda flops: loss(point, flops)[0],
+        (lambda flops: params(drawn, flops)) if several else None,
+        (lambda flops: loss(drawn, flops)) if several else None,
+        fit=fit,
+    )
+
+
+def _best_run(runs: Runs, options: Options, number: int) -> Rung:
+    """Go on as before: the last best run's tokens per param, the last two best losses' line."""
+    best = _at_least_two(runs, options)
+    last = best.iloc[-1]
+    ratio = float(last["tokens"] / last["params"])
+    ln_c, ln_loss = (np.log(best[c].to_numpy(dtype=float)[-2:]) for c in ("flops", "loss"))
+    slope = float(np.diff(ln_loss)[0] / np.diff(ln_c)[0])
+    return Rung(
+        BASELINE,
+        "best_run",
+        len(runs.points),
+        CONVERGED,
+        f"{ratio:.3g} tokens per param, loss as C^{slope:.3g}",
+        lambda flops: np.sqrt(np.asarray(flops, dtype=float) / (6 * ratio)),
+        lambda flops: np.exp(ln_loss[1] + slope * (np.log(flops) - ln_c[1])),
+    )
+
+
+def _loss_compute(runs: Runs, options: Options, number: int) -> Rung:
+    """L = E + K C^-c through the best losses; it says nothing of N."""
+    best = _at_least_two(runs, options)
+    law: LossLaw = fit_loss_compute(np.log(best["flops"].to_numpy()), best["loss"], 1.0)
+    if not np.isfinite(law.c[0]):
+        raise FloplineError("the best losses do not fall with compute")
+    return Rung(
+        BASELINE,
+        "loss_compute",
+        len(runs.points),
+        CONVERGED,
+        law.form(),
+        loss_opt=lambda flops: law.at(np.log(flops))[0],
+    )
+
+
+def _at_least_two(runs: Runs, options: Options) -> pd.DataFrame:
+    rows = runs.in_budgets if len(runs.in_budgets) else runs.points
+    best = best_runs(rows)
+    if len(best) < 2:
+        raise FloplineError(
+            f"a baseline needs the best runs of two budgets, but {named(options.family)} has "
+            f"{len(best)} there."
+        )
+    return best
