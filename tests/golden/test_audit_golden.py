@@ -16,6 +16,7 @@ import pytest
 from flopline.audit import bias, identifiability, inference, ladder, next_run, regret, sensitivity
 from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.next_run import Design
+from flopline.audit.shares import quadratic_share, wasted_share
 from flopline.fits import isoflop, parametric
 from flopline.fits.newton import Problem
 from flopline.fits.result import FitResult
@@ -106,11 +107,11 @@ def test_regret_on_three_published_surfaces() -> None:
         (4.0, 44, 48, 1),
     ):
         alpha, beta = np.array(PUBLISHED).T
-        shares = 100 * regret.wasted_share(alpha, beta, -np.log(factor))
+        shares = 100 * wasted_share(alpha, beta, -np.log(factor))
         assert shares.min() == pytest.approx(low, abs=0.6 * unit)
         assert shares.max() == pytest.approx(high, abs=0.6 * unit)
         if factor <= 2:
-            quadratic = 100 * regret.quadratic_share(alpha, beta, np.log(factor))
+            quadratic = 100 * quadratic_share(alpha, beta, np.log(factor))
             np.testing.assert_allclose(quadratic, shares, rtol=0.11)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flopline.audit import ladder
-from flopline.audit.regret import wasted_share
+from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits import isoflop, parametric
 from tests.unit.test_audit_finding import BESIROGLU, design

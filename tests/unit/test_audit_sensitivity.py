@@ -8,7 +8,7 @@ import pytest
 
 from flopline.audit import sensitivity
 from flopline.audit.finding import Finding
-from flopline.audit.regret import wasted_share
+from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits import parametric
 from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design, ray

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.finding import FINE, MIND, Finding, draws_of
-from flopline.audit.regret import wasted_share
 from flopline.audit.rungs import MAIN, Options, Rung, Runs, best_runs, climb, climbed
 from flopline.audit.runs import prepared
 from flopline.audit.scores import compared, scores
+from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits.inputs import named
 from flopline.fits.result import FAILED

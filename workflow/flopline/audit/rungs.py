@@ -1,14 +1,14 @@
 """The laws and the baselines that the held-out ladder fits to the runs below a step.
 
 Each becomes a `Rung`, one form for all: N and loss of the best run at any budget, and the same by
-bootstrap draw where the law has draws. A new form of L(N, D) joins by a line in FORMS, any other
-law or baseline by a line in `fitters`.
+bootstrap draw where the law has draws. A new form of L(N, D) joins by a line in `forms.FORMS`, any
+other law or baseline by a line in `fitters`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.finding import draws_of, surface_of
+from flopline.audit.forms import FORMS
 from flopline.errors import FloplineError
 from flopline.fits import envelope, generic, isoflop, parametric
 from flopline.fits.inputs import named
@@ -26,8 +27,6 @@ from flopline.fits.powerlaw import PowerLaw
 from flopline.fits.result import CONVERGED, FAILED, WARNING, FitResult
 from flopline.laws.chinchilla import LossSurface
 from flopline.laws.law import Law
-from flopline.laws.skaling import SkalingSurface
-from flopline.laws.tied import TiedSurface
 
 Floats = NDArray[np.float64]
 Opt = Callable[[Floats], Floats]
@@ -179,35 +178,6 @@ def _of_surface(
         surface,
         fit,
     )
-
-
-def _tied_starts(surface: LossSurface, points: pd.DataFrame) -> Sequence[Law]:
-    """One exponent for both terms, each as large at the centre of the points as it was."""
-    alpha, beta = float(np.asarray(surface.alpha)), float(np.asarray(surface.beta))
-    both = (alpha + beta) / 2
-    ln_n, ln_d = (float(np.log(points[c]).mean()) for c in ("params", "tokens"))
-    of_params = float(np.asarray(surface.A)) * np.exp((both - alpha) * ln_n)
-    of_tokens = float(np.asarray(surface.B)) * np.exp((both - beta) * ln_d)
-    return [TiedSurface(_above_zero(surface), of_params, of_tokens, both)]
-
-
-def _skaling_starts(surface: LossSurface, points: pd.DataFrame) -> Sequence[Law]:
-    """The fitted surface itself, k = 1: the least of all k is sought from there."""
-    a, b = float(np.asarray(surface.A)), float(np.asarray(surface.B))
-    alpha, beta = float(np.asarray(surface.alpha)), float(np.asarray(surface.beta))
-    return [SkalingSurface(_above_zero(surface), a, b, alpha, beta, 1.0)]
-
-
-def _above_zero(surface: LossSurface) -> float:
-    """E, or a hundredth of a nat where it is 0: parameters are sought in logarithms."""
-    return max(float(np.asarray(surface.E)), 0.01)
-
-
-FORMS: Final[dict[str, Callable[[LossSurface, pd.DataFrame], Sequence[Law]]]] = {
-    "tied": _tied_starts,
-    "skaling": _skaling_starts,
-}
-"""Other forms of L(N, D) and where their fits start, given the parametric fit and the points."""
 
 
 def _form(name: str) -> Fitter:
