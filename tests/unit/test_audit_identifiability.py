@@ -9,7 +9,8 @@ from scipy.optimize import least_squares
 
 from flopline.audit import identifiability
 from flopline.audit.finding import surface_of
-from flopline.audit.identifiability import in_words, reduced_law, token_spread
+from flopline.audit.identifiability import in_words, token_spread
+from flopline.audit.ray import reduced_law
 from flopline.errors import FloplineError
 from flopline.fits import parametric
 from flopline.laws.chinchilla import PARAMETERS, LossSurface

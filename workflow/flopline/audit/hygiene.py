@@ -124,7 +124,8 @@ def _said(table: pd.DataFrame) -> str:
 
 def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Check:
     share = described(facts, "horizon_share")
-    aside = int(runs["reason"].astype("string").fillna("").str.contains("schedule").sum())
+    set_aside = runs[runs["status"] != KEPT]
+    aside = int((set_aside["tokens"] / set_aside["horizon_tokens"] < unfinished).sum())
     apart = f"; {count(aside, 'run')} that stop before are set aside" if aside else ""
     if not share["n"]:
         said = "No run states where its schedule ends, so whether it got there is not known."
