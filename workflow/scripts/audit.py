@@ -16,6 +16,7 @@ with stage(snakemake) as said:
     inputs = {name: Path(path) for name, path in snakemake.input.items()}
 
     def table(name):
+        """The input called `name`, None where the study does not fit its law."""
         return read_parquet(inputs[name]) if name in inputs else None
 
     runs, curves = read_parquet(inputs["runs"]), read_parquet(inputs["curves"])

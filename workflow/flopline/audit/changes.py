@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from flopline.audit.forms import above_zero
 from flopline.errors import FloplineError
-from flopline.fits import generic, parametric
+from flopline.fits import engine, generic, parametric
 from flopline.fits.inputs import size_classes
+from flopline.fits.newton import Problem
 from flopline.fits.objectives import (
     Objective,
     delta_from,
@@ -86,9 +87,7 @@ class Base:
 def parametric_changes(base: Base) -> Iterator[Change]:
     """All refits of the parametric law."""
     yield from _objectives(base)
-    yield from _without_residuals(base)
-    yield from _without_sizes(base)
-    yield from _without_budgets(base)
+    yield from _left_out(base)
     yield from _counts_of_params(base)
     yield from _counts_of_flops(base)
 
@@ -157,30 +156,62 @@ def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     }
 
 
-def _without_residuals(base: Base) -> Iterator[Change]:
+def _left_out(base: Base) -> Iterator[Change]:
+    """Refits without the largest residuals, without each size, without each budget: one batch.
+
+    What the batch cannot fit goes to the fit itself, which says why.
+    """
+    parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
+    table = base.table
+    params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
+    problem = Problem.of(params, tokens, loss, base.huber_delta)
+    kept = np.array([keep for _, _, keep in parts])
+    found, _ = engine.minimise_resamples(
+        problem, kept.astype(float), problem.unknowns(base.surface)
+    )
+    surfaces = problem.surface(found.theta)
+    best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
+    for row, (kind, label, keep) in enumerate(parts):
+        runs = table[keep]
+        if found.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
+            said = {"params": float(best[row]), "a": float(a[row])}
+            yield Change("parametric", kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
+        else:
+            yield _changed(base, kind, label, runs)
+
+
+def _can_be_fitted(runs: pd.DataFrame) -> bool:
+    """Whether the fit of these runs alone would find them varied enough."""
+    params, tokens = runs["params"].to_numpy(), runs["tokens"].to_numpy()
+    distinct = min(runs["run"].nunique(), len(runs[["params", "tokens"]].drop_duplicates()))
+    levels = min(np.unique(params).size, np.unique(tokens).size)
+    varied = distinct >= parametric.MIN_POINTS and levels >= parametric.MIN_LEVELS
+    return varied and parametric.token_spread(params, tokens) >= parametric.RAY
+
+
+def _largest_residuals(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     table = base.table
     fitted = base.surface.loss(table["params"].to_numpy(), table["tokens"].to_numpy())
     residuals = np.log(fitted) - np.log(table["loss"].to_numpy())
     order = np.argsort(-np.abs(residuals), kind="stable")
     for k in LARGEST:
         label = "without the largest residual" if k == 1 else f"without the {k} largest residuals"
-        yield _changed(base, "residuals", label, table.drop(index=order[:k]))
+        yield "residuals", label, ~np.isin(np.arange(len(table)), order[:k])
 
 
-def _without_sizes(base: Base) -> Iterator[Change]:
+def _sizes(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     params = base.table["params"].to_numpy()
     sizes = size_classes(params)
     for size in np.unique(sizes):
         members = sizes == size
         centre = float(np.exp(np.log(params[members]).mean()))
-        label = f"without {humanise(centre)} params"
-        yield _changed(base, "size", label, base.table[~members])
+        yield "size", f"without {humanise(centre)} params", ~members
 
 
-def _without_budgets(base: Base) -> Iterator[Change]:
-    for budget in np.unique(base.table["budget_flops"].dropna()):
-        label = f"without {flops_label(budget)} FLOPs"
-        yield _changed(base, "budget", label, base.table[base.table["budget_flops"] != budget])
+def _budgets(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    budgets = base.table["budget_flops"].to_numpy()
+    for budget in np.unique(budgets[np.isfinite(budgets)]):
+        yield "budget", f"without {flops_label(budget)} FLOPs", budgets != budget
 
 
 def _counts_of_params(base: Base) -> Iterator[Change]:

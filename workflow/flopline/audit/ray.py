@@ -49,9 +49,7 @@ def tables_of(
     loss = points["loss"].to_numpy(dtype=float)
     line = fit_power_law(ln_n, ln_d, 1.0)
     at_target = (np.log(target_flops / 6) - float(line.ln_k)) / (1 + float(line.p))
-    weights = (
-        run_weights(points["run"].tolist(), draws, seed) if draws else np.empty((0, loss.size))
-    )
+    weights = run_weights(points["run"].tolist(), draws, seed)
     point = fit_loss_compute(ln_n, loss, 1.0)
     grid = np.linspace(ln_n.min(), max(at_target, ln_n.max()), CURVE_POINTS)
     table = reduced_law(np.exp(ln_n), loss)
