@@ -97,6 +97,23 @@ def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> Non
     assert (largest > 2.8e21).all()
 
 
+def test_one_exponent_for_both_terms_foretells_the_size_best(chinchilla_ladder: Finding) -> None:
+    # Measured: what no published analysis of these points states, and the reason to read scores.
+    table = chinchilla_ladder.tables["scores"].set_index(["law", "estimator"])
+    assert (table["n_steps"] == 6).all()
+    wasted = table["wasted_percent"]
+    assert wasted["parametric", "huber_log"] == pytest.approx(5.24, abs=0.01)
+    assert wasted["parametric", "tied"] == pytest.approx(0.387, abs=0.001)
+    assert wasted["isoflop", "parabola"] == pytest.approx(5.76, abs=0.05)  # weights from draws
+    assert wasted["baseline", "best_run"] == pytest.approx(1.656, abs=0.001)
+    errors = table["loss_error_percent"]
+    assert errors["parametric", "huber_log"] == pytest.approx(0.768, abs=0.001)
+    assert errors["baseline", "best_run"] == pytest.approx(1.393, abs=0.001)
+    assert errors["baseline", "loss_compute"] == pytest.approx(1.514, abs=0.001)
+    beating = chinchilla_ladder.numbers["beats_baselines"]
+    assert beating == {"loss": ["parametric", "isoFLOP"], "size": []}
+
+
 def test_regret_on_three_published_surfaces() -> None:
     # N too small by each factor. The reference says 14-16, 6.3-7.1, 1.5-1.8 and 44-48 %; its low
     # end at 1.58 is 6.35 here.
@@ -265,6 +282,9 @@ def test_one_budget_matters_most_to_the_chinchilla_fit(chinchilla: pd.DataFrame)
     billions = table["params"] / 1e9
     for delta, known in (("0.0001", 72), ("0.01", 75), ("0.1", 82)):
         assert round(billions[f"Huber delta {delta}"]) == known
+    # Least squares on the loss, by variable projection: a = 0.545, 96B.
+    assert round(billions["least squares on the loss"]) == 96
+    assert table.loc["least squares on the loss", "a"] == pytest.approx(0.545, abs=5e-4)
     assert finding.tables["changes"]["kind"].iloc[0] == "budget"
     assert billions.min() == pytest.approx(50.19, rel=1e-3)
     assert round(finding.numbers["worst_wasted_percent"], 1) == 4.9
