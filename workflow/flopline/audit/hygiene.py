@@ -126,17 +126,16 @@ def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Che
     share = described(facts, "horizon_share")
     set_aside = runs[runs["status"] != KEPT]
     aside = int((set_aside["tokens"] / set_aside["horizon_tokens"] < unfinished).sum())
-    apart = f"; {count(aside, 'run')} that stop before are set aside" if aside else ""
+    which = "stops before is" if aside == 1 else "stop before are"
+    apart = f"; {count(aside, 'run')} that {which} set aside" if aside else ""
     if not share["n"]:
         said = "No run states where its schedule ends, so whether it got there is not known."
         return Check("schedule", NOT_LOGGED, np.nan, unfinished, said)
     short = int((facts["horizon_share"] < unfinished).sum())
-    said = (
-        f"{count(share['n'], 'run')} reach {_percent(share['min'])} or more of the schedule{apart}."
-    )
+    said = f"{_runs(share['n'], 'reach', 'reaches')} {_percent(share['min'])} or more of the schedule{apart}."
     if short:
         said = (
-            f"{count(short, 'run')} stop before {_percent(unfinished)} of the schedule, the "
+            f"{_runs(short, 'stop', 'stops')} before {_percent(unfinished)} of the schedule, the "
             f"shortest ({share['run_of_min']}) at {_percent(share['min'])}{apart}."
         )
     return Check("schedule", MIND if short else FINE, share["min"], unfinished, said)
@@ -152,9 +151,7 @@ def _warmup(facts: pd.DataFrame, limit: float) -> Check:
         f"{_percent(share['max'])} ({share['run_of_max']})."
     )
     if long:
-        said = (
-            f"{count(long, 'run')} warm up over more than {_percent(limit)} of the tokens. {said}"
-        )
+        said = f"{_runs(long, 'warm', 'warms')} up over more than {_percent(limit)} of the tokens. {said}"
     return Check("warm-up", MIND if long else FINE, share["max"], limit, said)
 
 
@@ -181,7 +178,7 @@ def _decay(facts: pd.DataFrame, limit: float) -> Check:
         said = "The learning rate never falls: losses are those before a decay, in all runs alike."
     elif high:
         said = (
-            f"{count(high, 'run')} of {share['n']} end with a learning rate above "
+            f"{count(high, 'run')} of {share['n']} end{'s' if high == 1 else ''} with a learning rate above "
             f"{_percent(limit)} of the peak (the highest {_percent(share['max'])}, "
             f"{share['run_of_max']}), so that their loss is not that of a finished schedule."
         )
@@ -290,6 +287,10 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
 def _no_rate(name: str) -> Check:
     said = "The logs hold no learning rate."
     return Check(name, NOT_LOGGED, np.nan, np.nan, said)
+
+
+def _runs(n: int, several: str, one: str) -> str:
+    return f"{count(n, 'run')} {one if n == 1 else several}"
 
 
 def _percent(share: float, digits: int = 2) -> str:
