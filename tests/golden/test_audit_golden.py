@@ -13,7 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit import bias, identifiability, inference, ladder, next_run, regret, sensitivity
+from flopline.audit import (
+    bias,
+    hygiene,
+    identifiability,
+    inference,
+    ladder,
+    next_run,
+    regret,
+    sensitivity,
+)
 from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.next_run import Design
 from flopline.audit.shares import quadratic_share, wasted_share
@@ -21,6 +30,7 @@ from flopline.fits import isoflop, parametric
 from flopline.fits.newton import Problem
 from flopline.fits.result import FitResult
 from flopline.laws.chinchilla import LossSurface
+from tests.conftest import ROOT
 
 # Besiroglu et al. 2024 (arXiv 2404.10102), table of estimates.
 BESIROGLU = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -288,3 +298,46 @@ def test_one_budget_matters_most_to_the_chinchilla_fit(chinchilla: pd.DataFrame)
     assert finding.tables["changes"]["kind"].iloc[0] == "budget"
     assert billions.min() == pytest.approx(50.19, rel=1e-3)
     assert round(finding.numbers["worst_wasted_percent"], 1) == 4.9
+
+
+@pytest.fixture(scope="module")
+def mingru() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs and curves of the recurrent family of data/tinylm, straight from its raw logs."""
+    folder = ROOT / "data" / "tinylm"
+    runs = pd.read_csv(folder / "runs.csv").query("family == 'mingru'")
+    logs = [pd.read_json(folder / path, lines=True) for path in runs["log"]]
+    curves = pd.concat(logs, ignore_index=True)
+    ends = curves[curves["split"] == "val"].sort_values("step").groupby("run")["loss"].last()
+    facts = {"loss": runs["run"].map(ends), "status": "kept", "reason": ""}
+    return runs.assign(**facts), curves
+
+
+def test_the_logs_of_tinylm_tell_how_it_was_trained(
+    mingru: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    """data/tinylm/README.md states all of this: the rule of the rates, schedules, seeds."""
+    runs, curves = mingru
+    fit = parametric.fit(
+        runs[["run", "params", "tokens", "loss"]].assign(flops=6 * runs["params"] * runs["tokens"]),
+        [1e14],
+        draws=0,
+        seed=0,
+    )
+    finding = hygiene.audit(runs, curves, surface_of(fit.to_json()))
+    trends = finding.tables["trends"].set_index("setting")
+    # lr = exp(-0.1500) N^-0.7136 C^0.1398, C = 6ND.
+    rate = trends.loc["lr_peak"]
+    assert rate["params"] == pytest.approx(-0.7136 + 0.1398, abs=2e-4)
+    assert rate["tokens"] == pytest.approx(0.1398, abs=2e-4)
+    facts = finding.tables["runs"]
+    assert facts["warmup_share"].between(0.045, 0.055).all()  # 5 % of the steps
+    assert (facts["lr_final_share"] < 0.01).all()  # to zero
+    np.testing.assert_allclose(facts["horizon_share"], 1.0)
+    seeds = finding.tables["seeds"]
+    assert list(seeds["runs"]) == [4, 4, 4, 3]
+    # Its table of seeds: standard deviations of the loss, in the order of size, then tokens.
+    deviations = seeds["sd_ln_loss"] * seeds["mean_loss"]
+    np.testing.assert_allclose(deviations, [0.0052, 0.0063, 0.0067, 0.0039], atol=6e-5)
+    checks = finding.tables["checks"].set_index("check")
+    assert list(checks.index[checks["verdict"] == "mind"]) == ["seeds"]
+    assert checks.loc["seeds", "value"] == pytest.approx(5.25, abs=0.05)  # measured

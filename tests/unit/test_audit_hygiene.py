@@ -172,7 +172,7 @@ def test_what_is_not_logged_is_said_and_not_called_fine() -> None:
         runs.assign(horizon_tokens=np.nan), curves.assign(lr=np.nan, step=np.nan), None
     )
     assert set(verdicts(bare).values()) == {"not logged"}
-    assert bare.numbers == {"checks": 10, "fine": 0, "mind": 0, "not_logged": 10}
+    assert bare.numbers == {"checks": 10, "fine": 0, "mind": 0, "cannot_tell": 0, "not_logged": 10}
     assert "Not logged, so not checked: schedule, warm-up" in bare.sentence
     nothing = hygiene.audit(runs, curves.iloc[:0], None)
     assert verdicts(nothing)["schedule"] == "fine"
@@ -198,8 +198,9 @@ def test_a_rate_that_size_and_tokens_fix_is_said_to_be_beyond_telling() -> None:
     harmed = table.assign(loss=table["loss"] * rule**0.02)
     finding = found(harmed, lr_peak=rule)
     said = finding.tables["checks"].set_index("check").loc["residuals against peak learning rate"]
-    assert said["verdict"] == "fine"
+    assert said["verdict"] == "cannot tell"
     assert "cannot be told" in said["sentence"]
+    assert "These runs cannot tell: residuals against peak learning rate." in finding.sentence
 
 
 def test_t_values_of_pure_noise_are_students() -> None:

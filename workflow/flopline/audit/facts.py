@@ -103,19 +103,21 @@ def dependence(surface: LossSurface, facts: pd.DataFrame, name: str) -> dict[str
     """How the residuals of `surface` move with the setting `name`, at given params and tokens.
 
     One Gauss-Newton step of a law with one more term: ln loss gains slope times ln of the setting.
-    What the law's own parameters can take up is projected out of both sides. Keys: n, left (share
-    of the setting's variance that is left then), slope, t and p (two-sided). The last three are
-    missing where less than APART is left, or there are too few runs.
+    What the law's own parameters can take up is projected out of both sides. Keys: n, spread
+    (range of the setting [ln]), left (share of its variance that is left then), slope, t and p
+    (two-sided). The last three are missing where it hardly varies, less than APART is left, or
+    runs are too few.
     """
     rows = facts[(facts[name] > 0) & np.isfinite(facts[name])]
-    out = dict.fromkeys(("left", "slope", "t", "p"), np.nan)
+    out = dict.fromkeys(("spread", "left", "slope", "t", "p"), np.nan)
     out = {"n": float(len(rows)), **out}
-    freedom = len(rows) - len(PARAMETERS) - 1
-    if freedom < 1:
+    if rows.empty:
         return out
     z = np.log(rows[name].to_numpy())
     z = z - z.mean()
-    if np.ptp(z) <= VARIES:
+    out["spread"] = float(np.ptp(z))
+    freedom = len(rows) - len(PARAMETERS) - 1
+    if freedom < 1 or out["spread"] <= VARIES:
         return out
     own = surface.log_loss_gradient(rows["params"].to_numpy(), rows["tokens"].to_numpy())
     basis, singular, _ = np.linalg.svd(own / np.linalg.norm(own, axis=0), full_matrices=False)

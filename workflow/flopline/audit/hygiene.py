@@ -33,6 +33,7 @@ from flopline.numbers import count, significant
 from flopline.schema import KEPT
 
 NOT_LOGGED: Final = "not logged"
+UNTOLD: Final = "cannot tell"
 SIGNIFICANT: Final = 0.05
 """Probability, over all settings tried (Bonferroni), from which residuals depend on one."""
 WIDE_SIZES: Final = 4.0
@@ -50,7 +51,7 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its verdict (fine, mind or not logged), its number, and one sentence."""
+    """One check: its verdict (fine, mind, cannot tell or not logged), number and sentence."""
 
     check: str
     verdict: str
@@ -103,22 +104,25 @@ def audit(
     verdicts = table["verdict"].value_counts()
     numbers = {
         "checks": len(table),
-        **{name.replace(" ", "_"): int(verdicts.get(name, 0)) for name in (FINE, MIND, NOT_LOGGED)},
+        **{
+            name.replace(" ", "_"): int(verdicts.get(name, 0))
+            for name in (FINE, MIND, UNTOLD, NOT_LOGGED)
+        },
     }
     return Finding("hygiene", MIND if numbers[MIND] else FINE, _said(table), numbers, tables)
 
 
 def _said(table: pd.DataFrame) -> str:
-    minded = table[table["verdict"] == MIND]
-    missing = table[table["verdict"] == NOT_LOGGED]
-    made = len(table) - len(missing)
-    said = f"{made - len(minded)} of {count(made, 'check')} of how the runs were trained are fine"
-    if len(minded):
-        said += ": " + " ".join(minded["sentence"])
-    else:
-        said += "."
-    if len(missing):
-        said += f" Not logged, so not checked: {', '.join(missing['check'])}."
+    by = {verdict: table[table["verdict"] == verdict] for verdict in (MIND, UNTOLD, NOT_LOGGED)}
+    made = len(table) - len(by[UNTOLD]) - len(by[NOT_LOGGED])
+    fine = made - len(by[MIND])
+    said = f"{fine} of {count(made, 'check')} of how the runs were trained are fine."
+    if len(by[MIND]):
+        said += f" To mind: {' '.join(by[MIND]['sentence'])}"
+    if len(by[UNTOLD]):
+        said += f" These runs cannot tell: {', '.join(by[UNTOLD]['check'])}."
+    if len(by[NOT_LOGGED]):
+        said += f" Not logged, so not checked: {', '.join(by[NOT_LOGGED]['check'])}."
     return said
 
 
@@ -132,7 +136,8 @@ def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Che
         said = "No run states where its schedule ends, so whether it got there is not known."
         return Check("schedule", NOT_LOGGED, np.nan, unfinished, said)
     short = int((facts["horizon_share"] < unfinished).sum())
-    said = f"{_runs(share['n'], 'reach', 'reaches')} {_percent(share['min'])} or more of the schedule{apart}."
+    there = _runs(share["n"], "reach", "reaches")
+    said = f"{there} {_percent(share['min'])} or more of the schedule{apart}."
     if short:
         said = (
             f"{_runs(short, 'stop', 'stops')} before {_percent(unfinished)} of the schedule, the "
@@ -151,7 +156,8 @@ def _warmup(facts: pd.DataFrame, limit: float) -> Check:
         f"{_percent(share['max'])} ({share['run_of_max']})."
     )
     if long:
-        said = f"{_runs(long, 'warm', 'warms')} up over more than {_percent(limit)} of the tokens. {said}"
+        over = f"up over more than {_percent(limit)} of the tokens"
+        said = f"{_runs(long, 'warm', 'warms')} {over}. {said}"
     return Check("warm-up", MIND if long else FINE, share["max"], limit, said)
 
 
@@ -160,9 +166,12 @@ def _warmup_trend(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
     if not found["n"]:
         return _no_rate(name)
     slope, error = found["params"], found["params_se"]
+    if found["spread"] <= VARIES:
+        said = "The warm-up share is the same in all runs."
+        return Check(name, FINE, 0.0, -STEEP, said)
     if not np.isfinite(slope):
         said = "Too few runs, or sizes and tokens too much of one piece, for a trend of warm-up."
-        return Check(name, FINE, np.nan, -STEEP, said)
+        return Check(name, UNTOLD, np.nan, -STEEP, said)
     falls = slope < -STEEP and slope < -3 * error
     said = f"The warm-up share goes as N^{significant(slope, 2)} ± {significant(error, 1)}"
     said += ": it is longer for small models, which flatters large ones." if falls else "."
@@ -177,10 +186,11 @@ def _decay(facts: pd.DataFrame, limit: float) -> Check:
     if share["min"] > 0.95:
         said = "The learning rate never falls: losses are those before a decay, in all runs alike."
     elif high:
+        ends = f"{count(high, 'run')} of {share['n']} end{'s' if high == 1 else ''}"
         said = (
-            f"{count(high, 'run')} of {share['n']} end{'s' if high == 1 else ''} with a learning rate above "
-            f"{_percent(limit)} of the peak (the highest {_percent(share['max'])}, "
-            f"{share['run_of_max']}), so that their loss is not that of a finished schedule."
+            f"{ends} with a learning rate above {_percent(limit)} of the peak (the highest "
+            f"{_percent(share['max'])}, {share['run_of_max']}), so that their loss is not that of "
+            "a finished schedule."
         )
     else:
         said = f"Every learning rate falls to {_percent(share['max'])} of its peak or less."
@@ -217,7 +227,7 @@ def _moving(name: str, what: str, found: Mapping[str, float], rises_only: bool) 
     slope, error = found["params"], found["params_se"]
     if not np.isfinite(slope):
         said = f"{what} differs between runs by a factor of {np.exp(found['spread']):.3g}."
-        return Check(name, FINE, np.nan, STEEP, said)
+        return Check(name, UNTOLD, np.nan, STEEP, said)
     size = slope if rises_only else abs(slope)
     steep = size > STEEP and size > 3 * error
     said = (
@@ -257,10 +267,13 @@ def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
                 f"Params and tokens fix {words} (to {_percent(1 - found['left'], 3)} of its "
                 "variance), so what it does to the loss cannot be told from what they do."
             )
+            yield Check(name, UNTOLD, np.nan, np.nan, said)
+        elif found["spread"] <= VARIES:
+            said = f"{words.capitalize()} is the same in all runs."
             yield Check(name, FINE, np.nan, np.nan, said)
         else:
-            said = f"{words.capitalize()} hardly differs between runs, or there are too few."
-            yield Check(name, FINE, np.nan, np.nan, said)
+            said = f"Too few runs state {words} to tell what it does to the loss."
+            yield Check(name, UNTOLD, np.nan, np.nan, said)
 
 
 def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
