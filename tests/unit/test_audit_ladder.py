@@ -175,18 +175,22 @@ def test_the_loss_compute_baseline_knows_no_size_but_every_loss() -> None:
     assert best_run["bottom_error_percent"] > whole["bottom_error_percent"].iloc[-1]
 
 
-def test_unbeaten_runs_stand_in_for_budgets() -> None:
+def test_the_best_of_each_band_stands_in_for_budgets() -> None:
     table = pd.DataFrame(
         {
-            "run": list("abcd"),
-            "flops": [1.0, 2.0, 3.0, 3.0],
-            "loss": [3.0, 3.1, 2.5, 2.4],
+            "run": list("abcde"),
+            "flops": [1.0, 3.5, 9.0, 9.5, 30.0],
+            "loss": [3.0, 3.1, 2.5, 2.4, 2.0],
             "budget_flops": np.nan,
         }
     )
-    assert list(best_runs(table)["run"]) == ["a", "d"]
-    grouped = table.assign(budget_flops=[1.0, 1.0, 3.0, 3.0])
-    assert list(best_runs(grouped)["run"]) == ["a", "d"]
+    # Bands down from 30 end at 10, 3.3 and 1.1; the best of 1.1 to 3.3 is none, a is below.
+    assert list(best_runs(table)["run"]) == ["a", "d", "e"]
+    # A band whose best is beaten by less compute has none.
+    beaten = table.assign(loss=[2.2, 3.1, 2.5, 2.4, 2.0])
+    assert list(best_runs(beaten)["run"]) == ["a", "e"]
+    grouped = table.assign(budget_flops=[1.0, 1.0, 9.0, 9.0, 30.0])
+    assert list(best_runs(grouped)["run"]) == ["a", "d", "e"]
 
 
 def training_curves(points: pd.DataFrame) -> pd.DataFrame:

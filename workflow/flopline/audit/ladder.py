@@ -125,25 +125,28 @@ def _whole(table: pd.DataFrame, curves: pd.DataFrame | None, options: Options) -
         # It judges all others, so that the ladder makes no sense without it.
         raise FloplineError(f"the parametric fit failed: {laws[MAIN].message}")
     valleys = laws["isoflop", "parabola"] = climb(("isoflop", "parabola"), runs, options, 0)
-    bottoms, absent = _bottoms(valleys, table), ""
+    bottoms, absent = _bottoms(valleys, table, surface), ""
     if valleys.fit is None:
         absent = valleys.message
     return Whole(surface, options.target_flops, bottoms, absent, laws)
 
 
-def _bottoms(valleys: Rung, table: pd.DataFrame) -> pd.DataFrame:
+def _bottoms(valleys: Rung, table: pd.DataFrame, surface: LossSurface) -> pd.DataFrame:
     if valleys.fit is not None:
         found = valleys.fit.tables["vertices"]
         names = ["budget_flops", "params", "loss", "params_se_ln", "loss_se_ln"]
         return found.loc[found["used"], names].assign(seen="vertex").reset_index(drop=True)
     best = best_runs(table)
+    # A single run scatters about its law as all runs do.
+    fitted = surface.loss(table["params"].to_numpy(), table["tokens"].to_numpy())
+    scatter = float(np.log(table["loss"].to_numpy() / fitted).std())
     return pd.DataFrame(
         {
             "budget_flops": best["flops"],
             "params": np.nan,
             "loss": best["loss"],
             "params_se_ln": np.nan,
-            "loss_se_ln": np.nan,
+            "loss_se_ln": scatter,
             "seen": "best run",
         }
     )

@@ -33,6 +33,8 @@ Opt = Callable[[Floats], Floats]
 
 MAIN: Final = ("parametric", "huber_log")
 BASELINE: Final = "baseline"
+BAND: Final = 3.0
+"""Width of a band of FLOPs where no budgets are known: near budgets are half a decade apart."""
 ENVELOPE_OPTIONS: Final = ("bins", "smoothing_steps", "frontier", "only_schedule_end")
 """What `envelope.fit` takes from the group `envelope` of the config."""
 
@@ -124,16 +126,18 @@ def climb(which: tuple[str, str], runs: Runs, options: Options, number: int) -> 
 
 
 def best_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """The run of lowest loss per budget, by rising FLOPs; without budgets, all unbeaten runs.
+    """The run of lowest loss per budget, by rising FLOPs; without budgets, per band of FLOPs.
 
-    `table` is that of `audit.runs.prepared`. A run is unbeaten if no run of at most its FLOPs has
-    a loss as low.
+    `table` is that of `audit.runs.prepared`. Bands are a factor BAND wide, down from the largest
+    run; a band whose best is beaten by less compute has none.
     """
     known = table["budget_flops"].notna()
     if known.any():
         rows = table.loc[table[known].groupby("budget_flops")["loss"].idxmin()]
         return rows.sort_values("flops", ignore_index=True)
-    rows = table.sort_values(["flops", "loss", "run"], kind="stable", ignore_index=True)
+    down = np.log(table["flops"].max() / table["flops"]) / math.log(BAND)
+    rows = table.sort_values(["flops", "loss", "run"], kind="stable")
+    rows = rows.loc[rows.groupby(np.floor(down))["loss"].idxmin()].sort_values("flops")
     before = rows["loss"].cummin().shift(fill_value=math.inf)
     return rows[rows["loss"] < before].reset_index(drop=True)
 
