@@ -19,7 +19,7 @@ BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
 
 
 COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for level in (80, 95)]
-MAIN = {"parametric": "huber_log", "isoflop": "parabola", "envelope": "frontier"}
+MAIN = {"parametric": "huber_log", "isoflop": "parabola", "envelope": "bins"}
 
 
 def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
@@ -218,6 +218,7 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     whole = envelope.fit(curves, [TARGET], **options, draws=0).targets[0].values["params"].point
     assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
     assert row["n_bottoms"] == 3
+    assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
     without = ladder.audit(points, TARGET, steps_flops=[c], draws=0)
     assert "envelope" not in set(without.tables["scores"]["law"])
     for law in ("parametric", "isoflop"):
@@ -254,9 +255,9 @@ def test_scores_are_means_over_the_steps_that_all_climb() -> None:
             step("isoflop", "parabola", 1.0, "failed"),
             step("isoflop", "parabola", 2.0, bottom_error_percent=3.0, wasted_percent=1.0),
             step("isoflop", "parabola", 3.0, bottom_error_percent=5.0, wasted_percent=2.0),
-            step("envelope", "frontier", 1.0, "failed"),
-            step("envelope", "frontier", 2.0, "failed"),
-            step("envelope", "frontier", 3.0, "failed"),
+            step("envelope", "bins", 1.0, "failed"),
+            step("envelope", "bins", 2.0, "failed"),
+            step("envelope", "bins", 3.0, "failed"),
             step("baseline", "best_run", 2.0, bottom_error_percent=2.0, wasted_percent=2.5),
             step("baseline", "best_run", 3.0, bottom_error_percent=2.0, wasted_percent=2.5),
             step("baseline", "loss_compute", 2.0, bottom_error_percent=4.0),

@@ -20,6 +20,7 @@ from flopline.audit.finding import draws_of, surface_of
 from flopline.audit.forms import FORMS
 from flopline.errors import FloplineError
 from flopline.fits import envelope, generic, isoflop, parametric
+from flopline.fits.envelope import FRONTIERS
 from flopline.fits.inputs import named
 from flopline.fits.losscompute import LossLaw, fit_loss_compute
 from flopline.fits.objectives import log_huber
@@ -92,10 +93,14 @@ class Options:
 Fitter = Callable[[Runs, Options, int], Rung]
 
 
-def fitters(with_curves: bool) -> dict[tuple[str, str], Fitter]:
-    """The rungs of a ladder by law and estimator, the parametric law first, baselines last."""
+def fitters(with_curves: bool, options: Options) -> dict[tuple[str, str], Fitter]:
+    """The rungs of a ladder by law and estimator, the parametric law first, baselines last.
+
+    Their names are those of the estimators that the fits themselves leave.
+    """
+    frontier = options.envelope.get("frontier", FRONTIERS[0])
     forms = {("parametric", name): _form(name) for name in FORMS}
-    of_curves = {("envelope", "frontier"): _envelope} if with_curves else {}
+    of_curves = {("envelope", frontier): _envelope} if with_curves else {}
     return {
         MAIN: _parametric,
         **forms,
@@ -112,7 +117,7 @@ def climbed(runs: Runs, options: Options, number: int) -> dict[tuple[str, str], 
     `number` tells the step, and sets the seeds of its draws apart from those of others.
     """
     rungs: dict[tuple[str, str], Rung] = {}
-    for which in fitters(runs.curves is not None):
+    for which in fitters(runs.curves is not None, options):
         rungs[which] = climb(which, replace(runs, main=rungs.get(MAIN)), options, number)
     return rungs
 
@@ -120,7 +125,7 @@ def climbed(runs: Runs, options: Options, number: int) -> dict[tuple[str, str], 
 def climb(which: tuple[str, str], runs: Runs, options: Options, number: int) -> Rung:
     """One rung, by law and estimator."""
     try:
-        return fitters(runs.curves is not None)[which](runs, options, number)
+        return fitters(runs.curves is not None, options)[which](runs, options, number)
     except FloplineError as error:
         return Rung(*which, len(runs.points), FAILED, str(error))
 
@@ -228,7 +233,7 @@ def _envelope(runs: Runs, options: Options, number: int) -> Rung:
         seed=options.seed + number,
         family=options.family,
     )
-    return _of_allocation(("envelope", "frontier"), fit)
+    return _of_allocation(("envelope", str(fit.settings["frontier"])), fit)
 
 
 def _of_allocation(which: tuple[str, str], fit: FitResult) -> Rung:

@@ -14,7 +14,8 @@ from flopline.schema import LEVELS
 NAMES: Final = {
     ("parametric", "huber_log"): "parametric",
     ("isoflop", "parabola"): "isoFLOP",
-    ("envelope", "frontier"): "envelope",
+    ("envelope", "bins"): "envelope",
+    ("envelope", "hull"): "envelope",
     (BASELINE, "best_run"): "going on as the best run",
     (BASELINE, "loss_compute"): "a law of loss and compute alone",
 }
