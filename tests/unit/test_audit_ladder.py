@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit import ladder, scores
+from flopline.audit import ladder, rungs, scores
 from flopline.audit.rungs import best_runs
 from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits import envelope, isoflop, parametric
+from flopline.fits.result import FitResult
 from flopline.laws.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, design
 
@@ -232,6 +236,37 @@ def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     assert list(rows.index) == ["huber_log", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
     np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
+
+
+def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_alone = isoflop.fit
+
+    def fit(*arguments: Any, **options: Any) -> FitResult:
+        result = fit_alone(*arguments, **options)
+        main = result.tables["estimators"]
+        large = main.assign(estimator="large", main=False, params=2 * main["params"])
+        failed = main.assign(estimator="cubic", main=False, status="failed", message="no minimum")
+        both = pd.concat([main, large, failed], ignore_index=True)
+        return replace(result, tables={**result.tables, "estimators": both})
+
+    monkeypatch.setattr(rungs.isoflop, "fit", fit)
+    points = design(budgets=BUDGETS, noise=0.002, seed=5)
+    finding = ladder.audit(points, TARGET, draws=0)
+    optima = finding.tables["optima"].set_index("estimator")
+    main, large = optima.loc["parabola"], optima.loc["large"]
+    np.testing.assert_allclose(large["params_foretold"], 2 * main["params_foretold"])
+    np.testing.assert_allclose(large["loss_foretold"], main["loss_foretold"])
+    rows = steps_of(finding, "isoflop", "large")
+    assert list(rows["status"] == "failed") == [False] * len(rows)  # it fails with its fit
+    pd.testing.assert_series_equal(
+        rows["target_params_over_all"].reset_index(drop=True),
+        steps_of(finding, "isoflop")["target_params_over_all"].iloc[2:].reset_index(drop=True),
+    )
+    cubic = scores_of(finding).loc[("isoflop", "cubic")]
+    assert cubic["n_steps"] == 0
+    assert set(steps_of(finding, "isoflop", "cubic")["message"]) == {"no minimum"}
+    names = list(finding.tables["scores"]["estimator"])
+    assert names[3:6] == ["parabola", "large", "cubic"]
 
 
 def step(law: str, estimator: str, c: float, status: str = "converged", **numbers: float) -> dict:

@@ -40,7 +40,8 @@ class Whole:
 
     def target_params(self, rung: Rung) -> float:
         """N at the target by the fit of the rung's own law to all runs [weights]."""
-        return params_at(self.laws[rung.law, rung.estimator], self.target_flops)
+        whole = self.laws.get((rung.law, rung.estimator))
+        return math.nan if whole is None else params_at(whole, self.target_flops)
 
     def wasted_percent(self, ln_ratio: Floats) -> Floats:
         """Compute wasted by sizes that are off by `ln_ratio`, by the surface of all runs."""

@@ -78,6 +78,7 @@ def audit(
         )
     options = Options(target_flops, huber_delta, draws, seed, family, min_sizes, envelope or {})
     whole = _whole(table, curves, options)
+    options = replace(options, budgets_flops=tuple(whole.bottoms["budget_flops"].astype(float)))
     rows, bottoms, predictions = [], [], []
     for number, c in enumerate(steps):
         edge = c * math.exp(budget_tolerance)
@@ -89,8 +90,10 @@ def audit(
             bottoms.append(optima(rung, whole, c, edge, seed + number))
             rows.append(row_of(rung, whole, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
-    laws = len(whole.laws)
-    by_step = pd.DataFrame([row for law in range(laws) for row in rows[law::laws]])
+    names = dict.fromkeys([*whole.laws, *((row["law"], row["estimator"]) for row in rows)])
+    place = {name: k for k, name in enumerate(names)}
+    rows.sort(key=lambda row: place[row["law"], row["estimator"]])
+    by_step = pd.DataFrame(rows)
     tables = {
         "scores": scores(by_step),
         "steps": by_step,

@@ -79,7 +79,10 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the laws are fitted: the target budget [FLOPs] and the settings of the study."""
+    """How the laws are fitted: the target budget [FLOPs] and the settings of the study.
+
+    `budgets_flops` are the other budgets at which the estimators of a fit are to be read.
+    """
 
     target_flops: float
     huber_delta: float
@@ -88,6 +91,12 @@ class Options:
     family: str
     min_sizes: int = 4
     envelope: Mapping[str, Any] = field(default_factory=dict)
+    budgets_flops: tuple[float, ...] = ()
+
+    @property
+    def targets(self) -> list[float]:
+        """All budgets at which a fit is to state itself, the target first."""
+        return list(dict.fromkeys((self.target_flops, *self.budgets_flops)))
 
 
 Fitter = Callable[[Runs, Options, int], Rung]
@@ -118,7 +127,10 @@ def climbed(runs: Runs, options: Options, number: int) -> dict[tuple[str, str], 
     """
     rungs: dict[tuple[str, str], Rung] = {}
     for which in fitters(runs.curves is not None, options):
+        if which in rungs:
+            continue  # the fit of the law has left it already
         rungs[which] = climb(which, replace(runs, main=rungs.get(MAIN)), options, number)
+        rungs |= {(r.law, r.estimator): r for r in _other_estimators(rungs[which])}
     return rungs
 
 
@@ -128,6 +140,35 @@ def climb(which: tuple[str, str], runs: Runs, options: Options, number: int) -> 
         return fitters(runs.curves is not None, options)[which](runs, options, number)
     except FloplineError as error:
         return Rung(*which, len(runs.points), FAILED, str(error))
+
+
+def _other_estimators(rung: Rung) -> list[Rung]:
+    """A rung for every estimator beside the main one that a fit has left, read off its table."""
+    if rung.fit is None or "estimators" not in rung.fit.tables:
+        return []
+    table = rung.fit.tables["estimators"]
+    out = []
+    for name, rows in table[~table["main"]].groupby("estimator", sort=False):
+        status, message = str(rows["status"].iloc[0]), str(rows["message"].iloc[0])
+        if status == FAILED:
+            out.append(Rung(rung.law, str(name), rung.n_fitted, status, message))
+            continue
+        at = {column: _looked_up(rows, column) for column in ("params", "loss")}
+        names = (rung.law, str(name), rung.n_fitted, status, message)
+        out.append(Rung(*names, at["params"], at["loss"]))
+    return out
+
+
+def _looked_up(rows: pd.DataFrame, column: str) -> Opt:
+    """What one estimator states in `column` at the budgets of its table; NaN at any other."""
+    budgets, values = (rows[c].to_numpy(dtype=float) for c in ("budget_flops", column))
+
+    def at(flops: Floats) -> Floats:
+        asked = np.asarray(flops, dtype=float)
+        nearest = np.abs(np.log(asked[:, None] / budgets)).argmin(axis=1)
+        return np.where(np.isclose(budgets[nearest], asked, rtol=1e-9), values[nearest], np.nan)
+
+    return at
 
 
 def best_runs(table: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +191,7 @@ def best_runs(table: pd.DataFrame) -> pd.DataFrame:
 def _parametric(runs: Runs, options: Options, number: int) -> Rung:
     fit = parametric.fit(
         runs.points,
-        [options.target_flops],
+        options.targets,
         huber_delta=options.huber_delta,
         draws=options.draws,
         seed=options.seed + number,
@@ -214,7 +255,7 @@ def _isoflop(runs: Runs, options: Options, number: int) -> Rung:
     # Vertex weights need draws, so that the rung is the law that the study fits.
     fit = isoflop.fit(
         runs.in_budgets,
-        [options.target_flops],
+        options.targets,
         min_sizes=options.min_sizes,
         draws=options.draws,
         seed=options.seed + number,
@@ -227,7 +268,7 @@ def _envelope(runs: Runs, options: Options, number: int) -> Rung:
     assert runs.curves is not None
     fit = envelope.fit(
         runs.curves,
-        [options.target_flops],
+        options.targets,
         **{k: options.envelope[k] for k in ENVELOPE_OPTIONS if k in options.envelope},
         draws=options.draws,
         seed=options.seed + number,
