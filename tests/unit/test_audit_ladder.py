@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from flopline.audit import ladder, rungs, scores
-from flopline.audit.rungs import best_runs
+from flopline.audit.baselines import best_runs
 from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits import envelope, isoflop, parametric

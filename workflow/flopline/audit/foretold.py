@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.finding import draws_of
-from flopline.audit.rungs import MAIN, Rung
+from flopline.audit.rung import MAIN, Rung
 from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits.result import FAILED
@@ -27,9 +27,9 @@ class Whole:
     """What the fits of all runs say: the judge of every step.
 
     `bottoms` has a row per budget: budget_flops, params, loss and their standard errors in logs,
-    from the valleys where there are any, else from the best runs of `rungs.best_runs` (then params
-    are missing: such a run is on the way to an optimum, not at it). `laws` are the rungs of all
-    runs, by law and estimator.
+    from the valleys where there are any, else from the best runs of `baselines.best_runs` (then
+    params are missing: such a run is on the way to an optimum, not at it). `laws` are the rungs of
+    all runs, by law and estimator.
     """
 
     surface: LossSurface

@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.foretold import Whole, optima, predicted, row_of
-from flopline.audit.rungs import MAIN, Options, Rung, Runs, best_runs, climb, climbed
+from flopline.audit.rung import MAIN, Options, Rung, Runs
+from flopline.audit.rungs import climb, climbed
 from flopline.audit.runs import prepared
 from flopline.audit.scores import compared, scores
 from flopline.errors import FloplineError

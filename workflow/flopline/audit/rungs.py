@@ -1,28 +1,27 @@
 """The laws and the baselines that the held-out ladder fits to the runs below a step.
 
 Each becomes a `Rung`, one form for all: N and loss of the best run at any budget, and the same by
-bootstrap draw where the law has draws. A new form of L(N, D) joins by a line in `forms.FORMS`, any
-other law or baseline by a line in `fitters`.
+bootstrap draw where the law has draws. Every estimator that a fit leaves in its table climbs
+along; a form of L(N, D) that no fit has joins by a line in `forms.FORMS`, any other law or
+baseline by a line in `fitters`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.audit.baselines import best_run, loss_compute
 from flopline.audit.finding import draws_of, surface_of
 from flopline.audit.forms import FORMS
+from flopline.audit.rung import BASELINE, MAIN, Fitter, Opt, Options, Rung, Runs
 from flopline.errors import FloplineError
 from flopline.fits import envelope, generic, isoflop, parametric
 from flopline.fits.envelope import FRONTIERS
-from flopline.fits.inputs import named
-from flopline.fits.losscompute import LossLaw, fit_loss_compute
 from flopline.fits.objectives import log_huber
 from flopline.fits.powerlaw import PowerLaw
 from flopline.fits.result import CONVERGED, FAILED, WARNING, FitResult
@@ -30,76 +29,9 @@ from flopline.laws.chinchilla import LossSurface
 from flopline.laws.law import Law
 
 Floats = NDArray[np.float64]
-Opt = Callable[[Floats], Floats]
 
-MAIN: Final = ("parametric", "huber_log")
-BASELINE: Final = "baseline"
-BAND: Final = 3.0
-"""Width of a band of FLOPs where no budgets are known: near budgets are half a decade apart."""
 ENVELOPE_OPTIONS: Final = ("bins", "smoothing_steps", "frontier", "only_schedule_end")
 """What `envelope.fit` takes from the group `envelope` of the config."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One law fitted to some of the runs; what it does not say is None.
-
-    `params_opt` and `loss_opt` take budgets (k,) [FLOPs] to N [weights] and to the lowest loss
-    [nats per token]; `params_draws` and `loss_draws` to the same per draw, (draws, k). `surface`
-    and `residuals` (its log residuals) are those of a law L(N, D).
-    """
-
-    law: str
-    estimator: str
-    n_fitted: int
-    status: str
-    message: str
-    params_opt: Opt | None = None
-    loss_opt: Opt | None = None
-    params_draws: Opt | None = None
-    loss_draws: Opt | None = None
-    surface: Law | None = None
-    fit: FitResult | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """What a rung is fitted to: the runs up to a step, in the two ways in which laws take them.
-
-    `points` are the rows of at most the step's FLOPs; `in_budgets` those of whole budgets up to
-    it; `curves` the training curves of these runs, None where there are none. `main` is the
-    parametric rung of the same runs, from which other forms start.
-    """
-
-    points: pd.DataFrame
-    in_budgets: pd.DataFrame
-    curves: pd.DataFrame | None
-    main: Rung | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the laws are fitted: the target budget [FLOPs] and the settings of the study.
-
-    `budgets_flops` are the other budgets at which the estimators of a fit are to be read.
-    """
-
-    target_flops: float
-    huber_delta: float
-    draws: int
-    seed: int
-    family: str
-    min_sizes: int = 4
-    envelope: Mapping[str, Any] = field(default_factory=dict)
-    budgets_flops: tuple[float, ...] = ()
-
-    @property
-    def targets(self) -> list[float]:
-        """All budgets at which a fit is to state itself, the target first."""
-        return list(dict.fromkeys((self.target_flops, *self.budgets_flops)))
-
-
-Fitter = Callable[[Runs, Options, int], Rung]
 
 
 def fitters(with_curves: bool, options: Options) -> dict[tuple[str, str], Fitter]:
@@ -115,8 +47,8 @@ def fitters(with_curves: bool, options: Options) -> dict[tuple[str, str], Fitter
         **forms,
         ("isoflop", "parabola"): _isoflop,
         **of_curves,
-        (BASELINE, "best_run"): _best_run,
-        (BASELINE, "loss_compute"): _loss_compute,
+        (BASELINE, "best_run"): best_run,
+        (BASELINE, "loss_compute"): loss_compute,
     }
 
 
@@ -169,23 +101,6 @@ def _looked_up(rows: pd.DataFrame, column: str) -> Opt:
         return np.where(np.isclose(budgets[nearest], asked, rtol=1e-9), values[nearest], np.nan)
 
     return at
-
-
-def best_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """The run of lowest loss per budget, by rising FLOPs; without budgets, per band of FLOPs.
-
-    `table` is that of `audit.runs.prepared`. Bands are a factor BAND wide, down from the largest
-    run; a band whose best is beaten by less compute has none.
-    """
-    known = table["budget_flops"].notna()
-    if known.any():
-        rows = table.loc[table[known].groupby("budget_flops")["loss"].idxmin()]
-        return rows.sort_values("flops", ignore_index=True)
-    down = np.log(table["flops"].max() / table["flops"]) / math.log(BAND)
-    rows = table.sort_values(["flops", "loss", "run"], kind="stable")
-    rows = rows.loc[rows.groupby(np.floor(down))["loss"].idxmin()].sort_values("flops")
-    before = rows["loss"].cummin().shift(fill_value=math.inf)
-    return rows[rows["loss"] < before].reset_index(drop=True)
 
 
 def _parametric(runs: Runs, options: Options, number: int) -> Rung:
@@ -303,48 +218,3 @@ def _of_allocation(which: tuple[str, str], fit: FitResult) -> Rung:
         (lambda flops: loss(drawn, flops)) if several else None,
         fit=fit,
     )
-
-
-def _best_run(runs: Runs, options: Options, number: int) -> Rung:
-    """Go on as before: the last best run's tokens per param, the last two best losses' line."""
-    best = _at_least_two(runs, options)
-    last = best.iloc[-1]
-    ratio = float(last["tokens"] / last["params"])
-    ln_c, ln_loss = (np.log(best[c].to_numpy(dtype=float)[-2:]) for c in ("flops", "loss"))
-    slope = float(np.diff(ln_loss)[0] / np.diff(ln_c)[0])
-    return Rung(
-        BASELINE,
-        "best_run",
-        len(runs.points),
-        CONVERGED,
-        f"{ratio:.3g} tokens per param, loss as C^{slope:.3g}",
-        lambda flops: np.sqrt(np.asarray(flops, dtype=float) / (6 * ratio)),
-        lambda flops: np.exp(ln_loss[1] + slope * (np.log(flops) - ln_c[1])),
-    )
-
-
-def _loss_compute(runs: Runs, options: Options, number: int) -> Rung:
-    """L = E + K C^-c through the best losses; it says nothing of N."""
-    best = _at_least_two(runs, options)
-    law: LossLaw = fit_loss_compute(np.log(best["flops"].to_numpy()), best["loss"], 1.0)
-    if not np.isfinite(law.c[0]):
-        raise FloplineError("the best losses do not fall with compute")
-    return Rung(
-        BASELINE,
-        "loss_compute",
-        len(runs.points),
-        CONVERGED,
-        law.form(),
-        loss_opt=lambda flops: law.at(np.log(flops))[0],
-    )
-
-
-def _at_least_two(runs: Runs, options: Options) -> pd.DataFrame:
-    rows = runs.in_budgets if len(runs.in_budgets) else runs.points
-    best = best_runs(rows)
-    if len(best) < 2:
-        raise FloplineError(
-            f"a baseline needs the best runs of two budgets, but {named(options.family)} has "
-            f"{len(best)} there."
-        )
-    return best

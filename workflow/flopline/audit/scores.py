@@ -6,7 +6,7 @@ from typing import Final
 
 import pandas as pd
 
-from flopline.audit.rungs import BASELINE
+from flopline.audit.rung import BASELINE
 from flopline.fits.result import FAILED
 from flopline.numbers import significant
 from flopline.schema import LEVELS
