@@ -72,9 +72,12 @@ def audit_family(
     target, family, points = targets_flops[0], evidence.family, evidence.points
     options, seed = settings["audit"], settings["bootstrap"]["seed"]
     grouping = {key: settings["isoflop"][key] for key in ("budgets", "budget_tolerance")}
-    common = {"huber_delta": settings["parametric"]["huber_delta"], "family": family}
     cap = options["next_run_cap"] or float(points["flops"].max())
     fitted = _fitted(evidence, settings, targets_flops)
+    delta = settings["parametric"]["huber_delta"]
+    if fitted.content is not None:
+        delta = fitted.content["certificate"]["huber_delta"]  # what the fit itself used
+    common = {"huber_delta": delta, "family": family}
 
     def of_surface() -> LossSurface:
         return surface_of(fitted.json())
