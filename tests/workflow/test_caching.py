@@ -80,7 +80,7 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
             "config/config.yaml",
             "bins: 1500",
             "bins: 1400",
-            {"fit_envelope": 2, "figure_envelope": 2} | END,
+            {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END,
         ),
         ("config/config.yaml", "ladder_draws: 200", "ladder_draws: 150", AUDIT | END),
         ("config/config.yaml", "seed: 20221", "seed: 20222", AFTER_CLEAN),
@@ -103,7 +103,7 @@ def test_changed_option_reruns_what_uses_it(
     ("module", "expected"),
     [
         ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END),
-        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | END),
+        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END),
         ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("fits/bootstrap.py", AFTER_CLEAN),
         ("clean.py", {"clean": 1} | AFTER_CLEAN),
