@@ -67,7 +67,7 @@ LAWS: Final = ("envelope", "isoflop", "parametric")
 LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "envelope": ("estimators", "frontier", "curves"),
     "isoflop": ("estimators", "vertices", "profiles"),
-    "parametric": ("estimators", "points"),
+    "parametric": ("estimators", "points", "variants"),
 }
 """The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
 

@@ -49,7 +49,8 @@ def audit_family(
     """
     target = targets_flops[0]
     grouping = {key: settings["isoflop"][key] for key in ("budgets", "budget_tolerance")}
-    common = {"huber_delta": settings["parametric"]["huber_delta"], "family": family}
+    # The delta of the fit itself: the option may leave it to the data.
+    common = {"huber_delta": parametric["certificate"]["huber_delta"], "family": family}
     options = settings["audit"]
     cap = options["next_run_cap"] or float(points["flops"].max())
 
