@@ -18,8 +18,10 @@ TARGETS = [5.76e23]
 SETTINGS: dict[str, Any] = {
     "bootstrap": {"seed": 1},
     "isoflop": {"budgets": None, "budget_tolerance": 0.15},
-    "parametric": {"huber_delta": 1e-3},
+    "params_convention": "total",
+    "flops_convention": "six_nd",
     "audit": {
+        "compare": [],
         "ladder_draws": 50,
         "next_run_cap": None,
         "price_per_flop": None,

@@ -24,7 +24,15 @@ rule audit:
         mem_mb=1000,
         runtime=30,
     params:
-        study=options("targets", "bootstrap", "isoflop", "parametric", "audit"),
+        study=options(
+            "targets",
+            "params_convention",
+            "flops_convention",
+            "bootstrap",
+            "isoflop",
+            "parametric",
+            "audit",
+        ),
         code=code("audit.py"),
     script:
         "../scripts/audit.py"

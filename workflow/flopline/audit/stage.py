@@ -13,6 +13,7 @@ from flopline.audit import (
     inference,
     ladder,
     next_run,
+    published,
     regret,
     sensitivity,
 )
@@ -28,6 +29,7 @@ AUDITS: Final = (
     "sensitivity",
     "next_run",
     "inference",
+    "published",
 )
 """The audits in the order in which a reader wants them."""
 
@@ -45,7 +47,8 @@ def audit_family(
 
     `parametric` is the fit's JSON with its `draws` and `points` (run, params, tokens, flops, loss,
     budget_flops); `isoflop` holds the vertices and profiles of that fit, if there is one.
-    `settings` has the groups bootstrap, isoflop, parametric and audit of the config.
+    `settings` has the groups bootstrap, isoflop, parametric and audit of the config and the
+    study's params_convention and flops_convention.
     """
     target = targets_flops[0]
     grouping = {key: settings["isoflop"][key] for key in ("budgets", "budget_tolerance")}
@@ -86,6 +89,14 @@ def audit_family(
             cap_flops=cap,
             draws=draws_of(draws),
             family=family,
+        ),
+        "published": lambda: published.audit(
+            points,
+            of_surface(),
+            targets_flops,
+            names=options["compare"],
+            params_convention=settings["params_convention"],
+            flops_convention=settings["flops_convention"],
         ),
     }
     if isoflop is not None:

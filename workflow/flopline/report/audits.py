@@ -22,6 +22,7 @@ QUESTIONS: Final = {
     "sensitivity": "What does N hang on?",
     "next_run": "Which run would help most?",
     "inference": "Which size if it will be served?",
+    "published": "What do published laws say?",
 }
 STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
 SHOWN: Final = {
@@ -31,6 +32,9 @@ SHOWN: Final = {
     ("next_run", "runs"): "The worth of one more run",
     ("inference", "lifetime"): "Sizes for a lifetime of serving",
     ("bias", "vertices"): "Bias of every valley",
+    ("published", "laws"): "Published laws at the targets",
+    ("published", "losses"): "The runs under published loss surfaces",
+    ("published", "sources"): "Sources of the published laws",
 }
 """Tables on the page; all stand in the results folder."""
 
