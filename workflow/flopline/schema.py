@@ -37,6 +37,7 @@ RUNS: Final[dict[str, str]] = {
     "flops_convention": "string",
     "budget_flops": "float64",
     "horizon_tokens": "float64",
+    "unique_tokens": "float64",
     "loss": "float64",
     "loss_source": "string",
     "seed": "string",

@@ -21,7 +21,7 @@ from flopline.errors import FloplineError
 from flopline.laws import published
 from flopline.laws.chinchilla import LossSurface
 from flopline.laws.compute import ComputePowerLaw
-from flopline.laws.law import Law
+from flopline.laws.law import Law, exponent
 from flopline.laws.published import PublishedLaw
 from flopline.numbers import count, flops_label, humanise, significant
 
@@ -91,9 +91,7 @@ def _exponents(law: Law | ComputePowerLaw) -> tuple[float, float]:
     """a and b of N ~ C^a, D ~ C^b."""
     if isinstance(law, ComputePowerLaw):
         return law.a, law.b
-    # With fresh tokens the optimum of every surface here is a power law: two budgets give it.
-    small, large = np.log(law.params_opt([1e18, 1e24]))
-    a = float(large - small) / np.log(1e6)
+    a = float(exponent(law))
     return a, 1.0 - a
 
 

@@ -33,7 +33,7 @@ from flopline.fits.newton import GRADIENT_TOLERANCE, PERFECT_FIT, Bools, Floats,
 from flopline.fits.objectives import Objective
 from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, Estimator, targets_of
 from flopline.laws.chinchilla import LossSurface
-from flopline.laws.law import Law, optimum, parameters
+from flopline.laws.law import Law, exponent, optimum, parameters
 
 AUTO: Final = "auto"
 """A delta that the data choose: 1.345 robust standard deviations of a LAD fit's residuals."""
@@ -110,13 +110,15 @@ def variants(
     main: Objective,
     surface: LossSurface,
     resamples: Resamples,
+    mind: Callable[[Floats], list[str]],
 ) -> list[Variant]:
     """Every other objective and form, with intervals from `resamples`.
 
     `surface` is the optimum of Chinchilla's form under the `main` objective; `targets_flops` are
-    budgets [FLOPs]. A variant without an optimum says so and holds what was found.
+    budgets [FLOPs]; `mind` says what is to be minded of the runs and of their log residuals
+    (points,), seen less fitted. A variant without an optimum says so and holds what was found.
     """
-    task = _Task(problem, targets_flops, main, surface, resamples)
+    task = _Task(problem, targets_flops, main, surface, resamples, mind)
     out = []
     for name, objective in _other_objectives(problem, main):
         label = OBJECTIVES[objective.name]
@@ -142,6 +144,7 @@ class _Task:
     main: Objective
     surface: LossSurface
     resamples: Resamples
+    mind: Callable[[Floats], list[str]]
 
     @property
     def main_value(self) -> float:
@@ -199,7 +202,7 @@ def _point(
 def _variant(task: _Task, name: str, label: str, form: Form, objective: Objective) -> Variant:
     problem, resamples = task.problem, task.resamples
     near = unknowns_of(problem, task.surface)
-    full, gradient, starts, agreeing = _point(problem, form, objective, near)
+    full, gradient, begun, agreeing = _point(problem, form, objective, near)
     draws = np.full((resamples.usable.size, len(FULL)), np.nan)
     if resamples.usable.any():
         found = bent.minimise_resamples(
@@ -211,47 +214,68 @@ def _variant(task: _Task, name: str, label: str, form: Form, objective: Objectiv
         )
         kept = np.where(found.converged[:, None], form.expand(found.free), np.nan)
         draws[resamples.usable] = kept
-    law, many = law_of(problem, form, full), law_of(problem, form, draws)
+    solved = _Solved(
+        law_of(problem, form, full),
+        law_of(problem, form, draws),
+        gradient,
+        begun,
+        agreeing,
+        _bounds(form, full),
+    )
+    return _stated(task, name, label, form.name, objective, solved)
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """The optimum of all points and of the resamples (NaN where there is none), and its proof."""
+
+    law: Law
+    draws: Law
+    gradient: float
+    starts: int
+    starts_agree: int
+    bounds: list[str]
+
+
+def _stated(
+    task: _Task, name: str, label: str, form: str, objective: Objective, solved: _Solved
+) -> Variant:
+    """What was found, at the targets, in words and in numbers."""
+    law, budgets = solved.law, np.asarray(task.targets_flops, float)
     with np.errstate(all="ignore"):
-        targets, columns = targets_of(
-            task.targets_flops,
-            optimum(law, np.asarray(task.targets_flops, float)),
-            optimum(many, np.asarray(task.targets_flops, float)),
-        )
-    lost = np.isnan(columns[next(iter(columns))]) if columns else np.zeros(0, bool)
-    exponents = {
-        "a": Estimate.of(_share(full, 4, 3), np.where(lost, np.nan, _share(draws, 4, 3))),
-        "b": Estimate.of(_share(full, 3, 4), np.where(lost, np.nan, _share(draws, 3, 4))),
-    }
-    bounds = _bounds(form, full)
-    value = _value(problem, law, objective)
-    against = value / task.main_value - 1.0 if objective == task.main else np.nan
+        at, at_draws = optimum(law, budgets), optimum(solved.draws, budgets)
+        a, a_draws = float(exponent(law)), exponent(solved.draws)
+    targets, _ = targets_of(task.targets_flops, at, at_draws)
+    exponents = {"a": Estimate.of(a, a_draws), "b": Estimate.of(1.0 - a, 1.0 - a_draws)}
     said = {
-        p: Estimate.of(float(getattr(law, p)), np.ravel(getattr(many, p)), p in bounds)
+        p: Estimate.of(
+            float(getattr(law, p)), np.ravel(getattr(solved.draws, p)), p in solved.bounds
+        )
         for p in parameters(law)
     }
-    status, message = _verdict(
-        gradient, (starts, agreeing), bounds, int(lost.sum()), lost.size, against, said.get("k")
-    )
+    value = _value(task.problem, law, objective)
+    against = np.nan
+    if objective == task.main and task.main_value > 0:
+        against = value / task.main_value - 1.0
+    points = _points(task.problem)
+    mind = task.mind(np.log(points.pop("loss")) - np.log(law.loss(**points)))
+    left_out = int(np.isnan(a_draws).sum())
+    status, message = _verdict(solved, mind, (left_out, a_draws.size), against, said.get("k"))
     common = {
         "estimator": name,
-        "form": form.name,
+        "form": form,
         "objective": objective.name,
         "delta": objective.delta if np.isfinite(objective.delta) else np.nan,
         "value": value,
         "against_main": against,
-        "scaled_gradient": gradient,
-        "starts": starts,
-        "starts_agree": agreeing,
-        "draws": lost.size,
-        "draws_left_out": int(lost.sum()),
+        "scaled_gradient": solved.gradient,
+        "starts": solved.starts,
+        "starts_agree": solved.starts_agree,
+        "draws": a_draws.size,
+        "draws_left_out": left_out,
     }
     rows = [{**common, "parameter": p, **e.to_json()} for p, e in said.items()]
     return Variant(Estimator(name, label, status, message, exponents, targets), rows)
-
-
-def _share(full: Floats, above: int, other: int) -> Any:
-    return full[..., above] / (full[..., above] + full[..., other])
 
 
 def _bounds(form: Form, full: Floats) -> list[str]:
@@ -266,35 +290,35 @@ def _bounds(form: Form, full: Floats) -> list[str]:
 
 
 def _verdict(
-    gradient: float,
-    starts: tuple[int, int],
-    bounds: list[str],
-    left_out: int,
-    draws: int,
+    solved: _Solved,
+    design: list[str],
+    left_out: tuple[int, int],
     against: float,
     power: Estimate | None,
 ) -> tuple[str, str]:
     """Status and message: what forbids use, or what to mind, then what the form changes."""
-    if not gradient <= GRADIENT_TOLERANCE:
-        return FAILED, f"The optimiser did not reach an optimum (scaled gradient {gradient:.1e})."
-    vanished = [name for name in ("A", "B", "N_c", "D_c") if name in bounds]
+    if not solved.gradient <= GRADIENT_TOLERANCE:
+        return FAILED, (
+            f"The optimiser did not reach an optimum (scaled gradient {solved.gradient:.1e})."
+        )
+    vanished = [name for name in ("A", "B", "N_c", "D_c") if name in solved.bounds]
     if vanished:
         return FAILED, f"{vanished[0]} is 0 here, so no budget has a best split."
-    tried, agreeing = starts
     mind = []
-    if agreeing < 2:
-        mind.append(f"only one of {tried} starts reached the lowest objective")
-    if bounds:
-        mind.append(f"{' and '.join(bounds)} on the bound of the search")
-    if left_out > MAX_LEFT_OUT * draws:
+    if solved.starts_agree < 2:
+        mind.append(f"only one of {solved.starts} starts reached the lowest objective")
+    if solved.bounds:
+        mind.append(f"{' and '.join(solved.bounds)} on the bound of the search")
+    mind += design
+    lost, draws = left_out
+    if lost > MAX_LEFT_OUT * draws:
         mind.append(
-            f"{left_out} of {draws} resamples had too few points or no optimum and are left out of "
-            "the intervals"
+            f"{lost} of {draws} resamples had too few points or no optimum and are left out of the "
+            "intervals"
         )
-    status = WARNING if mind else CONVERGED
-    parts = [f"Mind: {'; '.join(mind)}."] if mind else []
-    if not mind:
-        parts.append(f"{agreeing} of {tried} starts reach the same optimum.")
+    parts = [f"{solved.starts_agree} of {solved.starts} starts reach the same optimum."]
+    if mind:
+        parts = [f"Mind: {'; '.join(mind)}."]
     if np.isfinite(against):
         way = "below" if against < 0 else "above"
         parts.append(f"The objective lies {abs(against):.1%} {way} that of the main form.")
@@ -304,4 +328,4 @@ def _verdict(
             f"k is {power.point:.3f} [{power.lo95:.3f}, {power.hi95:.3f}] at 95 %: "
             + ("the runs do not tell it from 1." if inside else "1, the main form, lies outside.")
         )
-    return status, " ".join(parts)
+    return WARNING if mind else CONVERGED, " ".join(parts)

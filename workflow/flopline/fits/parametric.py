@@ -143,7 +143,17 @@ def fit(
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), variant_draws, seed)
         resamples = forms.Resamples(again, _thick_enough(params, tokens, again))
-        others = forms.variants(problem, targets_flops, minimised, surface, resamples)
+        others = forms.variants(
+            problem,
+            targets_flops,
+            minimised,
+            surface,
+            resamples,
+            lambda residual: [
+                *_poor_design(certificate["token_spread"]),
+                *_misfit(*_top_residual(table.assign(log_residual=residual))),
+            ],
+        )
     settings: dict[str, Any] = {"objective": minimised.name}
     if "huber" in minimised.name:
         settings["huber_delta"] = minimised.delta
@@ -291,6 +301,27 @@ def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
     return mean, mean / error if error > 0 else 0.0
 
 
+def _poor_design(spread: float) -> list[str]:
+    """What to mind of the design of the runs, told by `token_spread`."""
+    if spread >= NARROW:
+        return []
+    return [
+        "tokens follow from params in nearly every run (ln D leaves its line on ln N by "
+        f"{spread:.2g}), so N_opt is poorly identified"
+    ]
+
+
+def _misfit(mean: float, z: float) -> list[str]:
+    """What to mind of the mean log residual of the top runs and its z score."""
+    if abs(mean) <= LACK_OF_FIT[0] or abs(z) <= LACK_OF_FIT[1]:
+        return []
+    return [
+        f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "
+        f"the fitted surface ({abs(z):.1f} standard errors), so the form does not hold up to "
+        "there and forecasts beyond are biased"
+    ]
+
+
 def _certificate(
     problem: Problem, found: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> dict[str, Any]:
@@ -346,20 +377,10 @@ def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
         mind.append(f"only one of {c['starts']} starts reached the lowest objective")
     if c["bounds"]:
         mind.append(f"{' and '.join(c['bounds'])} on the bound of the search")
-    if c["token_spread"] < NARROW:
-        mind.append(
-            "tokens follow from params in nearly every run (ln D leaves its line on ln N by "
-            f"{c['token_spread']:.2g}), so N_opt is poorly identified"
-        )
+    mind += _poor_design(c["token_spread"])
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
-    mean, z = c["top_runs_residual"], c["top_runs_residual_z"]
-    if abs(mean) > LACK_OF_FIT[0] and abs(z) > LACK_OF_FIT[1]:
-        mind.append(
-            f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "
-            f"the fitted surface ({abs(z):.1f} standard errors), so the form does not hold up to "
-            "there and forecasts beyond are biased"
-        )
+    mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
     if c["draws_left_out"] > forms.MAX_LEFT_OUT * c["draws"]:
         mind.append(
             f"{c['draws_left_out']} of {c['draws']} resamples had too few points or no optimum and "
