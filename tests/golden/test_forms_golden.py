@@ -85,3 +85,22 @@ def test_bend_of_the_points(without_outliers):
     assert "1, the main form, lies outside" in rows.loc["skaling", "message"]
     assert (made["draws_left_out"] == 0).all()
     assert_allclose(made.groupby(level=0)["scaled_gradient"].max(), 0.0, atol=1e-8)
+
+
+def test_repeated_data_of_the_runs_that_the_published_law_was_fitted_to(real_data: Path):
+    """Fitted in whole, without decay of excess params, it lies far below the published constants.
+
+    The sum of Huber's losses at these is 0.0158 (test_laws_golden).
+    """
+    table = pd.read_csv(real_data / "datablations" / "points_fit182.csv")
+    points = table.rename(columns={"val_loss": "loss"}).assign(
+        run=lambda t: [f"run{i:03d}" for i in t.index],
+        flops=lambda t: 6 * t["params"] * t["tokens"],
+    )
+    made = fitted(points).tables["variants"].set_index(["estimator", "parameter"])
+    r_d = made.loc[("repeated", "R_D")]
+    assert r_d["value"] == pytest.approx(0.0065659, abs=5e-8)
+    assert r_d["value"] < 0.0158
+    assert r_d["point"] == pytest.approx(25.17, abs=5e-3)
+    assert r_d["against_main"] < -0.25
+    assert r_d["starts_agree"] == r_d["starts"]

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from flopline.errors import FloplineError
-from flopline.fits import bent, forms, generic, objectives, parametric
+from flopline.fits import bent, chosen, formfits, forms, generic, objectives, parametric
 from flopline.fits.bootstrap import run_weights
 from flopline.fits.family import CHINCHILLA, FULL, KAPLAN, SKALING, TIED, law_of, starting_points
 from flopline.fits.newton import Problem
@@ -19,6 +19,7 @@ from flopline.laws import kaplan, skaling, tied
 from flopline.laws.chinchilla import LossSurface
 from flopline.laws.kaplan import KaplanSurface
 from flopline.laws.law import Law, parameters, surface_starts
+from flopline.laws.repeated import RepeatedSurface
 from flopline.laws.skaling import SkalingSurface
 from flopline.laws.tied import TiedSurface
 
@@ -254,7 +255,7 @@ def test_huber_of_the_paper_stands_beside_another_main_delta():
         assert n == pytest.approx(target.values["params"].point, rel=1e-6)
 
 
-@pytest.mark.parametrize("objective", forms.OBJECTIVES)
+@pytest.mark.parametrize("objective", chosen.OBJECTIVES)
 def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objective):
     loss = noisy(TRUTHS["chinchilla"])
     plain = fitted(loss).tables["estimators"].set_index("estimator")
@@ -263,7 +264,7 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
     assert result.status == CONVERGED
     assert result.settings["objective"] == objective
     assert result.tables["estimators"]["estimator"].unique().tolist() == [objective]
-    assert forms.OBJECTIVES[objective] in result.estimator
+    assert chosen.OBJECTIVES[objective] in result.estimator
     for i, target in enumerate(result.targets):
         row, n = plain.loc[name].iloc[i], target.values["params"]
         assert n.point == pytest.approx(row["params"], rel=1e-4)
@@ -272,17 +273,17 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
 
 def test_delta_from_the_data_is_1_345_robust_sigma_of_a_lad_fit():
     loss = noisy(TRUTHS["chinchilla"])
-    chosen = forms.choose("log_huber", "auto", problem_of(loss))
+    found = chosen.choose("log_huber", "auto", problem_of(loss))
     points = {"params": GRID[0], "tokens": GRID[1]}
     theirs = generic.fit_log_huber(surface_starts(*GRID, loss), points, loss)
-    assert chosen.delta == pytest.approx(theirs.objective.delta, rel=1e-4)
-    linear = forms.choose("linear_huber", "auto", problem_of(loss))
-    assert linear.delta == pytest.approx(chosen.delta * loss.mean(), rel=0.3)
+    assert found.delta == pytest.approx(theirs.objective.delta, rel=1e-4)
+    linear = chosen.choose("linear_huber", "auto", problem_of(loss))
+    assert linear.delta == pytest.approx(found.delta * loss.mean(), rel=0.3)
 
 
 def test_delta_from_losses_on_the_law_is_not_zero():
     problem = problem_of(TRUTHS["chinchilla"].loss(*GRID))
-    assert forms.choose("log_huber", "auto", problem).delta == 1e-7
+    assert chosen.choose("log_huber", "auto", problem).delta == 1e-7
 
 
 def test_a_bend_is_found_and_its_absence_is_said():
@@ -321,12 +322,45 @@ def test_a_term_that_vanishes_fails_that_variant():
     main = objectives.log_huber()
     surface = LossSurface(1.5, 400.0, 1e-3, 0.33, 0.3)
     weights = run_weights([str(i) for i in range(d.size)], 10, 0)
-    resamples = forms.Resamples(weights, np.ones(10, bool))
+    resamples = formfits.Resamples(weights, np.ones(10, bool))
     made = forms.variants(problem, TARGETS, main, surface, resamples, lambda residual: [])
     found = {v.estimator.name: v.estimator for v in made}
     assert found["log_squares"].status == FAILED
     assert found["log_squares"].message.startswith("B is 0 here")
     assert np.isnan(found["log_squares"].targets[0].values["params"].point)
+
+
+def test_repeated_data_are_told_from_fresh_ones():
+    """With R_D* 8 known: the base is found again, while the plain form takes repeats for fresh."""
+    n, d = GRID
+    truth = RepeatedSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658, 8.0, formfits.NO_EXCESS)
+    unique = d / np.tile([1, 2, 5, 20, 60], 7)
+    noise = np.exp(3e-3 * np.random.default_rng(1).normal(size=35))
+    points = table(truth.loss(n, d, unique) * noise).assign(unique_tokens=unique)
+    result = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=40)
+    rows = result.tables["estimators"].set_index("estimator")
+    made = result.tables["variants"].set_index(["estimator", "parameter"])
+    r_d = made.loc[("repeated", "R_D")]
+    assert r_d["point"] == pytest.approx(8.0, rel=0.2)
+    assert r_d["lo95"] < 8.0 < r_d["hi95"]
+    assert r_d["against_main"] < -0.5
+    assert (rows.loc["repeated", "status"] == CONVERGED).all()
+    found = rows.loc["repeated"]
+    optimum = truth.base.params_opt(TARGETS)
+    assert_allclose(found["params"], optimum, rtol=0.2)
+    assert (np.abs(np.log(found["params"] / optimum)) < np.abs(
+        np.log(rows.loc["log_huber", "params"].to_numpy() / optimum)
+    )).all()  # fmt: skip
+    assert (found["params_lo95"] < optimum).all()
+    assert (found["params_hi95"] > optimum).all()
+
+
+def test_runs_without_repeats_have_no_law_of_them():
+    points = table(noisy(TRUTHS["chinchilla"])).assign(unique_tokens=lambda t: t["tokens"])
+    result = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
+    assert "repeated" not in set(result.tables["estimators"]["estimator"])
+    with pytest.raises(FloplineError, match="unique_tokens = 0"):
+        parametric.fit(points.assign(unique_tokens=0.0), TARGETS, draws=5, seed=1)
 
 
 def test_variants_mind_the_runs_as_the_main_fit_does():
@@ -336,9 +370,9 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
     points["loss"] *= np.where(largest, 0.95, 1.0)
     rows = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables["estimators"]
     assert "runs of largest compute lie" in rows.loc[rows["main"], "message"].iloc[0]
-    lad = rows[rows["estimator"] == "log_lad"].iloc[0]
-    assert lad["status"] == WARNING
-    assert "runs of largest compute lie" in lad["message"]
+    said = rows["message"].str.contains("runs of largest compute lie")
+    assert said[~rows["main"]].any()
+    assert (rows.loc[said, "status"] == WARNING).all()
 
     points = table(noisy(TRUTHS["chinchilla"]))
     scatter = np.exp(0.15 * np.random.default_rng(7).normal(size=35))

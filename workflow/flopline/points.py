@@ -13,7 +13,7 @@ POINT = ["run", "params", "tokens", "flops", "loss"]
 def final_points(runs: pd.DataFrame, family: str) -> pd.DataFrame:
     """One point per kept run of `family`: its end, with the nominal budget_flops beside it.
 
-    Where the runs tell their unique_tokens, these stand there too; one that does not has no repeats.
+    Where runs tell their unique_tokens, these stand there too; a run that does not has no repeats.
     """
     kept = _kept(runs, family)
     columns = [*POINT, "budget_flops"]

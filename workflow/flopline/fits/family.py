@@ -130,3 +130,9 @@ def unknowns_of(problem: Problem, surface: LossSurface) -> Floats:
     with np.errstate(divide="ignore"):
         ln_a, ln_b = np.maximum(np.log([a, b]), NO_TERM)
     return np.array([e, ln_a, ln_b, alpha, beta, 1.0])
+
+
+def points_of(problem: Problem) -> dict[str, Floats]:
+    """params [weights], tokens and loss [nats per token] of the problem's points."""
+    logs = np.stack([problem.x, problem.y, problem.target]) + problem.centre[:, None]
+    return dict(zip(("params", "tokens", "loss"), np.exp(logs), strict=True))

@@ -11,41 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from flopline.errors import FloplineError
-from flopline.fits import bent, objectives
-from flopline.fits.family import (
-    CHINCHILLA,
-    FULL,
-    KAPLAN,
-    SKALING,
-    TIED,
-    Form,
-    law_of,
-    starting_points,
-    unknowns_of,
-)
-from flopline.fits.newton import GRADIENT_TOLERANCE, PERFECT_FIT, Bools, Floats, Problem
+from flopline.fits import objectives
+from flopline.fits.chosen import AUTO, OBJECTIVES, choose, data_delta, least_absolute
+from flopline.fits.family import CHINCHILLA, KAPLAN, SKALING, TIED, Form, points_of
+from flopline.fits.formfits import Resamples, Solved, solve, solve_repeated
+from flopline.fits.newton import GRADIENT_TOLERANCE, Floats, Problem
 from flopline.fits.objectives import Objective
 from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, Estimator, targets_of
 from flopline.laws.chinchilla import LossSurface
 from flopline.laws.law import Law, exponent, optimum, parameters
 
-AUTO: Final = "auto"
-"""A delta that the data choose: 1.345 robust standard deviations of a LAD fit's residuals."""
-
-OBJECTIVES: Final[dict[str, str]] = {
-    "log_huber": "Huber on log loss",
-    "linear_huber": "Huber on loss",
-    "log_lad": "least absolute log residuals",
-    "linear_squares": "least squares on loss",
-    "log_squares": "least squares on log loss",
-}
-"""The objectives by name, with their labels."""
 FORMS: Final[dict[str, tuple[Form, str]]] = {
     "tied": (TIED, "one exponent for both terms"),
     "skaling": (SKALING, "reducible loss to a power k"),
@@ -64,44 +44,11 @@ COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Resamples:
-    """Bootstrap weights (draws, points), and the draws that keep enough points to be fitted."""
-
-    weights: Floats
-    usable: Bools
-
-
-@dataclass(frozen=True, slots=True)
 class Variant:
     """One other way to fit the same runs: what the optimiser found, and what it foretells."""
 
     estimator: Estimator
     rows: list[dict[str, Any]]
-
-
-def choose(name: str, delta: float | Literal["auto"] | str, problem: Problem) -> Objective:
-    """The objective `name` of OBJECTIVES with `delta`, a number or AUTO; others have no delta.
-
-    Huber's delta is in the units of its residuals: nats per token on the loss itself. Raises
-    FloplineError for an unknown name or a delta that is not positive and finite.
-    """
-    plain: dict[str, Callable[[], Objective]] = {
-        "log_lad": objectives.log_lad,
-        "linear_squares": objectives.linear_squares,
-        "log_squares": objectives.log_squares,
-    }
-    hubers = {"log_huber": objectives.log_huber, "linear_huber": objectives.linear_huber}
-    if name in plain:
-        return plain[name]()
-    if name not in hubers:
-        raise FloplineError(
-            f"parametric.objective {name!r} is unknown: choose one of {', '.join(OBJECTIVES)}."
-        )
-    if isinstance(delta, str):
-        if delta != AUTO:
-            raise FloplineError(f"huber_delta must be a positive number or auto, not {delta!r}.")
-        delta = _data_delta(problem, _least_absolute(problem), linear=name == "linear_huber")
-    return hubers[name](delta)
 
 
 def variants(
@@ -111,12 +58,15 @@ def variants(
     surface: LossSurface,
     resamples: Resamples,
     mind: Callable[[Floats], list[str]],
+    unique_tokens: Floats | None = None,
 ) -> list[Variant]:
     """Every other objective and form, with intervals from `resamples`.
 
     `surface` is the optimum of Chinchilla's form under the `main` objective; `targets_flops` are
     budgets [FLOPs]; `mind` says what is to be minded of the runs and of their log residuals
-    (points,), seen less fitted. A variant without an optimum says so and holds what was found.
+    (points,), seen less fitted; with `unique_tokens` [tokens] (points,), fewer than the tokens of
+    some run, the law of repeated data is among them. A variant without an optimum says so and
+    holds what was found.
     """
     task = _Task(problem, targets_flops, main, surface, resamples, mind)
     out = []
@@ -125,9 +75,15 @@ def variants(
         if objective.name in ("log_huber", "linear_huber"):
             label += f", delta {objective.delta:.3g}"
             label += " from the data" if name.endswith(AUTO) else ""
-        out.append(_variant(task, name, label, CHINCHILLA, objective))
+        solved = solve(problem, CHINCHILLA, objective, surface, resamples)
+        out.append(_stated(task, name, label, CHINCHILLA.name, objective, solved))
     for name, (form, label) in FORMS.items():
-        out.append(_variant(task, name, label, form, main))
+        solved = solve(problem, form, main, surface, resamples)
+        out.append(_stated(task, name, label, form.name, main, solved))
+    if unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any():
+        solved = solve_repeated(problem, main, surface, resamples, unique_tokens)
+        label = "repeated data, targets with fresh tokens"
+        out.append(_stated(task, "repeated", label, "repeated", main, solved))
     return out
 
 
@@ -153,92 +109,24 @@ class _Task:
 
 
 def _other_objectives(problem: Problem, main: Objective) -> list[tuple[str, Objective]]:
-    pilot = _least_absolute(problem)
+    pilot = least_absolute(problem)
     tried = [
         ("log_huber_1e-3", objectives.log_huber()),
-        (f"log_huber_{AUTO}", objectives.log_huber(_data_delta(problem, pilot, linear=False))),
-        (f"linear_huber_{AUTO}", objectives.linear_huber(_data_delta(problem, pilot, linear=True))),
+        (f"log_huber_{AUTO}", objectives.log_huber(data_delta(problem, pilot, linear=False))),
+        (f"linear_huber_{AUTO}", objectives.linear_huber(data_delta(problem, pilot, linear=True))),
         *((name, choose(name, AUTO, problem)) for name in OBJECTIVES if "huber" not in name),
     ]
     return [(name, objective) for name, objective in tried if objective != main]
 
 
-def _least_absolute(problem: Problem) -> Law:
-    return law_of(problem, CHINCHILLA, _point(problem, CHINCHILLA, objectives.log_lad())[0])
-
-
-def _data_delta(problem: Problem, pilot: Law, *, linear: bool) -> float:
-    """1.345 robust standard deviations of the residuals of a LAD fit, and never quite 0."""
-    points = _points(problem)
-    seen = points.pop("loss")
-    objective = objectives.linear_squares() if linear else objectives.log_squares()
-    residual = objective.residual(pilot.loss(**points), seen)
-    return max(objectives.EFFICIENT * objectives.robust_sigma(residual), PERFECT_FIT)
-
-
-def _points(problem: Problem) -> dict[str, Floats]:
-    """params [weights], tokens and loss [nats per token] of the problem's points."""
-    logs = np.stack([problem.x, problem.y, problem.target]) + problem.centre[:, None]
-    return dict(zip(("params", "tokens", "loss"), np.exp(logs), strict=True))
-
-
-def _value(problem: Problem, law: Law, objective: Objective) -> float:
-    points = _points(problem)
+def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> float:
+    points = points_of(problem) | more
     seen = points.pop("loss")
     return objective.value(objective.residual(law.loss(**points), seen))
 
 
-def _point(
-    problem: Problem, form: Form, objective: Objective, near: Floats | None = None
-) -> tuple[Floats, float, int, int]:
-    """All six unknowns (6,) of the optimum, its scaled gradient, the starts, how many reach it."""
-    begin = starting_points(problem, form)
-    if near is not None:
-        begin = np.concatenate([begin, form.reduce(near[None])])
-    best, agreeing = bent.minimise(problem, form, objective, np.ones(problem.x.size), begin)
-    return form.expand(best.free)[0], float(best.scaled_gradient[0]), len(begin), agreeing
-
-
-def _variant(task: _Task, name: str, label: str, form: Form, objective: Objective) -> Variant:
-    problem, resamples = task.problem, task.resamples
-    near = unknowns_of(problem, task.surface)
-    full, gradient, begun, agreeing = _point(problem, form, objective, near)
-    draws = np.full((resamples.usable.size, len(FULL)), np.nan)
-    if resamples.usable.any():
-        found = bent.minimise_resamples(
-            problem,
-            form,
-            objective,
-            resamples.weights[resamples.usable],
-            form.reduce(full[None])[0],
-        )
-        kept = np.where(found.converged[:, None], form.expand(found.free), np.nan)
-        draws[resamples.usable] = kept
-    solved = _Solved(
-        law_of(problem, form, full),
-        law_of(problem, form, draws),
-        gradient,
-        begun,
-        agreeing,
-        _bounds(form, full),
-    )
-    return _stated(task, name, label, form.name, objective, solved)
-
-
-@dataclass(frozen=True, slots=True)
-class _Solved:
-    """The optimum of all points and of the resamples (NaN where there is none), and its proof."""
-
-    law: Law
-    draws: Law
-    gradient: float
-    starts: int
-    starts_agree: int
-    bounds: list[str]
-
-
 def _stated(
-    task: _Task, name: str, label: str, form: str, objective: Objective, solved: _Solved
+    task: _Task, name: str, label: str, form: str, objective: Objective, solved: Solved
 ) -> Variant:
     """What was found, at the targets, in words and in numbers."""
     law, budgets = solved.law, np.asarray(task.targets_flops, float)
@@ -253,11 +141,11 @@ def _stated(
         )
         for p in parameters(law)
     }
-    value = _value(task.problem, law, objective)
+    value = _value(task.problem, law, objective, **solved.covariates)
     against = np.nan
     if objective == task.main and task.main_value > 0:
         against = value / task.main_value - 1.0
-    points = _points(task.problem)
+    points = points_of(task.problem) | dict(solved.covariates)
     mind = task.mind(np.log(points.pop("loss")) - np.log(law.loss(**points)))
     left_out = int(np.isnan(a_draws).sum())
     status, message = _verdict(solved, mind, (left_out, a_draws.size), against, said.get("k"))
@@ -278,19 +166,8 @@ def _stated(
     return Variant(Estimator(name, label, status, message, exponents, targets), rows)
 
 
-def _bounds(form: Form, full: Floats) -> list[str]:
-    """Parameters of the law that lie on a bound of the search, or whose term has vanished."""
-    lower, upper = form.box
-    free = form.reduce(full[None])[0]
-    called = {"ln_A": "A", "ln_B": "B", "a": "alpha", "b": "beta"}
-    if form is KAPLAN:
-        called = {"ln_A": "N_c", "ln_B": "D_c", "a": "alpha_N", "k": "alpha_D"}
-    at = (free <= lower) | (free >= upper)
-    return [called.get(n, n) for n, hit in zip(form.free, at, strict=True) if hit]
-
-
 def _verdict(
-    solved: _Solved,
+    solved: Solved,
     design: list[str],
     left_out: tuple[int, int],
     against: float,

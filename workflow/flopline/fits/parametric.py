@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from flopline.errors import FloplineError
 from flopline.fits import bent, engine, forms, hoffmann_grid
 from flopline.fits.bootstrap import run_weights
+from flopline.fits.chosen import OBJECTIVES, choose
 from flopline.fits.family import CHINCHILLA, NO_TERM, starting_points
+from flopline.fits.formfits import Resamples
 from flopline.fits.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
 from flopline.fits.objectives import Objective
 from flopline.fits.result import (
@@ -63,6 +65,7 @@ LEAST_SQUARES = 1e3
 """A delta beyond every log residual: Huber's loss is then half the square."""
 
 _COLUMNS = ("params", "tokens", "flops", "loss")
+_OPTIONAL = ("unique_tokens",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,10 @@ def fit(
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
 
-    `points` has columns run, params [weights], tokens, flops, loss [nats per token]; several rows
-    of one run are resampled together. `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
-    `objective` is one of forms.OBJECTIVES; `huber_delta` is Huber's on its residuals, or "auto"
+    `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
+    unique_tokens, for the variant of repeated data; several rows of one run are resampled together.
+    `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
+    `objective` is one of chosen.OBJECTIVES; `huber_delta` is Huber's on its residuals, or "auto"
     for one that the data choose. `solver` is varpro_newton, or hoffmann_grid for the paper's own
     4,500 starts (minutes; its resamples start from the optimum of all points only).
     `variant_draws` are the resamples behind each other objective and form of the table
@@ -105,7 +109,7 @@ def fit(
         raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     problem = Problem.of(params, tokens, loss, WIDE)
-    minimised = forms.choose(objective, huber_delta, problem)
+    minimised = choose(objective, huber_delta, problem)
     problem = replace(problem, delta=_log_delta(minimised, problem))
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
@@ -137,12 +141,12 @@ def fit(
     }
     status, message = _verdict(certificate, solver)
     how = SOLVERS[solver] if minimised.scale == "log" else "Newton from a grid of starts"
-    label = f"{forms.OBJECTIVES[minimised.name]}, {how}"
+    label = f"{OBJECTIVES[minimised.name]}, {how}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[forms.Variant] = []
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), variant_draws, seed)
-        resamples = forms.Resamples(again, _thick_enough(params, tokens, again))
+        resamples = Resamples(again, _thick_enough(params, tokens, again))
         others = forms.variants(
             problem,
             targets_flops,
@@ -153,6 +157,7 @@ def fit(
                 *_poor_design(certificate["token_spread"]),
                 *_misfit(*_top_residual(table.assign(log_residual=residual))),
             ],
+            table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
         )
     settings: dict[str, Any] = {"objective": minimised.name}
     if "huber" in minimised.name:
@@ -181,10 +186,12 @@ def fit(
 def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
     """The columns of the fit in their fixed order of rows, or FloplineError."""
     where = f"parametric fit of family {family!r}" if family else "parametric fit"
-    table = points[["run", *_COLUMNS]].astype(dict.fromkeys(_COLUMNS, float))
+    columns = (*_COLUMNS, *(c for c in _OPTIONAL if c in points))
+    table = points[["run", *columns]].astype(dict.fromkeys(columns, float))
     table = table.assign(run=table["run"].astype(str))
-    table = table.sort_values(["run", "tokens", "params", "loss", "flops"], ignore_index=True)
-    for column in _COLUMNS:
+    order = ["run", "tokens", "params", "loss", "flops", *columns[len(_COLUMNS) :]]
+    table = table.sort_values(order, ignore_index=True)
+    for column in columns:
         bad = ~(np.isfinite(table[column]) & (table[column] > 0))
         if bad.any():
             row = table[bad].iloc[0]
