@@ -110,14 +110,14 @@ def minimise_resamples(
 ) -> Found:
     """Minima under each row of `weights` (draws, points), from `near` (free,).
 
-    Rows that do not converge from there are tried again from all of `starting_points`, and the
-    lowest end is kept.
+    Rows that do not converge from there, and all of a rugged form, are tried again from all of
+    `starting_points`, and the lowest end is kept.
     """
     best = descend(
         problem, form, objective, weights, np.broadcast_to(near, (len(weights), near.size))
     )
     begin = starting_points(problem, form)
-    wanting = np.flatnonzero(~best.converged)
+    wanting = np.flatnonzero(~best.converged | form.rugged)
     for rows in np.array_split(wanting, 1 + wanting.size // _ROWS_AGAIN):
         found = descend(
             problem,
@@ -128,7 +128,8 @@ def minimise_resamples(
         )
         ends = found.objective.reshape(rows.size, len(begin))
         lowest = found.take(ends.argmin(axis=1) + len(begin) * np.arange(rows.size))
-        better = lowest.converged | (lowest.objective < best.objective[rows])
+        lower = lowest.objective < best.objective[rows]
+        better = np.where(best.converged[rows], lowest.converged & lower, lowest.converged | lower)
         best.put(rows[better], lowest.take(np.flatnonzero(better)))
     return best
 

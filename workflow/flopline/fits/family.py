@@ -39,13 +39,14 @@ class Form:
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
     `free` names the free ones; `tied` maps an unknown to the free one that it equals; the rest are
-    held at `fixed`.
+    held at `fixed`. Resamples of a `rugged` form have several minima and take every start.
     """
 
     name: str
     free: tuple[str, ...]
     tied: tuple[tuple[str, str], ...] = ()
     fixed: tuple[tuple[str, float], ...] = ()
+    rugged: bool = False
 
     @cached_property
     def spread(self) -> Floats:
@@ -80,7 +81,9 @@ class Form:
 CHINCHILLA: Final = Form("chinchilla", ("E", "ln_A", "ln_B", "a", "b"), fixed=(("k", 1.0),))
 TIED: Final = Form("tied", ("E", "ln_A", "ln_B", "a"), (("b", "a"),), (("k", 1.0),))
 SKALING: Final = Form("skaling", FULL)
-KAPLAN: Final = Form("kaplan", ("ln_A", "ln_B", "a", "k"), (("b", "k"),))
+KAPLAN: Final = Form("kaplan", ("ln_A", "ln_B", "a", "k"), (("b", "k"),), rugged=True)
+"""From one start 5 % of the resamples of the default study's runs end in a higher minimum; those of
+the other forms agree from every start."""
 
 
 def starting_points(problem: Problem, form: Form) -> Floats:
