@@ -288,6 +288,14 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
         row, n = plain.loc[name].iloc[i], target.values["params"]
         assert n.point == pytest.approx(row["params"], rel=1e-4)
         assert_allclose([n.lo95, n.hi95], row[["params_lo95", "params_hi95"]].to_list(), rtol=1e-3)
+    # What the audits refit with: the objective itself on log loss, else its nearest there.
+    delta = result.certificate["huber_delta"]
+    again = parametric.fit(table(loss), TARGETS, draws=0, seed=1, huber_delta=delta)
+    nearest = {"linear_huber": "log_huber_auto", "linear_squares": "log_squares"}.get(objective)
+    expected = plain.loc[nearest or name, "params"].to_list()
+    found = [target.values["params"].point for target in again.targets]
+    # Its delta is that of the loss over the mean loss, near to the one for log loss.
+    assert_allclose(found, expected, rtol=0.1 if objective == "linear_huber" else 1e-4)
 
 
 def test_delta_from_the_data_is_1_345_robust_sigma_of_a_lad_fit():
