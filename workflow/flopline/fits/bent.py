@@ -110,27 +110,18 @@ def minimise_resamples(
 ) -> Found:
     """Minima under each row of `weights` (draws, points), from `near` (free,).
 
-    Rows that do not converge from there, and all of a rugged form, are tried again from all of
-    `starting_points`, and the lowest end is kept.
+    All rows of a rugged form are tried from every second of the `starting_points` too, rows that
+    have not converged from all of them, and the lowest end is kept.
     """
     best = descend(
         problem, form, objective, weights, np.broadcast_to(near, (len(weights), near.size))
     )
     begin = starting_points(problem, form)
-    wanting = np.flatnonzero(~best.converged | form.rugged)
-    for rows in np.array_split(wanting, 1 + wanting.size // _ROWS_AGAIN):
-        found = descend(
-            problem,
-            form,
-            objective,
-            np.repeat(weights[rows], len(begin), axis=0),
-            np.tile(begin, (rows.size, 1)),
-        )
-        ends = found.objective.reshape(rows.size, len(begin))
-        lowest = found.take(ends.argmin(axis=1) + len(begin) * np.arange(rows.size))
-        lower = lowest.objective < best.objective[rows]
-        better = np.where(best.converged[rows], lowest.converged & lower, lowest.converged | lower)
-        best.put(rows[better], lowest.take(np.flatnonzero(better)))
+    if form.rugged:
+        everyone = np.arange(len(weights))
+        _try_again(problem, form, objective, weights, best, everyone, begin[1::2])
+    unconverged = np.flatnonzero(~best.converged)
+    _try_again(problem, form, objective, weights, best, unconverged, begin)
     return best
 
 
@@ -156,6 +147,26 @@ def descend(
     if objective.delta == 0:
         value = value / (LAD_DELTA * unit)
     return replace(found, objective=value, iterations=iterations)
+
+
+def _try_again(
+    problem: Problem,
+    form: Form,
+    objective: Objective,
+    weights: Floats,
+    best: Found,
+    wanting: Ints,
+    begin: Floats,
+) -> None:
+    """Descend from every start of `begin` for the rows `wanting`, and keep what ends lower."""
+    for rows in np.array_split(wanting, 1 + wanting.size // _ROWS_AGAIN):
+        many = np.repeat(weights[rows], len(begin), axis=0)
+        found = descend(problem, form, objective, many, np.tile(begin, (rows.size, 1)))
+        ends = found.objective.reshape(rows.size, len(begin))
+        lowest = found.take(ends.argmin(axis=1) + len(begin) * np.arange(rows.size))
+        lower = lowest.objective < best.objective[rows]
+        better = np.where(best.converged[rows], lowest.converged & lower, lowest.converged | lower)
+        best.put(rows[better], lowest.take(np.flatnonzero(better)))
 
 
 @dataclass(frozen=True, slots=True)

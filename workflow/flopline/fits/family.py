@@ -39,7 +39,7 @@ class Form:
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
     `free` names the free ones; `tied` maps an unknown to the free one that it equals; the rest are
-    held at `fixed`. Resamples of a `rugged` form have several minima and take every start.
+    held at `fixed`. Resamples of a `rugged` form have several minima and take more starts.
     """
 
     name: str
