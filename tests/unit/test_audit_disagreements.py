@@ -36,7 +36,7 @@ def tables() -> dict[str, pd.DataFrame]:
     return {
         "envelope": table({"bins": 0.5}, "bins"),
         "isoflop": table({"parabola": 2.0, "cubic": 1.5, "broken": 9.0}, "parabola", "broken"),
-        "parametric": table({"huber_log": 1.0}, "huber_log"),
+        "parametric": table({"log_huber": 1.0}, "log_huber"),
     }
 
 
@@ -49,7 +49,7 @@ def test_each_disagreement_in_percent_flops_and_money(tables: dict[str, pd.DataF
     assert len(out) == 2 * 4
     assert "broken" not in set(out["estimator"])
     at = out[out["budget_flops"] == 1e24].set_index("estimator")
-    assert list(at.index) == ["bins", "parabola", "cubic", "huber_log"]
+    assert list(at.index) == ["bins", "parabola", "cubic", "log_huber"]
     np.testing.assert_allclose(at["params_over_reference"], [0.5, 2.0, 1.5, 1.0])
     np.testing.assert_allclose(
         at["wasted_percent"], [waste(0.5), waste(2.0), waste(1.5), 0.0], atol=1e-9

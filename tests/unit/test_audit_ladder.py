@@ -23,7 +23,7 @@ BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
 
 
 COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for level in (80, 95)]
-MAIN = {"parametric": "huber_log", "isoflop": "parabola", "envelope": "bins"}
+MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
 
 
 def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
@@ -69,7 +69,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
         np.log(row["target_params"] / best),
     )
     assert row["target_wasted_percent"] == pytest.approx(100 * float(share))
-    seen = finding.tables["optima"].query("estimator == 'huber_log'")
+    seen = finding.tables["optima"].query("estimator == 'log_huber'")
     vertices = isoflop.fit(points, [TARGET], draws=0).tables["vertices"]
     np.testing.assert_allclose(seen["params_seen"], vertices["params"][-3:])
     np.testing.assert_allclose(seen["params_foretold"], surface.params_opt(BUDGETS[-3:]))
@@ -233,7 +233,7 @@ def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
     finding = ladder.audit(design(tied, budgets=BUDGETS), TARGET, draws=0)
     rows = scores_of(finding).loc["parametric"]
-    assert list(rows.index) == ["huber_log", "tied", "skaling"]
+    assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
     np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
 
@@ -284,9 +284,9 @@ def step(law: str, estimator: str, c: float, status: str = "converged", **number
 def test_scores_are_means_over_the_steps_that_all_climb() -> None:
     steps = pd.DataFrame(
         [
-            step("parametric", "huber_log", 1.0, bottom_error_percent=9.0, wasted_percent=9.0),
-            step("parametric", "huber_log", 2.0, bottom_error_percent=1.0, wasted_percent=4.0),
-            step("parametric", "huber_log", 3.0, bottom_error_percent=2.0, wasted_percent=2.0),
+            step("parametric", "log_huber", 1.0, bottom_error_percent=9.0, wasted_percent=9.0),
+            step("parametric", "log_huber", 2.0, bottom_error_percent=1.0, wasted_percent=4.0),
+            step("parametric", "log_huber", 3.0, bottom_error_percent=2.0, wasted_percent=2.0),
             step("isoflop", "parabola", 1.0, "failed"),
             step("isoflop", "parabola", 2.0, bottom_error_percent=3.0, wasted_percent=1.0),
             step("isoflop", "parabola", 3.0, bottom_error_percent=5.0, wasted_percent=2.0),
@@ -317,7 +317,7 @@ def test_scores_are_means_over_the_steps_that_all_climb() -> None:
 def test_laws_that_do_not_beat_the_baselines_are_told_so() -> None:
     steps = pd.DataFrame(
         [
-            step("parametric", "huber_log", 1.0, bottom_error_percent=3.0, wasted_percent=3.0),
+            step("parametric", "log_huber", 1.0, bottom_error_percent=3.0, wasted_percent=3.0),
             step("baseline", "best_run", 1.0, bottom_error_percent=2.0, wasted_percent=1.0),
         ]
     )
@@ -331,7 +331,7 @@ def test_laws_that_do_not_beat_the_baselines_are_told_so() -> None:
 def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
     steps = pd.DataFrame(
         [
-            step("parametric", "huber_log", 1.0, bottom_error_percent=3.0),
+            step("parametric", "log_huber", 1.0, bottom_error_percent=3.0),
             step("baseline", "best_run", 2.0, bottom_error_percent=2.0),
         ]
     )

@@ -21,7 +21,10 @@ SETTINGS: dict[str, Any] = {
     "envelope": {"bins": 200, "smoothing_steps": 0, "frontier": "bins"},
     "isoflop": {"budgets": None, "budget_tolerance": 0.15, "min_sizes": 4, "quality": "flag"},
     "parametric": {"huber_delta": 1e-3},
+    "params_convention": "total",
+    "flops_convention": "six_nd",
     "audit": {
+        "compare": [],
         "ladder_draws": 50,
         "next_run_cap": None,
         "price_per_flop": None,

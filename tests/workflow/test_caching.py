@@ -113,6 +113,8 @@ def test_changed_option_reruns_what_uses_it(
         ("figures/style.py", FIGURES | {"report": 1}),
         ("decision.py", END),
         ("audit/ladder.py", AUDIT | END),
+        ("laws/tied.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
+        ("fits/forms.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("report/page.py", {"report": 1}),
         ("study.py", {}),
     ],
@@ -125,6 +127,13 @@ def test_edited_module_reruns_the_rules_that_import_it(
     assert checkout.planned() == {}
     file.write_text(file.read_text() + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")
     assert checkout.planned() == expected
+
+
+def test_edited_published_law_reruns_what_compares_with_it(checkout: Checkout) -> None:
+    checkout.edit("workflow/flopline/laws/published.toml", "beta = 0.3658", "beta = 0.3659")
+    assert checkout.planned() == AUDIT | END
+    checkout.edit("workflow/flopline/laws/published.toml", "beta = 0.3659", "beta = 0.3658")
+    assert checkout.planned() == {}
 
 
 def test_edited_script_and_template(checkout: Checkout) -> None:

@@ -34,6 +34,8 @@ rule audit:
             "targets",
             "points",
             "loss_split",
+            "params_convention",
+            "flops_convention",
             "bootstrap",
             "cleaning",
             "envelope",

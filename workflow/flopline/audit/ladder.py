@@ -58,8 +58,8 @@ def audit(
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops; `budgets` [FLOPs], `budget_tolerance` [ln C], `min_sizes` and `quality` are those of the isoFLOP
-    budgets as in `isoflop.fit`; `curves` are what `envelope.fit` takes, with its options in
+    budget_flops; `budgets` [FLOPs], `budget_tolerance` [ln C], `min_sizes` and `quality` are as in
+    `isoflop.fit`; `curves` are what `envelope.fit` takes, with its options in
     `envelope`, None for no envelope. Without `steps_flops` the steps are the budgets, or shares of
     the runs.
     Tables: scores (one row per law: means over the steps that all climb), steps (one row per law

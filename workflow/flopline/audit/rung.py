@@ -16,7 +16,7 @@ from flopline.laws.law import Law
 Floats = NDArray[np.float64]
 Opt = Callable[[Floats], Floats]
 
-MAIN: Final = ("parametric", "huber_log")
+MAIN: Final = ("parametric", "log_huber")
 BASELINE: Final = "baseline"
 
 

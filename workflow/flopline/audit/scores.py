@@ -12,7 +12,7 @@ from flopline.numbers import significant
 from flopline.schema import LEVELS
 
 NAMES: Final = {
-    ("parametric", "huber_log"): "parametric",
+    ("parametric", "log_huber"): "parametric",
     ("isoflop", "parabola"): "isoFLOP",
     ("envelope", "bins"): "envelope",
     ("envelope", "hull"): "envelope",

@@ -15,6 +15,7 @@ from flopline.audit import (
     inference,
     ladder,
     next_run,
+    published,
     regret,
     sensitivity,
 )
@@ -33,6 +34,7 @@ AUDITS: Final = (
     "next_run",
     "inference",
     "hygiene",
+    "published",
 )
 """The audits in the order in which a reader wants them."""
 
@@ -66,8 +68,9 @@ def audit_family(
     """Every audit that the family's data supports; one that cannot be made says why.
 
     `settings` has the groups bootstrap, cleaning, envelope, isoflop, parametric and audit of the
-    config. Where the parametric law is none of the study's laws the audits fit it for themselves,
-    with as many draws as a step of the ladder has.
+    config and the study's params_convention and flops_convention. Where the parametric law is none
+    of the study's laws the audits fit it for themselves, with as many draws as a step of the
+    ladder has.
     """
     target, family, points = targets_flops[0], evidence.family, evidence.points
     options, seed = settings["audit"], settings["bootstrap"]["seed"]
@@ -135,6 +138,14 @@ def audit_family(
             cap_flops=cap,
             draws=draws_of(fitted.draws()),
             family=family,
+        ),
+        "published": lambda: published.audit(
+            points,
+            of_surface(),
+            targets_flops,
+            names=options["compare"],
+            params_convention=settings["params_convention"],
+            flops_convention=settings["flops_convention"],
         ),
     }
     if evidence.vertices is not None and evidence.profiles is not None:

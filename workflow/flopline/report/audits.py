@@ -23,6 +23,7 @@ QUESTIONS: Final = {
     "next_run": "Which run would help most?",
     "inference": "Which size if it will be served?",
     "hygiene": "Were the runs trained alike, and well?",
+    "published": "What do published laws say?",
 }
 STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
 SHOWN: Final = {
@@ -37,6 +38,9 @@ SHOWN: Final = {
     ("inference", "lifetime"): "Sizes for a lifetime of serving",
     ("bias", "vertices"): "Bias of every valley",
     ("hygiene", "checks"): "How the runs were trained",
+    ("published", "laws"): "Published laws at the targets",
+    ("published", "losses"): "The runs under published loss surfaces",
+    ("published", "sources"): "Sources of the published laws",
 }
 """Tables on the page; all stand in the results folder."""
 
