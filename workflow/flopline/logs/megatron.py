@@ -126,9 +126,12 @@ class _Log:
 
     def _ramp(self) -> Ramp | None:
         """How the batch grows; None where it does not."""
-        grows = [int(n.replace("_", "")) for n in re.findall(r"\d[\d_]*", self.said.get(RAMP, ""))]
+        grows = re.findall(r"\d[\d_]*", self.said.get(RAMP, ""))
         final = _int(self.said.get("global_batch_size"))
-        return Ramp(*grows, final) if len(grows) == 3 and grows[1] and final else None
+        if len(grows) != 3 or not final:
+            return None
+        start, increment, samples = (int(number.replace("_", "")) for number in grows)
+        return Ramp(start, increment, samples, final) if increment else None
 
     def _tokens(self, samples: float | None) -> float | None:
         length = _int(self.said.get("seq_length"))

@@ -216,6 +216,17 @@ def joined(readings: Sequence[Reading], facts: Facts) -> Reading:
     return Reading(pd.concat(rows, ignore_index=True), pd.concat(dropped, ignore_index=True), facts)
 
 
+def reach(record: Any, dotted: str) -> Any:
+    """What stands under a name in nested objects, by dots; None where nothing does."""
+    if isinstance(record, dict) and dotted in record:
+        return record[dotted]
+    for part in dotted.split("."):
+        if not isinstance(record, dict) or part not in record:
+            return None
+        record = record[part]
+    return record
+
+
 def _require(
     raw: pd.DataFrame, columns: Mapping[str, Any], path: Path, names: Sequence[str]
 ) -> None:
