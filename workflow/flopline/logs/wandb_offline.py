@@ -65,12 +65,10 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
             count += 1
             names.update(dict.fromkeys(items))
             rows.append({**{n: items[n] for n in asked.names if n in items}, "line": count})
-        elif kind in (3, 5):
+        else:
             for name, value in items.items():
                 for key, leaf in _leaves(name, value):
                     facts.say("", key, leaf)
-        elif kind == 17 and items.get("display_name"):
-            facts.say("", "display_name", items["display_name"])
     there = [name for name in asked.names if name in names]
     # A run that never logged its clock is none the worse for it.
     lacking = "_runtime" not in names and "wall_s" not in (wish.columns or {})
@@ -141,7 +139,8 @@ def _items(record: bytes) -> tuple[int, dict[str, Any]]:
                 if part == 8:
                     said["display_name"] = wire.text(item)
                 elif part == 4 and isinstance(item, bytes):
-                    return 5, _items(b"\x2a" + _size(item) + item)[1]
+                    updates = (v for f, v in wire.fields(item) if f == 1 and isinstance(v, bytes))
+                    said |= dict(map(_item, updates))
             return field, said
     return 0, {}
 
@@ -173,11 +172,3 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(name if key == "value" else f"{name}.{key}", inner)
     elif value is not None:
         yield name, value
-
-
-def _size(message: bytes) -> bytes:
-    out, rest = bytearray(), len(message)
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    return bytes([*out, rest])
