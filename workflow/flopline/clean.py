@@ -101,13 +101,13 @@ def _with_facts(
         for name in [c for c in known if c in FACTS]:
             given = known[name].reset_index(drop=True)
             out[name] = laid_over(given, out[name], out["run"], name, table)
-        # What a file's name, sidecar or own text says needs no run table.
-        out["known"] |= out["params"].notna()
         missing = facts[~facts["run"].isin(out["run"])]
         rows = pd.DataFrame({"run": missing["run"], "source": table, "rows_in": 0, "known": True})
         rows = rows.join(missing[[c for c in missing if c in FACTS and c != "run"]])
         out = pd.concat([out, rows.astype({"run": "string"})]).sort_values("run")
     out = completed(out, study.get("params_convention"))
+    # A run whose name, sidecar or own text says its params needs no row in the run table.
+    out["known"] |= out["params"].notna()
     if len(study["families"]) == 1 and out["family"].isna().all():
         out["family"] = next(iter(study["families"]))
     return out.reset_index(drop=True)
