@@ -32,11 +32,9 @@ def header_of(head: bytes, separator: str) -> list[str]:
     return [] if ragged or len(set(lines[0])) < len(lines[0]) else lines[0]
 
 
-def looks_like(path: Path, head: bytes, ending: str, separator: str) -> bool:
-    """Whether the ending says so and the first lines are a header with rows of as many cells."""
-    # A head may end in the middle of a line or of a character.
-    whole = head[: head.rfind(b"\n") + 1] or head
-    return ending in path.name.lower().split(".") and bool(header_of(whole, separator))
+def has_ending(path: Path, ending: str) -> bool:
+    """Whether the name has an ending, before that of a compression."""
+    return ending in path.name.lower().split(".")[1:]
 
 
 def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
