@@ -27,6 +27,9 @@ TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
 DIGITS: Final = 4
 """Significant digits that two values of one fact must share at least."""
 
+MOST_DIGITS: Final = 12
+"""Significant digits beyond which numbers differ by their arithmetic alone."""
+
 _NUMBER: Final = re.compile(r"([-+]?[\d_,]*\.?\d+(?:[eE][-+]?\d+)?)\s*([kKmMbBgGtT]?)")
 _SUFFIX: Final = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembedding"}
@@ -105,8 +108,10 @@ def disagree(one: Any, other: Any) -> bool:
     """
     if not isinstance(one, int | float) or not isinstance(other, int | float):
         return str(one) != str(other)
-    digits = max(DIGITS, min(_digits(one), _digits(other)))
-    return float(f"{one:.{digits - 1}e}") != float(f"{other:.{digits - 1}e}")
+    digits = max(DIGITS, min(_digits(one), _digits(other), MOST_DIGITS))
+    shorter = min((one, other), key=_digits)
+    last = 10.0 ** (math.floor(math.log10(abs(shorter))) - digits + 1) if shorter else 0.0
+    return abs(one - other) > 0.500001 * last
 
 
 def parse_number(text: Any) -> float:

@@ -56,6 +56,9 @@ FACTS = {
 }
 """What a run table can say of a run, besides where its log is."""
 
+NO_NAME = "(no name)"
+"""Stands for the run of a row that names none."""
+
 FILES = {"source": "string", "sha256": "string", "rows_in": "int64"}
 
 
@@ -96,12 +99,13 @@ def _log(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Inges
         patterns_of(source),
         wanted_from_log(source),
     )
+    said = reading.facts
     rows, dropped = _named(reading.rows, own), _named(reading.dropped, own)
     rows["split"] = rows["split"].astype("string").fillna(study["loss_split"])
     counts = pd.concat([rows["run"], dropped["run"]]).value_counts(sort=False)
     runs = [
         {
-            **own_facts(source, file, run, reading.facts, root, study["file"]),
+            **(own_facts(source, file, run, said, root, study["file"]) if run != NO_NAME else {}),
             "run": run,
             "source": file["path"],
             "sha256": file["sha256"],
@@ -117,7 +121,7 @@ def _named(rows: pd.DataFrame, own: str) -> pd.DataFrame:
     """Rows with the run that each belongs to: its own in a file of several, else the file's."""
     if "run" not in rows:
         return rows.assign(run=own)
-    return rows.assign(run=rows["run"].astype("string").fillna("(no name)"))
+    return rows.assign(run=rows["run"].astype("string").fillna(NO_NAME))
 
 
 def _table(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ingested:
@@ -138,9 +142,9 @@ def _table(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ing
     rows.loc[_no_numbers(raw, rows, columns), "reason"] = NOT_A_NUMBER
     rows.loc[raw[columns["loss"]].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
-    rows["run"] = rows["run"].fillna("(no name)")
+    rows["run"] = rows["run"].fillna(NO_NAME)
     _require_one_size(rows, path)
-    unread = pd.DataFrame({"run": "(no name)", "line": unparsed, "reason": NOT_PARSED})
+    unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
     kept = rows[rows["reason"] == ""]
     dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
     counts = pd.concat([kept["run"], dropped["run"]]).value_counts()
