@@ -197,7 +197,7 @@ def _value(name: str, value: Any, factors: Mapping[str, float], place: str) -> A
 
 
 def _digits(value: float) -> int:
-    mantissa = f"{value:.15e}".split("e")[0].replace(".", "").lstrip("-")
+    mantissa = f"{value:.14e}".split("e")[0].replace(".", "").lstrip("-")
     return len(mantissa.rstrip("0"))
 
 
