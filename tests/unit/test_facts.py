@@ -214,6 +214,31 @@ def test_several_runs_of_a_file_are_several_runs(tmp_path: Path) -> None:
     assert raw.dropped[["run", "reason"]].to_numpy().tolist() == [["(no name)", "no_run_name"]]
 
 
+def test_a_wandb_run_table_is_a_table_of_runs(tmp_path: Path) -> None:
+    text = (
+        '"Name","State","Notes","Sweep","n_params_millions","tokens","val/loss"\n'
+        '"a","finished","-","","190.5","1e9","3.5"\n'
+        '"b","crashed","a, ""b""\nc","","370","",""\n'
+    )
+    (tmp_path / "export.csv").write_text(text)
+    columns = {
+        "run": "Name",
+        "params": {"column": "n_params_millions", "times": 1e6},
+        "tokens": "tokens",
+        "loss": "val/loss",
+        "seed": "Sweep",
+    }
+    study = study_of(kind="table", paths="export.csv", columns=columns)
+    files = [file | {"sha256": "x"} for file in log_files(study, tmp_path)]
+    raw = ingest(study, files, tmp_path)
+    assert raw.runs[["run", "params", "rows_in"]].to_numpy().tolist() == [
+        ["a", 190.5e6, 1],
+        ["b", 370e6, 1],
+    ]
+    assert raw.dropped["reason"].tolist() == ["no_loss"]
+    assert clean(raw, None, study).runs["status"].tolist() == ["kept", "quarantined"]
+
+
 def test_folders_of_event_files_are_one_run_each(tmp_path: Path) -> None:
     for run in ("a", "b"):
         (tmp_path / "runs" / run / "checkpoints").mkdir(parents=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,16 @@ def test_llmc_nan_is_left_to_cleaning(tmp_path: Path) -> None:
     reading = read(tmp_path, "s:0 trl:2.0\ns:1 trl:-nan\ns:2 trl:inf\ns:3 trl:oops\n")
     assert reading.rows["loss"].isna().tolist() == [False, True, False]
     assert dropped(reading) == [[4, "not_a_number"]]
+
+
+def test_a_column_map_cannot_mix_the_splits_of_a_format(tmp_path: Path) -> None:
+    text = "s:0 tel:11.0\ns:0 trl:10.5\n"
+    reading = read(tmp_path, text, columns={"step": "step", "loss": "loss"})
+    assert kept(reading, "split", "loss") == [["val", 11.0], ["train", 10.5]]
+    with pytest.raises(FloplineError, match="format llmc, whose rows say their own split"):
+        read(tmp_path, text, columns={"loss": {"val": "loss"}})
+    with pytest.raises(FloplineError, match=r"no column 'norm'.*it has: step, split, loss, lr"):
+        read(tmp_path, text, columns={"lr": "norm"})
 
 
 def test_modded_nanogpt_skips_the_source_dump(tmp_path: Path) -> None:
@@ -395,6 +407,55 @@ def test_a_cut_wandb_file_keeps_what_came_before(tmp_path: Path) -> None:
     reading = read_log(tmp_path, {"loss": "train/loss"})
     assert 0 < len(reading.rows) < 10
     assert reading.dropped["reason"].tolist() == ["not_parsed"]
+
+
+def message(*fields: tuple[int, float | int | str | bytes]) -> bytes:
+    """Protocol Buffers with short fields: doubles, small integers, text and messages."""
+    out = b""
+    for number, value in fields:
+        if isinstance(value, float):
+            out += bytes([number << 3 | 1]) + struct.pack("<d", value)
+        elif isinstance(value, int):
+            out += bytes([number << 3, value])
+        else:
+            content = value.encode() if isinstance(value, str) else value
+            out += bytes([number << 3 | 2, len(content)]) + content
+    return out
+
+
+def test_typed_values_of_newer_wandb_files(tmp_path: Path) -> None:
+    # wandb_internal.proto, HistoryItem: 4 boolean, 5 integer, 6 number, 7 text, 8 json.
+    values = {"loss": (6, 2.5), "tokens": (5, 7), "flag": (4, 1), "name": (7, "x"), "l": (8, "3")}
+    items = [(1, message((1, key), (2, key), value)) for key, value in values.items()]
+    record = message((2, message(*items, (2, message((1, 9))))))
+    piece = b"\x01" + record
+    checked = struct.pack("<IH", zlib.crc32(piece), len(record)) + piece
+    (tmp_path / "run-x.wandb").write_bytes(b":W&B\xe1\xbe\x00" + checked)
+    reading = read_log(tmp_path, {"loss": "loss", "tokens": "tokens", "lr": "l"})
+    assert kept(reading, "step", "loss", "tokens", "lr") == [[9, 2.5, 7, 3]]
+
+
+def test_wandb_records_across_blocks_are_put_together(tmp_path: Path) -> None:
+    items = [message((1, "loss"), (8, f"{i}.5")) for i in range(3000)]
+    rows = [message((2, message((1, item), (2, message((1, 5)))))) for item in items]
+    data = bytearray(b":W&B\xe1\xbe\x00")
+    for record in rows:
+        rest, kind = record, None
+        while rest or kind is None:
+            left = 32768 - len(data) % 32768
+            if left < 7:
+                data += bytes(left)
+                continue
+            part, rest = rest[: left - 7], rest[left - 7 :]
+            first, last = kind is None, not rest
+            kind = 1 if first and last else 2 if first else 4 if last else 3
+            piece = bytes([kind]) + part
+            data += struct.pack("<IH", zlib.crc32(piece), len(part)) + piece
+    (tmp_path / "run-x.wandb").write_bytes(data)
+    reading = read_log(tmp_path, {"loss": "loss"})
+    assert len(data) > 2 * 32768
+    assert reading.rows["loss"].tolist() == [i + 0.5 for i in range(3000)]
+    assert reading.dropped.empty
 
 
 def test_pattern_lines_become_rows_and_others_do_not(tmp_path: Path) -> None:

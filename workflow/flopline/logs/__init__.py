@@ -99,6 +99,7 @@ def read_batches(
             f"{path} is in the format {name}, which does not say which column is the loss: name "
             "it and the others in source.columns."
         )
+    wish = _with_own_columns(path, name, wish)
     rows_in = 0
     if name == jsonl.NAME:
         data = read_bytes(path)
@@ -114,6 +115,22 @@ def read_batches(
             yield reading
     if not rows_in and format_name is not None:
         _refuse_other_format(path, format_name)
+
+
+def _with_own_columns(path: Path, name: str, wish: Wish) -> Wish:
+    """For a format whose rows say their split: the wish laid over the format's own columns.
+
+    A map that left the split out would make one curve of all.
+    """
+    own = FORMATS[name].COLUMNS
+    if name in (hf_trainer.NAME, pattern.NAME) or own is None or wish.columns is None:
+        return wish
+    if isinstance(wish.columns.get("loss"), dict):
+        raise FloplineError(
+            f"{path} is in the format {name}, whose rows say their own split: leave "
+            "source.columns.loss out and name the split in loss_split."
+        )
+    return Wish({**own, **wish.columns}, wish.facts, wish.patterns)
 
 
 def _sniffed(path: Path) -> str | None:

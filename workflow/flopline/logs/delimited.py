@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -61,17 +61,18 @@ def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iter
     rows = read_cells(path, separator)
     header = [name.strip() for name in next(rows, (0, []))[1]]
     wanted = {name: header.index(name) for name in wish.names if name in header}
-    while batch := list(islice(rows, BATCH)):
-        fitting = [(line, cells) for line, cells in batch if len(cells) == len(header)]
-        unparsed = [(line, NOT_PARSED) for line, cells in batch if len(cells) != len(header)]
-        table: dict[str, Any] = {
-            name: [cells[place].strip() or None for _, cells in fitting]
-            for name, place in wanted.items()
-        }
-        table["line"] = [line for line, _ in fitting]
-        frame = pd.DataFrame(table, dtype=object)
-        say_constants(frame, wish, facts, path)
-        yield Raw(frame, unparsed, header)
+    places = list(wanted.values())
+    # Of wide rows only the wanted cells are held.
+    picked = (
+        (line, [cells[p].strip() or None for p in places] if len(cells) == len(header) else None)
+        for line, cells in rows
+    )
+    while batch := list(islice(picked, BATCH)):
+        fitting = [(*cells, line) for line, cells in batch if cells is not None]
+        unparsed = [(line, NOT_PARSED) for line, cells in batch if cells is None]
+        table = pd.DataFrame(fitting, columns=[*wanted, "line"], dtype=object)
+        say_constants(table, wish, facts, path)
+        yield Raw(table, unparsed, header)
 
 
 def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:

@@ -32,7 +32,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 def _rows(path: Path) -> Iterator[dict[str, Any] | Unparsed]:
     for number, text, whole in text_lines(path):
-        if not re.match(r"s:\d", text):
+        if not text.startswith("s:") or not text[2:3].isdigit():
             continue
         row = _ROW.fullmatch(text)
         # A line without its end may hold a number without its end.

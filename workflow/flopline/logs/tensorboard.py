@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import pandas as pd
+
 from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish
@@ -50,8 +52,10 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
                 continue
             for tag, value in values:
                 series[tag].append(Point(count, step, wall_s, value))
-    if series or unparsed:
+    if series:
         yield side_by_side(series, unparsed, wish)
+    elif unparsed:
+        yield Raw(pd.DataFrame(), [(row.line, row.reason) for row in unparsed])
 
 
 def _records(file: Path) -> Iterator[bytes | None]:

@@ -73,13 +73,11 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     # A run that never logged its clock is none the worse for it.
     lacking = "_runtime" not in names and "wall_s" not in (wish.columns or {})
     columns = {k: v for k, v in columns.items() if not (lacking and k == "wall_s")}
-    if rows or unparsed:
-        yield Raw(
-            pd.DataFrame(rows, columns=[*there, "line"], dtype=object),
-            unparsed,
-            list(names),
-            columns,
-        )
+    if rows:
+        table = pd.DataFrame(rows, columns=[*there, "line"], dtype=object)
+        yield Raw(table, unparsed, list(names), columns)
+    elif unparsed:
+        yield Raw(pd.DataFrame(), unparsed)
 
 
 def _records(file: Path) -> Iterator[bytes | None]:
