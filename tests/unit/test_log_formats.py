@@ -198,6 +198,19 @@ def test_megatron_leaves_tokens_open_where_the_log_does(tmp_path: Path) -> None:
     assert rows["tokens"].isna().tolist() == [False, True, False]
 
 
+def test_megatron_sets_of_other_names_are_splits_of_that_name(tmp_path: Path) -> None:
+    wiki = "1: wiki loss at iteration 10 | lm loss value: 2.6E+00 | lm loss PPL: 1E+01 | \n"
+    reading = read(tmp_path, HEADER + iteration(10, 640, 64) + wiki)
+    assert kept(reading, "step", "tokens", "split")[1] == [10, 640 * 1024, "wiki"]
+
+
+def test_megatron_tokens_of_samples_of_changing_length_are_those_printed(tmp_path: Path) -> None:
+    shorter = iteration(10, 640, 64).replace("| elapsed", "| consumed tokens: 40960 | elapsed")
+    both = [f"valid loss at iteration {i} | lm loss value: 2.6E+00 | \n" for i in (10, 15)]
+    reading = read(tmp_path, HEADER + shorter + "".join(both) + iteration(20, 1280, 64))
+    assert kept(reading, "step", "tokens")[:3] == [[10, 40960], [10, 40960], [15, None]]
+
+
 ramps = st.builds(
     lambda start, increment, increments, samples: Ramp(
         start, increment, samples, start + increment * increments

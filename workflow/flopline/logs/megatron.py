@@ -30,7 +30,7 @@ COLUMNS: Final = {
 }
 
 _ITERATION: Final = re.compile(r"\biteration\s+(\d+)\s*/\s*(\d+)\s*\|(.*)")
-_EVALUATION: Final = re.compile(r"\b(?:valid|validation|test) loss at ([^|]+)\|(.*)")
+_EVALUATION: Final = re.compile(r"([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)")
 _ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.+?)\s*$")
 _FLAG: Final = re.compile(r"--seq-length[ =](\d+)")
 _ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: ([\d.]+)")
@@ -38,6 +38,8 @@ _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )
 _LOSSES: Final = ("lm loss", "loss")
+_SPLITS: Final = {"valid": "val", "validation": "val"}
+"""How we call what is evaluated; any other set keeps its name."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -60,6 +62,9 @@ class _Log:
         self.facts = facts
         self.said: dict[str, str] = {}
         self.last: Logged | None = None
+        self.tokens: float | None = None
+        # Whether samples differ in length, as under a curriculum.
+        self.uneven = False
         self.wall_s = 0.0
         self.waiting: list[dict[str, Any]] = []
         self.counts = {"skipped_iterations": 0, "nan_iterations": 0}
@@ -85,6 +90,9 @@ class _Log:
             return
         samples, batch = (_int(values.get(n)) for n in ("consumed samples", "global batch size"))
         now = Logged(step, samples, batch)
+        consumed = _int(values.get("consumed tokens"))
+        if consumed is not None and consumed != self._tokens(samples):
+            self.uneven = True
         yield from self._placed(now)
         passed = step - self.last.step if self.last else 0
         passed = passed if passed > 0 else _int(self.said.get("log_interval")) or step
@@ -94,10 +102,11 @@ class _Log:
         for count in self.counts:
             self.counts[count] += _int(values.get(f"number of {count.replace('_', ' ')}")) or 0
         self.last = now
+        self.tokens = self._tokens(samples) if consumed is None else consumed
         loss = next((values[name] for name in _LOSSES if name in values), None)
         yield {
             "step": step,
-            "tokens": values.get("consumed tokens", self._tokens(now.samples)),
+            "tokens": self.tokens,
             "split": "train",
             "loss": loss,
             "lr": values.get("learning rate"),
@@ -106,13 +115,14 @@ class _Log:
         }
 
     def _evaluation(self, number: int, found: re.Match[str]) -> Iterator[Unparsed]:
-        values = _values(found[2].split("|")[:-1])
+        values = _values(found[3].split("|")[:-1])
         loss = next((values[f"{n} value"] for n in _LOSSES if f"{n} value" in values), None)
-        at = re.search(r"\biteration (\d+)", found[1])
+        at = re.search(r"\biteration (\d+)", found[2])
         if loss is None or not (at or self.last):
             yield Unparsed(number)
             return
-        split = "test" if re.search(r"\btest (set|data)\b", found[1]) else "val"
+        is_test = re.search(r"\btest (set|data)\b", found[2])
+        split = "test" if is_test else _SPLITS.get(found[1], found[1])
         step = int(at[1]) if at else self.last.step if self.last else None
         self.waiting.append({"step": step, "split": split, "loss": loss, "line": number})
 
@@ -120,8 +130,13 @@ class _Log:
         """The validations since the last logged iteration, with the tokens seen by then."""
         ramp = self._ramp()
         for row in self.waiting:
-            samples = samples_at(row["step"], self.last, after, ramp)
-            yield row | {"tokens": self._tokens(samples)}
+            if self.last and self.last.step == row["step"]:
+                tokens = self.tokens
+            elif self.uneven:
+                tokens = None
+            else:
+                tokens = self._tokens(samples_at(row["step"], self.last, after, ramp))
+            yield row | {"tokens": tokens}
         self.waiting.clear()
 
     def _ramp(self) -> Ramp | None:
@@ -154,12 +169,8 @@ class _Log:
         for name, count in self.counts.items():
             self.facts.say("", name, count)
         # Of a model cut over several ranks, what they share is counted more than once.
-        whole = (
-            self.said.get("tensor_model_parallel_size")
-            == "1"
-            == self.said.get("pipeline_model_parallel_size")
-        )
-        if whole and set(self.on_rank) == {("0", "0")}:
+        parallel = [self.said.get(f"{k}_model_parallel_size") for k in ("tensor", "pipeline")]
+        if parallel == ["1", "1"] and set(self.on_rank) == {("0", "0")}:
             self.facts.known.setdefault("", {}).setdefault("params_total", self.on_rank["0", "0"])
         length = _int(self.said.get("seq_length"))
         samples = _int(self.said.get("lr_decay_samples")) or _int(self.said.get("train_samples"))
