@@ -19,7 +19,10 @@ from flopline.errors import FloplineError
 from flopline.ingest import ingest
 from flopline.logs import read_log
 from flopline.logs.reading import Reading
+from flopline.study import read_yaml
+from tests.conftest import ROOT
 
+CLEANING = read_yaml(ROOT / "config/config.yaml")["cleaning"]
 LOSS = "eval/c4_en-validation/CrossEntropyLoss"
 OLMO: dict[str, Any] = {
     "step": "_step",
@@ -165,12 +168,7 @@ def megatron_study(columns: dict[str, Any] | None = None, **runs: Any) -> dict[s
         "flops_convention": "six_nd",
         "loss_split": "train",
         "exclude": [],
-        "cleaning": {
-            "bad_rows": "error",
-            "unfinished": 0.98,
-            "diverged": 0.2,
-            "final_window": 0,
-        },
+        "cleaning": dict(CLEANING),
     }
 
 

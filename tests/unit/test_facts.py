@@ -17,10 +17,11 @@ from flopline.facts import completed, disagree, own_facts, parse_number
 from flopline.ingest import ingest
 from flopline.logs.reading import Facts
 from flopline.runfiles import logs_among, parts_of
-from flopline.study import log_files
+from flopline.study import log_files, read_yaml
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/logs"
+CLEANING = read_yaml(ROOT / "config/config.yaml")["cleaning"]
 FILE = {"run": "a", "path": "logs/N190M_C1e18.log", "sidecar": "logs/a.yaml"}
 LOSSES = '{"step": 1, "tokens": 1e9, "loss": 3.0}\n{"step": 2, "tokens": 2e9, "loss": 2.5}\n'
 
@@ -36,12 +37,7 @@ def study_of(runs: dict[str, Any] | None = None, **source: Any) -> dict[str, Any
         "flops_convention": "six_nd",
         "loss_split": "val",
         "exclude": [],
-        "cleaning": {
-            "bad_rows": "error",
-            "unfinished": 0.98,
-            "diverged": 0.2,
-            "final_window": 0,
-        },
+        "cleaning": dict(CLEANING),
     }
 
 
