@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flopline.clean import clean
 from flopline.errors import FloplineError
 from flopline.facts import completed, disagree, own_facts, parse_number
-from flopline.ingest import ingest
+from flopline.ingest import FACTS, ingest
 from flopline.logs.reading import Facts
 from flopline.runfiles import logs_among, parts_of
 from flopline.study import log_files, read_yaml
@@ -51,6 +51,13 @@ def sidecar(tmp_path: Path, text: str) -> dict[str, Any]:
     (tmp_path / "logs/a.yaml").write_text(text)
     columns = {"params": {"column": "model.n", "times": 1e6}, "family": "arch"}
     return {"sidecar": {"path": "{run}.yaml", "columns": columns}}
+
+
+def test_the_schema_names_every_fact_wherever_facts_may_stand() -> None:
+    schema = read_yaml(ROOT / "workflow/schemas/study.schema.yaml")
+    runs = schema["properties"]["source"]["properties"]["runs"]["properties"]
+    assert set(runs["columns"]["properties"]) == {*FACTS, "log"}
+    assert set(schema["$defs"]["facts"]["properties"]) == set(FACTS) - {"run"}
 
 
 @pytest.mark.parametrize(
