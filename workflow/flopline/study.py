@@ -35,6 +35,9 @@ __all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "sh
 OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit", "figures")
 """The groups of run-wide options that a study file may override."""
 
+TODO = "TODO"
+"""What a drafted study file says where a person must decide."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
@@ -58,6 +61,13 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
         raise FloplineError(f"{path} is empty: a study needs a title, a source, families, targets.")
+    waiting = [key for key, value in study.items() if value == TODO]
+    if waiting:
+        raise FloplineError(
+            f"{path}: {' and '.join(f'`{key}`' for key in waiting)} still "
+            f"{'says' if len(waiting) == 1 else 'say'} {TODO}: fill in what the comment above "
+            "asks for."
+        )
     config_schema = _schema(schemas / "config.schema.yaml")
     study_schema = _schema(schemas / "study.schema.yaml")
     study_schema["properties"] |= {k: config_schema["properties"][k] for k in OPTIONS}

@@ -33,7 +33,7 @@ from flopline.logs import (
 from flopline.logs.opening import head_of, open_binary, read_bytes
 from flopline.logs.reading import Facts, Reading, Wish, curve_rows, joined, plain_columns, scaled
 
-__all__ = ["FORMATS", "open_binary", "read_batches", "read_bytes", "read_log"]
+__all__ = ["FORMATS", "open_binary", "read_batches", "read_bytes", "read_log", "sniffed"]
 
 FORMATS: dict[str, ModuleType] = {
     module.NAME: module
@@ -90,7 +90,7 @@ def read_batches(
     """The rows of one log in batches, unscaled; `facts` fill as they are read. See `read_log`."""
     if not path.exists():
         raise FloplineError(f"{path} does not exist: restore it or take it out.")
-    name = format_name or _sniffed(path)
+    name = format_name or sniffed(path)
     if name is None:
         return
     module = FORMATS[name]
@@ -133,8 +133,11 @@ def _with_own_columns(path: Path, name: str, wish: Wish) -> Wish:
     return Wish({**own, **wish.columns}, wish.facts, wish.patterns)
 
 
-def _sniffed(path: Path) -> str | None:
-    """The format of a log; None for a file without content."""
+def sniffed(path: Path) -> str | None:
+    """The format of a log; None for a file without content.
+
+    Raises FloplineError when no format knows it.
+    """
     head = head_of(path, HEAD)
     for name, module in FORMATS.items():
         if module.sniff(path, head):
