@@ -23,7 +23,15 @@ STUDY: dict[str, Any] = {
     "loss_split": "val",
     "flops_convention": "six_nd",
     "exclude": [],
-    "cleaning": {"bad_rows": "drop", "unfinished": 0.98, "diverged": 0.2, "final_window": 0},
+    "cleaning": {
+        "bad_rows": "drop",
+        "overlap_tolerance": 0.02,
+        "spikes": "keep",
+        "spike_threshold": 8,
+        "unfinished": 0.98,
+        "diverged": 0.2,
+        "final_window": 0,
+    },
 }
 
 
@@ -61,7 +69,7 @@ def cleaned(rows: list[dict[str, Any]], facts: Any = None, **changes: Any) -> Cl
 
 
 def steps(*values: float, loss: float = 2.0) -> list[dict[str, Any]]:
-    return [{"step": s, "loss": loss + 1 / (1 + i)} for i, s in enumerate(values)]
+    return [{"step": s, "loss": loss + 1 / s} for s in values]
 
 
 def test_tables_follow_the_schema() -> None:
