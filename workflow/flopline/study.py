@@ -377,8 +377,8 @@ def _pattern_misfits(pattern: str) -> Iterator[str]:
     else:
         if groups != 1:
             yield (
-                f"source.pieces '{pattern}' has {groups} groups: put the part of a file's name that "
-                "names the run in parentheses, as in (.+)-part[0-9]+."
+                f"source.pieces '{pattern}' has {groups} groups: put the part of a file's name "
+                "that names the run in parentheses, as in (.+)-part[0-9]+."
             )
 
 

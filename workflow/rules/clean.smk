@@ -42,7 +42,8 @@ rule gather:
             f"results/{{study}}/clean/shards/{shard}.runs.parquet" for shard in SHARDS
         ],
         dropped=[
-            f"results/{{study}}/clean/shards/{shard}.dropped.parquet" for shard in SHARDS
+            f"results/{{study}}/clean/shards/{shard}.dropped.parquet"
+            for shard in SHARDS
         ],
         run_table=[RUN_TABLE["path"]] if RUN_TABLE else [],
     output:
@@ -63,7 +64,12 @@ rule gather:
         run_table=RUN_TABLE,
         study={
             **options(
-                "file", "source", "loss_split", "flops_convention", "exclude", "cleaning"
+                "file",
+                "source",
+                "loss_split",
+                "flops_convention",
+                "exclude",
+                "cleaning",
             ),
             "families": list(STUDY["families"]),
         },

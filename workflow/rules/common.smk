@@ -97,9 +97,7 @@ def digested_facts():
     if SYNTHETIC:
         return [RUN_TABLE["made_of"] for _ in SHARDS]
     run = STUDY["source"]["runs"]["columns"]["run"]
-    return fact_digests(
-        Path(RUN_TABLE["path"]), run, RUN_TABLE["sha256"], len(SHARDS)
-    )
+    return fact_digests(Path(RUN_TABLE["path"]), run, RUN_TABLE["sha256"], len(SHARDS))
 
 
 def figure_files(stem, caption, category):

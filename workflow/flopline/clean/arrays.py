@@ -125,7 +125,8 @@ def dropped_table(rows: Rows, gone: Ints, reasons: list[str], names: Names) -> p
 
 def is_whole(values: Floats) -> Bools:
     """Where a number is whole and fits into 64 bits."""
-    return (np.abs(values) < 2.0**63) & (np.rint(values) == values)
+    whole: Bools = (np.abs(values) < 2.0**63) & (np.rint(values) == values)
+    return whole
 
 
 def _ordered(rows: Rows) -> bool:
@@ -138,7 +139,8 @@ def _codes(values: pd.Series, names: pd.Index) -> Ints:
     """Each value as its place in `names`."""
     category = values.astype("category")
     place = names.get_indexer(pd.Index(category.cat.categories.astype(object)))
-    return place.astype(np.int64)[category.cat.codes.to_numpy()]
+    codes: Ints = place.astype(np.int64)[category.cat.codes.to_numpy()]
+    return codes
 
 
 def _files(run: Ints, piece: Ints, raw_runs: pd.DataFrame, names: Names) -> Ints:

@@ -75,7 +75,7 @@ def one_row_each(facts: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         )
     if len(unequal):
         rows = once[once["run"] == unequal.iloc[0]]
-        name = next(c for c in rows if rows[c].nunique(dropna=False) > 1)
+        name = next(c for c in rows if not rows[c].duplicated().iloc[-1])
         raise FloplineError(
             f"{source['table']}: run '{unequal.iloc[0]}' stands there with several logs and "
             f"different {name}: the pieces of one run share all facts, other runs need other names."

@@ -10,10 +10,12 @@ import pandas as pd
 
 from flopline.clean.facts import BETWEEN_FILES, without_log
 from flopline.clean.notes import notes
-from flopline.clean.reasons import MISTAKES, NO_LOSS, REASONS
+from flopline.clean.reasons import MISTAKES, REASONS
 from flopline.clean.tally import SHARD_RUNS
 from flopline.errors import FloplineError
+from flopline.logs.reading import NO_LOSS
 from flopline.schema import KEPT, QUARANTINED, RUNS, conform
+
 
 def gather(
     tallied: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]

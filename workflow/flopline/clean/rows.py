@@ -40,8 +40,16 @@ from flopline.schema import DROPPED, conform
 
 KEEP: Final = ""
 _CODES: Final = (
-    KEEP, NO_TOKENS, NO_STEP, NOT_POSITIVE, NOT_FINITE, SUPERSEDED, DUPLICATE_FILE, DUPLICATE, SPIKE,
-)  # fmt: skip
+    KEEP,
+    NO_TOKENS,
+    NO_STEP,
+    NOT_POSITIVE,
+    NOT_FINITE,
+    SUPERSEDED,
+    DUPLICATE_FILE,
+    DUPLICATE,
+    SPIKE,
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,9 @@ def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> C
     )
     summary.index = runs.index
     return CleanRows(
-        curve_table(rows, kept, stitched.segment, names), dropped, pd.concat([runs, summary], axis=1)
+        curve_table(rows, kept, stitched.segment, names),
+        dropped,
+        pd.concat([runs, summary], axis=1),
     )
 
 
@@ -139,7 +149,8 @@ def _by_curve(rows: Rows, reason: Ints) -> Ints:
 
 
 def _same_curve(rows: Rows, kept: Ints) -> Bools:
-    return (np.diff(rows.run[kept]) == 0) & (np.diff(rows.split[kept]) == 0)
+    same: Bools = (np.diff(rows.run[kept]) == 0) & (np.diff(rows.split[kept]) == 0)
+    return same
 
 
 def _spiked(rows: Rows, kept: Ints, threshold: float) -> Ints:

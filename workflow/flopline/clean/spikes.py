@@ -34,4 +34,5 @@ def spikes(loss: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
     middle = median_filter(np.concatenate([before, y, after]), size=2 * HALF_WINDOW + 1)
     above = y - middle[HALF_WINDOW:-HALF_WINDOW]
     spread = NORMAL_SD * np.median(np.abs(above - np.median(above)))
-    return above > max(threshold * spread, np.log1p(LEAST_RISE))
+    high: NDArray[np.bool_] = above > max(threshold * spread, np.log1p(LEAST_RISE))
+    return high

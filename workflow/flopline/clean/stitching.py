@@ -99,7 +99,8 @@ def _restarted_runs(run: Ints, split: Ints, piece: Ints, clock: Floats) -> list[
     back = (clock[rows][1:] < clock[rows][:-1]) & (split[rows][1:] == split[rows][:-1])
     back &= run[rows][1:] == run[rows][:-1]
     several = (piece[1:] != piece[:-1]) & (run[1:] == run[:-1])
-    return np.unique(np.concatenate([run[rows][1:][back], run[1:][several]])).tolist()
+    codes: list[int] = np.unique(np.concatenate([run[rows][1:][back], run[1:][several]])).tolist()
+    return codes
 
 
 def _restarts(split: Ints, piece: Ints, time: Ints, clock: Floats) -> list[tuple[int, float, int]]:
