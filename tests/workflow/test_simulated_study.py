@@ -46,7 +46,7 @@ STUDY = {
     "bootstrap": {"draws": 100},
     "envelope": {"smoothing_steps": 0},
 }
-BELOW_SIMULATE = {"ingest": 2, "clean": 1} | AFTER_CLEAN
+BELOW_SIMULATE = {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN
 ALL = {"simulate": 1} | BELOW_SIMULATE
 
 

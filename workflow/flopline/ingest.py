@@ -118,7 +118,9 @@ def _log(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Pa
     source = study["source"]
     reading = read_log(root / file["path"], source["columns"], source.get("format"))
     split = reading.rows["split"]
-    if not isinstance(split.dtype, pd.CategoricalDtype):
+    if split.isna().all():
+        split = constant(study["loss_split"], len(split))
+    elif split.isna().any():
         split = split.astype("string").fillna(study["loss_split"])
     run = {
         "run": file["run"],

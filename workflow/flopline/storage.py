@@ -47,7 +47,10 @@ class RowGroups:
 
     def __init__(self, path: Path, columns: Mapping[str, str], least: int = 1 << 19) -> None:
         self.schema = pa.schema([(name, _ARROW[dtype]) for name, dtype in columns.items()])
-        self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+        text = [field.name for field in self.schema if field.type == _TEXT]
+        self.writer = pq.ParquetWriter(
+            path, self.schema, compression="zstd", use_dictionary=text or False
+        )
         self.least = least
         self.waiting: list[pa.Table] = []
 
