@@ -3,7 +3,7 @@
 First one log of a million rows, read by all three on one core. Then studies of 10,000-row runs on
 real Snakemake with two cores, up to and with the table of runs: 1 and 10 million rows, or those
 named on the command line (`bench_ingest.py 1e8`). All logs are generated (synthetic), outside of
-the time. Peak memory is that of the largest process among all jobs and Snakemake itself.
+the time. CPU time and peak memory, that of the largest process, are of all jobs and Snakemake.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.json as arrow_json
 import yaml
+from pyarrow import json as arrow_json
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from flopline.logs import read_log
 
+ROOT = Path(__file__).parents[1]
 ROWS_PER_RUN = 10_000
 RUNS_PER_SHARD = 625
 COLUMNS = {name: name for name in ("step", "tokens", "loss", "lr")}
@@ -113,9 +113,9 @@ def measure(rows: int) -> dict[str, float]:
         kept = pd.read_parquet(results / "clean/runs.parquet")["rows_kept"].sum()
         if kept != rows:
             raise RuntimeError(f"{kept:,} of {rows:,} rows kept")
-        # The sum over both of ru_maxrss would be no peak; this is the largest single process.
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-        out = {"rows": rows, "shards": shards, "wall": wall, "peak": peak}
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        out = {"shards": shards, "wall": wall, "peak": used.ru_maxrss / 1024**2}
+        out["cpu"] = used.ru_utime + used.ru_stime
         for rule in ("ingest", "clean", "gather"):
             files = sorted((results / "benchmarks").glob(f"{rule}*.tsv"))
             out[rule] = sum(pd.read_csv(file, sep="\t")["s"].sum() for file in files)
@@ -168,15 +168,15 @@ def main() -> None:
         # A process of its own, so that its peak memory is that of this study alone.
         command = [sys.executable, __file__, "--measure", str(rows)]
         out = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        jobs = out["ingest"] + out["clean"] + out["gather"]
-        first = first or (rows, jobs)
+        each = out["cpu"] / rows
+        first = first or each
         print(
             f"  {rows:>11,} rows, {rows // ROWS_PER_RUN:,} runs, {out['jobs']} jobs: "
-            f"{out['wall']:.0f} s wall; jobs {jobs:.0f} s (ingest {out['ingest']:.0f}, "
-            f"clean {out['clean']:.0f}, gather {out['gather']:.0f}), "
-            f"{jobs / rows * 1e6:.2f} µs a row, "
-            f"{jobs / rows / (first[1] / first[0]):.2f} times that of the first; "
-            f"largest process {out['peak']:.2f} GiB"
+            f"{out['cpu']:.0f} s CPU with Snakemake, {each * 1e6:.2f} µs a row, "
+            f"{each / first:.2f} times that of the first; {out['wall']:.0f} s wall; "
+            f"wall of all jobs: ingest {out['ingest']:.0f}, clean {out['clean']:.0f}, "
+            f"gather {out['gather']:.0f} s; largest process {out['peak']:.2f} GiB",
+            flush=True,
         )
 
 

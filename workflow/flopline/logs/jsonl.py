@@ -124,8 +124,8 @@ def _objects(data: bytes) -> int | None:
     for at in range(0, len(letters) - 1, BLOCK):
         block = letters[at : at + BLOCK + 1]
         ended = block[:-1] == ord("\n")
-        ends += np.count_nonzero(ended)
-        begun += np.count_nonzero(ended & (block[1:] == ord("{")))
+        ends += int(np.count_nonzero(ended))
+        begun += int(np.count_nonzero(ended & (block[1:] == ord("{"))))
     return ends + 1 if begun == ends else None
 
 
@@ -156,7 +156,8 @@ def _reading(table: pa.Table, columns: dict[str, Any]) -> Reading:
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return column.to_numpy().astype(np.float64, copy=False)
+    values: NDArray[np.float64] = column.to_numpy().astype(np.float64, copy=False)
+    return values
 
 
 def _split(table: pa.Table, columns: dict[str, Any], row: NDArray[np.int64]) -> pd.Series:
