@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import REASONS, Cleaned, clean
@@ -305,6 +305,7 @@ row = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(row, min_size=1, max_size=30))
 def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]]) -> None:
     good = [{**r, "run": "good", "split": "val"} for r in steps(1, 2)]
@@ -320,6 +321,7 @@ def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]]) -> None:
         assert curve["step"].is_unique
 
 
+@settings(max_examples=12)
 @given(st.permutations(["a", "b", "c", "d"]))
 def test_order_of_runs_does_not_matter(order: list[str]) -> None:
     rows = {name: [{**r, "run": name} for r in steps(1, 2, 3, loss=float(i + 1))]

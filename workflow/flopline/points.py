@@ -19,7 +19,7 @@ POINT = ["run", "params", "tokens", "flops", "loss"]
 CURVE: Final = ["run", "split", "step", "tokens", "flops", "loss"]
 """The columns of clean curves that a fit needs."""
 
-MOST_ROWS: Final = 5_000_000
+MOST_ROWS: Final = 2_000_000
 """More rows than this, over all curves of a family, are thinned: evenly within each run."""
 
 
