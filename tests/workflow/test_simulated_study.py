@@ -163,7 +163,7 @@ def set_target(study: dict[str, Any]) -> None:
         (set_noise, ALL),
         (set_law, ALL),
         (set_seed, ALL),
-        (set_shards, BELOW_SIMULATE | {"ingest": 1}),
+        (set_shards, BELOW_SIMULATE | {"ingest": 1, "clean": 1}),
         (set_title, {"report": 1}),
         (set_target, AFTER_CLEAN),
     ],
