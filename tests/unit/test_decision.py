@@ -51,7 +51,10 @@ def line(
 
 
 def steps(**waste: list[float]) -> dict[str, Any]:
-    """A ladder's finding: waste [percent] per law on successive steps; NaN where a step failed."""
+    """A ladder's finding: waste [percent] per law on successive steps; NaN where a step failed.
+
+    A name is a law, or law__estimator.
+    """
     rows = [
         {
             "law": name.split("__")[0],
@@ -249,6 +252,15 @@ def test_a_variant_that_mends_a_bias_may_be_recommended() -> None:
     table, verdict = decide({"ash": evidence}, TARGETS, LABELS)
     assert table.loc[table["recommended"], "estimator"].tolist() == ["corrected", "corrected"]
     assert verdict["headline"]["params"]["point"] == 2e9
+
+
+def test_a_ladder_may_call_the_main_line_by_another_name() -> None:
+    ladder = steps(envelope__frontier=[1.0, 1.1], isoflop__parabola=[9.0, 9.1])
+    evidence = family(ladder, envelope=[line(1e9), line(2e9, name="hull")], isoflop=line(1e9))
+    table, _ = decide({"ash": evidence}, TARGETS, LABELS)
+    assert table.loc[table["recommended"], "estimator"].tolist() == ["bins", "bins"]
+    by_name = table[table["budget_flops"] == TARGETS[0]].set_index("estimator")["held_out_steps"]
+    assert by_name.to_dict() == {"bins": 2, "hull": 0, "parabola": 2}
 
 
 def test_the_runner_up_says_its_numbers() -> None:

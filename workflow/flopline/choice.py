@@ -88,17 +88,30 @@ def refused(findings: Findings) -> bool:
 def held_out(findings: Findings) -> pd.DataFrame:
     """Waste at held-out optima: law, estimator, largest_flops (of the step), wasted_percent.
 
-    `estimator` is empty for the main line of a law. Steps without a number are left out; no row at
-    all where no ladder was climbed.
+    Where the ladder scored the lowest losses of larger budgets too, loss_error_percent is their
+    mean error, else missing. Steps without a waste are left out; no row at all without a ladder.
     """
-    columns = ["law", "estimator", "largest_flops", "wasted_percent"]
+    columns = ["law", "estimator", "largest_flops", "wasted_percent", "loss_error_percent"]
     steps = table_of(findings, "ladder", "steps")
     if steps is None or not len(steps):
         return pd.DataFrame(columns=columns)
     if "estimator" not in steps:
         steps = steps.assign(estimator="")
+    steps = steps.assign(loss_error_percent=steps.get("bottom_error_percent", math.nan))
     kept = steps[np.isfinite(steps["wasted_percent"].astype(float))]
     return kept[columns].reset_index(drop=True)
+
+
+def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `held_out` that are those of a line of the decision table.
+
+    The ladder may call a law's main line by another name, and then lists it first.
+    """
+    mine = steps[steps["law"] == line["law"]]
+    same = mine[mine["estimator"] == line["estimator"]]
+    if same.empty and line["main"] and len(mine):
+        return mine[mine["estimator"] == mine["estimator"].iloc[0]]
+    return same
 
 
 def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
@@ -158,7 +171,7 @@ def _merit(line: pd.Series) -> tuple[bool, float, int, bool]:
 def _judge(pool: pd.DataFrame, steps: pd.DataFrame) -> _Judged | None:
     """Waste of the candidates on common steps, None where fewer than two can be compared."""
     waste = {
-        index: _of_line(line, steps).set_index("largest_flops")["wasted_percent"]
+        index: steps_of(line, steps).set_index("largest_flops")["wasted_percent"]
         for index, line in pool.iterrows()
     }
     known = {i: w for i, w in waste.items() if len(w) >= FEWEST_STEPS}
@@ -169,11 +182,6 @@ def _judge(pool: pd.DataFrame, steps: pd.DataFrame) -> _Judged | None:
         # The line held out least often is the one that keeps the others from being compared.
         known.pop(min(reversed(list(known)), key=lambda i: len(known[i])))
     return None
-
-
-def _of_line(line: pd.Series, steps: pd.DataFrame) -> pd.DataFrame:
-    names = [line["estimator"], *([""] if line["main"] else [])]
-    return steps[(steps["law"] == line["law"]) & steps["estimator"].isin(names)]
 
 
 def _tied(waste: pd.DataFrame, order: list[Any]) -> list[Any]:

@@ -21,6 +21,7 @@ from flopline.choice import (
     held_out,
     line_name,
     refused,
+    steps_of,
 )
 from flopline.errors import FloplineError
 from flopline.fits.result import ENDS, FAILED, plain
@@ -138,10 +139,7 @@ def _row(
     steps: pd.DataFrame,
 ) -> dict[str, Any]:
     fit = known.fits[law]
-    names = [line["estimator"], *([""] if line["main"] else [])]
-    waste = steps.loc[
-        (steps["law"] == law) & steps["estimator"].isin(names), "wasted_percent"
-    ].astype(float)
+    mine = steps_of({**line, "law": law}, steps)
     row = {
         "family": family,
         "law": law,
@@ -155,8 +153,9 @@ def _row(
         "refused": law == "parametric" and refused(known.findings),
         "extrapolation": budget / known.largest_flops,
         "runs": min(fit["n_runs"], fit["n_points"]),
-        "held_out_steps": len(waste),
-        "held_out_wasted_percent": float(waste.mean()) if len(waste) else math.nan,
+        "held_out_steps": len(mine),
+        "held_out_wasted_percent": float(mine["wasted_percent"].mean()),
+        "held_out_loss_error_percent": float(mine["loss_error_percent"].mean()),
         "cost_percent": math.nan,
         "cost_flops": math.nan,
     }
