@@ -49,10 +49,15 @@ Findings = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One family and target: rows of the table (None where there is none) and why, in words."""
+    """One family and target: rows of the table (None where there is none) and why, in words.
+
+    `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
+    only (no other candidate) or none.
+    """
 
     line: Any
     runner_up: Any
+    basis: str
     why: str
 
 
@@ -137,11 +142,11 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     barred = refused(findings) and (lines["law"] == "parametric").any()
     note = " The parametric line is refused: the runs do not identify N_opt." if barred else ""
     if pool.empty:
-        return Choice(None, None, f"No law gives a number that may be used.{note}")
+        return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:
         only = pool.iloc[0]
         said = f"The {line_name(only)} line is the only candidate.{note}"
-        return Choice(pool.index[0], None, said)
+        return Choice(pool.index[0], None, "only", said)
     judged = _judge(pool, held_out(findings))
     if judged is None:
         first, second = pool.iloc[0], pool.iloc[1]
@@ -150,10 +155,11 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
             f"cannot choose; the {line_name(first)} line goes before the {line_name(second)} line "
             f"because {_tie_reason(first, second)}."
         )
-        return Choice(pool.index[0], pool.index[1], said + note)
+        return Choice(pool.index[0], pool.index[1], "order", said + note)
     rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
     ranked = [*judged.tied, *rest]
-    return Choice(ranked[0], ranked[1], _why(pool, judged, ranked) + note)
+    basis = "tie" if ranked[1] in judged.tied else "held_out"
+    return Choice(ranked[0], ranked[1], basis, _why(pool, judged, ranked) + note)
 
 
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:

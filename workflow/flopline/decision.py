@@ -190,7 +190,7 @@ def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> 
             f"params on {humanise(other['tokens'])} tokens and a loss of "
             f"{significant(other['loss'])}."
         )
-    return out | {"sentence": sentence}
+    return out | {"basis": choice.basis, "sentence": sentence}
 
 
 def _families(

@@ -43,16 +43,22 @@ class AuditView:
     family: str
     rows: Sequence[tuple[str, str, str, str]]
     tables: Sequence[DataTable]
+    figures: Sequence[Mapping[str, str]]
 
 
-def audit_views(audits: Audits, families: Mapping[str, str]) -> list[AuditView]:
-    """One view per family; rows are (question, verdict, state, sentence)."""
+def audit_views(
+    audits: Audits, families: Mapping[str, str], figures: Sequence[Mapping[str, str]] = ()
+) -> list[AuditView]:
+    """One view per family; rows are (question, verdict, state, sentence).
+
+    `figures` are those of the audits, each with the label of its family.
+    """
     return [
         AuditView(
             id=f"audit-{i}",
             family=families[family],
             rows=[
-                (QUESTIONS[f["audit"]], f["verdict"], STATES[f["verdict"]], f["sentence"])
+                (_question(f["audit"]), f["verdict"], STATES.get(f["verdict"], MIND), f["sentence"])
                 for f in audits[family]
             ],
             tables=[
@@ -61,6 +67,7 @@ def audit_views(audits: Audits, families: Mapping[str, str]) -> list[AuditView]:
                 for name, table in f["tables"].items()
                 if (f["audit"], name) in SHOWN and len(table)
             ],
+            figures=[figure for figure in figures if figure["family"] == families[family]],
         )
         for i, family in enumerate((name for name in families if audits.get(name)), start=1)
     ]
@@ -88,6 +95,11 @@ def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
         for f in audits.get(name, [])
         if f["audit"] == "ladder" and f["tables"]
     )
+
+
+def _question(audit: str) -> str:
+    """What an audit asks; one that is not listed here is called by its name."""
+    return QUESTIONS.get(audit, audit.replace("_", " ").capitalize())
 
 
 def _table(table_id: str, caption: str, table: pd.DataFrame) -> DataTable:
