@@ -142,6 +142,10 @@ def test_only_shared_steps_count() -> None:
     assert law == "parametric"
     assert "On 2 shared steps" in said
     assert "wastes 1.1 % of compute" in said
+    table, _ = decide({"ash": family(ladder, parametric=line(1e9), isoflop=line(1.2e9))}, TARGETS,
+                      LABELS)  # fmt: skip
+    assert table["held_out_steps"].tolist() == [2, 2, 2, 2]
+    assert table["held_out_wasted_percent"].tolist() == pytest.approx([1.05, 5.1] * 2)
 
 
 def test_a_law_with_too_few_steps_does_not_keep_others_from_being_compared() -> None:

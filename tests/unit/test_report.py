@@ -240,7 +240,7 @@ def make_inputs(
             "rule": "The law with the narrowest 80 % interval of N among those that converged.",
             "caveat": "The test leans towards isoFLOP.",
             "choices": [
-                {"family": f, "budget_flops": c, "basis": "held_out", "sentence": WHY}
+                {"family": f, "budget_flops": c, "basis": "held_out", "short": WHY, "sentence": WHY}
                 for f in families
                 for c in TARGETS
             ],
@@ -252,6 +252,7 @@ def make_inputs(
                     "others": [{"family": list(families)[1], "overlap": True}],
                     "laws_agreeing": 3,
                     "laws_compared": 3,
+                    "short": FAMILIES,
                     "sentence": FAMILIES,
                 }
                 for c in TARGETS
@@ -262,6 +263,7 @@ def make_inputs(
                     "budget_flops": c,
                     "params_ratio": 1.14,
                     "overlap": True,
+                    "short": "The 80 % intervals of N overlap.",
                     "sentence": "The 80 % intervals of N overlap; the largest is 1.14 times the "
                     "smallest.",
                 }
@@ -489,7 +491,7 @@ def test_agreement_is_said_as_it_is(inputs: ReportInputs, overlap: bool | None, 
 def test_the_choice_and_the_rule_stand_with_the_headline(read: Reader) -> None:
     said = read.text.partition(" With ")[2].partition("Laws side by side")[0]
     assert WHY in said
-    assert "The rule. The law with the narrowest" in said
+    assert "How the line is chosen The law with the narrowest" in said
     assert "leans towards isoFLOP" in said
     assert FAMILIES in said
     assert "Chosen by held-out budgets" in said
@@ -518,9 +520,10 @@ def test_variants_are_folded_below_the_main_lines(page: str, read: Reader) -> No
     before, _, folded = laws.partition("<details>")
     assert f"{VARIANT} in words" not in before
     assert f"{VARIANT} in words" in folded
-    assert "parabola in words" in before
-    assert "IsoFLOP: other estimators 1 estimator" in read.text
-    assert "5.2 %4 steps; loss off by 0.93 %" in read.text
+    assert "parabola in words" not in before
+    assert "parabola in words <span" in folded
+    assert "IsoFLOP: all estimators 2 side by side" in read.text
+    assert "5.2 %4 steps, loss off by 0.93 %" in read.text
     assert "FLOPs, 12.3M in money" in read.text
     assert "&lt; 0.01 %" in folded
 

@@ -40,7 +40,7 @@ def agreement(
         number = "Only one law gives a number" if len(usable) else "No law gives a number"
         sentence = f"{number} here, so nothing can be compared."
         said = " ".join(filter(None, [sentence, _spent(usable)]))
-        return out | {"params_ratio": None, "overlap": None, "sentence": said}
+        return out | {"params_ratio": None, "overlap": None, "short": sentence, "sentence": said}
     low, high = usable["params"].min(), usable["params"].max()
     apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
     sentence = (
@@ -54,7 +54,10 @@ def agreement(
         else "their 95 % intervals overlap."
     )
     said = " ".join(filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable)]))
-    return out | {"params_ratio": float(high / low), "overlap": not apart, "sentence": said}
+    ratio = float(high / low)
+    return out | {
+        "params_ratio": ratio, "overlap": not apart, "short": sentence, "sentence": said
+    }  # fmt: skip
 
 
 def cost_percent(params: pd.Series, params_chosen: float, surface: LossSurface | None) -> Floats:
@@ -116,6 +119,7 @@ def between(
         "laws_agreeing": agreeing,
         "laws_compared": len(common),
         "others": others,
+        "short": f"{head}.",
         "sentence": " ".join([f"{head}.", *said]),
     }
 
@@ -196,6 +200,7 @@ def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> d
         "laws_agreeing": 0,
         "laws_compared": 0,
         "others": [],
+        "short": said,
         "sentence": said,
     }
 

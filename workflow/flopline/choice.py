@@ -52,13 +52,14 @@ class Choice:
     """One family and target: rows of the table (None where there is none) and why, in words.
 
     `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
-    only (no other candidate) or none.
+    only (no other candidate) or none. `steps` are the steps [largest FLOPs] that were shared.
     """
 
     line: Any
     runner_up: Any
     basis: str
     why: str
+    steps: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
     ranked = [*judged.tied, *rest]
     basis = "tie" if ranked[1] in judged.tied else "held_out"
-    return Choice(ranked[0], ranked[1], basis, _why(pool, judged, ranked) + note)
+    shared = tuple(float(c) for c in judged.waste.index)
+    return Choice(ranked[0], ranked[1], basis, _why(pool, judged, ranked) + note, shared)
 
 
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:

@@ -69,6 +69,7 @@ def decide(
         known = evidence[family]
         surface = _surface(known)
         choice = choose(table.loc[rows], known.findings)
+        _add_held_out(table, rows, held_out(known.findings), choice.steps)
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
             right = float(table.loc[choice.line, "params"])
@@ -120,13 +121,12 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """One row per target, law and estimator of a family, targets in their order."""
     known = evidence[family]
-    steps = held_out(known.findings)
     rows = []
     for budget in targets:
         for law, lines in known.estimators.items():
             same = [math.isclose(b, budget, rel_tol=1e-9) for b in lines["budget_flops"]]
             for line in lines[same].to_dict("records"):
-                rows.append(_row(family, known, law, line, budget, steps))
+                rows.append(_row(family, known, law, line, budget))
     return rows
 
 
@@ -136,10 +136,8 @@ def _row(
     law: str,
     line: Mapping[Any, Any],
     budget: float,
-    steps: pd.DataFrame,
 ) -> dict[str, Any]:
     fit = known.fits[law]
-    mine = steps_of({**line, "law": law}, steps)
     row = {
         "family": family,
         "law": law,
@@ -153,9 +151,9 @@ def _row(
         "refused": law == "parametric" and refused(known.findings),
         "extrapolation": budget / known.largest_flops,
         "runs": min(fit["n_runs"], fit["n_points"]),
-        "held_out_steps": len(mine),
-        "held_out_wasted_percent": float(mine["wasted_percent"].mean()),
-        "held_out_loss_error_percent": float(mine["loss_error_percent"].mean()),
+        "held_out_steps": 0,
+        "held_out_wasted_percent": math.nan,
+        "held_out_loss_error_percent": math.nan,
         "cost_percent": math.nan,
         "cost_flops": math.nan,
     }
@@ -164,6 +162,19 @@ def _row(
         for column in (name, *(f"{name}_{end}" for end in ENDS)):
             row[column] = float(line[column]) if usable else math.nan
     return row
+
+
+def _add_held_out(
+    table: pd.DataFrame, rows: Sequence[Any], steps: pd.DataFrame, shared: Sequence[float]
+) -> None:
+    """What the ladder says of each line, over the shared steps if it has them all, else its own."""
+    for row in rows:
+        mine = steps_of(table.loc[row], steps)
+        same = mine[mine["largest_flops"].isin(shared)]
+        mine = same if shared and len(same) == len(shared) else mine
+        table.loc[row, "held_out_steps"] = len(mine)
+        for name in ("wasted_percent", "loss_error_percent"):
+            table.loc[row, f"held_out_{name}"] = float(mine[name].astype(float).mean())
 
 
 def _surface(known: FamilyEvidence) -> LossSurface | None:
@@ -190,7 +201,7 @@ def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> 
             f"params on {humanise(other['tokens'])} tokens and a loss of "
             f"{significant(other['loss'])}."
         )
-    return out | {"basis": choice.basis, "sentence": sentence}
+    return out | {"basis": choice.basis, "short": choice.why, "sentence": sentence}
 
 
 def _families(

@@ -138,6 +138,7 @@ def _draw_offers(axes: Axes, bar: Axes, offers: pd.DataFrame, points: pd.DataFra
     removed = rows["removed_percent"].to_numpy(dtype=float)
     best = rows.loc[rows["removed_percent"].idxmax()]
     cheapest = offers.iloc[0]
+    points = points.sort_values(["params", "tokens", "run"])
     x = log_axis(axes, "x", [*rows["params"], *points["params"]])
     y = log_axis(axes, "y", [*rows["tokens"], *points["tokens"]], pad=0.1)
     axes.plot(

@@ -56,9 +56,9 @@ def stakes(
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     figure = new_figure(PAGE_WIDTH_IN, 5.0)
     tornado = axes_at(figure, 1.72, 2.92, 2.0, 1.78)
-    regret = axes_at(figure, 4.62, 2.92, 2.48, 1.78)
+    regret = axes_at(figure, 4.62, 2.92, 2.36, 1.78)
     cloud = axes_at(figure, 0.62, 0.5, 3.1, 1.54)
-    strips = axes_at(figure, 4.62, 0.5, 2.48, 1.54)
+    strips = axes_at(figure, 4.62, 0.5, 2.36, 1.54)
     sizes = _sizes(fits, target_flops)
     title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
     if changes is None or not np.isfinite(changes["ratio"].astype(float)).any():

@@ -57,6 +57,7 @@ class LawRow:
     budget: str
     law: str
     estimator: str
+    main: bool
     status: str
     message: str
     recommended: bool
@@ -82,7 +83,7 @@ class TargetGroup:
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """The estimators of one law beside its main line, at every target."""
+    """All estimators of one law, its main line first, at every target."""
 
     law: str
     count: str
@@ -131,7 +132,7 @@ def headline(
         budget=flops_label(budget),
         family=families.get(head["family"], head["family"]),
         law=law_name(head["law"]),
-        estimator=str(row["label"]) if row else "",
+        estimator=str(row["label"]) if row and not row["main"] else "",
         status=str(row["status"]) if row else "",
         message=str(row["message"]) if row else "",
         extrapolation=_reach(budget, as_float(row["extrapolation"])) if row else "",
@@ -169,9 +170,10 @@ def law_tables(
 
         variants = [
             Variants(
-                law_name(str(law)), count(at["estimator"].nunique(), "estimator"), groups(at, False)
+                law_name(str(law)), f"{at['estimator'].nunique()} side by side", groups(at, False)
             )
-            for law, at in rows[~main].groupby("law", sort=False)
+            for law, at in rows.groupby("law", sort=False)
+            if not at["main"].all()
         ]
         tables.append(
             FamilyLaws(f"laws-{len(tables) + 1}", label, groups(shown_rows, True), variants)
@@ -200,6 +202,7 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         budget=flops_label(float(row["budget_flops"])),
         law=law_name(row["law"]),
         estimator=str(row["label"]),
+        main=bool(row["main"]),
         status=str(row["status"]),
         message=str(row["message"]),
         recommended=bool(row["recommended"]),
@@ -220,7 +223,7 @@ def _held_out(row: Mapping[Any, Any]) -> tuple[str, str]:
     said = count(steps, "step")
     error = as_float(row.get("held_out_loss_error_percent"))
     if not math.isnan(error):
-        said += f"; loss off by {significant(error, 2)} %"
+        said += f", loss off by {significant(error, 2)} %"
     return f"{significant(waste, 2)} %", said
 
 

@@ -46,9 +46,9 @@ class ReportInputs:
         schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
     verdict: headline (family, law, estimator, budget_flops and estimates as of Estimate.to_json;
         None where every law failed), rule (how the recommended line is chosen) and caveat, choices
-        (per family and target: family, budget_flops, basis, sentence), agreement (the same with
+        (per family and target: family, budget_flops, basis, short, sentence), agreement (also
         params_ratio and overlap, None where fewer than two laws have a number), families (per
-        target: sentence, others, laws_agreeing, laws_compared; empty for one family).
+        target: short, sentence, others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (laws or audit), title, caption

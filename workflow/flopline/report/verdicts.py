@@ -65,7 +65,7 @@ def _choice(verdict: Mapping[str, Any]) -> list[Verdict]:
     for entry in verdict.get("choices", ()):
         if _is_headline(entry, verdict.get("headline")):
             state, finding = _BASIS[entry["basis"]]
-            return [Verdict(state, finding, str(entry["sentence"]), "#why")]
+            return [Verdict(state, finding, str(entry["short"]), "#why")]
     return []
 
 
@@ -79,7 +79,7 @@ def _families(verdict: Mapping[str, Any]) -> list[Verdict]:
     clear = bool(others) and not any(other["overlap"] for other in others)
     clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
     finding = "One family wins clearly" if clear else "No family wins clearly"
-    return [Verdict(GOOD if clear else MIND, finding, str(entry["sentence"]), "#families")]
+    return [Verdict(GOOD if clear else MIND, finding, str(entry["short"]), "#families")]
 
 
 def _agreement(verdict: Mapping[str, Any]) -> Verdict:
@@ -88,7 +88,7 @@ def _agreement(verdict: Mapping[str, Any]) -> Verdict:
         return Verdict(MIND, "No law to compare", "Agreement cannot be judged.", "#laws")
     entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
     state, finding = _AGREEMENT[entry["overlap"]]
-    detail = str(entry["sentence"])
+    detail = str(entry["short"])
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
         detail += (
