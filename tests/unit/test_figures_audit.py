@@ -84,7 +84,8 @@ def made_up(name: str, laws: tuple[str, ...] = LAWS) -> dict[str, Any]:
         "findings": findings(budgets, points, best, target),
         "fits": fits,
         "draws": draws,
-        "points": points,
+        "runs": points.drop(columns="log_residual"),
+        "residuals": points,
         "verdict": {"choices": [choice]},
         "target_flops": target,
     }
@@ -209,11 +210,11 @@ def test_residuals_point_up_where_a_run_is_worse_than_the_law(scene: Any) -> Non
     parts, figures = scene
     centre = figures["identifiability"].axes[2]
     (above,), (below,) = by_gid(centre, "above"), by_gid(centre, "below")
-    worse = parts["points"][parts["points"]["log_residual"] > 0]
+    worse = parts["residuals"][parts["residuals"]["log_residual"] > 0]
     assert {tuple(p) for p in above.get_offsets()} == set(
         zip(worse["params"], worse["tokens"], strict=True)
     )
-    assert len(below.get_offsets()) == len(parts["points"]) - len(worse)
+    assert len(below.get_offsets()) == len(parts["residuals"]) - len(worse)
 
 
 def test_the_best_next_run_is_marked(scene: Any) -> None:
@@ -298,6 +299,16 @@ def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
     assert len(reasons(figures["stakes"])) == 4
 
 
+def test_without_the_parametric_law_its_panels_say_so() -> None:
+    parts = made_up("tiny", ("envelope", "isoflop"))
+    parts["residuals"] = None
+    figures = drawn(parts)
+    said = "the parametric law is not among the study's laws"
+    assert reasons(figures["identifiability"]) == [said]
+    assert reasons(figures["stakes"]) == [said]
+    assert not reasons(figures["ladder"])
+
+
 def test_a_ladder_without_optima_says_so_in_its_panel() -> None:
     parts = made_up("tiny")
     steps = parts["findings"][0]["tables"]["steps"]
@@ -313,7 +324,8 @@ def test_rows_in_any_order_give_the_same_bytes(tmp_path: Any) -> None:
         for name in ("predictions", "profile"):
             if name in finding["tables"]:
                 finding["tables"][name] = finding["tables"][name].sample(frac=1, random_state=1)
-    mixed["points"] = mixed["points"].sample(frac=1, random_state=2)
+    for name in ("runs", "residuals"):
+        mixed[name] = mixed[name].sample(frac=1, random_state=2)
     for name, figure in drawn(parts).items():
         (one,) = save(figure, tmp_path / f"{name}1", formats=("svg",))
         (two,) = save(drawn(mixed)[name], tmp_path / f"{name}2", formats=("svg",))

@@ -102,13 +102,14 @@ rule figure_surface:
 
 rule figure_audit:
     input:
+        **law_tables("parametric", "points"),
         findings="results/{study}/audit/{family}/findings.json",
         tables="results/{study}/audit/{family}/tables",
         fits=expand("results/{{study}}/fits/{{family}}/{law}.json", law=STUDY["laws"]),
         draws=expand(
             "results/{{study}}/fits/{{family}}/{law}.draws.parquet", law=STUDY["laws"]
         ),
-        points="results/{study}/fits/{family}/parametric.points.parquet",
+        runs="results/{study}/clean/runs.parquet",
         decision="results/{study}/decision.json",
     output:
         **audit_figure_files(),

@@ -21,7 +21,8 @@ def audit_figures(
     findings: Sequence[Mapping[str, Any]],
     fits: Mapping[str, Mapping[str, Any]],
     draws: Mapping[str, pd.DataFrame],
-    points: pd.DataFrame,
+    runs: pd.DataFrame,
+    residuals: pd.DataFrame | None,
     verdict: Mapping[str, Any],
     *,
     family: str,
@@ -32,8 +33,10 @@ def audit_figures(
 ) -> dict[str, Figure]:
     """The figures ladder, identifiability and stakes, by name.
 
-    `findings` hold their tables, `fits` and `draws` are by law, `points` those of the parametric
-    fit, `verdict` is that of the decision. Where an audit was not made its panels say why.
+    `findings` hold their tables, `fits` and `draws` are by law, `runs` are the family's (run,
+    params, tokens, flops), `residuals` the points of the parametric fit with its log_residual,
+    None without that law; `verdict` is that of the decision. Where an audit was not made its
+    panels say why.
     """
     by_name = {f["audit"]: f for f in findings}
 
@@ -43,10 +46,7 @@ def audit_figures(
     def why(audit: str) -> str:
         return str(by_name[audit]["sentence"]) if audit in by_name else NOT_MADE
 
-    parametric = fits["parametric"]
-    usable = (
-        parametric["status"] != FAILED and parametric["parameters"]["alpha"]["point"] is not None
-    )
+    surface, absent = _surface(fits.get("parametric"))
     common: dict[str, Any] = {
         "target_flops": target_flops,
         "family_label": family_label,
@@ -57,20 +57,21 @@ def audit_figures(
             table("ladder", "steps"),
             table("ladder", "predictions"),
             {law: _at(fit, target_flops) for law, fit in fits.items()},
-            largest_flops=float(points["flops"].max()),
+            largest_flops=float(runs["flops"].max()),
             loss_label=loss_label,
             absent=why("ladder"),
             **common,
         ),
         "identifiability": identifiability(
             table("identifiability", "profile"),
-            points if usable else None,
+            residuals if surface else None,
             table("next_run", "runs"),
-            best_floor=float(parametric["parameters"]["E"]["point"] or 0.0),
+            runs,
+            best_floor=surface.get("E"),
             allowed_rise=ALLOWED_RISE,
             absent={
                 "profile": why("identifiability"),
-                "residuals": str(parametric["message"]),
+                "residuals": absent,
                 "next_run": why("next_run"),
             },
             **common,
@@ -79,12 +80,22 @@ def audit_figures(
             table("sensitivity", "changes"),
             fits,
             draws,
-            exponents=_exponents(parametric) if usable else None,
+            exponents=(surface["alpha"], surface["beta"]) if surface else None,
             reference=_reference(verdict, family, target_flops),
-            absent={"sensitivity": why("sensitivity"), "regret": why("regret")},
+            absent={"sensitivity": why("sensitivity"), "regret": absent or why("regret")},
             **common,
         ),
     }
+
+
+def _surface(parametric: Mapping[str, Any] | None) -> tuple[dict[str, float], str]:
+    """E, alpha and beta of the parametric law; empty, with the reason, where it has none."""
+    if parametric is None:
+        return {}, "the parametric law is not among the study's laws"
+    found = {name: parametric["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
+    if parametric["status"] == FAILED or None in found.values():
+        return {}, str(parametric["message"])
+    return {name: float(value) for name, value in found.items()}, ""
 
 
 def _at(fit: Mapping[str, Any], target_flops: float) -> Mapping[str, Any]:
@@ -94,11 +105,6 @@ def _at(fit: Mapping[str, Any], target_flops: float) -> Mapping[str, Any]:
         return nothing
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target_flops - 1) < 1e-9]
     return rows[0]["params"] if rows else nothing
-
-
-def _exponents(parametric: Mapping[str, Any]) -> tuple[float, float]:
-    alpha, beta = (float(parametric["parameters"][n]["point"]) for n in ("alpha", "beta"))
-    return alpha, beta
 
 
 def _reference(verdict: Mapping[str, Any], family: str, target_flops: float) -> str:

@@ -35,8 +35,9 @@ def identifiability(
     profile: pd.DataFrame | None,
     points: pd.DataFrame | None,
     offers: pd.DataFrame | None,
+    runs: pd.DataFrame,
     *,
-    best_floor: float,
+    best_floor: float | None,
     target_flops: float,
     allowed_rise: float,
     family_label: str,
@@ -46,9 +47,9 @@ def identifiability(
     """Profile of E with N along it (left), residuals (centre), worth of one more run (right).
 
     `profile` and `offers` are the tables of `audit.identifiability` and `audit.next_run`, `points`
-    those of the parametric fit with its log_residual. `best_floor` is the fitted E, `allowed_rise`
-    the rise of the objective up to which an E counts as fitting. `absent` says by panel (profile,
-    residuals, next_run) why a table is None.
+    those of the parametric fit with its log_residual, `runs` all runs so far. `best_floor` is the
+    fitted E, `allowed_rise` the rise of the objective up to which an E counts as fitting. `absent`
+    says by panel (profile, residuals, next_run) why a table is None.
     """
     why = {"profile": "", "residuals": "", "next_run": ""} | (absent or {})
     figure = new_figure(PAGE_WIDTH_IN, 2.75)
@@ -74,11 +75,11 @@ def identifiability(
     else:
         _draw_residuals(centre, centre_bar, points)
         centre.set_title("Residuals, %")
-    if offers is None or offers.empty or points is None:
+    if offers is None or offers.empty:
         figure.delaxes(right_bar)
         say_instead(right, "One more run", why["next_run"])
     else:
-        _draw_offers(right, right_bar, offers, points)
+        _draw_offers(right, right_bar, offers, runs)
         right.set_title("What one more run tells, %")
     if synthetic:
         mark_synthetic(figure)
@@ -89,7 +90,7 @@ def _draw_profile(
     top: Axes,
     bottom: Axes,
     profile: pd.DataFrame,
-    best: float,
+    best: float | None,
     target_flops: float,
     allowed: float,
 ) -> None:
@@ -101,7 +102,8 @@ def _draw_profile(
     for axes in (top, bottom):
         if len(near):
             axes.axvspan(near.min(), near.max(), color=look.color, alpha=0.1, lw=0, gid="near")
-        axes.axvline(best, color=INK, lw=0.7, zorder=1.5)
+        if best is not None:
+            axes.axvline(best, color=INK, lw=0.7, zorder=1.5)
         axes.set_xlim(e.min(), e.max())
     top.plot(e, rise, "-", color=look.color, lw=1.2, gid="rise")
     top.axhline(100 * allowed, color=GREY, lw=0.8, ls="--")
