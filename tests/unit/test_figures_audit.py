@@ -125,6 +125,23 @@ def findings(
                 predicted_hi95=foretold * 1.02,
             )
         )
+    optima = pd.DataFrame(
+        [
+            {
+                "law": law,
+                "estimator": name,
+                "largest_flops": c,
+                "budget_flops": above,
+                "loss_foretold": off * 2.5,
+                "loss_seen": 2.5,
+                "loss_lo95": 2.4,
+                "loss_hi95": 2.6,
+            }
+            for c in budgets[:-1]
+            for above in budgets[budgets > c]
+            for law, name, off in (("parametric", "huber_log", 1.01), ("isoflop", "parabola", 0.98))
+        ]
+    )
     e = np.linspace(1.6, 2.0, 41)
     profile = pd.DataFrame(
         {
@@ -143,7 +160,8 @@ def findings(
     factors = np.exp(np.linspace(-0.6, 0.5, 30))
     changes = pd.DataFrame(
         {
-            "change": [f"without the {i} largest residuals" for i in range(30)],
+            "law": ["parametric", "isoflop", "envelope"] * 10,
+            "change": [f"without the {i} largest residuals of all the runs" for i in range(30)],
             "params": best * factors,
             "ratio": factors,
         }
@@ -153,7 +171,9 @@ def findings(
         return {"audit": audit, "verdict": "fine", "sentence": f"{audit} said.", "tables": tables}
 
     return [
-        made("ladder", steps=pd.DataFrame(steps), predictions=pd.concat(predictions)),
+        made(
+            "ladder", steps=pd.DataFrame(steps), predictions=pd.concat(predictions), optima=optima
+        ),
         made("identifiability", profile=profile),
         made("regret"),
         made("sensitivity", changes=changes),
@@ -183,7 +203,7 @@ def test_every_figure_of_synthetic_data_says_so(scene: Any) -> None:
 
 def test_the_ladder_holds_main_lines_and_the_baseline_against_each_other(scene: Any) -> None:
     parts, figures = scene
-    errors, waste, drift = figures["ladder"].axes
+    errors, lowest, waste, drift = figures["ladder"].axes
     steps = parts["findings"][0]["tables"]["steps"]
     n = steps["largest_flops"].nunique()
     assert len(by_gid(errors, "errors")) == min(n, 6)
@@ -196,6 +216,22 @@ def test_the_ladder_holds_main_lines_and_the_baseline_against_each_other(scene: 
         )
     (line,) = by_gid(waste, "isoflop")
     np.testing.assert_allclose(line.get_ydata(), 9.0 / np.arange(2, n + 1))
+    optima = parts["findings"][0]["tables"]["optima"]
+    for law, off in (("parametric", 1.0), ("isoflop", -2.0)):
+        (dots,) = by_gid(lowest, law)
+        np.testing.assert_allclose(dots.get_ydata(), off)
+        assert len(dots.get_xdata()) == (optima["law"] == law).sum()
+
+
+def test_a_step_far_off_becomes_an_arrow_at_the_edge() -> None:
+    parts = made_up("tiny")
+    plain = drawn(parts)["ladder"].axes[3]
+    steps = parts["findings"][0]["tables"]["steps"]
+    steps.loc[0, "target_params"] = 1e-3
+    axes = drawn(parts)["ladder"].axes[3]
+    assert sum(len(mark.get_xdata()) for mark in by_gid(plain, "beyond")) == 0
+    assert sum(len(mark.get_xdata()) for mark in by_gid(axes, "beyond")) == 1
+    assert axes.get_ylim()[0] > 1.0
 
 
 def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
@@ -279,7 +315,7 @@ def test_a_panel_without_its_table_says_why() -> None:
         finding["tables"] = {}
         finding["sentence"] = f"Not made: no {finding['audit']}."
     figures = drawn(parts)
-    assert reasons(figures["ladder"]) == ["Not made: no ladder."] * 3
+    assert reasons(figures["ladder"]) == ["Not made: no ladder."] * 4
     said = ["Not made: no identifiability.", "Not made: no next_run."]
     assert sorted(reasons(figures["identifiability"])) == said
     assert reasons(figures["stakes"]) == ["Not made: no sensitivity."]
@@ -294,7 +330,7 @@ def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
         fit["parameters"] = dict.fromkeys(fit["parameters"], nothing)
         fit["targets"][0] |= {"params": nothing, "loss": nothing}
     figures = drawn(parts)
-    assert len(reasons(figures["ladder"])) == 3
+    assert len(reasons(figures["ladder"])) == 4
     assert "The optimiser did not reach an optimum." in reasons(figures["identifiability"])
     assert len(reasons(figures["stakes"])) == 4
 

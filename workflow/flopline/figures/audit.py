@@ -56,6 +56,7 @@ def audit_figures(
         "ladder": ladder(
             table("ladder", "steps"),
             table("ladder", "predictions"),
+            table("ladder", "optima"),
             {law: _at(fit, target_flops) for law, fit in fits.items()},
             largest_flops=float(runs["flops"].max()),
             loss_label=loss_label,

@@ -48,10 +48,11 @@ def surface(fits: Mapping[str, Fit], labels: Mapping[str, str]) -> tuple[str, st
 def ladder(findings: Findings) -> tuple[str, str]:
     """Title and caption of the held-out ladder."""
     return "Held-out ladder", (
-        "Left: what the parametric law, fitted to the runs of at most the compute named, foretells "
-        "of the loss of each larger run, less what was seen (bars: 95 % prediction). Centre: "
-        "compute that the foretold sizes waste at larger budgets, judged by the optima seen there. "
-        "Right: N at the target by the runs below each budget, up to all runs (bars: 80 % "
+        "Above left: what the parametric law, fitted to the runs of at most the compute named, "
+        "foretells of the loss of each larger run, less what was seen (bars: 95 % prediction). "
+        "Above right: the same for the lowest loss at larger budgets, by every law. Below left: "
+        "compute that the foretold sizes waste there, judged by the optima seen. Below right: N at "
+        "the target by the runs below each budget, up to all runs (bars: 80 % "
         f"intervals). {_sentence(findings, 'ladder')}"
     )
 
@@ -70,8 +71,9 @@ def identifiability(findings: Findings) -> tuple[str, str]:
 def stakes(findings: Findings) -> tuple[str, str]:
     """Title and caption of what N hangs on and what a wrong N costs."""
     return "What is at stake", (
-        "Above: N of the parametric law at the target under one change at a time, and the compute "
-        "that a wrong N wastes, with the N of every law and its 95 % interval on the curve. "
+        "Above: N at the target under one change at a time, in the colours of the laws, and the "
+        "compute that a wrong N wastes, with the N of every law and its 95 % interval on the "
+        "curve. "
         "Below: bootstrap draws of every law, its loss against its N at the target (the tokens "
         "above spend the budget) and its exponents, with 80 and 95 % intervals. "
         f"{_sentence(findings, 'sensitivity')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any, Final
@@ -30,6 +31,8 @@ Fits = Mapping[str, Mapping[str, Any]]
 
 MOST_CHANGES: Final = 14
 """Bars of the tornado; the rest changes N less."""
+LONGEST_CHANGE: Final = 38
+"""Letters of a change that have room."""
 MOST_DRAWS: Final = 400
 """Draws shown per law: more only fill the cloud."""
 
@@ -99,16 +102,24 @@ def _draw_tornado(axes: Axes, changes: pd.DataFrame) -> None:
     ratio = shown["ratio"].to_numpy(dtype=float)
     ratio_axis(axes, [*ratio, 1.0], 0.14)
     y = np.arange(len(shown))[::-1]
-    look = LAW_STYLES["parametric"]
-    axes.barh(y, ratio - 1, left=1.0, height=0.62, color=look.color, zorder=3, gid="changes")
+    laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
+    colors = [LAW_STYLES[law].color for law in laws]
+    axes.barh(y, ratio - 1, left=1.0, height=0.62, color=colors, zorder=3, gid="changes")
     axes.axvline(1.0, color=INK, lw=0.8, zorder=4)
-    axes.set_yticks(y, list(shown["change"]), fontsize=SMALL_PT - 0.5)
+    names = [_shortened(law, str(c)) for law, c in zip(laws, shown["change"], strict=True)]
+    axes.set_yticks(y, names, fontsize=SMALL_PT - 0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-0.7, len(shown) - 0.3))
     left = len(rows) - len(shown)
     more = f"; {left} more change it less" if left else ""
-    axes.set_xlabel(f"N over that of the fit{more}")
+    axes.set_xlabel(f"N over that of the law itself{more}")
+
+
+def _shortened(law: str, change: str) -> str:
+    """A change in as many letters as fit beside the axes, with its law unless parametric."""
+    said = change if law == "parametric" else f"{LAW_STYLES[law].label}: {change}"
+    return textwrap.shorten(said, LONGEST_CHANGE, placeholder=" …")
 
 
 def _draw_regret(
