@@ -272,7 +272,7 @@ def test_the_tornado_shows_the_largest_changes_first(scene: Any) -> None:
     assert lengths == sorted(lengths, reverse=True)
     largest = np.abs(np.log(parts["findings"][3]["tables"]["changes"]["ratio"])).max()
     assert lengths[0] == pytest.approx(largest)
-    assert "16 more change it less" in axes.get_xlabel()
+    assert "16 more change less" in axes.get_xlabel()
 
 
 def test_the_regret_curve_marks_every_law_at_its_own_waste(scene: Any) -> None:

@@ -69,7 +69,7 @@ def ladder(
     `largest_flops`, with all runs: `seen_by_all` maps a law to the estimate of N of its own fit.
     A panel without data says why: `absent`.
     """
-    figure = new_figure(PAGE_WIDTH_IN, 4.75)
+    figure = new_figure(PAGE_WIDTH_IN, 4.92)
     panels = [
         axes_at(figure, left, bottom, 2.85, 1.66)
         for bottom in (2.8, 0.5)
@@ -90,7 +90,7 @@ def ladder(
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title)
     laws = [law for law in (*LAWS, BASELINE[0]) if (kept["law"] == law).any()]
-    law_legend(figure, [_style(law) for law in laws], PAGE_WIDTH_IN - 0.15, 4.7)
+    law_legend(figure, [_style(law) for law in laws], PAGE_WIDTH_IN - 0.15, 4.86)
     if predictions is None or "log_error" not in predictions or predictions.empty:
         say_instead(errors, titles[0], "no step of the parametric law could be fitted")
     else:
@@ -170,6 +170,10 @@ def _draw_lowest(axes: Axes, optima: pd.DataFrame, laws: list[str]) -> None:
     beyond = rows["budget_flops"] / rows["largest_flops"]
     log_axis(axes, "x", beyond, factor, 0.1)
     axes.axhline(0.0, color="#555555", lw=0.8, zorder=1.5)
+    every = 100 * (rows["loss_foretold"] / rows["loss_seen"] - 1)
+    low, high = min(0.0, float(every.min())), max(0.0, float(every.max()))
+    # An interval of a first step may run off the axis; the points never do.
+    axes.set_ylim(low - 0.3 * (high - low), high + 0.15 * (high - low))
     for number, law in enumerate(laws):
         mine, look = rows[rows["law"] == law], _style(law)
         shift = np.exp(SHIFT * (number - (len(laws) - 1) / 2) * np.log(beyond.max()))

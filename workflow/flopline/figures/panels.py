@@ -45,6 +45,7 @@ RATIO_TICKS: Final = (
     (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4),
     (0.6, 0.8, 1.0, 1.2, 1.6),
     (0.5, 0.7, 1.0, 1.4, 2.0),
+    (0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
     (0.25, 0.5, 1.0, 2.0, 4.0),
     (0.04, 0.2, 1.0, 5.0, 25.0),
     (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
@@ -52,6 +53,8 @@ RATIO_TICKS: Final = (
 """Ticks on an axis of ratios, from the narrowest to the widest."""
 LEAST_GAP: Final = 0.13
 """Least distance of two such ticks as a share of the axis, so that labels stay apart."""
+LARGEST_GAP: Final = 0.4
+"""Share of such an axis that may go without a tick."""
 BASELINE_STYLE: Final = LawStyle("as the best run so far", GREY, "-.", "D")
 
 
@@ -110,10 +113,14 @@ def ratio_axis(axes: Axes, values: ArrayLike, pad: float) -> None:
     seen = np.asarray(values, dtype=float)
     low, high = log_pad(float(seen.min()), float(seen.max()), pad, pad)
     axes.set(xscale="log", xlim=(low, high))
-    gap = LEAST_GAP * np.log(high / low)
+    span = np.log(high / low)
     for ticks in RATIO_TICKS:
         inside = [t for t in ticks if low <= t <= high]
-        if len(inside) >= 3 and np.diff(np.log(inside)).min() >= gap:
+        if len(inside) < 3:
+            continue
+        at = np.log(np.array([low, *inside, high]) / low) / span
+        gaps = np.diff(at)
+        if gaps[1:-1].min() >= LEAST_GAP and gaps.max() <= LARGEST_GAP:
             break
     axes.xaxis.set_major_locator(FixedLocator(inside))
     axes.xaxis.set_major_formatter(FixedFormatter([factor(t) for t in inside]))

@@ -31,7 +31,7 @@ Fits = Mapping[str, Mapping[str, Any]]
 
 MOST_CHANGES: Final = 14
 """Bars of the tornado; the rest changes N less."""
-LONGEST_CHANGE: Final = 38
+LONGEST_CHANGE: Final = 47
 """Letters of a change that have room."""
 MOST_DRAWS: Final = 400
 """Draws shown per law: more only fill the cloud."""
@@ -58,7 +58,7 @@ def stakes(
     """
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     figure = new_figure(PAGE_WIDTH_IN, 5.0)
-    tornado = axes_at(figure, 1.72, 2.92, 2.0, 1.78)
+    tornado = axes_at(figure, 2.08, 2.92, 1.64, 1.78)
     regret = axes_at(figure, 4.62, 2.92, 2.36, 1.78)
     cloud = axes_at(figure, 0.62, 0.5, 3.1, 1.54)
     strips = axes_at(figure, 4.62, 0.5, 2.36, 1.54)
@@ -112,8 +112,8 @@ def _draw_tornado(axes: Axes, changes: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-0.7, len(shown) - 0.3))
     left = len(rows) - len(shown)
-    more = f"; {left} more change it less" if left else ""
-    axes.set_xlabel(f"N over that of the law itself{more}")
+    more = f"; {left} more change less" if left else ""
+    axes.set_xlabel(f"N over the law's own{more}")
 
 
 def _shortened(law: str, change: str) -> str:
