@@ -83,7 +83,10 @@ def audit_verdict(audits: Audits, families: Mapping[str, str]) -> Verdict | None
     if not wanting:
         return Verdict(GOOD, f"All {count(fine, 'audit')} fine", "None has a caveat.", "#audit")
     worst = BAD if any(f["verdict"] == "refuse" for _, f in wanting) else MIND
-    listed = "; ".join(f"{family}: {f['audit'].replace('_', ' ')}" for family, f in wanting)
+    named: dict[str, list[str]] = {}
+    for family, f in wanting:
+        named.setdefault(family, []).append(f["audit"].replace("_", " "))
+    listed = "; ".join(f"{family}: {', '.join(audits)}" for family, audits in named.items())
     return Verdict(worst, f"{fine} of {count(len(findings), 'audit')} fine", listed, "#audit")
 
 
