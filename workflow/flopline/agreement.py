@@ -240,7 +240,9 @@ def _spent(usable: pd.DataFrame) -> str:
         f"{significant(line['flops_ratio'], 3)} for the {line_name(line)} line"
         for _, line in off.iterrows()
     ]
-    return f"N and D do not quite spend the budget: 6ND/C is {' and '.join(said)}."
+    return (
+        f"6ND/C is {' and '.join(said)}: N and D were fitted apart, or FLOPs are counted otherwise."
+    )
 
 
 def _overlap(lines: pd.DataFrame, quantity: str) -> bool:
