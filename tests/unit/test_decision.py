@@ -267,6 +267,21 @@ def test_a_ladder_may_call_the_main_line_by_another_name() -> None:
     assert by_name.to_dict() == {"bins": 2, "hull": 0, "parabola": 2}
 
 
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [([0.4, 0.6], "less than any of these lines did, 0.50 %"),
+     ([1.4, 1.4], "would have wasted less, 1.4 %"), ([9.0, 9.0], ""),
+     ([0.1, math.nan], "")],
+)  # fmt: skip
+def test_a_baseline_that_wastes_less_is_told(baseline: list[float], said: str) -> None:
+    ladder = steps(parametric=[1.5, 1.5], isoflop=[1.0, 1.0], baseline__best_run=baseline)
+    runs = {"parametric": 120}
+    law, why = chosen(family(ladder, runs=runs, parametric=line(1e9), isoflop=line(1e9)))
+    assert law == "parametric"
+    assert said in why
+    assert ("best run so far" in why) == bool(said)
+
+
 def test_the_runner_up_says_its_numbers() -> None:
     ladder = steps(parametric=[1.0, 1.2, 0.9], isoflop=[6.0, 7.0, 6.5])
     evidence = family(ladder, parametric=line(1e9), isoflop=line(1.5e9, loss=2.1))

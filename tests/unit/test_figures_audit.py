@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_figures import assert_clean, by_gid, texts_of
+from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_labels
 
 from flopline.audit.regret import wasted_share
 from flopline.figures.audit import audit_figures
-from flopline.figures.panels import LAW_STYLES
+from flopline.figures.panels import LAW_STYLES, axes_at, ratio_axis
 from flopline.figures.stakes import MOST_CHANGES
-from flopline.figures.style import save
+from flopline.figures.style import new_figure, save
 from flopline.laws.chinchilla import LossSurface
 from flopline.schema import target_column
 
@@ -303,6 +304,19 @@ def test_fewer_laws_are_drawn_as_cleanly(laws: tuple[str, ...]) -> None:
     parts["verdict"] = {"choices": []}
     for figure in drawn(parts).values():
         assert_clean(figure)
+
+
+@pytest.mark.parametrize("low", [0.02, 0.3, 0.6, 0.93, 0.98])
+@pytest.mark.parametrize("high", [1.01, 1.06, 1.5, 40.0])
+def test_ratios_have_ticks_that_stay_apart(low: float, high: float) -> None:
+    figure = new_figure(4.0, 2.0)
+    axes = axes_at(figure, 1.0, 0.5, 1.64, 1.2)
+    ratio_axis(axes, [low, high], 0.14)
+    renderer = renderer_of(figure)
+    labels = [t for t in tick_labels(axes.xaxis) if t.get_text()]
+    boxes = [label.get_window_extent(renderer) for label in labels]
+    assert boxes
+    assert all(one.x1 < two.x0 for one, two in itertools.pairwise(boxes))
 
 
 def reasons(figure: Figure) -> list[str]:

@@ -20,6 +20,8 @@ BETTER_FOUNDED: Final = frozenset({("isoflop", "corrected")})
 """Variants (law, estimator) that may be recommended beside the main lines."""
 OF_SURFACE: Final = BETTER_FOUNDED
 """Variants of other laws that read the parametric surface, and are refused with it."""
+BASELINE: Final = ("baseline", "best_run")
+"""The ladder's baseline that says a size: tokens per param as in the best run so far."""
 FEWEST_STEPS: Final = 2
 """Steps that two lines must share before one can be preferred by evidence: one has no noise."""
 TIE_PERCENT: Final = 1.0
@@ -148,7 +150,8 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
         only = pool.iloc[0]
         said = f"The {line_name(only)} line is the only candidate.{note}"
         return Choice(pool.index[0], None, "only", said)
-    judged = _judge(pool, held_out(findings))
+    steps = held_out(findings)
+    judged = _judge(pool, steps)
     if judged is None:
         first, second = pool.iloc[0], pool.iloc[1]
         said = (
@@ -161,7 +164,8 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     ranked = [*judged.tied, *rest]
     basis = "tie" if ranked[1] in judged.tied else "held_out"
     shared = tuple(float(c) for c in judged.waste.index)
-    return Choice(ranked[0], ranked[1], basis, _why(pool, judged, ranked) + note, shared)
+    why = _why(pool, judged, ranked) + _beaten(judged, ranked[0], steps)
+    return Choice(ranked[0], ranked[1], basis, why + note, shared)
 
 
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:
@@ -225,6 +229,21 @@ def _why(pool: pd.DataFrame, judged: _Judged, ranked: list[Any]) -> str:
         f"{said}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
         f"{_percent(noise)}), which goes to the {line_name(first)} line because "
         f"{_tie_reason(first, second)}."
+    )
+
+
+def _beaten(judged: _Judged, chosen: Any, steps: pd.DataFrame) -> str:
+    """A sentence where the chosen line wastes more than going on as the best run so far."""
+    mine = steps[(steps["law"] == BASELINE[0]) & (steps["estimator"] == BASELINE[1])]
+    waste = mine.set_index("largest_flops")["wasted_percent"].reindex(judged.waste.index)
+    if waste.isna().any() or waste.mean() >= judged.mean[chosen]:
+        return ""
+    return (
+        " To keep the tokens per param of the best run so far would have wasted less than any of "
+        f"these lines did, {_percent(float(waste.mean()))}."
+        if waste.mean() < judged.mean.min()
+        else " To keep the tokens per param of the best run so far would have wasted less, "
+        f"{_percent(float(waste.mean()))}."
     )
 
 

@@ -51,8 +51,8 @@ RATIO_TICKS: Final = (
     (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
 )
 """Ticks on an axis of ratios, from the narrowest to the widest."""
-LEAST_GAP: Final = 0.13
-"""Least distance of two such ticks as a share of the axis, so that labels stay apart."""
+LEAST_GAP_PT: Final = 27.0
+"""Least distance of two such ticks, so that labels as wide as 0.96× stay apart."""
 LARGEST_GAP: Final = 0.4
 """Share of such an axis that may go without a tick."""
 BASELINE_STYLE: Final = LawStyle("as the best run so far", GREY, "-.", "D")
@@ -113,14 +113,17 @@ def ratio_axis(axes: Axes, values: ArrayLike, pad: float) -> None:
     seen = np.asarray(values, dtype=float)
     low, high = log_pad(float(seen.min()), float(seen.max()), pad, pad)
     axes.set(xscale="log", xlim=(low, high))
-    span = np.log(high / low)
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    inside = [1.0]
     for ticks in RATIO_TICKS:
-        inside = [t for t in ticks if low <= t <= high]
-        if len(inside) < 3:
-            continue
-        at = np.log(np.array([low, *inside, high]) / low) / span
+        fitting = [t for t in ticks if low <= t <= high]
+        at = np.log(np.array([low, *fitting, high]) / low) / np.log(high / low)
         gaps = np.diff(at)
-        if gaps[1:-1].min() >= LEAST_GAP and gaps.max() <= LARGEST_GAP:
+        if len(fitting) < 2 or gaps[1:-1].min() * width_pt < LEAST_GAP_PT:
+            continue
+        if len(fitting) > len(inside):
+            inside = fitting
+        if len(inside) >= 3 and gaps.max() <= LARGEST_GAP:
             break
     axes.xaxis.set_major_locator(FixedLocator(inside))
     axes.xaxis.set_major_formatter(FixedFormatter([factor(t) for t in inside]))
