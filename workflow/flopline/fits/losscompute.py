@@ -42,6 +42,12 @@ class LossLaw:
     unidentified: NDArray[np.bool_]
     pinned: float | None = None
 
+    def rows(self, which: slice) -> LossLaw:
+        """Some of the laws."""
+        of_rows = (self.E, self.ln_K, self.c, self.few, self.unidentified)
+        e, ln_k, c, few, unidentified = (values[which] for values in of_rows)
+        return LossLaw(e, ln_k, c, few, unidentified, self.pinned)
+
     def at(self, ln_flops: ArrayLike) -> Floats:
         """Loss at `ln_flops` of shape (m,); shape (rows, m)."""
         x = np.asarray(ln_flops, dtype=float)
