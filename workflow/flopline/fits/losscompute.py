@@ -44,9 +44,14 @@ class LossLaw:
 
     def rows(self, which: slice) -> LossLaw:
         """Some of the laws."""
-        of_rows = (self.E, self.ln_K, self.c, self.few, self.unidentified)
-        e, ln_k, c, few, unidentified = (values[which] for values in of_rows)
-        return LossLaw(e, ln_k, c, few, unidentified, self.pinned)
+        return LossLaw(
+            self.E[which],
+            self.ln_K[which],
+            self.c[which],
+            self.few[which],
+            self.unidentified[which],
+            self.pinned,
+        )
 
     def at(self, ln_flops: ArrayLike) -> Floats:
         """Loss at `ln_flops` of shape (m,); shape (rows, m)."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flopline.fits.allocation import Allocation
-from flopline.fits.losscompute import LossLaw, fit_loss_compute
+from flopline.fits.losscompute import fit_loss_compute
 from flopline.fits.powerlaw import PowerLaw, fit_power_law
 from flopline.fits.valley import Vertices
 
