@@ -267,6 +267,18 @@ def test_a_ladder_may_call_the_main_line_by_another_name() -> None:
     assert by_name.to_dict() == {"bins": 2, "hull": 0, "parabola": 2}
 
 
+def test_a_line_is_held_against_another_law_not_against_its_own_variant() -> None:
+    ladder = steps(
+        isoflop=[1.0, 1.0, 1.0], isoflop__corrected=[1.1, 1.1, 1.1], parametric=[9.0, 9.1, 9.2]
+    )
+    lines = [line(1e9), line(2e9, name="corrected")]
+    evidence = family(ladder, isoflop=lines, parametric=line(3e9))
+    _, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    choice = verdict["choices"][0]
+    assert (choice["basis"], choice["estimator"]) == ("held_out", "parabola")
+    assert "The runner-up, the parametric line, says 3B params" in choice["sentence"]
+
+
 @pytest.mark.parametrize(
     ("baseline", "said"),
     [([0.4, 0.6], "less than any of these lines did, 0.50 %"),

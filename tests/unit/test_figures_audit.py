@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_labels
 
-from flopline.audit.regret import wasted_share
+from flopline.audit.shares import wasted_share
 from flopline.figures.audit import audit_figures
 from flopline.figures.panels import LAW_STYLES, axes_at, ratio_axis
 from flopline.figures.stakes import MOST_CHANGES

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.regret import wasted_share
+from flopline.audit.shares import wasted_share
 from flopline.choice import SAID, line_name
 from flopline.laws.chinchilla import LossSurface
 from flopline.numbers import factor, flops_label, humanise, interval, significant
@@ -63,7 +63,7 @@ def agreement(
 def cost_percent(params: pd.Series, params_chosen: float, surface: LossSurface | None) -> Floats:
     """Compute [percent] that training `params` wastes if `params_chosen` is the best size.
 
-    The exact form of `audit.regret.wasted_share`, with the exponents of `surface`; NaN without it.
+    The exact form of `audit.shares.wasted_share`, with the exponents of `surface`; NaN without it.
     """
     if surface is None:
         return np.full(len(params), math.nan)

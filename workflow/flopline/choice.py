@@ -153,19 +153,21 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     steps = held_out(findings)
     judged = _judge(pool, steps)
     if judged is None:
-        first, second = pool.iloc[0], pool.iloc[1]
+        other = _other_law(pool, list(pool.index))
+        first, second = pool.iloc[0], pool.loc[other]
         said = (
             f"No two candidates were held out on {FEWEST_STEPS} or more common steps, so evidence "
             f"cannot choose; the {line_name(first)} line goes before the {line_name(second)} line "
             f"because {_tie_reason(first, second)}."
         )
-        return Choice(pool.index[0], pool.index[1], "order", said + note)
+        return Choice(pool.index[0], other, "order", said + note)
     rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
     ranked = [*judged.tied, *rest]
-    basis = "tie" if ranked[1] in judged.tied else "held_out"
+    second = _other_law(pool, ranked)
+    basis = "tie" if second in judged.tied else "held_out"
     shared = tuple(float(c) for c in judged.waste.index)
-    why = _why(pool, judged, ranked) + _beaten(judged, ranked[0], steps)
-    return Choice(ranked[0], ranked[1], basis, why + note, shared)
+    why = _why(pool, judged, ranked[0], second) + _beaten(judged, ranked[0], steps)
+    return Choice(ranked[0], second, basis, why + note, shared)
 
 
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:
@@ -213,18 +215,24 @@ def difference(one: pd.Series, other: pd.Series) -> tuple[float, float]:
     return float(gap.mean()), float(gap.std(ddof=1) / math.sqrt(gap.size))
 
 
-def _why(pool: pd.DataFrame, judged: _Judged, ranked: list[Any]) -> str:
-    first, second = pool.loc[ranked[0]], pool.loc[ranked[1]]
+def _other_law(pool: pd.DataFrame, ranked: list[Any]) -> Any:
+    """The best line of another law than the first's; a variant of that law if there is no other."""
+    law = pool.loc[ranked[0], "law"]
+    return next((i for i in ranked if pool.loc[i, "law"] != law), ranked[1])
+
+
+def _why(pool: pd.DataFrame, judged: _Judged, chosen: Any, other: Any) -> str:
+    first, second = pool.loc[chosen], pool.loc[other]
     mean = judged.mean
     said = (
         f"On {count(len(judged.waste), 'shared step')} of the held-out ladder the N of the "
-        f"{line_name(first)} line wastes {_percent(mean[ranked[0]])} of compute on average at the "
+        f"{line_name(first)} line wastes {_percent(mean[chosen])} of compute on average at the "
         f"optima seen at larger budgets, that of the {line_name(second)} line "
-        f"{_percent(mean[ranked[1]])}"
+        f"{_percent(mean[other])}"
     )
-    if ranked[1] not in judged.tied:
+    if other not in judged.tied:
         return f"{said}."
-    gap, noise = difference(judged.waste[ranked[0]], judged.waste[ranked[1]])
+    gap, noise = difference(judged.waste[chosen], judged.waste[other])
     return (
         f"{said}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
         f"{_percent(noise)}), which goes to the {line_name(first)} line because "

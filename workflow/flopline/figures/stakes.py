@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.audit.regret import wasted_share
+from flopline.audit.shares import wasted_share
 from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, ratio_axis, say_instead
 from flopline.figures.style import (
     INK,
