@@ -22,7 +22,7 @@ TARGETS = [1e20, 1e21]
 LABELS = {"ash": "Ash", "birch": "Birch"}
 SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024 (arXiv 2404.10102)."""
-MAIN = {"parametric": "huber_log", "isoflop": "parabola", "envelope": "bins"}
+MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
 
 
 def about(x: float) -> Estimate:

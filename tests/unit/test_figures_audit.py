@@ -98,7 +98,7 @@ def findings(
     steps, predictions = [], []
     for k, c in enumerate(budgets[:-1]):
         for law, name, n in (
-            ("parametric", "huber_log", best * 1.5 ** (len(budgets) - k)),
+            ("parametric", "log_huber", best * 1.5 ** (len(budgets) - k)),
             ("parametric", "tied", 99 * best),
             ("isoflop", "parabola", np.nan if k == 0 else best * 1.2 ** (len(budgets) - k)),
             ("baseline", "best_run", 0.7 * best),
@@ -140,7 +140,7 @@ def findings(
             }
             for c in budgets[:-1]
             for above in budgets[budgets > c]
-            for law, name, off in (("parametric", "huber_log", 1.01), ("isoflop", "parabola", 0.98))
+            for law, name, off in (("parametric", "log_huber", 1.01), ("isoflop", "parabola", 0.98))
         ]
     )
     e = np.linspace(1.6, 2.0, 41)

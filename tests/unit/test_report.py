@@ -233,7 +233,7 @@ def make_inputs(
             "headline": {
                 "family": first,
                 "law": "parametric",
-                "estimator": "huber_log",
+                "estimator": "log_huber",
                 "budget_flops": head.budget_flops,
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
             },
