@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 
@@ -139,7 +140,7 @@ def curve_rows(
     bad = np.zeros(len(raw), dtype=bool)
     for name, column in measures.items():
         # A measure that is merely absent in a row is no fault; one that is no number is.
-        bad |= (base[name].isna() & raw[column].notna() & ~_says_nan(raw[column])).to_numpy()
+        bad |= _no_number(base[name], raw[column])
     parts = []
     per_split = isinstance(columns["loss"], dict)
     losses = columns["loss"] if per_split else {"": columns["loss"]}
@@ -149,8 +150,8 @@ def curve_rows(
         seen |= has
         part = base.loc[has].copy()
         part["loss"] = _number(raw.loc[has, column])
-        not_number = part["loss"].isna() & ~_says_nan(raw.loc[has, column])
-        part["reason"] = np.where(bad[has] | not_number.to_numpy(), NOT_A_NUMBER, "")
+        not_number = _no_number(part["loss"], raw.loc[has, column])
+        part["reason"] = np.where(bad[has] | not_number, NOT_A_NUMBER, "")
         if several:
             part.loc[part["run"].isna(), "reason"] = NO_RUN
         if per_split:
@@ -245,9 +246,15 @@ def _number(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").astype("float64")
 
 
-def _says_nan(values: pd.Series) -> pd.Series:
-    """Where a value is written out as NaN, which is a number gone wrong and not text."""
-    return values.astype("string").str.strip().str.lower().isin(["nan", "+nan", "-nan"])
+def _no_number(numbers: pd.Series, values: pd.Series) -> NDArray[np.bool_]:
+    """Where `values`, read as `numbers`, are text; NaN written out is a number gone wrong."""
+    wrong = numbers.isna().to_numpy(dtype=bool) & values.notna().to_numpy(dtype=bool)
+    if not wrong.any():
+        return wrong
+    # As text only what is in doubt: that is slow, and mostly nothing.
+    said = values[wrong].astype("string").str.strip().str.lower()
+    wrong[wrong] = ~said.isin(["nan", "+nan", "-nan"]).to_numpy(dtype=bool)
+    return wrong
 
 
 def _rows(rows: list[Any]) -> pd.DataFrame:
