@@ -189,7 +189,7 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 def _split(table: pa.Table, columns: dict[str, Any], row: NDArray[np.int64]) -> pd.Series:
     if "split" not in columns:
-        return pd.Series(pd.NA, index=range(len(row)), dtype="string")
+        return pd.Series(pd.Categorical.from_codes(np.full(len(row), -1, np.int8), categories=[]))
     words = table[columns["split"]].combine_chunks().dictionary_encode().to_pandas()
     return words.iloc[row].reset_index(drop=True)
 
