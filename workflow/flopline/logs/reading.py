@@ -69,11 +69,13 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is wanted of a log: the columns of the study file (none: the format's own), the names
-    of facts that the log may say, and patterns for the format `pattern`."""
+    of facts that the log may say, patterns for the format `pattern`, and which of our columns the
+    log may lack."""
 
     columns: Mapping[str, Any] | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
+    optional: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -119,17 +121,20 @@ def curve_rows(
     path: Path,
     unparsed: Sequence[tuple[int, str]],
     names: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> Reading:
     """Raw named columns (with `line`) turned into curve rows, one per logged loss.
 
     `columns` maps our names to the file's; `loss` may map each split to a column of its own.
     `unparsed` lists (line, reason) of what could not be parsed at all, `names` what columns there
-    are besides those of `raw`.
+    are besides those of `raw`, `optional` which of ours the file may lack.
     """
     several = "run" in columns
     unread = pd.DataFrame([(n, None, r) for n, r in unparsed], columns=_DROPPED)
     if raw.empty and not len(raw.columns):
         return Reading(_rows([]), _sorted(unread))
+    lacking = {name for name in optional if name in columns and columns[name] not in raw}
+    columns = {name: column for name, column in columns.items() if name not in lacking}
     _require(raw, columns, path, names)
     measures = {name: columns[name] for name in MEASURES if name in columns}
     base = pd.DataFrame({name: _number(raw[column]) for name, column in measures.items()})
