@@ -11,8 +11,8 @@ import pytest
 from flopline.errors import FloplineError
 from flopline.fits import isoflop
 from flopline.fits.bootstrap import run_weights
-from flopline.fits.isoflop import SE_FLOOR, vertex_weights
 from flopline.fits.result import CONVERGED, WARNING, FitResult
+from flopline.fits.vertexlaws import SE_FLOOR, vertex_weights
 from flopline.schema import LAW_TABLES
 
 LAW = {"E": 1.7, "A": 400.0, "B": 1200.0, "alpha": 0.34, "beta": 0.33}

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
 from flopline.fits.inputs import size_classes
-from flopline.fits.isoflop import MIN_BUDGETS, weights_from
 from flopline.fits.parabola import fit_parabolas
 from flopline.fits.powerlaw import PowerLaw, fit_power_law
+from flopline.fits.vertexlaws import MIN_BUDGETS, weights_from
 from flopline.flops import six_nd
 from flopline.laws.chinchilla import LossSurface
 from flopline.numbers import flops_label, humanise, significant

@@ -1,0 +1,159 @@
+"""The readings of one set of isoFLOP runs that stand side by side, and their estimators.
+
+All see the same draws of the same runs, so that their differences are not those of resampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flopline.fits.allocation import Allocation, stated
+from flopline.fits.plugin_bias import PluggedIn, plugin_bias
+from flopline.fits.quality import Checks
+from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, Estimator, Target
+from flopline.fits.valley import Resamples, Valley, Vertices, side_by_side
+from flopline.fits.vertexlaws import MIN_BUDGETS, laws_through
+from flopline.numbers import flops_label
+from flopline.schema import QUANTITIES
+
+MAIN: Final = "parabola"
+CORRECTED: Final = "corrected"
+LABELS: Final = {
+    MAIN: "parabola per budget, weighted power laws through the vertices",
+    CORRECTED: "vertices less the parabola's plug-in bias on the runs' own grids",
+    "cubic": "cubic per budget instead of the parabola",
+    "akima": "minimum of Akima's interpolant through the sizes of each budget",
+    "unweighted": "the parabola's vertices, all of equal weight",
+    "all_budgets": "every budget that has a vertex, whatever the checks say",
+    "checked": "without the budgets that a check flags",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Vertices (1, budgets) of the data and (draws, budgets) of the draws; NaN where left out.
+
+    `wanted` are the budgets that should have a vertex, `weighing` the draws that weigh them (None:
+    equally). `fault` says why there is no law, `note` what to mind of it.
+    """
+
+    name: str
+    point: Vertices
+    drawn: Vertices
+    wanted: NDArray[np.bool_]
+    weighing: Vertices | None
+    fault: str = ""
+    note: str = ""
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """The budgets that carry the laws."""
+        return self.wanted & self.point.present[0]
+
+    def laws(self) -> tuple[Allocation, Allocation]:
+        """The laws of the data and of the draws."""
+        kept = self.there
+        weighing = None if self.weighing is None else self.weighing.pick(kept)
+        return laws_through(self.point.pick(kept), self.drawn.pick(kept), weighing)
+
+
+def readings(
+    valleys: Sequence[Valley], checks: Sequence[Checks], surfaces: PluggedIn, draws: Resamples
+) -> dict[str, Reading]:
+    """Every reading by name, the main one first; columns of their vertices are the `valleys`.
+
+    `draws` are those of the whole table, of which the rows of a valley carry their positions.
+    """
+    used = np.array([v.used for v in valleys])
+    point = {name: side_by_side([v.point[name] for v in valleys]) for name in valleys[0].point}
+    drawn = {name: side_by_side([v.drawn[name] for v in valleys]) for name in valleys[0].drawn}
+    raw, raw_drawn = point[MAIN], drawn[MAIN]
+    every = np.array([not v.chained for v in valleys]) & raw.present[0]
+    sound = used & np.array([not c.flags for c in checks])
+
+    def raw_over(name: str, wanted: NDArray[np.bool_], note: str = "") -> Reading:
+        return Reading(name, raw, raw_drawn, wanted, raw_drawn, note=note)
+
+    bias, bias_drawn = _biases(valleys, surfaces, draws)
+    corrected = Reading(
+        CORRECTED,
+        raw.less(bias),
+        raw_drawn.less(bias_drawn),
+        used,
+        raw_drawn,
+        fault=f"no surface to take the bias from: {surfaces.reason}" if surfaces.reason else "",
+        note=_surface_note(surfaces),
+    )
+    beside = [
+        Reading(name, point[name], drawn[name], used, drawn[name]) for name in ("cubic", "akima")
+    ]
+    same = "the same budgets as the main estimate"
+    found = [
+        raw_over(MAIN, used),
+        corrected,
+        *beside,
+        Reading("unweighted", raw, raw_drawn, used, None),
+        raw_over("all_budgets", every, same if np.array_equal(every, used) else ""),
+        raw_over("checked", sound, same if np.array_equal(sound, used) else ""),
+    ]
+    return {r.name: r for r in found}
+
+
+def _biases(
+    valleys: Sequence[Valley], surfaces: PluggedIn, draws: Resamples
+) -> tuple[Vertices, Vertices]:
+    once = [np.ones((1, len(v.rows))) for v in valleys]
+    weights = [draws.weights[:, v.rows.index.to_numpy()] for v in valleys]
+    return (
+        side_by_side(
+            [plugin_bias(surfaces.point, v.rows, w) for v, w in zip(valleys, once, strict=True)]
+        ),
+        side_by_side(
+            [plugin_bias(surfaces.drawn, v.rows, w) for v, w in zip(valleys, weights, strict=True)]
+        ),
+    )
+
+
+def _surface_note(surfaces: PluggedIn) -> str:
+    said = []
+    if surfaces.certificate.get("bounds"):
+        bounds = " and ".join(surfaces.certificate["bounds"])
+        said.append(f"{bounds} of the surface plugged in on the bound of the search")
+    if surfaces.certificate.get("starts_agree", 2) < 2:
+        said.append("only one start reached the surface plugged in")
+    return "; ".join(said)
+
+
+def estimators(
+    found: dict[str, Reading], valleys: Sequence[Valley], main: Estimator, targets: Sequence[float]
+) -> list[Estimator]:
+    """`main`, then an estimator for every other reading; one that cannot be made has failed."""
+    others = [_estimator(r, valleys, targets) for name, r in found.items() if name != main.name]
+    return [main, *others]
+
+
+def _estimator(r: Reading, valleys: Sequence[Valley], targets: Sequence[float]) -> Estimator:
+    lacking = [
+        flops_label(float(np.exp(v.ln_flops)))
+        for v, wanted, there in zip(valleys, r.wanted, r.there, strict=True)
+        if wanted and not there
+    ]
+    without = f"no minimum inside the grid at {', '.join(lacking)} FLOPs" if lacking else ""
+    if r.fault or r.there.sum() < MIN_BUDGETS:
+        few = f"only {r.there.sum()} budgets carry it, needs {MIN_BUDGETS}"
+        message = r.fault or "; ".join(filter(None, [few, without]))
+        nothing = Estimate(np.nan)
+        nowhere = [Target(float(c), dict.fromkeys(QUANTITIES, nothing)) for c in targets]
+        return Estimator(
+            r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
+        )
+    parameters, at_targets, _ = stated(*r.laws(), targets)
+    message = "; ".join(filter(None, [r.note, without]))
+    minded = bool(without) or (r.name == CORRECTED and bool(r.note))
+    status = WARNING if minded else CONVERGED
+    return Estimator(r.name, LABELS[r.name], status, message, parameters, at_targets)
