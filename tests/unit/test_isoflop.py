@@ -181,7 +181,7 @@ def test_params_and_tokens_are_fitted_separately() -> None:
 
 def test_a_draw_is_the_fit_of_the_resampled_runs() -> None:
     points = profiles(noise=0.004)
-    result = fit(points, draws=25, budgets=BUDGETS)
+    result = fit(points, draws=25, budgets=BUDGETS, method="pairs")
     ordered = result.tables["profiles"].reset_index(drop=True)
     w = vertex_weights_of(result)
     for draw in (0, 7, 24):

@@ -21,6 +21,7 @@ with stage(snakemake) as said:
         min_sizes=settings["min_sizes"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
+        method=study["bootstrap"]["method"],
         family=family,
     )
     write_fit(result, snakemake, said)

@@ -65,9 +65,13 @@ class Problem:
         x, y, target = logs - centre[:, None]
         return cls(x, y, target, centre, delta)
 
-    def of_rows(self, rows: Ints | slice) -> Problem:
+    def of_rows(self, rows: Ints | Bools | slice | int) -> Problem:
         """The problem of some rows of weights: the same one if all rows share their target."""
         return self if self.target.ndim == 1 else replace(self, target=self.target[rows])
+
+    def with_losses(self, loss: Floats) -> Problem:
+        """The same points with other losses [nats], one set or one for each row of weights."""
+        return replace(self, target=np.log(loss) - self.centre[2])
 
     def surface(self, theta: Floats) -> LossSurface:
         """Unknowns of this frame, shape (rows, 5) or (5,), in the units of the points."""

@@ -7,7 +7,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits import engine, hoffmann_grid
-from flopline.fits.bootstrap import run_weights
+from flopline.fits import engine, hoffmann_grid, wild
+from flopline.fits.bootstrap import AUTO, PAIRS, chosen, new_run_errors, run_weights
 from flopline.fits.newton import LOWER, UPPER, Floats, Optimum, Problem
 from flopline.fits.result import (
     CONVERGED,
@@ -81,6 +81,7 @@ def fit(
     huber_delta: float = 1e-3,
     draws: int,
     seed: int,
+    method: str = AUTO,
     solver: str = "varpro_newton",
     family: str = "",
 ) -> FitResult:
@@ -88,7 +89,8 @@ def fit(
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token]; several rows
     of one run are resampled together. `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
-    `huber_delta` is Huber's on log residuals. `solver` is varpro_newton, or hoffmann_grid for the
+    `huber_delta` is Huber's on log residuals. `method` is that of the bootstrap, pairs by itself.
+    `solver` is varpro_newton, or hoffmann_grid for the
     paper's own 4,500 starts (minutes; its resamples start from the optimum of all points only).
     `draws` that leave too few distinct points, do not converge or lack an optimum hold NaN and are
     counted in the certificate. Raises FloplineError for unusable points or settings.
@@ -100,9 +102,17 @@ def fit(
         raise FloplineError(f"huber_delta must be positive and finite, not {huber_delta}.")
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     problem = Problem.of(params, tokens, loss, huber_delta)
-    weights = run_weights(table["run"].tolist(), draws, seed)
+    method, runs = chosen(method, PAIRS), table["run"].tolist()
+    weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
     solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
-    found = _solve(problem, weights[solved], solver)
+
+    def redrawn(best: Floats) -> Problem:
+        """The problem whose resamples are solved, from the optimum `best` of all points."""
+        if method == PAIRS:
+            return problem
+        return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
+
+    found = _solve(problem, weights[solved], solver, redrawn)
 
     surface = problem.surface(found.best.theta[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
@@ -112,11 +122,15 @@ def fit(
         name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
         for name in REPORTED
     }
-    targets, columns = targets_of(
-        targets_flops, _at(surface, targets_flops), _at(surfaces, targets_flops)
-    )
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
+    at_ends = table.groupby("run")["log_residual"].last().to_numpy()
+    targets, columns = targets_of(
+        targets_flops,
+        _at(surface, targets_flops),
+        _at(surfaces, targets_flops),
+        new_run_errors(at_ends, len(PARAMETERS), draws, seed),
+    )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
     certificate = _certificate(problem, found, table, bounds) | {
         "draws": draws,
@@ -132,7 +146,13 @@ def fit(
         message=message,
         n_runs=table["run"].nunique(),
         n_points=len(table),
-        settings={"huber_delta": huber_delta, "draws": draws, "seed": seed, "solver": solver},
+        settings={
+            "huber_delta": huber_delta,
+            "draws": draws,
+            "seed": seed,
+            "method": method,
+            "solver": solver,
+        },
         parameters=parameters,
         targets=targets,
         certificate=certificate,
@@ -186,14 +206,16 @@ def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np
     return enough
 
 
-def _solve(problem: Problem, weights: Floats, solver: str) -> _Fit:
+def _solve(
+    problem: Problem, weights: Floats, solver: str, redrawn: Callable[[Floats], Problem]
+) -> _Fit:
     equal = np.ones(problem.x.size)
     if solver == "hoffmann_grid":
         best, starts, agreeing = hoffmann_grid.minimise(problem, equal, hoffmann_grid.grid())
-        draws = hoffmann_grid.minimise_resamples(problem, weights, best.theta[0])
+        draws = hoffmann_grid.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
         return _Fit(best, starts, agreeing, draws, 0)
     best, starts, agreeing = engine.minimise(problem, equal)
-    draws, disagreed = engine.minimise_resamples(problem, weights, best.theta[0])
+    draws, disagreed = engine.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 
 

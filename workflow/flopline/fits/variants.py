@@ -130,14 +130,22 @@ def _surface_note(surfaces: PluggedIn) -> str:
 
 
 def estimators(
-    found: dict[str, Reading], valleys: Sequence[Valley], main: Estimator, targets: Sequence[float]
+    found: dict[str, Reading],
+    valleys: Sequence[Valley],
+    main: Estimator,
+    targets: Sequence[float],
+    new_run: NDArray[np.float64],
 ) -> list[Estimator]:
     """`main`, then an estimator for every other reading; one that cannot be made has failed."""
-    others = [_estimator(r, valleys, targets) for name, r in found.items() if name != main.name]
+    others = [
+        _estimator(r, valleys, targets, new_run) for name, r in found.items() if name != main.name
+    ]
     return [main, *others]
 
 
-def _estimator(r: Reading, valleys: Sequence[Valley], targets: Sequence[float]) -> Estimator:
+def _estimator(
+    r: Reading, valleys: Sequence[Valley], targets: Sequence[float], new_run: NDArray[np.float64]
+) -> Estimator:
     lacking = [
         flops_label(float(np.exp(v.ln_flops)))
         for v, wanted, there in zip(valleys, r.wanted, r.there, strict=True)
@@ -152,7 +160,7 @@ def _estimator(r: Reading, valleys: Sequence[Valley], targets: Sequence[float]) 
         return Estimator(
             r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
         )
-    parameters, at_targets, _ = stated(*r.laws(), targets)
+    parameters, at_targets, _ = stated(*r.laws(), targets, new_run)
     message = "; ".join(filter(None, [r.note, without]))
     minded = bool(without) or (r.name == CORRECTED and bool(r.note))
     status = WARNING if minded else CONVERGED
