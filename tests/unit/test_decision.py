@@ -22,6 +22,7 @@ def fit(law: str, params: float, loss: float = 2.0, status: str = "converged") -
             "tokens": about(c / 6 / params),
             "tokens_per_param": about(c / 6 / params**2),
             "loss": about(loss),
+            "loss_new_run": about(loss),
             "flops_ratio": about(1.0),
         }
         for c in TARGETS
