@@ -29,7 +29,8 @@ def change(folder: Path, **changes: Any) -> None:
 def test_defaults_config_and_study_are_layered(tmp_path: Path) -> None:
     write_study(tmp_path, isoflop={"min_sizes": 5})
     study = load(tmp_path, isoflop={"min_sizes": 3, "budget_tolerance": 0.2})
-    assert study["isoflop"] == {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None}
+    expected = {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None, "quality": "flag"}
+    assert study["isoflop"] == expected
     assert study["parametric"]["huber_delta"] == 1e-3
     assert study["laws"] == ["envelope", "isoflop", "parametric"]
     assert study["name"] == "toy"

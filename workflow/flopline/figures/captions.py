@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flopline.numbers import flops_label, humanise
+from flopline.numbers import flops_label, humanise, significant
 
 Fit = Mapping[str, Any]
 
 
 def isoflop(fit: Fit) -> tuple[str, str]:
     """Title and caption of the isoFLOP figure, from the JSON of an isoFLOP fit."""
-    used, total = fit["certificate"]["budgets_used"], fit["certificate"]["budgets"]
+    certificate = fit["certificate"]
+    used, total = certificate["budgets_used"], certificate["budgets"]
+    flagged = certificate.get("budgets_flagged", 0)
+    doubt = f", {flagged} of them flagged by a check (half filled)" if flagged else ""
     return "IsoFLOP curves", (
         "Left: final loss against parameters at fixed training compute; dashed, the parabola of "
-        f"each budget; {used} of {total} budgets give a valley. Centre and right: parameters and "
-        f"tokens at the valleys against compute, with the fitted laws {_laws(fit)} (dashed) and, "
-        f"in green, {_at_target(fit)}."
+        f"each budget; {used} of {total} budgets give a valley{doubt}. Centre and right: "
+        "parameters and tokens at the valleys against compute, with the fitted laws "
+        f"{_laws(fit)} (dashed) and, in green, {_at_target(fit)}.{_corrected(certificate)}"
+    )
+
+
+def _corrected(certificate: Mapping[str, Any]) -> str:
+    """What the crosses and the second line are, empty where the bias could not be had."""
+    bias = certificate.get("largest_bias_ln_params")
+    if bias is None:
+        return ""
+    return (
+        " Crosses and dash-dotted lines: the same less the parabola's bias on these grids, up to "
+        f"{significant(100 * math.expm1(bias), 2)} % in N."
     )
 
 

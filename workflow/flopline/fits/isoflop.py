@@ -26,7 +26,7 @@ from flopline.fits.plugin_bias import fit_surfaces
 from flopline.fits.quality import assess
 from flopline.fits.result import CONVERGED, WARNING, Estimator, FitResult, estimator_table
 from flopline.fits.valley import Resamples, Valley, read_valley, resampled
-from flopline.fits.variants import LABELS, MAIN, estimators, readings
+from flopline.fits.variants import LABELS, MAIN, all_laws, estimators, readings
 from flopline.fits.vertexlaws import MIN_BUDGETS
 
 LAW: Final = "isoflop"
@@ -76,23 +76,18 @@ def fit(
     _demand_budgets(table, valleys, family)
     surfaces = fit_surfaces(table, resamples)
     found = readings(valleys, checks, surfaces, resamples)
-    point, resampled_laws = found[MAIN].laws()
-    parameters, targets, draw_table = stated(
-        point, resampled_laws, targets_flops, resamples.new_run
-    )
+    laws = all_laws(found)
+    parameters, targets, draw_table = stated(*laws[MAIN], targets_flops, resamples.new_run)
     vertices = report.vertex_table(valleys, checks, found)
-    certificate = report.certificate(found, vertices, point, resampled_laws, surfaces, grouping.how)
-    warnings, notes = report.messages(valleys, checks, certificate, len(table), point.loss)
-    main = Estimator(
-        MAIN,
-        LABELS[MAIN],
-        WARNING if warnings else CONVERGED,
-        "; ".join([*warnings, *notes]),
-        parameters,
-        targets,
+    certificate = report.certificate(laws, vertices, surfaces, grouping.how)
+    loss_law = laws[MAIN][0].loss
+    warnings, notes = report.messages(valleys, checks, certificate, len(table), loss_law)
+    status = WARNING if warnings else CONVERGED
+    message = "; ".join([*warnings, *notes])
+    beside = estimators(found, laws, valleys, targets_flops, resamples.new_run)
+    main = report.held_against_checked(
+        Estimator(MAIN, LABELS[MAIN], status, message, parameters, targets), beside
     )
-    beside = estimators(found, valleys, main, targets_flops, resamples.new_run)
-    main = report.weighed(main, {e.name: e for e in beside})
     return FitResult(
         law=LAW,
         estimator=main.label,
@@ -114,7 +109,7 @@ def fit(
         certificate=certificate,
         draws=draw_table,
         tables={
-            "estimators": estimator_table([main, *beside[1:]]),
+            "estimators": estimator_table([main, *beside]),
             "vertices": vertices,
             "profiles": report.profile_table(table, grouping, valleys, budget_tolerance),
         },

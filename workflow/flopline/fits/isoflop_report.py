@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.fits.allocation import Allocation, residuals
+from flopline.fits.allocation import residuals
 from flopline.fits.budgets import Grouping
 from flopline.fits.losscompute import LossLaw
 from flopline.fits.plugin_bias import PluggedIn
@@ -18,7 +18,7 @@ from flopline.fits.powerlaw import fit_power_law
 from flopline.fits.quality import Checks
 from flopline.fits.result import FAILED, WARNING, Estimate, Estimator
 from flopline.fits.valley import Valley
-from flopline.fits.variants import CORRECTED, MAIN, Reading
+from flopline.fits.variants import CORRECTED, MAIN, Laws, Reading
 from flopline.fits.vertexlaws import spread
 from flopline.flops import six_nd
 from flopline.numbers import flops_label, humanise, significant
@@ -126,16 +126,12 @@ def profile_table(
 
 
 def certificate(
-    found: Mapping[str, Reading],
-    vertices: pd.DataFrame,
-    point: Allocation,
-    resampled: Allocation,
-    surfaces: PluggedIn,
-    how: str,
+    laws: Mapping[str, Laws], vertices: pd.DataFrame, surfaces: PluggedIn, how: str
 ) -> dict[str, Any]:
     """Numbers that certify the laws: what was used, what drifts, how large the bias is."""
     used = vertices[vertices["used"]]
-    equal = found["unweighted"].laws()[0]
+    point, resampled = laws[MAIN]
+    equal = laws["unweighted"][0]
     bias = used["bias_ln_params"].abs().max()
     return {
         "budgets": len(vertices),
@@ -185,7 +181,7 @@ def messages(
     n_used = sum(v.used for v in valleys)
     if n_used < FEW_BUDGETS:
         warnings.append(f"only {n_used} budgets carry the laws")
-    notes = []
+    notes: list[str] = []
     for v, c in zip(valleys, checks, strict=True):
         if v.used and c.flags:
             (notes if c.curved else warnings).append(f"{_budget(v)} is flagged: {c.flags}")
@@ -211,19 +207,20 @@ def _budget(v: Valley) -> str:
     return f"budget {np.exp(v.ln_flops):.3g}"
 
 
-def weighed(main: Estimator, by_name: Mapping[str, Estimator]) -> Estimator:
-    """`main` with a word on what the doubtful budgets do to it; a warning if that is much.
+def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estimator:
+    """`main` with a word on what the flagged budgets do to it; a warning if that is much.
 
     Much is a change of N at the first target to outside of its 95 % interval.
     """
-    other, here = by_name["checked"], main.targets[0]
-    n, sound = here.values["params"], other.targets[0].values["params"].point
+    other = next(e for e in beside if e.name == "checked")
+    here, there = main.targets[0], other.targets[0]
+    n, sound = here.values["params"], there.values["params"].point
     if other.status == FAILED or sound == n.point:
         return main
     said = (
         f"without the flagged budgets N at {flops_label(here.budget_flops)} FLOPs is "
         f"{humanise(sound)} instead of {humanise(n.point)}"
     )
-    outside = not n.lo95 <= sound <= n.hi95 if np.isfinite(n.lo95) else False
-    status = WARNING if outside else main.status
-    return replace(main, status=status, message="; ".join(filter(None, [main.message, said])))
+    outside = sound < n.lo95 or sound > n.hi95
+    message = "; ".join(filter(None, [main.message, said]))
+    return replace(main, status=WARNING if outside else main.status, message=message)

@@ -63,7 +63,7 @@ def fit_polynomials(
     centre = float(x.mean())
     scale = float(np.ptp(x)) / 2.0 or 1.0
     z = (x - centre) / scale
-    level = float(y.mean())
+    level = float(y.mean()) if y.size else 0.0  # no draws, no losses
     powers = z[:, None] ** np.arange(2 * terms - 1)
     moments = weights @ powers
     right = (weights * (y - level)) @ powers[:, :terms]

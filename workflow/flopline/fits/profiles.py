@@ -121,4 +121,4 @@ def akima_slopes(secant: Floats) -> Floats:
     uneven = total > EVEN_SLOPES * total.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         mixed = (right * m[:, 1:-2] + left * m[:, 2:-1]) / total
-    return np.where(uneven, mixed, (m[:, 3:] + m[:, :-3]) / 2.0)
+    return np.asarray(np.where(uneven, mixed, (m[:, 3:] + m[:, :-3]) / 2.0))

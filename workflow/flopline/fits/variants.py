@@ -5,7 +5,7 @@ All see the same draws of the same runs, so that their differences are not those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,12 +34,17 @@ LABELS: Final = {
 }
 
 
+Laws = tuple[Allocation, Allocation]
+"""The laws of the data and those of every draw."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Vertices (1, budgets) of the data and (draws, budgets) of the draws; NaN where left out.
 
     `wanted` are the budgets that should have a vertex, `weighing` the draws that weigh them (None:
-    equally). `fault` says why there is no law, `note` what to mind of it.
+    equally). `twin` names the reading that has the very same vertices, budgets and weights; `fault`
+    says why there is no law, `note` what to mind of it.
     """
 
     name: str
@@ -47,15 +52,21 @@ class Reading:
     drawn: Vertices
     wanted: NDArray[np.bool_]
     weighing: Vertices | None
+    twin: str = ""
     fault: str = ""
     note: str = ""
 
     @property
     def there(self) -> NDArray[np.bool_]:
         """The budgets that carry the laws."""
-        return self.wanted & self.point.present[0]
+        return np.asarray(self.wanted & self.point.present[0])
 
-    def laws(self) -> tuple[Allocation, Allocation]:
+    @property
+    def failed(self) -> bool:
+        """Whether there is no law."""
+        return bool(self.fault) or int(self.there.sum()) < MIN_BUDGETS
+
+    def laws(self) -> Laws:
         """The laws of the data and of the draws."""
         kept = self.there
         weighing = None if self.weighing is None else self.weighing.pick(kept)
@@ -76,8 +87,9 @@ def readings(
     every = np.array([not v.chained for v in valleys]) & raw.present[0]
     sound = used & np.array([not c.flags for c in checks])
 
-    def raw_over(name: str, wanted: NDArray[np.bool_], note: str = "") -> Reading:
-        return Reading(name, raw, raw_drawn, wanted, raw_drawn, note=note)
+    def raw_over(name: str, wanted: NDArray[np.bool_]) -> Reading:
+        twin = MAIN if name != MAIN and np.array_equal(wanted, used) else ""
+        return Reading(name, raw, raw_drawn, wanted, raw_drawn, twin)
 
     bias, bias_drawn = _biases(valleys, surfaces, draws)
     corrected = Reading(
@@ -92,14 +104,13 @@ def readings(
     beside = [
         Reading(name, point[name], drawn[name], used, drawn[name]) for name in ("cubic", "akima")
     ]
-    same = "the same budgets as the main estimate"
     found = [
         raw_over(MAIN, used),
         corrected,
         *beside,
         Reading("unweighted", raw, raw_drawn, used, None),
-        raw_over("all_budgets", every, same if np.array_equal(every, used) else ""),
-        raw_over("checked", sound, same if np.array_equal(sound, used) else ""),
+        raw_over("all_budgets", every),
+        raw_over("checked", sound),
     ]
     return {r.name: r for r in found}
 
@@ -129,22 +140,33 @@ def _surface_note(surfaces: PluggedIn) -> str:
     return "; ".join(said)
 
 
+def all_laws(found: Mapping[str, Reading]) -> dict[str, Laws]:
+    """The laws of every reading that has some, those of twins only once."""
+    made = {name: r.laws() for name, r in found.items() if not (r.failed or r.twin)}
+    return made | {name: made[r.twin] for name, r in found.items() if r.twin}
+
+
 def estimators(
-    found: dict[str, Reading],
+    found: Mapping[str, Reading],
+    laws: Mapping[str, Laws],
     valleys: Sequence[Valley],
-    main: Estimator,
     targets: Sequence[float],
     new_run: NDArray[np.float64],
 ) -> list[Estimator]:
-    """`main`, then an estimator for every other reading; one that cannot be made has failed."""
-    others = [
-        _estimator(r, valleys, targets, new_run) for name, r in found.items() if name != main.name
+    """An estimator for every reading but the main one; one that cannot be made has failed."""
+    return [
+        _estimator(r, laws.get(name), valleys, targets, new_run)
+        for name, r in found.items()
+        if name != MAIN
     ]
-    return [main, *others]
 
 
 def _estimator(
-    r: Reading, valleys: Sequence[Valley], targets: Sequence[float], new_run: NDArray[np.float64]
+    r: Reading,
+    laws: Laws | None,
+    valleys: Sequence[Valley],
+    targets: Sequence[float],
+    new_run: NDArray[np.float64],
 ) -> Estimator:
     lacking = [
         flops_label(float(np.exp(v.ln_flops)))
@@ -152,7 +174,7 @@ def _estimator(
         if wanted and not there
     ]
     without = f"no minimum inside the grid at {', '.join(lacking)} FLOPs" if lacking else ""
-    if r.fault or r.there.sum() < MIN_BUDGETS:
+    if laws is None:
         few = f"only {r.there.sum()} budgets carry it, needs {MIN_BUDGETS}"
         message = r.fault or "; ".join(filter(None, [few, without]))
         nothing = Estimate(np.nan)
@@ -160,8 +182,8 @@ def _estimator(
         return Estimator(
             r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
         )
-    parameters, at_targets, _ = stated(*r.laws(), targets, new_run)
-    message = "; ".join(filter(None, [r.note, without]))
-    minded = bool(without) or (r.name == CORRECTED and bool(r.note))
-    status = WARNING if minded else CONVERGED
-    return Estimator(r.name, LABELS[r.name], status, message, parameters, at_targets)
+    parameters, at_targets, _ = stated(*laws, targets, new_run)
+    mind = "; ".join(filter(None, [r.note, without]))
+    same = "the same budgets as the main estimate" if r.twin else ""
+    status = WARNING if mind else CONVERGED
+    return Estimator(r.name, LABELS[r.name], status, mind or same, parameters, at_targets)
