@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from flopline.errors import FloplineError
 from flopline.fits import engine, parametric, wild
 from flopline.fits.bootstrap import chosen, new_run_errors, run_signs
-from flopline.fits.newton import Problem
+from flopline.fits.newton import Problem, jacobian
+from flopline.fits.result import targets_of
 from flopline.laws.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -67,8 +68,6 @@ def test_unseen_residuals_of_least_squares_are_those_of_the_linear_model(rows):
     problem, theta = problem_of(table, delta=10.0)
     runs = table["run"].tolist()
     found = wild.unseen_residuals(problem, theta, runs)
-    from flopline.fits.newton import jacobian
-
     j = jacobian(problem, theta[None])[0].T
     r = wild.residuals_of(problem, theta)
     for run in ("r00", "r17"):
@@ -170,6 +169,16 @@ def test_errors_of_a_new_run_scatter_like_the_runs():
     errors = new_run_errors(residuals, 5, 20_000, 1)
     assert errors.std() == pytest.approx(residuals.std() * np.sqrt(40 / 35), rel=0.03)
     assert_array_equal(errors, new_run_errors(residuals[::-1], 5, 20_000, 1))
+
+
+def test_a_law_that_knows_no_scatter_states_no_interval_of_a_new_run():
+    point = {name: np.array([v]) for name, v in (("params", 1e9), ("tokens", 2e10), ("loss", 2.5))}
+    draws = {name: v * np.linspace(0.9, 1.1, 20)[:, None] for name, v in point.items()}
+    targets, columns = targets_of([1.2e20], point, draws)
+    said = targets[0].values["loss_new_run"]
+    assert said.point == 2.5
+    assert np.isnan([said.lo80, said.hi80, said.lo95, said.hi95]).all()
+    assert np.isnan(columns["loss_new_run@1.2e+20"]).all()
 
 
 def test_interval_of_a_new_run_holds_its_scatter_besides_the_law():
