@@ -31,6 +31,8 @@ format: $(VENV)/ready-dev
 	@ruff format .
 	@snakefmt Snakefile workflow
 
+# bench_parametric.py also times the package chinchilla where it is installed:
+#   .venv/bin/python -m pip install chinchilla==0.2.0
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
 

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
-from flopline.figures import Panel, envelope, isoflop, save, surface
+from flopline.figures import Panel, captions, envelope, isoflop, save, surface
+from flopline.figures.envelope import THIRD_COLORS
 from flopline.figures.placing import clear_spot, filled
 from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako
 from flopline.figures.surface import law_text
@@ -173,6 +174,8 @@ def simulated_envelope(law, sizes, horizons, points=300, steps=200):
         }
     )
     used = frontier[frontier["used"]]
+    frontier["third"] = 0
+    frontier.loc[used.index, "third"] = 1 + 3 * np.arange(len(used)) // len(used)
     fit = fit_json("envelope", used["flops"], used["params"], used["tokens"], 0.01)
     return fit, frontier, curves
 
@@ -708,6 +711,36 @@ def test_envelope_law_panels_hold_the_target(traced):
         assert axes.get_xlim()[0] < target < axes.get_xlim()[1]
         assert axes.get_ylim()[0] < value < axes.get_ylim()[1]
         assert short(value) in texts_of(axes)
+
+
+def test_each_third_of_the_frontier_has_its_line(traced):
+    figure, _, frontier, *_ = traced
+    for axes, name in zip(figure.axes[2:], ("params", "tokens"), strict=True):
+        for number, color in enumerate(THIRD_COLORS, 1):
+            part = frontier[frontier["third"] == number]
+            (line,) = by_gid(axes, f"third-{number}")
+            assert line.get_color() == color
+            assert line.get_xdata() == pytest.approx([part["flops"].min(), part["flops"].max()])
+            slope = np.polyfit(np.log(part["flops"]), np.log(part[name]), 1)[0]
+            drawn_slope = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
+            assert drawn_slope[0] == pytest.approx(slope, abs=1e-6)
+
+
+def test_the_caption_states_the_thirds_and_the_points_in_mid_schedule():
+    fit, *_ = simulated_envelope(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
+    at = {"budget_flops": 1e15, "params": estimate(2e5), "tokens": estimate(8e8)}
+    fit |= {"n_runs": 8, "targets": [at], "certificate": {}}
+    assert "Orange, green and blue" in captions.envelope(fit)[1]
+    assert "Params grow" not in captions.envelope(fit)[1]
+    fit["certificate"] = {
+        "a_by_thirds": [0.6, 0.5, 0.41],
+        "curvature": {"difference": -0.19, "lo95": -0.4, "hi95": 0.02, "p_value": 0.07},
+        "share_mid_schedule": 0.25,
+    }
+    said = captions.envelope(fit)[1]
+    assert "C^0.60 in the first third and C^0.41 in the last" in said
+    assert "(difference -0.19, 95 % interval -0.40 to +0.02)" in said
+    assert "25% of the fitted points lie in the middle of a learning-rate schedule." in said
 
 
 def test_envelope_is_clean(traced):

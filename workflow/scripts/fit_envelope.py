@@ -23,6 +23,7 @@ with stage(snakemake) as said:
         smoothing_steps=settings["smoothing_steps"],
         frontier=settings["frontier"],
         only_schedule_end=settings["only_schedule_end"],
+        loss_floor=settings["loss_floor"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
         family=family,

@@ -43,8 +43,29 @@ def envelope(fit: Fit) -> tuple[str, str]:
         f"Left: the loss curves of {fit['n_runs']} runs, coloured by parameters, with the lowest "
         "loss reached at each amount of compute. Centre and right: parameters and tokens of the "
         f"run that reaches it, with the fitted laws {_laws(fit)} (dashed) and, in green, "
-        f"{_at_target(fit)}."
+        f"{_at_target(fit)}. Orange, green and blue: the same laws for the first, middle and last "
+        f"third of the points.{_curvature(fit)}{_mid_schedule(fit)}"
     )
+
+
+def _curvature(fit: Fit) -> str:
+    """Slopes of params in the outer thirds, and how sure their difference is."""
+    test = fit["certificate"].get("curvature") or {}
+    if test.get("p_value") is None:
+        return ""
+    slopes = fit["certificate"]["a_by_thirds"]
+    return (
+        f" Params grow as C^{slopes[0]:.2f} in the first third and C^{slopes[-1]:.2f} in the last "
+        f"(difference {test['difference']:+.2f}, 95 % interval {test['lo95']:+.2f} to "
+        f"{test['hi95']:+.2f})."
+    )
+
+
+def _mid_schedule(fit: Fit) -> str:
+    share = fit["certificate"].get("share_mid_schedule")
+    if not share:
+        return ""
+    return f" {share:.0%} of the fitted points lie in the middle of a learning-rate schedule."
 
 
 def surface(fits: Mapping[str, Fit], labels: Mapping[str, str]) -> tuple[str, str]:
