@@ -59,7 +59,7 @@ def drifting(points: pd.DataFrame) -> pd.DataFrame:
         (flat, "curved", "its curvature is not significant (t = "),
         (repeating, "sizes_apart", "5 of its 15 sizes nearly repeat another"),
         (off_centre, "centred", "its grid is off-centre: the vertex lies "),
-        (outlying, "without_outlier", "run '1e+18-14' (144M params) is an outlier (t = "),
+        (outlying, "without_outlier", "run '1e+18-14' (246M params) is an outlier (t = "),
         (drifting, "flops_level", "the FLOPs of its runs rise with size (slope 0.05"),
     ],
 )

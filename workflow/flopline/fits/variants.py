@@ -1,6 +1,8 @@
 """The readings of one set of isoFLOP runs that stand side by side, and their estimators.
 
-All see the same draws of the same runs, so that their differences are not those of resampling.
+All see the same draws of the same runs, and weigh a budget by the error of its parabola's vertex,
+so that neither resampling nor weights set them apart. (Akima's minimum jumps from size to size, and
+weights from its own draws would change with the seed.)
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ def readings(
         note=_surface_note(surfaces),
     )
     beside = [
-        Reading(name, point[name], drawn[name], used, drawn[name]) for name in ("cubic", "akima")
+        Reading(name, point[name], drawn[name], used, raw_drawn) for name in ("cubic", "akima")
     ]
     found = [
         raw_over(MAIN, used),

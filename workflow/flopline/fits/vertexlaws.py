@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flopline.fits.allocation import Allocation
-from flopline.fits.losscompute import fit_loss_compute
-from flopline.fits.powerlaw import fit_power_law
+from flopline.fits.losscompute import LossLaw, fit_loss_compute
+from flopline.fits.powerlaw import PowerLaw, fit_power_law
 from flopline.fits.valley import Vertices
 
 Floats = NDArray[np.float64]
@@ -38,16 +39,22 @@ def laws_through(
         w_n = vertex_weights(weights_from_draws.ln_params)
         w_d = vertex_weights(weights_from_draws.ln_tokens)
     enough = drawn.present.sum(axis=1) >= MIN_BUDGETS
-    kept = np.where(enough[:, None], 1.0, np.nan)
-    return _laws(point, w_n, w_d, equal), _laws(drawn, w_n * kept, w_d * kept, equal * kept)
-
-
-def _laws(v: Vertices, w_params: Floats, w_tokens: Floats, w_loss: Floats) -> Allocation:
-    return Allocation(
-        fit_power_law(v.ln_flops, v.ln_params, w_params),
-        fit_power_law(v.ln_flops, v.ln_tokens, w_tokens),
-        fit_loss_compute(v.ln_flops, v.loss, w_loss),
+    kept = np.append(1.0, np.where(enough, 1.0, np.nan))[:, None]
+    both = Vertices(
+        *(np.concatenate([getattr(v, f.name) for v in (point, drawn)]) for f in fields(Vertices))
     )
+    laws = Allocation(
+        fit_power_law(both.ln_flops, both.ln_params, w_n * kept),
+        fit_power_law(both.ln_flops, both.ln_tokens, w_d * kept),
+        fit_loss_compute(both.ln_flops, both.loss, equal * kept),
+    )
+    return _rows(laws, slice(0, 1)), _rows(laws, slice(1, None))
+
+
+def _rows(laws: Allocation, rows: slice) -> Allocation:
+    """Some rows of the laws."""
+    n, d = (PowerLaw(law.ln_k[rows], law.p[rows]) for law in (laws.params, laws.tokens))
+    return Allocation(n, d, LossLaw(*(getattr(laws.loss, f.name)[rows] for f in fields(LossLaw))))
 
 
 def vertex_weights(ln_vertices: Floats) -> Floats:
