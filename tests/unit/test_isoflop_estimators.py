@@ -204,7 +204,7 @@ def test_a_bound_of_the_surface_is_a_warning() -> None:
     points = profiles(noise=0.0)
     steep = (points["tokens"] / points["tokens"].min()) ** -6.0
     loss = LAW["E"] + LAW["A"] * points["params"] ** -LAW["alpha"] + steep
-    found = fit_surfaces(points.assign(loss=loss), np.ones((1, len(points))))
+    found = fit_surfaces(points.assign(loss=loss), resamples(points, np.ones((1, len(points)))))
     assert found.certificate["bounds"] == ["beta"]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flopline.fits.allocation import Allocation
-from flopline.fits.losscompute import LossLaw, fit_loss_compute
+from flopline.fits.losscompute import fit_loss_compute
 from flopline.fits.powerlaw import PowerLaw, fit_power_law
 from flopline.fits.valley import Vertices
 
@@ -54,7 +54,10 @@ def laws_through(
 def _rows(laws: Allocation, rows: slice) -> Allocation:
     """Some rows of the laws."""
     n, d = (PowerLaw(law.ln_k[rows], law.p[rows]) for law in (laws.params, laws.tokens))
-    return Allocation(n, d, LossLaw(*(getattr(laws.loss, f.name)[rows] for f in fields(LossLaw))))
+    of_rows = {
+        name: getattr(laws.loss, name)[rows] for name in ("E", "ln_K", "c", "few", "unidentified")
+    }
+    return Allocation(n, d, replace(laws.loss, **of_rows))
 
 
 def vertex_weights(ln_vertices: Floats) -> Floats:
