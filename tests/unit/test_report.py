@@ -128,7 +128,7 @@ def make_fit(law: str, runs: int, shift: float, spread: float, failed: bool = Fa
     message = "E sits at its lower bound: the data do not bound the loss from below."
     return FitResult(
         law=law,
-        estimator={"parametric": "huber_log", "isoflop": "parabola", "envelope": "hull"}[law],
+        estimator={"parametric": "log_huber", "isoflop": "parabola", "envelope": "hull"}[law],
         status=FAILED if failed else WARNING if law == "parametric" else CONVERGED,
         message=REASON if failed else message if law == "parametric" else "",
         n_runs=runs,

@@ -74,6 +74,12 @@ def test_every_option_and_study_key_is_explained() -> None:
         ({"flops_convention": "gemstones"}, "needs a `width` column"),
         ({"bootstrap": {"draws": "many"}}, "`bootstrap.draws` is 'many' but must be of type"),
         ({"bootstrap": {"drows": 200}}, "unknown key 'drows' in `bootstrap` (did you mean 'draws'"),
+        (
+            {"audit": {"compare": ["besiroglu"]}},
+            "law (did you mean 'besiroglu_2024'?); there are: ",
+        ),
+        ({"parametric": {"objective": "mse"}}, "must be one of: log_huber, linear_huber"),
+        ({"parametric": {"huber_delta": "much"}}, "`parametric.huber_delta` does not fit"),
         ({"families": {"../up": "Up"}}, "families"),
     ],
 )

@@ -80,7 +80,7 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
             "config/config.yaml",
             "bins: 1500",
             "bins: 1400",
-            {"fit_envelope": 2, "figure_envelope": 2} | END,
+            {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END,
         ),
         ("config/config.yaml", "ladder_draws: 200", "ladder_draws: 150", AUDIT | END),
         ("config/config.yaml", "seed: 20221", "seed: 20222", AFTER_CLEAN),
@@ -103,7 +103,7 @@ def test_changed_option_reruns_what_uses_it(
     ("module", "expected"),
     [
         ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END),
-        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | END),
+        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END),
         ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("fits/bootstrap.py", AFTER_CLEAN),
         ("clean.py", {"clean": 1} | AFTER_CLEAN),
@@ -113,6 +113,8 @@ def test_changed_option_reruns_what_uses_it(
         ("figures/style.py", FIGURES | {"report": 1}),
         ("decision.py", END),
         ("audit/ladder.py", AUDIT | END),
+        ("laws/tied.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
+        ("fits/forms.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("report/page.py", {"report": 1}),
         ("study.py", {}),
     ],
@@ -125,6 +127,13 @@ def test_edited_module_reruns_the_rules_that_import_it(
     assert checkout.planned() == {}
     file.write_text(file.read_text() + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")
     assert checkout.planned() == expected
+
+
+def test_edited_published_law_reruns_what_compares_with_it(checkout: Checkout) -> None:
+    checkout.edit("workflow/flopline/laws/published.toml", "beta = 0.3658", "beta = 0.3659")
+    assert checkout.planned() == AUDIT | END
+    checkout.edit("workflow/flopline/laws/published.toml", "beta = 0.3659", "beta = 0.3658")
+    assert checkout.planned() == {}
 
 
 def test_edited_script_and_template(checkout: Checkout) -> None:

@@ -37,6 +37,7 @@ FACTS = {
     "params_nonembedding": "float64",
     "horizon_tokens": "float64",
     "budget_flops": "float64",
+    "unique_tokens": "float64",
     "flops_per_token": "float64",
     "batch_tokens": "float64",
     "width": "float64",

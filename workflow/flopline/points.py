@@ -11,9 +11,16 @@ POINT = ["run", "params", "tokens", "flops", "loss"]
 
 
 def final_points(runs: pd.DataFrame, family: str) -> pd.DataFrame:
-    """One point per kept run of `family`: its end, with the nominal budget_flops beside it."""
+    """One point per kept run of `family`: its end, with the nominal budget_flops beside it.
+
+    Where runs tell their unique_tokens, these stand there too; a run that does not has no repeats.
+    """
     kept = _kept(runs, family)
-    return kept[[*POINT, "budget_flops"]].reset_index(drop=True)
+    columns = [*POINT, "budget_flops"]
+    if "unique_tokens" in kept and kept["unique_tokens"].notna().any():
+        kept = kept.assign(unique_tokens=kept["unique_tokens"].fillna(kept["tokens"]))
+        columns.append("unique_tokens")
+    return kept[columns].reset_index(drop=True)
 
 
 def checkpoint_points(

@@ -37,6 +37,7 @@ RUNS: Final[dict[str, str]] = {
     "flops_convention": "string",
     "budget_flops": "float64",
     "horizon_tokens": "float64",
+    "unique_tokens": "float64",
     "loss": "float64",
     "loss_source": "string",
     "seed": "string",
@@ -67,7 +68,7 @@ LAWS: Final = ("envelope", "isoflop", "parametric")
 LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "envelope": ("estimators", "frontier", "curves"),
     "isoflop": ("estimators", "vertices", "profiles"),
-    "parametric": ("estimators", "points"),
+    "parametric": ("estimators", "points", "variants"),
 }
 """The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from flopline.errors import FloplineError
+from flopline.laws import registry
 
 OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit", "figures")
 """The groups of run-wide options that a study file may override."""
@@ -293,8 +294,17 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
 
 def _check_meaning(study: Mapping[str, Any], path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
-    for sentence in _misfits(study):
+    for sentence in (*_unknown_laws(study), *_misfits(study)):
         raise FloplineError(f"{path}: {sentence}")
+
+
+def _unknown_laws(study: Mapping[str, Any]) -> Iterator[str]:
+    for name in study["audit"]["compare"]:
+        if name not in (known := registry.names()):
+            yield (
+                f"`audit.compare` names '{name}', which is no published law"
+                f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."
+            )
 
 
 def _misfits(study: Mapping[str, Any]) -> Iterator[str]:

@@ -71,6 +71,12 @@ def law_files(law):
     return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **law_tables(law)}
 
 
+def law_fit(law):
+    """One family's fit of one law and its draws, without its tables; none if not fitted."""
+    files = law_files(law) if law in STUDY["laws"] else {}
+    return {name: path for name, path in files.items() if name in ("fit", "draws")}
+
+
 def law_tables(law, *tables):
     """Tables of one family's fit of one law, all or those named; none if it is not fitted."""
     if law not in STUDY["laws"]:

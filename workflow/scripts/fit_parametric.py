@@ -21,8 +21,7 @@ with stage(snakemake) as said:
     result = parametric.fit(
         points,
         study["targets"],
-        huber_delta=study["parametric"]["huber_delta"],
-        solver=study["parametric"]["solver"],
+        **study["parametric"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
         method=study["bootstrap"]["method"],

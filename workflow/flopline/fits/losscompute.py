@@ -42,6 +42,17 @@ class LossLaw:
     unidentified: NDArray[np.bool_]
     pinned: float | None = None
 
+    def rows(self, which: slice) -> LossLaw:
+        """Some of the laws."""
+        return LossLaw(
+            self.E[which],
+            self.ln_K[which],
+            self.c[which],
+            self.few[which],
+            self.unidentified[which],
+            self.pinned,
+        )
+
     def at(self, ln_flops: ArrayLike) -> Floats:
         """Loss at `ln_flops` of shape (m,); shape (rows, m)."""
         x = np.asarray(ln_flops, dtype=float)

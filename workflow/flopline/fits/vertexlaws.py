@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
@@ -54,10 +54,7 @@ def laws_through(
 def _rows(laws: Allocation, rows: slice) -> Allocation:
     """Some rows of the laws."""
     n, d = (PowerLaw(law.ln_k[rows], law.p[rows]) for law in (laws.params, laws.tokens))
-    of_rows = {
-        name: getattr(laws.loss, name)[rows] for name in ("E", "ln_K", "c", "few", "unidentified")
-    }
-    return Allocation(n, d, replace(laws.loss, **of_rows))
+    return Allocation(n, d, laws.loss.rows(rows))
 
 
 def vertex_weights(ln_vertices: Floats) -> Floats:

@@ -22,15 +22,25 @@ QUESTIONS: Final = {
     "sensitivity": "What does N hang on?",
     "next_run": "Which run would help most?",
     "inference": "Which size if it will be served?",
+    "hygiene": "Were the runs trained alike, and well?",
+    "published": "What do published laws say?",
 }
 STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
 SHOWN: Final = {
+    ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
     ("sensitivity", "changes"): "Refits and what they cost",
     ("regret", "sizes"): "Compute wasted by other sizes",
+    ("regret", "disagreements"): "What it costs that laws disagree",
+    ("identifiability", "ratios"): "Tokens per param wanted, beside those of the runs",
+    ("identifiability", "ray"): "The law along the runs' own ray",
     ("next_run", "runs"): "The worth of one more run",
     ("inference", "lifetime"): "Sizes for a lifetime of serving",
     ("bias", "vertices"): "Bias of every valley",
+    ("hygiene", "checks"): "How the runs were trained",
+    ("published", "laws"): "Published laws at the targets",
+    ("published", "losses"): "The runs under published loss surfaces",
+    ("published", "sources"): "Sources of the published laws",
 }
 """Tables on the page; all stand in the results folder."""
 
