@@ -177,7 +177,9 @@ def fitted(
 ) -> FitResult:
     """One law fitted to one study."""
     if law == "envelope":
-        return envelope.fit(table, targets, smoothing_steps=0.0, draws=draws, seed=seed)
+        return envelope.fit(
+            table, targets, smoothing_steps=0.0, draws=draws, seed=seed, with_variants=False
+        )
     if law == "isoflop":
         return isoflop.fit(
             table, targets, budget_tolerance=0.1, draws=draws, seed=seed, method=method
@@ -288,6 +290,7 @@ class Coverage:
 def coverage(held: Sequence[Held]) -> Coverage:
     """The coverage of one quantity; a repetition without an interval does not hold the truth.
 
+    All is NaN where no repetition has one.
     The standard deviation is half the central 68.27 % range, which a few wild estimates leave be.
     """
     point, truth, lo80, hi80, lo95, hi95 = np.array(
@@ -297,6 +300,8 @@ def coverage(held: Sequence[Held]) -> Coverage:
     def share(low: Floats, high: Floats, value: Floats | float) -> float:
         return float(100 * np.mean((low <= value) & (value <= high)))
 
+    if np.isnan(lo95).all():
+        return Coverage(len(held), *[float("nan")] * 6)
     shares = (share(lo80, hi80, truth), share(lo95, hi95, truth))
     if np.ptp(truth) > 0:  # the truth is drawn anew: it is one of a new run
         return Coverage(len(held), *shares, *[float("nan")] * 4)
@@ -374,7 +379,10 @@ def main() -> None:
 def rows_of(quantities: Mapping[str, Coverage]) -> Iterator[tuple[str, list[str]]]:
     """The three rows of one estimator: coverage of the truth, of its own median, width and bias."""
     each = list(quantities.values())
-    yield "truth 80, 95", [f"{c.share80:.0f} {c.share95:.0f}" for c in each]
+    yield (
+        "truth 80, 95",
+        ["none" if np.isnan(c.share80) else f"{c.share80:.0f} {c.share95:.0f}" for c in each],
+    )
     yield "own median", ["" if np.isnan(c.own80) else f"{c.own80:.0f} {c.own95:.0f}" for c in each]
     yield (
         "width, bias",

@@ -50,6 +50,12 @@ def test_an_interval_that_is_not_there_holds_nothing():
     assert c.share95 == pytest.approx(47.5, abs=1.5)
 
 
+def test_a_quantity_that_never_has_an_interval_has_no_coverage():
+    c = coverage([Held(h.point, 0.0, *[float("nan")] * 4) for h in normal(10)])
+    assert np.isnan([c.share80, c.share95, c.width]).all()
+    assert dict(rows_of({"loss": c}))["truth 80, 95"] == ["none"]
+
+
 def test_a_truth_that_is_drawn_anew_has_coverage_only():
     held = [Held(0.0, t, -1.0, 1.0, -2.0, 2.0) for t in (-1.5, 0.0, 0.5, 3.0)]
     c = coverage(held)

@@ -164,6 +164,11 @@ def test_method_of_the_bootstrap_is_checked():
         parametric.fit(study(), TARGET, draws=10, seed=1, method="jackknife")
 
 
+def test_wild_draws_are_refused_for_residuals_that_are_not_of_log_loss():
+    with pytest.raises(FloplineError, match="wild resamples log residuals"):
+        parametric.fit(study(), TARGET, draws=10, seed=1, method="wild", objective="linear_squares")
+
+
 def test_errors_of_a_new_run_scatter_like_the_runs():
     residuals = np.random.default_rng(0).normal(0, 0.004, 40)
     errors = new_run_errors(residuals, 5, 20_000, 1)
