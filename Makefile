@@ -1,9 +1,10 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
 # make bench      side-by-side timings                  make lock         renew the lock files
+# make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint format bench lock clean
+.PHONY: run draft test lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,6 +16,9 @@ export OPENBLAS_NUM_THREADS := 1
 
 run: $(VENV)/ready
 	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+
+draft: $(VENV)/ready
+	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
 
 test: lint
 	@pytest -n 2 --dist worksteal $(ARGS)

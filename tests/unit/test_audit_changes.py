@@ -11,9 +11,9 @@ from scipy.optimize import minimize_scalar
 from flopline.audit import sensitivity
 from flopline.audit.changes import COUNTS
 from flopline.fits import envelope, generic, isoflop, parametric
-from flopline.fits.isoflop import weights_from
 from flopline.fits.objectives import linear_squares, log_lad
 from flopline.fits.powerlaw import fit_power_law
+from flopline.fits.vertexlaws import weights_from
 from flopline.laws.law import surface_starts
 from tests.unit.test_audit_finding import BESIROGLU, design
 from tests.unit.test_audit_ladder import training_curves

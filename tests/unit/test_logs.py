@@ -136,7 +136,7 @@ def test_any_bytes_give_rows_or_one_sentence(
     path = tmp_path_factory.mktemp("fuzz") / "log.jsonl"
     path.write_bytes(data)
     try:
-        reading = read_log(path, COLUMNS)
+        reading = read_log(path, COLUMNS, "jsonl")
     except FloplineError as error:
         sentence = str(error)
         assert str(path) in sentence

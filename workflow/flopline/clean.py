@@ -11,8 +11,9 @@ import pandas as pd
 
 from flopline import flops as conventions
 from flopline.errors import FloplineError
-from flopline.ingest import FACTS, NO_RUN, Ingested
-from flopline.logs.reading import NO_LOSS, NOT_A_NUMBER, NOT_PARSED
+from flopline.facts import completed, laid_over
+from flopline.ingest import FACTS, Ingested
+from flopline.logs.reading import NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED
 from flopline.schema import CURVES, DROPPED, KEPT, QUARANTINED, RUNS, conform
 
 NOT_FINITE = "loss_not_finite"
@@ -98,11 +99,15 @@ def _with_facts(
         known = facts.set_index("run").reindex(out["run"])
         out["known"] = out["run"].isin(facts["run"]).to_numpy()
         for name in [c for c in known if c in FACTS]:
-            out[name] = known[name].to_numpy()
+            given = known[name].reset_index(drop=True)
+            out[name] = laid_over(given, out[name], out["run"], name, table)
         missing = facts[~facts["run"].isin(out["run"])]
         rows = pd.DataFrame({"run": missing["run"], "source": table, "rows_in": 0, "known": True})
         rows = rows.join(missing[[c for c in missing if c in FACTS and c != "run"]])
         out = pd.concat([out, rows.astype({"run": "string"})]).sort_values("run")
+    out = completed(out, study.get("params_convention"))
+    # A run whose name, sidecar or own text says its params needs no row in the run table.
+    out["known"] |= out["params"].notna()
     if len(study["families"]) == 1 and out["family"].isna().all():
         out["family"] = next(iter(study["families"]))
     return out.reset_index(drop=True)

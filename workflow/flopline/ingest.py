@@ -12,8 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
+from flopline.facts import own_facts, wanted_from_log
 from flopline.logs import read_log
-from flopline.logs.reading import MEASURES, NO_LOSS, NOT_A_NUMBER, NOT_PARSED
+from flopline.logs.reading import (
+    MEASURES,
+    NO_LOSS,
+    NO_RUN,
+    NOT_A_NUMBER,
+    NOT_PARSED,
+    plain_columns,
+    scaled,
+)
+from flopline.runfiles import format_of, patterns_of
 from flopline.schema import DROPPED, conform
 from flopline.tables import column_map, read_table
 
@@ -36,6 +46,7 @@ FACTS = {
     "params_total": "float64",
     "params_nonembedding": "float64",
     "horizon_tokens": "float64",
+    "horizon_steps": "float64",
     "budget_flops": "float64",
     "unique_tokens": "float64",
     "flops_per_token": "float64",
@@ -46,7 +57,8 @@ FACTS = {
 }
 """What a run table can say of a run, besides where its log is."""
 
-NO_RUN = "no_run_name"
+NO_NAME = "(no name)"
+"""Stands for the run of a row that names none."""
 
 FILES = {"source": "string", "sha256": "string", "rows_in": "int64"}
 
@@ -80,31 +92,49 @@ def ingest(study: Mapping[str, Any], files: Sequence[Mapping[str, str]], root: P
 
 
 def _log(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ingested:
-    source = study["source"]
-    path = root / file["path"]
-    reading = read_log(path, source["columns"], source.get("format"))
-    rows = reading.rows.assign(run=file["run"])
+    source, own = study["source"], file["run"]
+    reading = read_log(
+        root / file["path"],
+        source.get("columns"),
+        format_of(source),
+        patterns_of(source),
+        wanted_from_log(source),
+    )
+    said = reading.facts
+    rows, dropped = _named(reading.rows, own), _named(reading.dropped, own)
     rows["split"] = rows["split"].astype("string").fillna(study["loss_split"])
-    dropped = reading.dropped.assign(run=file["run"], source=file["path"])
-    run = {
-        "run": file["run"],
-        "source": file["path"],
-        "sha256": file["sha256"],
-        "rows_in": reading.rows_in,
-    }
-    return Ingested(rows, dropped, pd.DataFrame([run]))
+    counts = pd.concat([rows["run"], dropped["run"]]).value_counts(sort=False)
+    runs = [
+        {
+            **(own_facts(source, file, run, said, root, study["file"]) if run != NO_NAME else {}),
+            "run": run,
+            "source": file["path"],
+            "sha256": file["sha256"],
+            "rows_in": rows_in,
+        }
+        for run, rows_in in counts.items()
+    ]
+    silent = {"run": own, "source": file["path"], "sha256": file["sha256"], "rows_in": 0}
+    return Ingested(rows, dropped.assign(source=file["path"]), pd.DataFrame(runs or [silent]))
+
+
+def _named(rows: pd.DataFrame, own: str) -> pd.DataFrame:
+    """Rows with the run that each belongs to: its own in a file of several, else the file's."""
+    if "run" not in rows:
+        return rows.assign(run=own)
+    return rows.assign(run=rows["run"].astype("string").fillna(NO_NAME))
 
 
 def _table(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ingested:
     """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
     source, path = study["source"], root / file["path"]
-    columns = source["columns"]
+    columns, factors = plain_columns(source["columns"])
     if isinstance(columns["loss"], dict):
         raise FloplineError(f"{study['file']}: source.columns.loss must be one column for a table.")
     raw, unparsed = read_table(path, source.get("format"))
     if raw.empty:
         raise FloplineError(f"{path} holds no row: give a header and at least one run.")
-    rows = column_map(raw, columns, path, "source.columns").assign(reason="")
+    rows = scaled(column_map(raw, columns, path, "source.columns"), factors).assign(reason="")
     if "run" not in columns:
         # Named by line, so that adding a row at the end renames nothing.
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
@@ -113,9 +143,9 @@ def _table(study: Mapping[str, Any], file: Mapping[str, str], root: Path) -> Ing
     rows.loc[_no_numbers(raw, rows, columns), "reason"] = NOT_A_NUMBER
     rows.loc[raw[columns["loss"]].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
-    rows["run"] = rows["run"].fillna("(no name)")
+    rows["run"] = rows["run"].fillna(NO_NAME)
     _require_one_size(rows, path)
-    unread = pd.DataFrame({"run": "(no name)", "line": unparsed, "reason": NOT_PARSED})
+    unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
     kept = rows[rows["reason"] == ""]
     dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
     counts = pd.concat([kept["run"], dropped["run"]]).value_counts()

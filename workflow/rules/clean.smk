@@ -28,7 +28,13 @@ rule clean:
         run_table=RUN_TABLE,
         families=list(STUDY["families"]),
         study=options(
-            "file", "source", "loss_split", "flops_convention", "exclude", "cleaning"
+            "file",
+            "source",
+            "loss_split",
+            "params_convention",
+            "flops_convention",
+            "exclude",
+            "cleaning",
         ),
         code=code("clean.py"),
     script:

@@ -19,6 +19,7 @@ from snakemake.logging import logger
 
 from flopline.digest import Memory, code_digest, files_digest, hash_file
 from flopline.errors import FloplineError
+from flopline.runfiles import parts_of
 from flopline.schema import LAW_TABLES
 from flopline.study import is_simulated, load_study, log_files, raw_source, shard_of
 
@@ -33,10 +34,29 @@ def hashed_files(study):
         require_file(table, f"{study['file']}: source.runs.table")
     files = log_files(study, Path.cwd())
     run_table = {"path": table} if table else None
-    for file in [*files, *filter(None, [run_table])]:
-        file["sha256"] = memory.of(Path(file["path"]), hash_file)
+    for file in files:
+        file["sha256"] = digest_of(memory, parts_of(Path(file["path"])))
+        if "sidecar" in file:
+            require_file(file["sidecar"], f"{study['file']}: source.runs.sidecar")
+            file["sidecar_sha256"] = memory.of(Path(file["sidecar"]), hash_file)
+    if run_table:
+        run_table["sha256"] = memory.of(Path(table), hash_file)
     memory.save()
     return files, run_table
+
+
+def digest_of(memory, parts):
+    """The digest of a log: of its file, or of the digests of all files of a folder."""
+    digests = [memory.of(part, hash_file) for part in parts]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def read_for(file):
+    """All files that are read for one log: a folder's own, and a sidecar."""
+    parts = [str(part) for part in parts_of(Path(file["path"]))]
+    return [*parts, *([file["sidecar"]] if "sidecar" in file else [])]
 
 
 def unborn_files(study):

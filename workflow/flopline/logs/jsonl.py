@@ -11,10 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.json
 
-from flopline.logs.reading import NOT_PARSED, Reading, curve_rows
+from flopline.logs.reading import NOT_PARSED, Facts, Reading, Wish, curve_rows, reach
 
 NAME = "jsonl"
-TEXT_COLUMNS = ("split",)
+COLUMNS = None
+TEXT_COLUMNS = ("split", "run")
+FIRST_LINES = 64
+"""Lines in which facts of a run are looked for, such as a header before the first loss."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -58,9 +61,22 @@ def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int,
         if not isinstance(record, dict):
             unparsed.append((number, NOT_PARSED))
             continue
-        reached = {name: value for name in wanted if (value := _reach(record, name)) is not None}
+        reached = {name: value for name in wanted if (value := reach(record, name)) is not None}
         records.append({**record, **reached, "line": number})
     return pd.DataFrame(records), unparsed
+
+
+def say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
+    """Note the wanted facts that stand in one of the first lines; names may be dotted."""
+    for line in data.split(b"\n", FIRST_LINES)[:FIRST_LINES] if wish.facts else ():
+        try:
+            record = json.loads(line.decode("utf-8", errors="replace"))
+        except (ValueError, RecursionError):
+            continue
+        for name in wish.facts:
+            value = reach(record, name)
+            if value is not None and name not in facts.said.get("", {}):
+                facts.say("", name, value)
 
 
 def _well_formed(data: bytes, columns: dict[str, Any]) -> pd.DataFrame | None:
@@ -94,13 +110,3 @@ def _well_formed(data: bytes, columns: dict[str, Any]) -> pd.DataFrame | None:
 
 def _names(columns: dict[str, Any]) -> list[str]:
     return [c for v in columns.values() for c in (v.values() if isinstance(v, dict) else [v])]
-
-
-def _reach(record: Any, dotted: str) -> Any:
-    if isinstance(record, dict) and dotted in record:
-        return record[dotted]
-    for part in dotted.split("."):
-        if not isinstance(record, dict) or part not in record:
-            return None
-        record = record[part]
-    return record
