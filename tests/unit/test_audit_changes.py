@@ -10,13 +10,10 @@ from scipy.optimize import minimize_scalar
 
 from flopline.audit import sensitivity
 from flopline.audit.changes import COUNTS
-from flopline.fits import envelope, generic, isoflop, parametric
+from flopline.fits import generic, isoflop, parametric
 from flopline.fits.objectives import linear_squares, log_lad
-from flopline.fits.powerlaw import fit_power_law
-from flopline.fits.vertexlaws import weights_from
 from flopline.laws.law import surface_starts
 from tests.unit.test_audit_finding import BESIROGLU, design
-from tests.unit.test_audit_ladder import training_curves
 
 TARGET = 1e23
 
@@ -88,67 +85,40 @@ def test_flops_counted_as_the_study_does_move_the_optimum() -> None:
     assert "flops" not in set(changes(points)["kind"])
 
 
-def estimators(fit: object) -> dict[str, pd.DataFrame]:
-    return {fit.law: fit.tables["estimators"]}  # type: ignore[attr-defined]
-
-
-def test_vertices_are_weighed_and_checked_otherwise() -> None:
+def test_estimators_of_the_other_laws_are_rows_against_their_own_main_line() -> None:
     points = design(noise=0.004, seed=3)
-    fit = isoflop.fit(points, [TARGET], draws=200)
-    vertices = fit.tables["vertices"].copy()
-    vertices.loc[1, ["used", "reason"]] = [False, "its minimum is at the edge"]
-    rows = changes(points, estimators=estimators(fit), vertices=vertices)
-    used = vertices[vertices["used"]]
-    main = fit.targets[0].values["params"].point
-
-    def through(table: pd.DataFrame, weights: object) -> float:
-        law = fit_power_law(np.log(table["budget_flops"]), np.log(table["params"]), weights)
-        return float(np.exp(law.ln_at(np.log([TARGET]))[0]))
-
-    equal = rows.loc["all vertices weigh the same"]
-    assert equal["params"] == pytest.approx(through(used, 1.0))
-    assert equal["reference_params"] == pytest.approx(main)
-    assert equal["ratio"] == pytest.approx(through(used, 1.0) / main)
-    every = rows.loc["with the budgets that fail the checks", "params"]
-    weights = weights_from(vertices["params_se_ln"].to_numpy())
-    assert every == pytest.approx(through(vertices, weights))
-    # All vertices, weighed as the fit does, are the fit itself.
-    assert every == pytest.approx(main, rel=1e-9)
-    assert set(rows.loc[rows["law"] == "isoflop", "kind"]) == {"isoflop"}
-
-
-def test_estimators_of_a_law_are_its_rows_and_replace_what_they_say() -> None:
-    points = design(noise=0.004, seed=3)
-    fit = isoflop.fit(points, [TARGET], draws=50)
-    main = fit.tables["estimators"]
-    other = main.assign(
-        estimator="unweighted", label="Vertices alike", main=False, params=2 * main["params"]
-    )
-    failed = main.assign(
-        estimator="cubic", label="Cubic", main=False, status="failed", params=np.nan, message="flat"
-    )
-    table = {"isoflop": pd.concat([main, other, failed], ignore_index=True)}
-    rows = changes(points, estimators=table, vertices=fit.tables["vertices"])
+    table = isoflop.fit(points, [TARGET], draws=50).tables["estimators"]
+    rows = changes(points, estimators={"isoflop": table})
     mine = rows[rows["law"] == "isoflop"]
-    assert set(mine.index) == {"Vertices alike", "Cubic"}
-    assert mine.loc["Vertices alike", "ratio"] == pytest.approx(2.0)
-    assert mine.loc["Cubic", "message"] == "flat"
+    said = table[~table["main"]].set_index("label")["params"]
+    main = table.loc[table["main"], "params"].iloc[0]
+    pd.testing.assert_series_equal(
+        mine["params"].sort_index(), said.sort_index(), check_names=False
+    )
+    np.testing.assert_allclose(mine["ratio"], mine["params"] / main)
+    assert set(mine["kind"]) == {"isoflop"}
 
 
-def test_the_frontier_that_was_not_chosen_is_a_row() -> None:
-    points = design(sizes=9)
-    curves = training_curves(points)
-    options = {"bins": 300, "smoothing_steps": 0, "frontier": "hull"}
-    fit = envelope.fit(curves, [TARGET], **options, draws=0)
-    rows = changes(points, estimators=estimators(fit), curves=curves, envelope=options)
-    row = rows.loc["frontier by bins instead of hull"]
-    bins = envelope.fit(curves, [TARGET], bins=300, smoothing_steps=0, draws=0)
-    assert row["params"] == pytest.approx(bins.targets[0].values["params"].point)
-    assert row["reference_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    named = fit.tables["estimators"]
-    both = pd.concat([named, named.assign(estimator="bins", label="Bins", main=False)])
-    rows = changes(points, estimators={"envelope": both}, curves=curves, envelope=options)
-    assert list(rows.index[rows["law"] == "envelope"]) == ["Bins"]
+def test_an_estimator_that_failed_says_why() -> None:
+    points = design(noise=0.004, seed=3)
+    table = isoflop.fit(points, [TARGET], draws=50).tables["estimators"]
+    failed = table["estimator"] == "cubic"
+    table.loc[failed, ["status", "message", "params"]] = ["failed", "flat", np.nan]
+    rows = changes(points, estimators={"isoflop": table})
+    row = rows.loc[table.loc[failed, "label"].iloc[0]]
+    assert (row["status"], row["message"]) == ("failed", "flat")
+
+
+def test_other_forms_of_the_parametric_law_are_rows_and_its_objectives_no_second_time() -> None:
+    points = design(noise=0.004, seed=3)
+    fit = parametric.fit(points, [TARGET], draws=50, seed=1, variant_draws=20)
+    table = fit.tables["estimators"]
+    rows = changes(points, estimators={"parametric": table})
+    forms = rows[rows["kind"] == "form"]
+    expected = table[table["estimator"].isin(["tied", "skaling", "kaplan"])]
+    assert set(forms.index) == set(expected["label"])
+    assert set(forms["reference_params"]) == {fit.targets[0].values["params"].point}
+    assert len(rows) == len(changes(points)) + 3
 
 
 def test_the_batch_of_leave_outs_ends_where_single_fits_do() -> None:

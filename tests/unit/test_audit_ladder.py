@@ -243,7 +243,8 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
 
     def fit(*arguments: Any, **options: Any) -> FitResult:
         result = fit_alone(*arguments, **options)
-        main = result.tables["estimators"]
+        table = result.tables["estimators"]
+        main = table[table["main"]]
         large = main.assign(estimator="large", main=False, params=2 * main["params"])
         failed = main.assign(estimator="cubic", main=False, status="failed", message="no minimum")
         both = pd.concat([main, large, failed], ignore_index=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from flopline.audit.changes import Base, parametric_changes
 from flopline.audit.finding import FINE, MIND, Finding, surface_of
 from flopline.audit.runs import prepared
 from flopline.audit.shares import wasted_share
-from flopline.audit.variants import envelope_changes, isoflop_changes, main_params
+from flopline.audit.variants import OTHER_LAWS, main_params, other_estimators
 from flopline.fits import parametric
 from flopline.numbers import flops_label, humanise, significant
 
@@ -29,9 +29,6 @@ def audit(
     budgets: Sequence[float] | None = None,
     budget_tolerance: float = 0.15,
     estimators: Mapping[str, pd.DataFrame] | None = None,
-    vertices: pd.DataFrame | None = None,
-    curves: pd.DataFrame | None = None,
-    envelope: Mapping[str, Any] | None = None,
     family: str = "",
 ) -> Finding:
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
@@ -39,11 +36,10 @@ def audit(
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     budget_flops, params_total and params_nonembedding; `budgets` and `budget_tolerance` group them
     as in `isoflop.fit`, and without budgets none is left out. `estimators` are the tables of
-    estimators by law, `vertices` that of the isoFLOP fit, `curves` what `envelope.fit` takes with
-    its options in `envelope`: each adds rows of its law, measured against the law's own main
-    estimator. Table changes: one row per refit, farthest from its reference first, with its N, the
-    ratio to the reference and the compute that it would waste if the reference is right; refits
-    that fail say why. Raises FloplineError if the parametric fit of all runs fails.
+    estimators by law, whose rows are measured against the law's own main estimator. Table changes:
+    one row per refit, farthest from its reference first, with its N, the ratio to the reference and
+    the compute that it would waste if the reference is right; refits that fail say why. Raises
+    FloplineError if the parametric fit of all runs fails.
     """
     table = prepared(points, budgets, budget_tolerance, "sensitivity", family)
     base = parametric.fit(
@@ -53,11 +49,10 @@ def audit(
     tables = estimators or {}
     changes = chain(
         parametric_changes(Base(table, surface, target_flops, huber_delta, family)),
-        isoflop_changes(tables, vertices, target_flops),
-        envelope_changes(tables, curves, envelope or {}, target_flops, family),
+        other_estimators(tables, target_flops),
     )
     rows = pd.DataFrame([change.row() for change in changes])
-    reference = {law: main_params(tables, law, target_flops) for law in ("isoflop", "envelope")}
+    reference = {law: main_params(tables, law, target_flops) for law in OTHER_LAWS}
     reference["parametric"] = float(surface.params_opt(target_flops))
     rows["reference_params"] = rows["law"].map(reference).astype(float)
     rows = rows[rows["reference_params"].notna()].reset_index(drop=True)
