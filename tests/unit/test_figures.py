@@ -252,7 +252,8 @@ def tick_labels(axis):
     """The tick labels as drawn; get_majorticklabels would move those of 3-D axes."""
     low, high = sorted(axis.get_view_interval())
     side = "label2" if axis.get_label_position() == "right" else "label1"
-    return [getattr(tick, side) for tick in axis.majorTicks if low <= tick.get_loc() <= high]
+    labels = [getattr(tick, side) for tick in axis.majorTicks if low <= tick.get_loc() <= high]
+    return [label for label in labels if label.get_visible()]
 
 
 def outline(text, renderer):

@@ -43,6 +43,15 @@ def format_of(source: Mapping[str, Any]) -> str | None:
     return declared or ("pattern" if "pattern" in source else None)
 
 
+def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
+    """Whether one log of a source may hold several runs, so that its name does not tell them."""
+    if source["kind"] == "table" or "run" in source.get("columns", {}):
+        return True
+    declared = format_of(source)
+    told = declared is None and any(".csv" in Path(path).suffixes for path in paths)
+    return declared == "wandb_chart" or told
+
+
 def patterns_of(source: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
     """`source.pattern` as {pattern, split?} each, in order."""
     given = source.get("pattern", ())

@@ -134,11 +134,12 @@ def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
 def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
     """The logs of the study's source as a sorted list of {run, path, sidecar?}, relative to `root`.
 
-    A log is one run, a file or a folder: named by the `log` column of the run table if there is
-    one, else by the group `run` of `from_name`, else by the file name up to its first known
-    ending. Raises FloplineError when nothing matches, when the run
-    table names a log that does not exist, or when two files claim one run. Logs that are to be
-    simulated are listed before they exist.
+    A log is one run, or a piece of one, a file or a folder: named by the `log` column of the run
+    table if there is one, else by the group `run` of `from_name`, else by the file name up to its
+    first known ending. Several logs are pieces of one run where the run table or the pattern
+    source.pieces gives them its name. Raises FloplineError when nothing matches, when the run table
+    names a log that does not exist, or when two files claim one run in any other way. Logs that are
+    to be simulated are listed before they exist.
     """
     if is_simulated(study):
         return _planned_files(study)
@@ -160,24 +161,30 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
         _demand_names(study, files)
         return [{"run": "", "path": p} for p in files]
     named = _named_by_table(study, root)
-    out: dict[str, str] = {}
+    of_run: dict[str, list[str]] = {}
+    by_name: set[str] = set()
     for path in files:
-        run = named.pop(path, None) or from_name(source, path, study["file"]).get("run")
-        run = run or run_name(path)
-        if run in out:
+        run, is_piece = named.pop(path, None), True
+        if run is None:
+            run, is_piece = _named_by_file(study, path)
+        others = of_run.setdefault(run, [])
+        if others and not (is_piece and run not in by_name):
             raise FloplineError(
-                f"{study['file']}: {out[run]} and {path} both hold run '{run}': one run is one "
-                "log file; rename or remove one, or find their names with a group (?P<run>...) in "
+                f"{study['file']}: {others[0]} and {path} both hold run '{run}': rename or remove "
+                "one, or say that they are pieces of one run (a row with its `log` each in the run "
+                "table, or source.pieces), or find their names with a group (?P<run>...) in "
                 "source.runs.from_name."
             )
-        out[run] = path
+        others.append(path)
+        if not is_piece:
+            by_name.add(run)
     if named:
         path, run = min(named.items())
         raise FloplineError(
             f"{source['runs']['table']}: run '{run}' names the log {path}, which does not exist or "
             "is not matched by source.paths: restore the file or take the row out."
         )
-    return [_with_sidecar(source, run, path) for run, path in sorted(out.items())]
+    return [_with_sidecar(source, run, path) for run in sorted(of_run) for path in of_run[run]]
 
 
 def _with_sidecar(source: Mapping[str, Any], run: str, path: str) -> dict[str, str]:
@@ -194,6 +201,17 @@ def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
             f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
             "would be called: name a `run` column in source.columns, or rename a file."
         )
+
+
+def _named_by_file(study: Mapping[str, Any], path: str) -> tuple[str, bool]:
+    """The run that a file's path names, and whether the pattern `pieces` says it is a part."""
+    source = study["source"]
+    run = from_name(source, path, study["file"]).get("run")
+    if run is not None:
+        return run, False
+    name, pieces = run_name(path), source.get("pieces")
+    match = re.fullmatch(pieces, name) if pieces else None
+    return (match[1], True) if match else (name, False)
 
 
 def shard_of(run: str, shards: int) -> int:
@@ -243,6 +261,11 @@ def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
         if not row[runs["columns"]["log"]]:
             continue  # a planned run that never started is quarantined later, with this reason
         path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
+        if path in named:
+            raise FloplineError(
+                f"{runs['table']}: the log {path} stands there twice, for run '{named[path]}' and "
+                f"run '{row[runs['columns']['run']]}': remove one row."
+            )
         named[path] = row[runs["columns"]["run"]]
     return named
 
@@ -370,14 +393,15 @@ def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
         yield "several families are listed but no `family` column is named."
     if isinstance(columns.get("loss"), dict) and "split" in columns:
         yield "source.columns has both a `split` column and one loss column per split: keep one."
-    needs = {
-        "supplied": ["flops"],
-        "per_token": ["flops_per_token"],
-        "gemstones": ["width", "depth"],
-    }
-    for need in needs.get(study["flops_convention"], []):
-        if need not in columns and need not in facts:
-            yield f"flops_convention {study['flops_convention']} needs a `{need}` column."
+    convention = study["flops_convention"]
+    if convention != "six_nd":
+        # NumPy comes along, which a start under six_nd need not load.
+        from flopline.flops import convention_named
+
+        for need in convention_named(convention).lacks({*columns, *facts}):
+            yield f"flops_convention {convention} needs a `{need}` column."
+    if source.get("pieces"):
+        yield from _pattern_misfits(source["pieces"])
 
 
 def _params_misfits(study: Mapping[str, Any], facts: set[str]) -> Iterator[str]:
@@ -405,6 +429,19 @@ def _tokens_misfits(study: Mapping[str, Any], columns: set[str], facts: set[str]
             "tokens are not given: name a `tokens` column, or `batch_tokens` of each run, or with "
             "flops_convention six_nd a `flops` column from which tokens = flops / (6 params)."
         )
+
+
+def _pattern_misfits(pattern: str) -> Iterator[str]:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        yield f"source.pieces '{pattern}' is no regular expression: {error}."
+    else:
+        if groups != 1:
+            yield (
+                f"source.pieces '{pattern}' has {groups} groups: put the part of a file's name "
+                "that names the run in parentheses, as in (.+)-part[0-9]+."
+            )
 
 
 def _numbers(value: Any) -> Any:

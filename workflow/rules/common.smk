@@ -19,9 +19,10 @@ from snakemake.logging import logger
 
 from flopline.digest import Memory, code_digest, files_digest, hash_file
 from flopline.errors import FloplineError
-from flopline.runfiles import parts_of
+from flopline.runfiles import hold_several, parts_of
 from flopline.schema import LAW_TABLES
-from flopline.study import is_simulated, load_study, log_files, raw_source, shard_of
+from flopline.shards import by_shard, fact_digests
+from flopline.study import is_simulated, load_study, log_files, raw_source
 
 
 def hashed_files(study):
@@ -110,6 +111,23 @@ def shard_files(shard):
     return BY_SHARD[int(shard)]
 
 
+def shard_facts(shard):
+    """What the run table says of the runs of one shard, as a digest; None without a table."""
+    return FACTS_BY_SHARD[int(shard)]
+
+
+def digested_facts():
+    """The same for every shard."""
+    if not RUN_TABLE:
+        return [None for _ in SHARDS]
+    if SYNTHETIC:
+        return [RUN_TABLE["made_of"] for _ in SHARDS]
+    if SEVERAL:
+        return [RUN_TABLE["sha256"] for _ in SHARDS]
+    run = STUDY["source"]["runs"]["columns"]["run"]
+    return fact_digests(Path(RUN_TABLE["path"]), run, RUN_TABLE["sha256"], len(SHARDS))
+
+
 def figure_files(stem, caption, category):
     """A figure in every format; the SVG goes into Snakemake's own report."""
     svg = report(
@@ -177,9 +195,11 @@ TEMPLATE_FILES = [
 ]
 logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])
-BY_SHARD = [[] for _ in SHARDS]
-for file in FILES:
-    BY_SHARD[shard_of(file["run"], len(SHARDS))].append(file)
+SEVERAL = hold_several(raw_source(STUDY), [file["path"] for file in FILES])
+BY_SHARD = by_shard(FILES, len(SHARDS), together=SEVERAL)
+FACTS_BY_SHARD = digested_facts()
+# A dataset of Parquet files, one for each shard.
+CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in SHARDS]
 # Shown beside each file in Snakemake's own report.
 REPORT_LABELS = {"data": "synthetic"} if SYNTHETIC else None
 

@@ -8,14 +8,15 @@ with stage(snakemake) as said:
     from fitting import write_fit
 
     from flopline.fits import envelope
-    from flopline.points import training_curves
+    from flopline.points import MOST_ROWS, read_curves, training_curves
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
     runs = read_parquet(Path(snakemake.input.runs))
-    curves = read_parquet(Path(snakemake.input.curves))
     settings = study["envelope"]
     split = settings["split"] or study["loss_split"]
+    paths = map(Path, snakemake.input.curves)
+    curves = read_curves(paths, runs, family, split, MOST_ROWS)
     result = envelope.fit(
         training_curves(runs, curves, family, split),
         study["targets"],

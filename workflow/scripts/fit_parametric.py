@@ -8,13 +8,14 @@ with stage(snakemake) as said:
     from fitting import write_fit
 
     from flopline.fits import parametric
-    from flopline.points import checkpoint_points, final_points
+    from flopline.points import checkpoint_points, final_points, read_curves
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
     runs = read_parquet(Path(snakemake.input.runs))
     if study["points"] == "checkpoints":
-        curves = read_parquet(Path(snakemake.input.curves))
+        paths = map(Path, snakemake.input.curves)
+        curves = read_curves(paths, runs, family, study["loss_split"])
         points = checkpoint_points(runs, curves, family, study["loss_split"])
     else:
         points = final_points(runs, family)
