@@ -19,8 +19,8 @@ POINT = ["run", "params", "tokens", "flops", "loss"]
 CURVE: Final = ["run", "split", "step", "tokens", "flops", "loss"]
 """The columns of clean curves that a fit needs."""
 
-LOGGED: Final = ["run", "step", "tokens", "lr"]
-"""The columns of clean curves that say how a run was trained."""
+SCHEDULE: Final = ["run", "split", "step", "tokens", "lr"]
+"""The columns of clean curves that tell how a run was trained."""
 
 MOST_ROWS: Final = 2_000_000
 """More rows than this, over all curves of a family, are thinned: evenly within each run."""
@@ -62,26 +62,25 @@ def read_curves(
     family: str,
     split: str | None,
     most_rows: int | None = None,
-    columns: Sequence[str] = tuple(CURVE),
+    columns: Sequence[str] = CURVE,
 ) -> pd.DataFrame:
     """The rows of `split` in the kept runs of `family`, out of the clean curves at `paths`.
 
-    Without `split` those of every split. Row groups, which hold whole runs, are read one at a time.
-    With `most_rows` every run keeps at most its even share of them, spread evenly over its rows
-    with the first and the last among them.
+    `columns` has run, split, step and tokens at least; with `split` None all splits are read. Row
+    groups, which hold whole runs, are read one at a time. With `most_rows` every run keeps at most
+    its even share of them, spread evenly over its rows with the first and the last among them.
     """
     names = _kept(runs, family)["run"]
     share = None if most_rows is None else max(most_rows // len(names), 2)
     parts = []
     for path in sorted(paths):
-        for group in row_groups(path, list(dict.fromkeys([*columns, "split"]))):
-            mine = group["run"].isin(names)
-            rows = group[
-                (mine if split is None else mine & (group["split"] == split)).to_numpy(bool)
-            ]
+        for group in row_groups(path, columns):
+            wanted = group["run"].isin(names)
+            if split is not None:
+                wanted &= group["split"] == split
+            rows = group[wanted.to_numpy(bool)]
             parts.append(rows if share is None else thinned(rows, share))
     table = pd.concat([part.astype({"run": "string", "split": "string"}) for part in parts])
-    table = table[list(columns)]
     return table.sort_values(["run", "step", "tokens"], kind="stable", ignore_index=True)
 
 

@@ -9,8 +9,8 @@ with stage(snakemake) as said:
 
     from flopline.audit.stage import Evidence, audit_family
     from flopline.points import (
-        LOGGED,
         MOST_ROWS,
+        SCHEDULE,
         checkpoint_points,
         final_points,
         read_curves,
@@ -19,14 +19,14 @@ with stage(snakemake) as said:
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
-    inputs = dict(snakemake.input.items())
-    shards = list(map(Path, snakemake.input.curves))
+    shards = [Path(path) for path in snakemake.input.curves]
+    inputs = {name: Path(path) for name, path in snakemake.input.items() if name != "curves"}
 
     def table(name):
         """The input called `name`, None where the study does not fit its law."""
-        return read_parquet(Path(inputs[name])) if name in inputs else None
+        return read_parquet(inputs[name]) if name in inputs else None
 
-    runs = table("runs")
+    runs = read_parquet(inputs["runs"])
     runs = runs[runs["family"] == family].reset_index(drop=True)
     if study["points"] == "checkpoints":
         curves = read_curves(shards, runs, family, study["loss_split"])
@@ -49,9 +49,9 @@ with stage(snakemake) as said:
             family,
             points.merge(runs[planned], on="run", how="left"),
             runs,
-            read_curves(shards, runs, family, None, MOST_ROWS, LOGGED),
+            read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
             envelope_curves,
-            read_json(Path(inputs["fit"])) if "fit" in inputs else None,
+            read_json(inputs["fit"]) if "fit" in inputs else None,
             table("draws"),
             table("vertices"),
             table("profiles"),
