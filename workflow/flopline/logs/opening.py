@@ -78,10 +78,13 @@ def text_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
 def open_binary(path: Path) -> IO[bytes]:
     """A file opened for reading bytes, decompressed as its first bytes say.
 
-    Raises FloplineError when the ending promises a compression that the bytes are not.
+    Raises FloplineError when the ending promises a compression that the bytes are not, or when
+    the file is UTF-16 text.
     """
     with path.open("rb") as stream:
         head = stream.read(8)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in head:
+        raise FloplineError(f"{path} is UTF-16 text: save it as UTF-8.")
     for magic, opener in _OPENERS.values():
         if head.startswith(magic):
             return opener(path)
