@@ -17,6 +17,10 @@ from flopline.errors import FloplineError
 LONGEST_LINE: Final = 1 << 22
 """Bytes of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
+UTF16_LITTLE: Final = (b"\xff\xfe", b"\0\0\0")
+UTF16_BIG: Final = (b"\xfe\xff", b"\0\0\0")
+"""The mark that begins UTF-16 text, and every other byte after it in plain letters."""
+
 
 def _open_zst(path: Path) -> IO[bytes]:
     import pyarrow as pa
@@ -83,7 +87,7 @@ def open_binary(path: Path) -> IO[bytes]:
     """
     with path.open("rb") as stream:
         head = stream.read(8)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in head:
+    if (head[:2], head[3::2]) == UTF16_LITTLE or (head[:2], head[2::2]) == UTF16_BIG:
         raise FloplineError(f"{path} is UTF-16 text: save it as UTF-8.")
     for magic, opener in _OPENERS.values():
         if head.startswith(magic):
