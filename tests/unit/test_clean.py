@@ -144,6 +144,7 @@ def test_bad_rows_of_an_excluded_run_do_not_stop() -> None:
 
 
 QUARANTINES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"params": np.inf}, {}, "params are not a positive number"),
     ({"params": 0.0}, {}, "params are not a positive number"),
     ({"family": "oak"}, {}, "family 'oak' is not listed"),
     ({"horizon_tokens": 1000.0}, {}, "unfinished: its last val loss stands at 40.0 %"),
