@@ -8,10 +8,20 @@ ESTIMATORS = {
     for path in law_tables(law, "estimators").values()
 }
 
+# What these laws say of runs that no fit has seen.
+OF_BUDGETS = {
+    f"{law}_{name}": path
+    for law in ("envelope", "isoflop")
+    for name, path in law_fit(law).items()
+    if STUDY["held_out"]
+}
+
 
 rule audit:
     input:
         **law_fit("parametric"),
+        **law_tables("parametric", "variants"),
+        **OF_BUDGETS,
         **law_tables("isoflop", "vertices", "profiles"),
         **ESTIMATORS,
         runs="results/{study}/clean/runs.parquet",

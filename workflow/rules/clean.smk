@@ -75,6 +75,7 @@ rule gather:
                 "loss_split",
                 "flops_convention",
                 "exclude",
+                "held_out",
                 "cleaning",
             ),
             "families": list(STUDY["families"]),
