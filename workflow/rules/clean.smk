@@ -22,8 +22,8 @@ rule clean:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         run_table=RUN_TABLE,
         families=list(STUDY["families"]),
