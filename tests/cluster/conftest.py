@@ -44,14 +44,14 @@ class Cluster:
         return dict(re.findall(r"(\w+)=(\S*)", told))
 
     def jobs(self) -> list[str]:
-        """Numbers of all jobs so far, finished ones too."""
+        """Numbers of all jobs so far in their order, finished ones too."""
         told = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%i", "--sort=i"],
+            ["squeue", "--noheader", "--states=all", "--format=%i"],
             capture_output=True,
             text=True,
             check=True,
         )
-        return told.stdout.split()
+        return sorted(told.stdout.split(), key=int)
 
     def wait_for_state(self, number: str, *states: str) -> None:
         slurm.wait_for(
