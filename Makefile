@@ -1,9 +1,10 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
+# make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make bench      side-by-side timings                  make lock         renew the lock files
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint format bench lock clean
+.PHONY: run test cluster lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,12 @@ run: $(VENV)/ready
 	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
 
 test: lint
-	@pytest -n 2 --dist worksteal $(ARGS)
+	@pytest -n 2 --dist worksteal -m "not cluster" $(ARGS)
+	@$(if $(ARGS),:,pytest -m cluster tests/cluster)
+
+# One process: there is one cluster, and its tests mostly wait for it.
+cluster: $(VENV)/ready-dev
+	@pytest -m cluster tests/cluster $(ARGS)
 
 lint: $(VENV)/ready-dev
 	@ruff check .
