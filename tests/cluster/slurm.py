@@ -163,7 +163,7 @@ def nodes_ready() -> bool:
     )
     states = [line.split()[1] for line in told.stdout.splitlines()]
     return len(states) == len(NODES) and not any(
-        state.endswith("*") or state.startswith(("unk", "down")) for state in states
+        state.endswith("*") or state.startswith(("unk", "down", "drain")) for state in states
     )
 
 

@@ -92,10 +92,14 @@ def set_trap(checkout: Checkout, family: str, word: str = "hang") -> Path:
     return order
 
 
-def trapped(order: Path) -> Trapped:
-    """Wait till a job has reached the trap, and tell which one it is."""
-    slurm.wait_for(lambda: [*order.parent.glob(f"{order.name}.*")], f"{order.name} trapped", 120)
-    (reached,) = order.parent.glob(f"{order.name}.*")
+def trapped(order: Path, besides: str = "") -> Trapped:
+    """Wait till a job, another than `besides`, has reached the trap, and tell which one it is."""
+
+    def at_trap() -> list[Path]:
+        return [path for path in order.parent.glob(f"{order.name}.*") if path.suffix[1:] != besides]
+
+    slurm.wait_for(at_trap, f"{order.name} trapped", 120)
+    (reached,) = at_trap()
     slurm.wait_for(reached.read_text, f"pid of {order.name}")
     return Trapped(reached.suffix[1:], int(reached.read_text()), order)
 
@@ -110,8 +114,22 @@ class Disturbed:
 
 
 @contextlib.contextmanager
-def running(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    run = snakemake(checkout, DECISION, *arguments, study="toy")
+def node_in(cluster: Cluster, node: str, state: str) -> Iterator[None]:
+    """Put a node into a state and back into service afterwards."""
+    cluster.control("update", f"NodeName={node}", f"State={state}", "Reason=test")
+    try:
+        yield
+    finally:
+        # A node that answers may have come back by itself, which the order then tells.
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False)
+        slurm.wait_for(slurm.nodes_ready, f"{node} back")
+
+
+@contextlib.contextmanager
+def running(
+    checkout: Checkout, *arguments: str, profile: str = "slurm"
+) -> Iterator[subprocess.Popen[str]]:
+    run = snakemake(checkout, DECISION, *arguments, study="toy", profile=profile)
     try:
         yield run
     finally:
@@ -200,36 +218,50 @@ def test_controller_restarted_and_node_drained_under_running_jobs(
         # Done behind the controller's back: it learns of the end when it is back.
         jobs[0].release()
         cluster.order("start controller")
-        cluster.control("update", f"NodeName={drained}", "State=DRAIN", "Reason=test")
-        for job in jobs[1:]:
-            job.release()
-        finish(run, checkout)
-    try:
-        last = cluster.job(cluster.jobs()[-1])
-        assert last["NodeList"] != drained
-        assert {cluster.job(job.number)["JobState"] for job in jobs} == {"COMPLETED"}
-    finally:
-        cluster.control("update", f"NodeName={drained}", "State=RESUME")
+        with node_in(cluster, drained, "DRAIN"):
+            for job in jobs[1:]:
+                job.release()
+            finish(run, checkout)
+    assert {cluster.job(job.number)["JobState"] for job in jobs} == {"COMPLETED"}
+    assert cluster.job(cluster.jobs()[-1])["NodeList"] != drained
     assert tables(checkout.folder / "results" / "toy") == quiet.decision
 
 
-def test_node_lost_and_snakemake_killed_then_resumed(
+def test_node_lost_then_interrupted_then_resumed(
     cluster: Cluster, quiet: Quiet, tmp_path: Path
 ) -> None:
     checkout = quiet.unfitted(tmp_path / "repo")
     order = set_trap(checkout, "ash")
     with running(checkout, "--slurm-no-requeue") as run:
-        job = trapped(order)
+        first = trapped(order)
+        node = cluster.job(first.number)["NodeList"]
+        with node_in(cluster, node, "DOWN"):
+            cluster.wait_for_state(first.number, "NODE_FAIL")
+            second = trapped(order, besides=first.number)
+            run.send_signal(signal.SIGINT)
+            assert run.wait(120) != 0
+    cluster.wait_for_state(second.number, "CANCELLED")
+    second.release()
+    with running(checkout) as run:
+        finish(run, checkout)
+    assert tables(checkout.folder / "results" / "toy") == quiet.decision
+
+
+def test_without_the_plugin_cancelled_then_snakemake_killed_then_resumed(
+    cluster: Cluster, quiet: Quiet, tmp_path: Path
+) -> None:
+    checkout = quiet.unfitted(tmp_path / "repo")
+    order = set_trap(checkout, "ash")
+    with running(checkout, profile="cluster-generic") as run:
+        first = trapped(order)
+        subprocess.run(["scancel", first.number], check=True)
+        second = trapped(order, besides=first.number)
         run.kill()
-    node = cluster.job(job.number)["NodeList"]
-    cluster.control("update", f"NodeName={node}", "State=DOWN", "Reason=test")
-    try:
-        cluster.wait_for_state(job.number, "NODE_FAIL")
-        job.release()
-        unlocked = checkout.snakemake("--unlock")
-        assert unlocked.returncode == 0, unlocked.stderr
-        with running(checkout) as run:
-            finish(run, checkout)
-    finally:
-        cluster.control("update", f"NodeName={node}", "State=RESUME")
+    subprocess.run(["scancel", second.number], check=True)
+    cluster.wait_for_state(second.number, "CANCELLED")
+    second.release()
+    unlocked = checkout.snakemake("--unlock")
+    assert unlocked.returncode == 0, unlocked.stderr
+    with running(checkout, profile="cluster-generic") as run:
+        finish(run, checkout)
     assert tables(checkout.folder / "results" / "toy") == quiet.decision
