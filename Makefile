@@ -2,9 +2,10 @@
 # make test       set up, lint and test                 make lint         linters only
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make bench      side-by-side timings                  make lock         renew the lock files
+# make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run test cluster lint format bench lock clean
+.PHONY: run draft test cluster lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +17,9 @@ export OPENBLAS_NUM_THREADS := 1
 
 run: $(VENV)/ready
 	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+
+draft: $(VENV)/ready
+	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
 
 test: lint
 	@pytest -n 2 --dist worksteal -m "not cluster" $(ARGS)
@@ -37,6 +41,8 @@ format: $(VENV)/ready-dev
 	@ruff format .
 	@snakefmt Snakefile workflow
 
+# bench_parametric.py also times the package chinchilla where it is installed:
+#   .venv/bin/python -m pip install chinchilla==0.2.0
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
 

@@ -9,7 +9,8 @@ from scipy.optimize import least_squares
 
 from flopline.audit import identifiability
 from flopline.audit.finding import surface_of
-from flopline.audit.identifiability import in_words, reduced_law, token_spread
+from flopline.audit.identifiability import in_words, token_spread
+from flopline.audit.ray import reduced_law
 from flopline.errors import FloplineError
 from flopline.fits import parametric
 from flopline.laws.chinchilla import PARAMETERS, LossSurface
@@ -176,3 +177,56 @@ def test_order_of_rows_does_not_matter() -> None:
 def test_a_missing_fit_is_refused() -> None:
     with pytest.raises(FloplineError, match="family 'ash' needs its parametric fit"):
         identifiability.audit(design(), None, TARGET, family="ash")
+
+
+def test_the_law_on_the_ray_comes_with_intervals_and_a_forecast() -> None:
+    tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
+    best = np.sqrt(TARGET / 120)
+    truth = float(tied.loss(best, 20 * best))
+    inside = 0
+    for seed in range(20):
+        noise = np.exp(0.002 * np.random.default_rng(seed).standard_normal(30))
+        points = ray(tied, ratio=20.0, runs=30)
+        points["loss"] *= noise
+        finding = identifiability.audit(points, None, TARGET, draws=200, seed=seed)
+        law = finding.tables["ray"].iloc[0]
+        assert law["target_params"] == pytest.approx(best)
+        assert law["target_tokens"] == pytest.approx(20 * best)
+        inside += law["target_loss_lo95"] <= truth <= law["target_loss_hi95"]
+        assert law["E_lo95"] <= law["E_lo80"] <= law["E_hi80"] <= law["E_hi95"]
+    # Pairs bootstraps of 30 points cover a little less than they say; 20 trials of 0.95.
+    assert inside >= 16
+    curve = finding.tables["ray_curve"]
+    assert curve["params"].iloc[-1] == pytest.approx(best)
+    np.testing.assert_allclose(curve["tokens"], 20 * curve["params"])
+    assert (curve["loss_lo95"] <= curve["loss"]).mean() > 0.9
+    assert "95 % interval" in finding.sentence
+
+
+def test_laws_that_want_other_ratios_than_the_runs_are_flagged() -> None:
+    points = design(noise=0.001)
+    surface = fitted(points)
+    ratio = points["tokens"] / points["params"]
+    wanted = {"isoflop": 3 * ratio.max(), "envelope": float(ratio.median())}
+    tables = {
+        law: pd.DataFrame(
+            {
+                "estimator": ["first", "other", "broken"],
+                "main": [True, False, False],
+                "status": ["converged", "converged", "failed"],
+                "budget_flops": TARGET,
+                "tokens_per_param": [value, ratio.min() / 2, 1.0],
+            }
+        )
+        for law, value in wanted.items()
+    }
+    finding = identifiability.audit(points, surface, TARGET, estimators=tables)
+    rows = finding.tables["ratios"].set_index(["law", "estimator"])
+    assert len(rows) == 4
+    assert rows.loc[("isoflop", "first"), "beyond"] == pytest.approx(3.0)
+    assert rows.loc[("isoflop", "other"), "beyond"] == pytest.approx(2.0)
+    assert rows.loc[("envelope", "first"), "inside"]
+    assert "the isoflop law wants" in finding.sentence
+    assert "3 times beyond the runs" in finding.sentence
+    assert "the envelope law wants" not in finding.sentence
+    assert finding.verdict == "mind"

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit import ladder
-from flopline.audit.regret import wasted_share
+from flopline.audit import ladder, rungs, scores
+from flopline.audit.baselines import best_runs
+from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
-from flopline.fits import isoflop, parametric
+from flopline.fits import envelope, isoflop, parametric
+from flopline.fits.result import FitResult
+from flopline.laws.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, design
 
 TARGET = 1e24
 BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
 
 
-def steps_of(finding: ladder.Finding, law: str) -> pd.DataFrame:
+COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for level in (80, 95)]
+MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
+
+
+def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
     table = finding.tables["steps"]
-    return table[table["law"] == law].reset_index(drop=True)
+    mine = (table["law"] == law) & (table["estimator"] == (estimator or MAIN[law]))
+    return table[mine].reset_index(drop=True)
 
 
 def test_noise_free_runs_are_foretold_exactly() -> None:
@@ -58,7 +69,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
         np.log(row["target_params"] / best),
     )
     assert row["target_wasted_percent"] == pytest.approx(100 * float(share))
-    seen = finding.tables["optima"].query("law == 'parametric'")
+    seen = finding.tables["optima"].query("estimator == 'log_huber'")
     vertices = isoflop.fit(points, [TARGET], draws=0).tables["vertices"]
     np.testing.assert_allclose(seen["params_seen"], vertices["params"][-3:])
     np.testing.assert_allclose(seen["params_foretold"], surface.params_opt(BUDGETS[-3:]))
@@ -77,7 +88,7 @@ def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
     fit = isoflop.fit(small, [TARGET], draws=0)
     row = rows.iloc[3]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point, rel=1e-9)
-    assert row["n_vertices"] == 3
+    assert row["n_bottoms"] == 3
 
 
 def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
@@ -86,10 +97,14 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
     for seed in range(12):
         points = design(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
         finding = ladder.audit(points, TARGET, steps_flops=[BUDGETS[4]], draws=100, seed=seed)
-        covered.append(steps_of(finding, "parametric").loc[0, ["coverage80", "coverage95"]])
-    mean = pd.DataFrame(covered).astype(float).mean()
+        covered.append(steps_of(finding, "parametric").iloc[0])
+    mean = pd.DataFrame(covered)[COVERAGE].astype(float).mean()
     assert mean["coverage80"] == pytest.approx(0.80, abs=0.08)
     assert mean["coverage95"] == pytest.approx(0.95, abs=0.06)
+    # Two bottoms a study: 24 of each, of which pairs err alike.
+    for name in ("bottom", "params"):
+        assert mean[f"{name}_coverage80"] == pytest.approx(0.80, abs=0.2)
+        assert mean[f"{name}_coverage95"] == pytest.approx(0.95, abs=0.1)
 
 
 def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
@@ -105,7 +120,10 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
     rows = steps_of(finding, "parametric")
     assert list(rows["n_fitted"]) == [25, 38, 50, 56]
     assert "isoFLOP" in finding.numbers["vertices_absent"]
-    assert finding.tables["optima"].empty
+    optima = finding.tables["optima"]
+    assert set(optima["seen"]) == {"best run"}
+    assert optima["loss_seen"].notna().all()
+    assert optima["params_seen"].isna().all()
     assert rows["params_bias_percent"].isna().all()
 
 
@@ -131,3 +149,194 @@ def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
     assert finding.verdict == "mind"
     assert "nothing was foretold" in finding.sentence
     assert finding.tables["predictions"].empty
+
+
+# alpha = beta and no floor: N_opt ~ C^0.5 and L_opt ~ C^-0.17 exactly, so no baseline can err.
+STRAIGHT = LossSurface(0.0, 400.0, 900.0, 0.34, 0.34)
+
+
+def scores_of(finding: ladder.Finding) -> pd.DataFrame:
+    return finding.tables["scores"].set_index(["law", "estimator"])
+
+
+def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
+    finding = ladder.audit(design(STRAIGHT, budgets=BUDGETS), TARGET, draws=0)
+    row = scores_of(finding).loc[("baseline", "best_run")]
+    assert row["loss_error_percent"] == pytest.approx(0.0, abs=0.05)  # the parabola's own bias
+    assert row["wasted_percent"] == pytest.approx(0.0, abs=1e-9)
+    assert row["target_wasted_percent"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_loss_compute_baseline_knows_no_size_but_every_loss() -> None:
+    points = design(budgets=BUDGETS)  # sizes at the optimum itself, and a floor
+    finding = ladder.audit(points, TARGET, draws=0)
+    rows = steps_of(finding, "baseline", "loss_compute")
+    whole = rows[rows["largest_flops"] >= BUDGETS[3] * 0.99]  # from four points on it has a floor
+    assert (whole["bottom_error_percent"] < 0.1).all()  # the bottoms are those of parabolas
+    assert rows["target_params"].isna().all()
+    assert rows["wasted_percent"].isna().all()
+    best_run = steps_of(finding, "baseline", "best_run").iloc[-1]
+    assert best_run["bottom_error_percent"] > whole["bottom_error_percent"].iloc[-1]
+
+
+def test_the_best_of_each_band_stands_in_for_budgets() -> None:
+    table = pd.DataFrame(
+        {
+            "run": list("abcde"),
+            "flops": [1.0, 3.5, 9.0, 9.5, 30.0],
+            "loss": [3.0, 3.1, 2.5, 2.4, 2.0],
+            "budget_flops": np.nan,
+        }
+    )
+    # Bands down from 30 end at 10, 3.3 and 1.1; the best of 1.1 to 3.3 is none, a is below.
+    assert list(best_runs(table)["run"]) == ["a", "d", "e"]
+    # A band whose best is beaten by less compute has none.
+    beaten = table.assign(loss=[2.2, 3.1, 2.5, 2.4, 2.0])
+    assert list(best_runs(beaten)["run"]) == ["a", "e"]
+    grouped = table.assign(budget_flops=[1.0, 1.0, 9.0, 9.0, 30.0])
+    assert list(best_runs(grouped)["run"]) == ["a", "d", "e"]
+
+
+def training_curves(points: pd.DataFrame) -> pd.DataFrame:
+    share = np.geomspace(0.05, 1.0, 30)
+    rows = points.loc[points.index.repeat(share.size), ["run", "params", "tokens"]]
+    rows = rows.assign(horizon_tokens=rows["tokens"], step=np.tile(1000 * share, len(points)))
+    rows["tokens"] *= np.tile(share, len(points))
+    rows["flops"] = 6 * rows["params"] * rows["tokens"]
+    rows["loss"] = BESIROGLU.loss(rows["params"], rows["tokens"])
+    return rows.reset_index(drop=True)
+
+
+def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
+    points = design(budgets=BUDGETS, sizes=9)
+    curves = training_curves(points)
+    options = {"bins": 300, "smoothing_steps": 0}
+    c = BUDGETS[3] * 1.001
+    finding = ladder.audit(
+        points, TARGET, curves=curves, envelope=options, steps_flops=[c], draws=0
+    )
+    small = curves[curves["run"].isin(points.loc[points["flops"] <= c, "run"])]
+    fit = envelope.fit(small, [TARGET], **options, draws=0)
+    row = steps_of(finding, "envelope").iloc[0]
+    assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
+    whole = envelope.fit(curves, [TARGET], **options, draws=0).targets[0].values["params"].point
+    assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
+    assert row["n_bottoms"] == 3
+    assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
+    without = ladder.audit(points, TARGET, steps_flops=[c], draws=0)
+    assert "envelope" not in set(without.tables["scores"]["law"])
+    for law in ("parametric", "isoflop"):
+        pd.testing.assert_frame_equal(steps_of(finding, law), steps_of(without, law))
+
+
+def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
+    tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
+    finding = ladder.audit(design(tied, budgets=BUDGETS), TARGET, draws=0)
+    rows = scores_of(finding).loc["parametric"]
+    assert list(rows.index) == ["log_huber", "tied", "skaling"]
+    assert (rows["runs_error_percent"] < 1e-4).all()
+    np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
+
+
+def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_alone = isoflop.fit
+
+    def fit(*arguments: Any, **options: Any) -> FitResult:
+        result = fit_alone(*arguments, **options)
+        table = result.tables["estimators"]
+        main = table[table["main"]]
+        large = main.assign(estimator="large", main=False, params=2 * main["params"])
+        failed = main.assign(estimator="cubic", main=False, status="failed", message="no minimum")
+        both = pd.concat([main, large, failed], ignore_index=True)
+        return replace(result, tables={**result.tables, "estimators": both})
+
+    monkeypatch.setattr(rungs.isoflop, "fit", fit)
+    points = design(budgets=BUDGETS, noise=0.002, seed=5)
+    finding = ladder.audit(points, TARGET, draws=0)
+    optima = finding.tables["optima"].set_index("estimator")
+    main, large = optima.loc["parabola"], optima.loc["large"]
+    np.testing.assert_allclose(large["params_foretold"], 2 * main["params_foretold"])
+    np.testing.assert_allclose(large["loss_foretold"], main["loss_foretold"])
+    rows = steps_of(finding, "isoflop", "large")
+    assert list(rows["status"] == "failed") == [False] * len(rows)  # it fails with its fit
+    pd.testing.assert_series_equal(
+        rows["target_params_over_all"].reset_index(drop=True),
+        steps_of(finding, "isoflop")["target_params_over_all"].iloc[2:].reset_index(drop=True),
+    )
+    cubic = scores_of(finding).loc[("isoflop", "cubic")]
+    assert cubic["n_steps"] == 0
+    assert set(steps_of(finding, "isoflop", "cubic")["message"]) == {"no minimum"}
+    names = list(finding.tables["scores"]["estimator"])
+    assert names[3:6] == ["parabola", "large", "cubic"]
+
+
+def step(law: str, estimator: str, c: float, status: str = "converged", **numbers: float) -> dict:
+    row = dict.fromkeys(scores.MEANS.values(), np.nan)
+    return row | {
+        "law": law,
+        "estimator": estimator,
+        "largest_flops": c,
+        "status": status,
+        "n_bottoms": 2 if status != "failed" else 0,
+        **numbers,
+    }
+
+
+def test_scores_are_means_over_the_steps_that_all_climb() -> None:
+    steps = pd.DataFrame(
+        [
+            step("parametric", "log_huber", 1.0, bottom_error_percent=9.0, wasted_percent=9.0),
+            step("parametric", "log_huber", 2.0, bottom_error_percent=1.0, wasted_percent=4.0),
+            step("parametric", "log_huber", 3.0, bottom_error_percent=2.0, wasted_percent=2.0),
+            step("isoflop", "parabola", 1.0, "failed"),
+            step("isoflop", "parabola", 2.0, bottom_error_percent=3.0, wasted_percent=1.0),
+            step("isoflop", "parabola", 3.0, bottom_error_percent=5.0, wasted_percent=2.0),
+            step("envelope", "bins", 1.0, "failed"),
+            step("envelope", "bins", 2.0, "failed"),
+            step("envelope", "bins", 3.0, "failed"),
+            step("baseline", "best_run", 2.0, bottom_error_percent=2.0, wasted_percent=2.5),
+            step("baseline", "best_run", 3.0, bottom_error_percent=2.0, wasted_percent=2.5),
+            step("baseline", "loss_compute", 2.0, bottom_error_percent=4.0),
+            step("baseline", "loss_compute", 3.0, bottom_error_percent=4.0),
+        ]
+    )
+    table = scores.scores(steps)
+    by = table.set_index("law")
+    assert list(table["n_steps"]) == [2, 2, 0, 2, 2]
+    assert by.loc["parametric", "loss_error_percent"] == 1.5
+    assert by.loc["parametric", "wasted_percent"] == 3.0
+    assert by.loc["isoflop", "wasted_percent"] == 1.5
+    assert np.isnan(by.loc["envelope", "loss_error_percent"])
+    assert not by.loc["envelope", "common"]
+    sentence, beating = scores.compared(table)
+    assert beating == {"loss": ["parametric"], "size": ["isoFLOP"]}
+    assert "in the loss parametric beats the baselines" in sentence
+    assert "in the size isoFLOP beats the baselines" in sentence
+    assert "the 2 steps that all climb" in sentence
+
+
+def test_laws_that_do_not_beat_the_baselines_are_told_so() -> None:
+    steps = pd.DataFrame(
+        [
+            step("parametric", "log_huber", 1.0, bottom_error_percent=3.0, wasted_percent=3.0),
+            step("baseline", "best_run", 1.0, bottom_error_percent=2.0, wasted_percent=1.0),
+        ]
+    )
+    sentence, beating = scores.compared(scores.scores(steps))
+    assert beating == {"loss": [], "size": []}
+    assert "in the loss no law beats the baselines" in sentence
+    assert "the one step" in sentence
+    assert scores.compared(scores.scores(steps.iloc[:1])) == ("", {})
+
+
+def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
+    steps = pd.DataFrame(
+        [
+            step("parametric", "log_huber", 1.0, bottom_error_percent=3.0),
+            step("baseline", "best_run", 2.0, bottom_error_percent=2.0),
+        ]
+    )
+    table = scores.scores(steps)
+    assert list(table["n_steps"]) == [1, 1]
+    assert not table["common"].any()
+    assert "Each over its own steps" in scores.compared(table)[0]

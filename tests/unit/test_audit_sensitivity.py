@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from flopline.audit import sensitivity
+from flopline.audit.changes import DELTAS, LARGEST
 from flopline.audit.finding import Finding
-from flopline.audit.regret import wasted_share
+from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits import parametric
 from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design, ray
@@ -61,8 +62,8 @@ def test_rows_are_sorted_and_complete(points: pd.DataFrame, finding: Finding) ->
     table = finding.tables["changes"]
     assert table["ratio"].pipe(np.log).abs().is_monotonic_decreasing
     counts = table["kind"].value_counts()
-    assert counts["objective"] == len(sensitivity.DELTAS)
-    assert counts["residuals"] == len(sensitivity.LARGEST)
+    assert counts["objective"] == len(DELTAS) + 3
+    assert counts["residuals"] == len(LARGEST)
     assert counts["budget"] == len(BUDGETS)
     distinct = np.diff(np.sort(np.log(points["params"]))) > 0.02
     assert counts["size"] == 1 + distinct.sum()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit.stage import AUDITS, audit_family
+from flopline.audit.stage import AUDITS, Evidence, audit_family
 from flopline.fits import isoflop, parametric
 from flopline.laws.chinchilla import LossSurface
 from flopline.report.audits import audit_verdict, audit_views, held_out_sentence
@@ -16,16 +16,26 @@ from flopline.report.audits import audit_verdict, audit_views, held_out_sentence
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [5.76e23]
 SETTINGS: dict[str, Any] = {
-    "bootstrap": {"seed": 1},
-    "isoflop": {"budgets": None, "budget_tolerance": 0.15},
+    "bootstrap": {"draws": 200, "seed": 1},
+    "cleaning": {"unfinished": 0.98},
+    "envelope": {"bins": 200, "smoothing_steps": 0, "frontier": "bins"},
+    "isoflop": {"budgets": None, "budget_tolerance": 0.15, "min_sizes": 4, "quality": "flag"},
     "parametric": {"huber_delta": 1e-3},
+    "params_convention": "total",
+    "flops_convention": "six_nd",
     "audit": {
+        "compare": [],
         "ladder_draws": 50,
         "next_run_cap": None,
         "price_per_flop": None,
         "inference_tokens": [1e13],
+        "warmup_share": 0.2,
+        "final_lr": 0.2,
     },
 }
+
+
+LAWS = ("envelope", "isoflop", "parametric")
 
 
 def points(on_a_ray: bool = False) -> pd.DataFrame:
@@ -45,14 +55,40 @@ def points(on_a_ray: bool = False) -> pd.DataFrame:
     )
 
 
-def findings(on_a_ray: bool = False, with_isoflop: bool = True) -> list[Any]:
+def logs(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs and curves as clean/ holds them: rates that rise over 5 % of a run, then fall to 1 %."""
+    share = np.linspace(0.05, 1, 20)
+    curves = pd.DataFrame(
+        {
+            "run": np.repeat(table["run"], share.size),
+            "params": np.repeat(table["params"], share.size),
+            "tokens": np.outer(table["tokens"], share).ravel(),
+            "step": np.tile(1000 * share, len(table)),
+            "lr": np.tile(0.01 * np.interp(share, [0.05, 1], [1, 0.01]), len(table)),
+        }
+    )
+    curves["flops"] = 6 * curves["params"] * curves["tokens"]
+    curves["loss"] = SURFACE.loss(curves["params"], curves["tokens"])
+    curves["horizon_tokens"] = np.repeat(table["tokens"].to_numpy(), share.size)
+    facts = {"horizon_tokens": table["tokens"], "seed": "1", "status": "kept", "reason": ""}
+    return table.assign(**facts), curves
+
+
+def findings(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> list[Any]:
     table = points(on_a_ray)
-    fit = parametric.fit(table, TARGETS, draws=200, seed=1)
-    profiles = None
-    if with_isoflop:
+    runs, curves = logs(table)
+    known: dict[str, Any] = {"runs": runs, "curves": curves, "estimators": {}}
+    if "parametric" in laws:
+        fit = parametric.fit(table, TARGETS, draws=200, seed=1)
+        known |= {"parametric": fit.to_json(), "draws": fit.draws}
+        known["estimators"]["parametric"] = fit.tables["estimators"]
+    if "isoflop" in laws:
         tables = isoflop.fit(table, TARGETS, draws=200, seed=1).tables
-        profiles = (tables["vertices"], tables["profiles"])
-    return audit_family(fit.to_json(), fit.draws, table, profiles, SETTINGS, TARGETS, "ash")
+        known |= {name: tables[name] for name in ("vertices", "profiles")}
+        known["estimators"]["isoflop"] = tables["estimators"]
+    if "envelope" in laws:
+        known["envelope_curves"] = curves
+    return audit_family(Evidence("ash", table, **known), SETTINGS, TARGETS)
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +108,31 @@ def test_every_audit_is_made_in_order(made: list[Any]) -> None:
 
 
 def test_without_isoflop_nothing_is_said_of_parabolas() -> None:
-    made = findings(with_isoflop=False)
+    made = findings(laws=("parametric",))
     assert "bias" not in [f.audit for f in made]
+    ladder = next(f for f in made if f.audit == "ladder")
+    assert "envelope" not in set(ladder.tables["steps"]["law"])
+
+
+def test_without_the_parametric_law_the_audits_fit_it_for_themselves(made: list[Any]) -> None:
+    other = findings(laws=("isoflop", "envelope"))
+    assert [f.audit for f in other] == [f.audit for f in made]
+    assert not any(f.sentence.startswith("Not made") for f in other)
+    ladders = [next(f for f in found if f.audit == "ladder") for found in (made, other)]
+    assert ladders[0].to_json() == ladders[1].to_json()
+    regret = next(f for f in other if f.audit == "regret")
+    assert regret.numbers["draws"] == SETTINGS["audit"]["ladder_draws"]
 
 
 def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
-    made = findings(on_a_ray=True, with_isoflop=False)
+    made = findings(on_a_ray=True, laws=("parametric",))
     verdicts = {f.audit: f.verdict for f in made}
     assert verdicts["identifiability"] == "refuse"
-    others = [f for f in made if f.audit != "identifiability"]
+    # One learning rate for all sizes, as the curves have it, is to be minded.
+    assert verdicts["hygiene"] == "mind"
+    refused = ("identifiability", "hygiene")
+    others = [f for f in made if f.audit not in refused]
+    assert {f.audit for f in others} == set(AUDITS) - {"bias", *refused}
     assert all(f.sentence.startswith("Not made: ") for f in others)
     assert audit_verdict(as_read(made), {"ash": "Ash"}).state == "bad"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import REASONS, Cleaned, clean
@@ -23,7 +23,15 @@ STUDY: dict[str, Any] = {
     "loss_split": "val",
     "flops_convention": "six_nd",
     "exclude": [],
-    "cleaning": {"bad_rows": "drop", "unfinished": 0.98, "diverged": 0.2, "final_window": 0},
+    "cleaning": {
+        "bad_rows": "drop",
+        "overlap_tolerance": 0.02,
+        "spikes": "keep",
+        "spike_threshold": 8,
+        "unfinished": 0.98,
+        "diverged": 0.2,
+        "final_window": 0,
+    },
 }
 
 
@@ -61,7 +69,7 @@ def cleaned(rows: list[dict[str, Any]], facts: Any = None, **changes: Any) -> Cl
 
 
 def steps(*values: float, loss: float = 2.0) -> list[dict[str, Any]]:
-    return [{"step": s, "loss": loss + 1 / (1 + i)} for i, s in enumerate(values)]
+    return [{"step": s, "loss": loss + 1 / s} for s in values]
 
 
 def test_tables_follow_the_schema() -> None:
@@ -202,6 +210,90 @@ def test_no_run_left_is_an_error() -> None:
         cleaned(steps(1, 2), facts={"family": "oak"})
 
 
+def curve(*loss: float, **columns: Any) -> list[dict[str, Any]]:
+    """A row per loss at steps 1, 2, ...; more columns as lists."""
+    rows = [{"step": s, "loss": x} for s, x in enumerate(loss, start=1)]
+    for name, values in columns.items():
+        rows = [{**row, name: value} for row, value in zip(rows, values, strict=True)]
+    return rows
+
+
+def test_clock_that_resets_is_noted_and_kept() -> None:
+    result = cleaned(curve(3.0, 2.9, 2.8, wall_s=[10.0, 20.0, 1.0]))
+    assert result.curves["wall_s"].tolist() == [10.0, 20.0, 1.0]
+    assert [note for note in result.notes if "wall_s" in note] == [
+        "in 1 run the clock (wall_s) goes back, as after a restart, first at x.jsonl, line 3; it "
+        "is kept as logged"
+    ]
+
+
+def test_tokens_that_go_down_set_the_run_aside() -> None:
+    good = [{**row, "run": "good", "tokens": row["step"]} for row in steps(1, 2)]
+    runs = cleaned([*curve(3.0, 2.9, 2.8, tokens=[1e9, 2e9, 5e8]), *good]).runs.set_index("run")
+    assert runs.loc["a", "status"] == "quarantined"
+    assert "tokens go down, from 2B to 500M at x.jsonl, line 3" in runs.loc["a", "reason"]
+
+
+def test_negative_learning_rate_is_noted_and_kept() -> None:
+    result = cleaned(curve(3.0, 2.9, lr=[1e-3, -1e-19]))
+    assert result.curves["lr"].tolist() == [1e-3, -1e-19]
+    assert any("learning rate is negative" in n and "line 2" in n for n in result.notes)
+
+
+def test_counts_beyond_64_bits_are_floats_with_a_note() -> None:
+    result = cleaned(curve(3.0, 2.9, tokens=[1e18, 2.0**64]))
+    assert result.runs["tokens"].tolist() == [2.0**64]
+    assert any("2^63 or more" in n and "line 2" in n for n in result.notes)
+    too_far = cleaned([*curve(3.0, 2.9), {"step": 2.0**64, "loss": 2.8}])
+    assert too_far.dropped[["line", "reason"]].to_numpy().tolist() == [[3, "no_step"]]
+
+
+def test_steps_that_are_no_whole_numbers_are_dropped() -> None:
+    rows = [*curve(3.0, 2.9), {"step": 2.5, "loss": 2.8}]
+    assert cleaned(rows).dropped["reason"].tolist() == ["no_step"]
+
+
+def test_spike_is_counted_or_dropped_by_the_stated_rule() -> None:
+    rng = np.random.default_rng(1)
+    loss = (2 + 5 / np.sqrt(np.arange(1, 201))) * np.exp(0.002 * rng.standard_normal(200))
+    loss[120] *= 1.05
+    kept = cleaned(curve(*loss))
+    assert kept.runs["spikes"].tolist() == [1]
+    assert len(kept.curves) == 200
+    assert any("1 row in 1 run" in n and "more than 8 robust" in n for n in kept.notes)
+    dropped = cleaned(curve(*loss), cleaning={"spikes": "drop"})
+    assert dropped.dropped[["line", "reason"]].to_numpy().tolist() == [[121, "loss_spike"]]
+    assert dropped.runs["spikes"].tolist() == [1]
+    blind = cleaned(curve(*loss), cleaning={"spike_threshold": 100})
+    assert blind.runs["spikes"].tolist() == [0]
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 0.001, 0.05])
+def test_a_steep_start_and_plain_noise_are_no_spikes(noise: float) -> None:
+    rng = np.random.default_rng(2)
+    loss = (2 + 9 / np.arange(1, 501)) * np.exp(noise * rng.standard_normal(500))
+    assert cleaned(curve(*loss), cleaning={"diverged": 9}).runs["spikes"].tolist() == [0]
+
+
+def test_run_without_any_loss_is_set_aside() -> None:
+    ingested, table = raw([*steps(1, 2), {"step": 1, "loss": 2.0, "run": "b"}])
+    lost = ingested.curves[ingested.curves["run"] == "b"].assign(reason="no_loss", source="x.jsonl")
+    ingested = Ingested(ingested.curves[ingested.curves["run"] == "a"], conform(lost, DROPPED),
+                        ingested.runs)  # fmt: skip
+    run = clean(ingested, table, study()).runs.set_index("run").loc["b"]
+    assert run["reason"] == "It logs no loss in any of its 1 rows."
+    assert (run["status"], run["rows_in"], run["rows_dropped"]) == ("quarantined", 1, 1)
+
+
+def test_six_nd_far_from_the_exact_count_is_noted() -> None:
+    facts = {"flops_per_token": 7000.0}
+    result = cleaned(steps(1, 2), facts=facts)
+    assert result.runs["flops_over_six_nd"].tolist() == [pytest.approx(7 / 6)]
+    assert any("differ by more than 10%" in n and "1.17 times" in n for n in result.notes)
+    near = cleaned(steps(1, 2), facts={"flops_per_token": 6500.0})
+    assert not any("differ by more" in n for n in near.notes)
+
+
 number = st.one_of(st.integers(0, 6).map(float), st.just(np.nan))
 row = st.fixed_dictionaries(
     {
@@ -213,6 +305,7 @@ row = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(row, min_size=1, max_size=30))
 def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]]) -> None:
     good = [{**r, "run": "good", "split": "val"} for r in steps(1, 2)]
@@ -228,6 +321,7 @@ def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]]) -> None:
         assert curve["step"].is_unique
 
 
+@settings(max_examples=12)
 @given(st.permutations(["a", "b", "c", "d"]))
 def test_order_of_runs_does_not_matter(order: list[str]) -> None:
     rows = {name: [{**r, "run": name} for r in steps(1, 2, 3, loss=float(i + 1))]

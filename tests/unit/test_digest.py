@@ -50,6 +50,19 @@ def test_what_is_not_imported_does_not(code: tuple[Path, Path], file: str) -> No
     assert value(code) == before
 
 
+def test_data_beside_an_imported_module_count(code: tuple[Path, Path]) -> None:
+    library = code[1]
+    before = value(code)
+    (library / "other.toml").write_text("x = 1\n")
+    (library / "sub" / "c.toml").write_text("x = 1\n")
+    assert value(code) == before
+    (library / "sub" / "b.toml").write_text("x = 1\n")
+    with_data = value(code)
+    assert with_data != before
+    (library / "sub" / "b.toml").write_text("x = 2\n")
+    assert value(code) not in (before, with_data)
+
+
 def test_comments_layout_and_clocks_do_not_count(code: tuple[Path, Path]) -> None:
     before = value(code)
     module = code[1] / "sub" / "b.py"

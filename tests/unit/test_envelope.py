@@ -7,17 +7,21 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 from scipy.spatial import ConvexHull
 
 from flopline.errors import FloplineError
-from flopline.fits import envelope
+from flopline.fits import envelope, envelope_reading
 from flopline.fits.bootstrap import run_weights
+from flopline.fits.curvature import curvature, slopes_by_thirds
 from flopline.fits.frontier import ABSENT, RULES, Curves, interpolate
 from flopline.fits.hull import Hull
 from flopline.fits.inputs import size_classes
-from flopline.fits.result import CONVERGED, WARNING, FitResult
+from flopline.fits.lackoffit import LackOfFit, by_cells, lack_of_fit, widened
+from flopline.fits.losscompute import fit_loss_compute
+from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, Target
 from flopline.fits.smoothing import SIGMAS_PER_WINDOW, smoothed
-from flopline.schema import LAW_TABLES
+from flopline.schema import LAW_TABLES, target_column
 
 # Hoffmann et al. 2022, section 3.3, constants as printed.
 LAW = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
@@ -62,7 +66,18 @@ def training_curves(
     return pd.concat(parts, ignore_index=True)
 
 
+def flattered() -> pd.DataFrame:
+    """Curves whose loss in mid-schedule is too low, the more so the larger the model.
+
+    Whole curves then favour large models, ever more with compute; schedule ends do not.
+    """
+    curves = training_curves(sizes=16, horizons=12)
+    left = 1 - curves["tokens"] / curves["horizon_tokens"]
+    return curves.assign(loss=curves["loss"] - 0.1 * left * np.log(curves["params"] / 5e7))
+
+
 CURVES = training_curves()
+FLATTERED = flattered()
 
 
 def fit(curves: pd.DataFrame, **options: object) -> FitResult:
@@ -274,7 +289,7 @@ def test_a_draw_is_the_fit_of_the_resampled_runs(frontier: str) -> None:
 
 def test_memory_bound_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(CURVES, draws=30, bins=200)
-    monkeypatch.setattr(envelope, "CELLS", 700)
+    monkeypatch.setattr(envelope_reading, "CELLS_AT_ONCE", 700)
     pd.testing.assert_frame_equal(whole.draws, fit(CURVES, draws=30, bins=200).draws)
 
 
@@ -311,6 +326,39 @@ def test_thirds_are_lines_through_each_third() -> None:
         part = frontier[frontier["third"] == third]
         a = np.polyfit(np.log(part["flops"]), np.log(part["params"]), 1)[0]
         assert result.certificate["a_by_thirds"][third - 1] == pytest.approx(a, rel=1e-9)
+
+
+def test_thirds_of_subsets_are_lines_through_each_third() -> None:
+    rng = np.random.default_rng(3)
+    x = np.sort(rng.uniform(20, 40, size=(5, 60)), axis=1)
+    y, used = 0.5 * x + rng.normal(size=x.shape), rng.random(x.shape) < 0.7
+    slopes = slopes_by_thirds(x, y, used)
+    for row in range(5):
+        parts = 3 * np.arange(used[row].sum()) // used[row].sum()
+        for third in range(3):
+            here = np.flatnonzero(used[row])[parts == third]
+            expected = np.polyfit(x[row, here], y[row, here], 1)[0]
+            assert slopes[row, third] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_third_of_next_to_no_compute_has_no_slope() -> None:
+    x = np.array([[1.0, 1.0001, 2.0, 3.0, 4.0, 5.0]])
+    slopes = slopes_by_thirds(x, np.array([[9.0, 1.0, 2.0, 3.0, 4.0, 5.0]]), np.full((1, 6), True))
+    assert np.isnan(slopes[0, 0])
+    assert slopes[0, 1:].tolist() == pytest.approx([1.0, 1.0])
+    assert curvature(slopes[0], np.ones((50, 3)))["p_value"] is None
+
+
+def test_a_straight_frontier_shows_no_bend_and_a_bent_one_does() -> None:
+    straight = fit(training_curves(horizons=20), draws=200)
+    assert straight.certificate["curvature"]["p_value"] > 0.05
+    assert "the frontier shows no bend: params grow as C^" in straight.message
+    bent = fit(FLATTERED, draws=200)
+    test = bent.certificate["curvature"]
+    assert test["p_value"] < 0.05
+    assert 0 < test["lo95"] < test["difference"] < test["hi95"]
+    assert bent.status == WARNING
+    assert "the frontier bends: params grow as C^" in bent.message
 
 
 def test_curves_are_thinned_with_their_ends() -> None:
@@ -381,6 +429,208 @@ def test_mistakes_are_told_in_one_sentence(curves: pd.DataFrame, said: str) -> N
 def test_an_unknown_frontier_is_told() -> None:
     with pytest.raises(FloplineError, match="one of bins, hull, not 'cone'"):
         fit(CURVES, frontier="cone")
+
+
+# estimators side by side
+
+
+def test_every_reading_stands_beside_the_main_one() -> None:
+    curves = training_curves(horizons=12)
+    result = fit(curves)
+    table = result.tables["estimators"]
+    assert table["estimator"].tolist() == [
+        n for n in ("bins", "hull", "schedule_end") for _ in "ab"
+    ]
+    assert table["main"].tolist() == [True] * 2 + [False] * 4
+    alone = {
+        "bins": result,
+        "hull": fit(curves, frontier="hull"),
+        "schedule_end": fit(curves, only_schedule_end=True),
+    }
+    for name, rows in table.groupby("estimator"):
+        for row, target in zip(rows.itertuples(), alone[name].targets, strict=True):
+            assert row.a == alone[name].parameters["a"].point
+            assert row.a_lo95 == alone[name].parameters["a"].lo95
+            for quantity in ("params", "tokens", "loss"):
+                assert getattr(row, quantity) == target.values[quantity].point
+                assert getattr(row, f"{quantity}_lo80") == target.values[quantity].lo80
+                assert getattr(row, f"{quantity}_hi95") == target.values[quantity].hi95
+
+
+def test_a_reading_that_can_not_be_made_is_failed_and_says_why() -> None:
+    table = fit(CURVES.drop(columns="horizon_tokens")).tables["estimators"]
+    rows = table[table["estimator"] == "schedule_end"]
+    assert (rows["status"] == FAILED).all()
+    assert rows["message"].str.contains("states no horizon_tokens").all()
+    assert rows["params"].isna().all()
+    assert (table.loc[table["estimator"] != "schedule_end", "status"] != FAILED).all()
+
+
+def test_a_fit_without_variants_says_the_same_of_itself() -> None:
+    alone, beside = fit(CURVES, with_variants=False), fit(CURVES)
+    assert alone.tables["estimators"]["estimator"].unique().tolist() == ["bins"]
+    assert alone.targets == beside.targets
+    assert alone.certificate == beside.certificate
+
+
+def test_schedule_ends_alone_stand_beside_whole_curves() -> None:
+    table = fit(training_curves(horizons=12), only_schedule_end=True).tables["estimators"]
+    assert table["estimator"].unique().tolist() == ["bins", "hull", "whole_curves"]
+
+
+def test_schedule_ends_that_tell_another_size_are_warned_of() -> None:
+    result = fit(FLATTERED, draws=200)
+    table = result.tables["estimators"].groupby("estimator").first()
+    assert table.loc["schedule_end", "params"] < 0.9 * table.loc["bins", "params_lo95"]
+    assert result.message.startswith("schedule ends alone give N ~ C^")
+    assert result.status == WARNING
+    assert fit(FLATTERED, only_schedule_end=True).message.count("schedule ends alone") == 0
+
+
+def test_points_in_mid_schedule_and_unfinished_runs_are_flagged() -> None:
+    cut = CURVES["run"].eq("06-02") & (CURVES["tokens"] > 0.9 * CURVES["horizon_tokens"])
+    result = fit(CURVES[~cut])
+    frontier = result.tables["frontier"]
+    assert (frontier["mid_schedule"] != frontier["in_last_fraction"]).all()
+    used = frontier[frontier["used"]]
+    c = result.certificate
+    assert c["share_mid_schedule"] == pytest.approx(1 - c["share_in_last_fraction"])
+    assert c["share_mid_schedule"] == pytest.approx(used["mid_schedule"].mean())
+    assert c["runs_unfinished"] == 1
+    assert frontier["run_unfinished"].eq(frontier["run"] == "06-02").all()
+    assert "1 run ended before their schedule" in result.message
+    assert fit(CURVES).certificate["runs_unfinished"] == 0
+
+
+def test_points_at_curve_ends_are_flagged() -> None:
+    frontier = fit(CURVES, frontier="hull").tables["frontier"]
+    ends = CURVES.groupby("run")["flops"].max()
+    expected = np.isclose(frontier["flops"], ends[frontier["run"]], rtol=1e-9)
+    assert frontier["curve_end"].tolist() == expected.tolist()
+    assert expected.any()
+    assert not expected.all()
+
+
+# the loss law
+
+
+def test_a_pinned_floor_is_kept_and_its_law_is_recovered() -> None:
+    ln_c = np.linspace(40, 50, 30)
+    loss = 1.7 + np.exp(6.0 - 0.15 * ln_c)
+    for floor in (1.7, None):
+        law = fit_loss_compute(ln_c, loss, 1.0, floor=floor)
+        found = (law.E[0], law.ln_K[0], law.c[0])
+        assert found == pytest.approx((1.7, 6.0, 0.15), rel=1e-6)
+    pinned = fit_loss_compute(ln_c, loss, 1.0, floor=1.5)
+    assert pinned.E[0] == 1.5
+    assert pinned.form() == "E + K C^-c with E pinned at 1.5"
+    best = minimize(
+        lambda z: np.sum(((1.5 + np.exp(z[0] - z[1] * (ln_c - 45))) / loss - 1) ** 2),
+        (0.0, 0.1),
+        method="Nelder-Mead",
+        options={"xatol": 1e-12, "fatol": 1e-20, "maxiter": 10000},
+    )
+    assert pinned.c[0] == pytest.approx(best.x[1], rel=1e-6)
+
+
+def test_the_floor_can_be_pinned_in_the_envelope() -> None:
+    result = fit(CURVES, loss_floor=1.69)
+    assert result.parameters["L_E"].point == result.parameters["L_E"].hi95 == 1.69
+    assert result.certificate["loss_law"] == "E + K C^-c with E pinned at 1.69"
+    assert "the floor E = 1.69 of the loss law was given" in result.message
+    assert result.settings["loss_floor"] == 1.69
+    assert fit(CURVES).settings["loss_floor"] == "fitted"
+    with pytest.raises(FloplineError, match=r"loss_floor is 9, but the frontier of .* reaches 2\."):
+        fit(CURVES, loss_floor=9.0)
+
+
+def test_a_loss_law_that_misses_is_found_out_and_widens_the_loss() -> None:
+    """A frontier with a step is no power law; a frontier of the surface itself is one."""
+    curves = training_curves(sizes=16, horizons=20)
+    fine = fit(curves, draws=200)
+    assert fine.certificate["lack_of_fit"]["p_value"] > 0.05
+    step = 0.15 / (1 + np.exp(-3 * (np.log(curves["flops"]) - np.log(3e20))))
+    missed = fit(curves.assign(loss=curves["loss"] - step), draws=200)
+    test = missed.certificate["lack_of_fit"]
+    assert test["p_value"] < 0.05
+    assert test["rms_seen"] > test["rms_of_runs"]
+    assert "intervals of the loss are widened" in missed.message
+    for target, narrow in zip(
+        missed.targets, missed.certificate["loss_without_misfit"], strict=True
+    ):
+        wide = target.values["loss"]
+        assert wide.lo95 < narrow["lo95"] < narrow["hi95"] < wide.hi95
+        column = missed.draws[target_column("loss", target.budget_flops)]
+        assert wide == Estimate.of(wide.point, column.to_numpy())
+
+
+def test_lack_of_fit_is_judged_by_runs_not_by_points() -> None:
+    """The same frontier in four times the bins is no more evidence against the law."""
+    curves = training_curves(sizes=16, horizons=20)
+    few, many = (
+        fit(curves, bins=bins, draws=200).certificate["lack_of_fit"] for bins in (500, 2000)
+    )
+    assert many["p_value"] == pytest.approx(few["p_value"], abs=0.05)
+    assert many["rms_of_runs"] == pytest.approx(few["rms_of_runs"], rel=0.2)
+
+
+def test_residuals_are_averaged_by_stretch_of_compute() -> None:
+    law = fit_loss_compute([1.0, 2.0, 3.0], [3.0, 2.5, 2.25], 1.0)
+    x, weight = np.array([[0.0, 0.4, 0.6, 1.0, 7.0]]), np.array([[1.0, 3.0, 1.0, 0.0, 1.0]])
+    off = np.array([0.01, 0.02, -0.01, 9.0, 9.0])
+    loss = law.at(x[0]) * (1 + off)
+    cells = by_cells(x, loss, weight, law, np.array([0.0, 0.5, 1.0, 1.5]))
+    np.testing.assert_allclose(cells, [[(0.01 + 3 * 0.02) / 4, -0.01, np.nan]], atol=1e-12)
+
+
+def test_the_misfit_is_what_runs_leave_and_widens_by_its_leverage() -> None:
+    """Errors of the law's gradient, from differences, carry the misfit of n runs to the target."""
+    x = np.linspace(40.0, 50.0, 20)
+    law = fit_loss_compute(x, 1.7 + np.exp(6.0 - 0.15 * x), 1.0)
+    rng = np.random.default_rng(2)
+    draws, seen = 0.001 * rng.standard_normal((500, 20)), 0.01 * np.sign(np.sin(7 * x))
+    found = lack_of_fit(x, np.ones(20), law, (seen, draws), 9, [np.exp(53.0)])
+    noise = np.mean((draws - draws.mean(axis=0)) ** 2)
+    assert found.rms_seen == pytest.approx(0.01)
+    assert found.rms_of_runs == pytest.approx(noise**0.5)
+    assert found.p_value == pytest.approx(1 / 501)
+    assert found.misfit == pytest.approx(np.sqrt((0.01**2 - noise) * 9 / 6))
+
+    def slopes(at: np.ndarray) -> np.ndarray:
+        def ln_loss(e: float, ln_k: float, c: float) -> np.ndarray:
+            return np.log(e + np.exp(ln_k - c * at))
+
+        z, h = np.array([law.E[0], law.ln_K[0], law.c[0]]), 1e-6
+        steps = h * np.eye(3)
+        return np.stack([(ln_loss(*(z + s)) - ln_loss(*(z - s))) / (2 * h) for s in steps], 1)
+
+    inside, target = slopes(x), slopes(np.array([53.0]))
+    leverage = (target @ np.linalg.inv(inside.T @ inside / 20) @ target.T).item()
+    assert found.sd[0] == pytest.approx(found.misfit * np.sqrt(1 + leverage / 9), rel=1e-4)
+    quiet = lack_of_fit(x, np.ones(20), law, (0.0001 * seen, draws), 9, [np.exp(53.0)])
+    assert (quiet.misfit, quiet.sd[0], quiet.found) == (0.0, 0.0, False)
+
+
+def test_widened_draws_have_the_spread_of_the_misfit() -> None:
+    one = Estimate(2.0)
+    targets = [Target(c, {"loss": one}) for c in (1e22, 1e23)]
+    draws = pd.DataFrame(
+        {target_column("loss", t.budget_flops): np.full(999, 2.0) for t in targets}
+    )
+    found = LackOfFit(0.01, 0.02, 0.01, 0.02, np.array([0.03, 0.05]))
+    after, table = widened(targets, draws, found, seed=4)
+    spread = table.to_numpy() / 2.0 - 1.0
+    np.testing.assert_allclose(spread.std(axis=0), [0.03, 0.05], rtol=0.01)
+    np.testing.assert_allclose(spread[:, 0] / 0.03, spread[:, 1] / 0.05, atol=1e-9)
+    assert after[0].values["loss"].hi95 == pytest.approx(2.0 * (1 + 1.96 * 0.03), rel=1e-3)
+    pd.testing.assert_frame_equal(table, widened(targets, draws, found, seed=4)[1])
+
+
+def test_the_settings_state_how_curves_are_smoothed() -> None:
+    settings = fit(CURVES, smoothing_steps=20.0).settings
+    assert settings["smoothing_steps"] == 20.0
+    assert settings["smoothing_kernel"] == "Gaussian, cut off at half a window"
+    assert settings["smoothing_sigma_steps"] == 5.0
 
 
 def test_without_draws_there_are_points_and_no_intervals() -> None:

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
-from flopline.figures import Panel, envelope, isoflop, save, surface
+from flopline.figures import Panel, captions, envelope, isoflop, save, surface
+from flopline.figures.envelope import THIRD_COLORS
 from flopline.figures.placing import clear_spot, filled
 from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako
 from flopline.figures.surface import law_text
@@ -173,6 +174,8 @@ def simulated_envelope(law, sizes, horizons, points=300, steps=200):
         }
     )
     used = frontier[frontier["used"]]
+    frontier["third"] = 0
+    frontier.loc[used.index, "third"] = 1 + 3 * np.arange(len(used)) // len(used)
     fit = fit_json("envelope", used["flops"], used["params"], used["tokens"], 0.01)
     return fit, frontier, curves
 
@@ -249,7 +252,8 @@ def tick_labels(axis):
     """The tick labels as drawn; get_majorticklabels would move those of 3-D axes."""
     low, high = sorted(axis.get_view_interval())
     side = "label2" if axis.get_label_position() == "right" else "label1"
-    return [getattr(tick, side) for tick in axis.majorTicks if low <= tick.get_loc() <= high]
+    labels = [getattr(tick, side) for tick in axis.majorTicks if low <= tick.get_loc() <= high]
+    return [label for label in labels if label.get_visible()]
 
 
 def outline(text, renderer):
@@ -525,11 +529,116 @@ def test_the_digitised_chinchilla_runs(real_data):
         family_label="Chinchilla",
         target_flops=GOPHER,
         draws=result.draws,
+        estimators=result.tables["estimators"],
     )
     for axes, quantity in zip(figure.axes[1:], ("params", "tokens"), strict=True):
         assert short(result.targets[0].values[quantity].point) in texts_of(axes)
+    flagged = result.tables["vertices"]["flagged"]
+    assert 0 < flagged.sum() < 5
+    expected = [
+        f"{name} (flagged)" if doubt else name
+        for name, doubt in zip(flops_labels(HOFFMANN_BUDGETS), flagged, strict=True)
+    ]
     legend = figure.axes[0].get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == flops_labels(HOFFMANN_BUDGETS)
+    assert [t.get_text() for t in legend.get_texts()] == expected
+    assert_clean(figure)
+    assert_legends_clean(figure)
+
+
+def assert_legends_clean(figure):
+    """Each law panel's legend lies above its axes, inside the figure, and touches no text."""
+    renderer = renderer_of(figure)
+    boxes = [axes.get_legend().get_window_extent(renderer) for axes in figure.axes[1:]]
+    titles = [axes._left_title.get_window_extent(renderer) for axes in figure.axes]
+    width, height = figure.canvas.get_width_height()
+    for box, axes in zip(boxes, figure.axes[1:], strict=True):
+        assert axes.get_window_extent().y1 < box.y0 < box.y1 <= height
+        assert axes.get_window_extent().x0 <= box.x0 < box.x1 <= width
+        others = [t.get_window_extent(renderer) for t in (*axes.texts, *tick_labels(axes.yaxis))]
+        assert not any(box.overlaps(other) for other in [*titles, *others] if other.width > 1)
+    assert not boxes[0].overlaps(boxes[1])
+
+
+@pytest.fixture(scope="module", params=[3, 12])
+def corrected(request):
+    """A fit to noisy runs on wide grids, whose parabolas are biased, and its figure."""
+    budgets = tuple(np.geomspace(1e18, 3e21, request.param))
+    _, _, profiles, _ = simulated_isoflop(BESIROGLU | {"beta": 0.25}, budgets, width=12.0)
+    result = isoflop_fit.fit(profiles.drop(columns="reason"), [GOPHER], draws=100, seed=1)
+    tables = result.tables
+    figure = isoflop(
+        result.to_json(),
+        tables["vertices"],
+        tables["profiles"],
+        family_label="Dense",
+        target_flops=GOPHER,
+        draws=result.draws,
+        estimators=tables["estimators"],
+    )
+    return figure, result
+
+
+def test_raw_and_corrected_laws_stand_side_by_side_and_are_told_apart(corrected):
+    figure, result = corrected
+    said = result.tables["estimators"].set_index("estimator").loc["corrected"]
+    for axes, quantity, exponent in zip(figure.axes[1:], ("params", "tokens"), "ab", strict=True):
+        (raw,), (other,) = by_gid(axes, "law"), by_gid(axes, "corrected")
+        assert (raw.get_linestyle(), raw.get_color()) == ("--", LAW_RED)
+        assert other.get_linestyle() == "-."
+        assert other.get_color() != LAW_RED
+        x, y = np.log(other.get_data())
+        assert np.polyfit(x, y, 1)[0] == pytest.approx(said[exponent])
+        assert other.get_ydata()[-1] == pytest.approx(said[quantity])
+        assert other.get_ydata()[-1] != pytest.approx(raw.get_ydata()[-1], rel=1e-3)
+        handles, texts = axes.get_legend().legend_handles, axes.get_legend().get_texts()
+        assert [h.get_linestyle() for h in handles] == ["--", "-."]
+        assert f"{said[exponent]:.2f}" in texts[1].get_text()
+        assert texts[1].get_text().startswith("corrected ")
+    assert_clean(figure)
+    assert_legends_clean(figure)
+
+
+def test_corrected_vertices_are_crosses_beside_the_raw_circles(corrected):
+    figure, result = corrected
+    vertices = result.tables["vertices"]
+    for axes, quantity in zip(figure.axes[1:], ("params", "tokens"), strict=True):
+        (crosses,) = by_gid(axes, "corrected vertex")
+        assert crosses.get_marker() == "x"
+        np.testing.assert_allclose(crosses.get_ydata(), vertices[f"{quantity}_corrected"])
+        circles = by_gid(axes, "vertex")
+        np.testing.assert_allclose([c.get_ydata()[0] for c in circles], vertices[quantity])
+        assert {c.get_marker() for c in circles} == {"o"}
+
+
+def test_without_a_correction_only_the_raw_law_is_drawn(corrected):
+    _, result = corrected
+    tables = result.tables
+    failed = tables["estimators"].assign(status="failed")
+    figure = isoflop(
+        result.to_json(),
+        tables["vertices"],
+        tables["profiles"],
+        family_label="Dense",
+        target_flops=GOPHER,
+        estimators=failed,
+    )
+    for axes in figure.axes[1:]:
+        assert len(by_gid(axes, "law")) == 1
+        assert not by_gid(axes, "corrected")
+        assert not by_gid(axes, "corrected vertex")
+        assert axes.get_legend() is None
+
+
+def test_flagged_budgets_are_half_filled_and_named():
+    _, vertices, *_ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    vertices["flagged"] = [True, False, True, *[False] * 6]
+    vertices.loc[2, "used"] = False
+    figure = simple_isoflop(vertices=vertices)
+    texts = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
+    assert texts[:3] == ["6e18 (flagged)", "1e19", "3e19 (unused)"]
+    for axes in figure.axes:
+        styles = [mark.get_fillstyle() for mark in by_gid(axes, "vertex")]
+        assert styles == ["bottom", *["full"] * 8]
     assert_clean(figure)
 
 
@@ -603,6 +712,36 @@ def test_envelope_law_panels_hold_the_target(traced):
         assert axes.get_xlim()[0] < target < axes.get_xlim()[1]
         assert axes.get_ylim()[0] < value < axes.get_ylim()[1]
         assert short(value) in texts_of(axes)
+
+
+def test_each_third_of_the_frontier_has_its_line(traced):
+    figure, _, frontier, *_ = traced
+    for axes, name in zip(figure.axes[2:], ("params", "tokens"), strict=True):
+        for number, color in enumerate(THIRD_COLORS, 1):
+            part = frontier[frontier["third"] == number]
+            (line,) = by_gid(axes, f"third-{number}")
+            assert line.get_color() == color
+            assert line.get_xdata() == pytest.approx([part["flops"].min(), part["flops"].max()])
+            slope = np.polyfit(np.log(part["flops"]), np.log(part[name]), 1)[0]
+            drawn_slope = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
+            assert drawn_slope[0] == pytest.approx(slope, abs=1e-6)
+
+
+def test_the_caption_states_the_thirds_and_the_points_in_mid_schedule():
+    fit, *_ = simulated_envelope(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
+    at = {"budget_flops": 1e15, "params": estimate(2e5), "tokens": estimate(8e8)}
+    fit |= {"n_runs": 8, "targets": [at], "certificate": {}}
+    assert "Orange, green and blue" in captions.envelope(fit)[1]
+    assert "Params grow" not in captions.envelope(fit)[1]
+    fit["certificate"] = {
+        "a_by_thirds": [0.6, 0.5, 0.41],
+        "curvature": {"difference": -0.19, "lo95": -0.4, "hi95": 0.02, "p_value": 0.07},
+        "share_mid_schedule": 0.25,
+    }
+    said = captions.envelope(fit)[1]
+    assert "C^0.60 in the first third and C^0.41 in the last" in said
+    assert "(difference -0.19, 95 % interval -0.40 to +0.02)" in said
+    assert "25% of the fitted points lie in the middle of a learning-rate schedule." in said
 
 
 def test_envelope_is_clean(traced):

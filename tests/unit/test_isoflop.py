@@ -11,8 +11,8 @@ import pytest
 from flopline.errors import FloplineError
 from flopline.fits import isoflop
 from flopline.fits.bootstrap import run_weights
-from flopline.fits.isoflop import SE_FLOOR, vertex_weights
 from flopline.fits.result import CONVERGED, WARNING, FitResult
+from flopline.fits.vertexlaws import SE_FLOOR, vertex_weights
 from flopline.schema import LAW_TABLES
 
 LAW = {"E": 1.7, "A": 400.0, "B": 1200.0, "alpha": 0.34, "beta": 0.33}
@@ -226,7 +226,7 @@ def test_no_vertex_weighs_more_than_the_floor_allows() -> None:
 
 
 def test_bootstrap_error_matches_repeated_experiments() -> None:
-    fits = [fit(profiles(sizes=13, noise=0.003, seed=s)) for s in range(60)]
+    fits = [fit(profiles(sizes=13, noise=0.003, seed=s), draws=100) for s in range(60)]
     vertices = [f.tables["vertices"] for f in fits]
     truth = np.log(np.array([v["params"] for v in vertices])).std(axis=0, ddof=1)
     told = np.array([v["params_se_ln"] for v in vertices]).mean(axis=0)

@@ -220,6 +220,7 @@ def test_every_published_law_loads_with_its_meaning():
         assert all((law.title, law.params, law.tokens, law.loss_unit, law.flops))
         assert law.evidence in ("primary", "secondary")
         assert 2019 < law.year < 2027
+        assert not law.fitted_flops[0] >= law.fitted_flops[1]
         if law.form == "power_law":
             assert math.isfinite(law.law.a) or math.isfinite(law.law.b)
             with pytest.raises(FloplineError, match="gives no loss"):
@@ -269,6 +270,8 @@ ENTRY = {
     "tokens": "t",
     "loss_unit": "nats",
     "flops": "6ND",
+    "params_convention": "total",
+    "flops_convention": "six_nd",
     "parameters": {"E": 1.0, "A": 1, "B": 1.0, "alpha": 0.3},
 }
 
@@ -278,6 +281,9 @@ ENTRY = {
     [
         ({"evidence": "rumour"}, "evidence = 'rumour': choose one of 'primary', 'secondary'"),
         ({"form": "spline"}, "form = 'spline'"),
+        ({"params_convention": "most"}, "params_convention = 'most': choose one of 'total'"),
+        ({"flops_convention": None}, "lacks the key 'flops_convention'"),
+        ({"fitted_flops": [2e20, 1e19]}, "give the smallest and the largest"),
         ({"closure": "none"}, "closure = 'none'"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"source": None}, "lacks the key 'source'"),

@@ -129,6 +129,60 @@ def test_no_row_is_lost(tmp_path_factory: pytest.TempPathFactory, records: list[
     assert len(set(reading.rows["line"]) | set(reading.dropped["line"])) == lines
 
 
+fine = st.fixed_dictionaries(
+    {"loss": st.none() | st.floats(0.1, 9), "step": st.none() | st.integers(0, 2**70),
+     "split": st.none() | st.sampled_from(["train", "val"]), "eval": st.none() | st.floats(1, 2)}
+)  # fmt: skip
+
+
+@given(
+    st.lists(fine, min_size=1, max_size=20),
+    st.sampled_from(["loss", {"train": "loss", "val": "eval"}]),
+    st.booleans(),
+)
+def test_fast_and_careful_parsing_agree(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Any], loss: Any, splits: bool
+) -> None:
+    columns = {"loss": loss, "step": "step"}
+    if splits and isinstance(loss, str):
+        columns["split"] = "split"
+    path = tmp_path_factory.mktemp("both") / "log.jsonl"
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    path.write_text(text)
+    fast = read_log(path, columns)
+    # A blank line at the top is read line by line and shifts the count by one.
+    path.write_text("\n" + text)
+    careful = read_log(path, columns)
+    for one, other in ((fast.rows, careful.rows), (fast.dropped, careful.dropped)):
+        shifted = one.assign(line=one["line"] + 1)[list(other.columns)].astype(object)
+        same = shifted.isna() & other.isna()
+        pd.testing.assert_frame_equal(
+            shifted.mask(same, -1.0), other.astype(object).mask(same, -1.0), check_dtype=False
+        )
+
+
+def test_long_lines_and_huge_numbers(tmp_path: Path) -> None:
+    long = line(1, 2.5, note="x" * 3_000_000)
+    huge = '{"step": 3, "loss": 1, "tokens": 1' + 400 * "0" + "}\n"
+    reading = read(tmp_path, long + line(2, 2.0) + huge)
+    assert reading.rows["step"].tolist() == [1, 2, 3]
+    assert reading.rows["tokens"].tolist()[2] == math.inf
+
+
+def test_many_blocks_are_read_in_order(tmp_path: Path) -> None:
+    reading = read(tmp_path, "".join(line(step, 2.0 + 1 / step) for step in range(1, 40_001)))
+    assert reading.rows["step"].tolist() == list(range(1, 40_001))
+    assert reading.rows["line"].tolist() == list(range(1, 40_001))
+
+
+@pytest.mark.parametrize("odd", ["[1, 2]", "3", '"text"', "null", "{}", " {}", "{"])
+def test_lines_that_are_no_objects_crash_nothing(tmp_path: Path, odd: str) -> None:
+    """Arrow's own reader may crash on some of them, so that they must never reach it."""
+    reading = read(tmp_path, line(1, 3.0) + odd + "\n" + line(2, 2.5))
+    assert reading.rows["line"].tolist() == [1, 3]
+    assert reading.rows_in == 3
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_give_rows_or_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
@@ -136,7 +190,7 @@ def test_any_bytes_give_rows_or_one_sentence(
     path = tmp_path_factory.mktemp("fuzz") / "log.jsonl"
     path.write_bytes(data)
     try:
-        reading = read_log(path, COLUMNS)
+        reading = read_log(path, COLUMNS, "jsonl")
     except FloplineError as error:
         sentence = str(error)
         assert str(path) in sentence

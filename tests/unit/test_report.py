@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, targets_of
+from flopline.fits.result import (
+    CONVERGED,
+    FAILED,
+    WARNING,
+    Estimate,
+    FitResult,
+    Target,
+    targets_of,
+)
 from flopline.numbers import (
     count,
     factor,
@@ -35,6 +43,9 @@ SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.36
 BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
 TARGETS = (1e22, 5.76e23)
 REASON = "No finite isoFLOP valley: needs at least 3 budgets with 3 or more sizes each."
+VARIANT = "cubic"
+WHY = "On 4 shared steps of the held-out ladder the parametric line wastes least."
+FAMILIES = "At 1e22 FLOPs Dense transformer reaches the lowest loss."
 HOSTILE_RUN = "<script>alert(1)</script>"
 HOSTILE_LABEL = "Dense \"wide\" & 'deep' <b>family</b>"
 SVG = (
@@ -128,7 +139,7 @@ def make_fit(law: str, runs: int, shift: float, spread: float, failed: bool = Fa
     message = "E sits at its lower bound: the data do not bound the loss from below."
     return FitResult(
         law=law,
-        estimator={"parametric": "huber_log", "isoflop": "parabola", "envelope": "hull"}[law],
+        estimator={"parametric": "log_huber", "isoflop": "parabola", "envelope": "hull"}[law],
         status=FAILED if failed else WARNING if law == "parametric" else CONVERGED,
         message=REASON if failed else message if law == "parametric" else "",
         n_runs=runs,
@@ -145,22 +156,41 @@ def decision_rows(family: str, fits: dict[str, FitResult]) -> list[dict[str, Any
     rows = []
     for law, fit in fits.items():
         for target in fit.targets:
-            row: dict[str, Any] = {
-                "family": family,
-                "law": law,
-                "estimator": fit.estimator,
-                "budget_flops": target.budget_flops,
-                "status": fit.status,
-                "message": fit.message,
-                "recommended": law == "parametric",
-                "extrapolation": target.budget_flops / max(BUDGETS),
-            }
-            for q in QUANTITIES:
-                e = Estimate(np.nan) if fit.status == FAILED else target.values[q]
-                row[q] = e.point
-                row |= {f"{q}_{end}": getattr(e, end) for end in ("lo80", "hi80", "lo95", "hi95")}
-            rows.append(row)
+            rows.append(decision_row(family, law, fit, target, fit.estimator))
+            if law == "isoflop":
+                rows.append(decision_row(family, law, fit, target, VARIANT))
     return rows
+
+
+def decision_row(
+    family: str, law: str, fit: FitResult, target: Target, estimator: str
+) -> dict[str, Any]:
+    main = estimator == fit.estimator
+    row: dict[str, Any] = {
+        "family": family,
+        "law": law,
+        "estimator": estimator,
+        "label": f"{estimator} in words",
+        "main": main,
+        "budget_flops": target.budget_flops,
+        "status": fit.status,
+        "message": fit.message,
+        "recommended": law == "parametric",
+        "refused": False,
+        "extrapolation": target.budget_flops / max(BUDGETS),
+        "held_out_steps": 4 if main and law != "envelope" else 0,
+        "held_out_wasted_percent": 5.22 if main and law != "envelope" else np.nan,
+        "held_out_loss_error_percent": 0.93 if main and law != "envelope" else np.nan,
+        "cost_percent": 1.553 if main else 0.0004,
+        "cost_flops": 0.01553 * target.budget_flops,
+        "cost_money": 12.3e6,
+    }
+    values = {"a": fit.parameters["a"], **target.values}
+    for q in ("a", *QUANTITIES):
+        e = Estimate(np.nan) if fit.status == FAILED else values[q]
+        row[q] = e.point
+        row |= {f"{q}_{end}": getattr(e, end) for end in ("lo80", "hi80", "lo95", "hi95")}
+    return row
 
 
 def make_inputs(
@@ -203,16 +233,37 @@ def make_inputs(
             "headline": {
                 "family": first,
                 "law": "parametric",
+                "estimator": "log_huber",
                 "budget_flops": head.budget_flops,
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
             },
             "rule": "The law with the narrowest 80 % interval of N among those that converged.",
+            "caveat": "The test leans towards isoFLOP.",
+            "choices": [
+                {"family": f, "budget_flops": c, "basis": "held_out", "short": WHY, "sentence": WHY}
+                for f in families
+                for c in TARGETS
+            ],
+            "families": []
+            if len(families) == 1
+            else [
+                {
+                    "budget_flops": c,
+                    "others": [{"family": list(families)[1], "overlap": True}],
+                    "laws_agreeing": 3,
+                    "laws_compared": 3,
+                    "short": FAMILIES,
+                    "sentence": FAMILIES,
+                }
+                for c in TARGETS
+            ],
             "agreement": [
                 {
                     "family": f,
                     "budget_flops": c,
                     "params_ratio": 1.14,
                     "overlap": True,
+                    "short": "The 80 % intervals of N overlap.",
                     "sentence": "The 80 % intervals of N overlap; the largest is 1.14 times the "
                     "smallest.",
                 }
@@ -412,7 +463,9 @@ def test_all_laws_failed_gives_no_recommendation() -> None:
     numbers = [c for c in made.decision if c.startswith(QUANTITIES)]
     decision = made.decision.assign(status=FAILED, message=REASON, recommended=False)
     decision[numbers] = np.nan
-    verdict = {**made.verdict, "headline": None, "agreement": []}
+    verdict = {
+        **made.verdict, "headline": None, "agreement": [], "choices": [], "families": []
+    }  # fmt: skip
     nothing = dataclasses.replace(made, fits=fits, decision=decision, verdict=verdict)
     text = check_structure(render(nothing, TEMPLATES)).text
     assert "No recommendation" in text
@@ -433,6 +486,84 @@ def test_agreement_is_said_as_it_is(inputs: ReportInputs, overlap: bool | None, 
     text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
     assert said in text
     assert ("the laws disagree at 4" in text) == (overlap is False)
+
+
+def test_the_choice_and_the_rule_stand_with_the_headline(read: Reader) -> None:
+    said = read.text.partition(" With ")[2].partition("Laws side by side")[0]
+    assert WHY in said
+    assert "How the line is chosen The law with the narrowest" in said
+    assert "leans towards isoFLOP" in said
+    assert FAMILIES in said
+    assert "Chosen by held-out budgets" in said
+    assert "No family wins clearly" in said
+
+
+@pytest.mark.parametrize(
+    ("basis", "said"),
+    [("tie", "Held-out budgets leave a tie"), ("order", "Not chosen by held-out budgets"),
+     ("only", "Only one line to choose")],
+)  # fmt: skip
+def test_what_decided_is_said_as_it_is(inputs: ReportInputs, basis: str, said: str) -> None:
+    choices = [{**c, "basis": basis} for c in inputs.verdict["choices"]]
+    verdict = {**inputs.verdict, "choices": choices}
+    assert said in Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
+
+
+def test_one_family_is_compared_with_none() -> None:
+    text = Reader(render(make_inputs(runs_each=5), TEMPLATES)).text
+    assert "Between families" not in text
+    assert "family wins clearly" not in text
+
+
+def test_variants_are_folded_below_the_main_lines(page: str, read: Reader) -> None:
+    laws = page.partition('id="laws-title"')[2].partition("</section>")[0]
+    before, _, folded = laws.partition("<details>")
+    assert f"{VARIANT} in words" not in before
+    assert f"{VARIANT} in words" in folded
+    assert "parabola in words" not in before
+    assert "parabola in words <span" in folded
+    assert "IsoFLOP: all estimators 2 side by side" in read.text
+    assert "5.2 %4 steps, loss off by 0.93 %" in read.text
+    assert "FLOPs, 12.3M in money" in read.text
+    assert "&lt; 0.01 %" in folded
+
+
+def test_a_recommended_variant_is_not_folded(inputs: ReportInputs) -> None:
+    decision = inputs.decision.assign(recommended=inputs.decision["estimator"] == VARIANT)
+    page = render(dataclasses.replace(inputs, decision=decision), TEMPLATES)
+    laws = page.partition('id="laws-title"')[2].partition("</section>")[0]
+    assert f"{VARIANT} in words" in laws.partition("<details>")[0]
+
+
+def test_a_refused_line_is_marked(inputs: ReportInputs) -> None:
+    decision = inputs.decision.assign(refused=inputs.decision["law"] == "parametric")
+    text = Reader(render(dataclasses.replace(inputs, decision=decision), TEMPLATES)).text
+    assert text.count("refused") == len(TARGETS) * 2
+
+
+def test_audits_show_their_figures_and_those_without_a_title_their_name(
+    inputs: ReportInputs,
+) -> None:
+    found = [
+        {"audit": "ladder", "verdict": "fine", "sentence": "Small runs do.", "tables": {}},
+        {
+            "audit": "brand_new",
+            "verdict": "mind",
+            "sentence": "Unheard of.",
+            "tables": {"any": pd.DataFrame({"x": [1.0]})},
+        },
+    ]
+    figure = {**inputs.figures[0], "section": "audit", "title": "Held-out ladder"}
+    laws = [{**f, "section": "laws"} for f in inputs.figures]
+    made = dataclasses.replace(inputs, audits={"dense": found}, figures=[*laws, figure])
+    page = render(made, TEMPLATES)
+    read = check_structure(page)
+    assert "Brand new" in read.text
+    assert "1 of 2 audits fine" in read.text
+    audit = page.partition('id="audit-title"')[2].partition("</section>")[0]
+    assert audit.count("<figure") == 1
+    assert "Figure 1. Held-out ladder, Dense transformer." in audit
+    assert "Figure 2." in page.partition('id="figures-title"')[2]
 
 
 def test_missing_intervals_are_a_dash(inputs: ReportInputs) -> None:

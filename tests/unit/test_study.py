@@ -29,7 +29,8 @@ def change(folder: Path, **changes: Any) -> None:
 def test_defaults_config_and_study_are_layered(tmp_path: Path) -> None:
     write_study(tmp_path, isoflop={"min_sizes": 5})
     study = load(tmp_path, isoflop={"min_sizes": 3, "budget_tolerance": 0.2})
-    assert study["isoflop"] == {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None}
+    expected = {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None, "quality": "flag"}
+    assert study["isoflop"] == expected
     assert study["parametric"]["huber_delta"] == 1e-3
     assert study["laws"] == ["envelope", "isoflop", "parametric"]
     assert study["name"] == "toy"
@@ -73,6 +74,12 @@ def test_every_option_and_study_key_is_explained() -> None:
         ({"flops_convention": "gemstones"}, "needs a `width` column"),
         ({"bootstrap": {"draws": "many"}}, "`bootstrap.draws` is 'many' but must be of type"),
         ({"bootstrap": {"drows": 200}}, "unknown key 'drows' in `bootstrap` (did you mean 'draws'"),
+        (
+            {"audit": {"compare": ["besiroglu"]}},
+            "law (did you mean 'besiroglu_2024'?); there are: ",
+        ),
+        ({"parametric": {"objective": "mse"}}, "must be one of: log_huber, linear_huber"),
+        ({"parametric": {"huber_delta": "much"}}, "`parametric.huber_delta` does not fit"),
         ({"families": {"../up": "Up"}}, "families"),
     ],
 )
@@ -164,3 +171,57 @@ def test_shard_of_a_run_stays() -> None:
         shard_of(f"run-{i}", 4) for i in range(6)
     ]
     assert {shard_of(f"run-{i}", 4) for i in range(64)} == {0, 1, 2, 3}
+
+
+LOGS = {"kind": "logs", "paths": "data/toy/logs/*.jsonl"}
+BY_NAME = {"from_name": "(?P<family>[a-z]+)-(?P<params>[0-9]+)"}
+COLUMNS = {"tokens": "tokens", "loss": "loss"}
+FACTS = {"params": "n", "family": "f"}
+GIGA = {"column": "g", "times": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"format": "csv", "runs": BY_NAME}, "source.columns must name the column that holds the"),
+        ({"format": "llmc", "runs": {"from_name": "(?P<family>.)"}}, "params of the runs are not"),
+        ({"columns": COLUMNS, "runs": {"from_name": "(?P<params>"}}, "no regular expression"),
+        ({"columns": COLUMNS, "runs": {"from_name": "[0-9]+"}}, "names no group"),
+        ({"columns": COLUMNS, "runs": {"table": "runs.csv"}}, "source.runs"),
+        ({"columns": COLUMNS, "runs": {"from_log": True}}, "source.runs.from_log"),
+        ({"columns": COLUMNS, "runs": {}}, "source.runs"),
+        ({"pattern": "(?P<loss>", "runs": BY_NAME}, "source.pattern '(?P<loss>' is no regular"),
+        ({"pattern": "loss (.*)", "runs": BY_NAME}, "source.pattern has no group (?P<loss>"),
+        ({"pattern": "x", "format": "llmc", "runs": BY_NAME}, "go together"),
+        ({"format": "pattern", "runs": BY_NAME}, "go together"),
+        ({"format": "word", "runs": BY_NAME}, "`source.format` is 'word' but must be one of: csv"),
+        ({"columns": {"loss": {"column": "x", "by": 2}}, "runs": BY_NAME}, "`source.columns.loss`"),
+        ({"kind": "table", "format": "megatron", "columns": COLUMNS}, "set source.kind to logs"),
+        ({"kind": "table"}, "source.columns must name the column that holds the loss"),
+    ],
+)
+def test_mistakes_in_a_source_are_told(tmp_path: Path, source: dict[str, Any], words: str) -> None:
+    write_study(tmp_path)
+    change(tmp_path, source=LOGS | source)
+    with pytest.raises(FloplineError) as error:
+        load(tmp_path)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"runs": BY_NAME},
+        {"format": "megatron", "runs": {"from_name": "(?P<family>.)"}},
+        {"format": "llmc", "runs": {"from_name": "(?P<family>.)(?P<params>.)(?P<batch_tokens>.)"}},
+        {"pattern": "(?P<step>.) (?P<tokens>.) (?P<loss>.)", "runs": BY_NAME},
+        {"pattern": [{"pattern": "(?P<loss>.)", "split": "val"}], "runs": BY_NAME},
+        {"columns": COLUMNS, "runs": {"sidecar": {"path": "{stem}.json", "columns": FACTS}}},
+        {"columns": COLUMNS | {"flops": GIGA}, "runs": {"from_log": FACTS}},
+        {"columns": COLUMNS | {"loss": {"val": GIGA}}, "runs": BY_NAME},
+    ],
+)  # fmt: skip
+def test_sources_without_a_run_table_or_columns(tmp_path: Path, source: dict[str, Any]) -> None:
+    write_study(tmp_path)
+    change(tmp_path, source=LOGS | source)
+    assert load(tmp_path)["source"]["kind"] == "logs"

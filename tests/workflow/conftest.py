@@ -17,9 +17,10 @@ from tests.simulate import write_study
 
 # Jobs of the toy study with its two families, by rule.
 FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
-FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1}
+FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1, "figure_audit": 2}
 AUDIT = {"audit": 2}
-END = {"decide": 1, "report": 1}
+# The figures of the audit mark the recommended line.
+END = {"decide": 1, "figure_audit": 2, "report": 1}
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")

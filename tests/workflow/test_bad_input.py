@@ -166,7 +166,7 @@ def test_bad_rows_can_be_dropped_and_are_counted(fresh: Checkout, tmp_path: Path
     truncated_line(checkout)
     nan_loss(checkout)
     study(checkout, cleaning={"bad_rows": "drop"})
-    done = checkout.snakemake("--until", "clean")
+    done = checkout.snakemake("--until", "gather")
     assert done.returncode == 0, done.stderr
     clean = checkout.folder / "results/toy/clean"
     dropped = pd.read_parquet(clean / "dropped.parquet")

@@ -42,7 +42,7 @@ def test_rewriting_a_log_with_the_same_bytes_reruns_nothing(checkout: Checkout) 
 def test_changed_log_reruns_its_shard_and_all_below(checkout: Checkout) -> None:
     with (checkout.folder / LOG).open("a") as stream:
         stream.write('{"step": 21, "tokens": 1e99, "loss": 2.0}\n')
-    assert checkout.planned() == {"ingest": 1, "clean": 1} | AFTER_CLEAN
+    assert checkout.planned() == {"ingest": 1, "clean": 1, "gather": 1} | AFTER_CLEAN
 
 
 def test_changed_log_under_its_old_time_stamp_is_seen(checkout: Checkout) -> None:
@@ -52,13 +52,13 @@ def test_changed_log_under_its_old_time_stamp_is_seen(checkout: Checkout) -> Non
     log.write_text(content.replace('"lr": 0.001', '"lr": 0.002'))
     os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert log.stat().st_size == before.st_size
-    assert checkout.planned() == {"ingest": 1, "clean": 1} | AFTER_CLEAN
+    assert checkout.planned() == {"ingest": 1, "clean": 1, "gather": 1} | AFTER_CLEAN
 
 
 def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
     checkout.edit("data/toy/runs.csv", "ash-1e+15-3,logs/ash-1e+15-3.jsonl,ash",
                   "ash-1e+15-3,logs/ash-1e+15-3.jsonl,birch")  # fmt: skip
-    assert checkout.planned() == {"clean": 1} | AFTER_CLEAN
+    assert checkout.planned() == {"clean": 1, "gather": 1} | AFTER_CLEAN
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,18 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
             "config/config.yaml",
             "bins: 1500",
             "bins: 1400",
-            {"fit_envelope": 2, "figure_envelope": 2} | END,
+            {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END,
         ),
         ("config/config.yaml", "ladder_draws: 200", "ladder_draws: 150", AUDIT | END),
         ("config/config.yaml", "seed: 20221", "seed: 20222", AFTER_CLEAN),
         ("config/config.yaml", "fitted_surface: true", "fitted_surface: false",
          {"figure_surface": 1, "report": 1}),
-        ("config/config.yaml", "diverged: 0.2", "diverged: 0.3", {"clean": 1} | AFTER_CLEAN),
+        ("config/config.yaml", "diverged: 0.2", "diverged: 0.3", {"gather": 1} | AFTER_CLEAN),
+        ("config/config.yaml", "overlap_tolerance: 0.02", "overlap_tolerance: 0.03",
+         {"clean": 2, "gather": 1} | AFTER_CLEAN),
         ("config/config.yaml", "# Run-wide options.", "# All options.", {}),
         ("config/studies/toy.yaml", "title: Toy study", "title: Another study", {"report": 1}),
-        ("config/studies/toy.yaml", "ash: Ash", "ash: White ash", FIGURES | {"report": 1}),
+        ("config/studies/toy.yaml", "ash: Ash", "ash: White ash", FIGURES | END),
     ],
 )  # fmt: skip
 def test_changed_option_reruns_what_uses_it(
@@ -103,16 +105,19 @@ def test_changed_option_reruns_what_uses_it(
     ("module", "expected"),
     [
         ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END),
-        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | END),
+        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END),
         ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("fits/bootstrap.py", AFTER_CLEAN),
-        ("clean.py", {"clean": 1} | AFTER_CLEAN),
-        ("logs/jsonl.py", {"ingest": 2, "clean": 1} | AFTER_CLEAN),
+        ("clean/stitching.py", {"clean": 2, "gather": 1} | AFTER_CLEAN),
+        ("clean/gather.py", {"gather": 1} | AFTER_CLEAN),
+        ("logs/jsonl.py", {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN),
         ("figures/surface.py", {"figure_surface": 1, "report": 1}),
         ("figures/isoflop.py", {"figure_isoflop": 2, "report": 1}),
         ("figures/style.py", FIGURES | {"report": 1}),
         ("decision.py", END),
         ("audit/ladder.py", AUDIT | END),
+        ("laws/tied.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
+        ("fits/forms.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
         ("report/page.py", {"report": 1}),
         ("study.py", {}),
     ],
@@ -125,6 +130,13 @@ def test_edited_module_reruns_the_rules_that_import_it(
     assert checkout.planned() == {}
     file.write_text(file.read_text() + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")
     assert checkout.planned() == expected
+
+
+def test_edited_published_law_reruns_what_compares_with_it(checkout: Checkout) -> None:
+    checkout.edit("workflow/flopline/laws/published.toml", "beta = 0.3658", "beta = 0.3659")
+    assert checkout.planned() == AUDIT | END
+    checkout.edit("workflow/flopline/laws/published.toml", "beta = 0.3659", "beta = 0.3658")
+    assert checkout.planned() == {}
 
 
 def test_edited_script_and_template(checkout: Checkout) -> None:
@@ -160,7 +172,7 @@ def test_added_run_reruns_one_shard(checkout: Checkout) -> None:
     table = folder / "runs.csv"
     row = next(r for r in table.read_text().splitlines() if r.startswith("ash-1e+15-3"))
     table.write_text(table.read_text() + row.replace("ash-1e+15-3", "ash-extra") + "\n")
-    assert checkout.planned() == {"ingest": 1, "clean": 1} | AFTER_CLEAN
+    assert checkout.planned() == {"ingest": 1, "clean": 1, "gather": 1} | AFTER_CLEAN
 
 
 def test_results_are_byte_identical_between_runs(finished: Checkout, tmp_path: Path) -> None:

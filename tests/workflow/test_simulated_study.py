@@ -46,7 +46,7 @@ STUDY = {
     "bootstrap": {"draws": 100},
     "envelope": {"smoothing_steps": 0},
 }
-BELOW_SIMULATE = {"ingest": 2, "clean": 1} | AFTER_CLEAN
+BELOW_SIMULATE = {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN
 ALL = {"simulate": 1} | BELOW_SIMULATE
 
 
@@ -163,7 +163,7 @@ def set_target(study: dict[str, Any]) -> None:
         (set_noise, ALL),
         (set_law, ALL),
         (set_seed, ALL),
-        (set_shards, BELOW_SIMULATE | {"ingest": 1}),
+        (set_shards, BELOW_SIMULATE | {"ingest": 1, "clean": 1}),
         (set_title, {"report": 1}),
         (set_target, AFTER_CLEAN),
     ],

@@ -1,60 +1,98 @@
-"""The decision: every law side by side at every target budget, and one recommended line."""
+"""The decision: every law and estimator side by side at every target, and one recommended line."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import pandas as pd
 
-from flopline.fits.result import CONVERGED, FAILED
-from flopline.numbers import flops_label, humanise, significant
-from flopline.schema import LEVELS, QUANTITIES
-
-ORDER = ("parametric", "isoflop", "envelope")
-RULE = (
-    "The parametric law is recommended where its fit converged without a warning, since it uses "
-    "every run and is free of the parabola's bias; else the isoFLOP law, else the envelope. Where "
-    "none is without a warning, the first of these that did not fail. The headline is the family "
-    "with the lowest loss there."
+from flopline.agreement import agreement, between, cost_percent
+from flopline.audit.finding import surface_of
+from flopline.choice import (
+    CAVEAT,
+    RULE,
+    SAID,
+    Choice,
+    Findings,
+    choose,
+    held_out,
+    line_name,
+    refused,
+    steps_of,
 )
+from flopline.errors import FloplineError
+from flopline.fits.result import ENDS, FAILED, plain
+from flopline.laws.chinchilla import LossSurface
+from flopline.numbers import flops_label, humanise, significant
+from flopline.schema import QUANTITIES
 
-COMPARED = {"params": "N", "tokens": "D", "loss": "the loss"}
-"""What the laws must agree on, as it is called in a sentence."""
+STATED: Final = ("a", "b", *QUANTITIES)
+"""What every row says, each with the ends of its intervals."""
 
-Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+@dataclass(frozen=True, slots=True)
+class FamilyEvidence:
+    """What one family's fits and audits left: by law the fit's JSON, its estimators and draws.
+
+    `findings` are mappings with audit, verdict and tables, empty where nothing was audited;
+    `largest_flops` is the compute of the family's largest run [FLOPs].
+    """
+
+    fits: Mapping[str, Mapping[str, Any]]
+    estimators: Mapping[str, pd.DataFrame]
+    largest_flops: float
+    draws: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    findings: Findings = ()
 
 
 def decide(
-    fits: Fits, targets: Sequence[float], largest_flops: Mapping[str, float]
+    evidence: Mapping[str, FamilyEvidence],
+    targets: Sequence[float],
+    labels: Mapping[str, str],
+    price_per_flop: float | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The decision table and its verdict.
+    """The decision table and its verdict, by the rule in `choice.RULE`.
 
-    `fits` maps family and law to fit JSON (see FitResult.to_json), `largest_flops` each family to
-    the compute of its largest run [FLOPs]. The table has one row per family, target and law; the
-    verdict holds the headline at the first target, the rule, and how far the laws agree.
+    `evidence` and `labels` are by family, `targets` budgets [FLOPs], `price_per_flop` [money per
+    FLOP]. The table has one row per family, target, law and estimator; `main` marks a law's main
+    line, held_out_* what the ladder says of it, cost_* what following it would waste if the
+    recommended line is right. The verdict holds the headline at the first target, the rule, the
+    choice of every family and target, how far the laws agree, and how the families compare.
     """
-    rows = [
-        _row(family, law, fit, target, largest_flops[family])
-        for family, laws in fits.items()
-        for target in range(len(targets))
-        for law, fit in laws.items()
-    ]
-    table = pd.DataFrame(rows)
-    chosen = table.groupby(["family", "budget_flops"], sort=False).apply(
-        _recommended, include_groups=False
-    )
-    table["recommended"] = table.index.isin(chosen.dropna().astype(int))
+    table = pd.DataFrame([row for family in evidence for row in _rows(family, evidence, targets)])
+    choices, agreements = [], []
+    groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
+    for (family, budget), rows in groups:
+        known = evidence[family]
+        surface = _surface(known)
+        choice = choose(table.loc[rows], known.findings)
+        _add_held_out(table, rows, held_out(known.findings), choice.steps)
+        if choice.line is not None:
+            table.loc[choice.line, "recommended"] = True
+            right = float(table.loc[choice.line, "params"])
+            wasted = cost_percent(table.loc[rows, "params"], right, surface)
+            table.loc[rows, "cost_percent"] = wasted
+            table.loc[rows, "cost_flops"] = wasted / 100 * budget
+        lines = table.loc[rows].assign(
+            cost_money=table["cost_flops"] * (price_per_flop or math.nan)
+        )
+        choices.append(_choice(family, float(budget), lines, choice))
+        agreements.append(agreement(family, float(budget), lines, choice.line, surface))
+    if price_per_flop is not None:
+        table["cost_money"] = table["cost_flops"] * price_per_flop
+    families = _families(table, targets, labels, evidence)
     verdict = {
-        "headline": _headline(table, fits, targets),
+        "headline": _headline(table, targets, families),
         "rule": RULE,
-        "agreement": [
-            _agreement(family, budget, group)
-            for (family, budget), group in table.groupby(["family", "budget_flops"], sort=False)
-        ],
+        "caveat": CAVEAT,
+        "choices": choices,
+        "agreement": agreements,
+        "families": families,
     }
-    return table, verdict
+    return table, plain(verdict)
 
 
 def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -63,8 +101,9 @@ def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> lis
     if head is None:
         return ["No law could be fitted: the report says why."]
     budget = flops_label(head["budget_flops"])
+    law = SAID.get(head["law"], head["law"])
     return [
-        f"At {budget} FLOPs ({labels[head['family']]}, {head['law']} law) train "
+        f"At {budget} FLOPs ({labels[head['family']]}, {law} law) train "
         f"{_said(head['params'])} parameters",
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
@@ -77,76 +116,124 @@ def _said(estimate: Mapping[str, float], show: Callable[[float], str] = humanise
     return f"{show(estimate['point'])} [{show(estimate['lo95'])}, {show(estimate['hi95'])}]"
 
 
+def _rows(
+    family: str, evidence: Mapping[str, FamilyEvidence], targets: Sequence[float]
+) -> list[dict[str, Any]]:
+    """One row per target, law and estimator of a family, targets in their order."""
+    known = evidence[family]
+    rows = []
+    for budget in targets:
+        for law, lines in known.estimators.items():
+            same = [math.isclose(b, budget, rel_tol=1e-9) for b in lines["budget_flops"]]
+            for line in lines[same].to_dict("records"):
+                rows.append(_row(family, known, law, line, budget))
+    return rows
+
+
 def _row(
-    family: str, law: str, fit: Mapping[str, Any], target: int, largest: float
+    family: str,
+    known: FamilyEvidence,
+    law: str,
+    line: Mapping[Any, Any],
+    budget: float,
 ) -> dict[str, Any]:
-    at = fit["targets"][target]
+    fit = known.fits[law]
     row = {
         "family": family,
         "law": law,
-        "estimator": fit["estimator"],
-        "budget_flops": at["budget_flops"],
-        "status": fit["status"],
-        "message": fit["message"],
+        "estimator": line["estimator"],
+        "label": line["label"],
+        "main": bool(line["main"]),
+        "budget_flops": float(budget),
+        "status": line["status"],
+        "message": line["message"],
         "recommended": False,
-        "extrapolation": at["budget_flops"] / largest,
+        "refused": law == "parametric" and refused(known.findings),
+        "extrapolation": budget / known.largest_flops,
+        "runs": min(fit["n_runs"], fit["n_points"]),
+        "held_out_steps": 0,
+        "held_out_wasted_percent": math.nan,
+        "held_out_loss_error_percent": math.nan,
+        "cost_percent": math.nan,
+        "cost_flops": math.nan,
     }
-    bounds = [f"{side}{level}" for level in LEVELS for side in ("lo", "hi")]
-    for q in QUANTITIES:
-        usable = fit["status"] != FAILED
-        row[q] = _number(at[q]["point"]) if usable else math.nan
-        row |= {f"{q}_{b}": _number(at[q][b]) if usable else math.nan for b in bounds}
+    usable = line["status"] != FAILED
+    for name in STATED:
+        for column in (name, *(f"{name}_{end}" for end in ENDS)):
+            row[column] = float(line[column]) if usable else math.nan
     return row
 
 
-def _recommended(group: pd.DataFrame) -> int | None:
-    usable = group[group["params"].notna()]
-    for candidates in (usable[usable["status"] == CONVERGED], usable):
-        for law in ORDER:
-            found = candidates.index[candidates["law"] == law]
-            if len(found):
-                return int(found[0])
-    return None
+def _add_held_out(
+    table: pd.DataFrame, rows: Sequence[Any], steps: pd.DataFrame, shared: Sequence[float]
+) -> None:
+    """What the ladder says of each line, over the shared steps if it has them all, else its own."""
+    for row in rows:
+        mine = steps_of(table.loc[row], steps)
+        same = mine[mine["largest_flops"].isin(shared)]
+        mine = same if shared and len(same) == len(shared) else mine
+        table.loc[row, "held_out_steps"] = len(mine)
+        for name in ("wasted_percent", "loss_error_percent"):
+            table.loc[row, f"held_out_{name}"] = float(mine[name].astype(float).mean())
 
 
-def _headline(table: pd.DataFrame, fits: Fits, targets: Sequence[float]) -> dict[str, Any] | None:
+def _surface(known: FamilyEvidence) -> LossSurface | None:
+    """The surface whose exponents price a wrong size; None where there is none to trust."""
+    if "parametric" not in known.fits or refused(known.findings):
+        return None
+    try:
+        return surface_of(known.fits["parametric"])
+    except FloplineError:
+        return None
+
+
+def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> dict[str, Any]:
+    """One choice for the verdict: names, the sentence, and what the runner-up would have said."""
+    out: dict[str, Any] = {"family": family, "budget_flops": budget, "law": None, "estimator": None}
+    sentence = choice.why
+    if choice.line is not None:
+        line = lines.loc[choice.line]
+        out |= {"law": line["law"], "estimator": line["estimator"]}
+    if choice.runner_up is not None:
+        other = lines.loc[choice.runner_up]
+        sentence += (
+            f" The runner-up, the {line_name(other)} line, says {humanise(other['params'])} "
+            f"params on {humanise(other['tokens'])} tokens and a loss of "
+            f"{significant(other['loss'])}."
+        )
+    return out | {"basis": choice.basis, "short": choice.why, "sentence": sentence}
+
+
+def _families(
+    table: pd.DataFrame,
+    targets: Sequence[float],
+    labels: Mapping[str, str],
+    evidence: Mapping[str, FamilyEvidence],
+) -> list[dict[str, Any]]:
+    fits = {family: known.fits for family, known in evidence.items()}
+    draws = {family: known.draws for family, known in evidence.items()}
+    found = [
+        between(table[table["budget_flops"] == budget], float(budget), labels, fits, draws)
+        for budget in targets
+    ]
+    return [entry for entry in found if entry is not None]
+
+
+def _headline(
+    table: pd.DataFrame, targets: Sequence[float], families: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """The recommended line of the winning family at the first target, with its intervals."""
     lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
     if lines.empty:
         return None
     best = lines.sort_values("loss", kind="stable").iloc[0]
-    family, law = str(best["family"]), str(best["law"])
-    at = fits[family][law]["targets"][0]
-    quantities = {q: dict(at[q]) for q in ("params", "tokens", "loss", "tokens_per_param")}
-    return {"family": family, "law": law, "budget_flops": at["budget_flops"], **quantities}
+    if families and families[0]["budget_flops"] == targets[0]:
+        best = lines[lines["family"] == families[0]["winner"]].iloc[0]
+    names = ("family", "law", "estimator")
+    quantities = {q: _estimate(best, q) for q in ("params", "tokens", "loss", "tokens_per_param")}
+    return {**{n: str(best[n]) for n in names}, "budget_flops": float(targets[0]), **quantities}
 
 
-def _agreement(family: str, budget: float, group: pd.DataFrame) -> dict[str, Any]:
-    """How far the laws agree on N, D and loss at one target, told by their 95 % intervals."""
-    usable = group[group["params"].notna()]
-    out: dict[str, Any] = {"family": family, "budget_flops": float(budget)}
-    if len(usable) < 2:
-        number = "Only one law gives a number" if len(usable) else "No law gives a number"
-        sentence = f"{number} here, so nothing can be compared."
-        return out | {"params_ratio": None, "overlap": None, "sentence": sentence}
-    low, high = usable["params"].min(), usable["params"].max()
-    apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
-    sentence = (
-        f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
-        f"{high / low:.2f}, and the loss between {significant(usable['loss'].min())} and "
-        f"{significant(usable['loss'].max())}; "
-    )
-    sentence += (
-        f"not all of their 95 % intervals of {' and '.join(apart)} overlap."
-        if apart
-        else "their 95 % intervals overlap."
-    )
-    return out | {"params_ratio": float(high / low), "overlap": not apart, "sentence": sentence}
-
-
-def _overlap(lines: pd.DataFrame, quantity: str) -> bool:
-    """Whether the 95 % intervals of every two lines have a point in common."""
-    return bool(lines[f"{quantity}_lo95"].max() <= lines[f"{quantity}_hi95"].min())
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _estimate(line: pd.Series, quantity: str) -> dict[str, float | None]:
+    values = {"point": line[quantity], **{end: line[f"{quantity}_{end}"] for end in ENDS}}
+    return {k: float(v) if math.isfinite(v) else None for k, v in values.items()}

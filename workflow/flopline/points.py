@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.schema import KEPT
+from flopline.storage import row_groups
 
 POINT = ["run", "params", "tokens", "flops", "loss"]
 
+CURVE: Final = ["run", "split", "step", "tokens", "flops", "loss"]
+"""The columns of clean curves that a fit needs."""
+
+MOST_ROWS: Final = 2_000_000
+"""More rows than this, over all curves of a family, are thinned: evenly within each run."""
+
 
 def final_points(runs: pd.DataFrame, family: str) -> pd.DataFrame:
-    """One point per kept run of `family`: its end, with the nominal budget_flops beside it."""
+    """One point per kept run of `family`: its end, with the nominal budget_flops beside it.
+
+    Where runs tell their unique_tokens, these stand there too; a run that does not has no repeats.
+    """
     kept = _kept(runs, family)
-    return kept[[*POINT, "budget_flops"]].reset_index(drop=True)
+    columns = [*POINT, "budget_flops"]
+    if "unique_tokens" in kept and kept["unique_tokens"].notna().any():
+        kept = kept.assign(unique_tokens=kept["unique_tokens"].fillna(kept["tokens"]))
+        columns.append("unique_tokens")
+    return kept[columns].reset_index(drop=True)
 
 
 def checkpoint_points(
@@ -31,6 +51,47 @@ def training_curves(
     return rows[["run", "params", "horizon_tokens", "step", "tokens", "flops", "loss"]].reset_index(
         drop=True
     )
+
+
+def read_curves(
+    paths: Iterable[Path],
+    runs: pd.DataFrame,
+    family: str,
+    split: str,
+    most_rows: int | None = None,
+) -> pd.DataFrame:
+    """The rows of `split` in the kept runs of `family` (CURVE), out of the clean curves at `paths`.
+
+    Row groups, which hold whole runs, are read one at a time. With `most_rows` every run keeps at
+    most its even share of them, spread evenly over its rows with the first and the last among
+    them.
+    """
+    names = _kept(runs, family)["run"]
+    share = None if most_rows is None else max(most_rows // len(names), 2)
+    parts = []
+    for path in sorted(paths):
+        for group in row_groups(path, CURVE):
+            rows = group[((group["split"] == split) & group["run"].isin(names)).to_numpy(bool)]
+            parts.append(rows if share is None else thinned(rows, share))
+    table = pd.concat([part.astype({"run": "string", "split": "string"}) for part in parts])
+    return table.sort_values(["run", "step", "tokens"], kind="stable", ignore_index=True)
+
+
+def thinned(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most `most` rows (2 or more) of each run, whose rows stand together."""
+    codes = rows["run"].astype("category").cat.codes.to_numpy()
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    ends = np.append(starts[1:], len(rows))
+    if not len(rows) or (ends - starts).max() <= most:
+        return rows
+    keep = [_spread(a, b, most) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return rows.iloc[np.concatenate(keep)]
+
+
+def _spread(start: int, end: int, most: int) -> NDArray[np.int64]:
+    if end - start <= most:
+        return np.arange(start, end)
+    return np.rint(np.linspace(start, end - 1, most)).astype(np.int64)
 
 
 def _kept(runs: pd.DataFrame, family: str) -> pd.DataFrame:

@@ -22,9 +22,13 @@ CURVES: Final[dict[str, str]] = {
     "lr": "float64",
     "wall_s": "float64",
     "segment": "int32",
+    "source": "string",
     "line": "int64",
 }
-"""One row per logged loss: sorted by run, split, step; `line` counts from 1 in the source file."""
+"""One row per logged loss: sorted by run, split, step; `line` counts from 1 in the file `source`.
+
+`segment` counts the restarts before a row.
+"""
 
 RUNS: Final[dict[str, str]] = {
     "run": "string",
@@ -35,8 +39,10 @@ RUNS: Final[dict[str, str]] = {
     "tokens": "float64",
     "flops": "float64",
     "flops_convention": "string",
+    "flops_over_six_nd": "float64",
     "budget_flops": "float64",
     "horizon_tokens": "float64",
+    "unique_tokens": "float64",
     "loss": "float64",
     "loss_source": "string",
     "seed": "string",
@@ -45,10 +51,16 @@ RUNS: Final[dict[str, str]] = {
     "rows_in": "int64",
     "rows_kept": "int64",
     "rows_dropped": "int64",
+    "spikes": "int64",
     "source": "string",
     "sha256": "string",
 }
-"""One row per run; `params` and `flops` follow the conventions that the study declares."""
+"""One row per run; `params` and `flops` follow the conventions that the study declares.
+
+`flops_over_six_nd` is the declared or, under six_nd, the exact count over 6 x params x tokens
+(missing where only 6ND is known); `spikes` counts rows. `source` and `sha256` hold a line for
+each file of the run.
+"""
 
 DROPPED: Final[dict[str, str]] = {
     "run": "string",
@@ -67,7 +79,7 @@ LAWS: Final = ("envelope", "isoflop", "parametric")
 LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "envelope": ("estimators", "frontier", "curves"),
     "isoflop": ("estimators", "vertices", "profiles"),
-    "parametric": ("estimators", "points"),
+    "parametric": ("estimators", "points", "variants"),
 }
 """The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
 

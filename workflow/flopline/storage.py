@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -19,16 +21,97 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     pq.write_table(arrow, path, compression="zstd", row_group_size=1 << 17)
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
-    """A table that write_parquet wrote; raises FloplineError when the file is damaged."""
+def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
+    """A table that this module wrote, its text as strings, or as `categories` where it was coded.
+
+    Raises FloplineError when the file is damaged.
+    """
     try:
         table = pq.read_table(path).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
         raise FloplineError(
             f"{path} is damaged ({error}): remove it and run again, it will be made anew."
         ) from None
-    text = table.select_dtypes(include=["object", "str"]).columns
+    if categories:
+        return table
+    text = table.select_dtypes(include=["object", "str", "category"]).columns
     return table.astype(dict.fromkeys(text, "string"))
+
+
+class RowGroups:
+    """A Parquet file written row group by row group, so that no more than one is held.
+
+    Small tables are gathered into one group of `least` rows or more; a table is never split, so
+    that a group holds whole runs where each table does. Text is dictionary-encoded.
+    """
+
+    def __init__(self, path: Path, columns: Mapping[str, str], least: int = 1 << 19) -> None:
+        self.schema = pa.schema([(name, _ARROW[dtype]) for name, dtype in columns.items()])
+        text = [field.name for field in self.schema if field.type == _TEXT]
+        self.writer = pq.ParquetWriter(
+            path, self.schema, compression="zstd", use_dictionary=text or False
+        )
+        self.least = least
+        self.waiting: list[pa.Table] = []
+
+    def __enter__(self) -> RowGroups:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self.writer.close()
+
+    def write(self, table: pd.DataFrame) -> None:
+        """Add a table with at least the columns of the file; none are missing values then."""
+        self.waiting.append(_arrow(table, self.schema))
+        if sum(t.num_rows for t in self.waiting) >= self.least:
+            self._flush()
+
+    def _flush(self) -> None:
+        table = pa.concat_tables(self.waiting) if self.waiting else self.schema.empty_table()
+        if table.num_rows:
+            table = table.unify_dictionaries().combine_chunks()
+            self.writer.write_table(table, row_group_size=table.num_rows)
+        self.waiting = []
+
+
+def row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The row groups of a file of RowGroups one after another, text as categories."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns=columns).to_pandas()
+
+
+_TEXT: Final = pa.dictionary(pa.int32(), pa.string())
+_ARROW: Final = {
+    "string": _TEXT,
+    "float64": pa.float64(),
+    "Int64": pa.int64(),
+    "int64": pa.int64(),
+    "int32": pa.int32(),
+}
+
+
+def _arrow(table: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    return pa.table([_array(table, field) for field in schema], schema=schema)
+
+
+def _array(table: pd.DataFrame, field: pa.Field) -> pa.Array:
+    if field.name not in table:
+        return pa.nulls(len(table), field.type)
+    values = table[field.name]
+    if field.type != _TEXT:
+        return pa.array(values, type=field.type, from_pandas=field.type != pa.float64())
+    category = values.astype("category").cat
+    codes = category.codes.to_numpy().astype("int32")
+    words = pa.array(category.categories.astype(object), pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), words)
 
 
 def write_json(content: Any, path: Path) -> None:

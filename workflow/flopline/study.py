@@ -8,15 +8,35 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from flopline.errors import FloplineError
+from flopline.laws import registry
+from flopline.runfiles import (
+    SAY_PARAMS,
+    SAY_TOKENS,
+    SELF_DESCRIBED,
+    TABLES,
+    fact_names,
+    format_of,
+    from_name,
+    logs_among,
+    pattern_mistakes,
+    run_name,
+    sidecar_of,
+)
+
+__all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
 OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit", "figures")
 """The groups of run-wide options that a study file may override."""
+
+TODO = "TODO"
+"""What a drafted study file says where a person must decide."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -41,6 +61,13 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
         raise FloplineError(f"{path} is empty: a study needs a title, a source, families, targets.")
+    waiting = [key for key, value in study.items() if value == TODO]
+    if waiting:
+        raise FloplineError(
+            f"{path}: {' and '.join(f'`{key}`' for key in waiting)} still "
+            f"{'says' if len(waiting) == 1 else 'say'} {TODO}: fill in what the comment above "
+            "asks for."
+        )
     config_schema = _schema(schemas / "config.schema.yaml")
     study_schema = _schema(schemas / "study.schema.yaml")
     study_schema["properties"] |= {k: config_schema["properties"][k] for k in OPTIONS}
@@ -105,12 +132,14 @@ def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
-    """The files of the study's source as a sorted list of {run, path}; `path` relative to `root`.
+    """The logs of the study's source as a sorted list of {run, path, sidecar?}, relative to `root`.
 
-    A log is one run: named by the `log` column of the run table if there is one, else by the file
-    name up to its first known ending. Raises FloplineError when nothing matches, when the run
-    table names a log that does not exist, or when two files claim one run. Logs that are to be
-    simulated are listed before they exist.
+    A log is one run, or a piece of one, a file or a folder: named by the `log` column of the run
+    table if there is one, else by the group `run` of `from_name`, else by the file name up to its
+    first known ending. Several logs are pieces of one run where the run table or the pattern
+    source.pieces gives them its name. Raises FloplineError when nothing matches, when the run table
+    names a log that does not exist, or when two files claim one run in any other way. Logs that are
+    to be simulated are listed before they exist.
     """
     if is_simulated(study):
         return _planned_files(study)
@@ -120,7 +149,7 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
     for pattern in patterns:
         # Path.glob takes no absolute pattern and no `..`, and studies use both.
         hits = glob.glob(str(pattern), root_dir=root, recursive=True)  # noqa: PTH207
-        hits = [hit for hit in hits if (root / hit).is_file()]
+        hits = logs_among(hits, source, root)
         if not hits:
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
@@ -132,22 +161,35 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
         _demand_names(study, files)
         return [{"run": "", "path": p} for p in files]
     named = _named_by_table(study, root)
-    out: dict[str, str] = {}
+    of_run: dict[str, list[str]] = {}
+    by_name: set[str] = set()
     for path in files:
-        run = named.pop(path, None) or run_name(path)
-        if run in out:
+        run, is_piece = named.pop(path, None), True
+        if run is None:
+            run, is_piece = _named_by_file(study, path)
+        others = of_run.setdefault(run, [])
+        if others and not (is_piece and run not in by_name):
             raise FloplineError(
-                f"{study['file']}: {out[run]} and {path} both hold run '{run}': one run is one "
-                "log file; rename or remove one."
+                f"{study['file']}: {others[0]} and {path} both hold run '{run}': rename or remove "
+                "one, or say that they are pieces of one run (a row with its `log` each in the run "
+                "table, or source.pieces), or find their names with a group (?P<run>...) in "
+                "source.runs.from_name."
             )
-        out[run] = path
+        others.append(path)
+        if not is_piece:
+            by_name.add(run)
     if named:
         path, run = min(named.items())
         raise FloplineError(
             f"{source['runs']['table']}: run '{run}' names the log {path}, which does not exist or "
             "is not matched by source.paths: restore the file or take the row out."
         )
-    return [{"run": run, "path": path} for run, path in sorted(out.items())]
+    return [_with_sidecar(source, run, path) for run in sorted(of_run) for path in of_run[run]]
+
+
+def _with_sidecar(source: Mapping[str, Any], run: str, path: str) -> dict[str, str]:
+    sidecar = sidecar_of(source, run, path)
+    return {"run": run, "path": path} | ({} if sidecar is None else {"sidecar": sidecar})
 
 
 def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
@@ -161,11 +203,15 @@ def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
         )
 
 
-def run_name(path: str) -> str:
-    """The run that a log file is named after: its file name without known endings."""
-    return re.sub(
-        r"(\.(jsonl|json|csv|tsv|log|txt|out|parquet|gz|zst|xz|bz2))+$", "", Path(path).name
-    )
+def _named_by_file(study: Mapping[str, Any], path: str) -> tuple[str, bool]:
+    """The run that a file's path names, and whether the pattern `pieces` says it is a part."""
+    source = study["source"]
+    run = from_name(source, path, study["file"]).get("run")
+    if run is not None:
+        return run, False
+    name, pieces = run_name(path), source.get("pieces")
+    match = re.fullmatch(pieces, name) if pieces else None
+    return (match[1], True) if match else (name, False)
 
 
 def shard_of(run: str, shards: int) -> int:
@@ -192,7 +238,7 @@ def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
     import csv
 
     runs = study["source"].get("runs")
-    if not runs or "log" not in runs["columns"]:
+    if not runs or "log" not in runs.get("columns", {}):
         return {}
     table = root / runs["table"]
     if table.suffix.lower() != ".csv":
@@ -215,6 +261,11 @@ def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
         if not row[runs["columns"]["log"]]:
             continue  # a planned run that never started is quarantined later, with this reason
         path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
+        if path in named:
+            raise FloplineError(
+                f"{runs['table']}: the log {path} stands there twice, for run '{named[path]}' and "
+                f"run '{row[runs['columns']['run']]}': remove one row."
+            )
         named[path] = row[runs["columns"]["run"]]
     return named
 
@@ -293,8 +344,18 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
 
 def _check_meaning(study: Mapping[str, Any], path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
-    for sentence in _misfits(study):
+    # One after the other: what is wrong in one place may keep the next from being asked.
+    for sentence in chain(_unknown_laws(study), _misfits(study)):
         raise FloplineError(f"{path}: {sentence}")
+
+
+def _unknown_laws(study: Mapping[str, Any]) -> Iterator[str]:
+    for name in study["audit"]["compare"]:
+        if name not in (known := registry.names()):
+            yield (
+                f"`audit.compare` names '{name}', which is no published law"
+                f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."
+            )
 
 
 def _misfits(study: Mapping[str, Any]) -> Iterator[str]:
@@ -316,37 +377,71 @@ def _simulated_misfits(study: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
-    source, columns = study["source"], study["source"]["columns"]
-    facts = (
-        source["columns"]
-        if source["kind"] == "table"
-        else source.get("runs", {}).get("columns", {})
-    )
-    if "loss" not in columns:
-        yield "source.columns must name the column that holds the loss."
-    if source["kind"] == "logs" and "runs" not in source:
-        yield "source.runs is missing: a run table must give the params of every run."
-    if source["kind"] == "table" and "params" not in columns:
-        yield "source.columns must name the column that holds params."
+    source = study["source"]
+    yield from pattern_mistakes(source)
+    columns = source.get("columns", {})
+    table, form = source["kind"] == "table", format_of(source)
+    facts = set(columns) if table else fact_names(source)
+    if table and form not in (None, *TABLES):
+        yield f"source.format {form} holds curves and no table of runs: set source.kind to logs."
+    if table or form not in (None, *SELF_DESCRIBED) or columns:
+        if "loss" not in columns:
+            yield "source.columns must name the column that holds the loss."
+        yield from _tokens_misfits(study, set(columns), facts)
+    yield from _params_misfits(study, facts)
     if len(study["families"]) > 1 and "family" not in facts:
         yield "several families are listed but no `family` column is named."
     if isinstance(columns.get("loss"), dict) and "split" in columns:
         yield "source.columns has both a `split` column and one loss column per split: keep one."
-    tokens_known = "tokens" in columns or "batch_tokens" in facts
     convention = study["flops_convention"]
-    if not tokens_known and not (convention == "six_nd" and "flops" in columns):
+    if convention != "six_nd":
+        # NumPy comes along, which a start under six_nd need not load.
+        from flopline.flops import convention_named
+
+        for need in convention_named(convention).lacks({*columns, *facts}):
+            yield f"flops_convention {convention} needs a `{need}` column."
+    if source.get("pieces"):
+        yield from _pattern_misfits(source["pieces"])
+
+
+def _params_misfits(study: Mapping[str, Any], facts: set[str]) -> Iterator[str]:
+    source = study["source"]
+    if source["kind"] == "table":
+        if "params" not in facts:
+            yield "source.columns must name the column that holds params."
+        return
+    said = format_of(source) in (None, *SAY_PARAMS) and source.get("runs", {}).get("from_log", True)
+    counted = {"total": "params_total", "non_embedding": "params_nonembedding"}
+    if not ({"params", counted.get(study["params_convention"])} & facts or said):
+        yield (
+            "params of the runs are not given: name them in a run table (source.runs.table), a "
+            "sidecar (source.runs.sidecar), the file name (source.runs.from_name) or the log "
+            "itself (source.runs.from_log)."
+        )
+
+
+def _tokens_misfits(study: Mapping[str, Any], columns: set[str], facts: set[str]) -> Iterator[str]:
+    source = study["source"]
+    said = source["kind"] == "logs" and format_of(source) in SAY_TOKENS
+    of_flops = study["flops_convention"] == "six_nd" and "flops" in columns
+    if not ("tokens" in columns or "batch_tokens" in facts or said or of_flops):
         yield (
             "tokens are not given: name a `tokens` column, or `batch_tokens` of each run, or with "
             "flops_convention six_nd a `flops` column from which tokens = flops / (6 params)."
         )
-    needs = {
-        "supplied": ["flops"],
-        "per_token": ["flops_per_token"],
-        "gemstones": ["width", "depth"],
-    }
-    for need in needs.get(convention, []):
-        if need not in columns and need not in facts:
-            yield f"flops_convention {convention} needs a `{need}` column."
+
+
+def _pattern_misfits(pattern: str) -> Iterator[str]:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        yield f"source.pieces '{pattern}' is no regular expression: {error}."
+    else:
+        if groups != 1:
+            yield (
+                f"source.pieces '{pattern}' has {groups} groups: put the part of a file's name "
+                "that names the run in parentheses, as in (.+)-part[0-9]+."
+            )
 
 
 def _numbers(value: Any) -> Any:

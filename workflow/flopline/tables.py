@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
+from flopline.facts import TEXT_FACTS
 from flopline.logs import jsonl, read_bytes
-from flopline.logs.reading import NOT_PARSED
+from flopline.logs.reading import NOT_PARSED, plain_columns, scaled
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
-TEXT_FACTS = ("run", "family", "log", "seed", "split")
 
 
 def read_table(path: Path, format_name: str | None = None) -> tuple[pd.DataFrame, list[int]]:
@@ -111,8 +111,8 @@ def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
     table, _ = read_table(root / path)
     if table.empty:
         raise FloplineError(f"{path} holds no row: a run table has one row per run.")
-    columns = {k: v for k, v in runs["columns"].items() if k != "log"}
-    facts = column_map(table, columns, path, "source.runs.columns")
+    columns, factors = plain_columns({k: v for k, v in runs["columns"].items() if k != "log"})
+    facts = scaled(column_map(table, columns, path, "source.runs.columns"), factors)
     nameless = facts["line"][facts["run"].isna()]
     if len(nameless):
         raise FloplineError(f"{path}, line {nameless.iloc[0]}: the row names no run: name it.")

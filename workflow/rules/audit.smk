@@ -1,15 +1,21 @@
 # Why to believe the fits: a held-out ladder, what the runs can tell, what a wrong size costs.
 
 AUDITS = per_family("results/{study}/audit/{family}/findings.json")
-if "parametric" not in STUDY["laws"]:
-    AUDITS = []  # every audit asks the loss surface
+# One table of estimators per law, named apart.
+ESTIMATORS = {
+    f"{law}_estimators": path
+    for law in STUDY["laws"]
+    for path in law_tables(law, "estimators").values()
+}
 
 
 rule audit:
     input:
-        **law_files("parametric"),
+        **law_fit("parametric"),
         **law_tables("isoflop", "vertices", "profiles"),
+        **ESTIMATORS,
         runs="results/{study}/clean/runs.parquet",
+        curves="results/{study}/clean/curves.parquet",
     output:
         findings="results/{study}/audit/{family}/findings.json",
         tables=directory("results/{study}/audit/{family}/tables"),
@@ -24,7 +30,21 @@ rule audit:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        study=options("targets", "bootstrap", "isoflop", "parametric", "audit"),
+        study=options(
+            "targets",
+            "points",
+            "loss_split",
+            "params_convention",
+            "flops_convention",
+            "bootstrap",
+            "cleaning",
+            "envelope",
+            "isoflop",
+            "parametric",
+            "audit",
+        ),
+        laws=list(STUDY["laws"]),
+        facts=["budget_flops", "params_total", "params_nonembedding"],
         code=code("audit.py"),
     script:
         "../scripts/audit.py"

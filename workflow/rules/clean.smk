@@ -1,23 +1,65 @@
-# All shards become three tables: runs, curves, and every row that was dropped, with its reason.
+# Each shard's rows become clean curves and dropped rows; then all runs become one table.
+
+# Only these decide about rows; the others set whole runs aside, once all are together.
+ROW_OPTIONS = ["overlap_tolerance", "spikes", "spike_threshold", "final_window"]
 
 
 rule clean:
     input:
-        curves=[f"results/{{study}}/curves/{shard}.parquet" for shard in SHARDS],
-        dropped=[
-            f"results/{{study}}/curves/{shard}.dropped.parquet" for shard in SHARDS
+        curves="results/{study}/curves/{shard}.parquet",
+        dropped="results/{study}/curves/{shard}.dropped.parquet",
+        runs="results/{study}/curves/{shard}.runs.parquet",
+        # A change to it counts by the rows of the shard's own runs, see `facts` below.
+        run_table=[ancient(RUN_TABLE["path"])] if RUN_TABLE else [],
+    output:
+        curves="results/{study}/clean/curves/{shard}.parquet",
+        dropped="results/{study}/clean/shards/{shard}.dropped.parquet",
+        runs="results/{study}/clean/shards/{shard}.runs.parquet",
+    log:
+        "results/{study}/logs/clean.{shard}.log",
+    benchmark:
+        "results/{study}/benchmarks/clean.{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(60),
+    params:
+        facts=lambda wildcards: shard_facts(wildcards.shard),
+        study={
+            **options(
+                "file",
+                "source",
+                "loss_split",
+                "params_convention",
+                "flops_convention",
+            ),
+            "cleaning": {name: STUDY["cleaning"][name] for name in ROW_OPTIONS},
+        },
+        code=code("clean.py"),
+    script:
+        "../scripts/clean.py"
+
+
+rule gather:
+    input:
+        runs=[
+            f"results/{{study}}/clean/shards/{shard}.runs.parquet" for shard in SHARDS
         ],
-        runs=[f"results/{{study}}/curves/{shard}.runs.parquet" for shard in SHARDS],
+        dropped=[
+            f"results/{{study}}/clean/shards/{shard}.dropped.parquet"
+            for shard in SHARDS
+        ],
         run_table=[RUN_TABLE["path"]] if RUN_TABLE else [],
     output:
         runs="results/{study}/clean/runs.parquet",
-        curves="results/{study}/clean/curves.parquet",
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",
     log:
-        "results/{study}/logs/clean.log",
+        "results/{study}/logs/gather.log",
     benchmark:
-        "results/{study}/benchmarks/clean.tsv"
+        "results/{study}/benchmarks/gather.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -26,10 +68,17 @@ rule clean:
         runtime=grows(30),
     params:
         run_table=RUN_TABLE,
-        families=list(STUDY["families"]),
-        study=options(
-            "file", "source", "loss_split", "flops_convention", "exclude", "cleaning"
-        ),
-        code=code("clean.py"),
+        study={
+            **options(
+                "file",
+                "source",
+                "loss_split",
+                "flops_convention",
+                "exclude",
+                "cleaning",
+            ),
+            "families": list(STUDY["families"]),
+        },
+        code=code("gather.py"),
     script:
-        "../scripts/clean.py"
+        "../scripts/gather.py"

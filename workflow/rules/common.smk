@@ -19,8 +19,10 @@ from snakemake.logging import logger
 
 from flopline.digest import Memory, code_digest, files_digest, hash_file
 from flopline.errors import FloplineError
+from flopline.runfiles import hold_several, parts_of
 from flopline.schema import LAW_TABLES
-from flopline.study import is_simulated, load_study, log_files, raw_source, shard_of
+from flopline.shards import by_shard, fact_digests
+from flopline.study import is_simulated, load_study, log_files, raw_source
 
 
 def hashed_files(study):
@@ -33,10 +35,29 @@ def hashed_files(study):
         require_file(table, f"{study['file']}: source.runs.table")
     files = log_files(study, Path.cwd())
     run_table = {"path": table} if table else None
-    for file in [*files, *filter(None, [run_table])]:
-        file["sha256"] = memory.of(Path(file["path"]), hash_file)
+    for file in files:
+        file["sha256"] = digest_of(memory, parts_of(Path(file["path"])))
+        if "sidecar" in file:
+            require_file(file["sidecar"], f"{study['file']}: source.runs.sidecar")
+            file["sidecar_sha256"] = memory.of(Path(file["sidecar"]), hash_file)
+    if run_table:
+        run_table["sha256"] = memory.of(Path(table), hash_file)
     memory.save()
     return files, run_table
+
+
+def digest_of(memory, parts):
+    """The digest of a log: of its file, or of the digests of all files of a folder."""
+    digests = [memory.of(part, hash_file) for part in parts]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def read_for(file):
+    """All files that are read for one log: a folder's own, and a sidecar."""
+    parts = [str(part) for part in parts_of(Path(file["path"]))]
+    return [*parts, *([file["sidecar"]] if "sidecar" in file else [])]
 
 
 def unborn_files(study):
@@ -71,6 +92,12 @@ def law_files(law):
     return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **law_tables(law)}
 
 
+def law_fit(law):
+    """One family's fit of one law and its draws, without its tables; none if not fitted."""
+    files = law_files(law) if law in STUDY["laws"] else {}
+    return {name: path for name, path in files.items() if name in ("fit", "draws")}
+
+
 def law_tables(law, *tables):
     """Tables of one family's fit of one law, all or those named; none if it is not fitted."""
     if law not in STUDY["laws"]:
@@ -82,6 +109,23 @@ def law_tables(law, *tables):
 def shard_files(shard):
     """The raw files of one shard, a stable set of runs."""
     return BY_SHARD[int(shard)]
+
+
+def shard_facts(shard):
+    """What the run table says of the runs of one shard, as a digest; None without a table."""
+    return FACTS_BY_SHARD[int(shard)]
+
+
+def digested_facts():
+    """The same for every shard."""
+    if not RUN_TABLE:
+        return [None for _ in SHARDS]
+    if SYNTHETIC:
+        return [RUN_TABLE["made_of"] for _ in SHARDS]
+    if SEVERAL:
+        return [RUN_TABLE["sha256"] for _ in SHARDS]
+    run = STUDY["source"]["runs"]["columns"]["run"]
+    return fact_digests(Path(RUN_TABLE["path"]), run, RUN_TABLE["sha256"], len(SHARDS))
 
 
 def figure_files(stem, caption, category):
@@ -156,9 +200,11 @@ TEMPLATE_FILES = [
 ]
 logger.addFilter(is_news)
 SHARDS = range(STUDY["source"]["shards"])
-BY_SHARD = [[] for _ in SHARDS]
-for file in FILES:
-    BY_SHARD[shard_of(file["run"], len(SHARDS))].append(file)
+SEVERAL = hold_several(raw_source(STUDY), [file["path"] for file in FILES])
+BY_SHARD = by_shard(FILES, len(SHARDS), together=SEVERAL)
+FACTS_BY_SHARD = digested_facts()
+# A dataset of Parquet files, one for each shard.
+CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in SHARDS]
 # Shown beside each file in Snakemake's own report.
 REPORT_LABELS = {"data": "synthetic"} if SYNTHETIC else None
 

@@ -8,6 +8,9 @@ rule decide:
         estimators=per_family(
             "results/{study}/fits/{family}/{law}.estimators.parquet", law=STUDY["laws"]
         ),
+        draws=per_family(
+            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
         audits=AUDITS,
     output:
         table="results/{study}/decision.parquet",
@@ -24,8 +27,7 @@ rule decide:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        families=list(STUDY["families"]),
-        study=options("targets"),
+        study=options("families", "targets", "audit"),
         synthetic=SYNTHETIC,
         code=code("decide.py"),
     script:

@@ -10,6 +10,24 @@ if "parametric" in STUDY["laws"]:
     FIGURES += [
         f"results/{STUDY['name']}/figures/surface.{format}" for format in FIGURE_FORMATS
     ]
+AUDIT_FIGURES = ("ladder", "identifiability", "stakes")
+if AUDITS:
+    FIGURES += per_family(
+        "results/{study}/figures/{family}/{figure}.{format}",
+        figure=AUDIT_FIGURES,
+        format=FIGURE_FORMATS,
+    )
+
+
+def audit_figure_files():
+    """The audit's figures by <figure>_<format>: one job draws them all."""
+    return {
+        f"{figure}_{format}": file
+        for figure in AUDIT_FIGURES
+        for format, file in figure_files(
+            f"results/{{study}}/figures/{{family}}/{figure}", figure, "Audit"
+        ).items()
+    }
 
 
 rule figure_isoflop:
@@ -80,3 +98,34 @@ rule figure_surface:
         code=code("figure_surface.py"),
     script:
         "../scripts/figure_surface.py"
+
+
+rule figure_audit:
+    input:
+        **law_tables("parametric", "points"),
+        findings="results/{study}/audit/{family}/findings.json",
+        tables="results/{study}/audit/{family}/tables",
+        fits=expand("results/{{study}}/fits/{{family}}/{law}.json", law=STUDY["laws"]),
+        draws=expand(
+            "results/{{study}}/fits/{{family}}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
+        runs="results/{study}/clean/runs.parquet",
+        decision="results/{study}/decision.json",
+    output:
+        **audit_figure_files(),
+    log:
+        "results/{study}/logs/figure_audit.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_audit.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        study=options("families", "targets", "loss_label"),
+        synthetic=SYNTHETIC,
+        code=code("figure_audit.py"),
+    script:
+        "../scripts/figure_audit.py"

@@ -4,7 +4,7 @@
 rule fit_envelope:
     input:
         runs="results/{study}/clean/runs.parquet",
-        curves="results/{study}/clean/curves.parquet",
+        curves=CLEAN_CURVES,
     output:
         **law_files("envelope"),
     log:
@@ -49,7 +49,7 @@ rule fit_isoflop:
 rule fit_parametric:
     input:
         runs="results/{study}/clean/runs.parquet",
-        curves="results/{study}/clean/curves.parquet",
+        curves=CLEAN_CURVES if STUDY["points"] == "checkpoints" else [],
     output:
         **law_files("parametric"),
     log:

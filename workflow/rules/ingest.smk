@@ -3,7 +3,9 @@
 
 rule ingest:
     input:
-        logs=lambda wildcards: [file["path"] for file in shard_files(wildcards.shard)],
+        logs=lambda wildcards: [
+            path for file in shard_files(wildcards.shard) for path in read_for(file)
+        ],
     output:
         curves="results/{study}/curves/{shard}.parquet",
         dropped="results/{study}/curves/{shard}.dropped.parquet",

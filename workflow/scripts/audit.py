@@ -7,22 +7,50 @@ from stage import stage
 with stage(snakemake) as said:
     from findings import write_findings
 
-    from flopline.audit.stage import audit_family
+    from flopline.audit.stage import Evidence, audit_family
+    from flopline.points import checkpoint_points, final_points, training_curves
+    from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet
 
-    study, inputs = snakemake.params.study, snakemake.input
-    planned = read_parquet(Path(inputs.runs))[["run", "budget_flops"]]
-    isoflop = None
-    if "vertices" in inputs.keys():  # noqa: SIM118 - a named list, not a mapping
-        isoflop = (read_parquet(Path(inputs.vertices)), read_parquet(Path(inputs.profiles)))
+    study, family = snakemake.params.study, snakemake.wildcards.family
+    inputs = {name: Path(path) for name, path in snakemake.input.items()}
+
+    def table(name):
+        """The input called `name`, None where the study does not fit its law."""
+        return read_parquet(inputs[name]) if name in inputs else None
+
+    runs, curves = read_parquet(inputs["runs"]), read_parquet(inputs["curves"])
+    runs = runs[runs["family"] == family].reset_index(drop=True)
+    kept = runs.loc[runs["status"] == KEPT, "run"]
+    if study["points"] == "checkpoints":
+        points = checkpoint_points(runs, curves, family, study["loss_split"])
+    else:
+        points = final_points(runs, family)
+    planned = ["run", *(c for c in snakemake.params.facts if c not in points)]
+    envelope_curves = None
+    if "envelope_estimators" in inputs:
+        split = study["envelope"]["split"] or study["loss_split"]
+        envelope_curves = training_curves(runs, curves, family, split)
+    estimators = {
+        law: table(f"{law}_estimators")
+        for law in snakemake.params.laws
+        if f"{law}_estimators" in inputs
+    }
     findings = audit_family(
-        read_json(Path(inputs.fit)),
-        read_parquet(Path(inputs.draws)),
-        read_parquet(Path(inputs.points)).merge(planned, on="run", how="left"),
-        isoflop,
+        Evidence(
+            family,
+            points.merge(runs[planned], on="run", how="left"),
+            runs,
+            curves[curves["run"].isin(kept)].reset_index(drop=True),
+            envelope_curves,
+            read_json(inputs["fit"]) if "fit" in inputs else None,
+            table("draws"),
+            table("vertices"),
+            table("profiles"),
+            estimators,
+        ),
         study,
         study["targets"],
-        snakemake.wildcards.family,
     )
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
     verdicts = [finding.verdict for finding in findings]

@@ -1,4 +1,4 @@
-"""Clean the rows of all shards."""
+"""Clean the rows of one shard, some runs at a time."""
 
 from pathlib import Path
 
@@ -7,23 +7,28 @@ from stage import stage
 with stage(snakemake) as said:
     import pandas as pd
 
-    from flopline.clean import clean
-    from flopline.ingest import Ingested
-    from flopline.schema import KEPT
-    from flopline.storage import read_parquet, write_json, write_parquet
+    from flopline.clean.batches import clean_batches
+    from flopline.clean.facts import with_facts
+    from flopline.clean.tally import SHARD_RUNS
+    from flopline.schema import CURVES, DROPPED, conform
+    from flopline.storage import RowGroups, read_parquet, row_groups, write_parquet
     from flopline.tables import run_facts
 
-    def shards(paths):
-        """The tables at `paths`, one below the other."""
-        return pd.concat([read_parquet(Path(path)) for path in paths], ignore_index=True)
-
-    raw = Ingested(*(shards(snakemake.input[part]) for part in ("curves", "dropped", "runs")))
-    study = {**snakemake.params.study, "families": snakemake.params.families}
-    facts = run_facts(study["source"], Path.cwd()) if snakemake.params.run_table else None
-    result = clean(raw, facts, study)
-    write_parquet(result.runs, Path(snakemake.output.runs))
-    write_parquet(result.curves, Path(snakemake.output.curves))
-    write_parquet(result.dropped, Path(snakemake.output.dropped))
-    write_json(list(result.notes), Path(snakemake.output.notes))
-    kept = int((result.runs["status"] == KEPT).sum())
-    said.append(f"{kept:,} of {len(result.runs):,} runs kept, {len(result.dropped):,} rows dropped")
+    study, raw, out = snakemake.params.study, snakemake.input, snakemake.output
+    facts = run_facts(study["source"], Path.cwd()) if raw.run_table else None
+    raw_runs = read_parquet(Path(raw.runs))
+    runs = with_facts(raw_runs, facts, study)
+    unread = read_parquet(Path(raw.dropped), categories=True)
+    tallied, rows, lost = [], 0, 0
+    with (
+        RowGroups(Path(out.curves), CURVES) as curves,
+        RowGroups(Path(out.dropped), DROPPED) as dropped,
+    ):
+        for batch in clean_batches(row_groups(Path(raw.curves)), unread, raw_runs, runs, study):
+            curves.write(batch.curves)
+            dropped.write(batch.dropped)
+            tallied.append(batch.runs)
+            rows, lost = rows + len(batch.curves), lost + len(batch.dropped)
+    table = pd.concat(tallied) if tallied else pd.DataFrame()
+    write_parquet(conform(table, SHARD_RUNS), Path(out.runs))
+    said.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")

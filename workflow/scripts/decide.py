@@ -1,21 +1,40 @@
-"""Put every law side by side at every target budget."""
+"""Put every law and estimator side by side at every target budget, and recommend one line."""
 
 from pathlib import Path
 
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.decision import decide
+    from findings import read_findings
+
+    from flopline.decision import FamilyEvidence, decide
     from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet, write_json, write_parquet
 
-    study = snakemake.params.study
-    fits = {family: {} for family in snakemake.params.families}
-    for fit in map(read_json, map(Path, snakemake.input.fits)):
-        fits[fit["family"]][fit["law"]] = fit
-    runs = read_parquet(Path(snakemake.input.runs))
+    study, inputs = snakemake.params.study, snakemake.input
+    fits, estimators, draws = ({family: {} for family in study["families"]} for _ in range(3))
+    # Fits, estimators and draws are listed in one order: every law of every family.
+    for fit, lines, drawn in zip(inputs.fits, inputs.estimators, inputs.draws, strict=True):
+        result = read_json(Path(fit))
+        family, law = result["family"], result["law"]
+        fits[family][law] = result
+        estimators[family][law] = read_parquet(Path(lines))
+        draws[family][law] = read_parquet(Path(drawn))
+    audits = {path.parent.name: read_findings(path) for path in map(Path, inputs.audits)}
+    runs = read_parquet(Path(inputs.runs))
     largest = runs[runs["status"] == KEPT].groupby("family")["flops"].max()
-    table, verdict = decide(fits, study["targets"], largest.to_dict())
+    evidence = {
+        family: FamilyEvidence(
+            fits[family],
+            estimators[family],
+            float(largest[family]),
+            draws[family],
+            audits.get(family, []),
+        )
+        for family in study["families"]
+    }
+    price = study["audit"]["price_per_flop"]
+    table, verdict = decide(evidence, study["targets"], study["families"], price)
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     table.to_csv(snakemake.output.csv, index=False, lineterminator="\n")

@@ -18,6 +18,7 @@ with stage(snakemake) as said:
         target_flops=study["targets"][0],
         loss_label=study["loss_label"],
         draws=read_parquet(Path(snakemake.input.draws)),
+        estimators=read_parquet(Path(snakemake.input.estimators)),
         synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))

@@ -8,14 +8,15 @@ with stage(snakemake) as said:
     from fitting import write_fit
 
     from flopline.fits import envelope
-    from flopline.points import training_curves
+    from flopline.points import MOST_ROWS, read_curves, training_curves
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
     runs = read_parquet(Path(snakemake.input.runs))
-    curves = read_parquet(Path(snakemake.input.curves))
     settings = study["envelope"]
     split = settings["split"] or study["loss_split"]
+    paths = map(Path, snakemake.input.curves)
+    curves = read_curves(paths, runs, family, split, MOST_ROWS)
     result = envelope.fit(
         training_curves(runs, curves, family, split),
         study["targets"],
@@ -23,6 +24,7 @@ with stage(snakemake) as said:
         smoothing_steps=settings["smoothing_steps"],
         frontier=settings["frontier"],
         only_schedule_end=settings["only_schedule_end"],
+        loss_floor=settings["loss_floor"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
         family=family,

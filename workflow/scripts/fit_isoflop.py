@@ -19,6 +19,7 @@ with stage(snakemake) as said:
         budgets=settings["budgets"],
         budget_tolerance=settings["budget_tolerance"],
         min_sizes=settings["min_sizes"],
+        quality=settings["quality"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
         family=family,

@@ -8,21 +8,21 @@ with stage(snakemake) as said:
     from fitting import write_fit
 
     from flopline.fits import parametric
-    from flopline.points import checkpoint_points, final_points
+    from flopline.points import checkpoint_points, final_points, read_curves
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
     runs = read_parquet(Path(snakemake.input.runs))
     if study["points"] == "checkpoints":
-        curves = read_parquet(Path(snakemake.input.curves))
+        paths = map(Path, snakemake.input.curves)
+        curves = read_curves(paths, runs, family, study["loss_split"])
         points = checkpoint_points(runs, curves, family, study["loss_split"])
     else:
         points = final_points(runs, family)
     result = parametric.fit(
         points,
         study["targets"],
-        huber_delta=study["parametric"]["huber_delta"],
-        solver=study["parametric"]["solver"],
+        **study["parametric"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
         family=family,

@@ -1,15 +1,26 @@
-"""Read the raw files of one shard."""
+"""Read the raw files of one shard, a run at a time."""
 
 from pathlib import Path
 
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.ingest import ingest
-    from flopline.storage import write_parquet
+    import pandas as pd
 
-    result = ingest(snakemake.params.study, snakemake.params.files, Path.cwd())
-    write_parquet(result.curves, Path(snakemake.output.curves))
-    write_parquet(result.dropped, Path(snakemake.output.dropped))
-    write_parquet(result.runs, Path(snakemake.output.runs))
-    said.append(f"{len(result.runs):,} runs, {len(result.curves):,} rows")
+    from flopline.ingest import FACTS, FILES, RAW_CURVES, ingest_runs
+    from flopline.schema import DROPPED, conform
+    from flopline.storage import RowGroups, write_parquet
+
+    study, out, runs, rows = snakemake.params.study, snakemake.output, [], 0
+    with (
+        RowGroups(Path(out.curves), RAW_CURVES) as curves,
+        RowGroups(Path(out.dropped), DROPPED) as dropped,
+    ):
+        for raw in ingest_runs(study, snakemake.params.files, Path.cwd()):
+            curves.write(raw.curves)
+            dropped.write(raw.dropped)
+            runs.append(raw.runs)
+            rows += len(raw.curves)
+    files = conform(pd.concat(runs) if runs else pd.DataFrame(), FACTS | FILES)
+    write_parquet(files, Path(out.runs))
+    said.append(f"{files['run'].nunique():,} runs, {rows:,} rows")

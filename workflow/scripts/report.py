@@ -18,9 +18,10 @@ with stage(snakemake) as said:
     for fit in map(read_json, map(Path, snakemake.input.fits)):
         fits[fit["family"]][fit["law"]] = fit
     runs = read_parquet(Path(snakemake.input.runs))
-    figures = captions.captioned(map(Path, snakemake.input.figures), fits, study["families"])
     notes = read_json(Path(snakemake.input.notes))
     audits = {path.parent.name: read_findings(path) for path in map(Path, snakemake.input.audits)}
+    svgs = map(Path, snakemake.input.figures)
+    figures = captions.captioned(svgs, fits, study["families"], audits)
     if synthetic:
         from flopline.simulate import described
 

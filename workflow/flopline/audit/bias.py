@@ -1,9 +1,7 @@
 """The parabola's own bias on the actual grid of an isoFLOP analysis, and vertices without it.
 
-A loss profile is no parabola in ln N: where alpha differs from beta, or the grid sits off its
-optimum, the vertex misses it even without noise (Czech et al. 2026, arXiv 2603.22339). The
-fitted surface says by how much: the same parabolas through its losses at the runs' own
-(params, tokens), less its true optimum, is the plug-in bias.
+The isoFLOP fit corrects its vertices with a surface of its own (fits/plugin_bias.py, which does
+the arithmetic); here it is the parametric fit that is plugged in, as a judge from outside.
 """
 
 from __future__ import annotations
@@ -17,11 +15,9 @@ from numpy.typing import NDArray
 
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
-from flopline.fits.inputs import size_classes
-from flopline.fits.isoflop import MIN_BUDGETS, weights_from
-from flopline.fits.parabola import fit_parabolas
+from flopline.fits.plugin_bias import optimum, plugin_bias
 from flopline.fits.powerlaw import PowerLaw, fit_power_law
-from flopline.flops import six_nd
+from flopline.fits.vertexlaws import MIN_BUDGETS, weights_from
 from flopline.laws.chinchilla import LossSurface
 from flopline.numbers import flops_label, humanise, significant
 
@@ -68,27 +64,20 @@ def _bias(surface: LossSurface, vertex: dict[str, Any], profiles: pd.DataFrame) 
     """Bias of one budget's two parabolas, its grid's offset, and the leading-order formula."""
     rows = profiles[profiles["budget_flops"] == vertex["budget_flops"]]
     rows = rows.sort_values(["params", "tokens", "run"], kind="stable")
-    params, tokens = rows["params"].to_numpy(), rows["tokens"].to_numpy()
-    predicted = surface.loss(params, tokens)
-    # The surface spends 6ND; a study may count its FLOPs otherwise.
-    spent = float(np.exp(np.log(six_nd(params, tokens)).mean()))
-    best_n, best_d = (float(np.log(f(spent))) for f in (surface.params_opt, surface.tokens_opt))
-    once, sizes = np.ones((1, len(rows))), size_classes(params)
-    u = np.log(params) - np.log(params).mean()
+    bias = plugin_bias(surface, rows, np.ones((1, len(rows))))
+    best_n, best_d, _ = optimum(surface, bias.ln_flops)
+    ln_n = np.log(rows["params"].to_numpy())
+    u = ln_n - ln_n.mean()
     slope = float(np.asarray(surface.alpha) - np.asarray(surface.beta))
     return {
-        "surface_params": float(np.exp(best_n)),
-        "surface_tokens": float(np.exp(best_d)),
-        "bias_ln_params": _vertex(np.log(params), predicted, sizes, once) - best_n,
-        "bias_ln_tokens": _vertex(np.log(tokens), predicted, sizes, once) - best_d,
+        "surface_params": float(np.exp(best_n[0])),
+        "surface_tokens": float(np.exp(best_d[0])),
+        "bias_ln_params": float(bias.ln_params[0]),
+        "bias_ln_tokens": float(bias.ln_tokens[0]),
         "leading_order": slope * float((u**4).mean() / (6 * (u**2).mean())),
-        "offset_ln_params": float(np.log(params).mean()) - best_n,
+        "offset_ln_params": float(ln_n.mean() - best_n[0]),
         "width_ln_params": float(np.ptp(u)),
     }
-
-
-def _vertex(x: Floats, loss: Floats, sizes: NDArray[np.int64], weights: Floats) -> float:
-    return float(fit_parabolas(x, loss, sizes, weights).vertex[0])
 
 
 def _laws(table: pd.DataFrame, used: pd.DataFrame, name: str) -> dict[str, PowerLaw]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.audit import ray
 from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
 from flopline.fits import engine
 from flopline.fits.inputs import checked, named
-from flopline.fits.losscompute import fit_loss_compute
 from flopline.fits.newton import Problem, assess, jacobian
 from flopline.fits.parametric import ILL_CONDITIONED, NARROW, RAY, token_spread
+from flopline.fits.result import FAILED
 from flopline.laws.chinchilla import PARAMETERS, LossSurface
 from flopline.numbers import flops_label, humanise, significant
 
@@ -44,25 +46,30 @@ def audit(
     target_flops: float,
     *,
     huber_delta: float = 1e-3,
+    estimators: Mapping[str, pd.DataFrame] | None = None,
+    draws: int = 0,
+    seed: int = 0,
     family: str = "",
 ) -> Finding:
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
     `points` has columns run, params [weights], tokens, loss [nats per token]; `surface` is their
     parametric fit with the same `huber_delta`, None if that failed since tokens follow from
-    params; `target_flops` a budget C [FLOPs]. Tables: directions (eigenvectors of the scaled J'J),
-    profile (E held, the rest refitted) and coverage; where tokens follow from params N_opt is
-    refused and the only table is ray (the reduced law psi N^-alpha + E). Raises FloplineError for
-    unusable points or a missing fit.
+    params; `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by law. Tables:
+    directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted), coverage (the
+    runs' tokens per param and the target's) and ratios (what every law wants beside that range).
+    Where tokens follow from params N_opt is refused, and the tables are ray (the reduced law
+    psi N^-alpha + E with its forecast, and intervals from `draws` over runs) and ray_curve. Raises
+    FloplineError for unusable points or a missing fit.
     """
     table = checked(points, ("params", "tokens", "loss"), (), "identifiability", family)
     table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
     params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
     spread = token_spread(params, tokens)
     if spread < RAY:
-        law = reduced_law(params, loss)
-        said = _ray_sentence(spread, law)
-        return Finding("identifiability", REFUSE, said, {"token_spread": spread}, {"ray": law})
+        told = ray.tables_of(table, target_flops, draws, seed)
+        said = ray.sentence(spread, told["ray"].iloc[0])
+        return Finding("identifiability", REFUSE, said, {"token_spread": spread}, told)
     if surface is None:
         raise FloplineError(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
@@ -73,6 +80,8 @@ def audit(
     condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
     coverage = _coverage(surface, params, tokens, target_flops)
     tables = {"directions": directions, "coverage": coverage}
+    tables["ratios"] = _ratios(estimators or {}, coverage.iloc[0], target_flops)
+    outside = tables["ratios"].query("main and not inside")
     numbers: dict[str, Any] = {"token_spread": spread, "condition": condition}
     numbers["ratio_variance"] = float(coverage["ratio_variance"].iloc[0])
     profile, closed = _closed_profile(problem, surface, target_flops)
@@ -82,7 +91,7 @@ def audit(
         numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
     numbers["profile_closed"] = closed
     inside = bool(coverage["target_inside"].iloc[0])
-    mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside]
+    mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
     anywhere = "anywhere from" if closed else "at least anywhere from"
     sentence = (
         f"{_weakest(directions)}; E {anywhere} {significant(near['E'].min(), 3)} to "
@@ -91,6 +100,7 @@ def audit(
         f"{humanise(near['params'].min())} and {humanise(near['params'].max())}"
     )
     sentence += _reservations(spread, condition, coverage.iloc[0])
+    sentence += _beyond(outside[outside["law"] != "parametric"])
     return Finding("identifiability", MIND if any(mind) else FINE, sentence + ".", numbers, tables)
 
 
@@ -148,21 +158,6 @@ def _closed_profile(
         if closed:
             break
     return profile, closed
-
-
-def reduced_law(params: Floats, loss: Floats) -> pd.DataFrame:
-    """What runs on one ray do tell: L = E + psi N^-alpha, by least squares on relative error."""
-    law = fit_loss_compute(np.log(params), loss, 1.0)
-    residual = law.at(np.log(params))[0] / loss - 1
-    return pd.DataFrame(
-        {
-            "E": law.E,
-            "psi": np.exp(law.ln_K),
-            "alpha": law.c,
-            "rms_relative_loss": [float(np.sqrt((residual**2).mean()))],
-            "form": [law.form().replace("K C^-c", "psi N^-alpha")],
-        }
-    )
 
 
 def _directions(
@@ -251,17 +246,42 @@ def _reservations(spread: float, condition: float, coverage: pd.Series) -> str:
     return "".join(f"; {text}" for text in said)
 
 
-def _ray_sentence(spread: float, law: pd.DataFrame) -> str:
-    only = (
-        f"only loss = {significant(law['E'].iloc[0])} + {significant(law['psi'].iloc[0])} "
-        f"N^-{significant(law['alpha'].iloc[0])} along the runs' own tokens per param"
-        if np.isfinite(law["alpha"].iloc[0])
-        else "not even a law of N along them"
-    )
-    return (
-        f"Tokens follow from params in every run (ln D leaves its line by {spread:.2g}), so N_opt "
-        f"is not identified, however many runs there are; the runs tell {only}."
-    )
+def _ratios(
+    estimators: Mapping[str, pd.DataFrame], coverage: pd.Series, target_flops: float
+) -> pd.DataFrame:
+    """Tokens per param that every estimator wants at every budget, against those of the runs.
+
+    `beyond` is the factor by which it leaves their range, 1 inside.
+    """
+    rows = [("parametric", "surface", True, target_flops, float(coverage["target_ratio"]))]
+    if estimators:
+        rows = [
+            (law, row["estimator"], bool(row["main"]), row["budget_flops"], row["tokens_per_param"])
+            for law, table in estimators.items()
+            for row in table.to_dict("records")
+            if row["status"] != FAILED and np.isfinite(row["tokens_per_param"])
+        ]
+    names = ["law", "estimator", "main", "budget_flops", "tokens_per_param"]
+    out = pd.DataFrame(rows, columns=names)
+    low, high = float(coverage["ratio_min"]), float(coverage["ratio_max"])
+    out["ratio_min"], out["ratio_max"] = low, high
+    wanted = out["tokens_per_param"].to_numpy(dtype=float)
+    out["beyond"] = np.maximum(np.maximum(low / wanted, wanted / high), 1.0)
+    out["inside"] = out["beyond"] == 1.0
+    return out
+
+
+def _beyond(outside: pd.DataFrame) -> str:
+    """What the other laws want beyond the runs' tokens per param, the farthest of each."""
+    if outside.empty:
+        return ""
+    farthest = outside.loc[outside.groupby("law", sort=False)["beyond"].idxmax()]
+    said = [
+        f"the {row['law']} law wants {humanise(row['tokens_per_param'])} tokens per param at "
+        f"{flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times beyond the runs"
+        for row in farthest.to_dict("records")
+    ]
+    return "".join(f"; {text}" for text in said)
 
 
 def _ratio(largest: float, smallest: float) -> float:

@@ -1,21 +1,21 @@
 """Regret: what share of a budget is lost by training another size than the best one.
 
-On L = E + A/N^alpha + B/D^beta the share depends on alpha, beta and x = ln(N / N_opt) alone, at
-every budget: with R = L_opt - E, the loss at x is E + R (beta e^(-alpha x) + alpha e^(beta x)) /
-(alpha + beta), and R falls as C^-gamma, gamma = alpha beta / (alpha + beta) (from Hoffmann et al.
-2022, arXiv 2203.15556v1, Eq. 4). To second order it is (alpha + beta) x^2 / 2.
+The formula is in `audit.shares`; here it meets the uncertainty of the fit, other sizes, and the
+other laws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.audit import disagreements
 from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.shares import quadratic_share, wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.chinchilla import LossSurface
 from flopline.numbers import flops_label, significant
@@ -26,23 +26,6 @@ FACTORS: Final = (0.25, 0.5, 1 / 1.58, 0.8, 1.0, 1.25, 1.58, 2.0, 4.0)
 """Multiples of N_opt in the table; 1.58 is 10^0.2, a fifth of a decade."""
 DEAR: Final = 0.05
 """Expected waste from which it is to be minded: a twentieth of the budget."""
-
-
-def wasted_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:
-    """Share of compute [0..1] wasted by N = N_opt exp(ln_ratio): what a smaller budget would do.
-
-    1 - (1 + excess/R)^(-1/gamma), exact on the surface; the three arguments broadcast.
-    """
-    a, b, x = (np.asarray(v, dtype=float) for v in (alpha, beta, ln_ratio))
-    # expm1 keeps the share exact where the sizes nearly agree; below that rounding may turn it.
-    excess = np.maximum(b * np.expm1(-a * x) + a * np.expm1(b * x), 0.0) / (a + b)
-    return np.asarray(-np.expm1(-np.log1p(excess) * (a + b) / (a * b)))
-
-
-def quadratic_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:
-    """The second-order form of `wasted_share`, (alpha + beta) x^2 / 2; within a tenth up to 2x."""
-    a, b, x = (np.asarray(v, dtype=float) for v in (alpha, beta, ln_ratio))
-    return np.asarray((a + b) / 2 * x**2)
 
 
 def expected_share(surface: LossSurface, draws: LossSurface, flops: ArrayLike) -> Floats:
@@ -63,12 +46,15 @@ def audit(
     targets_flops: Sequence[float],
     *,
     price_per_flop: float | None = None,
+    estimators: Mapping[str, pd.DataFrame] | None = None,
 ) -> Finding:
-    """What uncertainty of the fit, and training other sizes, costs at the target budgets.
+    """What uncertainty of the fit, other sizes and disagreement of laws cost at target budgets.
 
     `draws` are the surfaces of bootstrap draws, `targets_flops` [FLOPs], `price_per_flop` [money
-    per FLOP]. Tables: expected (one row per target: waste in percent, FLOPs and money) and sizes
-    (one row per target and multiple of N_opt). Raises FloplineError for unusable targets or price.
+    per FLOP], `estimators` the tables of estimators by law. Tables: expected (one row per target:
+    waste in percent, FLOPs and money), sizes (one row per target and multiple of N_opt) and
+    disagreements (one row per target and estimator of any law). Raises FloplineError for unusable
+    targets or price.
     """
     if not targets_flops or not all(0 < c < np.inf for c in targets_flops):
         raise FloplineError("regret needs one or more positive target budgets in `targets`.")
@@ -83,13 +69,19 @@ def audit(
         f"expected to waste {significant(worst['expected_percent'], 2)} % of that compute "
         f"({flops_label(worst['expected_flops'])} FLOPs{money}) because the fit is uncertain."
     )
-    return Finding(
-        "regret",
-        MIND if worst["expected_percent"] > 100 * DEAR else FINE,
-        sentence,
-        {"worst_expected_percent": float(worst["expected_percent"]), "draws": np.size(draws.E)},
-        {"expected": expected, "sizes": sizes},
-    )
+    apart = disagreements.disagreements(surface, estimators or {}, price_per_flop=price_per_flop)
+    said, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
+    sentence += f" {said}" if said else ""
+    dear = worst["expected_percent"] > 100 * DEAR or between > 100 * disagreements.DEAR
+    numbers = {
+        "worst_expected_percent": float(worst["expected_percent"]),
+        "between_laws_percent": between,
+        "draws": np.size(draws.E),
+    }
+    tables = {"expected": expected, "sizes": sizes}
+    if len(apart):
+        tables["disagreements"] = apart
+    return Finding("regret", MIND if dear else FINE, sentence, numbers, tables)
 
 
 def _expected(

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from flopline.audit.changes import Base, parametric_changes
 from flopline.audit.finding import FINE, MIND, Finding, surface_of
-from flopline.audit.regret import wasted_share
 from flopline.audit.runs import prepared
-from flopline.errors import FloplineError
+from flopline.audit.shares import wasted_share
+from flopline.audit.variants import OTHER_LAWS, main_params, other_estimators
 from flopline.fits import parametric
-from flopline.fits.inputs import size_classes
-from flopline.fits.result import FAILED
 from flopline.numbers import flops_label, humanise, significant
 
-DELTAS: Final = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Huber deltas tried: from nearly the least absolute error to nearly least squares."""
-LEAST_SQUARES: Final = 1e3
-"""A delta beyond every log residual: the objective is then half the sum of their squares."""
-LARGEST: Final = (1, 2, 5, 10)
-"""How many of the largest absolute log residuals are left out."""
 DEAR: Final = 0.05
 """Share of compute that a single change may waste before it is to be minded."""
-
-_Change = tuple[str, str, pd.DataFrame, float]
-"""Kind, label, runs and Huber delta of one refit."""
 
 
 def audit(
@@ -38,103 +28,73 @@ def audit(
     huber_delta: float = 1e-3,
     budgets: Sequence[float] | None = None,
     budget_tolerance: float = 0.15,
+    estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
 ) -> Finding:
-    """N at `target_flops` [FLOPs] under other objectives and without parts of the runs.
+    """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops; `budgets` and `budget_tolerance` group them as in `isoflop.fit`, and without
-    budgets none is left out. Table changes: one row per refit, farthest from the baseline first,
-    with its N, the ratio to the baseline's and the compute that it would waste if the baseline is
-    right; refits that fail say why. Raises FloplineError if the baseline fails.
+    budget_flops, params_total and params_nonembedding; `budgets` and `budget_tolerance` group them
+    as in `isoflop.fit`, and without budgets none is left out. `estimators` are the tables of
+    estimators by law, whose rows are measured against the law's own main estimator. Table changes:
+    one row per refit, farthest from its reference first, with its N, the ratio to the reference and
+    the compute that it would waste if the reference is right; refits that fail say why. Raises
+    FloplineError if the parametric fit of all runs fails.
     """
     table = prepared(points, budgets, budget_tolerance, "sensitivity", family)
     base = parametric.fit(
         table, [target_flops], huber_delta=huber_delta, draws=0, seed=0, family=family
     )
     surface = surface_of(base.to_json())
-    residuals = np.log(surface.loss(table["params"], table["tokens"])) - np.log(table["loss"])
-    changes = [
-        *_other_objectives(table, huber_delta),
-        *_without_residuals(table, residuals.to_numpy(), huber_delta),
-        *_without_sizes(table, huber_delta),
-        *_without_budgets(table, huber_delta),
-    ]
-    rows = pd.DataFrame([_refitted(change, target_flops, family) for change in changes])
-    best = float(surface.params_opt(target_flops))
-    ln_ratio = np.log(rows["params"] / best)
+    tables = estimators or {}
+    changes = chain(
+        parametric_changes(Base(table, surface, target_flops, huber_delta, family)),
+        other_estimators(tables, target_flops),
+    )
+    rows = pd.DataFrame([change.row() for change in changes])
+    reference = {law: main_params(tables, law, target_flops) for law in OTHER_LAWS}
+    reference["parametric"] = float(surface.params_opt(target_flops))
+    rows["reference_params"] = rows["law"].map(reference).astype(float)
+    rows = rows[rows["reference_params"].notna()].reset_index(drop=True)
+    ln_ratio = np.log(rows["params"].astype(float) / rows["reference_params"])
     rows["ratio"] = np.exp(ln_ratio)
     rows["wasted_percent"] = 100 * wasted_share(surface.alpha, surface.beta, ln_ratio.to_numpy())
     order = ln_ratio.abs().sort_values(ascending=False, kind="stable").index
-    return _finding(rows.loc[order].reset_index(drop=True), best, target_flops)
-
-
-def _other_objectives(table: pd.DataFrame, delta: float) -> Iterator[_Change]:
-    for other in DELTAS:
-        if other != delta:
-            yield "objective", f"Huber delta {other:g}", table, other
-    yield "objective", "least squares on log loss", table, LEAST_SQUARES
-
-
-def _without_residuals(
-    table: pd.DataFrame, residuals: NDArray[np.float64], delta: float
-) -> Iterator[_Change]:
-    order = np.argsort(-np.abs(residuals), kind="stable")
-    for k in LARGEST:
-        label = "without the largest residual" if k == 1 else f"without the {k} largest residuals"
-        yield "residuals", label, table.drop(index=order[:k]), delta
-
-
-def _without_sizes(table: pd.DataFrame, delta: float) -> Iterator[_Change]:
-    params = table["params"].to_numpy()
-    sizes = size_classes(params)
-    for size in np.unique(sizes):
-        members = sizes == size
-        centre = float(np.exp(np.log(params[members]).mean()))
-        yield "size", f"without {humanise(centre)} params", table[~members], delta
-
-
-def _without_budgets(table: pd.DataFrame, delta: float) -> Iterator[_Change]:
-    for budget in np.unique(table["budget_flops"].dropna()):
-        label = f"without {flops_label(budget)} FLOPs"
-        yield "budget", label, table[table["budget_flops"] != budget], delta
-
-
-def _refitted(change: _Change, target_flops: float, family: str) -> dict[str, object]:
-    kind, label, runs, delta = change
-    row: dict[str, object] = {"kind": kind, "change": label, "n_points": len(runs)}
-    try:
-        fit = parametric.fit(
-            runs, [target_flops], huber_delta=delta, draws=0, seed=0, family=family
-        )
-    except FloplineError as error:
-        return row | {"params": np.nan, "a": np.nan, "status": FAILED, "message": str(error)}
-    failed = fit.status == FAILED
-    params = np.nan if failed else fit.targets[0].values["params"].point
-    a = np.nan if failed else fit.parameters["a"].point
-    return row | {"params": params, "a": a, "status": fit.status, "message": fit.message}
+    return _finding(rows.loc[order].reset_index(drop=True), reference["parametric"], target_flops)
 
 
 def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
-    fitted = rows[rows["params"].notna()]
-    failed = len(rows) - len(fitted)
+    known = rows[rows["params"].notna()]
+    mine = known[known["law"] == "parametric"]
+    failed = len(rows) - len(known)
     numbers = {
         "target_flops": target_flops,
         "params": best,
         "refits": len(rows),
         "refits_failed": failed,
     }
-    if fitted.empty:
+    if mine.empty:
         said = "No refit with a changed objective or without a part of the runs succeeds."
         return Finding("sensitivity", MIND, said, numbers, {"changes": rows})
-    worst = fitted.loc[fitted["wasted_percent"].idxmax()]
+    worst = known.loc[known["wasted_percent"].idxmax()]
     numbers["worst_wasted_percent"] = float(worst["wasted_percent"])
+    ends = (humanise(f(mine["params"])) for f in (min, max))
     sentence = (
-        f"Over {len(fitted)} refits N at {flops_label(target_flops)} FLOPs lies between "
-        f"{humanise(fitted['params'].min())} and {humanise(fitted['params'].max())} (baseline "
-        f"{humanise(best)}); the one that matters most, {worst['change']}, gives "
-        f"{humanise(worst['params'])}, a waste of {significant(worst['wasted_percent'], 2)} % if "
-        "the baseline is right"
+        f"Over {len(mine)} refits of the parametric law N at {flops_label(target_flops)} FLOPs "
+        f"lies between {' and '.join(ends)} (baseline {humanise(best)})"
+    )
+    for law, name in (("isoflop", "isoFLOP"), ("envelope", "envelope")):
+        other = known[known["law"] == law]
+        if len(other):
+            low, high = (
+                humanise(f([*other["params"], other["reference_params"].iloc[0]]))
+                for f in (min, max)
+            )
+            sentence += f", over the variants of the {name} law between {low} and {high}"
+    sentence += (
+        f"; the change that matters most, {worst['change']}, gives {humanise(worst['params'])} "
+        f"instead of {humanise(worst['reference_params'])}, a waste of "
+        f"{significant(worst['wasted_percent'], 2)} % if the latter is right"
     )
     sentence += f"; {failed} more refits fail." if failed else "."
     mind = failed or worst["wasted_percent"] > 100 * DEAR

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pandas as pd
 
 from flopline.audit import (
     bias,
+    hygiene,
     identifiability,
     inference,
     ladder,
     next_run,
+    published,
     regret,
     sensitivity,
 )
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.errors import FloplineError
+from flopline.fits import parametric
+from flopline.fits.result import FAILED
 from flopline.laws.chinchilla import LossSurface
 
 AUDITS: Final = (
@@ -28,73 +33,176 @@ AUDITS: Final = (
     "sensitivity",
     "next_run",
     "inference",
+    "hygiene",
+    "published",
 )
 """The audits in the order in which a reader wants them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of one family; what a study does not have is None or empty.
+
+    `points` are what the parametric law is fitted to: run, params, tokens, flops, loss, and
+    budget_flops, params_total, params_nonembedding where known. `runs` are all runs of the family
+    and `curves` the logged rows of the kept ones, as clean/ holds them; `envelope_curves` what
+    `envelope.fit` takes, if that law is fitted. `parametric` is that fit's JSON with its `draws`;
+    `vertices` and `profiles` are of the isoFLOP fit; `estimators` maps laws to their tables.
+    """
+
+    family: str
+    points: pd.DataFrame
+    runs: pd.DataFrame | None = None
+    curves: pd.DataFrame | None = None
+    envelope_curves: pd.DataFrame | None = None
+    parametric: Mapping[str, Any] | None = None
+    draws: pd.DataFrame | None = None
+    vertices: pd.DataFrame | None = None
+    profiles: pd.DataFrame | None = None
+    estimators: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
 def audit_family(
-    parametric: Mapping[str, Any],
-    draws: pd.DataFrame,
-    points: pd.DataFrame,
-    isoflop: tuple[pd.DataFrame, pd.DataFrame] | None,
-    settings: Mapping[str, Any],
-    targets_flops: Sequence[float],
-    family: str,
+    evidence: Evidence, settings: Mapping[str, Any], targets_flops: Sequence[float]
 ) -> list[Finding]:
     """Every audit that the family's data supports; one that cannot be made says why.
 
-    `parametric` is the fit's JSON with its `draws` and `points` (run, params, tokens, flops, loss,
-    budget_flops); `isoflop` holds the vertices and profiles of that fit, if there is one.
-    `settings` has the groups bootstrap, isoflop, parametric and audit of the config.
+    `settings` has the groups bootstrap, cleaning, envelope, isoflop, parametric and audit of the
+    config and the study's params_convention and flops_convention. Where the parametric law is none
+    of the study's laws the audits fit it for themselves, with as many draws as a step of the
+    ladder has.
     """
-    target = targets_flops[0]
+    target, family, points = targets_flops[0], evidence.family, evidence.points
+    options, seed = settings["audit"], settings["bootstrap"]["seed"]
     grouping = {key: settings["isoflop"][key] for key in ("budgets", "budget_tolerance")}
-    common = {"huber_delta": settings["parametric"]["huber_delta"], "family": family}
-    options = settings["audit"]
     cap = options["next_run_cap"] or float(points["flops"].max())
+    fitted = _fitted(evidence, settings, targets_flops)
+    delta = settings["parametric"]["huber_delta"]
+    if fitted.content is not None:
+        delta = fitted.content["certificate"]["huber_delta"]  # what the fit itself used
+    common = {"huber_delta": delta, "family": family}
 
     def of_surface() -> LossSurface:
-        return surface_of(parametric)
+        return surface_of(fitted.json())
 
-    def identified() -> Finding:
+    def if_any() -> LossSurface | None:
         try:
-            surface = of_surface()
+            return of_surface()
         except FloplineError:
-            return identifiability.audit(points, None, target, **common)
-        return identifiability.audit(points, surface, target, **common)
+            return None
 
     makers: dict[str, Callable[[], Finding]] = {
         "ladder": lambda: ladder.audit(
             points,
             target,
+            curves=evidence.envelope_curves,
+            min_sizes=settings["isoflop"]["min_sizes"],
+            quality=settings["isoflop"]["quality"],
+            envelope=settings["envelope"],
             draws=options["ladder_draws"],
-            seed=settings["bootstrap"]["seed"],
+            seed=seed,
             **grouping,
             **common,
         ),
-        "identifiability": identified,
-        "regret": lambda: regret.audit(
-            of_surface(), draws_of(draws), targets_flops, price_per_flop=options["price_per_flop"]
+        "identifiability": lambda: identifiability.audit(
+            points,
+            if_any(),
+            target,
+            estimators=evidence.estimators,
+            draws=settings["bootstrap"]["draws"],
+            seed=seed,
+            **common,
         ),
-        "sensitivity": lambda: sensitivity.audit(points, target, **grouping, **common),
+        "regret": lambda: regret.audit(
+            of_surface(),
+            draws_of(fitted.draws()),
+            targets_flops,
+            price_per_flop=options["price_per_flop"],
+            estimators=evidence.estimators,
+        ),
+        "sensitivity": lambda: sensitivity.audit(
+            points,
+            target,
+            estimators=evidence.estimators,
+            **grouping,
+            **common,
+        ),
         "next_run": lambda: next_run.audit(
             points,
             of_surface(),
-            parametric["certificate"]["residual_sd"],
+            fitted.json()["certificate"]["residual_sd"],
             target,
             cap_flops=cap,
-            draws=draws_of(draws),
+            draws=draws_of(fitted.draws()),
             family=family,
         ),
+        "published": lambda: published.audit(
+            points,
+            of_surface(),
+            targets_flops,
+            names=options["compare"],
+            params_convention=settings["params_convention"],
+            flops_convention=settings["flops_convention"],
+        ),
     }
-    if isoflop is not None:
-        vertices, profiles = isoflop
+    if evidence.vertices is not None and evidence.profiles is not None:
+        vertices, profiles = evidence.vertices, evidence.profiles
         makers["bias"] = lambda: bias.audit(of_surface(), vertices, profiles, targets_flops)
     if options["inference_tokens"]:
         makers["inference"] = lambda: inference.audit(
             of_surface(), target, options["inference_tokens"]
         )
+    if evidence.runs is not None and evidence.curves is not None:
+        runs, curves = evidence.runs, evidence.curves
+        makers["hygiene"] = lambda: hygiene.audit(
+            runs,
+            curves,
+            if_any(),
+            unfinished=settings["cleaning"]["unfinished"],
+            warmup_share=options["warmup_share"],
+            final_lr=options["final_lr"],
+        )
     return [_made(name, makers[name]) for name in AUDITS if name in makers]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """The parametric fit that the audits ask, or the reason why there is none."""
+
+    content: Mapping[str, Any] | None
+    table: pd.DataFrame | None
+    refusal: str = ""
+
+    def json(self) -> Mapping[str, Any]:
+        if self.content is None:
+            raise FloplineError(self.refusal)
+        return self.content
+
+    def draws(self) -> pd.DataFrame:
+        if self.table is None:
+            raise FloplineError(self.refusal)
+        return self.table
+
+
+def _fitted(
+    evidence: Evidence, settings: Mapping[str, Any], targets_flops: Sequence[float]
+) -> _Fitted:
+    if evidence.parametric is not None:
+        return _Fitted(evidence.parametric, evidence.draws)
+    try:
+        fit = parametric.fit(
+            evidence.points,
+            targets_flops,
+            huber_delta=settings["parametric"]["huber_delta"],
+            draws=settings["audit"]["ladder_draws"],
+            seed=settings["bootstrap"]["seed"],
+            family=evidence.family,
+        )
+    except FloplineError as error:
+        return _Fitted(None, None, str(error))
+    if fit.status == FAILED:
+        return _Fitted(None, None, fit.message)
+    return _Fitted(fit.to_json(), fit.draws)
 
 
 def _made(name: str, make: Callable[[], Finding]) -> Finding:

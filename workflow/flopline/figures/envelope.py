@@ -33,6 +33,7 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import log_pad, power_label, set_log_ticks
+from flopline.fits.curvature import slopes_by_thirds
 from flopline.numbers import humanise
 
 Floats = NDArray[np.float64]
@@ -44,6 +45,8 @@ _HEADROOM: Final = 0.3
 _APPROACH: Final = 0.1
 # A frontier of more points than this is a line of small dots.
 _FEW: Final = 200
+THIRD_COLORS: Final = ("#ee7733", "#44aa55", "#3377cc")
+"""Orange, green and blue, cheapest first, as in Hoffmann et al. 2022, Fig. A5."""
 
 
 @styled
@@ -64,11 +67,12 @@ def envelope(
 
     `fit` is the JSON of an envelope fit, `frontier` has one row per compute value, `curves` one
     row per step drawn (smoothed, thinned by the fit); `draws` (columns a, N_coef, b, D_coef) adds
-    80 % bands. Frontier points that the fit left out are grey. The loss axis always holds the
+    80 % bands. Frontier points that the fit left out are grey; the law of each third of the others
+    is drawn over them in orange, green and blue. The loss axis always holds the
     whole frontier and lets the first steps of untrained models run out of its top. Raises
     FloplineError for a target that is not positive and for an empty frontier.
 
-    After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 2.
+    After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 2 and A5.
     """
     target = check_target(target_flops)
     points = frontier.sort_values("flops", ignore_index=True)
@@ -194,6 +198,21 @@ def _draw_frontier(
             zorder=order,
             rasterized=True,
             gid="frontier",
+        )
+    _draw_thirds(axes, points, quantity)
+
+
+def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: Quantity) -> None:
+    x, y = (np.log(points[name].to_numpy(float)) for name in ("flops", quantity.key))
+    slopes = slopes_by_thirds(x[None], y[None], points["used"].to_numpy(bool)[None])[0]
+    for number, (slope, color) in enumerate(zip(slopes, THIRD_COLORS, strict=True), 1):
+        if not np.isfinite(slope):
+            continue
+        part = points["third"].to_numpy() == number
+        ends = np.array([x[part].min(), x[part].max()])
+        line = y[part].mean() + slope * (ends - x[part].mean())
+        axes.plot(
+            np.exp(ends), np.exp(line), color=color, lw=1.3, zorder=3.6, gid=f"third-{number}"
         )
 
 

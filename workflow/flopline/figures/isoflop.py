@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import (
+    CORRECTED_MARKER,
+    Law,
     Quantity,
     check_target,
     draw_law_panel,
@@ -33,9 +35,14 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, log_pad, set_log_ticks
+from flopline.fits.result import FAILED
 from flopline.numbers import count, humanise, significant
 
 Floats = NDArray[np.float64]
+
+CORRECTED: Final = "corrected"
+"""Name of the estimator whose laws are drawn beside the main ones (docs/isoflop.md)."""
+INNER: Final = ("lo80", "hi80")
 
 # How far a parabola is drawn past the outermost sizes, as a share of their distance in logs.
 _PAST_DATA: Final = 0.22
@@ -56,14 +63,17 @@ def isoflop(
     params_label: str = "Parameters",
     tokens_label: str = "Tokens",
     draws: pd.DataFrame | None = None,
+    estimators: pd.DataFrame | None = None,
     synthetic: bool = False,
 ) -> Figure:
     """Loss against params at fixed compute (left), valley bottoms N (centre) and D (right).
 
     `fit` is the JSON of an isoFLOP fit; `vertices` has one row per budget, `profiles` one per run
-    and budget; `draws` (columns a, N_coef, b, D_coef) adds 80 % bands. Budgets that the fit left
-    out, and runs that belong to none, are hollow and grey; runs of far higher loss than all others
-    are arrows at the upper edge, and counted there. The green guides stand at `target_flops`.
+    and budget; `draws` (columns a, N_coef, b, D_coef) adds 80 % bands; `estimators` of the fit adds
+    the bias-corrected laws, and the vertices' corrected columns, where there are any, crosses.
+    Budgets that the fit left out, and runs that belong to none, are hollow and grey; the vertices
+    of budgets that a check flags are half filled; runs of far higher loss than all others are
+    arrows at the upper edge, and counted there. The green guides stand at `target_flops`.
     Raises FloplineError for a target that is not positive and for tables without rows.
 
     After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 3.
@@ -75,16 +85,19 @@ def isoflop(
             "add budgets or take isoflop out of `laws`."
         )
     budgets = vertices.sort_values("budget_flops", ignore_index=True)
+    if "flagged" not in budgets:
+        budgets = budgets.assign(flagged=False)
     colors = dict(zip(budgets["budget_flops"], mako(len(budgets)), strict=True))
-    figure = new_figure(PAGE_WIDTH_IN, 2.75)
-    valleys, centre, right = row_of_axes(figure, (2.28, 1.66, 1.66), (0.44, 0.52, 0.52), 0.44)
+    quantities = params_quantity(params_label), tokens_quantity(tokens_label)
+    laws = [corrected_law(estimators, quantity) for quantity in quantities]
+    # Two laws need a second line above their panels.
+    top_in = 0.26 if laws == [None, None] else 0.36
+    figure = new_figure(PAGE_WIDTH_IN, 2.49 + top_in)
+    valleys, *panels = row_of_axes(figure, (2.28, 1.66, 1.66), (0.44, 0.52, 0.52), 0.44, top_in)
     _draw_valleys(valleys, budgets, profiles, colors, loss_label, params_label)
     valleys.set_title(family_label)
-    for axes, quantity in (
-        (centre, params_quantity(params_label)),
-        (right, tokens_quantity(tokens_label)),
-    ):
-        _draw_vertices(axes, fit, budgets, quantity, colors, target, draws)
+    for axes, quantity, law in zip(panels, quantities, laws, strict=True):
+        _draw_vertices(axes, fit, budgets, quantity, colors, target, draws, law)
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -168,13 +181,20 @@ def _draw_profile(
         vertex["loss"],
         "D",
         ms=3.8,
-        mfc=color if used else "white",
         mec=INK if used else GREY,
         mew=0.6,
         zorder=5,
         gid="vertex",
+        **_filling(color, used, bool(vertex["flagged"])),
     )
     return lines
+
+
+def _filling(color: str, used: bool, flagged: bool) -> dict[str, Any]:
+    """Marker style of a vertex: full, half full where flagged, hollow where not used."""
+    if used and flagged:
+        return {"fillstyle": "bottom", "mfc": color, "mfcalt": "white"}
+    return {"mfc": color if used else "white"}
 
 
 def _draw_points(axes: Axes, params: Floats, losses: Floats, color: str, filled: bool) -> None:
@@ -204,16 +224,17 @@ def _add_budgets(
     obstacles: Floats,
 ) -> None:
     nominal = budgets["nominal_flops"].fillna(budgets["budget_flops"])
-    used = budgets["used"].astype(bool)
+    used, flagged = (budgets[name].astype(bool) for name in ("used", "flagged"))
     texts = [
-        name if ok else f"{name} (unused)"
-        for name, ok in zip(flops_labels(list(nominal)), used, strict=True)
+        name + (" (flagged)" if doubt else "") if ok else f"{name} (unused)"
+        for name, ok, doubt in zip(flops_labels(list(nominal)), used, flagged, strict=True)
     ]
     handles = [
-        Line2D([], [], color=c, marker="o", mec=c, mfc=c if ok else "white", label=t)
-        for c, ok, t in zip(
+        Line2D([], [], color=c, marker="o", mec=c, label=t, **_filling(c, ok, doubt))
+        for c, ok, doubt, t in zip(
             np.where(used, [colors[b] for b in budgets["budget_flops"]], GREY),
             used,
+            flagged,
             texts,
             strict=True,
         )
@@ -229,15 +250,20 @@ def _draw_vertices(
     colors: Mapping[float, str],
     target: float,
     draws: pd.DataFrame | None,
+    corrected: Law | None,
 ) -> None:
     flops = budgets["budget_flops"].to_numpy(float)
     names = (quantity.key, f"{quantity.key}_lo80", f"{quantity.key}_hi80")
     values = budgets[list(names)].to_numpy(float).T
-    used = budgets["used"].to_numpy(bool)
+    used, flagged = (budgets[name].to_numpy(bool) for name in ("used", "flagged"))
     # The vertex of a bad parabola may lie anywhere; outside its own sizes it sets no limits.
     shown = used | budgets["inside"].to_numpy(bool)
-    draw_law_panel(axes, fit, quantity, flops, np.where(shown, values, np.nan), target, draws)
-    for budget, (value, low, high), ok in zip(flops, values.T, used, strict=True):
+    unbiased = np.full(flops.size, np.nan)
+    if corrected is not None and f"{quantity.key}_corrected" in budgets:
+        unbiased = np.where(used, budgets[f"{quantity.key}_corrected"].to_numpy(float), np.nan)
+    points = np.vstack([np.where(shown, values, np.nan), unbiased])
+    draw_law_panel(axes, fit, quantity, flops, points, target, draws, corrected)
+    for budget, (value, low, high), ok, doubt in zip(flops, values.T, used, flagged, strict=True):
         color = colors[budget] if ok else GREY
         if np.isfinite([low, high]).all():
             axes.plot([budget] * 2, [low, high], "-", color=color, lw=1.3, zorder=3, gid="interval")
@@ -246,9 +272,26 @@ def _draw_vertices(
             value,
             "o",
             ms=4.2,
-            mfc=color if ok else "white",
             mec=INK if ok else GREY,
             mew=0.5,
             zorder=3.5,
             gid="vertex",
+            **_filling(color, bool(ok), bool(doubt)),
         )
+    if np.isfinite(unbiased).any():
+        (marks,) = axes.plot(flops, unbiased, CORRECTED_MARKER, color=INK, ms=5.0, mew=0.7)
+        marks.set(zorder=3.8, gid="corrected vertex")
+
+
+def corrected_law(estimators: pd.DataFrame | None, quantity: Quantity) -> Law | None:
+    """The bias-corrected law of `quantity` from a fit's estimators, None where there is none."""
+    if estimators is None:
+        return None
+    rows = estimators[(estimators["estimator"] == CORRECTED) & (estimators["status"] != FAILED)]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    exponent = float(row[quantity.exponent])
+    # The table states the law by its value at a target.
+    scale = float(np.log(row[quantity.key]) - exponent * np.log(row["budget_flops"]))
+    return Law(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))

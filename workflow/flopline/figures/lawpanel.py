@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.figures.placing import Spot, clear_spot, filled, margin_of, size_in, trace
-from flopline.figures.style import GUIDE_GREEN, LAW_RED, SMALL_PT
+from flopline.figures.style import GUIDE_GREEN, INK, LAW_RED, SMALL_PT
 from flopline.figures.ticks import (
     decades,
     log_pad,
@@ -26,6 +27,9 @@ from flopline.fits.result import FAILED
 from flopline.numbers import flops_label, humanise
 
 Floats = NDArray[np.float64]
+
+CORRECTED_STYLE: Final = "-."
+CORRECTED_MARKER: Final = "x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,13 @@ class Law:
         """The quantity at `flops`."""
         return np.exp(self.log_coefficient + self.exponent * np.log(flops))
 
-    def text(self, symbol: str) -> str:
-        """Mathtext of the proportionality, with the 80 % interval of the exponent if any."""
-        said = rf"${symbol}_{{\mathrm{{opt}}}} \propto C^{{{self.exponent:.2f}}}$"
+    def text(self, symbol: str = "") -> str:
+        """Mathtext of the proportionality, with the 80 % interval of the exponent if any.
+
+        Without `symbol` it is the power of C alone.
+        """
+        left = rf"{symbol}_{{\mathrm{{opt}}}} \propto " if symbol else ""
+        said = rf"${left}C^{{{self.exponent:.2f}}}$"
         if math.isfinite(self.lo80) and math.isfinite(self.hi80):
             said += f" [{self.lo80:.2f}, {self.hi80:.2f}]".replace("-", "−")
         return said
@@ -118,11 +126,13 @@ def draw_law_panel(
     values: Floats,
     target_flops: float,
     draws: pd.DataFrame | None,
+    corrected: Law | None = None,
 ) -> None:
     """Set scales and limits for the points (`flops`, `values`), draw law, band, guides and texts.
 
     `values` may hold more rows than one, as (rows, points), for the ends of intervals; what is not
-    finite is ignored. The caller draws the points themselves, before or after.
+    finite is ignored. The caller draws the points themselves, before or after. A `corrected` law is
+    drawn beside that of the fit, and a legend above the axes then tells the two apart.
     """
     law = law_of(fit, quantity)
     known = flops[np.isfinite(flops) & (flops > 0)]
@@ -131,7 +141,9 @@ def draw_law_panel(
     line_x = np.geomspace(min(everything) / 1.5, max(everything), 120)
     band = None if law is None else law_band(draws, quantity, line_x)
     line_y = np.full_like(line_x, np.nan) if law is None else law(line_x)
-    seen = np.concatenate([np.ravel(values), line_y, [] if band is None else np.ravel(band)])
+    other_y = np.full_like(line_x, np.nan) if corrected is None else corrected(line_x)
+    edges = np.empty(0) if band is None else np.ravel(band)
+    seen = np.concatenate([np.ravel(values), line_y, other_y, edges])
     seen = seen[np.isfinite(seen) & (seen > 0)]
     y = log_pad(float(seen.min()), float(seen.max()), 0.16, 0.14) if len(seen) else (1.0, 10.0)
     _set_axes(axes, quantity, x, y)
@@ -143,15 +155,17 @@ def draw_law_panel(
         axes.fill_between(line_x, *band, color=LAW_RED, alpha=0.16, lw=0, zorder=1.5)
     axes.plot(line_x, line_y, "--", color=LAW_RED, lw=1.2, zorder=2.5, gid="law")
     value = float(law(target_flops))
+    if corrected is not None:
+        axes.plot(line_x, other_y, CORRECTED_STYLE, color=INK, lw=0.9, zorder=2.6, gid="corrected")
     axes.plot([target_flops] * 2, [y[0], value], color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
     axes.plot([x[0], target_flops], [value] * 2, color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
     axes.plot(target_flops, value, "o", ms=3.4, color=GUIDE_GREEN, zorder=4)
-    lines = [trace(axes, line_x, line_y)]
+    lines = [trace(axes, line_x, line_y), trace(axes, line_x, other_y)]
     if band is not None:
         lines += [trace(axes, line_x, edge) for edge in band]
     lines.append(trace(axes, [x[0], target_flops, target_flops], [value, value, y[0]]))
     obstacles = np.concatenate([points, *lines])
-    _write(axes, law.text(quantity.symbol), value, target_flops, obstacles)
+    _write(axes, law, corrected, quantity.symbol, value, target_flops, obstacles)
 
 
 def _set_axes(
@@ -164,7 +178,15 @@ def _set_axes(
     set_log_ticks(axes.yaxis, *y, box.height / per_pt, humanise, "height")
 
 
-def _write(axes: Axes, law_text: str, value: float, target: float, obstacles: Floats) -> None:
+def _write(
+    axes: Axes,
+    law: Law,
+    corrected: Law | None,
+    symbol: str,
+    value: float,
+    target: float,
+    obstacles: Floats,
+) -> None:
     """The value and the budget in green along the guides, the law where it hides nothing."""
     at = (axes.transData + axes.transAxes.inverted()).transform([(target, value)])[0]
     gap = margin_of(axes, 2.5)
@@ -203,5 +225,36 @@ def _write(axes: Axes, law_text: str, value: float, target: float, obstacles: Fl
             at[0], at[1], short(value), transform=axes.transAxes, color=GUIDE_GREEN, weight="bold"
         )
     put(flops_label(target), beside_plumb, color=GUIDE_GREEN, fontsize=SMALL_PT, rotation=90)
-    if not put(law_text, anywhere, color=LAW_RED, fontsize=SMALL_PT):
-        axes.set_title(law_text, color=LAW_RED)
+    if corrected is not None:
+        _add_legend(axes, law.text(symbol), corrected.text())
+    elif not put(law.text(symbol), anywhere, color=LAW_RED, fontsize=SMALL_PT):
+        axes.set_title(law.text(symbol), color=LAW_RED)
+
+
+def _add_legend(axes: Axes, law: str, corrected: str) -> None:
+    """Both laws in two lines above the axes, where there is nothing to hide."""
+    handles = [
+        Line2D([], [], ls="--", lw=1.2, color=LAW_RED, label=law),
+        Line2D(
+            [],
+            [],
+            ls=CORRECTED_STYLE,
+            lw=0.9,
+            marker=CORRECTED_MARKER,
+            ms=4.0,
+            mew=0.7,
+            color=INK,
+            label=f"corrected {corrected}",
+        ),
+    ]
+    legend = axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0 + margin_of(axes, 2.0)[1]),
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=1.9,
+        handletextpad=0.4,
+        labelspacing=0.25,
+    )
+    legend.get_texts()[0].set_color(LAW_RED)

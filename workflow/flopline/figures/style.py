@@ -118,14 +118,17 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
 
 def row_of_axes(
-    figure: Figure, widths_in: Sequence[float], gaps_in: Sequence[float], bottom_in: float
+    figure: Figure,
+    widths_in: Sequence[float],
+    gaps_in: Sequence[float],
+    bottom_in: float,
+    top_in: float = 0.26,
 ) -> list[Axes]:
     """Axes side by side: `gaps_in[i]` is the white space [inch] left of axes i.
 
     Sizes are in inches and not left to a layout engine, so that equal inputs keep equal places.
     """
     total, height = figure.get_size_inches()
-    top_in = 0.26
     axes, left = [], 0.0
     for width, gap in zip(widths_in, gaps_in, strict=True):
         left += gap

@@ -8,50 +8,49 @@ convex hull instead of bins (McLeish et al. 2025, arXiv 2502.06857).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits.allocation import Allocation, joined, residuals, stated
-from flopline.fits.bootstrap import run_weights
-from flopline.fits.envelope_report import (
-    at_schedule_end,
-    frontier_table,
-    message,
-    share_at_end_sizes,
-    share_in_last_fraction,
-    shift,
-    thinned,
-    thirds,
+from flopline.fits.allocation import stated
+from flopline.fits.envelope_curves import LAW, ends, prepared, smooth
+from flopline.fits.envelope_reading import Reading, read
+from flopline.fits.envelope_report import certificate, frontier_table, message, notes, thinned
+from flopline.fits.lackoffit import loss_intervals, widened
+from flopline.fits.result import (
+    CONVERGED,
+    FAILED,
+    WARNING,
+    Estimate,
+    Estimator,
+    FitResult,
+    Target,
+    estimator_table,
 )
-from flopline.fits.frontier import ABSENT, RULES, Bins, Curves, Frontier, interpolate
-from flopline.fits.hull import Hull
-from flopline.fits.inputs import checked, named, size_classes
-from flopline.fits.losscompute import fit_loss_compute
-from flopline.fits.powerlaw import fit_power_law
-from flopline.fits.result import CONVERGED, WARNING, Estimator, FitResult, estimator_table
-from flopline.fits.smoothing import smoothed
+from flopline.fits.smoothing import KERNEL, SIGMAS_PER_WINDOW
+from flopline.numbers import flops_label, humanise
+from flopline.schema import QUANTITIES
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Select = Callable[[Bools], Frontier]
-
-LAW: Final = "envelope"
 FRONTIERS: Final = ("bins", "hull")
-MIN_RUNS: Final = 3
-MIN_POINTS: Final = 3
-RULE_SIZES: Final = {"bracketed": 4, "inner": 3, "contested": 0}
-RULE_SHARE: Final = {"bracketed": 0.2, "inner": 0.2, "contested": 0.0}
-"""A rule for used bins needs this many winning sizes and this share of the bins, else the next,
-more lenient one holds: a handful of bins leaves resamples without a frontier."""
-LOSS_BLOCKS: Final = 100
-"""The loss law sees means over this many stretches of bins: neighbours repeat one run."""
-CELLS: Final = 500_000
-"""Array cells worked on at once, which bounds memory whatever the number of draws."""
+MATTERS: Final = 0.1
+"""Difference of ln N_opt below which two estimators agree: it wastes 0.4 % of a budget or less."""
+LABEL: Final = "lower envelope ({}) of smoothed training curves, least squares in logs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """An estimator with the draws, the frontier and the certificate behind its numbers."""
+
+    estimator: Estimator
+    draws: pd.DataFrame
+    frontier: pd.DataFrame
+    certificate: dict[str, Any]
+    n_runs: int
+    n_points: int
 
 
 def fit(
@@ -63,9 +62,11 @@ def fit(
     frontier: str = "bins",
     last_fraction: float = 0.15,
     only_schedule_end: bool = False,
+    loss_floor: float | None = None,
     draws: int = 2000,
     seed: int = 0,
     family: str = "",
+    with_variants: bool = True,
 ) -> FitResult:
     """Envelope law of one family, with a bootstrap over runs of the whole selection.
 
@@ -74,234 +75,155 @@ def fit(
     `smoothing_steps` is the Gaussian window in optimiser steps. `only_schedule_end` keeps the
     last `last_fraction` of every smoothed curve, where a loss is that of a finished run. Which
     bins enter the regression is decided by the strictest of frontier.RULES that leaves enough of
-    them; a hull enters whole, as published.
-    Tables: frontier (per bin or hull point), curves (smoothed, thinned for drawing).
+    them; a hull enters whole, as published. `loss_floor` pins E of L = E + K C^-c [nats per
+    token]; None fits it. The intervals of the loss hold its misfit (lackoffit.py).
+    Tables: estimators (this one; the other frontier; schedule ends only, or whole curves where
+    this is the former; what can not be made is failed; none of these but the first unless
+    `with_variants`, which costs two more bootstraps), frontier (per bin or hull point), curves
+    (smoothed, thinned for drawing).
 
     Raises FloplineError for fewer than three runs or two sizes, for curves that nowhere compete,
-    and where one size wins everywhere.
+    where one size wins everywhere, and for a floor that is not below the frontier.
     """
     if frontier not in FRONTIERS:
         raise FloplineError(
             f"The envelope's frontier is one of {', '.join(FRONTIERS)}, not '{frontier}': "
             "correct it in the study file."
         )
-    table, skipped = _prepared(curves, family)
-    table, per_window = _smoothed(table, smoothing_steps)
-    drawn = thinned(table)
-    if only_schedule_end:
-        table = _ends(table, last_fraction, family)
-    runs = table.drop_duplicates("run").reset_index(drop=True)
-    ready = Curves(
-        table["run_number"].to_numpy(),
-        np.log(table["flops"].to_numpy()),
-        np.log(table["tokens"].to_numpy()),
-        table["loss"].to_numpy(),
-        size_classes(runs["params"].to_numpy()),
-    )
-    select, width, rule = _selector(ready, frontier, bins, family)
-    ln_params = np.log(runs["params"].to_numpy())
-    chosen = select(np.ones((1, len(runs)), dtype=bool))
-    _demand_sizes(chosen, ready.size, runs, family)
-    point = _laws(chosen, ln_params, ready.size)
-    weights = run_weights(list(runs["run"]), draws, seed)
-    resampled = _resampled(select, weights > 0, width, ln_params, ready.size)
-    parameters, targets, draw_table = stated(point, resampled, targets_flops)
-    listed = frontier_table(chosen, runs, last_fraction)
-    certificate = {
-        "frontier": frontier,
-        "rule": rule,
-        "frontier_points": len(listed),
-        "points_used": int(listed["used"].sum()),
-        "runs_on_frontier": int(listed.loc[listed["used"], "run"].nunique()),
-        "sizes": int(ready.size.max()) + 1,
-        "sizes_on_frontier": _winning_sizes(chosen, ready.size),
-        "share_at_end_sizes": share_at_end_sizes(chosen, ready.size),
-        "draws": int(draws),
-        "draws_failed": int(resampled.absent.sum()),
-        "share_in_last_fraction": share_in_last_fraction(listed),
-        **thirds(listed),
-        "a_shift_in_draws": shift(point.params.p[0], resampled.params.p),
-        **residuals(listed[listed["used"]], point),
-        "points_per_window": per_window,
-        "points_at_zero_flops": skipped,
-        "loss_law": point.loss.form(),
-        "draws_without_floor": int((resampled.loss.few | resampled.loss.unidentified).sum()),
-    }
-    warning = message(certificate, last_fraction)
-    status = WARNING if warning else CONVERGED
-    said = "; ".join(filter(None, [warning, point.loss.note()]))
-    label = f"lower envelope ({frontier}) of smoothed training curves, least squares in logs"
-    main = Estimator(frontier, label, status, said, parameters, targets)
+    raw, skipped = prepared(curves, family)
+    table, per_window = smooth(raw, smoothing_steps)
+
+    def outcome(name: str, way: str, ends_only: bool) -> _Outcome:
+        here = ends(table, last_fraction, family) if ends_only else table
+        reading = read(
+            here,
+            targets_flops,
+            frontier=way,
+            bins=bins,
+            draws=draws,
+            seed=seed,
+            loss_floor=loss_floor,
+            family=family,
+        )
+        return _outcome(name, way, ends_only, reading, targets_flops, last_fraction, seed)
+
+    main = outcome(frontier, frontier, only_schedule_end)
+    other = next(way for way in FRONTIERS if way != frontier)
+    rest = "whole_curves" if only_schedule_end else "schedule_end"
+    variants = [
+        _variant(name, way, ends_only, outcome, targets_flops, last_fraction)
+        for name, way, ends_only in (
+            (other, other, only_schedule_end),
+            (rest, frontier, not only_schedule_end),
+        )
+        if with_variants
+    ]
+    beside = [v for v in variants if v.name == "schedule_end"]
+    said = _beside(main.estimator, beside[0]) if beside else main.estimator
     return FitResult(
         law=LAW,
-        estimator=label,
-        status=status,
-        message=said,
-        n_runs=len(runs),
-        n_points=len(table),
+        estimator=said.label,
+        status=said.status,
+        message=said.message,
+        n_runs=main.n_runs,
+        n_points=main.n_points,
         settings={
             "bins": bins,
             "smoothing_steps": smoothing_steps,
+            "smoothing_kernel": KERNEL,
+            "smoothing_sigma_steps": smoothing_steps / SIGMAS_PER_WINDOW,
             "frontier": frontier,
             "last_fraction": last_fraction,
             "only_schedule_end": only_schedule_end,
+            "loss_floor": "fitted" if loss_floor is None else loss_floor,
             "draws": draws,
             "seed": seed,
         },
-        parameters=parameters,
-        targets=targets,
-        certificate=certificate,
-        draws=draw_table,
-        tables={"estimators": estimator_table([main]), "frontier": listed, "curves": drawn},
+        parameters=said.parameters,
+        targets=said.targets,
+        certificate={
+            **main.certificate,
+            "points_per_window": per_window,
+            "points_at_zero_flops": skipped,
+        },
+        draws=main.draws,
+        tables={
+            "estimators": estimator_table([said, *variants]),
+            "frontier": main.frontier,
+            "curves": thinned(table),
+        },
     )
 
 
-def _prepared(curves: pd.DataFrame, family: str) -> tuple[pd.DataFrame, int]:
-    """Checked rows sorted by run and FLOPs with a run number, and how many had zero FLOPs."""
-    columns = ("params", "tokens", "flops", "loss")
-    begun = curves
-    if "flops" in curves:
-        begun = curves[~(curves["flops"].astype("float64") == 0.0)]
-    table = checked(begun, columns, ("step",), LAW, family)
-    if "horizon_tokens" not in table:
-        table = table.assign(horizon_tokens=np.nan)
-    table = table.astype({"horizon_tokens": "float64", "step": "float64"})
-    table = table.sort_values(["run", "flops", "step", "tokens", "loss"], kind="stable")
-    table = table.reset_index(drop=True)
-    _demand_runs(table, family)
-    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
-    return table, len(curves) - len(begun)
-
-
-def _ends(table: pd.DataFrame, last_fraction: float, family: str) -> pd.DataFrame:
-    """The rows in the last share of their schedule, or FloplineError where that leaves too few."""
-    unknown = table.loc[table["horizon_tokens"].isna(), "run"]
-    if not unknown.empty:
-        raise FloplineError(
-            f"The envelope can not keep schedule ends only, since run '{min(unknown)}' of "
-            f"{named(family)} states no horizon_tokens: add it or drop only_schedule_end."
-        )
-    position = (table["tokens"] / table["horizon_tokens"]).to_numpy()
-    table = table[at_schedule_end(position, last_fraction)].reset_index(drop=True)
-    _demand_runs(table, family)
-    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
-    return table
-
-
-def _demand_runs(table: pd.DataFrame, family: str) -> None:
-    n_runs, n_sizes = table["run"].nunique(), 0
-    if n_runs:
-        n_sizes = int(size_classes(table.groupby("run")["params"].first().to_numpy()).max()) + 1
-    if n_runs < MIN_RUNS or n_sizes < 2:
-        raise FloplineError(
-            f"The envelope needs training curves of at least {MIN_RUNS} runs and 2 sizes, but "
-            f"{named(family)} has {n_runs} run{'s' if n_runs != 1 else ''} of {n_sizes} "
-            f"size{'s' if n_sizes != 1 else ''}: add runs, or take envelope out of `laws` in the "
-            "study file."
-        )
-
-
-def _smoothed(table: pd.DataFrame, window_steps: float) -> tuple[pd.DataFrame, float]:
-    loss, per_window = smoothed(
-        table["loss"].to_numpy(),
-        table["step"].to_numpy(),
-        table["run_number"].to_numpy(),
-        window_steps,
-    )
-    return table.assign(loss=loss), per_window
-
-
-def _selector(curves: Curves, frontier: str, bins: int, family: str) -> tuple[Select, int, str]:
-    """How to read a frontier, the points worked on per subset, and the rule for a used point."""
-    if frontier == "hull":
-        return Hull(curves).select, 1, "all hull points"
-    grid = interpolate(curves, bins)
-    if grid is None:
-        raise FloplineError(
-            f"The envelope compares sizes at equal compute, but no two sizes of {named(family)} "
-            "reach the same FLOPs: train them over overlapping ranges, or take envelope out of "
-            "`laws` in the study file."
-        )
-    rule = _rule(grid)
-    return lambda present: grid.select(present, rule), bins, RULES[rule]
-
-
-def _rule(grid: Bins) -> str:
-    """The strictest rule that leaves enough of the frontier."""
-    everyone = np.ones((1, grid.size.size), dtype=bool)
-    for rule in RULES:
-        chosen = grid.select(everyone, rule)
-        if (
-            _winning_sizes(chosen, grid.size) >= RULE_SIZES[rule]
-            and chosen.used.mean() >= RULE_SHARE[rule]
-        ):
-            return rule
-    raise AssertionError("the most lenient rule asks for nothing")
-
-
-def _winning_sizes(chosen: Frontier, size: NDArray[np.int64]) -> int:
-    return int(np.unique(size[chosen.run[chosen.used]]).size)
-
-
-def _demand_sizes(
-    chosen: Frontier, size: NDArray[np.int64], runs: pd.DataFrame, family: str
-) -> None:
-    points = int(chosen.used.sum())
-    if points >= MIN_POINTS and _winning_sizes(chosen, size) >= 2:
-        return
-    if points == 0:
-        why = "has no frontier point at which sizes compete"
-    elif points < MIN_POINTS:
-        why = f"has a frontier of {points} point{'s' if points > 1 else ''}"
-    else:
-        n = runs["params"].to_numpy()[chosen.run[chosen.used]].max()
-        why = f"has one size ({n:.3g} params) that wins at every compute"
-    raise FloplineError(
-        f"The envelope needs a frontier of at least {MIN_POINTS} points and 2 sizes, but "
-        f"{named(family)} {why}: train more sizes over a wider range of compute, or take "
-        "envelope out of `laws` in the study file."
+def _outcome(
+    name: str,
+    way: str,
+    ends_only: bool,
+    reading: Reading,
+    targets_flops: Sequence[float],
+    last_fraction: float,
+    seed: int,
+) -> _Outcome:
+    parameters, targets, draws = stated(reading.point, reading.draws, targets_flops)
+    listed = frontier_table(reading, last_fraction)
+    evidence = {"frontier": way, **certificate(reading, listed)}
+    evidence["loss_without_misfit"] = loss_intervals(targets)
+    targets, draws = widened(targets, draws, reading.misfit, seed)
+    warning = message(evidence, reading.misfit, last_fraction)
+    said = "; ".join(filter(None, [warning, *notes(evidence, reading)]))
+    return _Outcome(
+        Estimator(
+            name,
+            _label(way, ends_only, last_fraction),
+            WARNING if warning else CONVERGED,
+            said,
+            parameters,
+            targets,
+        ),
+        draws,
+        listed,
+        evidence,
+        len(reading.runs),
+        reading.n_points,
     )
 
 
-def _laws(chosen: Frontier, ln_params: Floats, size: NDArray[np.int64]) -> Allocation:
-    """Laws of every subset; NaN where fewer than three points or two sizes are on its frontier."""
-    used = chosen.used
-    sizes = size[chosen.run]
-    lowest = np.where(used, sizes, size.max() + 1).min(axis=1)
-    highest = np.where(used, sizes, ABSENT).max(axis=1)
-    enough = (used.sum(axis=1) >= MIN_POINTS) & (highest > lowest)
-    weight = np.where(used & enough[:, None], 1.0, 0.0)
-    return Allocation(
-        fit_power_law(chosen.ln_flops, ln_params[chosen.run], weight),
-        fit_power_law(chosen.ln_flops, chosen.ln_tokens, weight),
-        fit_loss_compute(*_blocks(chosen, weight)),
-    )
+def _variant(
+    name: str,
+    way: str,
+    ends_only: bool,
+    outcome: Callable[[str, str, bool], _Outcome],
+    targets_flops: Sequence[float],
+    last_fraction: float,
+) -> Estimator:
+    """Another reading of the same curves, or a failed one that says what is missing."""
+    try:
+        return outcome(name, way, ends_only).estimator
+    except FloplineError as error:
+        nothing = Estimate(float("nan"))
+        parameters: Mapping[str, Estimate] = {"a": nothing, "b": nothing}
+        values = dict.fromkeys(QUANTITIES, nothing)
+        targets = [Target(float(c), values) for c in targets_flops]
+        label = _label(way, ends_only, last_fraction)
+        return Estimator(name, label, FAILED, str(error), parameters, targets)
 
 
-def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
-    """ln C, loss and weight of at most LOSS_BLOCKS stretches of neighbouring frontier points."""
-    rows, points = used.shape
-    width = -(-points // LOSS_BLOCKS)
-    spare = -points % width
+def _beside(main: Estimator, ends: Estimator) -> Estimator:
+    """`main` with a warning if schedule ends alone give another size, beyond its 95 % interval."""
+    for ours, theirs in zip(main.targets, ends.targets, strict=True):
+        n, other = ours.values["params"], theirs.values["params"].point
+        outside = other < n.lo95 or other > n.hi95
+        if outside and abs(np.log(other / n.point)) > MATTERS:
+            said = (
+                f"schedule ends alone give N ~ C^{ends.parameters['a'].point:.2f} and "
+                f"{humanise(other)} params at {flops_label(ours.budget_flops)} FLOPs, outside the "
+                "95 % interval"
+            )
+            message = "; ".join(filter(None, [said, main.message]))
+            return replace(main, status=WARNING, message=message)
+    return main
 
-    def total(values: Floats) -> Floats:
-        padded = np.pad(values, ((0, 0), (0, spare)))
-        return np.asarray(padded.reshape(rows, (points + spare) // width, width).sum(axis=2))
 
-    count = total(used)
-    with np.errstate(invalid="ignore"):
-        ln_flops = total(np.where(used > 0, frontier.ln_flops, 0.0)) / count
-        loss = total(np.where(used > 0, frontier.loss, 0.0)) / count
-    return ln_flops, loss, count
-
-
-def _resampled(
-    select: Select, present: Bools, width: int, ln_params: Floats, size: NDArray[np.int64]
-) -> Allocation:
-    at_once = max(1, CELLS // width)
-    return joined(
-        [
-            _laws(select(present[i : i + at_once]), ln_params, size)
-            for i in range(0, max(1, present.shape[0]), at_once)
-        ]
-    )
+def _label(way: str, ends_only: bool, last_fraction: float) -> str:
+    part = f"{way}, last {last_fraction:.0%} of schedules" if ends_only else way
+    return LABEL.format(part)

@@ -8,14 +8,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.fits import curvature
+from flopline.fits.allocation import residuals
+from flopline.fits.curvature import slopes_by_thirds
+from flopline.fits.envelope_reading import Reading, winning_sizes
 from flopline.fits.frontier import ABSENT, Frontier
-from flopline.fits.powerlaw import fit_power_law
+from flopline.fits.lackoffit import LackOfFit
+from flopline.numbers import count
 
 Floats = NDArray[np.float64]
 
 FEW_SIZES: Final = 5
 DRAWN_POINTS: Final = 300
 END_SHARE: Final = 0.25
+FINISHED: Final = 0.98  # of its horizon: the default of cleaning.unfinished
 ROUNDING: Final = 1e-9  # tokens of a frontier point went through logs and back
 
 
@@ -24,31 +30,47 @@ def at_schedule_end(position: Floats, last_fraction: float) -> NDArray[np.bool_]
     return np.asarray(position >= 1.0 - last_fraction - ROUNDING)
 
 
-def frontier_table(chosen: Frontier, runs: pd.DataFrame, last_fraction: float) -> pd.DataFrame:
-    """One row per frontier point of the data; `runs` has one row per run.
+def frontier_table(reading: Reading, last_fraction: float) -> pd.DataFrame:
+    """One row per frontier point of the data.
 
-    `position` is tokens / horizon_tokens (NaN without a horizon, then never in_last_fraction);
-    `third` counts used points from the cheapest, 0 where the point is not used.
+    `position` is tokens / horizon_tokens (NaN without a horizon); `in_last_fraction` and
+    `mid_schedule` say on which side of the last share it lies, both False without a horizon.
+    `run_unfinished`: the run ended before its horizon. `curve_end`: the point is the last of its
+    run's curve, where nothing tells whether a longer run would have won. `third` counts used
+    points from the cheapest, 0 where the point is not used.
     """
+    chosen, runs = reading.chosen, reading.runs
     there = np.flatnonzero(chosen.run[0] != ABSENT)
     run = chosen.run[0, there]
+    flops = np.exp(chosen.ln_flops[0, there])
     tokens, used = np.exp(chosen.ln_tokens[0, there]), chosen.used[0, there]
-    position = tokens / runs["horizon_tokens"].to_numpy()[run]
+    horizon = runs["horizon_tokens"].to_numpy()[run]
+    position = tokens / horizon
+    at_end = at_schedule_end(position, last_fraction)
     third = np.zeros(there.size, dtype=np.int64)
     third[used] = 1 + 3 * np.arange(used.sum()) // max(1, int(used.sum()))
+    last = runs["last_flops"].to_numpy()[run] * np.exp(-reading.bin_width)
     return pd.DataFrame(
         {
-            "flops": np.exp(chosen.ln_flops[0, there]),
+            "flops": flops,
             "run": runs["run"].to_numpy()[run],
             "params": runs["params"].to_numpy()[run],
             "tokens": tokens,
             "loss": chosen.loss[0, there],
             "position": position,
-            "in_last_fraction": at_schedule_end(position, last_fraction),
+            "in_last_fraction": at_end,
+            "mid_schedule": np.isfinite(position) & ~at_end,
+            "run_unfinished": unfinished(runs)[run],
+            "curve_end": flops >= last * (1.0 - ROUNDING),
             "used": used,
             "third": third,
         }
     )
+
+
+def unfinished(runs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which runs ended before FINISHED of their horizon_tokens; False where none is known."""
+    return np.asarray(runs["last_tokens"] < FINISHED * runs["horizon_tokens"])
 
 
 def share_in_last_fraction(listed: pd.DataFrame) -> float | None:
@@ -56,8 +78,7 @@ def share_in_last_fraction(listed: pd.DataFrame) -> float | None:
 
     Hoffmann et al. 2022, footnote 4: all their points lie in the last 15 %.
     """
-    known = listed[listed["used"] & listed["position"].notna()]
-    return None if known.empty else float(known["in_last_fraction"].mean())
+    return _share_known(listed[listed["used"]], "in_last_fraction")
 
 
 def share_at_end_sizes(chosen: Frontier, size: NDArray[np.int64]) -> float:
@@ -71,15 +92,45 @@ def shift(point: float, draws: Floats) -> float:
     return float(np.nanmedian(draws) - point) if np.isfinite(draws).any() else float("nan")
 
 
-def thirds(listed: pd.DataFrame) -> dict[str, list[float]]:
+def certificate(reading: Reading, listed: pd.DataFrame) -> dict[str, Any]:
+    """What is known of a reading beside its laws; `listed` is its frontier table."""
+    chosen, used = reading.chosen, listed[listed["used"]]
+    floors = reading.draws.loss
+    return {
+        "rule": reading.rule,
+        "frontier_points": len(listed),
+        "points_used": len(used),
+        "runs_on_frontier": int(used["run"].nunique()),
+        "sizes": int(reading.size.max()) + 1,
+        "sizes_on_frontier": winning_sizes(chosen, reading.size),
+        "share_at_end_sizes": share_at_end_sizes(chosen, reading.size),
+        "share_at_curve_ends": float(used["curve_end"].mean()),
+        "draws": int(reading.draws.params.p.size),
+        "draws_failed": int(reading.draws.absent.sum()),
+        "share_in_last_fraction": share_in_last_fraction(listed),
+        "share_mid_schedule": _share_known(used, "mid_schedule"),
+        "runs_unfinished": int(unfinished(reading.runs).sum()),
+        "share_of_unfinished_runs": float(used["run_unfinished"].mean()),
+        **_slopes(reading),
+        "curvature": curvature.curvature(reading.slopes[0], reading.draw_slopes),
+        "a_shift_in_draws": shift(reading.point.params.p[0], reading.draws.params.p),
+        **residuals(used, reading.point),
+        "loss_law": reading.point.loss.form(),
+        "lack_of_fit": reading.misfit.to_json(),
+        "draws_without_floor": int((floors.few | floors.unidentified).sum()),
+    }
+
+
+def _slopes(reading: Reading) -> dict[str, list[float]]:
     """Slopes of params and tokens in each third of the frontier (Hoffmann et al., appendix E)."""
-    out: dict[str, list[float]] = {"a_by_thirds": [], "b_by_thirds": []}
-    for third in (1, 2, 3):
-        part = listed[listed["third"] == third]
-        for name, column in (("a_by_thirds", "params"), ("b_by_thirds", "tokens")):
-            law = fit_power_law(np.log(part["flops"]), np.log(part[column]), 1.0)
-            out[name].append(float(law.p))
-    return out
+    chosen = reading.chosen
+    tokens = slopes_by_thirds(chosen.ln_flops, chosen.ln_tokens, chosen.used)
+    return {"a_by_thirds": reading.slopes[0].tolist(), "b_by_thirds": tokens[0].tolist()}
+
+
+def _share_known(used: pd.DataFrame, column: str) -> float | None:
+    known = used[used["position"].notna()]
+    return None if known.empty else float(known[column].mean())
 
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +146,7 @@ def thinned(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def message(certificate: dict[str, Any], last_fraction: float) -> str:
+def message(certificate: dict[str, Any], misfit: LackOfFit, last_fraction: float) -> str:
     """What a reader has to mind, empty if nothing."""
     said = []
     share, n_sizes = certificate["share_in_last_fraction"], certificate["sizes_on_frontier"]
@@ -106,6 +157,11 @@ def message(certificate: dict[str, Any], last_fraction: float) -> str:
             f"only {share:.0%} of the frontier lies in the last {last_fraction:.0%} of its "
             "schedule, where the loss is what a finished run would have: set "
             "envelope.only_schedule_end if runs log enough there"
+        )
+    if certificate["runs_unfinished"]:
+        said.append(
+            f"{count(certificate['runs_unfinished'], 'run')} ended before their schedule and hold "
+            f"{certificate['share_of_unfinished_runs']:.0%} of the frontier"
         )
     if certificate["share_at_end_sizes"] > END_SHARE:
         said.append(
@@ -118,4 +174,20 @@ def message(certificate: dict[str, Any], last_fraction: float) -> str:
         )
     if not certificate["loss_law"].startswith("E"):
         said.append(f"loss law {certificate['loss_law']}")
+    test = certificate["curvature"]
+    if test["p_value"] is not None and test["p_value"] < curvature.LEVEL:
+        said.append(curvature.sentence(certificate["a_by_thirds"], test))
+    if misfit.found:
+        said.append(misfit.sentence())
     return "; ".join(said)
+
+
+def notes(certificate: dict[str, Any], reading: Reading) -> list[str]:
+    """What else was found, no reason to warn: tests that found nothing, the floor of the loss."""
+    test = certificate["curvature"]
+    bends = test["p_value"] is not None and test["p_value"] < curvature.LEVEL
+    return [
+        "" if bends else curvature.sentence(certificate["a_by_thirds"], test),
+        "" if reading.misfit.found else reading.misfit.sentence(),
+        reading.point.loss.note(),
+    ]

@@ -3,7 +3,8 @@
 The isoFLOP and envelope laws give sizes and tokens but no loss beyond their data; this law
 carries their own frontier losses to the target. Residuals are relative, (fitted - seen) / seen,
 so that a percent counts the same at every budget. For a fixed c the best E >= 0 and K >= 0 are
-linear (variable projection, Golub and Pereyra 1973), which leaves a search in one number.
+linear (variable projection, Golub and Pereyra 1973), which leaves a search in one number. E may
+be pinned at a value known from elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class LossLaw:
     """L = E + exp(ln_K) C^-c, one law per row; NaN where the loss does not fall with compute.
 
     `few` and `unidentified` mark rows fitted without a floor (E = 0): the first for having fewer
-    than 4 points, the second because with a floor c ran to an end of its range.
+    than 4 points, the second because with a floor c ran to an end of its range. `pinned` is the E
+    that was given and not fitted.
     """
 
     E: Floats
@@ -38,6 +40,18 @@ class LossLaw:
     c: Floats
     few: NDArray[np.bool_]
     unidentified: NDArray[np.bool_]
+    pinned: float | None = None
+
+    def rows(self, which: slice) -> LossLaw:
+        """Some of the laws."""
+        return LossLaw(
+            self.E[which],
+            self.ln_K[which],
+            self.c[which],
+            self.few[which],
+            self.unidentified[which],
+            self.pinned,
+        )
 
     def at(self, ln_flops: ArrayLike) -> Floats:
         """Loss at `ln_flops` of shape (m,); shape (rows, m)."""
@@ -49,6 +63,8 @@ class LossLaw:
         """The formula of one row, and why it has no floor if it has none."""
         if not np.isfinite(self.c[row]):
             return "none: the loss on the frontier does not fall with compute"
+        if self.pinned is not None:
+            return f"E + K C^-c with E pinned at {self.pinned:g}"
         if self.few[row]:
             return f"K C^-c (no floor E: fewer than {POINTS_FOR_FLOOR} points)"
         if self.unidentified[row]:
@@ -57,18 +73,32 @@ class LossLaw:
 
     def note(self) -> str:
         """What to mind of the first row's forecasts, empty if nothing: whether it has a floor."""
-        if self.E[0] > 0 or not np.isfinite(self.c[0]):
+        if not np.isfinite(self.c[0]):
+            return ""
+        if self.pinned is not None:
+            return (
+                f"the floor E = {self.pinned:g} of the loss law was given, so the interval of the "
+                "loss holds none of its error"
+            )
+        if self.E[0] > 0:
             return ""
         return (
             "these losses show no floor yet (E = 0), so the loss at a target is a bare power law: "
             "far beyond the data it is more likely too low than its interval says"
         )
 
+    def free_floor(self, row: int = 0) -> bool:
+        """Whether E of this row was fitted and lies inside its range."""
+        return self.pinned is None and bool(self.E[row] > 0)
 
-def fit_loss_compute(ln_flops: ArrayLike, loss: ArrayLike, weights: ArrayLike) -> LossLaw:
+
+def fit_loss_compute(
+    ln_flops: ArrayLike, loss: ArrayLike, weights: ArrayLike, floor: float | None = None
+) -> LossLaw:
     """Least squares on relative error, one law per row; arguments broadcast to (rows, n).
 
     A point whose weight is zero or NaN, or whose value is not finite, is absent from its row.
+    `floor` pins E [nats per token] in every row; None fits it.
     """
     x, y, w = np.broadcast_arrays(
         *(np.atleast_2d(np.asarray(v, dtype=float)) for v in (ln_flops, loss, weights)),
@@ -82,43 +112,46 @@ def fit_loss_compute(ln_flops: ArrayLike, loss: ArrayLike, weights: ArrayLike) -
     y = np.where(here, y, 1.0)
     w = np.where(here, w, 0.0)
 
-    few = count < POINTS_FOR_FLOOR
-    c, inner = _search(lambda e: _project(x, y, w, e, ~few)[2], count.size)
-    unidentified = ~few & ~inner
-    floored = ~few & inner
-    pure = ~floored
+    held = 0.0 if floor is None else float(floor)
+    few = (count < POINTS_FOR_FLOOR) & (floor is None)
+    free = ~few & (floor is None)
+    c, inner = _search(lambda e: _project(x, y, w, e, free, held)[2], count.size)
+    unidentified = free & ~inner
+    floored = free & inner
+    pure = ~floored & (floor is None)
     if pure.any():
         rows = np.flatnonzero(pure)
         none = np.zeros(rows.size, dtype=bool)
         c[rows], inner[rows] = _search(
-            lambda e: _project(x[rows], y[rows], w[rows], e, none)[2], rows.size
+            lambda e: _project(x[rows], y[rows], w[rows], e, none, 0.0)[2], rows.size
         )
-    e_, k, _ = _project(x, y, w, c, floored)
+    e_, k, _ = _project(x, y, w, c, floored, held)
     bad = ~inner | (count < 2) | ~(k > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ln_k = np.where(bad, np.nan, np.log(k) + c * centre[:, 0])
     return LossLaw(
-        np.where(bad, np.nan, e_), ln_k, np.where(bad, np.nan, c), few, unidentified & ~bad
+        np.where(bad, np.nan, e_), ln_k, np.where(bad, np.nan, c), few, unidentified & ~bad, floor
     )
 
 
 def _project(
-    x: Floats, y: Floats, w: Floats, c: Floats, floor: NDArray[np.bool_]
+    x: Floats, y: Floats, w: Floats, c: Floats, floor: NDArray[np.bool_], held: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Best E >= 0 (0 where not `floor`) and K >= 0 for given c, and the sum of squares."""
+    """Best E >= 0 (`held` where not `floor`) and K >= 0 for given c, and the sum of squares."""
     f = 1.0 / y
-    g = np.exp(-c[:, None] * x) / y
-    ff, gg, fg = (w * f * f).sum(1), (w * g * g).sum(1), (w * f * g).sum(1)
-    f1, g1 = (w * f).sum(1), (w * g).sum(1)
+    g = np.exp(-c[:, None] * x) * f
+    wf, wg = w * f, w * g
+    ff, gg, fg = (np.einsum("ij,ij->i", u, v) for u, v in ((wf, f), (wg, g), (wf, g)))
+    f1, g1 = wf.sum(1), wg.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         det = ff * gg - fg * fg
         e = (gg * f1 - fg * g1) / det
         k = (ff * g1 - fg * f1) / det
         free = floor & (e > 0) & (k > 0)
-        e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, 0.0))
-        k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, g1 / gg))
+        e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, held))
+        k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, (g1 - e * fg) / gg))
     r = e[:, None] * f + k[:, None] * g - 1.0
-    return e, k, (w * r * r).sum(1)
+    return e, k, np.asarray(np.einsum("ij,ij,ij->i", w, r, r))
 
 
 def _search(objective: Callable[[Floats], Floats], rows: int) -> tuple[Floats, NDArray[np.bool_]]:

@@ -43,24 +43,37 @@ class Parabolas:
 
 
 def fit_parabolas(x: Floats, y: Floats, sizes: NDArray[np.int64], weights: Floats) -> Parabolas:
-    """Weighted least-squares parabolas of y on x, shape (n,), for `weights` (rows, n).
+    """Weighted least-squares parabolas of y on x for `weights` (rows, n).
 
-    `sizes` numbers the distinct sizes. x is centred on its mean and scaled to its half-range, so
-    the normal equations stay well conditioned however narrow the profile.
+    x has shape (n,), y (n,) or one set a row, (rows, n); `sizes` numbers the distinct sizes.
+    """
+    centre, c = fit_polynomials(x, y, sizes, weights, CORNERS)
+    return Parabolas(centre, *c.T)
+
+
+def fit_polynomials(
+    x: Floats, y: Floats, sizes: NDArray[np.int64], weights: Floats, terms: int
+) -> tuple[float, Floats]:
+    """Centre of x and weighted least-squares coefficients (rows, terms) of powers of x - centre.
+
+    Shapes as in fit_parabolas; a row with fewer distinct sizes than terms is NaN. x is centred on
+    its mean and scaled to its half-range, so the normal equations stay well conditioned however
+    narrow the profile.
     """
     centre = float(x.mean())
     scale = float(np.ptp(x)) / 2.0 or 1.0
     z = (x - centre) / scale
-    level = float(y.mean())
-    powers = z[:, None] ** np.arange(5)
+    level = float(y.mean()) if y.size else 0.0  # no draws, no losses
+    powers = z[:, None] ** np.arange(2 * terms - 1)
     moments = weights @ powers
-    right = weights @ ((y - level)[:, None] * powers[:, :3])
-    gram = moments[:, np.arange(3)[:, None] + np.arange(3)]
-    enough = distinct_sizes(sizes, weights) >= CORNERS
-    gram = np.where(enough[:, None, None], gram, np.eye(3))
+    right = (weights * (y - level)) @ powers[:, :terms]
+    gram = moments[:, np.arange(terms)[:, None] + np.arange(terms)]
+    enough = distinct_sizes(sizes, weights) >= terms
+    gram = np.where(enough[:, None, None], gram, np.eye(terms))
     solved: Floats = np.linalg.solve(gram, right[:, :, None])[:, :, 0].astype(np.float64)
-    c = np.where(enough[:, None], solved, np.nan)
-    return Parabolas(centre, level + c[:, 0], c[:, 1] / scale, c[:, 2] / scale**2)
+    c = np.where(enough[:, None], solved, np.nan) / scale ** np.arange(terms)
+    c[:, 0] += level
+    return centre, c
 
 
 def distinct_sizes(sizes: NDArray[np.int64], weights: Floats) -> NDArray[np.int64]:

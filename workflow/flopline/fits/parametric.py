@@ -8,7 +8,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits import engine, hoffmann_grid
+from flopline.fits import bent, engine, forms, hoffmann_grid
 from flopline.fits.bootstrap import run_weights
-from flopline.fits.newton import LOWER, UPPER, Floats, Optimum, Problem
+from flopline.fits.chosen import OBJECTIVES, choose
+from flopline.fits.family import CHINCHILLA, NO_TERM, starting_points
+from flopline.fits.formfits import Resamples
+from flopline.fits.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
+from flopline.fits.objectives import Objective
 from flopline.fits.result import (
     CONVERGED,
     FAILED,
@@ -57,10 +61,11 @@ MIN_TOP_RUNS = 5
 LACK_OF_FIT = (0.005, 3.0)
 """Mean log residual of these runs, and the same in standard errors, beyond which the form is said
 not to hold. The top runs of Chinchilla lie 0.1 % off (0.7), those of Gemstones 0.2 % (0.5)."""
-MAX_LEFT_OUT = 0.01
-"""Share of resamples without a result above which the intervals are said to lack them."""
+LEAST_SQUARES = 1e3
+"""A delta beyond every log residual: Huber's loss is then half the square."""
 
 _COLUMNS = ("params", "tokens", "flops", "loss")
+_OPTIONAL = ("unique_tokens",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +83,42 @@ def fit(
     points: pd.DataFrame,
     targets_flops: Sequence[float],
     *,
-    huber_delta: float = 1e-3,
+    objective: str = "log_huber",
+    huber_delta: float | str = 1e-3,
     draws: int,
     seed: int,
     solver: str = "varpro_newton",
+    variant_draws: int | None = None,
     family: str = "",
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
 
-    `points` has columns run, params [weights], tokens, flops, loss [nats per token]; several rows
-    of one run are resampled together. `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
-    `huber_delta` is Huber's on log residuals. `solver` is varpro_newton, or hoffmann_grid for the
-    paper's own 4,500 starts (minutes; its resamples start from the optimum of all points only).
+    `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
+    unique_tokens, for the variant of repeated data; several rows of one run are resampled together.
+    `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
+    `objective` is one of chosen.OBJECTIVES; `huber_delta` is Huber's on its residuals, or "auto"
+    for one that the data choose. `solver` is varpro_newton, or hoffmann_grid for the paper's own
+    4,500 starts (minutes; its resamples start from the optimum of all points only).
+    `variant_draws` are the resamples behind each other objective and form of the table
+    `estimators` (forms.variants); None makes none.
     `draws` that leave too few distinct points, do not converge or lack an optimum hold NaN and are
     counted in the certificate. Raises FloplineError for unusable points or settings.
     """
     table = _checked(points, family)
     if solver not in SOLVERS:
         raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
-    if not 0 < huber_delta < np.inf:
-        raise FloplineError(f"huber_delta must be positive and finite, not {huber_delta}.")
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
-    problem = Problem.of(params, tokens, loss, huber_delta)
+    problem = Problem.of(params, tokens, loss, WIDE)
+    minimised = choose(objective, huber_delta, problem)
+    problem = replace(problem, delta=_log_delta(minimised, problem))
+    if solver == "hoffmann_grid" and minimised.name != "log_huber":
+        raise FloplineError(
+            f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
+            "parametric.solver to varpro_newton."
+        )
     weights = run_weights(table["run"].tolist(), draws, seed)
     solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
-    found = _solve(problem, weights[solved], solver)
+    found = _solve(problem, weights[solved], solver, minimised)
 
     surface = problem.surface(found.best.theta[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
@@ -119,12 +135,34 @@ def fit(
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
     certificate = _certificate(problem, found, table, bounds) | {
+        "objective": minimised.value(minimised.residual(predicted, loss)),
         "draws": draws,
         "draws_left_out": left_out,
     }
     status, message = _verdict(certificate, solver)
-    label = f"Huber on log loss, {SOLVERS[solver]}"
-    main = Estimator("huber_log", label, status, message, parameters, targets)
+    how = SOLVERS[solver] if minimised.scale == "log" else "Newton from a grid of starts"
+    label = f"{OBJECTIVES[minimised.name]}, {how}"
+    main = Estimator(minimised.name, label, status, message, parameters, targets)
+    others: list[forms.Variant] = []
+    if variant_draws is not None and status != FAILED:
+        again = run_weights(table["run"].tolist(), variant_draws, seed)
+        resamples = Resamples(again, _thick_enough(params, tokens, again))
+        others = forms.variants(
+            problem,
+            targets_flops,
+            minimised,
+            surface,
+            resamples,
+            lambda residual: [
+                *_poor_design(certificate["token_spread"]),
+                *_misfit(*_top_residual(table.assign(log_residual=residual))),
+            ],
+            table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
+        )
+    settings: dict[str, Any] = {"objective": minimised.name}
+    if "huber" in minimised.name:
+        settings["huber_delta"] = minimised.delta
+    settings |= {"draws": draws, "seed": seed, "solver": solver, "variant_draws": variant_draws}
     return FitResult(
         law="parametric",
         estimator=label,
@@ -132,22 +170,28 @@ def fit(
         message=message,
         n_runs=table["run"].nunique(),
         n_points=len(table),
-        settings={"huber_delta": huber_delta, "draws": draws, "seed": seed, "solver": solver},
+        settings=settings,
         parameters=parameters,
         targets=targets,
         certificate=certificate,
         draws=pd.DataFrame({"draw": np.arange(draws), **values, **columns}),
-        tables={"estimators": estimator_table([main]), "points": table},
+        tables={
+            "estimators": estimator_table([main, *(other.estimator for other in others)]),
+            "points": table,
+            "variants": forms.variant_table(others),
+        },
     )
 
 
 def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
     """The columns of the fit in their fixed order of rows, or FloplineError."""
     where = f"parametric fit of family {family!r}" if family else "parametric fit"
-    table = points[["run", *_COLUMNS]].astype(dict.fromkeys(_COLUMNS, float))
+    columns = (*_COLUMNS, *(c for c in _OPTIONAL if c in points))
+    table = points[["run", *columns]].astype(dict.fromkeys(columns, float))
     table = table.assign(run=table["run"].astype(str))
-    table = table.sort_values(["run", "tokens", "params", "loss", "flops"], ignore_index=True)
-    for column in _COLUMNS:
+    order = ["run", "tokens", "params", "loss", "flops", *columns[len(_COLUMNS) :]]
+    table = table.sort_values(order, ignore_index=True)
+    for column in columns:
         bad = ~(np.isfinite(table[column]) & (table[column] > 0))
         if bad.any():
             row = table[bad].iloc[0]
@@ -186,8 +230,21 @@ def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np
     return enough
 
 
-def _solve(problem: Problem, weights: Floats, solver: str) -> _Fit:
+def _log_delta(minimised: Objective, problem: Problem) -> float:
+    """Huber's delta on log residuals, of the objective itself or of its nearest on that scale."""
+    if minimised.delta == 0:
+        return bent.LAD_DELTA
+    unit = float(np.exp(problem.centre[2])) if minimised.scale == "linear" else 1.0
+    return min(minimised.delta / unit, LEAST_SQUARES)
+
+
+def _solve(problem: Problem, weights: Floats, solver: str, minimised: Objective) -> _Fit:
     equal = np.ones(problem.x.size)
+    if minimised.scale == "linear":
+        begin = starting_points(problem, CHINCHILLA)
+        found, agreeing = bent.minimise(problem, CHINCHILLA, minimised, equal, begin)
+        resampled = bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, found.free[0])
+        return _Fit(_optimum(found), len(begin), agreeing, _optimum(resampled), 0)
     if solver == "hoffmann_grid":
         best, starts, agreeing = hoffmann_grid.minimise(problem, equal, hoffmann_grid.grid())
         draws = hoffmann_grid.minimise_resamples(problem, weights, best.theta[0])
@@ -195,6 +252,14 @@ def _solve(problem: Problem, weights: Floats, solver: str) -> _Fit:
     best, starts, agreeing = engine.minimise(problem, equal)
     draws, disagreed = engine.minimise_resamples(problem, weights, best.theta[0])
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
+
+
+def _optimum(found: bent.Found) -> Optimum:
+    """Minimisers of Chinchilla's form with A and B for their logarithms, 0 on the lower bound."""
+    theta = found.free.copy()
+    amplitudes = theta[:, 1:3]
+    theta[:, 1:3] = np.where(amplitudes <= NO_TERM, 0.0, np.exp(amplitudes))
+    return Optimum(theta, found.objective, found.scaled_gradient, found.iterations)
 
 
 def _surfaces(
@@ -241,6 +306,27 @@ def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
     top = runs.sort_values("flops", kind="stable")["residual"].to_numpy()[-count:]
     mean, error = float(top.mean()), float(top.std(ddof=1) / np.sqrt(top.size))
     return mean, mean / error if error > 0 else 0.0
+
+
+def _poor_design(spread: float) -> list[str]:
+    """What to mind of the design of the runs, told by `token_spread`."""
+    if spread >= NARROW:
+        return []
+    return [
+        "tokens follow from params in nearly every run (ln D leaves its line on ln N by "
+        f"{spread:.2g}), so N_opt is poorly identified"
+    ]
+
+
+def _misfit(mean: float, z: float) -> list[str]:
+    """What to mind of the mean log residual of the top runs and its z score."""
+    if abs(mean) <= LACK_OF_FIT[0] or abs(z) <= LACK_OF_FIT[1]:
+        return []
+    return [
+        f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "
+        f"the fitted surface ({abs(z):.1f} standard errors), so the form does not hold up to "
+        "there and forecasts beyond are biased"
+    ]
 
 
 def _certificate(
@@ -298,21 +384,11 @@ def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
         mind.append(f"only one of {c['starts']} starts reached the lowest objective")
     if c["bounds"]:
         mind.append(f"{' and '.join(c['bounds'])} on the bound of the search")
-    if c["token_spread"] < NARROW:
-        mind.append(
-            "tokens follow from params in nearly every run (ln D leaves its line on ln N by "
-            f"{c['token_spread']:.2g}), so N_opt is poorly identified"
-        )
+    mind += _poor_design(c["token_spread"])
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
-    mean, z = c["top_runs_residual"], c["top_runs_residual_z"]
-    if abs(mean) > LACK_OF_FIT[0] and abs(z) > LACK_OF_FIT[1]:
-        mind.append(
-            f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "
-            f"the fitted surface ({abs(z):.1f} standard errors), so the form does not hold up to "
-            "there and forecasts beyond are biased"
-        )
-    if c["draws_left_out"] > MAX_LEFT_OUT * c["draws"]:
+    mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+    if c["draws_left_out"] > forms.MAX_LEFT_OUT * c["draws"]:
         mind.append(
             f"{c['draws_left_out']} of {c['draws']} resamples had too few points or no optimum and "
             "are left out of the intervals"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+KERNEL: Final = "Gaussian, cut off at half a window"
 SIGMAS_PER_WINDOW: Final = 4.0
 """The window spans two standard deviations on each side, 95 % of the kernel. Hoffmann et al. 2022
 (section 3.1) state a window of 10 steps and no sigma; this choice makes it 2.5 steps."""

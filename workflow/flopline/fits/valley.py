@@ -1,16 +1,19 @@
-"""One compute budget of an isoFLOP analysis: its two parabolas and the verdict on its vertex."""
+"""One compute budget of an isoFLOP analysis: its optimum, read in several ways, and its verdict."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.fits.bootstrap import run_weights
 from flopline.fits.inputs import size_classes
-from flopline.fits.parabola import CORNERS, Parabolas, curvature_t, distinct_sizes, fit_parabolas
+from flopline.fits.parabola import CORNERS, Parabolas, distinct_sizes, fit_parabolas
+from flopline.fits.profiles import READERS, Reader
 
 Floats = NDArray[np.float64]
 
@@ -19,44 +22,104 @@ EDGE: Final = 0.05
 rise on that side is not seen. Off-centre grids bias the vertex (Czech et al. 2026, arXiv
 2603.22339), most at the edge."""
 REACH: Final = 1.0
-"""A resampled vertex farther outside the grid than this many grid widths is absent: nearly flat
-parabolas throw vertices to infinity."""
+"""A vertex farther outside the grid than this many grid widths is absent: nearly flat parabolas
+throw vertices to infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resamples:
+    """What each draw sees of some runs: weights (draws, runs) and losses, one set for all draws
+    (runs,) or one for each (draws, runs)."""
+
+    weights: Floats
+    loss: Floats
+
+    def of(self, runs: Sequence[int] | NDArray[np.int64]) -> Resamples:
+        """The same draws of some of the runs, told by their positions."""
+        return Resamples(self.weights[:, runs], self.loss[..., runs])
+
+
+def resampled(table: pd.DataFrame, strata: Sequence[str], draws: int, seed: int) -> Resamples:
+    """The draws of all runs of `table`, each budget (stratum) by itself.
+
+    Adding a run to one budget leaves the draws of the others as they were.
+    """
+    weights = run_weights(list(table["run"]), draws, seed, strata=strata)
+    return Resamples(weights, table["loss"].to_numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class Vertices:
+    """Optima: ln N, ln D, loss [nats per token] and ln C, in arrays of one shape.
+
+    (rows,) for one budget, (rows, budgets) for several; NaN where there is no optimum.
+    """
+
+    ln_params: Floats
+    ln_tokens: Floats
+    loss: Floats
+    ln_flops: Floats
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Where there is an optimum."""
+        return np.asarray(np.isfinite(self.ln_params) & np.isfinite(self.ln_tokens))
+
+    def less(self, bias: Vertices) -> Vertices:
+        """These optima without `bias`; the compute stays."""
+        return Vertices(
+            self.ln_params - bias.ln_params,
+            self.ln_tokens - bias.ln_tokens,
+            self.loss - bias.loss,
+            self.ln_flops,
+        )
+
+    def pick(self, columns: NDArray[np.bool_]) -> Vertices:
+        """Some of the budgets."""
+        return Vertices(*(getattr(self, f.name)[:, columns] for f in fields(self)))
+
+
+def side_by_side(budgets: Sequence[Vertices]) -> Vertices:
+    """Vertices (rows,) of several budgets as one of shape (rows, budgets)."""
+    return Vertices(
+        *(np.stack([getattr(v, f.name) for v in budgets], axis=1) for f in fields(Vertices))
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Valley:
-    """One budget: its rows, its two parabolas for the data and for every draw, and its verdict."""
+    """One budget: its rows, the parabolas of the data, the optima of data and draws, its verdict.
+
+    `point` and `drawn` have an entry for each of profiles.READERS. `inside` is about the two
+    parabolas; `reason` says why the budget has no usable vertex, empty if it has.
+    """
 
     rows: pd.DataFrame
     nominal: float
     ln_flops: float
-    ln_flops_draws: Floats
     n_sizes: int
     in_params: Parabolas
     in_tokens: Parabolas
-    params_draws: Floats
-    tokens_draws: Floats
-    loss_draws: Floats
-    curvature_t: float
+    point: dict[str, Vertices]
+    drawn: dict[str, Vertices]
     inside: bool
+    chained: bool
     reason: str
 
     @property
     def used(self) -> bool:
-        """Whether the vertex enters the laws."""
+        """Whether the vertex enters the main laws."""
         return not self.reason
 
 
 def read_valley(
-    rows: pd.DataFrame, nominal: float, weights: Floats, min_sizes: int, chained: bool
+    rows: pd.DataFrame, nominal: float, draws: Resamples, min_sizes: int, chained: bool
 ) -> Valley:
-    """The valley of `rows` (one per run) with draws for `weights` of shape (draws, rows).
+    """The valley of `rows` (one per run), with its draws.
 
-    `chained` says that the rows were grouped by gaps but span more than one budget. In a draw the
-    vertex is absent (NaN) with fewer than three distinct sizes, without positive curvature, or
-    beyond REACH.
+    `chained` says that the rows were grouped by gaps but span more than one budget.
     """
-    ln_n, ln_d, ln_c = (np.log(rows[c].to_numpy()) for c in ("params", "tokens", "flops"))
+    ln_n, ln_d = (np.log(rows[c].to_numpy()) for c in ("params", "tokens"))
     loss = rows["loss"].to_numpy()
     # Runs of several sizes may share a token count: each parabola needs three corners of its own.
     axes = [(x, size_classes(np.exp(x))) for x in (ln_n, ln_d)]
@@ -64,22 +127,37 @@ def read_valley(
     in_params, in_tokens = (fit_parabolas(x, loss, corners, every) for x, corners in axes)
     n_sizes = int(distinct_sizes(axes[0][1], every)[0])
     inside = _within(in_params.vertex, ln_n, -EDGE) & _within(in_tokens.vertex, ln_d, -EDGE)
-    drawn_n, drawn_d = (fit_parabolas(x, loss, corners, weights) for x, corners in axes)
-    present = _within(drawn_n.vertex, ln_n, REACH) & _within(drawn_d.vertex, ln_d, REACH)
+    seen = Resamples(every, loss)
     return Valley(
         rows=rows,
         nominal=nominal,
-        ln_flops=float(ln_c.mean()),
-        ln_flops_draws=weights @ ln_c / ln_c.size,
+        ln_flops=float(np.log(rows["flops"].to_numpy()).mean()),
         n_sizes=n_sizes,
         in_params=in_params,
         in_tokens=in_tokens,
-        params_draws=np.where(present, drawn_n.vertex, np.nan),
-        tokens_draws=np.where(present, drawn_d.vertex, np.nan),
-        loss_draws=np.where(present, drawn_n.minimum, np.nan),
-        curvature_t=curvature_t(ln_n, loss, in_params),
+        point={name: vertices_of(rows, seen, reader) for name, reader in READERS.items()},
+        drawn={name: vertices_of(rows, draws, reader) for name, reader in READERS.items()},
         inside=bool(inside[0]),
+        chained=chained,
         reason=_verdict(rows, n_sizes, min_sizes, in_params, in_tokens, bool(inside[0]), chained),
+    )
+
+
+def vertices_of(rows: pd.DataFrame, draws: Resamples, reader: Reader) -> Vertices:
+    """The optimum of one budget in every draw: from weights and losses to vertices.
+
+    It is absent where `reader` finds none along params or along tokens, or one beyond REACH.
+    """
+    ln_n, ln_d, ln_c = (np.log(rows[c].to_numpy()) for c in ("params", "tokens", "flops"))
+    in_n, in_d = (
+        reader(x, draws.loss, size_classes(np.exp(x)), draws.weights) for x in (ln_n, ln_d)
+    )
+    present = _within(in_n.at, ln_n, REACH) & _within(in_d.at, ln_d, REACH)
+    return Vertices(
+        ln_params=np.where(present, in_n.at, np.nan),
+        ln_tokens=np.where(present, in_d.at, np.nan),
+        loss=np.where(present, in_n.value, np.nan),
+        ln_flops=draws.weights @ ln_c / ln_c.size,
     )
 
 

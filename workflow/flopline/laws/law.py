@@ -60,6 +60,12 @@ def optimum(law: Law, flops: ArrayLike) -> dict[str, Floats]:
     }
 
 
+def exponent(law: Law) -> Floats:
+    """a of N_opt ~ C^a, of every surface here a power law while tokens are fresh; b is 1 - a."""
+    small, large = np.moveaxis(np.log(law.params_opt([1e18, 1e24])), -1, 0)
+    return np.asarray((large - small) / np.log(1e6))
+
+
 def amplitudes(
     share: float, alpha: float, beta: float, params: Floats, tokens: Floats
 ) -> tuple[float, float]:

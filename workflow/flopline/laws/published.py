@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from flopline.errors import FloplineError
@@ -15,9 +12,12 @@ from flopline.laws.chinchilla import LossSurface
 from flopline.laws.compute import UNIT_FLOPS, ComputePowerLaw
 from flopline.laws.kaplan import KaplanSurface
 from flopline.laws.law import Law, parameters
+from flopline.laws.registry import entries, names
 from flopline.laws.repeated import RepeatedSurface
 from flopline.laws.skaling import SkalingSurface
 from flopline.laws.tied import TiedSurface
+
+__all__ = ["FORMS", "POWER_LAW", "PublishedLaw", "load", "names", "read"]
 
 FORMS: Final[dict[str, type[Law]]] = {
     "chinchilla": LossSurface,
@@ -31,7 +31,16 @@ POWER_LAW: Final = "power_law"
 
 EVIDENCE: Final = ("primary", "secondary")
 
-_FILE: Final = Path(__file__).with_name("published.toml")
+UNSTATED: Final = "unstated"
+PARAMS: Final = (
+    *("total", "non_embedding", "active", "decoder"),  # as in a study file
+    *("flops_per_token", "other", UNSTATED),
+)
+"""What a source counts as N; flops_per_token is no count of weights."""
+FLOPS: Final = ("six_nd", "gemstones", "other", UNSTATED)
+"""How a source counts C, as in a study file as far as that has a name for it."""
+UNKNOWN: Final = (math.nan, math.nan)
+
 _SIZES: Final[tuple[set[str], ...]] = (set(), {"a"}, {"a", "K_N"}, {"a", "N_at", "anchor_flops"})
 _TOKENS: Final[tuple[set[str], ...]] = (set(), {"b"}, {"b", "K_D"})
 _OF_SIZE: Final = set().union(*_SIZES)
@@ -43,8 +52,10 @@ _LOGS: Final = {"ln_": 1.0, "log10_": math.log(10.0)}
 class PublishedLaw:
     """A law as its source states it.
 
-    `params`, `tokens`, `loss_unit` and `flops` say what N, D, L and C are there; `evidence` whether
-    the numbers were read in the primary source or in a secondary one; `note` where sources
+    `params`, `tokens`, `loss_unit` and `flops` say what N, D, L and C are there, and
+    `params_convention` and `flops_convention` the same by name (PARAMS, FLOPS); `fitted_flops` are
+    the smallest and largest budget [FLOPs] that the source fitted, if known; `evidence` tells
+    whether the numbers were read in the primary source or in a secondary one; `note` where sources
     disagree; `closure` is "6ND" where the source itself sets D = C / (6 N); `reported` holds
     further numbers that the form does not use.
     """
@@ -60,6 +71,9 @@ class PublishedLaw:
     tokens: str
     loss_unit: str
     flops: str
+    params_convention: str
+    flops_convention: str
+    fitted_flops: tuple[float, float] = UNKNOWN
     closure: str = ""
     note: str = ""
     reported: Mapping[str, float] = field(default_factory=dict)
@@ -74,31 +88,27 @@ class PublishedLaw:
         return self.law
 
 
-def names() -> tuple[str, ...]:
-    """Names of the published laws, sorted."""
-    return tuple(sorted(_entries()))
-
-
 def load(name: str) -> PublishedLaw:
     """The published law `name`; FloplineError if there is none."""
-    entries = _entries()
-    if name not in entries:
+    if name not in names():
         raise FloplineError(
             f"there is no published law {name!r}: choose one of {', '.join(names())}."
         )
-    return read(name, entries[name])
+    return read(name, entries()[name])
 
 
 def read(name: str, entry: Mapping[str, Any]) -> PublishedLaw:
     """An entry of the file as a law; FloplineError if a key is missing, unknown or unusable."""
     known = {f.name for f in fields(PublishedLaw)} - {"name", "law"} | {"parameters"}
-    optional = {"closure", "note", "reported"}
+    optional = {"closure", "note", "reported", "fitted_flops"}
     for key in sorted(known - optional - set(entry)):
         raise FloplineError(f"published law {name!r} lacks the key {key!r}: add it.")
     for key in sorted(set(entry) - known):
         raise FloplineError(f"published law {name!r} has an unknown key {key!r}: take it out.")
     _choose(name, "evidence", entry["evidence"], EVIDENCE)
     _choose(name, "form", entry["form"], (*FORMS, POWER_LAW))
+    _choose(name, "params_convention", entry["params_convention"], PARAMS)
+    _choose(name, "flops_convention", entry["flops_convention"], FLOPS)
     _choose(name, "closure", entry.get("closure", ""), ("", "6ND"))
     given = _given(name, entry["parameters"])
     law: Law | ComputePowerLaw
@@ -107,12 +117,8 @@ def read(name: str, entry: Mapping[str, Any]) -> PublishedLaw:
     else:
         law = _surface(name, FORMS[entry["form"]], given)
     rest = {key: value for key, value in entry.items() if key != "parameters"}
+    rest["fitted_flops"] = _budgets(name, entry.get("fitted_flops", UNKNOWN))
     return PublishedLaw(name=name, law=law, **rest)
-
-
-@cache
-def _entries() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
 
 
 def _choose(name: str, key: str, value: object, choices: tuple[str, ...]) -> None:
@@ -121,6 +127,16 @@ def _choose(name: str, key: str, value: object, choices: tuple[str, ...]) -> Non
             f"published law {name!r} has {key} = {value!r}: choose one of "
             f"{', '.join(repr(c) for c in choices)}."
         )
+
+
+def _budgets(name: str, value: Any) -> tuple[float, float]:
+    if value is not UNKNOWN and not (len(value) == 2 and 0 < value[0] < value[1]):
+        raise FloplineError(
+            f"published law {name!r} has fitted_flops = {value}: give the smallest and the largest "
+            "budget."
+        )
+    smallest, largest = value
+    return float(smallest), float(largest)
 
 
 def _given(name: str, printed: Mapping[str, Any]) -> dict[str, float | str]:

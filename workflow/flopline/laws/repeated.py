@@ -178,6 +178,13 @@ class _Effective:
     log_unit: Floats
 
 
+def effective_tokens(tokens: ArrayLike, unique_tokens: ArrayLike, r_d: ArrayLike) -> Floats:
+    """D' [tokens] of `tokens`, repeats counted, of which `unique_tokens` are different ones."""
+    seen = np.asarray(tokens, float)
+    unique = np.minimum(seen, np.asarray(unique_tokens, float))
+    return np.asarray(unique * _Decay(seen / unique - 1.0, np.asarray(r_d, float)).gain)
+
+
 def starts(
     base: LossSurface, constants: Sequence[float] = START_CONSTANTS
 ) -> list[RepeatedSurface]:

@@ -22,15 +22,25 @@ QUESTIONS: Final = {
     "sensitivity": "What does N hang on?",
     "next_run": "Which run would help most?",
     "inference": "Which size if it will be served?",
+    "hygiene": "Were the runs trained alike, and well?",
+    "published": "What do published laws say?",
 }
 STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
 SHOWN: Final = {
+    ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
     ("sensitivity", "changes"): "Refits and what they cost",
     ("regret", "sizes"): "Compute wasted by other sizes",
+    ("regret", "disagreements"): "What it costs that laws disagree",
+    ("identifiability", "ratios"): "Tokens per param wanted, beside those of the runs",
+    ("identifiability", "ray"): "The law along the runs' own ray",
     ("next_run", "runs"): "The worth of one more run",
     ("inference", "lifetime"): "Sizes for a lifetime of serving",
     ("bias", "vertices"): "Bias of every valley",
+    ("hygiene", "checks"): "How the runs were trained",
+    ("published", "laws"): "Published laws at the targets",
+    ("published", "losses"): "The runs under published loss surfaces",
+    ("published", "sources"): "Sources of the published laws",
 }
 """Tables on the page; all stand in the results folder."""
 
@@ -43,16 +53,22 @@ class AuditView:
     family: str
     rows: Sequence[tuple[str, str, str, str]]
     tables: Sequence[DataTable]
+    figures: Sequence[Mapping[str, str]]
 
 
-def audit_views(audits: Audits, families: Mapping[str, str]) -> list[AuditView]:
-    """One view per family; rows are (question, verdict, state, sentence)."""
+def audit_views(
+    audits: Audits, families: Mapping[str, str], figures: Sequence[Mapping[str, str]] = ()
+) -> list[AuditView]:
+    """One view per family; rows are (question, verdict, state, sentence).
+
+    `figures` are those of the audits, each with the label of its family.
+    """
     return [
         AuditView(
             id=f"audit-{i}",
             family=families[family],
             rows=[
-                (QUESTIONS[f["audit"]], f["verdict"], STATES[f["verdict"]], f["sentence"])
+                (_question(f["audit"]), f["verdict"], STATES.get(f["verdict"], MIND), f["sentence"])
                 for f in audits[family]
             ],
             tables=[
@@ -61,6 +77,7 @@ def audit_views(audits: Audits, families: Mapping[str, str]) -> list[AuditView]:
                 for name, table in f["tables"].items()
                 if (f["audit"], name) in SHOWN and len(table)
             ],
+            figures=[figure for figure in figures if figure["family"] == families[family]],
         )
         for i, family in enumerate((name for name in families if audits.get(name)), start=1)
     ]
@@ -76,7 +93,10 @@ def audit_verdict(audits: Audits, families: Mapping[str, str]) -> Verdict | None
     if not wanting:
         return Verdict(GOOD, f"All {count(fine, 'audit')} fine", "None has a caveat.", "#audit")
     worst = BAD if any(f["verdict"] == "refuse" for _, f in wanting) else MIND
-    listed = "; ".join(f"{family}: {f['audit'].replace('_', ' ')}" for family, f in wanting)
+    named: dict[str, list[str]] = {}
+    for family, f in wanting:
+        named.setdefault(family, []).append(f["audit"].replace("_", " "))
+    listed = "; ".join(f"{family}: {', '.join(audits)}" for family, audits in named.items())
     return Verdict(worst, f"{fine} of {count(len(findings), 'audit')} fine", listed, "#audit")
 
 
@@ -88,6 +108,11 @@ def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
         for f in audits.get(name, [])
         if f["audit"] == "ladder" and f["tables"]
     )
+
+
+def _question(audit: str) -> str:
+    """What an audit asks; one that is not listed here is called by its name."""
+    return QUESTIONS.get(audit, audit.replace("_", " ").capitalize())
 
 
 def _table(table_id: str, caption: str, table: pd.DataFrame) -> DataTable:

@@ -39,16 +39,20 @@ class ReportInputs:
     study: title, name, synthetic, families {id: label}, params_convention, flops_convention,
         loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, where there
         is one, description and held_out (what was held out to test the laws, and the outcome).
-    decision: one row per family, law and target: family, law, estimator, budget_flops, status,
-        message, recommended, extrapolation (budget over the largest training budget), and for
-        every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
-    verdict: headline (family, law, budget_flops and estimates as of Estimate.to_json; None where
-        every law failed), rule (how the recommended line is chosen), agreement (per family and
-        target: family, budget_flops, params_ratio, overlap (None where fewer than two laws have a
-        number), sentence).
+    decision: one row per family, target, law and estimator, as decision.decide makes it: family,
+        law, estimator, label, main, budget_flops, status, message, recommended, refused,
+        extrapolation (budget over the largest training budget), held_out_steps and
+        held_out_wasted_percent, cost_percent and cost_flops, and for every quantity q of
+        schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
+    verdict: headline (family, law, estimator, budget_flops and estimates as of Estimate.to_json;
+        None where every law failed), rule (how the recommended line is chosen) and caveat, choices
+        (per family and target: family, budget_flops, basis, short, sentence), agreement (also
+        params_ratio and overlap, None where fewer than two laws have a number), families (per
+        target: short, sentence, others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
-    figures: mappings with name, family (its label or ""), title, caption and svg (text).
+    figures: mappings with name, family (its label or ""), section (laws or audit), title, caption
+        and svg (text).
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
@@ -92,23 +96,28 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     held_out = held_out_sentence(inputs.audits, families)
     study = {**inputs.study, "held_out": held_out or inputs.study.get("held_out")}
     decision = ordered(inputs.decision, families)
-    laws = law_tables(
-        decision, families, inputs.verdict["agreement"], fit_ids(inputs.fits, families)
-    )
+    laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
+    # Numbered as they stand on the page: the audit comes before the laws' own figures.
+    sections = [figure.get("section", "laws") for figure in inputs.figures]
+    order = sorted(range(len(sections)), key=lambda i: sections[i] != "audit")
+    figures = _figures([inputs.figures[i] for i in order])
+    of_audit = figures[: sections.count("audit")]
     return {
         "study": study,
         "description": study.get("description") or "",
         "headline": headline(inputs.verdict, decision, families),
         "rule": inputs.verdict["rule"],
+        "caveat": inputs.verdict.get("caveat", ""),
+        "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],
         "verdicts": [
             *verdicts(inputs.verdict, decision, inputs.fits, inputs.runs, len(inputs.dropped)),
             *filter(None, [audit_verdict(inputs.audits, families)]),
         ],
-        "audits": audit_views(inputs.audits, families),
+        "audits": audit_views(inputs.audits, families, of_audit),
         "quantities": QUANTITY_VIEWS,
         "laws": laws,
         "recommended": recommended(laws),
-        "figures": _figures(inputs.figures),
+        "figures": figures[len(of_audit) :],
         "exponents": exponents(inputs.fits, families),
         "fits": fit_views(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
@@ -142,6 +151,7 @@ def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
     return {
         "id": f"figure-{index}",
         "number": str(index),
+        "family": figure["family"],
         "title": title,
         "caption": figure["caption"],
         "alt": f"{title}. {figure['caption']}",

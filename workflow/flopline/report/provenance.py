@@ -20,13 +20,17 @@ def provenance(
     study: Mapping[str, Any], runs: pd.DataFrame, run_table: Mapping[str, str] | None, code: str
 ) -> dict[str, Any]:
     """What ReportInputs.provenance holds; sizes in bytes are read from the files themselves."""
-    digests = dict(zip(runs["source"], runs["sha256"], strict=True))
+    digests = {
+        path: digest
+        for paths, made in zip(runs["source"], runs["sha256"].fillna(""), strict=True)
+        for path, digest in zip(paths.split("\n"), made.split("\n"), strict=False)
+    }
     if run_table:
         digests[run_table["path"]] = run_table["sha256"]
     files = [
         {"path": path, "sha256": sha256, "bytes": Path(path).stat().st_size}
         for path, sha256 in sorted(digests.items())
-        if isinstance(sha256, str)
+        if isinstance(sha256, str) and sha256
     ]
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {

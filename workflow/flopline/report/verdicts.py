@@ -23,6 +23,15 @@ _AGREEMENT: Mapping[bool | None, tuple[str, str]] = {
 }
 
 
+_BASIS: Mapping[str, tuple[str, str]] = {
+    "held_out": (GOOD, "Chosen by held-out budgets"),
+    "tie": (MIND, "Held-out budgets leave a tie"),
+    "order": (MIND, "Not chosen by held-out budgets"),
+    "only": (MIND, "Only one line to choose"),
+    "none": (BAD, "No line to choose"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A finding, its detail, and the place on the page that holds the evidence."""
@@ -40,13 +49,37 @@ def verdicts(
     runs: pd.DataFrame,
     dropped_rows: int,
 ) -> list[Verdict]:
-    """Agreement, convergence, data and extrapolation, in this order."""
+    """Choice, agreement, families, convergence, data and extrapolation, in this order."""
     return [
+        *_choice(verdict),
         _agreement(verdict),
+        *_families(verdict),
         _convergence(fits),
         _data(runs, dropped_rows),
         _extrapolation(decision),
     ]
+
+
+def _choice(verdict: Mapping[str, Any]) -> list[Verdict]:
+    """What decided the headline's line."""
+    for entry in verdict.get("choices", ()):
+        if _is_headline(entry, verdict.get("headline")):
+            state, finding = _BASIS[entry["basis"]]
+            return [Verdict(state, finding, str(entry["short"]), "#why")]
+    return []
+
+
+def _families(verdict: Mapping[str, Any]) -> list[Verdict]:
+    """Whether the headline's family wins beyond doubt."""
+    entries = verdict.get("families") or ()
+    if not entries:
+        return []
+    entry = entries[0]
+    others = entry["others"]
+    clear = bool(others) and not any(other["overlap"] for other in others)
+    clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
+    finding = "One family wins clearly" if clear else "No family wins clearly"
+    return [Verdict(GOOD if clear else MIND, finding, str(entry["short"]), "#families")]
 
 
 def _agreement(verdict: Mapping[str, Any]) -> Verdict:
@@ -55,7 +88,7 @@ def _agreement(verdict: Mapping[str, Any]) -> Verdict:
         return Verdict(MIND, "No law to compare", "Agreement cannot be judged.", "#laws")
     entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
     state, finding = _AGREEMENT[entry["overlap"]]
-    detail = str(entry["sentence"])
+    detail = str(entry["short"])
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
         detail += (

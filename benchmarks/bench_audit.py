@@ -1,0 +1,57 @@
+"""Time the leave-outs of the tornado in one batch beside one fit each, in one run on one thread.
+
+Simulated runs on the surface of Besiroglu et al. 2024 (synthetic). Prints both times, their ratio,
+the largest difference in N, and what a whole ladder takes.
+
+    python benchmarks/bench_audit.py
+"""
+
+from __future__ import annotations
+
+import os
+
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
+
+import sys  # noqa: E402 - threads must be pinned before NumPy starts
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
+
+from flopline.audit import ladder  # noqa: E402
+from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes  # noqa: E402  # noqa: E402
+from flopline.audit.finding import surface_of  # noqa: E402
+from flopline.audit.runs import prepared  # noqa: E402
+from flopline.fits import parametric  # noqa: E402
+from tests.unit.test_audit_finding import design  # noqa: E402
+
+TARGET = 1e23
+
+
+def main() -> None:
+    """Print the timings."""
+    points = design(sizes=9, noise=0.004)
+    table = prepared(points, None, 0.15, "benchmark", "")
+    fit = parametric.fit(table, [TARGET], draws=0, seed=0)
+    base = Base(table, surface_of(fit.to_json()), TARGET, 1e-3, "")
+    start = time.perf_counter()
+    batch = [change.row()["params"] for change in _left_out(base)]
+    of_batch = time.perf_counter() - start
+    start = time.perf_counter()
+    parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
+    single = [_changed(base, k, label, table[keep]).row()["params"] for k, label, keep in parts]
+    of_single = time.perf_counter() - start
+    apart = np.abs(np.log(np.array(batch) / np.array(single))).max()
+    print(f"{len(batch)} leave-outs: batch {of_batch:.2f} s, single fits {of_single:.2f} s")
+    print(f"ratio {of_single / of_batch:.1f}, ln N differs by {apart:.1e} at most")
+    start = time.perf_counter()
+    ladder.audit(points, TARGET, draws=200)
+    print(f"ladder of {len(points)} runs, 200 draws a step: {time.perf_counter() - start:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

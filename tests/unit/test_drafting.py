@@ -1,0 +1,158 @@
+"""Drafting a study from a folder of logs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flopline.drafting.columns import fact_columns, row_columns
+from flopline.drafting.command import main
+from flopline.errors import FloplineError
+from flopline.study import load_study, log_files, read_yaml
+from tests.conftest import ROOT
+
+SAID = ["--params-convention", "total", "--flops-convention", "six_nd", "--targets", "1e20"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with the logs of three runs and nothing said of them."""
+    monkeypatch.chdir(tmp_path)
+    logs = tmp_path / "sweep" / "logs"
+    logs.mkdir(parents=True)
+    for run in ("a", "b", "c"):
+        rows = [
+            {"iter": i, "tokens_seen": 100 * i, "train/loss": 5 - i, "val/loss": 5.1 - i}
+            for i in range(1, 4)
+        ]
+        (logs / f"{run}.v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "sweep" / "README.md").write_text("Our sweep.\n")
+    return tmp_path
+
+
+def loaded(root: Path, name: str) -> dict:
+    return load_study(
+        read_yaml(ROOT / "config/config.yaml") | {"study": name}, root, ROOT / "workflow/schemas"
+    )
+
+
+def test_draft_marks_what_only_a_person_can_say(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "--name", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "3 jsonl logs" in said
+    assert "sweep/README.md: no log format that is known fits it" in said
+    assert "params of every run, in config/studies/mine.runs.csv" in said
+    study = yaml.safe_load((folder / "config/studies/mine.yaml").read_text())
+    assert study["source"]["columns"] == {
+        "step": "iter",
+        "tokens": "tokens_seen",
+        "loss": {"train": "train/loss", "val": "val/loss"},
+    }
+    for key in ("params_convention", "flops_convention", "targets"):
+        assert study[key] == "TODO"
+    with pytest.raises(FloplineError, match=r"`params_convention` and .* still say TODO"):
+        loaded(folder, "mine")
+
+
+def test_draft_with_everything_said_loads_and_names_its_logs(folder: Path) -> None:
+    assert main(["sweep", "--name", "mine", *SAID]) == 0
+    study = loaded(folder, "mine")
+    assert study["targets"] == [1e20]
+    assert study["source"]["paths"] == "sweep/logs/*.jsonl"
+    assert [file["run"] for file in log_files(study, folder)] == ["a.v1", "b.v1", "c.v1"]
+    table = (folder / "config/studies/mine.runs.csv").read_text().splitlines()
+    assert table[0] == "run,log,params,horizon_tokens"
+    assert table[1] == "a.v1,../../sweep/logs/a.v1.jsonl,,"
+
+
+def test_draft_finds_the_run_table_and_leaves_out_what_it_does_not_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "sweep/runs.csv").write_text(
+        "name,file,arch,n_params\na,logs/a.v1.jsonl,dense,100\nb,logs/b.v1.jsonl,moe,200\n"
+    )
+    assert main(["sweep", *SAID]) == 0
+    study = loaded(folder, "sweep")
+    assert study["source"]["runs"] == {
+        "table": "sweep/runs.csv",
+        "columns": {"run": "name", "log": "file", "family": "arch", "params": "n_params"},
+    }
+    assert study["families"] == {"dense": "dense", "moe": "moe"}
+    assert study["source"]["paths"] == ["sweep/logs/a.v1.jsonl", "sweep/logs/b.v1.jsonl"]
+    assert "1 jsonl logs that sweep/runs.csv does not name are left out" in capsys.readouterr().out
+    assert not (folder / "config/studies/sweep.runs.csv").exists()
+
+
+def test_draft_of_a_table_of_finished_runs(folder: Path) -> None:
+    (folder / "final").mkdir()
+    (folder / "final/all.csv").write_text("N,tokens,loss\n1e6,1e8,3.2\n2e6,1e8,3.1\n")
+    assert main(["final", *SAID]) == 0
+    source = loaded(folder, "final")["source"]
+    assert (source["kind"], source["paths"]) == ("table", "final/all.csv")
+    assert source["columns"] == {"tokens": "tokens", "loss": "loss", "params": "N"}
+
+
+def test_draft_never_overwrites_unasked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep"]) == 0
+    path = folder / "config/studies/sweep.yaml"
+    path.write_text("title: mine\n")
+    assert main(["sweep"]) == 1
+    assert "config/studies/sweep.yaml exists already" in capsys.readouterr().err
+    assert path.read_text() == "title: mine\n"
+    assert main(["sweep", "--force"]) == 0
+    assert path.read_text() != "title: mine\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda folder: None, "holds no file"),
+        (lambda folder: (folder / "x.txt").write_text("hello\n"), "holds no log and no table"),
+    ],
+)
+def test_draft_of_a_folder_without_logs_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, make, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    make(tmp_path / "empty")
+    assert main(["empty"]) == 1
+    assert sentence in capsys.readouterr().err
+    assert main(["nowhere"]) == 1
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
+def test_columns_are_told_by_names() -> None:
+    names = ["_step", "throughput/total_tokens", "throughput/total_training_Gflops", "optim/lr"]
+    losses = ["eval/pile-validation/CrossEntropyLoss", "eval/c4_en-validation/CrossEntropyLoss"]
+    assert row_columns([*names, *losses]) == {
+        "step": "_step",
+        "tokens": "throughput/total_tokens",
+        "flops": {"column": "throughput/total_training_Gflops", "times": 1e9},
+        "lr": "optim/lr",
+        "loss": {"pile-validation": losses[0], "c4_en-validation": losses[1]},
+    }
+    assert "loss" not in row_columns(["step", "accuracy"])
+    assert fact_columns(["hidden_size", "num_layers", "non_embedding_params"]) == {
+        "params_nonembedding": "non_embedding_params",
+        "width": "hidden_size",
+        "depth": "num_layers",
+    }
+
+
+def test_draft_of_real_logs_of_several_labs(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, (name, logs) in enumerate({"llmc": 2, "megatron_deepspeed": 7}.items()):
+        assert main([str(real_data / "raw_logs" / name), "--name", f"s{number}", *SAID]) == 0
+        study = loaded(tmp_path, f"s{number}")
+        assert len(log_files(study, tmp_path)) == logs
+    assert main([str(real_data / "olmo_ladder"), "--name", "olmo", *SAID]) == 0
+    with pytest.raises(FloplineError, match="`loss_split` still says TODO"):
+        loaded(tmp_path, "olmo")

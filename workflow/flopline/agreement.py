@@ -1,0 +1,250 @@
+"""How far the laws agree at a target, what it costs to follow another, and which family wins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.audit.shares import wasted_share
+from flopline.choice import SAID, line_name
+from flopline.laws.chinchilla import LossSurface
+from flopline.numbers import factor, flops_label, humanise, interval, significant
+from flopline.schema import LEVELS, target_column
+
+Floats = NDArray[np.float64]
+
+COMPARED: Final = {"params": "N", "tokens": "D", "loss": "the loss"}
+"""What the laws must agree on, as it is called in a sentence."""
+CONSISTENT: Final = 0.02
+"""How far 6ND/C of a line may lie from 1 before it is told."""
+NEGLIGIBLE_PERCENT: Final = 0.01
+"""Waste below this share of compute is not written out."""
+
+
+def agreement(
+    family: str, budget: float, lines: pd.DataFrame, chosen: Any, surface: LossSurface | None
+) -> dict[str, Any]:
+    """How far the main lines agree on N, D and loss at one target, by their 95 % intervals.
+
+    `lines` are the rows of one family and target, with their cost columns; `chosen` is the row of
+    the recommended one or None.
+    """
+    usable = lines[lines["params"].notna() & lines["main"]]
+    out: dict[str, Any] = {"family": family, "budget_flops": float(budget)}
+    if len(usable) < 2:
+        number = "Only one law gives a number" if len(usable) else "No law gives a number"
+        sentence = f"{number} here, so nothing can be compared."
+        said = " ".join(filter(None, [sentence, _spent(usable)]))
+        return out | {"params_ratio": None, "overlap": None, "short": sentence, "sentence": said}
+    low, high = usable["params"].min(), usable["params"].max()
+    apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
+    sentence = (
+        f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
+        f"{high / low:.2f}, and the loss between {significant(usable['loss'].min())} and "
+        f"{significant(usable['loss'].max())}; "
+    )
+    sentence += (
+        f"not all of their 95 % intervals of {' and '.join(apart)} overlap."
+        if apart
+        else "their 95 % intervals overlap."
+    )
+    said = " ".join(filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable)]))
+    ratio = float(high / low)
+    return out | {
+        "params_ratio": ratio, "overlap": not apart, "short": sentence, "sentence": said
+    }  # fmt: skip
+
+
+def cost_percent(params: pd.Series, params_chosen: float, surface: LossSurface | None) -> Floats:
+    """Compute [percent] that training `params` wastes if `params_chosen` is the best size.
+
+    The exact form of `audit.shares.wasted_share`, with the exponents of `surface`; NaN without it.
+    """
+    if surface is None:
+        return np.full(len(params), math.nan)
+    x = np.log(params.to_numpy(dtype=float) / params_chosen)
+    return 100 * wasted_share(surface.alpha, surface.beta, x)
+
+
+def between(
+    table: pd.DataFrame,
+    budget: float,
+    labels: Mapping[str, str],
+    fits: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    draws: Mapping[str, Mapping[str, pd.DataFrame]],
+) -> dict[str, Any] | None:
+    """Which family wins at one target and how much more compute the others need for its loss.
+
+    `table` are the rows of that target; families are compared by the law that most of them are
+    recommended by among those that all of them have. None with fewer than two families that have
+    a recommended line. The multiplier pairs the draws of two families, which are independent.
+    """
+    chosen = table[table["recommended"]].set_index("family")
+    if len(chosen) < 2:
+        return None
+    families = list(chosen.index)
+    mains = table[table["main"] & table["params"].notna() & ~table["refused"]]
+    common = [law for law, rows in mains.groupby("law", sort=False) if len(rows) == len(families)]
+    if not common:
+        return _across(chosen, budget, labels)
+    by_law = {law: mains[mains["law"] == law].set_index("family").loc[families] for law in common}
+    law = max(common, key=lambda name: int((chosen["law"] == name).sum()))
+    lines = by_law[law]
+    winner = str(lines["loss"].idxmin())
+    agreeing = sum(str(rows["loss"].idxmin()) == winner for rows in by_law.values())
+    others = []
+    for family in families:
+        if family != winner:
+            times = multiplier(
+                fits[winner][law], draws[winner][law], fits[family][law], draws[family][law], budget
+            )
+            overlap = _overlap(lines.loc[[winner, family]], "loss")
+            others.append({"family": family, "overlap": overlap, "multiplier": times})
+    head = (
+        f"At {flops_label(budget)} FLOPs {labels[winner]} reaches the lowest loss, "
+        f"{significant(lines.loc[winner, 'loss'])} by the {SAID.get(law, law)} law"
+    )
+    if len(common) > 1:
+        head += f" ({agreeing} of {len(common)} laws say so)"
+    said = [_beside(labels, lines, other) for other in others]
+    return {
+        "budget_flops": float(budget),
+        "winner": winner,
+        "law": law,
+        "laws_agreeing": agreeing,
+        "laws_compared": len(common),
+        "others": others,
+        "short": f"{head}.",
+        "sentence": " ".join([f"{head}.", *said]),
+    }
+
+
+def multiplier(
+    best_fit: Mapping[str, Any],
+    best_draws: pd.DataFrame,
+    other_fit: Mapping[str, Any],
+    other_draws: pd.DataFrame,
+    budget: float,
+) -> dict[str, float | None]:
+    """Compute that the other family needs for the loss of the best at `budget`, over `budget`.
+
+    Infinite where the other's floor lies above that loss.
+    """
+    at = next(t for t in best_fit["targets"] if math.isclose(t["budget_flops"], budget))
+    point = _needed(other_fit["parameters"], at["loss"]["point"]) / budget
+    name = target_column("loss", budget)
+    known = min(len(best_draws), len(other_draws))
+    if name not in best_draws or not known:
+        return {"point": float(point), **dict.fromkeys(_ENDS)}
+    columns = {c: {"point": other_draws[c].to_numpy(float)[:known]} for c in other_draws}
+    drawn = _needed(columns, best_draws[name].to_numpy(float)[:known]) / budget
+    drawn = drawn[~np.isnan(drawn)]
+    if drawn.size < 2:
+        return {"point": float(point), **dict.fromkeys(_ENDS)}
+    quantiles = [q for level in LEVELS for q in (50 - level / 2, 50 + level / 2)]
+    # Between a finite and an infinite draw there is nothing to interpolate.
+    ends = np.percentile(drawn, quantiles, method="nearest")
+    return {"point": float(point), **dict(zip(_ENDS, map(float, ends), strict=True))}
+
+
+_ENDS: Final = tuple(f"{side}{level}" for level in LEVELS for side in ("lo", "hi"))
+
+
+def _needed(parameters: Mapping[str, Mapping[str, Any]], loss: Any) -> Floats:
+    """Compute [FLOPs] at which a law's lowest loss is `loss`: its loss is floor + scale C^-c."""
+
+    def value(name: str) -> Floats:
+        return np.asarray(parameters[name]["point"], dtype=float)
+
+    if "alpha" in parameters:
+        surface = LossSurface(*(value(name) for name in ("E", "A", "B", "alpha", "beta")))
+        floor, alpha, beta = (np.asarray(v) for v in (surface.E, surface.alpha, surface.beta))
+        c = alpha * beta / (alpha + beta)
+        scale = 6.0**c * (surface.A * surface.G**-alpha + surface.B * surface.G**beta)
+    else:
+        floor, scale, c = value("L_E"), value("L_K"), value("L_c")
+    above = np.asarray(loss, dtype=float) - floor
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        needed = np.exp(np.log(scale / above) / c)
+    return np.where(above > 0, needed, np.where(np.isnan(above), math.nan, math.inf))
+
+
+def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: Mapping[str, Any]) -> str:
+    family, times = other["family"], other["multiplier"]
+    held = "overlap" if other["overlap"] else "do not overlap"
+    said = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
+    said += f" {significant(lines.loc[family, 'loss'])}"
+    if math.isinf(times["point"]):
+        return f"{said}, whose law never comes down to that loss."
+    reach = "" if times["lo95"] is None else f" [{interval(times['lo95'], times['hi95'], factor)}]"
+    return f"{said}, which needs {factor(times['point'])}{reach} the compute for the same loss."
+
+
+def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Families that have no law in common: the losses of their own lines, and no more."""
+    winner = str(chosen["loss"].idxmin())
+    said = (
+        f"At {flops_label(budget)} FLOPs {labels[winner]} has the lowest loss, "
+        f"{significant(chosen.loc[winner, 'loss'])}, but the families have no usable law in "
+        "common, so that their losses come from different laws and are compared with caution."
+    )
+    return {
+        "budget_flops": float(budget),
+        "winner": winner,
+        "law": None,
+        "laws_agreeing": 0,
+        "laws_compared": 0,
+        "others": [],
+        "short": said,
+        "sentence": said,
+    }
+
+
+def _costs(lines: pd.DataFrame, chosen: Any, surface: LossSurface | None) -> str:
+    """What following each other main line would waste if the recommended one is right."""
+    if chosen is None:
+        return ""
+    right = lines.loc[chosen]
+    if surface is None:
+        return "What a wrong size costs is not known, since no loss surface could be used."
+    others = lines[lines["main"] & lines["params"].notna() & (lines.index != chosen)]
+    if others.empty:
+        return ""
+    said = [f"the {line_name(line)} line {_cost(line)}" for _, line in others.iterrows()]
+    return (
+        f"If the {line_name(right)} line is right, following another would waste compute: "
+        f"{', '.join(said)}."
+    )
+
+
+def _cost(line: pd.Series) -> str:
+    percent = line["cost_percent"]
+    if percent < NEGLIGIBLE_PERCENT:
+        return f"less than {NEGLIGIBLE_PERCENT} %"
+    money = line.get("cost_money", math.nan)
+    paid = "" if pd.isna(money) else f", {humanise(money)} in money"
+    return f"{significant(percent, 2)} % ({flops_label(line['cost_flops'])} FLOPs{paid})"
+
+
+def _spent(usable: pd.DataFrame) -> str:
+    """Whether N and D of every line spend the budget."""
+    off = usable[np.abs(usable["flops_ratio"] - 1) > CONSISTENT]
+    if usable.empty or off["flops_ratio"].notna().sum() == 0:
+        return "N and D spend the budget: 6ND/C is 1 within 2 %." if len(usable) else ""
+    said = [
+        f"{significant(line['flops_ratio'], 3)} for the {line_name(line)} line"
+        for _, line in off.iterrows()
+    ]
+    return (
+        f"6ND/C is {' and '.join(said)}: N and D were fitted apart, or FLOPs are counted otherwise."
+    )
+
+
+def _overlap(lines: pd.DataFrame, quantity: str) -> bool:
+    """Whether the 95 % intervals of every two lines have a point in common."""
+    return bool(lines[f"{quantity}_lo95"].max() <= lines[f"{quantity}_hi95"].min())

@@ -1,0 +1,282 @@
+"""Refits of the parametric law with one choice or one part of the runs changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.audit.forms import above_zero
+from flopline.errors import FloplineError
+from flopline.fits import engine, generic, parametric
+from flopline.fits.inputs import size_classes
+from flopline.fits.newton import Problem
+from flopline.fits.objectives import (
+    Objective,
+    delta_from,
+    linear_huber,
+    linear_squares,
+    log_lad,
+)
+from flopline.fits.powerlaw import fit_power_law
+from flopline.fits.result import CONVERGED, FAILED, WARNING
+from flopline.flops import six_nd
+from flopline.laws.chinchilla import LossSurface
+from flopline.numbers import flops_label, humanise, significant
+
+Floats = NDArray[np.float64]
+
+DELTAS: Final = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Huber deltas tried: from nearly the least absolute error to nearly least squares."""
+LEAST_SQUARES: Final = 1e3
+"""A delta beyond every log residual: the objective is then half the sum of their squares."""
+LARGEST: Final = (1, 2, 5, 10)
+"""How many of the largest absolute log residuals are left out."""
+COUNTS: Final = {
+    "params_total": "all weights counted",
+    "params_nonembedding": "non-embedding weights counted",
+}
+"""Counts of params that runs may carry beside the declared one."""
+SAME_COUNT: Final = 1e-6
+"""Relative difference within which two counts are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One refit: what is changed, in how many points, and how to find N at the target and a."""
+
+    law: str
+    kind: str
+    label: str
+    n_points: int
+    refit: Callable[[], dict[str, Any]]
+
+    def row(self) -> dict[str, Any]:
+        """The refit as a row of the tornado; one that fails says why."""
+        row = {
+            "law": self.law,
+            "kind": self.kind,
+            "change": self.label,
+            "n_points": self.n_points,
+            "params": np.nan,
+            "a": np.nan,
+            "status": CONVERGED,
+            "message": "",
+        }
+        try:
+            return row | self.refit()
+        except FloplineError as error:
+            return row | {"status": FAILED, "message": str(error)}
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What is changed: the runs, their parametric fit, the target [FLOPs] and Huber's delta."""
+
+    table: pd.DataFrame
+    surface: LossSurface
+    target_flops: float
+    huber_delta: float
+    family: str
+
+
+def parametric_changes(base: Base) -> Iterator[Change]:
+    """All refits of the parametric law."""
+    yield from _objectives(base)
+    yield from _left_out(base)
+    yield from _counts_of_params(base)
+    yield from _counts_of_flops(base)
+
+
+def _refit(base: Base, runs: pd.DataFrame, delta: float) -> dict[str, Any]:
+    fit = parametric.fit(
+        runs, [base.target_flops], huber_delta=delta, draws=0, seed=0, family=base.family
+    )
+    if fit.status == FAILED:
+        return {"status": FAILED, "message": fit.message}
+    return {
+        "params": fit.targets[0].values["params"].point,
+        "a": fit.parameters["a"].point,
+        "status": fit.status,
+        "message": fit.message,
+    }
+
+
+def _changed(
+    base: Base, kind: str, label: str, runs: pd.DataFrame, delta: float | None = None
+) -> Change:
+    chosen = base.huber_delta if delta is None else delta
+    return Change("parametric", kind, label, len(runs), lambda: _refit(base, runs, chosen))
+
+
+def _objectives(base: Base) -> Iterator[Change]:
+    for other in DELTAS:
+        if other != base.huber_delta:
+            yield _changed(base, "objective", f"Huber delta {other:g}", base.table, other)
+    label = "least squares on log loss"
+    yield _changed(base, "objective", label, base.table, LEAST_SQUARES)
+    for label, objective in (
+        ("least absolute error of log loss", lambda: log_lad()),
+        ("least squares on the loss", lambda: linear_squares()),
+        ("Huber on the loss", lambda: linear_huber(_linear_delta(base))),
+    ):
+        yield Change(
+            "parametric",
+            "objective",
+            label,
+            len(base.table),
+            lambda objective=objective: _refit_under(base, objective()),  # type: ignore[misc]
+        )
+
+
+def _linear_delta(base: Base) -> float:
+    """1.345 robust standard deviations of the loss about the baseline fit [nats per token]."""
+    params, tokens, loss = (base.table[c].to_numpy() for c in ("params", "tokens", "loss"))
+    return delta_from(base.surface.loss(params, tokens) - loss)
+
+
+def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
+    """The optimum of another objective that the baseline leads to."""
+    s = base.surface
+    a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
+    columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
+    start = LossSurface(above_zero(s), a, b, alpha, beta)
+    found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    # Where E vanished its gradient is no longer told from rounding; the others' is.
+    settled = found.converged or found.vanished == ("E",)
+    return {
+        "params": float(found.law.params_opt(base.target_flops)),
+        "a": float(found.law.a),
+        "status": CONVERGED if settled else WARNING,
+        "message": "" if settled else "the fit ends before its gradient is zero",
+    }
+
+
+def _left_out(base: Base) -> Iterator[Change]:
+    """Refits without the largest residuals, without each size, without each budget: one batch.
+
+    What the batch cannot fit goes to the fit itself, which says why.
+    """
+    parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
+    table = base.table
+    params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
+    problem = Problem.of(params, tokens, loss, base.huber_delta)
+    kept = np.array([keep for _, _, keep in parts])
+    found, _ = engine.minimise_resamples(
+        problem, kept.astype(float), problem.unknowns(base.surface)
+    )
+    surfaces = problem.surface(found.theta)
+    best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
+    for row, (kind, label, keep) in enumerate(parts):
+        runs = table[keep]
+        if found.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
+            said = {"params": float(best[row]), "a": float(a[row])}
+            yield Change("parametric", kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
+        else:
+            yield _changed(base, kind, label, runs)
+
+
+def _can_be_fitted(runs: pd.DataFrame) -> bool:
+    """Whether the fit of these runs alone would find them varied enough."""
+    params, tokens = runs["params"].to_numpy(), runs["tokens"].to_numpy()
+    distinct = min(runs["run"].nunique(), len(runs[["params", "tokens"]].drop_duplicates()))
+    levels = min(np.unique(params).size, np.unique(tokens).size)
+    varied = distinct >= parametric.MIN_POINTS and levels >= parametric.MIN_LEVELS
+    return varied and parametric.token_spread(params, tokens) >= parametric.RAY
+
+
+def _largest_residuals(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    table = base.table
+    fitted = base.surface.loss(table["params"].to_numpy(), table["tokens"].to_numpy())
+    residuals = np.log(fitted) - np.log(table["loss"].to_numpy())
+    order = np.argsort(-np.abs(residuals), kind="stable")
+    for k in LARGEST:
+        label = "without the largest residual" if k == 1 else f"without the {k} largest residuals"
+        yield "residuals", label, ~np.isin(np.arange(len(table)), order[:k])
+
+
+def _sizes(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    params = base.table["params"].to_numpy()
+    sizes = size_classes(params)
+    for size in np.unique(sizes):
+        members = sizes == size
+        centre = float(np.exp(np.log(params[members]).mean()))
+        yield "size", f"without {humanise(centre)} params", ~members
+
+
+def _budgets(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    budgets = base.table["budget_flops"].to_numpy()
+    for budget in np.unique(budgets[np.isfinite(budgets)]):
+        yield "budget", f"without {flops_label(budget)} FLOPs", budgets != budget
+
+
+def _counts_of_params(base: Base) -> Iterator[Change]:
+    """Refits with every other count of params that all runs carry."""
+    declared = base.table["params"].to_numpy()
+    for column, words in COUNTS.items():
+        if column not in base.table:
+            continue
+        other = base.table[column].to_numpy(dtype=float, na_value=np.nan)
+        usable = np.isfinite(other).all() and (other > 0).all()
+        if usable and np.abs(other / declared - 1).max() > SAME_COUNT:
+            yield Change(
+                "parametric",
+                "params",
+                words,
+                len(base.table),
+                lambda other=other: _recounted(base, other),  # type: ignore[misc]
+            )
+
+
+def _recounted(base: Base, other: Floats) -> dict[str, Any]:
+    """The fit in another count of params, spent as C = 6ND in it, N turned back into ours.
+
+    The two counts differ by a power of the other one, as embeddings do (Pearce and Song 2024,
+    arXiv 2406.12907, section 3, with the power 1/3), which also holds beyond the runs.
+    """
+    tokens = base.table["tokens"].to_numpy()
+    runs = base.table.assign(params=other, flops=six_nd(other, tokens))
+    row = _refit(base, runs, base.huber_delta)
+    if row["status"] == FAILED:
+        return row
+    more = base.table["params"].to_numpy() - other
+    sign = float(np.sign(more[np.abs(more).argmax()]))
+    apart = fit_power_law(np.log(other), np.log(np.maximum(sign * more, 1e-300)), sign * more > 0)
+    found = float(row["params"])
+    turned = found + sign * float(np.exp(apart.ln_at(np.log([found]))[0]))
+    said = f"{humanise(found)} in that count, with C = 6ND in it too; given here in ours"
+    return row | {"params": turned, "message": "; ".join(filter(None, [said, row["message"]]))}
+
+
+def _counts_of_flops(base: Base) -> Iterator[Change]:
+    """The optimum where C is spent as the study counts FLOPs, if that is not 6ND."""
+    table = base.table
+    ratio = table["flops"].to_numpy() / six_nd(table["params"], table["tokens"])
+    if np.abs(ratio - 1).max() <= SAME_COUNT:
+        return
+    ends = f"{significant(ratio.min(), 3)} to {significant(ratio.max(), 3)}"
+    label = f"FLOPs as the study counts them ({ends} times 6ND)"
+    yield Change("parametric", "flops", label, len(table), lambda: _respent(base, ratio))
+
+
+def _respent(base: Base, ratio: Floats) -> dict[str, Any]:
+    """The least loss where C = 6ND r(N), with r = e^u N^v fitted to the runs.
+
+    Stationary where alpha A N^-alpha = (1 + v) beta B D^-beta.
+    """
+    law = fit_power_law(np.log(base.table["params"].to_numpy()), np.log(ratio), 1.0)
+    u, v = float(law.ln_k), float(law.p)
+    s = base.surface
+    a, b, alpha, beta = (float(np.asarray(x)) for x in (s.A, s.B, s.alpha, s.beta))
+    steep = alpha + beta * (1 + v)
+    ln_c = np.log(base.target_flops / 6) - u
+    ln_n = (beta * ln_c - np.log(beta * b * (1 + v) / (alpha * a))) / steep
+    return {
+        "params": float(np.exp(ln_n)),
+        "a": beta / steep,
+        "message": f"their ratio to 6ND goes as N^{v:.3g}",
+    }

@@ -1,0 +1,316 @@
+"""How the runs were trained: schedules, warm-up, learning rate, batch, and the noise of seeds.
+
+A law of N and D takes every run for one trained as well as it could be. Warm-up too long for small
+models alone moved the exponent of N_opt from .71 to .60, untuned rates and batches from .57 to .50
+(Porian et al. 2024, arXiv 2406.19146); a schedule that does not end where the run does, by more
+(Hoffmann et al. 2022, arXiv 2203.15556v1, App. B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from flopline.audit.facts import (
+    APART,
+    VARIES,
+    dependence,
+    described,
+    log_residuals,
+    repeats,
+    run_facts,
+    seed_noise,
+    trend,
+)
+from flopline.audit.finding import FINE, MIND, Finding
+from flopline.laws.chinchilla import PARAMETERS, LossSurface
+from flopline.numbers import count, significant
+from flopline.schema import KEPT
+
+NOT_LOGGED: Final = "not logged"
+UNTOLD: Final = "cannot tell"
+SIGNIFICANT: Final = 0.05
+"""Probability, over all settings tried (Bonferroni), from which residuals depend on one."""
+WIDE_SIZES: Final = 4.0
+"""Ratio of the largest to the smallest params from which one learning rate cannot suit all."""
+STEEP: Final = 0.1
+"""Exponent in params from which a warm-up share or a batch is said to move with size."""
+MISFIT: Final = 1.5
+"""Residuals of the law over the noise of seeds from which the law is said to miss something."""
+SETTINGS: Final = {
+    "lr_peak": "the peak learning rate",
+    "batch_tokens": "the batch",
+    "warmup_share": "the warm-up share",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: its verdict (fine, mind, cannot tell or not logged), number and sentence."""
+
+    check: str
+    verdict: str
+    value: float
+    limit: float
+    sentence: str
+
+
+def audit(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    surface: LossSurface | None,
+    *,
+    unfinished: float = 0.98,
+    warmup_share: float = 0.2,
+    final_lr: float = 0.2,
+) -> Finding:
+    """Every check that the logs of one family allow; what they do not hold is said to be missing.
+
+    `runs` are all runs of the family, with run, params, tokens, horizon_tokens, loss, seed, status
+    and reason; `curves` the rows of the kept ones with run, step, tokens, lr; `surface` their
+    parametric fit, None if there is none. `unfinished` is the share of its schedule that a run
+    must reach, `warmup_share` the largest share of its tokens that warm-up may take, `final_lr`
+    the share of its peak to which the learning rate must fall. Tables: checks (check, verdict,
+    value, limit, sentence), runs (what was read per run), trends (exponents of rate, batch and
+    warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
+    """
+    facts = run_facts(runs[runs["status"] == KEPT], curves)
+    trends = {name: trend(facts, name) for name in SETTINGS}
+    moved = {name: dependence(surface, facts, name) for name in SETTINGS} if surface else {}
+    groups = repeats(facts)
+    if surface is not None:
+        facts["log_residual"] = log_residuals(surface, facts)
+    checks = [
+        _schedule(runs, facts, unfinished),
+        _warmup(facts, warmup_share),
+        _warmup_trend(facts, trends["warmup_share"]),
+        _decay(facts, final_lr),
+        _rate(facts, trends["lr_peak"]),
+        _batch(facts, trends["batch_tokens"]),
+        *_residuals(moved),
+        _seeds(facts, groups),
+    ]
+    table = pd.DataFrame(checks)
+    tables = {"checks": table, "runs": facts, "trends": _table(trends)}
+    if moved:
+        tables["dependence"] = _table(moved)
+    if len(groups):
+        tables["seeds"] = groups
+    verdicts = table["verdict"].value_counts()
+    numbers = {
+        "checks": len(table),
+        **{
+            name.replace(" ", "_"): int(verdicts.get(name, 0))
+            for name in (FINE, MIND, UNTOLD, NOT_LOGGED)
+        },
+    }
+    return Finding("hygiene", MIND if numbers[MIND] else FINE, _said(table), numbers, tables)
+
+
+def _said(table: pd.DataFrame) -> str:
+    by = {verdict: table[table["verdict"] == verdict] for verdict in (MIND, UNTOLD, NOT_LOGGED)}
+    made = len(table) - len(by[UNTOLD]) - len(by[NOT_LOGGED])
+    fine = made - len(by[MIND])
+    said = f"{fine} of {count(made, 'check')} of how the runs were trained are fine."
+    if len(by[MIND]):
+        said += f" To mind: {' '.join(by[MIND]['sentence'])}"
+    if len(by[UNTOLD]):
+        said += f" These runs cannot tell: {', '.join(by[UNTOLD]['check'])}."
+    if len(by[NOT_LOGGED]):
+        said += f" Not logged, so not checked: {', '.join(by[NOT_LOGGED]['check'])}."
+    return said
+
+
+def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Check:
+    share = described(facts, "horizon_share")
+    set_aside = runs[runs["status"] != KEPT]
+    aside = int((set_aside["tokens"] / set_aside["horizon_tokens"] < unfinished).sum())
+    which = "stops before is" if aside == 1 else "stop before are"
+    apart = f"; {count(aside, 'run')} that {which} set aside" if aside else ""
+    if not share["n"]:
+        said = "No run states where its schedule ends, so whether it got there is not known."
+        return Check("schedule", NOT_LOGGED, np.nan, unfinished, said)
+    short = int((facts["horizon_share"] < unfinished).sum())
+    there = _runs(share["n"], "reach", "reaches")
+    said = f"{there} {_percent(share['min'])} or more of the schedule{apart}."
+    if short:
+        said = (
+            f"{_runs(short, 'stop', 'stops')} before {_percent(unfinished)} of the schedule, the "
+            f"shortest ({share['run_of_min']}) at {_percent(share['min'])}{apart}."
+        )
+    return Check("schedule", MIND if short else FINE, share["min"], unfinished, said)
+
+
+def _warmup(facts: pd.DataFrame, limit: float) -> Check:
+    share = described(facts, "warmup_share")
+    if not share["n"]:
+        return _no_rate("warm-up")
+    long = int((facts["warmup_share"] > limit).sum())
+    said = (
+        f"Warm-up takes {_percent(share['median'])} of a run's tokens at the median, at most "
+        f"{_percent(share['max'])} ({share['run_of_max']})."
+    )
+    if long:
+        over = f"up over more than {_percent(limit)} of the tokens"
+        said = f"{_runs(long, 'warm', 'warms')} {over}. {said}"
+    return Check("warm-up", MIND if long else FINE, share["max"], limit, said)
+
+
+def _warmup_trend(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
+    name = "warm-up against size"
+    if not found["n"]:
+        return _no_rate(name)
+    slope, error = found["params"], found["params_se"]
+    if found["spread"] <= VARIES:
+        said = "The warm-up share is the same in all runs."
+        return Check(name, FINE, 0.0, -STEEP, said)
+    if not np.isfinite(slope):
+        said = "Too few runs, or sizes and tokens too much of one piece, for a trend of warm-up."
+        return Check(name, UNTOLD, np.nan, -STEEP, said)
+    falls = slope < -STEEP and slope < -3 * error
+    said = f"The warm-up share goes as N^{significant(slope, 2)} ± {significant(error, 1)}"
+    said += ": it is longer for small models, which flatters large ones." if falls else "."
+    return Check(name, MIND if falls else FINE, slope, -STEEP, said)
+
+
+def _decay(facts: pd.DataFrame, limit: float) -> Check:
+    share = described(facts, "lr_final_share")
+    if not share["n"]:
+        return _no_rate("decay")
+    high = int((facts["lr_final_share"] > limit).sum())
+    if share["min"] > 0.95:
+        said = "The learning rate never falls: losses are those before a decay, in all runs alike."
+    elif high:
+        ends = f"{count(high, 'run')} of {share['n']} end{'s' if high == 1 else ''}"
+        said = (
+            f"{ends} with a learning rate above {_percent(limit)} of the peak (the highest "
+            f"{_percent(share['max'])}, {share['run_of_max']}), so that their loss is not that of "
+            "a finished schedule."
+        )
+    else:
+        said = f"Every learning rate falls to {_percent(share['max'])} of its peak or less."
+    return Check("decay", MIND if high else FINE, share["max"], limit, said)
+
+
+def _rate(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
+    name = "learning rate against size"
+    if not found["n"]:
+        return _no_rate(name)
+    sizes = float(facts["params"].max() / facts["params"].min())
+    if found["spread"] <= VARIES:
+        wide = sizes > WIDE_SIZES
+        said = (
+            f"All runs have one peak learning rate, over sizes {significant(sizes, 2)} times apart"
+        )
+        said += ", so it is not tuned to each." if wide else "."
+        return Check(name, MIND if wide else FINE, 0.0, 0.0, said)
+    return _moving(name, "The peak learning rate", found, rises_only=True)
+
+
+def _batch(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
+    name = "batch against size"
+    if not found["n"]:
+        said = "The logs hold no steps, so the batch is not known."
+        return Check(name, NOT_LOGGED, np.nan, STEEP, said)
+    if found["spread"] <= VARIES:
+        return Check(name, FINE, 0.0, STEEP, "All runs have one batch size.")
+    return _moving(name, "The batch", found, rises_only=False)
+
+
+def _moving(name: str, what: str, found: Mapping[str, float], rises_only: bool) -> Check:
+    """A setting that differs between runs: how it goes with params and tokens."""
+    slope, error = found["params"], found["params_se"]
+    if not np.isfinite(slope):
+        said = f"{what} differs between runs by a factor of {np.exp(found['spread']):.3g}."
+        return Check(name, UNTOLD, np.nan, STEEP, said)
+    size = slope if rises_only else abs(slope)
+    steep = size > STEEP and size > 3 * error
+    said = (
+        f"{what} goes as N^{significant(slope, 2)} D^{significant(found['tokens'], 2)} "
+        f"(R² {significant(found['r2'], 3)})"
+    )
+    if steep:
+        said += ", so that its effect is counted as one of size"
+        said += "; larger models want lower rates, not higher." if rises_only else "."
+    else:
+        said += "."
+    return Check(name, MIND if steep else FINE, slope, STEEP, said)
+
+
+def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
+    """Whether the loss at given N and D moves with a setting; the limit is that of |t|."""
+    tried = sum(np.isfinite(found["p"]) for found in moved.values())
+    for setting, words in SETTINGS.items():
+        name = f"residuals against {words.removeprefix('the ')}"
+        found = moved.get(setting, {"n": 0})
+        if not found["n"]:
+            said = f"Without a parametric fit, or {words} in the logs, nothing can be said."
+            yield Check(name, NOT_LOGGED, np.nan, np.nan, said)
+        elif np.isfinite(found["t"]):
+            freedom = found["n"] - len(PARAMETERS) - 1
+            limit = float(stats.t.isf(SIGNIFICANT / tried / 2, freedom))
+            depends = abs(found["t"]) > limit
+            effect = 100 * np.expm1(found["slope"] * np.log(2))
+            said = (
+                f"At given N and D the loss moves by {significant(effect, 2)} % per doubling of "
+                f"{words} (t = {significant(found['t'], 2)})"
+            )
+            said += ": the law takes what that costs for an effect of N or D." if depends else "."
+            yield Check(name, MIND if depends else FINE, found["t"], limit, said)
+        elif found["left"] < APART:
+            said = (
+                f"Params and tokens fix {words} (to {_percent(1 - found['left'], 3)} of its "
+                "variance), so what it does to the loss cannot be told from what they do."
+            )
+            yield Check(name, UNTOLD, np.nan, np.nan, said)
+        elif found["spread"] <= VARIES:
+            said = f"{words.capitalize()} is the same in all runs."
+            yield Check(name, FINE, np.nan, np.nan, said)
+        else:
+            said = f"Too few runs state {words} to tell what it does to the loss."
+            yield Check(name, UNTOLD, np.nan, np.nan, said)
+
+
+def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
+    noise, freedom = seed_noise(groups)
+    if not freedom:
+        said = "No run is repeated with another seed, so the noise under the residuals is unknown."
+        return Check("seeds", NOT_LOGGED, np.nan, MISFIT, said)
+    repeated = f"{count(int(groups['runs'].sum()), 'run')} in {count(len(groups), 'group')}"
+    said = f"Seeds alone scatter the loss by {_percent(noise)} ({repeated} of repeats"
+    said += f", {_percent(groups['sd_ln_loss'].min())} to {_percent(groups['sd_ln_loss'].max())})"
+    left = len(facts) - len(PARAMETERS)
+    if "log_residual" not in facts or left < 1:
+        return Check("seeds", FINE, np.nan, MISFIT, f"{said}.")
+    residual = facts["log_residual"].to_numpy()
+    sd = float(np.sqrt(residual @ residual / left))
+    ratio = sd / noise if noise > 0 else np.inf
+    chance = float(stats.f.sf(ratio**2, left, freedom))
+    misses = ratio > MISFIT and chance < SIGNIFICANT
+    said += f", the residuals of the parametric law {_percent(sd)}, {significant(ratio, 2)} times"
+    said += " as much: the law, or the way runs were trained, misses something." if misses else "."
+    return Check("seeds", MIND if misses else FINE, ratio, MISFIT, said)
+
+
+def _no_rate(name: str) -> Check:
+    said = "The logs hold no learning rate."
+    return Check(name, NOT_LOGGED, np.nan, np.nan, said)
+
+
+def _runs(n: int, several: str, one: str) -> str:
+    return f"{count(n, 'run')} {one if n == 1 else several}"
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    percent = 100 * share
+    whole = abs(percent) >= 10**digits - 0.5
+    return f"{percent:.0f} %" if whole else f"{significant(percent, digits)} %"
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame([{"setting": name, **row} for name, row in rows.items()])

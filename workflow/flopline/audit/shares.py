@@ -1,0 +1,31 @@
+"""The share of a budget that a wrong size wastes.
+
+On L = E + A/N^alpha + B/D^beta the share depends on alpha, beta and x = ln(N / N_opt) alone, at
+every budget: with R = L_opt - E, the loss at x is E + R (beta e^(-alpha x) + alpha e^(beta x)) /
+(alpha + beta), and R falls as C^-gamma, gamma = alpha beta / (alpha + beta) (from Hoffmann et al.
+2022, arXiv 2203.15556v1, Eq. 4). To second order it is (alpha + beta) x^2 / 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def wasted_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:
+    """Share of compute [0..1] wasted by N = N_opt exp(ln_ratio): what a smaller budget would do.
+
+    1 - (1 + excess/R)^(-1/gamma), exact on the surface; the three arguments broadcast.
+    """
+    a, b, x = (np.asarray(v, dtype=float) for v in (alpha, beta, ln_ratio))
+    # expm1 keeps the share exact where the sizes nearly agree; below that rounding may turn it.
+    excess = np.maximum(b * np.expm1(-a * x) + a * np.expm1(b * x), 0.0) / (a + b)
+    return np.asarray(-np.expm1(-np.log1p(excess) * (a + b) / (a * b)))
+
+
+def quadratic_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:
+    """The second-order form of `wasted_share`, (alpha + beta) x^2 / 2; within a tenth up to 2x."""
+    a, b, x = (np.asarray(v, dtype=float) for v in (alpha, beta, ln_ratio))
+    return np.asarray((a + b) / 2 * x**2)

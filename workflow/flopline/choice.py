@@ -1,0 +1,271 @@
+"""Which line to follow: candidates, what held-out budgets say of them, and why one is chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline.fits.result import CONVERGED, FAILED
+from flopline.numbers import count, significant
+
+ORDER: Final = ("parametric", "isoflop", "envelope")
+"""Laws by how much of the runs they use: all; those of a budget; those on the frontier."""
+SAID: Final = {"parametric": "parametric", "isoflop": "isoFLOP", "envelope": "envelope"}
+BETTER_FOUNDED: Final = frozenset({("isoflop", "corrected")})
+"""Variants (law, estimator) that may be recommended beside the main lines."""
+OF_SURFACE: Final = BETTER_FOUNDED
+"""Variants of other laws that read the parametric surface, and are refused with it."""
+BASELINE: Final = ("baseline", "best_run")
+"""The ladder's baseline that says a size: tokens per param as in the best run so far."""
+FEWEST_STEPS: Final = 2
+"""Steps that two lines must share before one can be preferred by evidence: one has no noise."""
+TIE_PERCENT: Final = 1.0
+"""Mean waste, in percent of compute, by which two lines must differ to be told apart."""
+
+RULE: Final = (
+    "Candidates are the main line of every law that did not fail, and variants that mend a known "
+    "bias; where the runs do not identify N_opt the parametric line is refused. The held-out "
+    "ladder decides: on the steps that the candidates share, the line whose N wastes least compute "
+    "at the optima seen at larger budgets, on average over the steps. Lines that differ by less "
+    f"than the standard error of their difference over those steps, or by less than "
+    f"{TIE_PERCENT:.0f} % of compute, are tied; a tie goes to a line without a warning, then to "
+    "the one that rests on most runs, then to the parametric law before isoFLOP before the "
+    f"envelope. With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell "
+    "lines apart: then the same order as in a tie holds. Between families the lowest loss wins, "
+    "by a law that they have in common."
+)
+CAVEAT: Final = (
+    "Two things to bear in mind: the optimum seen at a larger budget is the bottom of that "
+    "budget's own valley, which is also what isoFLOP fits, so the test leans its way; and on "
+    "centred grids that reach a factor of 4 to both sides, with alpha near beta, isoFLOP is about "
+    "as good as the parametric law, so a tie between them is then to be expected."
+)
+
+Findings = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One family and target: rows of the table (None where there is none) and why, in words.
+
+    `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
+    only (no other candidate) or none. `steps` are the steps [largest FLOPs] that were shared.
+    """
+
+    line: Any
+    runner_up: Any
+    basis: str
+    why: str
+    steps: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Waste [percent] of the candidates (by row) on the steps that they share."""
+
+    waste: pd.DataFrame
+    tied: list[Any]
+
+    @property
+    def mean(self) -> pd.Series:
+        return self.waste.mean(axis=0)
+
+
+def finding(findings: Findings, audit: str) -> Mapping[str, Any] | None:
+    """The finding of `audit`, None where it was not made."""
+    return next((f for f in findings if f["audit"] == audit), None)
+
+
+def table_of(findings: Findings, audit: str, name: str) -> pd.DataFrame | None:
+    """A table of `audit`, None where the audit was not made or left no such table."""
+    found = finding(findings, audit)
+    return None if found is None else found["tables"].get(name)
+
+
+def refused(findings: Findings) -> bool:
+    """Whether N_opt of the surface is refused: the runs do not tell its terms apart."""
+    found = finding(findings, "identifiability")
+    return found is not None and found["verdict"] == "refuse"
+
+
+def held_out(findings: Findings) -> pd.DataFrame:
+    """Waste at held-out optima: law, estimator, largest_flops (of the step), wasted_percent.
+
+    Where the ladder scored the lowest losses of larger budgets too, loss_error_percent is their
+    mean error, else missing. Steps without a waste are left out; no row at all without a ladder.
+    """
+    columns = ["law", "estimator", "largest_flops", "wasted_percent", "loss_error_percent"]
+    steps = table_of(findings, "ladder", "steps")
+    if steps is None or not len(steps):
+        return pd.DataFrame(columns=columns)
+    if "estimator" not in steps:
+        steps = steps.assign(estimator="")
+    steps = steps.assign(loss_error_percent=steps.get("bottom_error_percent", math.nan))
+    kept = steps[np.isfinite(steps["wasted_percent"].astype(float))]
+    return kept[columns].reset_index(drop=True)
+
+
+def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `held_out` that are those of a line of the decision table.
+
+    The ladder may call a law's main line by another name, and then lists it first.
+    """
+    mine = steps[steps["law"] == line["law"]]
+    same = mine[mine["estimator"] == line["estimator"]]
+    if same.empty and line["main"] and len(mine):
+        return mine[mine["estimator"] == mine["estimator"].iloc[0]]
+    return same
+
+
+def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    """The rows of `lines` (one family, one target) that may be recommended, best prior first."""
+    barred = refused(findings)
+
+    def may_be(line: Any) -> bool:
+        variant = (line.law, line.estimator)
+        of_surface = line.law == "parametric" or variant in OF_SURFACE
+        return bool(line.main or variant in BETTER_FOUNDED) and not (barred and of_surface)
+
+    usable = (lines["status"] != FAILED) & lines["params"].notna()
+    kept = lines[usable & np.array([may_be(line) for line in lines.itertuples()], dtype=bool)]
+    return kept.loc[sorted(kept.index, key=lambda i: (*_merit(kept.loc[i]), i))]
+
+
+def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
+    """The recommended line of one family and target by RULE.
+
+    `lines` has columns law, estimator, main, status, params, runs; `findings` are the family's.
+    """
+    pool = candidates(lines, findings)
+    barred = refused(findings) and (lines["law"] == "parametric").any()
+    note = " The parametric line is refused: the runs do not identify N_opt." if barred else ""
+    if pool.empty:
+        return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
+    if len(pool) == 1:
+        only = pool.iloc[0]
+        said = f"The {line_name(only)} line is the only candidate.{note}"
+        return Choice(pool.index[0], None, "only", said)
+    steps = held_out(findings)
+    judged = _judge(pool, steps)
+    if judged is None:
+        other = _other_law(pool, list(pool.index))
+        first, second = pool.iloc[0], pool.loc[other]
+        said = (
+            f"No two candidates were held out on {FEWEST_STEPS} or more common steps, so evidence "
+            f"cannot choose; the {line_name(first)} line goes before the {line_name(second)} line "
+            f"because {_tie_reason(first, second)}."
+        )
+        return Choice(pool.index[0], other, "order", said + note)
+    rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
+    ranked = [*judged.tied, *rest]
+    second = _other_law(pool, ranked)
+    basis = "tie" if second in judged.tied else "held_out"
+    shared = tuple(float(c) for c in judged.waste.index)
+    why = _why(pool, judged, ranked[0], second) + _beaten(judged, ranked[0], steps)
+    return Choice(ranked[0], second, basis, why + note, shared)
+
+
+def line_name(line: Mapping[str, Any] | pd.Series) -> str:
+    """What a line is called in a sentence: its law, and its variant if it is not the main one."""
+    law = SAID.get(line["law"], str(line["law"]))
+    return law if line["main"] else f"{law} ({line['label']})"
+
+
+def _merit(line: pd.Series) -> tuple[bool, float, int, bool]:
+    """Sort key of a tie: no warning, most runs, law, main line."""
+    rank = ORDER.index(line["law"]) if line["law"] in ORDER else len(ORDER)
+    return line["status"] != CONVERGED, -float(line["runs"]), rank, not line["main"]
+
+
+def _judge(pool: pd.DataFrame, steps: pd.DataFrame) -> _Judged | None:
+    """Waste of the candidates on common steps, None where fewer than two can be compared."""
+    waste = {
+        index: steps_of(line, steps).set_index("largest_flops")["wasted_percent"]
+        for index, line in pool.iterrows()
+    }
+    known = {i: w for i, w in waste.items() if len(w) >= FEWEST_STEPS}
+    while len(known) >= 2:
+        shared = pd.DataFrame(known).dropna()
+        if len(shared) >= FEWEST_STEPS:
+            return _Judged(shared, _tied(shared, list(pool.index)))
+        # The line held out least often is the one that keeps the others from being compared.
+        known.pop(min(reversed(list(known)), key=lambda i: len(known[i])))
+    return None
+
+
+def _tied(waste: pd.DataFrame, order: list[Any]) -> list[Any]:
+    """The least wasteful line and those that its noise cannot part from it, in `order`."""
+    best = waste.mean(axis=0).idxmin()
+    tied = []
+    for line in waste:
+        gap, noise = difference(waste[line], waste[best])
+        if gap <= max(noise, TIE_PERCENT):
+            tied.append(line)
+    return [i for i in order if i in tied]
+
+
+def difference(one: pd.Series, other: pd.Series) -> tuple[float, float]:
+    """Mean of `one` less `other` over their steps, and its standard error."""
+    gap = (one - other).to_numpy(dtype=float)
+    return float(gap.mean()), float(gap.std(ddof=1) / math.sqrt(gap.size))
+
+
+def _other_law(pool: pd.DataFrame, ranked: list[Any]) -> Any:
+    """The best line of another law than the first's; a variant of that law if there is no other."""
+    law = pool.loc[ranked[0], "law"]
+    return next((i for i in ranked if pool.loc[i, "law"] != law), ranked[1])
+
+
+def _why(pool: pd.DataFrame, judged: _Judged, chosen: Any, other: Any) -> str:
+    first, second = pool.loc[chosen], pool.loc[other]
+    mean = judged.mean
+    said = (
+        f"On {count(len(judged.waste), 'shared step')} of the held-out ladder the N of the "
+        f"{line_name(first)} line wastes {_percent(mean[chosen])} of compute on average at the "
+        f"optima seen at larger budgets, that of the {line_name(second)} line "
+        f"{_percent(mean[other])}"
+    )
+    if other not in judged.tied:
+        return f"{said}."
+    gap, noise = difference(judged.waste[chosen], judged.waste[other])
+    return (
+        f"{said}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
+        f"{_percent(noise)}), which goes to the {line_name(first)} line because "
+        f"{_tie_reason(first, second)}."
+    )
+
+
+def _beaten(judged: _Judged, chosen: Any, steps: pd.DataFrame) -> str:
+    """A sentence where the chosen line wastes more than going on as the best run so far."""
+    mine = steps[(steps["law"] == BASELINE[0]) & (steps["estimator"] == BASELINE[1])]
+    waste = mine.set_index("largest_flops")["wasted_percent"].reindex(judged.waste.index)
+    if waste.isna().any() or waste.mean() >= judged.mean[chosen]:
+        return ""
+    return (
+        " To keep the tokens per param of the best run so far would have wasted less than any of "
+        f"these lines did, {_percent(float(waste.mean()))}."
+        if waste.mean() < judged.mean.min()
+        else " To keep the tokens per param of the best run so far would have wasted less, "
+        f"{_percent(float(waste.mean()))}."
+    )
+
+
+def _tie_reason(first: pd.Series, second: pd.Series) -> str:
+    """Which part of the order puts `first` before `second`."""
+    mine, other = _merit(first), _merit(second)
+    if mine[0] != other[0]:
+        return "it has no warning"
+    if mine[1] != other[1]:
+        return f"it rests on more runs ({first['runs']:,.0f} against {second['runs']:,.0f})"
+    if mine[2] != other[2]:
+        return f"with {first['runs']:,.0f} runs each it is the law that uses all of them"
+    return "it is the main line of its law"
+
+
+def _percent(x: float) -> str:
+    return f"{significant(x, 2)} %"

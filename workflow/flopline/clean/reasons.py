@@ -1,0 +1,35 @@
+"""Why a row is dropped: one code each, explained in docs/cleaning.md too."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flopline.logs.reading import NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED
+
+NOT_FINITE: Final = "loss_not_finite"
+NOT_POSITIVE: Final = "loss_not_positive"
+NO_STEP: Final = "no_step"
+NO_TOKENS: Final = "no_tokens"
+DUPLICATE: Final = "duplicate_step"
+DUPLICATE_FILE: Final = "duplicate_file"
+SUPERSEDED: Final = "superseded_by_restart"
+SPIKE: Final = "loss_spike"
+
+REASONS: Final = {
+    NOT_PARSED: "the line is not a complete record (cut off or not JSON)",
+    NOT_A_NUMBER: "a number was expected and something else stands there",
+    NO_RUN: "the row does not say which run it belongs to",
+    NO_LOSS: "the row logs no loss",
+    NOT_FINITE: "the loss is NaN or infinite",
+    NOT_POSITIVE: "the loss is zero or negative",
+    NO_STEP: "the row has no step, or one that is no whole number",
+    NO_TOKENS: "the tokens seen at this row are unknown",
+    DUPLICATE: "the same step was logged twice; the first is kept",
+    DUPLICATE_FILE: "its file holds byte for byte what another file of the same run holds",
+    SUPERSEDED: "the run was restarted from an earlier step and logged this step again",
+    SPIKE: "the loss stands far above its neighbours (cleaning.spikes: drop)",
+}
+"""What each reason code of the dropped table means."""
+
+MISTAKES: Final = (NOT_PARSED, NOT_A_NUMBER, NO_RUN, NOT_FINITE, NOT_POSITIVE, NO_STEP, NO_TOKENS)
+"""Reasons that point at a fault in the file; they stop the run unless cleaning.bad_rows is drop."""

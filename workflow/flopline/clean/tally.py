@@ -1,0 +1,166 @@
+"""What its rows tell of a run: its end, its doubts, its counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline import flops as conventions
+from flopline.clean.arrays import Floats, Ints, Names, Rows
+from flopline.clean.facts import RUN_FACTS
+from flopline.clean.stitching import Overlap
+from flopline.numbers import count, humanise
+from flopline.schema import conform
+
+TALLY: Final = {
+    "tokens": "float64",
+    "flops": "float64",
+    "loss": "float64",
+    "lowest": "float64",
+    "reached": "float64",
+    "declared_per_token": "float64",
+    "exact_per_token": "float64",
+    "tokens_from": "string",
+    "overlap": "string",
+    "fall": "string",
+    "dropped_for": "string",
+    "clock_reset": "string",
+    "negative_lr": "string",
+    "beyond_int64": "string",
+    "spikes": "int64",
+    "rows_kept": "int64",
+    "rows_dropped": "int64",
+}
+"""`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
+its most tokens in any split. `overlap` and `fall` are sentences on a run that is to be set aside;
+`clock_reset`, `negative_lr` and `beyond_int64` name the first row of that kind."""
+
+SHARD_RUNS: Final = RUN_FACTS | TALLY
+"""One row per run, as clean_rows leaves it."""
+
+INT64: Final = 2.0**63
+
+
+def tally(
+    rows: Rows,
+    given: Rows,
+    kept: Ints,
+    spiked: Ints,
+    overlaps: Mapping[int, Overlap],
+    names: Names,
+    facts: conventions.Facts,
+    dropped: pd.DataFrame,
+    tokens_from: Sequence[str | None],
+    study: Mapping[str, Any],
+) -> pd.DataFrame:
+    """The TALLY of every run in `names.runs`, from its rows at `kept` (by run, split and clock)."""
+    runs = len(names.runs)
+    where = names.runs.get_indexer(pd.Index(dropped["run"].astype(object)))
+    same = np.diff(rows.run[kept], prepend=-1) == 0
+    same &= np.diff(rows.split[kept], prepend=-1) == 0
+    tolerance = study["cleaning"]["overlap_tolerance"]
+    per_token = conventions.flops_per_token(study["flops_convention"], facts)
+    nothing = np.full(runs, np.nan)
+    return conform(
+        pd.DataFrame(
+            {
+                **_ends(rows, kept, names, study),
+                "declared_per_token": nothing if per_token is None else per_token,
+                "exact_per_token": conventions.exact_flops_per_token(facts),
+                "tokens_from": list(tokens_from),
+                "overlap": [_disagreement(overlaps.get(i), tolerance) for i in range(runs)],
+                "fall": _falls(rows, kept, same, names),
+                "dropped_for": _commonest(where, dropped["reason"], runs),
+                "clock_reset": _first(
+                    rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
+                ),
+                "negative_lr": _first(rows, kept[rows.lr[kept] < 0], names),
+                "beyond_int64": _first(given, _beyond_int64(given), names),
+                "spikes": np.bincount(rows.run[spiked], minlength=runs),
+                "rows_kept": np.bincount(rows.run[kept], minlength=runs),
+                "rows_dropped": np.bincount(where[where >= 0], minlength=runs),
+            }
+        ),
+        TALLY,
+    )
+
+
+def _ends(rows: Rows, kept: Ints, names: Names, study: Mapping[str, Any]) -> dict[str, Floats]:
+    out = {
+        name: np.full(len(names.runs), np.nan)
+        for name in ("tokens", "flops", "loss", "lowest", "reached")
+    }
+    np.fmax.at(out["reached"], rows.run[kept], rows.tokens[kept])
+    split = names.splits.get_indexer(pd.Index([study["loss_split"]]))[0]
+    of_split = kept[rows.split[kept] == split] if split >= 0 else kept[:0]
+    if not of_split.size:
+        return out
+    last = np.append(np.flatnonzero(np.diff(rows.run[of_split])), of_split.size - 1)
+    first = np.append(0, last[:-1] + 1)
+    run = rows.run[of_split[last]]
+    for name in ("tokens", "flops", "loss"):
+        out[name][run] = getattr(rows, name)[of_split[last]]
+    out["lowest"][run] = np.minimum.reduceat(rows.loss[of_split], first)
+    window = study["cleaning"]["final_window"]
+    if window > 0:
+        end = out["tokens"][rows.run[of_split]] * (1 - window)
+        inside = rows.tokens[of_split] >= end
+        total = np.add.reduceat(np.where(inside, rows.loss[of_split], 0.0), first)
+        out["loss"][run] = total / np.add.reduceat(inside.astype(float), first)
+    return out
+
+
+def _disagreement(overlap: Overlap | None, tolerance: float) -> str | None:
+    if overlap is None or overlap.median <= np.log1p(tolerance):
+        return None
+    return (
+        f"It was restarted and disagrees with itself: over {count(overlap.rows, 'step')} logged "
+        f"twice its loss differs by {np.expm1(overlap.median):.1%} at the median, and most at "
+        f"{overlap.at:,}, where it is {overlap.before:.6g} before the restart and "
+        f"{overlap.after:.6g} after it (cleaning.overlap_tolerance is {tolerance:g})."
+    )
+
+
+def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
+    """The first place of each run where tokens go down although steps go up."""
+    out: list[str | None] = [None] * len(names.runs)
+    for at in np.flatnonzero(same & (np.diff(rows.tokens[kept], prepend=np.nan) < 0))[::-1]:
+        row, before = kept[at], kept[at - 1]
+        out[rows.run[row]] = (
+            f"Its tokens go down, from {humanise(rows.tokens[before], 6)} to "
+            f"{humanise(rows.tokens[row], 6)} at {_place(rows, row, names)}, so that they do not "
+            "count what it was trained on."
+        )
+    return out
+
+
+def _beyond_int64(rows: Rows) -> Ints:
+    """Rows with a count of 2^63 or more; FLOPs are that large as a rule and are left out."""
+    return np.flatnonzero((rows.step >= INT64) | (rows.tokens >= INT64))
+
+
+def _first(rows: Rows, hits: Ints, names: Names) -> list[str | None]:
+    """For each run its first hit as `file, line n`."""
+    out: list[str | None] = [None] * len(names.runs)
+    found, at = np.unique(rows.run[hits], return_index=True)
+    for run, row in zip(found.tolist(), hits[at].tolist(), strict=True):
+        out[run] = _place(rows, row, names)
+    return out
+
+
+def _place(rows: Rows, row: int, names: Names) -> str:
+    return f"{names.files[rows.file[row]]}, line {rows.line[row]}"
+
+
+def _commonest(where: Ints, reasons: pd.Series, runs: int) -> list[str | None]:
+    """The reason for which most rows of each run were dropped."""
+    out: list[str | None] = [None] * runs
+    counts = pd.DataFrame({"run": where, "reason": reasons.astype(object)}).value_counts()
+    table = counts.reset_index().sort_values(["count", "reason"], ascending=[True, False])
+    for run, reason in zip(table["run"].tolist(), table["reason"].tolist(), strict=True):
+        if run >= 0:
+            out[run] = reason
+    return out

@@ -1,0 +1,7 @@
+"""`python -m flopline.drafting FOLDER`: draft a study from a folder of logs."""
+
+import sys
+
+from flopline.drafting.command import main
+
+sys.exit(main())

@@ -1,0 +1,88 @@
+"""The command line of drafting: `python -m flopline.drafting FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flopline.drafting.survey import Survey, survey
+from flopline.drafting.writing import CONVENTIONS, draft
+from flopline.errors import FloplineError
+
+SHOWN = 10
+"""Files that are neither log nor table and are named one by one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Survey a folder, say what it holds and what is missing, and write the draft of a study."""
+    options = _options(arguments)
+    root = Path.cwd()
+    try:
+        name = options.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", options.folder.resolve().name)
+        study, table = (Path(f"config/studies/{name}{end}") for end in (".yaml", ".runs.csv"))
+        found = survey(options.folder, root)
+        _say_found(found)
+        said = {key: getattr(options, key) for key in CONVENTIONS if getattr(options, key)}
+        made = draft(found, name, said, str(table), root)
+        for path in [study, *([table] if made.run_table is not None else [])]:
+            if (root / path).exists() and not options.force:
+                raise FloplineError(
+                    f"{path} exists already: choose another --name, or add --force to replace it."
+                )
+        (root / study).parent.mkdir(parents=True, exist_ok=True)
+        (root / study).write_text(made.study, encoding="utf-8")
+        if made.run_table is not None:
+            (root / table).write_text(made.run_table, encoding="utf-8")
+    except FloplineError as mistake:
+        print(f"flopline: {mistake}", file=sys.stderr)
+        return 1
+    _listed("To check:", made.notes)
+    _listed("Missing, marked TODO or left empty:", made.missing)
+    written = f"{study} and {table}" if made.run_table is not None else str(study)
+    print(f"\nWrote {written}.")
+    print(f"{'When filled in, run' if made.missing else 'Run'}: make STUDY={name}")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> Any:
+    parser = argparse.ArgumentParser(
+        prog="python -m flopline.drafting",
+        description="Look into a folder of training logs and draft a study file for it.",
+    )
+    parser.add_argument("folder", type=Path, help="folder that holds the logs")
+    parser.add_argument("--name", help="name of the study; the folder's by default")
+    parser.add_argument("--params-convention", help="total, non_embedding, active or decoder")
+    parser.add_argument("--flops-convention", help="six_nd, supplied, ...")
+    parser.add_argument("--targets", type=float, nargs="+", help="budgets to decide for, in FLOPs")
+    parser.add_argument("--force", action="store_true", help="replace a study file that exists")
+    return parser.parse_args(arguments)
+
+
+def _say_found(found: Survey) -> None:
+    print(f"Found in {found.folder}:")
+    for group in found.groups:
+        columns = ", ".join(group.columns) if group.columns else "its own columns"
+        print(
+            f"  {len(group.paths):>6,} {group.format} logs ({group.paths[0]}, ...): {columns}; "
+            f"losses of {_few(group.splits) or 'one split'}"
+        )
+    for table in found.tables:
+        print(f"  table of {table.rows:,} runs {table.path}: {', '.join(table.columns)}")
+    for path, reason in found.left[:SHOWN]:
+        print(f"  left: {path}: {reason}")
+    if len(found.left) > SHOWN:
+        print(f"  left: {len(found.left) - SHOWN} more files")
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def _listed(heading: str, lines: Sequence[str]) -> None:
+    if lines:
+        print(f"\n{heading}", *(f"  - {line}" for line in lines), sep="\n")

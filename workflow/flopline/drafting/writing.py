@@ -1,0 +1,255 @@
+"""The study file and the run table that a survey makes possible, with what is missing marked."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.drafting.survey import Group, Survey, Table, runs_of
+from flopline.errors import FloplineError
+from flopline.runfiles import SAY_PARAMS, run_name
+from flopline.study import TODO
+from flopline.tables import read_table
+
+PARAMS: Final = ("params", "params_total", "params_nonembedding")
+
+CONVENTIONS: Final = {
+    "params_convention": "what params counts: total (with embeddings), non_embedding, active or "
+    "decoder; exponents of different counts cannot be compared, so this is never guessed",
+    "flops_convention": "how training FLOPs follow: six_nd (6 params tokens), supplied (a flops "
+    "column as it stands) or another of config/README.md",
+    "targets": "the budgets to decide for [FLOPs], the first being the headline, as in [1e21]",
+}
+"""What only a person can say, and how it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A study file and, where none was found, a run table; both as text.
+
+    `missing` lists in a sentence each what a person must fill in, `notes` what to check.
+    """
+
+    study: str
+    run_table: str | None
+    missing: Sequence[str]
+    notes: Sequence[str]
+
+
+def draft(found: Survey, name: str, said: Mapping[str, Any], table_path: str, root: Path) -> Draft:
+    """The draft of study `name`; `said` holds those of CONVENTIONS that the user gave.
+
+    `table_path` is where the run table would be written. Paths are relative to `root`.
+    Raises FloplineError when the survey has neither logs nor a table of losses.
+    """
+    if found.groups:
+        return _of_logs(found, name, said, table_path, root)
+    tables = [table for table in found.tables if table.holds_losses]
+    if tables:
+        return _of_table(tables[0], name, said, root)
+    why = "; ".join(f"{path}: {reason}" for path, reason in found.left[:3])
+    raise FloplineError(
+        f"{found.folder} holds no log and no table with params and a loss ({why or 'no file'}): "
+        "describe the lines of a text log in source.pattern (docs/formats.md)."
+    )
+
+
+def _of_logs(
+    found: Survey, name: str, said: Mapping[str, Any], table_path: str, root: Path
+) -> Draft:
+    group = found.groups[0]
+    missing, notes = [], []
+    for other in found.groups[1:]:
+        notes.append(
+            f"{_counted(other)} beside {_counted(group)} are left out: one study reads one kind; "
+            "draft them on their own."
+        )
+    table = _table_for(group, found.tables, root)
+    paths = list(group.paths)
+    if table is not None:
+        paths = [path for path in paths if path in _known_to(table, group, root)]
+        if len(paths) < len(group.paths):
+            notes.append(
+                f"{len(group.paths) - len(paths)} {group.format} logs that {table.path} does not "
+                "name are left out."
+            )
+    lines = [*_head(found, name), "source:", "  kind: logs", f"  format: {group.format}"]
+    lines += _paths(paths, root)
+    if group.columns is not None:
+        lines.append("  columns:  # check: told by their names")
+        lines += _mapping(group.columns, 4)
+    run_table = None
+    wants = {"run", *PARAMS} & set(table.columns) if table else set()
+    tokens_known = group.has_tokens or (table is not None and "batch_tokens" in table.columns)
+    if table is not None:
+        lines += ["  runs:", f"    table: {json.dumps(table.path)}"]
+        lines.append("    columns:  # check: told by their names")
+        lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
+    elif not {"params", "params_total"} & set(group.facts):
+        blank = ["params", *([] if tokens_known else ["batch_tokens"]), "horizon_tokens"]
+        run_table = _blank_table(group, blank, table_path)
+        lines += ["  runs:", f"    table: {json.dumps(table_path)}", "    columns:"]
+        lines += _mapping({key: key for key in ["run", "log", *blank]}, 6)
+        missing.append(f"params of every run, in {table_path}")
+        if not tokens_known:
+            missing.append(f"batch_tokens (tokens of one optimiser step) of every run, in "
+                           f"{table_path}")  # fmt: skip
+        notes.append(
+            f"horizon_tokens in {table_path} may stay empty; with it, unfinished runs are told "
+            "from finished ones."
+        )
+    elif group.format in SAY_PARAMS:
+        notes.append(
+            "params come from the logs themselves: check that they count what you declare."
+        )
+    if not tokens_known and table is not None:
+        missing.append(f"tokens: no column was found, so give batch_tokens in {table.path}")
+    families = _families(table, root)
+    lines += ["", "families:  # identifier in the data: label in the figures"]
+    lines += _mapping(families or {"all": name}, 2)
+    lines += _declared(said, missing)
+    lines += _loss_split(group.splits, missing)
+    if list(group.splits) == ["train"]:
+        lines.append("loss_label: Training loss")
+        notes.append("only a training loss was found: set cleaning.final_window to about 0.02.")
+    return Draft("\n".join([*lines, ""]), run_table, missing, notes)
+
+
+def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> Draft:
+    from flopline.drafting.columns import row_columns
+
+    rows = row_columns(table.names)
+    loss = rows["loss"]
+    rows["loss"] = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
+    columns = {**rows, **{k: v for k, v in table.columns.items() if k != "log"}}
+    missing = [] if "tokens" in columns or "flops" in columns else ["a tokens column"]
+    lines = [
+        f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",
+        f"title: {json.dumps(name)}",
+        "",
+        "source:",
+        "  kind: table",
+        f"  paths: {json.dumps(table.path)}",
+        "  columns:  # check: told by their names",
+        *_mapping(columns, 4),
+        "",
+        "families:  # identifier in the data: label in the figures",
+        *_mapping(_families(table, root) or {"all": name}, 2),
+        *_declared(said, missing),
+    ]
+    return Draft("\n".join([*lines, ""]), None, missing, [])
+
+
+def _head(found: Survey, name: str) -> list[str]:
+    listed = ", ".join(_counted(group) for group in found.groups)
+    return [
+        f"# Drafted from {found.folder}: {listed}. Lines with TODO wait for you.",
+        f"title: {json.dumps(name)}",
+        "",
+    ]
+
+
+def _declared(said: Mapping[str, Any], missing: list[str]) -> list[str]:
+    lines = [""]
+    for key, meaning in CONVENTIONS.items():
+        if key in said:
+            lines.append(f"{key}: {json.dumps(said[key]) if key == 'targets' else said[key]}")
+        else:
+            lines += [*_comment(meaning), f"{key}: {TODO}"]
+            missing.append(f"{key}: {meaning}")
+    return lines
+
+
+def _loss_split(splits: Sequence[str], missing: list[str]) -> list[str]:
+    """Which loss the laws are about, where the logs leave a choice that only a person can make."""
+    known = next((split for split in ("val", "train") if split in splits), None)
+    others = [split for split in splits if split not in ("val", "train")]
+    if known == "val" or len(splits) < 2:
+        chosen = known or (splits[0] if splits else "val")
+        return [f"loss_split: {chosen}"]
+    listed = ", ".join([*others, *([known] if known else [])])
+    meaning = f"which loss the laws are about, one of: {listed}"
+    missing.append("loss_split: which of the losses the laws are about")
+    return [*_comment(meaning), f"loss_split: {TODO}"]
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, 98, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
+
+
+def _counted(group: Group) -> str:
+    return f"{len(group.paths)} {group.format} log{'s' if len(group.paths) > 1 else ''}"
+
+
+def _paths(paths: Sequence[str], root: Path) -> list[str]:
+    """The fewest globs that match these files and no other; else every file by name."""
+    globs: list[str] = []
+    for place in sorted({_glob_of(path) for path in paths}):
+        here = [path for path in paths if _glob_of(path) == place]
+        matched = glob.glob(place, root_dir=root)  # noqa: PTH207 - an absolute pattern may stand here
+        globs += [place] if len(here) > 1 and set(matched) == set(here) else here
+    if len(globs) == 1:
+        return [f"  paths: {json.dumps(globs[0])}"]
+    return ["  paths:", *(f"    - {json.dumps(one)}" for one in globs)]
+
+
+def _glob_of(path: str) -> str:
+    return str(Path(path).parent / f"*{Path(path).name[len(run_name(path)) :]}")
+
+
+def _mapping(columns: Mapping[str, Any], indent: int) -> list[str]:
+    lines = []
+    for key, value in columns.items():
+        if isinstance(value, dict) and "times" not in value:
+            lines += [f"{' ' * indent}{key}:", *_mapping(value, indent + 2)]
+        else:
+            lines.append(f"{' ' * indent}{key}: {json.dumps(value)}")
+    return lines
+
+
+def _table_for(group: Group, tables: Sequence[Table], root: Path) -> Table | None:
+    """The table that names most logs of the group; None where none names any."""
+    naming = [table for table in tables if _known_to(table, group, root)]
+    return max(naming, key=lambda table: len(_known_to(table, group, root)), default=None)
+
+
+def _known_to(table: Table, group: Group, root: Path) -> set[str]:
+    """The logs of the group that are runs of the table: by its `log` column, or by their names."""
+    if "run" not in table.columns:
+        return set()
+    content, _ = read_table(root / table.path)
+    if "log" in table.columns:
+        parent = Path(table.path).parent
+        named = content[table.columns["log"]].dropna()
+        return {os.path.normpath(parent / path) for path in named} & set(group.paths)
+    runs = set(content[table.columns["run"]].astype("string"))
+    return {path for path in group.paths if run_name(path) in runs}
+
+
+def _families(table: Table | None, root: Path) -> dict[str, str]:
+    if table is None or "family" not in table.columns:
+        return {}
+    content, _ = read_table(root / table.path)
+    values = sorted(content[table.columns["family"]].dropna().astype("string").unique())
+    return {value: value for value in values}
+
+
+def _blank_table(group: Group, facts: Sequence[str], table_path: str) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["run", "log", *facts])
+    folder = Path(table_path).parent
+    for run, path in zip(runs_of(group), group.paths, strict=True):
+        log = path if os.path.isabs(path) else os.path.relpath(path, folder)  # noqa: PTH117
+        writer.writerow([run, log, *[""] * len(facts)])
+    return stream.getvalue()

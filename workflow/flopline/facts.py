@@ -1,0 +1,205 @@
+"""Facts of runs: from a sidecar, the file name and the log itself, and how they go together.
+
+Where several say the same fact, the run table comes first, then the sidecar, the file name, what
+the study file takes from the log, and what the log's format knows by itself. They may differ by
+rounding alone: a contradiction is an error that names both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import yaml
+
+from flopline.errors import FloplineError
+from flopline.logs.reading import Facts, plain_columns, reach
+from flopline.runfiles import from_name
+
+TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
+"""Facts that are text, all others being numbers."""
+
+DIGITS: Final = 4
+"""Significant digits that two values of one fact must share at least."""
+
+MOST_DIGITS: Final = 12
+"""Significant digits beyond which numbers differ by their arithmetic alone."""
+
+_NUMBER: Final = re.compile(r"([-+]?[\d_,]*\.?\d+(?:[eE][-+]?\d+)?)\s*([kKmMbBgGtT]?)")
+_SUFFIX: Final = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+_COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembedding"}
+"""Which count of a log is `params` under a convention."""
+
+
+def wanted_from_log(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of facts that the study file takes from the log itself."""
+    return tuple(plain_columns(source.get("runs", {}).get("from_log") or {})[0].values())
+
+
+def own_facts(
+    source: Mapping[str, Any],
+    file: Mapping[str, Any],
+    run: str,
+    said: Facts,
+    root: Path,
+    study: str,
+) -> dict[str, Any]:
+    """The facts of one run from everything but the run table, under our names.
+
+    `file` is {run, path, sidecar?} and `run` one of the runs that it holds. Raises FloplineError,
+    naming the study file `study` or the file in question, for a fact that is not there, is no
+    number, or is said in two ways.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    for name, value, place in _all_facts(source, file, run, said, root, study):
+        if name == "run":
+            continue
+        known = found.setdefault(name, (value, place))
+        if disagree(known[0], value):
+            raise FloplineError(
+                f"{file['path']}: {name} of run '{run}' is {_shown(known[0])} by {known[1]} and "
+                f"{_shown(value)} by {place}: correct one, or name it in one place only."
+            )
+    return {name: value for name, (value, _) in found.items()}
+
+
+def laid_over(
+    first: pd.Series, second: pd.Series, runs: pd.Series, name: str, table: str
+) -> pd.Series:
+    """The run table's values of fact `name`, where it has none those of the logs; by run.
+
+    Raises FloplineError naming the run and both values where they contradict each other.
+    """
+    both = first.notna().to_numpy() & second.notna().to_numpy()
+    for run, one, other in zip(runs[both], first[both], second[both], strict=True):
+        if disagree(one, other):
+            raise FloplineError(
+                f"{table}: {name} of run '{run}' is {_shown(one)}, but its log (or the log's name "
+                f"or sidecar) says {_shown(other)}: correct one, leave it out of "
+                "source.runs.columns, or set `from_log: false` in source.runs."
+            )
+    return first.where(first.notna(), second)
+
+
+def completed(runs: pd.DataFrame, convention: str | None) -> pd.DataFrame:
+    """Run facts with what follows from others: params from its count, horizons from steps.
+
+    `params` is the log's total or non-embedding count, as the study's `params_convention` says.
+    """
+    out = runs.copy()
+    count = _COUNTED_BY.get(convention or "")
+    if count in out and "params" in out:
+        out["params"] = out["params"].fillna(out[count])
+    if {"horizon_tokens", "horizon_steps", "batch_tokens"} <= set(out.columns):
+        planned = out["horizon_steps"] * out["batch_tokens"]
+        out["horizon_tokens"] = out["horizon_tokens"].fillna(planned)
+    return out
+
+
+def disagree(one: Any, other: Any) -> bool:
+    """Whether two values of one fact differ by more than rounding.
+
+    Numbers are compared to the digits of the one with fewer, but to DIGITS at least.
+    """
+    if not isinstance(one, int | float) or not isinstance(other, int | float):
+        return str(one) != str(other)
+    digits = max(DIGITS, min(_digits(one), _digits(other), MOST_DIGITS))
+    shorter = min((one, other), key=_digits)
+    last = 10.0 ** (math.floor(math.log10(abs(shorter))) - digits + 1) if shorter else 0.0
+    return abs(one - other) > 0.500001 * last
+
+
+def parse_number(text: Any) -> float:
+    """A number as people write it: 1.3e9, 1_300, 190M, 1.3B; NaN where it is none."""
+    if isinstance(text, bool) or text is None:
+        return math.nan
+    if isinstance(text, int | float):
+        return float(text)
+    found = _NUMBER.fullmatch(str(text).strip())
+    if found is None:
+        return math.nan
+    digits = re.sub(r"[_,]", "", found[1])
+    return float(digits) * _SUFFIX[found[2].lower()]
+
+
+def _all_facts(
+    source: Mapping[str, Any],
+    file: Mapping[str, Any],
+    run: str,
+    said: Facts,
+    root: Path,
+    study: str,
+) -> Iterator[tuple[str, Any, str]]:
+    runs = source.get("runs", {})
+    if "sidecar" in file:
+        content = read_sidecar(root / file["sidecar"])
+        place = f"the sidecar {file['sidecar']}"
+        columns, factors = plain_columns(runs["sidecar"]["columns"])
+        for name, key in columns.items():
+            value = reach(content, key)
+            if value is None:
+                raise FloplineError(
+                    f"{file['sidecar']} has no '{key}' (source.runs.sidecar.columns.{name} in "
+                    f"{study}): add it or correct the key."
+                )
+            yield name, _value(name, value, factors, place), place
+    place = f"the file name {file['path']}"
+    for name, text in from_name(source, file["path"], study).items():
+        yield name, _value(name, text, {}, place), place
+    from_log = runs.get("from_log")
+    if from_log is False:
+        return
+    place = "the log itself"
+    told = {**said.said.get("", {}), **said.said.get(run, {})}
+    columns, factors = plain_columns(from_log or {})
+    for name, key in columns.items():
+        if key not in told:
+            some = ", ".join(sorted(map(str, told))[:30])
+            raise FloplineError(
+                f"{file['path']} does not say '{key}' (source.runs.from_log.{name} in {study}); "
+                f"it says: {some or 'nothing of itself'}."
+            )
+        yield name, _value(name, told[key], factors, f"{place} ('{key}')"), place
+    for name, value in {**said.known.get("", {}), **said.known.get(run, {})}.items():
+        if name not in columns:
+            yield name, value, place
+
+
+def read_sidecar(path: Path) -> Any:
+    """The content of a JSON or YAML file. Raises FloplineError when it is missing or neither."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
+        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        raise FloplineError(
+            f"{path} (source.runs.sidecar) does not exist: restore it or take its log out."
+        ) from None
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise FloplineError(
+            f"{path} is neither JSON nor YAML that can be read: {reason}."
+        ) from None
+
+
+def _value(name: str, value: Any, factors: Mapping[str, float], place: str) -> Any:
+    if name in TEXT_FACTS:
+        return str(value)
+    parsed = parse_number(value)
+    if math.isnan(parsed):
+        raise FloplineError(f"{place} says {name} is {str(value)[:60]!r}, which is no number.")
+    return parsed * factors.get(name, 1.0)
+
+
+def _digits(value: float) -> int:
+    mantissa = f"{value:.14e}".split("e")[0].replace(".", "").lstrip("-")
+    return len(mantissa.rstrip("0"))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.10g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,211 @@
+"""What the runs can tell: the profile of E, residuals over (N, D), the worth of one more run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, say_instead
+from flopline.figures.placing import clear_spot, margin_of, size_in, trace
+from flopline.figures.style import (
+    GREY,
+    INK,
+    MAKO_MAP,
+    PAGE_WIDTH_IN,
+    SMALL_PT,
+    mark_synthetic,
+    new_figure,
+    styled,
+)
+from flopline.figures.ticks import log_pad, set_log_ticks
+from flopline.numbers import flops_label, humanise, significant
+
+SIGNED = LinearSegmentedColormap.from_list(
+    "flopline_signed", ["#0b4a8f", "#7ea6d1", "#f4f4f4", "#eda264", "#b34500"], N=256
+)
+"""Blue below, orange above; equally dark at both ends, so that markers tell the sign in grey."""
+
+
+@styled
+def identifiability(
+    profile: pd.DataFrame | None,
+    points: pd.DataFrame | None,
+    offers: pd.DataFrame | None,
+    runs: pd.DataFrame,
+    *,
+    best_floor: float | None,
+    target_flops: float,
+    allowed_rise: float,
+    family_label: str,
+    absent: dict[str, str] | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """Profile of E with N along it (left), residuals (centre), worth of one more run (right).
+
+    `profile` and `offers` are the tables of `audit.identifiability` and `audit.next_run`, `points`
+    those of the parametric fit with its log_residual, `runs` all runs so far. `best_floor` is the
+    fitted E, `allowed_rise` the rise of the objective up to which an E counts as fitting. `absent`
+    says by panel (profile, residuals, next_run) why a table is None.
+    """
+    why = {"profile": "", "residuals": "", "next_run": ""} | (absent or {})
+    figure = new_figure(PAGE_WIDTH_IN, 2.75)
+    top = axes_at(figure, 0.56, 1.46, 1.7, 0.98)
+    bottom = axes_at(figure, 0.56, 0.5, 1.7, 0.88)
+    centre = axes_at(figure, 2.84, 0.5, 1.53, 1.94)
+    centre_bar = axes_at(figure, 4.42, 0.5, 0.07, 1.94)
+    right = axes_at(figure, 5.34, 0.5, 1.38, 1.94)
+    right_bar = axes_at(figure, 6.77, 0.5, 0.07, 1.94)
+    title = f"{family_label}: what E may be"
+    known = profile is not None and bool(np.isfinite(profile["params"].astype(float)).any())
+    if profile is None or not known:
+        figure.delaxes(bottom)
+        figure.delaxes(top)
+        top = axes_at(figure, 0.56, 0.5, 1.7, 1.94)
+        say_instead(top, title, why["profile"])
+    else:
+        _draw_profile(top, bottom, profile, best_floor, target_flops, allowed_rise)
+        top.set_title(title)
+    if points is None or points.empty:
+        figure.delaxes(centre_bar)
+        say_instead(centre, "Residuals", why["residuals"])
+    else:
+        _draw_residuals(centre, centre_bar, points)
+        centre.set_title("Residuals, %")
+    if offers is None or offers.empty:
+        figure.delaxes(right_bar)
+        say_instead(right, "One more run", why["next_run"])
+    else:
+        _draw_offers(right, right_bar, offers, runs)
+        right.set_title("What one more run tells, %")
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _draw_profile(
+    top: Axes,
+    bottom: Axes,
+    profile: pd.DataFrame,
+    best: float | None,
+    target_flops: float,
+    allowed: float,
+) -> None:
+    rows = profile[profile["converged"].astype(bool)].sort_values("E")
+    e, rise = rows["E"].to_numpy(dtype=float), 100 * rows["rise"].to_numpy(dtype=float)
+    params = rows["params"].to_numpy(dtype=float)
+    near = e[rise <= 100 * allowed]
+    look = LAW_STYLES["parametric"]
+    for axes in (top, bottom):
+        if len(near):
+            axes.axvspan(near.min(), near.max(), color=look.color, alpha=0.1, lw=0, gid="near")
+        if best is not None:
+            axes.axvline(best, color=INK, lw=0.7, zorder=1.5)
+        axes.set_xlim(e.min(), e.max())
+    top.plot(e, rise, "-", color=look.color, lw=1.2, gid="rise")
+    top.axhline(100 * allowed, color=GREY, lw=0.8, ls="--")
+    top.set(ylabel="Objective, + %")
+    high = float(np.clip(rise.max(), 1.6 * 100 * allowed, 6 * 100 * allowed))
+    top.set_ylim(-0.05 * high, high)
+    top.tick_params(labelbottom=False)
+    log_axis(bottom, "y", params, pad=0.12)
+    bottom.plot(e, params, "-", color=look.color, lw=1.2, gid="params")
+    bottom.set(xlabel="E held, nats per token", ylabel=f"N at {flops_label(target_flops)}")
+
+
+def _draw_residuals(axes: Axes, bar: Axes, points: pd.DataFrame) -> None:
+    """Each run by its sign: a triangle up where its loss lies above the law, down where below."""
+    rows = points.sort_values(["params", "tokens", "run"])
+    residual = 100 * np.expm1(rows["log_residual"].to_numpy(dtype=float))
+    params, tokens = (rows[c].to_numpy(dtype=float) for c in ("params", "tokens"))
+    limit = float(np.quantile(np.abs(residual), 0.98)) or 1.0
+    log_axis(axes, "x", params)
+    log_axis(axes, "y", tokens)
+    size = 5 + 20 * np.minimum(np.abs(residual) / limit, 1)
+    norm = Normalize(-limit, limit)
+    for marker, mine, gid in (("^", residual >= 0, "above"), ("v", residual < 0, "below")):
+        axes.scatter(
+            params[mine], tokens[mine], s=size[mine], c=residual[mine], cmap=SIGNED, norm=norm,
+            marker=marker, edgecolors="#444444", linewidths=0.3, zorder=3, gid=gid,
+        )  # fmt: skip
+    axes.set(xlabel="Parameters", ylabel="Tokens")
+    _draw_bar(bar, SIGNED, -limit, limit)
+
+
+def _draw_offers(axes: Axes, bar: Axes, offers: pd.DataFrame, points: pd.DataFrame) -> None:
+    rows = offers.sort_values(["flops", "params"])
+    removed = rows["removed_percent"].to_numpy(dtype=float)
+    best = rows.loc[rows["removed_percent"].idxmax()]
+    cheapest = offers.iloc[0]
+    points = points.sort_values(["params", "tokens", "run"])
+    x = log_axis(axes, "x", [*rows["params"], *points["params"]])
+    y = log_axis(axes, "y", [*rows["tokens"], *points["tokens"]], pad=0.1)
+    axes.plot(
+        points["params"],
+        points["tokens"],
+        "o",
+        ms=1.6,
+        mew=0,
+        color="#bbbbbb",
+        zorder=2,
+        gid="runs",
+    )
+    axes.scatter(
+        rows["params"], rows["tokens"], s=22, c=removed, cmap=MAKO_MAP, vmin=0.0, marker="s",
+        edgecolors="none", zorder=3, gid="offers",
+    )  # fmt: skip
+    marks = ((best, "*", 8.5, "narrows N most"), (cheapest, "D", 4.0, "most per FLOP"))
+    for row, marker, size, _ in marks:
+        axes.plot(
+            row["params"], row["tokens"], marker, ms=size, mfc="#ffcc33", mec=INK, mew=0.6,
+            zorder=5, gid="best",
+        )  # fmt: skip
+    axes.set(xlabel="Parameters", ylabel="Tokens", xlim=x, ylim=y)
+    handles = [
+        Line2D([], [], ls="", marker=m, ms=0.8 * s, mfc="#ffcc33", mec=INK, mew=0.6, label=name)
+        for _, m, s, name in marks
+    ]
+    handles.append(Line2D([], [], ls="", marker="o", ms=2, color="#bbbbbb", label="runs so far"))
+    _legend_below(axes, handles, rows, points)
+    _draw_bar(bar, MAKO_MAP, 0.0, float(removed.max()))
+
+
+def _legend_below(
+    axes: Axes, handles: list[Line2D], rows: pd.DataFrame, points: pd.DataFrame
+) -> None:
+    """A legend in a free corner; the y axis grows downwards, in decades, until there is one."""
+    low, high = axes.get_ylim()
+    width = axes.get_window_extent().height / axes.figure.dpi * 72
+    for longer in np.arange(0.0, 1.01, 0.05):
+        y = log_pad(low, high, float(longer), 0.0)
+        axes.set_ylim(*y)
+        taken = np.concatenate(
+            [trace(axes, t["params"], t["tokens"], False) for t in (rows, points)]
+        )
+        legend = axes.legend(
+            handles=handles, loc="lower left", borderaxespad=0.3, borderpad=0, handlelength=1.0,
+            handletextpad=0.4, labelspacing=0.25,
+        )  # fmt: skip
+        size, gap = size_in(axes, legend), margin_of(axes)
+        spots = [(gap[0], gap[1]), (gap[0], 1 - gap[1] - size[1])]
+        spots += [(1 - gap[0] - size[0], s[1]) for s in spots]
+        spot = clear_spot(size, taken, spots, margin_of(axes, 3.0))
+        if spot is not None:
+            legend.set_bbox_to_anchor(spot, transform=axes.transAxes)
+            break
+    set_log_ticks(axes.yaxis, *y, width, humanise, "height")
+
+
+def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: float) -> None:
+    """A colour bar drawn as an image, ticks on its right."""
+    ramp = np.linspace(low, high, 256)[:, None]
+    bar.imshow(ramp, cmap=colors, aspect="auto", origin="lower", extent=(0, 1, low, high), zorder=0)
+    bar.grid(visible=False)
+    bar.set(xticks=[], ylim=(low, high))
+    bar.yaxis.tick_right()
+    ticks = [low, (low + high) / 2, high]
+    digits = 2
+    bar.set_yticks(ticks, [significant(t, digits) if t else "0" for t in ticks], fontsize=SMALL_PT)

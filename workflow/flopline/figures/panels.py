@@ -1,0 +1,130 @@
+"""What the audit's figures share: how laws look, places in inches, panels that say why not."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator
+from numpy.typing import ArrayLike, NDArray
+
+from flopline.figures.style import GREY, SMALL_PT
+from flopline.figures.ticks import log_pad, set_log_ticks
+from flopline.numbers import factor, humanise
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LawStyle:
+    """How one law looks in every figure that holds laws against each other."""
+
+    label: str
+    color: str
+    dashes: str
+    marker: str
+
+
+LAW_STYLES: Final = {
+    "parametric": LawStyle("parametric", "#0b4a8f", "-", "o"),
+    "isoflop": LawStyle("isoFLOP", "#d55e00", "--", "s"),
+    "envelope": LawStyle("envelope", "#2fa583", ":", "^"),
+}
+"""Three colours that stay apart for the colour-blind (after Okabe and Ito 2008) and, by their
+lightness, in grey; dashes and markers say the same again."""
+RATIO_TICKS: Final = (
+    (0.98, 0.99, 1.0, 1.01, 1.02),
+    (0.96, 0.98, 1.0, 1.02, 1.04),
+    (0.9, 0.95, 1.0, 1.05, 1.1),
+    (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4),
+    (0.6, 0.8, 1.0, 1.2, 1.6),
+    (0.5, 0.7, 1.0, 1.4, 2.0),
+    (0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+    (0.25, 0.5, 1.0, 2.0, 4.0),
+    (0.04, 0.2, 1.0, 5.0, 25.0),
+    (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+)
+"""Ticks on an axis of ratios, from the narrowest to the widest."""
+LEAST_GAP_PT: Final = 27.0
+"""Least distance of two such ticks, so that labels as wide as 0.96× stay apart."""
+LARGEST_GAP: Final = 0.4
+"""Share of such an axis that may go without a tick."""
+BASELINE_STYLE: Final = LawStyle("as the best run so far", GREY, "-.", "D")
+
+
+def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches from the lower left corner of `figure`."""
+    total, tall = figure.get_size_inches()
+    return figure.add_axes((left / total, bottom / tall, width / total, height / tall))
+
+
+def say_instead(axes: Axes, title: str, reason: str) -> None:
+    """A panel without data: its title, and in its place the reason why there is none."""
+    axes.set_title(title)
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    lines = textwrap.wrap(reason, max(int(width_pt / (0.56 * SMALL_PT)), 12))[:12]
+    axes.text(
+        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
+        fontsize=SMALL_PT, color="#555555", gid="reason",
+    )  # fmt: skip
+
+
+def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: float) -> None:
+    """One line that names the laws, its upper right corner at a place in inches."""
+    handles = [
+        Line2D([], [], color=s.color, ls=s.dashes, marker=s.marker, ms=3.4, lw=1.2, label=s.label)
+        for s in styles
+    ]
+    total, tall = figure.get_size_inches()
+    figure.legend(
+        handles=handles, ncols=len(handles), loc="upper right", borderaxespad=0, borderpad=0,
+        bbox_to_anchor=(right / total, top / tall), handlelength=2.4, columnspacing=1.4,
+    )  # fmt: skip
+
+
+def log_axis(
+    axes: Axes, along: str, values: ArrayLike, label: object = humanise, pad: float = 0.06
+) -> tuple[float, float]:
+    """A logarithmic x or y axis that holds `values`, with ticks that do not run together."""
+    seen = np.ravel(np.asarray(values, dtype=float))
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    low, high = log_pad(float(seen.min()), float(seen.max()), pad, pad)
+    box, per_pt = axes.get_window_extent(), axes.figure.dpi / 72
+    say = label if callable(label) else humanise
+    if along == "x":
+        axes.set(xscale="log", xlim=(low, high))
+        set_log_ticks(axes.xaxis, low, high, box.width / per_pt, say, "width")
+    else:
+        axes.set(yscale="log", ylim=(low, high))
+        set_log_ticks(axes.yaxis, low, high, box.height / per_pt, say, "height")
+    return low, high
+
+
+def ratio_axis(axes: Axes, values: ArrayLike, pad: float) -> None:
+    """A logarithmic x axis of ratios that holds `values`, with round ticks to both sides of 1."""
+    seen = np.asarray(values, dtype=float)
+    low, high = log_pad(float(seen.min()), float(seen.max()), pad, pad)
+    axes.set(xscale="log", xlim=(low, high))
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    inside = [1.0]
+    for ticks in RATIO_TICKS:
+        fitting = [t for t in ticks if low <= t <= high]
+        at = np.log(np.array([low, *fitting, high]) / low) / np.log(high / low)
+        gaps = np.diff(at)
+        if len(fitting) < 2 or gaps[1:-1].min() * width_pt < LEAST_GAP_PT:
+            continue
+        if len(fitting) > len(inside):
+            inside = fitting
+        if len(inside) >= 3 and gaps.max() <= LARGEST_GAP:
+            break
+    axes.xaxis.set_major_locator(FixedLocator(inside))
+    axes.xaxis.set_major_formatter(FixedFormatter([factor(t) for t in inside]))
+    axes.xaxis.set_minor_locator(FixedLocator([]))

@@ -1,0 +1,264 @@
+"""What is at stake: what N hangs on, what a wrong N costs, how far the laws' draws spread."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from flopline.audit.shares import wasted_share
+from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, ratio_axis, say_instead
+from flopline.figures.style import (
+    INK,
+    PAGE_WIDTH_IN,
+    SMALL_PT,
+    mark_synthetic,
+    new_figure,
+    styled,
+)
+from flopline.numbers import flops_label, humanise, significant
+from flopline.schema import LAWS, target_column
+
+Floats = NDArray[np.float64]
+Fits = Mapping[str, Mapping[str, Any]]
+
+MOST_CHANGES: Final = 14
+"""Bars of the tornado; the rest changes N less."""
+LONGEST_CHANGE: Final = 47
+"""Letters of a change that have room."""
+MOST_DRAWS: Final = 400
+"""Draws shown per law: more only fill the cloud."""
+
+
+@styled
+def stakes(
+    changes: pd.DataFrame | None,
+    fits: Fits,
+    draws: Mapping[str, pd.DataFrame],
+    *,
+    exponents: tuple[float, float] | None,
+    reference: str,
+    target_flops: float,
+    family_label: str,
+    absent: Mapping[str, str] | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """Tornado and regret (above), clouds of bootstrap draws at the target (below).
+
+    `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
+    alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
+    the best. `absent` says why the tornado or the regret is missing.
+    """
+    why = {"sensitivity": "", "regret": ""} | dict(absent or {})
+    figure = new_figure(PAGE_WIDTH_IN, 5.0)
+    tornado = axes_at(figure, 2.08, 2.92, 1.64, 1.78)
+    regret = axes_at(figure, 4.62, 2.92, 2.36, 1.78)
+    cloud = axes_at(figure, 0.62, 0.5, 3.1, 1.54)
+    strips = axes_at(figure, 4.62, 0.5, 2.36, 1.54)
+    sizes = _sizes(fits, target_flops)
+    title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
+    if changes is None or not np.isfinite(changes["ratio"].astype(float)).any():
+        say_instead(tornado, title, why["sensitivity"])
+    else:
+        _draw_tornado(tornado, changes)
+        # Above its labels, which stand left of the axes.
+        place = (0.06 / PAGE_WIDTH_IN, (4.70 + 4 / 72) / 5.0)
+        figure.text(*place, title, fontsize=7.5, va="baseline")
+    if exponents is None or reference not in sizes:
+        say_instead(regret, "What a wrong N costs", why["regret"])
+    else:
+        _draw_regret(regret, exponents, sizes, reference)
+        regret.set_title("What a wrong N costs")
+    laws: list[str] = [law for law in LAWS if law in sizes]
+    _draw_cloud(cloud, fits, draws, laws, target_flops)
+    _draw_strips(strips, fits, draws, laws)
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _sizes(fits: Fits, target_flops: float) -> dict[str, dict[str, Any]]:
+    """What each usable law says at the target, by law."""
+    found = {}
+    for law, fit in fits.items():
+        at = next((t for t in fit["targets"] if np.isclose(t["budget_flops"], target_flops)), None)
+        if at is not None and at["params"]["point"] is not None and fit["status"] != "failed":
+            found[law] = at
+    return found
+
+
+def _draw_tornado(axes: Axes, changes: pd.DataFrame) -> None:
+    """Bars from 1 to the ratio of N to the baseline's, the longest on top."""
+    rows = changes[np.isfinite(changes["ratio"].astype(float))]
+    order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
+    shown = rows.loc[order[:MOST_CHANGES]]
+    ratio = shown["ratio"].to_numpy(dtype=float)
+    ratio_axis(axes, [*ratio, 1.0], 0.14)
+    y = np.arange(len(shown))[::-1]
+    laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
+    colors = [LAW_STYLES[law].color for law in laws]
+    axes.barh(y, ratio - 1, left=1.0, height=0.62, color=colors, zorder=3, gid="changes")
+    axes.axvline(1.0, color=INK, lw=0.8, zorder=4)
+    names = [_shortened(law, str(c)) for law, c in zip(laws, shown["change"], strict=True)]
+    axes.set_yticks(y, names, fontsize=SMALL_PT - 0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set(ylim=(-0.7, len(shown) - 0.3))
+    left = len(rows) - len(shown)
+    more = f"; {left} more change less" if left else ""
+    axes.set_xlabel(f"N over the law's own{more}")
+
+
+def _shortened(law: str, change: str) -> str:
+    """A change in as many letters as fit beside the axes, with its law unless parametric."""
+    said = change if law == "parametric" else f"{LAW_STYLES[law].label}: {change}"
+    return textwrap.shorten(said, LONGEST_CHANGE, placeholder=" …")
+
+
+def _draw_regret(
+    axes: Axes, exponents: tuple[float, float], sizes: Mapping[str, Any], reference: str
+) -> None:
+    best = float(sizes[reference]["params"]["point"])
+    ends = [
+        float(at["params"][k]) / best
+        for at in sizes.values()
+        for k in ("point", "lo95", "hi95")
+        if at["params"][k] is not None
+    ]
+    reach = max(2.5, 1.15 * max(max(ends), 1 / min(ends)))
+    reach = min(reach, 64.0)
+    x = np.geomspace(1 / reach, reach, 241)
+    y = 100 * wasted_share(*exponents, np.log(x))
+    ratio_axis(axes, x, 0.0)
+    axes.plot(x, y, "-", color="#666666", lw=1.1, zorder=2, gid="regret")
+    top = float(y.max())
+    axes.set(ylim=(-0.05 * top, 1.05 * top), ylabel="Compute wasted, %")
+    handles = []
+    for law in (name for name in LAWS if name in sizes):
+        at, look = sizes[law]["params"], LAW_STYLES[law]
+        here = float(at["point"]) / best
+        if at["lo95"] is not None:
+            span = np.clip([float(at["lo95"]) / best, float(at["hi95"]) / best], x[0], x[-1])
+            along = np.geomspace(float(span[0]), float(span[1]), 60)
+            cost = 100 * wasted_share(*exponents, np.log(along))
+            axes.plot(along, cost, "-", color=look.color, lw=4.0, alpha=0.35, zorder=2.5)
+        wasted = float(100 * wasted_share(*exponents, np.log(here)))
+        (mark,) = axes.plot(
+            here, wasted, look.marker, ms=5.5, color=look.color, mec="white", mew=0.6, zorder=5,
+            gid=law,
+        )  # fmt: skip
+        said = "taken as best" if law == reference else f"{significant(wasted, 2)} %"
+        mark.set_label(f"{look.label}, {humanise(float(at['point']))}: {said}")
+        handles.append(mark)
+    # Inside the curve, whose middle is always low.
+    axes.legend(handles=handles, loc="upper center", borderaxespad=0.6, handletextpad=0.3)
+    axes.set_xlabel(f"N over that of the {LAW_STYLES[reference].label} law")
+
+
+def _draw_cloud(
+    axes: Axes,
+    fits: Fits,
+    draws: Mapping[str, pd.DataFrame],
+    laws: list[str],
+    target_flops: float,
+) -> None:
+    """Loss against N at the target, one dot a draw; D stands above, since 6ND = C."""
+    names = [target_column(q, target_flops) for q in ("params", "loss")]
+    clouds = {law: _kept(draws[law], names) for law in laws if law in draws}
+    sizes = _sizes(fits, target_flops)
+    points = {law: [float(sizes[law][q]["point"] or np.nan) for q in ("params", "loss")]
+              for law in laws}  # fmt: skip
+    everything = np.concatenate([*clouds.values(), *[np.array([p]) for p in points.values()]]) \
+        if laws else np.empty((0, 2))  # fmt: skip
+    if not len(everything):
+        say_instead(axes, "Draws at the target", "no law gives a number at the target")
+        return
+    inner = [np.quantile(everything[:, i], (0.002, 0.998)) for i in (0, 1)]
+    marks = np.array(list(points.values()))
+    low, high = log_axis(axes, "x", [*inner[0], *marks[:, 0]])
+    for law, cloud in clouds.items():
+        look = LAW_STYLES[law]
+        axes.plot(
+            *cloud[:MOST_DRAWS].T, look.marker, ms=1.7, mew=0, alpha=0.45, color=look.color,
+            zorder=2, gid="draws",
+        )  # fmt: skip
+    for law, (params, loss) in points.items():
+        look = LAW_STYLES[law]
+        axes.plot(
+            params, loss, look.marker, ms=6.5, color=look.color, mec="white", mew=0.9, zorder=5,
+            gid=law,
+        )  # fmt: skip
+    bottom, top = min(inner[1][0], marks[:, 1].min()), max(inner[1][1], marks[:, 1].max())
+    pad = 0.08 * (top - bottom or 0.1)
+    axes.set(ylim=(bottom - pad, top + pad), ylabel="Loss at the target")
+    axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs (dots: bootstrap draws)")
+    above = axes.twiny()
+    above.set_xlim(target_flops / 6 / low, target_flops / 6 / high)
+    log_axis_reversed(above, target_flops / 6 / high, target_flops / 6 / low)
+    above.set_xlabel("Tokens at 6ND = C")
+
+
+def log_axis_reversed(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic x axis that falls from `high` on the left to `low` on the right."""
+    log_axis(axes, "x", [low, high], pad=0.0)
+    axes.set_xlim(high, low)
+    axes.grid(visible=False)
+
+
+def _draw_strips(
+    axes: Axes, fits: Fits, draws: Mapping[str, pd.DataFrame], laws: list[str]
+) -> None:
+    """The exponent a by law: every draw a dot, its 80 % and 95 % intervals as bars."""
+    names = [law for law in laws if law in draws and len(_kept(draws[law], ["a"]))]
+    if not names:
+        say_instead(axes, "Exponents", "there are no bootstrap draws")
+        return
+    values = {law: _kept(draws[law], ["a"])[:, 0] for law in names}
+    ends = np.concatenate([np.quantile(v, (0.005, 0.995)) for v in values.values()])
+    pad = 0.06 * float(np.ptp(ends) or 0.1)
+    low, high = float(ends.min()) - pad, float(ends.max()) + pad
+    spread = NormalDist(0.0, 0.11)
+    for row, law in enumerate(reversed(names)):
+        look, e = LAW_STYLES[law], fits[law]["parameters"]["a"]
+        shown = values[law][:MOST_DRAWS]
+        # A fixed sequence that fills (0, 1) evenly in any order of the draws.
+        level = (0.5 + 0.6180339887498949 * np.arange(len(shown))) % 1.0
+        jitter = np.array([spread.inv_cdf(min(max(u, 0.005), 0.995)) for u in level])
+        axes.plot(
+            shown, row + 0.12 + jitter, look.marker, ms=1.6, mew=0, alpha=0.45, color=look.color,
+            zorder=2, gid="draws",
+        )  # fmt: skip
+        for kind, width in (("95", 1.0), ("80", 2.6)):
+            if e[f"lo{kind}"] is not None:
+                axes.plot(
+                    [e[f"lo{kind}"], e[f"hi{kind}"]], [row - 0.32] * 2, "-", color=look.color,
+                    lw=width, solid_capstyle="butt", zorder=3, gid="interval",
+                )  # fmt: skip
+        axes.plot(e["point"], row - 0.32, look.marker, ms=4.5, color=look.color, mec="white",
+                  mew=0.7, zorder=4, gid=law)  # fmt: skip
+    axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.3))
+    axes.set_yticks(range(len(names)), [LAW_STYLES[law].label for law in reversed(names)])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(r"Exponent a of $N \propto C^a$")
+    above = axes.secondary_xaxis("top", functions=(_less_than_one, _less_than_one))
+    above.set_xlabel(r"Exponent b of $D \propto C^b$, as 1 − a")
+
+
+def _less_than_one(x: ArrayLike) -> Floats:
+    return np.asarray(1.0 - np.asarray(x, dtype=float))
+
+
+def _kept(draws: pd.DataFrame, names: list[str]) -> Floats:
+    """Finite draws of the named columns, shape (draws, names); none where a column is missing."""
+    if not set(names) <= set(draws.columns):
+        return np.empty((0, len(names)))
+    values = draws[names].to_numpy(dtype=float)
+    return np.asarray(values[np.isfinite(values).all(axis=1)])

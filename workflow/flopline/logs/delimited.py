@@ -1,0 +1,96 @@
+"""Logs as CSV or TSV tables, such as exported W&B histories: wide, quoted, with empty columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from flopline.errors import FloplineError
+from flopline.logs.opening import open_binary, reading
+from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
+
+COLUMNS: Final = None
+"""A table does not say what its columns mean: the study file must."""
+
+
+def header_of(head: bytes, separator: str) -> list[str]:
+    """The cells of the first line of a file's head, if it is a table's; else nothing."""
+    try:
+        text = head.decode("utf-8-sig")
+        lines = list(islice(csv.reader(io.StringIO(text), delimiter=separator), 2))
+    except (UnicodeDecodeError, csv.Error):
+        return []
+    if not lines or len(lines[0]) < 2 or any(not cell.strip() for cell in lines[0][1:]):
+        return []
+    ragged = len(lines) > 1 and len(lines[1]) != len(lines[0])
+    return [] if ragged or len(set(lines[0])) < len(lines[0]) else lines[0]
+
+
+def has_ending(path: Path, ending: str) -> bool:
+    """Whether the name has an ending, before that of a compression."""
+    return ending in path.name.lower().split(".")[1:]
+
+
+def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table with the line at which each ends; blank lines are none.
+
+    Raises FloplineError where a quotation mark is never closed.
+    """
+    with reading(path), open_binary(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        reader = csv.reader(text, delimiter=separator)
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield reader.line_num, cells
+        except csv.Error as error:
+            raise FloplineError(
+                f"{path}, line {reader.line_num}: the table cannot be read on from here "
+                f"({error}): close the quotation mark or mend the line."
+            ) from None
+
+
+def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The wanted columns in batches; a row with more or fewer cells than the header is not read."""
+    rows = read_cells(path, separator)
+    header = [name.strip() for name in next(rows, (0, []))[1]]
+    wanted = {name: header.index(name) for name in wish.names if name in header}
+    places = list(wanted.values())
+    # Of wide rows only the wanted cells are held.
+    picked = (
+        (line, [cells[p].strip() or None for p in places] if len(cells) == len(header) else None)
+        for line, cells in rows
+    )
+    while batch := list(islice(picked, BATCH)):
+        fitting = [(*cells, line) for line, cells in batch if cells is not None]
+        unparsed = [(line, NOT_PARSED) for line, cells in batch if cells is None]
+        table = pd.DataFrame(fitting, columns=[*wanted, "line"], dtype=object)
+        say_constants(table, wish, facts, path)
+        yield Raw(table, unparsed, header)
+
+
+def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:
+    """Note wanted facts that stand in every row of a run; they must not change within it.
+
+    Raises FloplineError when they do.
+    """
+    of_run = wish.columns.get("run") if wish.columns else None
+    groups = table.groupby(of_run, sort=False) if of_run in table else [("", table)]
+    for run, rows in groups:
+        for name in [n for n in wish.facts if n in table]:
+            values = list(rows[name].dropna().unique())
+            known = facts.said.get(str(run), {}).get(name)
+            values = list(dict.fromkeys([*([] if known is None else [known]), *values]))
+            if len(values) > 1:
+                raise FloplineError(
+                    f"{path}: the fact '{name}' (source.runs.from_log) is {values[0]} in one row "
+                    f"and {values[1]} in another: name a column that stays the same."
+                )
+            if values:
+                facts.say(str(run), name, values[0])

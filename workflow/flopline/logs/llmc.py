@@ -1,0 +1,52 @@
+"""llm.c `main.log`: `s:` step, `trl:` training loss, `tel:` evaluation loss, in both forms.
+
+The old form has losses alone, the new one also `lr:` and `norm:`; `eval:` is an accuracy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.logs.opening import text_lines
+from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+
+NAME = "llmc"
+COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "lr": "lr"}
+
+_ROW: Final = re.compile(r"s:(\d+)((?: \w+:\S+)+)\s*")
+_SPLITS: Final = {"trl": "train", "tel": "val"}
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether a line near the start is a step with a loss."""
+    return bool(re.search(rb"^s:\d+ (trl|tel):", head, re.MULTILINE))
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The rows in batches; a step line without a whole set of `key:value` cannot be read."""
+    yield from batched(_rows(path), list(COLUMNS))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any] | Unparsed]:
+    for number, text, whole in text_lines(path):
+        if not text.startswith("s:") or not text[2:3].isdigit():
+            continue
+        row = _ROW.fullmatch(text)
+        # A line without its end may hold a number without its end.
+        if row is None or not whole:
+            yield Unparsed(number)
+            continue
+        values = dict(pair.split(":", 1) for pair in row[2].split())
+        losses: list[tuple[str, str | None]]
+        losses = [(split, values[key]) for key, split in _SPLITS.items() if key in values]
+        for split, loss in losses or [("val", None)]:
+            yield {
+                "step": row[1],
+                "split": split,
+                "loss": loss,
+                "lr": values.get("lr"),
+                "line": number,
+            }

@@ -1,0 +1,116 @@
+"""Opening logs: decompressed by their first bytes, as bytes or as numbered lines of text."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+from flopline.errors import FloplineError
+
+LONGEST_LINE: Final = 1 << 22
+"""Bytes of a line that are looked at: what binary junk holds beyond them cannot be a record."""
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    import pyarrow as pa
+
+    return io.BufferedReader(pa.input_stream(path, compression="zstd"))
+
+
+def _named(opener: Any) -> Callable[[Path], IO[bytes]]:
+    def opened(path: Path) -> IO[bytes]:
+        stream: IO[bytes] = opener(path, "rb")
+        return stream
+
+    return opened
+
+
+_OPENERS: Final[dict[str, tuple[bytes, Callable[[Path], IO[bytes]]]]] = {
+    ".gz": (b"\x1f\x8b", _named(gzip.open)),
+    ".xz": (b"\xfd7zXZ\x00", _named(lzma.open)),
+    ".bz2": (b"BZh", _named(bz2.open)),
+    ".zst": (b"\x28\xb5\x2f\xfd", _open_zst),
+}
+"""The first bytes of each compression and what opens it."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file, decompressed.
+
+    Raises FloplineError when it does not exist, is cut off or is not what its ending says.
+    """
+    with reading(path), open_binary(path) as stream:
+        return stream.read()
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, decompressed; of a folder none. Errors as `read_bytes`."""
+    if path.is_dir():
+        return b""
+    with reading(path), open_binary(path) as stream:
+        return stream.read(size)
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
+    """The lines of a file, each with its number from 1 and whether it ends in a line break.
+
+    Bytes that are not UTF-8 become replacement characters. Errors as `read_bytes`.
+    """
+    with reading(path), open_binary(path) as stream:
+        number = 0
+        while line := stream.readline(LONGEST_LINE):
+            number += 1
+            whole = line.endswith(b"\n")
+            rest = line
+            while not whole and len(rest) == LONGEST_LINE:
+                rest = stream.readline(LONGEST_LINE)
+                whole = rest.endswith(b"\n")
+            yield number, line.decode("utf-8", errors="replace").rstrip("\r\n"), whole
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """A file opened for reading bytes, decompressed as its first bytes say.
+
+    Raises FloplineError when the ending promises a compression that the bytes are not.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    for magic, opener in _OPENERS.values():
+        if head.startswith(magic):
+            return opener(path)
+    promised = path.suffix.lower()
+    if head and promised in _OPENERS:
+        raise FloplineError(
+            f"{path} is named {promised} but is not compressed that way: copy it again, or give "
+            "it the ending of what it holds."
+        )
+    return path.open("rb")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What may go wrong while a file is read, turned into a FloplineError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FloplineError(f"{path} does not exist: restore it or take it out.") from None
+    except (EOFError, lzma.LZMAError, zlib.error) as error:
+        raise FloplineError(_cut(path, error)) from None
+    except OSError as error:
+        if "Truncated compressed" in str(error):
+            raise FloplineError(_cut(path, error)) from None
+        raise FloplineError(f"{path} cannot be read: {error}.") from None
+
+
+def _cut(path: Path, error: Exception) -> str:
+    return (
+        f"{path} ends in the middle of its compressed stream ({error}): copy it again, or "
+        "decompress what there is and give that file instead."
+    )

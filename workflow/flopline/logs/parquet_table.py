@@ -1,0 +1,49 @@
+"""Parquet: one row for each logged step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flopline.errors import FloplineError
+from flopline.logs.delimited import say_constants
+from flopline.logs.opening import head_of, read_bytes
+from flopline.logs.reading import BATCH, Facts, Raw, Wish
+
+NAME = "parquet"
+COLUMNS = None
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the first bytes are those of Parquet."""
+    return head.startswith(b"PAR1")
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The wanted columns in batches; `line` counts the rows from 1.
+
+    Raises FloplineError when the file is not Parquet.
+    """
+    packed = path.suffix.lower() in (".gz", ".xz", ".bz2", ".zst")
+    if not head_of(path, 4):
+        return
+    try:
+        file = pq.ParquetFile(pa.BufferReader(read_bytes(path)) if packed else path)
+        names = file.schema_arrow.names
+        wanted = [name for name in wish.names if name in names]
+        line = 0
+        for batch in file.iter_batches(BATCH, columns=wanted):
+            table = batch.to_pandas()
+            table["line"] = np.arange(line + 1, line + len(table) + 1)
+            line += len(table)
+            say_constants(table, wish, facts, path)
+            yield Raw(table, names=names)
+    except pa.ArrowException as error:
+        raise FloplineError(
+            f"{path} is not a whole Parquet file ({error}): copy it again, or correct "
+            "source.format."
+        ) from None

@@ -1,0 +1,48 @@
+"""Any other text log, by regular expressions with named groups from the study file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.logs.opening import text_lines
+from flopline.logs.reading import MEASURES, Facts, Raw, Wish, batched, column_names
+
+NAME = "pattern"
+COLUMNS: Final = {name: name for name in ("split", "loss", *MEASURES)}
+"""What groups may be called without `source.columns`."""
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Never: the study file says when its pattern is meant."""
+    return False
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The lines in which a pattern is found, by the first that is; other lines are no rows."""
+    patterns = [(re.compile(p["pattern"]), p.get("split")) for p in wish.patterns]
+    groups = list(dict.fromkeys(name for regex, _ in patterns for name in regex.groupindex))
+    columns: dict[str, Any] = dict(wish.columns or {n: n for n in groups if n in COLUMNS})
+    if any(split for _, split in patterns):
+        columns.setdefault("split", "split")
+    names = list(dict.fromkeys([*column_names(columns), *groups]))
+    for raw in batched(_rows(path, patterns, wish, facts), names):
+        yield Raw(raw.table, raw.unparsed, groups, columns)
+
+
+def _rows(
+    path: Path, patterns: list[tuple[re.Pattern[str], str | None]], wish: Wish, facts: Facts
+) -> Iterator[dict[str, Any]]:
+    for number, text, _ in text_lines(path):
+        for regex, split in patterns:
+            if found := regex.search(text):
+                row = {**found.groupdict(), "line": number}
+                if split is not None:
+                    row["split"] = split
+                for name in wish.facts:
+                    if row.get(name) is not None:
+                        facts.say("", name, row[name])
+                yield row
+                break

@@ -1,0 +1,115 @@
+"""TensorBoard event files: the scalars of one file, or of all event files of a folder.
+
+TFRecord framing around Protocol Buffers: `Event` {1: wall time, 2: step, 5: `Summary` {1: `Value`
+{1: tag, 2: simple value, 8: tensor}}}, from tensorflow/core/util/event.proto and framework/
+summary.proto. Old writers put scalars into the simple value, newer ones into a tensor.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from flopline.logs import wire
+from flopline.logs.opening import open_binary, reading
+from flopline.logs.reading import Facts, Raw, Unparsed, Wish
+from flopline.logs.series import Point, side_by_side
+
+NAME = "tensorboard"
+COLUMNS = None
+
+_LARGEST: Final = 1 << 30
+_FORMATS: Final = {1: "f", 2: "d", 3: "i", 9: "q"}
+"""Scalar types of a tensor (tensorflow/core/framework/types.proto) as `struct` calls them."""
+_FIELDS: Final = {5: 1, 6: 2, 7: 3, 10: 9}
+"""Fields of a tensor that list its values, and their types."""
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether this is an event file, or a folder with some."""
+    return any(path.glob("*tfevents*")) if path.is_dir() else "tfevents" in path.name
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """One row for each point of a loss; `line` is the number of its event in the run."""
+    series: dict[str, list[Point]] = defaultdict(list)
+    unparsed: list[Unparsed] = []
+    count = 0
+    for file in sorted(path.glob("*tfevents*")) if path.is_dir() else [path]:
+        for record in _records(file):
+            count += 1
+            try:
+                if record is None:
+                    raise ValueError("the record is cut off")
+                wall_s, step, values = _event(record)
+            except ValueError:
+                unparsed.append(Unparsed(count))
+                continue
+            for tag, value in values:
+                series[tag].append(Point(count, step, wall_s, value))
+    if series:
+        yield side_by_side(series, unparsed, wish)
+    elif unparsed:
+        yield Raw(pd.DataFrame(), [(row.line, row.reason) for row in unparsed])
+
+
+def _records(file: Path) -> Iterator[bytes | None]:
+    """The records of an event file; None, at the end, for one that is cut off or has no length."""
+    with reading(file), open_binary(file) as stream:
+        while header := stream.read(12):
+            size = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else _LARGEST
+            body = stream.read(size + 4) if size < _LARGEST else b""
+            if len(body) != size + 4:
+                yield None
+                return
+            yield body[:-4]
+
+
+def _event(record: bytes) -> tuple[float, int, list[tuple[str, float]]]:
+    wall_s, step = 0.0, 0
+    values: list[tuple[str, float]] = []
+    for field, value in wire.fields(record):
+        if field == 1:
+            wall_s = wire.number(value)
+        elif field == 2:
+            step = wire.signed(value)
+        elif field == 5 and isinstance(value, bytes):
+            summaries = (v for f, v in wire.fields(value) if f == 1 and isinstance(v, bytes))
+            values += [found for found in map(_scalar, summaries) if found is not None]
+    return wall_s, step, values
+
+
+def _scalar(summary: bytes) -> tuple[str, float] | None:
+    tag, scalar = "", None
+    for field, value in wire.fields(summary):
+        if field == 1:
+            tag = wire.text(value)
+        elif field == 2:
+            scalar = wire.number(value)
+        elif field == 8 and isinstance(value, bytes):
+            scalar = _of_tensor(value)
+    return None if scalar is None else (tag, scalar)
+
+
+def _of_tensor(tensor: bytes) -> float | None:
+    """The value of a tensor of one number; None for any other."""
+    kind, content, listed = 0, b"", list[float]()
+    for field, value in wire.fields(tensor):
+        if field == 1 and isinstance(value, int):
+            kind = value
+        elif field == 4 and isinstance(value, bytes):
+            content = value
+        elif field in _FIELDS and isinstance(value, int):
+            listed.append(wire.signed(value))
+        elif field in _FIELDS and isinstance(value, bytes):
+            form = _FORMATS[_FIELDS[field]]
+            if form in "fd" and len(value) % struct.calcsize(form) == 0:
+                listed += struct.unpack(f"<{len(value) // struct.calcsize(form)}{form}", value)
+    if kind in _FORMATS and len(content) == struct.calcsize(_FORMATS[kind]):
+        listed = list(struct.unpack(f"<{_FORMATS[kind]}", content))
+    return float(listed[0]) if kind in _FORMATS and len(listed) == 1 else None

@@ -1,0 +1,51 @@
+"""torchtitan stdout: `step: 10  loss: 4.1  …`, `validate step: 10  loss: 4.0`, rank prefixes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.logs.opening import text_lines
+from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+
+NAME = "torchtitan"
+COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
+
+_COLOUR: Final = re.compile(r"\x1b\[[\d;]*m")
+_START: Final = re.compile(r" - (validate )?step:\s*\d")
+_ROW: Final = re.compile(r" - (validate )?step:\s*(\d+)\s+loss:\s*(\S+)\s+\w+:")
+_SIZE: Final = re.compile(r"size: ([\d,]+) total parameters")
+_DESIGN: Final = re.compile(
+    r"global batch size (\d+),.*? sequence length (\d+), total steps (\d+)\b"
+)
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether a line of a logger holds a step, its loss and torchtitan's tokens per second."""
+    plain = re.sub(rb"\x1b\[[\d;]*m", b"", head)
+    return bool(re.search(rb" - (validate )?step:\s*\d+\s+loss:.*\b(tps|wps):", plain))
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The rows in batches; the model's size and the batch, length and steps become facts."""
+    yield from batched(_rows(path, facts), list(COLUMNS))
+
+
+def _rows(path: Path, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+    for number, coloured, _ in text_lines(path):
+        text = _COLOUR.sub("", coloured)
+        if found := _SIZE.search(text):
+            facts.know(params_total=float(found[1].replace(",", "")))
+        elif found := _DESIGN.search(text):
+            batch, length, steps = (float(part) for part in found.groups())
+            facts.know(batch_tokens=batch * length, horizon_steps=steps)
+        if not _START.search(text):
+            continue
+        row = _ROW.search(text)
+        if row is None:
+            yield Unparsed(number)
+        else:
+            split = "val" if row[1] else "train"
+            yield {"step": row[2], "split": split, "loss": row[3], "line": number}

@@ -1,0 +1,22 @@
+"""TSV: a header and one row for each logged step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from flopline.logs import delimited
+from flopline.logs.reading import Facts, Raw, Wish
+
+NAME = "tsv"
+COLUMNS = delimited.COLUMNS
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the file is named .tsv."""
+    return delimited.has_ending(path, "tsv")
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The rows in batches."""
+    yield from delimited.read_table_log(path, "\t", wish, facts)

@@ -1,0 +1,68 @@
+"""W&B chart exports: CSV with a column `RUN - METRIC` for each run and metric of a chart.
+
+Beside each stand `RUN - METRIC__MIN` and `__MAX`, the range of what was sampled away: they are
+left alone. The first column is the x axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from flopline.logs import delimited
+from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
+
+NAME = "wandb_chart"
+COLUMNS = None
+
+_BETWEEN: Final = " - "
+_RANGES: Final = ("__MIN", "__MAX")
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the header has a column `RUN - METRIC` with its `__MIN` and `__MAX`."""
+    whole = head[: head.rfind(b"\n") + 1] or head
+    header = delimited.header_of(whole, ",")
+    return any(_BETWEEN in name and all(name + end in header for end in _RANGES) for name in header)
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """One row for each line and run that has a cell in it, with the metrics as columns.
+
+    The column `run` names the run, the x axis keeps its name; without `step` in the column map
+    it is the step.
+    """
+    rows = delimited.read_cells(path, ",")
+    header = [name.strip() for name in next(rows, (0, [""]))[1]]
+    axis, runs = header[0], _places(header)
+    names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
+    columns: dict[str, Any] = {"step": axis, **(wish.columns or {}), "run": "run"}
+    while batch := list(islice(rows, BATCH)):
+        found, unparsed = [], []
+        for line, cells in batch:
+            if len(cells) != len(header):
+                unparsed.append((line, NOT_PARSED))
+                continue
+            for run, places in runs.items():
+                values = {metric: cells[at].strip() or None for metric, at in places.items()}
+                if any(value is not None for value in values.values()):
+                    found.append(
+                        {axis: cells[0].strip() or None, **values, "run": run, "line": line}
+                    )
+        table = pd.DataFrame(found, columns=[*names, "run", "line"], dtype=object)
+        yield Raw(table, unparsed, names, columns)
+
+
+def _places(header: list[str]) -> dict[str, dict[str, int]]:
+    """Where each metric of each run stands."""
+    runs: dict[str, dict[str, int]] = {}
+    for place, name in enumerate(header[1:], start=1):
+        if _BETWEEN in name and not name.endswith(_RANGES):
+            # A run may be called anything, a metric rarely holds the separator.
+            run, metric = name.rsplit(_BETWEEN, 1)
+            runs.setdefault(run, {})[metric] = place
+    return runs

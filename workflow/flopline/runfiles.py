@@ -1,0 +1,161 @@
+"""Which files make up a log, and what the study file says of formats, names and sidecars.
+
+The workflow asks this at every start, so that nothing here loads pandas.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from flopline.errors import FloplineError
+
+SELF_DESCRIBED: Final = (
+    "hf_trainer",
+    "llmc",
+    "megatron",
+    "modded_nanogpt",
+    "nanogpt",
+    "pattern",
+    "torchtitan",
+)
+"""Formats that know what their columns mean."""
+
+SAY_PARAMS: Final = ("megatron", "torchtitan")
+"""Formats that may say how many parameters there are."""
+
+SAY_TOKENS: Final = ("hf_trainer", "megatron", "nanogpt", "pattern", "torchtitan")
+"""Formats that may say how many tokens there are in a step or before it."""
+
+TABLES: Final = ("csv", "jsonl", "parquet", "tsv")
+"""Formats of tables of finished runs."""
+
+FOLDERS: Final = ("tensorboard", "wandb_offline", "mlflow")
+"""Formats whose logs may be folders."""
+
+
+def format_of(source: Mapping[str, Any]) -> str | None:
+    """The declared format of a source; None where each file tells its own."""
+    declared: str | None = source.get("format")
+    return declared or ("pattern" if "pattern" in source else None)
+
+
+def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
+    """Whether one log of a source may hold several runs, so that its name does not tell them."""
+    if source["kind"] == "table" or "run" in source.get("columns", {}):
+        return True
+    declared = format_of(source)
+    told = declared is None and any(".csv" in Path(path).suffixes for path in paths)
+    return declared == "wandb_chart" or told
+
+
+def patterns_of(source: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    """`source.pattern` as {pattern, split?} each, in order."""
+    given = source.get("pattern", ())
+    several = given if isinstance(given, list) else [given] if given else []
+    return tuple({"pattern": one} if isinstance(one, str) else dict(one) for one in several)
+
+
+def pattern_mistakes(source: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with `source.pattern` and `source.runs.from_name`, in a sentence each."""
+    groups: set[str] = set()
+    for one in patterns_of(source):
+        try:
+            groups |= set(re.compile(one["pattern"]).groupindex)
+        except re.error as error:
+            yield f"source.pattern {one['pattern']!r} is no regular expression: {error}."
+            return
+    declared = format_of(source)
+    if (declared == "pattern") != ("pattern" in source):
+        yield "source.pattern and source.format pattern go together: give both or drop one."
+    elif declared == "pattern" and "columns" not in source and "loss" not in groups:
+        yield (
+            "source.pattern has no group (?P<loss>...): name the groups after our columns, or say "
+            "in source.columns what each means."
+        )
+    name = source.get("runs", {}).get("from_name")
+    try:
+        unnamed = name is not None and not re.compile(name).groupindex
+    except re.error as error:
+        yield f"source.runs.from_name {name!r} is no regular expression: {error}."
+        return
+    if unnamed:
+        yield f"source.runs.from_name {name!r} names no group: write (?P<params>...) or such."
+
+
+def from_name(source: Mapping[str, Any], path: str, file: str) -> dict[str, str]:
+    """What `source.runs.from_name` finds in a log's path.
+
+    Raises FloplineError, naming the study file `file`, where it finds nothing.
+    """
+    pattern = source.get("runs", {}).get("from_name")
+    if pattern is None:
+        return {}
+    found = re.search(pattern, PurePosixPath(path).as_posix())
+    if found is None:
+        raise FloplineError(
+            f"{file}: source.runs.from_name {pattern!r} does not fit {path}: widen the pattern or "
+            "rename the file."
+        )
+    return {name: text for name, text in found.groupdict().items() if text is not None}
+
+
+def fact_names(source: Mapping[str, Any]) -> set[str]:
+    """The facts of runs that a logs source is told where to find."""
+    runs = source.get("runs", {})
+    named = {
+        *runs.get("columns", {}),
+        *runs.get("sidecar", {}).get("columns", {}),
+        *(runs.get("from_log") or {}),
+    }
+    return named | set(re.compile(runs.get("from_name", "")).groupindex)
+
+
+def sidecar_of(source: Mapping[str, Any], run: str, path: str) -> str | None:
+    """The sidecar of a log, beside it; `{run}` and `{stem}` stand for its run and file name."""
+    sidecar = source.get("runs", {}).get("sidecar")
+    if sidecar is None:
+        return None
+    name = sidecar["path"].replace("{run}", run).replace("{stem}", run_name(path))
+    return os.path.normpath(f"{Path(path).parent / name}")
+
+
+def run_name(path: str) -> str:
+    """The run that a log file is named after: its file name without known endings."""
+    return re.sub(
+        r"(\.(jsonl|json|csv|tsv|log|txt|out|parquet|wandb|gz|zst|xz|bz2))+$", "", Path(path).name
+    )
+
+
+def logs_among(hits: Sequence[str], source: Mapping[str, Any], root: Path) -> list[str]:
+    """Of what a glob matches, the files and the folders that are logs.
+
+    A file inside such a folder belongs to it, and an event file stands for its folder.
+    """
+    if source["kind"] == "table" or format_of(source) not in (None, *FOLDERS):
+        return [hit for hit in hits if (root / hit).is_file()]
+    events = {os.path.dirname(hit) or "." for hit in hits if "tfevents" in Path(hit).name}  # noqa: PTH120
+    folders = {hit for hit in hits if (root / hit).is_dir() and parts_of(root / hit)} | events
+    inside = {
+        hit
+        for hit in hits
+        if any(str(parent) in folders for parent in Path(hit).parents) and hit not in folders
+    }
+    files = {hit for hit in hits if (root / hit).is_file()}
+    return sorted((files - inside) | folders)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files that a log consists of: a file itself, and of a folder those that are read.
+
+    Nothing for a folder that is no log.
+    """
+    if not path.is_dir():
+        return [path]
+    if (path / "metrics").is_dir() and (path / "meta.yaml").is_file():
+        inner = [p for part in ("metrics", "params", "tags") for p in (path / part).rglob("*")]
+        return sorted(p for p in [path / "meta.yaml", *inner] if p.is_file())
+    return sorted([*path.glob("*tfevents*"), *path.glob("*.wandb")])

@@ -1,0 +1,48 @@
+"""Which job reads what: runs go to shards by a stable hash, so that a new run touches one."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flopline.study import shard_of
+
+
+def by_shard(
+    files: Sequence[Mapping[str, Any]], shards: int, together: bool = False
+) -> list[list[Mapping[str, Any]]]:
+    """The files of every shard; all files of one run stand in the same.
+
+    `together` puts all into one: where files hold several runs, any two may share one.
+    """
+    out: list[list[Mapping[str, Any]]] = [[] for _ in range(shards)]
+    for file in files:
+        out[0 if together else shard_of(file["run"], shards)].append(file)
+    return out
+
+
+def fact_digests(table: Path, run_column: str, digest: str, shards: int) -> list[str]:
+    """For every shard a digest of what the run table says of its runs.
+
+    Of a .csv or .tsv table only the rows of the shard's own runs count; of any other kind the
+    whole table, told by `digest`.
+    """
+    separator = {".csv": ",", ".tsv": "\t"}.get(table.suffix.lower())
+    if separator is None:
+        return [digest] * shards
+    parts = [hashlib.sha256() for _ in range(shards)]
+    with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        reader = csv.reader(stream, delimiter=separator)
+        header = next(reader, [])
+        if run_column not in header:
+            return [digest] * shards
+        place = header.index(run_column)
+        for row in reader:
+            if len(row) > place:
+                # Blanks round a name are cut off when the table is read.
+                shard = shard_of(row[place].strip(), shards)
+                parts[shard].update(repr(list(zip(header, row, strict=False))).encode())
+    return [part.hexdigest()[:16] for part in parts]

@@ -1,0 +1,28 @@
+"""Make one table of the runs of all shards, and one of all dropped rows."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    import pandas as pd
+
+    from flopline.clean.gather import gather, stop_at_mistakes
+    from flopline.schema import DROPPED, KEPT
+    from flopline.storage import RowGroups, read_parquet, row_groups, write_json, write_parquet
+    from flopline.tables import run_facts
+
+    study, out, lost = snakemake.params.study, snakemake.output, 0
+    facts = run_facts(study["source"], Path.cwd()) if snakemake.params.run_table else None
+    tallied = pd.concat(map(read_parquet, map(Path, snakemake.input.runs)))
+    with RowGroups(Path(out.dropped), DROPPED) as dropped:
+        for shard in map(Path, snakemake.input.dropped):
+            for rows in row_groups(shard):
+                stop_at_mistakes(rows, study)
+                dropped.write(rows)
+                lost += len(rows)
+    runs, notes = gather(tallied, facts, study)
+    write_parquet(runs, Path(out.runs))
+    write_json(notes, Path(out.notes))
+    kept = int((runs["status"] == KEPT).sum())
+    said.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")
