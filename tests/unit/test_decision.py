@@ -41,6 +41,7 @@ def line(
                 "tokens": about(flops * c / 6 / params),
                 "tokens_per_param": about(c / 6 / params**2),
                 "loss": about(loss),
+                "loss_new_run": about(loss),
                 "flops_ratio": about(flops),
             },
         )

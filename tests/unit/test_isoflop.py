@@ -181,7 +181,7 @@ def test_params_and_tokens_are_fitted_separately() -> None:
 
 def test_a_draw_is_the_fit_of_the_resampled_runs() -> None:
     points = profiles(noise=0.004)
-    result = fit(points, draws=25, budgets=BUDGETS)
+    result = fit(points, draws=25, budgets=BUDGETS, method="pairs")
     ordered = result.tables["profiles"].reset_index(drop=True)
     w = vertex_weights_of(result)
     for draw in (0, 7, 24):
@@ -252,8 +252,8 @@ def test_row_order_and_repetition_change_nothing() -> None:
 def test_a_run_more_in_one_budget_leaves_the_draws_of_the_others() -> None:
     points = profiles()
     more = points.iloc[[4]].assign(run="extra")
-    se = fit(points).tables["vertices"]["params_se_ln"]
-    se_more = fit(pd.concat([points, more])).tables["vertices"]["params_se_ln"]
+    se = fit(points, method="pairs").tables["vertices"]["params_se_ln"]
+    se_more = fit(pd.concat([points, more]), method="pairs").tables["vertices"]["params_se_ln"]
     assert se_more[1:].tolist() == se[1:].tolist()
     assert se_more[0] != se[0]
 
@@ -267,7 +267,7 @@ def test_another_seed_moves_the_draws_only() -> None:
 
 def test_a_budget_absent_from_a_draw_is_counted() -> None:
     thin = profiles(sizes=4, noise=0.0)
-    result = fit(thin, draws=500)
+    result = fit(thin, draws=500, method="pairs")
     vertices = result.tables["vertices"]
     assert (vertices["draws_present"] < 500).all()
     assert (vertices["draws_present"] > 250).all()

@@ -10,6 +10,7 @@ from flopline.fits import isoflop, parametric
 from flopline.fits.bootstrap import run_weights
 from flopline.fits.plugin_bias import fit_surfaces
 from flopline.fits.result import CONVERGED, FAILED, WARNING, FitResult
+from flopline.fits.valley import Resamples
 from flopline.fits.vertexlaws import vertex_weights, weights_from
 from flopline.laws.chinchilla import LossSurface
 from flopline.schema import QUANTITIES
@@ -34,6 +35,11 @@ def grids(surface: LossSurface, width: float, shift: float, drift: float) -> pd.
             pd.DataFrame({"run": runs, "params": n, "tokens": d, "flops": c, "loss": loss})
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def resamples(points: pd.DataFrame, weights: np.ndarray) -> Resamples:
+    """Draws of weights and no errors."""
+    return Resamples(weights, points["loss"].to_numpy(), np.zeros(len(weights)))
 
 
 def by_name(result: FitResult) -> pd.DataFrame:
@@ -126,7 +132,7 @@ def test_a_cubic_and_an_interpolant_see_most_of_a_lopsided_valley() -> None:
 
 def test_a_corrected_draw_carries_the_error_of_its_own_correction() -> None:
     points = profiles(noise=0.004, width=8.0)
-    result = fit(points, budgets=BUDGETS, draws=12)
+    result = fit(points, budgets=BUDGETS, draws=12, method="pairs")
     listed = result.tables["profiles"].reset_index(drop=True)
     labels = [f"{float(name[:5]):.12g}" for name in listed["run"]]
     weights = run_weights(list(listed["run"]), 12, 1, strata=labels)
@@ -179,7 +185,7 @@ def test_without_a_surface_the_correction_fails_and_says_why_and_the_rest_stands
 
 def test_runs_too_few_for_a_surface_are_told() -> None:
     points = profiles().iloc[:5]
-    found = fit_surfaces(points, np.ones((2, 5)))
+    found = fit_surfaces(points, resamples(points, np.ones((2, 5))))
     assert found.reason == "there are fewer than 6 distinct runs"
     assert np.isnan(found.drawn.G).all()
 
@@ -188,7 +194,7 @@ def test_a_draw_with_too_few_distinct_runs_has_no_surface() -> None:
     points = profiles(noise=0.003)
     weights = np.ones((3, len(points)))
     weights[1, 5:] = 0.0
-    found = fit_surfaces(points, weights)
+    found = fit_surfaces(points, resamples(points, weights))
     np.testing.assert_array_equal(np.isfinite(found.drawn.G), [True, False, True])
     assert found.certificate["draws_without_surface"] == 1
     assert found.point.alpha[0] == pytest.approx(found.drawn.alpha[0], rel=1e-6)  # type: ignore[index]
@@ -198,7 +204,7 @@ def test_a_bound_of_the_surface_is_a_warning() -> None:
     points = profiles(noise=0.0)
     steep = (points["tokens"] / points["tokens"].min()) ** -6.0
     loss = LAW["E"] + LAW["A"] * points["params"] ** -LAW["alpha"] + steep
-    found = fit_surfaces(points.assign(loss=loss), np.ones((1, len(points))))
+    found = fit_surfaces(points.assign(loss=loss), resamples(points, np.ones((1, len(points)))))
     assert found.certificate["bounds"] == ["beta"]
 
 

@@ -83,8 +83,16 @@ LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
 }
 """The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
 
-QUANTITIES: Final = ("params", "tokens", "tokens_per_param", "loss", "flops_ratio")
-"""What every law states at a target budget; flops_ratio is 6ND/C."""
+QUANTITIES: Final = (
+    "params",
+    "tokens",
+    "tokens_per_param",
+    "loss",
+    "loss_new_run",
+    "flops_ratio",
+)
+"""What every law states at a target budget. The interval of `loss` is that of the law, that of
+`loss_new_run` is of the loss of one more run, with its own scatter; flops_ratio is 6ND/C."""
 
 LEVELS: Final = (80, 95)
 """Interval levels in percent."""

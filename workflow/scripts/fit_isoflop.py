@@ -22,6 +22,7 @@ with stage(snakemake) as said:
         quality=settings["quality"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
+        method=study["bootstrap"]["method"],
         family=family,
     )
     write_fit(result, snakemake, said)

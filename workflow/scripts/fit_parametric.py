@@ -25,6 +25,7 @@ with stage(snakemake) as said:
         **study["parametric"],
         draws=study["bootstrap"]["draws"],
         seed=study["bootstrap"]["seed"],
+        method=study["bootstrap"]["method"],
         family=family,
     )
     write_fit(result, snakemake, said)

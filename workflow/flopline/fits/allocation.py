@@ -54,16 +54,22 @@ class Allocation:
 
 
 def stated(
-    point: Allocation, draws: Allocation, targets_flops: Sequence[float]
+    point: Allocation,
+    draws: Allocation,
+    targets_flops: Sequence[float],
+    scatter: Floats | None = None,
 ) -> tuple[dict[str, Estimate], list[Target], pd.DataFrame]:
-    """Parameters and targets with intervals, and the table of draws, for a FitResult."""
+    """Parameters and targets with intervals, and the table of draws, for a FitResult.
+
+    `scatter` (draws,) is the error of ln L of one more run, see result.targets_of.
+    """
     values, spread = point.parameters(), draws.parameters()
     parameters = {
         name: Estimate.of(float(v[0]), spread[name], at_bound=name == "L_E" and bool(v[0] == 0.0))
         for name, v in values.items()
     }
     at_point = {name: v[0] for name, v in point.at(targets_flops).items()}
-    targets, columns = targets_of(targets_flops, at_point, draws.at(targets_flops))
+    targets, columns = targets_of(targets_flops, at_point, draws.at(targets_flops), scatter)
     numbers = {"draw": np.arange(draws.params.p.size)}
     return parameters, targets, pd.DataFrame({**numbers, **spread, **columns})
 

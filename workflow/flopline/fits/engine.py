@@ -54,6 +54,7 @@ def minimise(problem: Problem, weights: Floats) -> tuple[Optimum, int, int]:
 def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> tuple[Optimum, Bools]:
     """Optima under each row of `weights` (draws, points), and the rows where two starts differed.
 
+    The losses are the same in every row, or those of its own row of `problem.target`.
     Each row is started from `near` (5,), usually the optimum of all points, and independently
     from its own variable projection. Rows where the two end at different objectives are solved
     again from the best exponents of each ninth of the grid.
@@ -65,8 +66,9 @@ def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> tuple
     _keep_better(best, np.arange(weights.shape[0]), other)
     again = np.flatnonzero(disagreed)
     for rows in np.array_split(again, 1 + again.size // _ROWS_AGAIN):
-        starts = _projected(problem, weights[rows], ninths=True)
-        found = descend(problem, np.repeat(weights[rows], 9, axis=0), starts.reshape(-1, 5))
+        starts = _projected(problem.of_rows(rows), weights[rows], ninths=True)
+        nine = np.repeat(rows, 9)
+        found = descend(problem.of_rows(nine), weights[nine], starts.reshape(-1, 5))
         lowest = found.objective.reshape(-1, 9).argmin(axis=1)
         _keep_better(best, rows, found.take(lowest + 9 * np.arange(rows.size)))
     return best, disagreed
@@ -121,7 +123,8 @@ def _projected(problem: Problem, weights: Floats, *, ninths: bool) -> Floats:
     size = max(1, 2 * CHUNK_ELEMENTS // _CELLS.shape[0])
     blocks = [np.empty((0, 9 if ninths else 1, 5))]
     for i in range(0, weights.shape[0], size):
-        amplitudes, error = _project(problem, weights[i : i + size])
+        rows = slice(i, i + size)
+        amplitudes, error = _project(problem.of_rows(rows), weights[rows])
         cells = _best_of_ninths(error) if ninths else error.argmin(axis=1)[:, None]
         blocks.append(_starts(amplitudes, cells))
     return np.concatenate(blocks)
@@ -133,12 +136,15 @@ def _project(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
     The error (rows, cells) lacks the constant sum of weights. Negative amplitudes are clipped in
     each support and the best support kept: near enough to the constrained optimum for a start.
     """
-    inverse = np.exp(-problem.target)
+    inverse, of_gram, of_moment = np.exp(-problem.target), weights, weights
+    if inverse.ndim == 2:  # each row has losses of its own: they go with its weights
+        of_gram, of_moment = weights * inverse**2, weights * inverse
+        inverse = np.ones(problem.x.size)
     of_n = np.exp(-np.multiply.outer(_GRID, problem.x)) * inverse
     of_d = np.exp(-np.multiply.outer(_GRID, problem.y)) * inverse
     shape = (weights.shape[0], _GRID.size, _GRID.size)
 
-    def total(values: Floats, axis: int) -> Floats:
+    def total(values: Floats, axis: int, weights: Floats = of_gram) -> Floats:
         """Weighted sums of `values` (grid, points), laid along the N (1) or the D (2) exponents."""
         return np.broadcast_to(np.expand_dims(weights @ values.T, 3 - axis), shape)
 
@@ -149,10 +155,10 @@ def _project(problem: Problem, weights: Floats) -> tuple[Floats, Floats]:
         (0, 1): total(of_n * inverse, 1),
         (0, 2): total(of_d * inverse, 2),
         (1, 1): total(of_n * of_n, 1),
-        (1, 2): (weights @ cross.T).reshape(shape),
+        (1, 2): (of_gram @ cross.T).reshape(shape),
         (2, 2): total(of_d * of_d, 2),
     }
-    moment = (total(ones, 1), total(of_n, 1), total(of_d, 2))
+    moment = (total(ones, 1, of_moment), total(of_n, 1, of_moment), total(of_d, 2, of_moment))
     amplitudes = np.zeros((3, *shape))
     error = np.full(shape, np.inf)
     for support in _SUPPORTS:

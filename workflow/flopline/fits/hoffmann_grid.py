@@ -50,7 +50,7 @@ def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> Optim
     with np.errstate(divide="ignore"):
         amplitudes = np.log(np.array([surface.E, surface.A, surface.B], dtype=float))
     start = np.concatenate([amplitudes, near[3:]])
-    ends = [_descend(problem, row, start) for row in weights]
+    ends = [_descend(problem.of_rows(i), row, start) for i, row in enumerate(weights)]
     theta = np.stack([problem.unknowns(_surface(unknowns)) for _, unknowns, _ in ends])
     return assess(problem, weights, theta, np.array([n for _, _, n in ends], dtype=np.int64))
 

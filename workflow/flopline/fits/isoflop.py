@@ -19,6 +19,7 @@ import pandas as pd
 from flopline.errors import FloplineError
 from flopline.fits import isoflop_report as report
 from flopline.fits.allocation import stated
+from flopline.fits.bootstrap import AUTO, WILD, chosen
 from flopline.fits.budgets import Grouping, group_runs
 from flopline.fits.inputs import checked, named
 from flopline.fits.plugin_bias import fit_surfaces
@@ -44,6 +45,7 @@ def fit(
     quality: str = "flag",
     draws: int = 2000,
     seed: int = 0,
+    method: str = AUTO,
     family: str = "",
 ) -> FitResult:
     """IsoFLOP law of one family, with a bootstrap over runs inside each budget.
@@ -52,18 +54,19 @@ def fit(
     (nominal, used when every run has one; else `budgets`; else gaps wider than
     `budget_tolerance` in ln C part the budgets). Power laws weight each vertex by 1/se^2 of its
     ln position, se from the draws. Budgets without a usable vertex never enter; those that a
-    check of quality.py flags do, unless `quality` is "exclude". Tables: estimators, vertices (per
-    budget), profiles (per run).
+    check of quality.py flags do, unless `quality` is "exclude". `method` is that of the bootstrap,
+    wild by itself. Tables: estimators, vertices (per budget), profiles (per run).
 
     Raises FloplineError when fewer than three budgets have a usable vertex.
     """
     if quality not in QUALITIES:
         raise FloplineError(f"isoflop.quality must be {' or '.join(QUALITIES)}, not {quality!r}.")
+    method = chosen(method, WILD)
     table = _prepared(points, family)
     grouping = group_runs(
         table["flops"].to_numpy(), table["budget_flops"].to_numpy(), budgets, budget_tolerance
     )
-    resamples = resampled(table, _strata(table, grouping), draws, seed)
+    resamples = resampled(table, _strata(table, grouping), draws, seed, method, NO_BUDGET)
     valleys = _valleys(table, grouping, budget_tolerance, min_sizes, resamples)
     checks = assess(valleys, min_sizes)
     if quality == "exclude":
@@ -71,17 +74,17 @@ def fit(
             replace(v, reason=v.reason or c.flags) for v, c in zip(valleys, checks, strict=True)
         ]
     _demand_budgets(table, valleys, family)
-    surfaces = fit_surfaces(table, resamples.weights)
+    surfaces = fit_surfaces(table, resamples)
     found = readings(valleys, checks, surfaces, resamples)
     laws = all_laws(found)
-    parameters, targets, draw_table = stated(*laws[MAIN], targets_flops)
+    parameters, targets, draw_table = stated(*laws[MAIN], targets_flops, resamples.new_run)
     vertices = report.vertex_table(valleys, checks, found)
     certificate = report.certificate(laws, vertices, surfaces, grouping.how)
     loss_law = laws[MAIN][0].loss
     warnings, notes = report.messages(valleys, checks, certificate, len(table), loss_law)
     status = WARNING if warnings else CONVERGED
     message = "; ".join([*warnings, *notes])
-    beside = estimators(found, laws, valleys, targets_flops)
+    beside = estimators(found, laws, valleys, targets_flops, resamples.new_run)
     main = report.held_against_checked(
         Estimator(MAIN, LABELS[MAIN], status, message, parameters, targets), beside
     )
@@ -99,6 +102,7 @@ def fit(
             "quality": quality,
             "draws": draws,
             "seed": seed,
+            "method": method,
         },
         parameters=parameters,
         targets=targets,

@@ -46,8 +46,9 @@ class Problem:
     """Points in centred logarithms, so that the five unknowns are of order one.
 
     `x`, `y` and `target` are ln N, ln D and ln L less their means (`centre`), shape (points,);
-    `delta` is Huber's. The unknowns theta = (E, A, B, alpha, beta) of this frame stand for
-    f = E + A exp(-alpha x) + B exp(-beta y), to be compared with exp(target).
+    `target` may have a row of its own for every row of weights, shape (rows, points), as the wild
+    bootstrap needs. `delta` is Huber's. The unknowns theta = (E, A, B, alpha, beta) of this frame
+    stand for f = E + A exp(-alpha x) + B exp(-beta y), to be compared with exp(target).
     """
 
     x: Floats
@@ -63,6 +64,14 @@ class Problem:
         centre = logs.mean(axis=1)
         x, y, target = logs - centre[:, None]
         return cls(x, y, target, centre, delta)
+
+    def of_rows(self, rows: Ints | Bools | slice | int) -> Problem:
+        """The problem of some rows of weights: the same one if all rows share their target."""
+        return self if self.target.ndim == 1 else replace(self, target=self.target[rows])
+
+    def with_losses(self, loss: Floats) -> Problem:
+        """The same points with other losses [nats], one set or one for each row of weights."""
+        return replace(self, target=np.log(loss) - self.centre[2])
 
     def surface(self, theta: Floats) -> LossSurface:
         """Unknowns of this frame, shape (rows, 5) or (5,), in the units of the points."""
@@ -169,7 +178,7 @@ def polish(problem: Problem, weights: Floats, starts: Floats) -> Optimum:
         now = model.take(active)
         step, promised = _descent_step(theta[active], now, damping[active])
         there = np.clip(theta[active] + step, LOWER, UPPER)
-        new = _evaluate(problem, weights[active], there)
+        new = _evaluate(problem.of_rows(active), weights[active], there)
         new_cosine = _scaled_gradient(there, new, floor[active])
 
         # Where the promise drowns in rounding only the gradient can still tell progress.
@@ -227,8 +236,8 @@ def _evaluate(problem: Problem, weights: Floats, theta: Floats) -> _Model:
     size = max(1, CHUNK_ELEMENTS // weights.shape[1])
     with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
         blocks = [
-            _evaluate_block(problem, weights[i : i + size], theta[i : i + size])
-            for i in range(0, max(1, theta.shape[0]), size)
+            _evaluate_block(problem.of_rows(rows), weights[rows], theta[rows])
+            for rows in (slice(i, i + size) for i in range(0, max(1, theta.shape[0]), size))
         ]
     return _Model(
         *(np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(_Model))

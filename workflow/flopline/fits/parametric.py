@@ -7,7 +7,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits import bent, engine, forms, hoffmann_grid
-from flopline.fits.bootstrap import run_weights
+from flopline.fits import bent, engine, forms, hoffmann_grid, wild
+from flopline.fits.bootstrap import AUTO, PAIRS, chosen, new_run_errors, run_weights
 from flopline.fits.chosen import OBJECTIVES, choose
 from flopline.fits.family import CHINCHILLA, NO_TERM, starting_points
 from flopline.fits.formfits import Resamples
@@ -87,6 +87,7 @@ def fit(
     huber_delta: float | str = 1e-3,
     draws: int,
     seed: int,
+    method: str = AUTO,
     solver: str = "varpro_newton",
     variant_draws: int | None = None,
     family: str = "",
@@ -99,8 +100,9 @@ def fit(
     `objective` is one of chosen.OBJECTIVES; `huber_delta` is Huber's on its residuals, or "auto"
     for one that the data choose. `solver` is varpro_newton, or hoffmann_grid for the paper's own
     4,500 starts (minutes; its resamples start from the optimum of all points only).
+    `method` is that of the bootstrap, pairs by itself; wild takes an objective on log loss.
     `variant_draws` are the resamples behind each other objective and form of the table
-    `estimators` (forms.variants); None makes none.
+    `estimators` (forms.variants), always by pairs; None makes none.
     `draws` that leave too few distinct points, do not converge or lack an optimum hold NaN and are
     counted in the certificate. Raises FloplineError for unusable points or settings.
     """
@@ -116,9 +118,22 @@ def fit(
             f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
             "parametric.solver to varpro_newton."
         )
-    weights = run_weights(table["run"].tolist(), draws, seed)
+    method, runs = chosen(method, PAIRS), table["run"].tolist()
+    if method != PAIRS and minimised.scale != "log":
+        raise FloplineError(
+            f"bootstrap.method {method} resamples log residuals, but parametric.objective is "
+            f"{minimised.name}: choose pairs or an objective on log loss."
+        )
+    weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
     solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
-    found = _solve(problem, weights[solved], solver, minimised)
+
+    def redrawn(best: Floats) -> Problem:
+        """The problem whose resamples are solved, from the optimum `best` of all points."""
+        if method == PAIRS:
+            return problem
+        return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
+
+    found = _solve(problem, weights[solved], solver, minimised, redrawn)
 
     surface = problem.surface(found.best.theta[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
@@ -128,11 +143,15 @@ def fit(
         name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
         for name in REPORTED
     }
-    targets, columns = targets_of(
-        targets_flops, _at(surface, targets_flops), _at(surfaces, targets_flops)
-    )
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
+    at_ends = table.groupby("run")["log_residual"].last().to_numpy()
+    targets, columns = targets_of(
+        targets_flops,
+        _at(surface, targets_flops),
+        _at(surfaces, targets_flops),
+        new_run_errors(at_ends, len(PARAMETERS), draws, seed),
+    )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
     certificate = _certificate(problem, found, table, bounds) | {
         "objective": minimised.value(minimised.residual(predicted, loss)),
@@ -162,7 +181,8 @@ def fit(
     settings: dict[str, Any] = {"objective": minimised.name}
     if "huber" in minimised.name:
         settings["huber_delta"] = minimised.delta
-    settings |= {"draws": draws, "seed": seed, "solver": solver, "variant_draws": variant_draws}
+    settings |= {"draws": draws, "seed": seed, "method": method, "solver": solver}
+    settings |= {"variant_draws": variant_draws}
     return FitResult(
         law="parametric",
         estimator=label,
@@ -238,7 +258,13 @@ def _log_delta(minimised: Objective, problem: Problem) -> float:
     return min(minimised.delta / unit, LEAST_SQUARES)
 
 
-def _solve(problem: Problem, weights: Floats, solver: str, minimised: Objective) -> _Fit:
+def _solve(
+    problem: Problem,
+    weights: Floats,
+    solver: str,
+    minimised: Objective,
+    redrawn: Callable[[Floats], Problem],
+) -> _Fit:
     equal = np.ones(problem.x.size)
     if minimised.scale == "linear":
         begin = starting_points(problem, CHINCHILLA)
@@ -247,10 +273,10 @@ def _solve(problem: Problem, weights: Floats, solver: str, minimised: Objective)
         return _Fit(_optimum(found), len(begin), agreeing, _optimum(resampled), 0)
     if solver == "hoffmann_grid":
         best, starts, agreeing = hoffmann_grid.minimise(problem, equal, hoffmann_grid.grid())
-        draws = hoffmann_grid.minimise_resamples(problem, weights, best.theta[0])
+        draws = hoffmann_grid.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
         return _Fit(best, starts, agreeing, draws, 0)
     best, starts, agreeing = engine.minimise(problem, equal)
-    draws, disagreed = engine.minimise_resamples(problem, weights, best.theta[0])
+    draws, disagreed = engine.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 
 

@@ -43,8 +43,8 @@ class PluggedIn:
     certificate: dict[str, Any]
 
 
-def fit_surfaces(table: pd.DataFrame, weights: Floats) -> PluggedIn:
-    """L = E + A/N^alpha + B/D^beta through all runs, and under each row of `weights` (draws, runs).
+def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
+    """L = E + A/N^alpha + B/D^beta through all runs, and in each of the `draws`.
 
     Huber loss on log loss, as in the parametric fit. A draw with fewer than MIN_POINTS distinct
     (N, D), without convergence or without an optimum has no surface.
@@ -52,6 +52,7 @@ def fit_surfaces(table: pd.DataFrame, weights: Floats) -> PluggedIn:
     params, tokens, loss = (table[c].to_numpy(float) for c in ("params", "tokens", "loss"))
     place = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1].ravel()
     problem = Problem.of(params, tokens, loss, HUBER_DELTA)
+    weights = draws.weights
     drawn = np.full((weights.shape[0], len(PARAMETERS)), np.nan)
     if place.max() + 1 < MIN_POINTS:
         nothing = problem.surface(np.full((1, len(PARAMETERS)), np.nan))
@@ -60,11 +61,12 @@ def fit_surfaces(table: pd.DataFrame, weights: Floats) -> PluggedIn:
     best, starts, agreeing = engine.minimise(problem, np.ones(loss.size))
     theta = best.theta[0]
     reason = _fault(bool(best.converged[0]), theta)
-    enough = _places(place, weights) >= MIN_POINTS
+    enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.loss).all(axis=-1)
     if not reason and enough.any():
-        found, _ = engine.minimise_resamples(problem, weights[enough], theta)
+        again = problem.with_losses(draws.loss).of_rows(np.flatnonzero(enough))
+        found, _ = engine.minimise_resamples(again, weights[enough], theta)
         drawn[enough] = np.where(found.converged[:, None], found.theta, np.nan)
-    point, draws = problem.surface(best.theta), problem.surface(drawn)
+    point, surfaces = problem.surface(best.theta), problem.surface(drawn)
     residual = np.log(point.loss(params, tokens)[0] / loss)
     on_bound = (theta <= LOWER) | (theta >= UPPER)
     certificate = {
@@ -73,9 +75,9 @@ def fit_surfaces(table: pd.DataFrame, weights: Floats) -> PluggedIn:
         "starts_agree": agreeing,
         "bounds": [name for name, hit in zip(PARAMETERS, on_bound, strict=True) if hit],
         "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
-        "draws_without_surface": int(np.isnan(draws.G).sum()),
+        "draws_without_surface": int(np.isnan(surfaces.G).sum()),
     }
-    return PluggedIn(point, draws, reason, certificate)
+    return PluggedIn(point, surfaces, reason, certificate)
 
 
 def _fault(converged: bool, theta: Floats) -> str:
@@ -102,7 +104,7 @@ def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Ve
     """
     params, tokens = rows["params"].to_numpy(float), rows["tokens"].to_numpy(float)
     predicted = surface.loss(params, tokens)
-    seen = vertices_of(rows, Resamples(weights, predicted), parabola)
+    seen = vertices_of(rows, Resamples(weights, predicted, np.zeros(1)), parabola)
     # The surface spends 6ND; a study may count its FLOPs otherwise.
     ln_spent = weights @ np.log(six_nd(params, tokens)) / params.size
     ln_n, ln_d, loss = optimum(surface, ln_spent)

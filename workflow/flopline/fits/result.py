@@ -162,24 +162,31 @@ def targets_of(
     budgets: Sequence[float],
     point: Mapping[str, NDArray[np.float64]],
     draws: Mapping[str, NDArray[np.float64]],
+    scatter: NDArray[np.float64] | None = None,
 ) -> tuple[list[Target], dict[str, NDArray[np.float64]]]:
     """Targets with intervals, and the draw columns that go with them.
 
     `point` maps params, tokens and loss to arrays of shape (budgets,), `draws` to arrays of shape
     (draws, budgets); tokens_per_param and flops_ratio (6ND/C) are derived here, draw by draw.
+    `scatter` (draws,) holds the error of ln L of one more run in each draw; without it, where a law
+    does not know how runs scatter, loss_new_run has no interval.
     """
     c = np.asarray(budgets, dtype=float)
+    run = np.nan if scatter is None else np.exp(scatter)[:, None]
 
-    def derived(v: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    def derived(
+        v: Mapping[str, NDArray[np.float64]], run: float | NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
         return {
             "params": v["params"],
             "tokens": v["tokens"],
             "tokens_per_param": v["tokens"] / v["params"],
             "loss": v["loss"],
+            "loss_new_run": v["loss"] * run,
             "flops_ratio": 6.0 * v["params"] * v["tokens"] / c,
         }
 
-    p, d = derived(point), derived(draws)
+    p, d = derived(point, 1.0), derived(draws, run)
     targets = [
         Target(float(b), {q: Estimate.of(p[q][i], d[q][:, i]) for q in QUANTITIES})
         for i, b in enumerate(c)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.fits.bootstrap import run_weights
+from flopline.fits.bootstrap import WILD, run_weights
 from flopline.fits.inputs import size_classes
 from flopline.fits.parabola import CORNERS, Parabolas, distinct_sizes, fit_parabolas
 from flopline.fits.profiles import READERS, Reader
+from flopline.fits.scatter import wild_losses
 
 Floats = NDArray[np.float64]
 
@@ -29,23 +30,37 @@ throw vertices to infinity."""
 @dataclass(frozen=True, slots=True)
 class Resamples:
     """What each draw sees of some runs: weights (draws, runs) and losses, one set for all draws
-    (runs,) or one for each (draws, runs)."""
+    (runs,) or one for each (draws, runs).
+
+    `new_run` is the error of ln L of one more run in each draw.
+    """
 
     weights: Floats
     loss: Floats
+    new_run: Floats
 
     def of(self, runs: Sequence[int] | NDArray[np.int64]) -> Resamples:
         """The same draws of some of the runs, told by their positions."""
-        return Resamples(self.weights[:, runs], self.loss[..., runs])
+        return Resamples(self.weights[:, runs], self.loss[..., runs], self.new_run)
 
 
-def resampled(table: pd.DataFrame, strata: Sequence[str], draws: int, seed: int) -> Resamples:
+def resampled(
+    table: pd.DataFrame, strata: Sequence[str], draws: int, seed: int, method: str, no_budget: str
+) -> Resamples:
     """The draws of all runs of `table`, each budget (stratum) by itself.
 
-    Adding a run to one budget leaves the draws of the others as they were.
+    Pairs: adding a run to one budget leaves the draws of the others as they were. Wild: only the
+    size of their errors changes.
     """
-    weights = run_weights(list(table["run"]), draws, seed, strata=strata)
-    return Resamples(weights, table["loss"].to_numpy())
+    runs, loss = list(table["run"]), table["loss"].to_numpy()
+    ln_params = np.log(table["params"].to_numpy())
+    losses, scatter = wild_losses(
+        ln_params, loss, runs, strata, draws if method == WILD else 0, seed, no_budget=no_budget
+    )
+    new_run = scatter.of_new_run(draws, seed)
+    if method == WILD:
+        return Resamples(np.ones_like(losses), losses, new_run)
+    return Resamples(run_weights(runs, draws, seed, strata=strata), loss, new_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,7 @@ def read_valley(
     in_params, in_tokens = (fit_parabolas(x, loss, corners, every) for x, corners in axes)
     n_sizes = int(distinct_sizes(axes[0][1], every)[0])
     inside = _within(in_params.vertex, ln_n, -EDGE) & _within(in_tokens.vertex, ln_d, -EDGE)
-    seen = Resamples(every, loss)
+    seen = Resamples(every, loss, np.zeros(1))
     return Valley(
         rows=rows,
         nominal=nominal,

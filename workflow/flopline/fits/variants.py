@@ -153,15 +153,22 @@ def estimators(
     laws: Mapping[str, Laws],
     valleys: Sequence[Valley],
     targets: Sequence[float],
+    new_run: NDArray[np.float64],
 ) -> list[Estimator]:
     """An estimator for every reading but the main one; one that cannot be made has failed."""
     return [
-        _estimator(r, laws.get(name), valleys, targets) for name, r in found.items() if name != MAIN
+        _estimator(r, laws.get(name), valleys, targets, new_run)
+        for name, r in found.items()
+        if name != MAIN
     ]
 
 
 def _estimator(
-    r: Reading, laws: Laws | None, valleys: Sequence[Valley], targets: Sequence[float]
+    r: Reading,
+    laws: Laws | None,
+    valleys: Sequence[Valley],
+    targets: Sequence[float],
+    new_run: NDArray[np.float64],
 ) -> Estimator:
     lacking = [
         flops_label(float(np.exp(v.ln_flops)))
@@ -177,7 +184,7 @@ def _estimator(
         return Estimator(
             r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
         )
-    parameters, at_targets, _ = stated(*laws, targets)
+    parameters, at_targets, _ = stated(*laws, targets, new_run)
     mind = "; ".join(filter(None, [r.note, without]))
     same = "the same budgets as the main estimate" if r.twin else ""
     status = WARNING if mind else CONVERGED

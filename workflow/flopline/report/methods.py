@@ -83,7 +83,7 @@ def methods(
         *(Method(law_name(law), _law(law, study["families"], fits)) for law in laws),
         Method(
             "Intervals",
-            [f"{levels} % percentile intervals of a bootstrap over runs: each run is drawn whole."],
+            [f"{levels} % percentile intervals of a bootstrap over runs, each run taken whole."],
         ),
         Method("Convergence", [CONVERGENCE]),
         Method("Held-out test", [_sentence(study.get("held_out") or NOTHING_HELD_OUT)]),
