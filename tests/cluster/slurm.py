@@ -63,6 +63,8 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=1
+# Finished jobs stay known while the tests run.
+MinJobAge=3600
 NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPUs=2 RealMemory=4000
 PartitionName=main Nodes=ALL Default=YES MaxTime=1-0 State=UP
 """
