@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,9 @@ POINT = ["run", "params", "tokens", "flops", "loss"]
 
 CURVE: Final = ["run", "split", "step", "tokens", "flops", "loss"]
 """The columns of clean curves that a fit needs."""
+
+SCHEDULE: Final = ["run", "split", "step", "tokens", "lr"]
+"""The columns of clean curves that tell how a run was trained."""
 
 MOST_ROWS: Final = 2_000_000
 """More rows than this, over all curves of a family, are thinned: evenly within each run."""
@@ -57,21 +60,25 @@ def read_curves(
     paths: Iterable[Path],
     runs: pd.DataFrame,
     family: str,
-    split: str,
+    split: str | None,
     most_rows: int | None = None,
+    columns: Sequence[str] = CURVE,
 ) -> pd.DataFrame:
-    """The rows of `split` in the kept runs of `family` (CURVE), out of the clean curves at `paths`.
+    """The rows of `split` in the kept runs of `family`, out of the clean curves at `paths`.
 
-    Row groups, which hold whole runs, are read one at a time. With `most_rows` every run keeps at
-    most its even share of them, spread evenly over its rows with the first and the last among
-    them.
+    `columns` has run, split, step and tokens at least; with `split` None all splits are read. Row
+    groups, which hold whole runs, are read one at a time. With `most_rows` every run keeps at most
+    its even share of them, spread evenly over its rows with the first and the last among them.
     """
     names = _kept(runs, family)["run"]
     share = None if most_rows is None else max(most_rows // len(names), 2)
     parts = []
     for path in sorted(paths):
-        for group in row_groups(path, CURVE):
-            rows = group[((group["split"] == split) & group["run"].isin(names)).to_numpy(bool)]
+        for group in row_groups(path, columns):
+            wanted = group["run"].isin(names)
+            if split is not None:
+                wanted &= group["split"] == split
+            rows = group[wanted.to_numpy(bool)]
             parts.append(rows if share is None else thinned(rows, share))
     table = pd.concat([part.astype({"run": "string", "split": "string"}) for part in parts])
     return table.sort_values(["run", "step", "tokens"], kind="stable", ignore_index=True)

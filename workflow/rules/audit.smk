@@ -15,7 +15,7 @@ rule audit:
         **law_tables("isoflop", "vertices", "profiles"),
         **ESTIMATORS,
         runs="results/{study}/clean/runs.parquet",
-        curves="results/{study}/clean/curves.parquet",
+        curves=CLEAN_CURVES,
     output:
         findings="results/{study}/audit/{family}/findings.json",
         tables=directory("results/{study}/audit/{family}/tables"),

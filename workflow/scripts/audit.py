@@ -8,21 +8,28 @@ with stage(snakemake) as said:
     from findings import write_findings
 
     from flopline.audit.stage import Evidence, audit_family
-    from flopline.points import checkpoint_points, final_points, training_curves
-    from flopline.schema import KEPT
+    from flopline.points import (
+        MOST_ROWS,
+        SCHEDULE,
+        checkpoint_points,
+        final_points,
+        read_curves,
+        training_curves,
+    )
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
-    inputs = {name: Path(path) for name, path in snakemake.input.items()}
+    shards = [Path(path) for path in snakemake.input.curves]
+    inputs = {name: Path(path) for name, path in snakemake.input.items() if name != "curves"}
 
     def table(name):
         """The input called `name`, None where the study does not fit its law."""
         return read_parquet(inputs[name]) if name in inputs else None
 
-    runs, curves = read_parquet(inputs["runs"]), read_parquet(inputs["curves"])
+    runs = read_parquet(inputs["runs"])
     runs = runs[runs["family"] == family].reset_index(drop=True)
-    kept = runs.loc[runs["status"] == KEPT, "run"]
     if study["points"] == "checkpoints":
+        curves = read_curves(shards, runs, family, study["loss_split"])
         points = checkpoint_points(runs, curves, family, study["loss_split"])
     else:
         points = final_points(runs, family)
@@ -30,6 +37,7 @@ with stage(snakemake) as said:
     envelope_curves = None
     if "envelope_estimators" in inputs:
         split = study["envelope"]["split"] or study["loss_split"]
+        curves = read_curves(shards, runs, family, split, MOST_ROWS)
         envelope_curves = training_curves(runs, curves, family, split)
     estimators = {
         law: table(f"{law}_estimators")
@@ -41,7 +49,7 @@ with stage(snakemake) as said:
             family,
             points.merge(runs[planned], on="run", how="left"),
             runs,
-            curves[curves["run"].isin(kept)].reset_index(drop=True),
+            read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
             envelope_curves,
             read_json(inputs["fit"]) if "fit" in inputs else None,
             table("draws"),

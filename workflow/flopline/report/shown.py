@@ -48,6 +48,7 @@ QUANTITY_VIEWS = (
     Quantity("tokens", "Tokens D", "tokens", humanise),
     Quantity("tokens_per_param", "D/N", "tokens per param", humanise),
     Quantity("loss", "Loss", "nats per token", significant),
+    Quantity("loss_new_run", "Loss of one run", "law and scatter of runs", significant),
     Quantity("flops_ratio", "6ND/C", "1 where consistent", lambda x: significant(x, 3)),
 )
 
