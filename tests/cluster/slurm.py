@@ -245,7 +245,11 @@ def serve() -> None:
                 raise ValueError(f"unknown order {order!r}")
             answer("done")
     finally:
-        end_all(descendants(os.getpid()))
+        # What daemons left behind is ours to reap: elsewhere nobody might.
+        while left := descendants(os.getpid()):
+            end_all(left)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, 0)
         clear_leftovers()
 
 
