@@ -145,7 +145,10 @@ def test_the_sentence_names_the_nearest_and_the_farthest():
     assert finding.numbers["nearest"] == "besiroglu_2024"
     assert finding.numbers["farthest"] == "kaplan_2020_compute"
     assert "At 5.76e23 FLOPs 3 published laws put N between 63.4B and 804B" in finding.sentence
-    assert "following kaplan_2020_compute wastes 85 %" in finding.sentence
+    assert (
+        "following Kaplan et al. 2020, optimal size at a compute budget wastes 85 %"
+        in finding.sentence
+    )
     assert "not comparable between tokenizers and data" in finding.sentence
 
 

@@ -177,6 +177,7 @@ def test_a_run_without_any_step_goes_by_its_tokens() -> None:
 
 
 QUARANTINES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"params": np.inf}, {}, "params are not a positive number"),
     ({"params": 0.0}, {}, "params are not a positive number"),
     ({"family": "oak"}, {}, "family 'oak' is not listed"),
     ({"horizon_tokens": 1000.0}, {}, "unfinished: its last val loss stands at 40.0 %"),

@@ -99,7 +99,56 @@ def cut_gzip(checkout: Checkout) -> None:
     checkout.edit("config/studies/toy.yaml", "logs/*.jsonl", "logs/*.jsonl*")
 
 
+def run_table(checkout: Checkout, old: str, new: str) -> None:
+    table = checkout.folder / "data/toy/runs.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new, 1))
+
+
+def params_text(checkout: Checkout) -> None:
+    run_table(checkout, "ash-1e+15-0.jsonl,ash,", "ash-1e+15-0.jsonl,ash,big")
+
+
+def horizon_text(checkout: Checkout) -> None:
+    table = checkout.folder / "data/toy/runs.csv"
+    header, first, *rest = table.read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("horizon_tokens")] = "as planned"
+    table.write_text("\n".join([header, ",".join(cells), *rest]) + "\n")
+
+
+def cell_too_many(checkout: Checkout) -> None:
+    table = checkout.folder / "data/toy/runs.csv"
+    header, *rest = table.read_text().splitlines()
+    table.write_text("\n".join([header, *(f"{row},1" for row in rest)]) + "\n")
+
+
+def endless_target(checkout: Checkout) -> None:
+    study(checkout, targets=[float("inf")])
+
+
+def text_target(checkout: Checkout) -> None:
+    study(checkout, targets=["much"])
+
+
+def study_is_a_list(checkout: Checkout) -> None:
+    (checkout.folder / "config/studies/toy.yaml").write_text("- title\n")
+
+
+def utf16_log(checkout: Checkout) -> None:
+    log = checkout.folder / LOG
+    log.write_bytes(log.read_text().encode("utf-16"))
+
+
 CASES = [
+    (params_text, ["data/toy/runs.csv, line 2", "params is 'big", "no number", "correct it"]),
+    (horizon_text, ["data/toy/runs.csv, line 2", "horizon_tokens is 'as planned'", "correct it"]),
+    (cell_too_many, ["data/toy/runs.csv, line 2", "7 cells", "header names 6", "mend"]),
+    (endless_target, ["config/studies/toy.yaml", "`targets.0` is inf", "finite number"]),
+    (text_target, ["config/studies/toy.yaml", "`targets.0` is 'much'", "number"]),
+    (study_is_a_list, ["config/studies/toy.yaml", "`key: value`", "a study needs a title"]),
+    (utf16_log, [LOG, "UTF-16", "save it as UTF-8"]),
     (missing_log, ["data/toy/runs.csv", LOG, "does not exist", "restore the file"]),
     (truncated_line, [LOG, "line 20", "not a complete record", "bad_rows: drop"]),
     (nan_loss, [LOG, "line 7", "NaN", "bad_rows: drop"]),
@@ -179,6 +228,26 @@ def test_bad_rows_can_be_dropped_and_are_counted(fresh: Checkout, tmp_path: Path
     cut = runs.loc["ash-1e+16-3"]
     assert (cut["status"], cut["rows_dropped"]) == ("quarantined", 2)
     assert "unfinished" in cut["reason"]
+
+
+def test_run_tables_of_spreadsheets_are_read(fresh: Checkout, tmp_path: Path) -> None:
+    """A byte-order mark, a name that is not UTF-8 and 1.3M for a number change nothing else."""
+    import pandas as pd
+
+    checkout = fresh.copy(tmp_path / "repo")
+    table = checkout.folder / "data/toy/runs.csv"
+    header, first, *rest = table.read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("params")] = "1.3M"
+    lines = "\n".join(
+        [f"{header},note", f"{','.join(cells)},gr\xf6\xdfer", *(f"{r}," for r in rest)]
+    )
+    table.write_bytes(b"\xef\xbb\xbf" + lines.encode("latin-1"))
+    done = checkout.snakemake("--until", "gather")
+    assert done.returncode == 0, done.stderr
+    runs = pd.read_parquet(checkout.folder / "results/toy/clean/runs.parquet").set_index("run")
+    assert runs.loc[cells[0], "params"] == 1.3e6
+    assert (runs["status"] == "kept").sum() == len(rest) + 1
 
 
 def test_last_words_of_a_run(finished: Checkout, tmp_path: Path) -> None:

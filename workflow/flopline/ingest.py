@@ -13,10 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.facts import own_facts, wanted_from_log
+from flopline.facts import TEXT_FACTS, own_facts, wanted_from_log
 from flopline.logs import read_log
 from flopline.logs.reading import (
-    MEASURES,
     NO_LOSS,
     NO_RUN,
     NOT_A_NUMBER,
@@ -215,7 +214,7 @@ def _no_numbers(
     """Where a cell of a numeric column holds something that is neither empty, NaN nor a number."""
     wrong = np.zeros(len(raw), dtype=bool)
     for name, column in columns.items():
-        if name in (*MEASURES, "loss", "params"):
+        if name not in TEXT_FACTS:
             text = raw[column].astype("string").str.strip().str.lower()
             wrong |= (rows[name].isna().to_numpy()) & (text.notna() & (text != "nan")).to_numpy(
                 bool

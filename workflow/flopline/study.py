@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,8 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
         )
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
-        raise FloplineError(f"{path} is empty: a study needs a title, a source, families, targets.")
+        what = "is empty" if study is None else "does not consist of `key: value` lines"
+        raise FloplineError(f"{path} {what}: a study needs a title, a source, families, targets.")
     waiting = [key for key, value in study.items() if value == TODO]
     if waiting:
         raise FloplineError(
@@ -89,7 +91,7 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     """
     name = shown or str(path)
     try:
-        return _numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = _numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise FloplineError(f"{name} does not exist.") from None
     except UnicodeDecodeError:
@@ -99,6 +101,10 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise FloplineError(f"{name}{where} is not valid YAML: {problem}.") from None
+    for place, value in _leaves(content):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
+    return content
 
 
 def is_simulated(study: Mapping[str, Any]) -> bool:
@@ -246,7 +252,7 @@ def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
             f"{runs['table']}: a run table with a `log` column must be a .csv file."
         )
     try:
-        with table.open(newline="", encoding="utf-8") as stream:
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
@@ -442,6 +448,16 @@ def _pattern_misfits(pattern: str) -> Iterator[str]:
                 f"source.pieces '{pattern}' has {groups} groups: put the part of a file's name "
                 "that names the run in parentheses, as in (.+)-part[0-9]+."
             )
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no list and no mapping, with where it stands, as `targets.0`."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from _leaves(inner, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
 
 
 def _numbers(value: Any) -> Any:

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
-from flopline.facts import TEXT_FACTS
+from flopline.facts import TEXT_FACTS, parse_number
 from flopline.logs import jsonl, read_bytes
 from flopline.logs.reading import NOT_PARSED, plain_columns, scaled
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
+_ABSENT = ("", "nan", "none", "null", "na", "n/a", "-")
 
 
 def read_table(path: Path, format_name: str | None = None) -> tuple[pd.DataFrame, list[int]]:
@@ -97,6 +98,13 @@ def _read_delimited(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
             f"{path}: the row that begins with {', '.join(bad[0][:3])} has {len(bad[0])} cells, "
             f"but the header names {len(table.columns)}: mend or quote it."
         )
+    if not isinstance(table.index, pd.RangeIndex):
+        # pandas takes the first cells for names of rows where the first row has too many.
+        cells = len(table.columns) + table.index.nlevels
+        raise FloplineError(
+            f"{path}, line 2: the row has {cells} cells, but the header names "
+            f"{len(table.columns)}: mend or quote it."
+        )
     table["line"] = np.arange(2, len(table) + 2)
     return table.dropna(how="all", subset=[c for c in table if c != "line"]), []
 
@@ -104,7 +112,8 @@ def _read_delimited(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
 def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
     """The run table of a study's source under our names, one row per run.
 
-    Raises FloplineError when it is missing, lacks a mapped column or has a row without a run.
+    Numbers may be written as people do (1.3B). Raises FloplineError when it is missing, lacks a
+    mapped column, has a row without a run or text where a number belongs.
     """
     runs = source["runs"]
     path = Path(runs["table"])
@@ -112,8 +121,27 @@ def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
     if table.empty:
         raise FloplineError(f"{path} holds no row: a run table has one row per run.")
     columns, factors = plain_columns({k: v for k, v in runs["columns"].items() if k != "log"})
-    facts = scaled(column_map(table, columns, path, "source.runs.columns"), factors)
+    named = column_map(table, columns, path, "source.runs.columns")
+    for name, column in columns.items():
+        if name not in TEXT_FACTS:
+            named[name] = _numbers(table, column, named[name], path)
+    facts = scaled(named, factors)
     nameless = facts["line"][facts["run"].isna()]
     if len(nameless):
         raise FloplineError(f"{path}, line {nameless.iloc[0]}: the row names no run: name it.")
     return facts.drop(columns="line")
+
+
+def _numbers(table: pd.DataFrame, column: str, parsed: pd.Series, path: Path) -> pd.Series:
+    """`parsed` with what people write for numbers added; anything else is an error."""
+    text = table[column].astype("string").str.strip()
+    absent = (text.isna() | text.str.lower().isin(_ABSENT)).to_numpy(bool)
+    out = parsed.copy()
+    for place in np.flatnonzero(~np.isfinite(parsed.to_numpy()) & ~absent):
+        out.iloc[place] = parse_number(text.iloc[place])
+        if not np.isfinite(out.iloc[place]):
+            raise FloplineError(
+                f"{path}, line {table['line'].iloc[place]}: {column} is "
+                f"{text.iloc[place][:60]!r}, which is no number: correct it or leave it empty."
+            )
+    return out

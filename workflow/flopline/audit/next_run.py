@@ -157,12 +157,13 @@ def audit(
     seen = np.nan
     if draws is not None:
         seen = float(np.log(draws.params_opt([target_flops])).std(ddof=1))
-    compared = f" ({significant(seen, 2)} by the bootstrap)" if draws is not None else ""
+    compared = f" ({significant(np.exp(seen), 3)} by the bootstrap)" if draws is not None else ""
     best = runs.loc[runs["removed_percent"].idxmax()]
     cheapest = runs.iloc[0]
     sentence = (
-        f"By the design alone ln N_opt at {flops_label(target_flops)} FLOPs is known to "
-        f"{significant(sd, 2)}{compared}; the one run that narrows it most, "
+        f"By the design alone the best size at {flops_label(target_flops)} FLOPs is known to "
+        f"a factor of {significant(np.exp(sd), 3)}{compared} either way (one standard deviation "
+        f"of ln N); the one run that narrows it most, "
         f"{humanise(best['params'])} params on "
         f"{humanise(best['tokens'])} tokens ({flops_label(best['flops'])} FLOPs), removes "
         f"{significant(best['removed_percent'], 2)} % of its variance, and the best per FLOP is "

@@ -239,4 +239,5 @@ def _finding(tables: dict[str, pd.DataFrame], headline: float) -> Finding:
 
 
 def _followed(row: pd.Series[Any]) -> str:
-    return f"following {row['law']} wastes {significant(row['wasted_percent'], 2)} %"
+    wasted = significant(row["wasted_percent"], 2)
+    return f"following {published.load(row['law']).title} wastes {wasted} %"

@@ -16,6 +16,8 @@ from flopline.errors import FloplineError
 from flopline.logs.reading import NO_LOSS
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
 
+_NO_PARAMS = "Its params are not a positive number."
+
 
 def gather(
     tallied: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]
@@ -98,7 +100,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
     say(copy_of.notna(), copy_of)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
-    say(~(runs["params"] > 0), "Its params are not a positive number.")
+    say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
     say(
         ~runs["family"].isin(list(study["families"])),
         "Its family '" + runs["family"].fillna("(none)") + "' is not listed in the study file.",
@@ -115,7 +117,10 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         + ".",
     )
     say(runs["loss"].isna(), f"It logs no loss of the split '{split}' (loss_split).")
-    say(~(runs["flops"] > 0), "Its training FLOPs are unknown under the declared convention.")
+    say(
+        ~runs["flops"].between(0, np.inf, inclusive="neither"),
+        "Its training FLOPs are unknown under the declared convention.",
+    )
     for doubt in ("fall", "overlap"):
         say(runs[doubt].notna(), runs[doubt])
     done = runs["tokens"] / runs["horizon_tokens"]

@@ -17,6 +17,10 @@ from flopline.errors import FloplineError
 LONGEST_LINE: Final = 1 << 22
 """Bytes of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
+UTF16_LITTLE: Final = (b"\xff\xfe", b"\0\0\0")
+UTF16_BIG: Final = (b"\xfe\xff", b"\0\0\0")
+"""The mark that begins UTF-16 text, and every other byte after it in plain letters."""
+
 
 def _open_zst(path: Path) -> IO[bytes]:
     import pyarrow as pa
@@ -78,10 +82,13 @@ def text_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
 def open_binary(path: Path) -> IO[bytes]:
     """A file opened for reading bytes, decompressed as its first bytes say.
 
-    Raises FloplineError when the ending promises a compression that the bytes are not.
+    Raises FloplineError when the ending promises a compression that the bytes are not, or when
+    the file is UTF-16 text.
     """
     with path.open("rb") as stream:
         head = stream.read(8)
+    if (head[:2], head[3::2]) == UTF16_LITTLE or (head[:2], head[2::2]) == UTF16_BIG:
+        raise FloplineError(f"{path} is UTF-16 text: save it as UTF-8.")
     for magic, opener in _OPENERS.values():
         if head.startswith(magic):
             return opener(path)

@@ -32,6 +32,11 @@ class Shown:
     ci80: str
     ci95: str
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval to show beside the point."""
+        return (self.ci80, self.ci95) != (MISSING, MISSING)
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
