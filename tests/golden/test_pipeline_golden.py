@@ -131,9 +131,9 @@ def test_olmo(tmp_path: Path, real_data: Path) -> None:
     apart = [0.001054, 0.000589, 0.000914, 0.000467, 0.000624]
     assert seeds["range_loss"].tolist() == pytest.approx(apart, abs=5e-7)
     findings = {f["audit"]: f for f in json.loads((audit / "findings.json").read_text())}
-    assert "the losses of a group lie 0.00047 to 0.0011 nats apart" in findings["hygiene"][
-        "sentence"
-    ]
+    assert (
+        "the losses of a group lie 0.00047 to 0.0011 nats apart" in findings["hygiene"]["sentence"]
+    )
     # No fit sees the 7B and the 13B.
     fitted = fit(folder, "olmo", "parametric")
     assert fitted["n_runs"] == 30
