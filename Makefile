@@ -1,10 +1,11 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
+# make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run draft test lint format bench lock clean
+.PHONY: run draft test cluster lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +22,12 @@ draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
 
 test: lint
-	@pytest -n 2 --dist worksteal $(ARGS)
+	@pytest -n 2 --dist worksteal -m "not cluster" $(ARGS)
+	@$(if $(ARGS),:,pytest -m cluster tests/cluster)
+
+# One process: there is one cluster, and its tests mostly wait for it.
+cluster: $(VENV)/ready-dev
+	@pytest -m cluster tests/cluster $(ARGS)
 
 lint: $(VENV)/ready-dev
 	@ruff check .

@@ -168,6 +168,7 @@ def megatron_study(columns: dict[str, Any] | None = None, **runs: Any) -> dict[s
         "flops_convention": "six_nd",
         "loss_split": "train",
         "exclude": [],
+        "held_out": [],
         "cleaning": dict(CLEANING),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,40 @@ from tests.workflow.conftest import Checkout
 pytestmark = pytest.mark.workflow
 
 
-def results(folder: Path, real_data: Path, name: str) -> Path:
+OLMO_PARAMS = {
+    "190M": 190354176,
+    "370M": 371262464,
+    "760M": 758220288,
+    "1B": 1279395840,
+    "3B": 3169537280,
+    "peteish7": 6887575552,
+    "peteish13": 13202396160,
+}
+"""Non-embedding counts of the OLMo models, which the names of their files round."""
+FEW_DRAWS = """
+bootstrap: {draws: 200}
+parametric: {variant_draws: 20}
+audit: {ladder_draws: 20}
+"""
+
+
+def results(
+    folder: Path,
+    real_data: Path,
+    name: str,
+    lines: int = 30,
+    also: str = "",
+    tables: dict[str, str] | None = None,
+) -> Path:
     """Run tests/studies/<name>.yaml through the whole road; the folder of its results."""
     text = (ROOT / f"tests/studies/{name}.yaml").read_text()
-    assert len(text.splitlines()) < 30
+    assert len(text.splitlines()) < lines
+    text += also
     checkout = Checkout.fresh(folder / "repo")
     study = checkout.folder / f"config/studies/{name}.yaml"
     study.write_text(text.replace("../shared/data", str(real_data)))
+    for table, content in (tables or {}).items():
+        (checkout.folder / table).write_text(content)
     done = checkout.snakemake(study=name)
     assert done.returncode == 0, done.stderr
     return checkout.folder / "results" / name
@@ -61,6 +89,73 @@ def test_chinchilla(tmp_path: Path, real_data: Path) -> None:
     listed = [3.02, 2.92, 2.73, 2.62, 2.55, 2.40, 2.33, 2.29, 2.21]
     # The list reads the lowest points off the data, the vertex is where the parabola bottoms out.
     assert bottoms.tolist() == pytest.approx(listed, abs=0.025)
+
+
+def test_olmo(tmp_path: Path, real_data: Path) -> None:
+    logs = sorted((real_data / "olmo_ladder/ladder-runs").glob("*.csv"))
+    names = {log.stem for log in logs} | {f"peteish{n}_eval" for n in ("7", "7_medlr", "13")}
+    table = [f"{name},{OLMO_PARAMS[re.split('[-_]', name)[0]]}" for name in sorted(names)]
+    pieces = [n for n in names if re.search(r"_[0-9]+k-", n)]
+    table = [row for row in table if row.split(",")[0] not in pieces]
+    folder = results(
+        tmp_path,
+        real_data,
+        "olmo",
+        40,
+        FEW_DRAWS,
+        {"olmo_runs.csv": "\n".join(["run,params", *table]) + "\n"},
+    )
+    runs = pd.read_parquet(folder / "clean/runs.parquet").set_index("run")
+    assert runs["status"].value_counts().to_dict() == {
+        "kept": 30,
+        "quarantined": 6,
+        "held_out": 2,
+    }
+    assert (runs["rows_in"] == runs["rows_kept"] + runs["rows_dropped"]).all()
+    # The resumed pieces are one curve, the same as the file that holds all of it.
+    curves = pd.read_parquet(folder / "clean/curves")
+    columns = ["split", "step", "tokens", "loss"]
+    stitched, full = (
+        curves[curves["run"] == f"peteish7_medlr_eval{end}"].astype({"split": str})[columns]
+        for end in ("", "_full")
+    )
+    assert len(full) == 2 * 98
+    pd.testing.assert_frame_equal(
+        stitched.reset_index(drop=True), full.reset_index(drop=True), check_exact=True
+    )
+    # The noise of seeds, as upstream's own reruns of each size have it.
+    audit = folder / "audit/olmo"
+    seeds = pd.read_parquet(audit / "tables/hygiene.seeds.parquet")
+    assert seeds["params"].tolist() == sorted(OLMO_PARAMS.values())[:5]
+    apart = [0.001054, 0.000589, 0.000914, 0.000467, 0.000624]
+    assert seeds["range_loss"].tolist() == pytest.approx(apart, abs=5e-7)
+    findings = {f["audit"]: f for f in json.loads((audit / "findings.json").read_text())}
+    assert "the losses of a group lie 0.00047 to 0.0011 nats apart" in findings["hygiene"][
+        "sentence"
+    ]
+    # No fit sees the 7B and the 13B.
+    fitted = fit(folder, "olmo", "parametric")
+    assert fitted["n_runs"] == 30
+    points = pd.read_parquet(folder / "fits/olmo/parametric.points.parquet")
+    assert points["params"].max() == OLMO_PARAMS["3B"]
+    told = pd.read_parquet(audit / "tables/held_out.predictions.parquet")
+    main = told[told["estimator"] == "log_huber"].set_index("run")
+    assert main.index.tolist() == ["peteish7_eval_anneal", "peteish13_eval_full"]
+    assert main["seen"].tolist() == pytest.approx([2.482918, 2.437582], abs=5e-7)
+    law = {name: point(fitted, name) for name in ("E", "A", "B", "alpha", "beta")}
+    by_hand = [
+        law["E"] + law["A"] / n ** law["alpha"] + law["B"] / d ** law["beta"]
+        for n, d in zip(main["params"], main["tokens"], strict=True)
+    ]
+    assert main["foretold"].tolist() == pytest.approx(by_hand, rel=1e-9)
+    assert main["error_percent"].tolist() == pytest.approx([0.021, -0.412], abs=0.002)
+    assert main["inside95"].tolist() == ["yes", "yes"]
+    # A law without a floor goes wrong beyond the runs, though it fits them.
+    without_floor = told[told["estimator"] == "kaplan"]["error_percent"].tolist()
+    assert without_floor == pytest.approx([-2.44, -5.60], abs=0.02)
+    page = (folder / "report.html").read_text()
+    assert "Do the laws foretell the runs held out?" in page
+    assert "30 runs kept, 6 quarantined, 2 held out" in page
 
 
 def test_gemstones(tmp_path: Path, real_data: Path) -> None:

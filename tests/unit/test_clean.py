@@ -23,6 +23,7 @@ STUDY: dict[str, Any] = {
     "loss_split": "val",
     "flops_convention": "six_nd",
     "exclude": [],
+    "held_out": [],
     "cleaning": {
         "bad_rows": "drop",
         "overlap_tolerance": 0.02,

@@ -37,6 +37,7 @@ def study_of(runs: dict[str, Any] | None = None, **source: Any) -> dict[str, Any
         "flops_convention": "six_nd",
         "loss_split": "val",
         "exclude": [],
+        "held_out": [],
         "cleaning": dict(CLEANING),
     }
 

@@ -135,6 +135,7 @@ def _log(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Pa
         format_of(source),
         patterns_of(source),
         wanted_from_log(source),
+        source.get("optional", ()),
     )
     said, split = reading.facts, reading.rows["split"]
     if split.isna().all():

@@ -73,6 +73,8 @@ DROPPED: Final[dict[str, str]] = {
 
 KEPT: Final = "kept"
 QUARANTINED: Final = "quarantined"
+HELD_OUT: Final = "held_out"
+"""A sound run that no fit sees, so that the laws can be judged by it."""
 
 LAWS: Final = ("envelope", "isoflop", "parametric")
 

@@ -8,10 +8,20 @@ ESTIMATORS = {
     for path in law_tables(law, "estimators").values()
 }
 
+# What these laws say of runs that no fit has seen.
+OF_BUDGETS = {
+    f"{law}_{name}": path
+    for law in ("envelope", "isoflop")
+    for name, path in law_fit(law).items()
+    if STUDY["held_out"]
+}
+
 
 rule audit:
     input:
         **law_fit("parametric"),
+        **law_tables("parametric", "variants"),
+        **OF_BUDGETS,
         **law_tables("isoflop", "vertices", "profiles"),
         **ESTIMATORS,
         runs="results/{study}/clean/runs.parquet",
@@ -27,8 +37,8 @@ rule audit:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         study=options(
             "targets",

@@ -23,8 +23,8 @@ rule clean:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(2000),
+        runtime=grows(60),
     params:
         facts=lambda wildcards: shard_facts(wildcards.shard),
         study={
@@ -64,8 +64,8 @@ rule gather:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         run_table=RUN_TABLE,
         study={
@@ -75,6 +75,7 @@ rule gather:
                 "loss_split",
                 "flops_convention",
                 "exclude",
+                "held_out",
                 "cleaning",
             ),
             "families": list(STUDY["families"]),

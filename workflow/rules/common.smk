@@ -143,6 +143,11 @@ def per_family(pattern, **more):
     return expand(pattern, study=STUDY["name"], family=STUDY["families"], **more)
 
 
+def grows(first):
+    """A resource that doubles with every further attempt at a job."""
+    return lambda wildcards, attempt: first * 2 ** (attempt - 1)
+
+
 def is_news(record):
     """Whether a message of Snakemake tells more than that it goes on."""
     return not str(record.msg).startswith(("Select jobs to execute", "Execute "))

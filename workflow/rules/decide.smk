@@ -24,8 +24,8 @@ rule decide:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         study=options("families", "targets", "audit"),
         synthetic=SYNTHETIC,

@@ -43,8 +43,8 @@ rule figure_isoflop:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
         synthetic=SYNTHETIC,
@@ -66,8 +66,8 @@ rule figure_envelope:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         study=options("families", "targets", "loss_split", "loss_label", "envelope"),
         synthetic=SYNTHETIC,
@@ -90,8 +90,8 @@ rule figure_surface:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         study=options("families", "loss_label", "figures"),
         synthetic=SYNTHETIC,
@@ -121,8 +121,8 @@ rule figure_audit:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
         synthetic=SYNTHETIC,

@@ -15,8 +15,8 @@ rule fit_envelope:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         study=options("loss_split", "targets", "bootstrap", "envelope"),
         code=code("fit_envelope.py"),
@@ -37,8 +37,8 @@ rule fit_isoflop:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         study=options("targets", "bootstrap", "isoflop"),
         code=code("fit_isoflop.py"),
@@ -60,8 +60,8 @@ rule fit_parametric:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(2000),
+        runtime=grows(60),
     params:
         study=options("loss_split", "points", "targets", "bootstrap", "parametric"),
         code=code("fit_parametric.py"),

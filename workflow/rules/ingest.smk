@@ -18,8 +18,8 @@ rule ingest:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         files=lambda wildcards: shard_files(wildcards.shard),
         study=options("file", "source", "loss_split"),

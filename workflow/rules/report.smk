@@ -26,8 +26,8 @@ rule report:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         study=STUDY,
         synthetic=SYNTHETIC,

@@ -17,8 +17,8 @@ if SYNTHETIC:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=30,
+            mem_mb=grows(1000),
+            runtime=grows(30),
         params:
             simulation=SIMULATION,
             code=code("simulate.py"),

@@ -44,6 +44,11 @@ with stage(snakemake) as said:
         for law in snakemake.params.laws
         if f"{law}_estimators" in inputs
     }
+    of_budgets = {
+        law: (read_json(inputs[f"{law}_fit"]), read_parquet(inputs[f"{law}_draws"]))
+        for law in snakemake.params.laws
+        if f"{law}_fit" in inputs
+    }
     findings = audit_family(
         Evidence(
             family,
@@ -53,9 +58,11 @@ with stage(snakemake) as said:
             envelope_curves,
             read_json(inputs["fit"]) if "fit" in inputs else None,
             table("draws"),
+            table("variants"),
             table("vertices"),
             table("profiles"),
             estimators,
+            of_budgets,
         ),
         study,
         study["targets"],

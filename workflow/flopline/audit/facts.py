@@ -138,7 +138,8 @@ def repeats(facts: pd.DataFrame) -> pd.DataFrame:
     """Runs that differ in their seed alone: one row per group, with its spread of ln loss.
 
     Runs are repeats if params, tokens and, where logged, peak rate and batch agree, and no two
-    state the same seed. Columns: params, tokens, runs, mean_loss, sd_ln_loss.
+    state the same seed. Columns: params, tokens, runs, mean_loss, range_loss (largest less least
+    loss, nats per token), sd_ln_loss.
     """
     keys = []
     for name in ("params", "tokens", "lr_peak", "batch_tokens"):
@@ -157,10 +158,11 @@ def repeats(facts: pd.DataFrame) -> pd.DataFrame:
                 "tokens": float(group["tokens"].mean()),
                 "runs": len(group),
                 "mean_loss": float(group["loss"].mean()),
+                "range_loss": float(np.ptp(group["loss"].to_numpy(dtype=float))),
                 "sd_ln_loss": float(ln_loss.std(ddof=1)),
             }
         )
-    columns = ["params", "tokens", "runs", "mean_loss", "sd_ln_loss"]
+    columns = ["params", "tokens", "runs", "mean_loss", "range_loss", "sd_ln_loss"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -30,7 +30,7 @@ from flopline.audit.facts import (
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.laws.chinchilla import PARAMETERS, LossSurface
 from flopline.numbers import count, significant
-from flopline.schema import KEPT
+from flopline.schema import KEPT, QUARANTINED
 
 NOT_LOGGED: Final = "not logged"
 UNTOLD: Final = "cannot tell"
@@ -128,7 +128,7 @@ def _said(table: pd.DataFrame) -> str:
 
 def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Check:
     share = described(facts, "horizon_share")
-    set_aside = runs[runs["status"] != KEPT]
+    set_aside = runs[runs["status"] == QUARANTINED]
     aside = int((set_aside["tokens"] / set_aside["horizon_tokens"] < unfinished).sum())
     which = "stops before is" if aside == 1 else "stop before are"
     apart = f"; {count(aside, 'run')} that {which} set aside" if aside else ""
@@ -283,7 +283,9 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
         return Check("seeds", NOT_LOGGED, np.nan, MISFIT, said)
     repeated = f"{count(int(groups['runs'].sum()), 'run')} in {count(len(groups), 'group')}"
     said = f"Seeds alone scatter the loss by {_percent(noise)} ({repeated} of repeats"
-    said += f", {_percent(groups['sd_ln_loss'].min())} to {_percent(groups['sd_ln_loss'].max())})"
+    said += f", {_percent(groups['sd_ln_loss'].min())} to {_percent(groups['sd_ln_loss'].max())}"
+    low, high = (significant(f(groups["range_loss"]), 2) for f in (min, max))
+    said += f"; the losses of a group lie {low} to {high} nats apart)"
     left = len(facts) - len(PARAMETERS)
     if "log_residual" not in facts or left < 1:
         return Check("seeds", FINE, np.nan, MISFIT, f"{said}.")

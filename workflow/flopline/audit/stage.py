@@ -10,6 +10,7 @@ import pandas as pd
 
 from flopline.audit import (
     bias,
+    held_out,
     hygiene,
     identifiability,
     inference,
@@ -24,9 +25,11 @@ from flopline.errors import FloplineError
 from flopline.fits import parametric
 from flopline.fits.result import FAILED
 from flopline.laws.chinchilla import LossSurface
+from flopline.schema import HELD_OUT
 
 AUDITS: Final = (
     "ladder",
+    "held_out",
     "identifiability",
     "regret",
     "bias",
@@ -47,7 +50,8 @@ class Evidence:
     budget_flops, params_total, params_nonembedding where known. `runs` are all runs of the family
     and `curves` the logged rows of the kept ones, as clean/ holds them; `envelope_curves` what
     `envelope.fit` takes, if that law is fitted. `parametric` is that fit's JSON with its `draws`;
-    `vertices` and `profiles` are of the isoFLOP fit; `estimators` maps laws to their tables.
+    `variants` is its table; `vertices` and `profiles` are of the isoFLOP fit; `estimators` maps
+    laws to their tables, and `of_budgets` those that are no L(N, D) to their fit's JSON and draws.
     """
 
     family: str
@@ -57,9 +61,11 @@ class Evidence:
     envelope_curves: pd.DataFrame | None = None
     parametric: Mapping[str, Any] | None = None
     draws: pd.DataFrame | None = None
+    variants: pd.DataFrame | None = None
     vertices: pd.DataFrame | None = None
     profiles: pd.DataFrame | None = None
     estimators: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    of_budgets: Mapping[str, tuple[Mapping[str, Any], pd.DataFrame]] = field(default_factory=dict)
 
 
 def audit_family(
@@ -152,6 +158,18 @@ def audit_family(
         makers["inference"] = lambda: inference.audit(
             of_surface(), target, options["inference_tokens"]
         )
+    held = None if evidence.runs is None else evidence.runs[evidence.runs["status"] == HELD_OUT]
+    if held is not None and len(held):
+        makers["held_out"] = lambda: held_out.audit(
+            held,
+            points,
+            of_surface(),
+            _draws_if_any(fitted),
+            objective=settings["parametric"].get("objective", "log_huber"),
+            variants=evidence.variants,
+            others=evidence.of_budgets,
+            seed=seed,
+        )
     if evidence.runs is not None and evidence.curves is not None:
         runs, curves = evidence.runs, evidence.curves
         makers["hygiene"] = lambda: hygiene.audit(
@@ -203,6 +221,13 @@ def _fitted(
     if fit.status == FAILED:
         return _Fitted(None, None, fit.message)
     return _Fitted(fit.to_json(), fit.draws)
+
+
+def _draws_if_any(fitted: _Fitted) -> LossSurface | None:
+    try:
+        return draws_of(fitted.draws())
+    except FloplineError:
+        return None
 
 
 def _made(name: str, make: Callable[[], Finding]) -> Finding:

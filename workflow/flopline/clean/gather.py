@@ -14,7 +14,7 @@ from flopline.clean.reasons import MISTAKES, REASONS
 from flopline.clean.tally import SHARD_RUNS
 from flopline.errors import FloplineError
 from flopline.logs.reading import NO_LOSS
-from flopline.schema import KEPT, QUARANTINED, RUNS, conform
+from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
 
 _NO_PARAMS = "Its params are not a positive number."
 
@@ -24,7 +24,8 @@ def gather(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The runs table (RUNS, by run) and notes, from the SHARD_RUNS of all shards.
 
-    `study` has the keys file, source, families, loss_split, flops_convention, exclude, cleaning.
+    `study` has the keys file, source, families, loss_split, flops_convention, exclude, held_out,
+    cleaning.
     Raises FloplineError when no run is left, and AssertionError if a row was lost.
     """
     silent = conform(without_log(tallied, facts, study), SHARD_RUNS)
@@ -41,7 +42,7 @@ def gather(
     runs["flops_over_six_nd"] = _over_six_nd(runs, study["flops_convention"])
     runs = _quarantine(runs, study)
     if not (runs["status"] == KEPT).any():
-        first = runs.iloc[0]
+        first = runs.sort_values("status", ascending=False, kind="stable").iloc[0]
         raise FloplineError(
             f"{study['file']}: none of the {len(runs)} runs can be used; run '{first['run']}' "
             f"({first['source']}): {first['reason']}"
@@ -94,7 +95,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         reason[hit] = sentence[hit] if isinstance(sentence, pd.Series) else sentence
 
     for rule in study["exclude"]:
-        say(_excluded(runs, rule), f"Excluded in the study file: {rule['reason']}")
+        say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
     copy_of = _copies(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
@@ -140,7 +141,12 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         + runs["lowest"].round(3).astype("string")
         + ".",
     )
-    return runs.assign(reason=reason, status=np.where(reason == "", KEPT, QUARANTINED))
+    status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
+    for rule in study["held_out"]:
+        held = _named_by(runs, rule, "held_out") & (reason == "")
+        status[held] = HELD_OUT
+    reason[status == HELD_OUT] = "Held out in the study file: no fit sees it."
+    return runs.assign(reason=reason, status=status)
 
 
 def _copies(runs: pd.DataFrame) -> pd.Series:
@@ -158,12 +164,13 @@ def _copies(runs: pd.DataFrame) -> pd.Series:
     return sentence[known["source"] != original["source"]]
 
 
-def _excluded(runs: pd.DataFrame, rule: Mapping[str, Any]) -> pd.Series:
+def _named_by(runs: pd.DataFrame, rule: Mapping[str, Any], key: str) -> pd.Series:
+    """Which runs a rule of the list `key` of the study file means."""
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))
         if unknown:
             raise FloplineError(
-                f"exclude: the study file names run '{unknown[0]}', which is not in the data."
+                f"{key}: the study file names run '{unknown[0]}', which is not in the data."
             )
         return runs["run"].isin(rule["runs"])
     value = (

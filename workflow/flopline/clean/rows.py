@@ -134,6 +134,9 @@ def _faults(rows: Rows, facts: conventions.Facts, names: Names, needs_step: bool
     reason = np.zeros(len(rows.run), dtype=np.int64)
     reason[~np.isfinite(rows.tokens) & ~np.isnan(facts["params"][rows.run])] = _code(NO_TOKENS)
     no_step = np.isnan(rows.step) if needs_step else np.zeros(len(reason), dtype=bool)
+    # A run that logs no step at all has its tokens for a clock; one that mixes both has none.
+    stepped = np.isin(rows.run, rows.run[~np.isnan(rows.step)])
+    no_step &= stepped | ~np.isfinite(rows.clock)
     reason[no_step | (~np.isnan(rows.step) & ~is_whole(rows.step))] = _code(NO_STEP)
     reason[~(rows.loss > 0)] = _code(NOT_POSITIVE)
     reason[~np.isfinite(rows.loss)] = _code(NOT_FINITE)

@@ -8,6 +8,7 @@ batches and notes what the log says of its run. Adding a format is adding a modu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -67,16 +68,21 @@ def read_log(
     format_name: str | None = None,
     patterns: Sequence[Mapping[str, str]] = (),
     wanted_facts: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> Reading:
     """One log, a file or a folder, as raw rows (see Reading) and what it says of its runs.
 
-    The format is sniffed unless it is named; `columns` may be left out where it knows its own.
+    The format is sniffed unless it is named; `columns` may be left out where it knows its own, and
+    those called `optional` may be missing from the log.
     Raises FloplineError when the log cannot be opened or decompressed, when no format knows it,
     or when it lacks a column that is mapped.
     """
     facts = Facts()
     wish = Wish(
-        plain_columns(columns)[0] if columns else None, tuple(wanted_facts), tuple(patterns)
+        plain_columns(columns)[0] if columns else None,
+        tuple(wanted_facts),
+        tuple(patterns),
+        tuple(optional),
     )
     factors = plain_columns(columns)[1] if columns else {}
     readings = list(read_batches(path, wish, format_name, facts))
@@ -103,14 +109,16 @@ def read_batches(
     rows_in = 0
     if name == jsonl.NAME:
         data = read_bytes(path)
-        reading = jsonl.read(path, data, dict(wish.columns or {}))
+        reading = jsonl.read(path, data, dict(wish.columns or {}), wish.optional)
         jsonl.say_facts(data, wish, facts)
         rows_in += reading.rows_in
         yield reading
     else:
         for raw in module.read(path, wish, facts):
             columns = raw.columns or wish.columns or module.COLUMNS
-            reading = curve_rows(raw.table, columns, path, raw.unparsed, raw.names)
+            reading = curve_rows(
+                raw.table, columns, path, raw.unparsed, raw.names, wish.optional
+            )
             rows_in += reading.rows_in
             yield reading
     if not rows_in and format_name is not None:
@@ -130,7 +138,7 @@ def _with_own_columns(path: Path, name: str, wish: Wish) -> Wish:
             f"{path} is in the format {name}, whose rows say their own split: leave "
             "source.columns.loss out and name the split in loss_split."
         )
-    return Wish({**own, **wish.columns}, wish.facts, wish.patterns)
+    return replace(wish, columns={**own, **wish.columns})
 
 
 def sniffed(path: Path) -> str | None:

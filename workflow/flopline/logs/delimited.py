@@ -21,6 +21,8 @@ COLUMNS: Final = None
 
 def header_of(head: bytes, separator: str) -> list[str]:
     """The cells of the first line of a file's head, if it is a table's; else nothing."""
+    if head[:1] == b"{":
+        return []  # JSON, of which megabytes need not be decoded to tell
     try:
         text = head.decode("utf-8-sig")
         lines = list(islice(csv.reader(io.StringIO(text), delimiter=separator), 2))

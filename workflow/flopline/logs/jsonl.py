@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,19 @@ def sniff(path: Path, head: bytes) -> bool:
         return False
 
 
-def read(path: Path, data: bytes, columns: dict[str, Any]) -> Reading:
+def read(
+    path: Path, data: bytes, columns: dict[str, Any], optional: Sequence[str] = ()
+) -> Reading:
     """The rows of JSON lines; a line that is no JSON object is dropped with its number.
 
     Column names may be dotted to reach into nested objects. Raises FloplineError when no line has
-    a mapped column.
+    a mapped column that is not `optional`.
     """
     table = _well_formed(data, columns)
     if table is not None:
         return _reading(table, columns)
     raw, unparsed = parse(data, [name for name in _names(columns) if "." in name])
-    return curve_rows(raw, columns, path, unparsed)
+    return curve_rows(raw, columns, path, unparsed, optional=optional)
 
 
 def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
@@ -189,7 +192,7 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 def _split(table: pa.Table, columns: dict[str, Any], row: NDArray[np.int64]) -> pd.Series:
     if "split" not in columns:
-        return pd.Series(pd.NA, index=range(len(row)), dtype="string")
+        return pd.Series(pd.Categorical.from_codes(np.full(len(row), -1, np.int8), categories=[]))
     words = table[columns["split"]].combine_chunks().dictionary_encode().to_pandas()
     return words.iloc[row].reset_index(drop=True)
 

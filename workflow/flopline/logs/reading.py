@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 
@@ -68,11 +69,13 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is wanted of a log: the columns of the study file (none: the format's own), the names
-    of facts that the log may say, and patterns for the format `pattern`."""
+    of facts that the log may say, patterns for the format `pattern`, and which of our columns the
+    log may lack."""
 
     columns: Mapping[str, Any] | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
+    optional: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -118,17 +121,20 @@ def curve_rows(
     path: Path,
     unparsed: Sequence[tuple[int, str]],
     names: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> Reading:
     """Raw named columns (with `line`) turned into curve rows, one per logged loss.
 
     `columns` maps our names to the file's; `loss` may map each split to a column of its own.
     `unparsed` lists (line, reason) of what could not be parsed at all, `names` what columns there
-    are besides those of `raw`.
+    are besides those of `raw`, `optional` which of ours the file may lack.
     """
     several = "run" in columns
     unread = pd.DataFrame([(n, None, r) for n, r in unparsed], columns=_DROPPED)
     if raw.empty and not len(raw.columns):
         return Reading(_rows([]), _sorted(unread))
+    lacking = {name for name in optional if name in columns and columns[name] not in raw}
+    columns = {name: column for name, column in columns.items() if name not in lacking}
     _require(raw, columns, path, names)
     measures = {name: columns[name] for name in MEASURES if name in columns}
     base = pd.DataFrame({name: _number(raw[column]) for name, column in measures.items()})
@@ -139,7 +145,7 @@ def curve_rows(
     bad = np.zeros(len(raw), dtype=bool)
     for name, column in measures.items():
         # A measure that is merely absent in a row is no fault; one that is no number is.
-        bad |= (base[name].isna() & raw[column].notna() & ~_says_nan(raw[column])).to_numpy()
+        bad |= _no_number(base[name], raw[column])
     parts = []
     per_split = isinstance(columns["loss"], dict)
     losses = columns["loss"] if per_split else {"": columns["loss"]}
@@ -149,8 +155,8 @@ def curve_rows(
         seen |= has
         part = base.loc[has].copy()
         part["loss"] = _number(raw.loc[has, column])
-        not_number = part["loss"].isna() & ~_says_nan(raw.loc[has, column])
-        part["reason"] = np.where(bad[has] | not_number.to_numpy(), NOT_A_NUMBER, "")
+        not_number = _no_number(part["loss"], raw.loc[has, column])
+        part["reason"] = np.where(bad[has] | not_number, NOT_A_NUMBER, "")
         if several:
             part.loc[part["run"].isna(), "reason"] = NO_RUN
         if per_split:
@@ -245,9 +251,15 @@ def _number(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").astype("float64")
 
 
-def _says_nan(values: pd.Series) -> pd.Series:
-    """Where a value is written out as NaN, which is a number gone wrong and not text."""
-    return values.astype("string").str.strip().str.lower().isin(["nan", "+nan", "-nan"])
+def _no_number(numbers: pd.Series, values: pd.Series) -> NDArray[np.bool_]:
+    """Where `values`, read as `numbers`, are text; NaN written out is a number gone wrong."""
+    wrong: NDArray[np.bool_] = (numbers.isna() & values.notna()).to_numpy(dtype=bool)
+    if not wrong.any():
+        return wrong
+    # As text only what is in doubt: that is slow, and mostly nothing.
+    said = values[wrong].astype("string").str.strip().str.lower()
+    wrong[wrong] = ~said.isin(["nan", "+nan", "-nan"]).to_numpy(dtype=bool)
+    return wrong
 
 
 def _rows(rows: list[Any]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ Audits = Mapping[str, Sequence[Mapping[str, Any]]]
 
 QUESTIONS: Final = {
     "ladder": "Do small runs foretell large ones?",
+    "held_out": "Do the laws foretell the runs held out?",
     "identifiability": "Can the runs tell the terms apart?",
     "regret": "What does the fit's uncertainty cost?",
     "bias": "How far off are the parabolas?",
@@ -29,6 +30,7 @@ STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
 SHOWN: Final = {
     ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
+    ("held_out", "predictions"): "Runs held out: foretold and seen",
     ("sensitivity", "changes"): "Refits and what they cost",
     ("regret", "sizes"): "Compute wasted by other sizes",
     ("regret", "disagreements"): "What it costs that laws disagree",
@@ -101,12 +103,12 @@ def audit_verdict(audits: Audits, families: Mapping[str, str]) -> Verdict | None
 
 
 def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
-    """What the ladders found, for the methods; empty where none was climbed."""
+    """What the ladders and the runs held out told, for the methods; empty where neither is."""
     return " ".join(
         f"{families[name]}: {f['sentence']}"
         for name in families
         for f in audits.get(name, [])
-        if f["audit"] == "ladder" and f["tables"]
+        if f["audit"] in ("ladder", "held_out") and f["tables"]
     )
 
 

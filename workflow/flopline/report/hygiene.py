@@ -10,7 +10,7 @@ import pandas as pd
 
 from flopline.numbers import count, flops_label, humanise, significant
 from flopline.report.tables import ColumnSpec, DataTable, data_table
-from flopline.schema import DROPPED, KEPT
+from flopline.schema import DROPPED, HELD_OUT, KEPT, QUARANTINED
 
 MOST_DROPPED_ROWS = 2000
 """More rows than this are left to the Parquet file, so that the page stays readable."""
@@ -85,7 +85,7 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: Mapping[str, Any])
         family=[labels.get(family, family) for family in runs["family"]],
         tokens_per_param=runs["tokens"] / runs["params"],
     )
-    aside = runs[runs["status"] != KEPT]
+    aside = runs[runs["status"] == QUARANTINED]
     rows = dropped.sort_values(list(DROPPED), ignore_index=True)
     return Hygiene(
         sentence=_sentence(runs),
@@ -124,8 +124,10 @@ def _sentence(runs: pd.DataFrame) -> str:
     rows_in, rows_kept, rows_lost = (
         int(runs[c].sum()) for c in ("rows_in", "rows_kept", "rows_dropped")
     )
+    held = int((runs["status"] == HELD_OUT).sum())
+    apart = f", {held:,} held out" if held else ""
     said = (
-        f"{count(len(runs), 'run')} read, {len(kept):,} kept. "
+        f"{count(len(runs), 'run')} read, {len(kept):,} kept{apart}. "
         f"{count(rows_in, 'row')} read = {rows_kept:,} kept + {rows_lost:,} dropped."
     )
     if kept.empty:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from flopline.fits.result import CONVERGED, FAILED
 from flopline.numbers import count, factor
-from flopline.schema import KEPT
+from flopline.schema import HELD_OUT, KEPT
 
 GOOD, MIND, BAD = "good", "mind", "bad"
 
@@ -124,7 +124,10 @@ def _data(runs: pd.DataFrame, dropped_rows: int) -> Verdict:
     rows_in, rows_kept, rows_lost = (
         int(runs[c].sum()) for c in ("rows_in", "rows_kept", "rows_dropped")
     )
-    finding = f"{count(kept, 'run')} kept, {len(runs) - kept:,} quarantined"
+    held = int((runs["status"] == HELD_OUT).sum())
+    aside = len(runs) - kept - held
+    finding = f"{count(kept, 'run')} kept, {aside:,} quarantined"
+    finding += f", {held:,} held out" if held else ""
     if rows_in != rows_kept + rows_lost or rows_lost != dropped_rows:
         detail = (
             f"The counts do not add up: {rows_in:,} rows read, {rows_kept:,} kept, "
@@ -134,7 +137,7 @@ def _data(runs: pd.DataFrame, dropped_rows: int) -> Verdict:
     detail = f"{rows_lost:,} of {count(rows_in, 'row')} dropped, each with its reason."
     if not rows_lost:
         detail = f"No row was dropped out of {rows_in:,}."
-    return Verdict(GOOD if kept == len(runs) else MIND, finding, detail, "#data")
+    return Verdict(MIND if aside else GOOD, finding, detail, "#data")
 
 
 def _extrapolation(decision: pd.DataFrame) -> Verdict:
