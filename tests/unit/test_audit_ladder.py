@@ -11,6 +11,8 @@ import pytest
 
 from flopline.audit import ladder, rungs, scores
 from flopline.audit.baselines import best_runs
+from flopline.audit.rung import MAIN as MAIN_LINE
+from flopline.audit.rung import Options, Runs
 from flopline.audit.shares import wasted_share
 from flopline.errors import FloplineError
 from flopline.fits import envelope, isoflop, parametric
@@ -236,6 +238,20 @@ def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
     np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
+
+
+def test_other_forms_are_those_of_the_parametric_fit() -> None:
+    """On noisy runs the ladder's refit of all runs is the variant that the fit itself leaves."""
+    points = design(budgets=BUDGETS, noise=0.005, seed=3)
+    fit = parametric.fit(points, [TARGET], draws=100, seed=0, variant_draws=100)
+    expected = fit.tables["estimators"].set_index("estimator")["params"]
+    options = Options(TARGET, 1e-3, 0, 0, "")
+    main = rungs.climb(MAIN_LINE, Runs(points, points, None), options, 0)
+    for name in rungs.CLIMBING:
+        climbing = rungs.climb(("parametric", name), Runs(points, points, None, main), options, 0)
+        assert climbing.params_opt is not None
+        found = climbing.params_opt(np.array([TARGET]))[0]
+        assert found == pytest.approx(expected[name], rel=1e-6)
 
 
 def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.forms import above_zero
 from flopline.errors import FloplineError
 from flopline.fits import engine, generic, parametric
 from flopline.fits.inputs import size_classes
@@ -144,7 +143,8 @@ def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     s = base.surface
     a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    start = LossSurface(above_zero(s), a, b, alpha, beta)
+    # Parameters are sought in logarithms, so that E starts above zero.
+    start = LossSurface(max(float(np.asarray(s.E)), 0.01), a, b, alpha, beta)
     found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
     # Where E vanished its gradient is no longer told from rounding; the others' is.
     settled = found.converged or found.vanished == ("E",)

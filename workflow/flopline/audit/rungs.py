@@ -2,8 +2,8 @@
 
 Each becomes a `Rung`, one form for all: N and loss of the best run at any budget, and the same by
 bootstrap draw where the law has draws. Every estimator that a fit leaves in its table climbs
-along; a form of L(N, D) that no fit has joins by a line in `forms.FORMS`, any other law or
-baseline by a line in `fitters`.
+along, and so do the forms of L(N, D) in CLIMBING; any other law or baseline joins by a line in
+`fitters`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from flopline.audit.baselines import best_run, loss_compute
 from flopline.audit.finding import draws_of, surface_of
-from flopline.audit.forms import FORMS
 from flopline.audit.rung import BASELINE, MAIN, Fitter, Opt, Options, Rung, Runs
 from flopline.errors import FloplineError
-from flopline.fits import envelope, generic, isoflop, parametric
+from flopline.fits import envelope, isoflop, parametric
 from flopline.fits.envelope import FRONTIERS
+from flopline.fits.formfits import Resamples, solve
+from flopline.fits.forms import FORMS
+from flopline.fits.newton import GRADIENT_TOLERANCE, Problem
 from flopline.fits.objectives import log_huber
 from flopline.fits.powerlaw import PowerLaw
 from flopline.fits.result import CONVERGED, FAILED, WARNING, FitResult
@@ -40,13 +42,17 @@ ENVELOPE_OPTIONS: Final = (
 """What `envelope.fit` takes from the group `envelope` of the config."""
 
 
+CLIMBING: Final = ("tied", "skaling")
+"""Forms of `fits.forms.FORMS` that climb beside the parametric law's own."""
+
+
 def fitters(with_curves: bool, options: Options) -> dict[tuple[str, str], Fitter]:
     """The rungs of a ladder by law and estimator, the parametric law first, baselines last.
 
     Their names are those of the estimators that the fits themselves leave.
     """
     frontier = options.envelope.get("frontier", FRONTIERS[0])
-    forms = {("parametric", name): _form(name) for name in FORMS}
+    forms = {("parametric", name): _form(name) for name in CLIMBING}
     of_curves = {("envelope", frontier): _envelope} if with_curves else {}
     return {
         MAIN: _parametric,
@@ -152,22 +158,22 @@ def _of_surface(
 
 
 def _form(name: str) -> Fitter:
+    """Another form of L(N, D), fitted as the parametric law's own variants are, without draws."""
+
     def fit(runs: Runs, options: Options, number: int) -> Rung:
         main = runs.main
         if main is None or not isinstance(main.surface, LossSurface):
             raise FloplineError(main.message if main else "the parametric fit is missing")
-        columns = {c: runs.points[c].to_numpy(dtype=float) for c in ("params", "tokens")}
-        found = generic.fit(
-            FORMS[name](main.surface, runs.points),
-            columns,
-            runs.points["loss"].to_numpy(dtype=float),
-            log_huber(options.huber_delta),
-        )
-        said = [] if found.converged else ["the fit ends before its gradient is zero"]
-        if found.vanished:
-            said.append(f"{', '.join(found.vanished)} vanished")
+        n, d, y = (runs.points[c].to_numpy(dtype=float) for c in ("params", "tokens", "loss"))
+        problem = Problem.of(n, d, y, options.huber_delta)
+        none = Resamples(np.empty((0, len(runs.points))), np.zeros(0, dtype=bool))
+        objective = log_huber(options.huber_delta)
+        found = solve(problem, FORMS[name][0], objective, main.surface, none)
+        if not found.gradient <= GRADIENT_TOLERANCE:
+            raise FloplineError("the optimiser did not reach an optimum")
+        said = f"{' and '.join(found.bounds)} on the bound of the search" if found.bounds else ""
         status = WARNING if said else CONVERGED
-        return _of_surface(("parametric", name), runs, status, "; ".join(said), found.law)
+        return _of_surface(("parametric", name), runs, status, said, found.law)
 
     return fit
 

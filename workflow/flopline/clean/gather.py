@@ -117,6 +117,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         + ".",
     )
     say(runs["loss"].isna(), f"It logs no loss of the split '{split}' (loss_split).")
+    say(runs["tokens"] <= 0, "Its tokens are not a positive number.")
     say(
         ~runs["flops"].between(0, np.inf, inclusive="neither"),
         "Its training FLOPs are unknown under the declared convention.",
