@@ -23,9 +23,8 @@ draft: $(VENV)/ready
 
 test: lint
 	@pytest -n 2 --dist worksteal -m "not cluster" $(ARGS)
-	@$(if $(ARGS),:,pytest -m cluster tests/cluster)
 
-# One process: there is one cluster, and its tests mostly wait for it.
+# Apart from the others: minutes of waiting for a scheduler, in one process, since there is one.
 cluster: $(VENV)/ready-dev
 	@pytest -m cluster tests/cluster $(ARGS)
 

@@ -77,6 +77,9 @@ def logs(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def findings(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> list[Any]:
     table = points(on_a_ray)
     runs, curves = logs(table)
+    unseen = runs.tail(1).assign(run="large", flops=1e22, params=1e10, tokens=1e22 / 6e10)
+    unseen = unseen.assign(loss=SURFACE.loss(unseen["params"], unseen["tokens"]), status="held_out")
+    runs = pd.concat([runs, unseen], ignore_index=True)
     known: dict[str, Any] = {"runs": runs, "curves": curves, "estimators": {}}
     if "parametric" in laws:
         fit = parametric.fit(table, TARGETS, draws=200, seed=1)
@@ -105,6 +108,13 @@ def test_every_audit_is_made_in_order(made: list[Any]) -> None:
     assert not any(f.sentence.startswith("Not made") for f in made)
     regret = next(f for f in made if f.audit == "regret")
     assert "5.76e23 FLOPs is expected to waste" in regret.sentence
+
+
+def test_without_runs_held_out_that_question_is_not_asked() -> None:
+    table = points()
+    runs, curves = logs(table)
+    made = audit_family(Evidence("ash", table, runs, curves), SETTINGS, TARGETS)
+    assert "held_out" not in [f.audit for f in made]
 
 
 def test_without_isoflop_nothing_is_said_of_parabolas() -> None:
@@ -145,8 +155,10 @@ def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     captions = [table.caption for table in view.tables]
     assert "Held-out ladder, step by step" in captions
     assert len({table.id for table in view.tables}) == len(view.tables)
-    ladder = next(f for f in made if f.audit == "ladder")
-    assert held_out_sentence(as_read(made), {"ash": "Ash"}) == f"Ash: {ladder.sentence}"
+    ladder, held = (next(f for f in made if f.audit == n) for n in ("ladder", "held_out"))
+    said = f"Ash: {ladder.sentence} Ash: {held.sentence}"
+    assert held_out_sentence(as_read(made), {"ash": "Ash"}) == said
+    assert "Runs held out: foretold and seen" in captions
 
 
 def test_nothing_audited_is_nothing_shown() -> None:

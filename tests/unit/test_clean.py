@@ -144,6 +144,38 @@ def test_bad_rows_of_an_excluded_run_do_not_stop() -> None:
     )
 
 
+def test_runs_held_out_are_sound_and_apart() -> None:
+    rows = [{**row, "run": run} for run in "abc" for row in steps(8, 9, 10)]
+    ingested, table = raw(rows, horizon_tokens=[1000.0, 1000.0, 9000.0])
+    table.loc[1, "params"] = 5000.0
+    rules = [{"column": "params", "above": 4000.0}, {"runs": ["c"]}]
+    runs = clean(ingested, table, study(held_out=rules)).runs
+    # A run that is unfinished is set aside, whoever names it.
+    assert runs["status"].tolist() == ["kept", "held_out", "quarantined"]
+    assert runs["reason"][1] == "Held out in the study file: no fit sees it."
+    assert (runs["rows_in"] == runs["rows_kept"]).all()
+    with pytest.raises(FloplineError, match=r"held_out: the study file names run 'nobody'"):
+        clean(ingested, table, study(held_out=[{"runs": ["nobody"]}]))
+    with pytest.raises(FloplineError, match=r"none of the 3 runs can be used"):
+        clean(ingested, table, study(held_out=[{"runs": ["a", "b", "c"]}]))
+
+
+def test_a_run_without_any_step_goes_by_its_tokens() -> None:
+    def row(tokens: float, **more: Any) -> dict[str, Any]:
+        return {"step": np.nan, "tokens": tokens, "loss": 3.0 - tokens / 1e4, **more}
+
+    tokens = [row(100.0), row(200.0), row(300.0)]
+    mixed = [{**r, "run": "b"} for r in steps(1, 2)] + [row(300.0, run="b")]
+    nothing = [row(np.nan, run="c", loss=2.0)]
+    ingested, table = raw([*tokens, *mixed, *nothing])
+    ingested.curves.loc[ingested.curves["run"] == "b", "tokens"] = [100.0, 200.0, 300.0]
+    result = clean(ingested, table, study())
+    kept = result.runs.set_index("run")
+    assert kept["rows_kept"].to_dict() == {"a": 3, "b": 2, "c": 0}
+    assert kept.loc["a", "tokens"] == 300.0
+    assert result.dropped["reason"].tolist() == ["no_step", "no_step"]
+
+
 QUARANTINES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"params": np.inf}, {}, "params are not a positive number"),
     ({"params": 0.0}, {}, "params are not a positive number"),

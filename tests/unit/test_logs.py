@@ -100,6 +100,25 @@ def test_cut_gzip_is_told(tmp_path: Path) -> None:
         read_log(path, COLUMNS)
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_log_may_lack_a_column_that_is_optional_and_no_other(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"log.{ending}"
+    table = pd.DataFrame({"tokens": [10, 20], "loss": [3.0, 2.0]})
+    if ending == "parquet":
+        table.to_parquet(path)
+    elif ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    columns = {"step": "_step", "tokens": "tokens", "loss": "loss"}
+    reading = read_log(path, columns, optional=["step", "tokens"])
+    assert reading.rows["tokens"].tolist() == [10.0, 20.0]
+    assert "step" not in reading.rows or reading.rows["step"].isna().all()
+    for optional in ([], ["tokens"]):
+        with pytest.raises(FloplineError, match="has no column '_step'"):
+            read_log(path, columns, optional=optional)
+
+
 def test_unknown_format_is_told(tmp_path: Path) -> None:
     path = tmp_path / "log.out"
     path.write_text("iteration 5 loss 3.2\n")

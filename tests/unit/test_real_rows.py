@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pandas as pd
 import pytest
 
 from flopline.clean import REASONS, Cleaned, clean
+from flopline.digest import hash_file
+from flopline.errors import FloplineError
 from flopline.ingest import FACTS, FILES, RAW_CURVES, Ingested, ingest
+from flopline.logs import read_log
 from flopline.schema import DROPPED, conform
 from tests.conftest import ROOT
 from tests.unit.test_clean import study
@@ -96,6 +100,73 @@ def test_histories_of_weights_and_biases(real_data: Path) -> None:
     assert status["peteish7_eval_anneal"] == ""
     # The pieces and their full curve are other bytes, so nothing here is a copy.
     assert (result.runs["status"] == "kept").sum() == 41
+
+
+def test_raw_logs_of_every_trainer(real_data: Path) -> None:
+    folder = real_data / "raw_logs"
+    endings = (".log", ".txt", ".out", ".json")
+    logs = sorted(path for path in folder.rglob("*") if path.suffix in endings)
+    # Stdout without a metric is told, not read as an empty run.
+    silent = folder / "megatron/hf_ds_gpt2_perf_n16_bs4-mbs8.out"
+    with pytest.raises(FloplineError, match=r"no known log format .*no metric"):
+        read_log(silent)
+    logs.remove(silent)
+    files = [{"run": p.stem, "path": str(p), "sha256": hash_file(p)} for p in logs]
+    options = study(
+        loss_split="train",
+        params_convention="total",
+        source={"runs": {"table": "runs.csv", "columns": {"run": "run"}, "from_log": False}},
+        cleaning={"unfinished": 0},
+    )
+    raw = ingest(options, files, Path("/"))
+    rows_in = sum(read_log(path).rows_in for path in logs)
+    facts = {"run": [f["run"] for f in files], "family": "ash", "params": 1e9, "batch_tokens": 1e5}
+    result = clean(raw, pd.DataFrame(facts), options)
+    check(result, rows_in)
+    runs = result.runs.set_index("run")
+    # Each line of these is a row.
+    for name in ("2024-06-06_adamw", "2024-10-13_main"):
+        text = (folder / f"llmc/{name}.log").read_text()
+        assert runs.loc[name, "rows_in"] == len(text.splitlines())
+    aside = runs["reason"][runs["status"] == "quarantined"].to_dict()
+    copy = aside.pop("blowup-4-alibi-fp32-1796300")
+    assert "byte for byte that of run 'blowup-4-adam-alibi-fp32-1796300'" in copy
+    assert "found under another name" in copy
+    assert aside.pop("meg_gpt2_perf_n16") == "It logs no loss in any of its 3 rows."
+    # Single batches of the last one scatter by a nat: a training loss is a poor loss_split.
+    assert sorted(aside) == [
+        "blowup-4-adam-alibi-fp32-1796300",
+        "blowup-4-alibi-bf16-1796229",
+        "blowup-4-alibi-bf16-nods-1814592",
+        "blowup-4-alibi-nods-1814186",
+        "c0078066-c8c9-49c8-868a-ff4d4f32e615",
+    ]
+    assert all(reason.startswith("It diverged") for reason in aside.values())
+
+
+def test_json_documents_are_told_and_their_results_are_a_table(
+    real_data: Path, tmp_path: Path
+) -> None:
+    documents = sorted((real_data / "gadre_overtraining/exp_data/models").glob("*.json"))
+    assert len(documents) == 104
+    for path in documents:
+        with pytest.raises(FloplineError, match="no known log format"):
+            read_log(path)
+    # One line per result, as docs/formats.md advises for documents of finished runs.
+    table = tmp_path / "gadre.jsonl"
+    lines = []
+    for path in documents:
+        document = json.loads(path.read_text())
+        sizes = {key: document["hyperparameters"][key] for key in ("params", "tokens")}
+        for result in document["results"]:
+            lines.append({"run": document["name"], **sizes, "loss": result["loss"]})
+    table.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = {key: key for key in ("run", "params", "tokens", "loss")}
+    options = study(source={"kind": "table", "columns": columns})
+    raw = ingest(options, [{"run": "", "path": str(table), "sha256": "x"}], Path("/"))
+    result = clean(raw, None, options)
+    check(result, len(lines))
+    assert len(result.runs) == 104
 
 
 def test_shipped_logs(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_every_option_and_study_key_is_explained() -> None:
         ({"parametric": {"objective": "mse"}}, "must be one of: log_huber, linear_huber"),
         ({"parametric": {"huber_delta": "much"}}, "`parametric.huber_delta` does not fit"),
         ({"families": {"../up": "Up"}}, "families"),
+        ({"held_out": [{"column": "params"}]}, "`held_out.0` does not fit"),
+        ({"held_out": [{"column": "size", "above": 1}]}, "`held_out.0.column` is 'size' but must"),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(
@@ -177,6 +179,7 @@ LOGS = {"kind": "logs", "paths": "data/toy/logs/*.jsonl"}
 BY_NAME = {"from_name": "(?P<family>[a-z]+)-(?P<params>[0-9]+)"}
 COLUMNS = {"tokens": "tokens", "loss": "loss"}
 FACTS = {"params": "n", "family": "f"}
+ONE_RUN = COLUMNS | FACTS
 GIGA = {"column": "g", "times": 1e9}
 
 
@@ -197,6 +200,9 @@ GIGA = {"column": "g", "times": 1e9}
         ({"format": "word", "runs": BY_NAME}, "`source.format` is 'word' but must be one of: csv"),
         ({"columns": {"loss": {"column": "x", "by": 2}}, "runs": BY_NAME}, "`source.columns.loss`"),
         ({"kind": "table", "format": "megatron", "columns": COLUMNS}, "set source.kind to logs"),
+        ({"columns": COLUMNS, "optional": ["loss"], "runs": BY_NAME}, "`source.optional.0` is"),
+        ({"columns": COLUMNS, "optional": ["step"], "runs": BY_NAME}, "names 'step', which source"),
+        ({"kind": "table", "columns": ONE_RUN, "optional": ["tokens"]}, "optional is for logs"),
         ({"kind": "table"}, "source.columns must name the column that holds the loss"),
     ],
 )

@@ -406,6 +406,11 @@ def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
 
         for need in convention_named(convention).lacks({*columns, *facts}):
             yield f"flops_convention {convention} needs a `{need}` column."
+    optional = source.get("optional", [])
+    if optional and table:
+        yield "source.optional is for logs: a table has all the columns that are named."
+    for name in sorted(set(optional) - set(columns)):
+        yield f"source.optional names '{name}', which source.columns does not map: take it out."
     if source.get("pieces"):
         yield from _pattern_misfits(source["pieces"])
 

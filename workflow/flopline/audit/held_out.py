@@ -131,9 +131,7 @@ def _variants(table: pd.DataFrame | None) -> Iterator[tuple[str, Law]]:
             yield str(name), form(*values)
 
 
-def _told(
-    held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Floats
-) -> pd.DataFrame:
+def _told(held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Floats) -> pd.DataFrame:
     out = pd.DataFrame({"law": law, "estimator": estimator}, index=held.index)
     for name in ("run", "params", "tokens", "flops"):
         out[name] = held[name]

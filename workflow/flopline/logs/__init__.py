@@ -116,9 +116,7 @@ def read_batches(
     else:
         for raw in module.read(path, wish, facts):
             columns = raw.columns or wish.columns or module.COLUMNS
-            reading = curve_rows(
-                raw.table, columns, path, raw.unparsed, raw.names, wish.optional
-            )
+            reading = curve_rows(raw.table, columns, path, raw.unparsed, raw.names, wish.optional)
             rows_in += reading.rows_in
             yield reading
     if not rows_in and format_name is not None:

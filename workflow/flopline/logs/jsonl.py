@@ -45,9 +45,7 @@ def sniff(path: Path, head: bytes) -> bool:
         return False
 
 
-def read(
-    path: Path, data: bytes, columns: dict[str, Any], optional: Sequence[str] = ()
-) -> Reading:
+def read(path: Path, data: bytes, columns: dict[str, Any], optional: Sequence[str] = ()) -> Reading:
     """The rows of JSON lines; a line that is no JSON object is dropped with its number.
 
     Column names may be dotted to reach into nested objects. Raises FloplineError when no line has

@@ -253,7 +253,7 @@ def _number(values: pd.Series) -> pd.Series:
 
 def _no_number(numbers: pd.Series, values: pd.Series) -> NDArray[np.bool_]:
     """Where `values`, read as `numbers`, are text; NaN written out is a number gone wrong."""
-    wrong: NDArray[np.bool_] = (numbers.isna() & values.notna()).to_numpy(dtype=bool)
+    wrong: NDArray[np.bool_] = numbers.isna().to_numpy(bool) & values.notna().to_numpy(bool)
     if not wrong.any():
         return wrong
     # As text only what is in doubt: that is slow, and mostly nothing.

@@ -1,0 +1,98 @@
+"""Runs held out: what the laws foretell of them, and how that is judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.audit import held_out
+from flopline.audit.finding import Finding, draws_of, surface_of
+from flopline.fits import isoflop, parametric
+from flopline.fits.result import FitResult
+from flopline.laws.chinchilla import LossSurface
+from tests.unit.test_audit_stage import points
+
+SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
+TARGETS = [1e23]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FitResult:
+    return parametric.fit(points(), TARGETS, draws=200, seed=1, variant_draws=5)
+
+
+def held(factor: float = 1.0, n: int = 2) -> pd.DataFrame:
+    """Runs far above all that are fitted (synthetic), `factor` times the loss of the law."""
+    params = np.geomspace(5e9, 2e10, n)
+    tokens = 40 * params
+    loss = factor * SURFACE.loss(params, tokens)
+    names = [f"large-{i}" for i in range(n)]
+    return pd.DataFrame(
+        {"run": names, "params": params, "tokens": tokens, "flops": 6 * params * tokens}
+    ).assign(loss=loss)
+
+
+def audited(fit: FitResult, runs: pd.DataFrame, **known: Any) -> Finding:
+    surface = surface_of(fit.to_json())
+    return held_out.audit(runs, points(), surface, draws_of(fit.draws), **known)
+
+
+def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
+    finding = audited(fitted, held())
+    table = finding.tables["predictions"]
+    assert table["inside95"].tolist() == ["yes", "yes"]
+    assert finding.verdict == "fine"
+    assert table["error_percent"].abs().max() < 1
+    assert (table["lo95"] < table["lo80"]).all()
+    assert (table["hi80"] < table["hi95"]).all()
+    assert table["error_nats"].tolist() == (table["foretold"] - table["seen"]).tolist()
+
+
+def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitResult) -> None:
+    finding = audited(fitted, held(factor=1.1))
+    assert finding.verdict == "mind"
+    assert finding.numbers["inside95"] == 0
+    assert "0 of 2 lie in the 95 % prediction of one new run" in finding.sentence
+    assert finding.numbers["mean_error_percent"] == pytest.approx(100 * (1 / 1.1 - 1), abs=1)
+
+
+def test_without_draws_nothing_is_judged(fitted: FitResult) -> None:
+    finding = held_out.audit(held(), points(), surface_of(fitted.to_json()), None)
+    assert set(finding.tables["predictions"]["inside95"]) == {"not judged"}
+    assert finding.verdict == "mind"
+
+
+def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitResult) -> None:
+    variants = fitted.tables["variants"]
+    table = audited(fitted, held(), variants=variants).tables["predictions"]
+    assert set(table["estimator"]) == {"log_huber", *variants["estimator"]}
+    rows = variants[variants["estimator"] == "log_lad"].set_index("parameter")["point"]
+    law = LossSurface(*(rows[name] for name in ("E", "A", "B", "alpha", "beta")))
+    told = table[table["estimator"] == "log_lad"]
+    assert told["foretold"].tolist() == law.loss(told["params"], told["tokens"]).tolist()
+
+
+def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:
+    fit = isoflop.fit(points(), TARGETS, draws=200, seed=1)
+    others = {"isoflop": (fit.to_json(), fit.draws)}
+    finding = audited(fitted, held(), others=others)
+    rows = finding.tables["predictions"].query("law == 'isoflop'")
+    assert set(rows["of"]) == {"the best run of its compute"}
+    assert set(rows["inside95"]) == {"not judged"}
+    best = [fit.parameters[name].point for name in ("L_E", "L_K", "L_c")]
+    assert rows["foretold"].tolist() == pytest.approx(
+        (best[0] + best[1] * rows["flops"] ** -best[2]).tolist()
+    )
+    # Twice the tokens of the optimum cost little, but some.
+    assert "0 of 2 lie above what was seen" in finding.sentence
+
+
+def test_the_order_of_runs_does_not_matter(fitted: FitResult) -> None:
+    runs = held(n=5)
+    made = [audited(fitted, table) for table in (runs, runs[::-1])]
+    pd.testing.assert_frame_equal(*(f.tables["predictions"] for f in made))
+    assert made[0].sentence == made[1].sentence
+    assert "(the 3 largest errors of 5)" in made[0].sentence
