@@ -34,6 +34,7 @@ from flopline.numbers import (
 )
 from flopline.report.hygiene import MOST_DROPPED_ROWS
 from flopline.report.page import ReportInputs, render
+from flopline.report.shown import shown
 from flopline.schema import DROPPED, KEPT, LAWS, QUANTITIES, QUARANTINED, RUNS, conform
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
@@ -719,3 +720,9 @@ def test_other_labels() -> None:
         "1,234 runs",
         "0 rows",
     ]
+
+
+def test_an_estimate_without_interval_says_so() -> None:
+    alone = {"point": 1.5, "lo80": None, "hi80": None, "lo95": None, "hi95": None}
+    assert not shown(alone, significant).has_interval
+    assert shown({**alone, "lo95": 1.4, "hi95": 1.6}, significant).has_interval

@@ -29,10 +29,10 @@ TIE_PERCENT: Final = 1.0
 
 RULE: Final = (
     "Candidates are the main line of every law that did not fail, and variants that mend a known "
-    "bias; where the runs do not identify N_opt the parametric line is refused. The held-out "
-    "ladder decides: on the steps that the candidates share, the line whose N wastes least compute "
-    "at the optima seen at larger budgets, on average over the steps. Lines that differ by less "
-    f"than the standard error of their difference over those steps, or by less than "
+    "bias; where the runs do not pin down the best size the parametric line is refused. The "
+    "held-out ladder decides: on the steps that the candidates share, the line whose N wastes "
+    "least compute at the optima seen at larger budgets, on average over the steps. Lines that "
+    f"differ by less than the standard error of their difference over those steps, or by less than "
     f"{TIE_PERCENT:.0f} % of compute, are tied; a tie goes to a line without a warning, then to "
     "the one that rests on most runs, then to the parametric law before isoFLOP before the "
     f"envelope. With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell "
@@ -143,7 +143,9 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     """
     pool = candidates(lines, findings)
     barred = refused(findings) and (lines["law"] == "parametric").any()
-    note = " The parametric line is refused: the runs do not identify N_opt." if barred else ""
+    note = (
+        " The parametric line is refused: the runs do not pin down the best size." if barred else ""
+    )
     if pool.empty:
         return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:

@@ -31,7 +31,10 @@ def read_table(path: Path, format_name: str | None = None) -> tuple[pd.DataFrame
         try:
             table = pd.read_parquet(io.BytesIO(data))
         except Exception as error:
-            raise FloplineError(f"{path} is not a Parquet file: {error}.") from None
+            raise FloplineError(
+                f"{path} is not a Parquet file, or is cut off ({str(error).rstrip('.')}): copy it "
+                "again."
+            ) from None
         table["line"] = np.arange(1, len(table) + 1)
         return table, []
     if name == "jsonl":

@@ -139,6 +139,17 @@ def figure_files(stem, caption, category):
     return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
 
 
+def several_figures(figures, category):
+    """Figures of one family that one job draws, by <figure>_<format>."""
+    return {
+        f"{figure}_{format}": file
+        for figure in figures
+        for format, file in figure_files(
+            f"results/{{study}}/figures/{{family}}/{figure}", figure, category
+        ).items()
+    }
+
+
 def per_family(pattern, **more):
     return expand(pattern, study=STUDY["name"], family=STUDY["families"], **more)
 

@@ -19,17 +19,6 @@ if AUDITS:
     )
 
 
-def audit_figure_files():
-    """The audit's figures by <figure>_<format>: one job draws them all."""
-    return {
-        f"{figure}_{format}": file
-        for figure in AUDIT_FIGURES
-        for format, file in figure_files(
-            f"results/{{study}}/figures/{{family}}/{figure}", figure, "Audit"
-        ).items()
-    }
-
-
 rule figure_isoflop:
     input:
         **law_files("isoflop"),
@@ -112,7 +101,7 @@ rule figure_audit:
         runs="results/{study}/clean/runs.parquet",
         decision="results/{study}/decision.json",
     output:
-        **audit_figure_files(),
+        **several_figures(AUDIT_FIGURES, "Audit"),
     log:
         "results/{study}/logs/figure_audit.{family}.log",
     benchmark:

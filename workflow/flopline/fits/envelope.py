@@ -38,7 +38,8 @@ from flopline.schema import QUANTITIES
 FRONTIERS: Final = ("bins", "hull")
 MATTERS: Final = 0.1
 """Difference of ln N_opt below which two estimators agree: it wastes 0.4 % of a budget or less."""
-LABEL: Final = "lower envelope ({}) of smoothed training curves, least squares in logs"
+LABEL: Final = "{}, lower envelope of smoothed training curves, least squares in logs"
+"""What tells estimators apart comes first: figures cut long labels at their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,5 +226,5 @@ def _beside(main: Estimator, ends: Estimator) -> Estimator:
 
 
 def _label(way: str, ends_only: bool, last_fraction: float) -> str:
-    part = f"{way}, last {last_fraction:.0%} of schedules" if ends_only else way
+    part = f"{way}, last {last_fraction:.0%} of schedules" if ends_only else f"{way}, whole curves"
     return LABEL.format(part)
