@@ -183,7 +183,7 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
         under = int((best["error_nats"] > 0).sum())
         said += (
             f" Of the losses that the laws of compute alone foretell for the best run, {under} of "
-            f"{len(best)} lie above what was seen, where none should."
+            f"{len(best)} lie above what was seen, where only noise should put one."
         )
     mind = inside < len(judged) or not len(judged)
     return Finding("held_out", MIND if mind else FINE, said, numbers, {"predictions": table})
