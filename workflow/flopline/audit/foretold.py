@@ -65,27 +65,13 @@ def predicted(step: Rung, held: pd.DataFrame, c: float, seed: int) -> pd.DataFra
         surfaces = draws_of(step.fit.draws)
     except FloplineError:
         return out  # without draws there is no interval, and coverage stays empty
+    drawn = np.log(surfaces.loss(params, tokens))
     residuals = step.fit.tables["points"]["log_residual"].to_numpy()
-    for name, values in of_new_runs(surfaces, residuals, params, tokens, seed).items():
-        out[f"predicted_{name}"] = values
-    return out
-
-
-def of_new_runs(
-    draws: LossSurface, log_residuals: Floats, params: Floats, tokens: Floats, seed: int
-) -> dict[str, Floats]:
-    """Intervals of the loss [nats per token] of one new run at each (params, tokens).
-
-    They hold the spread of the `draws` and a scatter resampled from the log residuals of the
-    fitted runs. Keys: lo80, hi80, lo95, hi95.
-    """
-    drawn = np.log(draws.loss(params, tokens))
-    scatter = np.random.default_rng(seed).choice(log_residuals, size=drawn.shape)
-    out = {}
+    scatter = np.random.default_rng(seed).choice(residuals, size=drawn.shape)
     for level in LEVELS:
         ends = (50 - level / 2, 50 + level / 2)
         low, high = np.exp(np.percentile(drawn + scatter, ends, axis=0))
-        out[f"lo{level}"], out[f"hi{level}"] = low, high
+        out[f"predicted_lo{level}"], out[f"predicted_hi{level}"] = low, high
     return out
 
 
