@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline.fits.descent import ROUNDING, TINY, Model, descended
 from flopline.fits.engine import agree
 from flopline.fits.family import FULL, Form, starting_points
 from flopline.fits.newton import (
@@ -37,12 +38,7 @@ LAD_DELTA: Final = PERFECT_FIT
 of it would drown the gradient of many resamples in rounding."""
 
 _ROWS_AGAIN = 64
-_FINISH = 1e-9
-_ROUNDING = 1e-14
-_MAX_ITERATIONS = 300
-_MAX_DAMPING = 1e12
 _LARGEST_STEP = 2.0
-_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +65,6 @@ class Found:
 
     def put(self, rows: Ints | Bools, other: Found) -> None:
         """Overwrite some rows."""
-        for f in fields(self):
-            getattr(self, f.name)[rows] = getattr(other, f.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """Objective and derivatives at some unknowns, with the squared lengths that scale them."""
-
-    objective: Floats
-    gradient: Floats
-    hessian: Floats
-    column_square: Floats
-    score_square: Floats
-
-    def take(self, rows: Ints | Bools) -> _Model:
-        return _Model(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-    def put(self, rows: Ints | Bools, other: _Model) -> None:
         for f in fields(self):
             getattr(self, f.name)[rows] = getattr(other, f.name)
 
@@ -136,7 +114,7 @@ def descend(
     unit = float(np.exp(problem.centre[2])) if objective.scale == "linear" else 1.0
     delta = (objective.delta or LAD_DELTA) / unit
     widths = [delta]
-    while widths[0] * 10 <= WIDE * (1 + _ROUNDING):
+    while widths[0] * 10 <= WIDE * (1 + ROUNDING):
         widths.insert(0, widths[0] * 10)
     iterations = np.zeros(begin.shape[0], dtype=np.int64)
     for width in widths:
@@ -177,45 +155,20 @@ class _Task:
 
 
 def _polish(task: _Task, weights: Floats, begin: Floats) -> Found:
-    """Damped Newton steps for every row until each has ended, as `newton.polish` takes them."""
-    lower, upper = task.form.box
-    theta = np.clip(begin, lower, upper)
-    model = _evaluate(task, weights, theta)
+    """Damped Newton steps for every row until each has ended."""
     floor = min(PERFECT_FIT, task.problem.delta) ** 2 * weights.sum(axis=1)
-    cosine = _scaled_gradient(task, theta, model, floor)
-    iterations = np.zeros(theta.shape[0], dtype=np.int64)
-    damping = np.full(theta.shape[0], 1e-2)
-    growth = np.full(theta.shape[0], 2.0)
-    active = np.flatnonzero(cosine > _FINISH)
-    for _ in range(_MAX_ITERATIONS):
-        if not active.size:
-            break
-        now = model.take(active)
-        step, promised = _step(task, theta[active], now, damping[active])
-        there = np.clip(theta[active] + step, lower, upper)
-        new = _evaluate(task, weights[active], there)
-        new_cosine = _scaled_gradient(task, there, new, floor[active])
-
-        # Where the promise drowns in rounding only the gradient can still tell progress.
-        drowned = promised <= _ROUNDING * now.objective
-        drop = now.objective - new.objective
-        gain = np.where(drowned, 1.0, drop / np.maximum(promised, _TINY))
-        accepted = np.where(drowned, new_cosine < cosine[active], drop > 0.0)
-        damping[active] *= np.where(
-            accepted, np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 0.2, 2.0), growth[active]
+    return Found(
+        *descended(
+            begin,
+            task.form.box,
+            lambda rows, theta: _evaluate(task, weights[rows], theta),
+            lambda rows, theta, model: _scaled_gradient(task, theta, model, floor[rows]),
+            lambda theta, model, damping: _step(task, theta, model, damping),
         )
-        growth[active] = np.where(accepted, 2.0, 2.0 * growth[active])
-        iterations[active] += 1
-        moved = active[accepted]
-        theta[moved] = there[accepted]
-        cosine[moved] = new_cosine[accepted]
-        model.put(moved, new.take(accepted))
-        stuck = (drowned & ~accepted) | (damping[active] > _MAX_DAMPING)
-        active = active[(cosine[active] > _FINISH) & ~stuck]
-    return Found(theta, model.objective, cosine, iterations)
+    )
 
 
-def _evaluate(task: _Task, weights: Floats, theta: Floats) -> _Model:
+def _evaluate(task: _Task, weights: Floats, theta: Floats) -> Model:
     """The objective and its derivatives, computed in blocks that fit the cache."""
     size = max(1, CHUNK_ELEMENTS // weights.shape[1])
     full = task.form.expand(theta)
@@ -224,12 +177,12 @@ def _evaluate(task: _Task, weights: Floats, theta: Floats) -> _Model:
             _evaluate_block(task, weights[i : i + size], full[i : i + size])
             for i in range(0, max(1, theta.shape[0]), size)
         ]
-    return _Model(
-        *(np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(_Model))
+    return Model(
+        *(np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(Model))
     )
 
 
-def _evaluate_block(task: _Task, weights: Floats, full: Floats) -> _Model:
+def _evaluate_block(task: _Task, weights: Floats, full: Floats) -> Model:
     problem = task.problem
     e, ln_a, ln_b, a, b, k = (full[:, i, None] for i in range(len(FULL)))
     u, v = ln_a - a * problem.x, ln_b - b * problem.y
@@ -237,7 +190,7 @@ def _evaluate_block(task: _Task, weights: Floats, full: Floats) -> _Model:
     soft = np.logaddexp(0.0, apart)
     share = np.exp(-soft)
     reducible = np.exp(u + k * soft)
-    total = np.maximum(e + reducible, _TINY)
+    total = np.maximum(e + reducible, TINY)
     seen = problem.target
     residual = np.log(total) - seen if task.log else total - np.exp(seen)
     under = total if task.log else np.ones_like(total)
@@ -274,7 +227,7 @@ def _evaluate_block(task: _Task, weights: Floats, full: Floats) -> _Model:
 
     spread = task.form.spread
     gram = np.matmul(slopes * weights[:, None, :], transposed)
-    return _Model(
+    return Model(
         objective,
         gradient @ spread,
         spread.T @ hessian @ spread,
@@ -289,17 +242,17 @@ def _blocked(task: _Task, theta: Floats, gradient: Floats) -> Bools:
     return ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
 
 
-def _scaled_gradient(task: _Task, theta: Floats, model: _Model, floor: Floats) -> Floats:
+def _scaled_gradient(task: _Task, theta: Floats, model: Model, floor: Floats) -> Floats:
     score = np.sqrt(np.maximum(model.score_square, floor))
     length = np.sqrt(model.column_square) * score[:, None]
     with np.errstate(invalid="ignore"):
-        cosine = np.abs(model.gradient) / np.maximum(length, _TINY)
+        cosine = np.abs(model.gradient) / np.maximum(length, TINY)
     cosine = np.where(_blocked(task, theta, model.gradient), 0.0, cosine).max(axis=1)
     return np.asarray(np.where(np.isnan(cosine), np.inf, cosine))
 
 
 def _step(
-    task: _Task, theta: Floats, model: _Model, damping: Floats
+    task: _Task, theta: Floats, model: Model, damping: Floats
 ) -> tuple[Floats, NDArray[np.float64]]:
     """Damped Newton steps (rows, free), and the decrease that their quadratic model promises.
 
@@ -307,14 +260,14 @@ def _step(
     absolute value, so that every step descends.
     """
     blocked = _blocked(task, theta, model.gradient)
-    scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, _TINY)))
+    scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, TINY)))
     slope = model.gradient * scale
     matrix = model.hessian * scale[:, :, None] * scale[:, None, :]
     bad = ~np.isfinite(matrix).all(axis=(1, 2))
     matrix[bad] = np.eye(theta.shape[1])
     curvature, axes = np.linalg.eigh(matrix)
     along = np.einsum("rji,rj->ri", axes, slope)
-    inverse = 1.0 / np.maximum(np.abs(curvature) + damping[:, None], _ROUNDING)
+    inverse = 1.0 / np.maximum(np.abs(curvature) + damping[:, None], ROUNDING)
     step = -np.einsum("rij,rj->ri", axes, along * inverse) * scale
     promised = 0.5 * np.einsum("ri,ri->r", along * inverse, along)
     longest = np.abs(step).max(axis=1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline.fits.descent import ROUNDING, TINY, Model, descended
 from flopline.laws.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -33,12 +34,6 @@ WIDE = 1e-3
 """Huber's delta of Hoffmann et al. 2022, from which the descent needs no help."""
 CHUNK_ELEMENTS = 16_384
 """Elements of one block of work: about twenty such arrays stay in a core's cache."""
-
-_FINISH = 1e-9
-_ROUNDING = 1e-14
-_MAX_ITERATIONS = 300
-_MAX_DAMPING = 1e12
-_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +119,6 @@ class Optimum:
             getattr(self, f.name)[rows] = getattr(other, f.name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """Objective and derivatives at some unknowns, with the squared lengths that scale them."""
-
-    objective: Floats
-    gradient: Floats
-    hessian: Floats
-    column_square: Floats
-    score_square: Floats
-
-    def take(self, rows: Ints | Bools) -> _Model:
-        return _Model(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-    def put(self, rows: Ints | Bools, other: _Model) -> None:
-        for f in fields(self):
-            getattr(self, f.name)[rows] = getattr(other, f.name)
-
-
 def descend(problem: Problem, weights: Floats, starts: Floats) -> Optimum:
     """The local minimum that each row of `starts` (rows, 5) leads to, narrowing Huber's delta.
 
@@ -149,7 +126,7 @@ def descend(problem: Problem, weights: Floats, starts: Floats) -> Optimum:
     within delta, so a delta below WIDE is approached from there by decades.
     """
     widths = [problem.delta]
-    while widths[0] * 10 <= WIDE * (1 + _ROUNDING):
+    while widths[0] * 10 <= WIDE * (1 + ROUNDING):
         widths.insert(0, widths[0] * 10)
     iterations = np.zeros(starts.shape[0], dtype=np.int64)
     for width in widths:
@@ -164,40 +141,16 @@ def polish(problem: Problem, weights: Floats, starts: Floats) -> Optimum:
     `weights` has shape (rows, points). A row ends when its scaled gradient is far inside
     GRADIENT_TOLERANCE or when no step lowers its objective; ask `converged` of the result.
     """
-    theta = np.clip(starts, LOWER, UPPER)
-    model = _evaluate(problem, weights, theta)
     floor = _score_floor(problem, weights)
-    cosine = _scaled_gradient(theta, model, floor)
-    iterations = np.zeros(theta.shape[0], dtype=np.int64)
-    damping = np.full(theta.shape[0], 1e-2)
-    growth = np.full(theta.shape[0], 2.0)
-    active = np.flatnonzero(cosine > _FINISH)
-    for _ in range(_MAX_ITERATIONS):
-        if not active.size:
-            break
-        now = model.take(active)
-        step, promised = _descent_step(theta[active], now, damping[active])
-        there = np.clip(theta[active] + step, LOWER, UPPER)
-        new = _evaluate(problem.of_rows(active), weights[active], there)
-        new_cosine = _scaled_gradient(there, new, floor[active])
-
-        # Where the promise drowns in rounding only the gradient can still tell progress.
-        drowned = promised <= _ROUNDING * now.objective
-        drop = now.objective - new.objective
-        gain = np.where(drowned, 1.0, drop / np.maximum(promised, _TINY))
-        accepted = np.where(drowned, new_cosine < cosine[active], drop > 0.0)
-        damping[active] *= np.where(
-            accepted, np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 0.2, 2.0), growth[active]
+    return Optimum(
+        *descended(
+            starts,
+            (LOWER, UPPER),
+            lambda rows, theta: _evaluate(problem.of_rows(rows), weights[rows], theta),
+            lambda rows, theta, model: _scaled_gradient(theta, model, floor[rows]),
+            _descent_step,
         )
-        growth[active] = np.where(accepted, 2.0, 2.0 * growth[active])
-        iterations[active] += 1
-        moved = active[accepted]
-        theta[moved] = there[accepted]
-        cosine[moved] = new_cosine[accepted]
-        model.put(moved, new.take(accepted))
-        stuck = (drowned & ~accepted) | (damping[active] > _MAX_DAMPING)
-        active = active[(cosine[active] > _FINISH) & ~stuck]
-    return Optimum(theta, model.objective, cosine, iterations)
+    )
 
 
 def assess(problem: Problem, weights: Floats, theta: Floats, iterations: Ints) -> Optimum:
@@ -220,7 +173,7 @@ def _log_model(problem: Problem, theta: Floats) -> tuple[Floats, Floats]:
     np.exp(-beta * problem.y, out=of_b)
     f = e + a * of_a
     f += b * of_b
-    np.maximum(f, _TINY, out=f)
+    np.maximum(f, TINY, out=f)
     np.divide(1.0, f, out=of_e)
     of_a *= of_e
     of_b *= of_e
@@ -231,7 +184,7 @@ def _log_model(problem: Problem, theta: Floats) -> tuple[Floats, Floats]:
     return np.log(f, out=f), slopes
 
 
-def _evaluate(problem: Problem, weights: Floats, theta: Floats) -> _Model:
+def _evaluate(problem: Problem, weights: Floats, theta: Floats) -> Model:
     """The objective and its derivatives, computed in blocks that fit the cache."""
     size = max(1, CHUNK_ELEMENTS // weights.shape[1])
     with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
@@ -239,12 +192,12 @@ def _evaluate(problem: Problem, weights: Floats, theta: Floats) -> _Model:
             _evaluate_block(problem.of_rows(rows), weights[rows], theta[rows])
             for rows in (slice(i, i + size) for i in range(0, max(1, theta.shape[0]), size))
         ]
-    return _Model(
-        *(np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(_Model))
+    return Model(
+        *(np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(Model))
     )
 
 
-def _evaluate_block(problem: Problem, weights: Floats, theta: Floats) -> _Model:
+def _evaluate_block(problem: Problem, weights: Floats, theta: Floats) -> Model:
     log_f, slopes = _log_model(problem, theta)
     residual = log_f - problem.target
     score = np.clip(residual, -problem.delta, problem.delta)
@@ -264,7 +217,7 @@ def _evaluate_block(problem: Problem, weights: Floats, theta: Floats) -> _Model:
         hessian[:, term, term + 2] -= moments[:, 0]
         hessian[:, term + 2, term] -= moments[:, 0]
         hessian[:, term + 2, term + 2] += theta[:, term] * moments[:, 1]
-    return _Model(objective, gradient, hessian, column_square, score_square)
+    return Model(objective, gradient, hessian, column_square, score_square)
 
 
 def _blocked(theta: Floats, gradient: Floats) -> Bools:
@@ -277,15 +230,15 @@ def _score_floor(problem: Problem, weights: Floats) -> Floats:
     return np.asarray(min(PERFECT_FIT, problem.delta) ** 2 * weights.sum(axis=1))
 
 
-def _scaled_gradient(theta: Floats, model: _Model, floor: Floats) -> Floats:
+def _scaled_gradient(theta: Floats, model: Model, floor: Floats) -> Floats:
     score = np.sqrt(np.maximum(model.score_square, floor))
     length = np.sqrt(model.column_square) * score[:, None]
     with np.errstate(invalid="ignore"):
-        cosine = np.abs(model.gradient) / np.maximum(length, _TINY)
+        cosine = np.abs(model.gradient) / np.maximum(length, TINY)
     return np.asarray(np.where(_blocked(theta, model.gradient), 0.0, cosine).max(axis=1))
 
 
-def _descent_step(theta: Floats, model: _Model, damping: Floats) -> tuple[Floats, Floats]:
+def _descent_step(theta: Floats, model: Model, damping: Floats) -> tuple[Floats, Floats]:
     """Damped Newton steps (rows, 5), and the decrease that their quadratic model promises.
 
     Unknowns are scaled by the length of their Jacobian column. The LDL' factorisation takes
@@ -293,7 +246,7 @@ def _descent_step(theta: Floats, model: _Model, damping: Floats) -> tuple[Floats
     Hessian is indefinite.
     """
     blocked = _blocked(theta, model.gradient)
-    scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, _TINY)))
+    scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, TINY)))
     step = -model.gradient * scale
     matrix = model.hessian * scale[:, :, None] * scale[:, None, :]
     matrix[:, range(5), range(5)] += damping[:, None] + blocked
@@ -305,7 +258,7 @@ def _descent_step(theta: Floats, model: _Model, damping: Floats) -> tuple[Floats
         for j in range(5):
             row = lower[:, j, :j] * pivots[:, :j]
             column = matrix[:, j:, j] - np.einsum("rik,rk->ri", lower[:, j:, :j], row)
-            pivots[:, j] = np.maximum(np.abs(column[:, 0]), _ROUNDING)
+            pivots[:, j] = np.maximum(np.abs(column[:, 0]), ROUNDING)
             lower[:, j + 1 :, j] = column[:, 1:] / pivots[:, j, None]
             step[:, j + 1 :] -= lower[:, j + 1 :, j] * step[:, j, None]
     promised = 0.5 * np.einsum("rj,rj->r", step, step / pivots)
