@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
@@ -40,8 +41,13 @@ BINS: Final = 20
 """Stretches of a run's steps in which dropped rows are counted."""
 LINE_IN: Final = 0.17
 """Height of a line of the tables [inch]."""
+TABLE_IN: Final = 2.95
+CELL_IN: Final = 1.1
+"""Widest table of rows, and widest column of it [inch]."""
 MOST_LINES: Final = 15
 """Reasons shown of each kind; the rest are summed up in the last line."""
+FEWEST_LINES: Final = 3
+"""Lines that the upper panels have room for at least."""
 LONGEST: Final = 44
 """Letters of a reason that have room."""
 
@@ -71,14 +77,14 @@ def cleaning(
     columns = [c for c in columns if (runs["family"] == c).any()]
     rows = rows_by_reason(runs, dropped, columns)
     causes = set_aside(runs)
-    upper = LINE_IN * max(len(columns) + 0.6, len(causes), 4)
+    upper = LINE_IN * max(len(columns), len(causes), FEWEST_LINES)
     lower = LINE_IN * len(rows)
-    height = 0.42 + lower + 0.86 + upper + 0.36
+    height = 0.42 + lower + 0.62 + upper + 0.30
     figure = new_figure(PAGE_WIDTH_IN, height)
     top = height - 0.30 - upper
     bars = axes_at(figure, 1.30, top, 2.2, upper)
     listed = axes_at(figure, 6.15, top, 0.85, upper)
-    table = axes_at(figure, 1.90, 0.42, 2.95, lower)
+    table = axes_at(figure, 1.90, 0.42, min(TABLE_IN, CELL_IN * len(columns)), lower)
     places = axes_at(figure, 5.10, 0.42, 1.90, lower)
     _draw_runs(bars, runs, columns)
     _draw_causes(figure, listed, causes, len(runs))
@@ -175,7 +181,8 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
         axes.text(0.02 * most, row, said, va="center", fontsize=SMALL_PT, zorder=4, gid="said",
                   bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
     axes.set_yticks(y, [textwrap.shorten(c, 22, placeholder=" …") for c in columns])
-    axes.set(xlim=(0, 1.02 * most), ylim=(-0.7, len(columns) - 0.1))
+    axes.set_xlim(0, 1.02 * most)
+    axes.set_ylim(min(-0.6, len(columns) - 0.4 - FEWEST_LINES), len(columns) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_title("Runs")
@@ -201,7 +208,8 @@ def _draw_causes(
                       fontsize=SMALL_PT, zorder=4)  # fmt: skip
     axes.set_yticks(y, [textwrap.shorten(w, LONGEST, placeholder=" …") for _, w, _ in causes],
                     fontsize=SMALL_PT)  # fmt: skip
-    axes.set(xlim=(0, 1.35 * max(n for *_, n in causes)), ylim=(-0.6, len(causes) - 0.4), xticks=[])
+    axes.set(xlim=(0, 1.35 * max(n for *_, n in causes)), xticks=[])
+    axes.set_ylim(min(-0.6, len(causes) - 0.4 - FEWEST_LINES), len(causes) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
     axes.set_title("")
@@ -216,7 +224,8 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame) -> None:
         for j, value in enumerate(line):
             # A share of 1 % is already much for rows that are dropped.
             share = 0.0 if i < 2 or not value else 0.12 + 0.5 * min(1, (value / total[j]) ** 0.25)
-            axes.add_patch(_cell(j, n - 1 - i, MAKO_MAP(0.15), share))
+            place = (j + 0.02, n - 0.94 - i)
+            axes.add_patch(Rectangle(place, 0.96, 0.88, fc=MAKO_MAP(0.15), alpha=share, lw=0))
             axes.text(j + 0.94, n - 0.5 - i, f"{int(value):,}", ha="right", va="center",
                       fontsize=_cell_size(wide), color=INK if value else "#888888",
                       weight="bold" if i < 2 else "normal", gid=f"rows {name}")  # fmt: skip
@@ -226,19 +235,14 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame) -> None:
     names[:2] = ["rows read", "= rows kept"]
     names[2:] = [f"+ {name}" for name in names[2:]]
     axes.set_yticks(n - 0.5 - np.arange(n), names, fontsize=SMALL_PT)
-    heads = [textwrap.shorten(str(c), max(6, 34 // wide), placeholder="…") for c in rows.columns]
+    letters = int(axes.bbox.width / axes.figure.dpi * 72 / wide / (0.62 * _cell_size(wide)))
+    heads = [c if len(c) <= letters else f"{c[: letters - 1].rstrip()}…" for c in rows.columns]
     axes.set_xticks(np.arange(wide) + 0.94, heads, fontsize=_cell_size(wide), ha="right")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.grid(visible=False)
     axes.set_xlabel("Rows of the logs by what became of them")
     for side in axes.spines.values():
         side.set_visible(False)
-
-
-def _cell(x: float, y: float, color: object, alpha: float) -> object:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x + 0.02, y + 0.06), 0.96, 0.88, fc=color, ec="none", alpha=alpha, zorder=1)
 
 
 def _cell_size(columns: int) -> float:

@@ -20,7 +20,14 @@ from flopline.figures.lawpanel import check_target, number
 from flopline.figures.losscompute import law_of_loss, laws_of_draws
 from flopline.figures.notes import quantile_band
 from flopline.figures.panels import LAW_STYLES, LawStyle, log_axis, say_instead
-from flopline.figures.placing import add_legend, trace
+from flopline.figures.placing import (
+    add_legend,
+    clear_spot,
+    corner,
+    margin_of,
+    size_in,
+    trace,
+)
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
@@ -45,6 +52,7 @@ FEW: Final = 2
 """With more families beside the best than this, only 80 % bands are drawn."""
 FARTHEST: Final = 1000.0
 """Multiplier beyond which a curve leaves the panel."""
+BEYOND: Final = 1e9
 HATCH: Final = "////"
 
 
@@ -186,9 +194,10 @@ def _draw_multipliers(
             fits[winner][law], draws[winner][law], fits[family][law], draws[family][law], line
         )
         inside = known & (line * times <= spans[family][1])
-        shown = np.where(times <= FARTHEST, times, np.nan)
+        # Far above the panel, but finite, so that quantiles count every draw.
+        shown, drawn = np.minimum(times, BEYOND), np.minimum(drawn, BEYOND)
         for level in levels:
-            band = quantile_band(np.where(drawn <= FARTHEST, drawn, np.nan), level)
+            band = quantile_band(drawn, level)
             if band is not None:
                 _fill(axes, line, band, inside, look.color)
                 held.append(np.ravel(band))
@@ -270,18 +279,19 @@ def _extrapolated() -> Patch:
 def _legend_clear(
     axes: Axes, handles: Sequence[Any], curves: Sequence[tuple[Floats, Floats]], target: str
 ) -> None:
-    """A legend above the curves: the y axis grows, in decades, until there is room."""
+    """A legend above the curves: the y axis grows upwards, in decades, until there is room."""
     low, high = axes.get_ylim()
     legend = axes.legend(
         handles=handles, loc="upper left", title=f"at {target} FLOPs", title_fontsize=6.5,
         alignment="left", borderaxespad=0.5, labelspacing=0.28, handlelength=1.6,
     )  # fmt: skip
-    share = legend.get_window_extent().height / axes.bbox.height
-    taken = np.concatenate([trace(axes, *c) for c in curves]) if curves else np.empty((0, 2))
-    top = float(taken[:, 1].max()) if len(taken) else 0.0
-    need = max(0.0, top - (1 - share - 0.05))
-    room = math.log(high / low) * need / max(0.2, 1 - share - 0.05)
-    log_axis(axes, "y", [low, high * math.exp(room)], factor, 0.0)
+    size, margin = size_in(axes, legend), margin_of(axes)
+    spot = [corner("upper left", size, margin)]
+    for room in np.arange(0.0, 2.0, 0.1):
+        log_axis(axes, "y", [low, high * (high / low) ** room], factor, 0.0)
+        taken = [trace(axes, *curve) for curve in curves]
+        if not taken or clear_spot(size, np.concatenate(taken), spot, margin):
+            break
     _on_white(axes)
 
 
