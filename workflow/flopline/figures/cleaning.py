@@ -95,21 +95,20 @@ def cleaning(
     return figure
 
 
-def rows_by_reason(
-    runs: pd.DataFrame, dropped: pd.DataFrame, columns: list[str]
-) -> pd.DataFrame:
+def rows_by_reason(runs: pd.DataFrame, dropped: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Rows read, kept and dropped for each reason, one column per family of `runs`.
 
     The index is "read", "kept" and then the reasons, most frequent first. Raises FloplineError
     where read differs from kept and dropped together.
     """
     totals = runs.groupby("family")[["rows_in", "rows_kept"]].sum().reindex(columns)
-    family = dropped["run"].astype(object).map(
-        dict(zip(runs["run"].astype(object), runs["family"], strict=True))
+    family = (
+        dropped["run"]
+        .astype(object)
+        .map(dict(zip(runs["run"].astype(object), runs["family"], strict=True)))
     )
     lost = dropped.assign(family=family.fillna(UNKNOWN_FAMILY))
-    counted = lost.groupby(["reason", "family"]).size().unstack(fill_value=0)
-    counted = counted.reindex(columns=columns, fill_value=0)
+    counted = pd.crosstab(lost["reason"], lost["family"]).reindex(columns=columns, fill_value=0)
     order = sorted(counted.index, key=lambda r: (-int(counted.loc[r].sum()), str(r)))
     out = pd.concat([totals.T.set_axis(["read", "kept"]), counted.loc[order]]).astype("int64")
     wrong = out.loc["read"] != out.loc["kept"] + out.iloc[2:].sum()
@@ -156,13 +155,11 @@ def kind_of(reason: str) -> str:
 
 
 def _family_of(runs: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
-    return [
-        UNKNOWN_FAMILY if pd.isna(f) else labels.get(str(f), str(f)) for f in runs["family"]
-    ]
+    return [UNKNOWN_FAMILY if pd.isna(f) else labels.get(str(f), str(f)) for f in runs["family"]]
 
 
 def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
-    counts = runs.groupby(["family", "status"]).size().unstack(fill_value=0).reindex(columns)
+    counts = pd.crosstab(runs["family"], runs["status"]).reindex(columns)
     most = int(counts.sum(axis=1).max())
     y = np.arange(len(columns))[::-1]
     left = np.zeros(len(columns))
@@ -190,9 +187,7 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
                 handlelength=1.1, columnspacing=0.9, handletextpad=0.4)  # fmt: skip
 
 
-def _draw_causes(
-    figure: Figure, axes: Axes, causes: list[tuple[str, str, int]], runs: int
-) -> None:
+def _draw_causes(figure: Figure, axes: Axes, causes: list[tuple[str, str, int]], runs: int) -> None:
     box = axes.get_position()
     title = "Why runs are not in the fits"
     if not causes:
@@ -200,8 +195,8 @@ def _draw_causes(
         say_instead(axes, title, f"All {count(runs, 'run')} are kept.")
         return
     y = np.arange(len(causes))[::-1]
-    for row, (status, why, n) in zip(y, causes, strict=True):
-        _, color, hatch = STATUS[status]
+    for row, (status, _, n) in zip(y, causes, strict=True):
+        color, hatch = STATUS[status][1:]
         axes.barh(row, n, height=0.62, color=color, hatch=hatch, edgecolor="white", lw=0.4,
                   zorder=3, gid="cause")  # fmt: skip
         axes.annotate(f"{n:,}", (n, row), (2, 0), textcoords="offset points", va="center",

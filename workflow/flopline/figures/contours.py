@@ -167,7 +167,7 @@ def _draw_contours(
     estimate: Mapping[str, Any],
     params_label: str,
 ) -> None:
-    floor, best = float(law.E), float(law.params_opt(target))
+    floor, best = float(np.asarray(law.E)), float(law.params_opt(target))
     flops, sizes, loss = (runs[c].to_numpy(float) for c in ("flops", "params", "loss"))
     ends = [number(estimate.get("params"), e) for e in ("lo95", "hi95")]
     x = log_axis(axes, "x", [*flops, target], power_label, 0.05)
@@ -187,7 +187,7 @@ def _draw_contours(
     for budget, color in zip(budgets, mako(len(budgets)), strict=True):
         axes.axvline(budget, ls="--", lw=0.6, color=color, zorder=1.6, gid="slice")
     axes.scatter(
-        flops, sizes, s=13 if len(runs) <= _FEW else 5, c=np.maximum(loss - floor, norm.vmin),
+        flops, sizes, s=13 if len(runs) <= _FEW else 5, c=np.maximum(loss, levels[0]) - floor,
         cmap=MAKO_MAP.reversed(), norm=norm, edgecolors="white", linewidths=0.35, zorder=3,
         gid="runs",
     )  # fmt: skip

@@ -18,7 +18,7 @@ from flopline.agreement import multipliers
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.losscompute import law_of_loss, laws_of_draws
-from flopline.figures.notes import quantile_band
+from flopline.figures.notes import on_white, quantile_band
 from flopline.figures.panels import LAW_STYLES, LawStyle, log_axis, say_instead
 from flopline.figures.placing import (
     add_legend,
@@ -128,7 +128,8 @@ def _draw_losses(
     target, reach = targets
     ends = [c for family in compared for c in spans[family]]
     x = log_axis(axes, "x", [*ends, reach], power_label, 0.04)
-    handles, taken, held = [], [], []
+    handles: list[Line2D | Patch] = []
+    held: list[Floats] = []
     for family in compared:
         look, (first, last) = looks[family], spans[family]
         found = law_of_loss(fits[family][law])
@@ -155,7 +156,6 @@ def _draw_losses(
                 said += f" [{significant(low)}, {significant(high)}]"
                 held.append(np.array([low, high]))
         held.append(loss)
-        taken.append(trace(axes, line, loss))
         handles.append(Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=said))
     every = np.concatenate(held)
     every = every[np.isfinite(every)]
@@ -167,7 +167,7 @@ def _draw_losses(
              if line.get_gid() in compared]  # fmt: skip
     handles.append(_extrapolated())
     add_legend(axes, handles, np.concatenate(taken), most=1)
-    _on_white(axes)
+    on_white(axes)
 
 
 def _draw_multipliers(
@@ -185,7 +185,8 @@ def _draw_multipliers(
     x = log_axis(axes, "x", [first, last, *budgets], power_label, 0.04)
     line = np.geomspace(first, max(last, *budgets), 120)
     known = line <= last
-    handles, held, curves = [], [np.array([1.0])], []
+    handles: list[Line2D | Patch] = []
+    held, curves = [np.array([1.0])], []
     levels = (95, 80) if len(entry["others"]) <= FEW else (80,)
     for other in entry["others"]:
         family = str(other["family"])
@@ -219,9 +220,7 @@ def _draw_multipliers(
     _legend_clear(axes, handles, curves, flops_label(target))
 
 
-def _draw_stated(
-    axes: Axes, entry: Mapping[str, Any], family: str, look: LawStyle
-) -> Floats:
+def _draw_stated(axes: Axes, entry: Mapping[str, Any], family: str, look: LawStyle) -> Floats:
     """The multiplier of the decision at its target, with its intervals; returns what it spans."""
     times = next((o["multiplier"] for o in entry["others"] if o["family"] == family), None)
     if times is None or times["point"] is None or not math.isfinite(times["point"]):
@@ -263,12 +262,14 @@ def _draw_parted(
 
 def _fill(axes: Axes, x: Floats, band: Floats, known: NDArray[np.bool_], color: str) -> None:
     """A band, hatched where the family is extrapolated."""
-    axes.fill_between(x, *band, where=known, color=color, alpha=0.16, lw=0, zorder=1.8, gid="band")
+    axes.fill_between(
+        x, band[0], band[1], where=known, color=color, alpha=0.16, lw=0, zorder=1.8, gid="band"
+    )
     beyond = ~known
     beyond[:-1] |= beyond[1:]
     axes.fill_between(
-        x, *band, where=beyond, facecolor="none", edgecolor=color, hatch=HATCH, alpha=0.35,
-        lw=0.0, zorder=1.8, gid="extrapolated",
+        x, band[0], band[1], where=beyond, facecolor="none", edgecolor=color, hatch=HATCH,
+        alpha=0.35, lw=0.0, zorder=1.8, gid="extrapolated",
     )  # fmt: skip
 
 
@@ -292,12 +293,4 @@ def _legend_clear(
         taken = [trace(axes, *curve) for curve in curves]
         if not taken or clear_spot(size, np.concatenate(taken), spot, margin):
             break
-    _on_white(axes)
-
-
-def _on_white(axes: Axes) -> None:
-    """The line of the target may pass behind the legend."""
-    legend = axes.get_legend()
-    assert legend is not None
-    legend.set_frame_on(True)
-    legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.85)
+    on_white(axes)

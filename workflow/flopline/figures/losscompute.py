@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from flopline.figures.lawpanel import check_target, number
-from flopline.figures.notes import draw_bands
+from flopline.figures.notes import draw_bands, on_white
 from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, say_instead
 from flopline.figures.placing import add_legend, trace
 from flopline.figures.style import (
@@ -113,7 +113,7 @@ def law_of_loss(fit: Mapping[str, Any]) -> LossOfCompute | None:
     if fit["status"] == FAILED:
         return None
     law = LossOfCompute.stated({n: number(e) for n, e in fit["parameters"].items()})
-    return law if np.isfinite([law.E, law.K, law.c]).all() else None
+    return law if np.isfinite(np.array([law.E, law.K, law.c])).all() else None
 
 
 def laws_of_draws(draws: pd.DataFrame | None) -> LossOfCompute | None:
@@ -145,7 +145,7 @@ def misfit(
         p = number((fit["certificate"].get("lack_of_fit") or {}), "p_value")
         return Misfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
     se = used["loss_se_ln"].to_numpy(dtype=float)
-    p = of_minima(residual, se, 3 if float(found.E) > 0 else 2)
+    p = of_minima(residual, se, 3 if float(np.asarray(found.E)) > 0 else 2)
     return Misfit(flops, residual, se, p < LEVEL, _p_value(p))
 
 
@@ -205,23 +205,23 @@ def _draw_laws(
         handles.append(Line2D([], [], color=look.color, ls=look.dashes, marker=look.marker, ms=3,
                               lw=1.3, label=_label(law, fits[law], target)))  # fmt: skip
     axes.set(xlabel="FLOPs", ylabel=loss_label)
-    low, high = _limits(np.concatenate(held), [float(found.E) for found in laws.values()])
+    low, high = _limits(
+        np.concatenate(held), [float(np.asarray(found.E)) for found in laws.values()]
+    )
     axes.set_ylim(low, high)
-    for law, found in laws.items():
-        if low < float(found.E) < high:
-            axes.axhline(float(found.E), ls=":", lw=0.9, color=LAW_STYLES[law].color, zorder=1.6,
+    floors = {law: float(np.asarray(found.E)) for law, found in laws.items()}
+    for law, floor in floors.items():
+        if low < floor < high:
+            axes.axhline(floor, ls=":", lw=0.9, color=LAW_STYLES[law].color, zorder=1.6,
                          gid=f"{law} floor")  # fmt: skip
     if last < target:
         axes.axvline(last, color=GREY, lw=0.7, zorder=1.2, gid="largest")
     axes.axvline(target, color=GUIDE_GREEN, lw=0.8, zorder=1.4, gid="guide")
     taken = [trace(axes, line, found.loss(line)) for found in laws.values()]
-    taken += [trace(axes, *m.T, join=False) for m in marks.values()]
-    floors = [trace(axes, x, [float(found.E)] * 2) for found in laws.values()]
-    add_legend(axes, handles, np.concatenate([*taken, *floors]), most=1)
-    # The lines of the target and of the largest run may pass behind it.
-    frame = axes.get_legend().get_frame()
-    axes.get_legend().set_frame_on(True)
-    frame.set(facecolor="white", edgecolor="none", alpha=0.85)
+    taken += [trace(axes, m[:, 0], m[:, 1], join=False) for m in marks.values()]
+    taken += [trace(axes, x, [floor] * 2) for floor in floors.values()]
+    add_legend(axes, handles, np.concatenate(taken), most=1)
+    on_white(axes)
     return x
 
 
@@ -240,9 +240,7 @@ def _points(law: str, table: pd.DataFrame | None) -> Floats:
     return np.asarray(found)
 
 
-def _draw_stated(
-    axes: Axes, at: float, fit: Mapping[str, Any], target: float, law: str
-) -> Floats:
+def _draw_stated(axes: Axes, at: float, fit: Mapping[str, Any], target: float, law: str) -> Floats:
     """The loss that a fit states at the target with its intervals; returns what it spans."""
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target - 1) < 1e-9]
     if not rows:
@@ -281,9 +279,7 @@ def _limits(held: Floats, floors: list[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _draw_misfit(
-    axes: Axes, misfits: Mapping[str, Misfit | None], x: tuple[float, float]
-) -> None:
+def _draw_misfit(axes: Axes, misfits: Mapping[str, Misfit | None], x: tuple[float, float]) -> None:
     log_axis(axes, "x", x, power_label, 0.0)
     axes.axhline(0.0, color=GREY, lw=0.8, zorder=1.5)
     spans = []
@@ -326,7 +322,7 @@ def _draw_floors(
         axes.plot(number(e), row - 0.2, look.marker, ms=4.6, color=look.color, mec="white", mew=0.7,
                   zorder=4, gid=law)  # fmt: skip
         axes.text(
-            0.985, row + 0.02, _verdict(misfits[law], float(laws[law].E)), ha="right", va="bottom",
+            0.985, row + 0.02, _verdict(misfits[law], number(e)), ha="right", va="bottom",
             transform=axes.get_yaxis_transform(), fontsize=SMALL_PT - 0.5, gid="verdict",
             color="#555555",
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def write_clear(
     obstacles: Floats,
     *,
     force: bool = False,
-    **style: object,
+    **style: Any,
 ) -> Floats:
     """Write `text` at the first of `spots` that hides nothing; returns the obstacles with it.
 
@@ -79,7 +79,7 @@ def quantile_band(draws: Floats, level: float) -> Floats | None:
     return out
 
 
-def draw_bands(axes: Axes, x: Floats, draws: Floats, color: str, **style: object) -> list[Floats]:
+def draw_bands(axes: Axes, x: Floats, draws: Floats, color: str) -> list[Floats]:
     """The 95 and 80 % bands of `draws` (draws, points) over `x`; returns their edges."""
     edges = []
     for level, alpha in BANDS:
@@ -87,7 +87,15 @@ def draw_bands(axes: Axes, x: Floats, draws: Floats, color: str, **style: object
         if band is None:
             continue
         axes.fill_between(
-            x, *band, color=color, alpha=alpha, lw=0, zorder=1.5, gid=f"band-{level}", **style
+            x, band[0], band[1], color=color, alpha=alpha, lw=0, zorder=1.5, gid=f"band-{level}"
         )
         edges += list(band)
     return edges
+
+
+def on_white(axes: Axes) -> None:
+    """Let guides pass behind the legend of `axes` and not through its text."""
+    legend = axes.get_legend()
+    if legend is not None:
+        legend.set_frame_on(True)
+        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.85)

@@ -9,7 +9,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
@@ -81,7 +80,7 @@ def filled(size: Spot, spot: Spot) -> Floats:
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
-def add_legend(axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int = 4) -> None:
+def add_legend(axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int = 4) -> None:
     """A legend in up to `most` columns, lower left where that hides nothing, else another corner.
 
     `obstacles` are axes fractions. Where no corner is free, the y axis is prolonged downwards until
@@ -95,7 +94,7 @@ def add_legend(axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: i
 
 
 def _legend_place(
-    axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int
+    axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int
 ) -> tuple[int, str, float, Spot]:
     """Columns, corner, share by which to prolong the y axis, and size of the legend."""
     counts = range(1, min(most, len(handles)) + 1)
@@ -110,7 +109,7 @@ def _legend_place(
     return counts[-1], CORNERS[0], 1.0, sizes[counts[-1]]
 
 
-def _legend(axes: Axes, handles: Sequence[Line2D], columns: int) -> Legend:
+def _legend(axes: Axes, handles: Sequence[Artist], columns: int) -> Legend:
     return axes.legend(
         handles=handles,
         ncols=columns,
