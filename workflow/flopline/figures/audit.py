@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -14,6 +14,7 @@ from flopline.figures.ladder import ladder
 from flopline.figures.stakes import stakes
 from flopline.fits.result import FAILED
 
+FIGURES: Final = ("ladder", "identifiability", "stakes")
 NOT_MADE: Final = "this audit was not made"
 
 
@@ -30,8 +31,9 @@ def audit_figures(
     target_flops: float,
     loss_label: str = "Validation loss",
     synthetic: bool = False,
+    names: Sequence[str] = FIGURES,
 ) -> dict[str, Figure]:
-    """The figures ladder, identifiability and stakes, by name.
+    """The figures ladder, identifiability and stakes, or those of `names`, by name.
 
     `findings` hold their tables, `fits` and `draws` are by law, `runs` are the family's (run,
     params, tokens, flops), `residuals` the points of the parametric fit with its log_residual,
@@ -52,8 +54,8 @@ def audit_figures(
         "family_label": family_label,
         "synthetic": synthetic,
     }
-    return {
-        "ladder": ladder(
+    makers: dict[str, Callable[[], Figure]] = {
+        "ladder": lambda: ladder(
             table("ladder", "steps"),
             table("ladder", "predictions"),
             table("ladder", "optima"),
@@ -63,7 +65,7 @@ def audit_figures(
             absent=why("ladder"),
             **common,
         ),
-        "identifiability": identifiability(
+        "identifiability": lambda: identifiability(
             table("identifiability", "profile"),
             residuals if surface else None,
             table("next_run", "runs"),
@@ -77,7 +79,7 @@ def audit_figures(
             },
             **common,
         ),
-        "stakes": stakes(
+        "stakes": lambda: stakes(
             table("sensitivity", "changes"),
             fits,
             draws,
@@ -87,6 +89,7 @@ def audit_figures(
             **common,
         ),
     }
+    return {name: makers[name]() for name in names}
 
 
 def _surface(parametric: Mapping[str, Any] | None) -> tuple[dict[str, float], str]:

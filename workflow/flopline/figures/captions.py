@@ -152,7 +152,7 @@ def losscompute(fits: Mapping[str, Fit]) -> tuple[str, str]:
     return "Lowest loss for the compute", (
         "Left: the lowest loss that each law expects of a budget, with what it was fitted to "
         "(small dots: every run), 80 and 95 % bands, its floor E (dotted) where that is near, and "
-        "at the target the loss that it states; grey, the largest run. Right, above: the losses at each "
+        "at the target what it states; grey, the largest run. Right, above: the losses at each "
         "frontier over the law's own (bars: 95 %; for the surface, runs averaged over stretches of "
         "compute). A trend there means that the law bends away and its forecast is biased. Below: "
         f"E with 80 and 95 % intervals, and whether the law has lack of fit.{found}"
