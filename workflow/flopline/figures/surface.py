@@ -18,10 +18,11 @@ from mpl_toolkits.mplot3d import Axes3D
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.figures.lawpanel import number
+from flopline.figures.layout import PAGE, width_in
+from flopline.figures.lawpanel import no_law, number
 from flopline.figures.style import (
     GREY,
-    PAGE_WIDTH_IN,
+    is_dense,
     mark_synthetic,
     new_figure,
     styled,
@@ -46,7 +47,9 @@ _EDGE_PT: Final = 90.0
 """Length on paper of the lower edges of the scene."""
 _FEW: Final = 100
 """With more points than this the marks are smaller."""
-_CELL_IN: Final = (PAGE_WIDTH_IN / 2, 2.9)
+_CELL_IN: Final = (3.5, 2.9)
+"""Size of one panel, which a column holds as it is."""
+_LOSS_STEPS: Final = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +83,26 @@ def surface(
     params_label: str = "Parameters",
     tokens_label: str = "Tokens seen",
     show_surface: bool = False,
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
-    """Loss of every run over its tokens and params, families side by side, three to a row.
+    """Loss of every run over its tokens and params, families side by side, two to a row of a page.
 
     Colour is compute [FLOPs]; the law L = E + A N^-alpha + B D^-beta stands above each panel
     (in full: the figure this follows prints the exponents alone); `show_surface` adds its mesh.
     All panels share their axes and the range of their colours. Raises FloplineError without
-    panels, for a panel without points and for an unknown `cmap`.
+    panels, for a panel without points, for an unknown `cmap` and for a `width` that is none of
+    layout.WIDTHS_IN.
 
     After Shukor et al. 2025 (arXiv 2504.07951), Fig. 2.
     """
     _check(panels)
     shared = _ranges(panels)
-    columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+    columns = min(len(panels), int(width_in(width) / _CELL_IN[0]))
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(columns * _CELL_IN[0], rows * _CELL_IN[1])
+    # A lone panel is no wider on a page than in a column.
+    total = _CELL_IN[0] if columns == 1 else width_in(width)
+    figure = new_figure(total, rows * _CELL_IN[1])
     names = list(COLOR_MAPS)
     for i, panel in enumerate(panels):
         row, column = divmod(i, columns)
