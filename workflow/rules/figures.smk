@@ -36,6 +36,7 @@ rule figure_isoflop:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_isoflop.py"),
     script:
@@ -59,6 +60,7 @@ rule figure_envelope:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_split", "loss_label", "envelope"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_envelope.py"),
     script:
@@ -83,6 +85,7 @@ rule figure_surface:
         runtime=grows(10),
     params:
         study=options("families", "loss_label", "figures"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_surface.py"),
     script:
@@ -114,6 +117,7 @@ rule figure_audit:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_audit.py"),
     script:

@@ -220,5 +220,5 @@ def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: floa
     bar.set(xticks=[], ylim=(low, high))
     bar.yaxis.tick_right()
     ticks = [low, (low + high) / 2, high]
-    digits = 2
-    bar.set_yticks(ticks, [significant(t, digits) if t else "0" for t in ticks], fontsize=SMALL_PT)
+    said = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
+    bar.set_yticks(ticks, said, fontsize=SMALL_PT)

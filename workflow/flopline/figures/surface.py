@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
@@ -49,6 +52,8 @@ _FEW: Final = 100
 """With more points than this the marks are smaller."""
 _CELL_IN: Final = (3.5, 2.9)
 """Size of one panel, which a column holds as it is."""
+_LETTERS: Final = 60
+"""Letters that fit above a panel."""
 _LOSS_STEPS: Final = (1, 2, 5, 10)
 
 
@@ -198,8 +203,14 @@ def _draw_panel(
     xyz = [points[name].to_numpy(float) for name in ("tokens", "params", "loss")]
     # Stems tell where a point stands; the mesh does so too, and both together are a thicket.
     faint = min(0.6, 40.0 / len(points))
-    for x, y, z in zip(*xyz, strict=True) if not show_surface else ():
-        axes.plot([x, x], [y, y], [shared.loss[0], z], color=GREY, lw=0.4, alpha=faint, zorder=1)
+    dense = is_dense(len(points))
+    if not show_surface:
+        feet = np.column_stack([*xyz[:2], np.full(len(points), shared.loss[0])])
+        stems = Line3DCollection(
+            np.stack([feet, np.column_stack(xyz)], axis=1), colors=GREY, linewidths=0.4,
+            alpha=faint, zorder=1, rasterized=dense, gid="stems",
+        )  # fmt: skip
+        axes.add_collection3d(stems, autolim=False)
     axes.scatter(
         *xyz,
         c=points["flops"].to_numpy(float),
@@ -210,12 +221,13 @@ def _draw_panel(
         zorder=2,
         edgecolors="#333333",
         linewidths=0.3,
+        rasterized=dense,
         gid="runs",
     )
     top, middle = bottom + height, left + 1.6 * inch[0]
     for text, below_in, size in (
         (panel.family_label, 0.06, 8.5),
-        (law or "no law: the fit failed", 0.22, 7.5),
+        (law or textwrap.fill(no_law(panel.fit), _LETTERS), 0.22, 7.5),
     ):
         figure.text(middle, top - below_in * inch[1], text, ha="center", va="top", fontsize=size)
     bar = figure.add_axes(
@@ -236,6 +248,7 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
     axes.set_zlabel(labels[2], labelpad=-4)
     set_log_ticks(axes.xaxis, *shared.tokens, _EDGE_PT, humanise, "width", minors=False)
     set_log_ticks(axes.yaxis, *shared.params, _EDGE_PT, humanise, "width", minors=False)
+    axes.zaxis.set_major_locator(MaxNLocator(5, steps=_LOSS_STEPS))
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("#f6f6f6")
         axis.set_tick_params(pad=-2.5)
