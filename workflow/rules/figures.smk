@@ -52,6 +52,7 @@ rule figure_isoflop:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_isoflop.py"),
     script:
@@ -75,6 +76,7 @@ rule figure_envelope:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_split", "loss_label", "envelope"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_envelope.py"),
     script:
@@ -99,6 +101,7 @@ rule figure_surface:
         runtime=grows(10),
     params:
         study=options("families", "loss_label", "figures"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_surface.py"),
     script:
@@ -128,6 +131,7 @@ rule figure_loss:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_loss.py"),
     script:
@@ -156,6 +160,7 @@ rule figure_families:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_families.py"),
     script:
@@ -181,6 +186,7 @@ rule figure_cleaning:
         runtime=grows(10),
     params:
         study=options("families"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_cleaning.py"),
     script:
@@ -212,6 +218,7 @@ rule figure_audit:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_audit.py"),
     script:

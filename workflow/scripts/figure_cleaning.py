@@ -17,6 +17,7 @@ with stage(snakemake) as said:
         dropped,
         last_steps(map(Path, inputs.curves), dropped),
         labels=study["families"],
+        width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))

@@ -27,6 +27,7 @@ with stage(snakemake) as said:
         labels=study["families"],
         target_flops=study["targets"][0],
         loss_label=study["loss_label"],
+        width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from flopline.audit.identifiability import ALLOWED_RISE
 from flopline.figures.identifiability import identifiability
 from flopline.figures.ladder import ladder
+from flopline.figures.layout import PAGE
 from flopline.figures.stakes import stakes
 from flopline.fits.result import FAILED
 
@@ -30,6 +31,7 @@ def audit_figures(
     family_label: str,
     target_flops: float,
     loss_label: str = "Validation loss",
+    width: str = PAGE,
     synthetic: bool = False,
     names: Sequence[str] = FIGURES,
 ) -> dict[str, Figure]:
@@ -52,6 +54,7 @@ def audit_figures(
     common: dict[str, Any] = {
         "target_flops": target_flops,
         "family_label": family_label,
+        "width": width,
         "synthetic": synthetic,
     }
     makers: dict[str, Callable[[], Figure]] = {

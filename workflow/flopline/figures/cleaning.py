@@ -15,14 +15,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.figures.panels import axes_at, say_instead
+from flopline.figures.layout import PAGE, Box, laid_out
+from flopline.figures.panels import say_instead
 from flopline.figures.style import (
     INK,
     MAKO_MAP,
-    PAGE_WIDTH_IN,
     SMALL_PT,
     mark_synthetic,
-    new_figure,
     styled,
 )
 from flopline.numbers import count, humanise
@@ -59,6 +58,7 @@ def cleaning(
     last_steps: Mapping[str, float] | None = None,
     *,
     labels: Mapping[str, str],
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Runs kept, held out and set aside, and rows read = kept + dropped, per family.
@@ -79,15 +79,19 @@ def cleaning(
     causes = set_aside(runs)
     upper = LINE_IN * max(len(columns), len(causes), FEWEST_LINES)
     lower = LINE_IN * len(rows)
-    height = 0.42 + lower + 0.62 + upper + 0.30
-    figure = new_figure(PAGE_WIDTH_IN, height)
-    top = height - 0.30 - upper
-    bars = axes_at(figure, 1.30, top, 2.2, upper)
-    listed = axes_at(figure, 6.15, top, 0.85, upper)
-    table = axes_at(figure, 1.90, 0.42, min(TABLE_IN, CELL_IN * len(columns)), lower)
-    places = axes_at(figure, 5.10, 0.42, 1.90, lower)
+    cells = min(TABLE_IN, CELL_IN * len(columns))
+    figure, (bars, listed, table, places) = laid_out(
+        width,
+        [
+            Box(2.2, upper, left=1.3, bottom=0.2, top=0.3),
+            Box(0.8, upper, left=2.6, bottom=0.2, top=0.3) if causes
+            else Box(3.0, upper, left=0.4, bottom=0.2, top=0.3),
+            Box(cells, lower, left=1.6, bottom=0.42, top=0.42),
+            Box(4.85 - cells, lower, left=0.25, bottom=0.42, top=0.42),
+        ],
+    )  # fmt: skip
     _draw_runs(bars, runs, columns)
-    _draw_causes(figure, listed, causes, len(runs))
+    _draw_causes(listed, causes, len(runs))
     _draw_rows(table, rows)
     _draw_places(places, rows, dropped, last_steps or {})
     if synthetic:
@@ -187,11 +191,9 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
                 handlelength=1.1, columnspacing=0.9, handletextpad=0.4)  # fmt: skip
 
 
-def _draw_causes(figure: Figure, axes: Axes, causes: list[tuple[str, str, int]], runs: int) -> None:
-    box = axes.get_position()
+def _draw_causes(axes: Axes, causes: list[tuple[str, str, int]], runs: int) -> None:
     title = "Why runs are not in the fits"
     if not causes:
-        axes.set_position((3.95 / PAGE_WIDTH_IN, box.y0, 3.05 / PAGE_WIDTH_IN, box.height))
         say_instead(axes, title, f"All {count(runs, 'run')} are kept.")
         return
     y = np.arange(len(causes))[::-1]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
+from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.notes import around, draw_bands, everywhere, write_clear
 from flopline.figures.panels import log_axis, say_instead
 from flopline.figures.placing import add_legend, trace
@@ -22,12 +23,10 @@ from flopline.figures.style import (
     GUIDE_GREEN,
     INK,
     MAKO_MAP,
-    PAGE_WIDTH_IN,
     SMALL_PT,
+    is_dense,
     mako,
     mark_synthetic,
-    new_figure,
-    row_of_axes,
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label, short
@@ -63,6 +62,7 @@ def contours(
     draws: pd.DataFrame | None = None,
     loss_label: str = "Validation loss",
     params_label: str = "Parameters",
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Contours of L(C, N) with the efficient frontier (left), slices at fixed compute (right).
@@ -82,18 +82,17 @@ def contours(
             f"The parametric fit of family '{family_label}' has no run to draw: add runs or take "
             "parametric out of `laws`."
         )
-    figure = new_figure(PAGE_WIDTH_IN, 3.05)
-    left, bar, right = row_of_axes(figure, (2.62, 0.07, 2.75), (0.50, 0.06, 1.02), 0.44)
+    boxes = [Box(2.62, 2.35, left=0.5, right=0.5), Box(2.75, 2.35, left=0.52)]
+    figure, (left, right) = laid_out(width, boxes)
     law = surface_in(fit)
     if law is None:
-        figure.delaxes(bar)
         why = str(fit.get("message") or "the fit gives no optimum")
         for axes, title in ((left, family_label), (right, "Slices at fixed compute")):
             say_instead(axes, title, why)
     else:
         runs = points.sort_values(["params", "tokens", "run"], ignore_index=True)
         runs = runs.assign(flops=six_nd(runs["params"], runs["tokens"]))
-        drawn = surfaces_in(draws)
+        drawn, bar = surfaces_in(draws), bar_beside(left)
         cuts = _checked(budgets) if budgets is not None else slices_of(runs["flops"].to_numpy())
         estimate = _at(fit, target)
         _draw_contours(left, bar, law, runs, cuts, target, drawn, estimate, params_label)
@@ -189,7 +188,7 @@ def _draw_contours(
     axes.scatter(
         flops, sizes, s=13 if len(runs) <= _FEW else 5, c=np.maximum(loss, levels[0]) - floor,
         cmap=MAKO_MAP.reversed(), norm=norm, edgecolors="white", linewidths=0.35, zorder=3,
-        gid="runs",
+        gid="runs", rasterized=is_dense(len(runs)),
     )  # fmt: skip
     taken = [trace(axes, flops, sizes, join=False), *_draw_frontier(axes, law, drawn, runs, target)]
     _draw_interval(axes, [target, target], estimate, upright=True)
@@ -305,7 +304,7 @@ def _draw_slices(
         curve = reach, law.loss(reach, budget / 6 / reach)
         axes.plot(*curve, "-", color=color, lw=1.1, zorder=2, gid="slice")
         axes.plot(sizes[mine], moved[mine], "o", ms=2.6 if len(runs) <= _FEW else 1.4, color=color,
-                  mew=0, zorder=3, gid="runs")  # fmt: skip
+                  mew=0, zorder=3, gid="runs", rasterized=is_dense(len(runs)))  # fmt: skip
         if x[0] <= optimum[0] <= x[1]:
             axes.plot(*optimum, "D", ms=3.6, mfc=color, mec=INK, mew=0.6, zorder=4, gid="optimum")
         taken += [trace(axes, *curve), trace(axes, sizes[mine], moved[mine], join=False)]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from flopline.agreement import multipliers
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
+from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.losscompute import law_of_loss, laws_of_draws
 from flopline.figures.notes import on_white, quantile_band
 from flopline.figures.panels import LAW_STYLES, LawStyle, log_axis, say_instead
@@ -31,10 +32,7 @@ from flopline.figures.placing import (
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
-    PAGE_WIDTH_IN,
     mark_synthetic,
-    new_figure,
-    row_of_axes,
     styled,
 )
 from flopline.figures.ticks import power_label
@@ -66,6 +64,7 @@ def families(
     labels: Mapping[str, str],
     target_flops: float,
     loss_label: str = "Validation loss",
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Frontier loss over compute of every family, and the compute multiplier between them.
@@ -80,8 +79,7 @@ def families(
     target = check_target(target_flops)
     if len(labels) < 2:
         raise FloplineError("The figure of families compares two or more, but there is only one.")
-    figure = new_figure(PAGE_WIDTH_IN, 3.05)
-    left, right = row_of_axes(figure, (2.9, 2.9), (0.5, 0.72), 0.44)
+    figure, (left, right) = laid_out(width, [Box(2.9, 2.35), Box(2.9, 2.35, left=0.66)])
     mine = [e for e in entries if math.isclose(e["budget_flops"], target, rel_tol=1e-9)]
     entry = mine[0] if mine else None
     if entry is None or entry["law"] is None:

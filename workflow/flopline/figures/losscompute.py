@@ -15,16 +15,16 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from flopline.figures.lawpanel import check_target, number
+from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.notes import draw_bands, on_white
-from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, say_instead
+from flopline.figures.panels import LAW_STYLES, log_axis, say_instead
 from flopline.figures.placing import add_legend, trace
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
-    PAGE_WIDTH_IN,
     SMALL_PT,
+    is_dense,
     mark_synthetic,
-    new_figure,
     styled,
 )
 from flopline.figures.ticks import power_label
@@ -72,6 +72,7 @@ def losscompute(
     frontier: pd.DataFrame | None = None,
     points: pd.DataFrame | None = None,
     loss_label: str = "Validation loss",
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """L(C) = E + K C^-c of every law, carried to the target with 80 and 95 % bands.
@@ -83,24 +84,24 @@ def losscompute(
     whether the law has lack of fit. A law that failed is named with its reason.
     """
     target = check_target(target_flops)
-    figure = new_figure(PAGE_WIDTH_IN, 3.05)
-    left = axes_at(figure, 0.52, 0.44, 3.3, 2.35)
-    above = axes_at(figure, 4.62, 1.87, 2.42, 0.92)
-    below = axes_at(figure, 4.62, 0.44, 2.42, 0.80)
+    floors = 0.16 + 0.27 * max(len(fits), 1)
+    figure, (left, right, below) = laid_out(
+        width, [Box(3.3, 2.2), Box(2.4, 2.2), Box(3.0, floors, left=0.9, bottom=0.3, top=0.32)]
+    )
     laws = {law: found for law in LAWS if law in fits and (found := law_of_loss(fits[law]))}
     title = f"{family_label}: lowest loss for the compute"
     if not laws:
         why = "; ".join(f"{LAW_STYLES[n].label}: {f['message']}" for n, f in fits.items())
         say_instead(left, title, why or "no law was fitted")
-        say_instead(above, "Frontier over its law, %", "no law was fitted")
+        say_instead(right, "Frontier over its law, %", "no law was fitted")
         say_instead(below, "Floor E", "no law was fitted")
     else:
         seen = {"isoflop": minima, "envelope": frontier, "parametric": points}
         misfits = {law: misfit(law, fits[law], found, seen[law]) for law, found in laws.items()}
         x = _draw_laws(left, fits, laws, draws, seen, target, loss_label)
         left.set_title(title)
-        _draw_misfit(above, misfits, x)
-        above.set_title("Frontier over its own law, %")
+        _draw_misfit(right, misfits, x)
+        right.set_title("Frontier over its own law, %")
         _draw_floors(below, fits, laws, misfits)
         below.set_title("Floor E, nats per token")
     if synthetic:
@@ -197,7 +198,7 @@ def _draw_laws(
         axes.plot(
             *shown.T, look.marker, ms=3.4 if law == "isoflop" else 1.8, color=look.color, mew=0,
             alpha=1.0 if law == "isoflop" else 0.55, zorder=2.6, gid=f"{law} points",
-            rasterized=len(shown) > MOST_POINTS,
+            rasterized=is_dense(len(shown)),
         )  # fmt: skip
         at = target * math.exp(SHIFT * (number_ - (len(laws) - 1) / 2) * math.log(x[1] / x[0]))
         held.append(_draw_stated(axes, at, fits[law], target, law))
@@ -297,7 +298,7 @@ def _draw_misfit(axes: Axes, misfits: Mapping[str, Misfit | None], x: tuple[floa
         axes.plot(
             found.flops[order], y[order], ls="none" if many else look.dashes, marker=look.marker,
             ms=1.4 if many else 3.0, color=look.color, lw=0.9, mew=0, zorder=2.8, gid=law,
-            rasterized=many,
+            rasterized=is_dense(len(y)),
         )  # fmt: skip
         spans += [*y, *(y[bars] - 196 * found.se[bars]), *(y[bars] + 196 * found.se[bars])]
     reach = 1.08 * max(np.abs(spans), default=1.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -11,10 +13,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.figures.style import SMALL_PT
+
 Floats = NDArray[np.float64]
 Spot = tuple[float, float]
 
-CORNERS = ("lower left", "upper right", "lower right", "upper left")
+CORNERS: Final = ("lower left", "upper right", "lower right", "upper left")
+_MOST_LINES: Final = 12
 
 
 def trace(axes: Axes, x: ArrayLike, y: ArrayLike, join: bool = True) -> Floats:
@@ -78,6 +83,18 @@ def filled(size: Spot, spot: Spot) -> Floats:
     """Points all over a box of `size` with its lower left corner in `spot`, as obstacles."""
     x, y = (np.linspace(at, at + length, 12) for at, length in zip(spot, size, strict=True))
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
+def write_reason(axes: Axes, reason: str) -> None:
+    """Why `axes` lack what a reader expects there, wrapped to their width, over what is drawn."""
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    letters = max(int(width_pt / (0.56 * SMALL_PT)), 12)
+    lines = textwrap.wrap(reason, letters, max_lines=_MOST_LINES, placeholder=" …")
+    axes.text(
+        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
+        fontsize=SMALL_PT, color="#555555", gid="reason", zorder=7,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+    )  # fmt: skip
 
 
 def add_legend(axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int = 4) -> None:
