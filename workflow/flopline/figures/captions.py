@@ -113,7 +113,8 @@ def stakes(findings: Findings) -> tuple[str, str]:
         "compute that a wrong N wastes, with the N of every law and its 95 % interval on the "
         "curve. "
         "Below: bootstrap draws of every law, its loss against its N at the target (the tokens "
-        "above spend the budget) and its exponents, with 80 and 95 % intervals. "
+        "above spend the budget), its D against its N beside 6ND = C, and its exponents, with 80 "
+        "and 95 % intervals. "
         f"{_sentence(findings, 'sensitivity')}"
     )
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit.shares import wasted_share
+from flopline.figures.allocations import draw_allocations
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.panels import LAW_STYLES, log_axis, ratio_axis, say_instead
 from flopline.figures.style import (
@@ -56,7 +57,8 @@ def stakes(
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
-    """Tornado and regret (above), clouds of bootstrap draws at the target (below).
+    """Tornado and regret (above), clouds of bootstrap draws at the target (below):
+    loss over N, D over N, and the exponents.
 
     `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
     alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
@@ -66,13 +68,14 @@ def stakes(
     known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
     largest = _largest(changes) if changes is not None and known else None
     tall = LEAST_IN if largest is None else max(LEAST_IN, sum(_heights_pt(largest)) / 72)
-    figure, (tornado, regret, cloud, strips) = laid_out(
+    figure, (tornado, regret, cloud, pairs, strips) = laid_out(
         width,
         [
             Box(1.64, tall, left=2.08, bottom=0.54, top=0.3),
             Box(2.36, tall, left=0.9, right=0.22, bottom=0.54, top=0.3),
-            Box(3.1, 1.54, left=0.62, bottom=0.42, top=0.54),
-            Box(2.36, 1.54, left=0.9, right=0.22, bottom=0.42, top=0.54),
+            Box(1.85, 1.54, left=0.62, bottom=0.42, top=0.54),
+            Box(1.35, 1.54, left=0.6, bottom=0.42, top=0.54),
+            Box(1.6, 1.54, left=0.78, right=0.22, bottom=0.42, top=0.54),
         ],
         foot_in=0.08,
     )
@@ -93,6 +96,7 @@ def stakes(
         regret.set_title("What a wrong N costs")
     laws: list[str] = [law for law in LAWS if law in sizes]
     _draw_cloud(cloud, fits, draws, laws, target_flops)
+    draw_allocations(pairs, {law: sizes[law] for law in laws}, draws, target_flops, MOST_DRAWS)
     _draw_strips(strips, fits, draws, laws)
     if synthetic:
         mark_synthetic(figure)
@@ -224,7 +228,7 @@ def _draw_cloud(
     bottom, top = min(inner[1][0], marks[:, 1].min()), max(inner[1][1], marks[:, 1].max())
     pad = 0.08 * (top - bottom or 0.1)
     axes.set(ylim=(bottom - pad, top + pad), ylabel="Loss at the target")
-    axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs (dots: bootstrap draws)")
+    axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs")
     above = axes.twiny()
     above.set_xlim(target_flops / 6 / low, target_flops / 6 / high)
     log_axis_reversed(above, target_flops / 6 / high, target_flops / 6 / low)
