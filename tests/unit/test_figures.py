@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
-from flopline.figures import Panel, captions, envelope, isoflop, save, surface
-from flopline.figures.envelope import THIRD_COLORS
+from flopline.figures import captions
+from flopline.figures.envelope import THIRD_COLORS, envelope
+from flopline.figures.isoflop import isoflop
 from flopline.figures.placing import clear_spot, filled
-from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako
-from flopline.figures.surface import law_text
+from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako, save
+from flopline.figures.surface import Panel, law_text, surface
 from flopline.figures.ticks import (
     flops_labels,
     log_ticks,

@@ -27,8 +27,10 @@ from test_figures import (
 )
 from test_figures_audit import drawn, made_up
 
-from flopline.figures import envelope, isoflop, surface
 from flopline.figures.audit import audit_figures
+from flopline.figures.envelope import envelope
+from flopline.figures.isoflop import isoflop
+from flopline.figures.surface import surface
 
 BASELINES = Path(__file__).parent / "baselines"
 DPI = 100

@@ -237,7 +237,7 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xticks(np.arange(wide) + 0.94, heads, fontsize=_cell_size(wide), ha="right")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.grid(visible=False)
-    axes.set_xlabel("Rows of the logs by what became of them")
+    axes.set_xlabel("Rows of the logs")
     for side in axes.spines.values():
         side.set_visible(False)
 
