@@ -182,6 +182,11 @@ def findings(
     ]
 
 
+def titled(figure: Figure, title: str) -> Any:
+    (axes,) = (axes for axes in figure.axes if axes.get_title(loc="left") == title)
+    return axes
+
+
 def drawn(parts: dict[str, Any], synthetic: bool = False) -> dict[str, Figure]:
     return audit_figures(**parts, family="ash", family_label="White ash", synthetic=synthetic)
 
@@ -236,7 +241,7 @@ def test_a_step_far_off_becomes_an_arrow_at_the_edge() -> None:
 
 
 def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
-    top = scene[1]["identifiability"].axes[0]
+    top = titled(scene[1]["identifiability"], "White ash: what E may be")
     (shade,) = by_gid(top, "near")
     ends = shade.get_x(), shade.get_x() + shade.get_width()
     # 4 (E - best)^2 <= 0.08, on a grid of hundredths.
@@ -245,7 +250,7 @@ def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
 
 def test_residuals_point_up_where_a_run_is_worse_than_the_law(scene: Any) -> None:
     parts, figures = scene
-    centre = figures["identifiability"].axes[2]
+    centre = titled(figures["identifiability"], "Residuals, %")
     (above,), (below,) = by_gid(centre, "above"), by_gid(centre, "below")
     worse = parts["residuals"][parts["residuals"]["log_residual"] > 0]
     assert {tuple(p) for p in above.get_offsets()} == set(
@@ -258,7 +263,8 @@ def test_the_best_next_run_is_marked(scene: Any) -> None:
     parts, figures = scene
     offers = parts["findings"][4]["tables"]["runs"]
     best = offers.loc[offers["removed_percent"].idxmax()]
-    star, diamond = by_gid(figures["identifiability"].axes[4], "best")
+    right = titled(figures["identifiability"], "What one more run tells, %")
+    star, diamond = by_gid(right, "best")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (best["params"], best["tokens"])
     first = offers.iloc[0]
     assert (diamond.get_xdata()[0], diamond.get_ydata()[0]) == (first["params"], first["tokens"])

@@ -17,11 +17,20 @@ from tests.simulate import write_study
 
 # Jobs of the toy study with its two families, by rule.
 FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
-FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1, "figure_audit": 2}
+LOSS = {"figure_loss": 2}
+FIGURES = {
+    "figure_envelope": 2,
+    "figure_isoflop": 2,
+    "figure_surface": 1,
+    "figure_audit": 2,
+    "figure_families": 1,
+    "figure_cleaning": 1,
+} | LOSS
 AUDIT = {"audit": 2}
-# The figures of the audit mark the recommended line.
-END = {"decide": 1, "figure_audit": 2, "report": 1}
+# The figures of the audit mark the recommended line, that of the families its multipliers.
+END = {"decide": 1, "figure_audit": 2, "figure_families": 1, "report": 1}
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
+ALL_FITS = {rule: jobs for rule, jobs in AFTER_CLEAN.items() if rule != "figure_cleaning"}
 
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
 

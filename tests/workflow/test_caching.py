@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import AFTER_CLEAN, AUDIT, END, FIGURES, PARTS, Checkout
+from tests.workflow.conftest import (
+    AFTER_CLEAN,
+    ALL_FITS,
+    AUDIT,
+    END,
+    FIGURES,
+    LOSS,
+    PARTS,
+    Checkout,
+)
 
 pytestmark = pytest.mark.workflow
 
@@ -68,22 +77,22 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
             "config/config.yaml",
             "min_sizes: 4",
             "min_sizes: 5",
-            {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END,
+            {"fit_isoflop": 2, "figure_isoflop": 2} | LOSS | AUDIT | END,
         ),
         (
             "config/config.yaml",
             "huber_delta: 0.001",
             "huber_delta: 0.002",
-            {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END,
+            {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END,
         ),
         (
             "config/config.yaml",
             "bins: 1500",
             "bins: 1400",
-            {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END,
+            {"fit_envelope": 2, "figure_envelope": 2} | LOSS | AUDIT | END,
         ),
         ("config/config.yaml", "ladder_draws: 200", "ladder_draws: 150", AUDIT | END),
-        ("config/config.yaml", "seed: 20221", "seed: 20222", AFTER_CLEAN),
+        ("config/config.yaml", "seed: 20221", "seed: 20222", ALL_FITS),
         ("config/config.yaml", "fitted_surface: true", "fitted_surface: false",
          {"figure_surface": 1, "report": 1}),
         ("config/config.yaml", "diverged: 0.2", "diverged: 0.3", {"gather": 1} | AFTER_CLEAN),
@@ -104,20 +113,22 @@ def test_changed_option_reruns_what_uses_it(
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END),
-        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END),
-        ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
-        ("fits/bootstrap.py", AFTER_CLEAN),
+        ("fits/isoflop.py", {"fit_isoflop": 2, "figure_isoflop": 2} | LOSS | AUDIT | END),
+        ("fits/envelope.py", {"fit_envelope": 2, "figure_envelope": 2} | LOSS | AUDIT | END),
+        ("fits/parametric.py", {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END),
+        ("fits/bootstrap.py", ALL_FITS),
         ("clean/stitching.py", {"clean": 2, "gather": 1} | AFTER_CLEAN),
         ("clean/gather.py", {"gather": 1} | AFTER_CLEAN),
         ("logs/jsonl.py", {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN),
         ("figures/surface.py", {"figure_surface": 1, "report": 1}),
         ("figures/isoflop.py", {"figure_isoflop": 2, "report": 1}),
+        ("figures/losscompute.py", LOSS | {"figure_families": 1, "report": 1}),
+        ("figures/quick.py", {}),
         ("figures/style.py", FIGURES | {"report": 1}),
         ("decision.py", END),
         ("audit/ladder.py", AUDIT | END),
-        ("laws/tied.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
-        ("fits/forms.py", {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END),
+        ("laws/tied.py", {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END),
+        ("fits/forms.py", {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END),
         ("report/page.py", {"report": 1}),
         ("study.py", {}),
     ],
@@ -163,7 +174,7 @@ def test_killed_between_stages_is_noticed(checkout: Checkout) -> None:
     checkout.edit("config/config.yaml", "min_sizes: 4", "min_sizes: 7")
     only = checkout.snakemake("--until", "fit_isoflop")
     assert only.returncode == 0, only.stderr
-    assert checkout.planned() == {"figure_isoflop": 2} | AUDIT | END
+    assert checkout.planned() == {"figure_isoflop": 2} | LOSS | AUDIT | END
 
 
 def test_added_run_reruns_one_shard(checkout: Checkout) -> None:

@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface import color_map
 from flopline.laws.chinchilla import PARAMETERS
 from flopline.study import read_yaml
-from tests.workflow.conftest import AFTER_CLEAN, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -107,7 +107,7 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     results = simulated.folder / "results/sim"
     figures = sorted(results.glob("figures/**/*.svg"))
     # Two laws and three audits of each family, and the surfaces of both.
-    assert len(figures) == 2 * (2 + 3) + 1
+    assert len(figures) == 2 * (2 + 2 + 3) + 3
     silent = [str(f) for f in figures if texts(f)["synthetic data"] != 1]
     assert silent == []
     page = (results / "report.html").read_text()
@@ -166,7 +166,7 @@ def set_target(study: dict[str, Any]) -> None:
         (set_seed, ALL),
         (set_shards, BELOW_SIMULATE | {"ingest": 1, "clean": 1}),
         (set_title, {"report": 1}),
-        (set_target, AFTER_CLEAN),
+        (set_target, ALL_FITS),
     ],
 )
 def test_changed_key_reruns_what_uses_it(

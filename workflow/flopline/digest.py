@@ -133,7 +133,7 @@ def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[Path], 
 def _version(package: str) -> str:
     """The installed version of an imported package; empty where it has none of that name."""
     try:
-        return metadata.version({"yaml": "PyYAML"}.get(package, package))
+        return metadata.version({"yaml": "PyYAML", "PIL": "pillow"}.get(package, package))
     except metadata.PackageNotFoundError:
         return ""
 

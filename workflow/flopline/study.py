@@ -30,6 +30,7 @@ from flopline.runfiles import (
     run_name,
     sidecar_of,
 )
+from flopline.schema import split_label
 
 __all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
@@ -80,6 +81,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
         study[group] = {**options[group], **own} if isinstance(own, dict) else own
     _check(study, study_schema, str(path))
     _check_meaning(study, path)
+    study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
     return {"name": path.stem, "file": str(path), **study}
 
 

@@ -7,7 +7,7 @@ from stage import stage
 with stage(snakemake) as said:
     from findings import read_findings
 
-    from flopline.figures import captions
+    from flopline.figures.captions import captioned
     from flopline.report.page import ReportInputs, render
     from flopline.report.provenance import provenance
     from flopline.storage import read_json, read_parquet
@@ -21,7 +21,10 @@ with stage(snakemake) as said:
     notes = read_json(Path(snakemake.input.notes))
     audits = {path.parent.name: read_findings(path) for path in map(Path, snakemake.input.audits)}
     svgs = map(Path, snakemake.input.figures)
-    figures = captions.captioned(svgs, fits, study["families"], audits)
+    verdict = read_json(Path(snakemake.input.verdict))
+    figures = captioned(
+        svgs, fits, study["families"], audits, verdict["families"], runs.to_dict("records")
+    )
     if synthetic:
         from flopline.simulate import described
 
@@ -31,7 +34,7 @@ with stage(snakemake) as said:
         ReportInputs(
             study={**study, "synthetic": synthetic, "notes": notes},
             decision=read_parquet(Path(snakemake.input.table)),
-            verdict=read_json(Path(snakemake.input.verdict)),
+            verdict=verdict,
             fits=fits,
             runs=runs,
             dropped=read_parquet(Path(snakemake.input.dropped)),

@@ -10,28 +10,37 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from flopline.errors import FloplineError
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
     Law,
     Quantity,
     check_target,
     draw_law_panel,
+    no_law,
     params_quantity,
     tokens_quantity,
 )
-from flopline.figures.placing import add_legend, clear_spot, filled, margin_of, size_in, trace
+from flopline.figures.layout import PAGE, Box, laid_out
+from flopline.figures.placing import (
+    add_legend,
+    clear_spot,
+    filled,
+    margin_of,
+    size_in,
+    trace,
+    write_reason,
+)
 from flopline.figures.style import (
     GREY,
     INK,
-    PAGE_WIDTH_IN,
+    MAKO,
     SMALL_PT,
+    is_dense,
     mako,
     mark_synthetic,
-    new_figure,
-    row_of_axes,
     styled,
 )
 from flopline.figures.ticks import flops_labels, log_pad, set_log_ticks
@@ -39,6 +48,7 @@ from flopline.fits.result import FAILED
 from flopline.numbers import count, humanise, significant
 
 Floats = NDArray[np.float64]
+Looks = Mapping[float, tuple[str, str]]
 
 CORRECTED: Final = "corrected"
 """Name of the estimator whose laws are drawn beside the main ones (docs/isoflop.md)."""
@@ -49,6 +59,10 @@ _PAST_DATA: Final = 0.22
 # Losses farther above the upper quartile than this many quartile distances run out of the axis,
 # as arrows with their number written there (Tukey's outer fence).
 _FAR_OUT: Final = 3.0
+# Up to as many budgets as published, lightness alone tells neighbours apart; beyond, shapes help.
+_ROUND: Final = len(MAKO)
+_SHAPES: Final = ("o", "s", "^")
+_LOSS_STEPS: Final = (1, 2, 5, 10)
 
 
 @styled
@@ -64,6 +78,7 @@ def isoflop(
     tokens_label: str = "Tokens",
     draws: pd.DataFrame | None = None,
     estimators: pd.DataFrame | None = None,
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Loss against params at fixed compute (left), valley bottoms N (centre) and D (right).
@@ -73,41 +88,52 @@ def isoflop(
     the bias-corrected laws, and the vertices' corrected columns, where there are any, crosses.
     Budgets that the fit left out, and runs that belong to none, are hollow and grey; the vertices
     of budgets that a check flags are half filled; runs of far higher loss than all others are
-    arrows at the upper edge, and counted there. The green guides stand at `target_flops`.
-    Raises FloplineError for a target that is not positive and for tables without rows.
+    arrows at the upper edge, and counted there. The green guides stand at `target_flops`. Without
+    budgets or a usable law the panels say why. Raises FloplineError for a target that is not
+    positive and for a `width` that is none of layout.WIDTHS_IN.
 
     After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 3.
     """
     target = check_target(target_flops)
-    if vertices.empty or profiles.empty:
-        raise FloplineError(
-            f"The isoFLOP fit of family '{family_label}' has no budget to draw: "
-            "add budgets or take isoflop out of `laws`."
-        )
-    budgets = vertices.sort_values("budget_flops", ignore_index=True)
-    if "flagged" not in budgets:
-        budgets = budgets.assign(flagged=False)
-    colors = dict(zip(budgets["budget_flops"], mako(len(budgets)), strict=True))
     quantities = params_quantity(params_label), tokens_quantity(tokens_label)
     laws = [corrected_law(estimators, quantity) for quantity in quantities]
     # Two laws need a second line above their panels.
-    top_in = 0.26 if laws == [None, None] else 0.36
-    figure = new_figure(PAGE_WIDTH_IN, 2.49 + top_in)
-    valleys, *panels = row_of_axes(figure, (2.28, 1.66, 1.66), (0.44, 0.52, 0.52), 0.44, top_in)
-    _draw_valleys(valleys, budgets, profiles, colors, loss_label, params_label)
+    top = 0.26 if laws == [None, None] else 0.36
+    boxes = [Box(2.20, 2.05), Box(1.66, 2.05, top=top)]
+    figure, (valleys, *panels) = laid_out(width, [*boxes, Box(1.66, 2.05, right=0.12, top=top)])
     valleys.set_title(family_label)
-    for axes, quantity, law in zip(panels, quantities, laws, strict=True):
-        _draw_vertices(axes, fit, budgets, quantity, colors, target, draws, law)
+    if vertices.empty or profiles.empty:
+        for axes in (valleys, *panels):
+            axes.set(xticks=[], yticks=[])
+            write_reason(axes, no_law(fit))
+    else:
+        budgets = vertices.sort_values("budget_flops", ignore_index=True)
+        if "flagged" not in budgets:
+            budgets = budgets.assign(flagged=False)
+        looks = _looks(budgets)
+        _draw_valleys(valleys, budgets, profiles, looks, loss_label, params_label)
+        for axes, quantity, law in zip(panels, quantities, laws, strict=True):
+            _draw_vertices(axes, fit, budgets, quantity, looks, target, draws, law)
     if synthetic:
         mark_synthetic(figure)
     return figure
+
+
+def _looks(budgets: pd.DataFrame) -> dict[float, tuple[str, str]]:
+    """Colour and marker of every budget."""
+    count = len(budgets)
+    shapes = _SHAPES if count > _ROUND else _SHAPES[:1]
+    return {
+        budget: (color, shapes[i % len(shapes)])
+        for i, (budget, color) in enumerate(zip(budgets["budget_flops"], mako(count), strict=True))
+    }
 
 
 def _draw_valleys(
     axes: Axes,
     budgets: pd.DataFrame,
     profiles: pd.DataFrame,
-    colors: Mapping[float, str],
+    looks: Looks,
     loss_label: str,
     params_label: str,
 ) -> None:
@@ -123,14 +149,16 @@ def _draw_valleys(
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
     set_log_ticks(axes.xaxis, *x, width_pt, humanise, "width")
     axes.set_ylim(*y)
+    axes.yaxis.set_major_locator(MaxNLocator(9, steps=_LOSS_STEPS))
+    dense = is_dense(len(kept))
     drawn = [
-        _draw_profile(axes, row, kept[kept["budget_flops"] == row["budget_flops"]], colors)
+        _draw_profile(axes, row, kept[kept["budget_flops"] == row["budget_flops"]], looks, dense)
         for _, row in budgets.iterrows()
     ]
     lines = [line for profile in drawn for line in profile]
     loose = kept[kept["budget_flops"].isna()]
     strays = loose["params"].to_numpy(float), loose["loss"].to_numpy(float)
-    _draw_points(axes, *strays, GREY, filled=False)
+    _draw_points(axes, *strays, GREY, "o", filled=False, dense=dense)
     lines.append(strays)
     obstacles = np.concatenate([trace(axes, *line) for line in lines])
     beyond = losses > top
@@ -140,7 +168,7 @@ def _draw_valleys(
         obstacles = np.concatenate([obstacles, trace(axes, sizes[beyond], edge, join=False)])
         said = f"▲ {count(int(beyond.sum()), 'run')} above, up to {significant(losses.max(), 3)}"
         obstacles = np.concatenate([obstacles, _write_on_top(axes, said, obstacles)])
-    _add_budgets(axes, budgets, colors, obstacles)
+    _add_budgets(axes, budgets, looks, obstacles, strays=not loose.empty)
 
 
 def _write_on_top(axes: Axes, said: str, obstacles: Floats) -> Floats:
@@ -161,17 +189,18 @@ def _top(losses: Floats) -> float:
 
 
 def _draw_profile(
-    axes: Axes, vertex: pd.Series, profile: pd.DataFrame, colors: Mapping[float, str]
+    axes: Axes, vertex: pd.Series, profile: pd.DataFrame, looks: Looks, dense: bool
 ) -> list[tuple[Floats, Floats]]:
     """Draw one budget; returns the lines drawn, as data, for those who must keep clear of them."""
     used = bool(vertex["used"])
-    color = colors[vertex["budget_flops"]] if used else GREY
+    color, shape = looks[vertex["budget_flops"]]
+    color = color if used else GREY
     mean = profile.groupby("params", sort=True)["loss"].mean()
     valley = mean.index.to_numpy(float), mean.to_numpy(float)
     points = profile["params"].to_numpy(float), profile["loss"].to_numpy(float)
     lines = [valley, points]
-    axes.plot(*valley, "-", color=color, zorder=2 + used, gid="profile")
-    _draw_points(axes, *points, color, filled=used)
+    axes.plot(*valley, "-", color=color, zorder=2 + used, gid="profile", rasterized=dense)
+    _draw_points(axes, *points, color, shape, filled=used, dense=dense)
     curve = _parabola(vertex, profile)
     if curve is not None:
         axes.plot(*curve, "--", color=color, zorder=2 + used, gid="parabola")
@@ -197,11 +226,14 @@ def _filling(color: str, used: bool, flagged: bool) -> dict[str, Any]:
     return {"mfc": color if used else "white"}
 
 
-def _draw_points(axes: Axes, params: Floats, losses: Floats, color: str, filled: bool) -> None:
+def _draw_points(
+    axes: Axes, params: Floats, losses: Floats, color: str, shape: str, *, filled: bool, dense: bool
+) -> None:
     face = color if filled else "white"
     axes.plot(
-        params, losses, "o", mfc=face, mec=color, mew=0.7, zorder=4 if filled else 2.1, gid="runs"
-    )
+        params, losses, shape, mfc=face, mec=color, mew=0.7, zorder=4 if filled else 2.1,
+        gid="runs", rasterized=dense,
+    )  # fmt: skip
 
 
 def _parabola(vertex: pd.Series, profile: pd.DataFrame) -> tuple[Floats, Floats] | None:
@@ -211,7 +243,7 @@ def _parabola(vertex: pd.Series, profile: pd.DataFrame) -> tuple[Floats, Floats]
         return None
     low, high = np.log(profile["params"].min()), np.log(profile["params"].max())
     past = _PAST_DATA * (high - low)
-    ln_params = np.linspace(low - past, high + past, 100)
+    ln_params = np.linspace(low - past, high + past, 64)
     centre, c0, c1, c2 = terms
     x = ln_params - centre
     return np.exp(ln_params), c0 + c1 * x + c2 * x**2
@@ -220,26 +252,30 @@ def _parabola(vertex: pd.Series, profile: pd.DataFrame) -> tuple[Floats, Floats]
 def _add_budgets(
     axes: Axes,
     budgets: pd.DataFrame,
-    colors: Mapping[float, str],
+    looks: Looks,
     obstacles: Floats,
+    strays: bool,
 ) -> None:
     nominal = budgets["nominal_flops"].fillna(budgets["budget_flops"])
     used, flagged = (budgets[name].astype(bool) for name in ("used", "flagged"))
     texts = [
-        name + (" (flagged)" if doubt else "") if ok else f"{name} (unused)"
-        for name, ok, doubt in zip(flops_labels(list(nominal)), used, flagged, strict=True)
+        name if ok else f"{name} (unused)"
+        for name, ok in zip(flops_labels(list(nominal)), used, strict=True)
     ]
     handles = [
-        Line2D([], [], color=c, marker="o", mec=c, label=t, **_filling(c, ok, doubt))
-        for c, ok, doubt, t in zip(
-            np.where(used, [colors[b] for b in budgets["budget_flops"]], GREY),
-            used,
-            flagged,
-            texts,
-            strict=True,
-        )
+        _key(color if ok else GREY, shape, t, **_filling(color if ok else GREY, ok, doubt))
+        for (color, shape), ok, doubt, t in zip(looks.values(), used, flagged, texts, strict=True)
     ]
+    # A word beside every flagged budget would make the legend too wide for its corner.
+    if (used & flagged).any():
+        handles.append(_key("none", "o", "flagged", mec=INK, **_filling(GREY, True, True)))
+    if strays:
+        handles.append(_key("none", "o", "no budget", mec=GREY, mfc="white", mew=0.7))
     add_legend(axes, handles, obstacles)
+
+
+def _key(color: str, shape: str, text: str, **marker: Any) -> Line2D:
+    return Line2D([], [], color=color, marker=shape, label=text, **{"mec": color, **marker})
 
 
 def _draw_vertices(
@@ -247,7 +283,7 @@ def _draw_vertices(
     fit: Mapping[str, Any],
     budgets: pd.DataFrame,
     quantity: Quantity,
-    colors: Mapping[float, str],
+    looks: Looks,
     target: float,
     draws: pd.DataFrame | None,
     corrected: Law | None,
@@ -264,13 +300,14 @@ def _draw_vertices(
     points = np.vstack([np.where(shown, values, np.nan), unbiased])
     draw_law_panel(axes, fit, quantity, flops, points, target, draws, corrected)
     for budget, (value, low, high), ok, doubt in zip(flops, values.T, used, flagged, strict=True):
-        color = colors[budget] if ok else GREY
+        color, shape = looks[budget]
+        color = color if ok else GREY
         if np.isfinite([low, high]).all():
             axes.plot([budget] * 2, [low, high], "-", color=color, lw=1.3, zorder=3, gid="interval")
         axes.plot(
             budget,
             value,
-            "o",
+            shape,
             ms=4.2,
             mec=INK if ok else GREY,
             mew=0.5,

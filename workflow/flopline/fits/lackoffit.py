@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import chdtrc, ndtri
 
 from flopline.fits.curvature import FEW_DRAWS, LEVEL
 from flopline.fits.losscompute import LossLaw
@@ -27,6 +27,10 @@ Floats = NDArray[np.float64]
 
 CELLS: Final = 20
 """Stretches of ln C on which the residuals of resamples are compared."""
+TOP_RUNS: Final = (0.005, 3.0)
+"""Mean log residual of the runs of largest compute, and the same in standard errors, beyond which
+a surface is said not to hold. The top runs of Chinchilla lie 0.1 % off (0.7), those of Gemstones
+0.2 % (0.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,21 @@ def lack_of_fit(
         at = _slopes(law, np.log(np.asarray(targets_flops, dtype=float)))
         sd = misfit * np.sqrt(1.0 + _leverage(slopes, weight, at) / runs)
     return LackOfFit(p, square**0.5, float(scatter.mean()) ** 0.5, misfit, sd)
+
+
+def of_minima(residual: Floats, se: Floats, unknowns: int) -> float:
+    """p value of the misfit of a law to minima of their own standard errors, by chi-square.
+
+    `residual` (points,) is relative, loss / law - 1, `se` that of ln loss; `unknowns` is how many
+    numbers the law has. NaN where no point is left over to test it. Minima of different budgets
+    share no run, so that their errors are independent. On 50 simulated studies of 5 and 9 budgets
+    with 9 sizes each, 2 have p < 0.05.
+    """
+    known = np.isfinite(residual) & np.isfinite(se) & (se > 0)
+    left = int(known.sum()) - unknowns
+    if left < 1:
+        return float("nan")
+    return float(chdtrc(left, float(np.sum((residual[known] / se[known]) ** 2))))
 
 
 def widened(
