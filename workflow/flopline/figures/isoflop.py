@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
     Law,
@@ -24,6 +23,7 @@ from flopline.figures.lawpanel import (
     params_quantity,
     tokens_quantity,
 )
+from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.placing import (
     add_legend,
     clear_spot,
@@ -100,9 +100,7 @@ def isoflop(
     # Two laws need a second line above their panels.
     top = 0.26 if laws == [None, None] else 0.36
     boxes = [Box(2.20, 2.05), Box(1.66, 2.05, top=top)]
-    figure, (valleys, *panels) = laid_out(
-        width, [*boxes, Box(1.66, 2.05, right=0.12, top=top)]
-    )
+    figure, (valleys, *panels) = laid_out(width, [*boxes, Box(1.66, 2.05, right=0.12, top=top)])
     valleys.set_title(family_label)
     if vertices.empty or profiles.empty:
         for axes in (valleys, *panels):
@@ -127,9 +125,7 @@ def _looks(budgets: pd.DataFrame) -> dict[float, tuple[str, str]]:
     shapes = _SHAPES if count > _ROUND else _SHAPES[:1]
     return {
         budget: (color, shapes[i % len(shapes)])
-        for i, (budget, color) in enumerate(
-            zip(budgets["budget_flops"], mako(count), strict=True)
-        )
+        for i, (budget, color) in enumerate(zip(budgets["budget_flops"], mako(count), strict=True))
     }
 
 
@@ -217,7 +213,7 @@ def _draw_profile(
         mec=INK if used else GREY,
         mew=0.6,
         zorder=5,
-        gid="vertex",
+        gid="valley",
         **_filling(color, used, bool(vertex["flagged"])),
     )
     return lines
@@ -235,8 +231,8 @@ def _draw_points(
 ) -> None:
     face = color if filled else "white"
     axes.plot(
-        params, losses, shape, mfc=face, mec=color, mew=0.7, zorder=4 if filled else 2.1,
-        gid="runs", rasterized=dense,
+        params, losses, shape, ms=1.2 if dense else 3.0, mfc=face, mec=color,
+        mew=0.3 if dense else 0.7, zorder=4 if filled else 2.1, gid="runs", rasterized=dense,
     )  # fmt: skip
 
 
@@ -268,9 +264,7 @@ def _add_budgets(
     ]
     handles = [
         _key(color if ok else GREY, shape, t, **_filling(color if ok else GREY, ok, doubt))
-        for (color, shape), ok, doubt, t in zip(
-            looks.values(), used, flagged, texts, strict=True
-        )
+        for (color, shape), ok, doubt, t in zip(looks.values(), used, flagged, texts, strict=True)
     ]
     # A word beside every flagged budget would make the legend too wide for its corner.
     if (used & flagged).any():
