@@ -110,13 +110,13 @@ def _sizes(fits: Fits, target_flops: float) -> dict[str, dict[str, Any]]:
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes that move N most, with their `law`, text (`said`) and how many there are (`known`)."""
+    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     shown = rows.loc[order[:MOST_CHANGES]]
     laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
     said = [_wrapped(law, str(change)) for law, change in zip(laws, shown["change"], strict=True)]
-    return shown.assign(law=laws, said=said, known=len(rows))
+    return shown.assign(law=laws, said=said, of=len(rows))
 
 
 def _wrapped(law: str, change: str) -> str:
@@ -144,7 +144,7 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-heights.sum() - 2, 2))
-    left = int(largest["known"].iloc[0]) - len(largest)
+    left = int(largest["of"].iloc[0]) - len(largest)
     axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
 
 
