@@ -24,6 +24,7 @@ from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.evidence import exponents, fit_ids, fit_views
 from flopline.report.hygiene import hygiene
 from flopline.report.methods import methods
+from flopline.report.references import read_as
 from flopline.report.shown import QUANTITY_VIEWS, value_text
 from flopline.report.tables import ColumnSpec, DataTable, data_table
 from flopline.report.verdicts import verdicts
@@ -121,7 +122,18 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "exponents": exponents(inputs.fits, families),
         "fits": fit_views(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
-        "methods": methods(study, inputs.fits, inputs.runs, inputs.verdict["rule"]),
+        "methods": [
+            {"term": m.term, "paragraphs": [read_as(m.paragraph)]}
+            for m in methods(
+                study,
+                inputs.fits,
+                inputs.runs,
+                inputs.verdict["rule"],
+                provenance=inputs.provenance,
+                variants=_variants(inputs.decision),
+                held_out=study["held_out"] or "",
+            )
+        ],
         "provenance": inputs.provenance,
         "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],
         "files": _files(inputs.provenance["files"]),
@@ -157,6 +169,13 @@ def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
         "alt": f"{title}. {figure['caption']}",
         "src": f"data:image/svg+xml;base64,{encoded}",
     }
+
+
+def _variants(decision: pd.DataFrame) -> dict[str, list[str]]:
+    """The estimators that stand beside the main line of each law."""
+    beside = decision[~decision["main"].to_numpy(dtype=bool)]
+    grouped = beside.groupby("law", sort=True)["estimator"]
+    return {str(law): sorted(set(names)) for law, names in grouped}
 
 
 def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
