@@ -83,7 +83,7 @@ def audit_views(audits: Audits, families: Mapping[str, str], first: str = "") ->
                     f"audit-{i}-{f['audit']}",
                     f["audit"],
                     _question(f["audit"]),
-                    SAID.get(f["verdict"], f["verdict"]),
+                    SAID.get(str(f["verdict"]), str(f["verdict"])),
                     STATES.get(f["verdict"], MIND),
                     f["sentence"],
                 )

@@ -181,7 +181,8 @@ def _conventions(study: Mapping[str, Any]) -> Iterator[str]:
     params, flops = study["params_convention"], study["flops_convention"]
     yield f"Model size N counts {PARAMS.get(params, quoted(params))}."
     yield f"Training compute C: {FLOPS.get(flops, quoted(flops))}."
-    yield f"The loss L is the cross-entropy of split {quoted(study['loss_split'])}, in nats per token."
+    split = quoted(study["loss_split"])
+    yield f"The loss L is the cross-entropy of split {split}, in nats per token."
 
 
 def _laws(

@@ -88,9 +88,7 @@ def _envelope(
         yield f"Only the last {100 * last:.3g} % of each learning-rate schedule entered."
     frontier, bins = s["frontier"], s["bins"]
     if frontier == "hull":
-        yield (
-            "The frontier is the lower convex hull of log loss over log compute, as in @mcleish2025."
-        )
+        yield ("The frontier is the lower convex hull of log loss over log compute [@mcleish2025].")
     elif bins:
         rule = fit.get("certificate", {}).get("rule")
         where = f" (counted: {quoted(rule)})" if rule else ""
@@ -118,8 +116,8 @@ def _isoflop(
     )
     enough = f" with at least {count(least, 'size')}" if least else ""
     yield (
-        f"At each budget{enough} a least-squares parabola of the loss in ln N, and another in ln D, "
-        "gave the optimum. Power laws through these optima, "
+        f"At each budget{enough} a least-squares parabola of the loss in ln N, and another in "
+        "ln D, gave the optimum. Power laws through these optima, "
         f"{POWER_LAWS}, were fitted in logs, each optimum weighted by its inverse variance "
         "over the bootstrap."
     )

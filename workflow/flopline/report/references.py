@@ -32,12 +32,22 @@ _INERT: Final = str.maketrans({"@": "\ue000", "$": "\ue001"})
 _ACTIVE: Final = str.maketrans({"\ue000": "@", "\ue001": "$"})
 _TEX: Final = str.maketrans(
     {
-        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "_": r"\_",
-        "#": r"\#", "$": r"\$", "\ue001": r"\$", "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-        "\ue000": "@", "\u00d7": r"\ensuremath{\times}", "\u2013": "--", "\u221e": r"\ensuremath{\infty}",
-        "\u2265": r"\ensuremath{\geq}", "\u2264": r"\ensuremath{\leq}", "\u03b1": r"\ensuremath{\alpha}",
-        "\u03b2": r"\ensuremath{\beta}", "\u03b4": r"\ensuremath{\delta}",
+        "\\": r"\textbackslash{}",
+        **{mark: f"\\{mark}" for mark in "{}%&_#$"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "–": "--",
+        **{
+            sign: rf"\ensuremath{{\{name}}}"
+            for sign, name in {
+                "×": "times", "∞": "infty", "≥": "geq", "≤": "leq", "∝": "propto",
+                "α": "alpha", "β": "beta", "δ": "delta",
+            }.items()
+        },
+        "\ue000": "@",
+        "\ue001": r"\$",
     }
 )  # fmt: skip
 
