@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flopline.numbers import count
+from flopline.report.alternatives import findings_of_figures
 from flopline.report.audits import (
     Audits,
     audit_places,
@@ -41,8 +42,8 @@ PAGE_WIDTH_PT = 518.4
 """Width of a page-wide figure, as in figures.style, which would load Matplotlib."""
 
 
-LOSS_LABEL = "Validation loss"
-"""What a study calls its loss where it does not say, as in its schema."""
+LOSS_LABELS = {"val": "Validation loss", "train": "Training loss"}
+"""What the loss of a split is called where the study does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class ReportInputs:
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (laws, audit or any other),
-        title, caption, svg (text) and, where there is one, alt (the finding in words).
+        title, caption and svg (text).
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
@@ -119,14 +120,16 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
-    label = str(inputs.study.get("loss_label") or LOSS_LABEL)
+    split = inputs.study["loss_split"]
+    label = str(inputs.study.get("loss_label") or LOSS_LABELS.get(split, LOSS_LABELS["val"]))
     held_out = held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or ""
     study = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
     first = head.family_id if head else next(iter(families))
-    figures = _figures(inputs.figures, families[first])
+    told = findings_of_figures(inputs.figures, inputs.fits, inputs.audits, families)
+    figures = _figures(told, families[first])
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)
     of_first = next((table for table in laws if table.family == first), None)
@@ -145,7 +148,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "study": study,
         "description": study.get("description") or "",
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
-        "is_training_loss": study["loss_split"] == "train",
+        "is_training_loss": split == "train",
         "headline": head,
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
