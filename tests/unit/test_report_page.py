@@ -300,7 +300,7 @@ def test_a_law_that_failed_is_in_the_verdicts_with_its_reason_in_sight() -> None
 
 def test_a_training_loss_is_called_one_wherever_the_loss_is_named() -> None:
     made = make_inputs()
-    study = {**made.study, "loss_split": "train"}
+    study = {**made.study, "loss_split": "train", "loss_label": "Training loss"}
     text = Reader(render(dataclasses.replace(made, study=study), TEMPLATES)).text
     assert "Expected training loss:" in text
     assert "Every loss on this page is a training loss" in text

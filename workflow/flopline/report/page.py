@@ -42,8 +42,8 @@ PAGE_WIDTH_PT = 518.4
 """Width of a page-wide figure, as in figures.style, which would load Matplotlib."""
 
 
-LOSS_LABELS = {"val": "Validation loss", "train": "Training loss"}
-"""What the loss of a split is called where the study does not say."""
+LOSS_LABEL = "Validation loss"
+"""What a study calls its loss where it does not say, as in its schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,7 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
-    split = inputs.study["loss_split"]
-    label = str(inputs.study.get("loss_label") or LOSS_LABELS.get(split, LOSS_LABELS["val"]))
+    label = str(inputs.study.get("loss_label") or LOSS_LABEL)
     held_out = held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or ""
     study = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
@@ -148,7 +147,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "study": study,
         "description": study.get("description") or "",
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
-        "is_training_loss": split == "train",
+        "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
