@@ -66,7 +66,7 @@ QUANTITY_VIEWS = (
     Quantity("flops_ratio", "6ND/C", "1 where N and D spend C", lambda x: significant(x, 3)),
 )
 
-LOSSES = {"loss": "{}", "loss_new_run": "{} of one run"}
+LOSSES = {"loss": "{}", "loss_new_run": "{}, one run"}
 """The quantities that are losses, and how they are headed by the study's name for its loss."""
 
 
