@@ -1,0 +1,37 @@
+"""Pack what a reviewer needs into one zip."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    from flopline.decision import headline_lines
+    from flopline.numbers import count
+    from flopline.outputs import bundle
+    from flopline.report.provenance import provenance
+    from flopline.storage import read_json, read_parquet
+
+    study, inputs = snakemake.params.study, snakemake.input
+    base = Path("results", study["name"])
+    runs = read_parquet(Path(inputs.runs))
+    dropped = read_parquet(Path(inputs.dropped))
+    whole = [inputs.page, inputs.table, *inputs.latex, *inputs.figures, *inputs.fits]
+    files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in whole}
+    for path in map(Path, inputs.audits):
+        files[f"audit/{path.parent.name}.json"] = path.read_bytes()
+    for name, table in {"runs": runs, "dropped": dropped}.items():
+        files[f"data/{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
+    files["study.yaml"] = bundle.study_file(study).encode()
+    folders = bundle.folders_of(study, Path.cwd(), Path.home())
+    files, changed = bundle.without_folders(files, folders)
+    synthetic = snakemake.params.synthetic
+    readme = bundle.readme(
+        {**study, "synthetic": synthetic},
+        files,
+        provenance(study, runs, snakemake.params.run_table, snakemake.params.code),
+        headline_lines(read_json(Path(inputs.verdict)), study["families"]),
+        changed,
+    )
+    packed = bundle.review_zip(f"{study['name']}-review", files, readme)
+    Path(snakemake.output.zip).write_bytes(packed)
+    said.append(f"{count(len(files) + 2, 'file')}, {len(packed) / 1e6:.1f} MB")
