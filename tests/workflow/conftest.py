@@ -20,7 +20,8 @@ FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
 FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1, "figure_audit": 2}
 AUDIT = {"audit": 2}
 # The figures of the audit mark the recommended line.
-END = {"decide": 1, "figure_audit": 2, "report": 1}
+PAGE = {"report": 1, "review": 1}
+END = {"decide": 1, "figure_audit": 2, "latex": 1} | PAGE
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")

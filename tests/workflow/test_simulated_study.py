@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface import color_map
 from flopline.laws.chinchilla import PARAMETERS
 from flopline.study import read_yaml
-from tests.workflow.conftest import AFTER_CLEAN, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, PAGE, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -165,7 +165,7 @@ def set_target(study: dict[str, Any]) -> None:
         (set_law, ALL),
         (set_seed, ALL),
         (set_shards, BELOW_SIMULATE | {"ingest": 1, "clean": 1}),
-        (set_title, {"report": 1}),
+        (set_title, {"latex": 1} | PAGE),
         (set_target, AFTER_CLEAN),
     ],
 )
