@@ -38,6 +38,7 @@ with stage(snakemake) as said:
             figures=figures,
             provenance=provenance(study, runs, snakemake.params.run_table, code),
             audits=audits,
+            downloads=[("decision.csv", "decision.csv", "every law at every target, every digit")],
         ),
         Path(snakemake.scriptdir).parent / "report",
     )

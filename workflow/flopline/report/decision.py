@@ -12,6 +12,7 @@ import pandas as pd
 from flopline.fits.result import FAILED
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
 from flopline.report.shown import (
+    LOSSES,
     QUANTITY_VIEWS,
     Quantity,
     Shown,
@@ -20,10 +21,34 @@ from flopline.report.shown import (
     row_estimate,
     shown,
 )
+from flopline.report.tables import Csv, csv_file
 from flopline.schema import LAWS
 
 LEAST_PERCENT = 0.01
 """Waste below this share of compute is not written out."""
+
+LEAST_RATIO = 0.005
+"""6ND/C nearer to 1 than this is written as 1.00."""
+
+_UNITS = {
+    "budget_flops": "FLOPs",
+    "extrapolation": "times the largest budget in the data",
+    "held_out_wasted_percent": "% of compute",
+    "held_out_loss_error_percent": "%",
+    "cost_percent": "% of compute",
+    "cost_flops": "FLOPs",
+    "cost_money": "money",
+    **{q.name: q.unit for q in QUANTITY_VIEWS if q.name not in LOSSES and q.name != "flops_ratio"},
+    **dict.fromkeys(LOSSES, "nats per token"),
+}
+_ENDS = ("_lo80", "_hi80", "_lo95", "_hi95")
+
+
+def _unit(column: str) -> str:
+    """The unit of a column of the decision table; the ends of an interval have their quantity's."""
+    if column.endswith(_ENDS):
+        column = column[: -len(_ENDS[0])]
+    return _UNITS.get(column, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +63,8 @@ class Headline:
     message: str
     extrapolation: str
     why: str
+    family_id: str
+    budget_flops: float
     quantities: Sequence[tuple[Quantity, Shown]]
 
     def point(self, name: str) -> str:
@@ -64,7 +91,7 @@ class LawRow:
     refused: bool
     extrapolation: str
     fit_id: str
-    cells: Sequence[Shown]
+    cells: Mapping[str, Shown]
     exponent: Shown | None
     held_out: tuple[str, str]
     cost: tuple[str, str]
@@ -74,6 +101,7 @@ class LawRow:
 class TargetGroup:
     """All laws at one target budget, how far they agree, and why one of them is recommended."""
 
+    id: str
     budget: str
     extrapolation: str
     agreement: str
@@ -85,9 +113,11 @@ class TargetGroup:
 class Variants:
     """All estimators of one law, its main line first, at every target."""
 
+    id: str
     law: str
     count: str
     targets: Sequence[TargetGroup]
+    csv: Csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +125,16 @@ class FamilyLaws:
     """The side-by-side table of one family: main lines, and variants of each law apart."""
 
     id: str
+    family: str
     label: str
     targets: Sequence[TargetGroup]
     variants: Sequence[Variants]
+    csv: Csv
+
+    def target(self, budget_flops: float) -> str:
+        """The anchor of the lines at one budget, of this table if there is none."""
+        label = flops_label(budget_flops)
+        return next((t.id for t in self.targets if t.budget == label), self.id)
 
 
 def ordered(decision: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
@@ -137,6 +174,8 @@ def headline(
         message=str(row["message"]) if row else "",
         extrapolation=_reach(budget, as_float(row["extrapolation"])) if row else "",
         why=_told(verdict.get("choices", ()), head["family"], budget),
+        family_id=str(head["family"]),
+        budget_flops=budget,
         quantities=[(q, shown(head[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
     )
 
@@ -153,32 +192,62 @@ def law_tables(
         label = families.get(str(family), str(family))
         main = rows["main"].astype(bool)
         shown_rows = rows[main | rows["recommended"].astype(bool)]
+        table_id = f"laws-{len(tables) + 1}"
 
         def groups(
-            lines: pd.DataFrame, told: bool, family: str = str(family), label: str = label
+            lines: pd.DataFrame,
+            told: bool,
+            name: str,
+            family: str = str(family),
+            label: str = label,
         ) -> list[TargetGroup]:
             return [
                 TargetGroup(
+                    id=f"{name}-target-{i}",
                     budget=flops_label(budget),
                     extrapolation=_reach_short(as_float(at["extrapolation"].iloc[0])),
                     agreement=_told(verdict["agreement"], family, budget) if told else "",
                     choice=_told(verdict.get("choices", ()), family, budget) if told else "",
                     rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
                 )
-                for budget, at in _by_budget(lines)
+                for i, (budget, at) in enumerate(_by_budget(lines), start=1)
             ]
 
         variants = [
             Variants(
-                law_name(str(law)), f"{at['estimator'].nunique()} side by side", groups(at, False)
+                f"{table_id}-{law}",
+                law_name(str(law)),
+                f"{at['estimator'].nunique()} side by side",
+                groups(at, False, f"{table_id}-{law}"),
+                decision_csv(at),
             )
             for law, at in rows.groupby("law", sort=False)
             if not at["main"].all()
         ]
         tables.append(
-            FamilyLaws(f"laws-{len(tables) + 1}", label, groups(shown_rows, True), variants)
+            FamilyLaws(
+                table_id,
+                str(family),
+                label,
+                groups(shown_rows, True, table_id),
+                variants,
+                decision_csv(shown_rows),
+            )
         )
     return tables
+
+
+def decision_csv(rows: pd.DataFrame) -> Csv:
+    """Lines of the decision table as a CSV, with everything that decision.csv says of them."""
+    return csv_file(rows, {name: _unit(str(name)) for name in rows if name != "synthetic"})
+
+
+def spends_budget(decision: pd.DataFrame) -> bool:
+    """Whether 6ND/C is 1 in every main line with its intervals, at the digits that are shown."""
+    lines = decision[decision["main"].astype(bool) | decision["recommended"].astype(bool)]
+    ends = [name for name in lines if str(name).startswith("flops_ratio")]
+    ratios = lines[ends].to_numpy(dtype=float)
+    return bool(ends) and not (abs(ratios - 1.0) >= LEAST_RATIO).any()
 
 
 def recommended(tables: Sequence[FamilyLaws]) -> list[LawRow]:
@@ -195,7 +264,8 @@ def _by_budget(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
 
 def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str]) -> LawRow:
     failed = row["status"] == FAILED
-    cells = [] if failed else [shown(row_estimate(row, q.name), q.label) for q in QUANTITY_VIEWS]
+    views = () if failed else QUANTITY_VIEWS
+    cells = {q.name: shown(row_estimate(row, q.name), q.label) for q in views}
     has_exponent = not failed and "a" in row
     return LawRow(
         family=label,
