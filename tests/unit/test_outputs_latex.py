@@ -81,7 +81,6 @@ def made(**changes: Any) -> dict[str, str]:
     inputs: dict[str, Any] = {
         "title": HOSTILE,
         "decision": pd.DataFrame(lines),
-        "verdict": {"headline": None, "agreement": [], "choices": []},
         "fits": {
             family: {
                 "isoflop": fit(family, "isoflop"),

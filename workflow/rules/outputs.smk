@@ -9,7 +9,6 @@ LATEX = {
 rule latex:
     input:
         decision="results/{study}/decision.parquet",
-        verdict="results/{study}/decision.json",
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
         runs="results/{study}/clean/runs.parquet",
     output:
@@ -38,6 +37,7 @@ rule review:
         table="results/{study}/decision.csv",
         verdict="results/{study}/decision.json",
         latex=list(LATEX.values()),
+        methods=[f"results/{{study}}/methods/methods.{end}" for end in METHODS],
         figures=[figure for figure in FIGURES if not figure.endswith(".svg")],
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
         audits=AUDITS,

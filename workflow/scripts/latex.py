@@ -15,7 +15,6 @@ with stage(snakemake) as said:
     tables = latex_tables(
         study["title"],
         read_parquet(Path(inputs.decision)),
-        read_json(Path(inputs.verdict)),
         fits,
         read_parquet(Path(inputs.runs)),
         study["families"],

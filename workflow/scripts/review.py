@@ -15,7 +15,10 @@ with stage(snakemake) as said:
     base = Path("results", study["name"])
     runs = read_parquet(Path(inputs.runs))
     dropped = read_parquet(Path(inputs.dropped))
-    whole = [inputs.page, inputs.table, *inputs.latex, *inputs.figures, *inputs.fits]
+    whole = [
+        *[inputs.page, inputs.table],
+        *[*inputs.latex, *inputs.methods, *inputs.figures, *inputs.fits],
+    ]
     files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in whole}
     for path in map(Path, inputs.audits):
         files[f"audit/{path.parent.name}.json"] = path.read_bytes()

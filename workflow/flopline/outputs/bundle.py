@@ -162,9 +162,7 @@ _ABOUT: Final = (
     ("audit/", "what the audits found, by family"),
     ("data/runs.csv", "every run after cleaning, with its status and the reason for it"),
     ("data/dropped.csv", "every row of the logs that was left out, with its reason and line"),
-    ("methods.txt", "the methods in words"),
-    ("methods.tex", "the same for a paper, with natbib"),
-    ("references.bib", "the works that they cite"),
+    ("methods/", "the methods in words: text, and for a paper LaTeX (natbib) and BibTeX"),
     ("study.yaml", "the study and every option, as used"),
 )
 

@@ -8,19 +8,25 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.fits.result import FAILED
+from flopline.fits.result import CONVERGED, FAILED
 from flopline.numbers import MISSING, count, flops_label, humanise, significant
 from flopline.numbers import number as digits
 from flopline.outputs.tex import INTERVALS, TexTable, document, interval, number, text
-from flopline.report.decision import LawRow, law_tables, ordered, recommended
-from flopline.report.evidence import EXPONENTS, Fits, each_fit, fit_ids
-from flopline.report.shown import QUANTITY_VIEWS, Shown, law_name, shown
+from flopline.report.evidence import EXPONENTS, Fits, each_fit
+from flopline.report.shown import Shown, law_name, row_estimate, shown
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 NAMES: Final = ("decision", "exponents", "parameters", "runs", "tables")
 """The files, without their ending .tex; the last is a document of all others."""
 
-QUANTITIES: Final = ("params", "tokens", "tokens_per_param", "loss", "loss_new_run")
+QUANTITIES: Final[dict[str, Callable[[float], str]]] = {
+    "params": humanise,
+    "tokens": humanise,
+    "tokens_per_param": humanise,
+    "loss": significant,
+    "loss_new_run": significant,
+}
+"""What the decision says of each target, and how it is written."""
 HEADERS: Final = {
     "params": "$N$",
     "tokens": "$D$",
@@ -59,7 +65,6 @@ _SUFFIXES: Final = "K, M, B, T: $10^3$, $10^6$, $10^9$, $10^{12}$."
 def latex_tables(
     title: str,
     decision: pd.DataFrame,
-    verdict: Mapping[str, Any],
     fits: Fits,
     runs: pd.DataFrame,
     families: Mapping[str, str],
@@ -68,11 +73,11 @@ def latex_tables(
 ) -> dict[str, str]:
     """{name: LaTeX} for each of `NAMES`, the same text for the same inputs in any row order.
 
-    `decision`, `verdict`, `fits`, `runs` and `families` are those of report.page.ReportInputs.
+    `decision`, `fits`, `runs` and `families` are those of report.page.ReportInputs.
     Words of the user (title, labels, messages) are escaped.
     """
     tables = [
-        decision_table(decision, verdict, fits, families, synthetic=synthetic),
+        decision_table(decision, families, synthetic=synthetic),
         exponents_table(fits, families, synthetic=synthetic),
         parameters_table(fits, families, synthetic=synthetic),
         runs_table(runs, families, synthetic=synthetic),
@@ -82,28 +87,23 @@ def latex_tables(
 
 
 def decision_table(
-    decision: pd.DataFrame,
-    verdict: Mapping[str, Any],
-    fits: Fits,
-    families: Mapping[str, str],
-    *,
-    synthetic: bool,
+    decision: pd.DataFrame, families: Mapping[str, str], *, synthetic: bool
 ) -> TexTable:
     """The recommended line of every family at every target, with intervals."""
-    lines = ordered(decision, families)
-    tables = law_tables(lines, families, verdict, fit_ids(fits, families))
-    chosen = recommended(tables)
+    chosen = decision[decision["recommended"].astype(bool)]
     notes = _Notes()
-    at = [view.name for view in QUANTITY_VIEWS]
     groups = []
-    for family, rows in _grouped(chosen, [table.label for table in tables]):
-        for row in rows:
-            mark = notes.mark(row.message) if row.status != "converged" else ""
-            law = text(row.law) + mark + ("" if row.main else notes.mark(row.estimator))
-            cells = [row.cells[at.index(name)] for name in QUANTITIES]
-            groups.append(_estimate_rows([text(family), number(row.budget), law], cells))
+    for family in families:
+        rows: list[dict[Any, Any]] = chosen[chosen["family"] == family].to_dict("records")
+        for row in sorted(rows, key=lambda row: float(row["budget_flops"])):
+            mark = notes.mark(str(row["message"])) if row["status"] != CONVERGED else ""
+            mark += "" if row["main"] else notes.mark(str(row["label"]))
+            budget = number(flops_label(float(row["budget_flops"])))
+            facts = [text(families[family]), budget, text(law_name(row["law"])) + mark]
+            cells = [shown(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
+            groups.append(_estimate_rows(facts, cells))
         if not rows:
-            groups.append([[text(family), "", "none usable"]])
+            groups.append([[text(families[family]), "", "none usable"]])
     return TexTable(
         "decision",
         f"{_SYNTHETIC * synthetic}Recommended parameters $N$, tokens $D$ and loss [nats per "
@@ -230,7 +230,7 @@ class _Notes:
 
 def _mark(notes: _Notes, fit: Mapping[str, Any]) -> str:
     """What a fit that did not simply converge says of itself."""
-    return notes.mark(str(fit["message"])) if fit["status"] != "converged" else ""
+    return notes.mark(str(fit["message"])) if fit["status"] != CONVERGED else ""
 
 
 def _of(fit: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -250,10 +250,6 @@ def _estimate_rows(facts: Sequence[str], values: Sequence[Shown]) -> list[list[s
             blank = [""] * len(facts)
             rows.append([*blank, rf"{level}\,\%", *[interval(end) for end in ends]])
     return rows
-
-
-def _grouped(rows: Sequence[LawRow], labels: Sequence[str]) -> list[tuple[str, list[LawRow]]]:
-    return [(label, [row for row in rows if row.family == label]) for label in labels]
 
 
 def _ends(values: pd.Series, label: Callable[[float], str]) -> tuple[str, str]:
