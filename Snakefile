@@ -12,6 +12,10 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
+# The first page of Snakemake's own report (--report).
+report: "workflow/report/captions/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"

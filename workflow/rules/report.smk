@@ -21,7 +21,7 @@ rule report:
             "results/{study}/report.html",
             caption="../report/captions/decision.rst",
             category="Decision",
-            labels=REPORT_LABELS,
+            labels=shown_as("report"),
         ),
     log:
         "results/{study}/logs/report.log",
