@@ -101,7 +101,6 @@ def test_the_methods_beside_the_page_are_those_of_the_page(packed: dict[str, byt
     first = methods.split(". ", 1)[1].split(".", 1)[0]
     assert first in page
     keys = re.findall(r"@\w+\{(\w+),", packed["methods/methods.bib"].decode())
-    cited = re.findall(
-        r"\\cite[pt](?:\[[^]]*\])?\{([^}]+)\}", packed["methods/methods.tex"].decode()
-    )
+    written = packed["methods/methods.tex"].decode()
+    cited = re.findall(r"\\cite[pt](?:\[[^]]*\])?\{([^}]+)\}", written)
     assert {key for group in cited for key in group.split(",")} == set(keys)
