@@ -14,27 +14,19 @@ with stage(snakemake) as said:
     study, inputs = snakemake.params.study, snakemake.input
     base = Path("results", study["name"])
     runs = read_parquet(Path(inputs.runs))
-    dropped = read_parquet(Path(inputs.dropped))
-    whole = [
-        *[inputs.page, inputs.table],
-        *[*inputs.latex, *inputs.methods, *inputs.figures, *inputs.fits],
-    ]
+    whole = [inputs.page, inputs.table, *inputs.latex, *inputs.methods, *inputs.figures]
+    whole += inputs.fits
     files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in whole}
     for path in map(Path, inputs.audits):
         files[f"audit/{path.parent.name}.json"] = path.read_bytes()
-    for name, table in {"runs": runs, "dropped": dropped}.items():
-        files[f"data/{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
-    files["study.yaml"] = bundle.study_file(study).encode()
-    folders = bundle.folders_of(study, Path.cwd(), Path.home())
-    files, changed = bundle.without_folders(files, folders)
-    synthetic = snakemake.params.synthetic
-    readme = bundle.readme(
-        {**study, "synthetic": synthetic},
+    packed, entries = bundle.pack(
+        {**study, "synthetic": snakemake.params.synthetic},
         files,
+        runs,
+        read_parquet(Path(inputs.dropped)),
         provenance(study, runs, snakemake.params.run_table, snakemake.params.code),
         headline_lines(read_json(Path(inputs.verdict)), study["families"]),
-        changed,
+        bundle.folders_of(study, Path.cwd(), Path.home()),
     )
-    packed = bundle.review_zip(f"{study['name']}-review", files, readme)
     Path(snakemake.output.zip).write_bytes(packed)
-    said.append(f"{count(len(files) + 2, 'file')}, {len(packed) / 1e6:.1f} MB")
+    said.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")

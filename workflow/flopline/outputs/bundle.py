@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import pandas as pd
 import yaml
 
 from flopline.numbers import count
@@ -26,6 +27,34 @@ TEXTS: Final = frozenset({".csv", ".html", ".json", ".txt", ".tex", ".bib", ".ya
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o100644
 _UNIX: Final = 3
+
+
+def pack(
+    study: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    runs: pd.DataFrame,
+    dropped: pd.DataFrame,
+    provenance: Mapping[str, Any],
+    decision: Iterable[str],
+    folders: Sequence[str],
+) -> tuple[bytes, int]:
+    """The zip of a study, and how many files are in it.
+
+    study: as loaded, and `synthetic`; files: results by their path in the zip; runs, dropped:
+    tables with the columns of schema.RUNS and schema.DROPPED; provenance: as in ReportInputs;
+    decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
+    """
+    told = runs.assign(synthetic=study["synthetic"])
+    own = {key: value for key, value in study.items() if key != "synthetic"}
+    made = {
+        **files,
+        "data/runs.csv": told.to_csv(index=False, lineterminator="\n").encode(),
+        "data/dropped.csv": dropped.to_csv(index=False, lineterminator="\n").encode(),
+        "study.yaml": study_file(own).encode(),
+    }
+    clean, changed = without_folders(made, folders)
+    words = readme(study, clean, provenance, decision, changed)
+    return review_zip(f"{study['name']}-review", clean, words), len(clean) + 2
 
 
 def review_zip(name: str, files: Mapping[str, bytes], readme: str) -> bytes:
