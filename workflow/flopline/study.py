@@ -78,11 +78,8 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     for group in OPTIONS:
         own = study.get(group, {})
         study[group] = {**options[group], **own} if isinstance(own, dict) else own
-    named = "loss_label" in study
     _check(study, study_schema, str(path))
     _check_meaning(study, path)
-    if study["loss_split"] == "train" and not named:
-        study["loss_label"] = "Training loss"
     return {"name": path.stem, "file": str(path), **study}
 
 

@@ -116,16 +116,6 @@ def stakes(findings: Findings) -> tuple[str, str]:
     )
 
 
-def finding(name: str, fit: Fit | None, findings: Findings) -> str:
-    """What a figure shows for those who cannot see it: its result, not its parts.
-
-    Empty for a figure whose caption alone says it, such as one of several families.
-    """
-    if fit is not None:
-        return f"{_laws(fit)}; {_at_target(fit)}."
-    return _sentence(findings, name if name != "stakes" else "sensitivity")
-
-
 OF_AUDIT = {"ladder": ladder, "identifiability": identifiability, "stakes": stakes}
 """The figures of an audit by file name, in the order in which a reader wants them."""
 
@@ -163,9 +153,7 @@ def captioned(
     labels: Mapping[str, str],
     audits: Mapping[str, Findings] | None = None,
 ) -> list[dict[str, str]]:
-    """The figure files as the report wants them.
-
-    Each has name, family, section, title, caption, alt (its finding in words) and svg (text).
+    """The figure files as the report wants them: name, family, section, title, caption, SVG text.
 
     A figure is told by its file name; one that stands in a folder of its own is of that family.
     The section is audit for the figures of the findings in `audits`, by family, else laws.
@@ -175,8 +163,6 @@ def captioned(
     for svg in svgs:
         name, family, section = svg.stem, svg.parent.name, "laws"
         label = labels.get(family, "")
-        alone = fits[family][name] if name in by_name else None
-        alt = finding(name, alone, (audits or {}).get(family, []))
         if name in by_name:
             title, caption = by_name[name](fits[family][name])
         elif name in OF_AUDIT:
@@ -187,5 +173,5 @@ def captioned(
             label = ""
         text = svg.read_text(encoding="utf-8")
         about = {"name": name, "family": label, "section": section, "title": title}
-        out.append({**about, "caption": caption, "alt": alt, "svg": text})
+        out.append({**about, "caption": caption, "svg": text})
     return out

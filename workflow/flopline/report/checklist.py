@@ -17,7 +17,7 @@ from flopline.numbers import count, flops_label, humanise
 from flopline.report.evidence import Fits, each_fit
 from flopline.report.methods import FLOPS, NOTHING_HELD_OUT, PARAMS, Method
 from flopline.report.references import read_as
-from flopline.report.shown import law_name
+from flopline.report.shown import gist, law_name
 from flopline.report.tables import Csv, csv_file
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
@@ -212,12 +212,11 @@ def _fitting(
         else "",
     )
     yield _item(part, "How sure are the estimates?", written.get("Uncertainty", ""))
-    held = written.get("Held-out test", "")
+    held = " ".join(_finding(audits, study["families"], name) for name in ("ladder", "held_out"))
     yield _item(
         part,
         "Was the law tested on runs that it was not fitted to?",
-        held,
-        "audits, or `held_out` in the study file" if held == NOTHING_HELD_OUT else "",
+        held.strip() or written.get("Held-out test", NOTHING_HELD_OUT),
     )
     yield _item(
         part,
@@ -251,7 +250,7 @@ def _told(part: str, question: str, study: Mapping[str, Any], key: str) -> Item:
 
 def _finding(audits: Mapping[str, Any], families: Mapping[str, str], name: str) -> str:
     return " ".join(
-        f"{families[family]}: {found['sentence']}"
+        f"{families[family]}: {gist(found['sentence'])}"
         for family in families
         for found in audits.get(family, ())
         if found["audit"] == name

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flopline.numbers import count
+from flopline.report.alternatives import findings_of_figures
 from flopline.report.audits import (
     Audits,
     audit_places,
@@ -76,7 +77,7 @@ class ReportInputs:
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (laws, audit or any other),
-        title, caption, svg (text) and, where there is one, alt (the finding in words).
+        title, caption and svg (text).
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
@@ -149,7 +150,8 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
     first = head.family_id if head else next(iter(families))
-    figures = _figures(inputs.figures, families[first])
+    told = findings_of_figures(inputs.figures, inputs.fits, inputs.audits, families)
+    figures = _figures(told, families[first])
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)
     of_first = next((table for table in laws if table.family == first), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from flopline.numbers import MISSING, count, flops_label, humanise, interval, nu
 LAW_NAMES = {"envelope": "Envelope", "isoflop": "IsoFLOP", "parametric": "Parametric"}
 
 _LONGEST_LIST = 12
+_LONGEST_GIST = 150
 
 _LABELS = {
     "params": humanise,
@@ -64,7 +66,7 @@ QUANTITY_VIEWS = (
     Quantity("flops_ratio", "6ND/C", "1 where N and D spend C", lambda x: significant(x, 3)),
 )
 
-LOSSES = {"loss": "{}", "loss_new_run": "{} of one run"}
+LOSSES = {"loss": "{}", "loss_new_run": "{}, one run"}
 """The quantities that are losses, and how they are headed by the study's name for its loss."""
 
 
@@ -141,6 +143,16 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def words(key: object) -> str:
     """A key as words: starts_agreeing becomes "starts agreeing"."""
     return str(key).replace("_", " ")
+
+
+def gist(text: str) -> str:
+    """The first sentence, and of a long one the clauses that fit into 150 characters."""
+    first = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]
+    if len(first) <= _LONGEST_GIST:
+        return first
+    ends = [found.start() for found in re.finditer(r"; |: |, (?:while|and|so) ", first)]
+    fits = [end for end in ends if end <= _LONGEST_GIST]
+    return f"{first[: fits[-1]]}." if fits else first
 
 
 def _list_text(values: Sequence[Any], key: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.numbers import MISSING, count
@@ -168,14 +169,14 @@ def _cell(value: object, spec: ColumnSpec) -> Cell:
 
 def _field(value: Any) -> str:
     """A value as it stands in a CSV: numbers in full, texts that no spreadsheet runs."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return "" if math.isnan(value) else repr(value)
     if value is None or pd.isna(value):
         return ""
-    if hasattr(value, "item"):
-        return _field(value.item())
     text = str(value)
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +11,7 @@ import pandas as pd
 
 from flopline.fits.result import CONVERGED, FAILED
 from flopline.numbers import count, factor
+from flopline.report.shown import gist
 from flopline.schema import HELD_OUT, KEPT
 
 GOOD, MIND, BAD = "good", "mind", "bad"
@@ -40,8 +40,6 @@ _AUDITS: Final = {
     "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
 }
 """The audits that have a verdict of their own: the question, and what the check is called."""
-LONGEST_DETAIL: Final = 150
-"""Characters after which the detail of an audit's verdict ends with the clause that it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +95,8 @@ def _audits(findings: Sequence[Mapping[str, Any]], places: Mapping[str, str]) ->
             word = str(by_name[name]["verdict"])
             state = STATES.get(word, MIND)
             said = f"{called}: {SAID.get(word, word)}"
-            detail = _gist(str(by_name[name]["sentence"]))
+            detail = gist(str(by_name[name]["sentence"]))
             yield Verdict(state, question, said, detail, places[name])
-
-
-def _gist(text: str) -> str:
-    """The first sentence, and of a long one the clauses that fit into LONGEST_DETAIL."""
-    first = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]
-    if len(first) <= LONGEST_DETAIL:
-        return first
-    ends = [found.start() for found in re.finditer(r"; |: |, (?:while|and|so) ", first)]
-    fits = [end for end in ends if end <= LONGEST_DETAIL]
-    return f"{first[: fits[-1]]}." if fits else first
 
 
 def _choice(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
