@@ -2,10 +2,11 @@
 # make test       set up, lint and test                 make lint         linters only
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make bench      side-by-side timings                  make lock         renew the lock files
+# make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run draft test cluster lint format bench lock clean
+.PHONY: run pdf draft test cluster lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,6 +18,12 @@ export OPENBLAS_NUM_THREADS := 1
 
 run: $(VENV)/ready
 	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+
+# Without STUDY it is the study that config/config.yaml names, as for a run.
+pdf: run
+	@name=$(or $(STUDY),$$(sed -n 's/^study: *\([^ #]*\).*/\1/p' config/config.yaml)); \
+	name=$${name##*/}; name=$${name%.yaml}; name=$${name%.yml}; \
+	python -m flopline.printing "results/$$name/report.html" "results/$$name/report.pdf"
 
 draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)

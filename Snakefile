@@ -1,7 +1,7 @@
 """Flopline: from training-run logs to scaling laws, one stage per included file.
 
 raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> audit -> decide -> figures
-         -> report
+         -> report -> outputs
 """
 
 from snakemake.utils import min_version
@@ -10,6 +10,10 @@ min_version("9.0")
 
 
 configfile: "config/config.yaml"
+
+
+# The first page of Snakemake's own report (--report).
+report: "workflow/report/captions/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -21,6 +25,7 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/decide.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/outputs.smk"
 
 
 CODE.save()
@@ -32,6 +37,7 @@ rule all:
         report=f"results/{STUDY['name']}/report.html",
         decision=f"results/{STUDY['name']}/decision.csv",
         figures=FIGURES,
+        review=f"results/{STUDY['name']}/{STUDY['name']}-review.zip",
 
 
 onstart:

@@ -27,8 +27,9 @@ FIGURES = {
     "figure_cleaning": 1,
 } | LOSS
 AUDIT = {"audit": 2}
+PAGE = {"report": 1, "review": 1}
 # The figures of the audit mark the recommended line, that of the families its multipliers.
-END = {"decide": 1, "figure_audit": 2, "figure_families": 1, "report": 1}
+END = {"decide": 1, "figure_audit": 2, "figure_families": 1, "latex": 1} | PAGE
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 ALL_FITS = {rule: jobs for rule, jobs in AFTER_CLEAN.items() if rule != "figure_cleaning"}
 

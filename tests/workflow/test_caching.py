@@ -16,6 +16,7 @@ from tests.workflow.conftest import (
     END,
     FIGURES,
     LOSS,
+    PAGE,
     PARTS,
     Checkout,
 )
@@ -94,12 +95,12 @@ def test_changed_run_table_does_not_reread_logs(checkout: Checkout) -> None:
         ("config/config.yaml", "ladder_draws: 200", "ladder_draws: 150", AUDIT | END),
         ("config/config.yaml", "seed: 20221", "seed: 20222", ALL_FITS),
         ("config/config.yaml", "fitted_surface: true", "fitted_surface: false",
-         {"figure_surface": 1, "report": 1}),
+         {"figure_surface": 1} | PAGE),
         ("config/config.yaml", "diverged: 0.2", "diverged: 0.3", {"gather": 1} | AFTER_CLEAN),
         ("config/config.yaml", "overlap_tolerance: 0.02", "overlap_tolerance: 0.03",
          {"clean": 2, "gather": 1} | AFTER_CLEAN),
         ("config/config.yaml", "# Run-wide options.", "# All options.", {}),
-        ("config/studies/toy.yaml", "title: Toy study", "title: Another study", {"report": 1}),
+        ("config/studies/toy.yaml", "title: Toy study", "title: Another", {"latex": 1} | PAGE),
         ("config/studies/toy.yaml", "ash: Ash", "ash: White ash", FIGURES | END),
     ],
 )  # fmt: skip
@@ -120,16 +121,18 @@ def test_changed_option_reruns_what_uses_it(
         ("clean/stitching.py", {"clean": 2, "gather": 1} | AFTER_CLEAN),
         ("clean/gather.py", {"gather": 1} | AFTER_CLEAN),
         ("logs/jsonl.py", {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN),
-        ("figures/surface.py", {"figure_surface": 1, "report": 1}),
-        ("figures/isoflop.py", {"figure_isoflop": 2, "report": 1}),
-        ("figures/losscompute.py", LOSS | {"figure_families": 1, "report": 1}),
+        ("figures/surface.py", {"figure_surface": 1} | PAGE),
+        ("figures/isoflop.py", {"figure_isoflop": 2} | PAGE),
+        ("figures/losscompute.py", LOSS | {"figure_families": 1} | PAGE),
         ("figures/quick.py", {}),
-        ("figures/style.py", FIGURES | {"report": 1}),
+        ("figures/style.py", FIGURES | PAGE),
         ("decision.py", END),
         ("audit/ladder.py", AUDIT | END),
         ("laws/tied.py", {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END),
         ("fits/forms.py", {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END),
-        ("report/page.py", {"report": 1}),
+        ("report/page.py", PAGE),
+        ("outputs/latex.py", {"latex": 1, "review": 1}),
+        ("outputs/bundle.py", {"review": 1}),
         ("study.py", {}),
     ],
 )
@@ -152,7 +155,7 @@ def test_edited_published_law_reruns_what_compares_with_it(checkout: Checkout) -
 
 def test_edited_script_and_template(checkout: Checkout) -> None:
     checkout.edit("workflow/report/page.html.j2", "</main>", "</main><!-- new -->")
-    assert checkout.planned() == {"report": 1}
+    assert checkout.planned() == PAGE
     checkout.edit("workflow/report/page.html.j2", "</main><!-- new -->", "</main>")
     assert checkout.planned() == {}
     checkout.edit("workflow/scripts/decide.py", "lines", "rows")

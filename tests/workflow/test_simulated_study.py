@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface import color_map
 from flopline.laws.chinchilla import PARAMETERS
 from flopline.study import read_yaml
-from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -117,6 +118,12 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     assert "No input file: the study is made by the configuration alone." in page
     assert pd.read_csv(results / "decision.csv")["synthetic"].all()
     assert json.loads((results / "decision.json").read_text())["synthetic"] is True
+    for table in results.glob("latex/*.tex"):
+        assert "Synthetic data" in table.read_text(), table
+    assert "synthetic" in (results / "methods/methods.txt").read_text()
+    with zipfile.ZipFile(results / "sim-review.zip") as archive:
+        assert b"SYNTHETIC DATA" in archive.read("sim-review/README.txt")
+        assert pd.read_csv(archive.open("sim-review/data/runs.csv"))["synthetic"].all()
     said = (simulated.folder / "said.txt").read_text()
     assert said.count("[synthetic data] ") == 3
     assert "all synthetic" in said
@@ -128,6 +135,10 @@ def test_read_studies_do_not_say_synthetic(finished: Checkout) -> None:
         assert "synthetic" not in figure.read_text()
     assert '<p class="banner"' not in (results / "report.html").read_text()
     assert not pd.read_csv(results / "decision.csv")["synthetic"].any()
+    for table in results.glob("latex/*.tex"):
+        assert "Synthetic data" not in table.read_text(), table
+    with zipfile.ZipFile(results / "toy-review.zip") as archive:
+        assert b"SYNTHETIC DATA" not in archive.read("toy-review/README.txt")
 
 
 def test_second_run_does_nothing(checkout: Checkout) -> None:
@@ -165,7 +176,7 @@ def set_target(study: dict[str, Any]) -> None:
         (set_law, ALL),
         (set_seed, ALL),
         (set_shards, BELOW_SIMULATE | {"ingest": 1, "clean": 1}),
-        (set_title, {"report": 1}),
+        (set_title, {"latex": 1} | PAGE),
         (set_target, ALL_FITS),
     ],
 )

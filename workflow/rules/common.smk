@@ -134,9 +134,22 @@ def figure_files(stem, caption, category):
         f"{stem}.svg",
         caption=f"../report/captions/{caption}.rst",
         category=category,
-        labels=REPORT_LABELS,
+        labels=shown_as(Path(stem).name),
     )
     return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
+
+
+def shown_as(what):
+    """Labels of a file in Snakemake's own report: what it is, of which family and data."""
+
+    def labels(wildcards):
+        family = wildcards.get("family")
+        of = STUDY["families"][family] if family else "all"
+        return {"what": what, "family": of} | (
+            {"data": "synthetic"} if SYNTHETIC else {}
+        )
+
+    return labels
 
 
 def several_figures(figures, category):
@@ -216,8 +229,6 @@ BY_SHARD = by_shard(FILES, len(SHARDS), together=SEVERAL)
 FACTS_BY_SHARD = digested_facts()
 # A dataset of Parquet files, one for each shard.
 CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in SHARDS]
-# Shown beside each file in Snakemake's own report.
-REPORT_LABELS = {"data": "synthetic"} if SYNTHETIC else None
 
 
 wildcard_constraints:

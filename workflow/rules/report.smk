@@ -1,6 +1,10 @@
 # The page that the lab reads: decision first, then why to believe it, then everything.
 
 
+# The methods as text, and for a paper as LaTeX and BibTeX.
+METHODS = ("txt", "tex", "bib")
+
+
 rule report:
     input:
         table="results/{study}/decision.parquet",
@@ -12,11 +16,12 @@ rule report:
         notes="results/{study}/clean/notes.json",
         audits=AUDITS,
     output:
+        **{end: f"results/{{study}}/methods/methods.{end}" for end in METHODS},
         page=report(
             "results/{study}/report.html",
             caption="../report/captions/decision.rst",
             category="Decision",
-            labels=REPORT_LABELS,
+            labels=shown_as("report"),
         ),
     log:
         "results/{study}/logs/report.log",

@@ -8,7 +8,7 @@ with stage(snakemake) as said:
     from findings import read_findings
 
     from flopline.figures.captions import captioned
-    from flopline.report.page import ReportInputs, render
+    from flopline.report.page import ReportInputs, methods_files, render
     from flopline.report.provenance import provenance
     from flopline.storage import read_json, read_parquet
 
@@ -30,20 +30,20 @@ with stage(snakemake) as said:
 
         notes = [*described(study["source"], study["families"]), *notes]
         figures = [{**f, "caption": f"Synthetic data. {f['caption']}"} for f in figures]
-    page = render(
-        ReportInputs(
-            study={**study, "synthetic": synthetic, "notes": notes},
-            decision=read_parquet(Path(snakemake.input.table)),
-            verdict=verdict,
-            fits=fits,
-            runs=runs,
-            dropped=read_parquet(Path(snakemake.input.dropped)),
-            figures=figures,
-            provenance=provenance(study, runs, snakemake.params.run_table, code),
-            audits=audits,
-            downloads=[("decision.csv", "decision.csv", "every law at every target, every digit")],
-        ),
-        Path(snakemake.scriptdir).parent / "report",
+    inputs = ReportInputs(
+        study={**study, "synthetic": synthetic, "notes": notes},
+        decision=read_parquet(Path(snakemake.input.table)),
+        verdict=verdict,
+        fits=fits,
+        runs=runs,
+        dropped=read_parquet(Path(snakemake.input.dropped)),
+        figures=figures,
+        provenance=provenance(study, runs, snakemake.params.run_table, code),
+        audits=audits,
+        downloads=[("decision.csv", "decision.csv", "every law at every target, every digit")],
     )
+    page = render(inputs, Path(snakemake.scriptdir).parent / "report")
     Path(snakemake.output.page).write_text(page, encoding="utf-8")
+    for ending, text in methods_files(inputs).items():
+        Path(snakemake.output[ending]).write_text(text, encoding="utf-8")
     said.append(f"{len(page.encode()) / 1e6:.1f} MB")

@@ -27,7 +27,7 @@ from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.decision_csv import decision_csv, spends_budget
 from flopline.report.evidence import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.hygiene import hygiene
-from flopline.report.methods import as_text, methods, methods_bibtex
+from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.shown import quantity_views, sentence, value_text
 from flopline.report.tables import ColumnSpec, DataTable, data_table, text_file
@@ -120,10 +120,33 @@ def _environment(template_dir: Path) -> Environment:
     return environment
 
 
+def methods_files(inputs: ReportInputs) -> dict[str, str]:
+    """The page's methods as files for a paper: plain text, LaTeX (natbib) and BibTeX by ending."""
+    written = written_methods(inputs)
+    return {
+        "txt": as_text(written, PLAIN),
+        "tex": as_text(written, LATEX),
+        "bib": methods_bibtex(written),
+    }
+
+
+def written_methods(inputs: ReportInputs) -> list[Method]:
+    """What was done, by heading, as the page and its files tell it."""
+    families = inputs.study["families"]
+    return methods(
+        {**inputs.study, "loss_label": str(inputs.study.get("loss_label") or LOSS_LABEL)},
+        inputs.fits,
+        inputs.runs,
+        inputs.verdict["rule"],
+        provenance=inputs.provenance,
+        variants=_variants(inputs.decision),
+        held_out=held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or "",
+    )
+
+
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
-    held_out = held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or ""
     study = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
@@ -135,15 +158,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     audited = next((view for view in audits if view.family == families[first]), None)
     of_first = next((table for table in laws if table.family == first), None)
     at = of_first.target(head.budget_flops) if head and of_first else "laws"
-    written = methods(
-        study,
-        inputs.fits,
-        inputs.runs,
-        inputs.verdict["rule"],
-        provenance=inputs.provenance,
-        variants=_variants(inputs.decision),
-        held_out=held_out,
-    )
+    written = written_methods(inputs)
     spent = spends_budget(decision)
     return {
         "study": study,
