@@ -1,11 +1,28 @@
 # The page that the lab reads: decision first, then why to believe it, then everything.
 
+# Drawn in the interactive panels, besides the draws of every law.
+PANEL_TABLES = [
+    table
+    for law, tables in (
+        ("isoflop", ("vertices", "profiles")),
+        ("parametric", ("points",)),
+    )
+    if law in STUDY["laws"]
+    for table in per_family(
+        f"results/{{study}}/fits/{{family}}/{law}.{{table}}.parquet", table=tables
+    )
+]
+
 
 rule report:
     input:
         table="results/{study}/decision.parquet",
         verdict="results/{study}/decision.json",
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        draws=per_family(
+            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
+        tables=PANEL_TABLES,
         figures=[figure for figure in FIGURES if figure.endswith(".svg")],
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",

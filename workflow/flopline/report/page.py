@@ -23,6 +23,7 @@ from flopline.report.audits import (
 from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.evidence import exponents, fit_ids, fit_views
 from flopline.report.hygiene import hygiene
+from flopline.report.interactive import Panels
 from flopline.report.methods import methods
 from flopline.report.shown import QUANTITY_VIEWS, value_text
 from flopline.report.tables import ColumnSpec, DataTable, data_table
@@ -30,6 +31,17 @@ from flopline.report.verdicts import verdicts
 
 PAGE_WIDTH_PT = 518.4
 """Width of a page-wide figure, as in figures.style, which would load Matplotlib."""
+
+
+PANEL_SCRIPTS = (
+    "planner_laws.js",
+    "panels.js",
+    "planner.js",
+    "panel_valleys.js",
+    "panel_surface.js",
+    "panels_start.js",
+)
+"""The scripts of the interactive panels in the order in which they build on each other."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ class ReportInputs:
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
+    panels: what the interactive panels show, None for a page without them.
     """
 
     study: Mapping[str, Any]
@@ -67,13 +80,14 @@ class ReportInputs:
     figures: Sequence[Mapping[str, str]]
     provenance: Mapping[str, Any]
     audits: Audits = field(default_factory=dict)
+    panels: Panels | None = None
 
 
 def render(inputs: ReportInputs, template_dir: Path) -> str:
     """The page as HTML text, the same bytes for the same inputs in any row order.
 
-    `template_dir` holds page.html.j2, style.css and tables.js. The page loads nothing from
-    elsewhere: style and script stand in it, figures are data URIs.
+    `template_dir` holds page.html.j2, style.css, tables.js and those of the panels. The page loads
+    nothing from elsewhere: style and script stand in it, figures are data URIs.
     """
     environment = Environment(
         loader=FileSystemLoader(template_dir),
@@ -88,6 +102,9 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
         **_view(inputs),
         style=_verbatim(template_dir / "style.css"),
         script=_verbatim(template_dir / "tables.js"),
+        panels=inputs.panels,
+        panels_style=_verbatim(template_dir / "panels.css"),
+        panels_script=Markup("").join(_verbatim(template_dir / name) for name in PANEL_SCRIPTS),
     )
 
 
