@@ -3,7 +3,8 @@
 const Surface = (() => {
   const GRID = 48;
   const STEPS = 60;
-  const EYE = { x: 1.1, y: 0.95, z: 0.55 };
+  const EYE = { x: 1.5, y: 1.35, z: 0.75 };
+  const ASPECT = { x: 1.5, y: 1.5, z: 1.15 };
   const TURN = Math.PI / 18;
   const CLOSER = 0.9;
 
@@ -134,7 +135,7 @@ const Surface = (() => {
         scene: {
           xaxis: log("Tokens D", limits.tokens), yaxis: log("Parameters N", limits.params),
           zaxis: axis(data.loss_label, { range: losses }),
-          aspectmode: "manual", aspectratio: { x: 1, y: 1, z: 0.8 },
+          aspectmode: "manual", aspectratio: ASPECT,
           camera: { eye: EYE, projection: { type: "orthographic" } }, dragmode: "orbit",
         },
       };
@@ -165,18 +166,27 @@ const Surface = (() => {
       const eye = plot.layout.scene.camera.eye;
       let angle = Math.atan2(eye.y, eye.x);
       let flat = Math.hypot(eye.x, eye.y);
-      let far = Math.hypot(flat, eye.z);
+      const far = Math.hypot(flat, eye.z);
       let rise = Math.atan2(eye.z, flat);
       if (how === "reset") {
-        window.Plotly.relayout(plot, { "scene.camera": { eye: EYE, projection: { type: "orthographic" } } });
+        window.Plotly.relayout(plot, {
+          "scene.camera": { eye: EYE, projection: { type: "orthographic" } }, "scene.aspectratio": ASPECT,
+        });
+        return;
+      }
+      if (how === "in" || how === "out") {
+        // The eye's distance does not count in an orthographic view.
+        const now = plot.layout.scene.aspectratio;
+        const by = how === "in" ? 1 / CLOSER : CLOSER;
+        window.Plotly.relayout(plot, {
+          "scene.aspectratio": { x: now.x * by, y: now.y * by, z: now.z * by },
+        });
         return;
       }
       if (how === "left") angle -= TURN;
       if (how === "right") angle += TURN;
       if (how === "up") rise = Math.min(rise + TURN, 1.5);
       if (how === "down") rise = Math.max(rise - TURN, -1.5);
-      if (how === "in") far *= CLOSER;
-      if (how === "out") far /= CLOSER;
       flat = far * Math.cos(rise);
       window.Plotly.relayout(plot, {
         "scene.camera.eye": { x: flat * Math.cos(angle), y: flat * Math.sin(angle), z: far * Math.sin(rise) },
