@@ -35,6 +35,15 @@ def drawn(page: Page, panel: str, plot: str) -> Locator:
     return page.locator(plot)
 
 
+def fits(page: Page, width: int) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth") <= width)
+
+
+def buttons(page: Page, plot: str) -> list[str]:
+    found = page.locator(f"{plot} .modebar-btn")
+    return [str(button.get_attribute("data-title")) for button in found.all()]
+
+
 def lines_of(study: Path) -> dict[tuple[str, str], planner.Line]:
     return {
         (fit.parent.name, fit.stem): planner.read_line(
@@ -184,7 +193,7 @@ def test_budgets_beyond_the_data_are_said_to_be(open_page: OpenPage, study_folde
 
 
 def test_valleys_name_their_runs_and_come_and_go(open_page: OpenPage, study_folder: Path) -> None:
-    page = open_page()
+    page = open_page(viewport=(400, 900))
     plot = drawn(page, "#valleys", "#valley-plot")
     runs = set(read_parquet(study_folder / "fits/transformer/isoflop.profiles.parquet")["run"])
     point = page.locator("#valley-plot .scatterlayer .points path").nth(3)
@@ -193,6 +202,10 @@ def test_valleys_name_their_runs_and_come_and_go(open_page: OpenPage, study_fold
     hovered.first.wait_for()
     assert any(run in (hovered.first.text_content() or "") for run in runs)
     open_page.shoot(page, "hover")
+    assert fits(page, 400)
+    # Nothing that sends data away.
+    moves = ["Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]
+    assert buttons(page, "#valley-plot") == ["Download plot", *moves]
     plot.focus()
     page.keyboard.press("ArrowRight")
     assert any(page.inner_text("#valley-said").startswith(run) for run in runs)
@@ -212,9 +225,16 @@ def test_valleys_name_their_runs_and_come_and_go(open_page: OpenPage, study_fold
 
 
 def test_the_surface_turns_by_button_key_and_mouse(open_page: OpenPage) -> None:
-    page = open_page()
+    page = open_page(colour_scheme="dark")
     plot = drawn(page, "#surfaces", "#surface-plot")
+    assert page.evaluate("() => document.querySelector('#surface-plot').layout.paper_bgcolor") == (
+        page.evaluate(
+            "() => getComputedStyle(document.documentElement).getPropertyValue('--paper')"
+        )
+    )
     eye = "() => JSON.stringify(document.querySelector('#surface-plot').layout.scene.camera.eye)"
+    moves = ["Zoom", "Pan", "Orbital rotation", "Reset camera to default"]
+    assert buttons(page, "#surface-plot") == ["Download plot", *moves]
     seen = [page.evaluate(eye)]
     page.click("[data-turn=left]")
     page.wait_for_function(f"(old) => ({eye})() !== old", arg=seen[-1])
@@ -224,6 +244,15 @@ def test_the_surface_turns_by_button_key_and_mouse(open_page: OpenPage) -> None:
     page.wait_for_function(f"(old) => ({eye})() !== old", arg=seen[-1])
     seen.append(page.evaluate(eye))
     assert json.loads(seen[-1])["z"] > json.loads(seen[-2])["z"]
+    seen.append(page.evaluate(eye))
+    box = plot.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 80, middle[1] + 20, steps=4)
+    page.mouse.up()
+    page.wait_for_function(f"(old) => ({eye})() !== old", arg=seen[-1])
     page.click("[data-turn=reset]")
     page.wait_for_function(f"(old) => ({eye})() === old", arg=seen[0])
     scene = page.evaluate("() => Object.keys(document.querySelector('#surface-plot')._fullLayout)")
@@ -250,18 +279,6 @@ def test_without_script_or_in_print_the_figures_stand_in(open_page: OpenPage) ->
     page.emulate_media(media="print")
     assert page.locator("#explore").is_hidden()
     assert page.locator("#figures").is_visible()
-
-
-@pytest.mark.parametrize(("colour_scheme", "width"), [("light", 400), ("dark", 1280)])
-def test_panels_fit_their_page(open_page: OpenPage, colour_scheme: str, width: int) -> None:
-    page = planner_of(open_page, colour_scheme=colour_scheme, viewport=(width, 900))
-    page.locator("#planner").scroll_into_view_if_needed()
-    open_page.shoot(page, "planner")
-    drawn(page, "#valleys", "#valley-plot")
-    open_page.shoot(page, "valleys")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    paper = page.evaluate("() => document.querySelector('#valley-plot').layout.paper_bgcolor")
-    assert paper == ("#15181c" if colour_scheme == "dark" else "#fff")
 
 
 def test_the_page_stays_small(open_page: OpenPage, page_file: Path) -> None:

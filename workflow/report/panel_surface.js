@@ -2,6 +2,7 @@
 // The loss surface in three dimensions: runs, the fitted law, its efficient frontier.
 const Surface = (() => {
   const GRID = 48;
+  const CONFIG = Panels.config([["zoom3d", "pan3d", "orbitRotation"], ["resetCameraDefault3d"]]);
   const STEPS = 60;
   const EYE = { x: 1.5, y: 1.35, z: 0.75 };
   const ASPECT = { x: 1.5, y: 1.5, z: 1.15 };
@@ -157,7 +158,7 @@ const Surface = (() => {
       ].filter(Boolean).join(" ");
       const t = Panels.theme();
       const Plotly = await Panels.plotly();
-      drawn = await Plotly.react(plot, tracesOf(view, t), layout(t), Panels.CONFIG);
+      drawn = await Plotly.react(plot, tracesOf(view, t), layout(t), CONFIG);
       plot.dataset.ready = "yes";
     };
 

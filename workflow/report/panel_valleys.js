@@ -3,6 +3,8 @@
 const Valleys = (() => {
   const TOP_FENCE = 3; // quartile distances above which a run is off the first view (Tukey)
   const PAST = 0.06;
+  const CONFIG = Panels.config([["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]]);
+  const coarse = matchMedia("(pointer: coarse)"); // where a swipe shall scroll the page
 
   const make = (data) => {
     const panel = document.getElementById("valleys");
@@ -110,7 +112,7 @@ const Valleys = (() => {
       const range = rangeOf(view);
       const axis = { gridcolor: t.rule, linecolor: t.soft, zeroline: false, color: t.ink, ticks: "outside" };
       return {
-        height: plot.clientHeight, margin: { l: 58, r: 14, t: 34, b: 48 }, dragmode: "zoom",
+        height: plot.clientHeight, margin: { l: 58, r: 14, t: 34, b: 48 }, dragmode: coarse.matches ? false : "zoom",
         paper_bgcolor: t.paper, plot_bgcolor: t.paper, showlegend: false, hovermode: "closest",
         hoverdistance: 12, hoverlabel: Panels.hover(t),
         font: { family: t.font, size: 12, color: t.ink },
@@ -159,7 +161,7 @@ const Valleys = (() => {
         held < view.all_runs ? `${held} of ${view.all_runs} runs are drawn, evenly over their order.` : "",
       ].filter(Boolean).join(" ");
       const Plotly = await Panels.plotly();
-      drawn = await Plotly.react(plot, tracesOfAll(view, t), layout(view, t), Panels.CONFIG);
+      drawn = await Plotly.react(plot, tracesOfAll(view, t), layout(view, t), CONFIG);
       if (!plot.dataset.ready) {
         plot.dataset.ready = "yes";
         plot.on("plotly_relayout", (change) => {

@@ -113,12 +113,16 @@ const Panels = (() => {
     return { tickmode: "array", tickvals: values, ticktext: values.map((v) => label(v)) };
   };
 
-  const CONFIG = {
+  // Named buttons only: by itself Plotly adds one that uploads what is drawn to its makers' cloud.
+  const config = (buttons) => ({
     displaylogo: false,
     responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toggleSpikelines",
-      "hoverClosest3d", "resetCameraLastSave3d", "tableRotation"],
-  };
+    scrollZoom: false, // a wheel turned over a panel scrolls the page
+    modeBarButtons: [["toImage"], ...buttons],
+    plotlyServerURL: "",
+    // As PNG it would need images from blobs, which the page's security policy forbids.
+    toImageButtonOptions: { format: "svg" },
+  });
 
   // Panels are drawn by family; each says what it shows in its label.
   const shown = () =>
@@ -146,5 +150,5 @@ const Panels = (() => {
   };
 
   return { plotly, whenNear, humanise, flopsLabel, significant, plain, safe, theme, hover,
-    logTicks, CONFIG, shown, onFamily, onTheme, failed, start };
+    logTicks, config, shown, onFamily, onTheme, failed, start };
 })();
