@@ -1,5 +1,18 @@
 # The page that the lab reads: decision first, then why to believe it, then everything.
 
+# Drawn in the interactive panels, besides the draws of every law.
+PANEL_TABLES = [
+    table
+    for law, tables in (
+        ("isoflop", ("vertices", "profiles")),
+        ("parametric", ("points",)),
+    )
+    if law in STUDY["laws"]
+    for table in per_family(
+        f"results/{{study}}/fits/{{family}}/{law}.{{table}}.parquet", table=tables
+    )
+]
+
 
 # The methods as text, and for a paper as LaTeX and BibTeX.
 METHODS = ("txt", "tex", "bib")
@@ -10,6 +23,10 @@ rule report:
         table="results/{study}/decision.parquet",
         verdict="results/{study}/decision.json",
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        draws=per_family(
+            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
+        tables=PANEL_TABLES,
         figures=[figure for figure in FIGURES if figure.endswith(".svg")],
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",

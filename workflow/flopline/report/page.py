@@ -27,6 +27,7 @@ from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.decision_csv import decision_csv, spends_budget
 from flopline.report.evidence import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.hygiene import hygiene
+from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.shown import quantity_views, sentence, value_text
@@ -39,6 +40,16 @@ PAGE_WIDTH_PT = 518.4
 
 LOSS_LABEL = "Validation loss"
 """What a study calls its loss where it does not say, as in its schema."""
+
+PANEL_SCRIPTS = (
+    "planner_laws.js",
+    "panels.js",
+    "planner.js",
+    "panel_valleys.js",
+    "panel_surface.js",
+    "panels_start.js",
+)
+"""The scripts of the interactive panels in the order in which they build on each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ class ReportInputs:
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
     downloads: (href relative to the page, label, note) of files that lie beside the page.
+    panels: what the interactive panels show, None for a page without them.
     """
 
     study: Mapping[str, Any]
@@ -89,19 +101,23 @@ class ReportInputs:
     provenance: Mapping[str, Any]
     audits: Audits = field(default_factory=dict)
     downloads: Sequence[tuple[str, str, str]] = ()
+    panels: Panels | None = None
 
 
 def render(inputs: ReportInputs, template_dir: Path) -> str:
     """The page as HTML text, the same bytes for the same inputs in any row order.
 
-    `template_dir` holds page.html.j2, style.css and tables.js. The page loads nothing from
-    elsewhere: style and script stand in it, figures are data URIs.
+    `template_dir` holds page.html.j2, style.css, tables.js and those of the panels. The page loads
+    nothing from elsewhere: style and script stand in it, figures are data URIs.
     """
     page = _environment(template_dir).get_template("page.html.j2")
     return page.render(
         **_view(inputs),
         style=_verbatim(template_dir / "style.css"),
         script=_verbatim(template_dir / "tables.js"),
+        panels=inputs.panels,
+        panels_style=_verbatim(template_dir / "panels.css"),
+        panels_script=Markup("").join(_verbatim(template_dir / name) for name in PANEL_SCRIPTS),
     )
 
 
