@@ -21,6 +21,7 @@ endif
 
 # In steps, so that the chain stops where results come out the same; with ARGS as Snakemake does it.
 run: $(VENV)/ready
+	@$(if $(CACHE),mkdir -p $(CACHE))
 	@$(if $(ARGS),snakemake,python workflow/run.py) --cores all \
 	    $(if $(STUDY),--config study=$(STUDY)) $(if $(CACHE),--cache) $(ARGS)
 
