@@ -3,6 +3,7 @@
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
+# make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
@@ -15,9 +16,15 @@ export PYTHONPATH := $(CURDIR)/workflow
 # BLAS threads that spin on tiny matrices cost three times the CPU.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
+ifdef CACHE
+export SNAKEMAKE_OUTPUT_CACHE := $(abspath $(CACHE))
+endif
 
+# In steps, so that the chain stops where results come out the same; with ARGS as Snakemake does it.
 run: $(VENV)/ready
-	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+	@$(if $(CACHE),mkdir -p $(CACHE))
+	@$(if $(ARGS),snakemake,python workflow/run.py) --cores all \
+	    $(if $(STUDY),--config study=$(STUDY)) $(if $(CACHE),--cache) $(ARGS)
 
 # Without STUDY it is the study that config/config.yaml names, as for a run.
 pdf: run

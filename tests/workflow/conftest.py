@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.simulate import write_study
+from tests.workflow.planner import Planner
 
 # Jobs of the toy study with its two families, by rule.
 FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
@@ -59,7 +62,9 @@ class Checkout:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Checkout(folder)
 
-    def snakemake(self, *arguments: str, study: str = "toy") -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, study: str = "toy", environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 sys.executable,
@@ -72,28 +77,18 @@ class Checkout:
                 f"study={study}",
             ],
             cwd=self.folder,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
 
-    def planned(self, study: str = "toy") -> dict[str, int]:
+    def planned(self, *arguments: str, study: str = "toy") -> dict[str, int]:
         """How many jobs of each rule a dry run plans, `all` aside."""
-        done = self.snakemake("--dry-run", "--quiet", "reason", study=study)
-        assert done.returncode == 0, done.stderr
-        said = done.stdout + done.stderr
-        stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
-        if stats is None:
-            assert "Nothing to be done" in said, said
-            return {}
-        counts = Counter()
-        for line in stats[1].splitlines():
-            rule, count = line.split()
-            counts[rule] += int(count)
-        del counts["all"]
-        return dict(counts)
+        command = ["--dry-run", "--quiet", "reason", "--cores", "1", *arguments]
+        done = planner().snakemake(self.folder, *command, "--config", f"study={study}")
+        return planned_jobs(done)
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
@@ -102,11 +97,44 @@ class Checkout:
         file.write_text(text.replace(old, new))
 
 
+def planned_jobs(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many jobs of each rule a dry run said that it plans, `all` aside."""
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
+    if stats is None:
+        assert "Nothing to be done" in said, said
+        return {}
+    counts = Counter()
+    for line in stats[1].splitlines():
+        rule, count = line.split()
+        counts[rule] += int(count)
+    del counts["all"]
+    return dict(counts)
+
+
+@cache
+def planner() -> Planner:
+    """One for all tests of a process, started by the first that plans."""
+    return Planner()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_planner() -> Iterator[None]:
+    yield
+    if planner.cache_info().currsize:
+        planner().stop()
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose toy study has run to its end; copy it before changing anything."""
     checkout = Checkout.fresh(tmp_path_factory.mktemp("finished") / "repo")
     write_study(checkout.folder)
+    # What its jobs really use stands in trace/ then.
+    shutil.copy(
+        Path(__file__).with_name("traced.py"), checkout.folder / "workflow/sitecustomize.py"
+    )
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
     return checkout

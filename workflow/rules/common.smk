@@ -167,6 +167,11 @@ def per_family(pattern, **more):
     return expand(pattern, study=STUDY["name"], family=STUDY["families"], **more)
 
 
+def family_of(wildcards):
+    """The family of a job: a shared cache knows a result by its params, not by its wildcards."""
+    return wildcards.family
+
+
 def grows(first):
     """A resource that doubles with every further attempt at a job."""
     return lambda wildcards, attempt: first * 2 ** (attempt - 1)
@@ -174,7 +179,13 @@ def grows(first):
 
 def is_news(record):
     """Whether a message of Snakemake tells more than that it goes on."""
-    return not str(record.msg).startswith(("Select jobs to execute", "Execute "))
+    gossip = (
+        "Select jobs to execute",
+        "Execute ",
+        "Moving output file",
+        "Symlinking output file",
+    )
+    return not str(record.msg).startswith(gossip)
 
 
 def forget_failures():
@@ -192,8 +203,8 @@ def print_decision():
     from flopline.storage import read_json
 
     results = Path("results", STUDY["name"])
-    if not (results / "decision.json").is_file():
-        return  # the user asked for an earlier stage only
+    if workflow.dag_settings.until or not (results / "decision.json").is_file():
+        return  # an earlier stage only was asked for
     lines = headline_lines(read_json(results / "decision.json"), STUDY["families"])
     if SYNTHETIC:
         lines = [f"[synthetic data] {line}" for line in lines]
@@ -205,6 +216,8 @@ def print_decision():
     )
 
 
+# Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
+SHARED = workflow.workflow_settings.cache is not None
 CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
