@@ -1,11 +1,12 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
+# make cluster-accounting    those on one with an accounting database, too
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run draft test cluster lint format bench lock clean
+.PHONY: run draft test cluster cluster-accounting lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +27,10 @@ test: lint
 
 # Apart from the others: minutes of waiting for a scheduler, in one process, since there is one.
 cluster: $(VENV)/ready-dev
-	@pytest -m cluster tests/cluster $(ARGS)
+	@pytest -m "cluster and not accounting" tests/cluster $(ARGS)
+
+cluster-accounting: $(VENV)/ready-dev
+	@pytest -m accounting tests/cluster $(ARGS)
 
 lint: $(VENV)/ready-dev
 	@ruff check .

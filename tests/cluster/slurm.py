@@ -169,22 +169,27 @@ class Daemons:
             daemon.wait()
 
     def start_controller(self) -> None:
-        """Start slurmctld and wait till it answers with all nodes ready."""
+        """Start slurmctld and wait till it answers."""
         self.start("slurmctld", "slurmctld", "-D")
-        wait_for(nodes_ready, "slurmctld ready", 300)
+        wait_for(node_states, "slurmctld ready", 300)
 
 
-def nodes_ready() -> bool:
-    """Whether the controller answers and no node is unknown, down or silent."""
+def node_states() -> list[str]:
+    """The states of all nodes; nothing as long as no controller answers."""
     told = subprocess.run(
         ["sinfo", "--noheader", "--Node", "--format=%N %T"],
         capture_output=True,
         text=True,
         check=False,
     )
-    states = [line.split()[1] for line in told.stdout.splitlines()]
+    return [line.split()[1] for line in told.stdout.splitlines()]
+
+
+def nodes_ready() -> bool:
+    """Whether no node is unknown, down or silent."""
+    states = node_states()
     return len(states) == len(NODES) and not any(
-        state.endswith("*") or state.startswith(("unk", "down", "drain")) for state in states
+        state.endswith("*") or state.startswith(("unk", "down")) for state in states
     )
 
 
@@ -278,6 +283,7 @@ def serve(with_accounting: bool) -> None:
         for node in NODES:
             daemons.start(f"slurmd-{node}", "slurmd", "-D", "-N", node)
         daemons.start_controller()
+        wait_for(nodes_ready, "nodes ready", 300)
         answer("ready")
         for order in sys.stdin:
             if order.strip() == "stop controller":

@@ -33,8 +33,7 @@ TRAP = f"""
     order = Path("orders") / name
     if order.exists():
         Path(job.output[0]).write_text("half written")
-        attempt = os.environ["SLURM_JOB_ID"] + "-" + os.environ.get("SLURM_RESTART_COUNT", "0")
-        Path(f"{{order}}@{{attempt}}").write_text(str(os.getpid()))
+        Path(f"{{order}}@{{os.environ['SLURM_JOB_ID']}}").write_text(str(os.getpid()))
         if order.read_text() == "hoard":
             hoard = b"x" * {FIRST_MEM_MB * 1_100_000}
         while order.exists():
@@ -57,7 +56,6 @@ class Trapped:
     """An attempt at a job that has reached its trap."""
 
     number: str
-    restarts: int
     pid: int
 
 
@@ -119,10 +117,9 @@ def trapped(story: Story, stage: str, but: Trapped | None = None) -> Trapped:
     def attempts() -> list[Trapped]:
         found = []
         for path in orders.glob(f"{stage}@*"):
-            number, restarts = path.name.rpartition("@")[2].split("-")
             pid = path.read_text()
             if pid:
-                found.append(Trapped(number, int(restarts), int(pid)))
+                found.append(Trapped(path.name.rpartition("@")[2], int(pid)))
         return [attempt for attempt in found if attempt != but]
 
     slurm.wait_for(attempts, f"{stage} trapped in {story.checkout.folder}", PATIENCE_S)
@@ -142,9 +139,9 @@ def running(
         run.wait()
 
 
-def resumed(story: Story, *targets: str) -> None:
+def resumed(story: Story, *arguments: str) -> None:
     """Start again and run to the end."""
-    with running(story, *targets) as run:
+    with running(story, *arguments) as run:
         finish(run, story.checkout)
 
 
@@ -165,10 +162,10 @@ def node_in(cluster: Cluster, node: str, state: str) -> Iterator[None]:
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False)
 
 
-def cancelled(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
+def cancelled(cluster: Cluster, quiet: Quiet, folder: Path, *options: str) -> Story:
     """A job is cancelled, the run fails and says so, the same command then goes on."""
     story = quiet.before(DECIDE, folder)
-    with running(story, TABLE, "--retries", "0") as run:
+    with running(story, TABLE, "--retries", "0", *options) as run:
         job = trapped(story, DECIDE)
         fault = inject("cancelled job")
         subprocess.run(["scancel", job.number], check=True)
@@ -179,15 +176,17 @@ def cancelled(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
         )
     story.jobs["cancelled"] = cluster.job(job.number)
     release(story, DECIDE)
-    resumed(story, TABLE)
+    resumed(story, TABLE, *options)
     quiet.compare(story, fault)
     return story
 
 
-def lost(cluster: Cluster, quiet: Quiet, folder: Path, fault: str, word: str = "hang") -> Story:
+def lost(
+    cluster: Cluster, quiet: Quiet, folder: Path, fault: str, word: str = "hang", *options: str
+) -> Story:
     """A job is lost while Snakemake watches; its second attempt is the last."""
     story = quiet.before(DECIDE, folder, word)
-    with running(story, TABLE) as run:
+    with running(story, TABLE, *options) as run:
         job = trapped(story, DECIDE)
         story.jobs["asked"] = cluster.job(job.number)
         inject(fault)
@@ -229,7 +228,7 @@ def requeued(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
         second = trapped(story, DECIDE, but=first)
         release(story, DECIDE)
         finish(run, story.checkout)
-    assert (second.number, second.restarts) == (first.number, 1)
+    assert second.number == first.number
     story.jobs["only"] = cluster.job(first.number)
     quiet.compare(story, fault)
     return story
