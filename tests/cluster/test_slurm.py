@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +12,7 @@ import pytest
 from tests.cluster import slurm, stories
 from tests.cluster.conftest import PATIENCE_S, Cluster
 from tests.cluster.stories import DISTURBED, FIRST_MEM_MB, Quiet, Story
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.cluster
 
@@ -32,7 +35,7 @@ def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             told[story] = pool.submit(
                 lambda story=story: story(cluster, quiet.result(), folder / story.__name__)
             )
-        yield lambda story: told[story].result(2 * PATIENCE_S)
+        yield lambda story: told[story].result(3 * PATIENCE_S)
 
 
 def test_default_study_leaves_the_same_bytes_in_few_jobs(tell: Tell) -> None:
@@ -86,7 +89,8 @@ def test_job_out_of_memory_was_killed_by_slurm(tell: Tell) -> None:
 def test_cancelled_job_fails_the_run_which_then_goes_on(tell: Tell) -> None:
     story = tell(stories.cancelled)
     assert story.jobs["cancelled"]["JobState"] == "CANCELLED"
-    assert "SLURM status is: 'CANCELLED'" in story.said
+    assert "flopline: Slurm ended a job: " in story.said
+    assert "CANCELLED AT" in story.said
     assert story.same
 
 
@@ -121,3 +125,27 @@ def test_generic_profile_runs_a_study_and_hands_in_a_cancelled_job_again(tell: T
     assert story.jobs["first"]["JobState"] == "CANCELLED"
     assert story.jobs["second"]["JobState"] == "COMPLETED"
     assert story.same
+
+
+def asked() -> dict[str, tuple[int, int]]:
+    """MB and minutes that every rule asks for at first."""
+    text = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = re.findall(
+        r"rule (\w+):.*?mem_mb=grows\((\d+)\),\s+runtime=grows\((\d+)\)", text, re.DOTALL
+    )
+    return {rule: (int(mem_mb), int(minutes)) for rule, mem_mb, minutes in rules}
+
+
+def test_jobs_of_the_default_study_ask_for_half_as_much_again_as_they_use(tell: Tell) -> None:
+    results = tell(stories.default_study).checkout.folder / "results/tinylm"
+    measured = {}
+    for file in sorted((results / "benchmarks").glob("*.tsv")):
+        with file.open(newline="") as stream:
+            (row,) = csv.DictReader(stream, delimiter="\t")
+        mem_mb, minutes = asked()[file.name.split(".")[0]]
+        measured[file.name] = row
+        # A job of less than a second may end before it is looked at.
+        if row["max_rss"] not in ("-", "NA"):
+            assert 1.5 * float(row["max_rss"]) <= mem_mb, (file.name, row)
+            assert 10 * float(row["cpu_time"]) <= 60 * minutes, (file.name, row)
+    assert len(measured) == len(list((results / "logs").glob("*.log")))

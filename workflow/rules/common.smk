@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
@@ -172,6 +173,10 @@ def forget_failures():
 def print_failures():
     for log in sorted(Path("results", STUDY["name"], "logs").glob("*.error")):
         print(f"\nflopline: {log.read_text(encoding='utf-8').strip()}", file=sys.stderr)
+    from flopline.scheduler import ended_jobs
+
+    for sentence in ended_jobs(Path(".snakemake/slurm_logs"), STARTED):
+        print(f"\nflopline: {sentence}", file=sys.stderr)
 
 
 def print_decision():
@@ -192,6 +197,7 @@ def print_decision():
     )
 
 
+STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
