@@ -1,13 +1,14 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
+# make cluster-accounting    those on one with an accounting database, too
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf draft test cluster lint format bench lock clean
+.PHONY: run pdf draft test cluster cluster-accounting lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,7 +41,10 @@ test: lint
 
 # Apart from the others: minutes of waiting for a scheduler, in one process, since there is one.
 cluster: $(VENV)/ready-dev
-	@pytest -m cluster tests/cluster $(ARGS)
+	@pytest -m "cluster and not accounting" tests/cluster $(ARGS)
+
+cluster-accounting: $(VENV)/ready-dev
+	@pytest -m accounting tests/cluster $(ARGS)
 
 lint: $(VENV)/ready-dev
 	@ruff check .

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
@@ -196,6 +197,10 @@ def forget_failures():
 def print_failures():
     for log in sorted(Path("results", STUDY["name"], "logs").glob("*.error")):
         print(f"\nflopline: {log.read_text(encoding='utf-8').strip()}", file=sys.stderr)
+    from flopline.scheduler import ended_jobs
+
+    for sentence in ended_jobs(Path(".snakemake/slurm_logs"), STARTED):
+        print(f"\nflopline: {sentence}", file=sys.stderr)
 
 
 def print_decision():
@@ -218,6 +223,7 @@ def print_decision():
 
 # Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
 SHARED = workflow.workflow_settings.cache is not None
+STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
