@@ -34,10 +34,6 @@ rule all:
         figures=FIGURES,
 
 
-onstart:
-    forget_failures()
-
-
 onsuccess:
     print_decision()
 

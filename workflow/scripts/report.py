@@ -10,7 +10,7 @@ with stage(snakemake) as said:
     from flopline.figures import captions
     from flopline.report.page import ReportInputs, render
     from flopline.report.provenance import provenance
-    from flopline.storage import read_json, read_parquet
+    from flopline.storage import read_json, read_parquet, write_text
 
     study, code = snakemake.params.study, snakemake.params.code
     synthetic = snakemake.params.synthetic
@@ -41,5 +41,5 @@ with stage(snakemake) as said:
         ),
         Path(snakemake.scriptdir).parent / "report",
     )
-    Path(snakemake.output.page).write_text(page, encoding="utf-8")
+    write_text(page, Path(snakemake.output.page))
     said.append(f"{len(page.encode()) / 1e6:.1f} MB")

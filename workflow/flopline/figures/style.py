@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from flopline.errors import FloplineError
+from flopline.whole import whole
 
 PAGE_WIDTH_IN: Final = 7.2
 """Width of a two-column journal page [inch]; print sizes below are meant at this width."""
@@ -187,5 +188,6 @@ def save(
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     for suffix, file in zip(formats, written, strict=True):
-        figure.savefig(file, format=suffix, metadata=_METADATA[suffix])
+        with whole(file) as part:
+            figure.savefig(part, format=suffix, metadata=_METADATA[suffix])
     return written
