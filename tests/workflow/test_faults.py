@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -103,8 +102,7 @@ class Run:
         self.output = lab.orders.with_name(f"said.{lab.runs}")
         with self.output.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
-                + ["--config", "study=toy"],
+                ["snakemake", "--cores", "1", *arguments, "--config", "study=toy"],
                 cwd=lab.folder,
                 env={
                     **os.environ,
