@@ -2,10 +2,12 @@
 # make test       set up, lint and test                 make lint         linters only
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make bench      side-by-side timings                  make lock         renew the lock files
+# make audit      ask PyPI for known holes in the locked packages
+# make VERBOSE=1  show all that Snakemake says, too
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run draft test cluster lint format bench lock clean
+.PHONY: run draft test cluster lint format bench audit lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +18,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
 run: $(VENV)/ready
-	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+	@snakemake --cores all $(if $(VERBOSE),--quiet host) $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
 
 draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
@@ -44,6 +46,18 @@ format: $(VENV)/ready-dev
 #   .venv/bin/python -m pip install chinchilla==0.2.0
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
+
+# Fails at a known hole, and where PyPI does not answer. The tool has an environment of its own, so
+# that its packages stay out of ours.
+audit: $(VENV)/audit/bin/pip-audit
+	@for lock in requirements.lock requirements-dev.lock; do echo "== $$lock"; \
+	    $< --strict --require-hashes --disable-pip --progress-spinner off -r $$lock || exit 1; done
+
+$(VENV)/audit/bin/pip-audit: pyproject.toml | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "$$(sed -n 's/.*"\(pip-audit==[^"]*\)".*/\1/p' pyproject.toml)"
+	@touch $@
 
 # Every installed file is checked against the hashes of the lock file.
 $(VENV)/ready: requirements.lock | $(VENV)/bin/python

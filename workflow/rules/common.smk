@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
-from running.locks import hold_run, release_run
+from running.locks import hold_run, release_run, require_room
 from running.receipts import drop_receipts, set_aside_damaged
 
 
@@ -185,6 +186,7 @@ def before_planning():
         if not workflow.dryrun:
             hold_run(RESULTS, workflow.non_local_exec, say)
             atexit.register(release_run)
+            require_room(RESULTS, Path(".snakemake"))
         memory = Memory(RESULTS / ".outputs.json")
         damaged = set_aside_damaged(RESULTS, memory, only_tell=workflow.dryrun)
         memory.save()
@@ -261,6 +263,8 @@ TEMPLATE_FILES = [
 RESULTS = Path("results", STUDY["name"])
 PLANNED = []
 SHOWN = workflow.output_settings
+# A full disk is told once, and not for every line that the log has no room for.
+logging.raiseExceptions = False
 QUIET = Quietness.RULES in (SHOWN.quiet or ()) and not (SHOWN.verbose or SHOWN.dryrun)
 CONSOLE = Console(forget, idle_lines, quiet=QUIET)
 logger.addFilter(CONSOLE.hears)

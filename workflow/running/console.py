@@ -49,6 +49,10 @@ _CHATTER: Final = re.compile(
 )
 
 
+_NO_ROOM: Final = r"No space left on device(?:: '[^']+')?(?=\s|$)"
+"""What Snakemake says, in a traceback, where it finds no room for its own notes."""
+
+
 @dataclass(slots=True)
 class Job:
     """A stage at work."""
@@ -115,6 +119,8 @@ class Console:
             of_job = event is LogEvent.ERROR and "CalledProcessError" in text
             if of_job:
                 self.reasons[threading.get_ident()] = text
+            if event is LogEvent.ERROR and (full := re.search(_NO_ROOM, text)):
+                record.msg = f"flopline: {full[0]}: make room and start again."
             if text.startswith("Nothing to be done"):
                 record.msg = self.idle() or record.msg
             chatter = event in _SILENT or of_job or re.match(_CHATTER, text)

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from flopline.errors import FloplineError
-from flopline.whole import writing
+from flopline.whole import drop, writing
 
 RUN: Final = ".lock"
 """Held, below results/<study>, by the process that runs a study."""
 
 JOBS: Final = ".jobs.lock"
 """Shared by all jobs of a study at work, so that those of a killed run are seen."""
+
+LEAST_ROOM: Final = 1 << 20
+"""Bytes that must be free for a run to begin: Snakemake has no sentence for a full disk."""
 
 _held: list[IO[str]] = []
 
@@ -53,11 +56,22 @@ def hold_run(results: Path, remote: bool, say: Callable[[str], None]) -> None:
         say(f"The last run in {results} was killed; going on where it stopped.")
     for path in stale:
         path.unlink(missing_ok=True)
-    lock.seek(0)
-    lock.truncate()
     with writing(results / RUN):
+        lock.seek(0)
+        lock.truncate()
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "remote": remote}, lock)
         lock.flush()
+
+
+def require_room(*folders: Path) -> None:
+    """Raise FloplineError where a disk is full before anything begins."""
+    for folder in folders:
+        probe = folder / ".room"
+        try:
+            with writing(probe):
+                probe.write_bytes(bytes(LEAST_ROOM))
+        finally:
+            drop(probe)
 
 
 def release_run() -> None:
