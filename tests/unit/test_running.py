@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -19,6 +21,7 @@ from flopline.digest import Memory
 from flopline.errors import FloplineError
 from running import console, locks, receipts
 from running.console import Console, Job
+from tests.conftest import ROOT
 
 RESULTS = Path("results/toy")
 
@@ -316,3 +319,66 @@ def test_lock_of_a_killed_run_is_cleared_where_no_job_can_be_left(kind: str) -> 
 def test_tail_is_of_bounded_length() -> None:
     log_of("a").write_text("x\n" * 10_000)
     assert len(console._tail(log_of("a")).splitlines()) == console.TAIL + 1
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that wraps every script, without its hold on this process."""
+    spec = importlib.util.spec_from_file_location("stage", ROOT / "workflow/scripts/stage.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(module.faulthandler, "enable", lambda stream: stream.close())
+    monkeypatch.setattr(module, "join_jobs", lambda results: None)
+    return module
+
+
+def job(*inputs: Path) -> SimpleNamespace:
+    return SimpleNamespace(
+        log=[str(log_of("a.b"))], input=list(map(str, inputs)), output=["results/toy/out"]
+    )
+
+
+def test_stage_says_how_far_it_is_and_signs_what_it_wrote(script: ModuleType) -> None:
+    progress = log_of("a.b").with_suffix(".progress")
+    with script.stage(job()) as said:
+        said.reached(1, 4, "runs")
+        assert not progress.exists()
+        said.written -= 1
+        said.reached(2, 4, "runs")
+        assert progress.read_text() == "2 4 runs"
+        Path("results/toy/out").write_text("x")
+        said.append("4 runs")
+    assert not progress.exists()
+    assert log_of("a.b").read_text().startswith("a.b                          4 runs (")
+    assert receipts.receipt_of(Path("results/toy/out"), RESULTS).is_file()
+    assert damaged() == []
+
+
+def test_stage_refuses_an_input_that_is_not_what_was_written(script: ModuleType) -> None:
+    """Also where its time stamps are those of before, which a start alone would not see."""
+    path = made()
+    path.write_text("abd")
+    with pytest.raises(SystemExit), script.stage(job(path)):
+        pytest.fail("its work began")
+    error = log_of("a.b").with_suffix(".error").read_text()
+    assert error.startswith(f"{path} was changed or damaged since it was written: remove it")
+
+
+def test_stage_that_fails_signs_nothing(script: ModuleType) -> None:
+    made("out")
+    with pytest.raises(SystemExit) as stopped, script.stage(job()):
+        raise ZeroDivisionError("no")
+    assert stopped.value.code == 1
+    assert not receipts.receipt_of(Path("results/toy/out"), RESULTS).exists()
+    assert "Traceback" in log_of("a.b").read_text()
+    assert "(ZeroDivisionError: no)" in log_of("a.b").with_suffix(".error").read_text()
+
+
+def test_interrupted_stage_is_silent(script: ModuleType) -> None:
+    with pytest.raises(SystemExit) as stopped, script.stage(job()):
+        raise KeyboardInterrupt
+    assert stopped.value.code == script.INTERRUPTED
+    assert not log_of("a.b").with_suffix(".error").exists()
