@@ -40,10 +40,6 @@ rule all:
         review=f"results/{STUDY['name']}/{STUDY['name']}-review.zip",
 
 
-onstart:
-    forget_failures()
-
-
 onsuccess:
     print_decision()
 

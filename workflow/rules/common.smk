@@ -1,7 +1,9 @@
 # What every stage needs: the study, digests of code and data, and the last words of a run.
 
+import atexit
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -16,7 +18,10 @@ threads_per_job = dict.fromkeys(
 os.environ.update(threads_per_job, PYTHONPATH=str(LIBRARY.parent))
 sys.path.insert(0, str(LIBRARY.parent))
 
+from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from flopline.digest import Memory, code_digest, files_digest, hash_file
 from flopline.errors import FloplineError
@@ -24,6 +29,9 @@ from flopline.runfiles import hold_several, parts_of
 from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
+from running.console import Console
+from running.locks import hold_run, release_run, require_room
+from running.receipts import drop_receipts, set_aside_damaged
 
 
 def hashed_files(study):
@@ -112,6 +120,12 @@ def shard_files(shard):
     return BY_SHARD[int(shard)]
 
 
+def planned_files(shard):
+    """The same, asked for while Snakemake plans."""
+    before_planning()
+    return shard_files(shard)
+
+
 def shard_facts(shard):
     """What the run table says of the runs of one shard, as a digest; None without a table."""
     return FACTS_BY_SHARD[int(shard)]
@@ -178,46 +192,78 @@ def grows(first):
     return lambda wildcards, attempt: first * 2 ** (attempt - 1)
 
 
-def is_news(record):
-    """Whether a message of Snakemake tells more than that it goes on."""
-    gossip = (
-        "Select jobs to execute",
-        "Execute ",
-        "Moving output file",
-        "Symlinking output file",
-    )
-    return not str(record.msg).startswith(gossip)
+def before_planning():
+    """Once, in a process that is to run the study: take its lock, set aside damaged results.
+
+    Snakemake asks for inputs before it looks at any file, and knows by then what it is to do.
+    """
+    executes = workflow.executor_plugin is not None and not workflow.touch
+    if PLANNED or workflow.exec_mode != ExecMode.DEFAULT or not executes:
+        return
+    PLANNED.append(True)
+    try:
+        if not workflow.dryrun:
+            hold_run(RESULTS, workflow.non_local_exec, say)
+            atexit.register(release_run)
+            require_room(RESULTS, Path(".snakemake"))
+        memory = Memory(RESULTS / ".outputs.json")
+        damaged = set_aside_damaged(RESULTS, memory, only_tell=workflow.dryrun)
+        memory.save()
+    except FloplineError as mistake:
+        raise WorkflowError(f"flopline: {mistake}")
+    for path in damaged:
+        then = "a run would make it again" if workflow.dryrun else "it is made again"
+        say(f"{path} was changed or damaged since it was written: {then}.")
 
 
-def forget_failures():
-    for log in Path("results", STUDY["name"], "logs").glob("*.error"):
-        log.unlink()
+def forget(outputs):
+    """Forget the digests of what is made again, which a shared cache may bring without a job."""
+    if not workflow.dryrun:
+        drop_receipts([Path(path) for path in outputs], RESULTS)
+
+
+def say(sentence):
+    print(f"flopline: {sentence}", file=sys.stderr, flush=True)
 
 
 def print_failures():
-    for log in sorted(Path("results", STUDY["name"], "logs").glob("*.error")):
-        print(f"\nflopline: {log.read_text(encoding='utf-8').strip()}", file=sys.stderr)
     from flopline.scheduler import ended_jobs
 
-    for sentence in ended_jobs(Path(".snakemake/slurm_logs"), STARTED):
-        print(f"\nflopline: {sentence}", file=sys.stderr)
+    CONSOLE.stop()
+    failures = [
+        *CONSOLE.failures(),
+        *ended_jobs(Path(".snakemake/slurm_logs"), STARTED),
+    ]
+    for failure in failures:
+        print(f"\nflopline: {failure}", file=sys.stderr)
+    if failures:
+        print("The same command goes on from here.", file=sys.stderr)
 
 
 def print_decision():
+    CONSOLE.stop()
+    print(decision_lines(), file=sys.stderr)
+
+
+def decision_lines():
+    """The path of the report and the decision; nothing before there is one."""
     from flopline.decision import headline_lines
     from flopline.storage import read_json
 
-    results = Path("results", STUDY["name"])
-    if workflow.dag_settings.until or not (results / "decision.json").is_file():
-        return  # an earlier stage only was asked for
-    lines = headline_lines(read_json(results / "decision.json"), STUDY["families"])
+    if workflow.dag_settings.until or not (RESULTS / "decision.json").is_file():
+        return ""  # an earlier stage only was asked for
+    lines = headline_lines(read_json(RESULTS / "decision.json"), STUDY["families"])
     if SYNTHETIC:
         lines = [f"[synthetic data] {line}" for line in lines]
-    print(
-        f"\nReport: {results.resolve() / 'report.html'}",
-        *lines,
-        sep="\n",
-        file=sys.stderr,
+    return "\n".join([f"\nReport: {RESULTS.resolve() / 'report.html'}", *lines])
+
+
+def idle_lines():
+    """What is said when nothing is to be done; a dry run says so in Snakemake's own words."""
+    return (
+        ""
+        if workflow.dryrun
+        else f"Nothing to do: results are up to date.\n{decision_lines()}"
     )
 
 
@@ -241,7 +287,14 @@ except OSError as mistake:
 TEMPLATE_FILES = [
     path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
 ]
-logger.addFilter(is_news)
+RESULTS = Path("results", STUDY["name"])
+PLANNED = []
+SHOWN = workflow.output_settings
+# A full disk is told once, and not for every line that the log has no room for.
+logging.raiseExceptions = False
+QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (SHOWN.verbose or SHOWN.dryrun)
+CONSOLE = Console(forget, idle_lines, quiet=QUIET)
+logger.addFilter(CONSOLE.hears)
 SHARDS = range(STUDY["source"]["shards"])
 SEVERAL = hold_several(raw_source(STUDY), [file["path"] for file in FILES])
 BY_SHARD = by_shard(FILES, len(SHARDS), together=SEVERAL)

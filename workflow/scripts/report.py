@@ -11,7 +11,7 @@ with stage(snakemake) as said:
     from flopline.report.interactive import Evidence, panels
     from flopline.report.page import ReportInputs, methods_files, render
     from flopline.report.provenance import provenance
-    from flopline.storage import read_json, read_parquet
+    from flopline.storage import read_json, read_parquet, write_text
 
     study, code = snakemake.params.study, snakemake.params.code
     synthetic = snakemake.params.synthetic
@@ -58,7 +58,7 @@ with stage(snakemake) as said:
         panels=panels(evidence, study, runs, decision, headline["family"]),
     )
     page = render(inputs, Path(snakemake.scriptdir).parent / "report")
-    Path(snakemake.output.page).write_text(page, encoding="utf-8")
+    write_text(page, Path(snakemake.output.page))
     for ending, text in methods_files(inputs).items():
-        Path(snakemake.output[ending]).write_text(text, encoding="utf-8")
+        write_text(text, Path(snakemake.output[ending]))
     said.append(f"{len(page.encode()) / 1e6:.1f} MB")

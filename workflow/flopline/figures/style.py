@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from flopline.errors import FloplineError
+from flopline.whole import whole
 
 PAGE_WIDTH_IN: Final = 7.2
 """Width of a two-column journal page [inch]; print sizes below are meant at this width."""
@@ -208,10 +209,11 @@ def save(
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     for suffix, file in zip(formats, written, strict=True):
         dpi = PNG_DPI if suffix == "png" else RASTER_DPI
-        figure.savefig(file, format=suffix, metadata=_METADATA[suffix], dpi=dpi)
-        if suffix == "svg":
-            text = file.read_text(encoding="utf-8")
-            file.write_text(_EMBEDDED.sub(_with_palette, text), encoding="utf-8")
+        with whole(file) as part:
+            figure.savefig(part, format=suffix, metadata=_METADATA[suffix], dpi=dpi)
+            if suffix == "svg":
+                text = part.read_text(encoding="utf-8")
+                part.write_text(_EMBEDDED.sub(_with_palette, text), encoding="utf-8")
     return written
 
 
