@@ -206,7 +206,7 @@ def test_the_examples_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     for example in examples():
         if "families(table)" in example:
             scope["table"] = runs
-        exec(example, scope)
+        exec(example, scope)  # noqa: S102  the examples of our own docs
         if "families(table)" in example:
             scope["table"] = runs[runs["family"] == "dense"]
         named |= set(re.findall(r"figures\.(\w+)\(", example))

@@ -292,7 +292,9 @@ PLANNED = []
 SHOWN = workflow.output_settings
 # A full disk is told once, and not for every line that the log has no room for.
 logging.raiseExceptions = False
-QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (SHOWN.verbose or SHOWN.dryrun)
+QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (
+    SHOWN.verbose or SHOWN.dryrun
+)
 CONSOLE = Console(forget, idle_lines, quiet=QUIET)
 logger.addFilter(CONSOLE.hears)
 SHARDS = range(STUDY["source"]["shards"])

@@ -6,7 +6,7 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.outputs.latex import latex_tables
-    from flopline.storage import read_json, read_parquet
+    from flopline.storage import read_json, read_parquet, write_text
 
     study, inputs = snakemake.params.study, snakemake.input
     fits = {family: {} for family in study["families"]}
@@ -21,5 +21,5 @@ with stage(snakemake) as said:
         synthetic=snakemake.params.synthetic,
     )
     for name, table in tables.items():
-        Path(snakemake.output[name]).write_text(table, encoding="utf-8")
+        write_text(table, Path(snakemake.output[name]))
     said.append(f"{len(tables) - 1} tables")

@@ -54,7 +54,7 @@ with stage(snakemake) as said:
         figures=figures,
         provenance=provenance(study, runs, snakemake.params.run_table, code),
         audits=audits,
-        downloads=[("decision.csv", "decision.csv", "every law at every target, every digit")],
+        downloads=snakemake.params.downloads,
         panels=panels(evidence, study, runs, decision, headline["family"]),
     )
     page = render(inputs, Path(snakemake.scriptdir).parent / "report")

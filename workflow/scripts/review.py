@@ -10,13 +10,14 @@ with stage(snakemake) as said:
     from flopline.outputs import bundle
     from flopline.report.provenance import provenance
     from flopline.storage import read_json, read_parquet
+    from flopline.whole import whole
 
     study, inputs = snakemake.params.study, snakemake.input
     base = Path("results", study["name"])
     runs = read_parquet(Path(inputs.runs))
-    whole = [inputs.page, inputs.table, *inputs.latex, *inputs.methods, *inputs.figures]
-    whole += inputs.fits
-    files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in whole}
+    copied = [inputs.page, inputs.table, *inputs.latex, *inputs.methods, *inputs.figures]
+    copied += inputs.fits
+    files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in copied}
     for path in map(Path, inputs.audits):
         files[f"audit/{path.parent.name}.json"] = path.read_bytes()
     packed, entries = bundle.pack(
@@ -28,5 +29,6 @@ with stage(snakemake) as said:
         headline_lines(read_json(Path(inputs.verdict)), study["families"]),
         bundle.folders_of(study, Path.cwd(), Path.home()),
     )
-    Path(snakemake.output.zip).write_bytes(packed)
+    with whole(Path(snakemake.output.zip)) as part:
+        part.write_bytes(packed)
     said.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")
