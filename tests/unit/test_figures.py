@@ -641,8 +641,8 @@ def test_flagged_budgets_are_half_filled_and_named():
     figure = simple_isoflop(vertices=vertices)
     texts = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
     assert [*texts[:3], *texts[9:]] == ["6e18", "1e19", "3e19 (unused)", "flagged"]
-    for axes in figure.axes:
-        styles = [mark.get_fillstyle() for mark in by_gid(axes, "vertex")]
+    for axes, gid in zip(figure.axes, ("valley", "vertex", "vertex"), strict=True):
+        styles = [mark.get_fillstyle() for mark in by_gid(axes, gid)]
         assert styles == ["bottom", *["full"] * 8]
     assert_clean(figure)
 

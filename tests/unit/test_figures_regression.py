@@ -109,7 +109,7 @@ def test_a_figure_looks_as_it_did(
 ) -> None:
     file, now = BASELINES / f"{kind}.png", picture(KINDS[kind]())
     if request.config.getoption("--renew-baselines", default=False):
-        now.quantize(64).save(file, optimize=True)
+        now.quantize(256).save(file, optimize=True)
     before = Image.open(file).convert("RGB")
     if (apart := worst_tile(now, before)) > LIMIT:
         now.save(tmp_path / f"{kind}.png")

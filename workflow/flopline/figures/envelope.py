@@ -123,14 +123,16 @@ def _draw_curves(
     axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
     set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
-    by_run = [part for _, part in shown.sort_values(["params", "run", "flops"]).groupby("run")]
-    by_run.sort(key=lambda part: (-part["params"].iloc[0], part["run"].iloc[0]))
-    lines = [_in_sight(part[["flops", "loss"]].to_numpy(dtype=np.float64), *x) for part in by_run]
+    # Small models, which make the frontier, are drawn over large ones.
+    shown = shown.sort_values(["params", "run", "flops"], ascending=[False, True, True])
+    starts = np.flatnonzero(shown["run"].ne(shown["run"].shift()).to_numpy(bool))
+    whole = np.split(shown[["flops", "loss"]].to_numpy(dtype=np.float64), starts[1:])
+    lines = [_in_sight(line, *x) for line in whole]
     dense = is_dense(sum(len(line) for line in lines))
     axes.add_collection(
         LineCollection(
             lines,
-            colors=[MAKO_MAP(norm(part["params"].iloc[0])) for part in by_run],
+            colors=MAKO_MAP(norm(shown["params"].to_numpy(float)[starts])),
             linewidths=0.6,
             rasterized=dense,
             gid="curves",
@@ -157,7 +159,9 @@ def _draw_curves(
         )
         if kept.any()
     ]
-    obstacles = [trace(axes, *line.T, join=not dense) for line in lines]
+    if dense:
+        lines = [np.concatenate(lines)]
+    obstacles = [trace(axes, line[:, 0], line[:, 1], join=not dense) for line in lines]
     add_legend(axes, dots, np.concatenate(obstacles))
 
 

@@ -154,7 +154,7 @@ def draw_law_panel(
     x = decades(min(everything) / 9, max(everything) * 9)
     # Laws are straight here; only the band is curved.
     line_x = np.array([min(everything) / 1.5, max(everything)])
-    band_x = np.geomspace(*line_x, 48)
+    band_x = np.geomspace(line_x[0], line_x[1], 48)
     band = None if law is None else law_band(draws, quantity, band_x)
     line_y = np.full_like(line_x, np.nan) if law is None else law(line_x)
     other_y = np.full_like(line_x, np.nan) if corrected is None else corrected(line_x)
@@ -165,7 +165,7 @@ def draw_law_panel(
     _set_axes(axes, quantity, x, y)
     points = trace(axes, np.broadcast_to(flops, np.shape(values)), values, join=False)
     if law is None:
-        write_reason(axes, no_law(fit))
+        write_reason(axes, no_law(fit), points)
         return
     if band is not None:
         axes.fill_between(band_x, *band, color=LAW_RED, alpha=0.16, lw=0, zorder=1.5)

@@ -80,9 +80,10 @@ def laid_out(
 
 def bar_beside(axes: Axes, gap_in: float = 0.06, width_in: float = 0.07) -> Axes:
     """Axes for a colour bar, right of `axes` and as high."""
-    total, _ = axes.figure.get_size_inches()
-    at = axes.get_position()
-    return axes.figure.add_axes((at.x1 + gap_in / total, at.y0, width_in / total, at.height))
+    figure, at = axes.figure, axes.get_position()
+    assert isinstance(figure, Figure)
+    total, _ = figure.get_size_inches()
+    return figure.add_axes((at.x1 + gap_in / total, at.y0, width_in / total, at.height))
 
 
 def _rows(boxes: Sequence[Box], total: float) -> list[list[Box]]:

@@ -85,16 +85,26 @@ def filled(size: Spot, spot: Spot) -> Floats:
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
-def write_reason(axes: Axes, reason: str) -> None:
-    """Why `axes` lack what a reader expects there, wrapped to their width, over what is drawn."""
+def write_reason(axes: Axes, reason: str, obstacles: Floats | None = None) -> None:
+    """Why `axes` lack what a reader expects there, wrapped to two thirds of their width.
+
+    In the middle, or, with `obstacles` (axes fractions), where it hides none of them.
+    """
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
-    letters = max(int(width_pt / (0.56 * SMALL_PT)), 12)
+    share = 0.94 if obstacles is None else 0.66
+    letters = max(int(share * width_pt / (0.53 * SMALL_PT)), 12)
     lines = textwrap.wrap(reason, letters, max_lines=_MOST_LINES, placeholder=" …")
-    axes.text(
+    text = axes.text(
         0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
         fontsize=SMALL_PT, color="#555555", gid="reason", zorder=7,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
     )  # fmt: skip
+    if obstacles is None:
+        return
+    size, margin = size_in(axes, text), margin_of(axes)
+    middle = (0.5 - size[0] / 2, 0.5 - size[1] / 2)
+    spots = [middle, *(corner(name, size, margin) for name in reversed(CORNERS))]
+    x, y = clear_spot(size, obstacles, spots, margin_of(axes, 2.0)) or middle
+    text.set_position((x + size[0] / 2, y + size[1] / 2))
 
 
 def add_legend(axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int = 4) -> None:

@@ -84,7 +84,7 @@ def stakes(
     if largest is None:
         say_instead(tornado, title, why["sensitivity"])
     else:
-        _draw_tornado(tornado, largest, int(np.isfinite(changes["ratio"].astype(float)).sum()))
+        _draw_tornado(tornado, largest)
         # Above its labels, which stand left of the axes.
         total_in, high_in = figure.get_size_inches()
         above = tornado.get_position().y1 + 4 / 72 / high_in
@@ -114,13 +114,13 @@ def _sizes(fits: Fits, target_flops: float) -> dict[str, dict[str, Any]]:
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes that move N most, with their `law` and how they are written (`said`)."""
+    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     shown = rows.loc[order[:MOST_CHANGES]]
     laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
     said = [_wrapped(law, str(change)) for law, change in zip(laws, shown["change"], strict=True)]
-    return shown.assign(law=laws, said=said)
+    return shown.assign(law=laws, said=said, of=len(rows))
 
 
 def _wrapped(law: str, change: str) -> str:
@@ -134,7 +134,7 @@ def _heights_pt(largest: pd.DataFrame) -> list[float]:
     return [LINE_PT * (said.count("\n") + 1) + APART_PT for said in largest["said"]]
 
 
-def _draw_tornado(axes: Axes, largest: pd.DataFrame, known: int) -> None:
+def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     """Bars from 1 to the ratio of N to the baseline's, the longest on top."""
     ratio = largest["ratio"].to_numpy(dtype=float)
     ratio_axis(axes, [*ratio, 1.0], 0.14)
@@ -148,7 +148,7 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame, known: int) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-heights.sum() - 2, 2))
-    left = known - len(largest)
+    left = int(largest["of"].iloc[0]) - len(largest)
     axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
 
 

@@ -193,8 +193,9 @@ def save(
 ) -> list[Path]:
     """Write `figure` to `path` plus one suffix per format; equal figures give equal bytes.
 
-    `path` carries no suffix (a dot in its name is kept); its folder is made. Dense layers are images
-    of RASTER_DPI in SVG and PDF. Returns the files written. Raises FloplineError for a format other than svg, png, pdf.
+    `path` carries no suffix (a dot in its name is kept); its folder is made. Dense layers are
+    images of RASTER_DPI in SVG and PDF. Returns the files written. Raises FloplineError for a
+    format other than svg, png, pdf.
     """
     unknown = [f for f in formats if f not in _METADATA]
     if unknown:

@@ -198,13 +198,14 @@ def _draw_panel(
     parameters = {} if panel.fit.get("status") == FAILED else panel.fit.get("parameters", {})
     law = law_text(parameters)
     _frame(axes, shared, labels)
-    if show_surface and law:
+    mesh = show_surface and bool(law)
+    if mesh:
         _draw_mesh(axes, parameters, points, shared.loss)
     xyz = [points[name].to_numpy(float) for name in ("tokens", "params", "loss")]
     # Stems tell where a point stands; the mesh does so too, and both together are a thicket.
     faint = min(0.6, 40.0 / len(points))
     dense = is_dense(len(points))
-    if not show_surface:
+    if not mesh:
         feet = np.column_stack([*xyz[:2], np.full(len(points), shared.loss[0])])
         stems = Line3DCollection(
             np.stack([feet, np.column_stack(xyz)], axis=1), colors=GREY, linewidths=0.4,
@@ -216,11 +217,11 @@ def _draw_panel(
         c=points["flops"].to_numpy(float),
         norm=norm,
         cmap=cmap,
-        s=13 if len(points) <= _FEW else 8,
+        s=13 if len(points) <= _FEW else 2 if dense else 8,
         depthshade=False,
         zorder=2,
         edgecolors="#333333",
-        linewidths=0.3,
+        linewidths=0.0 if dense else 0.3,
         rasterized=dense,
         gid="runs",
     )
