@@ -101,4 +101,4 @@ def test_the_page_shows_the_checklist_and_saves_it() -> None:
     assert [row["question"] for row in rows] == list(items)
     answered = sum(item.state == ANSWERED for item in items.values())
     assert f"{answered} of {len(items)} items answered" in page
-    assert "State it as `reporting.optimiser` in the study file." in page
+    assert "State it as reporting.optimiser in the study file." in page

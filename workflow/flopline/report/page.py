@@ -168,7 +168,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
     first = head.family_id if head else next(iter(families))
-    told = findings_of_figures(inputs.figures, inputs.fits, inputs.audits, families)
+    told = findings_of_figures(
+        inputs.figures, inputs.fits, inputs.audits, families, bool(study.get("synthetic"))
+    )
     figures = _figures(told, families[first])
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)
