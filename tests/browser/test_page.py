@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page
 
 from flopline.errors import FloplineError
 from flopline.printing import print_page
@@ -197,16 +197,6 @@ def test_every_table_can_be_had_as_csv_with_a_line_for_every_row(open_page: Open
         links.first.evaluate("(link) => link.click()")
     assert download.value.suggested_filename.endswith(".csv")
     assert Path(download.value.path()).stat().st_size > 0
-
-
-def test_a_text_is_copied_by_a_click(open_page: OpenPage) -> None:
-    page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    button = _opened(page.locator(".table-tools[data-copy] button.copy").first)
-    tools = button.locator("xpath=..")
-    source = page.locator(f"#{tools.get_attribute('data-copy')}")
-    button.click()
-    expect(tools.locator("output")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == source.text_content()
 
 
 def _brightness(page: Page) -> float:
