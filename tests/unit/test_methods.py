@@ -177,3 +177,6 @@ def test_words_of_the_user_stay_words_in_latex() -> None:
     said = methods_text(made.study, made.fits, made.runs, "R_1", form="latex")
     assert r"\textbackslash{}bye \$x|y\$" in said
     assert r"R\_1" in said
+    bare = re.sub(r"\\[{}]", "", said)
+    assert bare.count("{") == bare.count("}")
+    assert said.replace(r"\$", "").count("$") % 2 == 0

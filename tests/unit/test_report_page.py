@@ -108,7 +108,7 @@ def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
     }
     assert {question: element(page, links[question])[0] for question in expected} == expected
     ladder = page[element(page, links["Do small runs foretell large ones?"])[1] :]
-    assert 'alt="ladder, Dense transformer. Found by ladder."' in ladder[:2000]
+    assert 'alt="ladder, Dense transformer. Synthetic data. Found by ladder."' in ladder[:2000]
     target = page[element(page, links["Do the laws agree?"])[1] :]
     assert "C = 5.76e23 FLOPs" in target[:400]
     assert links["Can the runs tell the terms apart?"] == "audit-1-identifiability-ratios"
@@ -343,7 +343,7 @@ def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, said: st
 def test_alternative_texts_state_the_finding(page: str) -> None:
     alts = [alt for alt in Reader(page).values("alt") if alt]
     assert len(alts) == 7
-    assert all("Found by" in alt for alt in alts)
+    assert all("Synthetic data. Found by" in alt for alt in alts)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from flopline.report.shown import as_float
 
 Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
+SYNTHETIC: Final = "Synthetic data. "
+"""What every figure of simulated runs begins with."""
+
 AUDITS: Final = {
     "ladder": "ladder",
     "identifiability": "identifiability",
@@ -27,18 +30,18 @@ def findings_of_figures(
     fits: Fits,
     audits: Mapping[str, Sequence[Mapping[str, Any]]],
     families: Mapping[str, str],
+    synthetic: bool,
 ) -> list[dict[str, str]]:
     """The figures with `alt`, the finding of each; the caption where nothing else is known."""
     ids = {label: family for family, label in families.items()}
-    return [
-        {
-            **figure,
-            "alt": figure.get("alt")
-            or _finding(figure["name"], ids.get(figure["family"], ""), fits, audits, families)
-            or figure["caption"],
-        }
+    told = [
+        figure.get("alt")
+        or _finding(figure["name"], ids.get(figure["family"], ""), fits, audits, families)
+        or figure["caption"].removeprefix(SYNTHETIC)
         for figure in figures
     ]
+    before = SYNTHETIC if synthetic else ""
+    return [{**figure, "alt": f"{before}{alt}"} for figure, alt in zip(figures, told, strict=True)]
 
 
 def _finding(

@@ -102,8 +102,8 @@ def _hypothesis(study: Mapping[str, Any], fits: Fits) -> Iterator[Item]:
     yield _item(
         part,
         "Which quantities do they relate, in which units?",
-        "Params N in weights, tokens D, training compute C in FLOPs, loss L in nats per token "
-        f"({study.get('loss_label') or study['loss_split']}).",
+        "Params N in weights, tokens D, training compute C in FLOPs, loss L in nats per token: "
+        f"{study.get('loss_label') or study['loss_split']}.",
     )
     targets = ", ".join(flops_label(c) for c in study["targets"])
     yield _item(

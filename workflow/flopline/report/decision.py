@@ -11,8 +11,8 @@ import pandas as pd
 
 from flopline.fits.result import FAILED
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
+from flopline.report.decision_csv import decision_csv
 from flopline.report.shown import (
-    LOSSES,
     QUANTITY_VIEWS,
     Quantity,
     Shown,
@@ -21,34 +21,11 @@ from flopline.report.shown import (
     row_estimate,
     shown,
 )
-from flopline.report.tables import Csv, csv_file
+from flopline.report.tables import Csv
 from flopline.schema import LAWS
 
 LEAST_PERCENT = 0.01
 """Waste below this share of compute is not written out."""
-
-LEAST_RATIO = 0.005
-"""6ND/C nearer to 1 than this is written as 1.00."""
-
-_UNITS = {
-    "budget_flops": "FLOPs",
-    "extrapolation": "times the largest budget in the data",
-    "held_out_wasted_percent": "% of compute",
-    "held_out_loss_error_percent": "%",
-    "cost_percent": "% of compute",
-    "cost_flops": "FLOPs",
-    "cost_money": "money",
-    **{q.name: q.unit for q in QUANTITY_VIEWS if q.name not in LOSSES and q.name != "flops_ratio"},
-    **dict.fromkeys(LOSSES, "nats per token"),
-}
-_ENDS = ("_lo80", "_hi80", "_lo95", "_hi95")
-
-
-def _unit(column: str) -> str:
-    """The unit of a column of the decision table; the ends of an interval have their quantity's."""
-    if column.endswith(_ENDS):
-        column = column[: -len(_ENDS[0])]
-    return _UNITS.get(column, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,19 +212,6 @@ def law_tables(
             )
         )
     return tables
-
-
-def decision_csv(rows: pd.DataFrame) -> Csv:
-    """Lines of the decision table as a CSV, with everything that decision.csv says of them."""
-    return csv_file(rows, {name: _unit(str(name)) for name in rows if name != "synthetic"})
-
-
-def spends_budget(decision: pd.DataFrame) -> bool:
-    """Whether 6ND/C is 1 in every main line with its intervals, at the digits that are shown."""
-    lines = decision[decision["main"].astype(bool) | decision["recommended"].astype(bool)]
-    ends = [name for name in lines if str(name).startswith("flops_ratio")]
-    ratios = lines[ends].to_numpy(dtype=float)
-    return bool(ends) and not (abs(ratios - 1.0) >= LEAST_RATIO).any()
 
 
 def recommended(tables: Sequence[FamilyLaws]) -> list[LawRow]:

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,13 @@ from flopline.report.audits import (
     held_out_sentence,
 )
 from flopline.report.checklist import checklist, checklist_view, paragraphs
-from flopline.report.decision import (
-    decision_csv,
-    headline,
-    law_tables,
-    ordered,
-    recommended,
-    spends_budget,
-)
+from flopline.report.decision import headline, law_tables, ordered, recommended
+from flopline.report.decision_csv import decision_csv, spends_budget
 from flopline.report.evidence import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.hygiene import hygiene
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.shown import quantity_views, value_text
+from flopline.report.shown import quantity_views, sentence, value_text
 from flopline.report.tables import ColumnSpec, DataTable, data_table, text_file
 from flopline.report.verdicts import Places, verdicts
 
@@ -102,6 +97,17 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
     `template_dir` holds page.html.j2, style.css and tables.js. The page loads nothing from
     elsewhere: style and script stand in it, figures are data URIs.
     """
+    page = _environment(template_dir).get_template("page.html.j2")
+    return page.render(
+        **_view(inputs),
+        style=_verbatim(template_dir / "style.css"),
+        script=_verbatim(template_dir / "tables.js"),
+    )
+
+
+@cache
+def _environment(template_dir: Path) -> Environment:
+    """The templates of a folder, which are compiled once for all pages."""
     environment = Environment(
         loader=FileSystemLoader(template_dir),
         autoescape=True,
@@ -110,12 +116,8 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    page = environment.get_template("page.html.j2")
-    return page.render(
-        **_view(inputs),
-        style=_verbatim(template_dir / "style.css"),
-        script=_verbatim(template_dir / "tables.js"),
-    )
+    environment.filters["sentence"] = sentence
+    return environment
 
 
 def methods_files(inputs: ReportInputs) -> dict[str, str]:
@@ -150,7 +152,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
     first = head.family_id if head else next(iter(families))
-    told = findings_of_figures(inputs.figures, inputs.fits, inputs.audits, families)
+    told = findings_of_figures(
+        inputs.figures, inputs.fits, inputs.audits, families, bool(study.get("synthetic"))
+    )
     figures = _figures(told, families[first])
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)

@@ -145,6 +145,12 @@ def words(key: object) -> str:
     return str(key).replace("_", " ")
 
 
+def sentence(text: str) -> str:
+    """A message as a sentence: with a capital and a full stop."""
+    said = text.strip()
+    return said[:1].upper() + said[1:] + ("" if not said or said[-1] in ".!?" else ".")
+
+
 def gist(text: str) -> str:
     """The first sentence, and of a long one the clauses that fit into 150 characters."""
     first = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]

@@ -26,12 +26,24 @@ _AGREEMENT: Final[Mapping[bool | None, tuple[str, str]]] = {
     None: (MIND, "No second law to compare"),
 }
 
-_BASIS: Final[Mapping[str, tuple[str, str]]] = {
-    "held_out": (GOOD, "Chosen by held-out budgets"),
-    "tie": (MIND, "Held-out budgets leave a tie"),
-    "order": (MIND, "Not chosen by held-out budgets"),
-    "only": (MIND, "Only one line to choose"),
-    "none": (BAD, "No line to choose"),
+_BASIS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "held_out": (
+        GOOD,
+        "Chosen by held-out budgets",
+        "Fitted to smaller budgets, its N wasted least compute at larger ones.",
+    ),
+    "tie": (
+        MIND,
+        "Held-out budgets leave a tie",
+        "Other lines did as well at larger budgets; a fixed order decided.",
+    ),
+    "order": (
+        MIND,
+        "Not chosen by held-out budgets",
+        "Too little was held out to tell the lines apart; a fixed order decided.",
+    ),
+    "only": (MIND, "Only one line to choose", "There was no other line to hold it against."),
+    "none": (BAD, "No line to choose", "Every line failed or was refused."),
 }
 
 _AUDITS: Final = {
@@ -103,9 +115,8 @@ def _choice(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
     """What decided the headline's line."""
     for entry in verdict.get("choices", ()):
         if _is_headline(entry, verdict.get("headline")):
-            state, finding = _BASIS[entry["basis"]]
-            question = "Why this law?"
-            yield Verdict(state, question, finding, str(entry["short"]), "#why")
+            state, finding, detail = _BASIS[entry["basis"]]
+            yield Verdict(state, "Why this law?", finding, detail, "#why")
             return
 
 
@@ -133,9 +144,7 @@ def _agreement(verdict: Mapping[str, Any], href: str) -> Verdict:
     detail = str(entry["short"])
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
-        detail += (
-            f" Of all {len(entries)} pairs of family and target, the laws disagree at {apart}."
-        )
+        detail += f" Over all families and targets, the laws disagree at {apart} of {len(entries)}."
     return Verdict(state, question, finding, detail, href)
 
 
