@@ -7,11 +7,11 @@ import csv
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page
 
 from flopline.errors import FloplineError
 from flopline.printing import print_page
@@ -21,6 +21,16 @@ pytestmark = [pytest.mark.workflow, pytest.mark.browser]
 
 # A page that takes longer is broken, whatever the machine.
 ENDLESS_S = 20
+
+
+@pytest.fixture(scope="module")
+def still(browser: Browser, page_file: Path) -> Iterator[Page]:
+    """The page opened once, for tests that read it and leave it as it is."""
+    opened = OpenPage(browser, lambda: page_file, "still")
+    page = opened()
+    yield page
+    opened.close()
+    assert opened.seen[page].errors == []
 
 
 @pytest.mark.parametrize("colour_scheme", ["light", "dark"])
@@ -101,11 +111,10 @@ def test_a_filter_leaves_the_rows_that_hold_every_word_and_counts_them(
     assert rows.locator("visible=true").count() == every
 
 
-def test_every_link_of_the_page_leads_to_something_that_is_there(open_page: OpenPage) -> None:
-    page = open_page()
-    hrefs = page.eval_on_selector_all("a[href^='#']", "links => links.map((a) => a.hash)")
+def test_every_link_of_the_page_leads_to_something_that_is_there(still: Page) -> None:
+    hrefs = still.eval_on_selector_all("a[href^='#']", "links => links.map((a) => a.hash)")
     assert len(set(hrefs)) > 10
-    missing = [h for h in set(hrefs) if not page.evaluate("(h) => !!document.querySelector(h)", h)]
+    missing = [h for h in set(hrefs) if not still.evaluate("(h) => !!document.querySelector(h)", h)]
     assert missing == []
 
 
@@ -145,9 +154,8 @@ def test_the_keyboard_comes_to_the_skip_link_first_and_past_the_contents_with_it
     assert not page.evaluate("!!document.activeElement.closest('nav')")
 
 
-def test_headings_go_down_one_level_at_a_time_below_one_title(open_page: OpenPage) -> None:
-    page = open_page()
-    levels = page.eval_on_selector_all(
+def test_headings_go_down_one_level_at_a_time_below_one_title(still: Page) -> None:
+    levels = still.eval_on_selector_all(
         "h1, h2, h3, h4, h5, h6", "all => all.map((h) => Number(h.tagName[1]))"
     )
     assert levels[0] == 1
@@ -155,20 +163,19 @@ def test_headings_go_down_one_level_at_a_time_below_one_title(open_page: OpenPag
     assert all(later <= earlier + 1 for earlier, later in itertools.pairwise(levels))
 
 
-def test_every_picture_says_what_it_shows(open_page: OpenPage) -> None:
-    page = open_page()
-    alts = page.eval_on_selector_all("img", "all => all.map((i) => i.getAttribute('alt'))")
+def test_every_picture_says_what_it_shows(still: Page) -> None:
+    alts = still.eval_on_selector_all("img", "all => all.map((i) => i.getAttribute('alt'))")
     assert len(alts) > 5
     assert all(alt and len(alt) > 20 for alt in alts)
     assert len(set(alts)) == len(alts)
-    unseen = page.eval_on_selector_all("img", "all => all.filter((i) => !i.naturalWidth).length")
+    unseen = still.eval_on_selector_all("img", "all => all.filter((i) => !i.naturalWidth).length")
     assert unseen == 0
 
 
-def test_the_page_says_the_same_without_scripts(open_page: OpenPage) -> None:
-    with_script, without = open_page(), open_page(java_script_enabled=False)
-    assert without.locator(".lead").inner_text() == with_script.locator(".lead").inner_text()
-    assert without.locator("tbody tr").count() == with_script.locator("tbody tr").count()
+def test_the_page_says_the_same_without_scripts(open_page: OpenPage, still: Page) -> None:
+    without = open_page(java_script_enabled=False)
+    assert without.locator(".lead").inner_text() == still.locator(".lead").inner_text()
+    assert without.locator("tbody tr").count() == still.locator("tbody tr").count()
 
 
 def test_make_pdf_prints_the_page_on_several_sheets(page_file: Path, tmp_path: Path) -> None:
@@ -182,9 +189,8 @@ def test_make_pdf_prints_the_page_on_several_sheets(page_file: Path, tmp_path: P
     assert len(re.findall(rb"/Type\s*/Page\b", content)) > 1
 
 
-def test_every_table_can_be_had_as_csv_with_a_line_for_every_row(open_page: OpenPage) -> None:
-    page = open_page()
-    links = page.locator("a[download$='.csv']")
+def test_every_table_can_be_had_as_csv_with_a_line_for_every_row(still: Page) -> None:
+    links = still.locator("a[download$='.csv']")
     assert links.count() > 3
     for index in range(links.count()):
         address = links.nth(index).get_attribute("href") or ""
@@ -193,20 +199,10 @@ def test_every_table_can_be_had_as_csv_with_a_line_for_every_row(open_page: Open
         rows = list(csv.reader(base64.b64decode(encoded).decode("utf-8-sig").splitlines()))
         assert len(rows) > 1
         assert len({len(row) for row in rows}) == 1
-    with page.expect_download() as download:
+    with still.expect_download() as download:
         links.first.evaluate("(link) => link.click()")
     assert download.value.suggested_filename.endswith(".csv")
     assert Path(download.value.path()).stat().st_size > 0
-
-
-def test_a_text_is_copied_by_a_click(open_page: OpenPage) -> None:
-    page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    button = _opened(page.locator(".table-tools[data-copy] button.copy").first)
-    tools = button.locator("xpath=..")
-    source = page.locator(f"#{tools.get_attribute('data-copy')}")
-    button.click()
-    expect(tools.locator("output")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == source.text_content()
 
 
 def _brightness(page: Page) -> float:

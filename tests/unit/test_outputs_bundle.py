@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import hashlib
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,11 @@ from typing import Any
 import pytest
 
 from flopline.outputs import bundle
+from flopline.report.page import render
 from flopline.study import load_study
 from tests.conftest import ROOT
 from tests.simulate import write_study
+from tests.unit.test_report import TEMPLATES, make_inputs
 
 SCHEMAS = ROOT / "workflow/schemas"
 FILES = {"report.html": b"<p>page", "decision.csv": b"a,b\n1,2\n", "figures/x.pdf": b"%PDF /srv/x"}
@@ -94,6 +99,26 @@ def test_folders_of_the_machine_are_taken_out_of_texts(tmp_path: Path) -> None:
     assert b"table: /path/to/runs.csv" in clean["study.yaml"]
     assert changed == ["data/runs.csv", "report.html", "fits/a.json", "study.yaml"]
     assert clean["figures/x.pdf"] == files["figures/x.pdf"]
+
+
+def test_a_page_of_absolute_sources_names_no_folder_of_them(tmp_path: Path) -> None:
+    """As the page writes paths: in tables, their files to save, and the study in YAML."""
+    place = "/srv/R&D 'secret'/logs"
+    study = about(tmp_path, paths=f"{place}/*.jsonl")
+    inputs = make_inputs({"ash": "Ash"})
+    runs = inputs.runs.assign(source=f"{place}/a.jsonl")
+    files = [{"path": f"{place}/a.jsonl", "sha256": "0" * 64, "bytes": 1}]
+    config = bundle.study_file({k: v for k, v in study.items() if k != "synthetic"})
+    made = {**inputs.provenance, "files": files, "config": config}
+    page = render(dataclasses.replace(inputs, runs=runs, provenance=made), TEMPLATES)
+    clean, changed = bundle.without_folders(
+        {"report.html": page.encode()}, bundle.folders_of(study, HERE, HOME)
+    )
+    assert changed == ["report.html"]
+    text = clean["report.html"].decode()
+    saved = [base64.b64decode(x).decode() for x in re.findall(r'base64,([\w+/=]+)"', text)]
+    assert "secret" in page
+    assert [part[:80] for part in (text, *saved) if "secret" in part] == []
 
 
 @pytest.mark.parametrize("pattern", ["/*.jsonl", "logs/*.jsonl"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -63,23 +62,6 @@ def test_nothing_in_the_zip_names_the_machine(packed: dict[str, bytes], finished
     for folder in (finished.folder, Path.home(), ROOT):
         named = re.compile(rb"(?<![\w.-])" + re.escape(str(folder).encode()) + rb"(?![\w.-])")
         assert [path for path, content in packed.items() if named.search(content)] == []
-
-
-def test_absolute_sources_are_taken_out_of_the_zip(finished: Checkout, tmp_path: Path) -> None:
-    checkout = finished.copy(tmp_path / "repo")
-    data = tmp_path / "secret place"
-    shutil.move(checkout.folder / "data/toy", data)
-    study = checkout.folder / "config/studies/toy.yaml"
-    study.write_text(study.read_text().replace("data/toy", str(data)))
-    few = study.read_text() + "\nlaws: [isoflop]\nbootstrap: {draws: 20}\n"
-    study.write_text(few)
-    done = checkout.snakemake()
-    assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(checkout.folder / "results/toy/toy-review.zip") as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    assert [name for name, text in content.items() if b"secret place" in text] == []
-    assert b"/path/to/" in content["toy-review/data/runs.csv"]
-    assert "report.html" in content["toy-review/README.txt"].decode().split("/path/to")[1]
 
 
 def test_the_study_file_in_the_zip_makes_the_same_study(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import html
 import io
 import json
 import re
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pandas as pd
 import yaml
+from markupsafe import escape
 
 from flopline.numbers import count
 from flopline.outputs.tex import text
@@ -24,6 +25,7 @@ ELSEWHERE: Final = "/path/to"
 """What stands for a folder of the machine that the study ran on."""
 
 TEXTS: Final = frozenset({".csv", ".html", ".json", ".txt", ".tex", ".bib", ".yaml", ".svg"})
+_SAVED: Final = re.compile(rb"(data:text/[^,]*;base64,)([A-Za-z0-9+/]+=*)")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o100644
 _UNIX: Final = 3
@@ -103,16 +105,28 @@ def folders_of(study: Mapping[str, Any], here: Path, home: Path) -> list[str]:
 def without_folders(
     files: Mapping[str, bytes], folders: Sequence[str]
 ) -> tuple[dict[str, bytes], list[str]]:
-    """The files with `/path/to` for these folders in every text, and the paths of those changed."""
-    forms = [form for folder in folders for form in dict.fromkeys(_forms(folder))]
+    """The files with `/path/to` for these folders in every text, and the paths of those changed.
+
+    The files that a page offers to save, as data URIs, are texts too.
+    """
+    forms = [form.encode() for folder in folders for form in dict.fromkeys(_forms(folder))]
+    # YAML folds long lines at spaces.
+    written = b"|".join(re.escape(form).replace(rb"\ ", rb"\s+") for form in forms)
     # A longer name that begins or ends like a folder is another folder.
-    named = re.compile(
-        rb"(?<![\w.*-])(" + b"|".join(re.escape(f.encode()) for f in forms) + rb")(?![\w.-])"
-    )
+    named = re.compile(rb"(?<![\w.*-])(?:" + written + rb")(?![\w.-])")
+
+    def cleaned(text: bytes) -> bytes:
+        return named.sub(ELSEWHERE.encode(), text)
+
+    def saved(link: re.Match[bytes]) -> bytes:
+        text = base64.b64decode(link[2])
+        changed = cleaned(text)
+        return link[0] if changed == text else link[1] + base64.b64encode(changed)
+
     out, changed = {}, []
     for path, content in files.items():
         is_text = forms and PurePosixPath(path).suffix in TEXTS
-        out[path] = named.sub(ELSEWHERE.encode(), content) if is_text else content
+        out[path] = _SAVED.sub(saved, cleaned(content)) if is_text else content
         changed += [path] * (out[path] != content)
     return out, changed
 
@@ -210,8 +224,7 @@ def _paths(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _forms(folder: str) -> Iterator[str]:
-    """A folder as text, HTML, JSON and LaTeX write it."""
-    yield folder
-    yield html.escape(folder)
-    yield json.dumps(folder)[1:-1]
-    yield text(folder)
+    """A folder as text, JSON, YAML and LaTeX write it, and each of these in HTML."""
+    for form in (folder, json.dumps(folder)[1:-1], folder.replace("'", "''"), text(folder)):
+        yield form
+        yield str(escape(form))
