@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
@@ -12,6 +14,7 @@ from playwright.sync_api import Locator, Page
 
 from flopline import planner
 from flopline.fits.result import ENDS, Estimate
+from flopline.report.packing import packed_json
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage
 
@@ -20,6 +23,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.browser]
 MOST_BYTES = 8e6
 SIX_DIGITS = 5e-7
 PATIENCE_MS = 60_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> & co"
 LABELS = {"Transformer": "transformer", "minGRU": "mingru"}
 
 
@@ -192,8 +196,22 @@ def test_budgets_beyond_the_data_are_said_to_be(open_page: OpenPage, study_folde
     assert "within the budgets of the data" in page.inner_text("#plan-said")
 
 
-def test_valleys_name_their_runs_and_come_and_go(open_page: OpenPage, study_folder: Path) -> None:
-    page = open_page(viewport=(400, 900))
+def with_hostile_run(page_file: Path, folder: Path) -> Path:
+    """The page with a name in its panels that would be markup if it were not escaped."""
+    page = page_file.read_text(encoding="utf-8")
+    packed = re.search('id="packed-panels">([^<]*)<', page)
+    assert packed is not None
+    content = json.loads(gzip.decompress(base64.b64decode(packed[1])))
+    content["isoflop"][0]["runs"]["run"][0] = HOSTILE
+    file = folder / "hostile.html"
+    file.write_text(page.replace(packed[1], packed_json(content)), encoding="utf-8")
+    return file
+
+
+def test_valleys_name_their_runs_and_come_and_go(
+    open_page: OpenPage, page_file: Path, study_folder: Path, tmp_path: Path
+) -> None:
+    page = open_page(viewport=(400, 900), file=with_hostile_run(page_file, tmp_path))
     plot = drawn(page, "#valleys", "#valley-plot")
     runs = set(read_parquet(study_folder / "fits/transformer/isoflop.profiles.parquet")["run"])
     point = page.locator("#valley-plot .scatterlayer .points path").nth(3)
@@ -208,7 +226,9 @@ def test_valleys_name_their_runs_and_come_and_go(open_page: OpenPage, study_fold
     assert buttons(page, "#valley-plot") == ["Download plot", *moves]
     plot.focus()
     page.keyboard.press("ArrowRight")
-    assert any(page.inner_text("#valley-said").startswith(run) for run in runs)
+    assert (page.text_content("#valley-said") or "").startswith(HOSTILE)
+    assert HOSTILE in (hovered.first.text_content() or "")
+    assert page.locator("#valleys img, #valleys script").count() == 0
     count = "() => document.querySelectorAll('#valley-plot .scatterlayer .trace').length"
     before = page.evaluate(count)
     page.locator("#valley-budgets input").first.uncheck()

@@ -18,6 +18,7 @@ from flopline.laws.chinchilla import PARAMETERS
 from flopline.numbers import flops_label, humanise, interval, number
 from flopline.report.packing import packed_json, plotly_script
 from flopline.report.planning import planner_view
+from flopline.report.shown import as_float
 from flopline.schema import KEPT
 
 MOST_POINTS: Final = 5000
@@ -196,7 +197,7 @@ def _surface(evidence: Evidence, label: str, colors: str) -> dict[str, Any] | No
 def _about_valleys(label: str, fit: Mapping[str, Any]) -> str:
     """What the isoFLOP panel shows, for those who do not see it."""
     certificate, target = fit["certificate"], fit["targets"][0]
-    n, d = (target[q]["point"] for q in ("params", "tokens"))
+    n, d = (as_float(target[q]["point"]) for q in ("params", "tokens"))
     return (
         f"{label}: loss against params, {certificate['budgets_used']} of {certificate['budgets']} "
         f"budgets give a valley. Its bottom moves to more params as C^{_said(fit, 'a')} and to "
@@ -216,12 +217,11 @@ def _about_surface(label: str, fit: Mapping[str, Any]) -> str:
 
 def _said(fit: Mapping[str, Any], name: str) -> str:
     e = fit["parameters"][name]
-    return f"{number(e['point'], 3)} (95 % {interval(*_ends(e), lambda x: number(x, 3))})"
+    return f"{number(as_float(e['point']), 3)} (95 % {interval(*_ends(e), lambda x: number(x, 3))})"
 
 
 def _ends(estimate: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = (math.nan if estimate[k] is None else float(estimate[k]) for k in ("lo95", "hi95"))
-    return low, high
+    return as_float(estimate["lo95"]), as_float(estimate["hi95"])
 
 
 def _runs(table: pd.DataFrame) -> dict[str, Any]:
