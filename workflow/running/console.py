@@ -91,8 +91,8 @@ class Console:
 
     If not `quiet` it lets everything through.
 
-    `plans` is called before Snakemake looks at any file, `begins` with the outputs of each job before it starts; what `idle` says, if it says
-    anything, is shown when there is nothing to do.
+    `plans` is called before Snakemake looks at any file, `begins` with the outputs of each job
+    before it starts; what `idle` says, if it says anything, is shown when there is nothing to do.
     """
 
     def __init__(
