@@ -4,9 +4,14 @@ raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> audit -> d
          -> report -> outputs
 """
 
+import logging
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+# A full disk is told once, and not at every line that Snakemake's log has no room for.
+logging.raiseExceptions = False
 
 
 configfile: "config/config.yaml"

@@ -48,7 +48,7 @@ def told(shown: Console, event: LogEvent | None, message: str = "", **details: o
 
 
 def begun(stream: io.StringIO, stages: list[str], **options: object) -> Console:
-    shown = Console(lambda outputs: None, lambda: "", stream=stream, **options)  # type: ignore[arg-type]
+    shown = Console(lambda: None, lambda outputs: None, lambda: "", stream=stream, **options)  # type: ignore[arg-type]
     shown._watch = lambda: None  # type: ignore[method-assign]
     told(shown, LogEvent.RUN_INFO, stats={"all": 1, "fit": len(stages), "total": 1 + len(stages)})
     for number, stage in enumerate(stages):

@@ -3,7 +3,6 @@
 import atexit
 import hashlib
 import json
-import logging
 import os
 import sys
 import time
@@ -18,7 +17,6 @@ threads_per_job = dict.fromkeys(
 os.environ.update(threads_per_job, PYTHONPATH=str(LIBRARY.parent))
 sys.path.insert(0, str(LIBRARY.parent))
 
-from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_executor_plugins.settings import ExecMode
@@ -31,7 +29,7 @@ from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
 from running.locks import hold_run, release_run, require_room
-from running.receipts import drop_receipts, set_aside_damaged
+from running.receipts import bring_to_now, drop_receipts, set_aside_damaged
 
 
 def hashed_files(study):
@@ -120,12 +118,6 @@ def shard_files(shard):
     return BY_SHARD[int(shard)]
 
 
-def planned_files(shard):
-    """The same, asked for while Snakemake plans."""
-    before_planning()
-    return shard_files(shard)
-
-
 def shard_facts(shard):
     """What the run table says of the runs of one shard, as a digest; None without a table."""
     return FACTS_BY_SHARD[int(shard)]
@@ -193,24 +185,24 @@ def grows(first):
 
 
 def before_planning():
-    """Once, in a process that is to run the study: take its lock, set aside damaged results.
+    """In a process that is to run the study: take its lock, set aside damaged results.
 
-    Snakemake asks for inputs before it looks at any file, and knows by then what it is to do.
+    Snakemake knows by then what it is to do, and has not yet looked at any file.
     """
     executes = workflow.executor_plugin is not None and not workflow.touch
-    if PLANNED or workflow.exec_mode != ExecMode.DEFAULT or not executes:
+    if workflow.exec_mode != ExecMode.DEFAULT or not executes:
         return
-    PLANNED.append(True)
     try:
         if not workflow.dryrun:
             hold_run(RESULTS, workflow.non_local_exec, say)
             atexit.register(release_run)
             require_room(RESULTS, Path(".snakemake"))
+            bring_to_now(RESULTS)
         memory = Memory(RESULTS / ".outputs.json")
         damaged = set_aside_damaged(RESULTS, memory, only_tell=workflow.dryrun)
         memory.save()
     except FloplineError as mistake:
-        raise WorkflowError(f"flopline: {mistake}")
+        sys.exit(f"flopline: {mistake}")
     for path in damaged:
         then = "a run would make it again" if workflow.dryrun else "it is made again"
         say(f"{path} was changed or damaged since it was written: {then}.")
@@ -288,14 +280,11 @@ TEMPLATE_FILES = [
     path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
 ]
 RESULTS = Path("results", STUDY["name"])
-PLANNED = []
 SHOWN = workflow.output_settings
-# A full disk is told once, and not for every line that the log has no room for.
-logging.raiseExceptions = False
 QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (
     SHOWN.verbose or SHOWN.dryrun
 )
-CONSOLE = Console(forget, idle_lines, quiet=QUIET)
+CONSOLE = Console(before_planning, forget, idle_lines, quiet=QUIET)
 logger.addFilter(CONSOLE.hears)
 SHARDS = range(STUDY["source"]["shards"])
 SEVERAL = hold_several(raw_source(STUDY), [file["path"] for file in FILES])

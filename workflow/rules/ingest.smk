@@ -4,7 +4,7 @@
 rule ingest:
     input:
         logs=lambda wildcards: [
-            path for file in planned_files(wildcards.shard) for path in read_for(file)
+            path for file in shard_files(wildcards.shard) for path in read_for(file)
         ],
     output:
         curves="results/{study}/curves/{shard}.parquet",

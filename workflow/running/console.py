@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import shutil
 import sys
 import threading
@@ -52,6 +53,9 @@ _CHATTER: Final = re.compile(
 _NO_ROOM: Final = r"No space left on device(?:: '[^']+')?(?=\s|$)"
 """What Snakemake says, in a traceback, where it finds no room for its own notes."""
 
+_FUTURE: Final = r"has older modification time .* than input (.+?) \(\d"
+"""What it says where an input comes from the future."""
+
 
 @dataclass(slots=True)
 class Job:
@@ -87,18 +91,19 @@ class Console:
 
     If not `quiet` it lets everything through.
 
-    `begins` is called with the outputs of each job before it starts; what `idle` says, if it says
-    anything, is shown when there is nothing to do.
+    `plans` is called before Snakemake looks at any file, `begins` with the outputs of each job
+    before it starts; what `idle` says, if it says anything, is shown when there is nothing to do.
     """
 
     def __init__(
         self,
+        plans: Callable[[], None],
         begins: Callable[[list[str]], None],
         idle: Callable[[], str],
         quiet: bool = True,
         stream: TextIO | None = None,
     ) -> None:
-        self.begins, self.idle, self.quiet = begins, idle, quiet
+        self.plans, self.begins, self.idle, self.quiet = plans, begins, idle, quiet
         self.stream = stream or sys.stderr
         self.total = self.done = 0
         self.jobs: dict[int, Job] = {}
@@ -119,8 +124,10 @@ class Console:
             of_job = event is LogEvent.ERROR and "CalledProcessError" in text
             if of_job:
                 self.reasons[threading.get_ident()] = text
-            if event is LogEvent.ERROR and (full := re.search(_NO_ROOM, text)):
-                record.msg = f"flopline: {full[0]}: make room and start again."
+            if event is LogEvent.ERROR:
+                record.msg = _in_a_sentence(text)
+            if text.startswith("Building DAG of jobs"):
+                self.plans()
             if text.startswith("Nothing to be done"):
                 record.msg = self.idle() or record.msg
             chatter = event in _SILENT or of_job or re.match(_CHATTER, text)
@@ -195,6 +202,19 @@ class Console:
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
+
+
+def _in_a_sentence(text: str) -> str:
+    """What Snakemake says at some length of a fault that needs one sentence."""
+    if full := re.search(_NO_ROOM, text):
+        return f"flopline: {full[0]}: make room and start again."
+    if late := re.search(_FUTURE, text):
+        folder = shlex.quote(str(Path(late[1]).parent))
+        return (
+            f"flopline: {late[1]} has a time stamp in the future, as after a clock was set back: "
+            f"bring it to now with `find {folder} -newermt now -exec touch {{}} +` and start again."
+        )
+    return text
 
 
 def _last_line(job: Job) -> str:

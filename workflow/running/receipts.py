@@ -8,9 +8,12 @@ unknown, never taken for damaged.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +90,20 @@ def set_aside_damaged(results: Path, memory: Memory, *, only_tell: bool = False)
                 _set_aside(path)
                 drop(receipt)
     return found
+
+
+def bring_to_now(results: Path) -> None:
+    """Take the future out of the time stamps of finished files, which a clock set back left there.
+
+    Snakemake accepts no output that is older than its input; what counts is content alone.
+    """
+    now = time.time()
+    for receipt in (results / FOLDER).rglob("*"):
+        path = results / receipt.relative_to(results / FOLDER)
+        for file in (path, path / ".snakemake_timestamp"):
+            with suppress(OSError):
+                if receipt.is_file() and file.stat().st_mtime > now:
+                    os.utime(file, (now, now))
 
 
 def _set_aside(path: Path) -> None:
