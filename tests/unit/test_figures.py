@@ -155,7 +155,7 @@ def simulated_envelope(law, sizes, horizons, points=300, steps=200):
                 }
             )
         )
-    curves = pd.concat(parts, ignore_index=True)
+    curves = pd.concat(parts, ignore_index=True).astype({"run": "string"})
     grid = np.geomspace(curves["flops"].quantile(0.05), curves["flops"].quantile(0.97), points)
     losses = np.array(
         [np.interp(grid, p["flops"], p["loss"], left=np.inf, right=np.inf) for p in parts]

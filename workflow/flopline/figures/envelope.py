@@ -125,7 +125,8 @@ def _draw_curves(
     set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
     # Small models, which make the frontier, are drawn over large ones.
     shown = shown.sort_values(["params", "run", "flops"], ascending=[False, True, True])
-    starts = np.flatnonzero(shown["run"].ne(shown["run"].shift()).to_numpy(bool))
+    runs = shown["run"].to_numpy(object)
+    starts = np.flatnonzero(np.append(True, runs[1:] != runs[:-1]))
     whole = np.split(shown[["flops", "loss"]].to_numpy(dtype=np.float64), starts[1:])
     lines = [_in_sight(line, *x) for line in whole]
     dense = is_dense(sum(len(line) for line in lines))
