@@ -70,12 +70,20 @@ def made_up(name: str, laws: tuple[str, ...] = LAWS) -> dict[str, Any]:
             "status": "converged",
             "message": "",
             "parameters": parameters,
-            "targets": [{"budget_flops": target, "params": number(size), "loss": number(loss)}],
+            "targets": [
+                {
+                    "budget_flops": target,
+                    "params": number(size),
+                    "tokens": number(target / 6 / size),
+                    "loss": number(loss),
+                }
+            ],
         }
         turn = rng.standard_normal((600, 3)) * [0.2, 0.005, 0.02]
         draws[law] = pd.DataFrame(
             {
                 target_column("params", target): size * np.exp(turn[:, 0]),
+                target_column("tokens", target): target / 6 / size * np.exp(-turn[:, 0]),
                 target_column("loss", target): loss + turn[:, 1],
                 "a": a + turn[:, 2],
             }
@@ -304,6 +312,20 @@ def test_tokens_above_the_cloud_spend_the_budget(scene: Any) -> None:
     assert len(by_gid(cloud, "draws")) == len(LAWS)
 
 
+def test_n_and_d_of_every_draw_stand_beside_what_spends_the_budget(scene: Any) -> None:
+    parts, figures = scene
+    axes, target = figures["stakes"].axes[3], parts["target_flops"]
+    (line,) = by_gid(axes, "budget")
+    np.testing.assert_allclose(6 * line.get_xdata() * line.get_ydata(), target)
+    for dots in by_gid(axes, "draws"):
+        np.testing.assert_allclose(6 * dots.get_xdata() * dots.get_ydata(), target)
+    for law, fit in parts["fits"].items():
+        (mark,) = by_gid(axes, law)
+        stated = fit["targets"][0]
+        assert mark.get_xdata()[0] == stated["params"]["point"]
+        assert mark.get_ydata()[0] == stated["tokens"]["point"]
+
+
 @pytest.mark.parametrize("laws", [("parametric",), ("isoflop", "parametric")])
 def test_fewer_laws_are_drawn_as_cleanly(laws: tuple[str, ...]) -> None:
     parts = made_up("chinchilla", laws)
@@ -352,7 +374,7 @@ def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
     figures = drawn(parts)
     assert len(reasons(figures["ladder"])) == 4
     assert "The optimiser did not reach an optimum." in reasons(figures["identifiability"])
-    assert len(reasons(figures["stakes"])) == 4
+    assert len(reasons(figures["stakes"])) == 5
 
 
 def test_without_the_parametric_law_its_panels_say_so() -> None:

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from test_figures import BESIROGLU, TINY, simulated_envelope, simulated_isoflop
 from test_figures_audit import drawn, made_up
 
-from flopline.figures import envelope, isoflop
-from flopline.figures.envelope import THIRD_COLORS
+from flopline.figures.envelope import THIRD_COLORS, envelope
 from flopline.figures.identifiability import SIGNED
+from flopline.figures.isoflop import isoflop
 from flopline.figures.panels import BASELINE_STYLE, LAW_STYLES
 from flopline.figures.style import GUIDE_GREEN, LAW_RED, MAKO, MAKO_MAP
 from flopline.figures.surface import COLOR_MAPS, color_map
