@@ -16,6 +16,17 @@ PANEL_TABLES = [
 
 # The methods as text, and for a paper as LaTeX and BibTeX.
 METHODS = ("txt", "tex", "bib")
+# What lies beside the page: path, name, what it is.
+DOWNLOADS = [
+    ("decision.csv", "decision.csv", "every law at every target, every digit"),
+    (
+        f"{STUDY['name']}-review.zip",
+        "for reviewers",
+        "page, tables, figures, fits and cleaned runs in one zip, with digests",
+    ),
+    ("latex/tables.tex", "latex/", "tables for a paper"),
+    ("methods/methods.txt", "methods/", "the methods as text, LaTeX and BibTeX"),
+]
 
 
 rule report:
@@ -54,6 +65,7 @@ rule report:
         study=STUDY,
         synthetic=SYNTHETIC,
         run_table=RUN_TABLE,
+        downloads=DOWNLOADS,
         template=files_digest(TEMPLATE_FILES),
         code=code("report.py"),
     script:

@@ -46,7 +46,8 @@ _SILENT: Final = {
 _CHATTER: Final = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Using shell: |Conda environments: ignored"
     r"|Group jobs: inactive|Removing output files of failed job|Shutting down, this might"
-    r"|Moving output file|Symlinking output file|Exiting because a job execution failed|WorkflowError:\nAt least one job did not complete"
+    r"|Moving output file|Symlinking output file|Exiting because a job execution failed"
+    r"|WorkflowError:\nAt least one job did not complete"
 )
 
 
