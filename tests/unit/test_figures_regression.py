@@ -26,6 +26,8 @@ from test_figures import (
     simulated_isoflop,
 )
 from test_figures_audit import drawn, made_up
+from test_figures_cleaning import drawn as drawn_cleaning
+from test_figures_loss import drawn_contours, drawn_families, drawn_loss
 
 from flopline.figures.audit import audit_figures
 from flopline.figures.envelope import envelope
@@ -83,6 +85,13 @@ KINDS = {
     "stakes": lambda: audits("page")["stakes"],
     "stakes-column": lambda: audits("column")["stakes"],
     "absent": lambda: drawn(made_up("tiny") | {"findings": []})["stakes"],
+    "contours": drawn_contours,
+    "contours-column": lambda: drawn_contours("column"),
+    "losscompute": drawn_loss,
+    "losscompute-column": lambda: drawn_loss("column"),
+    "families": lambda: drawn_families(("ash", "birch")),
+    "cleaning": lambda: drawn_cleaning(6),
+    "cleaning-column": lambda: drawn_cleaning(6, "column"),
 }
 
 

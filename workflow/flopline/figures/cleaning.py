@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
@@ -184,6 +185,7 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
     axes.set_yticks(y, [textwrap.shorten(c, 22, placeholder=" …") for c in columns])
     axes.set_xlim(0, 1.02 * most)
     axes.set_ylim(min(-0.6, len(columns) - 0.4 - FEWEST_LINES), len(columns) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_title("Runs")
