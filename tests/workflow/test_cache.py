@@ -137,7 +137,7 @@ def test_an_entry_is_used_only_for_the_same_options_code_and_data(
 
 def test_without_the_cache_what_came_from_it_stays_valid(first: Checkout) -> None:
     assert first.planned() == {}
-    assert first.planned("--cache") == {}
+    assert first.planned(arguments=["--cache"]) == {}
 
 
 def test_a_run_without_the_cache_leaves_the_entries_alone(copy: Checkout, cache: Path) -> None:
