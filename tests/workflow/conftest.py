@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Checkout:
             check=False,
         )
 
-    def planned(self, *arguments: str, study: str = "toy") -> dict[str, int]:
+    def planned(self, study: str = "toy", arguments: Sequence[str] = ()) -> dict[str, int]:
         """How many jobs of each rule a dry run plans, `all` aside."""
         command = ["--dry-run", "--quiet", "reason", "--cores", "1", *arguments]
         done = planner().snakemake(self.folder, *command, "--config", f"study={study}")

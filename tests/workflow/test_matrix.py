@@ -332,7 +332,7 @@ def checkout(scratch: Scratch) -> Iterator[Checkout]:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_change_reruns_what_hangs_on_it_and_nothing_else(checkout: Checkout, case: Case) -> None:
     case.change(checkout.folder)
-    assert checkout.planned(*case.arguments) == case.jobs
+    assert checkout.planned(arguments=case.arguments) == case.jobs
 
 
 def test_an_undone_change_reruns_nothing(scratch: Scratch) -> None:

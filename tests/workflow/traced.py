@@ -26,7 +26,11 @@ def _write() -> None:
     content = {
         "script": sys.argv[0],
         "modules": sorted(sys.modules),
-        "opened": sorted(path for path in _opened if path.startswith(f"{top}/")),
+        "opened": sorted(
+            path.removeprefix(f"{top}/")
+            for path in _opened
+            if path.startswith(f"{top}/") and not path.endswith((".pyc", "sitecustomize.py"))
+        ),
     }
     (top / "trace").mkdir(exist_ok=True)
     (top / f"trace/{os.getpid()}.json").write_text(json.dumps(content))

@@ -31,7 +31,8 @@ rule audit:
         tables=directory("results/{study}/audit/{family}/tables"),
     log:
         "results/{study}/logs/audit.{family}.log",
-    cache: SHARED
+    benchmark:
+        "results/{study}/benchmarks/audit.{family}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -39,7 +40,6 @@ rule audit:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        family=family_of,
         study=options(
             "targets",
             "points",
