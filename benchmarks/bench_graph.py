@@ -148,13 +148,12 @@ def measure(runs: int) -> dict[str, Used]:
 def main(sizes: list[int]) -> None:
     """Print one table: a line for each kind of call, columns for each size and their ratio."""
     found = [measure(size) for size in sizes]
-    head = "".join(f"{f'{size:,} runs':>26}" for size in sizes)
-    print(f"{'':32}{head}{'':4}ratio of wall, peak")
+    head = "".join(f"{f'{size:,} runs':>30}" for size in sizes)
+    print(f"{'':32}{head}{'':4}ratio of CPU, peak")
     for what in found[0]:
         used = [one[what] for one in found]
-        cells = "".join(f"{u.wall:8.1f} s {u.cpu:6.1f} cpu-s {u.peak:4.0f} MB"[:26].rjust(27)
-                        for u in used)  # fmt: skip
-        print(f"{what:<32}{cells}   {used[-1].wall / used[0].wall:5.1f}"
+        cells = "".join(f"{u.wall:9.1f} s {u.cpu:6.1f} CPU s {u.peak:4.0f} MB" for u in used)
+        print(f"{what:<32}{cells}   {used[-1].cpu / used[0].cpu:5.1f}"
               f"  {used[-1].peak / used[0].peak:4.1f}")  # fmt: skip
 
 

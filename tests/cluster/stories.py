@@ -286,7 +286,7 @@ def killed_with_jobs_in_the_queue(cluster: Cluster, quiet: Quiet, folder: Path) 
         jobs = {job["JobState"]: job for job in both()}
         orders = story.checkout.folder / "orders"
         slurm.wait_for(lambda: list(orders.glob("*@*")), "a job trapped", PATIENCE_S)
-        fault = inject("Snakemake killed, jobs in the queue")
+        fault = inject("Snakemake killed with jobs in the queue")
         run.kill()
         run.wait()
     story.jobs |= jobs

@@ -37,7 +37,7 @@ rule audit:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=grows(1000),
+        mem_mb=grows(2000),
         runtime=grows(30),
     params:
         study=options(
