@@ -131,8 +131,8 @@ def test_store_that_finds_no_room_leaves_nothing_behind(
 
     file = tmp_path / "file"
     file.write_text("x")
-    memory = Memory(tmp_path / "store.json")
-    memory.of(file, hash_file)
+    memory = digest.Memory(tmp_path / "store.json")
+    memory.of(file, digest.hash_file)
     monkeypatch.setattr(Path, "replace", full)
     memory.save()
     assert list(tmp_path.iterdir()) == [file]
