@@ -121,3 +121,18 @@ def test_damaged_memory_is_made_anew(tmp_path: Path, content: str) -> None:
     log.write_text("a")
     store.write_text(content.replace("LOG", str(log)))
     assert digest.Memory(store).of(log, digest.hash_file) == digest.hash_file(log)
+
+
+def test_store_that_finds_no_room_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "file"
+    file.write_text("x")
+    memory = digest.Memory(tmp_path / "store.json")
+    memory.of(file, digest.hash_file)
+    monkeypatch.setattr(Path, "replace", full)
+    memory.save()
+    assert list(tmp_path.iterdir()) == [file]

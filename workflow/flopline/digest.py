@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from flopline.whole import drop
+
 
 class Memory:
     """What was worked out from the content of files, remembered between calls in one JSON file.
@@ -46,13 +48,13 @@ class Memory:
         """Write the store if anything in it changed; a store that cannot be written is no harm."""
         if self.seen == self.known:
             return
+        part = self.store.with_suffix(f".{os.getpid()}")
         try:
             self.store.parent.mkdir(parents=True, exist_ok=True)
-            part = self.store.with_suffix(f".{os.getpid()}")
             part.write_text(json.dumps(self.seen, indent=0, sort_keys=True))
             part.replace(self.store)
         except OSError:
-            return
+            drop(part)
 
 
 def hash_file(path: Path) -> str:
