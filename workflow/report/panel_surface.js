@@ -127,7 +127,7 @@ const Surface = (() => {
       });
       const log = (title, [a, b]) => axis(title, {
         type: "log", range: [Math.log10(a), Math.log10(b)],
-        ...Panels.logTicks(a, b, plot.clientWidth < 560 ? 4 : 5, (v) => Panels.humanise(v)),
+        ...Panels.logTicks(a, b, 3, (v) => Panels.humanise(v)),
       });
       return {
         height: plot.clientHeight, margin: { l: 0, r: 0, t: 30, b: 0 }, paper_bgcolor: t.paper,

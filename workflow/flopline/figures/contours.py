@@ -319,12 +319,8 @@ def _draw_slices(
     axes.plot(*curve, "--", color=GUIDE_GREEN, lw=1.2, zorder=2.2, gid="target slice")
     _draw_interval(axes, [lowest, lowest], estimate, upright=False)
     axes.plot(best, lowest, "D", ms=4.4, color=GUIDE_GREEN, zorder=5, gid="target")
-    label = f"{flops_label(target)} (target)"
+    # Words beside the diamond would be in the way of the legend, which may move the y axis.
+    label = f"{flops_label(target)}: {short(best)}, loss {significant(lowest, 4)}"
     handles.append(Line2D([], [], color=GUIDE_GREEN, ls="--", marker="D", ms=3.4, label=label))
     obstacles = np.concatenate([*taken, trace(axes, *curve)])
-    said = f"{short(best)}, loss {significant(lowest, 4)}"
-    obstacles = write_clear(
-        axes, said, around(axes, best, lowest), obstacles, color=GUIDE_GREEN, fontsize=7.5,
-        weight="bold",
-    )  # fmt: skip
     add_legend(axes, handles, obstacles, most=3)

@@ -257,7 +257,7 @@ def _held_out(row: Mapping[Any, Any]) -> tuple[str, str]:
     said = count(steps, "step")
     error = as_float(row.get("held_out_loss_error_percent"))
     if not math.isnan(error):
-        said += f", loss off by {significant(error, 2)} %"
+        said += f", loss off by {significant(error, 2)}\u00a0%"
     return f"{significant(waste, 2)} %", said
 
 
