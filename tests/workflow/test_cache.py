@@ -92,7 +92,8 @@ def test_a_second_checkout_computes_nothing_of_what_is_shared(
     assert results(second, *FOLDERS) == results(first, *FOLDERS)
     assert len(results(second, *FOLDERS)) > 40
     logs = second.folder / "results/toy/logs"
-    assert list(logs.glob("*.log")) == []  # a script that runs writes one
+    # A script that runs says so in its log; Snakemake leaves an empty one.
+    assert [log.name for log in logs.glob("*.log") if log.read_text()] == []
     plan = second.planned()
     assert plan.keys().isdisjoint(CACHED)
     assert plan["decide"] == 1
