@@ -31,8 +31,7 @@ rule audit:
         tables=directory("results/{study}/audit/{family}/tables"),
     log:
         "results/{study}/logs/audit.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/audit.{family}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1
@@ -40,6 +39,7 @@ rule audit:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        family=family_of,
         study=options(
             "targets",
             "points",
