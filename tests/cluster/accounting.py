@@ -19,6 +19,8 @@ NONE = "AccountingStorageType=accounting_storage/none"
 KEPT = f"""AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={PORT}
+# Of munge, in this case.
+AccountingStoragePass={{socket}}
 AccountingStorageEnforce=associations"""
 
 TEMPLATE = """{mark}

@@ -239,7 +239,9 @@ def write_config(with_accounting: bool) -> None:
             cluster=CLUSTER,
             host=host,
             state=STATE,
-            accounting=accounting.KEPT if with_accounting else accounting.NONE,
+            accounting=accounting.KEPT.format(socket=f"{STATE}/munge.socket")
+            if with_accounting
+            else accounting.NONE,
             nodes="\n".join(nodes),
             partitions="\n".join(partitions),
         )
