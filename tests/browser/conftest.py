@@ -8,7 +8,6 @@ since: for work on the page, where a whole study for every look is too much.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -23,7 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from flopline.errors import FloplineError
 from flopline.printing import find_chromium
 from tests.conftest import ARTEFACTS, ROOT
-from tests.workflow.conftest import PARTS, Checkout
+from tests.workflow.conftest import PARTS, Checkout, once_a_session
 
 KEEP = "FLOPLINE_BROWSER_STUDY"
 STUDY = "tinylm"
@@ -35,19 +34,12 @@ LOCAL = ("file:", "data:", "blob:", "about:")
 @pytest.fixture(scope="session")
 def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the default study, by real Snakemake; shared, so to be left as they are."""
-    base = tmp_path_factory.getbasetemp()
-    # Each process of pytest-xdist has a folder of its own in the one that they share.
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = Path(os.environ.get(KEEP, shared / "browser-study"))
-    results = folder / "results" / STUDY
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        finished = folder / "finished"
-        if KEEP in os.environ or not finished.exists():
-            _run_study(folder)
-            finished.touch()
-    return results
+    if KEEP in os.environ:
+        folder = Path(os.environ[KEEP])
+        _run_study(folder)
+    else:
+        folder = once_a_session(tmp_path_factory, "browser-study", _run_study)
+    return folder / "results" / STUDY
 
 
 def _run_study(folder: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.simulate import write_study
-from tests.workflow.planner import Planner
+from tests.workflow.engine import Engine
 
 # Jobs of the toy study with its two families, by rule.
 FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
@@ -65,19 +66,14 @@ class Checkout:
     def snakemake(
         self, *arguments: str, study: str = "toy", environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake on a study; in another environment it is started anew."""
+        command = ["--cores", "1", *arguments, "--config", f"study={study}"]
+        if environment is None:
+            return engine().snakemake(self.folder, *command)
         return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "snakemake",
-                "--cores",
-                "1",
-                *arguments,
-                "--config",
-                f"study={study}",
-            ],
+            [sys.executable, "-m", "snakemake", *command],
             cwd=self.folder,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
             capture_output=True,
             text=True,
             timeout=600,
@@ -86,9 +82,9 @@ class Checkout:
 
     def planned(self, study: str = "toy", arguments: Sequence[str] = ()) -> dict[str, int]:
         """How many jobs of each rule a dry run plans, `all` aside."""
-        command = ["--dry-run", "--quiet", "reason", "--cores", "1", *arguments]
-        done = planner().snakemake(self.folder, *command, "--config", f"study={study}")
-        return planned_jobs(done)
+        return planned_jobs(
+            self.snakemake("--dry-run", "--quiet", "reason", *arguments, study=study)
+        )
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
@@ -114,22 +110,44 @@ def planned_jobs(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 @cache
-def planner() -> Planner:
-    """One for all tests of a process, started by the first that plans."""
-    return Planner()
+def engine() -> Engine:
+    """One for all tests of a process, started by the first that runs Snakemake."""
+    return Engine()
+
+
+planner = engine
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stop_planner() -> Iterator[None]:
+def _stop_engine() -> Iterator[None]:
     yield
-    if planner.cache_info().currsize:
-        planner().stop()
+    if engine.cache_info().currsize:
+        engine().stop()
+        engine.cache_clear()
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose toy study has run to its end; copy it before changing anything."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("finished") / "repo")
+def once_a_session(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that `make` fills once for all processes of pytest-xdist; to be left as it is.
+
+    Whoever comes second waits at a lock and finds it filled.
+    """
+    base = factory.getbasetemp()
+    # Each process has a folder of its own in the one that they share.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        filled = folder.with_name(f"{name}.filled")
+        if not filled.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            filled.touch()
+    return folder
+
+
+def _run_toy(folder: Path) -> None:
+    checkout = Checkout.fresh(folder)
     write_study(checkout.folder)
     # What its jobs really use stands in trace/ then.
     shutil.copy(
@@ -137,4 +155,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     )
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
-    return checkout
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose toy study has run to its end; copy it before changing anything."""
+    return Checkout(once_a_session(tmp_path_factory, "finished", _run_toy))

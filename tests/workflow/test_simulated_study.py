@@ -20,7 +20,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface import color_map
 from flopline.laws.chinchilla import PARAMETERS
 from flopline.study import read_yaml
-from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -62,15 +62,18 @@ def planned(checkout: Checkout) -> dict[str, int]:
     return checkout.planned(study="sim")
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose simulated study has run to its end; copy it before changing anything."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("simulated") / "repo")
+def run_simulation(folder: Path) -> None:
+    checkout = Checkout.fresh(folder)
     (checkout.folder / "config/studies/sim.yaml").write_text(yaml.safe_dump(STUDY))
     done = checkout.snakemake(study="sim")
     assert done.returncode == 0, done.stderr
     (checkout.folder / "said.txt").write_text(done.stderr)
-    return checkout
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose simulated study has run to its end; copy it before changing anything."""
+    return Checkout(once_a_session(tmp_path_factory, "simulated", run_simulation))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Snakemake's command line, loaded once and forked for every call: a dry run without its start.
+"""Snakemake's command line, loaded once and forked for every call.
 
-Loading Snakemake takes three quarters of a small dry run, and a rerun matrix has many of those.
+Loading Snakemake takes three quarters of a small dry run, and tests make hundreds of calls.
 Nothing is shared between calls: each is a fresh fork of a process that has imported Snakemake
 and done nothing else. Run as a program this module is that process.
 """
@@ -12,11 +12,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 
 
-class Planner:
+class Engine:
     """A process that answers one call of Snakemake after another."""
 
     def __init__(self) -> None:
@@ -29,12 +28,12 @@ class Planner:
         )
 
     def snakemake(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `snakemake *arguments` in `folder`; all that it said is in `stdout`."""
+        """Run `snakemake *arguments` in `folder`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps([str(folder), arguments]), file=self.process.stdin, flush=True)
-        code, said = json.loads(self.process.stdout.readline())
-        return subprocess.CompletedProcess(["snakemake", *arguments], code, said, "")
+        code, out, errors = json.loads(self.process.stdout.readline())
+        return subprocess.CompletedProcess(["snakemake", *arguments], code, out, errors)
 
     def stop(self) -> None:
         """End the process and wait for it."""
@@ -43,36 +42,24 @@ class Planner:
         self.process.wait(timeout=60)
 
 
-def _answer(folder: str, arguments: list[str]) -> tuple[int, str]:
-    with tempfile.TemporaryFile() as said:
+def _answer(folder: str, arguments: list[str]) -> tuple[int, str, str]:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = os.fork()
         if child == 0:
-            code = 1
-            try:
-                for stream in (1, 2):
-                    os.dup2(said.fileno(), stream)
-                os.chdir(folder)
-                code = _run(arguments)
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+            os.dup2(out.fileno(), 1)
+            os.dup2(errors.fileno(), 2)
+            os.chdir(folder)
+            from snakemake.cli import main
+
+            # Whatever ends it, ends this process as it would end Snakemake.
+            main(arguments)
+            sys.exit()
         _, status = os.waitpid(child, 0)
-        said.seek(0)
-        return os.waitstatus_to_exitcode(status), said.read().decode()
-
-
-def _run(arguments: list[str]) -> int:
-    from snakemake.cli import main
-
-    try:
-        main(arguments)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
+        told = []
+        for stream in (out, errors):
+            stream.seek(0)
+            told.append(stream.read().decode())
+        return os.waitstatus_to_exitcode(status), told[0], told[1]
 
 
 def _serve() -> None:
