@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shutil
+from base64 import b64decode
 from collections import defaultdict
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from flopline.digest import AROUND, Memory, code_digest
+from flopline.whole import part_of
 from running.receipts import FOLDER
 from tests.conftest import ROOT
 from tests.workflow.conftest import Checkout
@@ -143,9 +145,10 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
     finished: Checkout, traces: dict[str, list[dict[str, Any]]]
 ) -> None:
     """Files opened through Python; Parquet is opened by Arrow, by the paths of the inputs."""
-    inputs = defaultdict(set)
-    for record in metadata(finished):
+    inputs, outputs = defaultdict(set), defaultdict(set)
+    for output, record in metadata(finished).items():
         inputs[record["rule"]] |= set(map(Path, record["input"]))
+        outputs[record["rule"]].add(output)
     for rule, jobs in traces.items():
         script = finished.folder / f"workflow/scripts/{rule}.py"
         files = Finder(script, loaded=True).files()
@@ -153,16 +156,18 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}
         # Beside each result stands its digest as a note: read, compared, and no data.
+        # What a job wrote itself it reads again, to bring it to the disk and for its digest.
+        known |= outputs[rule] | {part_of(path) for path in outputs[rule]}
         known |= {RECEIPTS / path.relative_to(RESULTS) for path in known if RESULTS in path.parents}
         for job in jobs:
             for path in map(Path, job["opened"]):
                 assert known & {path, *path.parents}, (rule, path)
 
 
-def metadata(checkout: Checkout) -> list[dict[str, Any]]:
+def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
     """What Snakemake remembers of each output."""
     files = (checkout.folder / ".snakemake/metadata").iterdir()
-    return [json.loads(file.read_text()) for file in files]
+    return {Path(b64decode(file.name).decode()): json.loads(file.read_text()) for file in files}
 
 
 def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
@@ -173,7 +178,7 @@ def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
             params = rule.split("    params:\n")[1].split("    script:\n")[0]
             indent = re.match(r" +", params)[0]
             declared[rule.split(":")[0]] = len(re.findall(rf"^{indent}\w+=", params, re.M))
-    tracked = {record["rule"]: len(record["params"]) for record in metadata(finished)}
+    tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
     assert tracked == {rule: declared[rule] for rule in tracked}
 
 

@@ -74,6 +74,10 @@ def append(path: str, text: str) -> Change:
     return change
 
 
+def damage(path: str) -> Change:
+    return lambda folder: (folder / path).write_text("{ broken")
+
+
 def remove(*paths: str) -> Change:
     def change(folder: Path) -> None:
         for path in paths:
@@ -286,8 +290,8 @@ CASES = {
         both(stamp("results/toy/**/*"), stamp("data/toy/**/*")), {}),
     "moved": Case("`results/` on another disk, behind a link", move_results, {}),
     "memory": Case("what `results/` remembers of digests is lost or damaged",
-        both(remove("results/.code.json", "results/toy/.sha256", "results/toy/.outputs.json"),
-            lambda folder: (folder / "results/toy/.digests.json").write_text("{ broken")), {}),
+        both(remove("results/.code.json", "results/toy/.sha256"), *(damage(f"results/toy/{name}")
+            for name in (".digests.json", ".outputs.json"))), {}),
     "cores": Case("`--cores`, another profile", nothing, {}, ("--cores", "7")),
     "slurm": Case("`--cores`, another profile", nothing, {}, ("--profile", "profiles/slurm")),
     "no_figure": Case("a figure is deleted, here one of `figure_isoflop`",
@@ -391,9 +395,7 @@ def test_another_environment_reruns_nothing(
     assert planned_jobs(done) == {}
 
 
-@pytest.mark.parametrize(
-    ("package", "jobs"), [("jinja2", PAGE), ("matplotlib", FIGURES | PAGE)]
-)
+@pytest.mark.parametrize(("package", "jobs"), [("jinja2", PAGE), ("matplotlib", FIGURES | PAGE)])
 def test_a_newer_package_reruns_what_imports_it(
     checkout: Checkout, package: str, jobs: dict[str, int], tmp_path: Path
 ) -> None:
