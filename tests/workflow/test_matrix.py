@@ -414,6 +414,21 @@ def test_a_checkout_elsewhere_with_its_results_reruns_nothing(
     assert checkout.copy(tmp_path / "else where").planned() == {}
 
 
+def test_a_damaged_result_that_nothing_asks_for_is_made_again(checkout: Checkout) -> None:
+    """Snakemake alone does not miss a file that all who read it have read."""
+    table = checkout.folder / "results/toy/latex/runs.tex"
+    before = table.read_bytes()
+    both(append("results/toy/latex/runs.tex", "x"), stamp("results/toy/latex/runs.tex", 1e9))(
+        checkout.folder
+    )
+    assert checkout.planned() == {"latex": 1, "review": 1}
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert table.read_bytes() == before
+    assert table.with_name("runs.tex.changed").read_bytes() == before + b"x"
+    assert checkout.planned() == {}
+
+
 def documented() -> dict[str, str]:
     """The rows of the table in docs/caching.md: the change, and what it says runs again."""
     text = (ROOT / "docs/caching.md").read_text(encoding="utf-8")
