@@ -88,6 +88,7 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
     does not: it runs too, yet gives the module nothing.
     """
     todo, files, packages = [script], {script}, set()
+    scripts = script.parent
     followed: set[Path] = set()
     while todo:
         path = todo.pop()
@@ -95,7 +96,7 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
             continue
         followed.add(path)
         for name in _code(path, memory)["imports"]:
-            module, parents = _module_files(name, script.parent, library)
+            module, parents = _module_files(name, scripts, library)
             if not (module or parents):
                 packages.add(name.split(".")[0])
             files |= {*module, *parents}
