@@ -2,7 +2,7 @@
 
 Loading Snakemake takes three quarters of a small dry run, and tests make hundreds of calls.
 Nothing is shared between calls: each is a fresh fork of a process that has imported Snakemake
-and done nothing else. Run as a program this module is that process.
+and its plugins and done nothing else. Run as a program this module is that process.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ def _answer(folder: str, arguments: list[str]) -> tuple[int, str, str]:
 
 
 def _serve() -> None:
-    import snakemake.cli  # noqa: F401 - what every fork then has
+    import jsonschema  # noqa: F401 - what every fork then has
+    import snakemake.cli
+
+    snakemake.cli.get_argument_parser()  # loads all plugins
 
     for line in sys.stdin:
         print(json.dumps(_answer(*json.loads(line))), flush=True)

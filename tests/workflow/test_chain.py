@@ -55,8 +55,8 @@ def test_a_later_stage_stops_the_chain_too_and_a_real_change_goes_on(checkout: C
     assert checkout.planned() == {"gather": 1} | AFTER_CLEAN
     done, ran = jobs_of(checkout)
     assert done.returncode == 0, done.stderr
-    # The page shows the whole study file.
-    assert ran == {"gather", "report"}
+    # The page and the zip show the whole study file.
+    assert ran == {"gather", "report", "review"}
     study.write_text(former + "exclude:\n- {runs: [ash-1e+15-3], reason: a test}\n")
     done, ran = jobs_of(checkout, "results/toy/fits/ash/isoflop.json")
     assert done.returncode == 0, done.stderr

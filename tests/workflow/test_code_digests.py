@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shutil
+from base64 import b64decode
 from collections import defaultdict
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from flopline.digest import Memory, code_digest
+from flopline.digest import AROUND, Memory, code_digest
+from flopline.whole import part_of
+from running.receipts import FOLDER
 from tests.conftest import ROOT
 from tests.workflow.conftest import Checkout
 
@@ -22,6 +25,8 @@ pytestmark = pytest.mark.workflow
 
 WORKFLOW = ROOT / "workflow"
 HELPERS = {"stage", "fitting", "findings"}
+RESULTS = Path("results/toy")
+RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
 
 
@@ -29,12 +34,15 @@ class Finder(ModuleFinder):
     """Imports by compiled code, with the standard library's own means; outside code is left out.
 
     What a package's __init__ imports counts only where the package itself is named: a module
-    below it gains nothing from it (`re_exports` counts it all the same).
+    below it gains nothing from it. What lies around a job's work is left out. `loaded` counts
+    both all the same, since they too are loaded.
     """
 
-    def __init__(self, script: Path, *, re_exports: bool = False) -> None:
-        super().__init__([str(script.parent), str(script.parents[1])])
-        self.re_exports = re_exports
+    def __init__(self, script: Path, *, loaded: bool = False) -> None:
+        super().__init__(
+            [str(script.parent), str(script.parents[1])], excludes=() if loaded else AROUND
+        )
+        self.re_exports = loaded
         self.named: set[str] = set()
         self.waiting: dict[str, tuple[CodeType, Module]] = {}
         self.run_script(str(script))
@@ -78,7 +86,8 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
             importers[path].add(script)
     memory = Memory(workflow / "none")
     before = digests(workflow, memory)
-    modules = [*(workflow / "flopline").rglob("*.py"), *(workflow / "scripts").glob("*.py")]
+    parts = ("flopline", "running", "scripts")
+    modules = [path for part in parts for path in (workflow / part).rglob("*.py")]
     assert len(modules) > 100
     wrong = {}
     for module in modules:
@@ -120,7 +129,7 @@ def test_no_job_loads_a_module_that_its_digest_does_not_know(
     """The digest knows the same modules as Finder, see above; here is what jobs really load."""
     for rule, jobs in traces.items():
         script = finished.folder / f"workflow/scripts/{rule}.py"
-        known = {module_name(p, finished.folder) for p in Finder(script, re_exports=True).files()}
+        known = {module_name(p, finished.folder) for p in Finder(script, loaded=True).files()}
         for job in jobs:
             loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
             assert loaded
@@ -136,24 +145,29 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
     finished: Checkout, traces: dict[str, list[dict[str, Any]]]
 ) -> None:
     """Files opened through Python; Parquet is opened by Arrow, by the paths of the inputs."""
-    inputs = defaultdict(set)
-    for record in metadata(finished):
+    inputs, outputs = defaultdict(set), defaultdict(set)
+    for output, record in metadata(finished).items():
         inputs[record["rule"]] |= set(map(Path, record["input"]))
+        outputs[record["rule"]].add(output)
     for rule, jobs in traces.items():
         script = finished.folder / f"workflow/scripts/{rule}.py"
-        files = Finder(script, re_exports=True).files()
+        files = Finder(script, loaded=True).files()
         code = {path.relative_to(finished.folder) for path in files}
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}
+        # Beside each result stands its digest as a note: read, compared, and no data.
+        # What a job wrote itself it reads again, to bring it to the disk and for its digest.
+        known |= outputs[rule] | {part_of(path) for path in outputs[rule]}
+        known |= {RECEIPTS / path.relative_to(RESULTS) for path in known if RESULTS in path.parents}
         for job in jobs:
             for path in map(Path, job["opened"]):
                 assert known & {path, *path.parents}, (rule, path)
 
 
-def metadata(checkout: Checkout) -> list[dict[str, Any]]:
+def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
     """What Snakemake remembers of each output."""
     files = (checkout.folder / ".snakemake/metadata").iterdir()
-    return [json.loads(file.read_text()) for file in files]
+    return {Path(b64decode(file.name).decode()): json.loads(file.read_text()) for file in files}
 
 
 def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
@@ -164,14 +178,17 @@ def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
             params = rule.split("    params:\n")[1].split("    script:\n")[0]
             indent = re.match(r" +", params)[0]
             declared[rule.split(":")[0]] = len(re.findall(rf"^{indent}\w+=", params, re.M))
-    tracked = {record["rule"]: len(record["params"]) for record in metadata(finished)}
+    tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
     assert tracked == {rule: declared[rule] for rule in tracked}
 
 
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
     """Either would go unseen: a rule is handed what it uses, as params."""
     scripts = set((WORKFLOW / "scripts").glob("*.py"))
-    for path in scripts | set((WORKFLOW / "flopline").rglob("*.py")):
+    finders = [Finder(WORKFLOW / f"scripts/{name}.py", loaded=True) for name in SCRIPTS]
+    used = scripts.union(*(finder.files() for finder in finders))
+    assert len(used) > 100
+    for path in used:
         for node in ast.walk(ast.parse(path.read_text())):
             name = getattr(node, "attr", getattr(node, "id", ""))
             assert name not in ("environ", "getenv"), (path, node.lineno)

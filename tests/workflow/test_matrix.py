@@ -18,9 +18,12 @@ from flopline.study import shard_of
 from tests.conftest import ROOT
 from tests.workflow.conftest import (
     AFTER_CLEAN,
+    ALL_FITS,
     AUDIT,
     END,
     FIGURES,
+    LOSS,
+    PAGE,
     PARTS,
     Checkout,
     planned_jobs,
@@ -33,6 +36,8 @@ LOG = "data/toy/logs/ash-1e+15-3.jsonl"
 TABLE = "data/toy/runs.csv"
 CONFIG = "config/config.yaml"
 STUDY = "config/studies/toy.yaml"
+RUNS = "results/toy/clean/runs.parquet"
+FIGURE = "results/toy/figures/ash/isoflop.png"
 LIBRARY = "workflow/flopline"
 ONE_SHARD = {"ingest": 1, "clean": 1, "gather": 1}
 ALL_CLEAN = {"clean": 2, "gather": 1} | AFTER_CLEAN
@@ -67,6 +72,10 @@ def append(path: str, text: str) -> Change:
             stream.write(text)
 
     return change
+
+
+def damage(path: str) -> Change:
+    return lambda folder: (folder / path).write_text("{ broken")
 
 
 def remove(*paths: str) -> Change:
@@ -166,9 +175,9 @@ def move_results(folder: Path) -> None:
 
 COMMENT = "\n# A comment changes nothing.\n"
 CODE = "\nUNUSED_NAME_OF_THIS_TEST = 1\n"
-ISOFLOP = {"fit_isoflop": 2, "figure_isoflop": 2} | AUDIT | END
-ENVELOPE = {"fit_envelope": 2, "figure_envelope": 2} | AUDIT | END
-PARAMETRIC = {"fit_parametric": 2, "figure_surface": 1} | AUDIT | END
+ISOFLOP = {"fit_isoflop": 2, "figure_isoflop": 2} | LOSS | AUDIT | END
+ENVELOPE = {"fit_envelope": 2, "figure_envelope": 2} | LOSS | AUDIT | END
+PARAMETRIC = {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END
 
 CASES = {
     "nothing": Case("nothing", nothing, {}),
@@ -204,11 +213,11 @@ CASES = {
     "audit": Case("an option of `audit`", edit(CONFIG, "ladder_draws: 200", "ladder_draws: 150"),
         AUDIT | END),
     "seed": Case("seed, draws or method of the bootstrap",
-        edit(CONFIG, "seed: 20221", "seed: 20222"), AFTER_CLEAN),
+        edit(CONFIG, "seed: 20221", "seed: 20222"), ALL_FITS),
     "draws": Case("seed, draws or method of the bootstrap",
-        edit(STUDY, "draws: 100", "draws: 101"), AFTER_CLEAN),
+        edit(STUDY, "draws: 100", "draws: 101"), ALL_FITS),
     "target": Case("a target budget",
-        edit(STUDY, "targets:\n- 1.0e+18", "targets:\n- 3.0e+18"), AFTER_CLEAN),
+        edit(STUDY, "targets:\n- 1.0e+18", "targets:\n- 3.0e+18"), ALL_FITS),
     "row_option": Case("an option of cleaning that decides about rows (`overlap_tolerance`, "
         "`spikes`, `spike_threshold`, `final_window`)",
         edit(CONFIG, "overlap_tolerance: 0.02", "overlap_tolerance: 0.03"), ALL_CLEAN),
@@ -219,12 +228,19 @@ CASES = {
         {"gather": 1} | AFTER_CLEAN),
     "shards": Case("how many shards there are", edit(STUDY, "shards: 2", "shards: 3"),
         {"ingest": 3, "clean": 3, "gather": 1} | AFTER_CLEAN),
-    "figure": Case("an option of figures",
+    "figure": Case("`figures.fitted_surface`",
         edit(CONFIG, "fitted_surface: true", "fitted_surface: false"),
-        {"figure_surface": 1, "report": 1}),
+        {"figure_surface": 1} | PAGE),
+    "width": Case("`figures.width`", edit(CONFIG, "width: page", "width: column"), FIGURES | PAGE),
     "label": Case("a family's label", edit(STUDY, "ash: Ash", "ash: White ash"), FIGURES | END),
-    "title": Case("the title or the description",
-        edit(STUDY, "title: Toy study", "title: Another study"), {"report": 1}),
+    "loss_label": Case("what the figures call the loss (`loss_label`)",
+        append(STUDY, "loss_label: Test loss\n"),
+        {rule: n for rule, n in FIGURES.items() if rule != "figure_cleaning"} | PAGE),
+    "points": Case("what the parametric law is fitted to (`points`)",
+        append(STUDY, "points: checkpoints\n"), PARAMETRIC),
+    "title": Case("the title",
+        edit(STUDY, "title: Toy study", "title: Another study"), {"latex": 1} | PAGE),
+    "description": Case("the description", append(STUDY, "description: A test.\n"), PAGE),
     "config_comment": Case("a comment in the config or a study file",
         both(edit(CONFIG, "# Run-wide options.", "# All options."), append(STUDY, COMMENT)), {}),
     "comments": Case("a comment, or layout, in any Python file",
@@ -237,45 +253,64 @@ CASES = {
     "module": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/fits/isoflop.py", CODE), ISOFLOP),
     "style": Case("code in a library module, told by the imports of the scripts",
-        append(f"{LIBRARY}/figures/style.py", CODE), FIGURES | {"report": 1}),
+        append(f"{LIBRARY}/figures/style.py", CODE), FIGURES | PAGE),
     "gathering": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/clean/gather.py", CODE), {"gather": 1} | AFTER_CLEAN),
     "format": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/logs/jsonl.py", CODE), ALL),
-    "planning": Case("code that only the planning uses", append(f"{LIBRARY}/shards.py", CODE), {}),
+    "latex": Case("code of the tables for a paper (`outputs/latex.py`)",
+        append(f"{LIBRARY}/outputs/latex.py", CODE), {"latex": 1, "review": 1}),
+    "bundle": Case("code of the reviewers' zip (`outputs/bundle.py`)",
+        append(f"{LIBRARY}/outputs/bundle.py", CODE), {"review": 1}),
+    "planning": Case("code that only the planning uses",
+        both(append(f"{LIBRARY}/shards.py", CODE), append(f"{LIBRARY}/digest.py", CODE)), {}),
+    "quick": Case("code that only a notebook calls, or a command of its own "
+        "(`figures/quick.py`, `drafting/`, `printing.py`)",
+        both(*(append(f"{LIBRARY}/{path}", CODE)
+            for path in ("figures/quick.py", "drafting/survey.py", "printing.py"))), {}),
+    "running": Case("code around a job's work: locks, digests of results, what is said "
+        "(`workflow/running`, `run.py`)",
+        both(append("workflow/run.py", CODE), *(append(f"workflow/running/{name}.py", CODE)
+            for name in ("console", "locks", "receipts"))), {}),
     "script": Case("code in a script, here that of `decide`",
         edit("workflow/scripts/decide.py", "lines", "rows"), END),
     "law": Case("a law in `published.toml`",
         edit(f"{LIBRARY}/laws/published.toml", "beta = 0.3658", "beta = 0.3659"), AUDIT | END),
     "template": Case("the report's template, style or scripts",
-        edit("workflow/report/page.html.j2", "</main>", "</main><!-- new -->"), {"report": 1}),
+        edit("workflow/report/page.html.j2", "</main>", "</main><!-- new -->"), PAGE),
     "css": Case("the report's template, style or scripts",
-        append("workflow/report/style.css", "/* new */\n"), {"report": 1}),
+        append("workflow/report/style.css", "/* new */\n"), PAGE),
+    "panels": Case("the report's template, style or scripts",
+        append("workflow/report/panels.js", "// new\n"), PAGE),
+    "captions": Case("a caption in Snakemake's own report",
+        append("workflow/report/captions/isoflop.rst", "New.\n"), {}),
     "checkout": Case("a fresh checkout, with new time stamps, over existing results",
         fresh_checkout, {}),
     "old_stamps": Case("results copied without their time stamps",
         both(stamp("results/toy/**/*"), stamp("data/toy/**/*")), {}),
     "moved": Case("`results/` on another disk, behind a link", move_results, {}),
     "memory": Case("what `results/` remembers of digests is lost or damaged",
-        both(remove("results/.code.json"),
-            lambda folder: (folder / "results/toy/.digests.json").write_text("{ broken")), {}),
+        both(remove("results/.code.json", "results/toy/.sha256"), *(damage(f"results/toy/{name}")
+            for name in (".digests.json", ".outputs.json"))), {}),
     "cores": Case("`--cores`, another profile", nothing, {}, ("--cores", "7")),
     "slurm": Case("`--cores`, another profile", nothing, {}, ("--profile", "profiles/slurm")),
     "no_figure": Case("a figure is deleted, here one of `figure_isoflop`",
-        remove("results/toy/figures/ash/isoflop.svg"), {"figure_isoflop": 1, "report": 1}),
+        remove("results/toy/figures/ash/isoflop.svg"), {"figure_isoflop": 1} | PAGE),
     "no_fit": Case("a table or a fit is deleted, and what reads it is up to date",
         remove("results/toy/fits/ash/isoflop.json"), {}),
     "no_runs": Case("a table or a fit is deleted, and what reads it is up to date",
         remove("results/toy/clean/runs.parquet", "results/toy/curves"), {}),
     "no_fit_to_read": Case("a fit is deleted, and `report`, which reads it, runs anyway",
         both(remove("results/toy/fits/ash/isoflop.json"), edit(STUDY, "title: Toy", "title: My")),
-        {"fit_isoflop": 1, "figure_isoflop": 1, "audit": 1, "decide": 1, "figure_audit": 2,
-         "report": 1}),
+        {"fit_isoflop": 1, "figure_isoflop": 1, "figure_loss": 1, "audit": 1} | END),
     "edited": Case("a table is edited or damaged, here that of the runs",
-        append("results/toy/clean/runs.parquet", "x"), AFTER_CLEAN),
-    "edited_unseen": Case("the same under its old time stamp",
-        both(append("results/toy/clean/runs.parquet", "x"),
-            stamp("results/toy/clean/runs.parquet", 1e9)), {}),
+        append(RUNS, "x"), {"gather": 1} | AFTER_CLEAN),
+    "edited_old_stamp": Case("the same under its old time stamp",
+        both(append(RUNS, "x"), stamp(RUNS, 1e9)), {"gather": 1} | AFTER_CLEAN),
+    "edited_figure": Case("a figure is edited or damaged, here one of `figure_isoflop`",
+        both(append(FIGURE, "x"), stamp(FIGURE, 1e9)), {"figure_isoflop": 1} | PAGE),
+    "edited_folder": Case("a file in a folder of results is edited or damaged, here one of `audit`",
+        append("results/toy/audit/ash/tables/hygiene.runs.parquet", "x"), {"audit": 1} | END),
 }  # fmt: skip
 
 
@@ -360,9 +395,7 @@ def test_another_environment_reruns_nothing(
     assert planned_jobs(done) == {}
 
 
-@pytest.mark.parametrize(
-    ("package", "jobs"), [("jinja2", {"report": 1}), ("matplotlib", FIGURES | {"report": 1})]
-)
+@pytest.mark.parametrize(("package", "jobs"), [("jinja2", PAGE), ("matplotlib", FIGURES | PAGE)])
 def test_a_newer_package_reruns_what_imports_it(
     checkout: Checkout, package: str, jobs: dict[str, int], tmp_path: Path
 ) -> None:
@@ -379,6 +412,21 @@ def test_a_checkout_elsewhere_with_its_results_reruns_nothing(
     checkout: Checkout, tmp_path: Path
 ) -> None:
     assert checkout.copy(tmp_path / "else where").planned() == {}
+
+
+def test_a_damaged_result_that_nothing_asks_for_is_made_again(checkout: Checkout) -> None:
+    """Snakemake alone does not miss a file that all who read it have read."""
+    table = checkout.folder / "results/toy/latex/runs.tex"
+    before = table.read_bytes()
+    both(append("results/toy/latex/runs.tex", "x"), stamp("results/toy/latex/runs.tex", 1e9))(
+        checkout.folder
+    )
+    assert checkout.planned() == {"latex": 1, "review": 1}
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert table.read_bytes() == before
+    assert table.with_name("runs.tex.changed").read_bytes() == before + b"x"
+    assert checkout.planned() == {}
 
 
 def documented() -> dict[str, str]:

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from flopline.hashing import hash_file
 from flopline.whole import drop
+
+AROUND: Final = {"running"}
+"""Packages of ours that guard a job and its files: no result hangs on their code."""
 
 
 class Memory:
@@ -57,12 +61,6 @@ class Memory:
             drop(part)
 
 
-def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def files_digest(paths: Iterable[Path]) -> str:
     """Digest of the names and bytes of some files."""
     return _short(f"{p.name} {hash_file(p)}" for p in sorted(paths))
@@ -73,7 +71,8 @@ def code_digest(script: Path, library: Path, memory: Memory) -> str:
 
     `library` is the package folder; imports are followed through it, also those inside functions.
     Comments and layout do not count, the version of every third-party package imported does. A
-    data file x.toml beside an imported x.py counts with its module, by its bytes.
+    data file x.toml beside an imported x.py counts with its module, by its bytes. What lies AROUND
+    a job's work does not count.
     """
     modules, packages = _closure(script.resolve(), library.resolve(), memory)
     parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(modules)]
@@ -89,6 +88,7 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
     does not: it runs too, yet gives the module nothing.
     """
     todo, files, packages = [script], {script}, set()
+    scripts = script.parent
     followed: set[Path] = set()
     while todo:
         path = todo.pop()
@@ -96,12 +96,12 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
             continue
         followed.add(path)
         for name in _code(path, memory)["imports"]:
-            module, parents = _module_files(name, script.parent, library)
+            module, parents = _module_files(name, scripts, library)
             if not (module or parents):
                 packages.add(name.split(".")[0])
             files |= {*module, *parents}
             todo += module
-    return files, packages - set(sys.stdlib_module_names)
+    return files, packages - AROUND - set(sys.stdlib_module_names)
 
 
 def _code(path: Path, memory: Memory) -> dict[str, Any]:

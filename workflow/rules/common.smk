@@ -21,8 +21,9 @@ from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from flopline.digest import Memory, code_digest, files_digest, hash_file
+from flopline.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
+from flopline.hashing import hash_file
 from flopline.runfiles import hold_several, parts_of
 from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
@@ -206,6 +207,8 @@ def before_planning():
     for path in damaged:
         then = "a run would make it again" if workflow.dryrun else "it is made again"
         say(f"{path} was changed or damaged since it was written: {then}.")
+    # What is gone but was read already is not missed by Snakemake alone.
+    workflow.dag.forcefiles.update(map(str, damaged))
 
 
 def forget(outputs):

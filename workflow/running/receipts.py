@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from flopline.digest import Memory, hash_file
+from flopline.hashing import hash_file
 from flopline.whole import drop, part_of
+
+if TYPE_CHECKING:  # the planning's alone, no job loads it
+    from flopline.digest import Memory
 
 FOLDER: Final = ".sha256"
 SET_ASIDE: Final = ".changed"
