@@ -153,6 +153,8 @@ class Lab:
     def of(cls, checkout: Checkout, beside: Path) -> Lab:
         (beside / "orders").mkdir(parents=True)
         (beside / "sitecustomize.py").write_text(TRAP)
+        # Of two modules of this name Python would take that of the tests which trace jobs.
+        (checkout.folder / "workflow/sitecustomize.py").unlink(missing_ok=True)
         # The workflow hands its own PYTHONPATH to the jobs; the trap goes with it.
         checkout.edit(
             "workflow/rules/common.smk",
