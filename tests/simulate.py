@@ -98,8 +98,6 @@ def write_study(
         "targets": [1e18, 1e19],
         "bootstrap": {"draws": 100},
         "envelope": {"smoothing_steps": 0},
-        "parametric": {"variant_draws": 20},
-        "audit": {"ladder_draws": 20},
         **overrides,
     }
     path = folder / "config" / "studies" / "toy.yaml"

@@ -5,7 +5,8 @@ const Surface = (() => {
   const CONFIG = Panels.config([["zoom3d", "pan3d", "orbitRotation"], ["resetCameraDefault3d"]]);
   const STEPS = 60;
   const EYE = { x: 1.5, y: 1.35, z: 0.75 };
-  const ASPECT = { x: 1.5, y: 1.5, z: 1.15 };
+  // Smaller where the window is narrow, or the labels of the loss would be cut off.
+  const aspect = (narrow, k = narrow ? 0.8 : 1) => ({ x: 1.5 * k, y: 1.5 * k, z: 1.15 * k });
   const TURN = Math.PI / 18;
   const CLOSER = 0.9;
 
@@ -136,7 +137,7 @@ const Surface = (() => {
         scene: {
           xaxis: log("Tokens D", limits.tokens), yaxis: log("Parameters N", limits.params),
           zaxis: axis(data.loss_label, { range: losses }),
-          aspectmode: "manual", aspectratio: ASPECT,
+          aspectmode: "manual", aspectratio: aspect(plot.clientWidth < 560),
           camera: { eye: EYE, projection: { type: "orthographic" } }, dragmode: "orbit",
         },
       };
@@ -171,7 +172,8 @@ const Surface = (() => {
       let rise = Math.atan2(eye.z, flat);
       if (how === "reset") {
         window.Plotly.relayout(plot, {
-          "scene.camera": { eye: EYE, projection: { type: "orthographic" } }, "scene.aspectratio": ASPECT,
+          "scene.camera": { eye: EYE, projection: { type: "orthographic" } },
+          "scene.aspectratio": aspect(plot.clientWidth < 560),
         });
         return;
       }
