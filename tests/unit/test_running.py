@@ -145,6 +145,16 @@ def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
     assert "line 17\n" not in sentence
 
 
+@pytest.mark.parametrize(
+    "reason", ["x returned non-zero exit status 130.", "x died with <Signals.SIGINT: 2>."]
+)
+def test_job_ended_by_ctrl_c_is_no_failure_of_the_machine(reason: str) -> None:
+    shown = begun(io.StringIO(), ["fit_isoflop.ash"])
+    told(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    told(shown, LogEvent.JOB_ERROR, jobid=0)
+    assert shown.failures() == ["fit_isoflop.ash was interrupted."]
+
+
 def test_sentence_of_a_job_is_its_failure_and_a_later_success_takes_it_back() -> None:
     shown = begun(io.StringIO(), ["a", "b"])
     for stage, log in (("a", "no loss\n"), ("b", "Traceback\n  deep\n")):
