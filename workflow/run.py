@@ -48,28 +48,34 @@ def planned(arguments: list[str]) -> list[tuple[str, str]]:
 
 
 def fork(arguments: list[str], out: int = 1, errors: int = 2) -> int:
-    """Exit code of one run in a process of its own, which writes to these descriptors."""
+    """Exit code of one run in a process of its own, which writes to these descriptors.
+
+    Exits when one of the two was told to end: what is left would otherwise run all the same.
+    """
     child = os.fork()
     if child == 0:
-        code = 1
-        try:
-            os.dup2(out, 1)
-            os.dup2(errors, 2)
-            main(arguments)
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    former = signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
+        os.dup2(out, 1)
+        os.dup2(errors, 2)
+        main(arguments)
+        sys.exit()  # or main did: either way the exit handlers run that let go of the lock
+    told = []
+
+    def hand_on(number: int, _: object) -> None:
+        told.append(number)
+        os.kill(child, number)
+
+    former = signal.signal(signal.SIGTERM, hand_on)
     while True:
         try:
             _, status = os.waitpid(child, 0)
         except KeyboardInterrupt:
+            told.append(signal.SIGINT)
             continue  # Snakemake has heard it too, and ends its jobs
         signal.signal(signal.SIGTERM, former)
-        return os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(status)
+        if told:
+            sys.exit(code if code > 0 else 128 + told[0])
+        return code
 
 
 if __name__ == "__main__":

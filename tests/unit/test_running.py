@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -143,6 +144,16 @@ def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
     assert sentence.startswith("fit_isoflop.ash ")
     assert all(word in sentence for word in [*words, str(log_of("fit_isoflop.ash")), "line 29"])
     assert "line 17\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "reason", ["x returned non-zero exit status 130.", "x died with <Signals.SIGINT: 2>."]
+)
+def test_job_ended_by_ctrl_c_is_no_failure_of_the_machine(reason: str) -> None:
+    shown = begun(io.StringIO(), ["fit_isoflop.ash"])
+    told(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    told(shown, LogEvent.JOB_ERROR, jobid=0)
+    assert shown.failures() == ["fit_isoflop.ash was interrupted."]
 
 
 def test_sentence_of_a_job_is_its_failure_and_a_later_success_takes_it_back() -> None:
@@ -382,3 +393,26 @@ def test_interrupted_stage_is_silent(script: ModuleType) -> None:
         raise KeyboardInterrupt
     assert stopped.value.code == script.INTERRUPTED
     assert not log_of("a.b").with_suffix(".error").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_run_told_to_end_while_it_plans_begins_nothing(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("run_in_steps", ROOT / "workflow/run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    steps = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(steps)
+    parent = os.getpid()
+
+    def main(arguments: list[str]) -> None:
+        assert os.getpid() != parent, "runs all the same"
+        os.kill(parent, number)
+        time.sleep(1 if number == signal.SIGINT else 60)
+        os._exit(1)
+
+    monkeypatch.setattr(steps, "main", main)
+    with pytest.raises(SystemExit) as end:
+        steps.run_in_steps([])
+    assert end.value.code == code

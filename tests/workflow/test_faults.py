@@ -10,13 +10,14 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.simulate import write_study
+from tests.simulate import BUDGETS, write_study
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow
@@ -25,30 +26,35 @@ RESULTS = "results/toy"
 NOT_COMPARED = {"logs", "benchmarks", ".sha256"}
 NOTES = {".digests.json", ".outputs.json", ".lock", ".jobs.lock"}
 
-# One job of each rule.
-STAGES = {
-    "ingest.0",
-    "clean.0",
-    "gather",
-    "fit_envelope.ash",
-    "fit_isoflop.ash",
-    "fit_parametric.ash",
-    "audit.ash",
-    "decide",
-    "figure_envelope.ash",
-    "figure_isoflop.ash",
-    "figure_surface",
-    "figure_audit.ash",
-    "report",
-}
+# The one job of each rule, in sets of jobs that can be at work at the same time.
+STAGES = (
+    ("ingest.0",),
+    ("clean.0",),
+    ("gather",),
+    ("fit_envelope.ash", "fit_isoflop.ash", "fit_parametric.ash", "figure_cleaning"),
+    (
+        "audit.ash",
+        "figure_envelope.ash",
+        "figure_isoflop.ash",
+        "figure_loss.ash",
+        "figure_surface",
+    ),
+    ("decide",),
+    ("figure_audit.ash", "latex"),
+    ("report",),
+    ("review",),
+)
+PAGE = f"{RESULTS}/report.html"
 
-# Comes before everything else in every Python of a run. A job waits where an order tells it to: as
-# it `begins`, or where its first complete file is about to be `named`.
+# Comes before everything else in every Python of a run. A job waits once where an order tells it
+# to, as it `begins`, or where its first complete file is about to be `named`, and leaves a note;
+# it goes on when either is gone.
 TRAP = """
 import os, sys, time
 from pathlib import Path
 
 orders = Path(os.environ.get("FAULT_ORDERS", "/nowhere"))
+obeyed = set()
 
 def at_order(event, arguments):
     if event == "open" and str(arguments[0]).endswith(".log") and arguments[1] == "w":
@@ -59,9 +65,11 @@ def at_order(event, arguments):
         return
     job = getattr(sys.modules.get("__main__"), "snakemake", None)
     order = job and orders / f"{Path(job.log[0]).stem}.{place}"
-    if order and order.exists():
-        order.with_suffix(f".{place}-reached").write_text(str(os.getpid()))
-        while order.exists():
+    if order and place not in obeyed and order.exists():
+        obeyed.add(place)
+        note = order.with_suffix(f".{place}-reached")
+        note.write_text(str(os.getpid()))
+        while order.exists() and note.exists():
             time.sleep(0.02)
 
 if orders.is_dir():
@@ -93,6 +101,11 @@ def until(reached: Callable[[], object], seconds: float = 240) -> None:
         time.sleep(0.02)
 
 
+def note_of(order: Path) -> Path:
+    """Where a job says that it waits at an order."""
+    return order.with_name(f"{order.name}-reached")
+
+
 class Run:
     """A run in a process group of its own, which a test may disturb."""
 
@@ -121,20 +134,19 @@ class Run:
     def end(self) -> int:
         return self.process.wait(300)
 
-    def held(self) -> tuple[Path, int]:
-        """The order at which a job of this run waits, and its process."""
-        found: list[Path] = []
+    def held(self, *orders: Path) -> list[int]:
+        """Processes of the jobs of this run that wait at these orders, once all do."""
+        notes = [note_of(order) for order in orders]
 
         def reached() -> bool:
             assert self.process.poll() is None, self.said
-            found[:] = [p for p in self.lab.orders.glob("*-reached") if p.read_text()]
-            return bool(found)
+            return all(note.exists() and note.read_text() for note in notes)
 
         until(reached)
-        (note,) = found
-        pid = int(note.read_text())
-        note.unlink()
-        return note.with_name(note.name.removesuffix("-reached")), pid
+        return [int(note.read_text()) for note in notes]
+
+    def finished(self, stages: Iterable[str]) -> bool:
+        return all(re.search(rf"\] {re.escape(stage)} ", self.said) for stage in stages)
 
     def signal_all(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -153,8 +165,6 @@ class Lab:
     def of(cls, checkout: Checkout, beside: Path) -> Lab:
         (beside / "orders").mkdir(parents=True)
         (beside / "sitecustomize.py").write_text(TRAP)
-        # Of two modules of this name Python would take that of the tests which trace jobs.
-        (checkout.folder / "workflow/sitecustomize.py").unlink(missing_ok=True)
         # The workflow hands its own PYTHONPATH to the jobs; the trap goes with it.
         checkout.edit(
             "workflow/rules/common.smk",
@@ -226,24 +236,52 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-@pytest.fixture(scope="session")
-def undisturbed(finished: Checkout) -> dict[str, bytes]:
-    found = content(finished.folder)
-    assert len(found) > 60
+def write_small_study(folder: Path) -> None:
+    """The toy study, so small that each rule has one job, and that of the least work."""
+    path = write_study(
+        folder,
+        families=("ash",),
+        budgets=BUDGETS[1:4],
+        sizes=5,
+        rows=6,
+        targets=[1e18],
+        envelope={"smoothing_steps": 0, "bins": 50},
+        parametric={"variant_draws": None},
+        audit={"ladder_draws": 20, "compare": []},
+    )
+    study = yaml.safe_load(path.read_text())
+    study["source"]["shards"] = 1
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose small study has run to its end; copy it before changing anything."""
+    checkout = Checkout.fresh(tmp_path_factory.mktemp("small") / "repo")
+    write_small_study(checkout.folder)
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stderr
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small: Checkout) -> dict[str, bytes]:
+    found = content(small.folder)
+    assert len(found) > 50
     return found
 
 
 @pytest.fixture
-def lab(finished: Checkout, tmp_path: Path) -> Lab:
+def lab(small: Checkout, tmp_path: Path) -> Lab:
     """A finished study."""
-    return Lab.of(finished.copy(tmp_path / "repo"), tmp_path / "lab")
+    return Lab.of(small.copy(tmp_path / "repo"), tmp_path / "lab")
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Lab:
     """The same study before its first run."""
     checkout = Checkout.fresh(tmp_path / "repo")
-    write_study(checkout.folder)
+    write_small_study(checkout.folder)
     return Lab.of(checkout, tmp_path / "lab")
 
 
@@ -254,36 +292,38 @@ def parts(lab: Lab) -> list[Path]:
 def kill_in_each_stage(lab: Lab, undisturbed: dict[str, bytes], disk: Path | None) -> None:
     """In turn a full disk (where there is one to fill) and kill -9 to everything, in each stage.
 
-    A stage is killed while its first file is written but does not yet have its name.
+    A stage is killed while its first file is written but does not yet have its name. Those that
+    can be at work together are out of room together, and are killed together.
     """
+    rules = {stage.split(".")[0] for together in STAGES for stage in together}
+    assert lab.checkout.planned() == dict.fromkeys(rules, 1)
     lab.results.mkdir(parents=True, exist_ok=True)
-    remaining, faults = set(STAGES), 0
-    while remaining:
-        for stage in remaining:
-            lab.order(f"{stage}.named")
+    faults, before_these = 0, ()
+    for stages in STAGES:
+        named = [lab.order(f"{stage}.named") for stage in stages]
+        begins = [lab.order(f"{stage}.begins") for stage in stages]
+        with lab.run("--cores", "8", "--retries", "1") as run:
+            run.held(*begins)
+            until(lambda: run.finished(before_these))  # noqa: B023
             if disk:
-                lab.order(f"{stage}.begins")
-        with lab.run("--retries", "1") as run:
-            order, _ = run.held()
-            stage = order.stem
-            if disk:
-                assert order.suffix == ".begins"
                 filler = fill(disk)
-                order.unlink()
+                for order in begins:
+                    note_of(order).unlink()
                 sentence = rf"flopline: {RESULTS}/\S+ cannot be written \(No space left on device\)"
-                until(lambda: re.search(sentence, run.said))  # noqa: B023
+                until(lambda: len(re.findall(sentence, run.said)) == len(stages))  # noqa: B023
                 filler.unlink()
-                faults += 1
-                order, _ = run.held()
-                assert order.name == f"{stage}.named"
+                faults += len(stages)
+            for order in begins:
+                order.unlink()
+            run.held(*named)
             before = content(lab.folder)
             run.signal_all(signal.SIGKILL)
-            faults += 1
-        remaining.remove(stage)
+            faults += len(stages)
+        before_these = stages
         # What stands under its name is whole: it is a part of what comes out in the end.
-        named = {p: b for p, b in before.items() if not p.endswith(".part")}
-        assert different(named, {p: undisturbed[p] for p in named}) == [], stage
-        assert len(before) > len(named), stage
+        whole = {p: b for p, b in before.items() if not p.endswith(".part")}
+        assert different(whole, {p: undisturbed[p] for p in whole}) == [], stages
+        assert len(before) >= len(whole) + len(stages), stages
     said = lab.resumed(undisturbed)
     assert f"The last run in {RESULTS} was killed; going on where it stopped." in said
     lost = different(content(lab.folder), undisturbed)
@@ -310,7 +350,7 @@ def test_full_disk_is_one_sentence(lab: Lab, undisturbed: dict[str, bytes]) -> N
     with mounted(target, "-t", "tmpfs", "-o", "size=96m", "tmpfs"):
         on_disk = Lab(lab.checkout.copy(target / "repo"), lab.orders)
         filler = fill(target)
-        with on_disk.run() as run:
+        with on_disk.run(PAGE) as run:
             assert run.end() == 1
         sentences = [line for line in run.said.splitlines() if "flopline: " in line]
         assert len(sentences) == 1, run.said
@@ -318,7 +358,7 @@ def test_full_disk_is_one_sentence(lab: Lab, undisturbed: dict[str, bytes]) -> N
         assert "Traceback" not in run.said
         assert parts(on_disk) == []
         filler.unlink()
-        on_disk.resumed(undisturbed)
+        on_disk.resumed(undisturbed, PAGE)
 
 
 def test_read_only_results_are_one_sentence(lab: Lab, undisturbed: dict[str, bytes]) -> None:
@@ -333,14 +373,14 @@ def test_read_only_results_are_one_sentence(lab: Lab, undisturbed: dict[str, byt
         in (run.said)
     )
     assert "Traceback" not in run.said
-    lab.resumed(undisturbed)
+    lab.resumed(undisturbed, PAGE)
 
 
 def test_killed_job_is_tried_again(lab: Lab, undisturbed: dict[str, bytes]) -> None:
     (lab.results / "report.html").unlink()
-    lab.order("report.named")
-    with lab.run("--retries", "1") as run:
-        order, pid = run.held()
+    order = lab.order("report.named")
+    with lab.run("--retries", "1", PAGE) as run:
+        (pid,) = run.held(order)
         os.kill(pid, signal.SIGKILL)
         order.unlink()
         assert run.end() == 0, run.said
@@ -353,9 +393,9 @@ def test_killed_job_is_told_with_its_log_and_what_to_do(
     lab: Lab, undisturbed: dict[str, bytes]
 ) -> None:
     (lab.results / "report.html").unlink()
-    lab.order("report.named")
-    with lab.run() as run:
-        _, pid = run.held()
+    order = lab.order("report.named")
+    with lab.run(PAGE) as run:
+        (pid,) = run.held(order)
         os.kill(pid, signal.SIGKILL)
         assert run.end() == 1
     assert "flopline: report was killed (SIGKILL): if not by you, the machine may have run" in (
@@ -364,7 +404,7 @@ def test_killed_job_is_told_with_its_log_and_what_to_do(
     assert f"The end of {RESULTS}/logs/report.log:" in run.said
     assert "The same command goes on from here." in run.said
     assert "Traceback" not in run.said
-    lab.resumed(undisturbed)
+    lab.resumed(undisturbed, PAGE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -373,9 +413,9 @@ def test_interrupted_fit_leaves_nothing_half_done(
 ) -> None:
     target = f"{RESULTS}/fits/ash/isoflop.json"
     (lab.folder / target).unlink()
-    lab.order("fit_isoflop.ash.named")
+    order = lab.order("fit_isoflop.ash.named")
     with lab.run(target) as run:
-        run.held()
+        run.held(order)
         assert len(parts(lab)) == 1
         run.signal_all(number)
         assert run.end() == 1
@@ -389,13 +429,13 @@ def test_interrupted_fit_leaves_nothing_half_done(
 def test_run_told_to_end_finishes_the_job_at_work(lab: Lab, undisturbed: dict[str, bytes]) -> None:
     (lab.results / "report.html").unlink()
     order = lab.order("report.named")
-    with lab.run() as run:
-        run.held()
+    with lab.run(PAGE) as run:
+        run.held(order)
         run.process.terminate()
         until(lambda: "Will exit after finishing currently running jobs" in run.said)
         order.unlink()
         assert run.end() == 1, run.said
-    assert "Nothing to do: results are up to date." in lab.resumed(undisturbed)
+    assert "Nothing to do: results are up to date." in lab.resumed(undisturbed, PAGE)
 
 
 def test_second_run_is_refused_and_the_first_unharmed(
@@ -403,8 +443,8 @@ def test_second_run_is_refused_and_the_first_unharmed(
 ) -> None:
     (lab.results / "report.html").unlink()
     order = lab.order("report.named")
-    with lab.run() as first:
-        first.held()
+    with lab.run(PAGE) as first:
+        first.held(order)
         second = Run(lab)
         assert second.end() == 1
         assert (
@@ -421,11 +461,11 @@ def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, by
     """Snakemake alone is killed: its job works on, and two must not write the same file."""
     (lab.results / "report.html").unlink()
     order = lab.order("report.named")
-    with lab.run() as first:
-        _, pid = first.held()
+    with lab.run(PAGE) as first:
+        (pid,) = first.held(order)
         first.process.kill()
         first.process.wait(60)
-        second = Run(lab)
+        second = Run(lab, PAGE)
         waits = f"A job of a run that was killed is still at work (process {pid}): waiting for it"
         until(lambda: waits in second.said)
         assert f"`kill {pid}`" in second.said
@@ -459,8 +499,9 @@ def test_damaged_results_are_made_again(lab: Lab, undisturbed: dict[str, bytes])
         assert aside.read_bytes() != undisturbed[name]
         aside.unlink()
     assert re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.said, re.MULTILINE) == [
-        ("2", "figure_surface"),
-        ("2", "report"),
+        ("3", "figure_surface"),
+        ("3", "report"),
+        ("3", "review"),
     ]
     assert different(content(lab.folder), undisturbed) == []
 
@@ -474,7 +515,7 @@ def test_clock_set_back_reruns_nothing_and_misses_nothing(lab: Lab) -> None:
                 os.utime(path, (tomorrow, tomorrow))
     assert lab.checkout.planned() == {}
     lab.checkout.edit("config/studies/toy.yaml", "title: Toy study", "title: Another study")
-    assert lab.checkout.planned() == {"report": 1}
+    assert lab.checkout.planned() == {"latex": 1, "report": 1, "review": 1}
     # Results are brought to now; files of the user are his to change.
     with lab.run() as run:
         assert run.end() == 0, run.said
@@ -505,15 +546,15 @@ def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
 
 def test_verbose_run_shows_what_snakemake_says(lab: Lab) -> None:
     (lab.results / "report.html").unlink()
-    with lab.run("--quiet", "host") as run:
+    with lab.run(PAGE, "--quiet", "host") as run:
         assert run.end() == 0, run.said
     assert "rule report:" in run.said
     assert "reason: Missing output files" in run.said
     assert "[1/1] report " in run.said
 
 
-def test_digests_of_finished_files_stand_beside_them(finished: Checkout) -> None:
-    results = finished.folder / RESULTS
+def test_digests_of_finished_files_stand_beside_them(small: Checkout) -> None:
+    results = small.folder / RESULTS
     assert (results / ".sha256/report.html").is_file()
     assert (results / ".sha256/audit/ash/tables").is_file()
     remembered = json.loads((results / ".digests.json").read_text())

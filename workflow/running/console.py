@@ -54,6 +54,9 @@ _CHATTER: Final = re.compile(
 _NO_ROOM: Final = r"No space left on device(?:: '[^']+')?(?=\s|$)"
 """What Snakemake says, in a traceback, where it finds no room for its own notes."""
 
+_INTERRUPTED: Final = r"died with <Signals\.SIGINT: 2>|non-zero exit status 130\b"
+"""How a job ends at Ctrl-C, or when it is told to end."""
+
 _FUTURE: Final = r"has older modification time .* than input (.+?) \(\d"
 """What it says where an input comes from the future."""
 
@@ -232,6 +235,8 @@ def _failure(name: str, log: Path, reason: str) -> str:
     try:
         said = log.with_suffix(".error").read_text(encoding="utf-8").strip()
     except OSError:
+        if re.search(_INTERRUPTED, reason):
+            return f"{name} was interrupted."
         return f"{name} {_end(reason)}.\n{_tail(log)}"
     return said if _is_all(said, log) else f"{said}\n{_tail(log)}"
 
