@@ -115,9 +115,6 @@ def engine() -> Engine:
     return Engine()
 
 
-planner = engine
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _stop_engine() -> Iterator[None]:
     yield

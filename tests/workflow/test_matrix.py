@@ -26,8 +26,8 @@ from tests.workflow.conftest import (
     PAGE,
     PARTS,
     Checkout,
+    engine,
     planned_jobs,
-    planner,
 )
 
 pytestmark = pytest.mark.workflow
@@ -440,7 +440,7 @@ def documented() -> dict[str, str]:
 
 def below(folder: Path) -> dict[str, set[str]]:
     """All rules that hang on each rule, as Snakemake draws them."""
-    graph = planner().snakemake(folder, "--rulegraph", "--config", "study=toy").stdout
+    graph = engine().snakemake(folder, "--rulegraph", "--config", "study=toy").stdout
     names = dict(re.findall(r"(\d+)\[label ?= ?\"(\w+)\"", graph))
     edges = [(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)]
     found: dict[str, set[str]] = {}
