@@ -17,6 +17,11 @@ ARTEFACTS = ROOT / "results" / "test-artefacts"
 """Where tests leave pictures for us to look at."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs of whole workflows come first, or one process would end long after the others."""
+    items.sort(key=lambda item: "tests/workflow" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of public run tables and logs; tests that need it skip where it is absent."""

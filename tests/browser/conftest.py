@@ -48,7 +48,7 @@ def _run_study(folder: Path) -> None:
             shutil.rmtree(folder / part)
     checkout = Checkout.fresh(folder)
     shutil.copytree(ROOT / "data" / STUDY, folder / "data" / STUDY)
-    done = checkout.snakemake(study=STUDY)
+    done = checkout.snakemake("--cores", "2", study=STUDY)
     assert done.returncode == 0, done.stderr
 
 

@@ -34,6 +34,9 @@ CONFIG = Path("/etc/slurm/slurm.conf")
 STATE = Path("/run/flopline-test-slurm")
 PIDS = STATE / "pids"
 LOCK = Path("/run/flopline-test-slurm.lock")
+# Daemons lie where not every PATH leads.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontrol", "setpriv")
 CLUSTER = "flopline-test"
 FIRST_PORT = 17818

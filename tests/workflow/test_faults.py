@@ -146,7 +146,9 @@ class Run:
         return [int(note.read_text()) for note in notes]
 
     def finished(self, stages: Iterable[str]) -> bool:
-        return all(re.search(rf"\] {re.escape(stage)} ", self.said) for stage in stages)
+        # Stages still at work say so in lines that begin alike.
+        ends = (rf"\] {re.escape(stage)} .*\([\d.]+ s\)$" for stage in stages)
+        return all(re.search(end, self.said, re.MULTILINE) for end in ends)
 
     def signal_all(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
