@@ -1,11 +1,16 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
+# make cluster-accounting    those on one with an accounting database, too
 # make bench      side-by-side timings                  make lock         renew the lock files
+# make audit      ask PyPI for known holes in the locked packages
+# make VERBOSE=1  show all that Snakemake says, too
+# make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
+# make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run draft test cluster lint format bench lock clean
+.PHONY: run pdf draft test cluster cluster-accounting lint format bench audit lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,9 +19,21 @@ export PYTHONPATH := $(CURDIR)/workflow
 # BLAS threads that spin on tiny matrices cost three times the CPU.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
+ifdef CACHE
+export SNAKEMAKE_OUTPUT_CACHE := $(abspath $(CACHE))
+endif
 
+# In steps, so that the chain stops where results come out the same; with ARGS as Snakemake does it.
 run: $(VENV)/ready
-	@snakemake --cores all $(if $(STUDY),--config study=$(STUDY)) $(ARGS)
+	@$(if $(CACHE),mkdir -p $(CACHE))
+	@$(if $(ARGS),snakemake,python workflow/run.py) --cores all $(if $(VERBOSE),--quiet host) \
+	    $(if $(STUDY),--config study=$(STUDY)) $(if $(CACHE),--cache) $(ARGS)
+
+# Without STUDY it is the study that config/config.yaml names, as for a run.
+pdf: run
+	@name=$(or $(STUDY),$$(sed -n 's/^study: *\([^ #]*\).*/\1/p' config/config.yaml)); \
+	name=$${name##*/}; name=$${name%.yaml}; name=$${name%.yml}; \
+	python -m flopline.printing "results/$$name/report.html" "results/$$name/report.pdf"
 
 draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
@@ -26,7 +43,10 @@ test: lint
 
 # Apart from the others: minutes of waiting for a scheduler, in one process, since there is one.
 cluster: $(VENV)/ready-dev
-	@pytest -m cluster tests/cluster $(ARGS)
+	@pytest -m "cluster and not accounting" tests/cluster $(ARGS)
+
+cluster-accounting: $(VENV)/ready-dev
+	@pytest -m accounting tests/cluster $(ARGS)
 
 lint: $(VENV)/ready-dev
 	@ruff check .
@@ -44,6 +64,18 @@ format: $(VENV)/ready-dev
 #   .venv/bin/python -m pip install chinchilla==0.2.0
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
+
+# Fails at a known hole, and where PyPI does not answer. The tool has an environment of its own, so
+# that its packages stay out of ours.
+audit: $(VENV)/audit/bin/pip-audit
+	@for lock in requirements.lock requirements-dev.lock; do echo "== $$lock"; \
+	    $< --strict --require-hashes --disable-pip --progress-spinner off -r $$lock || exit 1; done
+
+$(VENV)/audit/bin/pip-audit: pyproject.toml | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "$$(sed -n 's/.*"\(pip-audit==[^"]*\)".*/\1/p' pyproject.toml)"
+	@touch $@
 
 # Every installed file is checked against the hashes of the lock file.
 $(VENV)/ready: requirements.lock | $(VENV)/bin/python

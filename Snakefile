@@ -1,15 +1,24 @@
 """Flopline: from training-run logs to scaling laws, one stage per included file.
 
 raw logs -> ingest -> clean -> fit (envelope, isoFLOP, parametric) -> audit -> decide -> figures
-         -> report
+         -> report -> outputs
 """
+
+import logging
 
 from snakemake.utils import min_version
 
 min_version("9.0")
 
+# A full disk is told once, and not at every line that Snakemake's log has no room for.
+logging.raiseExceptions = False
+
 
 configfile: "config/config.yaml"
+
+
+# The first page of Snakemake's own report (--report).
+report: "workflow/report/captions/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -21,6 +30,7 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/decide.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/outputs.smk"
 
 
 CODE.save()
@@ -32,10 +42,7 @@ rule all:
         report=f"results/{STUDY['name']}/report.html",
         decision=f"results/{STUDY['name']}/decision.csv",
         figures=FIGURES,
-
-
-onstart:
-    forget_failures()
+        review=f"results/{STUDY['name']}/{STUDY['name']}-review.zip",
 
 
 onsuccess:

@@ -13,6 +13,13 @@ settings.register_profile("flopline", deadline=None, derandomize=True)
 settings.load_profile("flopline")
 
 ROOT = Path(__file__).parents[1]
+ARTEFACTS = ROOT / "results" / "test-artefacts"
+"""Where tests leave pictures for us to look at."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs of whole workflows come first, or one process would end long after the others."""
+    items.sort(key=lambda item: "tests/workflow" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +29,18 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}; set FLOPLINE_TEST_DATA to a folder that holds it")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured by `record_property`, since none asserts it, and where pictures are."""
+    passed = terminalreporter.stats.get("passed", [])
+    lines = [
+        f"{name}: {value}"
+        for report in passed
+        if report.when == "call"
+        for name, value in report.user_properties
+    ]
+    if any("/browser/" in report.nodeid for report in passed):
+        lines.append(f"screenshots: {ARTEFACTS}")
+    for line in lines:
+        terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""A real Slurm cluster, and studies that run on it."""
+"""A real Slurm cluster, and runs on it that are disturbed all at once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.cluster import slurm
+from tests.cluster.tally import TALLY
+from tests.conftest import ROOT
 from tests.workflow.conftest import Checkout
 
 # Written by every job, so different each time and no part of what a study finds.
 TIMES = ("logs", "benchmarks")
+# A busy machine is no fault: long enough for a job that waits for all others.
+PATIENCE_S = 900.0
 
 
 class Cluster:
@@ -34,38 +38,44 @@ class Cluster:
         assert self.server.stdout.readline() == "done\n"
 
     def control(self, *words: str) -> str:
-        done = subprocess.run(["scontrol", *words], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        """What scontrol says; a controller that is being restarted is asked again."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            done = subprocess.run(["scontrol", *words], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return done.stdout
+            assert "Unable to contact" in done.stderr + done.stdout, done.stderr + done.stdout
+            assert time.monotonic() < deadline, "no controller"
+            time.sleep(0.5)
 
     def job(self, number: str) -> dict[str, str]:
         """What the controller knows of a job."""
         told = self.control("--oneliner", "show", "job", number)
         return dict(re.findall(r"(\w+)=(\S*)", told))
 
-    def jobs(self) -> list[str]:
-        """Numbers of all jobs so far in their order, finished ones too."""
-        told = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%i"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return sorted(told.stdout.split(), key=int)
+    def jobs_of(self, checkout: Checkout) -> list[dict[str, str]]:
+        """All jobs of a checkout so far in their order, finished ones too."""
+        told = self.control("--oneliner", "show", "jobs")
+        jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in told.splitlines()]
+        ours = [job for job in jobs if job.get("WorkDir") == str(checkout.folder)]
+        return sorted(ours, key=lambda job: int(job["JobId"]))
 
     def wait_for_state(self, number: str, *states: str) -> None:
         slurm.wait_for(
-            lambda: self.job(number)["JobState"] in states, f"job {number} {'/'.join(states)}", 120
+            lambda: self.job(number)["JobState"] in states,
+            f"job {number} {'/'.join(states)}",
+            PATIENCE_S,
         )
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    hindrance = slurm.why_not()
+def started(*arguments: str) -> Iterator[Cluster]:
+    """A cluster of its own, till the tests are done with it."""
+    hindrance = slurm.why_not(with_accounting="accounting" in arguments)
     if hindrance:
         pytest.skip(f"no Slurm cluster can be started: {hindrance}")
     server = subprocess.Popen(
-        [sys.executable, slurm.__file__],
+        [sys.executable, "-m", slurm.__name__, *arguments],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -82,17 +92,26 @@ def cluster() -> Iterator[Cluster]:
     assert not slurm.STATE.exists()
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    yield from started()
+
+
 def snakemake(
-    checkout: Checkout, *arguments: str, study: str, profile: str = "slurm"
+    checkout: Checkout, *arguments: str, study: str, profile: str | None = "slurm"
 ) -> subprocess.Popen[str]:
-    """Snakemake as a user would start it on a login node, in the background."""
-    log = (checkout.folder / "snakemake.log").open("w")
+    """Snakemake as a user would start it on a login node, in the background.
+
+    Without a profile the jobs run on this machine, one at a time.
+    """
+    where = ("--profile", f"profiles/{profile}") if profile else ("--cores", "1")
+    log = (checkout.folder / "snakemake.log").open("a")
     return subprocess.Popen(
         [
-            sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}",
+            sys.executable, "-m", "snakemake", *arguments, *where,
             # No job's output travels between machines here.
             "--latency-wait", "5",
-            *arguments, "--config", f"study={study}",
+            "--config", f"study={study}",
         ],
         cwd=checkout.folder,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -102,15 +121,18 @@ def snakemake(
     )  # fmt: skip
 
 
-def finish(run: subprocess.Popen[str], checkout: Checkout, seconds: float = 400) -> str:
-    """Wait for the end of a run that must succeed; what it said."""
+def said(checkout: Checkout) -> str:
+    """All that Snakemake said in a checkout on the cluster."""
+    return (checkout.folder / "snakemake.log").read_text()
+
+
+def finish(run: subprocess.Popen[str], checkout: Checkout) -> None:
+    """Wait for the end of a run that must succeed."""
     try:
-        code = run.wait(seconds)
+        code = run.wait(PATIENCE_S)
     finally:
         run.kill()
-    said = (checkout.folder / "snakemake.log").read_text()
-    assert code == 0, said
-    return said
+    assert code == 0, said(checkout)
 
 
 def digests(checkout: Checkout, study: str) -> dict[str, str]:
@@ -125,5 +147,6 @@ def digests(checkout: Checkout, study: str) -> dict[str, str]:
     }
 
 
-def tables(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("decision.*"))}
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in TALLY.lines():
+        terminalreporter.write_line(line)

@@ -1,8 +1,9 @@
-"""A Slurm cluster of one machine for tests: `python tests/cluster/slurm.py` runs it till its
+"""A Slurm cluster of one machine for tests: `python -m tests.cluster.slurm` runs it till its
 standard input ends.
 
-Two nodes of two virtual CPUs each, on loopback, without systemd, cgroups or accounting. Needs
-root, and Debian's packages slurmctld, slurmd, slurm-client and munge. All daemons and all that
+Nodes of virtual CPUs on loopback, without systemd and cgroups; with the argument `accounting` a
+database of its own stands behind it (accounting.py). Needs root, and Debian's packages slurmctld,
+slurmd, slurm-client and munge. All daemons and all that
 they start are descendants of this process, so that it can end every one of them by its pid; it
 ends with whoever holds the other end of its standard input, even if that one is killed. What a
 killed predecessor left is ended and removed at the start, by the pids that it wrote down.
@@ -26,17 +27,32 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.cluster import accounting
+
 # Slurm looks for its configuration here; the executor plugin strips SLURM_CONF from its jobs.
 CONFIG = Path("/etc/slurm/slurm.conf")
 STATE = Path("/run/flopline-test-slurm")
 PIDS = STATE / "pids"
 LOCK = Path("/run/flopline-test-slurm.lock")
+# Daemons lie where not every PATH leads.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontrol", "setpriv")
-NODES = {"alpha": 17818, "beta": 17819}
+CLUSTER = "flopline-test"
+FIRST_PORT = 17818
+PARTITIONS = {
+    "main": ("alpha", "beta"),
+    # Tests take nodes of these away from under the jobs of nobody else.
+    "drained": ("gamma", "delta"),
+    "lost": ("epsilon", "zeta"),
+    # One job at a time: a second one waits in the queue.
+    "narrow": ("eta",),
+}
+NODES = [node for nodes in PARTITIONS.values() for node in nodes]
 MARK = "# Written by Flopline's tests (tests/cluster/slurm.py), removed when they end."
 
 TEMPLATE = """{mark}
-ClusterName=flopline-test
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort=17817
 AuthInfo=socket={state}/munge.socket
@@ -48,11 +64,11 @@ SlurmctldPidFile={state}/slurmctld.pid
 SlurmdPidFile={state}/slurmd-%n.pid
 SlurmctldLogFile={state}/slurmctld.log
 SlurmdLogFile={state}/slurmd-%n.log
-# No cgroups, no systemd, no database.
+# No cgroups, no systemd.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
-AccountingStorageType=accounting_storage/none
+{accounting}
 # Jobs that hold more memory than they asked for are found by polling and killed.
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
@@ -63,25 +79,31 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=1
+# The machine may be so busy that its daemons answer late.
+MessageTimeout=60
+TCPTimeout=30
+BatchStartTimeout=300
 # Finished jobs stay known while the tests run.
 MinJobAge=3600
-NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPUs=2 RealMemory=4000
-PartitionName=main Nodes=ALL Default=YES MaxTime=1-0 State=UP
+NodeName=DEFAULT RealMemory=16000
+PartitionName=DEFAULT MaxTime=1-0 State=UP
+{nodes}
+{partitions}
 """
 
 
-def why_not() -> str | None:
+def why_not(with_accounting: bool) -> str | None:
     """Why no cluster can be started here, in one sentence, or None if one can."""
     if os.geteuid() != 0:
         return "only root can start a Slurm cluster"
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    programs = PROGRAMS + (accounting.PROGRAMS if with_accounting else ())
+    missing = [name for name in programs if shutil.which(name) is None]
     if missing:
-        return (
-            f"{', '.join(missing)} not installed"
-            " (Debian and Ubuntu: apt install slurmctld slurmd slurm-client munge)"
-        )
-    if CONFIG.exists() and MARK not in CONFIG.read_text():
-        return f"this machine has a Slurm of its own: {CONFIG} is not ours"
+        packages = "slurm-wlm munge" + with_accounting * f" {accounting.PACKAGES}"
+        return f"{', '.join(missing)} not installed (Debian and Ubuntu: apt install {packages})"
+    for config in (CONFIG, accounting.CONFIG):
+        if config.exists() and MARK not in config.read_text():
+            return f"this machine has a Slurm of its own: {config} is not ours"
     return None
 
 
@@ -150,22 +172,27 @@ class Daemons:
             daemon.wait()
 
     def start_controller(self) -> None:
-        """Start slurmctld and wait till it answers with all nodes ready."""
+        """Start slurmctld and wait till it answers."""
         self.start("slurmctld", "slurmctld", "-D")
-        wait_for(nodes_ready, "slurmctld ready")
+        wait_for(node_states, "slurmctld ready", 300)
 
 
-def nodes_ready() -> bool:
-    """Whether the controller answers and no node is unknown, down or silent."""
+def node_states() -> list[str]:
+    """The states of all nodes; nothing as long as no controller answers."""
     told = subprocess.run(
         ["sinfo", "--noheader", "--Node", "--format=%N %T"],
         capture_output=True,
         text=True,
         check=False,
     )
-    states = [line.split()[1] for line in told.stdout.splitlines()]
+    return [line.split()[1] for line in told.stdout.splitlines()]
+
+
+def nodes_ready() -> bool:
+    """Whether no node is unknown, down or silent."""
+    states = node_states()
     return len(states) == len(NODES) and not any(
-        state.endswith("*") or state.startswith(("unk", "down", "drain")) for state in states
+        state.endswith("*") or state.startswith(("unk", "down")) for state in states
     )
 
 
@@ -184,26 +211,42 @@ def clear_leftovers() -> None:
             # A pid may have been given to another process since.
             if int(pid) != os.getpid() and started_at(int(pid)) == start:
                 end_all([*descendants(int(pid)), int(pid)])
-    if CONFIG.exists() and MARK in CONFIG.read_text():
-        CONFIG.unlink()
+    for config in (CONFIG, accounting.CONFIG):
+        if config.exists() and MARK in config.read_text():
+            config.unlink()
     shutil.rmtree(STATE, ignore_errors=True)
 
 
-def write_config() -> None:
-    """Slurm's configuration, and a key for munge that nobody else has."""
-    STATE.mkdir(mode=0o755)
-    (STATE / "controller").mkdir()
+def write_key() -> None:
+    """A key for munge that nobody else has."""
     key = STATE / "munge.key"
     key.touch(mode=0o400)
     key.write_bytes(os.urandom(128))
-    CONFIG.parent.mkdir(exist_ok=True)
+
+
+def write_config(with_accounting: bool) -> None:
+    """Slurm's configuration."""
+    host = socket.gethostname().split(".")[0]
+    nodes = (
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
+        f"CPUs={1 if node in PARTITIONS['narrow'] else 8}"
+        for port, node in enumerate(NODES, FIRST_PORT)
+    )
+    partitions = (
+        f"PartitionName={name} Nodes={','.join(nodes)} Default={'YES' if name == 'main' else 'NO'}"
+        for name, nodes in PARTITIONS.items()
+    )
     CONFIG.write_text(
         TEMPLATE.format(
             mark=MARK,
-            host=socket.gethostname().split(".")[0],
+            cluster=CLUSTER,
+            host=host,
             state=STATE,
-            nodes=",".join(NODES),
-            ports=",".join(map(str, NODES.values())),
+            accounting=accounting.KEPT.format(socket=f"{STATE}/munge.socket")
+            if with_accounting
+            else accounting.NONE,
+            nodes="\n".join(nodes),
+            partitions="\n".join(partitions),
         )
     )
 
@@ -217,7 +260,7 @@ def only_one() -> Iterator[None]:
         LOCK.unlink(missing_ok=True)
 
 
-def serve() -> None:
+def serve(with_accounting: bool) -> None:
     """Run the cluster and follow orders till standard input ends."""
     # Whatever a daemon leaves behind becomes a child of this process and is found below it.
     PR_SET_CHILD_SUBREAPER = 36
@@ -225,16 +268,27 @@ def serve() -> None:
     clear_leftovers()
     daemons = Daemons()
     try:
-        write_config()
+        STATE.mkdir(mode=0o755)
+        (STATE / "controller").mkdir()
+        CONFIG.parent.mkdir(exist_ok=True)
+        write_key()
+        write_config(with_accounting)
         daemons.start(
             "munged", "munged", "--foreground", "--force", f"--key-file={STATE}/munge.key",
             f"--socket={STATE}/munge.socket", f"--pid-file={STATE}/munged.pid",
             f"--log-file={STATE}/munged.log", f"--seed-file={STATE}/munged.seed",
         )  # fmt: skip
         wait_for((STATE / "munge.socket").exists, "munged ready")
+        if with_accounting:
+            database, keeper = accounting.prepare(STATE, MARK)
+            daemons.start("database", *database)
+            daemons.start("slurmdbd", *keeper)
+            wait_for(accounting.answers, "slurmdbd ready", 300)
+            accounting.enrol(CLUSTER)
         for node in NODES:
             daemons.start(f"slurmd-{node}", "slurmd", "-D", "-N", node)
         daemons.start_controller()
+        wait_for(nodes_ready, "nodes ready", 300)
         answer("ready")
         for order in sys.stdin:
             if order.strip() == "stop controller":
@@ -260,9 +314,10 @@ def answer(word: str) -> None:
 
 
 if __name__ == "__main__":
-    hindrance = why_not()
+    wanted = sys.argv[1:] == ["accounting"]
+    hindrance = why_not(wanted)
     if hindrance:
         sys.exit(hindrance)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with only_one():
-        serve()
+        serve(wanted)

@@ -41,8 +41,12 @@ def results(
     lines: int = 30,
     also: str = "",
     tables: dict[str, str] | None = None,
+    only: tuple[str, ...] = (),
 ) -> Path:
-    """Run tests/studies/<name>.yaml through the whole road; the folder of its results."""
+    """Run tests/studies/<name>.yaml through the whole road; the folder of its results.
+
+    With `only` the road goes no further than to these results.
+    """
     text = (ROOT / f"tests/studies/{name}.yaml").read_text()
     assert len(text.splitlines()) < lines
     text += also
@@ -51,7 +55,7 @@ def results(
     study.write_text(text.replace("../shared/data", str(real_data)))
     for table, content in (tables or {}).items():
         (checkout.folder / table).write_text(content)
-    done = checkout.snakemake(study=name)
+    done = checkout.snakemake(*(f"results/{name}/{result}" for result in only), study=name)
     assert done.returncode == 0, done.stderr
     return checkout.folder / "results" / name
 
@@ -65,7 +69,7 @@ def point(fit: dict[str, Any], name: str) -> float:
 
 
 def test_chinchilla(tmp_path: Path, real_data: Path) -> None:
-    folder = results(tmp_path, real_data, "chinchilla")
+    folder = results(tmp_path, real_data, "chinchilla", also=FEW_DRAWS, only=("decision.csv",))
     runs = pd.read_parquet(folder / "clean/runs.parquet")
     assert runs["status"].value_counts().to_dict() == {"kept": 240, "quarantined": 5}
     assert (
@@ -160,7 +164,8 @@ def test_olmo(tmp_path: Path, real_data: Path) -> None:
 
 
 def test_gemstones(tmp_path: Path, real_data: Path) -> None:
-    folder = results(tmp_path, real_data, "gemstones")
+    wanted = ("fits/gemstones/parametric.json",)
+    folder = results(tmp_path, real_data, "gemstones", also=FEW_DRAWS, only=wanted)
     parametric = fit(folder, "gemstones", "parametric")
     assert parametric["n_points"] == 220
     assert parametric["certificate"]["objective"] == pytest.approx(1.981613e-3, abs=5e-10)
@@ -172,7 +177,8 @@ def test_gemstones(tmp_path: Path, real_data: Path) -> None:
 
 
 def test_gemstones_envelope(tmp_path: Path, real_data: Path) -> None:
-    folder = results(tmp_path, real_data, "gemstones_envelope")
+    wanted = ("fits/gemstones/envelope.json",)
+    folder = results(tmp_path, real_data, "gemstones_envelope", also=FEW_DRAWS, only=wanted)
     envelope = fit(folder, "gemstones", "envelope")
     assert point(envelope, "a") == pytest.approx(0.499380, abs=5e-7)
     assert math.log(point(envelope, "N_coef")) == pytest.approx(-2.8451, abs=5e-5)

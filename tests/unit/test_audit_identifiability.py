@@ -157,7 +157,7 @@ def test_the_profile_widens_until_it_rises() -> None:
         rise = finding.tables["profile"]["rise"]
         assert finding.numbers["profile_closed"] is closed
         assert (rise.iloc[[0, -1]].min() > identifiability.ALLOWED_RISE) == closed
-        assert ("E at least anywhere from" in finding.sentence) is not closed
+        assert ("A floor E at least from" in finding.sentence) is not closed
 
 
 def _rest(surface: LossSurface) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import pytest
 from flopline.audit.stage import AUDITS, Evidence, audit_family
 from flopline.fits import isoflop, parametric
 from flopline.laws.chinchilla import LossSurface
-from flopline.report.audits import audit_verdict, audit_views, held_out_sentence
+from flopline.report.audits import audit_places, audit_views, held_out_sentence
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [5.76e23]
@@ -144,13 +144,20 @@ def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
     others = [f for f in made if f.audit not in refused]
     assert {f.audit for f in others} == set(AUDITS) - {"bias", *refused}
     assert all(f.sentence.startswith("Not made: ") for f in others)
-    assert audit_verdict(as_read(made), {"ash": "Ash"}).state == "bad"
+    (view,) = audit_views(as_read(made), {"ash": "Ash"})
+    assert [row.audit for row in view.rows if row.state == "bad"] == ["identifiability"]
+    assert [row.audit for row in view.rows if row.said == "refused"] == ["identifiability"]
 
 
 def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     (view,) = audit_views(as_read(made), {"ash": "Ash", "birch": "Birch"})
     assert view.family == "Ash"
-    assert view.rows[0][0] == "Do small runs foretell large ones?"
+    assert view.rows[0].question == "Do small runs foretell large ones?"
+    tables = {f"#{table.id}" for table in view.tables}
+    places = audit_places(view, [{"name": "ladder", "family": "Ash", "id": "figure-1"}])
+    assert places["ladder"] == "#figure-1"
+    assert {places["identifiability"], places["hygiene"]} <= tables
+    assert set(places) == {f.audit for f in made}
     assert len(view.rows) == len(AUDITS)
     captions = [table.caption for table in view.tables]
     assert "Held-out ladder, step by step" in captions
@@ -163,5 +170,5 @@ def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
 
 def test_nothing_audited_is_nothing_shown() -> None:
     assert audit_views({}, {"ash": "Ash"}) == []
-    assert audit_verdict({}, {"ash": "Ash"}) is None
+    assert audit_places(None, []) == {}
     assert held_out_sentence({}, {"ash": "Ash"}) == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flopline import digest
+from flopline.hashing import hash_file
 
 
 @pytest.fixture
@@ -97,22 +98,22 @@ def test_memory_sees_new_content_under_an_old_clock(tmp_path: Path) -> None:
     log, store = tmp_path / "log", tmp_path / "deep" / "store.json"
     log.write_text("aaaa")
     memory = digest.Memory(store)
-    first = memory.of(log, digest.hash_file)
+    first = memory.of(log, hash_file)
     memory.save()
     stat = log.stat()
     log.write_text("bbbb")
     os.utime(log, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert digest.Memory(store).of(log, digest.hash_file) != first
+    assert digest.Memory(store).of(log, hash_file) != first
 
 
 def test_memory_reads_an_unchanged_file_once(tmp_path: Path) -> None:
     log, store = tmp_path / "log", tmp_path / "store.json"
     log.write_text("aaaa")
     memory = digest.Memory(store)
-    first = memory.of(log, digest.hash_file)
+    first = memory.of(log, hash_file)
     memory.save()
     again = digest.Memory(store).of(log, lambda path: pytest.fail("read again"))
-    assert again == first == digest.hash_file(log)
+    assert again == first == hash_file(log)
 
 
 @pytest.mark.parametrize("content", ["{ broken", "[]", '{"LOG": [1, 2, 3]}', '{"LOG": null}'])
@@ -120,4 +121,19 @@ def test_damaged_memory_is_made_anew(tmp_path: Path, content: str) -> None:
     log, store = tmp_path / "log", tmp_path / "store.json"
     log.write_text("a")
     store.write_text(content.replace("LOG", str(log)))
-    assert digest.Memory(store).of(log, digest.hash_file) == digest.hash_file(log)
+    assert digest.Memory(store).of(log, hash_file) == hash_file(log)
+
+
+def test_store_that_finds_no_room_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "file"
+    file.write_text("x")
+    memory = digest.Memory(tmp_path / "store.json")
+    memory.of(file, hash_file)
+    monkeypatch.setattr(Path, "replace", full)
+    memory.save()
+    assert list(tmp_path.iterdir()) == [file]

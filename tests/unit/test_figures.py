@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
-from flopline.figures import Panel, captions, envelope, isoflop, save, surface
-from flopline.figures.envelope import THIRD_COLORS
+from flopline.figures import captions
+from flopline.figures.envelope import THIRD_COLORS, envelope
+from flopline.figures.isoflop import isoflop
 from flopline.figures.placing import clear_spot, filled
-from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako
-from flopline.figures.surface import law_text
+from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako, save
+from flopline.figures.surface import Panel, law_text, surface
 from flopline.figures.ticks import (
     flops_labels,
     log_ticks,
@@ -154,7 +155,7 @@ def simulated_envelope(law, sizes, horizons, points=300, steps=200):
                 }
             )
         )
-    curves = pd.concat(parts, ignore_index=True)
+    curves = pd.concat(parts, ignore_index=True).astype({"run": "string"})
     grid = np.geomspace(curves["flops"].quantile(0.05), curves["flops"].quantile(0.97), points)
     losses = np.array(
         [np.interp(grid, p["flops"], p["loss"], left=np.inf, right=np.inf) for p in parts]
@@ -236,6 +237,10 @@ def by_gid(axes, gid):
 
 def texts_of(axes):
     return [text.get_text() for text in axes.texts]
+
+
+def reasons_of(axes):
+    return [text.get_text().replace("\n", " ") for text in by_gid(axes, "reason")]
 
 
 def renderer_of(figure: Figure):
@@ -491,7 +496,7 @@ def test_a_failed_fit_is_drawn_without_a_law():
     axes = simple_isoflop(fit=fit | {"status": "failed"}, draws=None).axes[1]
     assert not by_gid(axes, "law")
     assert not by_gid(axes, "guide")
-    assert axes.get_title(loc="left") == "no law: the fit failed"
+    assert reasons_of(axes) == ["no law: the fit failed"]
     assert len(by_gid(axes, "vertex")) == 9
 
 
@@ -535,12 +540,11 @@ def test_the_digitised_chinchilla_runs(real_data):
         assert short(result.targets[0].values[quantity].point) in texts_of(axes)
     flagged = result.tables["vertices"]["flagged"]
     assert 0 < flagged.sum() < 5
-    expected = [
-        f"{name} (flagged)" if doubt else name
-        for name, doubt in zip(flops_labels(HOFFMANN_BUDGETS), flagged, strict=True)
-    ]
     legend = figure.axes[0].get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == expected
+    names = [*flops_labels(HOFFMANN_BUDGETS), "flagged", "no budget"]
+    assert [t.get_text() for t in legend.get_texts()] == names
+    halves = [handle.get_fillstyle() == "bottom" for handle in legend.legend_handles]
+    assert halves == [*flagged, True, False]
     assert_clean(figure)
     assert_legends_clean(figure)
 
@@ -607,7 +611,8 @@ def test_corrected_vertices_are_crosses_beside_the_raw_circles(corrected):
         np.testing.assert_allclose(crosses.get_ydata(), vertices[f"{quantity}_corrected"])
         circles = by_gid(axes, "vertex")
         np.testing.assert_allclose([c.get_ydata()[0] for c in circles], vertices[quantity])
-        assert {c.get_marker() for c in circles} == {"o"}
+        shapes = {c.get_marker() for c in circles}
+        assert shapes == ({"o"} if len(vertices) < 10 else {"o", "s", "^"})
 
 
 def test_without_a_correction_only_the_raw_law_is_drawn(corrected):
@@ -635,9 +640,9 @@ def test_flagged_budgets_are_half_filled_and_named():
     vertices.loc[2, "used"] = False
     figure = simple_isoflop(vertices=vertices)
     texts = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
-    assert texts[:3] == ["6e18 (flagged)", "1e19", "3e19 (unused)"]
-    for axes in figure.axes:
-        styles = [mark.get_fillstyle() for mark in by_gid(axes, "vertex")]
+    assert [*texts[:3], *texts[9:]] == ["6e18", "1e19", "3e19 (unused)", "flagged"]
+    for axes, gid in zip(figure.axes, ("valley", "vertex", "vertex"), strict=True):
+        styles = [mark.get_fillstyle() for mark in by_gid(axes, gid)]
         assert styles == ["bottom", *["full"] * 8]
     assert_clean(figure)
 
@@ -666,9 +671,9 @@ def test_envelope_has_curves_a_size_bar_and_two_laws(traced):
     labels = [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes]
     assert labels == [
         ("FLOPs", "Training loss"),
-        ("", "Parameters"),
         ("FLOPs", "Parameters"),
         ("FLOPs", "Tokens"),
+        ("", "Parameters"),
     ]
 
 
@@ -681,9 +686,7 @@ def test_every_curve_is_drawn_and_rasterised(traced):
 
 def test_the_whole_frontier_is_in_sight(traced):
     figure, _, frontier, curves, _ = traced
-    for axes, name in zip(
-        (figure.axes[0], *figure.axes[2:]), ("loss", "params", "tokens"), strict=True
-    ):
+    for axes, name in zip(figure.axes[:3], ("loss", "params", "tokens"), strict=True):
         assert frontier["flops"].between(*axes.get_xlim()).all()
         assert frontier[name].between(*axes.get_ylim()).all()
     height = np.ptp(frontier["loss"])
@@ -705,7 +708,7 @@ def test_envelope_law_panels_hold_the_target(traced):
     figure, fit, _, _, target = traced
     p = {name: e["point"] for name, e in fit["parameters"].items()}
     for axes, value in zip(
-        figure.axes[2:],
+        figure.axes[1:3],
         (p["N_coef"] * target ** p["a"], p["D_coef"] * target ** p["b"]),
         strict=True,
     ):
@@ -716,7 +719,7 @@ def test_envelope_law_panels_hold_the_target(traced):
 
 def test_each_third_of_the_frontier_has_its_line(traced):
     figure, _, frontier, *_ = traced
-    for axes, name in zip(figure.axes[2:], ("params", "tokens"), strict=True):
+    for axes, name in zip(figure.axes[1:3], ("params", "tokens"), strict=True):
         for number, color in enumerate(THIRD_COLORS, 1):
             part = frontier[frontier["third"] == number]
             (line,) = by_gid(axes, f"third-{number}")
@@ -748,10 +751,11 @@ def test_envelope_is_clean(traced):
     assert_clean(traced[0])
 
 
-def test_an_empty_frontier_is_refused():
+def test_without_a_frontier_every_panel_says_why():
     fit, frontier, curves = simulated_envelope(TINY, [1e4, 1e5], [1e7])
-    with pytest.raises(FloplineError, match="'Dense' has no frontier point"):
-        envelope(fit, frontier[:0], curves, family_label="Dense", target_flops=1e15)
+    fit |= {"status": "failed", "message": "no run has a whole curve"}
+    figure = envelope(fit, frontier[:0], curves, family_label="Dense", target_flops=1e15)
+    assert [reasons_of(axes) for axes in figure.axes] == [["no law: no run has a whole curve"]] * 3
 
 
 # The loss surfaces

@@ -70,12 +70,20 @@ def made_up(name: str, laws: tuple[str, ...] = LAWS) -> dict[str, Any]:
             "status": "converged",
             "message": "",
             "parameters": parameters,
-            "targets": [{"budget_flops": target, "params": number(size), "loss": number(loss)}],
+            "targets": [
+                {
+                    "budget_flops": target,
+                    "params": number(size),
+                    "tokens": number(target / 6 / size),
+                    "loss": number(loss),
+                }
+            ],
         }
         turn = rng.standard_normal((600, 3)) * [0.2, 0.005, 0.02]
         draws[law] = pd.DataFrame(
             {
                 target_column("params", target): size * np.exp(turn[:, 0]),
+                target_column("tokens", target): target / 6 / size * np.exp(-turn[:, 0]),
                 target_column("loss", target): loss + turn[:, 1],
                 "a": a + turn[:, 2],
             }
@@ -182,6 +190,11 @@ def findings(
     ]
 
 
+def titled(figure: Figure, title: str) -> Any:
+    (axes,) = (axes for axes in figure.axes if axes.get_title(loc="left") == title)
+    return axes
+
+
 def drawn(parts: dict[str, Any], synthetic: bool = False) -> dict[str, Figure]:
     return audit_figures(**parts, family="ash", family_label="White ash", synthetic=synthetic)
 
@@ -236,7 +249,7 @@ def test_a_step_far_off_becomes_an_arrow_at_the_edge() -> None:
 
 
 def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
-    top = scene[1]["identifiability"].axes[0]
+    top = titled(scene[1]["identifiability"], "White ash: what E may be")
     (shade,) = by_gid(top, "near")
     ends = shade.get_x(), shade.get_x() + shade.get_width()
     # 4 (E - best)^2 <= 0.08, on a grid of hundredths.
@@ -245,7 +258,7 @@ def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
 
 def test_residuals_point_up_where_a_run_is_worse_than_the_law(scene: Any) -> None:
     parts, figures = scene
-    centre = figures["identifiability"].axes[2]
+    centre = titled(figures["identifiability"], "Residuals, %")
     (above,), (below,) = by_gid(centre, "above"), by_gid(centre, "below")
     worse = parts["residuals"][parts["residuals"]["log_residual"] > 0]
     assert {tuple(p) for p in above.get_offsets()} == set(
@@ -258,7 +271,8 @@ def test_the_best_next_run_is_marked(scene: Any) -> None:
     parts, figures = scene
     offers = parts["findings"][4]["tables"]["runs"]
     best = offers.loc[offers["removed_percent"].idxmax()]
-    star, diamond = by_gid(figures["identifiability"].axes[4], "best")
+    right = titled(figures["identifiability"], "What one more run tells, %")
+    star, diamond = by_gid(right, "best")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (best["params"], best["tokens"])
     first = offers.iloc[0]
     assert (diamond.get_xdata()[0], diamond.get_ydata()[0]) == (first["params"], first["tokens"])
@@ -296,6 +310,20 @@ def test_tokens_above_the_cloud_spend_the_budget(scene: Any) -> None:
     params, tokens = np.array(cloud.get_xlim()), np.array(above.get_xlim())
     np.testing.assert_allclose(6 * params * tokens, parts["target_flops"])
     assert len(by_gid(cloud, "draws")) == len(LAWS)
+
+
+def test_n_and_d_of_every_draw_stand_beside_what_spends_the_budget(scene: Any) -> None:
+    parts, figures = scene
+    axes, target = figures["stakes"].axes[3], parts["target_flops"]
+    (line,) = by_gid(axes, "budget")
+    np.testing.assert_allclose(6 * line.get_xdata() * line.get_ydata(), target)
+    for dots in by_gid(axes, "draws"):
+        np.testing.assert_allclose(6 * dots.get_xdata() * dots.get_ydata(), target)
+    for law, fit in parts["fits"].items():
+        (mark,) = by_gid(axes, law)
+        stated = fit["targets"][0]
+        assert mark.get_xdata()[0] == stated["params"]["point"]
+        assert mark.get_ydata()[0] == stated["tokens"]["point"]
 
 
 @pytest.mark.parametrize("laws", [("parametric",), ("isoflop", "parametric")])
@@ -346,7 +374,7 @@ def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
     figures = drawn(parts)
     assert len(reasons(figures["ladder"])) == 4
     assert "The optimiser did not reach an optimum." in reasons(figures["identifiability"])
-    assert len(reasons(figures["stakes"])) == 4
+    assert len(reasons(figures["stakes"])) == 5
 
 
 def test_without_the_parametric_law_its_panels_say_so() -> None:

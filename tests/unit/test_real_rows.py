@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from flopline.clean import REASONS, Cleaned, clean
-from flopline.digest import hash_file
 from flopline.errors import FloplineError
+from flopline.hashing import hash_file
 from flopline.ingest import FACTS, FILES, RAW_CURVES, Ingested, ingest
 from flopline.logs import read_log
 from flopline.schema import DROPPED, conform

@@ -73,6 +73,7 @@ def test_every_option_and_study_key_is_explained() -> None:
         ({"flops_convention": "supplied"}, "needs a `flops` column"),
         ({"flops_convention": "gemstones"}, "needs a `width` column"),
         ({"bootstrap": {"draws": "many"}}, "`bootstrap.draws` is 'many' but must be of type"),
+        ({"reporting": {"optimizer": "x"}}, "unknown key 'optimizer' in `reporting` (did you mean"),
         ({"bootstrap": {"drows": 200}}, "unknown key 'drows' in `bootstrap` (did you mean 'draws'"),
         (
             {"audit": {"compare": ["besiroglu"]}},

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.simulate import write_study
+from tests.workflow.engine import Engine
 
 # Jobs of the toy study with its two families, by rule.
 FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
-FIGURES = {"figure_envelope": 2, "figure_isoflop": 2, "figure_surface": 1, "figure_audit": 2}
+LOSS = {"figure_loss": 2}
+FIGURES = {
+    "figure_envelope": 2,
+    "figure_isoflop": 2,
+    "figure_surface": 1,
+    "figure_audit": 2,
+    "figure_families": 1,
+    "figure_cleaning": 1,
+} | LOSS
 AUDIT = {"audit": 2}
-# The figures of the audit mark the recommended line.
-END = {"decide": 1, "figure_audit": 2, "report": 1}
+PAGE = {"report": 1, "review": 1}
+# The figures of the audit mark the recommended line, that of the families its multipliers.
+END = {"decide": 1, "figure_audit": 2, "figure_families": 1, "latex": 1} | PAGE
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
+ALL_FITS = {rule: jobs for rule, jobs in AFTER_CLEAN.items() if rule != "figure_cleaning"}
 
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
 
@@ -49,41 +63,28 @@ class Checkout:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Checkout(folder)
 
-    def snakemake(self, *arguments: str, study: str = "toy") -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, study: str = "toy", environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake on a study; in another environment it is started anew."""
+        command = ["--cores", "1", *arguments, "--config", f"study={study}"]
+        if environment is None:
+            return engine().snakemake(self.folder, *command)
         return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "snakemake",
-                "--cores",
-                "1",
-                *arguments,
-                "--config",
-                f"study={study}",
-            ],
+            [sys.executable, "-m", "snakemake", *command],
             cwd=self.folder,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
 
-    def planned(self, study: str = "toy") -> dict[str, int]:
+    def planned(self, study: str = "toy", arguments: Sequence[str] = ()) -> dict[str, int]:
         """How many jobs of each rule a dry run plans, `all` aside."""
-        done = self.snakemake("--dry-run", "--quiet", "reason", study=study)
-        assert done.returncode == 0, done.stderr
-        said = done.stdout + done.stderr
-        stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
-        if stats is None:
-            assert "Nothing to be done" in said, said
-            return {}
-        counts = Counter()
-        for line in stats[1].splitlines():
-            rule, count = line.split()
-            counts[rule] += int(count)
-        del counts["all"]
-        return dict(counts)
+        return planned_jobs(
+            self.snakemake("--dry-run", "--quiet", "reason", *arguments, study=study)
+        )
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
@@ -92,11 +93,69 @@ class Checkout:
         file.write_text(text.replace(old, new))
 
 
+def planned_jobs(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many jobs of each rule a dry run said that it plans, `all` aside."""
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
+    if stats is None:
+        assert "Nothing to be done" in said, said
+        return {}
+    counts = Counter()
+    for line in stats[1].splitlines():
+        rule, count = line.split()
+        counts[rule] += int(count)
+    del counts["all"]
+    return dict(counts)
+
+
+@cache
+def engine() -> Engine:
+    """One for all tests of a process, started by the first that runs Snakemake."""
+    return Engine()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_engine() -> Iterator[None]:
+    yield
+    if engine.cache_info().currsize:
+        engine().stop()
+        engine.cache_clear()
+
+
+def once_a_session(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that `make` fills once for all processes of pytest-xdist; to be left as it is.
+
+    Whoever comes second waits at a lock and finds it filled.
+    """
+    base = factory.getbasetemp()
+    # Each process has a folder of its own in the one that they share.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        filled = folder.with_name(f"{name}.filled")
+        if not filled.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            filled.touch()
+    return folder
+
+
+def _run_toy(folder: Path) -> None:
+    checkout = Checkout.fresh(folder)
+    write_study(checkout.folder)
+    # What its jobs really use stands in trace/ then.
+    shutil.copy(
+        Path(__file__).with_name("traced.py"), checkout.folder / "workflow/sitecustomize.py"
+    )
+    # The other processes of pytest wait for it, so that their cores are free.
+    done = checkout.snakemake("--cores", "2")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose toy study has run to its end; copy it before changing anything."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("finished") / "repo")
-    write_study(checkout.folder)
-    done = checkout.snakemake()
-    assert done.returncode == 0, done.stderr
-    return checkout
+    return Checkout(once_a_session(tmp_path_factory, "finished", _run_toy))

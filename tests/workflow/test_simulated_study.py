@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface import color_map
 from flopline.laws.chinchilla import PARAMETERS
 from flopline.study import read_yaml
-from tests.workflow.conftest import AFTER_CLEAN, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -61,15 +62,18 @@ def planned(checkout: Checkout) -> dict[str, int]:
     return checkout.planned(study="sim")
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose simulated study has run to its end; copy it before changing anything."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("simulated") / "repo")
+def run_simulation(folder: Path) -> None:
+    checkout = Checkout.fresh(folder)
     (checkout.folder / "config/studies/sim.yaml").write_text(yaml.safe_dump(STUDY))
     done = checkout.snakemake(study="sim")
     assert done.returncode == 0, done.stderr
     (checkout.folder / "said.txt").write_text(done.stderr)
-    return checkout
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose simulated study has run to its end; copy it before changing anything."""
+    return Checkout(once_a_session(tmp_path_factory, "simulated", run_simulation))
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     results = simulated.folder / "results/sim"
     figures = sorted(results.glob("figures/**/*.svg"))
     # Two laws and three audits of each family, and the surfaces of both.
-    assert len(figures) == 2 * (2 + 3) + 1
+    assert len(figures) == 2 * (2 + 2 + 3) + 3
     silent = [str(f) for f in figures if texts(f)["synthetic data"] != 1]
     assert silent == []
     page = (results / "report.html").read_text()
@@ -117,6 +121,12 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     assert "No input file: the study is made by the configuration alone." in page
     assert pd.read_csv(results / "decision.csv")["synthetic"].all()
     assert json.loads((results / "decision.json").read_text())["synthetic"] is True
+    for table in results.glob("latex/*.tex"):
+        assert "Synthetic data" in table.read_text(), table
+    assert "synthetic" in (results / "methods/methods.txt").read_text()
+    with zipfile.ZipFile(results / "sim-review.zip") as archive:
+        assert b"SYNTHETIC DATA" in archive.read("sim-review/README.txt")
+        assert pd.read_csv(archive.open("sim-review/data/runs.csv"))["synthetic"].all()
     said = (simulated.folder / "said.txt").read_text()
     assert said.count("[synthetic data] ") == 3
     assert "all synthetic" in said
@@ -128,6 +138,10 @@ def test_read_studies_do_not_say_synthetic(finished: Checkout) -> None:
         assert "synthetic" not in figure.read_text()
     assert '<p class="banner"' not in (results / "report.html").read_text()
     assert not pd.read_csv(results / "decision.csv")["synthetic"].any()
+    for table in results.glob("latex/*.tex"):
+        assert "Synthetic data" not in table.read_text(), table
+    with zipfile.ZipFile(results / "toy-review.zip") as archive:
+        assert b"SYNTHETIC DATA" not in archive.read("toy-review/README.txt")
 
 
 def test_second_run_does_nothing(checkout: Checkout) -> None:
@@ -165,8 +179,8 @@ def set_target(study: dict[str, Any]) -> None:
         (set_law, ALL),
         (set_seed, ALL),
         (set_shards, BELOW_SIMULATE | {"ingest": 1, "clean": 1}),
-        (set_title, {"report": 1}),
-        (set_target, AFTER_CLEAN),
+        (set_title, {"latex": 1} | PAGE),
+        (set_target, ALL_FITS),
     ],
 )
 def test_changed_key_reruns_what_uses_it(

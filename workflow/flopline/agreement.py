@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from flopline.audit.shares import wasted_share
 from flopline.choice import SAID, line_name
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.chinchilla import LossSurface, per_point
+from flopline.laws.losscompute import LossOfCompute
 from flopline.numbers import factor, flops_label, humanise, interval, significant
 from flopline.schema import LEVELS, target_column
 
@@ -136,13 +137,14 @@ def multiplier(
     Infinite where the other's floor lies above that loss.
     """
     at = next(t for t in best_fit["targets"] if math.isclose(t["budget_flops"], budget))
-    point = _needed(other_fit["parameters"], at["loss"]["point"]) / budget
+    point = float(_needed(_points(other_fit["parameters"]), at["loss"]["point"])) / budget
     name = target_column("loss", budget)
     known = min(len(best_draws), len(other_draws))
     if name not in best_draws or not known:
         return {"point": float(point), **dict.fromkeys(_ENDS)}
-    columns = {c: {"point": other_draws[c].to_numpy(float)[:known]} for c in other_draws}
-    drawn = _needed(columns, best_draws[name].to_numpy(float)[:known]) / budget
+    columns = {str(c): other_draws[c].to_numpy(float)[:known] for c in other_draws}
+    losses = best_draws[name].to_numpy(float)[:known, None]
+    drawn = _needed(columns, losses)[:, 0] / budget
     drawn = drawn[~np.isnan(drawn)]
     if drawn.size < 2:
         return {"point": float(point), **dict.fromkeys(_ENDS)}
@@ -155,22 +157,41 @@ def multiplier(
 _ENDS: Final = tuple(f"{side}{level}" for level in LEVELS for side in ("lo", "hi"))
 
 
-def _needed(parameters: Mapping[str, Mapping[str, Any]], loss: Any) -> Floats:
-    """Compute [FLOPs] at which a law's lowest loss is `loss`: its loss is floor + scale C^-c."""
+def multipliers(
+    best_fit: Mapping[str, Any],
+    best_draws: pd.DataFrame,
+    other_fit: Mapping[str, Any],
+    other_draws: pd.DataFrame,
+    flops: Floats,
+) -> tuple[Floats, Floats]:
+    """`multiplier` over budgets `flops` (points,): the points' own, and the draws (draws, points).
 
-    def value(name: str) -> Floats:
-        return np.asarray(parameters[name]["point"], dtype=float)
+    The laws alone: at a target `multiplier` also holds the misfit by which a fit widens its loss.
+    """
+    loss = LossOfCompute.stated(_points(best_fit["parameters"])).loss(flops)
+    known = min(len(best_draws), len(other_draws))
+    columns = [c for c in best_draws if c in other_draws and "@" not in str(c)]
+    best, other = (
+        {str(c): d[c].to_numpy(float)[:known] for c in columns} for d in (best_draws, other_draws)
+    )
+    drawn = _needed(other, LossOfCompute.stated(best).loss(flops)) if known else flops[None][:0]
+    return _needed(_points(other_fit["parameters"]), loss) / flops, drawn / flops
 
-    if "alpha" in parameters:
-        surface = LossSurface(*(value(name) for name in ("E", "A", "B", "alpha", "beta")))
-        floor, alpha, beta = (np.asarray(v) for v in (surface.E, surface.alpha, surface.beta))
-        c = alpha * beta / (alpha + beta)
-        scale = 6.0**c * (surface.A * surface.G**-alpha + surface.B * surface.G**beta)
-    else:
-        floor, scale, c = value("L_E"), value("L_K"), value("L_c")
-    above = np.asarray(loss, dtype=float) - floor
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        needed = np.exp(np.log(scale / above) / c)
+
+def _points(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The numbers of a fit's parameters by name, NaN where there is none."""
+    return {
+        name: math.nan if e["point"] is None else float(e["point"])
+        for name, e in parameters.items()
+    }
+
+
+def _needed(parameters: Mapping[str, Any], loss: Any) -> Floats:
+    """Compute [FLOPs] at which a law's lowest loss is `loss`; infinite where it never is."""
+    law = LossOfCompute.stated(parameters)
+    above = np.asarray(loss, dtype=float) - per_point(law.E)
+    with np.errstate(divide="ignore", over="ignore"):
+        needed = law.flops_for(loss)
     return np.where(above > 0, needed, np.where(np.isnan(above), math.nan, math.inf))
 
 

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from flopline.hashing import hash_file
+from flopline.whole import drop
+
+AROUND: Final = {"running"}
+"""Packages of ours that guard a job and its files: no result hangs on their code."""
 
 
 class Memory:
@@ -46,19 +52,13 @@ class Memory:
         """Write the store if anything in it changed; a store that cannot be written is no harm."""
         if self.seen == self.known:
             return
+        part = self.store.with_suffix(f".{os.getpid()}")
         try:
             self.store.parent.mkdir(parents=True, exist_ok=True)
-            part = self.store.with_suffix(f".{os.getpid()}")
             part.write_text(json.dumps(self.seen, indent=0, sort_keys=True))
             part.replace(self.store)
         except OSError:
-            return
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+            drop(part)
 
 
 def files_digest(paths: Iterable[Path]) -> str:
@@ -71,7 +71,8 @@ def code_digest(script: Path, library: Path, memory: Memory) -> str:
 
     `library` is the package folder; imports are followed through it, also those inside functions.
     Comments and layout do not count, the version of every third-party package imported does. A
-    data file x.toml beside an imported x.py counts with its module, by its bytes.
+    data file x.toml beside an imported x.py counts with its module, by its bytes. What lies AROUND
+    a job's work does not count.
     """
     modules, packages = _closure(script.resolve(), library.resolve(), memory)
     parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(modules)]
@@ -87,6 +88,7 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
     does not: it runs too, yet gives the module nothing.
     """
     todo, files, packages = [script], {script}, set()
+    scripts = script.parent
     followed: set[Path] = set()
     while todo:
         path = todo.pop()
@@ -94,12 +96,12 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
             continue
         followed.add(path)
         for name in _code(path, memory)["imports"]:
-            module, parents = _module_files(name, script.parent, library)
+            module, parents = _module_files(name, scripts, library)
             if not (module or parents):
                 packages.add(name.split(".")[0])
             files |= {*module, *parents}
             todo += module
-    return files, packages - set(sys.stdlib_module_names)
+    return files, packages - AROUND - set(sys.stdlib_module_names)
 
 
 def _code(path: Path, memory: Memory) -> dict[str, Any]:
@@ -133,7 +135,7 @@ def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[Path], 
 def _version(package: str) -> str:
     """The installed version of an imported package; empty where it has none of that name."""
     try:
-        return metadata.version({"yaml": "PyYAML"}.get(package, package))
+        return metadata.version({"yaml": "PyYAML", "PIL": "pillow"}.get(package, package))
     except metadata.PackageNotFoundError:
         return ""
 

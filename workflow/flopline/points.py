@@ -84,6 +84,26 @@ def read_curves(
     return table.sort_values(["run", "step", "tokens"], kind="stable", ignore_index=True)
 
 
+def last_steps(paths: Iterable[Path], dropped: pd.DataFrame) -> dict[str, float]:
+    """The last step, kept or dropped, of each run of which rows were `dropped`.
+
+    The clean curves at `paths` are read a row group at a time, and not at all if nothing was.
+    """
+    last: dict[str, float] = {}
+    known = dropped[dropped["step"].notna()]
+
+    def see(rows: pd.DataFrame) -> None:
+        for run, step in rows.groupby("run", observed=True)["step"].max().dropna().items():
+            last[str(run)] = max(float(step), last.get(str(run), 0.0))
+
+    see(known)
+    names = list(last)
+    for path in sorted(paths) if names else ():
+        for group in row_groups(path, ["run", "step"]):
+            see(group[group["run"].isin(names)])
+    return last
+
+
 def thinned(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     """At most `most` rows (2 or more) of each run, whose rows stand together."""
     codes = rows["run"].astype("category").cat.codes.to_numpy()

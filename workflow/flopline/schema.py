@@ -100,6 +100,14 @@ LEVELS: Final = (80, 95)
 """Interval levels in percent."""
 
 
+def split_label(split: str) -> str:
+    """How figures call the loss of a split: Training loss, Validation loss, Loss (c4_en)."""
+    for start, label in (("train", "Training"), ("val", "Validation"), ("test", "Test")):
+        if split.startswith(start):
+            return f"{label} loss"
+    return f"Loss ({split})"
+
+
 def target_column(quantity: str, budget_flops: float) -> str:
     """Name of the column of bootstrap draws that holds `quantity` at `budget_flops`."""
     return f"{quantity}@{budget_flops:.6g}"

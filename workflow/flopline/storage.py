@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -13,12 +14,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flopline.errors import FloplineError
+from flopline.whole import drop, part_of, seal, whole, writing
+
+DAMAGED: Final = "remove it and start again: it is made anew"
+"""What helps against a damaged result."""
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """A table as Parquet: zstd, text dictionary-encoded, row groups small enough to stream."""
+    """A table as Parquet: zstd, text dictionary-encoded, row groups small enough to stream.
+
+    Every page has its checksum. Raises FloplineError when the file cannot be written.
+    """
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
-    pq.write_table(arrow, path, compression="zstd", row_group_size=1 << 17)
+    with whole(path) as part:
+        pq.write_table(
+            arrow, part, compression="zstd", row_group_size=1 << 17, write_page_checksum=True
+        )
 
 
 def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
@@ -26,20 +37,31 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
 
     Raises FloplineError when the file is damaged.
     """
-    try:
-        table = pq.read_table(path).to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise FloplineError(
-            f"{path} is damaged ({error}): remove it and run again, it will be made anew."
-        ) from None
+    with _undamaged(path):
+        table = pq.read_table(path, page_checksum_verification=True).to_pandas()
     if categories:
         return table
     text = table.select_dtypes(include=["object", "str", "category"]).columns
     return table.astype(dict.fromkeys(text, "string"))
 
 
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """What a damaged file does to its reader, turned into a FloplineError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FloplineError(f"{path} is gone: start again, it is made anew.") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise FloplineError(f"{path} is damaged ({said}): {DAMAGED}.") from None
+
+
 class RowGroups:
     """A Parquet file written row group by row group, so that no more than one is held.
+
+    Leaves no file behind when its `with` block fails. Raises FloplineError when the file cannot
+    be written.
 
     Small tables are gathered into one group of `least` rows or more; a table is never split, so
     that a group holds whole runs where each table does. Text is dictionary-encoded.
@@ -48,9 +70,15 @@ class RowGroups:
     def __init__(self, path: Path, columns: Mapping[str, str], least: int = 1 << 19) -> None:
         self.schema = pa.schema([(name, _ARROW[dtype]) for name, dtype in columns.items()])
         text = [field.name for field in self.schema if field.type == _TEXT]
-        self.writer = pq.ParquetWriter(
-            path, self.schema, compression="zstd", use_dictionary=text or False
-        )
+        self.path, self.part = path, part_of(path)
+        with writing(path):
+            self.writer = pq.ParquetWriter(
+                self.part,
+                self.schema,
+                compression="zstd",
+                use_dictionary=text or False,
+                write_page_checksum=True,
+            )
         self.least = least
         self.waiting: list[pa.Table] = []
 
@@ -63,9 +91,17 @@ class RowGroups:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._flush()
-        self.writer.close()
+        try:
+            if kind is None:
+                self._flush()
+                with writing(self.path):
+                    self.writer.close()
+                    seal(self.part, self.path)
+            else:
+                with suppress(OSError):
+                    self.writer.close()
+        finally:
+            drop(self.part)
 
     def write(self, table: pd.DataFrame) -> None:
         """Add a table with at least the columns of the file; none are missing values then."""
@@ -77,15 +113,23 @@ class RowGroups:
         table = pa.concat_tables(self.waiting) if self.waiting else self.schema.empty_table()
         if table.num_rows:
             table = table.unify_dictionaries().combine_chunks()
-            self.writer.write_table(table, row_group_size=table.num_rows)
+            with writing(self.path):
+                self.writer.write_table(table, row_group_size=table.num_rows)
         self.waiting = []
 
 
 def row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """The row groups of a file of RowGroups one after another, text as categories."""
-    with pq.ParquetFile(path) as file:
+    """The row groups of a file of RowGroups one after another, text as categories.
+
+    Raises FloplineError when the file is damaged.
+    """
+    with _undamaged(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    with file:
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number, columns=columns).to_pandas()
+            with _undamaged(path):
+                rows = file.read_row_group(number, columns=columns).to_pandas()
+            yield rows
 
 
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
@@ -116,11 +160,16 @@ def _array(table: pd.DataFrame, field: pa.Field) -> pa.Array:
 
 def write_json(content: Any, path: Path) -> None:
     """JSON in the given key order; raises ValueError for NaN, which JSON does not have."""
-    path.write_text(
-        json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_text(json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Text as UTF-8. Raises FloplineError when the file cannot be written."""
+    with whole(path) as part:
+        part.write_bytes(text.encode())
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file. Raises FloplineError when the file is damaged."""
+    with _undamaged(path):
+        return json.loads(path.read_text(encoding="utf-8"))

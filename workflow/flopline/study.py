@@ -30,6 +30,7 @@ from flopline.runfiles import (
     run_name,
     sidecar_of,
 )
+from flopline.schema import split_label
 
 __all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
@@ -39,7 +40,10 @@ OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit"
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+MOST_VALUES = 1_000_000
+"""Values that a YAML file may hold once its aliases are followed."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -57,7 +61,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     if not NAME.fullmatch(path.stem):
         raise FloplineError(
             f"{path}: a study's file name becomes a folder of results, so it may only hold "
-            "letters, digits, `_`, `.` and `-`: rename it."
+            "letters, digits, `_`, `.` and `-`, 100 at most: rename it."
         )
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
@@ -80,6 +84,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
         study[group] = {**options[group], **own} if isinstance(own, dict) else own
     _check(study, study_schema, str(path))
     _check_meaning(study, path)
+    study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
     return {"name": path.stem, "file": str(path), **study}
 
 
@@ -91,7 +96,9 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     """
     name = shown or str(path)
     try:
-        content = _numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _refuse_bomb(content, name)
+        content = _numbers(content)
     except FileNotFoundError:
         raise FloplineError(f"{name} does not exist.") from None
     except UnicodeDecodeError:
@@ -105,6 +112,23 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
     return content
+
+
+def _refuse_bomb(content: Any, name: str) -> None:
+    """Stop at aliases that make a small file endless or immense."""
+    todo, seen = [content], 0
+    while todo:
+        value = todo.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise FloplineError(
+                f"{name} holds more than {MOST_VALUES:,} values, mostly by its aliases (*name): "
+                "write out what they stand for."
+            )
+        if isinstance(value, dict):
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
 
 
 def is_simulated(study: Mapping[str, Any]) -> bool:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from flopline.errors import FloplineError
 from flopline.facts import TEXT_FACTS, parse_number
 from flopline.logs import jsonl, read_bytes
+from flopline.logs.opening import refuse_bomb
 from flopline.logs.reading import NOT_PARSED, plain_columns, scaled
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
@@ -29,7 +31,11 @@ def read_table(path: Path, format_name: str | None = None) -> tuple[pd.DataFrame
     data = read_bytes(path)
     if name == "parquet":
         try:
+            told = pq.read_metadata(io.BytesIO(data))
+            refuse_bomb(path, 8 * told.num_rows * told.num_columns)
             table = pd.read_parquet(io.BytesIO(data))
+        except FloplineError:
+            raise
         except Exception as error:
             raise FloplineError(
                 f"{path} is not a Parquet file, or is cut off ({str(error).rstrip('.')}): copy it "

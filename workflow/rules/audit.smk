@@ -31,15 +31,15 @@ rule audit:
         tables=directory("results/{study}/audit/{family}/tables"),
     log:
         "results/{study}/logs/audit.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/audit.{family}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=grows(1000),
+        mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        family=family_of,
         study=options(
             "targets",
             "points",

@@ -17,8 +17,7 @@ rule clean:
         runs="results/{study}/clean/shards/{shard}.runs.parquet",
     log:
         "results/{study}/logs/clean.{shard}.log",
-    benchmark:
-        "results/{study}/benchmarks/clean.{shard}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1
@@ -58,8 +57,7 @@ rule gather:
         notes="results/{study}/clean/notes.json",
     log:
         "results/{study}/logs/gather.log",
-    benchmark:
-        "results/{study}/benchmarks/gather.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1

@@ -1,9 +1,11 @@
 # What every stage needs: the study, digests of code and data, and the last words of a run.
 
+import atexit
 import hashlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
@@ -16,13 +18,19 @@ os.environ.update(threads_per_job, PYTHONPATH=str(LIBRARY.parent))
 sys.path.insert(0, str(LIBRARY.parent))
 
 from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
+from snakemake_interface_executor_plugins.settings import ExecMode
 
-from flopline.digest import Memory, code_digest, files_digest, hash_file
+from flopline.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
+from flopline.hashing import hash_file
 from flopline.runfiles import hold_several, parts_of
 from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
+from running.console import Console
+from running.locks import hold_run, release_run, require_room
+from running.receipts import bring_to_now, drop_receipts, set_aside_damaged
 
 
 def hashed_files(study):
@@ -134,9 +142,22 @@ def figure_files(stem, caption, category):
         f"{stem}.svg",
         caption=f"../report/captions/{caption}.rst",
         category=category,
-        labels=REPORT_LABELS,
+        labels=shown_as(Path(stem).name),
     )
     return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
+
+
+def shown_as(what):
+    """Labels of a file in Snakemake's own report: what it is, of which family and data."""
+
+    def labels(wildcards):
+        family = wildcards.get("family")
+        of = STUDY["families"][family] if family else "all"
+        return {"what": what, "family": of} | (
+            {"data": "synthetic"} if SYNTHETIC else {}
+        )
+
+    return labels
 
 
 def several_figures(figures, category):
@@ -154,44 +175,96 @@ def per_family(pattern, **more):
     return expand(pattern, study=STUDY["name"], family=STUDY["families"], **more)
 
 
+def family_of(wildcards):
+    """The family of a job: a shared cache knows a result by its params, not by its wildcards."""
+    return wildcards.family
+
+
 def grows(first):
     """A resource that doubles with every further attempt at a job."""
     return lambda wildcards, attempt: first * 2 ** (attempt - 1)
 
 
-def is_news(record):
-    """Whether a message of Snakemake tells more than that it goes on."""
-    return not str(record.msg).startswith(("Select jobs to execute", "Execute "))
+def before_planning():
+    """In a process that is to run the study: take its lock, set aside damaged results.
+
+    Snakemake knows by then what it is to do, and has not yet looked at any file.
+    """
+    executes = workflow.executor_plugin is not None and not workflow.touch
+    if workflow.exec_mode != ExecMode.DEFAULT or not executes:
+        return
+    try:
+        if not workflow.dryrun:
+            hold_run(RESULTS, workflow.non_local_exec, say)
+            atexit.register(release_run)
+            require_room(RESULTS, Path(".snakemake"))
+            bring_to_now(RESULTS)
+        memory = Memory(RESULTS / ".outputs.json")
+        damaged = set_aside_damaged(RESULTS, memory, only_tell=workflow.dryrun)
+        memory.save()
+    except FloplineError as mistake:
+        sys.exit(f"flopline: {mistake}")
+    for path in damaged:
+        then = "a run would make it again" if workflow.dryrun else "it is made again"
+        say(f"{path} was changed or damaged since it was written: {then}.")
+    # What is gone but was read already is not missed by Snakemake alone.
+    workflow.dag.forcefiles.update(map(str, damaged))
 
 
-def forget_failures():
-    for log in Path("results", STUDY["name"], "logs").glob("*.error"):
-        log.unlink()
+def forget(outputs):
+    """Forget the digests of what is made again, which a shared cache may bring without a job."""
+    if not workflow.dryrun:
+        drop_receipts([Path(path) for path in outputs], RESULTS)
+
+
+def say(sentence):
+    print(f"flopline: {sentence}", file=sys.stderr, flush=True)
 
 
 def print_failures():
-    for log in sorted(Path("results", STUDY["name"], "logs").glob("*.error")):
-        print(f"\nflopline: {log.read_text(encoding='utf-8').strip()}", file=sys.stderr)
+    from flopline.scheduler import ended_jobs
+
+    CONSOLE.stop()
+    failures = [
+        *CONSOLE.failures(),
+        *ended_jobs(Path(".snakemake/slurm_logs"), STARTED),
+    ]
+    for failure in failures:
+        print(f"\nflopline: {failure}", file=sys.stderr)
+    if failures:
+        print("The same command goes on from here.", file=sys.stderr)
 
 
 def print_decision():
+    CONSOLE.stop()
+    print(decision_lines(), file=sys.stderr)
+
+
+def decision_lines():
+    """The path of the report and the decision; nothing before there is one."""
     from flopline.decision import headline_lines
     from flopline.storage import read_json
 
-    results = Path("results", STUDY["name"])
-    if not (results / "decision.json").is_file():
-        return  # the user asked for an earlier stage only
-    lines = headline_lines(read_json(results / "decision.json"), STUDY["families"])
+    if workflow.dag_settings.until or not (RESULTS / "decision.json").is_file():
+        return ""  # an earlier stage only was asked for
+    lines = headline_lines(read_json(RESULTS / "decision.json"), STUDY["families"])
     if SYNTHETIC:
         lines = [f"[synthetic data] {line}" for line in lines]
-    print(
-        f"\nReport: {results.resolve() / 'report.html'}",
-        *lines,
-        sep="\n",
-        file=sys.stderr,
+    return "\n".join([f"\nReport: {RESULTS.resolve() / 'report.html'}", *lines])
+
+
+def idle_lines():
+    """What is said when nothing is to be done; a dry run says so in Snakemake's own words."""
+    return (
+        ""
+        if workflow.dryrun
+        else f"Nothing to do: results are up to date.\n{decision_lines()}"
     )
 
 
+# Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
+SHARED = workflow.workflow_settings.cache is not None
+STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
@@ -209,15 +282,19 @@ except OSError as mistake:
 TEMPLATE_FILES = [
     path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
 ]
-logger.addFilter(is_news)
+RESULTS = Path("results", STUDY["name"])
+SHOWN = workflow.output_settings
+QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (
+    SHOWN.verbose or SHOWN.dryrun
+)
+CONSOLE = Console(before_planning, forget, idle_lines, quiet=QUIET)
+logger.addFilter(CONSOLE.hears)
 SHARDS = range(STUDY["source"]["shards"])
 SEVERAL = hold_several(raw_source(STUDY), [file["path"] for file in FILES])
 BY_SHARD = by_shard(FILES, len(SHARDS), together=SEVERAL)
 FACTS_BY_SHARD = digested_facts()
 # A dataset of Parquet files, one for each shard.
 CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in SHARDS]
-# Shown beside each file in Snakemake's own report.
-REPORT_LABELS = {"data": "synthetic"} if SYNTHETIC else None
 
 
 wildcard_constraints:

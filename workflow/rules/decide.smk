@@ -14,7 +14,12 @@ rule decide:
         audits=AUDITS,
     output:
         table="results/{study}/decision.parquet",
-        csv="results/{study}/decision.csv",
+        csv=report(
+            "results/{study}/decision.csv",
+            caption="../report/captions/decision_table.rst",
+            category="Decision",
+            labels=shown_as("table"),
+        ),
         verdict="results/{study}/decision.json",
     log:
         "results/{study}/logs/decide.log",

@@ -10,6 +10,22 @@ if "parametric" in STUDY["laws"]:
     FIGURES += [
         f"results/{STUDY['name']}/figures/surface.{format}" for format in FIGURE_FORMATS
     ]
+LOSS_FIGURES = (
+    *(["contours"] if "parametric" in STUDY["laws"] else []),
+    "losscompute",
+)
+FIGURES += per_family(
+    "results/{study}/figures/{family}/{figure}.{format}",
+    figure=LOSS_FIGURES,
+    format=FIGURE_FORMATS,
+)
+# One family has nothing to be compared with.
+OF_THE_STUDY = (*(["families"] if len(STUDY["families"]) > 1 else []), "cleaning")
+FIGURES += [
+    f"results/{STUDY['name']}/figures/{figure}.{format}"
+    for figure in OF_THE_STUDY
+    for format in FIGURE_FORMATS
+]
 AUDIT_FIGURES = ("ladder", "identifiability", "stakes")
 if AUDITS:
     FIGURES += per_family(
@@ -36,6 +52,7 @@ rule figure_isoflop:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_isoflop.py"),
     script:
@@ -59,6 +76,7 @@ rule figure_envelope:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_split", "loss_label", "envelope"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_envelope.py"),
     script:
@@ -83,10 +101,96 @@ rule figure_surface:
         runtime=grows(10),
     params:
         study=options("families", "loss_label", "figures"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_surface.py"),
     script:
         "../scripts/figure_surface.py"
+
+
+rule figure_loss:
+    input:
+        **law_tables("parametric", "points"),
+        **law_tables("isoflop", "vertices"),
+        **law_tables("envelope", "frontier"),
+        fits=expand("results/{{study}}/fits/{{family}}/{law}.json", law=STUDY["laws"]),
+        draws=expand(
+            "results/{{study}}/fits/{{family}}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
+    output:
+        **several_figures(LOSS_FIGURES, "Laws"),
+    log:
+        "results/{study}/logs/figure_loss.{family}.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_loss.{family}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
+        synthetic=SYNTHETIC,
+        code=code("figure_loss.py"),
+    script:
+        "../scripts/figure_loss.py"
+
+
+rule figure_families:
+    input:
+        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        draws=per_family(
+            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
+        runs="results/{study}/clean/runs.parquet",
+        decision="results/{study}/decision.json",
+    output:
+        **figure_files("results/{study}/figures/families", "families", "Laws"),
+    log:
+        "results/{study}/logs/figure_families.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_families.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
+        synthetic=SYNTHETIC,
+        code=code("figure_families.py"),
+    script:
+        "../scripts/figure_families.py"
+
+
+rule figure_cleaning:
+    input:
+        runs="results/{study}/clean/runs.parquet",
+        dropped="results/{study}/clean/dropped.parquet",
+        curves=CLEAN_CURVES,
+    output:
+        **figure_files("results/{study}/figures/cleaning", "cleaning", "Data"),
+    log:
+        "results/{study}/logs/figure_cleaning.log",
+    benchmark:
+        "results/{study}/benchmarks/figure_cleaning.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        study=options("families"),
+        width=STUDY["figures"]["width"],
+        synthetic=SYNTHETIC,
+        code=code("figure_cleaning.py"),
+    script:
+        "../scripts/figure_cleaning.py"
 
 
 rule figure_audit:
@@ -114,6 +218,7 @@ rule figure_audit:
         runtime=grows(10),
     params:
         study=options("families", "targets", "loss_label"),
+        width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
         code=code("figure_audit.py"),
     script:

@@ -9,8 +9,7 @@ rule fit_envelope:
         **law_files("envelope"),
     log:
         "results/{study}/logs/fit_envelope.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/fit_envelope.{family}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1
@@ -18,6 +17,7 @@ rule fit_envelope:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        family=family_of,
         study=options("loss_split", "targets", "bootstrap", "envelope"),
         code=code("fit_envelope.py"),
     script:
@@ -31,8 +31,7 @@ rule fit_isoflop:
         **law_files("isoflop"),
     log:
         "results/{study}/logs/fit_isoflop.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/fit_isoflop.{family}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1
@@ -40,6 +39,7 @@ rule fit_isoflop:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
+        family=family_of,
         study=options("targets", "bootstrap", "isoflop"),
         code=code("fit_isoflop.py"),
     script:
@@ -54,8 +54,7 @@ rule fit_parametric:
         **law_files("parametric"),
     log:
         "results/{study}/logs/fit_parametric.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/fit_parametric.{family}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1
@@ -63,6 +62,7 @@ rule fit_parametric:
         mem_mb=grows(2000),
         runtime=grows(60),
     params:
+        family=family_of,
         study=options("loss_split", "points", "targets", "bootstrap", "parametric"),
         code=code("fit_parametric.py"),
     script:

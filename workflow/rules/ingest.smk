@@ -12,8 +12,7 @@ rule ingest:
         runs="results/{study}/curves/{shard}.runs.parquet",
     log:
         "results/{study}/logs/ingest.{shard}.log",
-    benchmark:
-        "results/{study}/benchmarks/ingest.{shard}.tsv"
+    cache: SHARED
     conda:
         "../../environment.yml"
     threads: 1

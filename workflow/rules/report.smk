@@ -1,22 +1,55 @@
 # The page that the lab reads: decision first, then why to believe it, then everything.
 
+# Drawn in the interactive panels, besides the draws of every law.
+PANEL_TABLES = [
+    table
+    for law, tables in (
+        ("isoflop", ("vertices", "profiles")),
+        ("parametric", ("points",)),
+    )
+    if law in STUDY["laws"]
+    for table in per_family(
+        f"results/{{study}}/fits/{{family}}/{law}.{{table}}.parquet", table=tables
+    )
+]
+
+
+# The methods as text, and for a paper as LaTeX and BibTeX.
+METHODS = ("txt", "tex", "bib")
+# What lies beside the page: path, name, what it is.
+DOWNLOADS = [
+    ("decision.csv", "decision.csv", "every law at every target, every digit"),
+    (
+        f"{STUDY['name']}-review.zip",
+        "for reviewers",
+        "page, tables, figures, fits and cleaned runs in one zip, with digests",
+    ),
+    ("latex/tables.tex", "latex/", "tables for a paper"),
+    ("methods/methods.txt", "methods/", "the methods as text, LaTeX and BibTeX"),
+]
+
 
 rule report:
     input:
         table="results/{study}/decision.parquet",
         verdict="results/{study}/decision.json",
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        draws=per_family(
+            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
+        ),
+        tables=PANEL_TABLES,
         figures=[figure for figure in FIGURES if figure.endswith(".svg")],
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",
         audits=AUDITS,
     output:
+        **{end: f"results/{{study}}/methods/methods.{end}" for end in METHODS},
         page=report(
             "results/{study}/report.html",
             caption="../report/captions/decision.rst",
             category="Decision",
-            labels=REPORT_LABELS,
+            labels=shown_as("report"),
         ),
     log:
         "results/{study}/logs/report.log",
@@ -32,6 +65,7 @@ rule report:
         study=STUDY,
         synthetic=SYNTHETIC,
         run_table=RUN_TABLE,
+        downloads=DOWNLOADS,
         template=files_digest(TEMPLATE_FILES),
         code=code("report.py"),
     script:

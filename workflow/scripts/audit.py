@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake, measure=True) as said:
     from findings import write_findings
 
     from flopline.audit.stage import Evidence, audit_family

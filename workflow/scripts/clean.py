@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.clean.batches import clean_batches
@@ -29,6 +29,7 @@ with stage(snakemake) as said:
             dropped.write(batch.dropped)
             tallied.append(batch.runs)
             rows, lost = rows + len(batch.curves), lost + len(batch.dropped)
+            said.reached(sum(map(len, tallied)), len(runs), "runs")
     table = pd.concat(tallied) if tallied else pd.DataFrame()
     write_parquet(conform(table, SHARD_RUNS), Path(out.runs))
     said.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")

@@ -9,7 +9,7 @@ with stage(snakemake) as said:
 
     from flopline.decision import FamilyEvidence, decide
     from flopline.schema import KEPT
-    from flopline.storage import read_json, read_parquet, write_json, write_parquet
+    from flopline.storage import read_json, read_parquet, write_json, write_parquet, write_text
 
     study, inputs = snakemake.params.study, snakemake.input
     fits, estimators, draws = ({family: {} for family in study["families"]} for _ in range(3))
@@ -37,6 +37,6 @@ with stage(snakemake) as said:
     table, verdict = decide(evidence, study["targets"], study["families"], price)
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
-    table.to_csv(snakemake.output.csv, index=False, lineterminator="\n")
+    write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))
     write_json(verdict, Path(snakemake.output.verdict))
     said.append(f"{len(table)} lines")

@@ -31,6 +31,7 @@ with stage(snakemake) as said:
         family_label=study["families"][family],
         target_flops=study["targets"][0],
         loss_label=study["loss_label"],
+        width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )
     for name, figure in figures.items():

@@ -7,6 +7,7 @@ from stage import stage
 with stage(snakemake) as said:
     from flopline.figures.envelope import envelope
     from flopline.figures.style import save
+    from flopline.schema import split_label
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
@@ -17,8 +18,9 @@ with stage(snakemake) as said:
         read_parquet(Path(snakemake.input.curves)),
         family_label=study["families"][family],
         target_flops=study["targets"][0],
-        loss_label=study["loss_label"] if split == study["loss_split"] else f"Loss ({split})",
+        loss_label=study["loss_label"] if split == study["loss_split"] else split_label(split),
         draws=read_parquet(Path(snakemake.input.draws)),
+        width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))

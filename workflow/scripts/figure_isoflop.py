@@ -19,6 +19,7 @@ with stage(snakemake) as said:
         loss_label=study["loss_label"],
         draws=read_parquet(Path(snakemake.input.draws)),
         estimators=read_parquet(Path(snakemake.input.estimators)),
+        width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))

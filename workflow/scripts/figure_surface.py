@@ -20,6 +20,7 @@ with stage(snakemake) as said:
         panels,
         loss_label=study["loss_label"],
         show_surface=study["figures"]["fitted_surface"],
+        width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )
     save(figure, Path(snakemake.output.svg).with_suffix(""))

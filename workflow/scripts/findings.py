@@ -8,11 +8,13 @@ from typing import Any
 
 from flopline.audit.finding import Finding
 from flopline.storage import read_json, read_parquet, write_json, write_parquet
+from flopline.whole import writing
 
 
 def write_findings(findings: Sequence[Finding], path: Path, tables: Path) -> None:
     """Write all findings to `path` and each of their tables into the new folder `tables`."""
-    tables.mkdir()
+    with writing(tables):
+        tables.mkdir()
     for finding in findings:
         for name, table in finding.tables.items():
             write_parquet(table, tables / f"{finding.audit}.{name}.parquet")

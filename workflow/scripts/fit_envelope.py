@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
     from flopline.fits import envelope

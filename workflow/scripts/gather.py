@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.clean.gather import gather, stop_at_mistakes

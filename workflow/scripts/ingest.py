@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.ingest import FACTS, FILES, RAW_CURVES, ingest_runs
@@ -16,11 +16,13 @@ with stage(snakemake) as said:
         RowGroups(Path(out.curves), RAW_CURVES) as curves,
         RowGroups(Path(out.dropped), DROPPED) as dropped,
     ):
-        for raw in ingest_runs(study, snakemake.params.files, Path.cwd()):
+        files = snakemake.params.files
+        for raw in ingest_runs(study, files, Path.cwd()):
             curves.write(raw.curves)
             dropped.write(raw.dropped)
             runs.append(raw.runs)
             rows += len(raw.curves)
+            said.reached(len(runs), len({file["run"] for file in files}), "runs")
     files = conform(pd.concat(runs) if runs else pd.DataFrame(), FACTS | FILES)
     write_parquet(files, Path(out.runs))
     said.append(f"{files['run'].nunique():,} runs, {rows:,} rows")

@@ -6,6 +6,7 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.simulate import curve, planned_runs, run_table
+    from flopline.storage import write_text
 
     settings = snakemake.params.simulation
     runs = planned_runs(settings)
@@ -14,8 +15,7 @@ with stage(snakemake) as said:
     for former in set(logs.glob("*.jsonl")) - {logs / f"{run.run}.jsonl" for run in runs}:
         former.unlink()
     for run in runs:
-        curve(settings, run).to_json(
-            logs / f"{run.run}.jsonl", orient="records", lines=True, double_precision=15
-        )
-    run_table(runs).to_csv(table, index=False, lineterminator="\n")
+        rows = curve(settings, run).to_json(orient="records", lines=True, double_precision=15)
+        write_text(rows, logs / f"{run.run}.jsonl")
+    write_text(run_table(runs).to_csv(index=False, lineterminator="\n"), table)
     said.append(f"{len(runs):,} runs, {len(runs) * settings['rows']:,} rows, all synthetic")

@@ -1,43 +1,118 @@
-"""What every script does besides its work: one line of progress, one sentence of error."""
+"""What every script does besides its work: progress, one line at its end, one sentence of error."""
 
 from __future__ import annotations
 
+import faulthandler
+import resource
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flopline.errors import FloplineError
+from flopline.whole import drop
+from running.locks import join_jobs
+from running.receipts import differing, drop_receipts, write_receipts
+
+INTERRUPTED = 130
+
+
+class Said(list[str]):
+    """What a stage says in its line of progress, and how far it is until then."""
+
+    def __init__(self, progress: Path) -> None:
+        super().__init__()
+        self.progress = progress
+        self.written = time.monotonic()
+
+    def reached(self, done: int, total: int, unit: str) -> None:
+        """Note, twice a second at most, that `done` of `total` are done."""
+        now = time.monotonic()
+        if now - self.written > 0.5:
+            self.written = now
+            with suppress(OSError):
+                self.progress.write_text(f"{done} {total} {unit}", encoding="utf-8")
 
 
 @contextmanager
-def stage(job) -> Iterator[list[str]]:
+def stage(job, *, measure: bool = False) -> Iterator[Said]:
     """Run a job's work; what is appended to the list it yields is said in its progress line.
 
-    On failure the sentence goes to the job's log, to `<log>.error` beside it and to the terminal;
-    the traceback of an unexpected error goes to the log only.
+    Its time and memory go to benchmarks/ beside logs/ if told to `measure`: rules that may be
+    spared by a shared cache do, since Snakemake allows them no `benchmark` of its own.
+
+    Inputs that are not what was written are refused. On failure the sentence goes to the job's log
+    and to `<log>.error` beside it; the traceback of an unexpected error goes to the log only. A
+    job that is told to stop leaves no file half-written.
     """
     log = Path(job.log[0])
-    name = log.stem
-    said: list[str] = []
+    name, results = log.stem, log.parent.parent
+    outputs = [Path(path) for path in job.output]
+    said = Said(log.with_suffix(".progress"))
     began = time.perf_counter()
+    signal.signal(signal.SIGTERM, _interrupt)
+    drop(log.with_suffix(".error"))
+    with suppress(OSError):
+        # A crash in compiled code then leaves its place in the log; kept open till the end.
+        faulthandler.enable(log.open("w", encoding="utf-8"))
+    join_jobs(results)
+    drop_receipts(outputs, results)
     try:
+        _refuse_damaged(job, results)
         yield said
     except FloplineError as mistake:
-        log.write_text(f"{mistake}\n", encoding="utf-8")
-        _stop(log, str(mistake))
+        _stop(log, f"{mistake}\n", str(mistake))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except Exception as error:
-        log.write_text(traceback.format_exc(), encoding="utf-8")
         kind = type(error).__name__
-        _stop(log, f"{name} stopped unexpectedly ({kind}: {error}); the details are in {log}.")
+        sentence = (
+            f"{name} stopped unexpectedly ({kind}: {error}), which is a mistake in Flopline: "
+            f"report it with {log}, or work round it and start again."
+        )
+        _stop(log, traceback.format_exc(), sentence)
+    finally:
+        drop(said.progress)
+    write_receipts(outputs, results)
     seconds = time.perf_counter() - began
-    line = f"{name:<28} {', '.join(said)} ({seconds:.1f} s)"
-    log.write_text(line + "\n", encoding="utf-8")
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):
+        log.write_text(f"{name:<28} {', '.join(said)} ({seconds:.1f} s)\n", encoding="utf-8")
+        if measure:
+            _measure(results / "benchmarks" / f"{name}.tsv", seconds)
 
 
-def _stop(log: Path, sentence: str) -> None:
-    log.with_suffix(".error").write_text(sentence + "\n", encoding="utf-8")
+def _measure(path: Path, seconds: float) -> None:
+    """Write wall and CPU seconds and the peak memory in MB, named as Snakemake names them."""
+    use = resource.getrusage(resource.RUSAGE_SELF)
+    # Linux counts in kB, macOS in bytes.
+    megabytes = use.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    cpu = use.ru_utime + use.ru_stime
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"s\tmax_rss\tcpu_time\n{seconds:.2f}\t{megabytes:.2f}\t{cpu:.2f}\n", encoding="utf-8"
+    )
+
+
+def _refuse_damaged(job, results: Path) -> None:
+    for path in differing(map(Path, job.input), results):
+        raise FloplineError(
+            f"{path} was changed or damaged since it was written: remove it and start again, it is "
+            "made anew."
+        )
+
+
+def _interrupt(number, frame) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(log: Path, details: str, sentence: str) -> None:
+    try:
+        log.write_text(details, encoding="utf-8")
+        log.with_suffix(".error").write_text(sentence + "\n", encoding="utf-8")
+    except OSError:
+        drop(log.with_suffix(".error"))
+        print(f"flopline: {sentence}", file=sys.stderr, flush=True)
     sys.exit(1)

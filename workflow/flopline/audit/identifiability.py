@@ -92,12 +92,13 @@ def audit(
     numbers["profile_closed"] = closed
     inside = bool(coverage["target_inside"].iloc[0])
     mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
-    anywhere = "anywhere from" if closed else "at least anywhere from"
+    reach = "from" if closed else "at least from"
     sentence = (
-        f"{_weakest(directions)}; E {anywhere} {significant(near['E'].min(), 3)} to "
-        f"{significant(near['E'].max(), 3)} fits within {100 * ALLOWED_RISE:.0f} % of the best "
-        f"objective and puts N at {flops_label(target_flops)} FLOPs between "
-        f"{humanise(near['params'].min())} and {humanise(near['params'].max())}"
+        f"{_weakest(directions)}. A floor E {reach} {significant(near['E'].min(), 3)} to "
+        f"{significant(near['E'].max(), 3)} nats per token fits nearly as well as the best one "
+        f"(objective within {100 * ALLOWED_RISE:.0f} %); over that range N at "
+        f"{flops_label(target_flops)} FLOPs goes from {humanise(near['params'].min())} to "
+        f"{humanise(near['params'].max())}"
     )
     sentence += _reservations(spread, condition, coverage.iloc[0])
     sentence += _beyond(outside[outside["law"] != "parametric"])
@@ -194,8 +195,8 @@ def _weakest(directions: pd.DataFrame) -> str:
     """The direction that the runs tell least of, and the next if it is nearly as weak."""
     first, second = directions[directions["frame"] == "published"].iloc[:2].itertuples()
     if second.eigenvalue > NEARLY_AS_WEAK * first.eigenvalue:
-        return f"In the direction that the runs tell least of, {first.words}"
-    return f"In the directions that the runs tell least of, {first.words} and {second.words}"
+        return f"Least pinned down by these runs: {first.words}"
+    return f"Least pinned down by these runs: {first.words} and {second.words}"
 
 
 def in_words(vector: Floats) -> str:

@@ -19,10 +19,15 @@ def wasted_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floa
 
     1 - (1 + excess/R)^(-1/gamma), exact on the surface; the three arguments broadcast.
     """
+    a, b = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
+    return np.asarray(-np.expm1(-np.log1p(excess(a, b, ln_ratio)) * (a + b) / (a * b)))
+
+
+def excess(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:
+    """Extra loss of N = N_opt exp(ln_ratio) over R = L_opt - E, at any budget."""
     a, b, x = (np.asarray(v, dtype=float) for v in (alpha, beta, ln_ratio))
-    # expm1 keeps the share exact where the sizes nearly agree; below that rounding may turn it.
-    excess = np.maximum(b * np.expm1(-a * x) + a * np.expm1(b * x), 0.0) / (a + b)
-    return np.asarray(-np.expm1(-np.log1p(excess) * (a + b) / (a * b)))
+    # expm1 keeps it exact where the sizes nearly agree; below that rounding may turn it.
+    return np.asarray(np.maximum(b * np.expm1(-a * x) + a * np.expm1(b * x), 0.0) / (a + b))
 
 
 def quadratic_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:

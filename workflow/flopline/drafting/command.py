@@ -12,6 +12,7 @@ from typing import Any
 from flopline.drafting.survey import Survey, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
+from flopline.study import NAME
 
 SHOWN = 10
 """Files that are neither log nor table and are named one by one."""
@@ -23,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = Path.cwd()
     try:
         name = options.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", options.folder.resolve().name)
+        if options.name and not NAME.fullmatch(name):
+            raise FloplineError(
+                f"--name {name!r} names a folder of results, so it may only hold letters, digits, "
+                "`_`, `.` and `-`, 100 at most: choose another."
+            )
         study, table = (Path(f"config/studies/{name}{end}") for end in (".yaml", ".runs.csv"))
         found = survey(options.folder, root)
         _say_found(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from flopline.audit.identifiability import ALLOWED_RISE
 from flopline.figures.identifiability import identifiability
 from flopline.figures.ladder import ladder
+from flopline.figures.layout import PAGE
 from flopline.figures.stakes import stakes
 from flopline.fits.result import FAILED
 
+FIGURES: Final = ("ladder", "identifiability", "stakes")
 NOT_MADE: Final = "this audit was not made"
 
 
@@ -29,9 +31,11 @@ def audit_figures(
     family_label: str,
     target_flops: float,
     loss_label: str = "Validation loss",
+    width: str = PAGE,
     synthetic: bool = False,
+    names: Sequence[str] = FIGURES,
 ) -> dict[str, Figure]:
-    """The figures ladder, identifiability and stakes, by name.
+    """The figures ladder, identifiability and stakes, or those of `names`, by name.
 
     `findings` hold their tables, `fits` and `draws` are by law, `runs` are the family's (run,
     params, tokens, flops), `residuals` the points of the parametric fit with its log_residual,
@@ -50,10 +54,11 @@ def audit_figures(
     common: dict[str, Any] = {
         "target_flops": target_flops,
         "family_label": family_label,
+        "width": width,
         "synthetic": synthetic,
     }
-    return {
-        "ladder": ladder(
+    makers: dict[str, Callable[[], Figure]] = {
+        "ladder": lambda: ladder(
             table("ladder", "steps"),
             table("ladder", "predictions"),
             table("ladder", "optima"),
@@ -63,7 +68,7 @@ def audit_figures(
             absent=why("ladder"),
             **common,
         ),
-        "identifiability": identifiability(
+        "identifiability": lambda: identifiability(
             table("identifiability", "profile"),
             residuals if surface else None,
             table("next_run", "runs"),
@@ -77,7 +82,7 @@ def audit_figures(
             },
             **common,
         ),
-        "stakes": stakes(
+        "stakes": lambda: stakes(
             table("sensitivity", "changes"),
             fits,
             draws,
@@ -87,6 +92,7 @@ def audit_figures(
             **common,
         ),
     }
+    return {name: makers[name]() for name in names}
 
 
 def _surface(parametric: Mapping[str, Any] | None) -> tuple[dict[str, float], str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.numbers import flops_label, humanise, significant
+from flopline.fits.result import FAILED
+from flopline.numbers import count, flops_label, humanise, interval, significant
+from flopline.schema import KEPT, LAWS
 
 Fit = Mapping[str, Any]
 Findings = Sequence[Mapping[str, Any]]
@@ -111,11 +113,88 @@ def stakes(findings: Findings) -> tuple[str, str]:
         "compute that a wrong N wastes, with the N of every law and its 95 % interval on the "
         "curve. "
         "Below: bootstrap draws of every law, its loss against its N at the target (the tokens "
-        "above spend the budget) and its exponents, with 80 and 95 % intervals. "
+        "above spend the budget), its D against its N beside 6ND = C, and its exponents, with 80 "
+        "and 95 % intervals. "
         f"{_sentence(findings, 'sensitivity')}"
     )
 
 
+def contours(fit: Fit) -> tuple[str, str]:
+    """Title and caption of the contours of the loss, from the JSON of a parametric fit."""
+    if fit["status"] == FAILED:
+        return "Contours of the loss", f"No surface was fitted: {fit['message']}"
+    target = fit["targets"][0]
+    reach = _reach(target["params"], humanise)
+    return "Contours of the loss", (
+        f"Left: contours of the fitted loss over compute and params, with the {fit['n_runs']} runs "
+        "coloured by their own loss, the efficient frontier (blue, dashed beyond the runs, with 80 "
+        "and 95 % bands) and the budgets of the slices (dashed, upright). Right: the loss along "
+        "slices of fixed compute, with each run moved to the nearest one along the law, so that "
+        "its distance from the curve is its residual; diamonds, the optima. The law says "
+        f"{_at_target(fit)}{reach}, with a loss of {significant(target['loss']['point'])}"
+        f"{_reach(target['loss'], significant)}; runs and slices stand at C = 6ND."
+    )
+
+
+def losscompute(fits: Mapping[str, Fit]) -> tuple[str, str]:
+    """Title and caption of the loss over compute, from the JSON of every law of a family."""
+    said = [
+        f"{LAW_NAMES[law]} {significant(t['loss']['point'])}{_reach(t['loss'], significant)}"
+        for law in LAWS
+        if law in fits and (t := fits[law]["targets"][0])["loss"]["point"] is not None
+        and fits[law]["status"] != FAILED
+    ]  # fmt: skip
+    found = (
+        f" At {flops_label(next(iter(fits.values()))['targets'][0]['budget_flops'])} FLOPs the "
+        f"laws say {', '.join(said)}."
+        if said
+        else " No law gives a loss."
+    )
+    return "Lowest loss for the compute", (
+        "Left: the lowest loss that each law expects of a budget, with what it was fitted to "
+        "(small dots: every run), 80 and 95 % bands, its floor E (dotted) where that is near, and "
+        "at the target what it states; grey, the largest run. Right, above: the losses at each "
+        "frontier over the law's own (bars: 95 %; for the surface, runs averaged over stretches of "
+        "compute). A trend there means that the law bends away and its forecast is biased. Below: "
+        f"E with 80 and 95 % intervals, and whether the law has lack of fit.{found}"
+    )
+
+
+def families(entries: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> tuple[str, str]:
+    """Title and caption of the families side by side, from the decision's comparison of them."""
+    if not entries:
+        return "Families side by side", "Fewer than two families have a line to be compared."
+    return "Families side by side", (
+        f"Left: the lowest loss for the compute of {', '.join(labels.values())}, by the law that "
+        "they have in common, with 95 % bands. Right: how many times the compute of the best "
+        "family the others need for the same loss, with bands, and the decision's own numbers at "
+        "the targets (bars: 80 and 95 %). Solid where both families have runs, dashed and hatched "
+        f"beyond. {entries[0]['sentence']}"
+    )
+
+
+def cleaning(runs: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Title and caption of the cleaning, from the rows of the table of runs."""
+    read, kept, lost = (
+        sum(int(r[n]) for r in runs) for n in ("rows_in", "rows_kept", "rows_dropped")
+    )
+    used = sum(r["status"] == KEPT for r in runs)
+    return "What cleaning left out", (
+        "Above: what became of the runs of each family, and why runs are not in the fits. Below: "
+        "the rows of the logs, read = kept + dropped by reason, and where along training the "
+        f"dropped rows stood. {used:,} of {count(len(runs), 'run')} are in the fits; "
+        f"{count(read, 'row')} read = {kept:,} kept + {lost:,} dropped."
+    )
+
+
+def _reach(estimate: Mapping[str, Any], label: Callable[[float], str]) -> str:
+    """The 95 % interval of an estimate in brackets, empty where there is none."""
+    if estimate["lo95"] is None:
+        return ""
+    return f" (95 % interval {interval(estimate['lo95'], estimate['hi95'], label)})"
+
+
+LAW_NAMES = {"parametric": "parametric", "isoflop": "isoFLOP", "envelope": "envelope"}
 OF_AUDIT = {"ladder": ladder, "identifiability": identifiability, "stakes": stakes}
 """The figures of an audit by file name, in the order in which a reader wants them."""
 
@@ -152,25 +231,37 @@ def captioned(
     fits: Mapping[str, Mapping[str, Fit]],
     labels: Mapping[str, str],
     audits: Mapping[str, Findings] | None = None,
+    entries: Sequence[Mapping[str, Any]] = (),
+    runs: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, str]]:
     """The figure files as the report wants them: name, family, section, title, caption, SVG text.
 
     A figure is told by its file name; one that stands in a folder of its own is of that family.
     The section is audit for the figures of the findings in `audits`, by family, else laws.
+    `entries` are the decision's comparisons of the families, `runs` the rows of the table of runs.
     """
-    by_name = {"isoflop": isoflop, "envelope": envelope}
+    by_law = {"isoflop": isoflop, "envelope": envelope}
     out = []
     for svg in svgs:
         name, family, section = svg.stem, svg.parent.name, "laws"
         label = labels.get(family, "")
-        if name in by_name:
-            title, caption = by_name[name](fits[family][name])
+        if name in by_law:
+            title, caption = by_law[name](fits[family][name])
+        elif name == "contours":
+            title, caption = contours(fits[family]["parametric"])
+        elif name == "losscompute":
+            title, caption = losscompute(fits[family])
         elif name in OF_AUDIT:
             title, caption = OF_AUDIT[name]((audits or {}).get(family, []))
             section = "audit"
         else:
-            title, caption = surface({f: laws["parametric"] for f, laws in fits.items()}, labels)
             label = ""
+            if name == "families":
+                title, caption = families(entries, labels)
+            elif name == "cleaning":
+                title, caption = cleaning(runs)
+            else:
+                title, caption = surface({f: of["parametric"] for f, of in fits.items()}, labels)
         text = svg.read_text(encoding="utf-8")
         about = {"name": name, "family": label, "section": section, "title": title}
         out.append({**about, "caption": caption, "svg": text})

@@ -13,23 +13,22 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flopline.errors import FloplineError
 from flopline.figures.lawpanel import (
     Quantity,
     check_target,
     draw_law_panel,
+    no_law,
     params_quantity,
     tokens_quantity,
 )
-from flopline.figures.placing import add_legend, trace
+from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
+from flopline.figures.placing import add_legend, trace, write_reason
 from flopline.figures.style import (
     GREY,
     INK,
     MAKO_MAP,
-    PAGE_WIDTH_IN,
+    is_dense,
     mark_synthetic,
-    new_figure,
-    row_of_axes,
     styled,
 )
 from flopline.figures.ticks import log_pad, power_label, set_log_ticks
@@ -45,8 +44,9 @@ _HEADROOM: Final = 0.3
 _APPROACH: Final = 0.1
 # A frontier of more points than this is a line of small dots.
 _FEW: Final = 200
-THIRD_COLORS: Final = ("#ee7733", "#44aa55", "#3377cc")
-"""Orange, green and blue, cheapest first, as in Hoffmann et al. 2022, Fig. A5."""
+THIRD_COLORS: Final = ("#f08c2e", "#2f9150", "#1f4fa8")
+"""Orange, green and blue, cheapest first, as in Hoffmann et al. 2022, Fig. A5; each darker than the
+one before."""
 
 
 @styled
@@ -61,6 +61,7 @@ def envelope(
     params_label: str = "Parameters",
     tokens_label: str = "Tokens",
     draws: pd.DataFrame | None = None,
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Training curves with their lower envelope (left), N (centre) and D (right) along it.
@@ -69,32 +70,37 @@ def envelope(
     row per step drawn (smoothed, thinned by the fit); `draws` (columns a, N_coef, b, D_coef) adds
     80 % bands. Frontier points that the fit left out are grey; the law of each third of the others
     is drawn over them in orange, green and blue. The loss axis always holds the
-    whole frontier and lets the first steps of untrained models run out of its top. Raises
-    FloplineError for a target that is not positive and for an empty frontier.
+    whole frontier and lets the first steps of untrained models run out of its top. Without a
+    frontier the panels say why. Raises FloplineError for a target that is not positive and for a
+    `width` that is none of layout.WIDTHS_IN.
 
     After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 2 and A5.
     """
     target = check_target(target_flops)
     points = frontier.sort_values("flops", ignore_index=True)
-    if points.empty:
-        raise FloplineError(
-            f"The envelope of family '{family_label}' has no frontier point to draw: "
-            "give it runs with whole training curves or take envelope out of `laws`."
-        )
-    sizes = curves["params"].to_numpy(float)
-    norm = LogNorm(*_apart(float(sizes.min()), float(sizes.max())))
-    figure = new_figure(PAGE_WIDTH_IN, 2.75)
-    left, bar, centre, right = row_of_axes(
-        figure, (1.80, 0.07, 1.56, 1.56), (0.44, 0.06, 1.04, 0.53), 0.44
+    figure, (left, centre, right) = laid_out(
+        width,
+        [
+            Box(1.80, 2.05, left=0.44, right=0.62),
+            Box(1.56, 2.05, left=0.55),
+            Box(1.56, 2.05, left=0.53, right=0.14),
+        ],
     )
-    _draw_curves(left, points, curves, norm, loss_label)
     left.set_title(family_label)
-    _draw_bar(bar, norm, params_label)
-    for axes, quantity in (
-        (centre, params_quantity(params_label)),
-        (right, tokens_quantity(tokens_label)),
-    ):
-        _draw_frontier(axes, fit, points, quantity, norm, target, draws)
+    if points.empty or curves.empty:
+        for axes in (left, centre, right):
+            axes.set(xticks=[], yticks=[])
+            write_reason(axes, no_law(fit))
+    else:
+        sizes = curves["params"].to_numpy(float)
+        norm = LogNorm(*_apart(float(sizes.min()), float(sizes.max())))
+        _draw_curves(left, points, curves, norm, loss_label)
+        _draw_bar(bar_beside(left), norm, params_label)
+        for axes, quantity in (
+            (centre, params_quantity(params_label)),
+            (right, tokens_quantity(tokens_label)),
+        ):
+            _draw_frontier(axes, fit, points, quantity, norm, target, draws)
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -117,16 +123,19 @@ def _draw_curves(
     axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
     set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
-    by_run = [part for _, part in shown.sort_values(["params", "run", "flops"]).groupby("run")]
-    by_run.sort(key=lambda part: (-part["params"].iloc[0], part["run"].iloc[0]))
-    lines = [part[["flops", "loss"]].to_numpy(dtype=np.float64) for part in by_run]
+    # Small models, which make the frontier, are drawn over large ones.
+    shown = shown.sort_values(["params", "run", "flops"], ascending=[False, True, True])
+    runs = shown["run"].to_numpy(object)
+    starts = np.flatnonzero(np.append(True, runs[1:] != runs[:-1]))
+    whole = np.split(shown[["flops", "loss"]].to_numpy(dtype=np.float64), starts[1:])
+    lines = [_in_sight(line, *x) for line in whole]
+    dense = is_dense(sum(len(line) for line in lines))
     axes.add_collection(
         LineCollection(
             lines,
-            colors=[MAKO_MAP(norm(part["params"].iloc[0])) for part in by_run],
+            colors=MAKO_MAP(norm(shown["params"].to_numpy(float)[starts])),
             linewidths=0.6,
-            alpha=0.8,
-            rasterized=True,
+            rasterized=dense,
             gid="curves",
         ),
         autolim=False,
@@ -141,7 +150,7 @@ def _draw_curves(
             mew=0,
             color=color,
             zorder=order,
-            rasterized=True,
+            rasterized=dense,
             gid="frontier",
             label=label,
         )[0]
@@ -151,8 +160,18 @@ def _draw_curves(
         )
         if kept.any()
     ]
-    obstacles = [trace(axes, *line.T) for line in lines]
+    if dense:
+        lines = [np.concatenate(lines)]
+    obstacles = [trace(axes, line[:, 0], line[:, 1], join=not dense) for line in lines]
     add_legend(axes, dots, np.concatenate(obstacles))
+
+
+def _in_sight(line: Floats, low: float, high: float) -> Floats:
+    """The part of a line between `low` and `high`, and one point beyond either end."""
+    inside = np.flatnonzero((line[:, 0] >= low) & (line[:, 0] <= high))
+    if not inside.size:
+        return line[:0]
+    return line[max(inside[0] - 1, 0) : inside[-1] + 2]
 
 
 def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
@@ -196,7 +215,7 @@ def _draw_frontier(
             c=color,
             lw=0,
             zorder=order,
-            rasterized=True,
+            rasterized=is_dense(len(points)),
             gid="frontier",
         )
     _draw_thirds(axes, points, quantity)

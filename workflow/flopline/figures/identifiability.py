@@ -9,16 +9,16 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, say_instead
+from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
+from flopline.figures.panels import LAW_STYLES, log_axis, say_instead
 from flopline.figures.placing import clear_spot, margin_of, size_in, trace
 from flopline.figures.style import (
     GREY,
     INK,
     MAKO_MAP,
-    PAGE_WIDTH_IN,
     SMALL_PT,
+    is_dense,
     mark_synthetic,
-    new_figure,
     styled,
 )
 from flopline.figures.ticks import log_pad, set_log_ticks
@@ -42,6 +42,7 @@ def identifiability(
     allowed_rise: float,
     family_label: str,
     absent: dict[str, str] | None = None,
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Profile of E with N along it (left), residuals (centre), worth of one more run (right).
@@ -52,38 +53,48 @@ def identifiability(
     says by panel (profile, residuals, next_run) why a table is None.
     """
     why = {"profile": "", "residuals": "", "next_run": ""} | (absent or {})
-    figure = new_figure(PAGE_WIDTH_IN, 2.75)
-    top = axes_at(figure, 0.56, 1.46, 1.7, 0.98)
-    bottom = axes_at(figure, 0.56, 0.5, 1.7, 0.88)
-    centre = axes_at(figure, 2.84, 0.5, 1.53, 1.94)
-    centre_bar = axes_at(figure, 4.42, 0.5, 0.07, 1.94)
-    right = axes_at(figure, 5.34, 0.5, 1.38, 1.94)
-    right_bar = axes_at(figure, 6.77, 0.5, 0.07, 1.94)
+    figure, (left, centre, right) = laid_out(
+        width,
+        [
+            Box(1.7, 1.94, left=0.56, bottom=0.5, top=0.31),
+            Box(1.53, 1.94, left=0.58, right=0.47, bottom=0.5, top=0.31),
+            Box(1.38, 1.94, left=0.5, right=0.48, bottom=0.5, top=0.31),
+        ],
+    )
     title = f"{family_label}: what E may be"
     known = profile is not None and bool(np.isfinite(profile["params"].astype(float)).any())
     if profile is None or not known:
-        figure.delaxes(bottom)
-        figure.delaxes(top)
-        top = axes_at(figure, 0.56, 0.5, 1.7, 1.94)
-        say_instead(top, title, why["profile"])
+        say_instead(left, title, why["profile"])
     else:
+        top, bottom = _halves(left)
         _draw_profile(top, bottom, profile, best_floor, target_flops, allowed_rise)
         top.set_title(title)
     if points is None or points.empty:
-        figure.delaxes(centre_bar)
         say_instead(centre, "Residuals", why["residuals"])
     else:
-        _draw_residuals(centre, centre_bar, points)
+        _draw_residuals(centre, bar_beside(centre, 0.05), points)
         centre.set_title("Residuals, %")
     if offers is None or offers.empty:
-        figure.delaxes(right_bar)
         say_instead(right, "One more run", why["next_run"])
     else:
-        _draw_offers(right, right_bar, offers, runs)
+        _draw_offers(right, bar_beside(right, 0.05), offers, runs)
         right.set_title("What one more run tells, %")
     if synthetic:
         mark_synthetic(figure)
     return figure
+
+
+def _halves(axes: Axes) -> tuple[Axes, Axes]:
+    """Two axes one above the other in the place of `axes`."""
+    at, figure = axes.get_position(), axes.figure
+    assert isinstance(figure, Figure)
+    figure.delaxes(axes)
+    lower, gap = 0.454 * at.height, 0.041 * at.height
+    upper = at.height - lower - gap
+    return (
+        figure.add_axes((at.x0, at.y0 + lower + gap, at.width, upper)),
+        figure.add_axes((at.x0, at.y0, at.width, lower)),
+    )
 
 
 def _draw_profile(
@@ -130,6 +141,7 @@ def _draw_residuals(axes: Axes, bar: Axes, points: pd.DataFrame) -> None:
         axes.scatter(
             params[mine], tokens[mine], s=size[mine], c=residual[mine], cmap=SIGNED, norm=norm,
             marker=marker, edgecolors="#444444", linewidths=0.3, zorder=3, gid=gid,
+            rasterized=is_dense(len(rows)),
         )  # fmt: skip
     axes.set(xlabel="Parameters", ylabel="Tokens")
     _draw_bar(bar, SIGNED, -limit, limit)
@@ -152,6 +164,7 @@ def _draw_offers(axes: Axes, bar: Axes, offers: pd.DataFrame, points: pd.DataFra
         color="#bbbbbb",
         zorder=2,
         gid="runs",
+        rasterized=is_dense(len(points)),
     )
     axes.scatter(
         rows["params"], rows["tokens"], s=22, c=removed, cmap=MAKO_MAP, vmin=0.0, marker="s",
@@ -207,5 +220,5 @@ def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: floa
     bar.set(xticks=[], ylim=(low, high))
     bar.yaxis.tick_right()
     ticks = [low, (low + high) / 2, high]
-    digits = 2
-    bar.set_yticks(ticks, [significant(t, digits) if t else "0" for t in ticks], fontsize=SMALL_PT)
+    said = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
+    bar.set_yticks(ticks, said, fontsize=SMALL_PT)

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from flopline.figures.layout import PAGE, Box, laid_out, width_in
 from flopline.figures.panels import (
     BASELINE_STYLE,
     LAW_STYLES,
     LawStyle,
-    axes_at,
     law_legend,
     log_axis,
     say_instead,
@@ -23,11 +23,10 @@ from flopline.figures.panels import (
 from flopline.figures.placing import add_legend, trace
 from flopline.figures.style import (
     GREY,
-    PAGE_WIDTH_IN,
     SMALL_PT,
+    is_dense,
     mako,
     mark_synthetic,
-    new_figure,
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label
@@ -58,6 +57,7 @@ def ladder(
     family_label: str,
     loss_label: str = "Validation loss",
     absent: str = "no ladder was climbed",
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """Four panels from the tables `steps`, `predictions` and `optima` of `audit.ladder`.
@@ -69,12 +69,11 @@ def ladder(
     `largest_flops`, with all runs: `seen_by_all` maps a law to the estimate of N of its own fit.
     A panel without data says why: `absent`.
     """
-    figure = new_figure(PAGE_WIDTH_IN, 4.92)
-    panels = [
-        axes_at(figure, left, bottom, 2.85, 1.66)
-        for bottom in (2.8, 0.5)
-        for left in (0.6, 4.2)
-    ]  # fmt: skip
+    boxes = [Box(2.85, 1.66, left=0.6, bottom=0.4, top=0.24)]
+    boxes.append(Box(2.85, 1.66, left=0.75, right=0.15, bottom=0.4, top=0.24))
+    # The legend takes one line on a page, two in a column.
+    head_in = 0.22 if width == PAGE else 0.36
+    figure, panels = laid_out(width, 2 * boxes, head_in=head_in, foot_in=0.1)
     errors, lowest, waste, drift = panels
     titles = (
         f"{family_label}: loss of larger runs",
@@ -90,7 +89,8 @@ def ladder(
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title)
     laws = [law for law in (*LAWS, BASELINE[0]) if (kept["law"] == law).any()]
-    law_legend(figure, [_style(law) for law in laws], PAGE_WIDTH_IN - 0.15, 4.86)
+    top_in = float(figure.get_size_inches()[1]) - 0.06
+    law_legend(figure, [_style(law) for law in laws], width_in(width) - 0.15, top_in)
     if predictions is None or "log_error" not in predictions or predictions.empty:
         say_instead(errors, titles[0], "no step of the parametric law could be fitted")
     else:
@@ -142,6 +142,7 @@ def _draw_errors(axes: Axes, predictions: pd.DataFrame, loss_label: str) -> None
     colors = mako(len(shown))
     handles, obstacles = [], []
     names = flops_labels(list(shown))
+    dense = is_dense(int(rows["largest_flops"].isin(shown).sum()))
     for step, color, name in zip(shown, colors, names, strict=True):
         mine = rows[rows["largest_flops"] == step]
         loss = mine["loss"].to_numpy(dtype=float)
@@ -151,9 +152,14 @@ def _draw_errors(axes: Axes, predictions: pd.DataFrame, loss_label: str) -> None
                 100 * (mine[f"predicted_{end}95"].to_numpy(dtype=float) / loss - 1)
                 for end in ("lo", "hi")
             )
-            axes.vlines(loss, low, high, color=color, lw=0.5, alpha=0.55, zorder=2, gid="interval")
+            axes.vlines(
+                loss, low, high, color=color, lw=0.5, alpha=0.55, zorder=2, gid="interval",
+                rasterized=dense,
+            )  # fmt: skip
             obstacles += [(loss, low), (loss, high)]
-        axes.plot(loss, error, "o", ms=2.4, mew=0, color=color, zorder=3, gid="errors")
+        axes.plot(
+            loss, error, "o", ms=2.4, mew=0, color=color, zorder=3, gid="errors", rasterized=dense
+        )
         obstacles.append((loss, error))
         handles.append(Line2D([], [], color=color, marker="o", ls="", label=f"≤ {name}"))
     axes.axhline(0.0, color="#555555", lw=0.8, zorder=1.5)

@@ -14,7 +14,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.figures.placing import Spot, clear_spot, filled, margin_of, size_in, trace
+from flopline.figures.placing import (
+    Spot,
+    clear_spot,
+    filled,
+    margin_of,
+    size_in,
+    trace,
+    write_reason,
+)
 from flopline.figures.style import GUIDE_GREEN, INK, LAW_RED, SMALL_PT
 from flopline.figures.ticks import (
     decades,
@@ -105,6 +113,11 @@ def law_of(fit: Mapping[str, Any], quantity: Quantity) -> Law | None:
     return Law(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
 
 
+def no_law(fit: Mapping[str, Any]) -> str:
+    """The reason why a fit JSON has no law, in its own words where it gives any."""
+    return f"no law: {fit.get('message') or 'the fit failed'}"
+
+
 def law_band(draws: pd.DataFrame | None, quantity: Quantity, flops: Floats) -> Floats | None:
     """10th and 90th percentile of the law over bootstrap draws, shape (2, flops), or None."""
     wanted = [quantity.exponent, quantity.coefficient]
@@ -137,9 +150,12 @@ def draw_law_panel(
     law = law_of(fit, quantity)
     known = flops[np.isfinite(flops) & (flops > 0)]
     everything = [*known, target_flops]
-    x = decades(min(everything) / 2, max(everything) * 2)
-    line_x = np.geomspace(min(everything) / 1.5, max(everything), 120)
-    band = None if law is None else law_band(draws, quantity, line_x)
+    # About a decade free on both sides, as in Hoffmann et al. 2022, Fig. 3.
+    x = decades(min(everything) / 9, max(everything) * 9)
+    # Laws are straight here; only the band is curved.
+    line_x = np.array([min(everything) / 1.5, max(everything)])
+    band_x = np.geomspace(line_x[0], line_x[1], 48)
+    band = None if law is None else law_band(draws, quantity, band_x)
     line_y = np.full_like(line_x, np.nan) if law is None else law(line_x)
     other_y = np.full_like(line_x, np.nan) if corrected is None else corrected(line_x)
     edges = np.empty(0) if band is None else np.ravel(band)
@@ -149,10 +165,10 @@ def draw_law_panel(
     _set_axes(axes, quantity, x, y)
     points = trace(axes, np.broadcast_to(flops, np.shape(values)), values, join=False)
     if law is None:
-        axes.set_title("no law: the fit failed")
+        write_reason(axes, no_law(fit), points)
         return
     if band is not None:
-        axes.fill_between(line_x, *band, color=LAW_RED, alpha=0.16, lw=0, zorder=1.5)
+        axes.fill_between(band_x, *band, color=LAW_RED, alpha=0.16, lw=0, zorder=1.5)
     axes.plot(line_x, line_y, "--", color=LAW_RED, lw=1.2, zorder=2.5, gid="law")
     value = float(law(target_flops))
     if corrected is not None:
@@ -162,7 +178,7 @@ def draw_law_panel(
     axes.plot(target_flops, value, "o", ms=3.4, color=GUIDE_GREEN, zorder=4)
     lines = [trace(axes, line_x, line_y), trace(axes, line_x, other_y)]
     if band is not None:
-        lines += [trace(axes, line_x, edge) for edge in band]
+        lines += [trace(axes, band_x, edge) for edge in band]
     lines.append(trace(axes, [x[0], target_flops, target_flops], [value, value, y[0]]))
     obstacles = np.concatenate([points, *lines])
     _write(axes, law, corrected, quantity.symbol, value, target_flops, obstacles)
@@ -174,8 +190,8 @@ def _set_axes(
     axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel="FLOPs", ylabel=quantity.label)
     box = axes.get_window_extent()
     per_pt = axes.figure.dpi / 72
-    set_log_ticks(axes.xaxis, *x, box.width / per_pt, power_label, "width")
-    set_log_ticks(axes.yaxis, *y, box.height / per_pt, humanise, "height")
+    set_log_ticks(axes.xaxis, *x, box.width / per_pt, power_label, "width", decades_first=True)
+    set_log_ticks(axes.yaxis, *y, box.height / per_pt, humanise, "height", decades_first=True)
 
 
 def _write(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.figures.style import GREY, SMALL_PT
+from flopline.figures.placing import write_reason
+from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.numbers import factor, humanise
 
@@ -69,25 +70,27 @@ def say_instead(axes: Axes, title: str, reason: str) -> None:
     axes.set_title(title)
     axes.grid(visible=False)
     axes.set(xticks=[], yticks=[])
-    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
-    lines = textwrap.wrap(reason, max(int(width_pt / (0.56 * SMALL_PT)), 12))[:12]
-    axes.text(
-        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
-        fontsize=SMALL_PT, color="#555555", gid="reason",
-    )  # fmt: skip
+    write_reason(axes, reason)
 
 
 def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: float) -> None:
-    """One line that names the laws, its upper right corner at a place in inches."""
+    """Names the laws in as few lines as fit, its upper right corner at a place in inches."""
     handles = [
         Line2D([], [], color=s.color, ls=s.dashes, marker=s.marker, ms=3.4, lw=1.2, label=s.label)
         for s in styles
     ]
     total, tall = figure.get_size_inches()
-    figure.legend(
-        handles=handles, ncols=len(handles), loc="upper right", borderaxespad=0, borderpad=0,
-        bbox_to_anchor=(right / total, top / tall), handlelength=2.4, columnspacing=1.4,
-    )  # fmt: skip
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(
+            handles=handles, ncols=columns, loc="upper right", borderaxespad=0, borderpad=0,
+            bbox_to_anchor=(right / total, top / tall), handlelength=2.4, columnspacing=1.4,
+        )  # fmt: skip
+        box = legend.get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
+        if box.width <= right * figure.dpi:
+            break
+        legend.remove()
 
 
 def log_axis(

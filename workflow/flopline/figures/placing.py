@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
+
+from flopline.figures.style import SMALL_PT
 
 Floats = NDArray[np.float64]
 Spot = tuple[float, float]
 
-CORNERS = ("lower left", "upper right", "lower right", "upper left")
+CORNERS: Final = ("lower left", "upper right", "lower right", "upper left")
+_MOST_LINES: Final = 12
 
 
 def trace(axes: Axes, x: ArrayLike, y: ArrayLike, join: bool = True) -> Floats:
@@ -81,7 +85,29 @@ def filled(size: Spot, spot: Spot) -> Floats:
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
-def add_legend(axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int = 4) -> None:
+def write_reason(axes: Axes, reason: str, obstacles: Floats | None = None) -> None:
+    """Why `axes` lack what a reader expects there, wrapped to two thirds of their width.
+
+    In the middle, or, with `obstacles` (axes fractions), where it hides none of them.
+    """
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    share = 0.94 if obstacles is None else 0.66
+    letters = max(int(share * width_pt / (0.53 * SMALL_PT)), 12)
+    lines = textwrap.wrap(reason, letters, max_lines=_MOST_LINES, placeholder=" …")
+    text = axes.text(
+        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
+        fontsize=SMALL_PT, color="#555555", gid="reason", zorder=7,
+    )  # fmt: skip
+    if obstacles is None:
+        return
+    size, margin = size_in(axes, text), margin_of(axes)
+    middle = (0.5 - size[0] / 2, 0.5 - size[1] / 2)
+    spots = [middle, *(corner(name, size, margin) for name in reversed(CORNERS))]
+    x, y = clear_spot(size, obstacles, spots, margin_of(axes, 2.0)) or middle
+    text.set_position((x + size[0] / 2, y + size[1] / 2))
+
+
+def add_legend(axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int = 4) -> None:
     """A legend in up to `most` columns, lower left where that hides nothing, else another corner.
 
     `obstacles` are axes fractions. Where no corner is free, the y axis is prolonged downwards until
@@ -95,7 +121,7 @@ def add_legend(axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: i
 
 
 def _legend_place(
-    axes: Axes, handles: Sequence[Line2D], obstacles: Floats, most: int
+    axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int
 ) -> tuple[int, str, float, Spot]:
     """Columns, corner, share by which to prolong the y axis, and size of the legend."""
     counts = range(1, min(most, len(handles)) + 1)
@@ -110,7 +136,7 @@ def _legend_place(
     return counts[-1], CORNERS[0], 1.0, sizes[counts[-1]]
 
 
-def _legend(axes: Axes, handles: Sequence[Line2D], columns: int) -> Legend:
+def _legend(axes: Axes, handles: Sequence[Artist], columns: int) -> Legend:
     return axes.legend(
         handles=handles,
         ncols=columns,

@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit.shares import wasted_share
-from flopline.figures.panels import LAW_STYLES, axes_at, log_axis, ratio_axis, say_instead
+from flopline.figures.allocations import draw_allocations
+from flopline.figures.layout import PAGE, Box, laid_out
+from flopline.figures.panels import LAW_STYLES, log_axis, ratio_axis, say_instead
 from flopline.figures.style import (
     INK,
-    PAGE_WIDTH_IN,
     SMALL_PT,
+    is_dense,
     mark_synthetic,
-    new_figure,
     styled,
 )
 from flopline.numbers import flops_label, humanise, significant
@@ -31,8 +32,13 @@ Fits = Mapping[str, Mapping[str, Any]]
 
 MOST_CHANGES: Final = 14
 """Bars of the tornado; the rest changes N less."""
-LONGEST_CHANGE: Final = 47
-"""Letters of a change that have room."""
+LETTERS: Final = 44
+"""Letters of a change that have room in one line beside the tornado."""
+MOST_LINES: Final = 4
+LINE_PT: Final = 7.4
+APART_PT: Final = 3.2
+LEAST_IN: Final = 1.78
+"""Least height of the upper panels; many changes that take several lines need more."""
 MOST_DRAWS: Final = 400
 """Draws shown per law: more only fill the cloud."""
 
@@ -48,29 +54,41 @@ def stakes(
     target_flops: float,
     family_label: str,
     absent: Mapping[str, str] | None = None,
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
-    """Tornado and regret (above), clouds of bootstrap draws at the target (below).
+    """Tornado and regret (above), clouds of bootstrap draws at the target (below):
+    loss over N, D over N, and the exponents.
 
     `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
     alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
     the best. `absent` says why the tornado or the regret is missing.
     """
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
-    figure = new_figure(PAGE_WIDTH_IN, 5.0)
-    tornado = axes_at(figure, 2.08, 2.92, 1.64, 1.78)
-    regret = axes_at(figure, 4.62, 2.92, 2.36, 1.78)
-    cloud = axes_at(figure, 0.62, 0.5, 3.1, 1.54)
-    strips = axes_at(figure, 4.62, 0.5, 2.36, 1.54)
+    known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
+    largest = _largest(changes) if changes is not None and known else None
+    tall = LEAST_IN if largest is None else max(LEAST_IN, sum(_heights_pt(largest)) / 72)
+    figure, (tornado, regret, cloud, pairs, strips) = laid_out(
+        width,
+        [
+            Box(1.64, tall, left=2.08, bottom=0.54, top=0.3),
+            Box(2.36, tall, left=0.9, right=0.22, bottom=0.54, top=0.3),
+            Box(1.85, 1.54, left=0.62, bottom=0.42, top=0.54),
+            Box(1.35, 1.54, left=0.6, bottom=0.42, top=0.54),
+            Box(1.6, 1.54, left=0.78, right=0.22, bottom=0.42, top=0.54),
+        ],
+        foot_in=0.08,
+    )
     sizes = _sizes(fits, target_flops)
     title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
-    if changes is None or not np.isfinite(changes["ratio"].astype(float)).any():
+    if largest is None:
         say_instead(tornado, title, why["sensitivity"])
     else:
-        _draw_tornado(tornado, changes)
+        _draw_tornado(tornado, largest)
         # Above its labels, which stand left of the axes.
-        place = (0.06 / PAGE_WIDTH_IN, (4.70 + 4 / 72) / 5.0)
-        figure.text(*place, title, fontsize=7.5, va="baseline")
+        total_in, high_in = figure.get_size_inches()
+        above = tornado.get_position().y1 + 4 / 72 / high_in
+        figure.text(0.06 / total_in, above, title, fontsize=7.5, va="baseline")
     if exponents is None or reference not in sizes:
         say_instead(regret, "What a wrong N costs", why["regret"])
     else:
@@ -78,6 +96,7 @@ def stakes(
         regret.set_title("What a wrong N costs")
     laws: list[str] = [law for law in LAWS if law in sizes]
     _draw_cloud(cloud, fits, draws, laws, target_flops)
+    draw_allocations(pairs, {law: sizes[law] for law in laws}, draws, target_flops, MOST_DRAWS)
     _draw_strips(strips, fits, draws, laws)
     if synthetic:
         mark_synthetic(figure)
@@ -94,32 +113,43 @@ def _sizes(fits: Fits, target_flops: float) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _draw_tornado(axes: Axes, changes: pd.DataFrame) -> None:
-    """Bars from 1 to the ratio of N to the baseline's, the longest on top."""
+def _largest(changes: pd.DataFrame) -> pd.DataFrame:
+    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     shown = rows.loc[order[:MOST_CHANGES]]
-    ratio = shown["ratio"].to_numpy(dtype=float)
-    ratio_axis(axes, [*ratio, 1.0], 0.14)
-    y = np.arange(len(shown))[::-1]
     laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
-    colors = [LAW_STYLES[law].color for law in laws]
-    axes.barh(y, ratio - 1, left=1.0, height=0.62, color=colors, zorder=3, gid="changes")
+    said = [_wrapped(law, str(change)) for law, change in zip(laws, shown["change"], strict=True)]
+    return shown.assign(law=laws, said=said, of=len(rows))
+
+
+def _wrapped(law: str, change: str) -> str:
+    """A change in lines that fit beside the axes, with its law unless parametric."""
+    said = change if law == "parametric" else f"{LAW_STYLES[law].label}: {change}"
+    lines = textwrap.wrap(said, LETTERS, max_lines=MOST_LINES, placeholder=" …")
+    return "\n".join(lines)
+
+
+def _heights_pt(largest: pd.DataFrame) -> list[float]:
+    return [LINE_PT * (said.count("\n") + 1) + APART_PT for said in largest["said"]]
+
+
+def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
+    """Bars from 1 to the ratio of N to the baseline's, the longest on top."""
+    ratio = largest["ratio"].to_numpy(dtype=float)
+    ratio_axis(axes, [*ratio, 1.0], 0.14)
+    heights = np.array(_heights_pt(largest))
+    y = heights / 2 - np.cumsum(heights)
+    colors = [LAW_STYLES[law].color for law in largest["law"]]
+    thick = 0.62 * (LINE_PT + APART_PT)
+    axes.barh(y, ratio - 1, left=1.0, height=thick, color=colors, zorder=3, gid="changes")
     axes.axvline(1.0, color=INK, lw=0.8, zorder=4)
-    names = [_shortened(law, str(c)) for law, c in zip(laws, shown["change"], strict=True)]
-    axes.set_yticks(y, names, fontsize=SMALL_PT - 0.5)
+    axes.set_yticks(y, list(largest["said"]), fontsize=SMALL_PT - 0.5, linespacing=1.0)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.set(ylim=(-0.7, len(shown) - 0.3))
-    left = len(rows) - len(shown)
-    more = f"; {left} more change less" if left else ""
-    axes.set_xlabel(f"N over the law's own{more}")
-
-
-def _shortened(law: str, change: str) -> str:
-    """A change in as many letters as fit beside the axes, with its law unless parametric."""
-    said = change if law == "parametric" else f"{LAW_STYLES[law].label}: {change}"
-    return textwrap.shorten(said, LONGEST_CHANGE, placeholder=" …")
+    axes.set(ylim=(-heights.sum() - 2, 2))
+    left = int(largest["of"].iloc[0]) - len(largest)
+    axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
 
 
 def _draw_regret(
@@ -187,7 +217,7 @@ def _draw_cloud(
         look = LAW_STYLES[law]
         axes.plot(
             *cloud[:MOST_DRAWS].T, look.marker, ms=1.7, mew=0, alpha=0.45, color=look.color,
-            zorder=2, gid="draws",
+            zorder=2, gid="draws", rasterized=is_dense(len(cloud[:MOST_DRAWS])),
         )  # fmt: skip
     for law, (params, loss) in points.items():
         look = LAW_STYLES[law]
@@ -198,7 +228,7 @@ def _draw_cloud(
     bottom, top = min(inner[1][0], marks[:, 1].min()), max(inner[1][1], marks[:, 1].max())
     pad = 0.08 * (top - bottom or 0.1)
     axes.set(ylim=(bottom - pad, top + pad), ylabel="Loss at the target")
-    axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs (dots: bootstrap draws)")
+    axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs")
     above = axes.twiny()
     above.set_xlim(target_flops / 6 / low, target_flops / 6 / high)
     log_axis_reversed(above, target_flops / 6 / high, target_flops / 6 / low)
@@ -233,7 +263,7 @@ def _draw_strips(
         jitter = np.array([spread.inv_cdf(min(max(u, 0.005), 0.995)) for u in level])
         axes.plot(
             shown, row + 0.12 + jitter, look.marker, ms=1.6, mew=0, alpha=0.45, color=look.color,
-            zorder=2, gid="draws",
+            zorder=2, gid="draws", rasterized=is_dense(len(shown)),
         )  # fmt: skip
         for kind, width in (("95", 1.0), ("80", 2.6)):
             if e[f"lo{kind}"] is not None:

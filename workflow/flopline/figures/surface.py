@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,14 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.figures.lawpanel import number
+from flopline.figures.lawpanel import no_law, number
+from flopline.figures.layout import PAGE, width_in
 from flopline.figures.style import (
     GREY,
-    PAGE_WIDTH_IN,
+    is_dense,
     mark_synthetic,
     new_figure,
     styled,
@@ -46,7 +50,11 @@ _EDGE_PT: Final = 90.0
 """Length on paper of the lower edges of the scene."""
 _FEW: Final = 100
 """With more points than this the marks are smaller."""
-_CELL_IN: Final = (PAGE_WIDTH_IN / 2, 2.9)
+_CELL_IN: Final = (3.5, 2.9)
+"""Size of one panel, which a column holds as it is."""
+_LETTERS: Final = 60
+"""Letters that fit above a panel."""
+_LOSS_STEPS: Final = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +88,26 @@ def surface(
     params_label: str = "Parameters",
     tokens_label: str = "Tokens seen",
     show_surface: bool = False,
+    width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
-    """Loss of every run over its tokens and params, families side by side, three to a row.
+    """Loss of every run over its tokens and params, families side by side, two to a row of a page.
 
     Colour is compute [FLOPs]; the law L = E + A N^-alpha + B D^-beta stands above each panel
     (in full: the figure this follows prints the exponents alone); `show_surface` adds its mesh.
     All panels share their axes and the range of their colours. Raises FloplineError without
-    panels, for a panel without points and for an unknown `cmap`.
+    panels, for a panel without points, for an unknown `cmap` and for a `width` that is none of
+    layout.WIDTHS_IN.
 
     After Shukor et al. 2025 (arXiv 2504.07951), Fig. 2.
     """
     _check(panels)
     shared = _ranges(panels)
-    columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+    columns = min(len(panels), int(width_in(width) / _CELL_IN[0]))
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(columns * _CELL_IN[0], rows * _CELL_IN[1])
+    # A lone panel is no wider on a page than in a column.
+    total = _CELL_IN[0] if columns == 1 else width_in(width)
+    figure = new_figure(total, rows * _CELL_IN[1])
     names = list(COLOR_MAPS)
     for i, panel in enumerate(panels):
         row, column = divmod(i, columns)
@@ -186,29 +198,37 @@ def _draw_panel(
     parameters = {} if panel.fit.get("status") == FAILED else panel.fit.get("parameters", {})
     law = law_text(parameters)
     _frame(axes, shared, labels)
-    if show_surface and law:
+    mesh = show_surface and bool(law)
+    if mesh:
         _draw_mesh(axes, parameters, points, shared.loss)
     xyz = [points[name].to_numpy(float) for name in ("tokens", "params", "loss")]
     # Stems tell where a point stands; the mesh does so too, and both together are a thicket.
     faint = min(0.6, 40.0 / len(points))
-    for x, y, z in zip(*xyz, strict=True) if not show_surface else ():
-        axes.plot([x, x], [y, y], [shared.loss[0], z], color=GREY, lw=0.4, alpha=faint, zorder=1)
+    dense = is_dense(len(points))
+    if not mesh:
+        feet = np.column_stack([*xyz[:2], np.full(len(points), shared.loss[0])])
+        stems = Line3DCollection(
+            np.stack([feet, np.column_stack(xyz)], axis=1), colors=GREY, linewidths=0.4,
+            alpha=faint, zorder=1, rasterized=dense, gid="stems",
+        )  # fmt: skip
+        axes.add_collection3d(stems, autolim=False)
     axes.scatter(
         *xyz,
         c=points["flops"].to_numpy(float),
         norm=norm,
         cmap=cmap,
-        s=13 if len(points) <= _FEW else 8,
+        s=13 if len(points) <= _FEW else 2 if dense else 8,
         depthshade=False,
         zorder=2,
         edgecolors="#333333",
-        linewidths=0.3,
+        linewidths=0.0 if dense else 0.3,
+        rasterized=dense,
         gid="runs",
     )
     top, middle = bottom + height, left + 1.6 * inch[0]
     for text, below_in, size in (
         (panel.family_label, 0.06, 8.5),
-        (law or "no law: the fit failed", 0.22, 7.5),
+        (law or textwrap.fill(no_law(panel.fit), _LETTERS), 0.22, 7.5),
     ):
         figure.text(middle, top - below_in * inch[1], text, ha="center", va="top", fontsize=size)
     bar = figure.add_axes(
@@ -229,6 +249,7 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
     axes.set_zlabel(labels[2], labelpad=-4)
     set_log_ticks(axes.xaxis, *shared.tokens, _EDGE_PT, humanise, "width", minors=False)
     set_log_ticks(axes.yaxis, *shared.params, _EDGE_PT, humanise, "width", minors=False)
+    axes.zaxis.set_major_locator(MaxNLocator(5, steps=_LOSS_STEPS))
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("#f6f6f6")
         axis.set_tick_params(pad=-2.5)

@@ -55,18 +55,21 @@ def signed_power_label(value: float) -> str:
     return f"{mantissa}e{int(exponent):+d}"
 
 
-def log_ticks(lo: float, hi: float, fits: Callable[[Floats], bool]) -> tuple[Floats, Floats]:
+def log_ticks(
+    lo: float, hi: float, fits: Callable[[Floats], bool], decades_first: bool = False
+) -> tuple[Floats, Floats]:
     """Major and minor tick values for a logarithmic axis from `lo` to `hi` (0 < lo < hi).
 
     `fits` says whether labels at the given values stand clear of one another. Prefers steps of
-    1-3-10, takes denser ones where the axis shows fewer than three of those, sparser ones (decades,
-    every second decade, ...) where they do not fit. At least two majors wherever two labels fit.
+    1-3-10 (with `decades_first` decades), takes denser ones where the axis shows fewer than three
+    of those, sparser ones (decades, every second decade, ...) where they do not fit. At least two
+    majors wherever two labels fit.
     """
     first, last = math.floor(math.log10(lo)), math.ceil(math.log10(hi))
     inside = _within(lo, hi)
     minor = inside(_mantissas(range(1, 10), first, last))
     fallback = None
-    for mantissas in _DENSE:
+    for mantissas in ((1,), *_DENSE) if decades_first else _DENSE:
         major = inside(_mantissas(mantissas, first, last))
         if len(major) <= _MOST_LABELS and fits(major):
             if len(major) >= 3:
@@ -92,6 +95,7 @@ def set_log_ticks(
     label: Label,
     along: Literal["width", "height"],
     minors: bool = True,
+    decades_first: bool = False,
 ) -> None:
     """Put the ticks of `log_ticks` on `axis`, which is `length_pt` points long on paper.
 
@@ -108,7 +112,7 @@ def set_log_ticks(
             values
         )
 
-    major, minor = log_ticks(lo, hi, fits)
+    major, minor = log_ticks(lo, hi, fits, decades_first)
     if not minors:
         minor = minor[:0]
     # Ticks at 2..9 of every decade turn into a grey band on an axis of many decades.

@@ -21,6 +21,7 @@ from flopline.fits.bootstrap import AUTO, PAIRS, chosen, new_run_errors, run_wei
 from flopline.fits.chosen import OBJECTIVES, choose
 from flopline.fits.family import CHINCHILLA, NO_TERM, starting_points
 from flopline.fits.formfits import Resamples
+from flopline.fits.lackoffit import TOP_RUNS
 from flopline.fits.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
 from flopline.fits.objectives import Objective
 from flopline.fits.result import (
@@ -58,9 +59,6 @@ TOP_SHARE = 1 / 6
 """Share of the runs, those of largest compute, at which the surface must hold to be extrapolated:
 from there every forecast starts."""
 MIN_TOP_RUNS = 5
-LACK_OF_FIT = (0.005, 3.0)
-"""Mean log residual of these runs, and the same in standard errors, beyond which the form is said
-not to hold. The top runs of Chinchilla lie 0.1 % off (0.7), those of Gemstones 0.2 % (0.5)."""
 LEAST_SQUARES = 1e3
 """A delta beyond every log residual: Huber's loss is then half the square."""
 
@@ -346,7 +344,7 @@ def _poor_design(spread: float) -> list[str]:
 
 def _misfit(mean: float, z: float) -> list[str]:
     """What to mind of the mean log residual of the top runs and its z score."""
-    if abs(mean) <= LACK_OF_FIT[0] or abs(z) <= LACK_OF_FIT[1]:
+    if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
         return []
     return [
         f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "

@@ -7,12 +7,13 @@ The frontier of E + A/N^alpha + B/D^beta is exactly of this form (Hoffmann et al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.laws.chinchilla import LossSurface, per_point
+from flopline.laws.chinchilla import PARAMETERS, LossSurface, per_point
 from flopline.laws.law import Floats
 
 START_EXPONENTS = (0.05, 0.15, 0.4)
@@ -42,6 +43,17 @@ class LossOfCompute:
         )
         c = alpha * beta / (alpha + beta)
         return cls(surface.E, (a * g**-alpha + b * g**beta) * 6.0**c, c)
+
+    @classmethod
+    def stated(cls, values: Mapping[str, ArrayLike]) -> LossOfCompute:
+        """The law that a fit's parameters state, whichever law was fitted.
+
+        `values` holds the surface's E, A, B, alpha and beta, or L_E, L_K and L_c.
+        """
+        if "alpha" in values:
+            surface = LossSurface(*(values[name] for name in PARAMETERS))
+            return cls.frontier(surface)
+        return cls(values["L_E"], values["L_K"], values["L_c"])
 
     def loss(self, flops: ArrayLike) -> Floats:
         """Loss [nats per token] at budgets `flops` [FLOPs]."""

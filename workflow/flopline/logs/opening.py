@@ -17,6 +17,13 @@ from flopline.errors import FloplineError
 LONGEST_LINE: Final = 1 << 22
 """Bytes of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
+MOST_UNPACKED: Final = 1 << 30
+"""Bytes that any file may unpack to, however small it is."""
+
+MOST_GROWTH: Final = 100
+"""How many times its own size a larger file may unpack to; logs shrink to a tenth or so, and a
+file made to fill the memory to a thousandth or less."""
+
 UTF16_LITTLE: Final = (b"\xff\xfe", b"\0\0\0")
 UTF16_BIG: Final = (b"\xfe\xff", b"\0\0\0")
 """The mark that begins UTF-16 text, and every other byte after it in plain letters."""
@@ -91,7 +98,7 @@ def open_binary(path: Path) -> IO[bytes]:
         raise FloplineError(f"{path} is UTF-16 text: save it as UTF-8.")
     for magic, opener in _OPENERS.values():
         if head.startswith(magic):
-            return opener(path)
+            return io.BufferedReader(_Unpacked(opener(path), path), 1 << 20)
     promised = path.suffix.lower()
     if head and promised in _OPENERS:
         raise FloplineError(
@@ -99,6 +106,51 @@ def open_binary(path: Path) -> IO[bytes]:
             "it the ending of what it holds."
         )
     return path.open("rb")
+
+
+def refuse_bomb(path: Path, unpacked: int) -> None:
+    """Raise FloplineError when a file unpacks to more bytes than a log or table of its size may."""
+    if unpacked > max(MOST_UNPACKED, MOST_GROWTH * path.stat().st_size):
+        raise FloplineError(
+            f"{path} unpacks to more than {MOST_GROWTH} times its size, which no log does: if it "
+            "is to be trusted, decompress it and give that file instead."
+        )
+
+
+class _Unpacked(io.RawIOBase):
+    """A decompressed stream that counts what it gives, and refuses to give without end."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self.stream, self.path, self.given = stream, path, 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, and tell how far."""
+        piece = self.stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._count(len(piece))
+        return len(piece)
+
+    def readall(self) -> bytes:
+        """All that is left."""
+        pieces = []
+        while piece := self.stream.read(1 << 24):
+            self._count(len(piece))
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the file below, too."""
+        self.stream.close()
+        super().close()
+
+    def _count(self, size: int) -> None:
+        self.given += size
+        if self.given > MOST_UNPACKED:
+            refuse_bomb(self.path, self.given)
 
 
 @contextmanager

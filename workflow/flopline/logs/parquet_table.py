@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from flopline.errors import FloplineError
 from flopline.logs.delimited import say_constants
-from flopline.logs.opening import head_of, read_bytes
+from flopline.logs.opening import head_of, read_bytes, refuse_bomb
 from flopline.logs.reading import BATCH, Facts, Raw, Wish
 
 NAME = "parquet"
@@ -35,6 +35,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         file = pq.ParquetFile(pa.BufferReader(read_bytes(path)) if packed else path)
         names = file.schema_arrow.names
         wanted = [name for name in wish.names if name in names]
+        refuse_bomb(path, 8 * file.metadata.num_rows * max(len(wanted), 1))
         line = 0
         for batch in file.iter_batches(BATCH, columns=wanted):
             table = batch.to_pandas()

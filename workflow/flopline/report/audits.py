@@ -9,8 +9,8 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.numbers import count, number
-from flopline.report.tables import ColumnSpec, DataTable, data_table
-from flopline.report.verdicts import BAD, GOOD, MIND, Verdict
+from flopline.report.tables import ColumnSpec, Csv, DataTable, csv_file, data_table
+from flopline.report.verdicts import MIND, SAID, STATES
 
 Audits = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -26,7 +26,6 @@ QUESTIONS: Final = {
     "hygiene": "Were the runs trained alike, and well?",
     "published": "What do published laws say?",
 }
-STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
 SHOWN: Final = {
     ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
@@ -48,29 +47,46 @@ SHOWN: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A question, what the audit says of it in a word and a sentence, and its anchor."""
+
+    id: str
+    audit: str
+    question: str
+    said: str
+    state: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditView:
     """The findings of one family and their tables."""
 
     id: str
     family: str
-    rows: Sequence[tuple[str, str, str, str]]
+    summary: str
+    rows: Sequence[FindingRow]
     tables: Sequence[DataTable]
-    figures: Sequence[Mapping[str, str]]
+    csv: Csv
 
 
-def audit_views(
-    audits: Audits, families: Mapping[str, str], figures: Sequence[Mapping[str, str]] = ()
-) -> list[AuditView]:
-    """One view per family; rows are (question, verdict, state, sentence).
-
-    `figures` are those of the audits, each with the label of its family.
-    """
+def audit_views(audits: Audits, families: Mapping[str, str], first: str = "") -> list[AuditView]:
+    """One view per family that was audited, the family `first` before all others."""
+    order = sorted((f for f in families if audits.get(f)), key=lambda family: family != first)
     return [
         AuditView(
             id=f"audit-{i}",
             family=families[family],
+            summary=_summary(audits[family]),
             rows=[
-                (_question(f["audit"]), f["verdict"], STATES.get(f["verdict"], MIND), f["sentence"])
+                FindingRow(
+                    f"audit-{i}-{f['audit']}",
+                    f["audit"],
+                    _question(f["audit"]),
+                    SAID.get(str(f["verdict"]), str(f["verdict"])),
+                    STATES.get(f["verdict"], MIND),
+                    f["sentence"],
+                )
                 for f in audits[family]
             ],
             tables=[
@@ -79,27 +95,22 @@ def audit_views(
                 for name, table in f["tables"].items()
                 if (f["audit"], name) in SHOWN and len(table)
             ],
-            figures=[figure for figure in figures if figure["family"] == families[family]],
+            csv=_csv(audits[family]),
         )
-        for i, family in enumerate((name for name in families if audits.get(name)), start=1)
+        for i, family in enumerate(order, start=1)
     ]
 
 
-def audit_verdict(audits: Audits, families: Mapping[str, str]) -> Verdict | None:
-    """How many audits are fine, for the row of verdicts; None where nothing was audited."""
-    findings = [(families[name], f) for name in families for f in audits.get(name, [])]
-    if not findings:
-        return None
-    wanting = [(family, f) for family, f in findings if f["verdict"] != "fine"]
-    fine = len(findings) - len(wanting)
-    if not wanting:
-        return Verdict(GOOD, f"All {count(fine, 'audit')} fine", "None has a caveat.", "#audit")
-    worst = BAD if any(f["verdict"] == "refuse" for _, f in wanting) else MIND
-    named: dict[str, list[str]] = {}
-    for family, f in wanting:
-        named.setdefault(family, []).append(f["audit"].replace("_", " "))
-    listed = "; ".join(f"{family}: {', '.join(audits)}" for family, audits in named.items())
-    return Verdict(worst, f"{fine} of {count(len(findings), 'audit')} fine", listed, "#audit")
+def audit_places(view: AuditView | None, figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """{audit: #anchor of its evidence}: its figure, else its first table, else its finding."""
+    if view is None:
+        return {}
+    drawn = {f["name"]: f["id"] for f in figures if f["family"] == view.family}
+    places = {}
+    for row in view.rows:
+        own = [t.id for t in view.tables if t.id.startswith(f"{view.id}-{row.audit}-")]
+        places[row.audit] = "#" + (drawn.get(row.audit) or (own[0] if own else row.id))
+    return places
 
 
 def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
@@ -110,6 +121,17 @@ def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
         for f in audits.get(name, [])
         if f["audit"] in ("ladder", "held_out") and f["tables"]
     )
+
+
+def _summary(findings: Sequence[Mapping[str, Any]]) -> str:
+    fine = sum(f["verdict"] == "fine" for f in findings)
+    return f"{fine} of {count(len(findings), 'audit')} fine"
+
+
+def _csv(findings: Sequence[Mapping[str, Any]]) -> Csv:
+    rows = [(f["audit"], _question(f["audit"]), f["verdict"], f["sentence"]) for f in findings]
+    frame = pd.DataFrame(rows, columns=["audit", "question", "verdict", "finding"])
+    return csv_file(frame, dict.fromkeys(frame, ""))
 
 
 def _question(audit: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from flopline.fits.result import FAILED
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
+from flopline.report.decision_csv import decision_csv
 from flopline.report.shown import (
     QUANTITY_VIEWS,
     Quantity,
@@ -20,6 +21,7 @@ from flopline.report.shown import (
     row_estimate,
     shown,
 )
+from flopline.report.tables import Csv
 from flopline.schema import LAWS
 
 LEAST_PERCENT = 0.01
@@ -38,6 +40,8 @@ class Headline:
     message: str
     extrapolation: str
     why: str
+    family_id: str
+    budget_flops: float
     quantities: Sequence[tuple[Quantity, Shown]]
 
     def point(self, name: str) -> str:
@@ -64,7 +68,7 @@ class LawRow:
     refused: bool
     extrapolation: str
     fit_id: str
-    cells: Sequence[Shown]
+    cells: Mapping[str, Shown]
     exponent: Shown | None
     held_out: tuple[str, str]
     cost: tuple[str, str]
@@ -74,6 +78,7 @@ class LawRow:
 class TargetGroup:
     """All laws at one target budget, how far they agree, and why one of them is recommended."""
 
+    id: str
     budget: str
     extrapolation: str
     agreement: str
@@ -85,9 +90,11 @@ class TargetGroup:
 class Variants:
     """All estimators of one law, its main line first, at every target."""
 
+    id: str
     law: str
     count: str
     targets: Sequence[TargetGroup]
+    csv: Csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +102,16 @@ class FamilyLaws:
     """The side-by-side table of one family: main lines, and variants of each law apart."""
 
     id: str
+    family: str
     label: str
     targets: Sequence[TargetGroup]
     variants: Sequence[Variants]
+    csv: Csv
+
+    def target(self, budget_flops: float) -> str:
+        """The anchor of the lines at one budget, of this table if there is none."""
+        label = flops_label(budget_flops)
+        return next((t.id for t in self.targets if t.budget == label), self.id)
 
 
 def ordered(decision: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
@@ -137,6 +151,8 @@ def headline(
         message=str(row["message"]) if row else "",
         extrapolation=_reach(budget, as_float(row["extrapolation"])) if row else "",
         why=_told(verdict.get("choices", ()), head["family"], budget),
+        family_id=str(head["family"]),
+        budget_flops=budget,
         quantities=[(q, shown(head[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
     )
 
@@ -153,30 +169,47 @@ def law_tables(
         label = families.get(str(family), str(family))
         main = rows["main"].astype(bool)
         shown_rows = rows[main | rows["recommended"].astype(bool)]
+        table_id = f"laws-{len(tables) + 1}"
 
         def groups(
-            lines: pd.DataFrame, told: bool, family: str = str(family), label: str = label
+            lines: pd.DataFrame,
+            told: bool,
+            name: str,
+            family: str = str(family),
+            label: str = label,
         ) -> list[TargetGroup]:
             return [
                 TargetGroup(
+                    id=f"{name}-target-{i}",
                     budget=flops_label(budget),
                     extrapolation=_reach_short(as_float(at["extrapolation"].iloc[0])),
                     agreement=_told(verdict["agreement"], family, budget) if told else "",
                     choice=_told(verdict.get("choices", ()), family, budget) if told else "",
                     rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
                 )
-                for budget, at in _by_budget(lines)
+                for i, (budget, at) in enumerate(_by_budget(lines), start=1)
             ]
 
         variants = [
             Variants(
-                law_name(str(law)), f"{at['estimator'].nunique()} side by side", groups(at, False)
+                f"{table_id}-{law}",
+                law_name(str(law)),
+                f"{at['estimator'].nunique()} side by side",
+                groups(at, False, f"{table_id}-{law}"),
+                decision_csv(at),
             )
             for law, at in rows.groupby("law", sort=False)
             if not at["main"].all()
         ]
         tables.append(
-            FamilyLaws(f"laws-{len(tables) + 1}", label, groups(shown_rows, True), variants)
+            FamilyLaws(
+                table_id,
+                str(family),
+                label,
+                groups(shown_rows, True, table_id),
+                variants,
+                decision_csv(shown_rows),
+            )
         )
     return tables
 
@@ -195,7 +228,8 @@ def _by_budget(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
 
 def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str]) -> LawRow:
     failed = row["status"] == FAILED
-    cells = [] if failed else [shown(row_estimate(row, q.name), q.label) for q in QUANTITY_VIEWS]
+    views = () if failed else QUANTITY_VIEWS
+    cells = {q.name: shown(row_estimate(row, q.name), q.label) for q in views}
     has_exponent = not failed and "a" in row
     return LawRow(
         family=label,
@@ -223,7 +257,7 @@ def _held_out(row: Mapping[Any, Any]) -> tuple[str, str]:
     said = count(steps, "step")
     error = as_float(row.get("held_out_loss_error_percent"))
     if not math.isnan(error):
-        said += f", loss off by {significant(error, 2)} %"
+        said += f", loss off by {significant(error, 2)}\u00a0%"
     return f"{significant(waste, 2)} %", said
 
 

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from flopline.fits.result import FAILED
 from flopline.numbers import count, number
-from flopline.report.shown import Shown, flat, law_name, shown, value_text, words
+from flopline.report.shown import Shown, flat, law_name, shown, value_text
+from flopline.report.tables import Csv, DataTable, csv_file, records_table
 from flopline.schema import LAWS
 
 Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -55,15 +58,6 @@ class ExponentRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SubTable:
-    """A diagnostic that is itself a table, such as one row per budget."""
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
 class FitView:
     """One fit: what it says of itself and everything that certifies it."""
 
@@ -77,7 +71,8 @@ class FitView:
     points: str
     parameters: Sequence[ParameterRow]
     certificate: Sequence[tuple[str, str]]
-    tables: Sequence[SubTable]
+    tables: Sequence[DataTable]
+    parameters_csv: Csv | None
     settings: Sequence[tuple[str, str]]
 
 
@@ -121,6 +116,43 @@ def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[Exponen
     return table
 
 
+def estimates_csv(parameters: Mapping[str, Mapping[str, Any]]) -> Csv:
+    """Parameters with the ends of their intervals in full, a line each."""
+    columns = ["parameter", "meaning", "point", "lo80", "hi80", "lo95", "hi95"]
+    rows = [{"parameter": n, "meaning": MEANINGS.get(n, ""), **e} for n, e in parameters.items()]
+    return csv_file(pd.DataFrame(rows, columns=columns), dict.fromkeys(columns, ""))
+
+
+def exponents_csv(fits: Fits, families: Mapping[str, str]) -> Csv:
+    """The exponents of every fit with the ends of their intervals in full."""
+    columns = ["family", "law", "status", "message", "exponent"]
+    columns += ["point", "lo80", "hi80", "lo95", "hi95"]
+    rows = [
+        {
+            "family": families.get(family, family),
+            "law": law,
+            "status": fit["status"],
+            "message": fit["message"],
+            "exponent": name,
+            **({} if fit["status"] == FAILED else fit["parameters"][name]),
+        }
+        for family, law, fit in each_fit(fits, families)
+        for name in EXPONENTS
+    ]
+    return csv_file(pd.DataFrame(rows, columns=columns), dict.fromkeys(columns, ""))
+
+
+def fits_csv(fits: Fits, families: Mapping[str, str]) -> Csv:
+    """All fits with status, points and message, a line each."""
+    keys = ["law", "status", "estimator", "n_runs", "n_points", "message"]
+    rows = [
+        {"family": families.get(family, family), **{key: fit[key] for key in keys}}
+        for family, _, fit in each_fit(fits, families)
+    ]
+    frame = pd.DataFrame(rows, columns=["family", *keys])
+    return csv_file(frame, dict.fromkeys(frame.columns, ""))
+
+
 def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
     leaves = list(flat(fit["certificate"]))
     failed = fit["status"] == FAILED
@@ -135,7 +167,12 @@ def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
         points=count(int(fit["n_points"])),
         parameters=[] if failed else _parameters(fit["parameters"]),
         certificate=[(lab, value_text(v, k)) for lab, k, v in leaves if not _is_table(v)],
-        tables=[_sub_table(label, v) for label, _, v in leaves if _is_table(v)],
+        tables=[
+            records_table(f"{fit_id}-{key}", label.capitalize(), v)
+            for label, key, v in leaves
+            if _is_table(v)
+        ],
+        parameters_csv=None if failed else estimates_csv(fit["parameters"]),
         settings=[(lab, value_text(v, k)) for lab, k, v in flat(fit["settings"])],
     )
 
@@ -162,9 +199,3 @@ def _four_decimals(x: float) -> str:
 def _is_table(value: Any) -> bool:
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     return bool(is_list and value and all(isinstance(v, Mapping) for v in value))
-
-
-def _sub_table(caption: str, rows: Sequence[Mapping[str, Any]]) -> SubTable:
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[value_text(row.get(key), key) for key in keys] for row in rows]
-    return SubTable(caption, [words(key) for key in keys], cells)

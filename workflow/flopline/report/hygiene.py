@@ -12,9 +12,6 @@ from flopline.numbers import count, flops_label, humanise, significant
 from flopline.report.tables import ColumnSpec, DataTable, data_table
 from flopline.schema import DROPPED, HELD_OUT, KEPT, QUARANTINED
 
-MOST_DROPPED_ROWS = 2000
-"""More rows than this are left to the Parquet file, so that the page stays readable."""
-
 
 def _whole(x: float) -> str:
     return count(int(x))
@@ -24,15 +21,15 @@ RUN_COLUMNS = (
     ColumnSpec("run", "Run"),
     ColumnSpec("family", "Family"),
     ColumnSpec("status", "Status"),
-    ColumnSpec("params", "Params", humanise),
-    ColumnSpec("params_total", "Params, total", humanise),
-    ColumnSpec("params_nonembedding", "Params, non-embedding", humanise),
-    ColumnSpec("tokens", "Tokens", humanise),
-    ColumnSpec("tokens_per_param", "Tokens per param", humanise),
-    ColumnSpec("horizon_tokens", "Schedule, tokens", humanise),
-    ColumnSpec("flops", "Compute, FLOPs", flops_label),
-    ColumnSpec("budget_flops", "Budget, FLOPs", flops_label),
-    ColumnSpec("loss", "Loss, nats per token", significant),
+    ColumnSpec("params", "Params", humanise, unit="weights"),
+    ColumnSpec("params_total", "Params, total", humanise, unit="weights"),
+    ColumnSpec("params_nonembedding", "Params, non-embedding", humanise, unit="weights"),
+    ColumnSpec("tokens", "Tokens", humanise, unit="tokens"),
+    ColumnSpec("tokens_per_param", "Tokens per param", humanise, unit="tokens per param"),
+    ColumnSpec("horizon_tokens", "Schedule, tokens", humanise, unit="tokens"),
+    ColumnSpec("flops", "Compute, FLOPs", flops_label, unit="FLOPs"),
+    ColumnSpec("budget_flops", "Budget, FLOPs", flops_label, unit="FLOPs"),
+    ColumnSpec("loss", "Loss, nats per token", significant, unit="nats per token"),
     ColumnSpec("loss_source", "Loss read from"),
     ColumnSpec("seed", "Seed"),
     ColumnSpec("rows_in", "Rows read", _whole),
@@ -74,7 +71,6 @@ class Hygiene:
     quarantined: DataTable | None
     reasons: DataTable | None
     dropped: DataTable | None
-    cut: str
 
 
 def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: Mapping[str, Any]) -> Hygiene:
@@ -86,24 +82,28 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: Mapping[str, Any])
         tokens_per_param=runs["tokens"] / runs["params"],
     )
     aside = runs[runs["status"] == QUARANTINED]
+    folder = f"results/{study['name']}/clean"
     rows = dropped.sort_values(list(DROPPED), ignore_index=True)
     return Hygiene(
         sentence=_sentence(runs),
-        runs=_table("table-runs", f"All {count(len(runs), 'run')}", runs, RUN_COLUMNS),
+        runs=_table(
+            "table-runs",
+            f"All {count(len(runs), 'run')}",
+            runs,
+            RUN_COLUMNS,
+            f"{folder}/runs.parquet",
+        ),
         quarantined=_table(
             "table-quarantined",
             f"{count(len(aside), 'run')} in quarantine",
             aside,
             QUARANTINE_COLUMNS,
+            f"{folder}/runs.parquet",
         ),
         reasons=_table("table-reasons", "Dropped rows by reason", _reasons(rows), REASON_COLUMNS),
         dropped=_table(
-            "table-dropped",
-            "Each dropped row",
-            rows.head(MOST_DROPPED_ROWS),
-            DROPPED_COLUMNS,
+            "table-dropped", "Each dropped row", rows, DROPPED_COLUMNS, f"{folder}/dropped.parquet"
         ),
-        cut=_cut(len(rows), study["name"]),
     )
 
 
@@ -114,9 +114,13 @@ def _reasons(dropped: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(
-    table_id: str, caption: str, frame: pd.DataFrame, specs: tuple[ColumnSpec, ...]
+    table_id: str,
+    caption: str,
+    frame: pd.DataFrame,
+    specs: tuple[ColumnSpec, ...],
+    whole: str = "",
 ) -> DataTable | None:
-    return None if frame.empty else data_table(table_id, caption, frame, specs)
+    return None if frame.empty else data_table(table_id, caption, frame, specs, whole)
 
 
 def _sentence(runs: pd.DataFrame) -> str:
@@ -141,12 +145,3 @@ def _sentence(runs: pd.DataFrame) -> str:
         )
     ]
     return f"{said} The kept runs span {', '.join(spans)}."
-
-
-def _cut(rows: int, study_name: str) -> str:
-    if rows <= MOST_DROPPED_ROWS:
-        return ""
-    return (
-        f"The first {MOST_DROPPED_ROWS:,} of {rows:,} rows stand here; "
-        f"the whole table lies in results/{study_name}/clean/dropped.parquet."
-    )

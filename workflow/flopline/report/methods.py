@@ -1,128 +1,245 @@
-"""The methods section: what was done, in words, with the settings that were used."""
+"""The methods of a study as running text, ready for a paper, with the settings that were used."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
-from flopline.numbers import count
+from flopline.numbers import count, flops_label, humanise, number
 from flopline.report.evidence import Fits, each_fit
-from flopline.report.shown import flat, law_name, value_text
-from flopline.schema import KEPT, LEVELS
+from flopline.report.methods_laws import law_paragraph
+from flopline.report.references import LATEX, PLAIN, bibtex, cited, listed, quoted, read_as
+from flopline.schema import HELD_OUT, KEPT, LEVELS, QUARANTINED
 
-FORMS = {
-    "envelope": (
-        "The lowest loss that any training curve reaches at each compute is the frontier; "
-        "its params and tokens follow power laws of compute, N ∝ C^a and D ∝ C^b "
-        "(after Hoffmann et al. 2022, arXiv 2203.15556, section 3.1)."
-    ),
-    "isoflop": (
-        "At each compute budget loss is a valley over ln N; the bottoms of the valleys follow "
-        "power laws of compute, N ∝ C^a and D ∝ C^b "
-        "(after Hoffmann et al. 2022, arXiv 2203.15556, section 3.2)."
-    ),
-    "parametric": (
-        "One surface L(N, D) = E + A/N^α + B/D^β is fitted to all points; "
-        "N and D that minimise it at 6ND = C follow in closed form "
-        "(after Hoffmann et al. 2022, arXiv 2203.15556, section 3.3)."
-    ),
-}
-
-POINTS = {
-    "final": "the final loss of every run",
-    "checkpoints": "checkpoints along every run; all points of a run are resampled together",
-}
-
-
-PARAMS = {
+PARAMS: Final = {
     "total": "all weights, embeddings included",
     "non_embedding": "all weights but the embeddings",
     "active": "the weights that are active for a token",
     "decoder": "the weights of the decoder",
 }
-
-FLOPS = {
-    "six_nd": "6ND, six FLOPs per weight and token (Kaplan et al. 2020, arXiv 2001.08361)",
-    "supplied": "as supplied with the data",
+FLOPS: Final = {
+    "six_nd": "$C = 6ND|C = 6ND$, six FLOPs per weight and token [@kaplan2020]",
+    "six_nd_total": "$C = 6ND|C = 6ND$ with N counted with embeddings [@kaplan2020]",
+    "kaplan_nonemb": "$C = 6ND|C = 6ND$ with N counted without embeddings [@kaplan2020]",
+    "six_nd_attention": "6ND and the FLOPs of attention [@chowdhery2022, appendix B]",
+    "hoffmann_app_f": "counted layer by layer [@hoffmann2022, appendix F, as written]",
+    "hoffmann_table_a4": (
+        "counted layer by layer without embedding and logits [@hoffmann2022, as in Table A4]"
+    ),
+    "deepseek_m": "non-embedding FLOPs per token times tokens [@deepseek2024]",
+    "gemstones": "counted layer by layer [@mcleish2025]",
     "per_token": "tokens times the FLOPs per token that the run table gives",
-    "gemstones": "counted layer by layer as in Gemstones (McLeish et al. 2025, arXiv 2502.06857)",
+    "supplied": "as supplied with the data",
 }
-
-CONVERGENCE = "What certifies each fit, and how many resamples failed, stands under Fits."
-NOTHING_HELD_OUT = "No run was held out: how well the laws extrapolate was not tested here."
+RESAMPLED: Final = {
+    "pairs": "runs drawn with replacement",
+    "wild": "residuals of the fit with random signs, one sign for all rows of a run",
+    "wild isoflop": "residuals pooled over the budgets, with random signs",
+}
+"""How draws are made, by the method, where need be for a law of its own."""
+NOTHING_HELD_OUT: Final = "No run was held out: how well the laws extrapolate was not tested here."
+PACKAGES: Final = {"snakemake": "molder2021", "numpy": "harris2020", "scipy": "virtanen2020"}
+"""Works to cite for the packages that a result rests on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One item of the methods: a term and its paragraphs."""
+    """One heading of the methods and its paragraph, marked up as `references` says."""
 
     term: str
-    paragraphs: list[str]
+    paragraph: str
 
 
 def methods(
-    study: Mapping[str, Any], fits: Fits, runs: pd.DataFrame, recommended_rule: str
+    study: Mapping[str, Any],
+    fits: Fits,
+    runs: pd.DataFrame,
+    rule: str,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Sequence[str]] | None = None,
+    held_out: str = "",
 ) -> list[Method]:
-    """The reporting checklist of scaling-law studies, filled from what was actually run.
+    """The methods by heading.
 
-    The items follow Li et al. 2025, (Mis)Fitting scaling laws, arXiv 2502.18969.
+    study: as in ReportInputs; fits: {family: {law: FitResult.to_json()}}; runs: with the columns
+    of schema.RUNS; rule: how the recommended line is chosen, from the decision; provenance: as in
+    ReportInputs, for versions, seeds and digest; variants: {law: estimators beside the main one};
+    held_out: what the held-out test found.
     """
-    laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
-    kept = int((runs["status"] == KEPT).sum())
-    levels = " and ".join(f"{level}" for level in LEVELS)
     items = [
-        Method("Source", [_pairs(_plain_keys(study["source"]))]),
-        Method("Params, N", [_convention(PARAMS, study["params_convention"])]),
-        Method("Compute, C", [_convention(FLOPS, study["flops_convention"])]),
-        Method("Loss, L", [f"Nats per token, read from split {study['loss_split']}."]),
-        Method("Points", [_convention(POINTS, study["points"])]),
-        Method("Runs", [f"{kept:,} of {count(len(runs), 'run')} kept."]),
-        *(Method(law_name(law), _law(law, study["families"], fits)) for law in laws),
-        Method(
-            "Intervals",
-            [f"{levels} % percentile intervals of a bootstrap over runs, each run taken whole."],
-        ),
-        Method("Convergence", [CONVERGENCE]),
-        Method("Held-out test", [_sentence(study.get("held_out") or NOTHING_HELD_OUT)]),
-        Method("Recommended line", [_sentence(recommended_rule)]),
-        Method("Notes", [_sentence(note) for note in study["notes"]]),
+        Method("Data", " ".join(_data(study, runs))),
+        Method("Cleaning", " ".join(_cleaning(study.get("cleaning", {}), runs))),
+        Method("Model size, compute and loss", " ".join(_conventions(study))),
+        *_laws(study, fits, variants or {}),
+        Method("Uncertainty", " ".join(_uncertainty(fits, study))),
+        Method("Held-out test", _sentence(quoted(held_out or NOTHING_HELD_OUT))),
+        Method("Choice between the laws", _sentence(quoted(rule))),
+        Method("Software", " ".join(_software(provenance or {}))),
+        Method("Notes", " ".join(_sentence(quoted(note)) for note in study.get("notes", ()))),
     ]
-    return [item for item in items if item.paragraphs]
+    return [item for item in items if item.paragraph]
 
 
-def _law(law: str, families: Mapping[str, str], fits: Fits) -> list[str]:
-    """The form of the law, then its settings once for all families that share them."""
-    shared: dict[str, list[str]] = {}
-    for family, name, fit in each_fit(fits, families):
-        if name == law:
-            shared.setdefault(_settings(fit), []).append(families.get(family, family))
-    form = [FORMS[law]] if law in FORMS else []
-    if len(shared) == 1:
-        return [*form, *shared]
-    return [*form, *(f"{', '.join(names)}: {said}" for said, names in shared.items())]
+def methods_text(
+    study: Mapping[str, Any],
+    fits: Fits,
+    runs: pd.DataFrame,
+    rule: str,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Sequence[str]] | None = None,
+    held_out: str = "",
+    form: str = PLAIN,
+) -> str:
+    """The methods as one text: `plain` with a list of references, or `latex` for natbib.
+
+    Takes what `methods` takes. Raises FloplineError for another form.
+    """
+    items = methods(
+        study, fits, runs, rule, provenance=provenance, variants=variants, held_out=held_out
+    )
+    return as_text(items, form)
 
 
-def _settings(fit: Mapping[str, Any]) -> str:
-    return f"Estimator {fit['estimator']}. Settings: {_pairs(fit['settings'])}"
+def as_text(items: Sequence[Method], form: str = PLAIN) -> str:
+    """Methods by heading as one text, `plain` or `latex`."""
+    head = "\\paragraph{{{}.}} {}\n" if form == LATEX else "{}. {}\n"
+    text = "\n".join(head.format(m.term, read_as(m.paragraph, form)) for m in items)
+    if form == PLAIN and cited_keys(items):
+        text += "\n" + "\n".join(["References", *listed(cited_keys(items))]) + "\n"
+    return text
 
 
-def _pairs(mapping: Mapping[str, Any]) -> str:
-    said = "; ".join(f"{label} {value_text(value, key)}" for label, key, value in flat(mapping))
-    return f"{said or 'none'}."
+def cited_keys(items: Sequence[Method]) -> list[str]:
+    """The keys of the works that these methods cite, each once."""
+    return cited(" ".join(m.paragraph for m in items))
 
 
-def _plain_keys(source: Mapping[str, Any]) -> dict[str, Any]:
-    """The source without its column maps, which the configuration shows in full."""
-    return {key: value for key, value in source.items() if not isinstance(value, Mapping)}
+def methods_bibtex(items: Sequence[Method]) -> str:
+    """BibTeX entries of exactly the works that these methods cite."""
+    return bibtex(cited_keys(items))
 
 
-def _convention(words: Mapping[str, str], name: str) -> str:
-    return _sentence(f"{name}: {words[name]}" if name in words else name)
+def _data(study: Mapping[str, Any], runs: pd.DataFrame) -> Iterator[str]:
+    labels = [quoted(label) for label in study["families"].values()]
+    kept = runs[runs["status"] == KEPT]
+    held, aside = (int((runs["status"] == status).sum()) for status in (HELD_OUT, QUARANTINED))
+    made = "simulated training run" if study.get("synthetic") else "training run"
+    families = "one model family" if len(labels) == 1 else f"{len(labels)} model families"
+    yield f"We analysed {count(len(runs), made)} of {families}: {', '.join(labels)}."
+    yield f"{len(kept):,} were kept, {aside:,} set aside and {held:,} held out from every fit."
+    if len(kept):
+        spans = (
+            f"{name} from {label(kept[column].min())} to {label(kept[column].max())}"
+            for column, name, label in (
+                ("params", "params N", humanise),
+                ("tokens", "tokens D", humanise),
+                ("flops", "training compute C", flops_label),
+            )
+        )
+        yield f"The kept runs span {', '.join(spans)} FLOPs."
+
+
+def _cleaning(cleaning: Mapping[str, Any], runs: pd.DataFrame) -> Iterator[str]:
+    rows_in, lost = int(runs["rows_in"].sum()), int(runs["rows_dropped"].sum())
+    yield (
+        f"Of {count(rows_in, 'logged row')}, {lost:,} were dropped, each listed with its reason."
+    )
+    if not cleaning:
+        return
+    yield (
+        "A row that cannot be read, or whose loss is no positive finite number, "
+        + ("stops the analysis." if cleaning["bad_rows"] == "error" else "is dropped.")
+    )
+    yield (
+        "Where a run was restarted, the later attempt counts; runs whose restarts disagree by more "
+        f"than {100 * cleaning['overlap_tolerance']:.3g} % at the median are set aside."
+    )
+    spikes = "dropped" if cleaning["spikes"] == "drop" else "counted and kept"
+    yield (
+        f"Losses more than {number(cleaning['spike_threshold'])} robust standard deviations above "
+        f"their running median are {spikes}."
+    )
+    yield (
+        f"Runs that end before {100 * cleaning['unfinished']:.3g} % of their planned tokens, or "
+        f"whose final loss is {100 * cleaning['diverged']:.3g} % above their own lowest, are set "
+        "aside."
+    )
+    window = cleaning["final_window"]
+    yield (
+        f"The final loss is the mean over the last {100 * window:.3g} % of a run's tokens."
+        if window
+        else "The final loss is the last one logged."
+    )
+
+
+def _conventions(study: Mapping[str, Any]) -> Iterator[str]:
+    params, flops = study["params_convention"], study["flops_convention"]
+    yield f"Model size N counts {PARAMS.get(params, quoted(params))}."
+    yield f"Training compute C: {FLOPS.get(flops, quoted(flops))}."
+    split = quoted(study["loss_split"])
+    yield f"The loss L is the cross-entropy of split {split}, in nats per token."
+
+
+def _laws(
+    study: Mapping[str, Any], fits: Fits, variants: Mapping[str, Sequence[str]]
+) -> Iterator[Method]:
+    """A heading per law; families whose settings differ each have their own sentences."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for family, law, fit in each_fit(fits, study["families"]):
+        paragraph = law_paragraph(law, fit, study, variants.get(law, ()))
+        label = quoted(study["families"].get(family, family))
+        told.setdefault(law, {}).setdefault(paragraph, []).append(label)
+    for law, paragraphs in told.items():
+        one = len(paragraphs) == 1
+        said = (p if one else f"{', '.join(who)}: {p}" for p, who in paragraphs.items())
+        yield Method(f"{HEADINGS.get(law, law)}", " ".join(said))
+
+
+HEADINGS: Final = {
+    "envelope": "Envelope law",
+    "isoflop": "IsoFLOP law",
+    "parametric": "Parametric law",
+}
+
+
+def _uncertainty(fits: Fits, study: Mapping[str, Any]) -> Iterator[str]:
+    levels = " and ".join(str(level) for level in LEVELS)
+    yield f"Intervals are {levels} % percentile intervals of a bootstrap that takes runs whole."
+    told: dict[str, list[str]] = {}
+    for _, law, fit in each_fit(fits, study["families"]):
+        s = fit["settings"]
+        method = str(s.get("method", "pairs"))
+        how = RESAMPLED.get(f"{method} {law}", RESAMPLED.get(method, "runs"))
+        line = f"{count(int(s.get('draws', 0)), 'draw')} of {how}, seed {s.get('seed')}"
+        laws = told.setdefault(line, [])
+        if law not in laws:
+            laws.append(law)
+    for line, laws in told.items():
+        yield f"{' and '.join(HEADINGS.get(law, law) for law in laws)}: {line}."
+    if any("wild" in line or "signs" in line for line in told):
+        yield "Residuals are resampled after @cameron2008 and, for isoFLOP, @smyth2004."
+
+
+def _software(provenance: Mapping[str, Any]) -> Iterator[str]:
+    versions = provenance.get("versions") or {}
+    if versions:
+        named = (
+            f"{name} {quoted(version)}" + (f" [@{PACKAGES[name]}]" if name in PACKAGES else "")
+            for name, version in versions.items()
+        )
+        yield f"Versions: {', '.join(named)}."
+    seeds = provenance.get("seeds") or {}
+    if seeds:
+        yield f"Seeds: {', '.join(f'{name} {seed}' for name, seed in seeds.items())}."
+    if provenance.get("code"):
+        yield f"Digest of the analysis code: {quoted(provenance['code'])}."
 
 
 def _sentence(text: str) -> str:
     trimmed = text.strip()
-    return trimmed if trimmed.endswith((".", "!", "?")) else f"{trimmed}."
+    return trimmed if not trimmed or trimmed.endswith((".", "!", "?")) else f"{trimmed}."

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,51 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flopline.numbers import count
+from flopline.report.alternatives import findings_of_figures
 from flopline.report.audits import (
     Audits,
-    audit_verdict,
+    audit_places,
     audit_views,
     held_out_sentence,
 )
+from flopline.report.checklist import checklist, checklist_view, paragraphs
 from flopline.report.decision import headline, law_tables, ordered, recommended
-from flopline.report.evidence import exponents, fit_ids, fit_views
+from flopline.report.decision_csv import decision_csv, spends_budget
+from flopline.report.evidence import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.hygiene import hygiene
-from flopline.report.methods import methods
-from flopline.report.shown import QUANTITY_VIEWS, value_text
-from flopline.report.tables import ColumnSpec, DataTable, data_table
-from flopline.report.verdicts import verdicts
+from flopline.report.interactive import Panels
+from flopline.report.methods import Method, as_text, methods, methods_bibtex
+from flopline.report.references import LATEX, PLAIN
+from flopline.report.shown import quantity_views, sentence, value_text
+from flopline.report.tables import ColumnSpec, DataTable, data_table, text_file
+from flopline.report.verdicts import Places, verdicts
 
 PAGE_WIDTH_PT = 518.4
 """Width of a page-wide figure, as in figures.style, which would load Matplotlib."""
+
+
+LOSS_LABEL = "Validation loss"
+"""What a study calls its loss where it does not say, as in its schema."""
+
+PANEL_SCRIPTS = (
+    "planner_laws.js",
+    "panels.js",
+    "planner.js",
+    "panel_valleys.js",
+    "panel_surface.js",
+    "panels_start.js",
+)
+"""The scripts of the interactive panels in the order in which they build on each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureGroup:
+    """The figures of one family (or, with an empty label, of all), folded or in sight."""
+
+    id: str
+    family: str
+    folded: bool
+    figures: Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +68,8 @@ class ReportInputs:
 
     study: title, name, synthetic, families {id: label}, params_convention, flops_convention,
         loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, where there
-        is one, description and held_out (what was held out to test the laws, and the outcome).
+        is one, description, loss_label, reporting, the groups of options and held_out (what was
+        held out to test the laws, and the outcome).
     decision: one row per family, target, law and estimator, as decision.decide makes it: family,
         law, estimator, label, main, budget_flops, status, message, recommended, refused,
         extrapolation (budget over the largest training budget), held_out_steps and
@@ -51,11 +82,13 @@ class ReportInputs:
         target: short, sentence, others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
-    figures: mappings with name, family (its label or ""), section (laws or audit), title, caption
-        and svg (text).
+    figures: mappings with name, family (its label or ""), section (laws, audit or any other),
+        title, caption and svg (text).
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
+    downloads: (href relative to the page, label, note) of files that lie beside the page.
+    panels: what the interactive panels show, None for a page without them.
     """
 
     study: Mapping[str, Any]
@@ -67,14 +100,30 @@ class ReportInputs:
     figures: Sequence[Mapping[str, str]]
     provenance: Mapping[str, Any]
     audits: Audits = field(default_factory=dict)
+    downloads: Sequence[tuple[str, str, str]] = ()
+    panels: Panels | None = None
 
 
 def render(inputs: ReportInputs, template_dir: Path) -> str:
     """The page as HTML text, the same bytes for the same inputs in any row order.
 
-    `template_dir` holds page.html.j2, style.css and tables.js. The page loads nothing from
-    elsewhere: style and script stand in it, figures are data URIs.
+    `template_dir` holds page.html.j2, style.css, tables.js and those of the panels. The page loads
+    nothing from elsewhere: style and script stand in it, figures are data URIs.
     """
+    page = _environment(template_dir).get_template("page.html.j2")
+    return page.render(
+        **_view(inputs),
+        style=_verbatim(template_dir / "style.css"),
+        script=_verbatim(template_dir / "tables.js"),
+        panels=inputs.panels,
+        panels_style=_verbatim(template_dir / "panels.css"),
+        panels_script=Markup("").join(_verbatim(template_dir / name) for name in PANEL_SCRIPTS),
+    )
+
+
+@cache
+def _environment(template_dir: Path) -> Environment:
+    """The templates of a folder, which are compiled once for all pages."""
     environment = Environment(
         loader=FileSystemLoader(template_dir),
         autoescape=True,
@@ -83,58 +132,139 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    page = environment.get_template("page.html.j2")
-    return page.render(
-        **_view(inputs),
-        style=_verbatim(template_dir / "style.css"),
-        script=_verbatim(template_dir / "tables.js"),
+    environment.filters["sentence"] = sentence
+    return environment
+
+
+def methods_files(inputs: ReportInputs) -> dict[str, str]:
+    """The page's methods as files for a paper: plain text, LaTeX (natbib) and BibTeX by ending."""
+    written = written_methods(inputs)
+    return {
+        "txt": as_text(written, PLAIN),
+        "tex": as_text(written, LATEX),
+        "bib": methods_bibtex(written),
+    }
+
+
+def written_methods(inputs: ReportInputs) -> list[Method]:
+    """What was done, by heading, as the page and its files tell it."""
+    families = inputs.study["families"]
+    return methods(
+        {**inputs.study, "loss_label": str(inputs.study.get("loss_label") or LOSS_LABEL)},
+        inputs.fits,
+        inputs.runs,
+        inputs.verdict["rule"],
+        provenance=inputs.provenance,
+        variants=_variants(inputs.decision),
+        held_out=held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or "",
     )
 
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
-    held_out = held_out_sentence(inputs.audits, families)
-    study = {**inputs.study, "held_out": held_out or inputs.study.get("held_out")}
+    label = str(inputs.study.get("loss_label") or LOSS_LABEL)
+    study = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
-    # Numbered as they stand on the page: the audit comes before the laws' own figures.
-    sections = [figure.get("section", "laws") for figure in inputs.figures]
-    order = sorted(range(len(sections)), key=lambda i: sections[i] != "audit")
-    figures = _figures([inputs.figures[i] for i in order])
-    of_audit = figures[: sections.count("audit")]
+    head = headline(inputs.verdict, decision, families)
+    first = head.family_id if head else next(iter(families))
+    told = findings_of_figures(
+        inputs.figures, inputs.fits, inputs.audits, families, bool(study.get("synthetic"))
+    )
+    figures = _figures(told, families[first])
+    audits = audit_views(inputs.audits, families, first)
+    audited = next((view for view in audits if view.family == families[first]), None)
+    of_first = next((table for table in laws if table.family == first), None)
+    at = of_first.target(head.budget_flops) if head and of_first else "laws"
+    written = written_methods(inputs)
+    spent = spends_budget(decision)
     return {
         "study": study,
         "description": study.get("description") or "",
-        "headline": headline(inputs.verdict, decision, families),
+        "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
+        "is_training_loss": study["loss_split"] == "train",
+        "headline": head,
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
         "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],
-        "verdicts": [
-            *verdicts(inputs.verdict, decision, inputs.fits, inputs.runs, len(inputs.dropped)),
-            *filter(None, [audit_verdict(inputs.audits, families)]),
-        ],
-        "audits": audit_views(inputs.audits, families, of_audit),
-        "quantities": QUANTITY_VIEWS,
+        "verdicts": verdicts(
+            inputs.verdict,
+            decision,
+            inputs.fits,
+            inputs.runs,
+            len(inputs.dropped),
+            inputs.audits.get(first, ()),
+            Places(f"#{at}", audit_places(audited, figures)),
+        ),
+        "audits": audits,
+        "quantities": quantity_views(label, spent),
+        "spends_budget": spent,
         "laws": laws,
         "recommended": recommended(laws),
-        "figures": figures[len(of_audit) :],
+        "recommended_csv": decision_csv(decision[decision["recommended"].astype(bool)]),
+        "figure_groups": _grouped(figures, families[first]),
         "exponents": exponents(inputs.fits, families),
+        "exponents_csv": exponents_csv(inputs.fits, families),
         "fits": fit_views(inputs.fits, families),
+        "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
-        "methods": methods(study, inputs.fits, inputs.runs, inputs.verdict["rule"]),
+        "methods": paragraphs(written),
+        "methods_plain": text_file(as_text(written, PLAIN)),
+        "methods_latex": text_file(as_text(written, LATEX)),
+        "bibtex": text_file(methods_bibtex(written)),
+        "checklist": checklist_view(
+            checklist(
+                study,
+                inputs.fits,
+                inputs.runs,
+                len(inputs.dropped),
+                paragraphs(written),
+                inputs.audits,
+                inputs.provenance,
+            )
+        ),
+        "downloads": inputs.downloads,
         "provenance": inputs.provenance,
         "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],
         "files": _files(inputs.provenance["files"]),
     }
 
 
-def _figures(figures: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """The figures at one scale: each as wide as it is beside a page-wide one, or the widest."""
-    widths = [_width(figure["svg"]) for figure in figures]
+def _figures(figures: Sequence[Mapping[str, str]], first: str) -> list[dict[str, str]]:
+    """The figures as they stand on the page, numbered, at one scale.
+
+    Those of all families come first, then those of the family labelled `first`, then the others;
+    in each the laws before the audits before all other sections. Each is as wide as it is beside a
+    page-wide one, or the widest.
+    """
+    sections = list(dict.fromkeys(["laws", "audit", *(_section(f) for f in figures)]))
+
+    def place(figure: Mapping[str, str]) -> tuple[bool, bool, int]:
+        family = figure["family"]
+        return family != "", family != first, sections.index(_section(figure))
+
+    families = list(dict.fromkeys(f["family"] for f in figures))
+    kept = sorted(figures, key=lambda f: (place(f)[:2], families.index(f["family"]), place(f)))
+    widths = [_width(figure["svg"]) for figure in kept]
     widest = max([PAGE_WIDTH_PT, *widths])
     return [
         {**_figure(figure, i), "share": f"{width / widest:.3f}"}
-        for i, (figure, width) in enumerate(zip(figures, widths, strict=True), start=1)
+        for i, (figure, width) in enumerate(zip(kept, widths, strict=True), start=1)
+    ]
+
+
+def _section(figure: Mapping[str, str]) -> str:
+    return figure.get("section", "laws")
+
+
+def _grouped(figures: Sequence[dict[str, str]], first: str) -> list[FigureGroup]:
+    """The figures family by family; those of other families than `first` are folded."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for figure in figures:
+        groups.setdefault(figure["family"], []).append(figure)
+    return [
+        FigureGroup(f"figures-{i}", family, family not in ("", first), inside)
+        for i, (family, inside) in enumerate(groups.items(), start=1)
     ]
 
 
@@ -150,13 +280,21 @@ def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
     title = f"{figure['title']}, {figure['family']}" if figure["family"] else figure["title"]
     return {
         "id": f"figure-{index}",
+        "name": figure["name"],
         "number": str(index),
         "family": figure["family"],
         "title": title,
         "caption": figure["caption"],
-        "alt": f"{title}. {figure['caption']}",
+        "alt": f"{title}. {figure.get('alt') or figure['caption']}",
         "src": f"data:image/svg+xml;base64,{encoded}",
     }
+
+
+def _variants(decision: pd.DataFrame) -> dict[str, list[str]]:
+    """The estimators that stand beside the main line of each law."""
+    beside = decision[~decision["main"].to_numpy(dtype=bool)]
+    grouped = beside.groupby("law", sort=True)["estimator"]
+    return {str(law): sorted(set(names)) for law, names in grouped}
 
 
 def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
@@ -164,7 +302,7 @@ def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
         return None
     specs = (
         ColumnSpec("path", "File", style="path"),
-        ColumnSpec("bytes", "Bytes", lambda x: count(int(x))),
+        ColumnSpec("bytes", "Bytes", lambda x: count(int(x)), unit="bytes"),
         ColumnSpec("sha256", "SHA-256", style="hash"),
     )
     size = sum(int(f["bytes"]) for f in files)
@@ -174,4 +312,4 @@ def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
 
 def _verbatim(path: Path) -> Markup:
     """A style sheet or script of this project, which autoescaping would break."""
-    return Markup(path.read_text(encoding="utf-8"))
+    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704 - files of this project alone

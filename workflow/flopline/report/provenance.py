@@ -13,7 +13,7 @@ import yaml
 
 from flopline import __version__
 
-PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib")
+PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "plotly")
 
 
 def provenance(

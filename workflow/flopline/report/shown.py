@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from flopline.numbers import MISSING, count, flops_label, humanise, interval, nu
 LAW_NAMES = {"envelope": "Envelope", "isoflop": "IsoFLOP", "parametric": "Parametric"}
 
 _LONGEST_LIST = 12
+_LONGEST_GIST = 150
 
 _LABELS = {
     "params": humanise,
@@ -26,16 +28,23 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An estimate in words: the point and its two intervals."""
+    """An estimate in words: the point and its two intervals; `sort` is the point in full."""
 
     point: str
     ci80: str
     ci95: str
+    sort: str = ""
 
     @property
     def has_interval(self) -> bool:
         """Whether there is an interval to show beside the point."""
         return (self.ci80, self.ci95) != (MISSING, MISSING)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether both intervals are the point itself, at the digits that are shown."""
+        same = f"{self.point} to {self.point}"
+        return (self.ci80, self.ci95) == (same, same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,23 @@ QUANTITY_VIEWS = (
     Quantity("tokens_per_param", "D/N", "tokens per param", humanise),
     Quantity("loss", "Loss", "nats per token", significant),
     Quantity("loss_new_run", "Loss of one run", "law and scatter of runs", significant),
-    Quantity("flops_ratio", "6ND/C", "1 where consistent", lambda x: significant(x, 3)),
+    Quantity("flops_ratio", "6ND/C", "1 where N and D spend C", lambda x: significant(x, 3)),
 )
+
+LOSSES = {"loss": "{}", "loss_new_run": "{}, one run"}
+"""The quantities that are losses, and how they are headed by the study's name for its loss."""
+
+
+def quantity_views(loss_label: str, spends_budget: bool) -> list[Quantity]:
+    """The quantities that are worth a column, losses headed by the study's own name of them.
+
+    `spends_budget` says that 6ND/C is 1 in every line, which then takes a sentence, not a column.
+    """
+    return [
+        replace(q, header=LOSSES[q.name].format(loss_label)) if q.name in LOSSES else q
+        for q in QUANTITY_VIEWS
+        if not (q.name == "flops_ratio" and spends_budget)
+    ]
 
 
 def law_name(law: str) -> str:
@@ -81,7 +105,8 @@ def shown(
     point, lo80, hi80, lo95, hi95 = (
         as_float(estimate.get(key)) for key in ("point", "lo80", "hi80", "lo95", "hi95")
     )
-    return Shown(label(point), interval(lo80, hi80, ends), interval(lo95, hi95, ends))
+    sort = "" if math.isnan(point) else repr(point)
+    return Shown(label(point), interval(lo80, hi80, ends), interval(lo95, hi95, ends), sort)
 
 
 def row_estimate(row: Mapping[str, Any], quantity: str) -> dict[str, Any]:
@@ -118,6 +143,22 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def words(key: object) -> str:
     """A key as words: starts_agreeing becomes "starts agreeing"."""
     return str(key).replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """A message as a sentence: with a capital and a full stop."""
+    said = text.strip()
+    return said[:1].upper() + said[1:] + ("" if not said or said[-1] in ".!?" else ".")
+
+
+def gist(text: str) -> str:
+    """The first sentence, and of a long one the clauses that fit into 150 characters."""
+    first = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]
+    if len(first) <= _LONGEST_GIST:
+        return first
+    ends = [found.start() for found in re.finditer(r"; |: |, (?:while|and|so) ", first)]
+    fits = [end for end in ends if end <= _LONGEST_GIST]
+    return f"{first[: fits[-1]]}." if fits else first
 
 
 def _list_text(values: Sequence[Any], key: str) -> str:

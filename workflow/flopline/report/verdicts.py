@@ -3,43 +3,74 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from flopline.fits.result import CONVERGED, FAILED
 from flopline.numbers import count, factor
+from flopline.report.shown import gist
 from flopline.schema import HELD_OUT, KEPT
 
 GOOD, MIND, BAD = "good", "mind", "bad"
+STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
+"""What an audit says, as a state of the page."""
+SAID: Final = {"fine": "fine", "mind": "caveat", "refuse": "refused"}
+"""What an audit says, in a word for readers."""
 
-
-_AGREEMENT: Mapping[bool | None, tuple[str, str]] = {
+_AGREEMENT: Final[Mapping[bool | None, tuple[str, str]]] = {
     True: (GOOD, "The laws agree"),
     False: (BAD, "The laws disagree"),
     None: (MIND, "No second law to compare"),
 }
 
-
-_BASIS: Mapping[str, tuple[str, str]] = {
-    "held_out": (GOOD, "Chosen by held-out budgets"),
-    "tie": (MIND, "Held-out budgets leave a tie"),
-    "order": (MIND, "Not chosen by held-out budgets"),
-    "only": (MIND, "Only one line to choose"),
-    "none": (BAD, "No line to choose"),
+_BASIS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "held_out": (
+        GOOD,
+        "Chosen by held-out budgets",
+        "Fitted to smaller budgets, its N wasted least compute at larger ones.",
+    ),
+    "tie": (
+        MIND,
+        "Held-out budgets leave a tie",
+        "Other lines did as well at larger budgets; a fixed order decided.",
+    ),
+    "order": (
+        MIND,
+        "Not chosen by held-out budgets",
+        "Too little was held out to tell the lines apart; a fixed order decided.",
+    ),
+    "only": (MIND, "Only one line to choose", "There was no other line to hold it against."),
+    "none": (BAD, "No line to choose", "Every line failed or was refused."),
 }
+
+_AUDITS: Final = {
+    "ladder": ("Do small runs foretell large ones?", "Held-out ladder"),
+    "identifiability": ("Can the runs tell the terms apart?", "Identifiability"),
+    "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
+}
+"""The audits that have a verdict of their own: the question, and what the check is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A finding, its detail, and the place on the page that holds the evidence."""
+    """A question, its answer, a detail, and the place on the page that holds the evidence."""
 
     state: str
+    question: str
     finding: str
     detail: str
     href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where on the page the evidence stands: of agreement, and of each audit, as #anchors."""
+
+    agreement: str
+    audits: Mapping[str, str]
 
 
 def verdicts(
@@ -48,53 +79,73 @@ def verdicts(
     fits: Mapping[str, Mapping[str, Mapping[str, Any]]],
     runs: pd.DataFrame,
     dropped_rows: int,
+    findings: Sequence[Mapping[str, Any]],
+    places: Places,
 ) -> list[Verdict]:
-    """Choice, agreement, families, convergence, data and extrapolation, in this order."""
+    """Agreement, audits, convergence, choice, families, reach and data, in this order.
+
+    `findings` are the audits of the headline's family.
+    """
     return [
-        *_choice(verdict),
-        _agreement(verdict),
-        *_families(verdict),
+        _agreement(verdict, places.agreement),
+        *_audits(findings, places.audits),
         _convergence(fits),
-        _data(runs, dropped_rows),
+        *_choice(verdict),
+        *_families(verdict),
         _extrapolation(decision),
+        _data(runs, dropped_rows),
     ]
 
 
-def _choice(verdict: Mapping[str, Any]) -> list[Verdict]:
+def _audits(findings: Sequence[Mapping[str, Any]], places: Mapping[str, str]) -> Iterator[Verdict]:
+    if not findings:
+        said = "Whether small runs foretell large ones was not tested."
+        yield Verdict(MIND, "Was the law put to the test?", "No audit was made", said, "#audit")
+    by_name = {str(f["audit"]): f for f in findings}
+    for name, (question, called) in _AUDITS.items():
+        if name in by_name:
+            word = str(by_name[name]["verdict"])
+            state = STATES.get(word, MIND)
+            said = f"{called}: {SAID.get(word, word)}"
+            detail = gist(str(by_name[name]["sentence"]))
+            yield Verdict(state, question, said, detail, places[name])
+
+
+def _choice(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
     """What decided the headline's line."""
     for entry in verdict.get("choices", ()):
         if _is_headline(entry, verdict.get("headline")):
-            state, finding = _BASIS[entry["basis"]]
-            return [Verdict(state, finding, str(entry["short"]), "#why")]
-    return []
+            state, finding, detail = _BASIS[entry["basis"]]
+            yield Verdict(state, "Why this law?", finding, detail, "#why")
+            return
 
 
-def _families(verdict: Mapping[str, Any]) -> list[Verdict]:
+def _families(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
     """Whether the headline's family wins beyond doubt."""
     entries = verdict.get("families") or ()
     if not entries:
-        return []
+        return
     entry = entries[0]
     others = entry["others"]
     clear = bool(others) and not any(other["overlap"] for other in others)
     clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
     finding = "One family wins clearly" if clear else "No family wins clearly"
-    return [Verdict(GOOD if clear else MIND, finding, str(entry["short"]), "#families")]
+    state = GOOD if clear else MIND
+    yield Verdict(state, "Which family is better?", finding, str(entry["short"]), "#families")
 
 
-def _agreement(verdict: Mapping[str, Any]) -> Verdict:
+def _agreement(verdict: Mapping[str, Any], href: str) -> Verdict:
+    question = "Do the laws agree?"
     entries: Sequence[Mapping[str, Any]] = verdict["agreement"]
     if not entries:
-        return Verdict(MIND, "No law to compare", "Agreement cannot be judged.", "#laws")
+        return Verdict(MIND, question, "No law to compare", "Agreement cannot be judged.", href)
     entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
     state, finding = _AGREEMENT[entry["overlap"]]
     detail = str(entry["short"])
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
-        detail += (
-            f" Of all {len(entries)} pairs of family and target, the laws disagree at {apart}."
-        )
-    return Verdict(state, finding, detail, "#laws")
+        detail += f" Over all families and targets, the laws disagree at {apart} of {len(entries)}."
+    return Verdict(state, question, finding, detail, href)
 
 
 def _is_headline(entry: Mapping[str, Any], head: Mapping[str, Any] | None) -> bool:
@@ -106,20 +157,22 @@ def _is_headline(entry: Mapping[str, Any], head: Mapping[str, Any] | None) -> bo
 
 
 def _convergence(fits: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Verdict:
+    question, href = "Did every fit converge?", "#fits"
     statuses = [fit["status"] for laws in fits.values() for fit in laws.values()]
     converged, failed = statuses.count(CONVERGED), statuses.count(FAILED)
     warned = len(statuses) - converged - failed
     if not statuses:
-        return Verdict(BAD, "No law was fitted", "There is nothing to certify.", "#fits")
+        return Verdict(BAD, question, "No law was fitted", "There is nothing to certify.", href)
     if converged == len(statuses):
-        finding = "Every fit converged"
-        return Verdict(GOOD, finding, f"{count(converged, 'fit')}, none with a warning.", "#fits")
+        said = f"{count(converged, 'fit')}, none with a warning."
+        return Verdict(GOOD, question, "Every fit converged", said, href)
     finding = f"{failed} of {len(statuses)} fits failed" if failed else "Every fit is usable"
     detail = f"{converged} converged, {warned} with a warning, {failed} failed."
-    return Verdict(BAD if failed else MIND, finding, detail, "#fits")
+    return Verdict(BAD if failed else MIND, question, finding, detail, href)
 
 
 def _data(runs: pd.DataFrame, dropped_rows: int) -> Verdict:
+    question, href = "Was anything left out?", "#data"
     kept = int((runs["status"] == KEPT).sum())
     rows_in, rows_kept, rows_lost = (
         int(runs[c].sum()) for c in ("rows_in", "rows_kept", "rows_dropped")
@@ -133,25 +186,29 @@ def _data(runs: pd.DataFrame, dropped_rows: int) -> Verdict:
             f"The counts do not add up: {rows_in:,} rows read, {rows_kept:,} kept, "
             f"{rows_lost:,} dropped, {dropped_rows:,} listed as dropped."
         )
-        return Verdict(BAD, finding, detail, "#data")
+        return Verdict(BAD, question, finding, detail, href)
     detail = f"{rows_lost:,} of {count(rows_in, 'row')} dropped, each with its reason."
     if not rows_lost:
         detail = f"No row was dropped out of {rows_in:,}."
-    return Verdict(MIND if aside else GOOD, finding, detail, "#data")
+    return Verdict(MIND if aside else GOOD, question, finding, detail, href)
 
 
 def _extrapolation(decision: pd.DataFrame) -> Verdict:
+    question, href = "How far beyond the data?", "#laws"
     reach = decision["extrapolation"].dropna()
     if reach.empty:
-        return Verdict(MIND, "Reach unknown", "No budget in the data to compare with.", "#laws")
+        said = "No budget in the data to compare with."
+        return Verdict(MIND, question, "Reach unknown", said, href)
     farthest = float(reach.max())
     if farthest <= 1:
-        return Verdict(GOOD, "Targets within the data", "No target is extrapolated.", "#laws")
+        said = "No target is extrapolated."
+        return Verdict(GOOD, question, "Targets within the data", said, href)
     beyond = decision.loc[decision["extrapolation"] > 1, "budget_flops"].nunique()
     total = decision["budget_flops"].nunique()
     return Verdict(
         MIND,
+        question,
         f"Extrapolated up to {factor(farthest)}",
         f"{beyond} of {count(total, 'target')} beyond the largest budget in the data.",
-        "#laws",
+        href,
     )

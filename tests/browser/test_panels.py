@@ -1,0 +1,308 @@
+"""The interactive panels of the default study's page in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page
+
+from flopline import planner
+from flopline.fits.result import ENDS, Estimate
+from flopline.report.packing import packed_json
+from flopline.storage import read_json, read_parquet
+from tests.browser.conftest import OpenPage
+
+pytestmark = [pytest.mark.workflow, pytest.mark.browser]
+
+MOST_BYTES = 8e6
+SIX_DIGITS = 5e-7
+PATIENCE_MS = 60_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> & co"
+LABELS = {"Transformer": "transformer", "minGRU": "mingru"}
+
+
+def planner_of(open_page: OpenPage, **options: object) -> Page:
+    page = open_page(**options)  # type: ignore[arg-type]
+    page.wait_for_selector("#planner:not([hidden])", state="attached", timeout=PATIENCE_MS)
+    return page
+
+
+def drawn(page: Page, panel: str, plot: str) -> Locator:
+    page.locator(panel).scroll_into_view_if_needed()
+    page.wait_for_selector(f"{plot}[data-ready]", timeout=PATIENCE_MS)
+    return page.locator(plot)
+
+
+def fits(page: Page, width: int) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth") <= width)
+
+
+def buttons(page: Page, plot: str) -> list[str]:
+    found = page.locator(f"{plot} .modebar-btn")
+    return [str(button.get_attribute("data-title")) for button in found.all()]
+
+
+def lines_of(study: Path) -> dict[tuple[str, str], planner.Line]:
+    return {
+        (fit.parent.name, fit.stem): planner.read_line(
+            read_json(fit), read_parquet(fit.with_suffix(".draws.parquet"))
+        )
+        for fit in sorted(study.glob("fits/*/*.json"))
+    }
+
+
+def cells(page: Page, table: str) -> dict[tuple[str, str], dict[str, dict[str, float]]]:
+    """The numbers behind a table of the planner, by family and law, then by quantity."""
+    rows = page.evaluate(
+        """(table) => [...document.querySelectorAll(table + " tbody tr")].map((tr) => [
+          tr.dataset.family, tr.dataset.law,
+          Object.fromEntries([...tr.querySelectorAll("td[data-quantity]")].map((td) => [
+            td.dataset.quantity,
+            [td.querySelector("[data-value]").dataset.value,
+             ...[...td.querySelectorAll("[data-lo]")].flatMap((s) => [s.dataset.lo, s.dataset.hi])],
+          ])),
+        ])""",
+        table,
+    )
+    return {
+        (_family(family), law): {
+            q: dict(zip(("point", *ENDS), map(float, values), strict=False))
+            for q, values in found.items()
+        }
+        for family, law, found in rows
+    }
+
+
+def _family(label: str) -> str:
+    return LABELS.get(label, label)
+
+
+def agrees(shown: dict[str, float], wanted: Estimate, scale: float = 1.0) -> None:
+    for end in ("point", *ENDS):
+        value = scale * getattr(wanted, end)
+        if np.isnan(value):
+            assert end not in shown
+        else:
+            assert shown[end] == pytest.approx(value, rel=SIX_DIGITS, abs=1e-13)
+
+
+def type_in(page: Page, field: str, text: str) -> None:
+    """Fill a field of the planner and wait for the answer, which comes with the next frame."""
+    page.fill(field, text)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def test_the_planner_says_what_the_library_and_the_decision_say(
+    open_page: OpenPage, study_folder: Path
+) -> None:
+    page = planner_of(open_page)
+    assert page.evaluate("() => typeof window.Plotly") == "undefined", "not needed yet"
+    lines = lines_of(study_folder)
+    decision = read_parquet(study_folder / "decision.parquet")
+    targets = decision["budget_flops"].unique().tolist()
+    drawn_budgets = (10 ** np.random.default_rng(0).uniform(11, 23, 6)).tolist()
+    for flops in [*targets, *drawn_budgets]:
+        type_in(page, "#plan-flops", repr(flops))
+        shown = cells(page, "#plan-answer")
+        assert set(shown) == set(lines)
+        for key, line in lines.items():
+            wanted = planner.at_budget(line, flops).values
+            for quantity, found in shown[key].items():
+                agrees(found, wanted[quantity])
+        rows = decision[decision["main"] & (decision["budget_flops"] == flops)]
+        assert len(rows) == (len(lines) if flops in targets else 0)
+        for row in rows.to_dict("records"):
+            for quantity, found in shown[row["family"], row["law"]].items():
+                ends = {end: row[f"{quantity}_{end}"] for end in ENDS}
+                agrees(found, Estimate(row[quantity], **ends))
+
+
+def test_gpu_hours_give_the_budget_that_the_library_gives(
+    open_page: OpenPage, study_folder: Path
+) -> None:
+    page = planner_of(open_page)
+    lines = lines_of(study_folder)
+    page.check("[name=plan-mode][value=hours]")
+    rng = np.random.default_rng(1)
+    for kind in planner.accelerators()[::4]:
+        hours, percent = float(10 ** rng.uniform(-3, 6)), float(rng.uniform(5, 60))
+        page.select_option("#plan-device", label=kind.name)
+        page.fill("#plan-mfu", repr(percent))
+        type_in(page, "#plan-hours", repr(hours))
+        assert kind.source in page.inner_text("#plan-source")
+        flops = planner.flops_of(hours, kind.peak_flops, percent / 100)
+        shown = cells(page, "#plan-answer")
+        for key, line in lines.items():
+            agrees(shown[key]["params"], planner.at_budget(line, flops).values["params"])
+
+
+def test_another_size_costs_what_the_library_says(open_page: OpenPage, study_folder: Path) -> None:
+    page = planner_of(open_page)
+    lines = lines_of(study_folder)
+    kind = next(a for a in planner.accelerators() if a.name == "H100 SXM")
+    for flops, params in ((1e13, 3e4), (3.3e15, 2.5e6), (1e21, 1e9)):
+        type_in(page, "#plan-flops", repr(flops))
+        type_in(page, "#plan-size", repr(params))
+        hours = planner.device_hours_of(flops, kind.peak_flops, 0.4)
+        for (family, law), found in cells(page, "#plan-cost").items():
+            wanted = planner.deviation(
+                lines[family, law], lines[family, "parametric"], flops, params
+            )
+            agrees(found["extra_loss"], wanted.extra_loss)
+            agrees(found["wasted_percent"], wanted.wasted_percent)
+            agrees(found["wasted_hours"], wanted.wasted_percent, hours / 100)
+
+
+READ = {
+    "3.2e23": 3.2e23,
+    " 1E+21 ": 1e21,
+    "6.3 x 10^22": 6.3e22,
+    "6.3×10^{22}": 6.3e22,
+    "10^24": 1e24,
+    "1,000,000": 1e6,
+    "5 ZFLOPs": 5e21,
+    "500 PF-days": 4.32e22,
+}
+NOT_READ = ("1,5e21", "much", "-1e21", "0", "1e300", "")
+
+
+def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:
+    page = planner_of(open_page)
+    for typed, flops in READ.items():
+        type_in(page, "#plan-flops", typed)
+        said = page.inner_text("#plan-said")
+        assert float(said.split(" FLOPs")[0]) == pytest.approx(flops, rel=1e-3), typed
+        assert page.locator("#plan-answer table").count() == 1
+    for typed in NOT_READ:
+        type_in(page, "#plan-flops", typed)
+        said = page.inner_text("#plan-said")
+        assert re.search("write it as|Type a budget|lies between", said), typed
+        assert page.get_attribute("#plan-flops", "aria-invalid") == "true"
+        assert page.locator("#plan-answer table").count() == 0
+
+
+def test_budgets_beyond_the_data_are_said_to_be(open_page: OpenPage, study_folder: Path) -> None:
+    page = planner_of(open_page)
+    most = read_parquet(study_folder / "clean/runs.parquet")["flops"].max()
+    type_in(page, "#plan-flops", repr(100 * float(most)))
+    assert "100 times the largest budget of the data" in page.inner_text("#plan-said")
+    type_in(page, "#plan-flops", repr(float(most) / 2))
+    assert "within the budgets of the data" in page.inner_text("#plan-said")
+
+
+def with_hostile_run(page_file: Path, folder: Path) -> Path:
+    """The page with a name in its panels that would be markup if it were not escaped."""
+    page = page_file.read_text(encoding="utf-8")
+    packed = re.search('id="packed-panels">([^<]*)<', page)
+    assert packed is not None
+    content = json.loads(gzip.decompress(base64.b64decode(packed[1])))
+    content["isoflop"][0]["runs"]["run"][0] = HOSTILE
+    file = folder / "hostile.html"
+    file.write_text(page.replace(packed[1], packed_json(content)), encoding="utf-8")
+    return file
+
+
+def test_valleys_name_their_runs_and_come_and_go(
+    open_page: OpenPage, page_file: Path, study_folder: Path, tmp_path: Path
+) -> None:
+    page = open_page(viewport=(400, 900), file=with_hostile_run(page_file, tmp_path))
+    plot = drawn(page, "#valleys", "#valley-plot")
+    runs = set(read_parquet(study_folder / "fits/transformer/isoflop.profiles.parquet")["run"])
+    point = page.locator("#valley-plot .scatterlayer .points path").nth(3)
+    point.hover(force=True)
+    hovered = page.locator("#valley-plot .hoverlayer .hovertext")
+    hovered.first.wait_for()
+    assert any(run in (hovered.first.text_content() or "") for run in runs)
+    open_page.shoot(page, "hover")
+    assert fits(page, 400)
+    # Nothing that sends data away.
+    moves = ["Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]
+    assert buttons(page, "#valley-plot") == ["Download plot", *moves]
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    assert (page.text_content("#valley-said") or "").startswith(HOSTILE)
+    assert HOSTILE in (hovered.first.text_content() or "")
+    assert page.locator("#valleys img, #valleys script").count() == 0
+    count = "() => document.querySelectorAll('#valley-plot .scatterlayer .trace').length"
+    before = page.evaluate(count)
+    page.locator("#valley-budgets input").first.uncheck()
+    page.wait_for_function(f"({count})() === {before - 3}")
+    page.locator("#valley-budgets input").first.check()
+    page.wait_for_function(f"({count})() === {before}")
+    first = plot.get_attribute("aria-label") or ""
+    assert "C^" in first
+    page.locator("#panel-family input").nth(1).check()
+    other = "(first) => document.querySelector('#valley-plot').ariaLabel !== first"
+    page.wait_for_function(other, arg=first)
+    named = "() => document.querySelector('#valley-plot').data[1].text[0].includes('mingru')"
+    page.wait_for_function(named)
+
+
+def test_the_surface_turns_by_button_key_and_mouse(open_page: OpenPage) -> None:
+    page = open_page(colour_scheme="dark")
+    plot = drawn(page, "#surfaces", "#surface-plot")
+    assert page.evaluate("() => document.querySelector('#surface-plot').layout.paper_bgcolor") == (
+        page.evaluate(
+            "() => getComputedStyle(document.documentElement).getPropertyValue('--paper')"
+        )
+    )
+    eye = "() => JSON.stringify(document.querySelector('#surface-plot').layout.scene.camera.eye)"
+    moves = ["Zoom", "Pan", "Orbital rotation", "Reset camera to default"]
+    assert buttons(page, "#surface-plot") == ["Download plot", *moves]
+    seen = [page.evaluate(eye)]
+    page.click("[data-turn=left]")
+    page.wait_for_function(f"(old) => ({eye})() !== old", arg=seen[-1])
+    seen.append(page.evaluate(eye))
+    plot.focus()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function(f"(old) => ({eye})() !== old", arg=seen[-1])
+    seen.append(page.evaluate(eye))
+    assert json.loads(seen[-1])["z"] > json.loads(seen[-2])["z"]
+    seen.append(page.evaluate(eye))
+    box = plot.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 80, middle[1] + 20, steps=4)
+    page.mouse.up()
+    page.wait_for_function(f"(old) => ({eye})() !== old", arg=seen[-1])
+    page.click("[data-turn=reset]")
+    page.wait_for_function(f"(old) => ({eye})() === old", arg=seen[0])
+    scene = page.evaluate("() => Object.keys(document.querySelector('#surface-plot')._fullLayout)")
+    assert "scene" in scene
+    kinds = page.evaluate("() => document.querySelector('#surface-plot').data.map((t) => t.type)")
+    assert kinds == ["scatter3d", "surface", "scatter3d"]
+    open_page.shoot(page, "surface")
+
+
+def test_without_webgl_the_figure_stands_in(open_page: OpenPage, page_file: Path) -> None:
+    page = open_page()
+    blind = "HTMLCanvasElement.prototype.getContext = () => null"
+    page.context.add_init_script(blind)
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("#surfaces:not([hidden])", state="attached", timeout=PATIENCE_MS)
+    assert "draws no WebGL" in page.text_content("#surface-said")
+    assert page.locator("#surface-plot").is_hidden()
+
+
+def test_without_script_or_in_print_the_figures_stand_in(open_page: OpenPage) -> None:
+    page = open_page(java_script_enabled=False)
+    assert page.locator("#panels-said").is_visible()
+    assert page.locator("#planner").is_hidden()
+    page.emulate_media(media="print")
+    assert page.locator("#explore").is_hidden()
+    assert page.locator("#figures").is_visible()
+
+
+def test_the_page_stays_small(open_page: OpenPage, page_file: Path) -> None:
+    page = open_page()
+    took = page.evaluate("() => performance.getEntriesByType('navigation')[0].loadEventEnd")
+    print(f"page: {page_file.stat().st_size / 1e6:.2f} MB, opened in {took / 1e3:.2f} s")
+    assert page_file.stat().st_size < MOST_BYTES

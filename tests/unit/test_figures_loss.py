@@ -1,0 +1,324 @@
+"""Contours, loss over compute, and the families: the numbers drawn are those of the fits."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from test_figures import assert_clean, by_gid, texts_of
+
+from flopline import agreement
+from flopline.decision import FamilyEvidence, decide
+from flopline.errors import FloplineError
+from flopline.figures import captions
+from flopline.figures.contours import contours, slices_of, surface_in
+from flopline.figures.families import families
+from flopline.figures.losscompute import law_of_loss, losscompute, misfit
+from flopline.fits import isoflop, parametric
+from flopline.fits.lackoffit import of_minima
+from flopline.fits.result import FitResult
+from flopline.laws.chinchilla import LossSurface
+from flopline.laws.losscompute import LossOfCompute
+
+BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
+"""Besiroglu et al. 2024 (arXiv 2404.10102)."""
+BUDGETS = (6e18, 3e19, 1e20, 6e20, 3e21)
+TARGET = 5.76e23
+NAMES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
+LABELS = {name: name.capitalize() for name in NAMES}
+WIDTHS = ("page", "column")
+
+
+def runs_of(law: dict[str, float], seed: int = 1, noise: float = 0.002) -> pd.DataFrame:
+    """Nine sizes about the optimum of each budget, on a known surface (synthetic)."""
+    surface, rng = LossSurface(**law), np.random.default_rng(seed)
+    flops = np.repeat(BUDGETS, 9)
+    params = surface.params_opt(flops) * np.tile(np.geomspace(0.2, 5, 9), len(BUDGETS))
+    tokens = flops / 6 / params
+    loss = surface.loss(params, tokens) * np.exp(noise * rng.standard_normal(flops.size))
+    runs = [f"r{i:02d}" for i in range(flops.size)]
+    return pd.DataFrame(
+        {"run": runs, "params": params, "tokens": tokens, "flops": flops, "loss": loss}
+    )
+
+
+@functools.cache
+def fits_on(surface: int) -> dict[str, FitResult]:
+    points = runs_of(BESIROGLU | {"A": (482.01, 600.0)[surface]}, surface)
+    return {
+        "isoflop": isoflop.fit(points, [TARGET, 1e22], draws=60, seed=3),
+        "parametric": parametric.fit(points, [TARGET, 1e22], draws=60, seed=3),
+    }
+
+
+def fitted(family: str = "ash") -> dict[str, FitResult]:
+    """Both laws of a family; every second one needs more compute."""
+    return fits_on(NAMES.index(family) % 2)
+
+
+def as_json(family: str = "ash") -> dict[str, dict[str, Any]]:
+    return {law: fit.to_json() for law, fit in fitted(family).items()}
+
+
+def drawn_contours(width: str = "page", **changes: Any) -> Figure:
+    fit = fitted()["parametric"]
+    parts = {"fit": fit.to_json(), "points": fit.tables["points"], "draws": fit.draws} | changes
+    return contours(family_label="Ash", target_flops=TARGET, width=width, **parts)
+
+
+def drawn_loss(width: str = "page", **changes: Any) -> Figure:
+    found = fitted()
+    parts = {
+        "fits": as_json(),
+        "draws": {law: fit.draws for law, fit in found.items()},
+        "minima": found["isoflop"].tables["vertices"],
+        "points": found["parametric"].tables["points"],
+    } | changes
+    return losscompute(family_label="Ash", target_flops=TARGET, width=width, **parts)
+
+
+def compared(names: tuple[str, ...]) -> dict[str, Any]:
+    """Fits, draws and the decision's comparison of some families."""
+    labels = {name: LABELS[name] for name in names}
+    evidence = {
+        name: FamilyEvidence(
+            as_json(name),
+            {law: fit.tables["estimators"] for law, fit in fitted(name).items()},
+            max(BUDGETS),
+            {law: fit.draws for law, fit in fitted(name).items()},
+        )
+        for name in names
+    }
+    verdict = decide(evidence, [TARGET, 1e22], labels)[1]
+    return {
+        "fits": {name: known.fits for name, known in evidence.items()},
+        "draws": {name: known.draws for name, known in evidence.items()},
+        "entries": verdict["families"],
+        "spans": {name: (min(BUDGETS), max(BUDGETS)) for name in names},
+        "labels": labels,
+    }
+
+
+def drawn_families(names: tuple[str, ...], width: str = "page", **changes: Any) -> Figure:
+    return families(**(compared(names) | changes), target_flops=TARGET, width=width)
+
+
+def reasons(figure: Figure) -> str:
+    return " ".join(
+        t.get_text().replace("\n", " ") for a in figure.axes for t in by_gid(a, "reason")
+    )
+
+
+def test_no_text_of_any_figure_touches_another_at_either_width() -> None:
+    for width in WIDTHS:
+        assert_clean(drawn_contours(width))
+        assert_clean(drawn_loss(width))
+        assert_clean(drawn_families(NAMES[:2], width))
+    assert_clean(drawn_families(NAMES))
+
+
+def test_the_frontier_runs_through_the_optimum_of_every_budget_to_the_target() -> None:
+    left = drawn_contours().axes[0]
+    surface = surface_in(as_json()["parametric"])
+    assert surface is not None
+    (solid,), (beyond,) = by_gid(left, "frontier"), by_gid(left, "extrapolated")
+    for line in (solid, beyond):
+        np.testing.assert_allclose(line.get_ydata(), surface.params_opt(line.get_xdata()))
+    assert solid.get_xdata()[[0, -1]] == pytest.approx([min(BUDGETS), max(BUDGETS)])
+    assert beyond.get_xdata()[[0, -1]] == pytest.approx([max(BUDGETS), TARGET])
+    assert (solid.get_linestyle(), beyond.get_linestyle()) == ("-", "--")
+    assert len(by_gid(left, "slice")) == len(BUDGETS)
+
+
+def test_contours_are_where_the_law_has_their_loss() -> None:
+    left = drawn_contours().axes[0]
+    surface = surface_in(as_json()["parametric"])
+    assert surface is not None
+    (lines,) = by_gid(left, "contours")
+    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+        c, n = path.vertices.T
+        inside = (c > left.get_xlim()[0]) & (c < left.get_xlim()[1])
+        np.testing.assert_allclose(surface.loss(n, c / 6 / n)[inside] - surface.E, level, rtol=2e-3)
+
+
+def test_the_target_has_the_intervals_that_the_fit_states() -> None:
+    figure, stated = drawn_contours(), as_json()["parametric"]["targets"][0]
+    for axes, along in zip(figure.axes, ("get_ydata", "get_xdata"), strict=False):
+        for level in ("80", "95"):
+            (bar,) = by_gid(axes, f"interval-{level}")
+            ends = [stated["params"][f"lo{level}"], stated["params"][f"hi{level}"]]
+            np.testing.assert_allclose(getattr(bar, along)(), ends)
+    (mark,) = by_gid(figure.axes[1], "target")
+    assert mark.get_xdata()[0] == pytest.approx(stated["params"]["point"])
+    assert mark.get_ydata()[0] == pytest.approx(stated["loss"]["point"])
+
+
+def test_a_run_stands_as_far_from_its_slice_as_its_residual() -> None:
+    points = fitted()["parametric"].tables["points"]
+    right, budgets = drawn_contours(budgets=[1e20]).axes[1], 1e20
+    surface = surface_in(as_json()["parametric"])
+    assert surface is not None
+    (dots,) = by_gid(right, "runs")
+    n, loss = dots.get_data()
+    over = loss / surface.loss(n, budgets / 6 / n)
+    residual = points.sort_values(["params", "tokens", "run"])["log_residual"]
+    np.testing.assert_allclose(np.log(over), residual, atol=1e-12)
+
+
+def test_slices_are_the_budgets_that_runs_share_else_evenly_spaced() -> None:
+    np.testing.assert_allclose(slices_of(np.repeat(BUDGETS, 9)), BUDGETS)
+    spread = slices_of(np.geomspace(1e18, 1e21, 60))
+    np.testing.assert_allclose(np.diff(np.log(spread)), math.log(1000) / 5)
+    assert slices_of(np.full(3, 1e18)).tolist() == [1e18]
+
+
+@pytest.mark.parametrize("draw", [drawn_contours, lambda fit: drawn_loss(
+    fits={"parametric": fit}, draws={}, minima=None, points=None)])  # fmt: skip
+def test_a_failed_fit_gives_panels_with_the_reason(draw: Any) -> None:
+    failed = as_json()["parametric"] | {"status": "failed", "message": "B is 0: no optimum."}
+    assert "B is 0: no optimum." in reasons(draw(fit=failed))
+
+
+def test_contours_without_runs_or_with_a_wrong_budget_are_an_error() -> None:
+    with pytest.raises(FloplineError, match="no run to draw"):
+        drawn_contours(points=fitted()["parametric"].tables["points"].iloc[:0])
+    with pytest.raises(FloplineError, match="must be a positive number"):
+        drawn_contours(budgets=[-1.0])
+
+
+# Loss over compute
+
+
+def test_every_law_goes_through_the_loss_that_its_fit_states() -> None:
+    left = drawn_loss().axes[0]
+    for law, fit in as_json().items():
+        (line,), (mark,) = by_gid(left, law), by_gid(left, f"{law} target")
+        stated = fit["targets"][0]["loss"]
+        assert line.get_xdata()[-1] == pytest.approx(TARGET)
+        assert line.get_ydata()[-1] == pytest.approx(stated["point"], rel=1e-9)
+        assert mark.get_ydata()[0] == stated["point"]
+        thin = by_gid(left, f"{law} interval")[0]
+        np.testing.assert_allclose(thin.get_ydata(), [stated["lo95"], stated["hi95"]])
+
+
+def test_a_trend_that_a_law_misses_is_lack_of_fit_and_noise_is_not() -> None:
+    vertices, fit = fitted()["isoflop"].tables["vertices"], as_json()["isoflop"]
+    law = law_of_loss(fit)
+    assert law is not None
+    flops, se = (vertices[c].to_numpy(float) for c in ("budget_flops", "loss_se_ln"))
+    noisy = law.loss(flops) * (1 + 0.8 * se * [1, -1, 1, -1, 1])
+    seen = misfit("isoflop", fit, law, vertices.assign(loss=noisy))
+    assert seen is not None
+    assert not seen.found
+    np.testing.assert_allclose(seen.residual, 0.8 * se * [1, -1, 1, -1, 1], rtol=1e-9)
+    bent = vertices.assign(loss=vertices["loss"] * [0.98, 1.01, 1.02, 1.01, 0.98])
+    worse = misfit("isoflop", fit, law, bent)
+    assert worse is not None
+    assert worse.found
+    verdicts = [t.get_text() for t in by_gid(drawn_loss(minima=bent).axes[2], "verdict")]
+    assert [text for text in verdicts if "LACK OF FIT" in text] == [verdicts[-1]]
+
+
+def test_chi_square_of_minima_holds_its_level() -> None:
+    rng = np.random.default_rng(0)
+    se = np.full(9, 0.003)
+    p = [of_minima(se * rng.standard_normal(9), se, 0) for _ in range(2000)]
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.015)
+    assert math.isnan(of_minima(se[:3], se[:3], 3))
+
+
+def test_one_law_of_the_loss_for_whatever_a_fit_states() -> None:
+    surface = LossSurface(**BESIROGLU)
+    stated = LossOfCompute.stated(BESIROGLU)
+    np.testing.assert_allclose(stated.loss(BUDGETS), surface.loss_opt(BUDGETS))
+    own = LossOfCompute.stated({"L_E": 1.7, "L_K": 1e3, "L_c": 0.15})
+    np.testing.assert_allclose(own.loss([1e20]), 1.7 + 1e3 * 1e20**-0.15)
+
+
+# The families
+
+
+def test_multipliers_are_those_of_the_decision_at_every_target() -> None:
+    parts = compared(NAMES[:2])
+    right = drawn_families(NAMES[:2]).axes[1]
+    (other,) = parts["entries"][0]["others"]
+    marks = {m.get_xdata()[0]: m.get_ydata()[0] for m in by_gid(right, "target")}
+    for entry in parts["entries"]:
+        (stated,) = [o["multiplier"]["point"] for o in entry["others"]]
+        assert marks[entry["budget_flops"]] == stated
+    # The curve is the same function of compute, so that it passes through the marks.
+    line = by_gid(right, other["family"])[-1]
+    known = np.isfinite(line.get_ydata())
+    x, y = line.get_xdata()[known], line.get_ydata()[known]
+    assert x[-1] == pytest.approx(TARGET)
+    assert y[-1] == pytest.approx(other["multiplier"]["point"], rel=1e-9)
+    said = right.get_legend().get_texts()[0].get_text()
+    assert said.startswith(f"{LABELS[other['family']]}, ")
+
+
+def test_the_multiplier_of_a_known_pair_is_recovered() -> None:
+    """On the same exponents and floor A^x B^y alone sets how much more compute is needed."""
+    one, other = BESIROGLU, BESIROGLU | {"A": 600.0}
+    fits = [
+        {"parameters": {n: {"point": v} for n, v in law.items()}, "targets": []}
+        for law in (one, other)
+    ]
+    flops = np.geomspace(1e18, 1e24, 5)
+    none = pd.DataFrame(columns=["E", "A", "B", "alpha", "beta"], dtype=float)
+    point, drawn = agreement.multipliers(fits[0], none, fits[1], none, flops)
+    # K ~ A^(beta / (alpha + beta)), so C grows by K's ratio to 1/c = (alpha + beta) / alpha beta.
+    np.testing.assert_allclose(point, (600.0 / 482.01) ** (1 / 0.3478), rtol=1e-9)
+    assert drawn.shape == (0, 5)
+
+
+def test_curves_are_dashed_where_a_family_has_no_runs() -> None:
+    left = drawn_families(NAMES[:2]).axes[0]
+    for name in NAMES[:2]:
+        solid, dashed = by_gid(left, name)
+        ends = [
+            np.array(line.get_xdata())[np.isfinite(line.get_ydata())] for line in (solid, dashed)
+        ]
+        assert ends[0][-1] <= max(BUDGETS) * (1 + 1e-9)
+        assert ends[1][0] == ends[0][-1]
+        assert ends[1][-1] == pytest.approx(TARGET)
+        assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert by_gid(left, "extrapolated")[0].get_hatch()
+
+
+def test_families_without_a_law_in_common_say_so() -> None:
+    entry = {"budget_flops": TARGET, "law": None, "sentence": "No usable law in common."}
+    assert "No usable law in common." in reasons(drawn_families(NAMES[:2], entries=[entry]))
+    assert "fewer than two families" in reasons(drawn_families(NAMES[:2], entries=[]))
+
+
+def test_one_family_is_not_compared_with_itself() -> None:
+    with pytest.raises(FloplineError, match="two or more"):
+        drawn_families(("ash",), entries=[])
+
+
+def test_captions_state_what_was_found() -> None:
+    fits = as_json()
+    n, loss = (fits["parametric"]["targets"][0][q] for q in ("params", "loss"))
+    said = captions.contours(fits["parametric"])[1]
+    assert captions.humanise(n["point"]) in said
+    assert captions.significant(loss["lo95"]) in said
+    said = captions.losscompute(fits)[1]
+    assert all(
+        captions.significant(fit["targets"][0]["loss"]["point"]) in said for fit in fits.values()
+    )
+    parts = compared(NAMES[:2])
+    said = captions.families(parts["entries"], parts["labels"])[1]
+    assert parts["entries"][0]["sentence"] in said
+    failed = fits["parametric"] | {"status": "failed", "message": "B is 0."}
+    assert "B is 0." in captions.contours(failed)[1]
+    assert "No law gives a loss" in captions.losscompute({"parametric": failed})[1]
+
+
+def test_synthetic_data_are_marked() -> None:
+    assert "synthetic data" in [t.get_text() for t in drawn_contours(synthetic=True).texts]
+    assert texts_of(drawn_contours().axes[0])

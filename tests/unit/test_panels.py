@@ -1,0 +1,199 @@
+"""What the interactive panels of the page are made of (the runs are simulated)."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.figures.style import mako
+from flopline.fits import isoflop, parametric
+from flopline.fits.result import FAILED, FitResult
+from flopline.laws.chinchilla import LossSurface
+from flopline.report import interactive
+from flopline.report.interactive import MOST_POINTS, Evidence
+from flopline.report.packing import packed_floats, packed_json, plotly_script
+from flopline.schema import KEPT, QUARANTINED, RUNS, conform
+from tests.simulate import runs_on_surface
+
+SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
+BUDGETS = tuple(np.geomspace(1e19, 1e21, 5))
+TARGETS = (1e22, 1e23)
+HOSTILE = "<script>alert(1)</script>"
+STUDY = {"families": {"dense": "Dense <b>wide</b>"}, "targets": list(TARGETS)}
+
+
+@pytest.fixture(scope="module")
+def made() -> Evidence:
+    return evidence_of(runs_on_surface(SURFACE, BUDGETS).replace("run-00003", HOSTILE), draws=60)
+
+
+def evidence_of(runs: pd.DataFrame, draws: int) -> Evidence:
+    valleys = isoflop.fit(runs, TARGETS, draws=draws, seed=1)
+    surface = parametric.fit(runs, TARGETS, draws=draws, seed=1)
+    laws = {"isoflop": valleys, "parametric": surface}
+    return Evidence(
+        {law: json_of(fit) for law, fit in laws.items()},
+        {law: fit.draws for law, fit in laws.items()},
+        valleys.tables["vertices"],
+        valleys.tables["profiles"],
+        surface.tables["points"],
+    )
+
+
+def json_of(fit: FitResult) -> dict[str, Any]:
+    return json.loads(json.dumps({"family": "dense", **fit.to_json()}))
+
+
+def runs_table(evidence: Evidence) -> pd.DataFrame:
+    points = evidence.points
+    assert points is not None
+    table = conform(points.assign(family="dense", status=KEPT, reason=""), RUNS)
+    aside = table.iloc[:1].assign(run="odd one", status=QUARANTINED, reason="diverged")
+    return pd.concat([table, aside], ignore_index=True)
+
+
+def decision_of(*, variant: bool = False) -> pd.DataFrame:
+    lines = [
+        ("isoflop", True, not variant),
+        ("isoflop", False, variant),
+        ("parametric", True, False),
+    ]
+    return pd.DataFrame(
+        [
+            {
+                "family": "dense",
+                "law": law,
+                "main": main,
+                "recommended": recommended,
+                "refused": law == "parametric",
+                "label": "corrected vertices",
+                "budget_flops": TARGETS[0],
+            }
+            for law, main, recommended in lines
+        ]
+    )
+
+
+def payload_of(evidence: Evidence, **options: Any) -> dict[str, Any]:
+    runs = options.pop("runs", runs_table(evidence))
+    decision = options.pop("decision", decision_of())
+    return interactive.payload({"dense": evidence}, STUDY, runs, decision, "dense")
+
+
+def test_payload_is_json_and_the_same_bytes_in_any_order_of_rows(made: Evidence) -> None:
+    shuffled = replace(
+        made,
+        profiles=made.profiles.sample(frac=1, random_state=1),
+        vertices=made.vertices.sample(frac=1, random_state=1),
+        points=made.points.sample(frac=1, random_state=1),
+    )
+    runs = runs_table(made)
+    first = packed_json(payload_of(made, runs=runs))
+    assert first == packed_json(payload_of(shuffled, runs=runs.sample(frac=1, random_state=2)))
+
+
+def test_packed_text_has_no_time_and_no_name_in_it() -> None:
+    packed = base64.b64decode(plotly_script())
+    assert packed[:4] == b"\x1f\x8b\x08\x00"  # no file name
+    assert packed[4:8] == bytes(4)  # no time
+    assert b"plotly.js" in gzip.decompress(packed)[:200]
+
+
+def test_hostile_names_are_no_markup_on_the_page(made: Evidence) -> None:
+    packed = packed_json(payload_of(made))
+    assert "<" not in packed
+    assert (
+        HOSTILE
+        in json.loads(gzip.decompress(base64.b64decode(packed)))["isoflop"][0]["runs"]["run"]
+    )
+
+
+def test_every_run_stands_with_its_budget_and_those_set_aside_with_their_reason(
+    made: Evidence,
+) -> None:
+    view = payload_of(made)["isoflop"][0]
+    runs = view["runs"]
+    assert len(runs["run"]) == len(BUDGETS) * 9 == view["all_runs"]
+    for index, flops in zip(runs["budget"], runs["flops"], strict=True):
+        assert view["budgets"][index]["flops"] == pytest.approx(flops, rel=1e-6)
+    assert [b["light"] for b in view["budgets"]] == mako(len(BUDGETS))
+    assert view["aside"]["run"] == ["odd one"]
+    assert view["aside"]["why"] == ["diverged"]
+
+
+def test_parabolas_have_their_vertex_where_the_table_has_it(made: Evidence) -> None:
+    for budget in payload_of(made)["isoflop"][0]["budgets"]:
+        params, loss = (np.array(v) for v in budget["curve"])
+        lowest = int(loss.argmin())
+        assert params[lowest - 1] < budget["params"][0] < params[lowest + 1]
+        assert loss.min() == pytest.approx(budget["loss"][0], rel=1e-3)
+
+
+def test_draws_are_packed_to_twelve_digits_and_missing_ones_stay_missing() -> None:
+    values = np.array([0.43214321, -17.25, np.nan, np.inf, 3e-7])
+    raw = np.frombuffer(base64.b64decode(packed_floats(values)), dtype=np.uint8)
+    back = raw.reshape(8, -1).T.copy().view("<f8").ravel()
+    assert back == pytest.approx(
+        np.where(np.isfinite(values), values, np.nan), abs=1e-13, nan_ok=True
+    )
+
+
+def test_many_runs_are_thinned_and_said_to_be(made: Evidence) -> None:
+    count = 3 * MOST_POINTS
+    points = made.points.loc[lambda t: t.index.repeat(count // len(t) + 1)]
+    view = payload_of(replace(made, points=points))["surface"][0]
+    assert len(view["runs"]["run"]) == MOST_POINTS
+    assert view["all_runs"] == len(points)
+    assert min(view["runs"]["flops"]) == pytest.approx(points["flops"].min(), rel=1e-6)
+    assert max(view["runs"]["flops"]) == pytest.approx(points["flops"].max(), rel=1e-6)
+
+
+def test_five_thousand_runs_stay_small() -> None:
+    rng = np.random.default_rng(0)
+    runs = runs_on_surface(SURFACE, BUDGETS, sizes=50, repeats=20)
+    assert len(runs) == 5000
+    few = evidence_of(runs.iloc[::100].reset_index(drop=True), draws=60)
+    names = [f"sweep-{rng.integers(1e9):09d}-lr{rng.random():.5f}" for _ in range(len(runs))]
+    points = runs.assign(run=names, predicted=runs["loss"])
+    profiles = points.assign(
+        fitted=0.0, reason="", budget_flops=few.vertices["budget_flops"].iloc[0]
+    )
+    many = replace(few, points=points, profiles=profiles)
+    bytes_each = (len(packed_json(payload_of(many))) - len(packed_json(payload_of(few)))) / 5000
+    print(f"{bytes_each:.0f} bytes a run")
+    assert bytes_each < 150
+
+
+def test_lines_say_what_is_recommended_and_refused(made: Evidence) -> None:
+    valleys, surface = payload_of(made)["planner"]["lines"]
+    assert (valleys["recommended"], valleys["refused"], valleys["variant"]) == (True, False, "")
+    assert (surface["recommended"], surface["refused"]) == (False, True)
+    other = payload_of(made, decision=decision_of(variant=True))["planner"]["lines"][0]
+    assert (other["recommended"], other["variant"]) == (False, "corrected vertices")
+
+
+def test_laws_that_failed_or_were_not_fitted_leave_their_panels_out(made: Evidence) -> None:
+    failed = {**made.fits["parametric"], "status": FAILED, "message": "nothing to fit"}
+    content = payload_of(replace(made, fits={**made.fits, "parametric": failed}))
+    assert content["surface"][0]["law"] is None
+    assert "draws" not in content["planner"]["lines"][1]
+    assert content["planner"]["lines"][1]["message"] == "nothing to fit"
+    law = "parametric"
+    only = Evidence({law: made.fits[law]}, {law: made.draws[law]}, points=made.points)
+    shown = interactive.panels({"dense": only}, STUDY, runs_table(made), decision_of())
+    assert (shown.has_valleys, shown.has_surfaces) == (False, True)
+
+
+def test_labels_state_the_finding(made: Evidence) -> None:
+    content = payload_of(made)
+    a = made.fits["isoflop"]["parameters"]["a"]["point"]
+    assert f"C^{a:.3f}" in content["isoflop"][0]["about"]
+    assert "5 of 5 budgets give a valley" in content["isoflop"][0]["about"]
+    assert "the efficient frontier" in content["surface"][0]["about"]

@@ -1,0 +1,418 @@
+"""What goes on around a run: its lines, its bar, its digests, its locks."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from flopline.digest import Memory
+from flopline.errors import FloplineError
+from running import console, locks, receipts
+from running.console import Console, Job
+from tests.conftest import ROOT
+
+RESULTS = Path("results/toy")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (RESULTS / "logs").mkdir(parents=True)
+
+
+def log_of(stage: str) -> Path:
+    return RESULTS / "logs" / f"{stage}.log"
+
+
+def told(shown: Console, event: LogEvent | None, message: str = "", **details: object) -> bool:
+    record = logging.LogRecord("snakemake", logging.INFO, "", 0, message, (), None)
+    record.__dict__.update({"event": event, **details} if event else details)
+    return shown.hears(record)
+
+
+def begun(stream: io.StringIO, stages: list[str], **options: object) -> Console:
+    shown = Console(lambda: None, lambda outputs: None, lambda: "", stream=stream, **options)  # type: ignore[arg-type]
+    shown._watch = lambda: None  # type: ignore[method-assign]
+    told(shown, LogEvent.RUN_INFO, stats={"all": 1, "fit": len(stages), "total": 1 + len(stages)})
+    for number, stage in enumerate(stages):
+        told(shown, LogEvent.JOB_INFO, jobid=number, log=[str(log_of(stage))], output=[])
+    return shown
+
+
+def test_finished_stages_are_counted_and_quote_their_log() -> None:
+    stream = io.StringIO()
+    shown = begun(stream, ["ingest.0", "gather"])
+    log_of("gather").write_text("gather                       3 of 3 runs kept (0.1 s)\n")
+    assert not told(shown, LogEvent.JOB_FINISHED, job_id=1)
+    assert not told(shown, LogEvent.JOB_FINISHED, job_id=0)
+    assert not told(shown, LogEvent.JOB_FINISHED, job_id=99)  # the rule `all`
+    assert stream.getvalue().splitlines() == [
+        "[1/2] gather                       3 of 3 runs kept (0.1 s)",
+        "[2/2] ingest.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("Select jobs to execute...", False),
+        ("Execute 2 jobs...", False),
+        ("WorkflowError:\nAt least one job did not complete successfully.", False),
+        ("WorkflowError:\nsomething else", True),
+        ("Complete log(s): x", True),
+    ],
+)
+def test_chatter_is_kept_back_unless_wanted(message: str, shown: bool) -> None:
+    assert told(begun(io.StringIO(), []), None, message) == shown
+    assert told(begun(io.StringIO(), [], quiet=False), None, message)
+
+
+def test_lines_without_a_terminal_are_plain_and_grow_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    shown = begun(stream, ["fit_parametric.ash"])
+    shown.jobs[0].began = 0.0
+    for second in range(0, 1500):
+        now[0] = float(second)
+        shown._give_signs()
+    lines = stream.getvalue().splitlines()
+    assert lines[:3] == [
+        "[0/1] fit_parametric.ash 10 s, still at work",
+        "[0/1] fit_parametric.ash 20 s, still at work",
+        "[0/1] fit_parametric.ash 40 s, still at work",
+    ]
+    assert len(lines) == 8
+    assert "\r" not in stream.getvalue()
+    assert "\033" not in stream.getvalue()
+
+
+def test_bar_on_a_terminal_gives_way_to_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal()
+    shown = begun(stream, ["ingest.0", "ingest.1"])
+    log_of("ingest.0").with_suffix(".progress").write_text("30 100 runs")
+    shown._draw()
+    assert stream.getvalue().startswith("[0/2] ingest.0 [###-------] 30 of 100 runs, ")
+    assert len(stream.getvalue()) <= 59
+    told(shown, LogEvent.JOB_FINISHED, job_id=1)
+    assert "\r\033[K[1/2] ingest.1\n" in stream.getvalue()
+
+
+@pytest.mark.parametrize("text", ["", "1", "a b c", "1 0 runs"])
+def test_progress_that_cannot_be_read_is_the_time_alone(text: str) -> None:
+    log_of("a").with_suffix(".progress").write_text(text)
+    assert Job(log_of("a")).state() == "a 0 s"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("x died with <Signals.SIGKILL: 9>.", ["was killed (SIGKILL)", "out of memory"]),
+        ("x returned non-zero exit status 137.", ["was killed (signal 9)", "--cores"]),
+        ("x returned non-zero exit status 2.", ["ended with status 2", "report it"]),
+        ("", ["ended and said no reason"]),
+    ],
+)
+def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
+    reason: str, words: list[str]
+) -> None:
+    shown = begun(io.StringIO(), ["fit_isoflop.ash"])
+    log_of("fit_isoflop.ash").write_text("".join(f"line {i}\n" for i in range(30)))
+    if reason:
+        told(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    told(shown, LogEvent.JOB_ERROR, jobid=0)
+    (sentence,) = shown.failures()
+    assert sentence.startswith("fit_isoflop.ash ")
+    assert all(word in sentence for word in [*words, str(log_of("fit_isoflop.ash")), "line 29"])
+    assert "line 17\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "reason", ["x returned non-zero exit status 130.", "x died with <Signals.SIGINT: 2>."]
+)
+def test_job_ended_by_ctrl_c_is_no_failure_of_the_machine(reason: str) -> None:
+    shown = begun(io.StringIO(), ["fit_isoflop.ash"])
+    told(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    told(shown, LogEvent.JOB_ERROR, jobid=0)
+    assert shown.failures() == ["fit_isoflop.ash was interrupted."]
+
+
+def test_sentence_of_a_job_is_its_failure_and_a_later_success_takes_it_back() -> None:
+    shown = begun(io.StringIO(), ["a", "b"])
+    for stage, log in (("a", "no loss\n"), ("b", "Traceback\n  deep\n")):
+        log_of(stage).write_text(log)
+        log_of(stage).with_suffix(".error").write_text("no loss\n")
+    told(shown, LogEvent.JOB_ERROR, jobid=0)
+    told(shown, LogEvent.JOB_ERROR, jobid=1)
+    first, second = shown.failures()
+    assert first == "no loss"
+    assert second == f"no loss\n  The end of {log_of('b')}:\n    Traceback\n      deep"
+    told(shown, LogEvent.JOB_INFO, jobid=1, log=[str(log_of("b"))], output=[])
+    told(shown, LogEvent.JOB_FINISHED, job_id=1)
+    assert shown.failures() == ["no loss"]
+
+
+def test_full_disk_in_a_traceback_is_one_sentence() -> None:
+    shown = begun(io.StringIO(), [])
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, "", (), None)
+    record.msg = "Traceback\n  x\nOSError: [Errno 28] No space left on device: 'a/b'\n"
+    record.__dict__["event"] = LogEvent.ERROR
+    assert shown.hears(record)
+    assert record.msg == ("flopline: No space left on device: 'a/b': make room and start again.")
+
+
+def made(name: str = "fits/ash/a.json", text: str = "abc") -> Path:
+    path = RESULTS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    receipts.write_receipts([path], RESULTS)
+    return path
+
+
+def damaged(**options: bool) -> list[Path]:
+    memory = Memory(RESULTS / ".outputs.json")
+    found = receipts.set_aside_damaged(RESULTS, memory, **options)
+    memory.save()
+    return found
+
+
+def test_whole_files_stay_and_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = made()
+    assert damaged() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts, "hash_file", lambda path: 1 / 0)
+        assert damaged() == []
+    os.utime(path, (0, 0))
+    assert damaged() == []
+    path.unlink()
+    assert damaged() == []
+
+
+def flipped(path: Path) -> None:
+    path.write_text("abd")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+def emptied(path: Path) -> None:
+    path.write_text("")
+
+
+@pytest.mark.parametrize("spoil", [flipped, cut, emptied])
+def test_damaged_file_is_set_aside(spoil: Callable[[Path], None]) -> None:
+    path = made()
+    assert damaged() == []
+    spoil(path)
+    spoilt = path.read_text()
+    assert list(receipts.differing([path], RESULTS)) == [path]
+    assert damaged(only_tell=True) == [path]
+    assert path.exists()
+    assert damaged() == [path]
+    assert not path.exists()
+    assert path.with_name("a.json.changed").read_text() == spoilt
+    assert damaged() == []
+
+
+def test_file_lost_from_an_output_folder_takes_the_folder_with_it() -> None:
+    folder = RESULTS / "audit/ash/tables"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / name).write_text(name)
+    receipts.write_receipts([folder], RESULTS)
+    (folder / ".snakemake_timestamp").write_text("")
+    assert damaged() == []
+    (folder / "b").unlink()
+    assert damaged() == [folder]
+    assert (folder.with_name("tables.changed") / "a").exists()
+
+
+def test_file_made_anew_without_a_digest_is_no_damage() -> None:
+    path = made()
+    receipts.drop_receipts([path], RESULTS)
+    path.write_text("new")
+    assert damaged() == []
+    assert list(receipts.differing([path, Path("elsewhere")], RESULTS)) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"12ab", b"\xff" * 64])
+def test_digest_that_was_cut_off_accuses_nobody(content: bytes) -> None:
+    path = made()
+    receipts.receipt_of(path, RESULTS).write_bytes(content)
+    assert damaged() == []
+    assert list(receipts.differing([path], RESULTS)) == []
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from running.locks import hold_run
+hold_run(Path("results/toy"), sys.argv[1] == "remote", print)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def holder(kind: str) -> subprocess.Popen[str]:
+    """Another process that runs the study."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, kind], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def stale_lock() -> Path:
+    lock = Path(".snakemake/locks/0.output.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("results/toy/report.html\n")
+    return lock
+
+
+def test_second_run_is_refused_and_named() -> None:
+    process = holder("local")
+    try:
+        with pytest.raises(FloplineError, match=f"another run .* \\(process {process.pid} on "):
+            locks.hold_run(RESULTS, False, print)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_lock_of_a_killed_run_is_cleared_where_no_job_can_be_left(kind: str) -> None:
+    process = holder(kind)
+    process.kill()
+    process.wait()
+    lock = stale_lock()
+    others = lock.with_name("1.output.lock")
+    others.write_text("results/toy2/report.html\n")
+    said: list[str] = []
+    try:
+        if kind == "remote":
+            with pytest.raises(FloplineError, match="`snakemake --unlock --config study=toy`"):
+                locks.hold_run(RESULTS, False, said.append)
+            assert lock.exists()
+            lock.unlink()
+            locks.release_run()
+            assert json.loads((RESULTS / locks.RUN).read_text() or "{}") == {}
+        else:
+            locks.hold_run(RESULTS, False, said.append)
+            assert said == ["The last run in results/toy was killed; going on where it stopped."]
+            assert not lock.exists()
+    finally:
+        locks.release_run()
+    assert others.exists()
+
+
+def test_tail_is_of_bounded_length() -> None:
+    log_of("a").write_text("x\n" * 10_000)
+    assert len(console._tail(log_of("a")).splitlines()) == console.TAIL + 1
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that wraps every script, without its hold on this process."""
+    spec = importlib.util.spec_from_file_location("stage", ROOT / "workflow/scripts/stage.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(module.faulthandler, "enable", lambda stream: stream.close())
+    monkeypatch.setattr(module, "join_jobs", lambda results: None)
+    return module
+
+
+def job(*inputs: Path) -> SimpleNamespace:
+    return SimpleNamespace(
+        log=[str(log_of("a.b"))], input=list(map(str, inputs)), output=["results/toy/out"]
+    )
+
+
+def test_stage_says_how_far_it_is_and_signs_what_it_wrote(script: ModuleType) -> None:
+    progress = log_of("a.b").with_suffix(".progress")
+    with script.stage(job()) as said:
+        said.reached(1, 4, "runs")
+        assert not progress.exists()
+        said.written -= 1
+        said.reached(2, 4, "runs")
+        assert progress.read_text() == "2 4 runs"
+        Path("results/toy/out").write_text("x")
+        said.append("4 runs")
+    assert not progress.exists()
+    assert log_of("a.b").read_text().startswith("a.b                          4 runs (")
+    assert receipts.receipt_of(Path("results/toy/out"), RESULTS).is_file()
+    assert damaged() == []
+
+
+def test_stage_refuses_an_input_that_is_not_what_was_written(script: ModuleType) -> None:
+    """Also where its time stamps are those of before, which a start alone would not see."""
+    path = made()
+    path.write_text("abd")
+    with pytest.raises(SystemExit), script.stage(job(path)):
+        pytest.fail("its work began")
+    error = log_of("a.b").with_suffix(".error").read_text()
+    assert error.startswith(f"{path} was changed or damaged since it was written: remove it")
+
+
+def test_stage_that_fails_signs_nothing(script: ModuleType) -> None:
+    made("out")
+    with pytest.raises(SystemExit) as stopped, script.stage(job()):
+        raise ZeroDivisionError("no")
+    assert stopped.value.code == 1
+    assert not receipts.receipt_of(Path("results/toy/out"), RESULTS).exists()
+    assert "Traceback" in log_of("a.b").read_text()
+    assert "(ZeroDivisionError: no)" in log_of("a.b").with_suffix(".error").read_text()
+
+
+def test_interrupted_stage_is_silent(script: ModuleType) -> None:
+    with pytest.raises(SystemExit) as stopped, script.stage(job()):
+        raise KeyboardInterrupt
+    assert stopped.value.code == script.INTERRUPTED
+    assert not log_of("a.b").with_suffix(".error").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_run_told_to_end_while_it_plans_begins_nothing(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("run_in_steps", ROOT / "workflow/run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    steps = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(steps)
+    parent = os.getpid()
+
+    def main(arguments: list[str]) -> None:
+        assert os.getpid() != parent, "runs all the same"
+        os.kill(parent, number)
+        time.sleep(1 if number == signal.SIGINT else 60)
+        os._exit(1)
+
+    monkeypatch.setattr(steps, "main", main)
+    with pytest.raises(SystemExit) as end:
+        steps.run_in_steps([])
+    assert end.value.code == code

@@ -1,0 +1,195 @@
+"""What a rule's digest of its code knows, held against other witnesses than the digest itself."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+from base64 import b64decode
+from collections import defaultdict
+from modulefinder import Module, ModuleFinder
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from flopline.digest import AROUND, Memory, code_digest
+from flopline.whole import part_of
+from running.receipts import FOLDER
+from tests.conftest import ROOT
+from tests.workflow.conftest import Checkout
+
+pytestmark = pytest.mark.workflow
+
+WORKFLOW = ROOT / "workflow"
+HELPERS = {"stage", "fitting", "findings"}
+RESULTS = Path("results/toy")
+RECEIPTS = RESULTS / FOLDER
+SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
+
+
+class Finder(ModuleFinder):
+    """Imports by compiled code, with the standard library's own means; outside code is left out.
+
+    What a package's __init__ imports counts only where the package itself is named: a module
+    below it gains nothing from it. What lies around a job's work is left out. `loaded` counts
+    both all the same, since they too are loaded.
+    """
+
+    def __init__(self, script: Path, *, loaded: bool = False) -> None:
+        super().__init__(
+            [str(script.parent), str(script.parents[1])], excludes=() if loaded else AROUND
+        )
+        self.re_exports = loaded
+        self.named: set[str] = set()
+        self.waiting: dict[str, tuple[CodeType, Module]] = {}
+        self.run_script(str(script))
+
+    def scan_code(self, co: CodeType, m: Module) -> None:
+        if m.__path__ and not self.re_exports and m.__name__ not in self.named:
+            self.waiting[m.__name__] = (co, m)
+        else:
+            super().scan_code(co, m)
+
+    def import_hook(self, name: str, *rest: Any, **more: Any) -> Any:
+        found = super().import_hook(name, *rest, **more)
+        self.named.add(name)
+        if name in self.waiting:
+            super().scan_code(*self.waiting.pop(name))
+        return found
+
+    def files(self) -> set[Path]:
+        """The files of the workflow that it found."""
+        found = {Path(m.__file__) for m in self.modules.values() if m.__file__}
+        return {path for path in found if path.is_relative_to(self.path[1])}
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("digests") / "workflow"
+    shutil.copytree(WORKFLOW, copy, ignore=shutil.ignore_patterns("__pycache__", "tinylm"))
+    return copy
+
+
+def digests(workflow: Path, memory: Memory) -> dict[str, str]:
+    library = workflow / "flopline"
+    return {s: code_digest(workflow / f"scripts/{s}.py", library, memory) for s in SCRIPTS}
+
+
+def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflow: Path) -> None:
+    """Every module of the library and every helper of the scripts, one after another."""
+    importers = defaultdict(set)
+    for script in SCRIPTS:
+        for path in Finder(workflow / f"scripts/{script}.py").files():
+            importers[path].add(script)
+    memory = Memory(workflow / "none")
+    before = digests(workflow, memory)
+    parts = ("flopline", "running", "scripts")
+    modules = [path for part in parts for path in (workflow / part).rglob("*.py")]
+    assert len(modules) > 100
+    wrong = {}
+    for module in modules:
+        text = module.read_text()
+        module.write_text(text + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")
+        memory.seen.pop(str(module), None)
+        after = digests(workflow, memory)
+        changed = {script for script in SCRIPTS if after[script] != before[script]}
+        module.write_text(text)
+        memory.seen.pop(str(module), None)
+        if changed != importers[module]:
+            wrong[module] = changed, importers[module]
+    assert wrong == {}
+    assert digests(workflow, memory) == before
+
+
+def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:
+    for file in (WORKFLOW / "rules").glob("*.smk"):
+        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
+            name = rule.split(":")[0]
+            assert f'code=code("{name}.py")' in rule, name
+            assert f'"../scripts/{name}.py"' in rule, name
+
+
+@pytest.fixture(scope="module")
+def traces(finished: Checkout) -> dict[str, list[dict[str, Any]]]:
+    """By rule, what each of its jobs really loaded and opened."""
+    found = defaultdict(list)
+    for file in (finished.folder / "trace").glob("*.json"):
+        trace = json.loads(file.read_text())
+        found[Path(trace["script"]).name.split(".")[1]].append(trace)
+    assert found.keys() == set(SCRIPTS) - {"simulate"}
+    return found
+
+
+def test_no_job_loads_a_module_that_its_digest_does_not_know(
+    finished: Checkout, traces: dict[str, list[dict[str, Any]]]
+) -> None:
+    """The digest knows the same modules as Finder, see above; here is what jobs really load."""
+    for rule, jobs in traces.items():
+        script = finished.folder / f"workflow/scripts/{rule}.py"
+        known = {module_name(p, finished.folder) for p in Finder(script, loaded=True).files()}
+        for job in jobs:
+            loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
+            assert loaded
+            assert loaded <= known, (rule, loaded - known)
+
+
+def module_name(path: Path, folder: Path) -> str:
+    parts = path.relative_to(folder / "workflow").with_suffix("").parts
+    return ".".join(part for part in parts if part not in ("scripts", "__init__"))
+
+
+def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
+    finished: Checkout, traces: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Files opened through Python; Parquet is opened by Arrow, by the paths of the inputs."""
+    inputs, outputs = defaultdict(set), defaultdict(set)
+    for output, record in metadata(finished).items():
+        inputs[record["rule"]] |= set(map(Path, record["input"]))
+        outputs[record["rule"]].add(output)
+    for rule, jobs in traces.items():
+        script = finished.folder / f"workflow/scripts/{rule}.py"
+        files = Finder(script, loaded=True).files()
+        code = {path.relative_to(finished.folder) for path in files}
+        known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
+        known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}
+        # Beside each result stands its digest as a note: read, compared, and no data.
+        # What a job wrote itself it reads again, to bring it to the disk and for its digest.
+        known |= outputs[rule] | {part_of(path) for path in outputs[rule]}
+        known |= {RECEIPTS / path.relative_to(RESULTS) for path in known if RESULTS in path.parents}
+        for job in jobs:
+            for path in map(Path, job["opened"]):
+                assert known & {path, *path.parents}, (rule, path)
+
+
+def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
+    """What Snakemake remembers of each output."""
+    files = (checkout.folder / ".snakemake/metadata").iterdir()
+    return {Path(b64decode(file.name).decode()): json.loads(file.read_text()) for file in files}
+
+
+def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
+    """It leaves out, without a word, those that are worked out from the input."""
+    declared = {}
+    for file in (WORKFLOW / "rules").glob("*.smk"):
+        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
+            params = rule.split("    params:\n")[1].split("    script:\n")[0]
+            indent = re.match(r" +", params)[0]
+            declared[rule.split(":")[0]] = len(re.findall(rf"^{indent}\w+=", params, re.M))
+    tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
+    assert tracked == {rule: declared[rule] for rule in tracked}
+
+
+def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
+    """Either would go unseen: a rule is handed what it uses, as params."""
+    scripts = set((WORKFLOW / "scripts").glob("*.py"))
+    finders = [Finder(WORKFLOW / f"scripts/{name}.py", loaded=True) for name in SCRIPTS]
+    used = scripts.union(*(finder.files() for finder in finders))
+    assert len(used) > 100
+    for path in used:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "attr", getattr(node, "id", ""))
+            assert name not in ("environ", "getenv"), (path, node.lineno)
+            assert name != "config" or path not in scripts, (path, node.lineno)

@@ -1,0 +1,565 @@
+"""Faults without a scheduler: after each of them, and a resume, the results are the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.simulate import BUDGETS, write_study
+from tests.workflow.conftest import Checkout
+
+pytestmark = pytest.mark.workflow
+
+RESULTS = "results/toy"
+NOT_COMPARED = {"logs", "benchmarks", ".sha256"}
+NOTES = {".digests.json", ".outputs.json", ".lock", ".jobs.lock"}
+
+# The one job of each rule, in sets of jobs that can be at work at the same time.
+STAGES = (
+    ("ingest.0",),
+    ("clean.0",),
+    ("gather",),
+    ("fit_envelope.ash", "fit_isoflop.ash", "fit_parametric.ash", "figure_cleaning"),
+    (
+        "audit.ash",
+        "figure_envelope.ash",
+        "figure_isoflop.ash",
+        "figure_loss.ash",
+        "figure_surface",
+    ),
+    ("decide",),
+    ("figure_audit.ash", "latex"),
+    ("report",),
+    ("review",),
+)
+PAGE = f"{RESULTS}/report.html"
+
+# Comes before everything else in every Python of a run. A job waits once where an order tells it
+# to, as it `begins`, or where its first complete file is about to be `named`, and leaves a note;
+# it goes on when either is gone.
+TRAP = """
+import os, sys, time
+from pathlib import Path
+
+orders = Path(os.environ.get("FAULT_ORDERS", "/nowhere"))
+obeyed = set()
+
+def at_order(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(".log") and arguments[1] == "w":
+        place = "begins"
+    elif event == "os.rename" and str(arguments[0]).endswith(".part"):
+        place = "named"
+    else:
+        return
+    job = getattr(sys.modules.get("__main__"), "snakemake", None)
+    order = job and orders / f"{Path(job.log[0]).stem}.{place}"
+    if order and place not in obeyed and order.exists():
+        obeyed.add(place)
+        note = order.with_suffix(f".{place}-reached")
+        note.write_text(str(os.getpid()))
+        while order.exists() and note.exists():
+            time.sleep(0.02)
+
+if orders.is_dir():
+    sys.addaudithook(at_order)
+"""
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every result of a study, by its path."""
+    results = folder / RESULTS
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for path in sorted(results.rglob("*"))
+        if path.is_file()
+        and not NOT_COMPARED & set(path.relative_to(results).parts)
+        and path.name not in NOTES
+        and not path.name.startswith(".snakemake")
+    }
+
+
+def different(found: dict[str, bytes], wanted: dict[str, bytes]) -> list[str]:
+    return sorted(p for p in found.keys() | wanted.keys() if found.get(p) != wanted.get(p))
+
+
+def until(reached: Callable[[], object], seconds: float = 240) -> None:
+    limit = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < limit, "not reached in time"
+        time.sleep(0.02)
+
+
+def note_of(order: Path) -> Path:
+    """Where a job says that it waits at an order."""
+    return order.with_name(f"{order.name}-reached")
+
+
+class Run:
+    """A run in a process group of its own, which a test may disturb."""
+
+    def __init__(self, lab: Lab, *arguments: str) -> None:
+        self.lab = lab
+        lab.runs += 1
+        self.output = lab.orders.with_name(f"said.{lab.runs}")
+        with self.output.open("w") as stream:
+            self.process = subprocess.Popen(
+                ["snakemake", "--cores", "1", *arguments, "--config", "study=toy"],
+                cwd=lab.folder,
+                env={
+                    **os.environ,
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    "FAULT_ORDERS": str(lab.orders),
+                },
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def end(self) -> int:
+        return self.process.wait(300)
+
+    def held(self, *orders: Path) -> list[int]:
+        """Processes of the jobs of this run that wait at these orders, once all do."""
+        notes = [note_of(order) for order in orders]
+
+        def reached() -> bool:
+            assert self.process.poll() is None, self.said
+            return all(note.exists() and note.read_text() for note in notes)
+
+        until(reached)
+        return [int(note.read_text()) for note in notes]
+
+    def finished(self, stages: Iterable[str]) -> bool:
+        # Stages still at work say so in lines that begin alike.
+        ends = (rf"\] {re.escape(stage)} .*\([\d.]+ s\)$" for stage in stages)
+        return all(re.search(end, self.said, re.MULTILINE) for end in ends)
+
+    def signal_all(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+@dataclass
+class Lab:
+    """A checkout in which runs are disturbed."""
+
+    checkout: Checkout
+    orders: Path
+    runs: int = 0
+
+    @classmethod
+    def of(cls, checkout: Checkout, beside: Path) -> Lab:
+        (beside / "orders").mkdir(parents=True)
+        (beside / "sitecustomize.py").write_text(TRAP)
+        # The workflow hands its own PYTHONPATH to the jobs; the trap goes with it.
+        checkout.edit(
+            "workflow/rules/common.smk",
+            "PYTHONPATH=str(LIBRARY.parent)",
+            f'PYTHONPATH=f"{{LIBRARY.parent}}:{beside}"',
+        )
+        return cls(checkout, beside / "orders")
+
+    @property
+    def folder(self) -> Path:
+        return self.checkout.folder
+
+    @property
+    def results(self) -> Path:
+        return self.folder / RESULTS
+
+    def order(self, name: str) -> Path:
+        path = self.orders / name
+        path.touch()
+        return path
+
+    @contextlib.contextmanager
+    def run(self, *arguments: str) -> Iterator[Run]:
+        """A run that does not outlive the test."""
+        run = Run(self, *arguments)
+        try:
+            yield run
+        finally:
+            for order in self.orders.iterdir():
+                order.unlink()
+            run.signal_all(signal.SIGKILL)
+            run.process.wait(60)
+
+    def resumed(self, undisturbed: dict[str, bytes], *arguments: str) -> str:
+        """The plain command goes on to its end, and to the same bytes; what it said."""
+        with self.run(*arguments) as run:
+            assert run.end() == 0, run.said
+        assert different(content(self.folder), undisturbed) == []
+        assert list(self.folder.glob(".snakemake/locks/*")) == []
+        return run.said
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """Something mounted on a folder; the test is skipped where that is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: a full or read-only disk is made by a mount, which needs root")
+    done = subprocess.run(
+        ["mount", *options, str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"NOT TESTED: this machine allows no mount: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on the disk of a folder; returns the file that takes it."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as stream:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    stream.write(bytes(size))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+    return filler
+
+
+def write_small_study(folder: Path) -> None:
+    """The toy study, so small that each rule has one job, and that of the least work."""
+    path = write_study(
+        folder,
+        families=("ash",),
+        budgets=BUDGETS[1:4],
+        sizes=5,
+        rows=6,
+        targets=[1e18],
+        envelope={"smoothing_steps": 0, "bins": 50},
+        parametric={"variant_draws": None},
+        audit={"ladder_draws": 20, "compare": []},
+    )
+    study = yaml.safe_load(path.read_text())
+    study["source"]["shards"] = 1
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose small study has run to its end; copy it before changing anything."""
+    checkout = Checkout.fresh(tmp_path_factory.mktemp("small") / "repo")
+    write_small_study(checkout.folder)
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stderr
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small: Checkout) -> dict[str, bytes]:
+    found = content(small.folder)
+    assert len(found) > 50
+    return found
+
+
+@pytest.fixture
+def lab(small: Checkout, tmp_path: Path) -> Lab:
+    """A finished study."""
+    return Lab.of(small.copy(tmp_path / "repo"), tmp_path / "lab")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Lab:
+    """The same study before its first run."""
+    checkout = Checkout.fresh(tmp_path / "repo")
+    write_small_study(checkout.folder)
+    return Lab.of(checkout, tmp_path / "lab")
+
+
+def parts(lab: Lab) -> list[Path]:
+    return [path for path in lab.results.rglob("*.part") if path.is_file()]
+
+
+def kill_in_each_stage(lab: Lab, undisturbed: dict[str, bytes], disk: Path | None) -> None:
+    """In turn a full disk (where there is one to fill) and kill -9 to everything, in each stage.
+
+    A stage is killed while its first file is written but does not yet have its name. Those that
+    can be at work together are out of room together, and are killed together.
+    """
+    rules = {stage.split(".")[0] for together in STAGES for stage in together}
+    assert lab.checkout.planned() == dict.fromkeys(rules, 1)
+    lab.results.mkdir(parents=True, exist_ok=True)
+    faults, before_these = 0, ()
+    for stages in STAGES:
+        named = [lab.order(f"{stage}.named") for stage in stages]
+        begins = [lab.order(f"{stage}.begins") for stage in stages]
+        with lab.run("--cores", "8", "--retries", "1") as run:
+            run.held(*begins)
+            until(lambda: run.finished(before_these))  # noqa: B023
+            if disk:
+                filler = fill(disk)
+                for order in begins:
+                    note_of(order).unlink()
+                sentence = rf"flopline: {RESULTS}/\S+ cannot be written \(No space left on device\)"
+                until(lambda: len(re.findall(sentence, run.said)) == len(stages))  # noqa: B023
+                filler.unlink()
+                faults += len(stages)
+            for order in begins:
+                order.unlink()
+            run.held(*named)
+            before = content(lab.folder)
+            run.signal_all(signal.SIGKILL)
+            faults += len(stages)
+        before_these = stages
+        # What stands under its name is whole: it is a part of what comes out in the end.
+        whole = {p: b for p, b in before.items() if not p.endswith(".part")}
+        assert different(whole, {p: undisturbed[p] for p in whole}) == [], stages
+        assert len(before) >= len(whole) + len(stages), stages
+    said = lab.resumed(undisturbed)
+    assert f"The last run in {RESULTS} was killed; going on where it stopped." in said
+    lost = different(content(lab.folder), undisturbed)
+    print(f"\nfaults injected: {faults}, survived: {faults}, files lost or changed: {len(lost)}")
+
+
+def test_killed_and_out_of_room_in_each_stage(fresh: Lab, undisturbed: dict[str, bytes]) -> None:
+    with contextlib.ExitStack() as stack:
+        disk = fresh.folder / "results"
+        disk.mkdir()
+        try:
+            stack.enter_context(mounted(disk, "-t", "tmpfs", "-o", "size=64m", "tmpfs"))
+        except pytest.skip.Exception as skipped:
+            print(f"kill only: {skipped}")
+            kill_in_each_stage(fresh, undisturbed, None)
+        else:
+            kill_in_each_stage(fresh, undisturbed, disk)
+
+
+def test_full_disk_is_one_sentence(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    (lab.results / "report.html").unlink()
+    target = lab.folder.with_name("disk")
+    target.mkdir()
+    with mounted(target, "-t", "tmpfs", "-o", "size=96m", "tmpfs"):
+        on_disk = Lab(lab.checkout.copy(target / "repo"), lab.orders)
+        filler = fill(target)
+        with on_disk.run(PAGE) as run:
+            assert run.end() == 1
+        sentences = [line for line in run.said.splitlines() if "flopline: " in line]
+        assert len(sentences) == 1, run.said
+        assert "cannot be written (No space left on device): make room" in sentences[0]
+        assert "Traceback" not in run.said
+        assert parts(on_disk) == []
+        filler.unlink()
+        on_disk.resumed(undisturbed, PAGE)
+
+
+def test_read_only_results_are_one_sentence(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    (lab.results / "report.html").unlink()
+    results = lab.folder / "results"
+    with mounted(results, "--bind", str(results)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(results)], check=True)
+        with lab.run() as run:
+            assert run.end() == 1
+    assert (
+        f"flopline: {RESULTS}/.lock cannot be written (Read-only file system): make the folder"
+        in (run.said)
+    )
+    assert "Traceback" not in run.said
+    lab.resumed(undisturbed, PAGE)
+
+
+def test_killed_job_is_tried_again(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    (lab.results / "report.html").unlink()
+    order = lab.order("report.named")
+    with lab.run("--retries", "1", PAGE) as run:
+        (pid,) = run.held(order)
+        os.kill(pid, signal.SIGKILL)
+        order.unlink()
+        assert run.end() == 0, run.said
+    assert "[1/1] report " in run.said
+    assert "was killed" not in run.said
+    assert different(content(lab.folder), undisturbed) == []
+
+
+def test_killed_job_is_told_with_its_log_and_what_to_do(
+    lab: Lab, undisturbed: dict[str, bytes]
+) -> None:
+    (lab.results / "report.html").unlink()
+    order = lab.order("report.named")
+    with lab.run(PAGE) as run:
+        (pid,) = run.held(order)
+        os.kill(pid, signal.SIGKILL)
+        assert run.end() == 1
+    assert "flopline: report was killed (SIGKILL): if not by you, the machine may have run" in (
+        run.said
+    )
+    assert f"The end of {RESULTS}/logs/report.log:" in run.said
+    assert "The same command goes on from here." in run.said
+    assert "Traceback" not in run.said
+    lab.resumed(undisturbed, PAGE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_fit_leaves_nothing_half_done(
+    lab: Lab, undisturbed: dict[str, bytes], number: int
+) -> None:
+    target = f"{RESULTS}/fits/ash/isoflop.json"
+    (lab.folder / target).unlink()
+    order = lab.order("fit_isoflop.ash.named")
+    with lab.run(target) as run:
+        run.held(order)
+        assert len(parts(lab)) == 1
+        run.signal_all(number)
+        assert run.end() == 1
+    assert parts(lab) == []
+    assert list(lab.folder.glob(".snakemake/locks/*")) == []
+    assert (lab.results / ".lock").read_text() == ""
+    assert "Traceback" not in run.said
+    lab.resumed(undisturbed, target)
+
+
+def test_run_told_to_end_finishes_the_job_at_work(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    (lab.results / "report.html").unlink()
+    order = lab.order("report.named")
+    with lab.run(PAGE) as run:
+        run.held(order)
+        run.process.terminate()
+        until(lambda: "Will exit after finishing currently running jobs" in run.said)
+        order.unlink()
+        assert run.end() == 1, run.said
+    assert "Nothing to do: results are up to date." in lab.resumed(undisturbed, PAGE)
+
+
+def test_second_run_is_refused_and_the_first_unharmed(
+    lab: Lab, undisturbed: dict[str, bytes]
+) -> None:
+    (lab.results / "report.html").unlink()
+    order = lab.order("report.named")
+    with lab.run(PAGE) as first:
+        first.held(order)
+        second = Run(lab)
+        assert second.end() == 1
+        assert (
+            f"flopline: another run is at work in {RESULTS} (process {first.process.pid} on "
+            in (second.said)
+        )
+        assert "Traceback" not in second.said
+        order.unlink()
+        assert first.end() == 0, first.said
+    assert different(content(lab.folder), undisturbed) == []
+
+
+def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    """Snakemake alone is killed: its job works on, and two must not write the same file."""
+    (lab.results / "report.html").unlink()
+    order = lab.order("report.named")
+    with lab.run(PAGE) as first:
+        (pid,) = first.held(order)
+        first.process.kill()
+        first.process.wait(60)
+        second = Run(lab, PAGE)
+        waits = f"A job of a run that was killed is still at work (process {pid}): waiting for it"
+        until(lambda: waits in second.said)
+        assert f"`kill {pid}`" in second.said
+        order.unlink()
+        assert second.end() == 0, second.said
+    assert different(content(lab.folder), undisturbed) == []
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def test_damaged_results_are_made_again(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    flip_a_bit(lab.results / "figures/surface.svg")
+    cut(lab.results / "figures/surface.pdf")
+    flip_a_bit(lab.results / "report.html")
+    told = "was changed or damaged since it was written"
+    dry = lab.checkout.snakemake("--dry-run")
+    assert dry.stderr.count(told) == 3
+    with lab.run() as run:
+        assert run.end() == 0, run.said
+    for name in ("figures/surface.svg", "figures/surface.pdf", "report.html"):
+        assert f"flopline: {RESULTS}/{name} {told}: it is made again." in run.said
+        aside = lab.results / f"{name}.changed"
+        assert aside.read_bytes() != undisturbed[name]
+        aside.unlink()
+    assert re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.said, re.MULTILINE) == [
+        ("3", "figure_surface"),
+        ("3", "report"),
+        ("3", "review"),
+    ]
+    assert different(content(lab.folder), undisturbed) == []
+
+
+def test_clock_set_back_reruns_nothing_and_misses_nothing(lab: Lab) -> None:
+    """All files seem to come from tomorrow, what is written from now on is older than its input."""
+    tomorrow = time.time() + 86400
+    for part in ("data", "config", "results", "workflow"):
+        for path in (lab.folder / part).rglob("*"):
+            if path.is_file():
+                os.utime(path, (tomorrow, tomorrow))
+    assert lab.checkout.planned() == {}
+    lab.checkout.edit("config/studies/toy.yaml", "title: Toy study", "title: Another study")
+    assert lab.checkout.planned() == {"latex": 1, "report": 1, "review": 1}
+    # Results are brought to now; files of the user are his to change.
+    with lab.run() as run:
+        assert run.end() == 0, run.said
+    assert "Another study" in (lab.results / "report.html").read_text()
+    assert lab.checkout.planned() == {}
+
+
+def test_run_with_nothing_to_do_repeats_its_last_words(lab: Lab) -> None:
+    with lab.run() as run:
+        assert run.end() == 0, run.said
+    tail = run.said[run.said.index("Nothing to do: results are up to date.") :].splitlines()
+    assert tail[2] == f"Report: {lab.results.resolve() / 'report.html'}"
+    assert tail[3].startswith("At 1e18 FLOPs (")
+    assert "Traceback" not in run.said
+
+
+def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
+    lab.checkout.edit(
+        "workflow/scripts/report.py", "    study, code =", "    1 / 0\n    study, code ="
+    )
+    with lab.run() as run:
+        assert run.end() == 1
+    assert "flopline: report stopped unexpectedly (ZeroDivisionError: division by zero)" in run.said
+    end = run.said[run.said.index(f"  The end of {RESULTS}/logs/report.log:") :]
+    assert "    ZeroDivisionError: division by zero" in end
+    assert "CalledProcessError" not in run.said
+
+
+def test_verbose_run_shows_what_snakemake_says(lab: Lab) -> None:
+    (lab.results / "report.html").unlink()
+    with lab.run(PAGE, "--quiet", "host") as run:
+        assert run.end() == 0, run.said
+    assert "rule report:" in run.said
+    assert "reason: Missing output files" in run.said
+    assert "[1/1] report " in run.said
+
+
+def test_digests_of_finished_files_stand_beside_them(small: Checkout) -> None:
+    results = small.folder / RESULTS
+    assert (results / ".sha256/report.html").is_file()
+    assert (results / ".sha256/audit/ash/tables").is_file()
+    remembered = json.loads((results / ".digests.json").read_text())
+    assert remembered
+    assert not list(results.rglob("*.part"))
+    assert not list(results.rglob("*.progress"))

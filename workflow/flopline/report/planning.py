@@ -1,0 +1,101 @@
+"""What the page's planner knows: every line of the decision with its bootstrap draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flopline.fits.allocation import Allocation
+from flopline.fits.result import FAILED
+from flopline.laws.chinchilla import PARAMETERS, Floats, LossSurface
+from flopline.planner import Line, accelerators, read_line
+from flopline.report.packing import packed_floats
+from flopline.report.shown import law_name
+from flopline.schema import KEPT, LAWS
+
+
+def planner_view(
+    fits: Mapping[str, Mapping[str, Any]],
+    draws: Mapping[str, Mapping[str, pd.DataFrame]],
+    targets: Sequence[float],
+    runs: pd.DataFrame,
+    decision: pd.DataFrame,
+    headline: str,
+) -> dict[str, Any]:
+    """The lines of every family and law with their draws, ready for JSON.
+
+    `fits` and `draws` are by family and law, `targets` budgets [FLOPs], `runs` and `decision` the
+    tables of the report, `headline` the family that the decision recommends.
+    """
+    kept = runs[runs["status"] == KEPT]
+    compute = kept.groupby("family")["flops"]
+    least, most = compute.min(), compute.max()
+    first = decision[np.isclose(decision["budget_flops"], targets[0], rtol=1e-9)]
+    lines = [
+        _line(fits[family][law], draws[family].get(law), first[first["family"] == family])
+        | {"family": i, "headline": family == headline}
+        for i, family in enumerate(fits)
+        for law in LAWS
+        if law in fits[family]
+    ]
+    return {
+        "targets": [float(c) for c in targets],
+        "accelerators": [[a.name, a.peak_flops, a.source] for a in accelerators()],
+        "spans": [[float(least[f]), float(most[f])] if f in most else None for f in fits],
+        "lines": lines,
+    }
+
+
+def _line(fit: Mapping[str, Any], draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, Any]:
+    law = fit["law"]
+    mine = rows[rows["law"] == law]
+    variant = mine[~mine["main"].astype(bool) & mine["recommended"].astype(bool)]
+    main = mine[mine["main"].astype(bool)]
+    about = {
+        "law": law,
+        "name": law_name(law),
+        "status": fit["status"],
+        "message": fit["message"],
+        "recommended": bool(main["recommended"].any()),
+        "refused": bool(main["refused"].any()),
+        "variant": str(variant["label"].iloc[0]) if len(variant) else "",
+    }
+    if fit["status"] == FAILED or draws is None:
+        return about
+    return about | _numbers_of(read_line(fit, draws))
+
+
+def _numbers_of(line: Line) -> dict[str, Any]:
+    """The point of a line in full, its draws packed; columns as planner_laws.js reads them."""
+    point, draws = _columns(line.point), _columns(line.draws)
+    misfit = line.misfit
+    return {
+        "point": [_plain(v[0]) for v in point],
+        "draws": [packed_floats(v) for v in draws],
+        "new_run": None if line.new_run is None else packed_floats(line.new_run),
+        "misfit": misfit
+        and {
+            "share": misfit.share,
+            "runs": misfit.runs,
+            "spread": misfit.spread.tolist(),
+            "errors": packed_floats(misfit.errors),
+        },
+    }
+
+
+def _columns(laws: Allocation | LossSurface) -> list[Floats]:
+    """The columns that say a law, each (rows,), amplitudes and coefficients as logarithms."""
+    if isinstance(laws, Allocation):
+        powers = [laws.params.ln_k, laws.params.p, laws.tokens.ln_k, laws.tokens.p]
+        return [*powers, laws.loss.E, laws.loss.ln_K, laws.loss.c]
+    e, a, b, alpha, beta = (np.atleast_1d(getattr(laws, name)) for name in PARAMETERS)
+    with np.errstate(divide="ignore"):
+        return [e, np.log(a), np.log(b), alpha, beta]
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,2 @@
+"use strict";
+Panels.start([Planner.make, Valleys.make, Surface.make]);

@@ -1,0 +1,64 @@
+# What others take away: the tables for a paper, and all that a reviewer needs in one zip.
+
+LATEX = {
+    name: f"results/{{study}}/latex/{name}.tex"
+    for name in ("decision", "exponents", "parameters", "runs", "tables")
+}
+
+
+rule latex:
+    input:
+        decision="results/{study}/decision.parquet",
+        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        runs="results/{study}/clean/runs.parquet",
+    output:
+        **LATEX,
+    log:
+        "results/{study}/logs/latex.log",
+    benchmark:
+        "results/{study}/benchmarks/latex.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        study=options("title", "families"),
+        synthetic=SYNTHETIC,
+        code=code("latex.py"),
+    script:
+        "../scripts/latex.py"
+
+
+rule review:
+    input:
+        page="results/{study}/report.html",
+        table="results/{study}/decision.csv",
+        verdict="results/{study}/decision.json",
+        latex=list(LATEX.values()),
+        methods=[f"results/{{study}}/methods/methods.{end}" for end in METHODS],
+        figures=[figure for figure in FIGURES if not figure.endswith(".svg")],
+        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        audits=AUDITS,
+        runs="results/{study}/clean/runs.parquet",
+        dropped="results/{study}/clean/dropped.parquet",
+    output:
+        zip="results/{study}/{study}-review.zip",
+    log:
+        "results/{study}/logs/review.log",
+    benchmark:
+        "results/{study}/benchmarks/review.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        study=STUDY,
+        synthetic=SYNTHETIC,
+        run_table=RUN_TABLE,
+        code=code("review.py"),
+    script:
+        "../scripts/review.py"

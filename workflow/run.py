@@ -1,0 +1,82 @@
+"""Snakemake, in steps: where a stage writes the same bytes as before, the chain stops there.
+
+    python workflow/run.py --cores all [any other argument of snakemake]
+
+Snakemake plans once, so that all that hangs on a job which runs will run too. If results exist
+that would be made again for that reason only, the stages that make tables of the logs are run one
+at a time, and the rest is planned anew after each by the content of what it wrote. Otherwise this
+is one bare run of Snakemake. Its command line is loaded once and forked for every step.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from snakemake.cli import main
+
+STOPS = ("ingest", "clean", "gather")
+"""Stages, in their order, whose results often come out the same: no digest of code is in them."""
+
+
+def run_in_steps(arguments: list[str]) -> None:
+    """Run Snakemake with these arguments; exits as it does."""
+    for number, stop in enumerate(STOPS, start=1):
+        rows = planned(arguments)
+        # `ok` means: nothing of its own has changed, it only hangs on what runs.
+        if not any(status == "ok" and rule not in STOPS[:number] for rule, status in rows):
+            break
+        if any(rule == stop for rule, _ in rows):
+            code = fork([*arguments, "--quiet", "all", "--until", stop])
+            if code:
+                sys.exit(code)
+    main(arguments)
+
+
+def planned(arguments: list[str]) -> list[tuple[str, str]]:
+    """Rule and status of every output that a run would make; none if it cannot be told."""
+    with tempfile.TemporaryFile("w+") as table, Path(os.devnull).open("w") as nowhere:
+        if fork([*arguments, "--summary"], table.fileno(), nowhere.fileno()):
+            return []  # what is wrong is said by the run itself
+        table.seek(0)
+        header, *rows = [line.rstrip("\n").split("\t") for line in table]
+    rule, status, plan = (header.index(name) for name in ("rule", "status", "plan"))
+    return [(row[rule], row[status]) for row in rows if row[plan] == "update pending"]
+
+
+def fork(arguments: list[str], out: int = 1, errors: int = 2) -> int:
+    """Exit code of one run in a process of its own, which writes to these descriptors.
+
+    Exits when one of the two was told to end: what is left would otherwise run all the same.
+    """
+    child = os.fork()
+    if child == 0:
+        os.dup2(out, 1)
+        os.dup2(errors, 2)
+        main(arguments)
+        sys.exit()  # or main did: either way the exit handlers run that let go of the lock
+    told = []
+
+    def hand_on(number: int, _: object) -> None:
+        told.append(number)
+        os.kill(child, number)
+
+    former = signal.signal(signal.SIGTERM, hand_on)
+    while True:
+        try:
+            _, status = os.waitpid(child, 0)
+        except KeyboardInterrupt:
+            told.append(signal.SIGINT)
+            continue  # Snakemake has heard it too, and ends its jobs
+        signal.signal(signal.SIGTERM, former)
+        code = os.waitstatus_to_exitcode(status)
+        if told:
+            sys.exit(code if code > 0 else 128 + told[0])
+        return code
+
+
+if __name__ == "__main__":
+    run_in_steps(sys.argv[1:])
