@@ -52,19 +52,26 @@ def fork(arguments: list[str], out: int = 1, errors: int = 2) -> int:
 
     Exits when one of the two was told to end: what is left would otherwise run all the same.
     """
+    told: list[int] = []
+    children: list[int] = []
+
+    def hand_on(number: int, _: object) -> None:
+        told.append(number)
+        for child in children:
+            os.kill(child, number)
+
+    # Before the fork: a signal that comes at once must find it.
+    former = signal.signal(signal.SIGTERM, hand_on)
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGTERM, former)
         os.dup2(out, 1)
         os.dup2(errors, 2)
         main(arguments)
         sys.exit()  # or main did: either way the exit handlers run that let go of the lock
-    told = []
-
-    def hand_on(number: int, _: object) -> None:
-        told.append(number)
-        os.kill(child, number)
-
-    former = signal.signal(signal.SIGTERM, hand_on)
+    children.append(child)
+    if told:
+        os.kill(child, told[0])
     while True:
         try:
             _, status = os.waitpid(child, 0)

@@ -408,6 +408,7 @@ def test_run_told_to_end_while_it_plans_begins_nothing(
 
     def main(arguments: list[str]) -> None:
         assert os.getpid() != parent, "runs all the same"
+        time.sleep(0.3)  # by then the parent waits
         os.kill(parent, number)
         time.sleep(1 if number == signal.SIGINT else 60)
         os._exit(1)
