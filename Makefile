@@ -1,5 +1,6 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
+# make slow       the tests that take a minute or more each
 # make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make cluster-accounting    those on one with an accounting database, too
 # make bench      side-by-side timings                  make lock         renew the lock files
@@ -10,7 +11,7 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf draft test cluster cluster-accounting lint format bench audit lock clean
+.PHONY: run pdf draft test slow cluster cluster-accounting lint format bench audit lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,7 +40,11 @@ draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
 
 test: lint
-	@pytest -n 2 --dist worksteal -m "not cluster" $(ARGS)
+	@pytest -n 2 --dist worksteal -m "not cluster and not slow" $(ARGS)
+
+# What would make `make test` too long to wait for.
+slow: $(VENV)/ready-dev
+	@pytest -n 2 -m slow $(ARGS)
 
 # Apart from the others: minutes of waiting for a scheduler, in one process, since there is one.
 cluster: $(VENV)/ready-dev

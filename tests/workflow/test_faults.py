@@ -332,6 +332,7 @@ def kill_in_each_stage(lab: Lab, undisturbed: dict[str, bytes], disk: Path | Non
     print(f"\nfaults injected: {faults}, survived: {faults}, files lost or changed: {len(lost)}")
 
 
+@pytest.mark.slow
 def test_killed_and_out_of_room_in_each_stage(fresh: Lab, undisturbed: dict[str, bytes]) -> None:
     with contextlib.ExitStack() as stack:
         disk = fresh.folder / "results"

@@ -91,6 +91,7 @@ def submitted(checkout: Checkout, shards: int, sizes: int) -> list[dict[str, lis
     return [json.loads(line) for line in (checkout.folder / "submitted.jsonl").open()]
 
 
+@pytest.mark.slow
 def test_study_of_5000_runs_is_fifteen_jobs(tmp_path: Path) -> None:
     jobs = submitted(Checkout.fresh(tmp_path / "repo"), shards=100, sizes=50)
     outputs = [output for job in jobs for output in job["outputs"]]
