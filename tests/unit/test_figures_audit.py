@@ -13,7 +13,7 @@ from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_label
 
 from flopline.audit.shares import wasted_share
 from flopline.figures.audit import audit_figures
-from flopline.figures.panels import LAW_STYLES, axes_at, ratio_axis
+from flopline.figures.panels import LAW_STYLES, ratio_axis
 from flopline.figures.stakes import MOST_CHANGES
 from flopline.figures.style import new_figure, save
 from flopline.laws.chinchilla import LossSurface
@@ -338,7 +338,7 @@ def test_fewer_laws_are_drawn_as_cleanly(laws: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("high", [1.01, 1.06, 1.5, 40.0])
 def test_ratios_have_ticks_that_stay_apart(low: float, high: float) -> None:
     figure = new_figure(4.0, 2.0)
-    axes = axes_at(figure, 1.0, 0.5, 1.64, 1.2)
+    axes = figure.add_axes((1.0 / 4.0, 0.5 / 2.0, 1.64 / 4.0, 1.2 / 2.0))
     ratio_axis(axes, [low, high], 0.14)
     renderer = renderer_of(figure)
     labels = [t for t in tick_labels(axes.xaxis) if t.get_text()]

@@ -59,12 +59,6 @@ LARGEST_GAP: Final = 0.4
 BASELINE_STYLE: Final = LawStyle("as the best run so far", GREY, "-.", "D")
 
 
-def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a place given in inches from the lower left corner of `figure`."""
-    total, tall = figure.get_size_inches()
-    return figure.add_axes((left / total, bottom / tall, width / total, height / tall))
-
-
 def say_instead(axes: Axes, title: str, reason: str) -> None:
     """A panel without data: its title, and in its place the reason why there is none."""
     axes.set_title(title)

@@ -12,7 +12,6 @@ from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 from matplotlib import style
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
@@ -130,32 +129,6 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
     return figure
-
-
-def row_of_axes(
-    figure: Figure,
-    widths_in: Sequence[float],
-    gaps_in: Sequence[float],
-    bottom_in: float,
-    top_in: float = 0.26,
-) -> list[Axes]:
-    """Axes side by side: `gaps_in[i]` is the white space [inch] left of axes i.
-
-    Sizes are in inches and not left to a layout engine, so that equal inputs keep equal places.
-    """
-    total, height = figure.get_size_inches()
-    axes, left = [], 0.0
-    for width, gap in zip(widths_in, gaps_in, strict=True):
-        left += gap
-        box = (
-            left / total,
-            bottom_in / height,
-            width / total,
-            (height - bottom_in - top_in) / height,
-        )
-        axes.append(figure.add_axes(box))
-        left += width
-    return axes
 
 
 def is_dense(points: int) -> bool:
