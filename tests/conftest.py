@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,40 @@ ARTEFACTS = ROOT / "results" / "test-artefacts"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs of whole workflows come first, or one process would end long after the others."""
-    items.sort(key=lambda item: "tests/workflow" not in item.nodeid)
+    """Runs of whole workflows come first, or one process would end long after the others.
+
+    Those on a cluster come last: they only look at what went on beside all others.
+    """
+    items.sort(key=lambda item: ("cluster" in item.keywords, "tests/workflow" not in item.nodeid))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Runs on the cluster begin with the first test, if any test looks at them."""
+    wanted = any("told_on_cluster" in item.fixturenames for item in request.session.items)
+    if not wanted or os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        yield
+        return
+    from tests.cluster.telling import Teller
+
+    with Teller(folder_of_stories(tmp_path_factory)) as teller:
+        yield
+        if request.session.exitstatus != pytest.ExitCode.INTERRUPTED:
+            teller.wait()
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """The folder of this session that all processes of pytest-xdist share."""
+    base = factory.getbasetemp()
+    # Each process has a folder of its own in it.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def folder_of_stories(factory: pytest.TempPathFactory) -> Path:
+    """Where runs on the cluster happen, and what becomes of them is told."""
+    return shared_folder(factory) / "cluster"
 
 
 @pytest.fixture(scope="session")

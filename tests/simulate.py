@@ -35,6 +35,7 @@ def write_study(
     sizes: int = 7,
     rows: int = 20,
     noise: float = 0.002,
+    shards: int = 2,
     **overrides: object,
 ) -> Path:
     """Logs, run table and study file `config/studies/toy.yaml` below `folder`; returns its path.
@@ -78,7 +79,7 @@ def write_study(
         "source": {
             "kind": "logs",
             "paths": "data/toy/logs/*.jsonl",
-            "shards": 2,
+            "shards": shards,
             "columns": {"step": "step", "tokens": "tokens", "loss": "loss", "lr": "lr"},
             "runs": {
                 "table": "data/toy/runs.csv",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +20,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from flopline.errors import FloplineError
 from flopline.printing import find_chromium
-from tests.conftest import ARTEFACTS, ROOT
-from tests.workflow.conftest import PARTS, Checkout, once_a_session
+from tests.conftest import ARTEFACTS
+from tests.workflow.conftest import DEFAULT, once_a_session, run_default_study
 
 KEEP = "FLOPLINE_BROWSER_STUDY"
-STUDY = "tinylm"
 # The second lets software draw what needs WebGL, on machines without a GPU.
 ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 LOCAL = ("file:", "data:", "blob:", "about:")
@@ -36,20 +34,10 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the default study, by real Snakemake; shared, so to be left as they are."""
     if KEEP in os.environ:
         folder = Path(os.environ[KEEP])
-        _run_study(folder)
+        run_default_study(folder)
     else:
-        folder = once_a_session(tmp_path_factory, "browser-study", _run_study)
-    return folder / "results" / STUDY
-
-
-def _run_study(folder: Path) -> None:
-    for part in (*PARTS, "data"):
-        if (folder / part).is_dir():
-            shutil.rmtree(folder / part)
-    checkout = Checkout.fresh(folder)
-    shutil.copytree(ROOT / "data" / STUDY, folder / "data" / STUDY)
-    done = checkout.snakemake("--cores", "2", study=STUDY)
-    assert done.returncode == 0, done.stderr
+        folder = once_a_session(tmp_path_factory, DEFAULT, run_default_study)
+    return folder / "results" / DEFAULT
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import STUDY, OpenPage
-from tests.workflow.conftest import Checkout
+from tests.browser.conftest import OpenPage
+from tests.workflow.conftest import DEFAULT, Checkout
 
 pytestmark = [pytest.mark.workflow, pytest.mark.browser]
 
@@ -19,7 +19,7 @@ CATEGORIES = {"Decision", "Laws", "Audit", "Data"}
 def engine_report(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = Checkout(study_folder.parents[1])
     file = tmp_path_factory.mktemp("engine") / "report.html"
-    done = checkout.snakemake("--report", str(file), study=STUDY)
+    done = checkout.snakemake("--report", str(file), study=DEFAULT)
     assert done.returncode == 0, done.stderr
     return file
 
@@ -34,7 +34,7 @@ def test_every_figure_stands_in_it_with_category_label_and_caption(
     )
     drawn = [path.relative_to(study_folder) for path in study_folder.glob("figures/**/*.svg")]
     assert len(drawn) > 8
-    base = f"results/{STUDY}"
+    base = f"results/{DEFAULT}"
     shown = {f"{base}/{path}" for path in drawn} | {f"{base}/report.html", f"{base}/decision.csv"}
     assert set(results) == shown
     captions = {path: result["caption"] for path, result in results.items()}

@@ -1,4 +1,4 @@
-"""A real Slurm cluster, and runs on it that are disturbed all at once."""
+"""A real Slurm cluster and what runs on it leave."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -68,11 +69,9 @@ class Cluster:
         )
 
 
-def started(*arguments: str) -> Iterator[Cluster]:
-    """A cluster of its own, till the tests are done with it."""
-    hindrance = slurm.why_not(with_accounting="accounting" in arguments)
-    if hindrance:
-        pytest.skip(f"no Slurm cluster can be started: {hindrance}")
+@contextmanager
+def running_cluster(*arguments: str) -> Iterator[Cluster]:
+    """A cluster on this machine; `slurm.why_not` says whether one can be started."""
     server = subprocess.Popen(
         [sys.executable, "-m", slurm.__name__, *arguments],
         cwd=ROOT,
@@ -92,23 +91,14 @@ def started(*arguments: str) -> Iterator[Cluster]:
     assert not slurm.STATE.exists()
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    yield from started()
-
-
 def snakemake(
-    checkout: Checkout, *arguments: str, study: str, profile: str | None = "slurm"
+    checkout: Checkout, *arguments: str, study: str, profile: str
 ) -> subprocess.Popen[str]:
-    """Snakemake as a user would start it on a login node, in the background.
-
-    Without a profile the jobs run on this machine, one at a time.
-    """
-    where = ("--profile", f"profiles/{profile}") if profile else ("--cores", "1")
+    """Snakemake as a user would start it on a login node, in the background."""
     log = (checkout.folder / "snakemake.log").open("a")
     return subprocess.Popen(
         [
-            sys.executable, "-m", "snakemake", *arguments, *where,
+            sys.executable, "-m", "snakemake", *arguments, "--profile", f"profiles/{profile}",
             # No job's output travels between machines here.
             "--latency-wait", "5",
             "--config", f"study={study}",
@@ -136,14 +126,13 @@ def finish(run: subprocess.Popen[str], checkout: Checkout) -> None:
 
 
 def digests(checkout: Checkout, study: str) -> dict[str, str]:
-    """sha256 of every file that a study left, times and logs aside."""
+    """sha256 of every file that a study left, times, logs and hidden notes aside."""
     base = checkout.folder / "results" / study
+    files = {path.relative_to(base): path for path in sorted(base.rglob("*")) if path.is_file()}
     return {
-        str(path.relative_to(base)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(base.rglob("*"))
-        if path.is_file()
-        and path.relative_to(base).parts[0] not in TIMES
-        and path.name not in (".digests.json", ".snakemake_timestamp")
+        str(name): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if name.parts[0] not in TIMES and not any(part.startswith(".") for part in name.parts)
     }
 
 

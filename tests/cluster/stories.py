@@ -1,4 +1,4 @@
-"""Runs on the cluster, each disturbed in its own way; all happen at once, for they mostly wait."""
+"""Runs on the cluster, each disturbed in its own way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cluster.conftest import PATIENCE_S, Cluster, digests, finish, said, s
 from tests.cluster.tally import TALLY
 from tests.conftest import ROOT
 from tests.simulate import write_study
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import DEFAULT, Checkout, filled_once, run_default_study
 
 FAMILY = "ash"
 DECIDE = "decide"
@@ -129,9 +129,9 @@ def trapped(story: Story, stage: str, but: Trapped | None = None) -> Trapped:
 
 @contextlib.contextmanager
 def running(
-    story: Story, *arguments: str, profile: str = "slurm"
+    story: Story, *arguments: str, study: str = "toy", profile: str = "slurm"
 ) -> Iterator[subprocess.Popen[str]]:
-    run = snakemake(story.checkout, *arguments, study="toy", profile=profile)
+    run = snakemake(story.checkout, *arguments, study=study, profile=profile)
     try:
         yield run
     finally:
@@ -214,8 +214,13 @@ def out_of_time(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
 
 
 def out_of_memory(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
-    """A job holds more memory than it asked for."""
-    return lost(cluster, quiet, folder, "out of memory", "hoard")
+    """A job holds more memory than it asked for; what the nodes say of it is told, too."""
+    story = lost(cluster, quiet, folder, "out of memory", "hoard")
+    mark = f"[{story.jobs['first']['JobId']}."
+    logs = (slurm.STATE / f"slurmd-{node}.log" for node in slurm.NODES)
+    lines = [line for log in logs for line in log.read_text().splitlines() if mark in line]
+    story.said = "\n".join([story.said, *lines])
+    return story
 
 
 def requeued(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
@@ -321,23 +326,16 @@ def without_the_plugin(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
 
 
 def default_study(cluster: Cluster, folder: Path) -> Story:
-    """The default study on Slurm and, at the same time, on this machine alone."""
-    here, there = (Checkout.fresh(folder / name) for name in ("here", "there"))
-    for checkout in (here, there):
-        shutil.copytree(ROOT / "data" / "tinylm", checkout.folder / "data" / "tinylm")
-    story = Story(there)
-    runs = snakemake(there, study="tinylm"), snakemake(here, study="tinylm", profile=None)
-    try:
-        for run, checkout in zip(runs, (there, here), strict=True):
-            finish(run, checkout)
-    finally:
-        for run in runs:
-            run.kill()
-            run.wait()
-    story.jobs = {job["JobId"]: job for job in cluster.jobs_of(there)}
-    expected = digests(here, "tinylm")
+    """The default study on Slurm, held against the one that other tests read."""
+    story = Story(Checkout.fresh(folder / "default"))
+    shutil.copytree(ROOT / "data" / DEFAULT, story.checkout.folder / "data" / DEFAULT)
+    with running(story, study=DEFAULT) as run:
+        finish(run, story.checkout)
+    story.jobs = {job["JobId"]: job for job in cluster.jobs_of(story.checkout)}
+    here = Checkout(filled_once(folder.parent, DEFAULT, run_default_study))
+    expected = digests(here, DEFAULT)
     assert {"decision.parquet", "report.html"} <= set(expected)
-    story.same = TALLY.compare(digests(there, "tinylm"), expected)
+    story.same = TALLY.compare(digests(story.checkout, DEFAULT), expected)
     return story
 
 

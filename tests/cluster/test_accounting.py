@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import accounting, slurm, stories
-from tests.cluster.conftest import PATIENCE_S, Cluster, said, started
+from tests.cluster.conftest import PATIENCE_S, Cluster, running_cluster, said
 from tests.cluster.stories import DECIDE, TABLE, Quiet
 
 pytestmark = [pytest.mark.cluster, pytest.mark.accounting]
@@ -21,7 +21,11 @@ BY_SACCT = ("--slurm-status-command", "sacct")
 
 @pytest.fixture(scope="module")
 def counted() -> Iterator[Cluster]:
-    yield from started("accounting")
+    hindrance = slurm.why_not(with_accounting=True)
+    if hindrance:
+        pytest.skip(f"NO SLURM CLUSTER CAN BE STARTED: {hindrance}")
+    with running_cluster("accounting") as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")

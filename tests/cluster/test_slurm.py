@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.cluster import slurm, stories
-from tests.cluster.conftest import PATIENCE_S, Cluster
-from tests.cluster.stories import DISTURBED, FIRST_MEM_MB, Quiet, Story
-from tests.conftest import ROOT
+from tests.cluster import stories
+from tests.cluster.stories import FIRST_MEM_MB, Story
+from tests.cluster.telling import TALLIED, heard, story_of, tally_of
+from tests.conftest import ROOT, folder_of_stories
 
 pytestmark = pytest.mark.cluster
 
-Tell = Callable[[Callable[..., Story]], Story]
+Told = Callable[[Callable[..., Story]], Story]
 
 
-@pytest.fixture(scope="module")
-def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tell]:
-    """Every story happens in a thread of its own, from the start; `tell(story)` waits for its end.
-
-    The traps of one are in its own folder, and the nodes it takes away serve no other.
-    """
-    folder = tmp_path_factory.mktemp("stories")
-    with ThreadPoolExecutor(2 + len(DISTURBED)) as pool:
-        quiet = pool.submit(Quiet.ran, folder / "quiet")
-        told = {
-            stories.default_study: pool.submit(stories.default_study, cluster, folder / "default")
-        }
-        for story in DISTURBED:
-            told[story] = pool.submit(
-                lambda story=story: story(cluster, quiet.result(), folder / story.__name__)
-            )
-        yield lambda story: told[story].result(3 * PATIENCE_S)
+@pytest.fixture(scope="session")
+def told_on_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a process of its own, at work since the session began, leaves what became of runs."""
+    return folder_of_stories(tmp_path_factory)
 
 
-def test_default_study_leaves_the_same_bytes_in_few_jobs(tell: Tell) -> None:
+@pytest.fixture
+def tell(told_on_cluster: Path) -> Told:
+    """`tell(story)` waits for the end of a story."""
+    return lambda story: story_of(heard(told_on_cluster, story.__name__))
+
+
+def test_default_study_leaves_the_same_bytes_in_few_jobs(tell: Told) -> None:
     story = tell(stories.default_study)
     assert story.same
     # Groups: the shards, the families' fits, the end.
@@ -67,7 +60,7 @@ def minutes(limit: str) -> int:
     ],
 )
 def test_lost_job_is_handed_in_again_with_twice_the_memory_and_time(
-    tell: Tell, story: Callable[..., Story], states: set[str]
+    tell: Told, story: Callable[..., Story], states: set[str]
 ) -> None:
     lost = tell(story)
     asked, first, second = (lost.jobs[name] for name in ("asked", "first", "second"))
@@ -79,14 +72,11 @@ def test_lost_job_is_handed_in_again_with_twice_the_memory_and_time(
     assert lost.same
 
 
-def test_job_out_of_memory_was_killed_by_slurm(tell: Tell) -> None:
-    number = tell(stories.out_of_memory).jobs["first"]["JobId"]
-    logs = (slurm.STATE / f"slurmd-{node}.log" for node in slurm.NODES)
-    lines = [line for log in logs for line in log.read_text().splitlines()]
-    assert any(f"[{number}." in line and "exceeded memory limit" in line for line in lines)
+def test_job_out_of_memory_was_killed_by_slurm(tell: Told) -> None:
+    assert "exceeded memory limit" in tell(stories.out_of_memory).said
 
 
-def test_cancelled_job_fails_the_run_which_then_goes_on(tell: Tell) -> None:
+def test_cancelled_job_fails_the_run_which_then_goes_on(tell: Told) -> None:
     story = tell(stories.cancelled)
     assert story.jobs["cancelled"]["JobState"] == "CANCELLED"
     assert "flopline: Slurm ended a job: " in story.said
@@ -94,14 +84,14 @@ def test_cancelled_job_fails_the_run_which_then_goes_on(tell: Tell) -> None:
     assert story.same
 
 
-def test_requeued_job_starts_again_by_itself(tell: Tell) -> None:
+def test_requeued_job_starts_again_by_itself(tell: Told) -> None:
     story = tell(stories.requeued)
     assert story.jobs["only"]["JobState"] == "COMPLETED"
     assert story.jobs["only"]["Restarts"] == "1"
     assert story.same
 
 
-def test_drained_node_keeps_its_job_and_a_restarted_controller_loses_none(tell: Tell) -> None:
+def test_drained_node_keeps_its_job_and_a_restarted_controller_loses_none(tell: Told) -> None:
     story = tell(stories.drained_and_restarted)
     first, last = story.jobs["first"], story.jobs["last"]
     assert (first["JobState"], last["JobState"]) == ("COMPLETED", "COMPLETED")
@@ -110,17 +100,17 @@ def test_drained_node_keeps_its_job_and_a_restarted_controller_loses_none(tell: 
     assert story.same
 
 
-def test_lost_node_then_interrupted_then_resumed(tell: Tell) -> None:
+def test_lost_node_then_interrupted_then_resumed(tell: Told) -> None:
     assert tell(stories.node_lost_then_interrupted).same
 
 
-def test_killed_with_jobs_in_the_queue_then_resumed(tell: Tell) -> None:
+def test_killed_with_jobs_in_the_queue_then_resumed(tell: Told) -> None:
     story = tell(stories.killed_with_jobs_in_the_queue)
     assert set(story.jobs) == {"PENDING", "RUNNING"}
     assert story.same
 
 
-def test_generic_profile_runs_a_study_and_hands_in_a_cancelled_job_again(tell: Tell) -> None:
+def test_generic_profile_runs_a_study_and_hands_in_a_cancelled_job_again(tell: Told) -> None:
     story = tell(stories.without_the_plugin)
     assert story.jobs["first"]["JobState"] == "CANCELLED"
     assert story.jobs["second"]["JobState"] == "COMPLETED"
@@ -136,7 +126,7 @@ def asked() -> dict[str, tuple[int, int]]:
     return {rule: (int(mem_mb), int(minutes)) for rule, mem_mb, minutes in rules}
 
 
-def test_jobs_of_the_default_study_ask_for_half_as_much_again_as_they_use(tell: Tell) -> None:
+def test_jobs_of_the_default_study_ask_for_half_as_much_again_as_they_use(tell: Told) -> None:
     results = tell(stories.default_study).checkout.folder / "results/tinylm"
     measured = {}
     for file in sorted((results / "benchmarks").glob("*.tsv")):
@@ -149,3 +139,14 @@ def test_jobs_of_the_default_study_ask_for_half_as_much_again_as_they_use(tell: 
             assert 1.5 * float(row["max_rss"]) <= mem_mb, (file.name, row)
             assert 10 * float(row["cpu_time"]) <= 60 * minutes, (file.name, row)
     assert len(measured) == len(list((results / "logs").glob("*.log")))
+
+
+def test_every_fault_was_survived_and_no_file_lost(
+    told_on_cluster: Path, record_property: Callable[[str, object], None]
+) -> None:
+    tally = tally_of(heard(told_on_cluster, TALLIED))
+    record_property("on the cluster", "; ".join(tally.lines()))
+    assert len(tally.injected) == 11
+    assert sorted(tally.survived) == sorted(tally.injected)
+    assert tally.files > 0
+    assert tally.lost == []

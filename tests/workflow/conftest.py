@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, shared_folder
 from tests.simulate import write_study
 from tests.workflow.engine import Engine
 
@@ -126,13 +126,16 @@ def _stop_engine() -> Iterator[None]:
 def once_a_session(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
 ) -> Path:
-    """A folder that `make` fills once for all processes of pytest-xdist; to be left as it is.
+    """A folder that `make` fills once for all processes of pytest-xdist; to be left as it is."""
+    return filled_once(shared_folder(factory), name, make)
+
+
+def filled_once(base: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name` below `base`, filled by `make` once for all processes that ask for it.
 
     Whoever comes second waits at a lock and finds it filled.
     """
-    base = factory.getbasetemp()
-    # Each process has a folder of its own in the one that they share.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder = base / name
     with folder.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         filled = folder.with_name(f"{name}.filled")
@@ -141,6 +144,22 @@ def once_a_session(
             make(folder)
             filled.touch()
     return folder
+
+
+DEFAULT = "tinylm"
+"""The default study, and the folder of its checkout in `shared_folder`."""
+
+
+def run_default_study(folder: Path) -> None:
+    """Run the default study below `folder`, or what of it changed since it was run there."""
+    for part in (*PARTS, "data"):
+        if (folder / part).is_dir():
+            shutil.rmtree(folder / part)
+    checkout = Checkout.fresh(folder)
+    shutil.copytree(ROOT / "data" / DEFAULT, folder / "data" / DEFAULT)
+    # By a Snakemake of its own, since whoever waits for it may have other runs going on.
+    done = checkout.snakemake("--cores", "2", study=DEFAULT, environment={})
+    assert done.returncode == 0, done.stderr
 
 
 def _run_toy(folder: Path) -> None:

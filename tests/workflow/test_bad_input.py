@@ -170,7 +170,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout.fresh(tmp_path_factory.mktemp("fresh") / "repo")
-    write_study(checkout.folder)
+    write_study(checkout.folder, shards=1)
     return checkout
 
 
@@ -204,7 +204,7 @@ def test_broken_input(
 )
 def test_too_little_data(tmp_path: Path, changes: dict[str, object], words: list[str]) -> None:
     checkout = Checkout.fresh(tmp_path / "repo")
-    write_study(checkout.folder, families=("ash",), **changes)  # type: ignore[arg-type]
+    write_study(checkout.folder, families=("ash",), shards=1, **changes)  # type: ignore[arg-type]
     refused(checkout, words)
 
 
