@@ -1,8 +1,8 @@
 # make            set up and run the default study      make STUDY=mine   run another one
 # make test       set up, lint and test                 make lint         linters only
 # make slow       the tests that take a minute or more each
-# make cluster    the tests on a Slurm cluster, started here for them (root only, else skipped)
-# make cluster-accounting    those on one with an accounting database, too
+# make cluster    only the tests on a Slurm cluster, started here for them (root only, else skipped)
+# make cluster-accounting    those on one with an accounting database
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make audit      ask PyPI for known holes in the locked packages
 # make VERBOSE=1  show all that Snakemake says, too
@@ -40,13 +40,12 @@ draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
 
 test: lint
-	@pytest -n 2 --dist worksteal -m "not cluster and not slow" $(ARGS)
+	@pytest -n 2 --dist worksteal -m "not accounting and not slow" $(ARGS)
 
 # What would make `make test` too long to wait for.
 slow: $(VENV)/ready-dev
 	@pytest -n 2 -m slow $(ARGS)
 
-# Apart from the others: minutes of waiting for a scheduler, in one process, since there is one.
 cluster: $(VENV)/ready-dev
 	@pytest -m "cluster and not accounting" tests/cluster $(ARGS)
 

@@ -17,7 +17,7 @@ from tests.cluster.conftest import PATIENCE_S, Cluster, digests, finish, said, s
 from tests.cluster.tally import TALLY
 from tests.conftest import ROOT
 from tests.simulate import write_study
-from tests.workflow.conftest import DEFAULT, Checkout, filled_once, run_default_study
+from tests.workflow.conftest import CACHED, DEFAULT, Checkout, filled_once, run_default_study
 
 FAMILY = "ash"
 DECIDE = "decide"
@@ -25,6 +25,7 @@ FIT = f"fit_isoflop.{FAMILY}"
 FIGURE = f"figure_isoflop.{FAMILY}"
 TABLE = "results/toy/decision.csv"
 DRAWING = f"results/toy/figures/{FAMILY}/isoflop.svg"
+FITTED = f"results/toy/fits/{FAMILY}/isoflop.json"
 FIRST_MEM_MB = 1000
 
 # Laid before the work of every stage: while a file has the stage's name the job has written half
@@ -43,12 +44,16 @@ TRAP = f"""
 
 @dataclass(slots=True)
 class Story:
-    """A run that was disturbed: its jobs by what became of them, and whether it ended as should."""
+    """A run that was disturbed: its jobs by what became of them, and whether it ended as should.
+
+    `again` are the stages that another checkout worked out though a cache held them.
+    """
 
     checkout: Checkout
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     same: bool = False
     said: str = ""
+    again: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,13 @@ def trapped(story: Story, stage: str, but: Trapped | None = None) -> Trapped:
 
 @contextlib.contextmanager
 def running(
-    story: Story, *arguments: str, study: str = "toy", profile: str = "slurm"
+    story: Story,
+    *arguments: str,
+    study: str = "toy",
+    profile: str = "slurm",
+    cache: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    run = snakemake(story.checkout, *arguments, study=study, profile=profile)
+    run = snakemake(story.checkout, *arguments, study=study, profile=profile, cache=cache)
     try:
         yield run
     finally:
@@ -309,11 +318,19 @@ def killed_with_jobs_in_the_queue(cluster: Cluster, quiet: Quiet, folder: Path) 
 
 
 def without_the_plugin(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
-    """A tiny study from raw logs through the generic profile, a job of which is cancelled."""
+    """A tiny study from raw logs through the generic profile, a job of which is cancelled.
+
+    It fills a cache, from which another checkout is then served on the same cluster.
+    """
     story = Story(quiet.checkout.copy(folder))
     shutil.rmtree(story.checkout.folder / "results")
+    other = Story(story.checkout.copy(folder.with_name("served")))
+    cache = folder.with_name("cache")
+    cache.mkdir()
     set_trap(story, DECIDE)
-    with running(story, TABLE, DRAWING, profile="cluster-generic") as run:
+    with running(
+        story, TABLE, DRAWING, "--cache", *CACHED, profile="cluster-generic", cache=cache
+    ) as run:
         first = trapped(story, DECIDE)
         fault = inject("cancelled job without the plugin")
         subprocess.run(["scancel", first.number], check=True)
@@ -321,6 +338,11 @@ def without_the_plugin(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
         release(story, DECIDE)
         finish(run, story.checkout)
     story.jobs |= {"first": cluster.job(first.number), "second": cluster.job(second.number)}
+    with running(other, FITTED, "--cache", *CACHED, profile="cluster-generic", cache=cache) as run:
+        finish(run, other.checkout)
+    logs = (other.checkout.folder / "results/toy/logs").glob("*.log")
+    # A script that runs says so in its log; Snakemake leaves an empty one.
+    story.again = [log.stem for log in logs if log.read_text()]
     quiet.compare(story, fault)
     return story
 

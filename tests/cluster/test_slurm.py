@@ -117,6 +117,10 @@ def test_generic_profile_runs_a_study_and_hands_in_a_cancelled_job_again(tell: T
     assert story.same
 
 
+def test_another_checkout_is_served_from_a_cache_filled_on_the_cluster(tell: Told) -> None:
+    assert tell(stories.without_the_plugin).again == []
+
+
 def asked() -> dict[str, tuple[int, int]]:
     """MB and minutes that every rule asks for at first."""
     text = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))

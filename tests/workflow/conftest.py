@@ -37,6 +37,9 @@ END = {"decide": 1, "figure_audit": 2, "figure_families": 1, "latex": 1} | PAGE
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 ALL_FITS = {rule: jobs for rule, jobs in AFTER_CLEAN.items() if rule != "figure_cleaning"}
 
+# The rules whose results a cache keeps.
+CACHED = ("ingest", "clean", "gather", "fit_envelope", "fit_isoflop", "fit_parametric", "audit")
+
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
 
 

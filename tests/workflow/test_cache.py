@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import CACHED, Checkout
 
 pytestmark = pytest.mark.workflow
 
-CACHED = ("ingest", "clean", "gather", "fit_envelope", "fit_isoflop", "fit_parametric", "audit")
 FOLDERS = ("curves", "clean", "fits", "audit")
-"""Where these rules write, below results/toy."""
+"""Where the cached rules write, below results/toy."""
 
 
 def results(checkout: Checkout, *folders: str) -> dict[str, bytes]:
