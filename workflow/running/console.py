@@ -83,7 +83,7 @@ class Job:
         """How far it is, as it says itself, or else how long it has been at work."""
         try:
             said, _, words = self.log.with_suffix(".progress").read_text("utf-8").partition(" ")
-            done = round(10 * float(said))
+            done = int(10 * float(said))
         except (OSError, ValueError, OverflowError):
             return f"{self.name} {self.seconds:.0f} s"
         if not (words and 0 <= done <= 10):
