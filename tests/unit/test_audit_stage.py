@@ -74,7 +74,7 @@ def logs(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table.assign(**facts), curves
 
 
-def findings(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> list[Any]:
+def evidence(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> Evidence:
     table = points(on_a_ray)
     runs, curves = logs(table)
     unseen = runs.tail(1).assign(run="large", flops=1e22, params=1e10, tokens=1e22 / 6e10)
@@ -91,7 +91,11 @@ def findings(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> list[Any]:
         known["estimators"]["isoflop"] = tables["estimators"]
     if "envelope" in laws:
         known["envelope_curves"] = curves
-    return audit_family(Evidence("ash", table, **known), SETTINGS, TARGETS)
+    return Evidence("ash", table, **known)
+
+
+def findings(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> list[Any]:
+    return audit_family(evidence(on_a_ray, laws), SETTINGS, TARGETS)
 
 
 @pytest.fixture(scope="module")

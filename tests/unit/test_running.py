@@ -20,6 +20,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from flopline.digest import Memory
 from flopline.errors import FloplineError
+from flopline.progress import heard, over, part
 from running import console, locks, receipts
 from running.console import Console, Job
 from tests.conftest import ROOT
@@ -109,7 +110,7 @@ def test_bar_on_a_terminal_gives_way_to_lines(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "60")
     stream = Terminal()
     shown = begun(stream, ["ingest.0", "ingest.1"])
-    log_of("ingest.0").with_suffix(".progress").write_text("30 100 runs")
+    log_of("ingest.0").with_suffix(".progress").write_text("0.3 30 of 100 runs")
     shown._draw()
     assert stream.getvalue().startswith("[0/2] ingest.0 [###-------] 30 of 100 runs, ")
     assert len(stream.getvalue()) <= 59
@@ -117,7 +118,21 @@ def test_bar_on_a_terminal_gives_way_to_lines(monkeypatch: pytest.MonkeyPatch) -
     assert "\r\033[K[1/2] ingest.1\n" in stream.getvalue()
 
 
-@pytest.mark.parametrize("text", ["", "1", "a b c", "1 0 runs"])
+def test_what_the_library_announces_is_a_bar_on_the_terminal(script: ModuleType) -> None:
+    """From `progress` through the stage's file to the console, and gone with the stage."""
+    with script.stage(job()) as said, heard(said.reached):
+        for step in over("abc", "laws"):
+            said.written -= 1
+            with part(0.5):
+                said.written -= 1
+            if step == "b":
+                assert Job(log_of("a.b")).state() == "a.b [#####-----] 1 of 3 laws, 0 s"
+    assert Job(log_of("a.b")).state() == "a.b 0 s"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "a b c", "0.3 ", "nan runs", "inf runs", "30 100 runs", "-1 runs"]
+)
 def test_progress_that_cannot_be_read_is_the_time_alone(text: str) -> None:
     log_of("a").with_suffix(".progress").write_text(text)
     assert Job(log_of("a")).state() == "a 0 s"
@@ -355,11 +370,11 @@ def job(*inputs: Path) -> SimpleNamespace:
 def test_stage_says_how_far_it_is_and_signs_what_it_wrote(script: ModuleType) -> None:
     progress = log_of("a.b").with_suffix(".progress")
     with script.stage(job()) as said:
-        said.reached(1, 4, "runs")
+        said.counted(1, 4, "runs")
         assert not progress.exists()
         said.written -= 1
-        said.reached(2, 4, "runs")
-        assert progress.read_text() == "2 4 runs"
+        said.counted(2, 4, "runs")
+        assert progress.read_text() == "0.5000 2 of 4 runs"
         Path("results/toy/out").write_text("x")
         said.append("4 runs")
     assert not progress.exists()

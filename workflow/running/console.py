@@ -82,12 +82,14 @@ class Job:
     def state(self) -> str:
         """How far it is, as it says itself, or else how long it has been at work."""
         try:
-            done, total, unit = self.log.with_suffix(".progress").read_text("utf-8").split()
-            share = int(done) / int(total)
-        except (OSError, ValueError, ZeroDivisionError):
+            said, _, words = self.log.with_suffix(".progress").read_text("utf-8").partition(" ")
+            done = int(10 * float(said))
+        except (OSError, ValueError, OverflowError):
             return f"{self.name} {self.seconds:.0f} s"
-        bar = "#" * round(10 * share) + "-" * (10 - round(10 * share))
-        return f"{self.name} [{bar}] {int(done):,} of {int(total):,} {unit}, {self.seconds:.0f} s"
+        if not (words and 0 <= done <= 10):
+            return f"{self.name} {self.seconds:.0f} s"
+        bar = "#" * done + "-" * (10 - done)
+        return f"{self.name} [{bar}] {words}, {self.seconds:.0f} s"
 
 
 class Console:

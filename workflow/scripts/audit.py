@@ -16,6 +16,7 @@ with stage(snakemake, measure=True) as said:
         read_curves,
         training_curves,
     )
+    from flopline.progress import heard
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
@@ -49,24 +50,22 @@ with stage(snakemake, measure=True) as said:
         for law in snakemake.params.laws
         if f"{law}_fit" in inputs
     }
-    findings = audit_family(
-        Evidence(
-            family,
-            points.merge(runs[planned], on="run", how="left"),
-            runs,
-            read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
-            envelope_curves,
-            read_json(inputs["fit"]) if "fit" in inputs else None,
-            table("draws"),
-            table("variants"),
-            table("vertices"),
-            table("profiles"),
-            estimators,
-            of_budgets,
-        ),
-        study,
-        study["targets"],
+    evidence = Evidence(
+        family,
+        points.merge(runs[planned], on="run", how="left"),
+        runs,
+        read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
+        envelope_curves,
+        read_json(inputs["fit"]) if "fit" in inputs else None,
+        table("draws"),
+        table("variants"),
+        table("vertices"),
+        table("profiles"),
+        estimators,
+        of_budgets,
     )
+    with heard(said.reached):
+        findings = audit_family(evidence, study, study["targets"])
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
     verdicts = [finding.verdict for finding in findings]
     said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]

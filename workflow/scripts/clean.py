@@ -29,7 +29,7 @@ with stage(snakemake, measure=True) as said:
             dropped.write(batch.dropped)
             tallied.append(batch.runs)
             rows, lost = rows + len(batch.curves), lost + len(batch.dropped)
-            said.reached(sum(map(len, tallied)), len(runs), "runs")
+            said.counted(sum(map(len, tallied)), len(runs), "runs")
     table = pd.concat(tallied) if tallied else pd.DataFrame()
     write_parquet(conform(table, SHARD_RUNS), Path(out.runs))
     said.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")

@@ -9,6 +9,7 @@ with stage(snakemake, measure=True) as said:
 
     from flopline.fits import envelope
     from flopline.points import MOST_ROWS, read_curves, training_curves
+    from flopline.progress import heard
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
@@ -17,16 +18,17 @@ with stage(snakemake, measure=True) as said:
     split = settings["split"] or study["loss_split"]
     paths = map(Path, snakemake.input.curves)
     curves = read_curves(paths, runs, family, split, MOST_ROWS)
-    result = envelope.fit(
-        training_curves(runs, curves, family, split),
-        study["targets"],
-        bins=settings["bins"],
-        smoothing_steps=settings["smoothing_steps"],
-        frontier=settings["frontier"],
-        only_schedule_end=settings["only_schedule_end"],
-        loss_floor=settings["loss_floor"],
-        draws=study["bootstrap"]["draws"],
-        seed=study["bootstrap"]["seed"],
-        family=family,
-    )
+    with heard(said.reached):
+        result = envelope.fit(
+            training_curves(runs, curves, family, split),
+            study["targets"],
+            bins=settings["bins"],
+            smoothing_steps=settings["smoothing_steps"],
+            frontier=settings["frontier"],
+            only_schedule_end=settings["only_schedule_end"],
+            loss_floor=settings["loss_floor"],
+            draws=study["bootstrap"]["draws"],
+            seed=study["bootstrap"]["seed"],
+            family=family,
+        )
     write_fit(result, snakemake, said)

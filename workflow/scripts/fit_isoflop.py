@@ -9,20 +9,22 @@ with stage(snakemake, measure=True) as said:
 
     from flopline.fits import isoflop
     from flopline.points import final_points
+    from flopline.progress import heard
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
     settings = study["isoflop"]
-    result = isoflop.fit(
-        final_points(read_parquet(Path(snakemake.input.runs)), family),
-        study["targets"],
-        budgets=settings["budgets"],
-        budget_tolerance=settings["budget_tolerance"],
-        min_sizes=settings["min_sizes"],
-        quality=settings["quality"],
-        draws=study["bootstrap"]["draws"],
-        seed=study["bootstrap"]["seed"],
-        method=study["bootstrap"]["method"],
-        family=family,
-    )
+    with heard(said.reached):
+        result = isoflop.fit(
+            final_points(read_parquet(Path(snakemake.input.runs)), family),
+            study["targets"],
+            budgets=settings["budgets"],
+            budget_tolerance=settings["budget_tolerance"],
+            min_sizes=settings["min_sizes"],
+            quality=settings["quality"],
+            draws=study["bootstrap"]["draws"],
+            seed=study["bootstrap"]["seed"],
+            method=study["bootstrap"]["method"],
+            family=family,
+        )
     write_fit(result, snakemake, said)

@@ -9,6 +9,7 @@ with stage(snakemake, measure=True) as said:
 
     from flopline.fits import parametric
     from flopline.points import checkpoint_points, final_points, read_curves
+    from flopline.progress import heard
     from flopline.storage import read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
@@ -19,13 +20,14 @@ with stage(snakemake, measure=True) as said:
         points = checkpoint_points(runs, curves, family, study["loss_split"])
     else:
         points = final_points(runs, family)
-    result = parametric.fit(
-        points,
-        study["targets"],
-        **study["parametric"],
-        draws=study["bootstrap"]["draws"],
-        seed=study["bootstrap"]["seed"],
-        method=study["bootstrap"]["method"],
-        family=family,
-    )
+    with heard(said.reached):
+        result = parametric.fit(
+            points,
+            study["targets"],
+            **study["parametric"],
+            draws=study["bootstrap"]["draws"],
+            seed=study["bootstrap"]["seed"],
+            method=study["bootstrap"]["method"],
+            family=family,
+        )
     write_fit(result, snakemake, said)

@@ -22,7 +22,7 @@ with stage(snakemake, measure=True) as said:
             dropped.write(raw.dropped)
             runs.append(raw.runs)
             rows += len(raw.curves)
-            said.reached(len(runs), len({file["run"] for file in files}), "runs")
+            said.counted(len(runs), len({file["run"] for file in files}), "runs")
     files = conform(pd.concat(runs) if runs else pd.DataFrame(), FACTS | FILES)
     write_parquet(files, Path(out.runs))
     said.append(f"{files['run'].nunique():,} runs, {rows:,} rows")

@@ -28,13 +28,17 @@ class Said(list[str]):
         self.progress = progress
         self.written = time.monotonic()
 
-    def reached(self, done: int, total: int, unit: str) -> None:
-        """Note, twice a second at most, that `done` of `total` are done."""
+    def counted(self, done: int, total: int, unit: str) -> None:
+        """Note that `done` of `total` are done."""
+        self.reached(done / max(total, 1), f"{done:,} of {total:,} {unit}")
+
+    def reached(self, share: float, words: str) -> None:
+        """Note, twice a second at most, what `share` is done and what is being done."""
         now = time.monotonic()
         if now - self.written > 0.5:
             self.written = now
             with suppress(OSError):
-                self.progress.write_text(f"{done} {total} {unit}", encoding="utf-8")
+                self.progress.write_text(f"{share:.4f} {words}", encoding="utf-8")
 
 
 @contextmanager

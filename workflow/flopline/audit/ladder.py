@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.foretold import Whole, optima, predicted, row_of
@@ -35,6 +36,8 @@ QUANTILES: Final = (0.4, 0.6, 0.8, 0.9)
 """Shares of the runs, by compute, that the steps hold where no budgets are known."""
 DRIFTED: Final = 0.05
 """Waste at the target, against the fit of all runs, from which the last step's is to be minded."""
+WHOLE: Final = 0.1
+"""Share of the ladder's time, about, that the fits of all runs take before the first step."""
 UNCOVERED: Final = 0.8
 """Share of held-out runs inside the 95 % prediction below which it is to be minded."""
 
@@ -82,10 +85,12 @@ def audit(
     options = Options(
         target_flops, huber_delta, draws, seed, family, min_sizes, quality, envelope or {}
     )
-    whole = _whole(table, curves, options)
+    with progress.part(WHOLE, "all runs"):
+        whole = _whole(table, curves, options)
     options = replace(options, budgets_flops=tuple(whole.bottoms["budget_flops"].astype(float)))
     rows, bottoms, predictions = [], [], []
-    for number, c in enumerate(steps):
+    climbing = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
+    for number, c in enumerate(climbing):
         edge = c * math.exp(budget_tolerance)
         below = _runs(table, curves, c, edge)
         rungs = climbed(below, options, number)
@@ -127,7 +132,8 @@ def _runs(table: pd.DataFrame, curves: pd.DataFrame | None, c: float, edge: floa
 def _whole(table: pd.DataFrame, curves: pd.DataFrame | None, options: Options) -> Whole:
     runs = _runs(table, curves, math.inf, math.inf)
     # Of all runs only the points are asked, but for the errors of the valleys' bottoms.
-    laws = climbed(runs, replace(options, draws=0), 0)
+    with progress.part(0.5):
+        laws = climbed(runs, replace(options, draws=0), 0)
     surface = laws[MAIN].surface
     if not isinstance(surface, LossSurface):
         # It judges all others, so that the ladder makes no sense without it.

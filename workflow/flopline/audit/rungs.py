@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.audit.baselines import best_run, loss_compute
 from flopline.audit.finding import draws_of, surface_of
 from flopline.audit.rung import BASELINE, MAIN, Fitter, Opt, Options, Rung, Runs
@@ -70,7 +71,7 @@ def climbed(runs: Runs, options: Options, number: int) -> dict[tuple[str, str], 
     `number` tells the step, and sets the seeds of its draws apart from those of others.
     """
     rungs: dict[tuple[str, str], Rung] = {}
-    for which in fitters(runs.curves is not None, options):
+    for which in progress.over(fitters(runs.curves is not None, options)):
         if which in rungs:
             continue  # the fit of the law has left it already
         rungs[which] = climb(which, replace(runs, main=rungs.get(MAIN)), options, number)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from flopline import progress
 from flopline.audit.changes import Base, parametric_changes
 from flopline.audit.finding import FINE, MIND, Finding, surface_of
 from flopline.audit.runs import prepared
@@ -19,6 +19,8 @@ from flopline.numbers import flops_label, humanise, significant
 
 DEAR: Final = 0.05
 """Share of compute that a single change may waste before it is to be minded."""
+BASELINE: Final = 0.05
+"""Share of the time, about, before the refits."""
 
 
 def audit(
@@ -42,16 +44,17 @@ def audit(
     FloplineError if the parametric fit of all runs fails.
     """
     table = prepared(points, budgets, budget_tolerance, "sensitivity", family)
-    base = parametric.fit(
-        table, [target_flops], huber_delta=huber_delta, draws=0, seed=0, family=family
-    )
+    with progress.part(BASELINE):
+        base = parametric.fit(
+            table, [target_flops], huber_delta=huber_delta, draws=0, seed=0, family=family
+        )
     surface = surface_of(base.to_json())
     tables = estimators or {}
-    changes = chain(
-        parametric_changes(Base(table, surface, target_flops, huber_delta, family)),
-        other_estimators(tables, target_flops),
-    )
-    rows = pd.DataFrame([change.row() for change in changes])
+    changes = [
+        *parametric_changes(Base(table, surface, target_flops, huber_delta, family)),
+        *other_estimators(tables, target_flops),
+    ]
+    rows = pd.DataFrame([change.row() for change in progress.over(changes, "refits")])
     reference = {law: main_params(tables, law, target_flops) for law in OTHER_LAWS}
     reference["parametric"] = float(surface.params_opt(target_flops))
     rows["reference_params"] = rows["law"].map(reference).astype(float)

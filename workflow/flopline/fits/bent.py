@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.fits.descent import ROUNDING, TINY, Model, descended
 from flopline.fits.engine import agree
 from flopline.fits.family import FULL, Form, starting_points
@@ -39,6 +40,8 @@ of it would drown the gradient of many resamples in rounding."""
 
 _ROWS_AGAIN = 64
 _LARGEST_STEP = 2.0
+_FIRST = 0.9
+"""Share of the time, about, before the rows that have not converged are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,16 @@ def minimise_resamples(
     All rows of a rugged form are tried from every second of the `starting_points` too, rows that
     have not converged from all of them, and the lowest end is kept.
     """
-    best = descend(
-        problem, form, objective, weights, np.broadcast_to(near, (len(weights), near.size))
-    )
     begin = starting_points(problem, form)
+    tried = begin[1::2] if form.rugged else begin[:0]
+    with progress.part(_FIRST / (1 + len(tried))):
+        best = descend(
+            problem, form, objective, weights, np.broadcast_to(near, (len(weights), near.size))
+        )
     if form.rugged:
         everyone = np.arange(len(weights))
-        _try_again(problem, form, objective, weights, best, everyone, begin[1::2])
+        with progress.part(_FIRST):
+            _try_again(problem, form, objective, weights, best, everyone, tried)
     unconverged = np.flatnonzero(~best.converged)
     _try_again(problem, form, objective, weights, best, unconverged, begin)
     return best
@@ -117,7 +123,7 @@ def descend(
     while widths[0] * 10 <= WIDE * (1 + ROUNDING):
         widths.insert(0, widths[0] * 10)
     iterations = np.zeros(begin.shape[0], dtype=np.int64)
-    for width in widths:
+    for width in progress.over(widths):
         task = _Task(replace(problem, delta=width), form, objective.scale == "log")
         found = _polish(task, weights, begin)
         begin, iterations = found.free, iterations + found.iterations
@@ -137,7 +143,7 @@ def _try_again(
     begin: Floats,
 ) -> None:
     """Descend from every start of `begin` for the rows `wanting`, and keep what ends lower."""
-    for rows in np.array_split(wanting, 1 + wanting.size // _ROWS_AGAIN):
+    for rows in progress.over(np.array_split(wanting, 1 + wanting.size // _ROWS_AGAIN)):
         many = np.repeat(weights[rows], len(begin), axis=0)
         found = descend(problem, form, objective, many, np.tile(begin, (rows.size, 1)))
         ends = found.objective.reshape(rows.size, len(begin))

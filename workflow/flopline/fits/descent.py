@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline import progress
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -66,6 +68,7 @@ def descended(
     damping = np.full(theta.shape[0], 1e-2)
     growth = np.full(theta.shape[0], 2.0)
     active = np.flatnonzero(cosine > _FINISH)
+    reached = progress.gauge()
     for _ in range(_MAX_ITERATIONS):
         if not active.size:
             break
@@ -91,4 +94,5 @@ def descended(
         model.put(moved, new.take(accepted))
         stuck = (drowned & ~accepted) | (damping[active] > _MAX_DAMPING)
         active = active[(cosine[active] > _FINISH) & ~stuck]
+        reached(1.0 - active.size / theta.shape[0])
     return theta, model.objective, cosine, iterations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from flopline import progress
 from flopline.fits.newton import (
     CHUNK_ELEMENTS,
     Bools,
@@ -22,6 +23,8 @@ from flopline.fits.newton import (
 
 AGREEMENT = 1e-9
 """Two starts agree when their objectives differ by no more than this, relative to the lower."""
+ONCE = 0.1
+"""Share of a fit's time, about, that all points take, before their resamples."""
 
 _GRID = np.geomspace(0.05, 2.0, 9)
 """Exponents at which starts are sought; Hoffmann et al. 2022 start from 0 to 2."""
@@ -30,6 +33,9 @@ _NINTHS = np.arange(81).reshape(3, 3, 3, 3).swapaxes(1, 2).reshape(9, 9)
 """The cells of the grid in nine square blocks, one a row."""
 _SUPPORTS = ((0, 1, 2), (1, 2), (0, 1), (0, 2))
 """Sets of amplitudes that are left free of zero; at least two terms are needed to be a start."""
+_BOTH = 0.9
+"""Share of the time, about, before the resamples that are solved again, of what follows the first
+start."""
 _ROWS_AGAIN = 64
 """Resamples that are solved from all ninths at a time: nine copies of their weights are held."""
 _SINGULAR = 1e-13
@@ -59,13 +65,15 @@ def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> tuple
     from its own variable projection. Rows where the two end at different objectives are solved
     again from the best exponents of each ninth of the grid.
     """
-    best = descend(problem, weights, np.broadcast_to(near, (weights.shape[0], 5)))
-    other = descend(problem, weights, _projected(problem, weights, ninths=False)[:, 0])
+    with progress.part(0.5):
+        best = descend(problem, weights, np.broadcast_to(near, (weights.shape[0], 5)))
+    with progress.part(_BOTH):
+        other = descend(problem, weights, _projected(problem, weights, ninths=False)[:, 0])
     low, high = np.sort([best.objective, other.objective], axis=0)
     disagreed = ~agree(high, low, weights.sum(axis=1))
     _keep_better(best, np.arange(weights.shape[0]), other)
     again = np.flatnonzero(disagreed)
-    for rows in np.array_split(again, 1 + again.size // _ROWS_AGAIN):
+    for rows in progress.over(np.array_split(again, 1 + again.size // _ROWS_AGAIN)):
         starts = _projected(problem.of_rows(rows), weights[rows], ninths=True)
         nine = np.repeat(rows, 9)
         found = descend(problem.of_rows(nine), weights[nine], starts.reshape(-1, 5))

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from flopline import progress
 from flopline.errors import FloplineError
 from flopline.fits.allocation import stated
 from flopline.fits.envelope_curves import LAW, ends, prepared, smooth
@@ -38,6 +39,8 @@ from flopline.schema import QUANTITIES
 FRONTIERS: Final = ("bins", "hull")
 MATTERS: Final = 0.1
 """Difference of ln N_opt below which two estimators agree: it wastes 0.4 % of a budget or less."""
+MAIN_SHARE: Final = 1 / 3
+"""Share of a fit's progress before its variants: all three are readings of the same curves."""
 LABEL: Final = "{}, lower envelope of smoothed training curves, least squares in logs"
 """What tells estimators apart comes first: figures cut long labels at their end."""
 
@@ -108,16 +111,14 @@ def fit(
         )
         return _outcome(name, way, ends_only, reading, targets_flops, last_fraction, seed)
 
-    main = outcome(frontier, frontier, only_schedule_end)
+    with progress.part(MAIN_SHARE if with_variants else 1.0, "main fit"):
+        main = outcome(frontier, frontier, only_schedule_end)
     other = next(way for way in FRONTIERS if way != frontier)
     rest = "whole_curves" if only_schedule_end else "schedule_end"
+    more = [(other, other, only_schedule_end), (rest, frontier, not only_schedule_end)]
     variants = [
         _variant(name, way, ends_only, outcome, targets_flops, last_fraction)
-        for name, way, ends_only in (
-            (other, other, only_schedule_end),
-            (rest, frontier, not only_schedule_end),
-        )
-        if with_variants
+        for name, way, ends_only in progress.over(more if with_variants else [], "variants")
     ]
     beside = [v for v in variants if v.name == "schedule_end"]
     said = _beside(main.estimator, beside[0]) if beside else main.estimator

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.errors import FloplineError
 from flopline.fits.allocation import Allocation, joined
 from flopline.fits.bootstrap import run_weights
@@ -33,6 +34,8 @@ RULE_SHARE: Final = {"bracketed": 0.2, "inner": 0.2, "contested": 0.0}
 more lenient one holds: a handful of bins leaves resamples without a frontier."""
 LOSS_BLOCKS: Final = 100
 """The loss law sees means over this many stretches of bins: neighbours repeat one run."""
+ONCE: Final = 0.05
+"""Share of a reading's time, about, before its resamples."""
 CELLS_AT_ONCE: Final = 500_000
 """Array cells worked on at once, which bounds memory whatever the number of draws."""
 
@@ -99,7 +102,8 @@ def read(
     )
     select, width, rule, bin_width = _selector(ready, frontier, bins, family)
     ln_params = np.log(runs["params"].to_numpy())
-    chosen = select(np.ones((1, len(runs)), dtype=bool))
+    with progress.part(ONCE):
+        chosen = select(np.ones((1, len(runs)), dtype=bool))
     _demand_sizes(chosen, ready.size, runs, family)
     _demand_floor(chosen, loss_floor, family)
     ln_flops = chosen.ln_flops[chosen.used]
@@ -244,9 +248,8 @@ def _resampled(
     select: Select, present: Bools, width: int, laws: Callable[[Frontier], _Laws]
 ) -> _Laws:
     at_once = max(1, CELLS_AT_ONCE // width)
-    parts = [
-        laws(select(present[i : i + at_once])) for i in range(0, max(1, present.shape[0]), at_once)
-    ]
+    blocks = range(0, max(1, present.shape[0]), at_once)
+    parts = [laws(select(present[i : i + at_once])) for i in progress.over(blocks)]
     return _Laws(
         joined([part.allocation for part in parts]),
         np.concatenate([part.slopes for part in parts]),

@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from flopline import progress
 from flopline.fits import bent, generic
 from flopline.fits.chosen import minimum
+from flopline.fits.engine import ONCE
 from flopline.fits.family import (
     CHINCHILLA,
     FULL,
@@ -67,7 +69,8 @@ def solve(
 ) -> Solved:
     """`form` under `objective`; `surface`, Chinchilla's optimum, is one of the starts."""
     near = unknowns_of(problem, surface)
-    full, gradient, begun, agreeing = minimum(problem, form, objective, near)
+    with progress.part(ONCE):
+        full, gradient, begun, agreeing = minimum(problem, form, objective, near)
     draws = np.full((resamples.usable.size, len(FULL)), np.nan)
     if resamples.usable.any():
         weights, begin = resamples.weights[resamples.usable], form.reduce(full[None])[0]
@@ -107,9 +110,9 @@ def solve_repeated(
     kept = np.full((len(weights), 6), np.nan)
     near = CHINCHILLA.reduce(unknowns_of(problem, surface)[None])
     middle = R_D_GRID.size // 2
-    for side in (R_D_GRID[middle:], R_D_GRID[middle - 1 :: -1]):
+    for side in progress.over((R_D_GRID[middle:], R_D_GRID[middle - 1 :: -1])):
         begin = np.broadcast_to(near, (len(weights), near.size))
-        for r_d in np.asarray(found.law.R_D) * side:
+        for r_d in progress.over(np.asarray(found.law.R_D) * side):
             data = repeated.effective_tokens(points["tokens"], unique_tokens, r_d)
             fresh = Problem.of(points["params"], data, seen, problem.delta)
             ends = bent.descend(fresh, CHINCHILLA, objective, weights, begin)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from flopline import progress
 from flopline.fits import objectives
 from flopline.fits.chosen import AUTO, OBJECTIVES, choose, data_delta, least_absolute
 from flopline.fits.family import CHINCHILLA, KAPLAN, SKALING, TIED, Form, points_of
@@ -34,6 +36,11 @@ FORMS: Final[dict[str, tuple[Form, str]]] = {
 """Forms other than Chinchilla's, with their labels."""
 MAX_LEFT_OUT: Final = 0.01
 """Share of resamples without a result above which the intervals are said to lack them."""
+PILOTS: Final = 0.03
+"""Share of the time, about, before the first variant."""
+SLOW: Final = 10.0
+"""Time of a variant with least absolute errors, with many starts for each resample or with a grid,
+in that of another, about."""
 
 COLUMNS: Final = (
     *("estimator", "form", "objective", "delta", "value", "against_main", "scaled_gradient"),
@@ -69,22 +76,20 @@ def variants(
     holds what was found.
     """
     task = _Task(problem, targets_flops, main, surface, resamples, mind)
-    out = []
-    for name, objective in _other_objectives(problem, main):
-        label = OBJECTIVES[objective.name]
-        if objective.name in ("log_huber", "linear_huber"):
-            label += f", delta {objective.delta:.3g}"
-            label += " from the data" if name.endswith(AUTO) else ""
-        solved = solve(problem, CHINCHILLA, objective, surface, resamples)
-        out.append(_stated(task, name, label, CHINCHILLA.name, objective, solved))
+    with progress.part(PILOTS, "variants"):
+        others = _other_objectives(problem, main)
+    tried = [_under(task, name, objective) for name, objective in others]
     for name, (form, label) in FORMS.items():
-        solved = solve(problem, form, main, surface, resamples)
-        out.append(_stated(task, name, label, form.name, main, solved))
+        solved = partial(solve, problem, form, main, surface, resamples)
+        tried.append(_Trial(name, label, form.name, main, solved, form.rugged))
     if unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any():
-        solved = solve_repeated(problem, main, surface, resamples, unique_tokens)
+        solved = partial(solve_repeated, problem, main, surface, resamples, unique_tokens)
         label = "repeated data, targets with fresh tokens"
-        out.append(_stated(task, "repeated", label, "repeated", main, solved))
-    return out
+        tried.append(_Trial("repeated", label, "repeated", main, solved, slow=True))
+    return [
+        _stated(task, trial.name, trial.label, trial.form, trial.objective, trial.solved())
+        for trial in progress.over(tried, "variants", lambda trial: SLOW if trial.slow else 1.0)
+    ]
 
 
 def variant_table(made: Sequence[Variant]) -> pd.DataFrame:
@@ -106,6 +111,28 @@ class _Task:
     def main_value(self) -> float:
         """The main objective at Chinchilla's optimum."""
         return _value(self.problem, self.surface, self.main)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A variant that is still to be fitted."""
+
+    name: str
+    label: str
+    form: str
+    objective: Objective
+    solved: Callable[[], Solved]
+    slow: bool
+
+
+def _under(task: _Task, name: str, objective: Objective) -> _Trial:
+    """Chinchilla's form under another objective."""
+    label = OBJECTIVES[objective.name]
+    if objective.name in ("log_huber", "linear_huber"):
+        label += f", delta {objective.delta:.3g}"
+        label += " from the data" if name.endswith(AUTO) else ""
+    solved = partial(solve, task.problem, CHINCHILLA, objective, task.surface, task.resamples)
+    return _Trial(name, label, CHINCHILLA.name, objective, solved, slow=objective.delta == 0)
 
 
 def _other_objectives(problem: Problem, main: Objective) -> list[tuple[str, Objective]]:

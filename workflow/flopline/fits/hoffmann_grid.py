@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 from scipy.optimize import minimize
 
+from flopline import progress
 from flopline.fits.engine import agree
 from flopline.fits.newton import Floats, Optimum, Problem, assess
 from flopline.laws.chinchilla import LossSurface
@@ -31,7 +32,7 @@ def minimise(problem: Problem, weights: Floats, starts: Floats) -> tuple[Optimum
 
     `weights` has shape (points,). Some minutes for all 4,500 starts on a few hundred points.
     """
-    ends = [_descend(problem, weights, start) for start in starts]
+    ends = [_descend(problem, weights, start) for start in progress.over(starts, "starts")]
     values = np.array([value for value, _, _ in ends])
     best = int(values.argmin())
     _, unknowns, iterations = ends[best]
@@ -50,7 +51,8 @@ def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> Optim
     with np.errstate(divide="ignore"):
         amplitudes = np.log(np.array([surface.E, surface.A, surface.B], dtype=float))
     start = np.concatenate([amplitudes, near[3:]])
-    ends = [_descend(problem.of_rows(i), row, start) for i, row in enumerate(weights)]
+    rows = enumerate(progress.over(weights, "resamples"))
+    ends = [_descend(problem.of_rows(i), row, start) for i, row in rows]
     theta = np.stack([problem.unknowns(_surface(unknowns)) for _, unknowns, _ in ends])
     return assess(problem, weights, theta, np.array([n for _, _, n in ends], dtype=np.int64))
 

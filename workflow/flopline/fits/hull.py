@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.fits.frontier import ABSENT, Bools, Curves, Floats, Frontier, Ints
 
 
@@ -37,9 +38,11 @@ class Hull:
         self._send(present, np.flatnonzero(present.any(axis=1)), cheapest, self._start, waiting)
         none = np.empty(0, dtype=np.int64)
         pairs: list[tuple[Ints, int]] = [(none, 0)]
-        for row in np.lexsort((c.run, self._y, c.ln_flops)):
+        reached = progress.gauge()
+        for place, row in enumerate(np.lexsort((c.run, self._y, c.ln_flops))):
             if int(row) not in waiting:
                 continue
+            reached(place / self._y.size)
             here = np.concatenate(waiting.pop(int(row)))
             pairs.append((here, int(row)))
             slope, best = self._steepest(int(row))

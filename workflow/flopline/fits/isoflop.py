@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from flopline import progress
 from flopline.errors import FloplineError
 from flopline.fits import isoflop_report as report
 from flopline.fits.allocation import stated
@@ -31,6 +32,10 @@ from flopline.fits.vertexlaws import MIN_BUDGETS
 
 LAW: Final = "isoflop"
 QUALITIES: Final = ("flag", "exclude")
+BUDGETS: Final = 0.2
+"""Share of a fit's time, about, that the vertices of all budgets take."""
+SURFACES: Final = 0.6
+"""Share of the rest that the surfaces take which are plugged in."""
 NO_BUDGET: Final = "no budget"
 """Stratum of the runs near no budget: they inform the surface that the bias is taken from."""
 
@@ -67,16 +72,19 @@ def fit(
         table["flops"].to_numpy(), table["budget_flops"].to_numpy(), budgets, budget_tolerance
     )
     resamples = resampled(table, _strata(table, grouping), draws, seed, method, NO_BUDGET)
-    valleys = _valleys(table, grouping, budget_tolerance, min_sizes, resamples)
+    with progress.part(BUDGETS):
+        valleys = _valleys(table, grouping, budget_tolerance, min_sizes, resamples)
     checks = assess(valleys, min_sizes)
     if quality == "exclude":
         valleys = [
             replace(v, reason=v.reason or c.flags) for v, c in zip(valleys, checks, strict=True)
         ]
     _demand_budgets(table, valleys, family)
-    surfaces = fit_surfaces(table, resamples)
-    found = readings(valleys, checks, surfaces, resamples)
-    laws = all_laws(found)
+    with progress.part(SURFACES, "surfaces"):
+        surfaces = fit_surfaces(table, resamples)
+    with progress.part(1.0, "readings"):
+        found = readings(valleys, checks, surfaces, resamples)
+        laws = all_laws(found)
     parameters, targets, draw_table = stated(*laws[MAIN], targets_flops, resamples.new_run)
     vertices = report.vertex_table(valleys, checks, found)
     certificate = report.certificate(laws, vertices, surfaces, grouping.how)
@@ -157,7 +165,7 @@ def _valleys(
     resamples: Resamples,
 ) -> list[Valley]:
     out = []
-    for number, nominal in enumerate(grouping.nominal):
+    for number, nominal in enumerate(progress.over(grouping.nominal, "budgets")):
         rows = table[grouping.group == number].sort_values(
             ["params", "tokens", "run"], kind="stable"
         )

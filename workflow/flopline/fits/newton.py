@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.fits.descent import ROUNDING, TINY, Model, descended
 from flopline.laws.chinchilla import LossSurface
 
@@ -129,7 +130,7 @@ def descend(problem: Problem, weights: Floats, starts: Floats) -> Optimum:
     while widths[0] * 10 <= WIDE * (1 + ROUNDING):
         widths.insert(0, widths[0] * 10)
     iterations = np.zeros(starts.shape[0], dtype=np.int64)
-    for width in widths:
+    for width in progress.over(widths):
         found = polish(replace(problem, delta=width), weights, starts)
         starts, iterations = found.theta, iterations + found.iterations
     return replace(found, iterations=iterations)

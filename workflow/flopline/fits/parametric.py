@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.errors import FloplineError
 from flopline.fits import bent, engine, forms, hoffmann_grid, wild
 from flopline.fits.bootstrap import AUTO, PAIRS, chosen, new_run_errors, run_weights
@@ -61,6 +62,11 @@ from there every forecast starts."""
 MIN_TOP_RUNS = 5
 LEAST_SQUARES = 1e3
 """A delta beyond every log residual: Huber's loss is then half the square."""
+
+MAIN_SHARE = 0.2
+"""Share of a fit's time, about, before its variants: 64 or 2,500 runs, the default resamples."""
+PILOT = 0.02
+"""Share of a fit's time, about, that the choice of a delta takes."""
 
 _COLUMNS = ("params", "tokens", "flops", "loss")
 _OPTIONAL = ("unique_tokens",)
@@ -109,7 +115,8 @@ def fit(
         raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     problem = Problem.of(params, tokens, loss, WIDE)
-    minimised = choose(objective, huber_delta, problem)
+    with progress.part(PILOT, "main fit"):
+        minimised = choose(objective, huber_delta, problem)
     problem = replace(problem, delta=_log_delta(minimised, problem))
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
@@ -131,7 +138,8 @@ def fit(
             return problem
         return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
 
-    found = _solve(problem, weights[solved], solver, minimised, redrawn)
+    with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
+        found = _solve(problem, weights[solved], solver, minimised, redrawn)
 
     surface = problem.surface(found.best.theta[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
@@ -266,14 +274,18 @@ def _solve(
     equal = np.ones(problem.x.size)
     if minimised.scale == "linear":
         begin = starting_points(problem, CHINCHILLA)
-        found, agreeing = bent.minimise(problem, CHINCHILLA, minimised, equal, begin)
+        with progress.part(engine.ONCE):
+            found, agreeing = bent.minimise(problem, CHINCHILLA, minimised, equal, begin)
         resampled = bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, found.free[0])
         return _Fit(_optimum(found), len(begin), agreeing, _optimum(resampled), 0)
     if solver == "hoffmann_grid":
-        best, starts, agreeing = hoffmann_grid.minimise(problem, equal, hoffmann_grid.grid())
+        grid = hoffmann_grid.grid()
+        with progress.part(len(grid) / (len(grid) + len(weights))):
+            best, starts, agreeing = hoffmann_grid.minimise(problem, equal, grid)
         draws = hoffmann_grid.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
         return _Fit(best, starts, agreeing, draws, 0)
-    best, starts, agreeing = engine.minimise(problem, equal)
+    with progress.part(engine.ONCE):
+        best, starts, agreeing = engine.minimise(problem, equal)
     draws, disagreed = engine.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline import progress
 from flopline.fits import engine
 from flopline.fits.newton import LOWER, UPPER, Problem
 from flopline.fits.profiles import parabola
@@ -58,7 +59,8 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
         nothing = problem.surface(np.full((1, len(PARAMETERS)), np.nan))
         reason = f"there are fewer than {MIN_POINTS} distinct runs"
         return PluggedIn(nothing, problem.surface(drawn), reason, {})
-    best, starts, agreeing = engine.minimise(problem, np.ones(loss.size))
+    with progress.part(engine.ONCE):
+        best, starts, agreeing = engine.minimise(problem, np.ones(loss.size))
     theta = best.theta[0]
     reason = _fault(bool(best.converged[0]), theta)
     enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.loss).all(axis=-1)
