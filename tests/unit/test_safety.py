@@ -136,9 +136,12 @@ def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path, endless: bool) ->
     refused(lambda: read_yaml(bomb), str(bomb), "1,000,000 values", "aliases")
 
 
-def test_path_with_a_nul_is_refused(tmp_path: Path) -> None:
-    study = loaded(tmp_path, source={**STUDY["source"], "paths": "a\0b"})  # type: ignore[dict-item]
-    refused(lambda: log_files(study, tmp_path), "config/studies/toy.yaml")  # type: ignore[arg-type]
+@pytest.mark.parametrize("sign", ["\0", "\x1b[2J", "\x7f", "\x9b"], ids=repr)
+def test_control_characters_are_refused_wherever_they_stand(tmp_path: Path, sign: str) -> None:
+    words = ("config/studies/toy.yaml", f"U+{ord(sign[0]):04X}", "take it out")
+    refused(lambda: loaded(tmp_path, title=f"a{sign}"), "`title`", *words)
+    source = {**STUDY["source"], "paths": f"a{sign}b"}  # type: ignore[dict-item]
+    refused(lambda: loaded(tmp_path, source=source), "`source.paths`", *words)
 
 
 def test_draft_is_written_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,7 @@ MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -111,6 +112,11 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     for place, value in _leaves(content):
         if isinstance(value, float) and not math.isfinite(value):
             raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
+        if isinstance(value, str) and (found := _CONTROL.search(value)):
+            raise FloplineError(
+                f"{name}: `{place}` holds the control character U+{ord(found[0]):04X}, which a "
+                "terminal might obey: take it out."
+            )
     return content
 
 

@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -41,12 +42,14 @@ def hashed_files(study):
     table = study["source"].get("runs", {}).get("table")
     if table:
         require_file(table, f"{study['file']}: source.runs.table")
+        require_plain(table)
     files = log_files(study, Path.cwd())
     run_table = {"path": table} if table else None
     for file in files:
         file["sha256"] = digest_of(memory, parts_of(Path(file["path"])))
         if "sidecar" in file:
             require_file(file["sidecar"], f"{study['file']}: source.runs.sidecar")
+            require_plain(file["sidecar"])
             file["sidecar_sha256"] = memory.of(Path(file["sidecar"]), hash_file)
     if run_table:
         run_table["sha256"] = memory.of(Path(table), hash_file)
@@ -56,6 +59,8 @@ def hashed_files(study):
 
 def digest_of(memory, parts):
     """The digest of a log: of its file, or of the digests of all files of a folder."""
+    for part in parts:
+        require_plain(part)
     digests = [memory.of(part, hash_file) for part in parts]
     if len(digests) == 1:
         return digests[0]
@@ -76,10 +81,29 @@ def unborn_files(study):
     return files, {"path": raw_source(study)["runs"]["table"]} | made_of
 
 
+def require_harmless(study):
+    """Refuse Snakemake's own report of a study whose words would end the script they stand in."""
+    found = re.search("</script|<!--", json.dumps(study), re.IGNORECASE)
+    if found and any(word.startswith("--report") for word in sys.argv[1:]):
+        raise FloplineError(
+            f"{study['file']} holds {found[0]}, which Snakemake's own report does not escape: take "
+            "it out, or read report.html, which does."
+        )
+
+
 def require_file(path, named_in):
     if not Path(path).is_file():
         raise FloplineError(
             f"{named_in} names {path}, which does not exist: correct the path."
+        )
+
+
+def require_plain(path):
+    """Refuse names in which Snakemake would put other words, also in what a function returns."""
+    if re.search(r"[{}\x00-\x1f\x7f]|<[a-z][a-z0-9_]*>", str(path)):
+        raise FloplineError(
+            f"{str(path)!r}: in the name of a file or folder Snakemake takes braces and words in "
+            "< > for its own, and line breaks mislead: rename it."
         )
 
 
@@ -153,6 +177,8 @@ def shown_as(what):
     def labels(wildcards):
         family = wildcards.get("family")
         of = STUDY["families"][family] if family else "all"
+        # Snakemake takes words in braces for wildcards here, too, and knows no escape.
+        of = of.translate(str.maketrans("{}", "()"))
         return {"what": what, "family": of} | (
             {"data": "synthetic"} if SYNTHETIC else {}
         )
@@ -268,6 +294,7 @@ STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
+    require_harmless(STUDY)
     SYNTHETIC = is_simulated(STUDY)
     # How many jobs read the logs back is no part of what they hold.
     SIMULATION = {
