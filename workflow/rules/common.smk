@@ -25,7 +25,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from flopline.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.runfiles import hold_several, parts_of
+from flopline.runfiles import hold_several, parts_of, why_no_file
 from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
@@ -61,6 +61,8 @@ def digest_of(memory, parts):
     """The digest of a log: of its file, or of the digests of all files of a folder."""
     for part in parts:
         require_plain(part)
+        if why := why_no_file(part):
+            raise FloplineError(f"{part} {why}, where a log should be: take it away.")
     digests = [memory.of(part, hash_file) for part in parts]
     if len(digests) == 1:
         return digests[0]
@@ -92,10 +94,8 @@ def require_harmless(study):
 
 
 def require_file(path, named_in):
-    if not Path(path).is_file():
-        raise FloplineError(
-            f"{named_in} names {path}, which does not exist: correct the path."
-        )
+    if why := why_no_file(Path(path)):
+        raise FloplineError(f"{named_in} names {path}, which {why}: correct the path.")
 
 
 def require_plain(path):
