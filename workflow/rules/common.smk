@@ -31,7 +31,12 @@ from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
 from running.locks import hold_run, release_run, require_room
-from running.receipts import bring_to_now, drop_receipts, set_aside_damaged
+from running.receipts import (
+    bring_to_now,
+    drop_receipts,
+    not_made_again,
+    set_aside_damaged,
+)
 
 
 def hashed_files(study):
@@ -216,25 +221,29 @@ def before_planning():
 
     Snakemake knows by then what it is to do, and has not yet looked at any file.
     """
-    executes = workflow.executor_plugin is not None and not workflow.touch
-    if workflow.exec_mode != ExecMode.DEFAULT or not executes:
+    if workflow.exec_mode != ExecMode.DEFAULT:
+        return
+    # A summary, by which a run in steps is planned, has no executor.
+    only_plans = workflow.executor_plugin is None or workflow.dryrun
+    if not only_plans and workflow.touch:
         return
     try:
-        if not workflow.dryrun:
+        if not only_plans:
             hold_run(RESULTS, workflow.non_local_exec, say)
             atexit.register(release_run)
             require_room(RESULTS, Path(".snakemake"))
             bring_to_now(RESULTS)
         memory = Memory(RESULTS / ".outputs.json")
-        damaged = set_aside_damaged(RESULTS, memory, only_tell=workflow.dryrun)
+        damaged = set_aside_damaged(RESULTS, memory, only_tell=only_plans)
         memory.save()
     except FloplineError as mistake:
         sys.exit(f"flopline: {mistake}")
     for path in damaged:
-        then = "a run would make it again" if workflow.dryrun else "it is made again"
+        then = "a run would make it again" if only_plans else "it is made again"
         say(f"{path} was changed or damaged since it was written: {then}.")
     # What is gone but was read already is not missed by Snakemake alone.
-    workflow.dag.forcefiles.update(map(str, damaged))
+    gone = {*damaged, *not_made_again(RESULTS)}
+    workflow.dag.forcefiles.update(map(str, gone))
 
 
 def forget(outputs):

@@ -233,7 +233,9 @@ def build(settings: dict, debs: Path, out: Path) -> dict:
                     short += 1
                     continue
                 # Case and punctuation do not count: dictionaries that quote alike are caught.
-                key = hashlib.sha1(re.sub(r"[^a-z]", "", paragraph.lower()).encode()).digest()
+                key = hashlib.sha1(
+                    re.sub(r"[^a-z]", "", paragraph.lower()).encode(), usedforsecurity=False
+                ).digest()
                 if key in seen:
                     duplicate += 1
                     continue
