@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from flopline.outputs import bundle
@@ -145,3 +146,18 @@ def test_the_readme_says_what_is_in_the_zip_and_what_is_not(tmp_path: Path) -> N
     assert "SYNTHETIC DATA" in simulated
     assert "raw logs" not in simulated
     assert "/path/to" not in simulated
+
+
+def test_no_table_in_the_zip_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
+    study, inputs = about(tmp_path), make_inputs()
+    runs = inputs.runs.assign(run=[f"=cmd({i})" for i in range(len(inputs.runs))])
+    dropped = inputs.dropped.assign(reason="@odd").astype({"reason": "string"})
+    zipped, _ = bundle.pack(study, FILES, runs, dropped, inputs.provenance, [], [])
+    archive = zipfile.ZipFile(io.BytesIO(zipped))
+    names = pd.read_csv(archive.open("toy-review/data/runs.csv"))
+    assert list(names["run"]) == [f"'{run}" for run in runs["run"]]
+    numbers = runs.select_dtypes("number").columns
+    pd.testing.assert_frame_equal(
+        names[numbers], runs[numbers].reset_index(drop=True), check_dtype=False
+    )
+    assert (pd.read_csv(archive.open("toy-review/data/dropped.csv"))["reason"] == "'@odd").all()

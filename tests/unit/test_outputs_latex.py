@@ -218,7 +218,7 @@ def test_braces_and_environments_are_balanced() -> None:
         assert open_ones == [], name
 
 
-@pytest.mark.parametrize("label", [HOSTILE, "Dense transformer"])
+@pytest.mark.parametrize("label", [HOSTILE, "[模] *", "* dense", "Dense transformer"])
 def test_the_tables_compile(tmp_path: Path, label: str) -> None:
     latex = shutil.which("pdflatex")
     if latex is None:
@@ -228,5 +228,5 @@ def test_the_tables_compile(tmp_path: Path, label: str) -> None:
     command = [latex, "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert label == HOSTILE or "Overfull \\hbox" not in done.stdout
+    assert label != "Dense transformer" or "Overfull \\hbox" not in done.stdout
     assert (tmp_path / "tables.pdf").stat().st_size > 10_000

@@ -247,6 +247,9 @@ def test_damaged_file_is_set_aside(spoil: Callable[[Path], None]) -> None:
     assert not path.exists()
     assert path.with_name("a.json.changed").read_text() == spoilt
     assert damaged() == []
+    assert receipts.not_made_again(RESULTS) == [path]
+    made()
+    assert receipts.not_made_again(RESULTS) == []
 
 
 def test_file_lost_from_an_output_folder_takes_the_folder_with_it() -> None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ from flopline.storage import (
 from flopline.study import load_study, log_files, read_yaml
 from flopline.tables import read_table
 from flopline.whole import part_of, whole
+from running.locks import hold_run, release_run
 from tests.conftest import ROOT
 
 SCHEMAS = ROOT / "workflow/schemas"
@@ -49,7 +51,9 @@ STUDY = {
 LOOKALIKE = "d\u0435nse"  # a Cyrillic letter in it
 HOSTILE = [
     "../evil",
+    ".",
     "..",
+    "-x",
     "/etc/evil",
     "a/b",
     "a\\b",
@@ -136,9 +140,12 @@ def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path, endless: bool) ->
     refused(lambda: read_yaml(bomb), str(bomb), "1,000,000 values", "aliases")
 
 
-def test_path_with_a_nul_is_refused(tmp_path: Path) -> None:
-    study = loaded(tmp_path, source={**STUDY["source"], "paths": "a\0b"})  # type: ignore[dict-item]
-    refused(lambda: log_files(study, tmp_path), "config/studies/toy.yaml")  # type: ignore[arg-type]
+@pytest.mark.parametrize("sign", ["\0", "\x1b[2J", "\x7f", "\x9b"], ids=repr)
+def test_control_characters_are_refused_wherever_they_stand(tmp_path: Path, sign: str) -> None:
+    words = ("config/studies/toy.yaml", f"U+{ord(sign[0]):04X}", "take it out")
+    refused(lambda: loaded(tmp_path, title=f"a{sign}"), "`title`", *words)
+    source = {**STUDY["source"], "paths": f"a{sign}b"}  # type: ignore[dict-item]
+    refused(lambda: loaded(tmp_path, source=source), "`source.paths`", *words)
 
 
 def test_draft_is_written_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -293,3 +300,95 @@ def test_same_table_is_the_same_bytes_with_its_checksums(tmp_path: Path) -> None
     stripped = io.BytesIO()
     pq.write_table(pq.read_table(paths[0]), stripped, compression="zstd")
     assert len(stripped.getvalue()) < paths[0].stat().st_size
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def broken_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+NO_FILES = {
+    pipe: "is no regular file",
+    device: "is no regular file",
+    broken_link: "is a link that leads nowhere",
+    link_to_itself: "is a link that leads nowhere",
+    folder: "is a folder",
+}
+
+
+@pytest.mark.parametrize("make", NO_FILES)
+@pytest.mark.parametrize("pattern", ["*.csv", "**/*.csv"])
+def test_what_is_no_file_is_never_opened_nor_passed_over(
+    tmp_path: Path, make: Callable[[Path], None], pattern: str
+) -> None:
+    source = {**STUDY["source"], "paths": pattern}  # type: ignore[dict-item]
+    study = loaded(tmp_path, source=source)
+    (tmp_path / "good.csv").write_text("n,d,l\n1,1,1\n")
+    make(tmp_path / "bad.csv")
+    refused(lambda: log_files(study, tmp_path), f"bad.csv {NO_FILES[make]}")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", NO_FILES)
+def test_study_file_that_is_no_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "config/studies/toy.yaml"
+    path.parent.mkdir(parents=True)
+    make(path)
+    for name in ("toy", "config/studies/toy.yaml"):
+        refused(lambda name=name: load_study({"study": name}, tmp_path, SCHEMAS), NO_FILES[make])
+
+
+def test_folders_that_hold_logs_or_other_things_are_no_mistake(tmp_path: Path) -> None:
+    source = {**STUDY["source"], "paths": ["**", "x.csv/**"]}  # type: ignore[dict-item]
+    (tmp_path / "x.csv").mkdir()
+    (tmp_path / "empty/below").mkdir(parents=True)
+    (tmp_path / "x.csv/a.csv").write_text("n,d,l\n1,1,1\n")
+    (tmp_path / "b.csv").symlink_to("x.csv/a.csv")
+    study = loaded(tmp_path / "apart", source=source)
+    found = [file["path"] for file in log_files(study, tmp_path)]  # type: ignore[arg-type]
+    assert {"b.csv", "x.csv/a.csv"} <= set(found)
+
+
+def test_links_in_circles_are_told_and_not_followed(tmp_path: Path) -> None:
+    """Two of them are 2 ** 40 paths to a search that follows links."""
+    (tmp_path / "logs/deep").mkdir(parents=True)
+    (tmp_path / "logs/runs.csv").write_text("n,d,l\n1,1,1\n")
+    (tmp_path / "logs/deep/one").symlink_to("..")
+    (tmp_path / "logs/two").symlink_to(tmp_path)
+    source = {**STUDY["source"], "paths": "logs/**/*.csv"}  # type: ignore[dict-item]
+    study = loaded(tmp_path, source=source)
+    refused(lambda: log_files(study, tmp_path), "is a link to a folder that holds it")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [broken_link, link_to_itself, Path.touch])
+def test_results_folder_that_is_none_is_one_sentence(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "toy")
+    refused(
+        lambda: hold_run(tmp_path / "toy", False, print), "toy/.lock cannot be written", "move it"
+    )
+
+
+def test_results_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "toy").symlink_to("elsewhere")
+    hold_run(tmp_path / "toy", False, print)
+    release_run()
+    assert (tmp_path / "elsewhere/.lock").read_text() == ""

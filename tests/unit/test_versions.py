@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from importlib import metadata
+from pathlib import Path
 
+import pytest
 import yaml
 
 import flopline
@@ -26,7 +29,12 @@ def test_conda_names_the_same_versions() -> None:
 
 def test_locks_hold_the_direct_versions_with_hashes() -> None:
     dev = dict(spec.split("==") for spec in PROJECT["dependency-groups"]["dev"])
-    for file, wanted in [("requirements.lock", DIRECT), ("requirements-dev.lock", DIRECT | dev)]:
+    audit = dict(spec.split("==") for spec in PROJECT["dependency-groups"]["audit"])
+    for file, wanted in [
+        ("requirements.lock", DIRECT),
+        ("requirements-dev.lock", DIRECT | dev),
+        ("requirements-audit.lock", audit),
+    ]:
         text = (ROOT / file).read_text()
         locked = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
         assert {name: locked.get(name) for name in wanted} == wanted, file
@@ -41,6 +49,32 @@ def test_both_locks_agree() -> None:
         return set(re.findall(r"^[a-z0-9_.-]+==[^\s;\\]+", (ROOT / file).read_text(), re.MULTILINE))
 
     assert pins("requirements.lock") <= pins("requirements-dev.lock")
+
+
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [
+        ("echo numpy 2.4.6 CVE-0; exit 1", "requirements.lock has known holes"),
+        ("echo no answer >&2; exit 1", "PyPI gave no advisories for the packages of requirements"),
+        ("exit 0", None),
+    ],
+)
+def test_audit_ends_with_one_sentence_unless_all_is_well(
+    tmp_path: Path, tool: str, said: str | None
+) -> None:
+    """The tool is a fake, so that nothing is asked of PyPI."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").touch()
+    (tmp_path / "audit/bin").mkdir(parents=True)
+    (tmp_path / "audit/bin/pip-audit").write_text(f"#!/bin/sh\n{tool}\n")
+    (tmp_path / "audit/bin/pip-audit").chmod(0o755)
+    (tmp_path / "audit/ready").touch()
+    done = subprocess.run(
+        ["make", f"VENV={tmp_path}", "audit"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    sentences = [line for line in done.stdout.splitlines() if line.startswith("make audit: ")]
+    assert (done.returncode != 0, len(sentences)) == (said is not None, int(said is not None))
+    assert said is None or said in sentences[0]
 
 
 def test_tests_run_on_the_locked_versions() -> None:

@@ -63,6 +63,31 @@ def test_a_later_stage_stops_the_chain_too_and_a_real_change_goes_on(checkout: C
     assert ran == {"gather", "fit_isoflop.ash"}
 
 
+def test_damaged_tables_made_again_alike_stop_the_chain_and_none_is_forgotten(
+    checkout: Checkout,
+) -> None:
+    """Each step plans anew, and one before it set all of them aside."""
+    results = checkout.folder / "results/toy"
+    damaged = [
+        "curves/0.parquet",
+        "clean/runs.parquet",
+        "fits/ash/isoflop.json",
+        "figures/ash/isoflop.png",
+    ]
+    former = {name: (results / name).read_bytes() for name in damaged}
+    for name in damaged[:2]:
+        (results / name).write_bytes(b"x" + former[name][1:])
+    done, ran = jobs_of(checkout)
+    assert done.returncode == 0, done.stderr
+    assert ran == {"ingest.0", "gather"}
+    for name in damaged:
+        (results / name).write_bytes(b"x" + former[name][1:])
+    done, ran = jobs_of(checkout, "results/toy/figures/ash/isoflop.png")
+    assert done.returncode == 0, done.stderr
+    assert ran == {"ingest.0", "gather", "fit_isoflop.ash", "figure_isoflop.ash"}
+    assert {name: (results / name).read_bytes() for name in damaged} == former
+
+
 def test_a_step_that_fails_ends_the_run(checkout: Checkout) -> None:
     log = checkout.folder / "data/toy/logs/ash-1e+15-3.jsonl"
     log.write_text("{ broken\n" + log.read_text())

@@ -130,6 +130,54 @@ def run_name(path: str) -> str:
     )
 
 
+def why_no_file(path: Path) -> str:
+    """What keeps a path from being read as a file; empty for a file."""
+    if path.is_file():
+        return ""
+    if path.is_dir():
+        return "is a folder"
+    if path.is_symlink() and not path.exists():
+        return "is a link that leads nowhere"
+    return "is no regular file" if path.exists() else "does not exist"
+
+
+def refuse_unreadable(hits: Sequence[str], logs: Sequence[str], root: Path) -> None:
+    """Raise FloplineError for what a glob matches and cannot be a log, though it is named like one.
+
+    That is a pipe, a device or a broken link, and a folder called x.jsonl without a log in it.
+    """
+    known, above = set(logs), {str(parent) for log in logs for parent in Path(log).parents}
+    for hit in hits:
+        why = "" if hit in known else why_no_file(root / hit)
+        if why == "is a folder":
+            within = known & {str(parent) for parent in Path(hit).parents}
+            holds = hit.rstrip("/") in above
+            if within or holds or run_name(hit) == Path(hit).name:
+                continue
+        if why:
+            raise FloplineError(
+                f"{hit} {why}, though source.paths matches it as a log: take it away, or make "
+                "source.paths narrower."
+            )
+
+
+def refuse_loops(pattern: str, root: Path) -> None:
+    """Raise FloplineError where a search through all folders would go in circles, by a link."""
+    if "**" not in pattern:
+        return
+    above, slash, _ = re.split(r"[*?\[]", pattern)[0].rpartition("/")
+    for folder, names, _ in os.walk(root / f"{above}{slash}", followlinks=True):
+        real = os.path.realpath(folder)
+        for name in names:
+            link = Path(folder, name)
+            target = os.path.realpath(link) if link.is_symlink() else ""
+            if target and f"{real}/".startswith(f"{target.rstrip('/')}/"):
+                raise FloplineError(
+                    f"{os.path.relpath(link, root)} is a link to a folder that holds it, so that "
+                    f"source.paths '{pattern}' has no end: take the link away."
+                )
+
+
 def logs_among(hits: Sequence[str], source: Mapping[str, Any], root: Path) -> list[str]:
     """Of what a glob matches, the files and the folders that are logs.
 

@@ -27,8 +27,11 @@ from flopline.runfiles import (
     from_name,
     logs_among,
     pattern_mistakes,
+    refuse_loops,
+    refuse_unreadable,
     run_name,
     sidecar_of,
+    why_no_file,
 )
 from flopline.schema import split_label
 
@@ -44,6 +47,7 @@ MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -111,6 +115,11 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     for place, value in _leaves(content):
         if isinstance(value, float) and not math.isfinite(value):
             raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
+        if isinstance(value, str) and (found := _CONTROL.search(value)):
+            raise FloplineError(
+                f"{name}: `{place}` holds the control character U+{ord(found[0]):04X}, which a "
+                "terminal might obey: take it out."
+            )
     return content
 
 
@@ -178,8 +187,10 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
     found: list[str] = []
     for pattern in patterns:
         # Path.glob takes no absolute pattern and no `..`, and studies use both.
-        hits = glob.glob(str(pattern), root_dir=root, recursive=True)  # noqa: PTH207
-        hits = logs_among(hits, source, root)
+        refuse_loops(pattern, root)
+        matched = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+        hits = logs_among(matched, source, root)
+        refuse_unreadable(matched, hits, root)
         if not hits:
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
@@ -303,12 +314,15 @@ def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
 def _study_path(name: str, root: Path) -> Path:
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
-        if not (root / path).is_file():
-            raise FloplineError(f"config `study`: the study file {name} does not exist.")
+        if why := why_no_file(root / path):
+            raise FloplineError(f"config `study`: the study file {name} {why}.")
         return path
     path = Path("config/studies") / f"{name}.yaml"
-    if (root / path).is_file():
+    why = why_no_file(root / path)
+    if not why:
         return path
+    if why != "does not exist":
+        raise FloplineError(f"config `study`: {path} {why}: put the study file there.")
     known = sorted(p.stem for p in (root / "config/studies").glob("*.yaml"))
     raise FloplineError(
         f"config `study`: {path} does not exist{_did_you_mean(name, known)}; "

@@ -18,6 +18,10 @@ MENDS: Final = {
     errno.EROFS: "make the folder writable, or work in another one",
     errno.EACCES: "make the folder writable, or work in another one",
     errno.EPERM: "make the folder writable, or work in another one",
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR, errno.ELOOP),
+        "a file or a link that leads nowhere stands where a folder belongs, move it away",
+    ),
     errno.EIO: "the disk failed: see to it, or work on another one",
 }
 """What helps against each reason why a file cannot be written."""

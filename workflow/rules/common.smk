@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -24,13 +25,18 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from flopline.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.runfiles import hold_several, parts_of
+from flopline.runfiles import hold_several, parts_of, why_no_file
 from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
 from running.locks import hold_run, release_run, require_room
-from running.receipts import bring_to_now, drop_receipts, set_aside_damaged
+from running.receipts import (
+    bring_to_now,
+    drop_receipts,
+    not_made_again,
+    set_aside_damaged,
+)
 
 
 def hashed_files(study):
@@ -41,12 +47,14 @@ def hashed_files(study):
     table = study["source"].get("runs", {}).get("table")
     if table:
         require_file(table, f"{study['file']}: source.runs.table")
+        require_plain(table)
     files = log_files(study, Path.cwd())
     run_table = {"path": table} if table else None
     for file in files:
         file["sha256"] = digest_of(memory, parts_of(Path(file["path"])))
         if "sidecar" in file:
             require_file(file["sidecar"], f"{study['file']}: source.runs.sidecar")
+            require_plain(file["sidecar"])
             file["sidecar_sha256"] = memory.of(Path(file["sidecar"]), hash_file)
     if run_table:
         run_table["sha256"] = memory.of(Path(table), hash_file)
@@ -56,6 +64,10 @@ def hashed_files(study):
 
 def digest_of(memory, parts):
     """The digest of a log: of its file, or of the digests of all files of a folder."""
+    for part in parts:
+        require_plain(part)
+        if why := why_no_file(part):
+            raise FloplineError(f"{part} {why}, where a log should be: take it away.")
     digests = [memory.of(part, hash_file) for part in parts]
     if len(digests) == 1:
         return digests[0]
@@ -76,10 +88,27 @@ def unborn_files(study):
     return files, {"path": raw_source(study)["runs"]["table"]} | made_of
 
 
-def require_file(path, named_in):
-    if not Path(path).is_file():
+def require_harmless(study):
+    """Refuse Snakemake's own report of a study whose words would end the script they stand in."""
+    found = re.search("</script|<!--", json.dumps(study), re.IGNORECASE)
+    if found and any(word.startswith("--report") for word in sys.argv[1:]):
         raise FloplineError(
-            f"{named_in} names {path}, which does not exist: correct the path."
+            f"{study['file']} holds {found[0]}, which Snakemake's own report does not escape: take "
+            "it out, or read report.html, which does."
+        )
+
+
+def require_file(path, named_in):
+    if why := why_no_file(Path(path)):
+        raise FloplineError(f"{named_in} names {path}, which {why}: correct the path.")
+
+
+def require_plain(path):
+    """Refuse names in which Snakemake would put other words, also in what a function returns."""
+    if re.search(r"[{}\x00-\x1f\x7f]|<[a-z][a-z0-9_]*>", str(path)):
+        raise FloplineError(
+            f"{str(path)!r}: in the name of a file or folder Snakemake takes braces and words in "
+            "< > for its own, and line breaks mislead: rename it."
         )
 
 
@@ -153,6 +182,8 @@ def shown_as(what):
     def labels(wildcards):
         family = wildcards.get("family")
         of = STUDY["families"][family] if family else "all"
+        # Snakemake takes words in braces for wildcards here, too, and knows no escape.
+        of = of.translate(str.maketrans("{}", "()"))
         return {"what": what, "family": of} | (
             {"data": "synthetic"} if SYNTHETIC else {}
         )
@@ -190,25 +221,29 @@ def before_planning():
 
     Snakemake knows by then what it is to do, and has not yet looked at any file.
     """
-    executes = workflow.executor_plugin is not None and not workflow.touch
-    if workflow.exec_mode != ExecMode.DEFAULT or not executes:
+    if workflow.exec_mode != ExecMode.DEFAULT:
+        return
+    # A summary, by which a run in steps is planned, has no executor.
+    only_plans = workflow.executor_plugin is None or workflow.dryrun
+    if not only_plans and workflow.touch:
         return
     try:
-        if not workflow.dryrun:
+        if not only_plans:
             hold_run(RESULTS, workflow.non_local_exec, say)
             atexit.register(release_run)
             require_room(RESULTS, Path(".snakemake"))
             bring_to_now(RESULTS)
         memory = Memory(RESULTS / ".outputs.json")
-        damaged = set_aside_damaged(RESULTS, memory, only_tell=workflow.dryrun)
+        damaged = set_aside_damaged(RESULTS, memory, only_tell=only_plans)
         memory.save()
     except FloplineError as mistake:
         sys.exit(f"flopline: {mistake}")
     for path in damaged:
-        then = "a run would make it again" if workflow.dryrun else "it is made again"
+        then = "a run would make it again" if only_plans else "it is made again"
         say(f"{path} was changed or damaged since it was written: {then}.")
     # What is gone but was read already is not missed by Snakemake alone.
-    workflow.dag.forcefiles.update(map(str, damaged))
+    gone = {*damaged, *not_made_again(RESULTS)}
+    workflow.dag.forcefiles.update(map(str, gone))
 
 
 def forget(outputs):
@@ -268,6 +303,7 @@ STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
     STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
+    require_harmless(STUDY)
     SYNTHETIC = is_simulated(STUDY)
     # How many jobs read the logs back is no part of what they hold.
     SIMULATION = {

@@ -95,6 +95,13 @@ def set_aside_damaged(results: Path, memory: Memory, *, only_tell: bool = False)
     return found
 
 
+def not_made_again(results: Path) -> list[Path]:
+    """What an earlier start set aside, killed or run in steps, and no job has made again since."""
+    asides = results.rglob(f"*{SET_ASIDE}")
+    paths = {aside.with_name(aside.name.removesuffix(SET_ASIDE)) for aside in asides}
+    return sorted(path for path in paths if not path.exists())
+
+
 def bring_to_now(results: Path) -> None:
     """Take the future out of the time stamps of finished files, which a clock set back left there.
 

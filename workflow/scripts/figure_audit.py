@@ -8,7 +8,7 @@ with stage(snakemake) as said:
     from findings import read_findings
 
     from flopline.figures.audit import audit_figures
-    from flopline.figures.style import save
+    from flopline.figures.style import literal, save
     from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet
 
@@ -28,9 +28,9 @@ with stage(snakemake) as said:
         points,
         read_json(Path(inputs.decision)),
         family=family,
-        family_label=study["families"][family],
+        family_label=literal(study["families"][family]),
         target_flops=study["targets"][0],
-        loss_label=study["loss_label"],
+        loss_label=literal(study["loss_label"]),
         width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )

@@ -6,7 +6,7 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.figures.families import families
-    from flopline.figures.style import save
+    from flopline.figures.style import literal, save
     from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet
 
@@ -24,9 +24,9 @@ with stage(snakemake) as said:
         draws,
         read_json(Path(inputs.decision))["families"],
         spans,
-        labels=study["families"],
+        labels={name: literal(label) for name, label in study["families"].items()},
         target_flops=study["targets"][0],
-        loss_label=study["loss_label"],
+        loss_label=literal(study["loss_label"]),
         width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,
     )

@@ -6,7 +6,7 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.figures.isoflop import isoflop
-    from flopline.figures.style import save
+    from flopline.figures.style import literal, save
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
@@ -14,9 +14,9 @@ with stage(snakemake) as said:
         read_json(Path(snakemake.input.fit)),
         read_parquet(Path(snakemake.input.vertices)),
         read_parquet(Path(snakemake.input.profiles)),
-        family_label=study["families"][family],
+        family_label=literal(study["families"][family]),
         target_flops=study["targets"][0],
-        loss_label=study["loss_label"],
+        loss_label=literal(study["loss_label"]),
         draws=read_parquet(Path(snakemake.input.draws)),
         estimators=read_parquet(Path(snakemake.input.estimators)),
         width=snakemake.params.width,

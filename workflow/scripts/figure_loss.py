@@ -7,7 +7,7 @@ from stage import stage
 with stage(snakemake) as said:
     from flopline.figures.contours import contours
     from flopline.figures.losscompute import losscompute
-    from flopline.figures.style import save
+    from flopline.figures.style import literal, save
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
@@ -21,9 +21,9 @@ with stage(snakemake) as said:
         for name in ("vertices", "frontier", "points")
     )
     common = {
-        "family_label": study["families"][family],
+        "family_label": literal(study["families"][family]),
         "target_flops": study["targets"][0],
-        "loss_label": study["loss_label"],
+        "loss_label": literal(study["loss_label"]),
         "width": snakemake.params.width,
         "synthetic": snakemake.params.synthetic,
     }

@@ -5,20 +5,20 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.figures.style import save
+    from flopline.figures.style import literal, save
     from flopline.figures.surface import Panel, surface
     from flopline.storage import read_json, read_parquet
 
     study = snakemake.params.study
     panels = [
-        Panel(study["families"][fit["family"]], read_parquet(Path(points)), fit)
+        Panel(literal(study["families"][fit["family"]]), read_parquet(Path(points)), fit)
         for fit, points in zip(
             map(read_json, map(Path, snakemake.input.fits)), snakemake.input.points, strict=True
         )
     ]
     figure = surface(
         panels,
-        loss_label=study["loss_label"],
+        loss_label=literal(study["loss_label"]),
         show_surface=study["figures"]["fitted_surface"],
         width=snakemake.params.width,
         synthetic=snakemake.params.synthetic,

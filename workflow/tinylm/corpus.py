@@ -14,6 +14,7 @@ import json
 import random
 import re
 import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,20 @@ def anarchism(root: Path) -> Iterator[list[str]]:
         yield document
 
 
+MOST_BYTES = 64 << 20
+"""A package is a fifth of this; more is not what was asked for."""
+
+SIGNED_ONLY = [
+    f"-o{option}=false"
+    for option in (
+        "APT::Get::AllowUnauthenticated",
+        "Acquire::AllowInsecureRepositories",
+        "Acquire::AllowWeakRepositories",
+        "Acquire::AllowDowngradeToInsecureRepositories",
+    )
+]
+"""Archives that apt cannot check by their signature are refused, whatever the machine allows."""
+
 READERS = {
     "dict-gcide": gcide,
     "wordnet-base": wordnet,
@@ -111,14 +126,16 @@ READERS = {
 }
 
 
-def fetch(packages: list[str], folder: Path) -> list[dict[str, str | int]]:
-    """Download and unpack the packages; return name, version, bytes and sha256 of each."""
+def fetch(packages: dict[str, str], folder: Path) -> list[dict[str, str | int]]:
+    """Download and unpack packages {name: sha256}; name, version, bytes and sha256 of each.
+
+    A file that is larger than MOST_BYTES or has another digest is neither kept nor unpacked; exits
+    with a sentence that says so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     facts = []
-    for name in packages:
-        if not list(folder.glob(f"{name}_*.deb")):
-            subprocess.run(["apt-get", "download", name], cwd=folder, check=True)
-        (deb,) = folder.glob(f"{name}_*.deb")
+    for name, sha256 in packages.items():
+        deb = at_hand(name, sha256, folder) or downloaded(name, sha256, folder)
         subprocess.run(["dpkg", "-x", deb.name, name], cwd=folder, check=True)
         version = subprocess.run(
             ["dpkg-deb", "-f", deb.name, "Version"],
@@ -127,16 +144,59 @@ def fetch(packages: list[str], folder: Path) -> list[dict[str, str | int]]:
             text=True,
             capture_output=True,
         ).stdout.strip()
-        content = deb.read_bytes()
         facts.append(
             {
                 "package": name,
                 "version": version,
-                "deb_bytes": len(content),
-                "deb_sha256": hashlib.sha256(content).hexdigest(),
+                "deb_bytes": deb.stat().st_size,
+                "deb_sha256": sha256,
             }
         )
     return facts
+
+
+def at_hand(name: str, sha256: str, folder: Path) -> Path | None:
+    """The file of a package that an earlier run left, if it is the right one."""
+    debs = sorted(folder.glob(f"{name}_*.deb"))
+    return next((deb for deb in debs if why_wrong(deb, sha256) is None), None)
+
+
+def downloaded(name: str, sha256: str, folder: Path) -> Path:
+    """The file of a package as apt fetches it, its size and digest checked before and after."""
+    apt = ["apt-get", *SIGNED_ONLY, "download"]
+    done = subprocess.run(
+        [*apt, "--print-uris", name], cwd=folder, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        sys.exit(f"corpus.py: apt does not find {name} ({told}): run apt-get update, as root.")
+    said = re.search(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})\s*$", done.stdout, re.MULTILINE)
+    if said is None:
+        sys.exit(f"corpus.py: apt names no sha256 for {name}: use a signed archive of Debian.")
+    uri, file, size, promised = said.groups()
+    if promised != sha256:
+        sys.exit(
+            f"corpus.py: {uri} has the sha256 {promised}, but config.yaml names {sha256}: fetch "
+            "that version (snapshot.debian.org has all), or name the new one."
+        )
+    if int(size) > MOST_BYTES:
+        sys.exit(f"corpus.py: {uri} has {int(size):,} bytes, more than the {MOST_BYTES:,} allowed.")
+    subprocess.run([*apt, name], cwd=folder, check=True)
+    deb = folder / Path(file).name
+    if why := why_wrong(deb, sha256):
+        deb.unlink(missing_ok=True)
+        sys.exit(f"corpus.py: {uri} {why}: it was thrown away.")
+    return deb
+
+
+def why_wrong(deb: Path, sha256: str) -> str | None:
+    """Why a file is not the one with this digest; None where it is."""
+    if not deb.is_file():
+        return "was not fetched"
+    if deb.stat().st_size > MOST_BYTES:
+        return f"has more than {MOST_BYTES:,} bytes"
+    found = hashlib.sha256(deb.read_bytes()).hexdigest()
+    return None if found == sha256 else f"came with the sha256 {found} instead of {sha256}"
 
 
 def keep(paragraph: str, minimum: int, letters: float) -> bool:
@@ -173,7 +233,9 @@ def build(settings: dict, debs: Path, out: Path) -> dict:
                     short += 1
                     continue
                 # Case and punctuation do not count: dictionaries that quote alike are caught.
-                key = hashlib.sha1(re.sub(r"[^a-z]", "", paragraph.lower()).encode()).digest()
+                key = hashlib.sha1(
+                    re.sub(r"[^a-z]", "", paragraph.lower()).encode(), usedforsecurity=False
+                ).digest()
                 if key in seen:
                     duplicate += 1
                     continue

@@ -22,6 +22,7 @@ from flopline.figures.style import (
     INK,
     MAKO_MAP,
     SMALL_PT,
+    literal,
     mark_synthetic,
     styled,
 )
@@ -182,7 +183,7 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
         )  # fmt: skip
         axes.text(0.02 * most, row, said, va="center", fontsize=SMALL_PT, zorder=4, gid="said",
                   bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
-    axes.set_yticks(y, [textwrap.shorten(c, 22, placeholder=" …") for c in columns])
+    axes.set_yticks(y, [literal(textwrap.shorten(c, 22, placeholder=" …")) for c in columns])
     axes.set_xlim(0, 1.02 * most)
     axes.set_ylim(min(-0.6, len(columns) - 0.4 - FEWEST_LINES), len(columns) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -205,8 +206,8 @@ def _draw_causes(axes: Axes, causes: list[tuple[str, str, int]], runs: int) -> N
                   zorder=3, gid="cause")  # fmt: skip
         axes.annotate(f"{n:,}", (n, row), (2, 0), textcoords="offset points", va="center",
                       fontsize=SMALL_PT, zorder=4)  # fmt: skip
-    axes.set_yticks(y, [textwrap.shorten(w, LONGEST, placeholder=" …") for _, w, _ in causes],
-                    fontsize=SMALL_PT)  # fmt: skip
+    shown = [literal(textwrap.shorten(why, LONGEST, placeholder=" …")) for _, why, _ in causes]
+    axes.set_yticks(y, shown, fontsize=SMALL_PT)
     axes.set(xlim=(0, 1.35 * max(n for *_, n in causes)), xticks=[])
     axes.set_ylim(min(-0.6, len(causes) - 0.4 - FEWEST_LINES), len(causes) - 0.4)
     axes.tick_params(axis="y", length=0)
@@ -236,7 +237,8 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(n - 0.5 - np.arange(n), names, fontsize=SMALL_PT)
     letters = int(axes.bbox.width / axes.figure.dpi * 72 / wide / (0.62 * _cell_size(wide)))
     heads = [c if len(c) <= letters else f"{c[: letters - 1].rstrip()}…" for c in rows.columns]
-    axes.set_xticks(np.arange(wide) + 0.94, heads, fontsize=_cell_size(wide), ha="right")
+    shown = list(map(literal, heads))
+    axes.set_xticks(np.arange(wide) + 0.94, shown, fontsize=_cell_size(wide), ha="right")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.grid(visible=False)
     axes.set_xlabel("Rows of the logs")

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.figures.style import SMALL_PT
+from flopline.figures.style import SMALL_PT, literal
 
 Floats = NDArray[np.float64]
 Spot = tuple[float, float]
@@ -95,7 +95,7 @@ def write_reason(axes: Axes, reason: str, obstacles: Floats | None = None) -> No
     letters = max(int(share * width_pt / (0.53 * SMALL_PT)), 12)
     lines = textwrap.wrap(reason, letters, max_lines=_MOST_LINES, placeholder=" …")
     text = axes.text(
-        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
+        0.5, 0.5, literal("\n".join(lines)), transform=axes.transAxes, ha="center", va="center",
         fontsize=SMALL_PT, color="#555555", gid="reason", zorder=7,
     )  # fmt: skip
     if obstacles is None:

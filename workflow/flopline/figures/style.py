@@ -6,6 +6,7 @@ import base64
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -131,6 +132,11 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return figure
 
 
+def literal(words: str) -> str:
+    """Words of a study, to be drawn as they stand: in Matplotlib two dollar signs are a formula."""
+    return words.replace("$", r"\$")
+
+
 def is_dense(points: int) -> bool:
     """Whether a layer of so many points should be drawn with `rasterized=True`."""
     return points > RASTER_FROM
@@ -182,7 +188,9 @@ def save(
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     for suffix, file in zip(formats, written, strict=True):
         dpi = PNG_DPI if suffix == "png" else RASTER_DPI
-        with whole(file) as part:
+        with whole(file) as part, warnings.catch_warnings():
+            # A letter that the font lacks is drawn as a box.
+            warnings.filterwarnings("ignore", r"Glyph .* missing from font")
             figure.savefig(part, format=suffix, metadata=_METADATA[suffix], dpi=dpi)
             if suffix == "svg":
                 text = part.read_text(encoding="utf-8")

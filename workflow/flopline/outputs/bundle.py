@@ -18,6 +18,7 @@ from markupsafe import escape
 
 from flopline.numbers import count
 from flopline.outputs.tex import text
+from flopline.report.tables import without_formulas
 
 SUMS: Final = "SHA256SUMS"
 README: Final = "README.txt"
@@ -46,12 +47,16 @@ def pack(
     tables with the columns of schema.RUNS and schema.DROPPED; provenance: as in ReportInputs;
     decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
     """
-    told = runs.assign(synthetic=study["synthetic"])
+    tables = {"runs": runs.assign(synthetic=study["synthetic"]), "dropped": dropped}
     own = {key: value for key, value in study.items() if key != "synthetic"}
     made = {
         **files,
-        "data/runs.csv": told.to_csv(index=False, lineterminator="\n").encode(),
-        "data/dropped.csv": dropped.to_csv(index=False, lineterminator="\n").encode(),
+        **{
+            f"data/{name}.csv": without_formulas(table)
+            .to_csv(index=False, lineterminator="\n")
+            .encode()
+            for name, table in tables.items()
+        },
         "study.yaml": study_file(own).encode(),
     }
     clean, changed = without_folders(made, folders)

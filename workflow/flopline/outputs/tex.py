@@ -197,7 +197,9 @@ def _parts(
 def _row(cells: Sequence[str], width: int) -> str:
     if len(cells) > width:
         raise ValueError(f"a row has {len(cells)} cells where the header has {width}")
-    return " & ".join([*cells, *[""] * (width - len(cells))]) + r" \\"
+    row = " & ".join([*cells, *[""] * (width - len(cells))]) + r" \\"
+    # After the end of a row or a rule these would be its argument or its star.
+    return f"{{}}{row}" if row.startswith(("[", "*")) else row
 
 
 def _note(note: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +39,6 @@ def provenance(
         "versions": {"flopline": __version__, "python": platform.python_version(), **versions},
         "seeds": {"bootstrap": study["bootstrap"]["seed"]},
         "config": yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True, width=100),
-        "command": f"snakemake --cores all --config study={study['file']}",
+        "command": f"snakemake --cores all --config study={shlex.quote(study['file'])}",
         "code": code,
     }

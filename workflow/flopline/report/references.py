@@ -147,4 +147,7 @@ def _marked(found: re.Match[str], form: str) -> str:
 
 
 def _words(text: str, form: str) -> str:
-    return text.translate(_TEX if form == LATEX else _ACTIVE)
+    if form != LATEX:
+        return text.translate(_ACTIVE)
+    # Those that no font of pdfLaTeX has by their number, as in the tables for a paper.
+    return re.sub(r"[^\x00-\u017f]", lambda c: f"[U+{ord(c[0]):04X}]", text.translate(_TEX))

@@ -131,6 +131,13 @@ def csv_file(frame: pd.DataFrame, units: Mapping[str, str]) -> Csv:
     return Csv(_link("".join(parts), "text/csv"), len(parts) - 1, len(frame))
 
 
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts are led by an apostrophe where a spreadsheet would run them."""
+    texts = frame.select_dtypes(["object", "string", "category"])
+    said = texts.astype(object).map(_no_formula, na_action="ignore")
+    return frame.assign(**{str(name): said[name] for name in said})
+
+
 def text_file(text: str) -> TextFile:
     """A text with a link that saves it."""
     return TextFile(text, _link(text, "text/plain"))
@@ -177,7 +184,10 @@ def _field(value: Any) -> str:
         return "" if math.isnan(value) else repr(value)
     if value is None or pd.isna(value):
         return ""
-    text = str(value)
+    return _no_formula(str(value))
+
+
+def _no_formula(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
