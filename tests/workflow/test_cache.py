@@ -166,14 +166,12 @@ def test_a_damaged_entry_is_never_read_and_made_anew(
     entry.write_bytes(whole.replace(b'"point": 0.4', b'"point": 0.5', 1))
     assert entry.read_bytes() != whole
     checkout = without_results(first, tmp_path / "repo")
-    figure, environment = (
-        "results/toy/figures/ash/isoflop.svg",
-        {"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)},
-    )
-    done = checkout.snakemake("--cache", "--", figure, environment=environment)
+    figure = "results/toy/figures/ash/isoflop.svg"
+    environment = {"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)}
+    done = checkout.snakemake(figure, "--cache", environment=environment)
     assert done.returncode == 1
     assert "fits/ash/isoflop.json was changed or damaged" in done.stderr
-    done = checkout.snakemake("--cache", "--", figure, environment=environment)
+    done = checkout.snakemake(figure, "--cache", environment=environment)
     assert done.returncode == 0, done.stderr
     assert (checkout.folder / "results/toy/fits/ash/isoflop.json").read_bytes() == whole
     assert (checkout.folder / figure).read_bytes() == (first.folder / figure).read_bytes()

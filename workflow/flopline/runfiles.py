@@ -177,13 +177,11 @@ def demand_unchanged(files: Sequence[Mapping[str, Any]], root: Path) -> None:
     `files` are {path, sha256, sidecar?, sidecar_sha256?} with paths below `root`; those without
     a digest, which are simulated, are not asked. Raises FloplineError naming the file.
     """
-    for file in files:
-        for path, digest in (
-            (file["path"], file["sha256"]),
-            (file.get("sidecar"), file.get("sidecar_sha256")),
-        ):
-            if digest is not None and log_digest(root / path) != digest:
-                raise FloplineError(
-                    f"{path} changed while the run was at work, as a log that is still being "
-                    "written does: start again, or work on a copy of it."
-                )
+    planned = [(file["path"], file["sha256"]) for file in files]
+    planned += [(f["sidecar"], f["sidecar_sha256"]) for f in files if "sidecar" in f]
+    for path, digest in planned:
+        if digest is not None and log_digest(root / path) != digest:
+            raise FloplineError(
+                f"{path} changed while the run was at work, as a log that is still being written "
+                "does: start again, or work on a copy of it."
+            )
