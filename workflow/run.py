@@ -21,10 +21,13 @@ from snakemake.cli import main
 STOPS = ("ingest", "clean", "gather")
 """Stages, in their order, whose results often come out the same: no digest of code is in them."""
 
+FORCES = {"-f", "--force", "-F", "--forceall", "-R", "--forcerun"}
+"""Options with which every step would run the same jobs again."""
+
 
 def run_in_steps(arguments: list[str]) -> None:
     """Run Snakemake with these arguments; exits as it does."""
-    for number, stop in enumerate(STOPS, start=1):
+    for number, stop in enumerate(() if FORCES & set(arguments) else STOPS, start=1):
         rows = planned(arguments)
         # `ok` means: nothing of its own has changed, it only hangs on what runs.
         if not any(status == "ok" and rule not in STOPS[:number] for rule, status in rows):
@@ -42,7 +45,10 @@ def planned(arguments: list[str]) -> list[tuple[str, str]]:
         if fork([*arguments, "--summary"], table.fileno(), nowhere.fileno()):
             return []  # what is wrong is said by the run itself
         table.seek(0)
-        header, *rows = [line.rstrip("\n").split("\t") for line in table]
+        lines = [line.rstrip("\n").split("\t") for line in table]
+    if not lines or "plan" not in lines[0]:
+        return []  # asked for something else than a run, such as --dry-run or --unlock
+    header, *rows = lines
     rule, status, plan = (header.index(name) for name in ("rule", "status", "plan"))
     return [(row[rule], row[status]) for row in rows if row[plan] == "update pending"]
 

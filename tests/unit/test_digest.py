@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +72,16 @@ def test_comments_layout_and_clocks_do_not_count(code: tuple[Path, Path]) -> Non
     module.write_text("# why\nimport json\n\n\nX    =  1\n")
     os.utime(module, (0, 0))
     assert value(code) == before
+
+
+def test_version_of_python_counts_without_its_patch(
+    code: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, before = sys.version_info, value(code)
+    for minor, same in ((here.minor, True), (here.minor + 1, False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "version_info", SimpleNamespace(major=here.major, minor=minor))
+            assert (value(code) == before) is same
 
 
 def test_reexports_of_a_package_above_do_not_count(code: tuple[Path, Path]) -> None:

@@ -135,7 +135,7 @@ def test_what_the_library_announces_is_a_bar_on_the_terminal(script: ModuleType)
 )
 def test_progress_that_cannot_be_read_is_the_time_alone(text: str) -> None:
     log_of("a").with_suffix(".progress").write_text(text)
-    assert Job(log_of("a")).state() == "a 0 s"
+    assert Job(log_of("a"), []).state() == "a 0 s"
 
 
 @pytest.mark.parametrize(
@@ -250,6 +250,91 @@ def test_damaged_file_is_set_aside(spoil: Callable[[Path], None]) -> None:
     assert receipts.not_made_again(RESULTS) == [path]
     made()
     assert receipts.not_made_again(RESULTS) == []
+
+
+def test_what_was_set_aside_is_asked_for_until_it_is_made_again() -> None:
+    """A run may end, or stop at another target, before it gets there."""
+    path = made()
+    assert receipts.to_be_made_again(RESULTS) == []
+    flipped(path)
+    assert damaged() == [path]
+    assert damaged() == []
+    assert receipts.to_be_made_again(RESULTS) == [path]
+    receipts.drop_receipts([path], RESULTS)  # its job began, and was killed
+    assert receipts.to_be_made_again(RESULTS) == [path]
+    made()
+    assert receipts.to_be_made_again(RESULTS) == []
+    path.unlink()
+    assert receipts.to_be_made_again(RESULTS) == []
+
+
+def cached(entry: str, name: str = "fits/ash/a.json") -> tuple[Path, Path]:
+    """A result that a job made and Snakemake moved to a shared cache, and its entry."""
+    path, place = made(name), Path.cwd() / "cache" / f"{'0' * 64}_{entry}"
+    place.parent.mkdir(exist_ok=True)
+    path.rename(place)
+    path.symlink_to(place)
+    receipts.share_receipts([path], RESULTS)
+    return path, place
+
+
+def fetched(path: Path) -> None:
+    """As somebody has it who did not make it."""
+    receipts.drop_receipts([path], RESULTS)
+    receipts.share_receipts([path], RESULTS)
+
+
+def test_damaged_entry_of_a_shared_cache_is_told_by_who_fetches_it() -> None:
+    path, entry = cached("fit.json")
+    fetched(path)
+    assert list(receipts.differing([path], RESULTS)) == []
+    flipped(entry)
+    fetched(path)
+    assert list(receipts.differing([path], RESULTS)) == [path]
+    assert damaged() == [path]
+    # What is fetched next is no longer the damaged entry.
+    assert not entry.exists()
+    assert sorted(p.name for p in entry.parent.iterdir()) == [f"{entry.name}.changed"]
+    assert receipts.to_be_made_again(RESULTS) == [path]
+
+
+def test_entry_of_a_run_that_was_killed_before_it_left_a_digest_gets_one() -> None:
+    path, entry = cached("fit.json")
+    (beside,) = entry.parent.glob("*.sha256")
+    beside.unlink()
+    fetched(path)
+    assert beside.read_text() == receipts.digest_of(path)
+    fetched(path)
+    assert list(receipts.differing([path], RESULTS)) == []
+
+
+def test_folder_from_a_shared_cache_has_a_digest_too() -> None:
+    """Snakemake makes the folder anew, of links, and moves a second one into its entry."""
+    folder, entry = RESULTS / "audit/ash/tables", Path.cwd() / "cache" / f"{'0' * 64}_tables"
+    entry.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (entry / name).write_text(name)
+        (folder / name).symlink_to(entry / name)
+    receipts.share_receipts([folder], RESULTS)
+    (entry / entry.name).mkdir()
+    (entry / entry.name / "a").write_text("a")
+    assert damaged() == []
+    flipped(entry / "b")
+    fetched(folder)
+    assert damaged() == [folder]
+    assert not entry.exists()
+
+
+def test_link_that_leads_to_no_cache_is_left_alone() -> None:
+    path, target = made(), Path("mine.json").absolute()
+    path.rename(target)
+    path.symlink_to(target)
+    receipts.share_receipts([path], RESULTS)
+    flipped(target)
+    assert damaged() == [path]
+    assert target.read_text() == "abd"
+    assert not list(Path().glob("*.sha256"))
 
 
 def test_file_lost_from_an_output_folder_takes_the_folder_with_it() -> None:

@@ -42,6 +42,23 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
     assert read_yaml(file) == {"a": 1e21, "b": [5.76e23, 2e-3], "c": "e21", "d": "1.0.2"}
 
 
+def test_whole_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
+    write_study(tmp_path, bootstrap={"draws": "2e3"}, audit={"next_run_cap": "1e20"})
+    study = load(tmp_path)
+    assert (study["bootstrap"]["draws"], type(study["bootstrap"]["draws"])) == (2000, int)
+    assert type(study["audit"]["next_run_cap"]) is float
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """YAML alone takes the last and drops the first without a word."""
+    file = tmp_path / "a.yaml"
+    file.write_text("a: {x: 1}\nb: [{x: 1}, {x: 2}]\n")
+    assert read_yaml(file) == {"a": {"x": 1}, "b": [{"x": 1}, {"x": 2}]}
+    file.write_text("a:\n  x: 1\nb:\n- c: &n {x: 1}\n  d: *n\n  c: 2\n")
+    with pytest.raises(FloplineError, match=r"'c' stands in line 4 and again in line 6"):
+        read_yaml(file)
+
+
 def test_shipped_config_fits_its_schema_and_states_the_defaults() -> None:
     config = read_yaml(ROOT / "config/config.yaml")
     schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())

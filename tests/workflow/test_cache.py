@@ -153,6 +153,30 @@ def test_a_run_without_the_cache_leaves_the_entries_alone(copy: Checkout, cache:
     assert {path: path.read_bytes() for path in cache.glob("*_findings.json")} == kept
 
 
+def test_a_damaged_entry_is_never_read_and_made_anew(
+    first: Checkout, cache: Path, tmp_path: Path
+) -> None:
+    """A fit with another digit in it is still JSON: only its digest tells."""
+    spoilt = tmp_path / "cache"
+    shutil.copytree(cache, spoilt, ignore=shutil.ignore_patterns("*_tables"))
+    link = first.folder / "results/toy/fits/ash/isoflop.json"
+    whole = link.read_bytes()
+    entry = spoilt / link.readlink().name
+    entry.write_bytes(whole.replace(b'"point": 0.4', b'"point": 0.5', 1))
+    assert entry.read_bytes() != whole
+    checkout = without_results(first, tmp_path / "repo")
+    figure = "results/toy/figures/ash/isoflop.svg"
+    environment = {"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)}
+    done = checkout.snakemake(figure, "--cache", environment=environment)
+    assert done.returncode == 1
+    assert "fits/ash/isoflop.json was changed or damaged" in done.stderr
+    done = checkout.snakemake(figure, "--cache", environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert (checkout.folder / "results/toy/fits/ash/isoflop.json").read_bytes() == whole
+    assert (checkout.folder / figure).read_bytes() == (first.folder / figure).read_bytes()
+    assert entry.read_bytes() == whole
+
+
 def test_results_that_lead_nowhere_are_made_again(copy: Checkout) -> None:
     """As after the cache was cleared."""
     for link in (copy.folder / "results/toy/fits/ash").glob("isoflop*"):

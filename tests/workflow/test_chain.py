@@ -99,6 +99,21 @@ def test_a_step_that_fails_ends_the_run(checkout: Checkout) -> None:
     assert ran == {"ingest.0", "clean.0", "gather"}
 
 
+@pytest.mark.parametrize("argument", ["--dry-run", "--unlock"])
+def test_what_is_no_run_is_handed_to_snakemake(checkout: Checkout, argument: str) -> None:
+    done, ran = jobs_of(checkout, argument)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ran == set()
+
+
+def test_a_forced_job_runs_once(checkout: Checkout) -> None:
+    done, ran = jobs_of(checkout, "--forceall", "--until", "ingest")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("] ingest.0 ") == 1
+    assert ran == {"ingest.0", "ingest.1"}
+
+
 def test_what_cannot_be_planned_is_said_once(checkout: Checkout) -> None:
     (checkout.folder / "data/toy/runs.csv").unlink()
     done, ran = jobs_of(checkout)

@@ -542,6 +542,21 @@ def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, by
     assert different(content(lab.folder), undisturbed) == []
 
 
+def test_log_that_is_written_while_a_run_is_at_work_is_refused(lab: Lab) -> None:
+    """What was read would stand under the digest of what was planned, in a shared cache too."""
+    log = next(iter(sorted((lab.folder / "data/toy/logs").iterdir())))
+    log.write_text(log.read_text() + '{"step": 7, "tokens": 1e99, "loss": 2.0}\n')
+    order = lab.order("ingest.0.begins")
+    with lab.run() as run:
+        run.held(order)
+        log.write_text(log.read_text().replace("1e99", "2e99"))
+        order.unlink()
+        assert run.end() == 1
+    place = log.relative_to(lab.folder)
+    assert f"flopline: {place} changed while the run was at work" in run.said
+    assert "Traceback" not in run.said
+
+
 def flip_a_bit(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 4

@@ -422,6 +422,11 @@ def test_a_damaged_result_that_nothing_asks_for_is_made_again(checkout: Checkout
         checkout.folder
     )
     assert checkout.planned() == {"latex": 1, "review": 1}
+    # A run that does not get there, as one that is killed, or a step of workflow/run.py.
+    done = checkout.snakemake("--until", "ingest")
+    assert done.returncode == 0, done.stderr
+    assert not table.exists()
+    assert checkout.planned() == {"latex": 1, "review": 1}
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
     assert table.read_bytes() == before

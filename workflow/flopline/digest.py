@@ -70,14 +70,16 @@ def code_digest(script: Path, library: Path, memory: Memory) -> str:
     """Digest of a script, of every library module it imports, and of the packages these use.
 
     `library` is the package folder; imports are followed through it, also those inside functions.
-    Comments and layout do not count, the version of every third-party package imported does. A
-    data file x.toml beside an imported x.py counts with its module, by its bytes. What lies AROUND
+    Comments and layout do not count; the version of every third-party package imported does, and
+    that of Python (3.13, not 3.13.5), whose sums and syntax trees differ between versions. A data
+    file x.toml beside an imported x.py counts with its module, by its bytes. What lies AROUND
     a job's work does not count.
     """
     modules, packages = _closure(script.resolve(), library.resolve(), memory)
     parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(modules)]
     data = [path.with_suffix(".toml") for path in sorted(modules)]
     parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data if path.is_file()]
+    parts.append(f"python=={sys.version_info.major}.{sys.version_info.minor}")
     return _short([*parts, *(f"{name}=={_version(name)}" for name in sorted(packages))])
 
 

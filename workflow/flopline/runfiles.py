@@ -5,13 +5,15 @@ The workflow asks this at every start, so that nothing here loads pandas.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from flopline.errors import FloplineError
+from flopline.hashing import hash_file
 
 SELF_DESCRIBED: Final = (
     "hf_trainer",
@@ -207,3 +209,27 @@ def parts_of(path: Path) -> list[Path]:
         inner = [p for part in ("metrics", "params", "tags") for p in (path / part).rglob("*")]
         return sorted(p for p in [path / "meta.yaml", *inner] if p.is_file())
     return sorted([*path.glob("*tfevents*"), *path.glob("*.wandb")])
+
+
+def log_digest(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:
+    """sha256 of a log in hex: of its file, or of the digests of all files of a folder."""
+    digests = [of_file(part) for part in parts_of(path)]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def demand_unchanged(files: Sequence[Mapping[str, Any]], root: Path) -> None:
+    """Stop a job whose files are no longer those that the run was planned on.
+
+    `files` are {path, sha256, sidecar?, sidecar_sha256?} with paths below `root`; those without
+    a digest, which are simulated, are not asked. Raises FloplineError naming the file.
+    """
+    planned = [(file["path"], file["sha256"]) for file in files]
+    planned += [(f["sidecar"], f["sidecar_sha256"]) for f in files if "sidecar" in f]
+    for path, digest in planned:
+        if digest is not None and log_digest(root / path) != digest:
+            raise FloplineError(
+                f"{path} changed while the run was at work, as a log that is still being written "
+                "does: start again, or work on a copy of it."
+            )

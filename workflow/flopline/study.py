@@ -100,7 +100,9 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     """
     name = shown or str(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader), name)
+        content = yaml.safe_load(text)
         _refuse_bomb(content, name)
         content = _numbers(content)
     except FileNotFoundError:
@@ -121,6 +123,29 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
                 "terminal might obey: take it out."
             )
     return content
+
+
+def _refuse_twins(top: yaml.Node | None, name: str) -> None:
+    """Stop at a key that stands twice in one place, of which YAML silently takes the last."""
+    todo, seen = [top], set[int]()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue  # by an alias
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            todo += [value for _, value in node.value]
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            first: dict[str, int] = {}
+            for key in keys:
+                line = key.start_mark.line + 1
+                if first.setdefault(key.value, line) != line:
+                    raise FloplineError(
+                        f"{name}: the key '{key.value}' stands in line {first[key.value]} and "
+                        f"again in line {line}: put both into one."
+                    )
 
 
 def _refuse_bomb(content: Any, name: str) -> None:
@@ -382,6 +407,9 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
         if "default" in rule and key not in data:
             default = rule["default"]
             data[key] = dict(default) if isinstance(default, dict) else default
+        value, kinds = data.get(key), rule.get("type")
+        if isinstance(value, float) and value.is_integer() and "integer" in (kinds or ()):
+            data[key] = int(value)  # written as 2e3, which is a float to YAML
         if rule.get("type") == "object" and isinstance(data.get(key), dict):
             _fill(data[key], rule)
 

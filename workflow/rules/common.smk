@@ -25,7 +25,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from flopline.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.runfiles import hold_several, parts_of, why_no_file
+from flopline.runfiles import hold_several, log_digest, parts_of, why_no_file
 from flopline.schema import LAW_TABLES
 from flopline.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
@@ -34,8 +34,9 @@ from running.locks import hold_run, release_run, require_room
 from running.receipts import (
     bring_to_now,
     drop_receipts,
-    not_made_again,
     set_aside_damaged,
+    share_receipts,
+    to_be_made_again,
 )
 
 
@@ -47,31 +48,24 @@ def hashed_files(study):
     table = study["source"].get("runs", {}).get("table")
     if table:
         require_file(table, f"{study['file']}: source.runs.table")
-        require_plain(table)
     files = log_files(study, Path.cwd())
     run_table = {"path": table} if table else None
+
+    def hashed(path):
+        require_plain(path)
+        if why := why_no_file(path):
+            raise FloplineError(f"{path} {why}, where a log should be: take it away.")
+        return memory.of(path, hash_file)
+
     for file in files:
-        file["sha256"] = digest_of(memory, parts_of(Path(file["path"])))
+        file["sha256"] = log_digest(Path(file["path"]), hashed)
         if "sidecar" in file:
             require_file(file["sidecar"], f"{study['file']}: source.runs.sidecar")
-            require_plain(file["sidecar"])
-            file["sidecar_sha256"] = memory.of(Path(file["sidecar"]), hash_file)
+            file["sidecar_sha256"] = hashed(Path(file["sidecar"]))
     if run_table:
-        run_table["sha256"] = memory.of(Path(table), hash_file)
+        run_table["sha256"] = hashed(Path(table))
     memory.save()
     return files, run_table
-
-
-def digest_of(memory, parts):
-    """The digest of a log: of its file, or of the digests of all files of a folder."""
-    for part in parts:
-        require_plain(part)
-        if why := why_no_file(part):
-            raise FloplineError(f"{part} {why}, where a log should be: take it away.")
-    digests = [memory.of(part, hash_file) for part in parts]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def read_for(file):
@@ -241,15 +235,19 @@ def before_planning():
     for path in damaged:
         then = "a run would make it again" if only_plans else "it is made again"
         say(f"{path} was changed or damaged since it was written: {then}.")
-    # What is gone but was read already is not missed by Snakemake alone.
-    gone = {*damaged, *not_made_again(RESULTS)}
-    workflow.dag.forcefiles.update(map(str, gone))
+    workflow.dag.forcefiles.update(map(str, [*damaged, *to_be_made_again(RESULTS)]))
 
 
 def forget(outputs):
     """Forget the digests of what is made again, which a shared cache may bring without a job."""
     if not workflow.dryrun:
         drop_receipts([Path(path) for path in outputs], RESULTS)
+
+
+def share(outputs):
+    """Have the digests of what a shared cache holds or brings beside its entries, and here."""
+    if SHARED:
+        share_receipts([Path(path) for path in outputs], RESULTS)
 
 
 def say(sentence):
@@ -323,7 +321,7 @@ SHOWN = workflow.output_settings
 QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (
     SHOWN.verbose or SHOWN.dryrun
 )
-CONSOLE = Console(before_planning, forget, idle_lines, quiet=QUIET)
+CONSOLE = Console(before_planning, forget, idle_lines, quiet=QUIET, ends=share)
 logger.addFilter(CONSOLE.hears)
 SHARDS = range(STUDY["source"]["shards"])
 SEVERAL = hold_several(raw_source(STUDY), [file["path"] for file in FILES])

@@ -66,6 +66,7 @@ class Job:
     """A stage at work."""
 
     log: Path
+    outputs: list[str]
     began: float = field(default_factory=time.monotonic)
     said_s: float = FIRST_SIGN_S / 2
 
@@ -98,7 +99,8 @@ class Console:
     If not `quiet` it lets everything through.
 
     `plans` is called before Snakemake looks at any file, `begins` with the outputs of each job
-    before it starts; what `idle` says, if it says anything, is shown when there is nothing to do.
+    before it starts and `ends` after; what `idle` says, if it says anything, is shown when there is
+    nothing to do.
     """
 
     def __init__(
@@ -108,8 +110,10 @@ class Console:
         idle: Callable[[], str],
         quiet: bool = True,
         stream: TextIO | None = None,
+        ends: Callable[[list[str]], None] = lambda outputs: None,
     ) -> None:
         self.plans, self.begins, self.idle, self.quiet = plans, begins, idle, quiet
+        self.ends = ends
         self.stream = stream or sys.stderr
         self.total = self.done = 0
         self.jobs: dict[int, Job] = {}
@@ -145,11 +149,13 @@ class Console:
             self.total = sum(counts.values())
             self._watch()
         elif event is LogEvent.JOB_INFO and told["log"]:
-            self.jobs[told["jobid"]] = Job(Path(told["log"][0]))
-            self.begins(list(told["output"]))
+            outputs = list(told["output"])
+            self.jobs[told["jobid"]] = Job(Path(told["log"][0]), outputs)
+            self.begins(outputs)
         elif event is LogEvent.JOB_FINISHED:
             job = self.jobs.pop(told["job_id"], None)
             if job:
+                self.ends(job.outputs)
                 self.done += 1
                 self.failed.pop(job.name, None)
                 self._say(f"{self._count()} {_last_line(job)}")

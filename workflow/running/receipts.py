@@ -2,7 +2,8 @@
 
 That of results/<study>/a/b stands in results/<study>/.sha256/a/b. It is written by the job that
 wrote the file and dropped before the file is made again, so that a file without one is merely
-unknown, never taken for damaged.
+unknown, never taken for damaged. An entry of a shared cache has its digest beside it, as
+<entry>.sha256, for those who fetch it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flopline.hashing import hash_file
-from flopline.whole import drop, part_of
+from flopline.whole import drop, part_of, writing
 
 if TYPE_CHECKING:  # the planning's alone, no job loads it
     from flopline.digest import Memory
 
 FOLDER: Final = ".sha256"
 SET_ASIDE: Final = ".changed"
-"""Ending of what is no longer as it was written, and that nothing reads."""
+"""Ending of what is no longer as it was written, and that nothing reads; its receipt, under the
+same ending, stays until the result has been made again."""
+
+_ENTRY: Final = re.compile(r"[0-9a-f]{64}_.+")
+"""What Snakemake calls the entries of a shared cache."""
 
 
 def receipt_of(path: Path, results: Path) -> Path:
@@ -45,25 +50,50 @@ def write_receipts(paths: Iterable[Path], results: Path) -> None:
     One that finds no room is left out: what was written is whole all the same.
     """
     for path in paths:
-        receipt = receipt_of(path, results)
-        part = part_of(receipt)
-        try:
-            receipt.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(digest_of(path), encoding="ascii")
-            part.replace(receipt)
-        except OSError:
-            drop(part)
+        with suppress(OSError):
+            _write(receipt_of(path, results), digest_of(path))
+
+
+def share_receipts(paths: Iterable[Path], results: Path) -> None:
+    """Leave the digests of what a job just moved to a shared cache there, or take those it has.
+
+    Files that lie in no cache are passed over.
+    """
+    for path in paths:
+        entry = entry_of(path)
+        if entry is None:
+            continue
+        own, shared = receipt_of(path, results), _beside(entry)
+        digest = _read(own) or _read(shared) or digest_of(path)
+        _write(own, digest)
+        if _read(shared) != digest:
+            _write(shared, digest)
+
+
+def entry_of(path: Path) -> Path | None:
+    """The entry of a shared cache that a result leads to; None for a file of the study's own."""
+    if path.is_symlink():
+        entry = path.readlink()
+    elif path.is_dir():  # Snakemake makes a folder anew, of links to the files in the entry
+        links = sorted(inside for inside in path.iterdir() if inside.is_symlink())
+        if not links:
+            return None
+        entry = links[0].readlink().parent
+    else:
+        return None
+    return entry if _ENTRY.fullmatch(entry.name) else None
 
 
 def digest_of(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:
     """sha256 of a file in hex, or of the names and digests of all files in a folder.
 
-    Hidden files do not count: Snakemake leaves one in every folder that it made.
+    Hidden files do not count: Snakemake leaves one in every folder that it made. Nor do folders
+    inside: none is written, and Snakemake moves a folder into the one that a shared cache has.
     """
     if not path.is_dir():
         return of_file(path)
-    inside = sorted(p for p in path.rglob("[!.]*") if p.is_file())
-    lines = "\n".join(f"{p.relative_to(path)} {of_file(p)}" for p in inside)
+    inside = sorted(p for p in path.glob("[!.]*") if p.is_file())
+    lines = "\n".join(f"{p.name} {of_file(p)}" for p in inside)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -80,26 +110,36 @@ def set_aside_damaged(results: Path, memory: Memory, *, only_tell: bool = False)
     """Find what is not as it was written and rename it, so that it is made again.
 
     A file is read only where its size, mtime, ctime or inode differ from when it was last read.
-    Returns what was found, in order; with `only_tell` it stays where it is.
+    Returns what was found, in order; with `only_tell` it stays where it is. What a shared cache
+    holds is renamed there. Raises FloplineError where nothing can be renamed.
     """
     found = []
     for receipt in sorted(p for p in (results / FOLDER).rglob("*") if p.is_file()):
+        if receipt.suffix == SET_ASIDE:
+            continue
         digest, path = _read(receipt), results / receipt.relative_to(results / FOLDER)
         if digest is None or not path.exists():
             continue  # what is missing is made again without us
         if digest_of(path, lambda file: str(memory.of(file, hash_file))) != digest:
             found.append(path)
             if not only_tell:
-                _set_aside(path)
-                drop(receipt)
+                with writing(path):
+                    _set_aside(path)
+                    receipt.replace(_aside(receipt))
     return found
 
 
-def not_made_again(results: Path) -> list[Path]:
-    """What an earlier start set aside, killed or run in steps, and no job has made again since."""
-    asides = results.rglob(f"*{SET_ASIDE}")
-    paths = {aside.with_name(aside.name.removesuffix(SET_ASIDE)) for aside in asides}
-    return sorted(path for path in paths if not path.exists())
+def to_be_made_again(results: Path) -> list[Path]:
+    """What was set aside, by this run or one that did not get to it, and is not there yet.
+
+    Snakemake alone does not miss a file that all who read it have read.
+    """
+    receipts = sorted((results / FOLDER).rglob(f"*{SET_ASIDE}"))
+    paths = [results / r.relative_to(results / FOLDER).with_suffix("") for r in receipts]
+    for receipt, path in zip(receipts, paths, strict=True):
+        if path.exists():
+            drop(receipt)
+    return [path for path in paths if not path.exists()]
 
 
 def bring_to_now(results: Path) -> None:
@@ -118,10 +158,32 @@ def bring_to_now(results: Path) -> None:
 
 def _set_aside(path: Path) -> None:
     """Rename a file or folder; one that was set aside before gives way."""
-    aside = path.with_name(f"{path.name}{SET_ASIDE}")
-    if aside.is_dir():
+    entry = entry_of(path)
+    if entry is not None and entry.exists():
+        _set_aside(entry)
+        drop(_beside(entry))
+    aside = _aside(path)
+    if aside.is_dir() and not aside.is_symlink():
         shutil.rmtree(aside)
     path.replace(aside)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}{SET_ASIDE}")
+
+
+def _beside(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name}.sha256")
+
+
+def _write(receipt: Path, digest: str) -> None:
+    part = part_of(receipt)
+    try:
+        receipt.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(digest, encoding="ascii")
+        part.replace(receipt)
+    except OSError:
+        drop(part)
 
 
 def _read(receipt: Path) -> str | None:

@@ -10,12 +10,14 @@ with stage(snakemake, measure=True) as said:
     from flopline.clean.batches import clean_batches
     from flopline.clean.facts import with_facts
     from flopline.clean.tally import SHARD_RUNS
+    from flopline.runfiles import demand_unchanged
     from flopline.schema import CURVES, DROPPED, conform
     from flopline.storage import RowGroups, read_parquet, row_groups, write_parquet
     from flopline.tables import run_facts
 
     study, raw, out = snakemake.params.study, snakemake.input, snakemake.output
     facts = run_facts(study["source"], Path.cwd()) if raw.run_table else None
+    demand_unchanged([snakemake.params.run_table] if raw.run_table else [], Path.cwd())
     raw_runs = read_parquet(Path(raw.runs))
     runs = with_facts(raw_runs, facts, study)
     unread = read_parquet(Path(raw.dropped), categories=True)

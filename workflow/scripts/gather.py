@@ -8,12 +8,15 @@ with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.clean.gather import gather, stop_at_mistakes
+    from flopline.runfiles import demand_unchanged
     from flopline.schema import DROPPED, KEPT
     from flopline.storage import RowGroups, read_parquet, row_groups, write_json, write_parquet
     from flopline.tables import run_facts
 
     study, out, lost = snakemake.params.study, snakemake.output, 0
-    facts = run_facts(study["source"], Path.cwd()) if snakemake.params.run_table else None
+    table = snakemake.params.run_table
+    facts = run_facts(study["source"], Path.cwd()) if table else None
+    demand_unchanged([table] if table else [], Path.cwd())
     tallied = pd.concat(map(read_parquet, map(Path, snakemake.input.runs)))
     with RowGroups(Path(out.dropped), DROPPED) as dropped:
         for shard in map(Path, snakemake.input.dropped):

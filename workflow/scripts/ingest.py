@@ -8,6 +8,7 @@ with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.ingest import FACTS, FILES, RAW_CURVES, ingest_runs
+    from flopline.runfiles import demand_unchanged
     from flopline.schema import DROPPED, conform
     from flopline.storage import RowGroups, write_parquet
 
@@ -23,6 +24,7 @@ with stage(snakemake, measure=True) as said:
             runs.append(raw.runs)
             rows += len(raw.curves)
             said.counted(len(runs), len({file["run"] for file in files}), "runs")
+        demand_unchanged(files, Path.cwd())
     files = conform(pd.concat(runs) if runs else pd.DataFrame(), FACTS | FILES)
     write_parquet(files, Path(out.runs))
     said.append(f"{files['run'].nunique():,} runs, {rows:,} rows")

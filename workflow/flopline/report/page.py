@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.numbers import count
 from flopline.report.alternatives import findings_of_figures
 from flopline.report.audits import (
@@ -34,9 +35,8 @@ from flopline.report.shown import quantity_views, sentence, value_text
 from flopline.report.tables import ColumnSpec, DataTable, data_table, text_file
 from flopline.report.verdicts import Places, verdicts
 
-PAGE_WIDTH_PT = 518.4
-"""Width of a page-wide figure, as in figures.style, which would load Matplotlib."""
-
+PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
+"""Width of a page-wide figure."""
 
 LOSS_LABEL = "Validation loss"
 """What a study calls its loss where it does not say, as in its schema."""
