@@ -280,7 +280,11 @@ def decision_lines():
 
     if workflow.dag_settings.until or not (RESULTS / "decision.json").is_file():
         return ""  # an earlier stage only was asked for
-    lines = headline_lines(read_json(RESULTS / "decision.json"), STUDY["families"])
+    try:
+        decision = read_json(RESULTS / "decision.json")
+    except FloplineError as mistake:
+        return f"flopline: {mistake}"
+    lines = headline_lines(decision, STUDY["families"])
     if SYNTHETIC:
         lines = [f"[synthetic data] {line}" for line in lines]
     return "\n".join([f"\nReport: {RESULTS.resolve() / 'report.html'}", *lines])
