@@ -429,6 +429,15 @@ def test_isoflop_is_clean(drawn):
     assert_clean(drawn[0])
 
 
+def test_of_very_many_budgets_some_are_named_and_the_others_counted():
+    budgets = np.geomspace(1e15, 1e21, 50)
+    figure = simple_isoflop(budgets)
+    assert_clean(figure)
+    named = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert (named[0], named[-2], named[-1]) == ("1e15", "1e21", "and 38 between")
+    assert len(named) == 13
+
+
 def test_nine_budgets_take_the_nine_published_colours():
     lines = by_gid(simple_isoflop().axes[0], "profile")
     assert tuple(line.get_color() for line in lines) == MAKO

@@ -14,18 +14,16 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.mark.parametrize(
-    ("laws", "absent", "only"),
-    [
-        (["isoflop"], {"inference"}, []),
-        (["parametric"], {"bias", "inference"}, ["results/toy/audit/ash/findings.json"]),
-    ],
+    ("laws", "absent"),
+    [(["isoflop"], {"inference"}), (["parametric"], {"bias", "inference"})],
+    ids=["isoflop", "parametric"],
 )
 def test_a_study_with_some_laws_is_audited_all_the_same(
-    tmp_path: Path, laws: list[str], absent: set[str], only: list[str]
+    tmp_path: Path, laws: list[str], absent: set[str]
 ) -> None:
     checkout = Checkout.fresh(tmp_path / "repo")
-    write_study(checkout.folder, families=("ash",), laws=laws)
-    done = checkout.snakemake(*only)
+    write_study(checkout.folder, families=("ash",), shards=1, laws=laws)
+    done = checkout.snakemake("results/toy/audit/ash/findings.json")
     assert done.returncode == 0, done.stderr
     folder = checkout.folder / "results/toy/audit/ash"
     findings = {f["audit"]: f for f in json.loads((folder / "findings.json").read_text())}

@@ -29,6 +29,8 @@ _FAR_OUT: Final = 3.0
 _ROUND: Final = len(MAKO)
 _SHAPES: Final = ("o", "s", "^")
 _LOSS_STEPS: Final = (1, 2, 5, 10)
+# A legend of more hides what it explains; light to dark, those between explain themselves.
+_MOST_NAMED: Final = 24
 
 
 def looks_of(budgets: pd.DataFrame) -> dict[float, tuple[str, str]]:
@@ -179,6 +181,10 @@ def _add_budgets(
         _key(color if ok else GREY, shape, t, **filling(color if ok else GREY, ok, doubt))
         for (color, shape), ok, doubt, t in zip(looks.values(), used, flagged, texts, strict=True)
     ]
+    if len(handles) > _MOST_NAMED:
+        named = np.linspace(0, len(handles) - 1, _MOST_NAMED // 2).round().astype(int)
+        between = len(handles) - len(named)
+        handles = [*(handles[i] for i in named), _key("none", "", f"and {between} between")]
     # A word beside every flagged budget would make the legend too wide for its corner.
     if (used & flagged).any():
         handles.append(_key("none", "o", "flagged", mec=INK, **filling(GREY, True, True)))
