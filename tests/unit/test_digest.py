@@ -128,12 +128,28 @@ def test_memory_reads_an_unchanged_file_once(tmp_path: Path) -> None:
     assert again == first == hash_file(log)
 
 
+def test_memory_knows_the_same_content_in_another_checkout(tmp_path: Path) -> None:
+    script, store = tmp_path / "a.py", tmp_path / "store.json"
+    script.write_text("a = 1\n")
+    memory = digest.Memory(store)
+    first = memory.alike(script, lambda path: {"text": path.read_text()})
+    memory.save()
+    other = tmp_path / "b.py"
+    other.write_text("a = 1\n")
+    again = digest.Memory(store).alike(other, lambda path: pytest.fail("read again"))
+    assert again == first
+    other.write_text("a = 2\n")
+    changed = digest.Memory(store).alike(other, lambda path: {"text": path.read_text()})
+    assert changed["text"] == "a = 2\n"
+
+
 @pytest.mark.parametrize("content", ["{ broken", "[]", '{"LOG": [1, 2, 3]}', '{"LOG": null}'])
 def test_damaged_memory_is_made_anew(tmp_path: Path, content: str) -> None:
     log, store = tmp_path / "log", tmp_path / "store.json"
     log.write_text("a")
     store.write_text(content.replace("LOG", str(log)))
     assert digest.Memory(store).of(log, hash_file) == hash_file(log)
+    assert digest.Memory(store).alike(log, lambda path: {"a": 1})["a"] == 1
 
 
 def test_store_that_finds_no_room_leaves_nothing_behind(

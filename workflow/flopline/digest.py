@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -41,12 +41,32 @@ class Memory:
         key = str(path)
         if key not in self.seen:
             stat = path.stat()
-            mark = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            # Another Python may work out something else.
+            mark = [_python(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = self.known.get(key)
             if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == mark):
                 entry = [mark, work_out(path)]
             self.seen[key] = entry
         return self.seen[key][1]
+
+    def alike(self, path: Path, work_out: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """As `of`, but a file of any name and time stamps counts as known if it has known content.
+
+        The key `content` is added to what is worked out.
+        """
+
+        def by_content(path: Path) -> dict[str, Any]:
+            content = f"{hash_file(path)} {_python()}"
+            return self._alike.get(content) or {**work_out(path), "content": content}
+
+        found: dict[str, Any] = self.of(path, by_content)
+        return found
+
+    @cached_property
+    def _alike(self) -> dict[str, dict[str, Any]]:
+        entries = (e for e in self.known.values() if isinstance(e, list) and len(e) == 2)
+        found = (value for _, value in entries if isinstance(value, dict) and "content" in value)
+        return {value["content"]: value for value in found}
 
     def save(self) -> None:
         """Write the store if anything in it changed; a store that cannot be written is no harm."""
@@ -79,7 +99,7 @@ def code_digest(script: Path, library: Path, memory: Memory) -> str:
     parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(modules)]
     data = [path.with_suffix(".toml") for path in sorted(modules)]
     parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data if path.is_file()]
-    parts.append(f"python=={sys.version_info.major}.{sys.version_info.minor}")
+    parts.append(f"python=={_python()}")
     return _short([*parts, *(f"{name}=={_version(name)}" for name in sorted(packages))])
 
 
@@ -107,8 +127,8 @@ def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], se
 
 
 def _code(path: Path, memory: Memory) -> dict[str, Any]:
-    found: dict[str, Any] = memory.of(path, _read_code)
-    return found
+    # Every checkout has files of its own, mostly the same ones.
+    return memory.alike(path, _read_code)
 
 
 def _read_code(path: Path) -> dict[str, Any]:
@@ -131,6 +151,10 @@ def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[Path], 
     module = [root.joinpath(*parts, "__init__.py"), root.joinpath(*parts).with_suffix(".py")]
     parents = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts))]
     return [p for p in module if p.is_file()], [p for p in parents if p.is_file()]
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @cache
