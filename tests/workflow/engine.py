@@ -64,6 +64,7 @@ def _answer(folder: str, arguments: list[str]) -> tuple[int, str, str]:
 
 def _serve() -> None:
     import jsonschema  # noqa: F401 - what every fork then has
+    import smart_open  # noqa: F401
     import snakemake.cli
 
     snakemake.cli.get_argument_parser()  # loads all plugins

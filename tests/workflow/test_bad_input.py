@@ -171,6 +171,8 @@ CASES = [
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout.fresh(tmp_path_factory.mktemp("fresh") / "repo")
     write_study(checkout.folder, shards=1)
+    # The digests of its code are remembered then, also by its copies.
+    checkout.planned()
     return checkout
 
 

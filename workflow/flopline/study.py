@@ -356,7 +356,9 @@ def _study_path(name: str, root: Path) -> Path:
 
 
 def _schema(path: Path) -> dict[str, Any]:
-    schema: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # PyYAML's own loader in C, where it was built with it, is ten times as fast.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    schema: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
     return schema
 
 
