@@ -172,8 +172,9 @@ def _run_toy(folder: Path) -> None:
     shutil.copy(
         Path(__file__).with_name("traced.py"), checkout.folder / "workflow/sitecustomize.py"
     )
-    # The other processes of pytest wait for it, so that their cores are free.
-    done = checkout.snakemake("--cores", "2")
+    # The other processes of pytest wait for it, so that their cores are free. Nothing is forked
+    # from what has loaded more than it needs.
+    done = checkout.snakemake("--cores", "2", environment={})
     assert done.returncode == 0, done.stderr
 
 

@@ -2,13 +2,15 @@
 
 Loading Snakemake takes three quarters of a small dry run, and tests make hundreds of calls.
 Nothing is shared between calls: each is a fresh fork of a process that has imported Snakemake
-and its plugins and done nothing else. Run as a program this module is that process.
+and its plugins and done nothing else. The scripts of its jobs are forked likewise (warm.py). Run as
+a program this module is that process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,8 +21,10 @@ class Engine:
     """A process that answers one call of Snakemake after another."""
 
     def __init__(self) -> None:
+        # Of a fork nobody knows when it ends, so that it is this process which removes it.
+        self.folder = Path(tempfile.mkdtemp())
         self.process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, str(self.folder / "warm")],
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -40,9 +44,10 @@ class Engine:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
+        shutil.rmtree(self.folder)
 
 
-def _answer(folder: str, arguments: list[str]) -> tuple[int, str, str]:
+def _answer(python: str, folder: str, arguments: list[str]) -> tuple[int, str, str]:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = os.fork()
         if child == 0:
@@ -51,6 +56,7 @@ def _answer(folder: str, arguments: list[str]) -> tuple[int, str, str]:
             os.chdir(folder)
             from snakemake.cli import main
 
+            sys.executable = python
             # Whatever ends it, ends this process as it would end Snakemake.
             main(arguments)
             sys.exit()
@@ -66,11 +72,14 @@ def _serve() -> None:
     import jsonschema  # noqa: F401 - what every fork then has
     import smart_open  # noqa: F401
     import snakemake.cli
+    import warm  # beside this file
 
     snakemake.cli.get_argument_parser()  # loads all plugins
 
+    address = sys.argv[1]
+    warm.start(address)
     for line in sys.stdin:
-        print(json.dumps(_answer(*json.loads(line))), flush=True)
+        print(json.dumps(_answer(warm.command(address), *json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":
