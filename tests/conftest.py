@@ -39,7 +39,9 @@ def _stories(
 
     with Teller(folder_of_stories(tmp_path_factory)) as teller:
         yield
-        if request.session.exitstatus != pytest.ExitCode.INTERRUPTED:
+        session = request.session
+        interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
+        if not (interrupted or session.shouldstop or session.shouldfail):
             teller.wait()
 
 

@@ -63,6 +63,7 @@ def test_a_later_stage_stops_the_chain_too_and_a_real_change_goes_on(checkout: C
     assert ran == {"gather", "fit_isoflop.ash"}
 
 
+@pytest.mark.slow
 def test_damaged_tables_made_again_alike_stop_the_chain_and_none_is_forgotten(
     checkout: Checkout,
 ) -> None:
