@@ -73,7 +73,9 @@ def test_lost_job_is_handed_in_again_with_twice_the_memory_and_time(
 
 
 def test_job_out_of_memory_was_killed_by_slurm(tell: Told) -> None:
-    assert "exceeded memory limit" in tell(stories.out_of_memory).said
+    story = tell(stories.out_of_memory)
+    number, lines = story.jobs["first"]["JobId"], story.said.splitlines()
+    assert any(f"[{number}." in line and "exceeded memory limit" in line for line in lines)
 
 
 def test_cancelled_job_fails_the_run_which_then_goes_on(tell: Told) -> None:
