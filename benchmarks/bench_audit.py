@@ -9,25 +9,24 @@ the largest difference in N, and what a whole ladder takes.
 from __future__ import annotations
 
 import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from flopline.audit import ladder
+from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes
+from flopline.audit.finding import surface_of
+from flopline.audit.prepared_runs import prepared
+from flopline.laws.parametric import parametric_fit
+from tests.unit.test_audit_finding import design
 
 for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[pool] = "1"
 
-import sys  # noqa: E402 - threads must be pinned before NumPy starts
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-import numpy as np  # noqa: E402
-
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
-
-from flopline.audit import ladder  # noqa: E402
-from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes  # noqa: E402  # noqa: E402
-from flopline.audit.finding import surface_of  # noqa: E402
-from flopline.audit.runs import prepared  # noqa: E402
-from flopline.fits import parametric  # noqa: E402
-from tests.unit.test_audit_finding import design  # noqa: E402
 
 TARGET = 1e23
 
@@ -36,7 +35,7 @@ def main() -> None:
     """Print the timings."""
     points = design(sizes=9, noise=0.004)
     table = prepared(points, None, 0.15, "benchmark", "")
-    fit = parametric.fit(table, [TARGET], draws=0, seed=0)
+    fit = parametric_fit.fit(table, [TARGET], draws=0, seed=0)
     base = Base(table, surface_of(fit.to_json()), TARGET, 1e-3, "")
     start = time.perf_counter()
     batch = [change.row()["params"] for change in _left_out(base)]

@@ -9,32 +9,33 @@ Everything is synthetic. The table stands in docs/uncertainty.md.
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.errors import FloplineError
+from flopline.laws.common.fit_result import FAILED, Estimate, FitResult
+from flopline.laws.envelope import envelope_fit
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.surfaces import published
+from flopline.surfaces.chinchilla import LossSurface
 
 for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[pool] = "1"
 
-import argparse  # noqa: E402 - threads must be pinned before NumPy starts
-import sys  # noqa: E402
-import zlib  # noqa: E402
-from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: E402
-from concurrent.futures import ProcessPoolExecutor  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Final  # noqa: E402
-
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
-
-from flopline.errors import FloplineError  # noqa: E402
-from flopline.fits import envelope, isoflop, parametric  # noqa: E402
-from flopline.fits.result import FAILED, Estimate, FitResult  # noqa: E402
-from flopline.laws import published  # noqa: E402
-from flopline.laws.chinchilla import LossSurface  # noqa: E402
 
 Floats = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, Floats], Floats]
@@ -177,14 +178,14 @@ def fitted(
 ) -> FitResult:
     """One law fitted to one study."""
     if law == "envelope":
-        return envelope.fit(
+        return envelope_fit.fit(
             table, targets, smoothing_steps=0.0, draws=draws, seed=seed, with_variants=False
         )
     if law == "isoflop":
-        return isoflop.fit(
+        return isoflop_fit.fit(
             table, targets, budget_tolerance=0.1, draws=draws, seed=seed, method=method
         )
-    return parametric.fit(table, targets, draws=draws, seed=seed, method=method)
+    return parametric_fit.fit(table, targets, draws=draws, seed=seed, method=method)
 
 
 def repetition(

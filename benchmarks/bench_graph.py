@@ -24,7 +24,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from flopline.simulate import RUN_COLUMNS, curve, planned_runs, run_table
+from flopline.simulation import RUN_COLUMNS, curve, planned_runs, run_table
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")

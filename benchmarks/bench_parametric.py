@@ -16,33 +16,32 @@ last lines hold what is claimed of speed and optima against what was measured he
 
 from __future__ import annotations
 
+import argparse
+import importlib.metadata
+import importlib.util
 import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from flopline.laws.common.bootstrap import run_weights
+from flopline.solvers import engine, hoffmann_grid
+from flopline.solvers.newton import Floats, Problem
+from flopline.surfaces.chinchilla import LossSurface
+from tests.unit.test_engine import lbfgs
 
 for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[pool] = "1"
 
-import argparse  # noqa: E402 - threads must be pinned before NumPy starts
-import importlib.metadata  # noqa: E402
-import importlib.util  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import TypeVar  # noqa: E402
-
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
-
-from flopline.fits import engine, hoffmann_grid  # noqa: E402
-from flopline.fits.bootstrap import run_weights  # noqa: E402
-from flopline.fits.newton import Floats, Problem  # noqa: E402
-from flopline.laws.chinchilla import LossSurface  # noqa: E402
-from tests.unit.test_engine import lbfgs  # noqa: E402
 
 T = TypeVar("T")
 DELTA = 1e-3

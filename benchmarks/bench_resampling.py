@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.isoflop import isoflop_fit
+from flopline.surfaces.chinchilla import LossSurface
 
-from flopline.fits import isoflop
-from flopline.fits.bootstrap import run_weights
-from flopline.laws.chinchilla import LossSurface
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 DRAWS = 2000
 LOOPED = 100
@@ -42,7 +42,7 @@ def main() -> None:
     """Print both times and their ratio."""
     points = profiles()
     began = time.process_time()
-    isoflop.fit(points, [1e23], draws=DRAWS, seed=1)
+    isoflop_fit.fit(points, [1e23], draws=DRAWS, seed=1)
     ours = time.process_time() - began
     groups = [part for _, part in points.groupby("budget_flops")]
     began = time.process_time()

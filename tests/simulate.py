@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from flopline.laws.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import LossSurface
 
 BUDGETS = (1e15, 3e15, 1e16, 3e16, 1e17)
 SURFACES = {

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from flopline import planner
-from flopline.fits.result import ENDS, Estimate
+from flopline.laws.common.fit_result import ENDS, Estimate
 from flopline.report.packing import packed_json
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage

@@ -25,11 +25,12 @@ from flopline.audit import (
 )
 from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.next_run import Design
-from flopline.audit.shares import quadratic_share, wasted_share
-from flopline.fits import isoflop, parametric
-from flopline.fits.newton import Problem
-from flopline.fits.result import FitResult
-from flopline.laws.chinchilla import LossSurface
+from flopline.audit.waste import quadratic_share, wasted_share
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.solvers.newton import Problem
+from flopline.surfaces.chinchilla import LossSurface
 from tests.conftest import ROOT
 
 # Besiroglu et al. 2024 (arXiv 2404.10102), table of estimates.
@@ -62,7 +63,7 @@ def chinchilla(real_data: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted(chinchilla: pd.DataFrame) -> FitResult:
-    return parametric.fit(chinchilla, [GOPHER, LLAMA_3], draws=4000, seed=0)
+    return parametric_fit.fit(chinchilla, [GOPHER, LLAMA_3], draws=4000, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -236,8 +237,8 @@ def test_the_parabola_bias_is_removed(width: float, known: float) -> None:
     points = pd.DataFrame(
         {"run": runs, "params": params, "tokens": tokens, "flops": flops, "loss": loss}
     )
-    fit = isoflop.fit(points, [GOPHER], draws=0)
-    surface = surface_of(parametric.fit(points, [GOPHER], draws=0, seed=0).to_json())
+    fit = isoflop_fit.fit(points, [GOPHER], draws=0)
+    surface = surface_of(parametric_fit.fit(points, [GOPHER], draws=0, seed=0).to_json())
     finding = bias.audit(surface, fit.tables["vertices"], fit.tables["profiles"], [GOPHER])
     table = finding.tables["vertices"]
     best = HOFFMANN.params_opt(table["budget_flops"])
@@ -249,7 +250,7 @@ def test_the_parabola_bias_is_removed(width: float, known: float) -> None:
 def test_the_corrected_isoflop_law_moves_toward_the_parametric_one(
     chinchilla: pd.DataFrame, fitted: FitResult
 ) -> None:
-    fit = isoflop.fit(
+    fit = isoflop_fit.fit(
         chinchilla, [GOPHER], budgets=CHINCHILLA_BUDGETS, draws=500, seed=1, method="pairs"
     )
     finding = bias.audit(
@@ -319,7 +320,7 @@ def test_the_logs_of_tinylm_tell_how_it_was_trained(
 ) -> None:
     """data/tinylm/README.md states all of this: the rule of the rates, schedules, seeds."""
     runs, curves = mingru
-    fit = parametric.fit(
+    fit = parametric_fit.fit(
         runs[["run", "params", "tokens", "loss"]].assign(flops=6 * runs["params"] * runs["tokens"]),
         [1e14],
         draws=0,

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.fits import envelope
 from flopline.flops import gemstones_flops_per_token
+from flopline.laws.envelope import envelope_fit
 
 # McLeish et al. 2025 (arXiv 2502.06857), repository mcleish7/gemstone-scaling-laws at 5f42047:
 # exponent of params, and the files below parameters/ that hold it and the intercept in full.
@@ -41,7 +41,7 @@ def upstream(real_data: Path, quantity: str, suffix: str) -> tuple[float, float]
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_gemstones_hull_laws(real_data: Path, name: str) -> None:
     exponent, suffix = PUBLISHED[name]
-    p = envelope.fit(
+    p = envelope_fit.fit(
         checkpoints(real_data, name), [1e22], frontier="hull", draws=0, seed=1
     ).parameters
     assert p["a"].point == pytest.approx(exponent, abs=5e-7)
@@ -52,7 +52,7 @@ def test_gemstones_hull_laws(real_data: Path, name: str) -> None:
 
 
 def test_gemstones_hull_law_in_full(real_data: Path) -> None:
-    result = envelope.fit(
+    result = envelope_fit.fit(
         checkpoints(real_data, "hot_477"), [1e22], frontier="hull", draws=200, seed=1
     )
     p = result.parameters
@@ -66,7 +66,7 @@ def test_bins_and_hull_differ_as_gemstones_warn(real_data: Path) -> None:
     """Checkpoints are not smoothed, and 1500 bins and the hull read different laws."""
     curves = checkpoints(real_data, "hot_477")
     bins, hull = (
-        envelope.fit(curves, [1e22], frontier=f, draws=0, seed=1) for f in ("bins", "hull")
+        envelope_fit.fit(curves, [1e22], frontier=f, draws=0, seed=1) for f in ("bins", "hull")
     )
     assert bins.certificate["points_per_window"] == 1.0
     assert bins.certificate["frontier_points"] == 1500

@@ -16,7 +16,7 @@ import pytest
 
 from flopline.clean import clean
 from flopline.errors import FloplineError
-from flopline.ingest import ingest
+from flopline.ingesting import ingest
 from flopline.logs import read_log
 from flopline.logs.reading import Reading
 from flopline.study import read_yaml

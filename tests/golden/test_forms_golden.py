@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from flopline.fits import parametric
-from flopline.fits.result import FitResult
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.parametric import parametric_fit
 
 GOPHER = 5.76e23
 
@@ -39,7 +39,7 @@ def without_outliers(chinchilla: pd.DataFrame) -> pd.DataFrame:
 
 
 def fitted(points: pd.DataFrame, draws: int = 0, **options) -> FitResult:
-    return parametric.fit(points, [GOPHER], draws=draws, seed=0, variant_draws=draws, **options)
+    return parametric_fit.fit(points, [GOPHER], draws=draws, seed=0, variant_draws=draws, **options)
 
 
 def rows_of(result: FitResult) -> pd.DataFrame:

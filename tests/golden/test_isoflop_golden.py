@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from flopline.errors import FloplineError
-from flopline.fits import isoflop
-from flopline.fits.result import FitResult
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.isoflop import isoflop_fit
 
 # Hoffmann et al. 2022 (arXiv 2203.15556), section 3.3, constants as printed.
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
@@ -47,7 +47,7 @@ def noise_free(law: dict[str, float], width: float, points: int = 15) -> pd.Data
     ("width", "bias"), [(2.0, 1.0033), (4.0, 1.0132), (8.0, 1.0299), (16.0, 1.0537)]
 )
 def test_the_exponent_is_exact_and_the_vertex_biased_as_known(width: float, bias: float) -> None:
-    result = isoflop.fit(noise_free(HOFFMANN, width), [GOPHER], draws=300, seed=1)
+    result = isoflop_fit.fit(noise_free(HOFFMANN, width), [GOPHER], draws=300, seed=1)
     a, g = exponent_and_scale(HOFFMANN)
     assert a == pytest.approx(0.451613, abs=5e-7)
     assert result.parameters["a"].point == pytest.approx(a, abs=1e-12)
@@ -63,7 +63,7 @@ def test_the_exponent_is_exact_and_the_vertex_biased_as_known(width: float, bias
 
 
 def test_the_loss_law_finds_the_floor_of_the_surface() -> None:
-    result = isoflop.fit(noise_free(HOFFMANN, 4.0), [GOPHER], draws=0, seed=1)
+    result = isoflop_fit.fit(noise_free(HOFFMANN, 4.0), [GOPHER], draws=0, seed=1)
     a = exponent_and_scale(HOFFMANN)[0]
     assert result.parameters["L_E"].point == pytest.approx(HOFFMANN["E"], abs=1e-6)
     assert result.parameters["L_c"].point == pytest.approx(HOFFMANN["alpha"] * a, rel=1e-6)
@@ -71,7 +71,7 @@ def test_the_loss_law_finds_the_floor_of_the_surface() -> None:
 
 @pytest.mark.parametrize("width", [2.0, 8.0])
 def test_a_symmetric_surface_is_recovered_exactly(width: float) -> None:
-    result = isoflop.fit(noise_free(SYMMETRIC, width), [GOPHER], draws=300, seed=1)
+    result = isoflop_fit.fit(noise_free(SYMMETRIC, width), [GOPHER], draws=300, seed=1)
     p = result.parameters
     assert p["a"].point == pytest.approx(0.5, abs=1e-12)
     assert p["b"].point == pytest.approx(0.5, abs=1e-12)
@@ -97,7 +97,7 @@ def chinchilla(real_data: Path) -> pd.DataFrame:
 
 def fit_chinchilla(points: pd.DataFrame, **options: object) -> FitResult:
     settings = {"budgets": CHINCHILLA_BUDGETS, "draws": 500, "seed": 1, **options}
-    return isoflop.fit(points, [GOPHER], **settings)  # type: ignore[arg-type]
+    return isoflop_fit.fit(points, [GOPHER], **settings)  # type: ignore[arg-type]
 
 
 def test_chinchilla_valley_bottoms(chinchilla: pd.DataFrame) -> None:

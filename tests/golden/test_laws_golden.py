@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from flopline.fits import generic, objectives
-from flopline.laws import published, repeated, skaling, tied
-from flopline.laws.law import parameters, surface_starts
+from flopline.solvers import generic, objectives
+from flopline.surfaces import published, repeated, skaling, tied
+from flopline.surfaces.surface import parameters, surface_starts
 
 GOPHER = 5.76e23
 """FLOPs of Gopher, the budget of Hoffmann et al. 2022."""

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from flopline.fits import engine, parametric
-from flopline.fits.bootstrap import run_weights
-from flopline.fits.newton import Problem
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.parametric import parametric_fit
+from flopline.solvers import engine
+from flopline.solvers.newton import Problem
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_engine import lbfgs
 
 
@@ -66,7 +67,7 @@ def problem_of(points: pd.DataFrame, delta: float = 1e-3) -> Problem:
 
 
 def test_chinchilla_without_outliers(without_outliers):
-    result = parametric.fit(without_outliers, [5.76e23], draws=0, seed=0)
+    result = parametric_fit.fit(without_outliers, [5.76e23], draws=0, seed=0)
     assert result.status == "converged"
     assert result.certificate["objective"] == pytest.approx(0.00101827402, abs=5.05e-12)
     found = points_of(result)
@@ -94,7 +95,7 @@ def test_exact_optimum_beats_the_published_estimate(without_outliers):
 
 
 def test_chinchilla_with_outliers(chinchilla):
-    found = points_of(parametric.fit(chinchilla, [5.76e23], draws=0, seed=0))
+    found = points_of(parametric_fit.fit(chinchilla, [5.76e23], draws=0, seed=0))
     for name, value, digits in (
         ("E", 1.8913, 5e-5),
         ("A", 495.7, 5e-2),
@@ -106,7 +107,7 @@ def test_chinchilla_with_outliers(chinchilla):
 
 
 def test_gemstones_hot(gemstones):
-    result = parametric.fit(gemstones, [1e21], draws=0, seed=0)
+    result = parametric_fit.fit(gemstones, [1e21], draws=0, seed=0)
     found = points_of(result)
     assert (result.n_runs, result.n_points) == (22, 220)
     assert result.certificate["objective"] == pytest.approx(1.981613e-3, abs=5e-10)
@@ -121,7 +122,7 @@ def test_gemstones_hot(gemstones):
 
 
 def test_gemstones_hot_with_a_tenth_of_the_delta(gemstones):
-    result = parametric.fit(gemstones, [1e21], huber_delta=1e-4, draws=0, seed=0)
+    result = parametric_fit.fit(gemstones, [1e21], huber_delta=1e-4, draws=0, seed=0)
     assert result.certificate["converged"]
     assert result.certificate["objective"] <= 2.075052e-4
 
@@ -139,7 +140,7 @@ def test_no_resample_of_chinchilla_is_worse_than_tight_lbfgs(without_outliers):
 
 
 def test_bootstrap_spread_of_chinchilla(without_outliers):
-    result = parametric.fit(without_outliers, [1e21, 5.76e23, 3.8e25], draws=2000, seed=0)
+    result = parametric_fit.fit(without_outliers, [1e21, 5.76e23, 3.8e25], draws=2000, seed=0)
     spread = result.draws.std()
     # 400 resamples elsewhere gave these; the tolerance is three of their standard errors.
     for name, value in (("alpha", 0.0146), ("beta", 0.0194), ("a", 0.0184), ("E", 0.025)):

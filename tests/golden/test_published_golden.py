@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flopline.audit import published
+from flopline.audit import published_comparison
 from flopline.audit.finding import surface_of
-from flopline.fits import parametric
+from flopline.laws.parametric import parametric_fit
 from tests.golden.test_forms_golden import GOPHER
 
 
@@ -27,8 +27,8 @@ def finding(real_data: Path):
     )
     points = points.assign(tokens=points["flops"] / (6 * points["params"]))
     points = points.drop(index=points["loss"].nlargest(5).index)
-    fit = parametric.fit(points, [GOPHER], draws=0, seed=0)
-    return published.audit(
+    fit = parametric_fit.fit(points, [GOPHER], draws=0, seed=0)
+    return published_comparison.audit(
         points,
         surface_of(fit.to_json()),
         [GOPHER],
@@ -50,7 +50,7 @@ def test_sizes_and_what_they_waste(finding):
 def test_runs_under_published_surfaces(finding):
     """The refit of the same points leaves what the fit leaves, the paper's own a quarter more."""
     losses = finding.tables["losses"].set_index("law")
-    ours = losses.loc[published.OURS, "sd_log_residual"]
+    ours = losses.loc[published_comparison.OURS, "sd_log_residual"]
     assert losses.loc["besiroglu_2024", "sd_log_residual"] == pytest.approx(ours, rel=0.01)
     assert losses.loc["hoffmann_2022_parametric", "sd_log_residual"] > 1.2 * ours
-    assert (losses.drop(published.OURS)["sd_after_constant"] > 0.99 * ours).all()
+    assert (losses.drop(published_comparison.OURS)["sd_after_constant"] > 0.99 * ours).all()

@@ -9,9 +9,9 @@ import pytest
 from flopline.audit import bias
 from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
-from flopline.fits import isoflop
-from flopline.fits.result import FitResult
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.isoflop import isoflop_fit
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN, design
 
 TARGETS = (1e22, 5.76e23)
@@ -27,7 +27,7 @@ def off_centre(points: pd.DataFrame, surface: LossSurface, shift: float) -> pd.D
 def audited(
     points: pd.DataFrame, surface: LossSurface, draws: int = 0
 ) -> tuple[FitResult, Finding]:
-    fit = isoflop.fit(points, TARGETS, draws=draws, seed=0)
+    fit = isoflop_fit.fit(points, TARGETS, draws=draws, seed=0)
     return fit, bias.audit(surface, fit.tables["vertices"], fit.tables["profiles"], TARGETS)
 
 
@@ -89,7 +89,7 @@ def test_a_large_bias_is_to_be_minded_and_order_does_not_matter() -> None:
 
 
 def test_too_few_vertices_are_refused() -> None:
-    fit = isoflop.fit(design(HOFFMANN), TARGETS, draws=0)
+    fit = isoflop_fit.fit(design(HOFFMANN), TARGETS, draws=0)
     vertices = fit.tables["vertices"].assign(used=[True, True, False, False, False])
     with pytest.raises(FloplineError, match="of the isoFLOP laws needs 3 budgets"):
         bias.audit(HOFFMANN, vertices, fit.tables["profiles"], TARGETS)

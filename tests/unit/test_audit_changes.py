@@ -10,9 +10,11 @@ from scipy.optimize import minimize_scalar
 
 from flopline.audit import sensitivity
 from flopline.audit.changes import COUNTS
-from flopline.fits import generic, isoflop, parametric
-from flopline.fits.objectives import linear_squares, log_lad
-from flopline.laws.law import surface_starts
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.solvers import generic
+from flopline.solvers.objectives import linear_squares, log_lad
+from flopline.surfaces.surface import surface_starts
 from tests.unit.test_audit_finding import BESIROGLU, design
 
 TARGET = 1e23
@@ -87,7 +89,7 @@ def test_flops_counted_as_the_study_does_move_the_optimum() -> None:
 
 def test_estimators_of_the_other_laws_are_rows_against_their_own_main_line() -> None:
     points = design(noise=0.004, seed=3)
-    table = isoflop.fit(points, [TARGET], draws=50).tables["estimators"]
+    table = isoflop_fit.fit(points, [TARGET], draws=50).tables["estimators"]
     rows = changes(points, estimators={"isoflop": table})
     mine = rows[rows["law"] == "isoflop"]
     said = table[~table["main"]].set_index("label")["params"]
@@ -101,7 +103,7 @@ def test_estimators_of_the_other_laws_are_rows_against_their_own_main_line() -> 
 
 def test_an_estimator_that_failed_says_why() -> None:
     points = design(noise=0.004, seed=3)
-    table = isoflop.fit(points, [TARGET], draws=50).tables["estimators"]
+    table = isoflop_fit.fit(points, [TARGET], draws=50).tables["estimators"]
     failed = table["estimator"] == "cubic"
     table.loc[failed, ["status", "message", "params"]] = ["failed", "flat", np.nan]
     rows = changes(points, estimators={"isoflop": table})
@@ -111,7 +113,7 @@ def test_an_estimator_that_failed_says_why() -> None:
 
 def test_other_forms_of_the_parametric_law_are_rows_and_its_objectives_no_second_time() -> None:
     points = design(noise=0.004, seed=3)
-    fit = parametric.fit(points, [TARGET], draws=50, seed=1, variant_draws=20)
+    fit = parametric_fit.fit(points, [TARGET], draws=50, seed=1, variant_draws=20)
     table = fit.tables["estimators"]
     rows = changes(points, estimators={"parametric": table})
     forms = rows[rows["kind"] == "form"]
@@ -130,7 +132,7 @@ def test_the_batch_of_leave_outs_ends_where_single_fits_do() -> None:
     expected = []
     for size in sizes:
         rest = points[~np.isclose(points["params"], size, rtol=0.01)]
-        fit = parametric.fit(rest, [TARGET], draws=0, seed=0)
+        fit = parametric_fit.fit(rest, [TARGET], draws=0, seed=0)
         expected.append(fit.targets[0].values["params"].point)
     mine = np.sort(fitted.loc[fitted["kind"] == "size", "params"].unique())
     np.testing.assert_allclose(mine, np.unique(np.round(expected, 6)), rtol=1e-6)

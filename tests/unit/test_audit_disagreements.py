@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from flopline.audit import disagreements, regret
-from flopline.audit.shares import wasted_share
-from flopline.laws.chinchilla import LossSurface
+from flopline.audit.waste import wasted_share
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU
 
 TARGETS = (1e22, 1e24)

@@ -10,8 +10,8 @@ import pytest
 
 from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.errors import FloplineError
-from flopline.fits import parametric
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.parametric import parametric_fit
+from flopline.surfaces.chinchilla import LossSurface
 
 # Besiroglu et al. 2024 (arXiv 2404.10102), table of estimates.
 BESIROGLU = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -61,7 +61,7 @@ def ray(surface: LossSurface, ratio: float = 20.0, runs: int = 20) -> pd.DataFra
 
 
 def test_a_surface_is_read_from_a_fit_and_its_draws() -> None:
-    fit = parametric.fit(design(noise=0.003), [1e23], draws=20, seed=0)
+    fit = parametric_fit.fit(design(noise=0.003), [1e23], draws=20, seed=0)
     stored = json.loads(json.dumps(fit.to_json()))
     surface = surface_of(stored)
     assert surface.alpha == fit.parameters["alpha"].point
@@ -71,7 +71,7 @@ def test_a_surface_is_read_from_a_fit_and_its_draws() -> None:
 
 
 def test_draws_without_an_optimum_are_left_out() -> None:
-    draws = parametric.fit(design(noise=0.003), [1e23], draws=5, seed=0).draws
+    draws = parametric_fit.fit(design(noise=0.003), [1e23], draws=5, seed=0).draws
     draws.loc[1, "alpha"] = np.nan
     draws.loc[2, "B"] = 0.0
     kept = draws_of(draws)
@@ -81,7 +81,7 @@ def test_draws_without_an_optimum_are_left_out() -> None:
 
 
 def test_a_fit_that_cannot_be_audited_is_refused() -> None:
-    failed = parametric.fit(ray(BESIROGLU), [1e23], draws=0, seed=0)
+    failed = parametric_fit.fit(ray(BESIROGLU), [1e23], draws=0, seed=0)
     assert failed.status == "failed"
     with pytest.raises(FloplineError, match="parametric fit failed"):
         surface_of(failed.to_json())

@@ -10,9 +10,10 @@ import pytest
 
 from flopline.audit import held_out
 from flopline.audit.finding import Finding, draws_of, surface_of
-from flopline.fits import isoflop, parametric
-from flopline.fits.result import FitResult
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_stage import points
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -21,7 +22,7 @@ TARGETS = [1e23]
 
 @pytest.fixture(scope="module")
 def fitted() -> FitResult:
-    return parametric.fit(points(), TARGETS, draws=200, seed=1, variant_draws=5)
+    return parametric_fit.fit(points(), TARGETS, draws=200, seed=1, variant_draws=5)
 
 
 def held(factor: float = 1.0, n: int = 2) -> pd.DataFrame:
@@ -76,7 +77,7 @@ def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitRes
 
 
 def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:
-    fit = isoflop.fit(points(), TARGETS, draws=200, seed=1)
+    fit = isoflop_fit.fit(points(), TARGETS, draws=200, seed=1)
     others = {"isoflop": (fit.to_json(), fit.draws)}
     finding = audited(fitted, held(), others=others)
     rows = finding.tables["predictions"].query("law == 'isoflop'")

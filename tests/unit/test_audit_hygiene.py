@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from flopline.audit import hygiene
-from flopline.audit.facts import dependence, repeats, run_facts, seed_noise, trend
 from flopline.audit.finding import Finding
+from flopline.audit.hygiene_facts import dependence, repeats, run_facts, seed_noise, trend
 from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design
 
 SHARE = np.linspace(0.01, 1.0, 100)

@@ -8,12 +8,12 @@ import pytest
 from scipy.optimize import least_squares
 
 from flopline.audit import identifiability
+from flopline.audit.collinear import reduced_law
 from flopline.audit.finding import surface_of
 from flopline.audit.identifiability import in_words, token_spread
-from flopline.audit.ray import reduced_law
 from flopline.errors import FloplineError
-from flopline.fits import parametric
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
+from flopline.laws.parametric import parametric_fit
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, design, ray
 
 TARGET = 1e23
@@ -21,7 +21,7 @@ LEAST_SQUARES = 1e3
 
 
 def fitted(points: pd.DataFrame, delta: float = 1e-3) -> LossSurface:
-    fit = parametric.fit(points, [TARGET], huber_delta=delta, draws=0, seed=0)
+    fit = parametric_fit.fit(points, [TARGET], huber_delta=delta, draws=0, seed=0)
     return surface_of(fit.to_json())
 
 
@@ -63,7 +63,7 @@ def test_directions_are_eigenvectors_of_the_scaled_information() -> None:
         np.testing.assert_allclose(unit.T @ unit @ vector, row["eigenvalue"] * vector, atol=1e-9)
     assert published["eigenvalue"].is_monotonic_increasing
     centred = table[table["frame"] == "centred"]
-    fit = parametric.fit(points, [TARGET], draws=0, seed=0)
+    fit = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
     assert centred["condition"].iloc[0] == pytest.approx(fit.certificate["condition"], rel=1e-6)
 
 
@@ -139,7 +139,7 @@ def test_a_thin_design_is_to_be_minded() -> None:
 
 def test_a_floor_of_zero_is_profiled_upward() -> None:
     points = design(LossSurface(0.0, 20.0, 30.0, 0.1, 0.12), noise=0.002, seed=3)
-    fit = parametric.fit(points, [TARGET], draws=0, seed=0)
+    fit = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
     surface = surface_of(fit.to_json())
     finding = identifiability.audit(points, LossSurface(0.0, *_rest(surface)), TARGET)
     profile = finding.tables["profile"]

@@ -8,7 +8,7 @@ import pytest
 from flopline.audit import inference
 from flopline.audit.inference import best_for_lifetime, params_at_ratio
 from flopline.errors import FloplineError
-from flopline.laws.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN
 
 TARGET = 1e23

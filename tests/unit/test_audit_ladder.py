@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit import ladder, rungs, scores
+from flopline.audit import ladder, ladder_fits, ladder_scores
 from flopline.audit.baselines import best_runs
-from flopline.audit.rung import MAIN as MAIN_LINE
-from flopline.audit.rung import Options, Runs
-from flopline.audit.shares import wasted_share
+from flopline.audit.ladder_fit import MAIN as MAIN_LINE
+from flopline.audit.ladder_fit import Options, Runs
+from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
-from flopline.fits import envelope, isoflop, parametric
-from flopline.fits.result import FitResult
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.envelope import envelope_fit
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, design
 
 TARGET = 1e24
@@ -55,7 +57,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     finding = ladder.audit(points, TARGET, steps_flops=[c * 1.001], draws=0)
     row = steps_of(finding, "parametric").iloc[0]
     small, large = points[points["flops"] <= c * 1.001], points[points["flops"] > c * 1.001]
-    fit = parametric.fit(small, [TARGET], draws=0, seed=0)
+    fit = parametric_fit.fit(small, [TARGET], draws=0, seed=0)
     surface = BESIROGLU.__class__(
         *(fit.parameters[n].point for n in ("E", "A", "B", "alpha", "beta"))
     )
@@ -63,7 +65,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     assert row["loss_error_percent"] == pytest.approx(100 * np.abs(relative).mean())
     assert row["loss_bias_percent"] == pytest.approx(100 * relative.mean())
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    whole = parametric.fit(points, [TARGET], draws=0, seed=0)
+    whole = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
     best = whole.targets[0].values["params"].point
     share = wasted_share(
         whole.parameters["alpha"].point,
@@ -72,7 +74,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     )
     assert row["target_wasted_percent"] == pytest.approx(100 * float(share))
     seen = finding.tables["optima"].query("estimator == 'log_huber'")
-    vertices = isoflop.fit(points, [TARGET], draws=0).tables["vertices"]
+    vertices = isoflop_fit.fit(points, [TARGET], draws=0).tables["vertices"]
     np.testing.assert_allclose(seen["params_seen"], vertices["params"][-3:])
     np.testing.assert_allclose(seen["params_foretold"], surface.params_opt(BUDGETS[-3:]))
     np.testing.assert_allclose(
@@ -87,7 +89,7 @@ def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
     assert list(rows["status"][:2]) == ["failed", "failed"]
     assert "at least 3" in rows["message"][0]
     small = points[points["flops"] <= 1.01 * BUDGETS[3]]
-    fit = isoflop.fit(small, [TARGET], draws=0)
+    fit = isoflop_fit.fit(small, [TARGET], draws=0)
     row = rows.iloc[3]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point, rel=1e-9)
     assert row["n_bottoms"] == 3
@@ -218,10 +220,10 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
         points, TARGET, curves=curves, envelope=options, steps_flops=[c], draws=0
     )
     small = curves[curves["run"].isin(points.loc[points["flops"] <= c, "run"])]
-    fit = envelope.fit(small, [TARGET], **options, draws=0)
+    fit = envelope_fit.fit(small, [TARGET], **options, draws=0)
     row = steps_of(finding, "envelope").iloc[0]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    whole = envelope.fit(curves, [TARGET], **options, draws=0).targets[0].values["params"].point
+    whole = envelope_fit.fit(curves, [TARGET], **options, draws=0).targets[0].values["params"].point
     assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
     assert row["n_bottoms"] == 3
     assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
@@ -243,19 +245,21 @@ def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
 def test_other_forms_are_those_of_the_parametric_fit() -> None:
     """On noisy runs the ladder's refit of all runs is the variant that the fit itself leaves."""
     points = design(budgets=BUDGETS, noise=0.005, seed=3)
-    fit = parametric.fit(points, [TARGET], draws=100, seed=0, variant_draws=100)
+    fit = parametric_fit.fit(points, [TARGET], draws=100, seed=0, variant_draws=100)
     expected = fit.tables["estimators"].set_index("estimator")["params"]
     options = Options(TARGET, 1e-3, 0, 0, "")
-    main = rungs.climb(MAIN_LINE, Runs(points, points, None), options, 0)
-    for name in rungs.CLIMBING:
-        climbing = rungs.climb(("parametric", name), Runs(points, points, None, main), options, 0)
+    main = ladder_fits.climb(MAIN_LINE, Runs(points, points, None), options, 0)
+    for name in ladder_fits.CLIMBING:
+        climbing = ladder_fits.climb(
+            ("parametric", name), Runs(points, points, None, main), options, 0
+        )
         assert climbing.params_opt is not None
         found = climbing.params_opt(np.array([TARGET]))[0]
         assert found == pytest.approx(expected[name], rel=1e-6)
 
 
 def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit_alone = isoflop.fit
+    fit_alone = isoflop_fit.fit
 
     def fit(*arguments: Any, **options: Any) -> FitResult:
         result = fit_alone(*arguments, **options)
@@ -266,7 +270,7 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
         both = pd.concat([main, large, failed], ignore_index=True)
         return replace(result, tables={**result.tables, "estimators": both})
 
-    monkeypatch.setattr(rungs.isoflop, "fit", fit)
+    monkeypatch.setattr(isoflop_fit, "fit", fit)
     points = design(budgets=BUDGETS, noise=0.002, seed=5)
     finding = ladder.audit(points, TARGET, draws=0)
     optima = finding.tables["optima"].set_index("estimator")
@@ -287,7 +291,7 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
 
 
 def step(law: str, estimator: str, c: float, status: str = "converged", **numbers: float) -> dict:
-    row = dict.fromkeys(scores.MEANS.values(), np.nan)
+    row = dict.fromkeys(ladder_scores.MEANS.values(), np.nan)
     return row | {
         "law": law,
         "estimator": estimator,
@@ -316,7 +320,7 @@ def test_scores_are_means_over_the_steps_that_all_climb() -> None:
             step("baseline", "loss_compute", 3.0, bottom_error_percent=4.0),
         ]
     )
-    table = scores.scores(steps)
+    table = ladder_scores.scores(steps)
     by = table.set_index("law")
     assert list(table["n_steps"]) == [2, 2, 0, 2, 2]
     assert by.loc["parametric", "loss_error_percent"] == 1.5
@@ -324,7 +328,7 @@ def test_scores_are_means_over_the_steps_that_all_climb() -> None:
     assert by.loc["isoflop", "wasted_percent"] == 1.5
     assert np.isnan(by.loc["envelope", "loss_error_percent"])
     assert not by.loc["envelope", "common"]
-    sentence, beating = scores.compared(table)
+    sentence, beating = ladder_scores.compared(table)
     assert beating == {"loss": ["parametric"], "size": ["isoFLOP"]}
     assert "in the loss parametric beats the baselines" in sentence
     assert "in the size isoFLOP beats the baselines" in sentence
@@ -338,11 +342,11 @@ def test_laws_that_do_not_beat_the_baselines_are_told_so() -> None:
             step("baseline", "best_run", 1.0, bottom_error_percent=2.0, wasted_percent=1.0),
         ]
     )
-    sentence, beating = scores.compared(scores.scores(steps))
+    sentence, beating = ladder_scores.compared(ladder_scores.scores(steps))
     assert beating == {"loss": [], "size": []}
     assert "in the loss no law beats the baselines" in sentence
     assert "the one step" in sentence
-    assert scores.compared(scores.scores(steps.iloc[:1])) == ("", {})
+    assert ladder_scores.compared(ladder_scores.scores(steps.iloc[:1])) == ("", {})
 
 
 def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
@@ -352,7 +356,7 @@ def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
             step("baseline", "best_run", 2.0, bottom_error_percent=2.0),
         ]
     )
-    table = scores.scores(steps)
+    table = ladder_scores.scores(steps)
     assert list(table["n_steps"]) == [1, 1]
     assert not table["common"].any()
-    assert "Each over its own steps" in scores.compared(table)[0]
+    assert "Each over its own steps" in ladder_scores.compared(table)[0]

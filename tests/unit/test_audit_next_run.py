@@ -9,7 +9,7 @@ import pytest
 from flopline.audit import next_run
 from flopline.audit.next_run import Design
 from flopline.errors import FloplineError
-from flopline.laws.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, design, ray
 
 TARGET = 1e23

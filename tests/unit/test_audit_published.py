@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from flopline.audit import published as audit_published
-from flopline.audit.published import OTHER, OURS, SAME, UNSTATED, advice
+from flopline.audit import published_comparison as audit_published
+from flopline.audit.published_comparison import OTHER, OURS, SAME, UNSTATED, advice
 from flopline.audit.regret import wasted_share
 from flopline.errors import FloplineError
-from flopline.laws import published
-from flopline.laws.chinchilla import LossSurface
+from flopline.surfaces import published
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [5.76e23, 1e21]

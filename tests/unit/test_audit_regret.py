@@ -10,9 +10,9 @@ from scipy.optimize import brentq
 
 from flopline.audit import regret
 from flopline.audit.regret import expected_share
-from flopline.audit.shares import quadratic_share, wasted_share
+from flopline.audit.waste import quadratic_share, wasted_share
 from flopline.errors import FloplineError
-from flopline.laws.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN
 
 DRAWS = LossSurface(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flopline.audit import ladder
-from flopline.audit.runs import prepared
+from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
 from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design
 

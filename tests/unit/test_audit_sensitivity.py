@@ -9,16 +9,16 @@ import pytest
 from flopline.audit import sensitivity
 from flopline.audit.changes import DELTAS, LARGEST
 from flopline.audit.finding import Finding
-from flopline.audit.shares import wasted_share
+from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
-from flopline.fits import parametric
+from flopline.laws.parametric import parametric_fit
 from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design, ray
 
 TARGET = 1e23
 
 
 def n_of(points: pd.DataFrame, delta: float = 1e-3) -> float:
-    fit = parametric.fit(points, [TARGET], huber_delta=delta, draws=0, seed=0)
+    fit = parametric_fit.fit(points, [TARGET], huber_delta=delta, draws=0, seed=0)
     return fit.targets[0].values["params"].point
 
 
@@ -34,7 +34,7 @@ def finding(points: pd.DataFrame) -> Finding:
 
 def test_every_row_is_the_refit_it_names(points: pd.DataFrame, finding: Finding) -> None:
     table = finding.tables["changes"].set_index("change")
-    base = parametric.fit(points, [TARGET], draws=0, seed=0)
+    base = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
     rows = base.tables["points"]
     residuals = rows["log_residual"].abs()
     two = rows.drop(index=residuals.nlargest(2).index)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit.stage import AUDITS, Evidence, audit_family
-from flopline.fits import isoflop, parametric
-from flopline.laws.chinchilla import LossSurface
-from flopline.report.audits import audit_places, audit_views, held_out_sentence
+from flopline.audit.family_audits import AUDITS, Evidence, audit_family
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.report.audit_views import audit_places, audit_views, held_out_sentence
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [5.76e23]
@@ -82,11 +83,11 @@ def evidence(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> Evidence:
     runs = pd.concat([runs, unseen], ignore_index=True)
     known: dict[str, Any] = {"runs": runs, "curves": curves, "estimators": {}}
     if "parametric" in laws:
-        fit = parametric.fit(table, TARGETS, draws=200, seed=1)
+        fit = parametric_fit.fit(table, TARGETS, draws=200, seed=1)
         known |= {"parametric": fit.to_json(), "draws": fit.draws}
         known["estimators"]["parametric"] = fit.tables["estimators"]
     if "isoflop" in laws:
-        tables = isoflop.fit(table, TARGETS, draws=200, seed=1).tables
+        tables = isoflop_fit.fit(table, TARGETS, draws=200, seed=1).tables
         known |= {name: tables[name] for name in ("vertices", "profiles")}
         known["estimators"]["isoflop"] = tables["estimators"]
     if "envelope" in laws:

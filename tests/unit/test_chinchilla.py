@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from flopline.laws.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import LossSurface
 
 # Besiroglu et al. 2024 (arXiv 2404.10102), their estimate on the digitised points.
 BESIROGLU = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)

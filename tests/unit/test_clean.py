@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flopline.clean import REASONS, Cleaned, clean
 from flopline.errors import FloplineError
-from flopline.ingest import FACTS, FILES, RAW_CURVES, Ingested
+from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested
 from flopline.schema import CURVES, DROPPED, RUNS, conform
 
 STUDY: dict[str, Any] = {

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from flopline.agreement import cost_percent, multiplier
 from flopline.choice import FEWEST_STEPS, ORDER, TIE_PERCENT
 from flopline.decision import FamilyEvidence, decide, headline_lines
-from flopline.fits.result import Estimate, Estimator, Target, estimator_table
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import Estimate, Estimator, Target, estimator_table
 from flopline.schema import target_column
+from flopline.surfaces.chinchilla import LossSurface
 
 TARGETS = [1e20, 1e21]
 LABELS = {"ash": "Ash", "birch": "Birch"}

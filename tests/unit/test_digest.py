@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from flopline import digest
 from flopline.hashing import hash_file
+from running import digest
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad, minimize
 
-from flopline.fits import engine, hoffmann_grid, newton
-from flopline.fits.newton import EXPONENT_BOUNDS, Problem
-from flopline.laws.chinchilla import LossSurface
+from flopline.solvers import engine, hoffmann_grid, newton
+from flopline.solvers.newton import EXPONENT_BOUNDS, Problem
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 DELTA = 1e-3

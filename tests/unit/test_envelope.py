@@ -11,16 +11,16 @@ from scipy.optimize import minimize
 from scipy.spatial import ConvexHull
 
 from flopline.errors import FloplineError
-from flopline.fits import envelope, envelope_reading
-from flopline.fits.bootstrap import run_weights
-from flopline.fits.curvature import curvature, slopes_by_thirds
-from flopline.fits.frontier import ABSENT, RULES, Curves, interpolate
-from flopline.fits.hull import Hull
-from flopline.fits.inputs import size_classes
-from flopline.fits.lackoffit import LackOfFit, by_cells, lack_of_fit, widened
-from flopline.fits.losscompute import fit_loss_compute
-from flopline.fits.result import CONVERGED, FAILED, WARNING, Estimate, FitResult, Target
-from flopline.fits.smoothing import SIGMAS_PER_WINDOW, smoothed
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.curvature import curvature, slopes_by_thirds
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, Estimate, FitResult, Target
+from flopline.laws.common.inputs import size_classes
+from flopline.laws.common.lack_of_fit import LackOfFit, by_cells, lack_of_fit, widened
+from flopline.laws.common.loss_compute import fit_loss_compute
+from flopline.laws.envelope import envelope_fit, envelope_reading
+from flopline.laws.envelope.frontier import ABSENT, RULES, Curves, interpolate
+from flopline.laws.envelope.hull import Hull
+from flopline.laws.envelope.smoothing import SIGMAS_PER_WINDOW, smoothed
 from flopline.schema import LAW_TABLES, target_column
 
 # Hoffmann et al. 2022, section 3.3, constants as printed.
@@ -81,7 +81,7 @@ FLATTERED = flattered()
 
 
 def fit(curves: pd.DataFrame, **options: object) -> FitResult:
-    return envelope.fit(curves, TARGETS, **{"draws": 50, "seed": 1, **options})  # type: ignore[arg-type]
+    return envelope_fit.fit(curves, TARGETS, **{"draws": 50, "seed": 1, **options})  # type: ignore[arg-type]
 
 
 def random_curves(runs: int, points: int, seed: int) -> Curves:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from flopline.clean import clean
 from flopline.errors import FloplineError
 from flopline.facts import completed, disagree, own_facts, parse_number
-from flopline.ingest import FACTS, ingest
+from flopline.ingesting import FACTS, ingest
 from flopline.logs.reading import Facts
-from flopline.runfiles import logs_among, parts_of
+from flopline.sources import logs_among, parts_of
 from flopline.study import log_files, read_yaml
 from tests.conftest import ROOT
 

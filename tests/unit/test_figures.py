@@ -22,11 +22,11 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
 from flopline.figures import captions
-from flopline.figures.envelope import THIRD_COLORS, envelope
-from flopline.figures.isoflop import isoflop
+from flopline.figures.envelope_figure import THIRD_COLORS, envelope
+from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.placing import clear_spot, filled
 from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako, save
-from flopline.figures.surface import Panel, law_text, surface
+from flopline.figures.surface_figure import Panel, law_text, surface
 from flopline.figures.ticks import (
     flops_labels,
     log_ticks,
@@ -35,7 +35,7 @@ from flopline.figures.ticks import (
     short,
     signed_power_label,
 )
-from flopline.fits import isoflop as isoflop_fit
+from flopline.laws.isoflop import isoflop_fit as isoflop_fit
 from flopline.numbers import humanise
 
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}

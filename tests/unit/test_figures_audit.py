@@ -11,13 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_labels
 
-from flopline.audit.shares import wasted_share
+from flopline.audit.waste import wasted_share
 from flopline.figures.audit import audit_figures
 from flopline.figures.panels import LAW_STYLES, ratio_axis
-from flopline.figures.stakes import MOST_CHANGES
+from flopline.figures.stakes_figure import MOST_CHANGES
 from flopline.figures.style import new_figure, save
-from flopline.laws.chinchilla import LossSurface
 from flopline.schema import target_column
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024 (arXiv 2404.10102)."""

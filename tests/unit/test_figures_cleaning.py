@@ -11,7 +11,7 @@ from test_figures import assert_clean, by_gid
 
 from flopline.errors import FloplineError
 from flopline.figures import captions
-from flopline.figures.cleaning import BINS, MOST_LINES, cleaning, kind_of, rows_by_reason
+from flopline.figures.cleaning_figure import BINS, MOST_LINES, cleaning, kind_of, rows_by_reason
 from flopline.points import last_steps
 from flopline.schema import CURVES, DROPPED, conform
 from flopline.storage import RowGroups

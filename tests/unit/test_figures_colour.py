@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from test_figures import BESIROGLU, TINY, simulated_envelope, simulated_isoflop
 from test_figures_audit import drawn, made_up
 
-from flopline.figures.envelope import THIRD_COLORS, envelope
-from flopline.figures.identifiability import SIGNED
-from flopline.figures.isoflop import isoflop
+from flopline.figures.envelope_figure import THIRD_COLORS, envelope
+from flopline.figures.identifiability_figure import SIGNED
+from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.panels import BASELINE_STYLE, LAW_STYLES
 from flopline.figures.style import GUIDE_GREEN, LAW_RED, MAKO, MAKO_MAP
-from flopline.figures.surface import COLOR_MAPS, color_map
+from flopline.figures.surface_figure import COLOR_MAPS, color_map
 
 Floats = NDArray[np.float64]
 

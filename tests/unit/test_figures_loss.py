@@ -16,14 +16,15 @@ from flopline import agreement
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
 from flopline.figures import captions
-from flopline.figures.contours import contours, slices_of, surface_in
-from flopline.figures.families import families
-from flopline.figures.losscompute import law_of_loss, losscompute, misfit
-from flopline.fits import isoflop, parametric
-from flopline.fits.lackoffit import of_minima
-from flopline.fits.result import FitResult
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.losscompute import LossOfCompute
+from flopline.figures.contours_figure import contours, slices_of, surface_in
+from flopline.figures.families_figure import families
+from flopline.figures.losscompute_figure import law_of_loss, losscompute, misfit
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.common.lack_of_fit import of_minima
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.loss_of_compute import LossOfCompute
 
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024 (arXiv 2404.10102)."""
@@ -51,8 +52,8 @@ def runs_of(law: dict[str, float], seed: int = 1, noise: float = 0.002) -> pd.Da
 def fits_on(surface: int) -> dict[str, FitResult]:
     points = runs_of(BESIROGLU | {"A": (482.01, 600.0)[surface]}, surface)
     return {
-        "isoflop": isoflop.fit(points, [TARGET, 1e22], draws=60, seed=3),
-        "parametric": parametric.fit(points, [TARGET, 1e22], draws=60, seed=3),
+        "isoflop": isoflop_fit.fit(points, [TARGET, 1e22], draws=60, seed=3),
+        "parametric": parametric_fit.fit(points, [TARGET, 1e22], draws=60, seed=3),
     }
 
 

@@ -30,9 +30,9 @@ from test_figures_cleaning import drawn as drawn_cleaning
 from test_figures_loss import drawn_contours, drawn_families, drawn_loss
 
 from flopline.figures.audit import audit_figures
-from flopline.figures.envelope import envelope
-from flopline.figures.isoflop import isoflop
-from flopline.figures.surface import surface
+from flopline.figures.envelope_figure import envelope
+from flopline.figures.isoflop_figure import isoflop
+from flopline.figures.surface_figure import surface
 
 BASELINES = Path(__file__).parent / "baselines"
 DPI = 100

@@ -34,11 +34,11 @@ from test_figures_audit import made_up
 
 from flopline.errors import FloplineError
 from flopline.figures.audit import audit_figures
-from flopline.figures.envelope import envelope
-from flopline.figures.isoflop import isoflop
+from flopline.figures.envelope_figure import envelope
+from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.layout import EDGE_IN, WIDTHS_IN, Box, bar_beside, laid_out
 from flopline.figures.style import SMALL_PT, save
-from flopline.figures.surface import Panel, surface
+from flopline.figures.surface_figure import Panel, surface
 from flopline.schema import split_label
 
 LARGEST_FILE = 1_500_000

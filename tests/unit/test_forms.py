@@ -10,18 +10,27 @@ import pytest
 from numpy.testing import assert_allclose
 
 from flopline.errors import FloplineError
-from flopline.fits import bent, chosen, formfits, forms, generic, objectives, parametric
-from flopline.fits.bootstrap import run_weights
-from flopline.fits.family import CHINCHILLA, FULL, KAPLAN, SKALING, TIED, law_of, starting_points
-from flopline.fits.newton import Problem
-from flopline.fits.result import CONVERGED, FAILED, WARNING
-from flopline.laws import kaplan, skaling, tied
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.kaplan import KaplanSurface
-from flopline.laws.law import Law, parameters, surface_starts
-from flopline.laws.repeated import RepeatedSurface
-from flopline.laws.skaling import SkalingSurface
-from flopline.laws.tied import TiedSurface
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
+from flopline.laws.parametric import form_variants, parametric_fit
+from flopline.solvers import bent, form_fits, generic, objective_choice, objectives
+from flopline.solvers.newton import Problem
+from flopline.solvers.surface_family import (
+    CHINCHILLA,
+    FULL,
+    KAPLAN,
+    SKALING,
+    TIED,
+    law_of,
+    starting_points,
+)
+from flopline.surfaces import kaplan, skaling, tied
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.kaplan import KaplanSurface
+from flopline.surfaces.repeated import RepeatedSurface
+from flopline.surfaces.skaling import SkalingSurface
+from flopline.surfaces.surface import Law, parameters, surface_starts
+from flopline.surfaces.tied import TiedSurface
 
 GRID = np.array([(n, n * r) for n in np.geomspace(1e7, 3e9, 7) for r in (1, 4, 20, 100, 700)]).T
 TRUTHS: dict[str, Law] = {
@@ -211,7 +220,7 @@ def test_constraints_of_every_form_hold():
 
 def fitted(loss: np.ndarray, **options):
     settings = {"draws": 20, "seed": 1, "variant_draws": 20} | options
-    return parametric.fit(table(loss), TARGETS, **settings)
+    return parametric_fit.fit(table(loss), TARGETS, **settings)
 
 
 def test_estimators_are_the_main_fit_then_every_other_objective_and_form():
@@ -243,7 +252,7 @@ def test_without_variant_draws_there_is_the_main_fit_alone():
     result = fitted(noisy(TRUTHS["chinchilla"]), variant_draws=None)
     assert result.tables["estimators"]["estimator"].unique().tolist() == ["log_huber"]
     assert len(result.tables["variants"]) == 0
-    assert list(result.tables["variants"]) == list(forms.COLUMNS)
+    assert list(result.tables["variants"]) == list(form_variants.COLUMNS)
 
 
 def test_variants_change_nothing_of_the_main_fit():
@@ -258,7 +267,8 @@ def test_variants_do_not_depend_on_the_order_of_rows():
     points = table(noisy(TRUTHS["chinchilla"]))
     mixed = points.sample(frac=1.0, random_state=2)
     one, other = (
-        parametric.fit(p, TARGETS, draws=5, seed=1, variant_draws=5).tables for p in (points, mixed)
+        parametric_fit.fit(p, TARGETS, draws=5, seed=1, variant_draws=5).tables
+        for p in (points, mixed)
     )
     for name in ("estimators", "variants"):
         pd.testing.assert_frame_equal(one[name], other[name], check_exact=True)
@@ -268,13 +278,13 @@ def test_huber_of_the_paper_stands_beside_another_main_delta():
     result = fitted(noisy(TRUTHS["chinchilla"]), huber_delta=0.01)
     assert result.settings["huber_delta"] == 0.01
     rows = result.tables["estimators"].set_index("estimator")
-    plain = parametric.fit(table(noisy(TRUTHS["chinchilla"])), TARGETS, draws=0, seed=1)
+    plain = parametric_fit.fit(table(noisy(TRUTHS["chinchilla"])), TARGETS, draws=0, seed=1)
     for i, target in enumerate(plain.targets):
         n = rows.loc["log_huber_1e-3", "params"].iloc[i]
         assert n == pytest.approx(target.values["params"].point, rel=1e-6)
 
 
-@pytest.mark.parametrize("objective", chosen.OBJECTIVES)
+@pytest.mark.parametrize("objective", objective_choice.OBJECTIVES)
 def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objective):
     loss = noisy(TRUTHS["chinchilla"])
     plain = fitted(loss).tables["estimators"].set_index("estimator")
@@ -283,14 +293,14 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
     assert result.status == CONVERGED
     assert result.settings["objective"] == objective
     assert result.tables["estimators"]["estimator"].unique().tolist() == [objective]
-    assert chosen.OBJECTIVES[objective] in result.estimator
+    assert objective_choice.OBJECTIVES[objective] in result.estimator
     for i, target in enumerate(result.targets):
         row, n = plain.loc[name].iloc[i], target.values["params"]
         assert n.point == pytest.approx(row["params"], rel=1e-4)
         assert_allclose([n.lo95, n.hi95], row[["params_lo95", "params_hi95"]].to_list(), rtol=1e-3)
     # What the audits refit with: the objective itself on log loss, else its nearest there.
     delta = result.certificate["huber_delta"]
-    again = parametric.fit(table(loss), TARGETS, draws=0, seed=1, huber_delta=delta)
+    again = parametric_fit.fit(table(loss), TARGETS, draws=0, seed=1, huber_delta=delta)
     nearest = {"linear_huber": "log_huber_auto", "linear_squares": "log_squares"}.get(objective)
     expected = plain.loc[nearest or name, "params"].to_list()
     found = [target.values["params"].point for target in again.targets]
@@ -300,17 +310,17 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
 
 def test_delta_from_the_data_is_1_345_robust_sigma_of_a_lad_fit():
     loss = noisy(TRUTHS["chinchilla"])
-    found = chosen.choose("log_huber", "auto", problem_of(loss))
+    found = objective_choice.choose("log_huber", "auto", problem_of(loss))
     points = {"params": GRID[0], "tokens": GRID[1]}
     theirs = generic.fit_log_huber(surface_starts(*GRID, loss), points, loss)
     assert found.delta == pytest.approx(theirs.objective.delta, rel=1e-4)
-    linear = chosen.choose("linear_huber", "auto", problem_of(loss))
+    linear = objective_choice.choose("linear_huber", "auto", problem_of(loss))
     assert linear.delta == pytest.approx(found.delta * loss.mean(), rel=0.3)
 
 
 def test_delta_from_losses_on_the_law_is_not_zero():
     problem = problem_of(TRUTHS["chinchilla"].loss(*GRID))
-    assert chosen.choose("log_huber", "auto", problem).delta == 1e-7
+    assert objective_choice.choose("log_huber", "auto", problem).delta == 1e-7
 
 
 def test_a_bend_is_found_and_its_absence_is_said():
@@ -349,8 +359,8 @@ def test_a_term_that_vanishes_fails_that_variant():
     main = objectives.log_huber()
     surface = LossSurface(1.5, 400.0, 1e-3, 0.33, 0.3)
     weights = run_weights([str(i) for i in range(d.size)], 10, 0)
-    resamples = formfits.Resamples(weights, np.ones(10, bool))
-    made = forms.variants(problem, TARGETS, main, surface, resamples, lambda residual: [])
+    resamples = form_fits.Resamples(weights, np.ones(10, bool))
+    made = form_variants.variants(problem, TARGETS, main, surface, resamples, lambda residual: [])
     found = {v.estimator.name: v.estimator for v in made}
     assert found["log_squares"].status == FAILED
     assert found["log_squares"].message.startswith("B is 0 here")
@@ -360,11 +370,11 @@ def test_a_term_that_vanishes_fails_that_variant():
 def test_repeated_data_are_told_from_fresh_ones():
     """With R_D* 8 known: the base is found again, while the plain form takes repeats for fresh."""
     n, d = GRID
-    truth = RepeatedSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658, 8.0, formfits.NO_EXCESS)
+    truth = RepeatedSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658, 8.0, form_fits.NO_EXCESS)
     unique = d / np.tile([1, 2, 5, 20, 60], 7)
     noise = np.exp(3e-3 * np.random.default_rng(1).normal(size=35))
     points = table(truth.loss(n, d, unique) * noise).assign(unique_tokens=unique)
-    result = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=40)
+    result = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=40)
     rows = result.tables["estimators"].set_index("estimator")
     made = result.tables["variants"].set_index(["estimator", "parameter"])
     r_d = made.loc[("repeated", "R_D")]
@@ -384,10 +394,10 @@ def test_repeated_data_are_told_from_fresh_ones():
 
 def test_runs_without_repeats_have_no_law_of_them():
     points = table(noisy(TRUTHS["chinchilla"])).assign(unique_tokens=lambda t: t["tokens"])
-    result = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
+    result = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
     assert "repeated" not in set(result.tables["estimators"]["estimator"])
     with pytest.raises(FloplineError, match="unique_tokens = 0"):
-        parametric.fit(points.assign(unique_tokens=0.0), TARGETS, draws=5, seed=1)
+        parametric_fit.fit(points.assign(unique_tokens=0.0), TARGETS, draws=5, seed=1)
 
 
 def test_variants_mind_the_runs_as_the_main_fit_does():
@@ -395,7 +405,9 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
     points = table(noisy(TRUTHS["chinchilla"], sd=0.001))
     largest = points["flops"] > points["flops"].quantile(5 / 6)
     points["loss"] *= np.where(largest, 0.95, 1.0)
-    rows = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables["estimators"]
+    rows = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables[
+        "estimators"
+    ]
     assert "runs of largest compute lie" in rows.loc[rows["main"], "message"].iloc[0]
     said = rows["message"].str.contains("runs of largest compute lie")
     assert said[~rows["main"]].any()
@@ -406,7 +418,9 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
     points["tokens"] = 20 * points["params"] * scatter
     points["loss"] = TRUTHS["chinchilla"].loss(points["params"], points["tokens"])
     points["flops"] = 6 * points["params"] * points["tokens"]
-    rows = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables["estimators"]
+    rows = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables[
+        "estimators"
+    ]
     poor = rows["message"].str.contains("N_opt is poorly identified")
     assert poor[rows["status"] != FAILED].all()
     assert poor[rows["main"]].all()
@@ -415,7 +429,7 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
 def test_no_variants_of_a_fit_that_failed():
     points = table(noisy(TRUTHS["chinchilla"]))
     points["tokens"] = 20 * points["params"] * np.exp(np.linspace(0, 1e-3, 35))
-    result = parametric.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
+    result = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
     assert result.status == FAILED
     assert result.tables["estimators"]["estimator"].unique().tolist() == ["log_huber"]
 

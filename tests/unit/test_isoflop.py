@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from flopline.errors import FloplineError
-from flopline.fits import isoflop
-from flopline.fits.bootstrap import run_weights
-from flopline.fits.result import CONVERGED, WARNING, FitResult
-from flopline.fits.vertexlaws import SE_FLOOR, vertex_weights
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.fit_result import CONVERGED, WARNING, FitResult
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.isoflop.vertex_laws import SE_FLOOR, vertex_weights
 from flopline.schema import LAW_TABLES
 
 LAW = {"E": 1.7, "A": 400.0, "B": 1200.0, "alpha": 0.34, "beta": 0.33}
@@ -55,7 +55,7 @@ def profiles(
 
 
 def fit(points: pd.DataFrame, **options: object) -> FitResult:
-    return isoflop.fit(points, TARGETS, **{"draws": 200, "seed": 1, **options})  # type: ignore[arg-type]
+    return isoflop_fit.fit(points, TARGETS, **{"draws": 200, "seed": 1, **options})  # type: ignore[arg-type]
 
 
 def test_gaps_given_and_nominal_budgets_agree() -> None:
@@ -333,4 +333,4 @@ def test_sizes_that_share_token_counts_are_no_valley():
     points["flops"] = 6 * points["params"] * points["tokens"]
     points["budget_flops"] = np.repeat([1e18, 1e19, 1e20], 4)
     with pytest.raises(FloplineError, match="share fewer than 3 token counts"):
-        isoflop.fit(points, [1e22], draws=20, seed=1)
+        isoflop_fit.fit(points, [1e22], draws=20, seed=1)

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.fits import isoflop, parametric
-from flopline.fits.bootstrap import run_weights
-from flopline.fits.plugin_bias import fit_surfaces
-from flopline.fits.result import CONVERGED, FAILED, WARNING, FitResult
-from flopline.fits.valley import Resamples
-from flopline.fits.vertexlaws import vertex_weights, weights_from
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, FitResult
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.isoflop.plugin_bias import fit_surfaces
+from flopline.laws.isoflop.valley import Resamples
+from flopline.laws.isoflop.vertex_laws import vertex_weights, weights_from
+from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN
 from tests.unit.test_isoflop import BUDGETS, LAW, TARGETS, fit, profiles
 
@@ -83,7 +84,7 @@ def test_the_correction_removes_the_bias_of_any_grid(
     surface: LossSurface, width: float, shift: float, drift: float
 ) -> None:
     target = 5.76e23
-    result = isoflop.fit(grids(surface, width, shift, drift), [target], draws=0)
+    result = isoflop_fit.fit(grids(surface, width, shift, drift), [target], draws=0)
     row = by_name(result).loc["corrected"]
     assert row["status"] == CONVERGED
     assert row["params"] == pytest.approx(float(surface.params_opt(target)), rel=1e-6)
@@ -117,13 +118,15 @@ def test_the_correction_removes_the_bias_of_any_grid(
 def test_the_bias_that_is_removed_is_the_known_one(
     surface: LossSurface, width: float, shift: float, drift: float, tokens_percent: float
 ) -> None:
-    row = by_name(isoflop.fit(grids(surface, width, shift, drift), [1e24], draws=0)).loc["parabola"]
+    row = by_name(isoflop_fit.fit(grids(surface, width, shift, drift), [1e24], draws=0)).loc[
+        "parabola"
+    ]
     bias = 100 * (row["tokens"] / float(surface.tokens_opt(1e24)) - 1)
     assert bias == pytest.approx(tokens_percent, abs=0.5 if tokens_percent < -10 else 0.06)
 
 
 def test_a_cubic_and_an_interpolant_see_most_of_a_lopsided_valley() -> None:
-    rows = by_name(isoflop.fit(grids(THREEFOLD, 4, 1, 1), [5.76e23], draws=0))
+    rows = by_name(isoflop_fit.fit(grids(THREEFOLD, 4, 1, 1), [5.76e23], draws=0))
     off = np.abs(np.log(rows["params"] / float(THREEFOLD.params_opt(5.76e23))))
     assert off["parabola"] > 0.06
     assert off["cubic"] < 0.1 * off["parabola"]
@@ -140,7 +143,7 @@ def test_a_corrected_draw_carries_the_error_of_its_own_correction() -> None:
     for k in range(12):
         again = listed.loc[listed.index.repeat(weights[k].astype(int))].reset_index(drop=True)
         again["run"] = [f"copy-{i}" for i in range(len(again))]
-        p = parametric.fit(again, TARGETS, draws=0, seed=0).parameters
+        p = parametric_fit.fit(again, TARGETS, draws=0, seed=0).parameters
         surface = LossSurface(*(p[name].point for name in ("E", "A", "B", "alpha", "beta")))
         for j, (_, rows) in enumerate(again.groupby("budget_flops")):
             u = np.log(rows["params"]) - 18.0

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from flopline.errors import FloplineError
-from flopline.fits import isoflop
-from flopline.fits.parabola import fit_parabolas
-from flopline.fits.quality import SHIFT, deleted_residuals
-from flopline.fits.result import CONVERGED, FAILED, WARNING
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.isoflop.parabola import fit_parabolas
+from flopline.laws.isoflop.quality import SHIFT, deleted_residuals
+from flopline.surfaces.chinchilla import LossSurface
 from tests.unit.test_isoflop import BUDGETS, LAW, TARGETS, best_params, fit, profiles
 
 VERDICTS = ["curved", "sizes_apart", "centred", "without_outlier", "flops_level"]
@@ -207,7 +207,7 @@ def test_the_spread_of_compute_inside_budgets_is_stated() -> None:
 
 
 def test_three_sizes_leave_nothing_to_test_a_curvature_with() -> None:
-    result = isoflop.fit(profiles(sizes=3), TARGETS, min_sizes=3, draws=50, seed=1)
+    result = isoflop_fit.fit(profiles(sizes=3), TARGETS, min_sizes=3, draws=50, seed=1)
     v = result.tables["vertices"]
     assert v["curvature_p"].isna().all()
     assert not v["curved"].any()

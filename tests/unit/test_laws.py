@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from flopline.errors import FloplineError
-from flopline.laws import kaplan, published, skaling, tied
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.compute import ComputePowerLaw
-from flopline.laws.kaplan import KaplanSurface
-from flopline.laws.law import Law, amplitudes, optimum, parameters, surface_starts
-from flopline.laws.repeated import RepeatedSurface, starts
-from flopline.laws.skaling import SkalingSurface
-from flopline.laws.tied import TiedSurface
+from flopline.surfaces import kaplan, published, skaling, tied
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.compute_laws import ComputePowerLaw
+from flopline.surfaces.kaplan import KaplanSurface
+from flopline.surfaces.repeated import RepeatedSurface, starts
+from flopline.surfaces.skaling import SkalingSurface
+from flopline.surfaces.surface import Law, amplitudes, optimum, parameters, surface_starts
+from flopline.surfaces.tied import TiedSurface
 from tests.conftest import ROOT
 
 LAWS: dict[str, Law] = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from flopline.fits import generic, objectives
-from flopline.laws import published
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.losscompute import LossOfCompute, starts
+from flopline.solvers import generic, objectives
+from flopline.surfaces import published
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.loss_of_compute import LossOfCompute, starts
 
 LAW = LossOfCompute(1.7, 900.0, 0.155)
 FLOPS = np.geomspace(1e18, 1e22, 9)

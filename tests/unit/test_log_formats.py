@@ -18,7 +18,7 @@ from flopline.errors import FloplineError
 from flopline.logs import FORMATS, read_log
 from flopline.logs.reading import BATCH, Reading
 from flopline.logs.samples import Logged, Ramp, samples_at
-from flopline.runfiles import FOLDERS, SAY_PARAMS, SAY_TOKENS, SELF_DESCRIBED, TABLES
+from flopline.sources import FOLDERS, SAY_PARAMS, SAY_TOKENS, SELF_DESCRIBED, TABLES
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/logs"

@@ -12,15 +12,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linprog, minimize
 
 from flopline.errors import FloplineError
-from flopline.fits import generic, objectives, parametric
-from flopline.fits.objectives import Objective
-from flopline.laws import kaplan, repeated, skaling, tied
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.kaplan import KaplanSurface
-from flopline.laws.law import parameters, surface_starts
-from flopline.laws.repeated import RepeatedSurface
-from flopline.laws.skaling import SkalingSurface
-from flopline.laws.tied import TiedSurface
+from flopline.laws.parametric import parametric_fit
+from flopline.solvers import generic, objectives
+from flopline.solvers.objectives import Objective
+from flopline.surfaces import kaplan, repeated, skaling, tied
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.kaplan import KaplanSurface
+from flopline.surfaces.repeated import RepeatedSurface
+from flopline.surfaces.skaling import SkalingSurface
+from flopline.surfaces.surface import parameters, surface_starts
+from flopline.surfaces.tied import TiedSurface
 
 ALL = [
     objectives.log_huber(),
@@ -146,7 +147,7 @@ def test_generic_fit_is_that_of_the_parametric_law(delta):
     )
     table = pd.DataFrame(covariates()).assign(loss=loss, flops=6 * GRID[0] * GRID[1])
     table["run"] = [f"{i:03d}" for i in table.index]
-    theirs = parametric.fit(table, [1e21], huber_delta=delta, draws=0, seed=0)
+    theirs = parametric_fit.fit(table, [1e21], huber_delta=delta, draws=0, seed=0)
     assert found.value == pytest.approx(theirs.certificate["objective"], rel=1e-10)
     for name in parameters(TRUTH):
         assert getattr(found.law, name) == pytest.approx(theirs.parameters[name].point, rel=1e-5)
@@ -217,7 +218,7 @@ def test_floor_that_the_losses_deny_is_said_to_vanish():
     assert found.converged
     table = pd.DataFrame(covariates()).assign(loss=loss, flops=6 * GRID[0] * GRID[1])
     table["run"] = [f"{i:03d}" for i in table.index]
-    theirs = parametric.fit(table, [1e21], huber_delta=1.0, draws=0, seed=0)
+    theirs = parametric_fit.fit(table, [1e21], huber_delta=1.0, draws=0, seed=0)
     assert "E" in theirs.certificate["bounds"]
     assert found.value == pytest.approx(theirs.certificate["objective"], rel=1e-7)
 

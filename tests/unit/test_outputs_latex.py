@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.fits.result import CONVERGED, FAILED, WARNING
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.outputs import tex
-from flopline.outputs.latex import NAMES, latex_tables
+from flopline.outputs.latex_tables import NAMES, latex_tables
 from flopline.schema import HELD_OUT, KEPT, QUANTITIES, QUARANTINED
 
 # Made up (synthetic), no study's numbers.

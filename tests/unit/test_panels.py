@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 
 from flopline.figures.style import mako
-from flopline.fits import isoflop, parametric
-from flopline.fits.result import FAILED, FitResult
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
 from flopline.report import interactive
 from flopline.report.interactive import MOST_POINTS, Evidence
 from flopline.report.packing import packed_floats, packed_json, plotly_script
 from flopline.schema import KEPT, QUARANTINED, RUNS, conform
+from flopline.surfaces.chinchilla import LossSurface
 from tests.simulate import runs_on_surface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -35,8 +36,8 @@ def made() -> Evidence:
 
 
 def evidence_of(runs: pd.DataFrame, draws: int) -> Evidence:
-    valleys = isoflop.fit(runs, TARGETS, draws=draws, seed=1)
-    surface = parametric.fit(runs, TARGETS, draws=draws, seed=1)
+    valleys = isoflop_fit.fit(runs, TARGETS, draws=draws, seed=1)
+    surface = parametric_fit.fit(runs, TARGETS, draws=draws, seed=1)
     laws = {"isoflop": valleys, "parametric": surface}
     return Evidence(
         {law: json_of(fit) for law, fit in laws.items()},

@@ -10,10 +10,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 from flopline.errors import FloplineError
-from flopline.fits import hoffmann_grid, parametric
-from flopline.fits.result import CONVERGED, FAILED, WARNING
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
+from flopline.laws.parametric import parametric_fit
 from flopline.schema import LAW_TABLES, QUANTITIES, target_column
+from flopline.solvers import hoffmann_grid
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [1e21, 5.76e23]
@@ -45,7 +46,7 @@ def on_a_ray(scatter: float, count: int = 40, noise: float = 0.003) -> pd.DataFr
 
 
 def fitted(points: pd.DataFrame, draws: int = 50, **options):
-    return parametric.fit(points, TARGETS, draws=draws, seed=1, **options)
+    return parametric_fit.fit(points, TARGETS, draws=draws, seed=1, **options)
 
 
 def test_noise_free_losses_give_the_surface_and_its_optimum_back():
@@ -98,7 +99,7 @@ def test_residual_sd_is_that_of_the_noise():
 def test_intervals_hold_the_truth_at_about_their_level():
     inside = []
     for seed in range(40):
-        result = parametric.fit(
+        result = parametric_fit.fit(
             runs(count=60, noise=0.003, seed=seed), TARGETS, draws=200, seed=seed
         )
         estimate = result.parameters["a"]

@@ -9,10 +9,12 @@ from scipy.optimize import brentq
 
 from flopline import planner
 from flopline.errors import FloplineError
-from flopline.fits import envelope, isoflop, parametric
-from flopline.fits.result import ENDS, FitResult
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import ENDS, FitResult
+from flopline.laws.envelope import envelope_fit
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
+from flopline.surfaces.chinchilla import LossSurface
 from tests.simulate import runs_on_surface
 
 # Besiroglu et al. 2024, arXiv 2404.10102: a surface to simulate from.
@@ -42,11 +44,11 @@ def simulated_curves() -> pd.DataFrame:
 def fits() -> dict[str, FitResult]:
     runs = simulated_runs()
     return {
-        "envelope": envelope.fit(
+        "envelope": envelope_fit.fit(
             simulated_curves(), TARGETS, draws=200, seed=1, with_variants=False
         ),
-        "isoflop": isoflop.fit(runs, TARGETS, draws=200, seed=1),
-        "parametric": parametric.fit(runs, TARGETS, draws=200, seed=1),
+        "isoflop": isoflop_fit.fit(runs, TARGETS, draws=200, seed=1),
+        "parametric": parametric_fit.fit(runs, TARGETS, draws=200, seed=1),
     }
 
 
@@ -72,7 +74,7 @@ def test_targets_of_the_study_are_met_to_the_last_digits(
 def test_the_misfit_of_the_envelope_is_carried_to_any_budget(fits: dict[str, FitResult]) -> None:
     """The same curves fitted with another target state there what the planner says."""
     assert fits["envelope"].certificate["lack_of_fit"]["misfit"] > 0
-    elsewhere = envelope.fit(simulated_curves(), [3e24], draws=200, seed=1, with_variants=False)
+    elsewhere = envelope_fit.fit(simulated_curves(), [3e24], draws=200, seed=1, with_variants=False)
     found = planner.at_budget(line_of(fits["envelope"]), 3e24).values["loss"]
     wanted = elsewhere.targets[0].values["loss"]
     assert [getattr(found, end) for end in ENDS] == pytest.approx(
@@ -84,7 +86,7 @@ def test_the_misfit_of_the_envelope_is_carried_to_any_budget(fits: dict[str, Fit
 def test_any_budget_says_what_a_fit_with_that_target_would(
     fits: dict[str, FitResult], law: str
 ) -> None:
-    fit = isoflop.fit if law == "isoflop" else parametric.fit
+    fit = isoflop_fit.fit if law == "isoflop" else parametric_fit.fit
     again = fit(simulated_runs(), [7.7e24], draws=200, seed=1)
     found = planner.at_budget(line_of(fits[law]), 7.7e24)
     for quantity in QUANTITIES:
@@ -177,7 +179,7 @@ def test_other_mistakes_are_told_in_one_sentence(fits: dict[str, FitResult]) -> 
 
 
 def test_a_law_without_draws_has_points_and_no_intervals() -> None:
-    fit = parametric.fit(simulated_runs(), TARGETS, draws=0, seed=1)
+    fit = parametric_fit.fit(simulated_runs(), TARGETS, draws=0, seed=1)
     found = planner.at_budget(line_of(fit), 1e23).values["params"]
     assert found.point > 0
     assert np.isnan(found.lo95)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from flopline.fits.losscompute import POINTS_FOR_FLOOR, fit_loss_compute
-from flopline.fits.powerlaw import fit_power_law
+from flopline.laws.common.loss_compute import POINTS_FOR_FLOOR, fit_loss_compute
+from flopline.laws.common.power_law import fit_power_law
 
 LN_C = np.log(np.geomspace(1e18, 1e24, 9))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.interpolate import Akima1DInterpolator
 
-from flopline.fits.profiles import akima, akima_slopes, cubic, parabola
+from flopline.laws.isoflop.profiles import akima, akima_slopes, cubic, parabola
 
 Floats = NDArray[np.float64]
 

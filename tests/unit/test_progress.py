@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.audit.stage import audit_family
+from flopline.audit.family_audits import audit_family
 from flopline.errors import FloplineError
-from flopline.fits import envelope, envelope_reading, isoflop, parametric
+from flopline.laws.envelope import envelope_fit, envelope_reading
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
 from flopline.progress import gauge, heard, named, over, part
+from flopline.solvers import hoffmann_grid
 from tests.unit import test_audit_stage as study
 
 Signs = list[tuple[float, str]]
@@ -225,11 +228,11 @@ def fits() -> dict[str, Callable[[], object]]:
     points = study.points()
     curves = study.logs(points)[1]
     return {
-        "parametric": lambda: parametric.fit(
+        "parametric": lambda: parametric_fit.fit(
             points, study.TARGETS, huber_delta="auto", draws=20, seed=1, variant_draws=10
         ),
-        "isoflop": lambda: isoflop.fit(points, study.TARGETS, draws=20),
-        "envelope": lambda: envelope.fit(curves, study.TARGETS, bins=200, draws=20),
+        "isoflop": lambda: isoflop_fit.fit(points, study.TARGETS, draws=20),
+        "envelope": lambda: envelope_fit.fit(curves, study.TARGETS, bins=200, draws=20),
     }
 
 
@@ -269,10 +272,10 @@ def test_ladder_tells_its_steps_and_every_audit_its_name() -> None:
 
 
 def test_solver_of_the_paper_tells_its_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = parametric.hoffmann_grid.grid()[::900]
-    monkeypatch.setattr(parametric.hoffmann_grid, "grid", lambda: grid)
+    grid = hoffmann_grid.grid()[::900]
+    monkeypatch.setattr(hoffmann_grid, "grid", lambda: grid)
     signs = signs_of(
-        lambda: parametric.fit(
+        lambda: parametric_fit.fit(
             study.points(), study.TARGETS, draws=3, seed=1, solver="hoffmann_grid"
         )
     )

@@ -17,15 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from flopline.fits import envelope, generic, isoflop, objectives, parametric
-from flopline.fits.result import FitResult
-from flopline.laws import published
-from flopline.laws.chinchilla import LossSurface
-from flopline.laws.kaplan import KaplanSurface
-from flopline.laws.law import Law, parameters
-from flopline.laws.repeated import RepeatedSurface
-from flopline.laws.skaling import SkalingSurface
-from flopline.laws.tied import TiedSurface
+from flopline.laws.common.fit_result import FitResult
+from flopline.laws.envelope import envelope_fit
+from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.parametric import parametric_fit
+from flopline.solvers import generic, objectives
+from flopline.surfaces import published
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.kaplan import KaplanSurface
+from flopline.surfaces.repeated import RepeatedSurface
+from flopline.surfaces.skaling import SkalingSurface
+from flopline.surfaces.surface import Law, parameters
+from flopline.surfaces.tied import TiedSurface
 
 # Besiroglu et al. 2024 (arXiv 2404.10102), as printed.
 TRUTH = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -81,19 +84,19 @@ def curves(noise: float = 0.002, seed: int = 1) -> pd.DataFrame:
 
 
 def fit_parametric(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return parametric.fit(table, [target], draws=draws, seed=3)
+    return parametric_fit.fit(table, [target], draws=draws, seed=3)
 
 
 def fit_isoflop(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return isoflop.fit(table, [target], draws=draws, seed=3)
+    return isoflop_fit.fit(table, [target], draws=draws, seed=3)
 
 
 def fit_hull(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return envelope.fit(table, [target], frontier="hull", draws=draws, seed=3)
+    return envelope_fit.fit(table, [target], frontier="hull", draws=draws, seed=3)
 
 
 def fit_bins(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return envelope.fit(table, [target], bins=300, draws=draws, seed=3)
+    return envelope_fit.fit(table, [target], bins=300, draws=draws, seed=3)
 
 
 Fit = Callable[..., FitResult]
@@ -248,7 +251,7 @@ def test_envelope_recovers_the_law_that_its_curves_touch() -> None:
             )
         )
     table = pd.concat(parts)
-    p = envelope.fit(
+    p = envelope_fit.fit(
         table, [TARGET], frontier="hull", smoothing_steps=0, draws=0, seed=1
     ).parameters
     expected = {"a": a, "b": 1 - a, "N_coef": 0.1, "D_coef": 1 / 0.6, "L_E": e, "L_K": k, "L_c": c}

@@ -13,7 +13,7 @@ import pytest
 from flopline.clean import REASONS, Cleaned, clean
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.ingest import FACTS, FILES, RAW_CURVES, Ingested, ingest
+from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest
 from flopline.logs import read_log
 from flopline.schema import DROPPED, conform
 from tests.conftest import ROOT

@@ -35,7 +35,7 @@ def test_every_work_has_what_an_entry_needs(key: str) -> None:
 
 
 def test_arxiv_numbers_are_those_of_the_registry_of_published_laws() -> None:
-    texts = (ROOT / "workflow/flopline/laws/published.toml").read_text(encoding="utf-8")
+    texts = (ROOT / "workflow/flopline/surfaces/published.toml").read_text(encoding="utf-8")
     ours = {work["arxiv"] for work in references().values() if "arxiv" in work}
     assert set(re.findall(r"arXiv (\d{4}\.\d{5})", texts)) <= ours
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.fits.result import (
+from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
     WARNING,
@@ -34,9 +34,9 @@ from flopline.numbers import (
     number,
     significant,
 )
+from flopline.report.formatting import shown
+from flopline.report.html_tables import MOST_ROWS
 from flopline.report.page import ReportInputs, render
-from flopline.report.shown import shown
-from flopline.report.tables import MOST_ROWS
 from flopline.schema import DROPPED, KEPT, LAWS, QUANTITIES, QUARANTINED, RUNS, conform
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.fits.result import FAILED
+from flopline.laws.common.fit_result import FAILED
+from flopline.report.formatting import gist, shown
+from flopline.report.html_tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
 from flopline.report.page import ReportInputs, render
-from flopline.report.shown import gist, shown
-from flopline.report.tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
 from flopline.schema import QUANTITIES
 from tests.unit.test_report import (
     REASON,

@@ -18,11 +18,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from flopline.digest import Memory
 from flopline.errors import FloplineError
 from flopline.progress import heard, over, part
 from running import console, locks, receipts
 from running.console import Console, Job
+from running.digest import Memory
 from tests.conftest import ROOT
 
 RESULTS = Path("results/toy")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from flopline.atomic import part_of, whole
 from flopline.drafting.command import main as draft
 from flopline.errors import FloplineError
 from flopline.logs import opening, read_log
@@ -31,7 +32,6 @@ from flopline.storage import (
 )
 from flopline.study import load_study, log_files, read_yaml
 from flopline.tables import read_table
-from flopline.whole import part_of, whole
 from running.locks import hold_run, release_run
 from tests.conftest import ROOT
 

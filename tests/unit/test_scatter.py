@@ -8,10 +8,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import polygamma
 
-from flopline.fits import isoflop, scatter
-from flopline.fits.scatter import Profile, RunScatter, wild_losses
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.isoflop import isoflop_fit, scatter
+from flopline.laws.isoflop.scatter import Profile, RunScatter, wild_losses
 from flopline.schema import target_column
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 BUDGETS = np.geomspace(1e18, 1e20, 5)
@@ -103,7 +103,7 @@ def test_valleys_without_a_spare_run_have_no_draws():
     losses, found = drawn(study(sizes=3), 5)
     assert np.isnan(losses).all()
     assert np.isnan(found.of_new_run(5, 1)).all()
-    result = isoflop.fit(study(sizes=3), [1e22], min_sizes=3, draws=20, method="wild")
+    result = isoflop_fit.fit(study(sizes=3), [1e22], min_sizes=3, draws=20, method="wild")
     at = result.targets[0].values["params"]
     assert np.isfinite(at.point)
     assert np.isnan([at.lo95, at.hi95]).all()
@@ -127,7 +127,7 @@ def test_wild_intervals_of_few_sizes_are_narrower_than_those_of_pairs():
     ratios = []
     for seed in range(3):
         at = {
-            m: isoflop.fit(study(seed), [1e22], draws=200, seed=1, method=m).parameters["a"]
+            m: isoflop_fit.fit(study(seed), [1e22], draws=200, seed=1, method=m).parameters["a"]
             for m in ("pairs", "wild")
         }
         ratios.append((at["pairs"].hi95 - at["pairs"].lo95) / (at["wild"].hi95 - at["wild"].lo95))
@@ -135,15 +135,15 @@ def test_wild_intervals_of_few_sizes_are_narrower_than_those_of_pairs():
 
 
 def test_isoflop_draws_runs_wildly_by_itself():
-    result = isoflop.fit(study(), [1e22], draws=50, seed=1)
+    result = isoflop_fit.fit(study(), [1e22], draws=50, seed=1)
     assert result.settings["method"] == "wild"
     pd.testing.assert_frame_equal(
-        result.draws, isoflop.fit(study(), [1e22], draws=50, seed=1, method="wild").draws
+        result.draws, isoflop_fit.fit(study(), [1e22], draws=50, seed=1, method="wild").draws
     )
 
 
 def test_every_estimator_of_valleys_states_the_loss_of_a_new_run():
-    result = isoflop.fit(study(), [1e22], draws=500, seed=1)
+    result = isoflop_fit.fit(study(), [1e22], draws=500, seed=1)
     table = result.tables["estimators"]
     assert (table["loss_new_run"] == table["loss"]).all()
     assert np.isfinite(table[["loss_new_run_lo95", "loss_new_run_hi95"]]).all(axis=None)

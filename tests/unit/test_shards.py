@@ -12,16 +12,16 @@ import pytest
 
 from flopline.clean import clean
 from flopline.clean.batches import clean_batches
-from flopline.clean.facts import with_facts
-from flopline.clean.gather import gather
+from flopline.clean.gathering import gather
+from flopline.clean.run_facts import with_facts
 from flopline.errors import FloplineError
-from flopline.ingest import RAW_CURVES, ingest, ingest_runs
+from flopline.ingesting import RAW_CURVES, ingest, ingest_runs
 from flopline.points import CURVE, checkpoint_points, read_curves, thinned
-from flopline.runfiles import hold_several
 from flopline.schema import CURVES, DROPPED, conform
-from flopline.shards import by_shard, fact_digests
+from flopline.sources import hold_several
 from flopline.storage import RowGroups, read_parquet, row_groups
 from flopline.study import log_files
+from running.shards import by_shard, fact_digests
 from tests.unit.test_clean import study
 
 COLUMNS = {"step": "step", "tokens": "tokens", "loss": "loss"}

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from flopline.errors import FloplineError
-from flopline.fits import parametric
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
-from flopline.simulate import PlannedRun, curve, described, planned_runs, run_table
+from flopline.laws.parametric import parametric_fit
+from flopline.simulation import PlannedRun, curve, described, planned_runs, run_table
 from flopline.study import load_study, log_files, raw_source, read_yaml
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 from tests.conftest import ROOT
 
 SCHEMAS = ROOT / "workflow/schemas"
@@ -82,7 +82,7 @@ def test_without_noise_every_row_lies_on_the_law() -> None:
 
 def test_without_noise_the_fit_gives_the_law_back() -> None:
     points = final_points(settings(GRID, noise={"run": 0, "row": 0}), "ash")
-    found = parametric.fit(points, [1e18], draws=100, seed=1, family="ash")
+    found = parametric_fit.fit(points, [1e18], draws=100, seed=1, family="ash")
     for name, value in LAW.items():
         assert found.parameters[name].point == pytest.approx(value, rel=1e-6)
 
@@ -284,7 +284,7 @@ def test_intervals_of_nmm_cover_the_truth_as_often_as_they_say() -> None:
     for seed in range(40):
         for family, truth in truths.items():
             points = final_points(NMM | {"seed": seed, "log_every": 100}, family)
-            found = parametric.fit(points, [1e22], draws=200, seed=1, family=family)
+            found = parametric_fit.fit(points, [1e22], draws=200, seed=1, family=family)
             for name in covered:
                 estimate = found.parameters[name]
                 covered[name] += estimate.lo95 <= truth[name] <= estimate.hi95

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flopline.clean import Cleaned, clean
 from flopline.errors import FloplineError
-from flopline.ingest import FACTS, FILES, RAW_CURVES, Ingested
+from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested
 from flopline.schema import DROPPED, conform
 from tests.unit.test_clean import cleaned, raw, steps, study
 

@@ -10,11 +10,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from flopline.errors import FloplineError
-from flopline.fits import engine, parametric, wild
-from flopline.fits.bootstrap import chosen, new_run_errors, run_signs
-from flopline.fits.newton import Problem, jacobian
-from flopline.fits.result import targets_of
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.bootstrap import chosen, new_run_errors, run_signs
+from flopline.laws.common.fit_result import targets_of
+from flopline.laws.parametric import parametric_fit, wild
+from flopline.solvers import engine
+from flopline.solvers.newton import Problem, jacobian
+from flopline.surfaces.chinchilla import LossSurface
 
 SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGET = [1e22]
@@ -129,14 +130,14 @@ def test_shared_losses_repeated_for_every_row_change_no_start():
 
 
 def test_wild_draws_of_losses_without_noise_are_the_law():
-    result = parametric.fit(study(noise=0.0), TARGET, draws=20, seed=1, method="wild")
+    result = parametric_fit.fit(study(noise=0.0), TARGET, draws=20, seed=1, method="wild")
     assert_allclose(result.draws["alpha"], SURFACE.alpha, rtol=1e-5)
 
 
 def test_wild_fit_is_the_same_in_any_order_of_rows():
     table = study(rows=3)
-    one = parametric.fit(table, TARGET, draws=30, seed=1, method="wild")
-    other = parametric.fit(
+    one = parametric_fit.fit(table, TARGET, draws=30, seed=1, method="wild")
+    other = parametric_fit.fit(
         table.sample(frac=1, random_state=1), TARGET, draws=30, seed=1, method="wild"
     )
     pd.testing.assert_frame_equal(one.draws, other.draws)
@@ -150,7 +151,9 @@ def test_wild_intervals_know_that_rows_of_a_run_go_together():
     widths = [
         e.hi95 - e.lo95
         for e in (
-            parametric.fit(t, TARGET, draws=200, seed=1, method="wild").targets[0].values["loss"]
+            parametric_fit.fit(t, TARGET, draws=200, seed=1, method="wild")
+            .targets[0]
+            .values["loss"]
             for t in (together, apart)
         )
     ]
@@ -161,12 +164,14 @@ def test_method_of_the_bootstrap_is_checked():
     assert chosen("auto", "wild") == "wild"
     assert chosen("pairs", "wild") == "pairs"
     with pytest.raises(FloplineError, match=r"bootstrap\.method is one of auto, pairs, wild"):
-        parametric.fit(study(), TARGET, draws=10, seed=1, method="jackknife")
+        parametric_fit.fit(study(), TARGET, draws=10, seed=1, method="jackknife")
 
 
 def test_wild_draws_are_refused_for_residuals_that_are_not_of_log_loss():
     with pytest.raises(FloplineError, match="wild resamples log residuals"):
-        parametric.fit(study(), TARGET, draws=10, seed=1, method="wild", objective="linear_squares")
+        parametric_fit.fit(
+            study(), TARGET, draws=10, seed=1, method="wild", objective="linear_squares"
+        )
 
 
 def test_errors_of_a_new_run_scatter_like_the_runs():
@@ -187,7 +192,7 @@ def test_a_law_that_knows_no_scatter_states_no_interval_of_a_new_run():
 
 
 def test_interval_of_a_new_run_holds_its_scatter_besides_the_law():
-    at = parametric.fit(study(runs=60), TARGET, draws=500, seed=1).targets[0].values
+    at = parametric_fit.fit(study(runs=60), TARGET, draws=500, seed=1).targets[0].values
     law, run = at["loss"], at["loss_new_run"]
     assert run.point == law.point
     assert run.hi95 - run.lo95 > 1.9 * 1.96 * 0.8 * 0.003 * run.point

@@ -135,7 +135,7 @@ def test_an_entry_is_used_only_for_the_same_options_code_and_data(
     anew = {"audit/*/findings.json": {"written"}}
     assert fetched(copy) == obtained | anew | {"fits/*/isoflop.json": {"written"}}
     copy.edit("config/config.yaml", "min_sizes: 5", "min_sizes: 4")
-    code = copy.folder / "workflow/flopline/fits/envelope.py"
+    code = copy.folder / "workflow/flopline/laws/envelope/envelope_fit.py"
     code.write_text(code.read_text() + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")
     assert fetched(copy) == obtained | anew | {"fits/*/envelope.json": {"written"}}
 

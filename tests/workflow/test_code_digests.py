@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from flopline.digest import AROUND, Memory, code_digest
-from flopline.whole import part_of
+from flopline.atomic import part_of
+from running.digest import AROUND, Memory, code_digest
 from running.receipts import FOLDER
 from tests.conftest import ROOT
 from tests.workflow.conftest import Checkout

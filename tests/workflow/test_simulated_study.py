@@ -17,9 +17,9 @@ import pytest
 import yaml
 from matplotlib.colors import to_hex
 
-from flopline.figures.surface import color_map
-from flopline.laws.chinchilla import PARAMETERS
+from flopline.figures.surface_figure import color_map
 from flopline.study import read_yaml
+from flopline.surfaces.chinchilla import PARAMETERS
 from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout, once_a_session
 
 pytestmark = pytest.mark.workflow
@@ -191,7 +191,7 @@ def test_changed_key_reruns_what_uses_it(
 
 
 def test_edited_code_of_the_simulation_reruns_it(checkout: Checkout) -> None:
-    module = checkout.folder / "workflow/flopline/simulate.py"
+    module = checkout.folder / "workflow/flopline/simulation.py"
     module.write_text(module.read_text() + "\n# A comment changes nothing.\n")
     assert planned(checkout) == {}
     module.write_text(module.read_text() + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")

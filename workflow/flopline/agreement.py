@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.shares import wasted_share
+from flopline.audit.waste import wasted_share
 from flopline.choice import SAID, line_name
-from flopline.laws.chinchilla import LossSurface, per_point
-from flopline.laws.losscompute import LossOfCompute
 from flopline.numbers import factor, flops_label, humanise, interval, significant
 from flopline.schema import LEVELS, target_column
+from flopline.surfaces.chinchilla import LossSurface, per_point
+from flopline.surfaces.loss_of_compute import LossOfCompute
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from flopline.fits.result import CONVERGED, FAILED
+from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.numbers import count, significant
 
 ORDER: Final = ("parametric", "isoflop", "envelope")

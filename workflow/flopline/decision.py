@@ -24,10 +24,10 @@ from flopline.choice import (
     steps_of,
 )
 from flopline.errors import FloplineError
-from flopline.fits.result import ENDS, FAILED, plain
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import ENDS, FAILED, plain
 from flopline.numbers import flops_label, humanise, significant
 from flopline.schema import QUANTITIES
+from flopline.surfaces.chinchilla import LossSurface
 
 STATED: Final = ("a", "b", *QUANTITIES)
 """What every row says, each with the ends of its intervals."""

@@ -19,7 +19,7 @@ import yaml
 
 from flopline.errors import FloplineError
 from flopline.logs.reading import Facts, plain_columns, reach
-from flopline.runfiles import from_name
+from flopline.sources import from_name
 
 TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
 """Facts that are text, all others being numbers."""

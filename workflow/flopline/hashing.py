@@ -1,4 +1,4 @@
-"""The digest of a file's bytes, apart from flopline.digest: stages need this and no more of it."""
+"""The digest of a file's bytes, apart from running.digest: stages need this and no more of it."""
 
 from __future__ import annotations
 

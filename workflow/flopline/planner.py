@@ -17,16 +17,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.shares import excess, wasted_share
+from flopline.audit.waste import excess, wasted_share
 from flopline.errors import FloplineError
-from flopline.fits.allocation import Allocation
-from flopline.fits.lackoffit import misfit_errors, relative_sd
-from flopline.fits.losscompute import LossLaw
-from flopline.fits.powerlaw import PowerLaw
-from flopline.fits.result import FAILED, Estimate, Target, targets_of
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
+from flopline.laws.common.allocation import Allocation
+from flopline.laws.common.fit_result import FAILED, Estimate, Target, targets_of
+from flopline.laws.common.lack_of_fit import misfit_errors, relative_sd
+from flopline.laws.common.loss_compute import LossLaw
+from flopline.laws.common.power_law import PowerLaw
 from flopline.numbers import number
 from flopline.schema import target_column
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
 

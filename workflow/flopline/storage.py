@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flopline.atomic import drop, part_of, seal, whole, writing
 from flopline.errors import FloplineError
-from flopline.whole import drop, part_of, seal, whole, writing
 
 DAMAGED: Final = "remove it and start again: it is made anew"
 """What helps against a damaged result."""

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from flopline.errors import FloplineError
-from flopline.laws import registry
-from flopline.runfiles import (
+from flopline.schema import split_label
+from flopline.sources import (
     SAY_PARAMS,
     SAY_TOKENS,
     SELF_DESCRIBED,
@@ -33,7 +33,7 @@ from flopline.runfiles import (
     sidecar_of,
     why_no_file,
 )
-from flopline.schema import split_label
+from flopline.surfaces import published_entries
 
 __all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
@@ -180,7 +180,7 @@ def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
     if not is_simulated(study):
         return source
     # NumPy comes along, which a start without simulated runs need not load.
-    from flopline.simulate import LOG_COLUMNS, RUN_COLUMNS
+    from flopline.simulation import LOG_COLUMNS, RUN_COLUMNS
 
     return {
         "kind": "logs",
@@ -290,7 +290,7 @@ def _simulated(study: Mapping[str, Any]) -> str:
 
 
 def _planned_files(study: Mapping[str, Any]) -> list[dict[str, str]]:
-    from flopline.simulate import planned_runs
+    from flopline.simulation import planned_runs
 
     try:
         runs = planned_runs(study["source"])
@@ -425,7 +425,7 @@ def _check_meaning(study: Mapping[str, Any], path: Path) -> None:
 
 def _unknown_laws(study: Mapping[str, Any]) -> Iterator[str]:
     for name in study["audit"]["compare"]:
-        if name not in (known := registry.names()):
+        if name not in (known := published_entries.names()):
             yield (
                 f"`audit.compare` names '{name}', which is no published law"
                 f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."

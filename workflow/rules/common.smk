@@ -22,12 +22,12 @@ from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from flopline.digest import Memory, code_digest, files_digest
+from running.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.runfiles import hold_several, log_digest, parts_of, why_no_file
+from flopline.sources import hold_several, log_digest, parts_of, why_no_file
 from flopline.schema import LAW_TABLES
-from flopline.shards import by_shard, fact_digests
+from running.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
 from running.locks import hold_run, release_run, require_room
@@ -255,7 +255,7 @@ def say(sentence):
 
 
 def print_failures():
-    from flopline.scheduler import ended_jobs
+    from running.scheduler import ended_jobs
 
     CONSOLE.stop()
     failures = [

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
+from flopline.atomic import drop, writing
 from flopline.errors import FloplineError
-from flopline.whole import drop, writing
 
 RUN: Final = ".lock"
 """Held, below results/<study>, by the process that runs a study."""

@@ -18,11 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from flopline.atomic import drop, part_of, writing
 from flopline.hashing import hash_file
-from flopline.whole import drop, part_of, writing
 
 if TYPE_CHECKING:  # the planning's alone, no job loads it
-    from flopline.digest import Memory
+    from running.digest import Memory
 
 FOLDER: Final = ".sha256"
 SET_ASIDE: Final = ".changed"

@@ -7,7 +7,7 @@ from stage import stage
 with stage(snakemake, measure=True) as said:
     from findings import write_findings
 
-    from flopline.audit.stage import Evidence, audit_family
+    from flopline.audit.family_audits import Evidence, audit_family
     from flopline.points import (
         MOST_ROWS,
         SCHEDULE,

@@ -8,10 +8,10 @@ with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.clean.batches import clean_batches
-    from flopline.clean.facts import with_facts
+    from flopline.clean.run_facts import with_facts
     from flopline.clean.tally import SHARD_RUNS
-    from flopline.runfiles import demand_unchanged
     from flopline.schema import CURVES, DROPPED, conform
+    from flopline.sources import demand_unchanged
     from flopline.storage import RowGroups, read_parquet, row_groups, write_parquet
     from flopline.tables import run_facts
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.figures.cleaning import cleaning
+    from flopline.figures.cleaning_figure import cleaning
     from flopline.figures.style import save
     from flopline.points import last_steps
     from flopline.storage import read_parquet

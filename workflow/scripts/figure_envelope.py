@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.figures.envelope import envelope
+    from flopline.figures.envelope_figure import envelope
     from flopline.figures.style import literal, save
     from flopline.schema import split_label
     from flopline.storage import read_json, read_parquet

@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.figures.families import families
+    from flopline.figures.families_figure import families
     from flopline.figures.style import literal, save
     from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet

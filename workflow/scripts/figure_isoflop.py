@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.figures.isoflop import isoflop
+    from flopline.figures.isoflop_figure import isoflop
     from flopline.figures.style import literal, save
     from flopline.storage import read_json, read_parquet
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.figures.contours import contours
-    from flopline.figures.losscompute import losscompute
+    from flopline.figures.contours_figure import contours
+    from flopline.figures.losscompute_figure import losscompute
     from flopline.figures.style import literal, save
     from flopline.storage import read_json, read_parquet
 

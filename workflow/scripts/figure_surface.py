@@ -6,7 +6,7 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.figures.style import literal, save
-    from flopline.figures.surface import Panel, surface
+    from flopline.figures.surface_figure import Panel, surface
     from flopline.storage import read_json, read_parquet
 
     study = snakemake.params.study

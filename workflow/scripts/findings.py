@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flopline.atomic import writing
 from flopline.audit.finding import Finding
 from flopline.storage import read_json, read_parquet, write_json, write_parquet
-from flopline.whole import writing
 
 
 def write_findings(findings: Sequence[Finding], path: Path, tables: Path) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from stage import stage
 
+from flopline.laws.envelope import envelope_fit
+
 with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
-    from flopline.fits import envelope
+    from flopline.laws.envelope import envelope_fit
     from flopline.points import MOST_ROWS, read_curves, training_curves
     from flopline.progress import heard
     from flopline.storage import read_parquet
@@ -19,7 +21,7 @@ with stage(snakemake, measure=True) as said:
     paths = map(Path, snakemake.input.curves)
     curves = read_curves(paths, runs, family, split, MOST_ROWS)
     with heard(said.reached):
-        result = envelope.fit(
+        result = envelope_fit.fit(
             training_curves(runs, curves, family, split),
             study["targets"],
             bins=settings["bins"],

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from stage import stage
 
+from flopline.laws.isoflop import isoflop_fit
+
 with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
-    from flopline.fits import isoflop
+    from flopline.laws.isoflop import isoflop_fit
     from flopline.points import final_points
     from flopline.progress import heard
     from flopline.storage import read_parquet
@@ -15,7 +17,7 @@ with stage(snakemake, measure=True) as said:
     study, family = snakemake.params.study, snakemake.wildcards.family
     settings = study["isoflop"]
     with heard(said.reached):
-        result = isoflop.fit(
+        result = isoflop_fit.fit(
             final_points(read_parquet(Path(snakemake.input.runs)), family),
             study["targets"],
             budgets=settings["budgets"],

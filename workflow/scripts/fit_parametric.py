@@ -4,10 +4,12 @@ from pathlib import Path
 
 from stage import stage
 
+from flopline.laws.parametric import parametric_fit
+
 with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
-    from flopline.fits import parametric
+    from flopline.laws.parametric import parametric_fit
     from flopline.points import checkpoint_points, final_points, read_curves
     from flopline.progress import heard
     from flopline.storage import read_parquet
@@ -21,7 +23,7 @@ with stage(snakemake, measure=True) as said:
     else:
         points = final_points(runs, family)
     with heard(said.reached):
-        result = parametric.fit(
+        result = parametric_fit.fit(
             points,
             study["targets"],
             **study["parametric"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flopline.fits.result import FAILED, FitResult
 from flopline.hashing import hash_file
+from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.storage import write_json, write_parquet
 
 

@@ -7,9 +7,9 @@ from stage import stage
 with stage(snakemake, measure=True) as said:
     import pandas as pd
 
-    from flopline.clean.gather import gather, stop_at_mistakes
-    from flopline.runfiles import demand_unchanged
+    from flopline.clean.gathering import gather, stop_at_mistakes
     from flopline.schema import DROPPED, KEPT
+    from flopline.sources import demand_unchanged
     from flopline.storage import RowGroups, read_parquet, row_groups, write_json, write_parquet
     from flopline.tables import run_facts
 

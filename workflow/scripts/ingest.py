@@ -7,9 +7,9 @@ from stage import stage
 with stage(snakemake, measure=True) as said:
     import pandas as pd
 
-    from flopline.ingest import FACTS, FILES, RAW_CURVES, ingest_runs
-    from flopline.runfiles import demand_unchanged
+    from flopline.ingesting import FACTS, FILES, RAW_CURVES, ingest_runs
     from flopline.schema import DROPPED, conform
+    from flopline.sources import demand_unchanged
     from flopline.storage import RowGroups, write_parquet
 
     study, out, runs, rows = snakemake.params.study, snakemake.output, [], 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.outputs.latex import latex_tables
+    from flopline.outputs.latex_tables import latex_tables
     from flopline.storage import read_json, read_parquet, write_text
 
     study, inputs = snakemake.params.study, snakemake.input

@@ -40,7 +40,7 @@ with stage(snakemake) as said:
         svgs, fits, study["families"], audits, verdict["families"], runs.to_dict("records")
     )
     if synthetic:
-        from flopline.simulate import described
+        from flopline.simulation import described
 
         notes = [*described(study["source"], study["families"]), *notes]
         figures = [{**f, "caption": f"Synthetic data. {f['caption']}"} for f in figures]

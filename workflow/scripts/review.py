@@ -5,12 +5,12 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
+    from flopline.atomic import whole
     from flopline.decision import headline_lines
     from flopline.numbers import count
     from flopline.outputs import bundle
     from flopline.report.provenance import provenance
     from flopline.storage import read_json, read_parquet
-    from flopline.whole import whole
 
     study, inputs = snakemake.params.study, snakemake.input
     base = Path("results", study["name"])

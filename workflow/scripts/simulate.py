@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.simulate import curve, planned_runs, run_table
+    from flopline.simulation import curve, planned_runs, run_table
     from flopline.storage import write_text
 
     settings = snakemake.params.simulation

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flopline.atomic import drop
 from flopline.errors import FloplineError
-from flopline.whole import drop
 from running.locks import join_jobs
 from running.receipts import differing, drop_receipts, write_receipts
 

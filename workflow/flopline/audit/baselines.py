@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.audit.rung import BASELINE, Options, Rung, Runs
+from flopline.audit.ladder_fit import BASELINE, Options, Rung, Runs
 from flopline.errors import FloplineError
-from flopline.fits.inputs import named
-from flopline.fits.losscompute import LossLaw, fit_loss_compute
-from flopline.fits.result import CONVERGED
+from flopline.laws.common.fit_result import CONVERGED
+from flopline.laws.common.inputs import named
+from flopline.laws.common.loss_compute import LossLaw, fit_loss_compute
 
 BAND: Final = 3.0
 """Width of a band of FLOPs where no budgets are known: near budgets are half a decade apart."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
-from flopline.fits.plugin_bias import optimum, plugin_bias
-from flopline.fits.powerlaw import PowerLaw, fit_power_law
-from flopline.fits.vertexlaws import MIN_BUDGETS, weights_from
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.power_law import PowerLaw, fit_power_law
+from flopline.laws.isoflop.plugin_bias import optimum, plugin_bias
+from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS, weights_from
 from flopline.numbers import flops_label, humanise, significant
+from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
 

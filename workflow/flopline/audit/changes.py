@@ -11,21 +11,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.fits import engine, generic, parametric
-from flopline.fits.inputs import size_classes
-from flopline.fits.newton import Problem
-from flopline.fits.objectives import (
+from flopline.flops import six_nd
+from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
+from flopline.laws.common.inputs import size_classes
+from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.parametric import parametric_fit
+from flopline.numbers import flops_label, humanise, significant
+from flopline.solvers import engine, generic
+from flopline.solvers.newton import Problem
+from flopline.solvers.objectives import (
     Objective,
     delta_from,
     linear_huber,
     linear_squares,
     log_lad,
 )
-from flopline.fits.powerlaw import fit_power_law
-from flopline.fits.result import CONVERGED, FAILED, WARNING
-from flopline.flops import six_nd
-from flopline.laws.chinchilla import LossSurface
-from flopline.numbers import flops_label, humanise, significant
+from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +93,7 @@ def parametric_changes(base: Base) -> Iterator[Change]:
 
 
 def _refit(base: Base, runs: pd.DataFrame, delta: float) -> dict[str, Any]:
-    fit = parametric.fit(
+    fit = parametric_fit.fit(
         runs, [base.target_flops], huber_delta=delta, draws=0, seed=0, family=base.family
     )
     if fit.status == FAILED:
@@ -185,8 +186,8 @@ def _can_be_fitted(runs: pd.DataFrame) -> bool:
     params, tokens = runs["params"].to_numpy(), runs["tokens"].to_numpy()
     distinct = min(runs["run"].nunique(), len(runs[["params", "tokens"]].drop_duplicates()))
     levels = min(np.unique(params).size, np.unique(tokens).size)
-    varied = distinct >= parametric.MIN_POINTS and levels >= parametric.MIN_LEVELS
-    return varied and parametric.token_spread(params, tokens) >= parametric.RAY
+    varied = distinct >= parametric_fit.MIN_POINTS and levels >= parametric_fit.MIN_LEVELS
+    return varied and parametric_fit.token_spread(params, tokens) >= parametric_fit.RAY
 
 
 def _largest_residuals(base: Base) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:

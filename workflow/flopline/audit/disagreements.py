@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from flopline.audit.shares import wasted_share
-from flopline.fits.result import FAILED
-from flopline.laws.chinchilla import LossSurface
+from flopline.audit.waste import wasted_share
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
+from flopline.surfaces.chinchilla import LossSurface
 
 DEAR: Final = 0.05
 """Waste between two laws from which their disagreement is to be minded."""

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
-from flopline.fits.result import FAILED, plain
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
+from flopline.laws.common.fit_result import FAILED, plain
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 FINE: Final = "fine"
 MIND: Final = "mind"

@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.facts import log_residuals
 from flopline.audit.finding import FINE, MIND, Finding
-from flopline.fits.bootstrap import new_run_errors
-from flopline.fits.result import FAILED
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
-from flopline.laws.kaplan import KaplanSurface
-from flopline.laws.law import Law, parameters
-from flopline.laws.skaling import SkalingSurface
-from flopline.laws.tied import TiedSurface
+from flopline.audit.hygiene_facts import log_residuals
+from flopline.laws.common.bootstrap import new_run_errors
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import count, factor, significant
 from flopline.schema import LEVELS
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.kaplan import KaplanSurface
+from flopline.surfaces.skaling import SkalingSurface
+from flopline.surfaces.surface import Law, parameters
+from flopline.surfaces.tied import TiedSurface
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from flopline.audit.facts import (
+from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.hygiene_facts import (
     APART,
     VARIES,
     dependence,
@@ -27,10 +28,9 @@ from flopline.audit.facts import (
     seed_noise,
     trend,
 )
-from flopline.audit.finding import FINE, MIND, Finding
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
 from flopline.numbers import count, significant
 from flopline.schema import KEPT, QUARANTINED
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 NOT_LOGGED: Final = "not logged"
 UNTOLD: Final = "cannot tell"

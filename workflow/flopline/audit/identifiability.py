@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit import ray
+from flopline.audit import collinear
 from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
-from flopline.fits import engine
-from flopline.fits.inputs import checked, named
-from flopline.fits.newton import Problem, assess, jacobian
-from flopline.fits.parametric import ILL_CONDITIONED, NARROW, RAY, token_spread
-from flopline.fits.result import FAILED
-from flopline.laws.chinchilla import PARAMETERS, LossSurface
+from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.inputs import checked, named
+from flopline.laws.parametric.parametric_fit import ILL_CONDITIONED, NARROW, RAY, token_spread
 from flopline.numbers import flops_label, humanise, significant
+from flopline.solvers import engine
+from flopline.solvers.newton import Problem, assess, jacobian
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
 
@@ -67,8 +67,8 @@ def audit(
     params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
     spread = token_spread(params, tokens)
     if spread < RAY:
-        told = ray.tables_of(table, target_flops, draws, seed)
-        said = ray.sentence(spread, told["ray"].iloc[0])
+        told = collinear.tables_of(table, target_flops, draws, seed)
+        said = collinear.sentence(spread, told["ray"].iloc[0])
         return Finding("identifiability", REFUSE, said, {"token_spread": spread}, told)
     if surface is None:
         raise FloplineError(

@@ -17,8 +17,8 @@ from scipy.optimize import brentq
 from flopline.audit.finding import FINE, Finding
 from flopline.errors import FloplineError
 from flopline.flops import six_nd
-from flopline.laws.chinchilla import LossSurface
 from flopline.numbers import flops_label, humanise, significant
+from flopline.surfaces.chinchilla import LossSurface
 
 RATIOS: Final = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 """Tokens per param in the table of over-training."""

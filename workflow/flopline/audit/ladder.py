@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
-from flopline.audit.foretold import Whole, optima, predicted, row_of
-from flopline.audit.rung import MAIN, Options, Rung, Runs
-from flopline.audit.rungs import climb, climbed
-from flopline.audit.runs import prepared
-from flopline.audit.scores import compared, scores
+from flopline.audit.ladder_fit import MAIN, Options, Rung, Runs
+from flopline.audit.ladder_fits import climb, climbed
+from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of
+from flopline.audit.ladder_scores import compared, scores
+from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
-from flopline.fits.inputs import named
-from flopline.fits.result import FAILED
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.inputs import named
 from flopline.numbers import flops_label, humanise, significant
+from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
 

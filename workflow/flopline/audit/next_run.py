@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
-from flopline.fits.inputs import checked, named
-from flopline.fits.newton import Problem, jacobian
 from flopline.flops import six_nd
-from flopline.laws.chinchilla import LossSurface
+from flopline.laws.common.inputs import checked, named
 from flopline.numbers import flops_label, humanise, significant
+from flopline.solvers.newton import Problem, jacobian
+from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
 

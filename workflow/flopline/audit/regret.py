@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit import disagreements
 from flopline.audit.finding import FINE, MIND, Finding
-from flopline.audit.shares import quadratic_share, wasted_share
+from flopline.audit.waste import quadratic_share, wasted_share
 from flopline.errors import FloplineError
-from flopline.laws.chinchilla import LossSurface
 from flopline.numbers import flops_label, significant
+from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from flopline import progress
 from flopline.audit.changes import Base, parametric_changes
+from flopline.audit.estimator_changes import OTHER_LAWS, main_params, other_estimators
 from flopline.audit.finding import FINE, MIND, Finding, surface_of
-from flopline.audit.runs import prepared
-from flopline.audit.shares import wasted_share
-from flopline.audit.variants import OTHER_LAWS, main_params, other_estimators
-from flopline.fits import parametric
+from flopline.audit.prepared_runs import prepared
+from flopline.audit.waste import wasted_share
+from flopline.laws.parametric import parametric_fit
 from flopline.numbers import flops_label, humanise, significant
 
 DEAR: Final = 0.05
@@ -45,7 +45,7 @@ def audit(
     """
     table = prepared(points, budgets, budget_tolerance, "sensitivity", family)
     with progress.part(BASELINE):
-        base = parametric.fit(
+        base = parametric_fit.fit(
             table, [target_flops], huber_delta=huber_delta, draws=0, seed=0, family=family
         )
     surface = surface_of(base.to_json())

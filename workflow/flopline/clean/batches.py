@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from flopline.clean.rows import CleanRows, clean_rows
-from flopline.ingest import RAW_CURVES, Ingested
+from flopline.ingesting import RAW_CURVES, Ingested
 from flopline.schema import conform
 
 

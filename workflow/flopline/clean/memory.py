@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from flopline.clean.facts import with_facts
-from flopline.clean.gather import gather, stop_at_mistakes
+from flopline.clean.gathering import gather, stop_at_mistakes
 from flopline.clean.rows import clean_rows
-from flopline.ingest import Ingested
+from flopline.clean.run_facts import with_facts
+from flopline.ingesting import Ingested
 from flopline.schema import CURVES, DROPPED, conform
 
 

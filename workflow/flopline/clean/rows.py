@@ -35,7 +35,7 @@ from flopline.clean.reasons import (
 from flopline.clean.spikes import spikes
 from flopline.clean.stitching import stitch
 from flopline.clean.tally import tally
-from flopline.ingest import Ingested
+from flopline.ingesting import Ingested
 from flopline.schema import DROPPED, conform
 
 KEEP: Final = ""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from flopline import flops as conventions
 from flopline.clean.arrays import Floats, Ints, Names, Rows
-from flopline.clean.facts import RUN_FACTS
+from flopline.clean.run_facts import RUN_FACTS
 from flopline.clean.stitching import Overlap
 from flopline.numbers import count, humanise
 from flopline.schema import conform

@@ -12,7 +12,7 @@ from flopline.drafting.columns import fact_columns, row_columns
 from flopline.errors import FloplineError
 from flopline.logs import FORMATS, jsonl, read_bytes, read_log, sniffed
 from flopline.logs.reading import Facts, Wish
-from flopline.runfiles import SELF_DESCRIBED, TABLES, parts_of, run_name
+from flopline.sources import SELF_DESCRIBED, TABLES, parts_of, run_name
 from flopline.tables import read_table
 
 LOOKED_INTO: Final = 3

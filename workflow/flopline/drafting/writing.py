@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from flopline.drafting.survey import Group, Survey, Table, runs_of
 from flopline.errors import FloplineError
-from flopline.runfiles import SAY_PARAMS, run_name
+from flopline.sources import SAY_PARAMS, run_name
 from flopline.study import TODO
 from flopline.tables import read_table
 

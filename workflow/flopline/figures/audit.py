@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from flopline.audit.identifiability import ALLOWED_RISE
-from flopline.figures.identifiability import identifiability
-from flopline.figures.ladder import ladder
+from flopline.figures.identifiability_figure import identifiability
+from flopline.figures.ladder_figure import ladder
 from flopline.figures.layout import PAGE
-from flopline.figures.stakes import stakes
-from flopline.fits.result import FAILED
+from flopline.figures.stakes_figure import stakes
+from flopline.laws.common.fit_result import FAILED
 
 FIGURES: Final = ("ladder", "identifiability", "stakes")
 NOT_MADE: Final = "this audit was not made"

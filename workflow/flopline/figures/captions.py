@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.fits.result import FAILED
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import count, flops_label, humanise, interval, significant
 from flopline.schema import KEPT, LAWS
 

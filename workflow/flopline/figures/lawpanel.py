@@ -31,7 +31,7 @@ from flopline.figures.ticks import (
     set_log_ticks,
     short,
 )
-from flopline.fits.result import FAILED
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise
 
 Floats = NDArray[np.float64]

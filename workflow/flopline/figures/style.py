@@ -18,8 +18,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from flopline.atomic import whole
 from flopline.errors import FloplineError
-from flopline.whole import whole
 
 PAGE_WIDTH_IN: Final = 7.2
 """Width of a two-column journal page [inch]; print sizes below are meant at this width."""

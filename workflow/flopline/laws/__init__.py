@@ -1,1 +1,1 @@
-"""Loss surfaces as data: formula, gradient and closed-form optimum of each law."""
+"""Laws that are fitted to runs, one folder each, and what they share (`common`)."""

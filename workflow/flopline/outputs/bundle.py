@@ -18,7 +18,7 @@ from markupsafe import escape
 
 from flopline.numbers import count
 from flopline.outputs.tex import text
-from flopline.report.tables import without_formulas
+from flopline.report.html_tables import without_formulas
 
 SUMS: Final = "SHA256SUMS"
 README: Final = "README.txt"

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from flopline.fits.result import FAILED
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
-from flopline.report.shown import as_float
+from flopline.report.formatting import as_float
 
 Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
 

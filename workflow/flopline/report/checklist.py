@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.fits.result import CONVERGED, FAILED
+from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.numbers import count, flops_label, humanise
-from flopline.report.evidence import Fits, each_fit
+from flopline.report.fit_views import Fits, each_fit
+from flopline.report.formatting import gist, law_name
+from flopline.report.html_tables import Csv, csv_file
 from flopline.report.methods import FLOPS, NOTHING_HELD_OUT, PARAMS, Method
 from flopline.report.references import read_as
-from flopline.report.shown import gist, law_name
-from flopline.report.tables import Csv, csv_file
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 ANSWERED, UNKNOWN = "answered", "not known here"

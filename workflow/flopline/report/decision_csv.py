@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from flopline.report.shown import LOSSES, QUANTITY_VIEWS
-from flopline.report.tables import Csv, csv_file
+from flopline.report.formatting import LOSSES, QUANTITY_VIEWS
+from flopline.report.html_tables import Csv, csv_file
 
 LEAST_RATIO = 0.005
 """6ND/C nearer to 1 than this is written as 1.00."""

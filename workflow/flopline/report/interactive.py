@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from flopline.figures.style import MAKO_MAP, mako
-from flopline.figures.surface import COLOR_MAPS, color_map
+from flopline.figures.surface_figure import COLOR_MAPS, color_map
 from flopline.figures.ticks import flops_labels
-from flopline.fits.result import FAILED
-from flopline.laws.chinchilla import PARAMETERS
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, interval, number
+from flopline.report.formatting import as_float
 from flopline.report.packing import packed_json, plotly_script
 from flopline.report.planning import planner_view
-from flopline.report.shown import as_float
 from flopline.schema import KEPT
+from flopline.surfaces.chinchilla import PARAMETERS
 
 MOST_POINTS: Final = 5000
 """Points of a family that a panel holds; of more, every k-th by compute is drawn and it says so."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.numbers import count, flops_label, humanise, number
-from flopline.report.evidence import Fits, each_fit
+from flopline.report.fit_views import Fits, each_fit
 from flopline.report.methods_laws import law_paragraph
 from flopline.report.references import LATEX, PLAIN, bibtex, cited, listed, quoted, read_as
 from flopline.schema import HELD_OUT, KEPT, LEVELS, QUARANTINED

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from flopline.numbers import count, flops_label, number
+from flopline.report.formatting import flat, value_text
 from flopline.report.references import quoted
-from flopline.report.shown import flat, value_text
 
 POWER_LAWS: Final = r"$N ∝ C^a|N \propto C^a$ and $D ∝ C^b|D \propto C^b$"
 SURFACE: Final = r"$L(N, D) = E + A/N^α + B/D^β|L(N, D) = E + A N^{-\alpha} + B D^{-\beta}$"

@@ -17,22 +17,22 @@ from markupsafe import Markup
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.numbers import count
 from flopline.report.alternatives import findings_of_figures
-from flopline.report.audits import (
+from flopline.report.audit_views import (
     Audits,
     audit_places,
     audit_views,
     held_out_sentence,
 )
 from flopline.report.checklist import checklist, checklist_view, paragraphs
-from flopline.report.decision import headline, law_tables, ordered, recommended
 from flopline.report.decision_csv import decision_csv, spends_budget
-from flopline.report.evidence import exponents, exponents_csv, fit_ids, fit_views, fits_csv
-from flopline.report.hygiene import hygiene
+from flopline.report.decision_view import headline, law_tables, ordered, recommended
+from flopline.report.fit_views import exponents, exponents_csv, fit_ids, fit_views, fits_csv
+from flopline.report.formatting import quantity_views, sentence, value_text
+from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_file
+from flopline.report.hygiene_view import hygiene
 from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.shown import quantity_views, sentence, value_text
-from flopline.report.tables import ColumnSpec, DataTable, data_table, text_file
 from flopline.report.verdicts import Places, verdicts
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN

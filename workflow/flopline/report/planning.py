@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flopline.fits.allocation import Allocation
-from flopline.fits.result import FAILED
-from flopline.laws.chinchilla import PARAMETERS, Floats, LossSurface
+from flopline.laws.common.allocation import Allocation
+from flopline.laws.common.fit_result import FAILED
 from flopline.planner import Line, accelerators, read_line
+from flopline.report.formatting import law_name
 from flopline.report.packing import packed_floats
-from flopline.report.shown import law_name
 from flopline.schema import KEPT, LAWS
+from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
 
 
 def planner_view(

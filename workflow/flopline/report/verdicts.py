@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.fits.result import CONVERGED, FAILED
+from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.numbers import count, factor
-from flopline.report.shown import gist
+from flopline.report.formatting import gist
 from flopline.schema import HELD_OUT, KEPT
 
 GOOD, MIND, BAD = "good", "mind", "bad"

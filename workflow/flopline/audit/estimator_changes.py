@@ -1,0 +1,49 @@
+"""What N of every law depends on besides its runs: the estimators that the fits leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from flopline.audit.changes import Change
+from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.form_variants import FORMS
+
+Estimators = Mapping[str, pd.DataFrame]
+
+OTHER_LAWS: Final = ("isoflop", "envelope")
+"""Laws all of whose estimators are rows; of the parametric law those that are forms, since its
+objectives are refitted together with everything else that is changed."""
+
+
+def main_params(estimators: Estimators, law: str, target_flops: float) -> float:
+    """N of the law's main estimator at `target_flops`; NaN where there is none."""
+    rows = _at(estimators, law, target_flops)
+    main = rows[rows["main"] & (rows["status"] != FAILED)] if len(rows) else rows
+    return float(main["params"].iloc[0]) if len(main) else np.nan
+
+
+def other_estimators(estimators: Estimators, target_flops: float) -> Iterator[Change]:
+    """Every way of reading a law that is not its main one, as the fits have told it."""
+    for row in _at(estimators, "parametric", target_flops).to_dict("records"):
+        if row["estimator"] in FORMS:
+            yield _told(row, "form", "parametric")
+    for law in OTHER_LAWS:
+        for row in _at(estimators, law, target_flops).to_dict("records"):
+            if not row["main"]:
+                yield _told(row, law, law)
+
+
+def _told(row: Mapping[str, object], kind: str, law: str) -> Change:
+    said = {k: row[k] for k in ("params", "a", "status", "message")}
+    return Change(law, kind, str(row["label"]), 0, lambda: dict(said))
+
+
+def _at(estimators: Estimators, law: str, target_flops: float) -> pd.DataFrame:
+    table = estimators.get(law)
+    if table is None or table.empty:
+        return pd.DataFrame()
+    return table[np.isclose(table["budget_flops"], target_flops)]

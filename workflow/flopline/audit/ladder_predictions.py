@@ -1,0 +1,196 @@
+"""What a step of the held-out ladder foretold, beside what the larger runs show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.audit.finding import draws_of
+from flopline.audit.ladder_fit import MAIN, Rung
+from flopline.audit.waste import wasted_share
+from flopline.errors import FloplineError
+from flopline.laws.common.fit_result import FAILED
+from flopline.schema import LEVELS
+from flopline.surfaces.chinchilla import LossSurface
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What the fits of all runs say: the judge of every step.
+
+    `bottoms` has a row per budget: budget_flops, params, loss and their standard errors in logs,
+    from the valleys where there are any, else from the best runs of `baselines.best_runs` (then
+    params are missing: such a run is on the way to an optimum, not at it). `laws` are the rungs of
+    all runs, by law and estimator.
+    """
+
+    surface: LossSurface
+    target_flops: float
+    bottoms: pd.DataFrame
+    vertices_absent: str
+    laws: Mapping[tuple[str, str], Rung]
+
+    def target_params(self, rung: Rung) -> float:
+        """N at the target by the fit of the rung's own law to all runs [weights]."""
+        whole = self.laws.get((rung.law, rung.estimator))
+        return math.nan if whole is None else params_at(whole, self.target_flops)
+
+    def wasted_percent(self, ln_ratio: Floats) -> Floats:
+        """Compute wasted by sizes that are off by `ln_ratio`, by the surface of all runs."""
+        return 100 * wasted_share(self.surface.alpha, self.surface.beta, ln_ratio)
+
+
+def predicted(step: Rung, held: pd.DataFrame, c: float, seed: int) -> pd.DataFrame:
+    """Losses of the runs above `c`, foretold with intervals that hold both draws and scatter.
+
+    The scatter is resampled from the step's own log residuals.
+    """
+    columns = ["run", "params", "tokens", "flops", "loss"]
+    out = held[columns].reset_index(drop=True)
+    out.insert(0, "largest_flops", c)
+    if step.fit is None or step.surface is None:
+        return out.iloc[:0].assign(predicted=np.nan)
+    params, tokens = out["params"].to_numpy(), out["tokens"].to_numpy()
+    out["predicted"] = step.surface.loss(params, tokens)
+    out["log_error"] = np.log(out["predicted"] / out["loss"])
+    try:
+        surfaces = draws_of(step.fit.draws)
+    except FloplineError:
+        return out  # without draws there is no interval, and coverage stays empty
+    drawn = np.log(surfaces.loss(params, tokens))
+    residuals = step.fit.tables["points"]["log_residual"].to_numpy()
+    scatter = np.random.default_rng(seed).choice(residuals, size=drawn.shape)
+    for level in LEVELS:
+        ends = (50 - level / 2, 50 + level / 2)
+        low, high = np.exp(np.percentile(drawn + scatter, ends, axis=0))
+        out[f"predicted_lo{level}"], out[f"predicted_hi{level}"] = low, high
+    return out
+
+
+def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.DataFrame:
+    """N and loss foretold against the valley bottom seen, for each budget beyond `above`.
+
+    The intervals are those of the draws, widened by the error of the bottom that is seen.
+    """
+    seen = whole.bottoms[whole.bottoms["budget_flops"] > above]
+    if step.status == FAILED:
+        seen = seen.iloc[:0]
+    budgets = seen["budget_flops"].to_numpy(dtype=float)
+    out = pd.DataFrame(
+        {
+            "law": step.law,
+            "estimator": step.estimator,
+            "largest_flops": c,
+            "budget_flops": budgets,
+            "seen": seen["seen"].to_numpy(),
+        }
+    )
+    rng = np.random.default_rng(seed)
+    for name, foretell, draws in (
+        ("params", step.params_opt, step.params_draws),
+        ("loss", step.loss_opt, step.loss_draws),
+    ):
+        nothing = np.full(budgets.size, np.nan)
+        out[f"{name}_foretold"] = foretell(budgets) if foretell and budgets.size else nothing
+        out[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
+        spread = np.empty((0, budgets.size))
+        if draws is not None and budgets.size:
+            error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
+            spread = np.log(draws(budgets))
+            spread = spread + error * rng.standard_normal(spread.shape)
+        for level in LEVELS:
+            ends = (50 - level / 2, 50 + level / 2)
+            low, high = (
+                np.exp(np.percentile(spread, ends, axis=0)) if len(spread) else [nothing] * 2
+            )
+            out[f"{name}_lo{level}"], out[f"{name}_hi{level}"] = low, high
+    out["ln_ratio"] = np.log(out["params_foretold"] / out["params_seen"])
+    out["wasted_percent"] = whole.wasted_percent(out["ln_ratio"].to_numpy())
+    return out
+
+
+def row_of(
+    step: Rung,
+    whole: Whole,
+    c: float,
+    held: pd.DataFrame,
+    predictions: pd.DataFrame,
+    seen: pd.DataFrame,
+) -> dict[str, Any]:
+    """One row of the table of steps: what `step`, fitted up to `c`, scores on the larger runs.
+
+    `held` are the runs above it, `predictions` what `predicted` makes of them for the parametric
+    law, `seen` what `optima` finds for this one.
+    """
+    target = params_at(step, whole.target_flops)
+    ln_drift = math.log(target / whole.target_params(step))
+    row: dict[str, Any] = {
+        "law": step.law,
+        "estimator": step.estimator,
+        "largest_flops": c,
+        "n_fitted": step.n_fitted,
+        "n_held_out": 0,
+        "status": step.status,
+        "loss_error_percent": math.nan,
+        "loss_bias_percent": math.nan,
+        **{f"coverage{level}": math.nan for level in LEVELS},
+        "n_bottoms": len(seen),
+        "bottom_error_percent": math.nan,
+        "bottom_bias_percent": math.nan,
+        **{f"bottom_coverage{level}": math.nan for level in LEVELS},
+        "params_bias_percent": math.nan,
+        "wasted_percent": math.nan,
+        **{f"params_coverage{level}": math.nan for level in LEVELS},
+        "target_params": target,
+        "target_params_lo80": math.nan,
+        "target_params_hi80": math.nan,
+        "target_params_over_all": math.exp(ln_drift),
+        "target_wasted_percent": float(whole.wasted_percent(np.array(ln_drift))),
+        "message": step.message,
+    }
+    if step.surface is not None:
+        foretold = step.surface.loss(held["params"].to_numpy(), held["tokens"].to_numpy())
+        relative = foretold / held["loss"].to_numpy() - 1
+        row["n_held_out"] = len(held)
+        row["loss_error_percent"] = float(100 * np.abs(relative).mean())
+        row["loss_bias_percent"] = float(100 * relative.mean())
+    if (step.law, step.estimator) == MAIN:
+        for level in LEVELS:
+            if f"predicted_lo{level}" in predictions:
+                ends = (predictions[f"predicted_{end}{level}"] for end in ("lo", "hi"))
+                row[f"coverage{level}"] = float(predictions["loss"].between(*ends).mean())
+    if len(seen):
+        relative = seen["loss_foretold"] / seen["loss_seen"] - 1
+        row["bottom_error_percent"] = float(100 * relative.abs().mean())
+        row["bottom_bias_percent"] = float(100 * relative.mean())
+        row["params_bias_percent"] = float(100 * np.expm1(seen["ln_ratio"].mean()))
+        row["wasted_percent"] = float(seen["wasted_percent"].mean())
+        for level in LEVELS:
+            row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
+            row[f"params_coverage{level}"] = _covered(seen, "params", level)
+    if step.params_draws is not None:
+        at = step.params_draws(np.array([whole.target_flops]))[:, 0]
+        row["target_params_lo80"], row["target_params_hi80"] = np.nanpercentile(at, [10, 90])
+    return row
+
+
+def params_at(rung: Rung, flops: float) -> float:
+    """N of the rung at one budget [weights]; NaN where it states none."""
+    return float(rung.params_opt(np.array([flops]))[0]) if rung.params_opt else math.nan
+
+
+def _covered(seen: pd.DataFrame, name: str, level: int) -> float:
+    """Share of budgets whose bottom lies in the interval; NaN where there is no interval."""
+    low, high = seen[f"{name}_lo{level}"], seen[f"{name}_hi{level}"]
+    known = low.notna() & seen[f"{name}_seen"].notna()
+    if not known.any():
+        return math.nan
+    return float(seen[f"{name}_seen"].between(low, high)[known].mean())

@@ -1,0 +1,107 @@
+"""The held-out ladder in one row per law, and whether the laws beat the baselines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+
+from flopline.audit.ladder_fit import BASELINE
+from flopline.laws.common.fit_result import FAILED
+from flopline.numbers import significant
+from flopline.schema import LEVELS
+
+NAMES: Final = {
+    ("parametric", "log_huber"): "parametric",
+    ("isoflop", "parabola"): "isoFLOP",
+    ("envelope", "bins"): "envelope",
+    ("envelope", "hull"): "envelope",
+    (BASELINE, "best_run"): "going on as the best run",
+    (BASELINE, "loss_compute"): "a law of loss and compute alone",
+}
+"""How a sentence calls the laws; the other forms of L(N, D) stand in the table only."""
+
+MEANS: Final = {
+    "loss_error_percent": "bottom_error_percent",
+    "loss_bias_percent": "bottom_bias_percent",
+    "wasted_percent": "wasted_percent",
+    "target_wasted_percent": "target_wasted_percent",
+    **{f"coverage{level}": f"bottom_coverage{level}" for level in LEVELS},
+    **{f"params_coverage{level}": f"params_coverage{level}" for level in LEVELS},
+    "runs_error_percent": "loss_error_percent",
+}
+"""Columns of the scores and the columns of the steps that they are means of."""
+
+
+def scores(steps: pd.DataFrame) -> pd.DataFrame:
+    """Means over the steps that every law climbs, each step weighing the same.
+
+    A step's own numbers are means over the larger budgets. A step counts only if all laws that
+    climb any were fitted there, since the first steps are the hardest and a law that skips them
+    would look better; where no step is common to all, each law keeps its own (`common` is false).
+    Losses are those of the best run at a budget, so that laws with and without a surface compare;
+    `runs_error_percent` is the error over all larger runs, for surfaces. Columns: law, estimator,
+    n_steps, common, and those of MEANS.
+    """
+    used = steps[(steps["status"] != FAILED) & (steps["n_bottoms"] > 0)]
+    names = list(dict.fromkeys(_names(steps)))
+    of_law = {(law, e): used[(used["law"] == law) & (used["estimator"] == e)] for law, e in names}
+    climbed = [set(mine["largest_flops"]) for mine in of_law.values() if len(mine)]
+    shared = set.intersection(*climbed) if climbed else set()
+    rows = []
+    for (law, estimator), mine in of_law.items():
+        if shared:
+            mine = mine[mine["largest_flops"].isin(shared)]
+        means = {new: float(mine[old].mean()) for new, old in MEANS.items()}
+        rows.append(
+            {
+                "law": law,
+                "estimator": estimator,
+                "n_steps": len(mine),
+                "common": bool(shared) and len(mine) > 0,
+                **means,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def compared(table: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
+    """A sentence that sets the laws beside the baselines, and which laws beat them in what.
+
+    `table` is that of `scores`. The mapping has the keys loss and size, as far as they can be
+    compared, each with the names of the laws whose mean error (or waste) is below that of every
+    baseline. The sentence is empty where nothing can be compared.
+    """
+    spoken = pd.Series([name in NAMES for name in _names(table)], index=table.index, dtype=bool)
+    rows = table[spoken & (table["n_steps"] > 0)]
+    is_base = rows["law"] == BASELINE
+    parts, beating = [], {}
+    for what, column, words in (
+        ("loss", "loss_error_percent", "the best loss is off by"),
+        ("size", "wasted_percent", "the size wastes"),
+    ):
+        known = rows[column].notna()
+        laws, bases = rows[known & ~is_base], rows[known & is_base]
+        if laws.empty or bases.empty:
+            continue
+        better = laws[laws[column] < bases[column].min()]
+        beating[what] = [NAMES[name] for name in _names(better)]
+        who = " and ".join(beating[what]) or "no law"
+        verb = "beat" if len(better) > 1 else "beats"
+        numbers = f"{_listed(laws, column)} against {_listed(bases, column)}"
+        parts.append(f"{words} {numbers}, so in the {what} {who} {verb} the baselines")
+    if not parts:
+        return "", {}
+    n = int(rows["n_steps"].max())
+    over = "the one step that all climb" if n == 1 else f"the {n} steps that all climb"
+    where = f"Over {over}" if rows["common"].all() else "Each over its own steps"
+    return f"{where}, at larger budgets {'; '.join(parts)}.", beating
+
+
+def _listed(rows: pd.DataFrame, column: str) -> str:
+    values = zip(_names(rows), rows[column], strict=True)
+    return ", ".join(f"{significant(value, 2)} % ({NAMES[name]})" for name, value in values)
+
+
+def _names(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(rows["law"], rows["estimator"], strict=True))

@@ -1,0 +1,92 @@
+"""What cleaning found that sets nothing aside but should be read: one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from flopline.clean.run_facts import BETWEEN_FILES
+from flopline.flops import CONVENTIONS, NOTABLE_GAP
+from flopline.numbers import count
+from flopline.schema import KEPT
+
+
+def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+    """Sentences on all `runs` (gather's, with status); none where there is nothing to say."""
+    said = [
+        _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),
+        _counted(runs["tokens_from"] == "flops", "tokens are C / (6 N), from the FLOPs given"),
+        _pieces(runs),
+        _spikes(runs, study["cleaning"]),
+        _places(
+            runs["clock_reset"],
+            "the clock (wall_s) goes back, as after a restart, first at {}; it is kept as logged",
+        ),
+        _places(
+            runs["negative_lr"],
+            "the learning rate is negative, as rounding can make it at the end of a decay, first "
+            "at {}; it is kept as logged",
+        ),
+        _places(
+            runs["beyond_int64"],
+            "steps or tokens of 2^63 or more are logged, first at {}; they are held as float64, "
+            "exact to 16 digits",
+        ),
+        _gap(runs[runs["status"] == KEPT], study["flops_convention"]),
+    ]
+    return [sentence for sentence in said if sentence]
+
+
+def _counted(where: pd.Series, sentence: str) -> str:
+    hits = int(where.fillna(False).sum())
+    if hits == 0:
+        return ""
+    return sentence if hits == len(where) else f"in {count(hits, 'run')} {sentence}"
+
+
+def _places(first: pd.Series, sentence: str) -> str:
+    hits = first.dropna()
+    return f"in {count(len(hits), 'run')} {sentence.format(hits.iloc[0])}" if len(hits) else ""
+
+
+def _pieces(runs: pd.DataFrame) -> str:
+    files = runs["source"].str.count(BETWEEN_FILES) + 1
+    several = runs["run"][files > 1]
+    if several.empty:
+        return ""
+    return (
+        f"{count(len(several), 'run')} (first '{several.iloc[0]}') stitched from several files, "
+        f"{int(files[files > 1].sum()):,} in all"
+    )
+
+
+def _spikes(runs: pd.DataFrame, options: Mapping[str, Any]) -> str:
+    rows, spiked = int(runs["spikes"].sum()), int((runs["spikes"] > 0).sum())
+    if rows == 0:
+        return ""
+    done = "dropped" if options["spikes"] == "drop" else "counted and kept"
+    return (
+        f"{count(rows, 'row')} in {count(spiked, 'run')} are spikes, more than "
+        f"{options['spike_threshold']:g} robust standard deviations above the running median of "
+        f"ln loss; they are {done} (cleaning.spikes)"
+    )
+
+
+def _gap(kept: pd.DataFrame, convention: str) -> str:
+    ratio = kept["flops_over_six_nd"]
+    wide = ratio[(ratio - 1).abs() > NOTABLE_GAP]
+    if wide.empty:
+        return ""
+    widest = wide.loc[(wide - 1).abs().idxmax()]
+    counted = (
+        "the exact count (from flops_per_token or the architecture)"
+        if convention == "six_nd"
+        else f"the declared count ({CONVENTIONS[convention].formula})"
+    )
+    return (
+        f"6ND and {counted} differ by more than {NOTABLE_GAP:.0%} in {count(len(wide), 'kept run')}"
+        f" of {len(kept):,}, the exact one up to {widest:.3g} times as much: exponents and optima "
+        "depend on which is used"
+    )

@@ -1,0 +1,186 @@
+"""The runs of all shards as one table: bad ones set aside, and notes on what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flopline.clean.cleaning_notes import notes
+from flopline.clean.reasons import MISTAKES, REASONS
+from flopline.clean.run_facts import BETWEEN_FILES, without_log
+from flopline.clean.tally import SHARD_RUNS
+from flopline.errors import FloplineError
+from flopline.logs.reading import NO_LOSS
+from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
+
+_NO_PARAMS = "Its params are not a positive number."
+
+
+def gather(
+    tallied: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The runs table (RUNS, by run) and notes, from the SHARD_RUNS of all shards.
+
+    `study` has the keys file, source, families, loss_split, flops_convention, exclude, held_out,
+    cleaning.
+    Raises FloplineError when no run is left, and AssertionError if a row was lost.
+    """
+    silent = conform(without_log(tallied, facts, study), SHARD_RUNS)
+    runs = pd.concat([conform(tallied, SHARD_RUNS), silent]).sort_values("run", ignore_index=True)
+    if runs.empty:
+        raise FloplineError(f"{study['file']}: the study holds no run.")
+    lost = runs[runs["rows_in"] != runs["rows_kept"] + runs["rows_dropped"]]
+    if len(lost):
+        raise AssertionError(f"rows were lost in {lost['run'].tolist()[:3]}")
+    if len(study["families"]) == 1 and runs["family"].isna().all():
+        runs["family"] = next(iter(study["families"]))
+    runs["loss_source"] = _loss_source(study)
+    runs["flops_convention"] = study["flops_convention"]
+    runs["flops_over_six_nd"] = _over_six_nd(runs, study["flops_convention"])
+    runs = _quarantine(runs, study)
+    if not (runs["status"] == KEPT).any():
+        first = runs.sort_values("status", ascending=False, kind="stable").iloc[0]
+        raise FloplineError(
+            f"{study['file']}: none of the {len(runs)} runs can be used; run '{first['run']}' "
+            f"({first['source']}): {first['reason']}"
+        )
+    return conform(runs, RUNS), notes(runs, study)
+
+
+def stop_at_mistakes(dropped: pd.DataFrame, study: Mapping[str, Any]) -> None:
+    """Raise FloplineError at the first faulty row of a run that is not excluded by name.
+
+    Nothing is raised where cleaning.bad_rows is drop.
+    """
+    if study["cleaning"]["bad_rows"] == "drop":
+        return
+    excluded = {run for rule in study["exclude"] for run in rule.get("runs", [])}
+    mistakes = dropped[dropped["reason"].isin(MISTAKES) & ~dropped["run"].isin(excluded)]
+    if len(mistakes):
+        first = mistakes.iloc[0]
+        others = f" (and {len(mistakes) - 1} more such rows)" if len(mistakes) > 1 else ""
+        raise FloplineError(
+            f"{first['source']}, line {first['line']}: {REASONS[first['reason']]}{others}; "
+            "mend the file, or set `cleaning: {bad_rows: drop}` in the study file to leave such "
+            "rows out, counted and listed in the report."
+        )
+
+
+def _loss_source(study: Mapping[str, Any]) -> str:
+    window, split = study["cleaning"]["final_window"], study["loss_split"]
+    if window > 0:
+        return f"mean of the {split} rows in the last {window:.0%} of tokens"
+    return f"last {split} row"
+
+
+def _over_six_nd(runs: pd.DataFrame, convention: str) -> pd.Series:
+    """The declared count over 6ND; under six_nd the exact one, where the facts give it."""
+    if convention == "supplied":
+        return runs["flops"] / (6.0 * runs["params"] * runs["tokens"])
+    exact = "exact_per_token" if convention == "six_nd" else "declared_per_token"
+    return runs[exact] / (6.0 * runs["params"])
+
+
+def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+    """Runs with status and, where set aside, the reason in a sentence; the first that fits."""
+    options = study["cleaning"]
+    split = study["loss_split"]
+    reason = pd.Series("", index=runs.index, dtype="string")
+
+    def say(where: pd.Series, sentence: pd.Series | str) -> None:
+        hit = where.fillna(True).astype(bool) & (reason == "")
+        reason[hit] = sentence[hit] if isinstance(sentence, pd.Series) else sentence
+
+    for rule in study["exclude"]:
+        say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
+    copy_of = _copies(runs[reason == ""]).reindex(runs.index)
+    say(copy_of.notna(), copy_of)
+    say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
+    say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
+    say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
+    say(
+        ~runs["family"].isin(list(study["families"])),
+        "Its family '" + runs["family"].fillna("(none)") + "' is not listed in the study file.",
+    )
+    empty = runs["rows_kept"] == 0
+    say(
+        empty & (runs["dropped_for"] == NO_LOSS),
+        "It logs no loss in any of its " + runs["rows_in"].astype("string") + " rows.",
+    )
+    say(
+        empty,
+        "No row of it is left after the bad ones are dropped, most of them because "
+        + runs["dropped_for"].map(REASONS).astype("string").fillna("they are faulty")
+        + ".",
+    )
+    say(runs["loss"].isna(), f"It logs no loss of the split '{split}' (loss_split).")
+    say(runs["tokens"] <= 0, "Its tokens are not a positive number.")
+    say(
+        ~runs["flops"].between(0, np.inf, inclusive="neither"),
+        "Its training FLOPs are unknown under the declared convention.",
+    )
+    for doubt in ("fall", "overlap"):
+        say(runs[doubt].notna(), runs[doubt])
+    done = runs["tokens"] / runs["horizon_tokens"]
+    say(
+        done.notna() & (done < options["unfinished"]),
+        "It is unfinished: its last "
+        + split
+        + " loss stands at "
+        + (100 * done).round(1).astype("string")
+        + " % of its planned tokens, so its learning rate never came down.",
+    )
+    say(
+        runs["loss"] > (1 + options["diverged"]) * runs["lowest"],
+        "It diverged: its final loss "
+        + runs["loss"].round(3).astype("string")
+        + " is far above its own lowest, "
+        + runs["lowest"].round(3).astype("string")
+        + ".",
+    )
+    status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
+    for rule in study["held_out"]:
+        held = _named_by(runs, rule, "held_out") & (reason == "")
+        status[held] = HELD_OUT
+    reason[status == HELD_OUT] = "Held out in the study file: no fit sees it."
+    return runs.assign(reason=reason, status=status)
+
+
+def _copies(runs: pd.DataFrame) -> pd.Series:
+    """A sentence for each run whose files are byte for byte those of another, the later by path."""
+    known = runs[runs["sha256"].notna()].sort_values(["source", "run"], kind="stable")
+    # The runs of one table share its digest.
+    files = known.drop_duplicates(["sha256", "source"])
+    first = files.drop_duplicates("sha256").set_index("sha256")[["run", "source"]]
+    original = first.reindex(known["sha256"]).set_axis(known.index)
+    path = original["source"].str.replace(BETWEEN_FILES, ", ")
+    sentence = (
+        "Its file is byte for byte that of run '" + original["run"] + "' (" + path + "), found "
+        "under another name."
+    )
+    return sentence[known["source"] != original["source"]]
+
+
+def _named_by(runs: pd.DataFrame, rule: Mapping[str, Any], key: str) -> pd.Series:
+    """Which runs a rule of the list `key` of the study file means."""
+    if "runs" in rule:
+        unknown = sorted(set(rule["runs"]) - set(runs["run"]))
+        if unknown:
+            raise FloplineError(
+                f"{key}: the study file names run '{unknown[0]}', which is not in the data."
+            )
+        return runs["run"].isin(rule["runs"])
+    value = (
+        runs["tokens"] / runs["params"]
+        if rule["column"] == "tokens_per_param"
+        else runs[rule["column"]]
+    )
+    out = pd.Series(False, index=runs.index)
+    if "below" in rule:
+        out |= (value < rule["below"]).fillna(False)
+    if "above" in rule:
+        out |= (value > rule["above"]).fillna(False)
+    return out

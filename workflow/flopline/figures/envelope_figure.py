@@ -1,0 +1,240 @@
+"""The training-curve envelope: the frontier of all curves, and the two laws along it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from flopline.figures.lawpanel import (
+    Quantity,
+    check_target,
+    draw_law_panel,
+    no_law,
+    params_quantity,
+    tokens_quantity,
+)
+from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
+from flopline.figures.placing import add_legend, trace, write_reason
+from flopline.figures.style import (
+    GREY,
+    INK,
+    MAKO_MAP,
+    is_dense,
+    mark_synthetic,
+    styled,
+)
+from flopline.figures.ticks import log_pad, power_label, set_log_ticks
+from flopline.laws.common.curvature import slopes_by_thirds
+from flopline.numbers import humanise
+
+Floats = NDArray[np.float64]
+
+# Room above the frontier, in its own height: curves start at the loss of an untrained model, and
+# an axis that held those starts would leave the frontier no height.
+_HEADROOM: Final = 0.3
+# How early the picture begins, as a share of the compute of the smallest run.
+_APPROACH: Final = 0.1
+# A frontier of more points than this is a line of small dots.
+_FEW: Final = 200
+THIRD_COLORS: Final = ("#f08c2e", "#2f9150", "#1f4fa8")
+"""Orange, green and blue, cheapest first, as in Hoffmann et al. 2022, Fig. A5; each darker than the
+one before."""
+
+
+@styled
+def envelope(
+    fit: Mapping[str, Any],
+    frontier: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    family_label: str,
+    target_flops: float,
+    loss_label: str = "Training loss",
+    params_label: str = "Parameters",
+    tokens_label: str = "Tokens",
+    draws: pd.DataFrame | None = None,
+    width: str = PAGE,
+    synthetic: bool = False,
+) -> Figure:
+    """Training curves with their lower envelope (left), N (centre) and D (right) along it.
+
+    `fit` is the JSON of an envelope fit, `frontier` has one row per compute value, `curves` one
+    row per step drawn (smoothed, thinned by the fit); `draws` (columns a, N_coef, b, D_coef) adds
+    80 % bands. Frontier points that the fit left out are grey; the law of each third of the others
+    is drawn over them in orange, green and blue. The loss axis always holds the
+    whole frontier and lets the first steps of untrained models run out of its top. Without a
+    frontier the panels say why. Raises FloplineError for a target that is not positive and for a
+    `width` that is none of layout.WIDTHS_IN.
+
+    After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 2 and A5.
+    """
+    target = check_target(target_flops)
+    points = frontier.sort_values("flops", ignore_index=True)
+    figure, (left, centre, right) = laid_out(
+        width,
+        [
+            Box(1.80, 2.05, left=0.44, right=0.62),
+            Box(1.56, 2.05, left=0.55),
+            Box(1.56, 2.05, left=0.53, right=0.14),
+        ],
+    )
+    left.set_title(family_label)
+    if points.empty or curves.empty:
+        for axes in (left, centre, right):
+            axes.set(xticks=[], yticks=[])
+            write_reason(axes, no_law(fit))
+    else:
+        sizes = curves["params"].to_numpy(float)
+        norm = LogNorm(*_apart(float(sizes.min()), float(sizes.max())))
+        _draw_curves(left, points, curves, norm, loss_label)
+        _draw_bar(bar_beside(left), norm, params_label)
+        for axes, quantity in (
+            (centre, params_quantity(params_label)),
+            (right, tokens_quantity(tokens_label)),
+        ):
+            _draw_frontier(axes, fit, points, quantity, norm, target, draws)
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _draw_curves(
+    axes: Axes, points: pd.DataFrame, curves: pd.DataFrame, norm: LogNorm, loss_label: str
+) -> None:
+    shown = curves[(curves["flops"] > 0) & np.isfinite(curves["loss"])]
+    flops, losses = shown["flops"].to_numpy(float), shown["loss"].to_numpy(float)
+    # A frontier of schedule ends only still stands in view of the curves that lead to it.
+    approach = _APPROACH * shown.groupby("run")["flops"].max().min()
+    first = min(points["flops"].min(), approach)
+    x = log_pad(first, max(flops.max(), points["flops"].max()), 0.12, 0.04)
+    low = min(losses.min(), points["loss"].min())
+    leading = losses[(flops >= first) & (flops <= 2 * first)]
+    high = max(points["loss"].max(), leading.min() if leading.size else 0.0)
+    pad = 0.06 * (high - low or 0.1)
+    low, high = low - pad, min(high + _HEADROOM * (high - low or 0.1), losses.max() + pad)
+    axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
+    width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
+    set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
+    # Small models, which make the frontier, are drawn over large ones.
+    shown = shown.sort_values(["params", "run", "flops"], ascending=[False, True, True])
+    runs = shown["run"].to_numpy(object)
+    starts = np.flatnonzero(np.append(True, runs[1:] != runs[:-1]))
+    whole = np.split(shown[["flops", "loss"]].to_numpy(dtype=np.float64), starts[1:])
+    lines = [_in_sight(line, *x) for line in whole]
+    dense = is_dense(sum(len(line) for line in lines))
+    axes.add_collection(
+        LineCollection(
+            lines,
+            colors=MAKO_MAP(norm(shown["params"].to_numpy(float)[starts])),
+            linewidths=0.6,
+            rasterized=dense,
+            gid="curves",
+        ),
+        autolim=False,
+    )
+    used = points["used"].to_numpy(bool)
+    dots = [
+        axes.plot(
+            points["flops"][kept],
+            points["loss"][kept],
+            "o",
+            ms=1.6 if len(points) > _FEW else 3.0,
+            mew=0,
+            color=color,
+            zorder=order,
+            rasterized=dense,
+            gid="frontier",
+            label=label,
+        )[0]
+        for kept, color, order, label in (
+            (used, INK, 4.2, "frontier"),
+            (~used, GREY, 4.0, "not fitted"),
+        )
+        if kept.any()
+    ]
+    if dense:
+        lines = [np.concatenate(lines)]
+    obstacles = [trace(axes, line[:, 0], line[:, 1], join=not dense) for line in lines]
+    add_legend(axes, dots, np.concatenate(obstacles))
+
+
+def _in_sight(line: Floats, low: float, high: float) -> Floats:
+    """The part of a line between `low` and `high`, and one point beyond either end."""
+    inside = np.flatnonzero((line[:, 0] >= low) & (line[:, 0] <= high))
+    if not inside.size:
+        return line[:0]
+    return line[max(inside[0] - 1, 0) : inside[-1] + 2]
+
+
+def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
+    low, high = float(norm.vmin or 1.0), float(norm.vmax or 10.0)
+    edges = np.geomspace(low, high, 129)
+    axes.pcolormesh(
+        [0, 1],
+        edges,
+        norm(np.sqrt(edges[1:] * edges[:-1]))[:, None],
+        cmap=MAKO_MAP,
+        vmin=0,
+        vmax=1,
+        rasterized=True,
+    )
+    axes.set(yscale="log", ylim=(low, high), xticks=[], ylabel=label)
+    axes.grid(False)
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    height_pt = axes.get_window_extent().height / axes.figure.dpi * 72
+    set_log_ticks(axes.yaxis, low, high, height_pt, humanise, "height")
+
+
+def _draw_frontier(
+    axes: Axes,
+    fit: Mapping[str, Any],
+    points: pd.DataFrame,
+    quantity: Quantity,
+    norm: LogNorm,
+    target: float,
+    draws: pd.DataFrame | None,
+) -> None:
+    flops, values = points["flops"].to_numpy(float), points[quantity.key].to_numpy(float)
+    draw_law_panel(axes, fit, quantity, flops, values, target, draws)
+    used = points["used"].to_numpy(bool)
+    colors = MAKO_MAP(norm(points["params"].to_numpy(float)))
+    for kept, color, order in ((~used, GREY, 3.0), (used, colors[used], 3.2)):
+        axes.scatter(
+            flops[kept],
+            values[kept],
+            s=5 if len(points) > _FEW else 10,
+            c=color,
+            lw=0,
+            zorder=order,
+            rasterized=is_dense(len(points)),
+            gid="frontier",
+        )
+    _draw_thirds(axes, points, quantity)
+
+
+def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: Quantity) -> None:
+    x, y = (np.log(points[name].to_numpy(float)) for name in ("flops", quantity.key))
+    slopes = slopes_by_thirds(x[None], y[None], points["used"].to_numpy(bool)[None])[0]
+    for number, (slope, color) in enumerate(zip(slopes, THIRD_COLORS, strict=True), 1):
+        if not np.isfinite(slope):
+            continue
+        part = points["third"].to_numpy() == number
+        ends = np.array([x[part].min(), x[part].max()])
+        line = y[part].mean() + slope * (ends - x[part].mean())
+        axes.plot(
+            np.exp(ends), np.exp(line), color=color, lw=1.3, zorder=3.6, gid=f"third-{number}"
+        )
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """A colour range that is never empty."""
+    return (low, high) if high > low else (low / 2, high * 2)

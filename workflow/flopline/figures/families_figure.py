@@ -1,0 +1,294 @@
+"""The families side by side: the loss that compute buys, and what the others need for the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from flopline.agreement import multipliers
+from flopline.errors import FloplineError
+from flopline.figures.lawpanel import check_target, number
+from flopline.figures.layout import PAGE, Box, laid_out
+from flopline.figures.losscompute_figure import law_of_loss, laws_of_draws
+from flopline.figures.notes import on_white, quantile_band
+from flopline.figures.panels import LAW_STYLES, LawStyle, log_axis, say_instead
+from flopline.figures.placing import (
+    add_legend,
+    clear_spot,
+    corner,
+    margin_of,
+    size_in,
+    trace,
+)
+from flopline.figures.style import (
+    GREY,
+    GUIDE_GREEN,
+    mark_synthetic,
+    styled,
+)
+from flopline.figures.ticks import power_label
+from flopline.numbers import factor, flops_label, significant
+
+Floats = NDArray[np.float64]
+Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Draws = Mapping[str, Mapping[str, pd.DataFrame]]
+
+COLORS: Final = ("#0b4a8f", "#d55e00", "#2fa583", "#8a3f8f", "#b58900", "#444444")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P")
+"""One of each for a family; the colours stay apart for the colour-blind and, with the markers, in
+grey. More families than there are begin again with the next marker."""
+FEW: Final = 2
+"""With more families beside the best than this, only 80 % bands are drawn."""
+FARTHEST: Final = 1000.0
+"""Multiplier beyond which a curve leaves the panel."""
+BEYOND: Final = 1e9
+HATCH: Final = "////"
+
+
+@styled
+def families(
+    fits: Fits,
+    draws: Draws,
+    entries: Sequence[Mapping[str, Any]],
+    spans: Mapping[str, tuple[float, float]],
+    *,
+    labels: Mapping[str, str],
+    target_flops: float,
+    loss_label: str = "Validation loss",
+    width: str = PAGE,
+    synthetic: bool = False,
+) -> Figure:
+    """Frontier loss over compute of every family, and the compute multiplier between them.
+
+    `fits` and `draws` are by family and law; `entries` are `agreement.between` of each target,
+    that of `target_flops` among them, which name the law, the best family and the multipliers;
+    `spans` has the least and the largest compute of each family's runs [FLOPs]. Left: the law that
+    the families are compared by. Right: over the compute C of the best family, how many times C
+    the others need for the same loss. Dashed and hatched where a family is extrapolated. Raises
+    FloplineError for fewer than two families; where they have no law in common it says so.
+    """
+    target = check_target(target_flops)
+    if len(labels) < 2:
+        raise FloplineError("The figure of families compares two or more, but there is only one.")
+    figure, (left, right) = laid_out(width, [Box(2.9, 2.35), Box(2.9, 2.35, left=0.66)])
+    mine = [e for e in entries if math.isclose(e["budget_flops"], target, rel_tol=1e-9)]
+    entry = mine[0] if mine else None
+    if entry is None or entry["law"] is None:
+        why = "fewer than two families have a line that may be recommended"
+        why = why if entry is None else str(entry["sentence"])
+        say_instead(left, "Lowest loss for the compute", why)
+        say_instead(right, "Compute for the same loss", why)
+    else:
+        looks = styles_of(labels)
+        law = str(entry["law"])
+        compared = [f for f in labels if law in fits.get(f, {}) and law_of_loss(fits[f][law])]
+        reach = max(float(e["budget_flops"]) for e in entries)
+        _draw_losses(left, fits, draws, law, compared, spans, looks, (target, reach), loss_label)
+        left.set_title(f"Lowest loss for the compute, {LAW_STYLES[law].label} law")
+        same = [e for e in entries if (e["law"], e["winner"]) == (law, entry["winner"])]
+        _draw_multipliers(right, fits, draws, entry, same, spans, looks)
+        right.set_title(f"Compute for the same loss, over {labels[entry['winner']]}'s")
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def styles_of(labels: Mapping[str, str]) -> dict[str, LawStyle]:
+    """How each family looks, in the order of `labels`."""
+    return {
+        family: LawStyle(
+            label, COLORS[i % len(COLORS)], "-", MARKERS[(i + i // len(COLORS)) % len(MARKERS)]
+        )
+        for i, (family, label) in enumerate(labels.items())
+    }
+
+
+def _draw_losses(
+    axes: Axes,
+    fits: Fits,
+    draws: Draws,
+    law: str,
+    compared: Sequence[str],
+    spans: Mapping[str, tuple[float, float]],
+    looks: Mapping[str, LawStyle],
+    targets: tuple[float, float],
+    loss_label: str,
+) -> None:
+    target, reach = targets
+    ends = [c for family in compared for c in spans[family]]
+    x = log_axis(axes, "x", [*ends, reach], power_label, 0.04)
+    handles: list[Line2D | Patch] = []
+    held: list[Floats] = []
+    for family in compared:
+        look, (first, last) = looks[family], spans[family]
+        found = law_of_loss(fits[family][law])
+        assert found is not None
+        line = np.geomspace(first, max(reach, last), 120)
+        drawn = laws_of_draws(draws[family].get(law))
+        band = None if drawn is None else quantile_band(drawn.loss(line), 95)
+        loss = found.loss(line)
+        if band is not None:
+            _fill(axes, line, band, line <= last, look.color)
+            held += list(band)
+        _draw_parted(axes, line, loss, line <= last, look, family)
+        at = next((t for t in fits[family][law]["targets"]
+                   if math.isclose(t["budget_flops"], target, rel_tol=1e-9)), None)  # fmt: skip
+        said = looks[family].label
+        if at is not None:
+            low, high = (number(at["loss"], e) for e in ("lo95", "hi95"))
+            point = number(at["loss"])
+            axes.vlines(target, low, high, color=look.color, lw=1.2, zorder=4, gid="interval")
+            axes.plot(target, point, look.marker, ms=4.4, color=look.color, mec="white", mew=0.7,
+                      zorder=5, gid="target")  # fmt: skip
+            said += f", {significant(point)}"
+            if np.isfinite([low, high]).all():
+                said += f" [{significant(low)}, {significant(high)}]"
+                held.append(np.array([low, high]))
+        held.append(loss)
+        handles.append(Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=said))
+    every = np.concatenate(held)
+    every = every[np.isfinite(every)]
+    pad = 0.05 * float(np.ptp(every) or 0.1)
+    axes.set(ylim=(every.min() - pad, every.max() + pad), xlabel="FLOPs", ylabel=loss_label)
+    axes.axvline(target, color=GUIDE_GREEN, lw=0.8, zorder=1.4, gid="guide")
+    axes.set_xlim(*x)
+    taken = [trace(axes, line.get_xdata(), line.get_ydata()) for line in axes.get_lines()
+             if line.get_gid() in compared]  # fmt: skip
+    handles.append(_extrapolated())
+    add_legend(axes, handles, np.concatenate(taken), most=1)
+    on_white(axes)
+
+
+def _draw_multipliers(
+    axes: Axes,
+    fits: Fits,
+    draws: Draws,
+    entry: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    spans: Mapping[str, tuple[float, float]],
+    looks: Mapping[str, LawStyle],
+) -> None:
+    law, winner, target = str(entry["law"]), str(entry["winner"]), float(entry["budget_flops"])
+    first, last = spans[winner]
+    budgets = [float(e["budget_flops"]) for e in entries]
+    x = log_axis(axes, "x", [first, last, *budgets], power_label, 0.04)
+    line = np.geomspace(first, max(last, *budgets), 120)
+    known = line <= last
+    handles: list[Line2D | Patch] = []
+    held, curves = [np.array([1.0])], []
+    levels = (95, 80) if len(entry["others"]) <= FEW else (80,)
+    for other in entry["others"]:
+        family = str(other["family"])
+        look = looks[family]
+        times, drawn = multipliers(
+            fits[winner][law], draws[winner][law], fits[family][law], draws[family][law], line
+        )
+        inside = known & (line * times <= spans[family][1])
+        # Far above the panel, but finite, so that quantiles count every draw.
+        shown, drawn = np.minimum(times, BEYOND), np.minimum(drawn, BEYOND)
+        for level in levels:
+            band = quantile_band(drawn, level)
+            if band is not None:
+                _fill(axes, line, band, inside, look.color)
+                held.append(np.ravel(band))
+        _draw_parted(axes, line, shown, inside, look, family)
+        held.append(shown)
+        curves.append((line, shown))
+        handles.append(
+            Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=_said(other, look))
+        )
+        for e in entries:
+            held.append(_draw_stated(axes, e, family, look))
+    every = np.concatenate(held)
+    log_axis(axes, "y", np.clip(every[np.isfinite(every)], 1 / FARTHEST, FARTHEST), factor, 0.06)
+    axes.axhline(1.0, color=GREY, lw=0.9, zorder=1.6)
+    axes.axvline(target, color=GUIDE_GREEN, lw=0.8, zorder=1.4, gid="guide")
+    axes.set(xlabel=f"FLOPs of {looks[winner].label}", ylabel="Times the compute")
+    axes.set_xlim(*x)
+    handles.append(_extrapolated())
+    _legend_clear(axes, handles, curves, flops_label(target))
+
+
+def _draw_stated(axes: Axes, entry: Mapping[str, Any], family: str, look: LawStyle) -> Floats:
+    """The multiplier of the decision at its target, with its intervals; returns what it spans."""
+    times = next((o["multiplier"] for o in entry["others"] if o["family"] == family), None)
+    if times is None or times["point"] is None or not math.isfinite(times["point"]):
+        return np.empty(0)
+    at, spans = float(entry["budget_flops"]), [float(times["point"])]
+    for level, width in (("95", 1.0), ("80", 2.4)):
+        ends = [number(times, f"{side}{level}") for side in ("lo", "hi")]
+        if np.isfinite(ends).all():
+            axes.plot([at] * 2, ends, "-", color=look.color, lw=width, solid_capstyle="butt",
+                      zorder=4, gid="interval")  # fmt: skip
+            spans += ends
+    axes.plot(at, spans[0], look.marker, ms=4.4, color=look.color, mec="white", mew=0.7, zorder=5,
+              gid="target")  # fmt: skip
+    return np.array(spans)
+
+
+def _said(other: Mapping[str, Any], look: LawStyle) -> str:
+    """A family with its multiplier at the target and the 95 % interval of it."""
+    point, low, high = (number(other["multiplier"], e) for e in ("point", "lo95", "hi95"))
+    if not math.isfinite(point):
+        return f"{look.label} never gets there"
+    reach = f" [{factor(low)}, {factor(high)}]" if np.isfinite([low, high]).all() else ""
+    return f"{look.label}, {factor(point)}{reach}"
+
+
+def _draw_parted(
+    axes: Axes, x: Floats, y: Floats, known: NDArray[np.bool_], look: LawStyle, gid: str
+) -> None:
+    """A curve, solid where there are runs and dashed where it is extrapolated."""
+    # The dashes begin at the last solid point, so that the curve has no gap.
+    beyond = ~known
+    beyond[:-1] |= beyond[1:]
+    beyond[1:] |= beyond[:-1] & ~known[1:]
+    for part, dashes in ((known, "-"), (beyond, "--")):
+        if part.any():
+            axes.plot(x, np.where(part, y, np.nan), dashes, color=look.color, lw=1.3, zorder=3,
+                      gid=gid)  # fmt: skip
+
+
+def _fill(axes: Axes, x: Floats, band: Floats, known: NDArray[np.bool_], color: str) -> None:
+    """A band, hatched where the family is extrapolated."""
+    axes.fill_between(
+        x, band[0], band[1], where=known, color=color, alpha=0.16, lw=0, zorder=1.8, gid="band"
+    )
+    beyond = ~known
+    beyond[:-1] |= beyond[1:]
+    axes.fill_between(
+        x, band[0], band[1], where=beyond, facecolor="none", edgecolor=color, hatch=HATCH,
+        alpha=0.35, lw=0.0, zorder=1.8, gid="extrapolated",
+    )  # fmt: skip
+
+
+def _extrapolated() -> Patch:
+    return Patch(fc="none", ec="#777777", hatch=HATCH, lw=0.4, label="beyond the runs")
+
+
+def _legend_clear(
+    axes: Axes, handles: Sequence[Any], curves: Sequence[tuple[Floats, Floats]], target: str
+) -> None:
+    """A legend above the curves: the y axis grows upwards, in decades, until there is room."""
+    low, high = axes.get_ylim()
+    legend = axes.legend(
+        handles=handles, loc="upper left", title=f"at {target} FLOPs", title_fontsize=6.5,
+        alignment="left", borderaxespad=0.5, labelspacing=0.28, handlelength=1.6,
+    )  # fmt: skip
+    size, margin = size_in(axes, legend), margin_of(axes)
+    spot = [corner("upper left", size, margin)]
+    for room in np.arange(0.0, 2.0, 0.1):
+        log_axis(axes, "y", [low, high * (high / low) ** room], factor, 0.0)
+        taken = [trace(axes, *curve) for curve in curves]
+        if not taken or clear_spot(size, np.concatenate(taken), spot, margin):
+            break
+    on_white(axes)

@@ -1,0 +1,141 @@
+"""The isoFLOP figure: loss valleys, and the two power laws through their bottoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from flopline.figures.lawpanel import (
+    CORRECTED_MARKER,
+    Law,
+    Quantity,
+    check_target,
+    draw_law_panel,
+    no_law,
+    params_quantity,
+    tokens_quantity,
+)
+from flopline.figures.layout import PAGE, Box, laid_out
+from flopline.figures.placing import write_reason
+from flopline.figures.style import GREY, INK, mark_synthetic, styled
+from flopline.figures.valleys import Looks, draw_valleys, filling, looks_of
+from flopline.laws.common.fit_result import FAILED
+
+CORRECTED: Final = "corrected"
+"""Name of the estimator whose laws are drawn beside the main ones (docs/isoflop.md)."""
+INNER: Final = ("lo80", "hi80")
+
+
+@styled
+def isoflop(
+    fit: Mapping[str, Any],
+    vertices: pd.DataFrame,
+    profiles: pd.DataFrame,
+    *,
+    family_label: str,
+    target_flops: float,
+    loss_label: str = "Validation loss",
+    params_label: str = "Parameters",
+    tokens_label: str = "Tokens",
+    draws: pd.DataFrame | None = None,
+    estimators: pd.DataFrame | None = None,
+    width: str = PAGE,
+    synthetic: bool = False,
+) -> Figure:
+    """Loss against params at fixed compute (left), valley bottoms N (centre) and D (right).
+
+    `fit` is the JSON of an isoFLOP fit; `vertices` has one row per budget, `profiles` one per run
+    and budget; `draws` (columns a, N_coef, b, D_coef) adds 80 % bands; `estimators` of the fit adds
+    the bias-corrected laws, and the vertices' corrected columns, where there are any, crosses.
+    Budgets that the fit left out, and runs that belong to none, are hollow and grey; the vertices
+    of budgets that a check flags are half filled; runs of far higher loss than all others are
+    arrows at the upper edge, and counted there. The green guides stand at `target_flops`. Without
+    budgets or a usable law the panels say why. Raises FloplineError for a target that is not
+    positive and for a `width` that is none of layout.WIDTHS_IN.
+
+    After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 3.
+    """
+    target = check_target(target_flops)
+    quantities = params_quantity(params_label), tokens_quantity(tokens_label)
+    laws = [corrected_law(estimators, quantity) for quantity in quantities]
+    # Two laws need a second line above their panels.
+    top = 0.26 if laws == [None, None] else 0.36
+    boxes = [Box(2.20, 2.05), Box(1.66, 2.05, top=top)]
+    figure, (valleys, *panels) = laid_out(width, [*boxes, Box(1.66, 2.05, right=0.12, top=top)])
+    valleys.set_title(family_label)
+    if vertices.empty or profiles.empty:
+        for axes in (valleys, *panels):
+            axes.set(xticks=[], yticks=[])
+            write_reason(axes, no_law(fit))
+    else:
+        budgets = vertices.sort_values("budget_flops", ignore_index=True)
+        if "flagged" not in budgets:
+            budgets = budgets.assign(flagged=False)
+        looks = looks_of(budgets)
+        draw_valleys(valleys, budgets, profiles, looks, loss_label, params_label)
+        for axes, quantity, law in zip(panels, quantities, laws, strict=True):
+            _draw_vertices(axes, fit, budgets, quantity, looks, target, draws, law)
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _draw_vertices(
+    axes: Axes,
+    fit: Mapping[str, Any],
+    budgets: pd.DataFrame,
+    quantity: Quantity,
+    looks: Looks,
+    target: float,
+    draws: pd.DataFrame | None,
+    corrected: Law | None,
+) -> None:
+    flops = budgets["budget_flops"].to_numpy(float)
+    names = (quantity.key, f"{quantity.key}_lo80", f"{quantity.key}_hi80")
+    values = budgets[list(names)].to_numpy(float).T
+    used, flagged = (budgets[name].to_numpy(bool) for name in ("used", "flagged"))
+    # The vertex of a bad parabola may lie anywhere; outside its own sizes it sets no limits.
+    shown = used | budgets["inside"].to_numpy(bool)
+    unbiased = np.full(flops.size, np.nan)
+    if corrected is not None and f"{quantity.key}_corrected" in budgets:
+        unbiased = np.where(used, budgets[f"{quantity.key}_corrected"].to_numpy(float), np.nan)
+    points = np.vstack([np.where(shown, values, np.nan), unbiased])
+    draw_law_panel(axes, fit, quantity, flops, points, target, draws, corrected)
+    for budget, (value, low, high), ok, doubt in zip(flops, values.T, used, flagged, strict=True):
+        color, shape = looks[budget]
+        color = color if ok else GREY
+        if np.isfinite([low, high]).all():
+            axes.plot([budget] * 2, [low, high], "-", color=color, lw=1.3, zorder=3, gid="interval")
+        axes.plot(
+            budget,
+            value,
+            shape,
+            ms=4.2,
+            mec=INK if ok else GREY,
+            mew=0.5,
+            zorder=3.5,
+            gid="vertex",
+            **filling(color, bool(ok), bool(doubt)),
+        )
+    if np.isfinite(unbiased).any():
+        (marks,) = axes.plot(flops, unbiased, CORRECTED_MARKER, color=INK, ms=5.0, mew=0.7)
+        marks.set(zorder=3.8, gid="corrected vertex")
+
+
+def corrected_law(estimators: pd.DataFrame | None, quantity: Quantity) -> Law | None:
+    """The bias-corrected law of `quantity` from a fit's estimators, None where there is none."""
+    if estimators is None:
+        return None
+    rows = estimators[(estimators["estimator"] == CORRECTED) & (estimators["status"] != FAILED)]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    exponent = float(row[quantity.exponent])
+    # The table states the law by its value at a target.
+    scale = float(np.log(row[quantity.key]) - exponent * np.log(row["budget_flops"]))
+    return Law(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))

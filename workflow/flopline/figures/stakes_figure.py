@@ -1,0 +1,294 @@
+"""What is at stake: what N hangs on, what a wrong N costs, how far the laws' draws spread."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from flopline.audit.waste import wasted_share
+from flopline.figures.allocations import draw_allocations
+from flopline.figures.layout import PAGE, Box, laid_out
+from flopline.figures.panels import LAW_STYLES, log_axis, ratio_axis, say_instead
+from flopline.figures.style import (
+    INK,
+    SMALL_PT,
+    is_dense,
+    mark_synthetic,
+    styled,
+)
+from flopline.numbers import flops_label, humanise, significant
+from flopline.schema import LAWS, target_column
+
+Floats = NDArray[np.float64]
+Fits = Mapping[str, Mapping[str, Any]]
+
+MOST_CHANGES: Final = 14
+"""Bars of the tornado; the rest changes N less."""
+LETTERS: Final = 44
+"""Letters of a change that have room in one line beside the tornado."""
+MOST_LINES: Final = 4
+LINE_PT: Final = 7.4
+APART_PT: Final = 3.2
+LEAST_IN: Final = 1.78
+"""Least height of the upper panels; many changes that take several lines need more."""
+MOST_DRAWS: Final = 400
+"""Draws shown per law: more only fill the cloud."""
+
+
+@styled
+def stakes(
+    changes: pd.DataFrame | None,
+    fits: Fits,
+    draws: Mapping[str, pd.DataFrame],
+    *,
+    exponents: tuple[float, float] | None,
+    reference: str,
+    target_flops: float,
+    family_label: str,
+    absent: Mapping[str, str] | None = None,
+    width: str = PAGE,
+    synthetic: bool = False,
+) -> Figure:
+    """Tornado and regret (above), clouds of bootstrap draws at the target (below):
+    loss over N, D over N, and the exponents.
+
+    `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
+    alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
+    the best. `absent` says why the tornado or the regret is missing.
+    """
+    why = {"sensitivity": "", "regret": ""} | dict(absent or {})
+    known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
+    largest = _largest(changes) if changes is not None and known else None
+    tall = LEAST_IN if largest is None else max(LEAST_IN, sum(_heights_pt(largest)) / 72)
+    figure, (tornado, regret, cloud, pairs, strips) = laid_out(
+        width,
+        [
+            Box(1.64, tall, left=2.08, bottom=0.54, top=0.3),
+            Box(2.36, tall, left=0.9, right=0.22, bottom=0.54, top=0.3),
+            Box(1.85, 1.54, left=0.62, bottom=0.42, top=0.54),
+            Box(1.35, 1.54, left=0.6, bottom=0.42, top=0.54),
+            Box(1.6, 1.54, left=0.78, right=0.22, bottom=0.42, top=0.54),
+        ],
+        foot_in=0.08,
+    )
+    sizes = _sizes(fits, target_flops)
+    title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
+    if largest is None:
+        say_instead(tornado, title, why["sensitivity"])
+    else:
+        _draw_tornado(tornado, largest)
+        # Above its labels, which stand left of the axes.
+        total_in, high_in = figure.get_size_inches()
+        above = tornado.get_position().y1 + 4 / 72 / high_in
+        figure.text(0.06 / total_in, above, title, fontsize=7.5, va="baseline")
+    if exponents is None or reference not in sizes:
+        say_instead(regret, "What a wrong N costs", why["regret"])
+    else:
+        _draw_regret(regret, exponents, sizes, reference)
+        regret.set_title("What a wrong N costs")
+    laws: list[str] = [law for law in LAWS if law in sizes]
+    _draw_cloud(cloud, fits, draws, laws, target_flops)
+    draw_allocations(pairs, {law: sizes[law] for law in laws}, draws, target_flops, MOST_DRAWS)
+    _draw_strips(strips, fits, draws, laws)
+    if synthetic:
+        mark_synthetic(figure)
+    return figure
+
+
+def _sizes(fits: Fits, target_flops: float) -> dict[str, dict[str, Any]]:
+    """What each usable law says at the target, by law."""
+    found = {}
+    for law, fit in fits.items():
+        at = next((t for t in fit["targets"] if np.isclose(t["budget_flops"], target_flops)), None)
+        if at is not None and at["params"]["point"] is not None and fit["status"] != "failed":
+            found[law] = at
+    return found
+
+
+def _largest(changes: pd.DataFrame) -> pd.DataFrame:
+    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
+    rows = changes[np.isfinite(changes["ratio"].astype(float))]
+    order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
+    shown = rows.loc[order[:MOST_CHANGES]]
+    laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
+    said = [_wrapped(law, str(change)) for law, change in zip(laws, shown["change"], strict=True)]
+    return shown.assign(law=laws, said=said, of=len(rows))
+
+
+def _wrapped(law: str, change: str) -> str:
+    """A change in lines that fit beside the axes, with its law unless parametric."""
+    said = change if law == "parametric" else f"{LAW_STYLES[law].label}: {change}"
+    lines = textwrap.wrap(said, LETTERS, max_lines=MOST_LINES, placeholder=" …")
+    return "\n".join(lines)
+
+
+def _heights_pt(largest: pd.DataFrame) -> list[float]:
+    return [LINE_PT * (said.count("\n") + 1) + APART_PT for said in largest["said"]]
+
+
+def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
+    """Bars from 1 to the ratio of N to the baseline's, the longest on top."""
+    ratio = largest["ratio"].to_numpy(dtype=float)
+    ratio_axis(axes, [*ratio, 1.0], 0.14)
+    heights = np.array(_heights_pt(largest))
+    y = heights / 2 - np.cumsum(heights)
+    colors = [LAW_STYLES[law].color for law in largest["law"]]
+    thick = 0.62 * (LINE_PT + APART_PT)
+    axes.barh(y, ratio - 1, left=1.0, height=thick, color=colors, zorder=3, gid="changes")
+    axes.axvline(1.0, color=INK, lw=0.8, zorder=4)
+    axes.set_yticks(y, list(largest["said"]), fontsize=SMALL_PT - 0.5, linespacing=1.0)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set(ylim=(-heights.sum() - 2, 2))
+    left = int(largest["of"].iloc[0]) - len(largest)
+    axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
+
+
+def _draw_regret(
+    axes: Axes, exponents: tuple[float, float], sizes: Mapping[str, Any], reference: str
+) -> None:
+    best = float(sizes[reference]["params"]["point"])
+    ends = [
+        float(at["params"][k]) / best
+        for at in sizes.values()
+        for k in ("point", "lo95", "hi95")
+        if at["params"][k] is not None
+    ]
+    reach = max(2.5, 1.15 * max(max(ends), 1 / min(ends)))
+    reach = min(reach, 64.0)
+    x = np.geomspace(1 / reach, reach, 241)
+    y = 100 * wasted_share(*exponents, np.log(x))
+    ratio_axis(axes, x, 0.0)
+    axes.plot(x, y, "-", color="#666666", lw=1.1, zorder=2, gid="regret")
+    top = float(y.max())
+    axes.set(ylim=(-0.05 * top, 1.05 * top), ylabel="Compute wasted, %")
+    handles = []
+    for law in (name for name in LAWS if name in sizes):
+        at, look = sizes[law]["params"], LAW_STYLES[law]
+        here = float(at["point"]) / best
+        if at["lo95"] is not None:
+            span = np.clip([float(at["lo95"]) / best, float(at["hi95"]) / best], x[0], x[-1])
+            along = np.geomspace(float(span[0]), float(span[1]), 60)
+            cost = 100 * wasted_share(*exponents, np.log(along))
+            axes.plot(along, cost, "-", color=look.color, lw=4.0, alpha=0.35, zorder=2.5)
+        wasted = float(100 * wasted_share(*exponents, np.log(here)))
+        (mark,) = axes.plot(
+            here, wasted, look.marker, ms=5.5, color=look.color, mec="white", mew=0.6, zorder=5,
+            gid=law,
+        )  # fmt: skip
+        said = "taken as best" if law == reference else f"{significant(wasted, 2)} %"
+        mark.set_label(f"{look.label}, {humanise(float(at['point']))}: {said}")
+        handles.append(mark)
+    # Inside the curve, whose middle is always low.
+    axes.legend(handles=handles, loc="upper center", borderaxespad=0.6, handletextpad=0.3)
+    axes.set_xlabel(f"N over that of the {LAW_STYLES[reference].label} law")
+
+
+def _draw_cloud(
+    axes: Axes,
+    fits: Fits,
+    draws: Mapping[str, pd.DataFrame],
+    laws: list[str],
+    target_flops: float,
+) -> None:
+    """Loss against N at the target, one dot a draw; D stands above, since 6ND = C."""
+    names = [target_column(q, target_flops) for q in ("params", "loss")]
+    clouds = {law: _kept(draws[law], names) for law in laws if law in draws}
+    sizes = _sizes(fits, target_flops)
+    points = {law: [float(sizes[law][q]["point"] or np.nan) for q in ("params", "loss")]
+              for law in laws}  # fmt: skip
+    everything = np.concatenate([*clouds.values(), *[np.array([p]) for p in points.values()]]) \
+        if laws else np.empty((0, 2))  # fmt: skip
+    if not len(everything):
+        say_instead(axes, "Draws at the target", "no law gives a number at the target")
+        return
+    inner = [np.quantile(everything[:, i], (0.002, 0.998)) for i in (0, 1)]
+    marks = np.array(list(points.values()))
+    low, high = log_axis(axes, "x", [*inner[0], *marks[:, 0]])
+    for law, cloud in clouds.items():
+        look = LAW_STYLES[law]
+        axes.plot(
+            *cloud[:MOST_DRAWS].T, look.marker, ms=1.7, mew=0, alpha=0.45, color=look.color,
+            zorder=2, gid="draws", rasterized=is_dense(len(cloud[:MOST_DRAWS])),
+        )  # fmt: skip
+    for law, (params, loss) in points.items():
+        look = LAW_STYLES[law]
+        axes.plot(
+            params, loss, look.marker, ms=6.5, color=look.color, mec="white", mew=0.9, zorder=5,
+            gid=law,
+        )  # fmt: skip
+    bottom, top = min(inner[1][0], marks[:, 1].min()), max(inner[1][1], marks[:, 1].max())
+    pad = 0.08 * (top - bottom or 0.1)
+    axes.set(ylim=(bottom - pad, top + pad), ylabel="Loss at the target")
+    axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs")
+    above = axes.twiny()
+    above.set_xlim(target_flops / 6 / low, target_flops / 6 / high)
+    log_axis_reversed(above, target_flops / 6 / high, target_flops / 6 / low)
+    above.set_xlabel("Tokens at 6ND = C")
+
+
+def log_axis_reversed(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic x axis that falls from `high` on the left to `low` on the right."""
+    log_axis(axes, "x", [low, high], pad=0.0)
+    axes.set_xlim(high, low)
+    axes.grid(visible=False)
+
+
+def _draw_strips(
+    axes: Axes, fits: Fits, draws: Mapping[str, pd.DataFrame], laws: list[str]
+) -> None:
+    """The exponent a by law: every draw a dot, its 80 % and 95 % intervals as bars."""
+    names = [law for law in laws if law in draws and len(_kept(draws[law], ["a"]))]
+    if not names:
+        say_instead(axes, "Exponents", "there are no bootstrap draws")
+        return
+    values = {law: _kept(draws[law], ["a"])[:, 0] for law in names}
+    ends = np.concatenate([np.quantile(v, (0.005, 0.995)) for v in values.values()])
+    pad = 0.06 * float(np.ptp(ends) or 0.1)
+    low, high = float(ends.min()) - pad, float(ends.max()) + pad
+    spread = NormalDist(0.0, 0.11)
+    for row, law in enumerate(reversed(names)):
+        look, e = LAW_STYLES[law], fits[law]["parameters"]["a"]
+        shown = values[law][:MOST_DRAWS]
+        # A fixed sequence that fills (0, 1) evenly in any order of the draws.
+        level = (0.5 + 0.6180339887498949 * np.arange(len(shown))) % 1.0
+        jitter = np.array([spread.inv_cdf(min(max(u, 0.005), 0.995)) for u in level])
+        axes.plot(
+            shown, row + 0.12 + jitter, look.marker, ms=1.6, mew=0, alpha=0.45, color=look.color,
+            zorder=2, gid="draws", rasterized=is_dense(len(shown)),
+        )  # fmt: skip
+        for kind, width in (("95", 1.0), ("80", 2.6)):
+            if e[f"lo{kind}"] is not None:
+                axes.plot(
+                    [e[f"lo{kind}"], e[f"hi{kind}"]], [row - 0.32] * 2, "-", color=look.color,
+                    lw=width, solid_capstyle="butt", zorder=3, gid="interval",
+                )  # fmt: skip
+        axes.plot(e["point"], row - 0.32, look.marker, ms=4.5, color=look.color, mec="white",
+                  mew=0.7, zorder=4, gid=law)  # fmt: skip
+    axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.3))
+    axes.set_yticks(range(len(names)), [LAW_STYLES[law].label for law in reversed(names)])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(r"Exponent a of $N \propto C^a$")
+    above = axes.secondary_xaxis("top", functions=(_less_than_one, _less_than_one))
+    above.set_xlabel(r"Exponent b of $D \propto C^b$, as 1 − a")
+
+
+def _less_than_one(x: ArrayLike) -> Floats:
+    return np.asarray(1.0 - np.asarray(x, dtype=float))
+
+
+def _kept(draws: pd.DataFrame, names: list[str]) -> Floats:
+    """Finite draws of the named columns, shape (draws, names); none where a column is missing."""
+    if not set(names) <= set(draws.columns):
+        return np.empty((0, len(names)))
+    values = draws[names].to_numpy(dtype=float)
+    return np.asarray(values[np.isfinite(values).all(axis=1)])

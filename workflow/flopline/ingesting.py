@@ -1,0 +1,233 @@
+"""From files to raw rows: every format becomes the same three tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.errors import FloplineError
+from flopline.facts import TEXT_FACTS, own_facts, wanted_from_log
+from flopline.logs import read_log
+from flopline.logs.reading import (
+    NO_LOSS,
+    NO_RUN,
+    NOT_A_NUMBER,
+    NOT_PARSED,
+    plain_columns,
+    scaled,
+)
+from flopline.schema import DROPPED, conform
+from flopline.sources import format_of, patterns_of
+from flopline.tables import column_map, read_table
+
+RAW_CURVES = {
+    "run": "string",
+    "split": "string",
+    "step": "float64",
+    "tokens": "float64",
+    "flops": "float64",
+    "loss": "float64",
+    "lr": "float64",
+    "wall_s": "float64",
+    "piece": "int64",
+    "line": "int64",
+}
+"""One row per logged loss as it stands in the file; `piece` numbers the files of one run."""
+
+FACTS = {
+    "run": "string",
+    "family": "string",
+    "params": "float64",
+    "params_total": "float64",
+    "params_nonembedding": "float64",
+    "horizon_tokens": "float64",
+    "horizon_steps": "float64",
+    "budget_flops": "float64",
+    "unique_tokens": "float64",
+    "flops_per_token": "float64",
+    "batch_tokens": "float64",
+    "width": "float64",
+    "depth": "float64",
+    "heads": "float64",
+    "kv_size": "float64",
+    "ffn": "float64",
+    "vocab": "float64",
+    "seq_len": "float64",
+    "seed": "string",
+}
+"""What a run table can say of a run, besides where its log is."""
+
+NO_NAME = "(no name)"
+"""Stands for the run of a row that names none."""
+
+FILES = {"piece": "int64", "source": "string", "sha256": "string", "rows_in": "int64"}
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Raw rows, rows that could not be read, and one row per run and file with source and facts."""
+
+    curves: pd.DataFrame
+    dropped: pd.DataFrame
+    runs: pd.DataFrame
+
+
+def ingest(study: Mapping[str, Any], files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+    """The files of one shard, each {run, path, sha256}, as one Ingested, by run, file and line.
+
+    Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
+    """
+    parts = list(ingest_runs(study, files, root))
+    curves, dropped, runs = (
+        pd.concat([getattr(part, name) for part in parts]) if parts else pd.DataFrame()
+        for name in ("curves", "dropped", "runs")
+    )
+    return Ingested(
+        conform(curves, RAW_CURVES), conform(dropped, DROPPED), conform(runs, FACTS | FILES)
+    )
+
+
+def ingest_runs(
+    study: Mapping[str, Any], files: Sequence[Mapping[str, str]], root: Path
+) -> Iterator[Ingested]:
+    """The same a run at a time, each of all its files; the tables of a table source in one.
+
+    Files that share a run are its pieces, numbered as they come.
+    """
+    ordered = sorted(files, key=lambda file: file["run"])
+    table = study["source"]["kind"] == "table"
+    for _, pieces in groupby(ordered, key=lambda file: file["run"]):
+        read = _table if table else _log
+        parts = [read(study, file, number, root) for number, file in enumerate(pieces)]
+        whole = parts[0] if len(parts) == 1 else _together(parts)
+        # Only what holds several runs need be put in the order of runs.
+        yield _by_run(whole) if len(set(whole.runs["run"])) > 1 else whole
+
+
+def _together(parts: Sequence[Ingested]) -> Ingested:
+    return Ingested(
+        pd.concat([p.curves for p in parts]),
+        pd.concat([p.dropped for p in parts]),
+        pd.concat([p.runs for p in parts]),
+    )
+
+
+def _by_run(raw: Ingested) -> Ingested:
+    return Ingested(
+        raw.curves.sort_values(["run", "piece", "line"], kind="stable", ignore_index=True),
+        raw.dropped.sort_values(["run", "source", "line"], kind="stable", ignore_index=True),
+        raw.runs.sort_values(["run", "piece"], kind="stable", ignore_index=True),
+    )
+
+
+def _log(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+    source, own = study["source"], file["run"]
+    reading = read_log(
+        root / file["path"],
+        source.get("columns"),
+        format_of(source),
+        patterns_of(source),
+        wanted_from_log(source),
+        source.get("optional", ()),
+    )
+    said, split = reading.facts, reading.rows["split"]
+    if split.isna().all():
+        split = constant(study["loss_split"], len(split))
+    elif split.isna().any():
+        split = split.astype("string").fillna(study["loss_split"])
+    rows = _named(reading.rows.assign(split=split, piece=piece), own)
+    dropped = _named(reading.dropped.assign(source=file["path"]), own)
+    of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
+    counts = {own: reading.rows_in}
+    if "run" in reading.rows:
+        counts = pd.concat([rows["run"], dropped["run"]]).value_counts(sort=False).to_dict()
+    runs = [
+        {
+            **(own_facts(source, file, run, said, root, study["file"]) if _told(run, n) else {}),
+            "run": run,
+            "rows_in": n,
+            **of_file,
+        }
+        for run, n in counts.items()
+    ]
+    return Ingested(rows, dropped, pd.DataFrame(runs))
+
+
+def _told(run: str, rows_in: int) -> bool:
+    """Whether facts may be asked of a run: it has a name and its log is not empty."""
+    return run != NO_NAME and rows_in > 0
+
+
+def _named(rows: pd.DataFrame, own: str) -> pd.DataFrame:
+    """Rows with the run that each belongs to: its own in a file of several, else the file's."""
+    if "run" not in rows:
+        return rows.assign(run=constant(own, len(rows)))
+    return rows.assign(run=rows["run"].astype("string").fillna(NO_NAME))
+
+
+def constant(text: str, rows: int) -> pd.Categorical:
+    """The same text on every row, held once."""
+    return pd.Categorical.from_codes(np.zeros(rows, dtype=np.int8), categories=[text])
+
+
+def _table(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+    """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
+    source, path = study["source"], root / file["path"]
+    columns, factors = plain_columns(source["columns"])
+    if isinstance(columns["loss"], dict):
+        raise FloplineError(f"{study['file']}: source.columns.loss must be one column for a table.")
+    raw, unparsed = read_table(path, source.get("format"))
+    if raw.empty:
+        raise FloplineError(f"{path} holds no row: give a header and at least one run.")
+    rows = scaled(column_map(raw, columns, path, "source.columns"), factors).assign(reason="")
+    if "run" not in columns:
+        # Named by line, so that adding a row at the end renames nothing.
+        rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
+    if "split" not in columns:
+        rows["split"] = study["loss_split"]
+    rows.loc[_no_numbers(raw, rows, columns), "reason"] = NOT_A_NUMBER
+    rows.loc[raw[columns["loss"]].isna().to_numpy(), "reason"] = NO_LOSS
+    rows.loc[rows["run"].isna(), "reason"] = NO_RUN
+    rows["run"] = rows["run"].fillna(NO_NAME)
+    _require_one_size(rows, path)
+    unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
+    kept = rows[rows["reason"] == ""]
+    dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
+    counts = pd.concat([kept["run"], dropped["run"]]).value_counts()
+    runs = pd.DataFrame({"run": counts.index.astype("string"), "rows_in": counts.to_numpy()})
+    facts = rows.groupby("run", sort=True).first().reset_index()
+    runs = runs.merge(facts[[c for c in facts if c in FACTS]], on="run", how="left")
+    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
+    return Ingested(kept.assign(piece=piece), dropped, runs)
+
+
+def _no_numbers(
+    raw: pd.DataFrame, rows: pd.DataFrame, columns: Mapping[str, Any]
+) -> NDArray[np.bool_]:
+    """Where a cell of a numeric column holds something that is neither empty, NaN nor a number."""
+    wrong = np.zeros(len(raw), dtype=bool)
+    for name, column in columns.items():
+        if name not in TEXT_FACTS:
+            text = raw[column].astype("string").str.strip().str.lower()
+            wrong |= (rows[name].isna().to_numpy()) & (text.notna() & (text != "nan")).to_numpy(
+                bool
+            )
+    return wrong
+
+
+def _require_one_size(rows: pd.DataFrame, path: Path) -> None:
+    sizes = rows.groupby("run")["params"].agg(["min", "max", "nunique"])
+    several = sizes[sizes["nunique"] > 1]
+    if len(several):
+        first = several.iloc[0]
+        raise FloplineError(
+            f"{path}: run '{several.index[0]}' has rows of {first['min']:g} and of "
+            f"{first['max']:g} params: give each run a name of its own (source.columns.run)."
+        )

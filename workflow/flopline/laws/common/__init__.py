@@ -1,0 +1,1 @@
+"""What the laws share: results, bootstrap, power laws, tests of lack of fit."""

@@ -1,0 +1,257 @@
+"""One way of reading the envelope: its frontier, its laws, and those of all its resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline import progress
+from flopline.errors import FloplineError
+from flopline.laws.common.allocation import Allocation, joined
+from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.curvature import slopes_by_thirds
+from flopline.laws.common.inputs import named, size_classes
+from flopline.laws.common.lack_of_fit import CELLS, LackOfFit, by_cells, lack_of_fit
+from flopline.laws.common.loss_compute import fit_loss_compute
+from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.envelope.frontier import ABSENT, RULES, Bins, Curves, Frontier, interpolate
+from flopline.laws.envelope.hull import Hull
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Select = Callable[[Bools], Frontier]
+
+MIN_POINTS: Final = 3
+RULE_SIZES: Final = {"bracketed": 4, "inner": 3, "contested": 0}
+RULE_SHARE: Final = {"bracketed": 0.2, "inner": 0.2, "contested": 0.0}
+"""A rule for used bins needs this many winning sizes and this share of the bins, else the next,
+more lenient one holds: a handful of bins leaves resamples without a frontier."""
+LOSS_BLOCKS: Final = 100
+"""The loss law sees means over this many stretches of bins: neighbours repeat one run."""
+ONCE: Final = 0.05
+"""Share of a reading's time, about, before its resamples."""
+CELLS_AT_ONCE: Final = 500_000
+"""Array cells worked on at once, which bounds memory whatever the number of draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A frontier of the data with its laws, and the laws of its resamples by run.
+
+    `slopes` and `draw_slopes` are those of params by thirds, (1, 3) and (draws, 3); `bin_width`
+    is the spacing of the frontier in ln C, 0 for a hull.
+    """
+
+    chosen: Frontier
+    rule: str
+    bin_width: float
+    size: Ints
+    runs: pd.DataFrame
+    n_points: int
+    point: Allocation
+    draws: Allocation
+    slopes: Floats
+    draw_slopes: Floats
+    misfit: LackOfFit
+
+
+@dataclass(frozen=True, slots=True)
+class _Laws:
+    """What is fitted to each subset: the laws, slopes by thirds, residuals of the loss law."""
+
+    allocation: Allocation
+    slopes: Floats
+    residual: Floats
+
+
+def read(
+    table: pd.DataFrame,
+    targets_flops: Sequence[float],
+    *,
+    frontier: str,
+    bins: int,
+    draws: int,
+    seed: int,
+    loss_floor: float | None,
+    family: str,
+) -> Reading:
+    """Read the frontier of `table`, the smoothed curves with `run_number`, and resample it.
+
+    Every resample selects its frontier anew. Raises FloplineError where nothing competes, where
+    one size wins everywhere, and for a `loss_floor` that is not below the frontier.
+    """
+    runs = table.groupby("run_number", sort=True).agg(
+        run=("run", "first"),
+        params=("params", "first"),
+        horizon_tokens=("horizon_tokens", "first"),
+        last_tokens=("tokens", "max"),
+        last_flops=("flops", "max"),
+    )
+    ready = Curves(
+        table["run_number"].to_numpy(),
+        np.log(table["flops"].to_numpy()),
+        np.log(table["tokens"].to_numpy()),
+        table["loss"].to_numpy(),
+        size_classes(runs["params"].to_numpy()),
+    )
+    select, width, rule, bin_width = _selector(ready, frontier, bins, family)
+    ln_params = np.log(runs["params"].to_numpy())
+    with progress.part(ONCE):
+        chosen = select(np.ones((1, len(runs)), dtype=bool))
+    _demand_sizes(chosen, ready.size, runs, family)
+    _demand_floor(chosen, loss_floor, family)
+    ln_flops = chosen.ln_flops[chosen.used]
+    edges = np.linspace(ln_flops.min(), ln_flops.max(), CELLS + 1)
+    point = _laws(chosen, ln_params, ready.size, loss_floor, edges)
+    weights = run_weights(list(runs["run"]), draws, seed)
+    resampled = _resampled(
+        select,
+        weights > 0,
+        width,
+        lambda f: _laws(f, ln_params, ready.size, loss_floor, edges),
+    )
+    ln_c, _, count = _blocks(chosen, chosen.used.astype(float))
+    misfit = lack_of_fit(
+        ln_c[0],
+        count[0],
+        point.allocation.loss,
+        (point.residual[0], resampled.residual),
+        int(np.unique(chosen.run[chosen.used]).size),
+        targets_flops,
+    )
+    return Reading(
+        chosen,
+        rule,
+        bin_width,
+        ready.size,
+        runs,
+        len(table),
+        point.allocation,
+        resampled.allocation,
+        point.slopes,
+        resampled.slopes,
+        misfit,
+    )
+
+
+def winning_sizes(chosen: Frontier, size: Ints) -> int:
+    """How many sizes hold a used frontier point."""
+    return int(np.unique(size[chosen.run[chosen.used]]).size)
+
+
+def _selector(
+    curves: Curves, frontier: str, bins: int, family: str
+) -> tuple[Select, int, str, float]:
+    """How to read a frontier, points per subset, the rule for a used point, and their spacing."""
+    if frontier == "hull":
+        return Hull(curves).select, 1, "all hull points", 0.0
+    grid = interpolate(curves, bins)
+    if grid is None:
+        raise FloplineError(
+            f"The envelope compares sizes at equal compute, but no two sizes of {named(family)} "
+            "reach the same FLOPs: train them over overlapping ranges, or take envelope out of "
+            "`laws` in the study file."
+        )
+    rule = _rule(grid)
+    spacing = float(grid.ln_flops[1] - grid.ln_flops[0])
+    return lambda present: grid.select(present, rule), bins, RULES[rule], spacing
+
+
+def _rule(grid: Bins) -> str:
+    """The strictest rule that leaves enough of the frontier."""
+    everyone = np.ones((1, grid.size.size), dtype=bool)
+    for rule in RULES:
+        chosen = grid.select(everyone, rule)
+        if (
+            winning_sizes(chosen, grid.size) >= RULE_SIZES[rule]
+            and chosen.used.mean() >= RULE_SHARE[rule]
+        ):
+            return rule
+    raise AssertionError("the most lenient rule asks for nothing")
+
+
+def _demand_sizes(chosen: Frontier, size: Ints, runs: pd.DataFrame, family: str) -> None:
+    points = int(chosen.used.sum())
+    if points >= MIN_POINTS and winning_sizes(chosen, size) >= 2:
+        return
+    if points == 0:
+        why = "has no frontier point at which sizes compete"
+    elif points < MIN_POINTS:
+        why = f"has a frontier of {points} point{'s' if points > 1 else ''}"
+    else:
+        n = runs["params"].to_numpy()[chosen.run[chosen.used]].max()
+        why = f"has one size ({n:.3g} params) that wins at every compute"
+    raise FloplineError(
+        f"The envelope needs a frontier of at least {MIN_POINTS} points and 2 sizes, but "
+        f"{named(family)} {why}: train more sizes over a wider range of compute, or take "
+        "envelope out of `laws` in the study file."
+    )
+
+
+def _demand_floor(chosen: Frontier, loss_floor: float | None, family: str) -> None:
+    lowest = float(chosen.loss[chosen.used].min())
+    if loss_floor is not None and loss_floor >= lowest:
+        raise FloplineError(
+            f"envelope.loss_floor is {loss_floor:g}, but the frontier of {named(family)} reaches "
+            f"{lowest:.4g}: a loss that is never reached lies below it, so lower it or leave it "
+            "null."
+        )
+
+
+def _laws(
+    chosen: Frontier, ln_params: Floats, size: Ints, loss_floor: float | None, edges: Floats
+) -> _Laws:
+    """Laws of every subset; NaN where fewer than three points or two sizes are on its frontier."""
+    used = chosen.used
+    sizes = size[chosen.run]
+    lowest = np.where(used, sizes, size.max() + 1).min(axis=1)
+    highest = np.where(used, sizes, ABSENT).max(axis=1)
+    enough = (used.sum(axis=1) >= MIN_POINTS) & (highest > lowest)
+    weight = np.where(used & enough[:, None], 1.0, 0.0)
+    blocks = _blocks(chosen, weight)
+    loss_law = fit_loss_compute(*blocks, floor=loss_floor)
+    return _Laws(
+        Allocation(
+            fit_power_law(chosen.ln_flops, ln_params[chosen.run], weight),
+            fit_power_law(chosen.ln_flops, chosen.ln_tokens, weight),
+            loss_law,
+        ),
+        slopes_by_thirds(chosen.ln_flops, ln_params[chosen.run], weight > 0),
+        by_cells(*blocks, loss_law, edges),
+    )
+
+
+def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
+    """ln C, loss and weight of at most LOSS_BLOCKS stretches of neighbouring frontier points."""
+    rows, points = used.shape
+    width = -(-points // LOSS_BLOCKS)
+    spare = -points % width
+
+    def total(values: Floats) -> Floats:
+        padded = np.pad(values, ((0, 0), (0, spare)))
+        return np.asarray(padded.reshape(rows, (points + spare) // width, width).sum(axis=2))
+
+    count = total(used)
+    with np.errstate(invalid="ignore"):
+        ln_flops = total(np.where(used > 0, frontier.ln_flops, 0.0)) / count
+        loss = total(np.where(used > 0, frontier.loss, 0.0)) / count
+    return ln_flops, loss, count
+
+
+def _resampled(
+    select: Select, present: Bools, width: int, laws: Callable[[Frontier], _Laws]
+) -> _Laws:
+    at_once = max(1, CELLS_AT_ONCE // width)
+    blocks = range(0, max(1, present.shape[0]), at_once)
+    parts = [laws(select(present[i : i + at_once])) for i in progress.over(blocks)]
+    return _Laws(
+        joined([part.allocation for part in parts]),
+        np.concatenate([part.slopes for part in parts]),
+        np.concatenate([part.residual for part in parts]),
+    )

@@ -1,0 +1,209 @@
+"""IsoFLOP profiles: a parabola per compute budget, power laws through the vertices.
+
+Approach 2 of Hoffmann et al. 2022 (arXiv 2203.15556, section 3.2): at each budget the final loss
+against ln N is a valley, its vertex the optimal size. A second parabola, in ln D from the runs'
+own tokens, gives the optimal tokens, so that N_opt(C) and D_opt(C) are fitted separately and
+6 N_opt D_opt / C is a check and not an identity. Other readings of the same runs stand beside it
+(docs/isoflop.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from flopline import progress
+from flopline.errors import FloplineError
+from flopline.laws.common.allocation import stated
+from flopline.laws.common.bootstrap import AUTO, WILD, chosen
+from flopline.laws.common.budgets import Grouping, group_runs
+from flopline.laws.common.fit_result import (
+    CONVERGED,
+    WARNING,
+    Estimator,
+    FitResult,
+    estimator_table,
+)
+from flopline.laws.common.inputs import checked, named
+from flopline.laws.isoflop import isoflop_report as report
+from flopline.laws.isoflop.plugin_bias import fit_surfaces
+from flopline.laws.isoflop.quality import assess
+from flopline.laws.isoflop.readings import LABELS, MAIN, all_laws, estimators, readings
+from flopline.laws.isoflop.valley import Resamples, Valley, read_valley, resampled
+from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
+
+LAW: Final = "isoflop"
+QUALITIES: Final = ("flag", "exclude")
+BUDGETS: Final = 0.2
+"""Share of a fit's time, about, that the vertices of all budgets take."""
+SURFACES: Final = 0.6
+"""Share of the rest that the surfaces take which are plugged in."""
+NO_BUDGET: Final = "no budget"
+"""Stratum of the runs near no budget: they inform the surface that the bias is taken from."""
+
+
+def fit(
+    points: pd.DataFrame,
+    targets_flops: Sequence[float],
+    *,
+    budgets: Sequence[float] | None = None,
+    budget_tolerance: float = 0.15,
+    min_sizes: int = 4,
+    quality: str = "flag",
+    draws: int = 2000,
+    seed: int = 0,
+    method: str = AUTO,
+    family: str = "",
+) -> FitResult:
+    """IsoFLOP law of one family, with a bootstrap over runs inside each budget.
+
+    `points` has one row per run: run, params, tokens, flops, loss (final) and maybe budget_flops
+    (nominal, used when every run has one; else `budgets`; else gaps wider than
+    `budget_tolerance` in ln C part the budgets). Power laws weight each vertex by 1/se^2 of its
+    ln position, se from the draws. Budgets without a usable vertex never enter; those that a
+    check of quality.py flags do, unless `quality` is "exclude". `method` is that of the bootstrap,
+    wild by itself. Tables: estimators, vertices (per budget), profiles (per run).
+
+    Raises FloplineError when fewer than three budgets have a usable vertex.
+    """
+    if quality not in QUALITIES:
+        raise FloplineError(f"isoflop.quality must be {' or '.join(QUALITIES)}, not {quality!r}.")
+    method = chosen(method, WILD)
+    table = _prepared(points, family)
+    grouping = group_runs(
+        table["flops"].to_numpy(), table["budget_flops"].to_numpy(), budgets, budget_tolerance
+    )
+    resamples = resampled(table, _strata(table, grouping), draws, seed, method, NO_BUDGET)
+    with progress.part(BUDGETS):
+        valleys = _valleys(table, grouping, budget_tolerance, min_sizes, resamples)
+    checks = assess(valleys, min_sizes)
+    if quality == "exclude":
+        valleys = [
+            replace(v, reason=v.reason or c.flags) for v, c in zip(valleys, checks, strict=True)
+        ]
+    _demand_budgets(table, valleys, family)
+    with progress.part(SURFACES, "surfaces"):
+        surfaces = fit_surfaces(table, resamples)
+    with progress.part(1.0, "readings"):
+        found = readings(valleys, checks, surfaces, resamples)
+        laws = all_laws(found)
+    parameters, targets, draw_table = stated(*laws[MAIN], targets_flops, resamples.new_run)
+    vertices = report.vertex_table(valleys, checks, found)
+    certificate = report.certificate(laws, vertices, surfaces, grouping.how)
+    loss_law = laws[MAIN][0].loss
+    warnings, notes = report.messages(valleys, checks, certificate, len(table), loss_law)
+    status = WARNING if warnings else CONVERGED
+    message = "; ".join([*warnings, *notes])
+    beside = estimators(found, laws, valleys, targets_flops, resamples.new_run)
+    main = report.held_against_checked(
+        Estimator(MAIN, LABELS[MAIN], status, message, parameters, targets), beside
+    )
+    return FitResult(
+        law=LAW,
+        estimator=main.label,
+        status=main.status,
+        message=main.message,
+        n_runs=len(table),
+        n_points=sum(len(v.rows) for v in valleys),
+        settings={
+            "budgets": None if budgets is None else [float(b) for b in budgets],
+            "budget_tolerance": budget_tolerance,
+            "min_sizes": min_sizes,
+            "quality": quality,
+            "draws": draws,
+            "seed": seed,
+            "method": method,
+        },
+        parameters=parameters,
+        targets=targets,
+        certificate=certificate,
+        draws=draw_table,
+        tables={
+            "estimators": estimator_table([main, *beside]),
+            "vertices": vertices,
+            "profiles": report.profile_table(table, grouping, valleys, budget_tolerance),
+        },
+    )
+
+
+def _prepared(points: pd.DataFrame, family: str) -> pd.DataFrame:
+    table = checked(points, ("params", "tokens", "flops", "loss"), (), LAW, family)
+    if "budget_flops" not in table:
+        table = table.assign(budget_flops=np.nan)
+    table["budget_flops"] = table["budget_flops"].astype("float64")
+    twice = table["run"][table["run"].duplicated()]
+    if not twice.empty:
+        raise FloplineError(
+            f"isoFLOP takes one final loss per run, but run '{min(twice)}' of {named(family)} has "
+            "several rows: give each run its own name or keep its last row."
+        )
+    if len(table) == 1:
+        raise FloplineError(
+            f"isoFLOP compares runs of several sizes at {MIN_BUDGETS} or more budgets, but "
+            f"{named(family)} has a single run ('{table['run'].iloc[0]}'): add runs, or take "
+            "isoflop out of `laws` in the study file."
+        )
+    table = table.sort_values(["flops", "params", "tokens", "run"], kind="stable")
+    return table.reset_index(drop=True)
+
+
+def _strata(table: pd.DataFrame, grouping: Grouping) -> list[str]:
+    """A label for every run, that of its budget by itself: see valley.resampled."""
+    ln_c = np.log(table["flops"].to_numpy())
+    labels = np.full(len(table), NO_BUDGET, dtype=object)
+    for number, nominal in enumerate(grouping.nominal):
+        members = grouping.group == number
+        if members.any():
+            budget = nominal if np.isfinite(nominal) else np.exp(ln_c[members].mean())
+            labels[members] = f"{budget:.12g}"
+    return list(labels)
+
+
+def _valleys(
+    table: pd.DataFrame,
+    grouping: Grouping,
+    tolerance: float,
+    min_sizes: int,
+    resamples: Resamples,
+) -> list[Valley]:
+    out = []
+    for number, nominal in enumerate(progress.over(grouping.nominal, "budgets")):
+        rows = table[grouping.group == number].sort_values(
+            ["params", "tokens", "run"], kind="stable"
+        )
+        if rows.empty:
+            continue
+        span = float(np.ptp(np.log(rows["flops"].to_numpy())))
+        chained = grouping.how == "gaps" and span > 2.0 * tolerance
+        draws = resamples.of(rows.index.to_numpy())
+        out.append(read_valley(rows, float(nominal), draws, min_sizes, chained))
+    return sorted(out, key=lambda v: v.ln_flops)
+
+
+def _demand_budgets(table: pd.DataFrame, valleys: list[Valley], family: str) -> None:
+    usable = sum(v.used for v in valleys)
+    if usable >= MIN_BUDGETS:
+        return
+    mend = "add runs there, or take isoflop out of `laws` in the study file"
+    if not valleys:
+        seen = f"{table['flops'].min():.3g} to {table['flops'].max():.3g}"
+        raise FloplineError(
+            f"isoFLOP found none of the {len(table)} runs of {named(family)} (FLOPs {seen}) near "
+            "the budgets given: correct `budgets` or widen `budget_tolerance` in the study file."
+        )
+    if len(valleys) < MIN_BUDGETS:
+        listed = " and ".join(f"{np.exp(v.ln_flops):.3g}" for v in valleys)
+        raise FloplineError(
+            f"isoFLOP needs at least {MIN_BUDGETS} compute budgets, but {named(family)} has "
+            f"{len(valleys)} ({listed} FLOPs): add budgets, or take isoflop out of `laws` in the "
+            "study file."
+        )
+    why = "; ".join(f"{np.exp(v.ln_flops):.3g} FLOPs: {v.reason}" for v in valleys if not v.used)
+    raise FloplineError(
+        f"isoFLOP needs at least {MIN_BUDGETS} budgets with a usable vertex, but {named(family)} "
+        f"has {usable} of {len(valleys)} ({why}): {mend}."
+    )

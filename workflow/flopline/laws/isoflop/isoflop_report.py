@@ -1,0 +1,226 @@
+"""What an isoFLOP fit leaves beside its laws: its tables, its certificate, its warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline.flops import six_nd
+from flopline.laws.common.allocation import residuals
+from flopline.laws.common.budgets import Grouping
+from flopline.laws.common.fit_result import FAILED, WARNING, Estimate, Estimator
+from flopline.laws.common.loss_compute import LossLaw
+from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.isoflop.plugin_bias import PluggedIn
+from flopline.laws.isoflop.quality import Checks
+from flopline.laws.isoflop.readings import CORRECTED, MAIN, Laws, Reading
+from flopline.laws.isoflop.valley import Valley
+from flopline.laws.isoflop.vertex_laws import spread
+from flopline.numbers import flops_label, humanise, significant
+
+Floats = NDArray[np.float64]
+
+FEW_BUDGETS: Final = 5
+GRID_DRIFT: Final = (float(np.log(2.0)), 2.0)
+"""Change of the grids' offset from the vertices over the budgets [ln N], and the same in standard
+errors, beyond which it is to be minded: an offset that drifts with compute biases the exponent,
+where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339)."""
+
+
+def vertex_table(
+    valleys: Sequence[Valley], checks: Sequence[Checks], found: Mapping[str, Reading]
+) -> pd.DataFrame:
+    """One row per budget: its runs, its optima with intervals, every check, whether it is used.
+
+    `flagged` budgets have a vertex that a check doubts (`flags` says which); `reason` says why a
+    budget is not used. The corrected vertex is there where a surface gives its bias.
+    """
+    return pd.DataFrame(
+        [_vertex_row(i, v, c, found) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))]
+    )
+
+
+def _vertex_row(i: int, v: Valley, checks: Checks, found: Mapping[str, Reading]) -> dict[str, Any]:
+    ln_c = np.log(v.rows["flops"].to_numpy())
+    n, d = (float(np.exp(p.vertex[0])) for p in (v.in_params, v.in_tokens))
+    flops = float(np.exp(v.ln_flops))
+    drawn = v.drawn[MAIN]
+    point, sure = found[CORRECTED].point, found[CORRECTED].drawn
+    return {
+        "budget_flops": flops,
+        "nominal_flops": v.nominal,
+        "n_runs": len(v.rows),
+        "n_sizes": v.n_sizes,
+        "flops_min": float(np.exp(ln_c.min())),
+        "flops_max": float(np.exp(ln_c.max())),
+        "ln_flops_sd": float(ln_c.std()),
+        **_interval("params", n, np.exp(drawn.ln_params)),
+        "params_se_ln": float(spread(drawn.ln_params[:, None])[0]),
+        **_interval("tokens", d, np.exp(drawn.ln_tokens)),
+        "tokens_se_ln": float(spread(drawn.ln_tokens[:, None])[0]),
+        **_interval("loss", float(v.in_params.minimum[0]), drawn.loss),
+        "loss_se_ln": float(spread(np.log(drawn.loss)[:, None])[0]),
+        **_interval(
+            "params_corrected", float(np.exp(point.ln_params[0, i])), np.exp(sure.ln_params[:, i])
+        ),
+        **_interval(
+            "tokens_corrected", float(np.exp(point.ln_tokens[0, i])), np.exp(sure.ln_tokens[:, i])
+        ),
+        "loss_corrected": float(point.loss[0, i]),
+        "bias_ln_params": float(v.point[MAIN].ln_params[0] - point.ln_params[0, i]),
+        "bias_ln_tokens": float(v.point[MAIN].ln_tokens[0] - point.ln_tokens[0, i]),
+        **{
+            f"{axis}_{name}": float(np.exp(getattr(v.point[name], f"ln_{axis}")[0]))
+            for name in v.point
+            if name != MAIN
+            for axis in ("params", "tokens")
+        },
+        "flops_ratio": float(six_nd(n, d)) / flops,
+        "centre_ln_params": v.in_params.centre,
+        "c0": float(v.in_params.c0[0]),
+        "c1": float(v.in_params.c1[0]),
+        "c2": float(v.in_params.c2[0]),
+        "draws_present": int(drawn.present.sum()),
+        "inside": v.inside,
+        **checks.columns(),
+        "flagged": bool(checks.flags),
+        "used": v.used,
+        "reason": v.reason,
+    }
+
+
+def _interval(name: str, point: float, draws: Floats) -> dict[str, float]:
+    e = Estimate.of(point, draws)
+    return {
+        name: e.point,
+        f"{name}_lo80": e.lo80,
+        f"{name}_hi80": e.hi80,
+        f"{name}_lo95": e.lo95,
+        f"{name}_hi95": e.hi95,
+    }
+
+
+def profile_table(
+    table: pd.DataFrame, grouping: Grouping, valleys: Sequence[Valley], tolerance: float
+) -> pd.DataFrame:
+    """One row per run, with its budget and its parabola's loss, or why it is in no budget."""
+    parts = [
+        v.rows.assign(
+            budget_flops=np.exp(v.ln_flops),
+            fitted=v.in_params.at(np.log(v.rows["params"].to_numpy())),
+            reason="",
+        )
+        for v in valleys
+    ]
+    left = table[grouping.group < 0]
+    if not left.empty:
+        why = [f"no budget within {tolerance:g} of ln C at {c:.4g} FLOPs" for c in left["flops"]]
+        parts.append(left.assign(budget_flops=np.nan, fitted=np.nan, reason=why))
+    columns = ["run", "budget_flops", "params", "tokens", "flops", "loss", "fitted", "reason"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def certificate(
+    laws: Mapping[str, Laws], vertices: pd.DataFrame, surfaces: PluggedIn, how: str
+) -> dict[str, Any]:
+    """Numbers that certify the laws: what was used, what drifts, how large the bias is."""
+    used = vertices[vertices["used"]]
+    point, resampled = laws[MAIN]
+    equal = laws["unweighted"][0]
+    bias = used["bias_ln_params"].abs().max()
+    return {
+        "budgets": len(vertices),
+        "budgets_used": int(vertices["used"].sum()),
+        "budgets_flagged": int(vertices["flagged"].sum()),
+        "budgets_found_by": how,
+        "draws": int(resampled.params.p.size),
+        "draws_failed": int(resampled.absent.sum()),
+        **residuals(used.assign(flops=used["budget_flops"]), point),
+        **_grid_drift(used),
+        "largest_flops_spread": float((used["flops_max"] / used["flops_min"]).max() - 1.0),
+        "largest_flops_shift": float(used["flops_shift"].abs().max()),
+        "least_curvature_t": float(used["curvature_t"].min()),
+        "equal_weights": {k: float(v[0]) for k, v in list(equal.parameters().items())[:4]},
+        "loss_law": point.loss.form(),
+        "draws_without_floor": int((resampled.loss.few | resampled.loss.unidentified).sum()),
+        "largest_bias_ln_params": float(bias),
+        "surface": surfaces.certificate,
+    }
+
+
+def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
+    """Trend over ln C of the grid's centre less the vertex [ln N], its error and whole change."""
+    ln_c = np.log(used["budget_flops"].to_numpy())
+    offset = (used["centre_ln_params"] - np.log(used["params"])).to_numpy()
+    line = fit_power_law(ln_c, offset, 1.0)
+    rest = offset - line.ln_at(ln_c)
+    spare = ln_c.size - 2
+    u = ln_c - ln_c.mean()
+    return {
+        "grid_offset_mean": float(offset.mean()),
+        "grid_offset_drift": float(line.p),
+        "grid_offset_drift_se": float(np.sqrt(rest @ rest / spare / (u @ u))),
+        "grid_offset_change": float(line.p * np.ptp(ln_c)),
+    }
+
+
+def messages(
+    valleys: Sequence[Valley],
+    checks: Sequence[Checks],
+    certified: Mapping[str, Any],
+    runs: int,
+    loss: LossLaw,
+) -> tuple[list[str], list[str]]:
+    """What makes the status a warning, and what is to be known besides."""
+    warnings = [f"{_budget(v)} not used: {v.reason}" for v in valleys if v.reason]
+    n_used = sum(v.used for v in valleys)
+    if n_used < FEW_BUDGETS:
+        warnings.append(f"only {n_used} budgets carry the laws")
+    notes: list[str] = []
+    for v, c in zip(valleys, checks, strict=True):
+        if v.used and c.flags:
+            (notes if c.curved else warnings).append(f"{_budget(v)} is flagged: {c.flags}")
+    loose = runs - sum(len(v.rows) for v in valleys)
+    if loose:
+        warnings.append(f"{loose} run{'s' if loose > 1 else ''} near no budget left out")
+    change, drift = certified["grid_offset_change"], certified["grid_offset_drift"]
+    if (
+        abs(change) > GRID_DRIFT[0]
+        and abs(drift) > GRID_DRIFT[1] * certified["grid_offset_drift_se"]
+    ):
+        warnings.append(
+            f"the grids drift against their vertices by a factor of "
+            f"{significant(float(np.exp(abs(change))), 2)} in N over the budgets, which biases the "
+            "exponent"
+        )
+    if loss.few[0] or loss.unidentified[0] or not np.isfinite(loss.c[0]):
+        warnings.append(f"loss law {loss.form()}")
+    return warnings, [*notes, *filter(None, [loss.note()])]
+
+
+def _budget(v: Valley) -> str:
+    return f"budget {np.exp(v.ln_flops):.3g}"
+
+
+def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estimator:
+    """`main` with a word on what the flagged budgets do to it; a warning if that is much.
+
+    Much is a change of N at the first target to outside of its 95 % interval.
+    """
+    other = next(e for e in beside if e.name == "checked")
+    here, there = main.targets[0], other.targets[0]
+    n, sound = here.values["params"], there.values["params"].point
+    if other.status == FAILED or sound == n.point:
+        return main
+    said = (
+        f"without the flagged budgets N at {flops_label(here.budget_flops)} FLOPs is "
+        f"{humanise(sound)} instead of {humanise(n.point)}"
+    )
+    outside = sound < n.lo95 or sound > n.hi95
+    message = "; ".join(filter(None, [main.message, said]))
+    return replace(main, status=WARNING if outside else main.status, message=message)

@@ -1,0 +1,121 @@
+"""The parabola's own bias on the actual grid of a budget, from a loss surface plugged in.
+
+A loss profile is no parabola in ln N: where alpha differs from beta, or the grid sits off its
+optimum, the vertex misses it even without noise (Czech et al. 2026, arXiv 2603.22339). A fitted
+surface says by how much: the same parabolas through its losses at the runs' own (params, tokens),
+less its true optimum. Asymmetric, off-centre and drifting grids need nothing more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline import progress
+from flopline.flops import six_nd
+from flopline.laws.isoflop.profiles import parabola
+from flopline.laws.isoflop.valley import Resamples, Vertices, vertices_of
+from flopline.solvers import engine
+from flopline.solvers.newton import LOWER, UPPER, Problem
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+
+Floats = NDArray[np.float64]
+
+HUBER_DELTA: Final = 1e-3
+"""On log loss, summed (Hoffmann et al. 2022, arXiv 2203.15556, section 3.3)."""
+MIN_POINTS: Final = 6
+"""Distinct (N, D) that a surface takes: one more than its parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedIn:
+    """A surface for the data (arrays of length 1) and one for every draw, NaN where there is none.
+
+    `reason` says why there is none to be used, empty if there is.
+    """
+
+    point: LossSurface
+    drawn: LossSurface
+    reason: str
+    certificate: dict[str, Any]
+
+
+def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
+    """L = E + A/N^alpha + B/D^beta through all runs, and in each of the `draws`.
+
+    Huber loss on log loss, as in the parametric fit. A draw with fewer than MIN_POINTS distinct
+    (N, D), without convergence or without an optimum has no surface.
+    """
+    params, tokens, loss = (table[c].to_numpy(float) for c in ("params", "tokens", "loss"))
+    place = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1].ravel()
+    problem = Problem.of(params, tokens, loss, HUBER_DELTA)
+    weights = draws.weights
+    drawn = np.full((weights.shape[0], len(PARAMETERS)), np.nan)
+    if place.max() + 1 < MIN_POINTS:
+        nothing = problem.surface(np.full((1, len(PARAMETERS)), np.nan))
+        reason = f"there are fewer than {MIN_POINTS} distinct runs"
+        return PluggedIn(nothing, problem.surface(drawn), reason, {})
+    with progress.part(engine.ONCE):
+        best, starts, agreeing = engine.minimise(problem, np.ones(loss.size))
+    theta = best.theta[0]
+    reason = _fault(bool(best.converged[0]), theta)
+    enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.loss).all(axis=-1)
+    if not reason and enough.any():
+        again = problem.with_losses(draws.loss).of_rows(np.flatnonzero(enough))
+        found, _ = engine.minimise_resamples(again, weights[enough], theta)
+        drawn[enough] = np.where(found.converged[:, None], found.theta, np.nan)
+    point, surfaces = problem.surface(best.theta), problem.surface(drawn)
+    residual = np.log(point.loss(params, tokens)[0] / loss)
+    on_bound = (theta <= LOWER) | (theta >= UPPER)
+    certificate = {
+        **{name: float(getattr(point, name)[0]) for name in PARAMETERS},
+        "starts": starts,
+        "starts_agree": agreeing,
+        "bounds": [name for name, hit in zip(PARAMETERS, on_bound, strict=True) if hit],
+        "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
+        "draws_without_surface": int(np.isnan(surfaces.G).sum()),
+    }
+    return PluggedIn(point, surfaces, reason, certificate)
+
+
+def _fault(converged: bool, theta: Floats) -> str:
+    if not converged:
+        return "the optimiser did not reach an optimum"
+    for axis, amplitude in (("params", theta[1]), ("tokens", theta[2])):
+        if amplitude <= 0:
+            return f"the losses do not fall with {axis}, so no budget has a best split"
+    return ""
+
+
+def _places(place: NDArray[np.int64], weights: Floats) -> NDArray[np.int64]:
+    """How many distinct places carry weight in each row of `weights`."""
+    order = np.argsort(place, kind="stable")
+    first = np.flatnonzero(np.diff(place[order], prepend=-1))
+    return np.asarray((np.add.reduceat(weights[:, order], first, axis=1) > 0).sum(axis=1))
+
+
+def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Vertices:
+    """Bias of one budget's parabolas in ln N, ln D and loss; ln_flops is that of 6ND.
+
+    `surface` has one set of parameters a row of `weights` (rows, runs): both are those of a draw,
+    so that a corrected draw carries the error of its own correction.
+    """
+    params, tokens = rows["params"].to_numpy(float), rows["tokens"].to_numpy(float)
+    predicted = surface.loss(params, tokens)
+    seen = vertices_of(rows, Resamples(weights, predicted, np.zeros(1)), parabola)
+    # The surface spends 6ND; a study may count its FLOPs otherwise.
+    ln_spent = weights @ np.log(six_nd(params, tokens)) / params.size
+    ln_n, ln_d, loss = optimum(surface, ln_spent)
+    return Vertices(seen.ln_params - ln_n, seen.ln_tokens - ln_d, seen.loss - loss, ln_spent)
+
+
+def optimum(surface: LossSurface, ln_flops: Floats) -> tuple[Floats, Floats, Floats]:
+    """ln N, ln D and loss of the optimum of every surface at a budget of its own, all (rows,)."""
+    e, a, b, alpha, beta = (np.asarray(getattr(surface, name), float) for name in PARAMETERS)
+    ln_nd, ln_g = ln_flops - np.log(6.0), np.log(surface.G)
+    ln_n, ln_d = ln_g + surface.a * ln_nd, surface.b * ln_nd - ln_g
+    return ln_n, ln_d, e + a * np.exp(-alpha * ln_n) + b * np.exp(-beta * ln_d)

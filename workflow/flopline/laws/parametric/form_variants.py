@@ -1,0 +1,242 @@
+"""Other objectives and other forms of the parametric law, fitted to the same runs.
+
+What the size at a budget hangs on besides the runs: Chinchilla's form under every objective of
+`objectives`, and under the main objective one exponent for both terms (Gadre et al. 2024, arXiv
+2403.08540), Skaling's bend (Videau et al. 2026, arXiv 2608.07222), Kaplan's joint law (2020, arXiv
+2001.08361) and, where the runs say how many of their tokens are unique, repeated data (Muennighoff
+et al. 2023, arXiv 2305.16264).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline import progress
+from flopline.laws.common.fit_result import (
+    CONVERGED,
+    FAILED,
+    WARNING,
+    Estimate,
+    Estimator,
+    targets_of,
+)
+from flopline.solvers import objectives
+from flopline.solvers.form_fits import Resamples, Solved, solve, solve_repeated
+from flopline.solvers.newton import GRADIENT_TOLERANCE, Floats, Problem
+from flopline.solvers.objective_choice import AUTO, OBJECTIVES, choose, data_delta, least_absolute
+from flopline.solvers.objectives import Objective
+from flopline.solvers.surface_family import CHINCHILLA, KAPLAN, SKALING, TIED, Form, points_of
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.surface import Law, exponent, optimum, parameters
+
+FORMS: Final[dict[str, tuple[Form, str]]] = {
+    "tied": (TIED, "one exponent for both terms"),
+    "skaling": (SKALING, "reducible loss to a power k"),
+    "kaplan": (KAPLAN, "Kaplan's joint law, no floor"),
+}
+"""Forms other than Chinchilla's, with their labels."""
+MAX_LEFT_OUT: Final = 0.01
+"""Share of resamples without a result above which the intervals are said to lack them."""
+PILOTS: Final = 0.03
+"""Share of the time, about, before the first variant."""
+SLOW: Final = 10.0
+"""Time of a variant with least absolute errors, with many starts for each resample or with a grid,
+in that of another, about."""
+
+COLUMNS: Final = (
+    *("estimator", "form", "objective", "delta", "value", "against_main", "scaled_gradient"),
+    *("starts", "starts_agree", "draws", "draws_left_out", "parameter"),
+    *("point", "lo80", "hi80", "lo95", "hi95", "at_bound"),
+)
+"""Columns of the table of variants: one row per estimator and parameter of its form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One other way to fit the same runs: what the optimiser found, and what it foretells."""
+
+    estimator: Estimator
+    rows: list[dict[str, Any]]
+
+
+def variants(
+    problem: Problem,
+    targets_flops: Sequence[float],
+    main: Objective,
+    surface: LossSurface,
+    resamples: Resamples,
+    mind: Callable[[Floats], list[str]],
+    unique_tokens: Floats | None = None,
+) -> list[Variant]:
+    """Every other objective and form, with intervals from `resamples`.
+
+    `surface` is the optimum of Chinchilla's form under the `main` objective; `targets_flops` are
+    budgets [FLOPs]; `mind` says what is to be minded of the runs and of their log residuals
+    (points,), seen less fitted; with `unique_tokens` [tokens] (points,), fewer than the tokens of
+    some run, the law of repeated data is among them. A variant without an optimum says so and
+    holds what was found.
+    """
+    task = _Task(problem, targets_flops, main, surface, resamples, mind)
+    with progress.part(PILOTS, "variants"):
+        others = _other_objectives(problem, main)
+    tried = [_under(task, name, objective) for name, objective in others]
+    for name, (form, label) in FORMS.items():
+        solved = partial(solve, problem, form, main, surface, resamples)
+        tried.append(_Trial(name, label, form.name, main, solved, form.rugged))
+    if unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any():
+        solved = partial(solve_repeated, problem, main, surface, resamples, unique_tokens)
+        label = "repeated data, targets with fresh tokens"
+        tried.append(_Trial("repeated", label, "repeated", main, solved, slow=True))
+    return [
+        _stated(task, trial.name, trial.label, trial.form, trial.objective, trial.solved())
+        for trial in progress.over(tried, "variants", lambda trial: SLOW if trial.slow else 1.0)
+    ]
+
+
+def variant_table(made: Sequence[Variant]) -> pd.DataFrame:
+    """One row per variant and parameter of its form, in the units of the points."""
+    rows = [row for variant in made for row in variant.rows]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    problem: Problem
+    targets_flops: Sequence[float]
+    main: Objective
+    surface: LossSurface
+    resamples: Resamples
+    mind: Callable[[Floats], list[str]]
+
+    @property
+    def main_value(self) -> float:
+        """The main objective at Chinchilla's optimum."""
+        return _value(self.problem, self.surface, self.main)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A variant that is still to be fitted."""
+
+    name: str
+    label: str
+    form: str
+    objective: Objective
+    solved: Callable[[], Solved]
+    slow: bool
+
+
+def _under(task: _Task, name: str, objective: Objective) -> _Trial:
+    """Chinchilla's form under another objective."""
+    label = OBJECTIVES[objective.name]
+    if objective.name in ("log_huber", "linear_huber"):
+        label += f", delta {objective.delta:.3g}"
+        label += " from the data" if name.endswith(AUTO) else ""
+    solved = partial(solve, task.problem, CHINCHILLA, objective, task.surface, task.resamples)
+    return _Trial(name, label, CHINCHILLA.name, objective, solved, slow=objective.delta == 0)
+
+
+def _other_objectives(problem: Problem, main: Objective) -> list[tuple[str, Objective]]:
+    pilot = least_absolute(problem)
+    tried = [
+        ("log_huber_1e-3", objectives.log_huber()),
+        (f"log_huber_{AUTO}", objectives.log_huber(data_delta(problem, pilot, linear=False))),
+        (f"linear_huber_{AUTO}", objectives.linear_huber(data_delta(problem, pilot, linear=True))),
+        *((name, choose(name, AUTO, problem)) for name in OBJECTIVES if "huber" not in name),
+    ]
+    return [(name, objective) for name, objective in tried if objective != main]
+
+
+def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> float:
+    points = points_of(problem) | more
+    seen = points.pop("loss")
+    return objective.value(objective.residual(law.loss(**points), seen))
+
+
+def _stated(
+    task: _Task, name: str, label: str, form: str, objective: Objective, solved: Solved
+) -> Variant:
+    """What was found, at the targets, in words and in numbers."""
+    law, budgets = solved.law, np.asarray(task.targets_flops, float)
+    with np.errstate(all="ignore"):
+        at, at_draws = optimum(law, budgets), optimum(solved.draws, budgets)
+        a, a_draws = float(exponent(law)), exponent(solved.draws)
+    targets, _ = targets_of(task.targets_flops, at, at_draws)
+    exponents = {"a": Estimate.of(a, a_draws), "b": Estimate.of(1.0 - a, 1.0 - a_draws)}
+    said = {
+        p: Estimate.of(
+            float(getattr(law, p)), np.ravel(getattr(solved.draws, p)), p in solved.bounds
+        )
+        for p in parameters(law)
+    }
+    value = _value(task.problem, law, objective, **solved.covariates)
+    against = np.nan
+    if objective == task.main and task.main_value > 0:
+        against = value / task.main_value - 1.0
+    points = points_of(task.problem) | dict(solved.covariates)
+    mind = task.mind(np.log(points.pop("loss")) - np.log(law.loss(**points)))
+    left_out = int(np.isnan(a_draws).sum())
+    status, message = _verdict(solved, mind, (left_out, a_draws.size), against, said.get("k"))
+    common = {
+        "estimator": name,
+        "form": form,
+        "objective": objective.name,
+        "delta": objective.delta if np.isfinite(objective.delta) else np.nan,
+        "value": value,
+        "against_main": against,
+        "scaled_gradient": solved.gradient,
+        "starts": solved.starts,
+        "starts_agree": solved.starts_agree,
+        "draws": a_draws.size,
+        "draws_left_out": left_out,
+    }
+    rows = [{**common, "parameter": p, **e.to_json()} for p, e in said.items()]
+    return Variant(Estimator(name, label, status, message, exponents, targets), rows)
+
+
+def _verdict(
+    solved: Solved,
+    design: list[str],
+    left_out: tuple[int, int],
+    against: float,
+    power: Estimate | None,
+) -> tuple[str, str]:
+    """Status and message: what forbids use, or what to mind, then what the form changes."""
+    if not solved.gradient <= GRADIENT_TOLERANCE:
+        return FAILED, (
+            f"The optimiser did not reach an optimum (scaled gradient {solved.gradient:.1e})."
+        )
+    vanished = [name for name in ("A", "B", "N_c", "D_c") if name in solved.bounds]
+    if vanished:
+        return FAILED, f"{vanished[0]} is 0 here, so no budget has a best split."
+    mind = []
+    if solved.starts_agree < 2:
+        mind.append(f"only one of {solved.starts} starts reached the lowest objective")
+    if solved.bounds:
+        mind.append(f"{' and '.join(solved.bounds)} on the bound of the search")
+    mind += design
+    lost, draws = left_out
+    if lost > MAX_LEFT_OUT * draws:
+        mind.append(
+            f"{lost} of {draws} resamples had too few points or no optimum and are left out of the "
+            "intervals"
+        )
+    parts = [f"{solved.starts_agree} of {solved.starts} starts reach the same optimum."]
+    if mind:
+        parts = [f"Mind: {'; '.join(mind)}."]
+    if np.isfinite(against):
+        way = "below" if against < 0 else "above"
+        parts.append(f"The objective lies {abs(against):.1%} {way} that of the main form.")
+    if power is not None and np.isfinite(power.lo95):
+        inside = power.lo95 <= 1.0 <= power.hi95
+        parts.append(
+            f"k is {power.point:.3f} [{power.lo95:.3f}, {power.hi95:.3f}] at 95 %: "
+            + ("the runs do not tell it from 1." if inside else "1, the main form, lies outside.")
+        )
+    return WARNING if mind else CONVERGED, " ".join(parts)

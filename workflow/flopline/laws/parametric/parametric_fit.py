@@ -1,0 +1,435 @@
+"""Approach 3: L(N, D) = E + A/N^alpha + B/D^beta fitted to all points at once.
+
+Hoffmann et al. 2022 (arXiv 2203.15556v1), section 3.3 and App. D.2; what the optimiser must prove
+follows Besiroglu et al. 2024 (arXiv 2404.10102), who trace the paper's estimate to an unfinished
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flopline import progress
+from flopline.errors import FloplineError
+from flopline.laws.common.bootstrap import AUTO, PAIRS, chosen, new_run_errors, run_weights
+from flopline.laws.common.fit_result import (
+    CONVERGED,
+    FAILED,
+    WARNING,
+    Estimate,
+    Estimator,
+    FitResult,
+    estimator_table,
+    targets_of,
+)
+from flopline.laws.common.lack_of_fit import TOP_RUNS
+from flopline.laws.parametric import form_variants, wild
+from flopline.solvers import bent, engine, hoffmann_grid
+from flopline.solvers.form_fits import Resamples
+from flopline.solvers.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
+from flopline.solvers.objective_choice import OBJECTIVES, choose
+from flopline.solvers.objectives import Objective
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, starting_points
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+
+SOLVERS = {
+    "varpro_newton": "variable projection and Newton",
+    "hoffmann_grid": "L-BFGS from the 4,500 starts of Hoffmann et al. 2022",
+}
+REPORTED = (*PARAMETERS, "a", "b", "G")
+
+MIN_POINTS = 6
+"""Distinct (N, D) points, and runs: one more than the parameters, so that a fit can be wrong."""
+MIN_LEVELS = 3
+"""Distinct sizes, and token counts: fewer cannot tell E from A and alpha, or from B and beta."""
+RAY = 0.02
+"""Standard deviation of ln D about its line on ln N below which N and D are one variable."""
+NARROW = 0.35
+"""The same spread below which N_opt is called poorly identified: around it the bootstrap sd of
+ln N_opt(1e21) is 0.1 for losses known to 0.2 %, 0.45 for 0.5 % (simulated: 45 runs over two
+decades of params on the surface of Besiroglu et al. 2024)."""
+ILL_CONDITIONED = 1e5
+"""Condition number of the scaled J'J above which parameters trade off freely: 1e3 for the
+Chinchilla data, 2e5 to 5e5 for simulated runs within 5 % of a ray D = kN."""
+TOP_SHARE = 1 / 6
+"""Share of the runs, those of largest compute, at which the surface must hold to be extrapolated:
+from there every forecast starts."""
+MIN_TOP_RUNS = 5
+LEAST_SQUARES = 1e3
+"""A delta beyond every log residual: Huber's loss is then half the square."""
+
+MAIN_SHARE = 0.2
+"""Share of a fit's time, about, before its variants: 64 or 2,500 runs, the default resamples."""
+PILOT = 0.02
+"""Share of a fit's time, about, that the choice of a delta takes."""
+
+_COLUMNS = ("params", "tokens", "flops", "loss")
+_OPTIONAL = ("unique_tokens",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """The optimum of all points and of the resamples, before anything is said about them."""
+
+    best: Optimum
+    starts: int
+    starts_agree: int
+    draws: Optimum
+    disagreed: int
+
+
+def fit(
+    points: pd.DataFrame,
+    targets_flops: Sequence[float],
+    *,
+    objective: str = "log_huber",
+    huber_delta: float | str = 1e-3,
+    draws: int,
+    seed: int,
+    method: str = AUTO,
+    solver: str = "varpro_newton",
+    variant_draws: int | None = None,
+    family: str = "",
+) -> FitResult:
+    """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
+
+    `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
+    unique_tokens, for the variant of repeated data; several rows of one run are resampled together.
+    `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
+    `objective` is one of chosen.OBJECTIVES; `huber_delta` is Huber's on its residuals, or "auto"
+    for one that the data choose. `solver` is varpro_newton, or hoffmann_grid for the paper's own
+    4,500 starts (minutes; its resamples start from the optimum of all points only).
+    `method` is that of the bootstrap, pairs by itself; wild takes an objective on log loss.
+    `variant_draws` are the resamples behind each other objective and form of the table
+    `estimators` (forms.variants), always by pairs; None makes none.
+    `draws` that leave too few distinct points, do not converge or lack an optimum hold NaN and are
+    counted in the certificate. Raises FloplineError for unusable points or settings.
+    """
+    table = _checked(points, family)
+    if solver not in SOLVERS:
+        raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
+    params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
+    problem = Problem.of(params, tokens, loss, WIDE)
+    with progress.part(PILOT, "main fit"):
+        minimised = choose(objective, huber_delta, problem)
+    problem = replace(problem, delta=_log_delta(minimised, problem))
+    if solver == "hoffmann_grid" and minimised.name != "log_huber":
+        raise FloplineError(
+            f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
+            "parametric.solver to varpro_newton."
+        )
+    method, runs = chosen(method, PAIRS), table["run"].tolist()
+    if method != PAIRS and minimised.scale != "log":
+        raise FloplineError(
+            f"bootstrap.method {method} resamples log residuals, but parametric.objective is "
+            f"{minimised.name}: choose pairs or an objective on log loss."
+        )
+    weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
+    solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
+
+    def redrawn(best: Floats) -> Problem:
+        """The problem whose resamples are solved, from the optimum `best` of all points."""
+        if method == PAIRS:
+            return problem
+        return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
+
+    with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
+        found = _solve(problem, weights[solved], solver, minimised, redrawn)
+
+    surface = problem.surface(found.best.theta[0])
+    surfaces = _surfaces(problem, found.draws, solved, solver)
+    values = {name: getattr(surfaces, name) for name in REPORTED}
+    bounds = _bounds_hit(found.best.theta[0])
+    parameters = {
+        name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
+        for name in REPORTED
+    }
+    predicted = surface.loss(params, tokens)
+    table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
+    at_ends = table.groupby("run")["log_residual"].last().to_numpy()
+    targets, columns = targets_of(
+        targets_flops,
+        _at(surface, targets_flops),
+        _at(surfaces, targets_flops),
+        new_run_errors(at_ends, len(PARAMETERS), draws, seed),
+    )
+    left_out = int(np.isnan(values["a"] * values["G"]).sum())
+    certificate = _certificate(problem, found, table, bounds) | {
+        "objective": minimised.value(minimised.residual(predicted, loss)),
+        "draws": draws,
+        "draws_left_out": left_out,
+    }
+    status, message = _verdict(certificate, solver)
+    how = SOLVERS[solver] if minimised.scale == "log" else "Newton from a grid of starts"
+    label = f"{OBJECTIVES[minimised.name]}, {how}"
+    main = Estimator(minimised.name, label, status, message, parameters, targets)
+    others: list[form_variants.Variant] = []
+    if variant_draws is not None and status != FAILED:
+        again = run_weights(table["run"].tolist(), variant_draws, seed)
+        resamples = Resamples(again, _thick_enough(params, tokens, again))
+        others = form_variants.variants(
+            problem,
+            targets_flops,
+            minimised,
+            surface,
+            resamples,
+            lambda residual: [
+                *_poor_design(certificate["token_spread"]),
+                *_misfit(*_top_residual(table.assign(log_residual=residual))),
+            ],
+            table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
+        )
+    settings: dict[str, Any] = {"objective": minimised.name}
+    if "huber" in minimised.name:
+        settings["huber_delta"] = minimised.delta
+    settings |= {"draws": draws, "seed": seed, "method": method, "solver": solver}
+    settings |= {"variant_draws": variant_draws}
+    return FitResult(
+        law="parametric",
+        estimator=label,
+        status=status,
+        message=message,
+        n_runs=table["run"].nunique(),
+        n_points=len(table),
+        settings=settings,
+        parameters=parameters,
+        targets=targets,
+        certificate=certificate,
+        draws=pd.DataFrame({"draw": np.arange(draws), **values, **columns}),
+        tables={
+            "estimators": estimator_table([main, *(other.estimator for other in others)]),
+            "points": table,
+            "variants": form_variants.variant_table(others),
+        },
+    )
+
+
+def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
+    """The columns of the fit in their fixed order of rows, or FloplineError."""
+    where = f"parametric fit of family {family!r}" if family else "parametric fit"
+    columns = (*_COLUMNS, *(c for c in _OPTIONAL if c in points))
+    table = points[["run", *columns]].astype(dict.fromkeys(columns, float))
+    table = table.assign(run=table["run"].astype(str))
+    order = ["run", "tokens", "params", "loss", "flops", *columns[len(_COLUMNS) :]]
+    table = table.sort_values(order, ignore_index=True)
+    for column in columns:
+        bad = ~(np.isfinite(table[column]) & (table[column] > 0))
+        if bad.any():
+            row = table[bad].iloc[0]
+            raise FloplineError(
+                f"{where}: run {row['run']!r} has {column} = {row[column]}, which is not a "
+                f"positive finite number: correct it or quarantine the run."
+            )
+    runs, distinct = table["run"].nunique(), len(table[["params", "tokens"]].drop_duplicates())
+    if runs < MIN_POINTS or distinct < MIN_POINTS:
+        raise FloplineError(
+            f"{where} needs at least {MIN_POINTS} runs at {MIN_POINTS} distinct (params, tokens), "
+            f"but has {runs} runs at {distinct}: add runs or take parametric out of `laws` in the "
+            f"study file."
+        )
+    for column in ("params", "tokens"):
+        levels = table[column].nunique()
+        if levels < MIN_LEVELS:
+            raise FloplineError(
+                f"{where} needs at least {MIN_LEVELS} different values of {column}, but has "
+                f"{levels} ({', '.join(f'{v:.4g}' for v in sorted(set(table[column])))}): add runs "
+                f"with other {column} or take parametric out of `laws` in the study file."
+            )
+    return table
+
+
+def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np.bool_]:
+    """Resamples that keep enough distinct points, sizes and token counts to be fitted."""
+    points = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1]
+    enough = np.ones(weights.shape[0], dtype=bool)
+    for labels, least in ((points, MIN_POINTS), (params, MIN_LEVELS), (tokens, MIN_LEVELS)):
+        codes = np.unique(labels, return_inverse=True)[1].ravel()
+        order = np.argsort(codes, kind="stable")
+        first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        kept = np.add.reduceat(weights[:, order], first, axis=1) > 0
+        enough &= kept.sum(axis=1) >= least
+    return enough
+
+
+def _log_delta(minimised: Objective, problem: Problem) -> float:
+    """Huber's delta on log residuals, of the objective itself or of its nearest on that scale."""
+    if minimised.delta == 0:
+        return bent.LAD_DELTA
+    unit = float(np.exp(problem.centre[2])) if minimised.scale == "linear" else 1.0
+    return min(minimised.delta / unit, LEAST_SQUARES)
+
+
+def _solve(
+    problem: Problem,
+    weights: Floats,
+    solver: str,
+    minimised: Objective,
+    redrawn: Callable[[Floats], Problem],
+) -> _Fit:
+    equal = np.ones(problem.x.size)
+    if minimised.scale == "linear":
+        begin = starting_points(problem, CHINCHILLA)
+        with progress.part(engine.ONCE):
+            found, agreeing = bent.minimise(problem, CHINCHILLA, minimised, equal, begin)
+        resampled = bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, found.free[0])
+        return _Fit(_optimum(found), len(begin), agreeing, _optimum(resampled), 0)
+    if solver == "hoffmann_grid":
+        grid = hoffmann_grid.grid()
+        with progress.part(len(grid) / (len(grid) + len(weights))):
+            best, starts, agreeing = hoffmann_grid.minimise(problem, equal, grid)
+        draws = hoffmann_grid.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
+        return _Fit(best, starts, agreeing, draws, 0)
+    with progress.part(engine.ONCE):
+        best, starts, agreeing = engine.minimise(problem, equal)
+    draws, disagreed = engine.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
+    return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
+
+
+def _optimum(found: bent.Found) -> Optimum:
+    """Minimisers of Chinchilla's form with A and B for their logarithms, 0 on the lower bound."""
+    theta = found.free.copy()
+    amplitudes = theta[:, 1:3]
+    theta[:, 1:3] = np.where(amplitudes <= NO_TERM, 0.0, np.exp(amplitudes))
+    return Optimum(theta, found.objective, found.scaled_gradient, found.iterations)
+
+
+def _surfaces(
+    problem: Problem, found: Optimum, solved: NDArray[np.bool_], solver: str
+) -> LossSurface:
+    """One surface per draw, NaN where there is none to be trusted.
+
+    L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
+    """
+    trusted = found.converged | (solver == "hoffmann_grid")
+    theta = np.full((solved.size, len(PARAMETERS)), np.nan)
+    theta[solved] = np.where(trusted[:, None], found.theta, np.nan)
+    return problem.surface(theta)
+
+
+def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
+    budgets = np.asarray(flops, dtype=float)
+    return {
+        "params": surface.params_opt(budgets),
+        "tokens": surface.tokens_opt(budgets),
+        "loss": surface.loss_opt(budgets),
+    }
+
+
+def _bounds_hit(theta: Floats) -> list[str]:
+    return [
+        n
+        for n, v, lo, hi in zip(PARAMETERS, theta, LOWER, UPPER, strict=True)
+        if v <= lo or v >= hi
+    ]
+
+
+def token_spread(params: Floats, tokens: Floats) -> float:
+    """Standard deviation of ln D about its least-squares line on ln N; 0 for one ray D = k N^p."""
+    x, y = np.log(params) - np.log(params).mean(), np.log(tokens) - np.log(tokens).mean()
+    slope = (x @ y) / (x @ x) if x.any() else 0.0
+    return float(np.std(y - slope * x))
+
+
+def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
+    """Mean log residual of the runs of largest compute, one value per run, and its z score."""
+    runs = table.groupby("run").agg(flops=("flops", "max"), residual=("log_residual", "mean"))
+    count = max(MIN_TOP_RUNS, round(TOP_SHARE * len(runs)))
+    top = runs.sort_values("flops", kind="stable")["residual"].to_numpy()[-count:]
+    mean, error = float(top.mean()), float(top.std(ddof=1) / np.sqrt(top.size))
+    return mean, mean / error if error > 0 else 0.0
+
+
+def _poor_design(spread: float) -> list[str]:
+    """What to mind of the design of the runs, told by `token_spread`."""
+    if spread >= NARROW:
+        return []
+    return [
+        "tokens follow from params in nearly every run (ln D leaves its line on ln N by "
+        f"{spread:.2g}), so N_opt is poorly identified"
+    ]
+
+
+def _misfit(mean: float, z: float) -> list[str]:
+    """What to mind of the mean log residual of the top runs and its z score."""
+    if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
+        return []
+    return [
+        f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "
+        f"the fitted surface ({abs(z):.1f} standard errors), so the form does not hold up to "
+        "there and forecasts beyond are biased"
+    ]
+
+
+def _certificate(
+    problem: Problem, found: _Fit, table: pd.DataFrame, bounds: list[str]
+) -> dict[str, Any]:
+    residual = table["log_residual"].to_numpy(float)
+    theta = found.best.theta[0]
+    top_mean, top_z = _top_residual(table)
+    ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
+    amplitudes = found.draws.theta[:, 1:3]
+    return {
+        "converged": bool(found.best.converged[0]),
+        "objective": float(found.best.objective[0]),
+        "scaled_gradient": float(found.best.scaled_gradient[0]),
+        "iterations": int(found.best.iterations[0]),
+        "starts": found.starts,
+        "starts_agree": found.starts_agree,
+        "bounds": bounds,
+        "condition": engine.condition_number(problem, np.ones_like(residual), theta),
+        "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
+        "huber_delta": problem.delta,
+        "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
+        "top_runs_residual": top_mean,
+        "top_runs_residual_z": top_z,
+        "flops_over_6nd": float(ratio.median()),
+        "draws_unconverged": int((~found.draws.converged).sum()),
+        "draws_disagreed": found.disagreed,
+        "draws_without_optimum": int((amplitudes <= 0).any(axis=1).sum()),
+    }
+
+
+def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
+    """Status and a plain message: what forbids use first, then all there is to mind."""
+    c = certificate
+    gradient = f"the scaled gradient is {c['scaled_gradient']:.1e}"
+    if not c["converged"] and solver == "varpro_newton":
+        return FAILED, f"The optimiser did not reach an optimum ({gradient})."
+    if c["token_spread"] < RAY:
+        return FAILED, (
+            "Tokens follow from params in every run (ln D leaves its line on ln N by "
+            f"{c['token_spread']:.2g}), so the two terms cannot be told apart and N_opt is not "
+            "identified; add runs that train the same params on other token counts."
+        )
+    vanished = [name for name in ("A", "B") if name in c["bounds"]]
+    if vanished:
+        axis = {"A": "params", "B": "tokens"}[vanished[0]]
+        return FAILED, (
+            f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
+            f"split; check the losses or add runs that differ more in {axis}."
+        )
+    mind = []
+    if not c["converged"]:
+        mind.append(f"L-BFGS stopped short of the optimum ({gradient})")
+    if c["starts_agree"] < 2:
+        mind.append(f"only one of {c['starts']} starts reached the lowest objective")
+    if c["bounds"]:
+        mind.append(f"{' and '.join(c['bounds'])} on the bound of the search")
+    mind += _poor_design(c["token_spread"])
+    if c["condition"] > ILL_CONDITIONED:
+        mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
+    mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+    if c["draws_left_out"] > form_variants.MAX_LEFT_OUT * c["draws"]:
+        mind.append(
+            f"{c['draws_left_out']} of {c['draws']} resamples had too few points or no optimum and "
+            "are left out of the intervals"
+        )
+    if mind:
+        return WARNING, "Mind: " + "; ".join(mind) + "."
+    return CONVERGED, f"{c['starts_agree']} of {c['starts']} starts reach the same optimum."

@@ -1,0 +1,483 @@
+"""Every figure from one table of runs, for notebooks: fit with the library's defaults and draw.
+
+No script of the workflow imports this module, which needs every fit (docs/caching.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from flopline.audit import identifiability as of_identifiability
+from flopline.audit import ladder as of_ladder
+from flopline.audit import next_run, sensitivity
+from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.decision import FamilyEvidence, decide
+from flopline.errors import FloplineError
+from flopline.figures import audit as of_audit
+from flopline.figures.cleaning_figure import cleaning as draw_cleaning
+from flopline.figures.contours_figure import contours as draw_contours
+from flopline.figures.envelope_figure import envelope as draw_envelope
+from flopline.figures.families_figure import families as draw_families
+from flopline.figures.isoflop_figure import isoflop as draw_isoflop
+from flopline.figures.losscompute_figure import losscompute as draw_losscompute
+from flopline.figures.style import save
+from flopline.figures.surface_figure import Panel
+from flopline.figures.surface_figure import surface as draw_surface
+from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.laws.envelope import envelope_fit as fit_envelope
+from flopline.laws.isoflop import isoflop_fit as fit_isoflop
+from flopline.laws.parametric import parametric_fit as fit_parametric
+from flopline.schema import DROPPED
+
+__all__ = [
+    "cleaning",
+    "contours",
+    "envelope",
+    "families",
+    "identifiability",
+    "isoflop",
+    "ladder",
+    "losscompute",
+    "save",
+    "stakes",
+    "surface",
+]
+
+DRAWS: Final = 500
+"""Bootstrap resamples behind the intervals: enough to look at; give `draws=2000` to print."""
+LADDER_DRAWS: Final = 50
+SEED: Final = 20221
+BEYOND: Final = 10.0
+"""The target by default is this many times the compute of the largest run, to one digit."""
+RUN_COLUMNS: Final = ("run", "params", "tokens", "flops", "loss")
+CURVE_COLUMNS: Final = ("run", "params", "step", "tokens", "flops", "loss")
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What every fit here takes beside its table."""
+
+    target: float
+    budgets: Sequence[float] | None = None
+    draws: int = DRAWS
+    seed: int = SEED
+
+
+def isoflop(
+    table: pd.DataFrame,
+    *,
+    target: float | None = None,
+    budgets: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    family: str | None = None,
+    **drawing: Any,
+) -> Figure:
+    """IsoFLOP valleys of a table of finished runs and the laws through their bottoms.
+
+    `table` has one row per run: run, params [weights], tokens, flops, loss [nats per token] and
+    maybe family and budget [FLOPs]; of several families `family` names the one to draw. `target`
+    is the budget to decide for [FLOPs], by default ten times the largest run's. `budgets` [FLOPs]
+    group the runs; without them, and without a column, gaps in their compute do. `drawing` goes
+    to `figures.isoflop.isoflop`, such as loss_label. Raises FloplineError for a table that lacks a
+    column and where no law can be fitted.
+    """
+    runs, name = _one(_runs(table), family)
+    given = _given(runs, target, budgets, draws, seed)
+    fit = _isoflop(runs, given)
+    return draw_isoflop(
+        fit.to_json(),
+        fit.tables["vertices"],
+        fit.tables["profiles"],
+        draws=fit.draws,
+        estimators=fit.tables["estimators"],
+        **_common(given, name, drawing),
+    )
+
+
+def envelope(
+    curves: pd.DataFrame,
+    *,
+    target: float | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    family: str | None = None,
+    **drawing: Any,
+) -> Figure:
+    """Training curves with their lower envelope; `curves` has one row per logged loss.
+
+    Its columns are run, params, step, tokens, flops, loss and maybe family and horizon_tokens (the
+    length of each schedule). Otherwise as `isoflop`.
+    """
+    rows, name = _one(_checked(curves, CURVE_COLUMNS, "curves"), family)
+    given = _given(rows, target, None, draws, seed)
+    fit = _envelope(rows, given)
+    return draw_envelope(
+        fit.to_json(),
+        fit.tables["frontier"],
+        fit.tables["curves"],
+        draws=fit.draws,
+        **_common(given, name, drawing),
+    )
+
+
+def surface(
+    table: pd.DataFrame, *, target: float | None = None, mesh: bool = True, **drawing: Any
+) -> Figure:
+    """Loss over params and tokens in three dimensions, a panel for each family of the table.
+
+    `mesh` draws the fitted law through the runs. Otherwise as `isoflop`.
+    """
+    panels = []
+    for name, runs in _each(_runs(table)):
+        given = _given(runs, target, None, 0, SEED)
+        fit = _parametric(runs, given)
+        panels.append(Panel(_label(name), fit.tables["points"], fit.to_json()))
+    return draw_surface(panels, show_surface=mesh, **drawing)
+
+
+def contours(
+    table: pd.DataFrame,
+    *,
+    target: float | None = None,
+    budgets: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    family: str | None = None,
+    **drawing: Any,
+) -> Figure:
+    """Contours of the fitted loss with the efficient frontier, and slices at `budgets` [FLOPs].
+
+    Otherwise as `isoflop`.
+    """
+    runs, name = _one(_runs(table), family)
+    given = _given(runs, target, budgets, draws, seed)
+    fit = _parametric(runs, given)
+    return draw_contours(
+        fit.to_json(),
+        fit.tables["points"],
+        budgets=budgets,
+        draws=fit.draws,
+        **_common(given, name, drawing),
+    )
+
+
+def losscompute(
+    table: pd.DataFrame,
+    curves: pd.DataFrame | None = None,
+    *,
+    target: float | None = None,
+    budgets: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    family: str | None = None,
+    **drawing: Any,
+) -> Figure:
+    """Lowest loss over compute by isoFLOP and the surface, and by the envelope given `curves`.
+
+    A law that cannot be fitted is left out. Otherwise as `isoflop`.
+    """
+    runs, name = _one(_runs(table), family)
+    rows = None
+    if curves is not None:
+        rows = _one(_checked(curves, CURVE_COLUMNS, "curves"), family)[0]
+    given = _given(runs, target, budgets, draws, seed)
+    found, failed = _laws(runs, given, rows)
+
+    def of(law: str, kind: str) -> pd.DataFrame | None:
+        return found[law].tables[kind] if law in found else None
+
+    return draw_losscompute(
+        {law: fit.to_json() for law, fit in found.items()} | failed,
+        {law: fit.draws for law, fit in found.items()},
+        minima=of("isoflop", "vertices"),
+        frontier=of("envelope", "frontier"),
+        points=of("parametric", "points"),
+        **_common(given, name, drawing),
+    )
+
+
+def families(
+    table: pd.DataFrame,
+    *,
+    target: float | None = None,
+    budgets: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    **drawing: Any,
+) -> Figure:
+    """The families of a table side by side, with the compute that the others need for one loss.
+
+    `table` has a column family beside those of `isoflop`, with two or more families in it.
+    """
+    runs = _runs(table)
+    given = _given(runs, target, budgets, draws, seed)
+    parts = dict(_each(runs))
+    if len(parts) < 2:
+        raise FloplineError(
+            "The figure of families compares two or more, but the table's column family "
+            + ("holds only one." if "family" in runs else "is missing.")
+        )
+    labels = {name: _label(name) for name in parts}
+    evidence, spans = {}, {}
+    for name, part in parts.items():
+        evidence[name] = _evidence(part, _laws(part, given)[0])
+        spans[name] = (float(part["flops"].min()), float(part["flops"].max()))
+    verdict = decide(evidence, [given.target], labels)[1]
+    return draw_families(
+        {name: known.fits for name, known in evidence.items()},
+        {name: known.draws for name, known in evidence.items()},
+        verdict["families"],
+        spans,
+        labels=labels,
+        target_flops=given.target,
+        **drawing,
+    )
+
+
+def ladder(table: pd.DataFrame, **options: Any) -> Figure:
+    """The held-out ladder: laws fitted to the runs below a budget, held against larger ones.
+
+    Options are those of `isoflop`.
+    """
+    return _audit("ladder", table, **options)
+
+
+def identifiability(table: pd.DataFrame, **options: Any) -> Figure:
+    """What the runs can tell: the floor E, the residuals, and the worth of one more run.
+
+    Options are those of `isoflop`.
+    """
+    return _audit("identifiability", table, **options)
+
+
+def stakes(table: pd.DataFrame, **options: Any) -> Figure:
+    """What N hangs on, what a wrong N costs, and the bootstrap draws of every law.
+
+    Options are those of `isoflop`.
+    """
+    return _audit("stakes", table, **options)
+
+
+def cleaning(
+    dropped: pd.DataFrame,
+    runs: pd.DataFrame,
+    *,
+    labels: Mapping[str, str] | None = None,
+    last_steps: Mapping[str, float] | None = None,
+    **drawing: Any,
+) -> Figure:
+    """What cleaning kept and what it left out; the tables are those of results/<study>/clean/.
+
+    `labels` maps families to their labels; `last_steps` maps a run to its last step, by default
+    the last of its dropped rows.
+    """
+    _checked(dropped, tuple(DROPPED), "table of dropped rows", filled=False)
+    counts = ("run", "family", "status", "reason", "rows_in", "rows_kept", "rows_dropped")
+    _checked(runs, counts, "table of runs")
+    names = sorted(set(runs["family"].dropna().astype(str)))
+    last = dropped.groupby("run")["step"].max().dropna() if last_steps is None else last_steps
+    steps = {str(run): float(step) for run, step in last.items()}
+    return draw_cleaning(runs, dropped, steps, labels=labels or {n: n for n in names}, **drawing)
+
+
+def _checked(
+    table: pd.DataFrame, columns: Sequence[str], what: str, filled: bool = True
+) -> pd.DataFrame:
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise FloplineError(
+            f"The {what} lacks {', '.join(missing)}; its columns are "
+            f"{', '.join(map(str, table.columns)) or 'none'}: rename yours, as in "
+            f"table.rename(columns={{'yours': '{missing[0]}'}})."
+        )
+    if filled and table.empty:
+        raise FloplineError(f"The {what} has no rows.")
+    return table
+
+
+def _runs(table: pd.DataFrame) -> pd.DataFrame:
+    runs = _checked(table, RUN_COLUMNS, "table of runs")
+    if "budget" in runs and "budget_flops" not in runs:
+        runs = runs.rename(columns={"budget": "budget_flops"})
+    return runs.reset_index(drop=True)
+
+
+def _each(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Each family with its runs, in the order of the table; one without a name without a column."""
+    if "family" not in runs:
+        return [("", runs)]
+    names = runs["family"].astype(str)
+    return [(name, runs[names == name].reset_index(drop=True)) for name in names.unique()]
+
+
+def _one(rows: pd.DataFrame, family: str | None) -> tuple[pd.DataFrame, str]:
+    """The rows of `family`, or of the only one there is, and its name."""
+    parts = dict(_each(rows))
+    if family is None and len(parts) == 1:
+        name = next(iter(parts))
+        return parts[name], name
+    if family not in parts:
+        asked = "name the one to draw" if family is None else f"'{family}' is none of them"
+        raise FloplineError(
+            f"The table holds the families {', '.join(parts)}: {asked}, as in "
+            f"family='{next(iter(parts))}'."
+        )
+    return parts[family], family
+
+
+def _label(name: str) -> str:
+    return name or "Runs"
+
+
+def _given(
+    rows: pd.DataFrame,
+    target: float | None,
+    budgets: Sequence[float] | None,
+    draws: int,
+    seed: int,
+) -> _Settings:
+    if target is None:
+        target = float(f"{BEYOND * float(rows['flops'].max()):.0e}")
+    return _Settings(float(target), budgets, draws, seed)
+
+
+def _common(given: _Settings, name: str, drawing: Mapping[str, Any]) -> dict[str, Any]:
+    return {"target_flops": given.target, "family_label": _label(name), **drawing}
+
+
+def _isoflop(runs: pd.DataFrame, given: _Settings) -> FitResult:
+    return fit_isoflop.fit(
+        runs, [given.target], budgets=given.budgets, draws=given.draws, seed=given.seed
+    )
+
+
+def _parametric(runs: pd.DataFrame, given: _Settings) -> FitResult:
+    return fit_parametric.fit(runs, [given.target], draws=given.draws, seed=given.seed)
+
+
+def _envelope(rows: pd.DataFrame, given: _Settings) -> FitResult:
+    if "horizon_tokens" not in rows:
+        rows = rows.assign(horizon_tokens=np.nan)
+    return fit_envelope.fit(
+        rows, [given.target], draws=given.draws, seed=given.seed, with_variants=False
+    )
+
+
+def _laws(
+    runs: pd.DataFrame, given: _Settings, curves: pd.DataFrame | None = None
+) -> tuple[dict[str, FitResult], dict[str, dict[str, Any]]]:
+    """The laws that can be fitted by name, and those that cannot as failed fits with the reason."""
+    makers: dict[str, Callable[[], FitResult]] = {
+        "isoflop": lambda: _isoflop(runs, given),
+        "parametric": lambda: _parametric(runs, given),
+    }
+    if curves is not None:
+        makers = {"envelope": lambda: _envelope(curves, given), **makers}
+    found, failed = {}, {}
+    for law, make in makers.items():
+        try:
+            found[law] = make()
+        except FloplineError as why:
+            failed[law] = {
+                "law": law, "status": FAILED, "message": str(why), "parameters": {}, "targets": []
+            }  # fmt: skip
+    return found, failed
+
+
+def _evidence(
+    runs: pd.DataFrame, found: Mapping[str, FitResult], findings: Sequence[Any] = ()
+) -> FamilyEvidence:
+    return FamilyEvidence(
+        {law: fit.to_json() for law, fit in found.items()},
+        {law: fit.tables["estimators"] for law, fit in found.items()},
+        float(runs["flops"].max()),
+        {law: fit.draws for law, fit in found.items()},
+        findings,
+    )
+
+
+def _audit(
+    figure: str,
+    table: pd.DataFrame,
+    *,
+    target: float | None = None,
+    budgets: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    family: str | None = None,
+    **drawing: Any,
+) -> Figure:
+    """One figure of the audit, with no more of the audit made than it shows."""
+    runs, name = _one(_runs(table), family)
+    given = _given(runs, target, budgets, draws, seed)
+    found, failed = _laws(runs, given)
+    law = found.get("parametric")
+    estimators = {n: fit.tables["estimators"] for n, fit in found.items()}
+
+    def of_next_run() -> Finding:
+        assert law is not None
+        return next_run.audit(
+            runs,
+            surface_of(law.to_json()),
+            float(law.certificate["residual_sd"]),
+            given.target,
+            cap_flops=float(runs["flops"].max()),
+            draws=draws_of(law.draws),
+        )
+
+    makers: dict[str, dict[str, Callable[[], Finding]]] = {
+        "ladder": {
+            "ladder": lambda: of_ladder.audit(
+                runs,
+                given.target,
+                budgets=budgets,
+                draws=min(LADDER_DRAWS, draws),
+                seed=seed,
+            )
+        },
+        "identifiability": {
+            "identifiability": lambda: of_identifiability.audit(
+                runs,
+                surface_of(law.to_json()) if law is not None else None,
+                given.target,
+                estimators=estimators,
+                draws=draws,
+                seed=seed,
+            ),
+            "next_run": of_next_run,
+        },
+        "stakes": {
+            "sensitivity": lambda: sensitivity.audit(
+                runs, given.target, budgets=budgets, estimators=estimators
+            )
+        },
+    }
+    findings = []
+    for audit, make in makers[figure].items():
+        try:
+            if law is None:
+                raise FloplineError(failed["parametric"]["message"])
+            made = make()
+        except FloplineError as why:
+            made = Finding(audit, MIND, f"Not made: {why}", {})
+        findings.append({**made.to_json(), "tables": made.tables})
+    known = _evidence(runs, found, findings)
+    verdict = decide({name: known}, [given.target], {name: _label(name)})[1]
+    return of_audit.audit_figures(
+        findings,
+        {**known.fits, **failed},
+        known.draws,
+        runs,
+        None if law is None else law.tables["points"],
+        verdict,
+        family=name,
+        names=(figure,),
+        **_common(given, name, drawing),
+    )[figure]

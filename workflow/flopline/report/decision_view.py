@@ -1,0 +1,317 @@
+"""The decision: the headline, the laws and their estimators side by side, the families."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flopline.laws.common.fit_result import FAILED
+from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
+from flopline.report.decision_csv import decision_csv
+from flopline.report.formatting import (
+    QUANTITY_VIEWS,
+    Quantity,
+    Shown,
+    as_float,
+    law_name,
+    row_estimate,
+    shown,
+)
+from flopline.report.html_tables import Csv
+from flopline.schema import LAWS
+
+LEAST_PERCENT = 0.01
+"""Waste below this share of compute is not written out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The recommended line at the headline budget, in words."""
+
+    budget: str
+    family: str
+    law: str
+    estimator: str
+    status: str
+    message: str
+    extrapolation: str
+    why: str
+    family_id: str
+    budget_flops: float
+    quantities: Sequence[tuple[Quantity, Shown]]
+
+    def point(self, name: str) -> str:
+        """The point estimate of the quantity called `name`, as it is written on the page."""
+        return next(s.point for q, s in self.quantities if q.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class LawRow:
+    """One law or variant at one target; `cells` is empty where it has no number.
+
+    `held_out` and `cost` are (number, what it rests on): the waste on the held-out ladder, and
+    the waste of following this line if the recommended one is right.
+    """
+
+    family: str
+    budget: str
+    law: str
+    estimator: str
+    main: bool
+    status: str
+    message: str
+    recommended: bool
+    refused: bool
+    extrapolation: str
+    fit_id: str
+    cells: Mapping[str, Shown]
+    exponent: Shown | None
+    held_out: tuple[str, str]
+    cost: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetGroup:
+    """All laws at one target budget, how far they agree, and why one of them is recommended."""
+
+    id: str
+    budget: str
+    extrapolation: str
+    agreement: str
+    choice: str
+    rows: Sequence[LawRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """All estimators of one law, its main line first, at every target."""
+
+    id: str
+    law: str
+    count: str
+    targets: Sequence[TargetGroup]
+    csv: Csv
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyLaws:
+    """The side-by-side table of one family: main lines, and variants of each law apart."""
+
+    id: str
+    family: str
+    label: str
+    targets: Sequence[TargetGroup]
+    variants: Sequence[Variants]
+    csv: Csv
+
+    def target(self, budget_flops: float) -> str:
+        """The anchor of the lines at one budget, of this table if there is none."""
+        label = flops_label(budget_flops)
+        return next((t.id for t in self.targets if t.budget == label), self.id)
+
+
+def ordered(decision: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
+    """The decision table by family (in the study's order), budget, law and estimator."""
+    family_rank = {family: i for i, family in enumerate(families)}
+    law_rank = {law: i for i, law in enumerate(LAWS)}
+    ranks = pd.DataFrame(
+        {
+            "f": [family_rank.get(f, len(family_rank)) for f in decision["family"]],
+            "family": decision["family"].astype(str).to_numpy(),
+            "c": decision["budget_flops"].to_numpy(dtype=float),
+            "l": [law_rank.get(law, len(law_rank)) for law in decision["law"]],
+            "law": decision["law"].astype(str).to_numpy(),
+            "variant": ~decision["main"].to_numpy(dtype=bool),
+            "name": decision["estimator"].astype(str).to_numpy(),
+        }
+    )
+    order = ranks.sort_values(["f", "family", "c", "l", "law", "variant", "name"]).index
+    return decision.iloc[order].reset_index(drop=True)
+
+
+def headline(
+    verdict: Mapping[str, Any], decision: pd.DataFrame, families: Mapping[str, str]
+) -> Headline | None:
+    """The headline in words, or None where no law could be used."""
+    head = verdict.get("headline")
+    if not head:
+        return None
+    budget = float(head["budget_flops"])
+    row = _row_of(decision, head, budget)
+    return Headline(
+        budget=flops_label(budget),
+        family=families.get(head["family"], head["family"]),
+        law=law_name(head["law"]),
+        estimator=str(row["label"]) if row and not row["main"] else "",
+        status=str(row["status"]) if row else "",
+        message=str(row["message"]) if row else "",
+        extrapolation=_reach(budget, as_float(row["extrapolation"])) if row else "",
+        why=_told(verdict.get("choices", ()), head["family"], budget),
+        family_id=str(head["family"]),
+        budget_flops=budget,
+        quantities=[(q, shown(head[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
+    )
+
+
+def law_tables(
+    decision: pd.DataFrame,
+    families: Mapping[str, str],
+    verdict: Mapping[str, Any],
+    fit_ids: Mapping[tuple[str, str], str],
+) -> list[FamilyLaws]:
+    """One table per family: every law at every target, grouped by target; variants by law."""
+    tables: list[FamilyLaws] = []
+    for family, rows in decision.groupby("family", sort=False):
+        label = families.get(str(family), str(family))
+        main = rows["main"].astype(bool)
+        shown_rows = rows[main | rows["recommended"].astype(bool)]
+        table_id = f"laws-{len(tables) + 1}"
+
+        def groups(
+            lines: pd.DataFrame,
+            told: bool,
+            name: str,
+            family: str = str(family),
+            label: str = label,
+        ) -> list[TargetGroup]:
+            return [
+                TargetGroup(
+                    id=f"{name}-target-{i}",
+                    budget=flops_label(budget),
+                    extrapolation=_reach_short(as_float(at["extrapolation"].iloc[0])),
+                    agreement=_told(verdict["agreement"], family, budget) if told else "",
+                    choice=_told(verdict.get("choices", ()), family, budget) if told else "",
+                    rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
+                )
+                for i, (budget, at) in enumerate(_by_budget(lines), start=1)
+            ]
+
+        variants = [
+            Variants(
+                f"{table_id}-{law}",
+                law_name(str(law)),
+                f"{at['estimator'].nunique()} side by side",
+                groups(at, False, f"{table_id}-{law}"),
+                decision_csv(at),
+            )
+            for law, at in rows.groupby("law", sort=False)
+            if not at["main"].all()
+        ]
+        tables.append(
+            FamilyLaws(
+                table_id,
+                str(family),
+                label,
+                groups(shown_rows, True, table_id),
+                variants,
+                decision_csv(shown_rows),
+            )
+        )
+    return tables
+
+
+def recommended(tables: Sequence[FamilyLaws]) -> list[LawRow]:
+    """The recommended line of every family and target, in the order of the tables."""
+    return [
+        row for family in tables for target in family.targets for row in target.rows
+        if row.recommended
+    ]  # fmt: skip
+
+
+def _by_budget(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
+    return [(float(str(b)), at) for b, at in rows.groupby("budget_flops", sort=False)]
+
+
+def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str]) -> LawRow:
+    failed = row["status"] == FAILED
+    views = () if failed else QUANTITY_VIEWS
+    cells = {q.name: shown(row_estimate(row, q.name), q.label) for q in views}
+    has_exponent = not failed and "a" in row
+    return LawRow(
+        family=label,
+        budget=flops_label(float(row["budget_flops"])),
+        law=law_name(row["law"]),
+        estimator=str(row["label"]),
+        main=bool(row["main"]),
+        status=str(row["status"]),
+        message=str(row["message"]),
+        recommended=bool(row["recommended"]),
+        refused=bool(row["refused"]),
+        extrapolation=_reach_short(as_float(row["extrapolation"])),
+        fit_id=fit_ids.get((row["family"], row["law"]), ""),
+        cells=cells,
+        exponent=shown(row_estimate(row, "a"), _three_decimals) if has_exponent else None,
+        held_out=_held_out(row),
+        cost=_cost(row),
+    )
+
+
+def _held_out(row: Mapping[Any, Any]) -> tuple[str, str]:
+    steps, waste = int(row["held_out_steps"]), as_float(row["held_out_wasted_percent"])
+    if not steps or math.isnan(waste):
+        return MISSING, "not held out"
+    said = count(steps, "step")
+    error = as_float(row.get("held_out_loss_error_percent"))
+    if not math.isnan(error):
+        said += f", loss off by {significant(error, 2)}\u00a0%"
+    return f"{significant(waste, 2)} %", said
+
+
+def _cost(row: Mapping[Any, Any]) -> tuple[str, str]:
+    percent = as_float(row["cost_percent"])
+    if row["recommended"] or math.isnan(percent):
+        return MISSING, ""
+    said = f"{flops_label(as_float(row['cost_flops']))} FLOPs"
+    money = as_float(row.get("cost_money"))
+    if not math.isnan(money):
+        said += f", {humanise(money)} in money"
+    return (
+        f"{significant(percent, 2)} %" if percent >= LEAST_PERCENT else f"< {LEAST_PERCENT} %",
+        said,
+    )
+
+
+def _three_decimals(x: float) -> str:
+    return f"{x:.3f}"
+
+
+def _row_of(
+    decision: pd.DataFrame, head: Mapping[str, Any], budget: float
+) -> Mapping[Any, Any] | None:
+    """The row of the headline in the decision table."""
+    rows: list[dict[Any, Any]] = decision.to_dict("records")
+    for row in rows:
+        same = row["family"] == head["family"] and row["law"] == head["law"]
+        same = same and row["estimator"] == head["estimator"]
+        if same and math.isclose(row["budget_flops"], budget, rel_tol=1e-9):
+            return row
+    return None
+
+
+def _told(entries: Sequence[Mapping[str, Any]], family: str, budget: float) -> str:
+    """The sentence of one family and target."""
+    for entry in entries:
+        if entry["family"] == family and math.isclose(entry["budget_flops"], budget):
+            return str(entry["sentence"])
+    return ""
+
+
+def _reach(budget: float, extrapolation: float) -> str:
+    if math.isnan(extrapolation):
+        return "How far the target lies beyond the data is not known."
+    largest = flops_label(budget / extrapolation)
+    if extrapolation <= 1:
+        return f"The target lies within the data, whose largest budget is {largest} FLOPs."
+    return f"The target is {factor(extrapolation)} the largest budget in the data, {largest} FLOPs."
+
+
+def _reach_short(extrapolation: float) -> str:
+    if math.isnan(extrapolation):
+        return "reach unknown"
+    if extrapolation <= 1:
+        return "within the data"
+    return f"{factor(extrapolation)} the largest budget"

@@ -1,0 +1,1 @@
+"""Loss surfaces as data: formula, gradient and closed-form optimum of each."""

@@ -1,0 +1,83 @@
+"""L(N, D) = E + (A / N^alpha + B / D^beta)^k: the Chinchilla surface with a bend.
+
+Source: Videau et al. 2026, "Skaling" (arXiv 2608.07222). k = 1 is Chinchilla. A power keeps the
+order of losses, so the compute-optimal split is that of A, B, alpha and beta whatever k is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flopline.surfaces.chinchilla import LossSurface, per_point
+from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
+
+START_POWERS = (0.5, 1.0)
+"""k of the starts: 0.31 to 0.90 on the data sets of Videau et al. 2026."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkalingSurface:
+    """A loss surface with a power k on its reducible part.
+
+    E is in nats per token; alpha, beta and k are pure numbers; A and B carry the units of
+    params^alpha and tokens^beta, times nats^(1/k). Shapes are those of `surfaces.surface.Law`.
+    """
+
+    E: ArrayLike
+    A: ArrayLike
+    B: ArrayLike
+    alpha: ArrayLike
+    beta: ArrayLike
+    k: ArrayLike
+
+    @property
+    def inner(self) -> LossSurface:
+        """A / N^alpha + B / D^beta, what the power is taken of."""
+        return LossSurface(0.0, self.A, self.B, self.alpha, self.beta)
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """Loss [nats per token] at `params` [weights] and `tokens` [tokens]."""
+        reducible = self.inner.loss(params, tokens) ** per_point(self.k)
+        return np.asarray(per_point(self.E) + reducible)
+
+    def log_loss_gradient(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """Derivatives of ln L with respect to E, A, B, alpha, beta, k along the last axis."""
+        inner, k = self.inner.loss(params, tokens), per_point(self.k)
+        reducible = inner**k
+        slopes = np.empty((*inner.shape, 6))
+        slopes[..., 0] = 1.0
+        of_inner = self.inner.log_loss_gradient(params, tokens)[..., 1:]
+        slopes[..., 1:5] = (k * reducible)[..., None] * of_inner
+        slopes[..., 5] = reducible * np.log(inner)
+        return np.asarray(slopes / (per_point(self.E) + reducible)[..., None])
+
+    def params_opt(self, flops: ArrayLike) -> Floats:
+        """N_opt [weights] at budgets `flops`: G (C/6)^a of Hoffmann et al. 2022, Eq. 4."""
+        return self.inner.params_opt(flops)
+
+    def tokens_opt(self, flops: ArrayLike) -> Floats:
+        """D_opt [tokens] at budgets `flops`: (1/G) (C/6)^b of Hoffmann et al. 2022, Eq. 4."""
+        return self.inner.tokens_opt(flops)
+
+    def loss_opt(self, flops: ArrayLike) -> Floats:
+        """Lowest loss [nats per token] that budgets `flops` can buy."""
+        return self.loss(self.params_opt(flops), self.tokens_opt(flops))
+
+
+def starts(params: Floats, tokens: Floats, loss: Floats) -> list[SkalingSurface]:
+    """Starts of a fit to `params` [weights], `tokens` and `loss`, arrays of shape (points,).
+
+    For every k the exponents alpha k and beta k, E and the loss at the centre of the points are
+    those of the starts of the Chinchilla surface.
+    """
+    irreducible = 0.5 * float(loss.min())
+    reducible = float(loss.mean()) - irreducible
+    out = []
+    for k, x, y in product(START_POWERS, START_EXPONENTS, START_EXPONENTS):
+        sizes = amplitudes(0.5 * reducible ** (1.0 / k), x / k, y / k, params, tokens)
+        out.append(SkalingSurface(irreducible, *sizes, x / k, y / k, k))
+    return out

@@ -1,0 +1,170 @@
+"""Content digests: what a stage is made of, told by bytes and never by clocks."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.atomic import drop
+from flopline.hashing import hash_file
+
+AROUND: Final = {"running"}
+"""Packages of ours that guard a job and its files: no result hangs on their code."""
+
+
+class Memory:
+    """What was worked out from the content of files, remembered between calls in one JSON file.
+
+    An entry counts only while size, mtime, ctime and inode of its file all stand: ctime cannot be
+    set back by rsync, tar or touch, so changed content under an old mtime is still seen.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        try:
+            known = json.loads(store.read_text())
+        except (OSError, ValueError):
+            known = {}
+        self.known: dict[str, Any] = known if isinstance(known, dict) else {}
+        self.seen: dict[str, Any] = {}
+
+    def of(self, path: Path, work_out: Callable[[Path], Any]) -> Any:
+        """`work_out(path)`, a JSON value, or what it was when the file was last as it is now."""
+        key = str(path)
+        if key not in self.seen:
+            stat = path.stat()
+            # Another Python may work out something else.
+            mark = [_python(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            entry = self.known.get(key)
+            if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == mark):
+                entry = [mark, work_out(path)]
+            self.seen[key] = entry
+        return self.seen[key][1]
+
+    def alike(self, path: Path, work_out: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """As `of`, but a file of any name and time stamps counts as known if it has known content.
+
+        The key `content` is added to what is worked out.
+        """
+
+        def by_content(path: Path) -> dict[str, Any]:
+            content = f"{hash_file(path)} {_python()}"
+            return self._alike.get(content) or {**work_out(path), "content": content}
+
+        found: dict[str, Any] = self.of(path, by_content)
+        return found
+
+    @cached_property
+    def _alike(self) -> dict[str, dict[str, Any]]:
+        entries = (e for e in self.known.values() if isinstance(e, list) and len(e) == 2)
+        found = (value for _, value in entries if isinstance(value, dict) and "content" in value)
+        return {value["content"]: value for value in found}
+
+    def save(self) -> None:
+        """Write the store if anything in it changed; a store that cannot be written is no harm."""
+        if self.seen == self.known:
+            return
+        part = self.store.with_suffix(f".{os.getpid()}")
+        try:
+            self.store.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(self.seen, indent=0, sort_keys=True))
+            part.replace(self.store)
+        except OSError:
+            drop(part)
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """Digest of the names and bytes of some files."""
+    return _short(f"{p.name} {hash_file(p)}" for p in sorted(paths))
+
+
+def code_digest(script: Path, library: Path, memory: Memory) -> str:
+    """Digest of a script, of every library module it imports, and of the packages these use.
+
+    `library` is the package folder; imports are followed through it, also those inside functions.
+    Comments and layout do not count; the version of every third-party package imported does, and
+    that of Python (3.13, not 3.13.5), whose sums and syntax trees differ between versions. A data
+    file x.toml beside an imported x.py counts with its module, by its bytes. What lies AROUND
+    a job's work does not count.
+    """
+    modules, packages = _closure(script.resolve(), library.resolve(), memory)
+    parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(modules)]
+    data = [path.with_suffix(".toml") for path in sorted(modules)]
+    parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data if path.is_file()]
+    parts.append(f"python=={_python()}")
+    return _short([*parts, *(f"{name}=={_version(name)}" for name in sorted(packages))])
+
+
+def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], set[str]]:
+    """The files that `script` imports from its own folder or `library`, and third-party names.
+
+    The __init__ of a package above an imported module counts, but what that __init__ re-exports
+    does not: it runs too, yet gives the module nothing.
+    """
+    todo, files, packages = [script], {script}, set()
+    scripts = script.parent
+    followed: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path in followed:
+            continue
+        followed.add(path)
+        for name in _code(path, memory)["imports"]:
+            module, parents = _module_files(name, scripts, library)
+            if not (module or parents):
+                packages.add(name.split(".")[0])
+            files |= {*module, *parents}
+            todo += module
+    return files, packages - AROUND - set(sys.stdlib_module_names)
+
+
+def _code(path: Path, memory: Memory) -> dict[str, Any]:
+    # Every checkout has files of its own, mostly the same ones.
+    return memory.alike(path, _read_code)
+
+
+def _read_code(path: Path) -> dict[str, Any]:
+    """Digest of a file's syntax tree, and all that it imports: `from a import b` is a and a.b."""
+    tree = ast.parse(path.read_bytes(), str(path))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {"digest": _short([ast.dump(tree)]), "imports": sorted(names)}
+
+
+@cache
+def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[Path], list[Path]]:
+    """The file behind a dotted name, if it is a module of ours, and the __init__ files above it."""
+    parts = name.split(".")
+    root = library.parent if parts[0] == library.name else scripts
+    module = [root.joinpath(*parts, "__init__.py"), root.joinpath(*parts).with_suffix(".py")]
+    parents = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts))]
+    return [p for p in module if p.is_file()], [p for p in parents if p.is_file()]
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@cache
+def _version(package: str) -> str:
+    """The installed version of an imported package; empty where it has none of that name."""
+    try:
+        return metadata.version({"yaml": "PyYAML", "PIL": "pillow"}.get(package, package))
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _short(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
