@@ -15,6 +15,8 @@ from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import checked, named
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.spec import spec_of
 from flopline.laws.parametric.parametric_fit import ILL_CONDITIONED, NARROW, RAY, token_spread
 from flopline.numbers import flops_label, humanise, significant
 from flopline.solvers import engine
@@ -101,7 +103,7 @@ def audit(
         f"{humanise(near['params'].max())}"
     )
     sentence += _reservations(spread, condition, coverage.iloc[0])
-    sentence += _beyond(outside[outside["law"] != "parametric"])
+    sentence += _beyond(outside[outside["law"] != PARAMETRIC.name])
     return Finding("identifiability", MIND if any(mind) else FINE, sentence + ".", numbers, tables)
 
 
@@ -254,7 +256,7 @@ def _ratios(
 
     `beyond` is the factor by which it leaves their range, 1 inside.
     """
-    rows = [("parametric", "surface", True, target_flops, float(coverage["target_ratio"]))]
+    rows = [(PARAMETRIC.name, "surface", True, target_flops, float(coverage["target_ratio"]))]
     if estimators:
         rows = [
             (law, row["estimator"], bool(row["main"]), row["budget_flops"], row["tokens_per_param"])
@@ -278,8 +280,8 @@ def _beyond(outside: pd.DataFrame) -> str:
         return ""
     farthest = outside.loc[outside.groupby("law", sort=False)["beyond"].idxmax()]
     said = [
-        f"the {row['law']} law wants {humanise(row['tokens_per_param'])} tokens per param at "
-        f"{flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times beyond the runs"
+        f"the {spec_of(row['law']).label} law wants {humanise(row['tokens_per_param'])} tokens per param "
+        f"at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times beyond the runs"
         for row in farthest.to_dict("records")
     ]
     return "".join(f"; {text}" for text in said)

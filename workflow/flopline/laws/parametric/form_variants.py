@@ -31,16 +31,14 @@ from flopline.solvers.form_fits import Resamples, Solved, solve, solve_repeated
 from flopline.solvers.newton import GRADIENT_TOLERANCE, Floats, Problem
 from flopline.solvers.objective_choice import AUTO, OBJECTIVES, choose, data_delta, least_absolute
 from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, KAPLAN, SKALING, TIED, Form, points_of
+from flopline.solvers.surface_family import CHINCHILLA, FORMS, points_of
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.surface import Law, exponent, optimum, parameters
 
-FORMS: Final[dict[str, tuple[Form, str]]] = {
-    "tied": (TIED, "one exponent for both terms"),
-    "skaling": (SKALING, "reducible loss to a power k"),
-    "kaplan": (KAPLAN, "Kaplan's joint law, no floor"),
-}
-"""Forms other than Chinchilla's, with their labels."""
+OTHERS: Final = tuple(form for form in FORMS.values() if form is not CHINCHILLA)
+"""The forms that stand beside Chinchilla's, by the name of which their estimators are called."""
+REPEATED: Final = "repeated"
+"""The estimator of the law of repeated data, which is no form of the family."""
 MAX_LEFT_OUT: Final = 0.01
 """Share of resamples without a result above which the intervals are said to lack them."""
 PILOTS: Final = 0.03
@@ -86,13 +84,13 @@ def variants(
     with progress.part(PILOTS, "variants"):
         others = _other_objectives(problem, main)
     tried = [_under(task, name, objective) for name, objective in others]
-    for name, (form, label) in FORMS.items():
+    for form in OTHERS:
         solved = partial(solve, problem, form, main, surface, resamples)
-        tried.append(_Trial(name, label, form.name, main, solved, form.rugged))
+        tried.append(_Trial(form.name, form.label, form.name, main, solved, form.rugged))
     if unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any():
         solved = partial(solve_repeated, problem, main, surface, resamples, unique_tokens)
         label = "repeated data, targets with fresh tokens"
-        tried.append(_Trial("repeated", label, "repeated", main, solved, slow=True))
+        tried.append(_Trial(REPEATED, label, REPEATED, main, solved, slow=True))
     return [
         _stated(task, trial.name, trial.label, trial.form, trial.objective, trial.solved())
         for trial in progress.over(tried, "variants", lambda trial: SLOW if trial.slow else 1.0)

@@ -1,0 +1,27 @@
+"""Fit one law to one family."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake, measure=True) as said:
+    from fitting import write_fit
+
+    from flopline.laws.spec import spec_of
+    from flopline.points import fitted_to
+    from flopline.progress import heard
+    from flopline.storage import read_parquet
+
+    study, family = snakemake.params.study, snakemake.params.family
+    spec = spec_of(snakemake.params.law)
+    runs = read_parquet(Path(snakemake.input.runs))
+    points = fitted_to(spec, runs, map(Path, snakemake.input.curves), study, family)
+    with heard(said.reached):
+        result = spec.fitted(
+            points,
+            study["targets"],
+            study[spec.name],
+            bootstrap=study["bootstrap"],
+            family=family,
+        )
+    write_fit(result, snakemake, said)
