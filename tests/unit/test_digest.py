@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from running import digest
 
@@ -31,10 +32,10 @@ def code(tmp_path: Path) -> tuple[Path, Path]:
     return scripts / "script.py", library
 
 
-def value(code: tuple[Path, Path]) -> str:
+def value(code: tuple[Path, Path], *modules: str) -> str:
     for cached in (digest._module_files, digest._version):
         cached.cache_clear()
-    return digest.code_digest(*code, digest.Memory(Path("/nowhere/store")))
+    return digest.code_digest(*code, digest.Memory(Path("/nowhere/store")), modules)
 
 
 @pytest.mark.parametrize("file", ["lib/a.py", "lib/sub/b.py", "lib/sub/__init__.py",
@@ -51,6 +52,34 @@ def test_what_is_not_imported_does_not(code: tuple[Path, Path], file: str) -> No
     before = value(code)
     (code[1].parent / file).write_text("Z = 3\n")
     assert value(code) == before
+
+
+@pytest.mark.parametrize("file", ["lib/sub/c.py", "lib/law/fit.py", "lib/law/__init__.py"])
+def test_modules_that_are_named_count_with_all_they_import(
+    code: tuple[Path, Path], file: str
+) -> None:
+    """As of a script that loads what it is to fit by its name."""
+    law = code[1] / "law"
+    law.mkdir()
+    (law / "__init__.py").write_text("")
+    (law / "fit.py").write_text("from lib.sub.c import Y\n")
+    before, named = value(code), value(code, "lib.law.fit")
+    path = code[1].parent / file
+    path.write_text(path.read_text() + "NEW = 2\n")
+    assert value(code, "lib.law.fit") != named
+    assert value(code) == before
+
+
+def test_a_package_that_is_named_counts_with_what_its_init_imports(code: tuple[Path, Path]) -> None:
+    (code[1] / "sub" / "__init__.py").write_text("from lib.sub import c\n")
+    named = value(code, "lib.sub")
+    (code[1] / "sub" / "c.py").write_text("Y = 2\n")
+    assert value(code, "lib.sub") != named
+
+
+def test_name_without_a_module_is_refused(code: tuple[Path, Path]) -> None:
+    with pytest.raises(FloplineError, match=r"script\.py is to count lib\.law, which is no module"):
+        value(code, "lib.law")
 
 
 def test_data_beside_an_imported_module_count(code: tuple[Path, Path]) -> None:

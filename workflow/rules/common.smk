@@ -106,9 +106,12 @@ def require_plain(path):
         )
 
 
-def code(script):
-    """Digest of a script in workflow/scripts and all it imports, for a rule's params."""
-    return code_digest(LIBRARY.parent / "scripts" / script, LIBRARY, CODE)
+def code(script, *modules):
+    """Digest of a script in workflow/scripts and all it imports, for a rule's params.
+
+    `modules` are those of the library that it loads by a name in its params, as a law's.
+    """
+    return code_digest(LIBRARY.parent / "scripts" / script, LIBRARY, CODE, modules)
 
 
 def options(*groups):

@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from flopline.atomic import drop
+from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 
 AROUND: Final = {"running"}
@@ -86,31 +87,48 @@ def files_digest(paths: Iterable[Path]) -> str:
     return _short(f"{p.name} {hash_file(p)}" for p in sorted(paths))
 
 
-def code_digest(script: Path, library: Path, memory: Memory) -> str:
+def code_digest(script: Path, library: Path, memory: Memory, modules: Sequence[str] = ()) -> str:
     """Digest of a script, of every library module it imports, and of the packages these use.
 
     `library` is the package folder; imports are followed through it, also those inside functions.
+    What a script loads by a name that it is handed is no import: `modules` are the dotted names of
+    such modules, which count as if the script imported them.
     Comments and layout do not count; the version of every third-party package imported does, and
     that of Python (3.13, not 3.13.5), whose sums and syntax trees differ between versions. A data
     file x.toml beside an imported x.py counts with its module, by its bytes. What lies AROUND
     a job's work does not count.
+
+    Raises FloplineError for a name in `modules` behind which there is no file.
     """
-    modules, packages = _closure(script.resolve(), library.resolve(), memory)
-    parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(modules)]
-    data = [path.with_suffix(".toml") for path in sorted(modules)]
+    files, packages = _closure(script.resolve(), library.resolve(), memory, modules)
+    parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(files)]
+    data = [path.with_suffix(".toml") for path in sorted(files)]
     parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data if path.is_file()]
     parts.append(f"python=={_python()}")
     return _short([*parts, *(f"{name}=={_version(name)}" for name in sorted(packages))])
 
 
-def _closure(script: Path, library: Path, memory: Memory) -> tuple[set[Path], set[str]]:
+def _closure(
+    script: Path, library: Path, memory: Memory, modules: Sequence[str]
+) -> tuple[set[Path], set[str]]:
     """The files that `script` imports from its own folder or `library`, and third-party names.
+
+    `modules` are imported by it, too.
 
     The __init__ of a package above an imported module counts, but what that __init__ re-exports
     does not: it runs too, yet gives the module nothing.
     """
     todo, files, packages = [script], {script}, set()
     scripts = script.parent
+    for name in modules:
+        module, parents = _module_files(name, scripts, library)
+        if not module:
+            raise FloplineError(
+                f"The digest of {script.name} is to count {name}, which is no module below "
+                f"{library.parent}: correct the name in the rule."
+            )
+        files |= {*module, *parents}
+        todo += module
     followed: set[Path] = set()
     while todo:
         path = todo.pop()
