@@ -227,7 +227,7 @@ def test_laws_that_want_other_ratios_than_the_runs_are_flagged() -> None:
     assert rows.loc[("isoflop", "first"), "beyond"] == pytest.approx(3.0)
     assert rows.loc[("isoflop", "other"), "beyond"] == pytest.approx(2.0)
     assert rows.loc[("envelope", "first"), "inside"]
-    assert "the isoflop law wants" in finding.sentence
+    assert "the isoFLOP law wants" in finding.sentence
     assert "3 times beyond the runs" in finding.sentence
     assert "the envelope law wants" not in finding.sentence
     assert finding.verdict == "mind"

@@ -21,7 +21,8 @@ from flopline.laws.envelope import envelope_fit, envelope_reading
 from flopline.laws.envelope.frontier import ABSENT, RULES, Curves, interpolate
 from flopline.laws.envelope.hull import Hull
 from flopline.laws.envelope.smoothing import SIGMAS_PER_WINDOW, smoothed
-from flopline.schema import LAW_TABLES, target_column
+from flopline.laws.spec import spec_of
+from flopline.schema import target_column
 
 # Hoffmann et al. 2022, section 3.3, constants as printed.
 LAW = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
@@ -299,7 +300,7 @@ def test_row_order_and_repetition_change_nothing(frontier: str) -> None:
     two = fit(CURVES.sample(frac=1.0, random_state=5), frontier=frontier)
     assert json.dumps(one.to_json()) == json.dumps(two.to_json())
     pd.testing.assert_frame_equal(one.draws, two.draws, check_exact=True)
-    for name in LAW_TABLES["envelope"]:
+    for name in spec_of("envelope").tables:
         pd.testing.assert_frame_equal(one.tables[name], two.tables[name], check_exact=True)
 
 

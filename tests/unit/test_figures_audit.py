@@ -13,7 +13,7 @@ from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_label
 
 from flopline.audit.waste import wasted_share
 from flopline.figures.audit import audit_figures
-from flopline.figures.panels import LAW_STYLES, ratio_axis
+from flopline.figures.panels import law_style, ratio_axis
 from flopline.figures.stakes_figure import MOST_CHANGES
 from flopline.figures.style import new_figure, save
 from flopline.schema import target_column
@@ -300,7 +300,7 @@ def test_the_regret_curve_marks_every_law_at_its_own_waste(scene: Any) -> None:
         share = 100 * wasted_share(SURFACE["alpha"], SURFACE["beta"], np.log(ratio))
         assert mark.get_xdata()[0] == pytest.approx(ratio)
         assert mark.get_ydata()[0] == pytest.approx(float(share), abs=1e-12)
-        assert mark.get_marker() == LAW_STYLES[law].marker
+        assert mark.get_marker() == law_style(law).marker
 
 
 def test_tokens_above_the_cloud_spend_the_budget(scene: Any) -> None:

@@ -13,7 +13,7 @@ from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.common.fit_result import CONVERGED, WARNING, FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.isoflop.vertex_laws import SE_FLOOR, vertex_weights
-from flopline.schema import LAW_TABLES
+from flopline.laws.spec import spec_of
 
 LAW = {"E": 1.7, "A": 400.0, "B": 1200.0, "alpha": 0.34, "beta": 0.33}
 BUDGETS = (1e18, 3e18, 1e19, 3e19, 1e20)
@@ -245,7 +245,7 @@ def test_row_order_and_repetition_change_nothing() -> None:
     one, two = fit(points), fit(shuffled)
     assert json.dumps(one.to_json()) == json.dumps(two.to_json())
     pd.testing.assert_frame_equal(one.draws, two.draws, check_exact=True)
-    for name in LAW_TABLES["isoflop"]:
+    for name in spec_of("isoflop").tables:
         pd.testing.assert_frame_equal(one.tables[name], two.tables[name], check_exact=True)
 
 

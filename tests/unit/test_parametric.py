@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.parametric import parametric_fit
-from flopline.schema import LAW_TABLES, QUANTITIES, target_column
+from flopline.laws.spec import spec_of
+from flopline.schema import QUANTITIES, target_column
 from flopline.solvers import hoffmann_grid
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.designs import ray_runs
@@ -53,7 +54,7 @@ def test_result_keeps_the_contract():
     assert result.law == "parametric"
     assert list(result.draws) == ["draw", *result.parameters, *columns]
     assert result.draws["draw"].tolist() == list(range(50))
-    assert tuple(result.tables) == LAW_TABLES["parametric"]
+    assert tuple(result.tables) == spec_of("parametric").tables
     points = result.tables["points"]
     assert_allclose(
         points["log_residual"], np.log(points["loss"]) - np.log(points["predicted"]), rtol=1e-12

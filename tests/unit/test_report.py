@@ -25,6 +25,7 @@ from flopline.laws.common.fit_result import (
     Target,
     targets_of,
 )
+from flopline.laws.registry import LAWS
 from flopline.numbers import (
     count,
     factor,
@@ -37,7 +38,7 @@ from flopline.numbers import (
 from flopline.report.formatting import shown
 from flopline.report.html_tables import MOST_ROWS
 from flopline.report.page import ReportInputs, render
-from flopline.schema import DROPPED, KEPT, LAWS, QUANTITIES, QUARANTINED, RUNS, conform
+from flopline.schema import DROPPED, KEPT, QUANTITIES, QUARANTINED, RUNS, conform
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
 

@@ -33,6 +33,7 @@ from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.laws.envelope import envelope_fit as fit_envelope
 from flopline.laws.isoflop import isoflop_fit as fit_isoflop
 from flopline.laws.parametric import parametric_fit as fit_parametric
+from flopline.laws.spec import spec_of
 from flopline.schema import DROPPED
 
 __all__ = [
@@ -190,15 +191,10 @@ def losscompute(
     given = _given(runs, target, budgets, draws, seed)
     found, failed = _laws(runs, given, rows)
 
-    def of(law: str, kind: str) -> pd.DataFrame | None:
-        return found[law].tables[kind] if law in found else None
-
     return draw_losscompute(
         {law: fit.to_json() for law, fit in found.items()} | failed,
         {law: fit.draws for law, fit in found.items()},
-        minima=of("isoflop", "vertices"),
-        frontier=of("envelope", "frontier"),
-        points=of("parametric", "points"),
+        seen={law: fit.tables[spec_of(law).frontier.table] for law, fit in found.items()},
         **_common(given, name, drawing),
     )
 

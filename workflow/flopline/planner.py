@@ -127,8 +127,8 @@ def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviati
     """What training `params` costs at `flops` if `line` is right, with intervals over its draws.
 
     The exponents alpha and beta and the reducible loss are those of `surface`, the line of a
-    surface of the same family: draw by draw where it is `line` itself, else its point (other laws say
-    where the best size lies, not how fast the loss rises beside it). Raises FloplineError for
+    surface of the same family: draw by draw where it is `line` itself, else its point (other laws
+    say where the best size lies, not how fast the loss rises beside it). Raises FloplineError for
     numbers that are not positive and finite.
     """
     _demand_positive("a budget in FLOPs", flops)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from flopline.errors import FloplineError
+from flopline.laws.registry import LAWS
 from flopline.schema import split_label
 from flopline.sources import (
     SAY_PARAMS,
@@ -37,7 +38,7 @@ from flopline.surfaces import published_entries
 
 __all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
-OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit", "figures")
+OPTIONS = ("bootstrap", "cleaning", *LAWS, "audit", "figures")
 """The groups of run-wide options that a study file may override."""
 
 TODO = "TODO"
@@ -81,6 +82,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     config_schema = _schema(schemas / "config.schema.yaml")
     study_schema = _schema(schemas / "study.schema.yaml")
     study_schema["properties"] |= {k: config_schema["properties"][k] for k in OPTIONS}
+    study_schema["properties"]["laws"] |= {"items": {"enum": list(LAWS)}, "default": list(LAWS)}
     if is_simulated(study):
         study_schema["properties"]["source"] = study_schema["$defs"]["simulate"]
     for group in OPTIONS:

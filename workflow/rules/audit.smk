@@ -55,6 +55,6 @@ rule audit:
         ),
         laws=list(STUDY["laws"]),
         facts=["budget_flops", "params_total", "params_nonembedding"],
-        code=code("audit.py"),
+        code=code("audit.py", *SPECS),
     script:
         "../scripts/audit.py"

@@ -23,10 +23,11 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from running.digest import Memory, code_digest, files_digest
+from flopline.audit.judges import JUDGES
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
+from flopline.laws.spec import ESTIMATORS, Points, module_of, spec_module, spec_of
 from flopline.sources import hold_several, log_digest, parts_of, why_no_file
-from flopline.schema import LAW_TABLES
 from running.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
@@ -120,6 +121,24 @@ def options(*groups):
     return {group: parts[group] for group in groups}
 
 
+def reads_curves(law):
+    """Whether a law is fitted to more than the end of each run."""
+    points = spec_of(law).points
+    return points is Points.CURVES or (
+        points is Points.STUDY and STUDY["points"] == "checkpoints"
+    )
+
+
+def fit_options(law):
+    """The names of the parts of the study that a law's fit depends on."""
+    more = {
+        Points.FINAL: [],
+        Points.CURVES: ["loss_split"],
+        Points.STUDY: ["loss_split", "points"],
+    }
+    return [*more[spec_of(law).points], "targets", "bootstrap", law]
+
+
 def law_files(law):
     """The files that hold one family's fit of one law."""
     base = f"results/{{study}}/fits/{{family}}/{law}"
@@ -137,7 +156,7 @@ def law_tables(law, *tables):
     if law not in STUDY["laws"]:
         return {}
     base = f"results/{{study}}/fits/{{family}}/{law}"
-    return {table: f"{base}.{table}.parquet" for table in tables or LAW_TABLES[law]}
+    return {table: f"{base}.{table}.parquet" for table in tables or spec_of(law).tables}
 
 
 def shard_files(shard):
@@ -320,6 +339,8 @@ except FloplineError as mistake:
 except OSError as mistake:
     sys.exit(f"flopline: {mistake.filename} cannot be read: {mistake.strerror}.")
 
+# What is said of these laws stands in modules that jobs load by name.
+SPECS = [spec_module(law) for law in dict.fromkeys([*STUDY["laws"], *JUDGES])]
 TEMPLATE_FILES = [
     path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
 ]

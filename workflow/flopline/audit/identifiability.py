@@ -15,9 +15,9 @@ from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import checked, named
+from flopline.laws.parametric.parametric_fit import ILL_CONDITIONED, NARROW, RAY, token_spread
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.spec import spec_of
-from flopline.laws.parametric.parametric_fit import ILL_CONDITIONED, NARROW, RAY, token_spread
 from flopline.numbers import flops_label, humanise, significant
 from flopline.solvers import engine
 from flopline.solvers.newton import Problem, assess, jacobian
@@ -280,8 +280,9 @@ def _beyond(outside: pd.DataFrame) -> str:
         return ""
     farthest = outside.loc[outside.groupby("law", sort=False)["beyond"].idxmax()]
     said = [
-        f"the {spec_of(row['law']).label} law wants {humanise(row['tokens_per_param'])} tokens per param "
-        f"at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times beyond the runs"
+        f"the {spec_of(row['law']).label} law wants {humanise(row['tokens_per_param'])} tokens per "
+        f"param at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times beyond "
+        "the runs"
         for row in farthest.to_dict("records")
     ]
     return "".join(f"; {text}" for text in said)

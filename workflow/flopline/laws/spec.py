@@ -42,7 +42,7 @@ class Points(Enum):
     STUDY = "study"
     """The end of each run or every logged loss, as the study's `points` says."""
     CURVES = "curves"
-    """The training curves of the kept runs, of the split that the law's options or the study name."""
+    """The training curves of the kept runs, of the split of the law's options or of the study."""
 
 
 class Uses(IntEnum):

@@ -217,7 +217,9 @@ def law_paragraph(
     settings = Settings(fit["settings"])
     told = [*resolved(spec_of(law).methods)(settings, fit, study, variants)]
     rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.untold()))
-    return " ".join([*filter(None, told), *([f"Further settings: {quoted(rest)}."] if rest else [])])
+    if rest:
+        told.append(f"Further settings: {quoted(rest)}.")
+    return " ".join(filter(None, told))
 
 
 def _uncertainty(fits: Fits, study: Mapping[str, Any]) -> Iterator[str]:

@@ -163,6 +163,27 @@ def fit(
     )
 
 
+def fit_study(
+    curves: pd.DataFrame,
+    targets_flops: Sequence[float],
+    options: Mapping[str, Any],
+    *,
+    bootstrap: Mapping[str, Any],
+    family: str = "",
+    judged: bool = False,
+) -> FitResult:
+    """`fit` as a study asks for it, see `laws.spec.LawSpec`; the split is chosen before."""
+    return fit(
+        curves,
+        targets_flops,
+        **{name: value for name, value in options.items() if name != "split"},
+        draws=bootstrap["draws"],
+        seed=bootstrap["seed"],
+        family=family,
+        with_variants=not judged,
+    )
+
+
 def _outcome(
     name: str,
     way: str,

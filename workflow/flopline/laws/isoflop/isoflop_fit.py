@@ -9,9 +9,9 @@ own tokens, gives the optimal tokens, so that N_opt(C) and D_opt(C) are fitted s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -128,6 +128,19 @@ def fit(
             "profiles": report.profile_table(table, grouping, valleys, budget_tolerance),
         },
     )
+
+
+def fit_study(
+    points: pd.DataFrame,
+    targets_flops: Sequence[float],
+    options: Mapping[str, Any],
+    *,
+    bootstrap: Mapping[str, Any],
+    family: str = "",
+    judged: bool = False,
+) -> FitResult:
+    """`fit` as a study asks for it, see `laws.spec.LawSpec`; all its variants climb."""
+    return fit(points, targets_flops, **options, **bootstrap, family=family)
 
 
 def _prepared(points: pd.DataFrame, family: str) -> pd.DataFrame:

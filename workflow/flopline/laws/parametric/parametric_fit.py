@@ -7,7 +7,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -208,6 +208,19 @@ def fit(
             "variants": form_variants.variant_table(others),
         },
     )
+
+
+def fit_study(
+    points: pd.DataFrame,
+    targets_flops: Sequence[float],
+    options: Mapping[str, Any],
+    *,
+    bootstrap: Mapping[str, Any],
+    family: str = "",
+    judged: bool = False,
+) -> FitResult:
+    """`fit` as a study asks for it, see `laws.spec.LawSpec`."""
+    return fit(points, targets_flops, **options, **bootstrap, family=family)
 
 
 def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
