@@ -415,7 +415,7 @@ def test_no_variants_of_a_fit_that_failed():
 
 def test_unusable_objectives_are_told_in_a_sentence():
     loss = noisy(BESIROGLU)
-    with pytest.raises(FloplineError, match="objective 'mse' is unknown: choose one of log_huber"):
+    with pytest.raises(FloplineError, match="objective` is 'mse' but must be 'log_huber',"):
         fitted(loss, objective="mse")
     with pytest.raises(FloplineError, match="a positive number or auto, not 'best'"):
         fitted(loss, huber_delta="best")

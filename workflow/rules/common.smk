@@ -129,6 +129,12 @@ def reads_curves(law):
     )
 
 
+def fit_modules(law):
+    """The modules that a fit of the law loads by name."""
+    spec = spec_of(law)
+    return [spec_module(law), *map(module_of, (spec.fit, spec.options))]
+
+
 def fit_options(law):
     """The names of the parts of the study that a law's fit depends on."""
     more = {

@@ -23,6 +23,6 @@ for law in STUDY["laws"]:
             family=family_of,
             law=law,
             study=options(*fit_options(law)),
-            code=code("fit.py", spec_module(law), module_of(spec_of(law).fit)),
+            code=code("fit.py", *fit_modules(law)),
         script:
             "../scripts/fit.py"

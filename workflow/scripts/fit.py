@@ -7,6 +7,7 @@ from stage import stage
 with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
+    from flopline.laws.common.bootstrap_options import BootstrapOptions
     from flopline.laws.spec import spec_of
     from flopline.points import fitted_to
     from flopline.progress import heard
@@ -20,8 +21,8 @@ with stage(snakemake, measure=True) as said:
         result = spec.fitted(
             points,
             study["targets"],
-            study[spec.name],
-            bootstrap=study["bootstrap"],
+            spec.options_of(study),
+            bootstrap=BootstrapOptions(**study["bootstrap"]),
             family=family,
         )
     write_fit(result, snakemake, said)

@@ -281,8 +281,8 @@ def _beyond(outside: pd.DataFrame) -> str:
     farthest = outside.loc[outside.groupby("law", sort=False)["beyond"].idxmax()]
     said = [
         f"the {spec_of(row['law']).label} law wants {humanise(row['tokens_per_param'])} tokens per "
-        f"param at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times beyond "
-        "the runs"
+        f"param at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times "
+        "beyond the runs"
         for row in farthest.to_dict("records")
     ]
     return "".join(f"; {text}" for text in said)

@@ -8,7 +8,7 @@ that it was not handed by name: a law that is added to the registry concerns no 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cache
 from importlib import import_module
@@ -18,6 +18,7 @@ from flopline.errors import FloplineError
 
 if TYPE_CHECKING:
     from flopline.laws.common.fit_result import FitResult
+    from flopline.options import OptionGroup
 
 
 class Says(Enum):
@@ -87,16 +88,16 @@ class LawSpec:
 
     `label` stands in a sentence, `title` at the head of a table or paragraph; `formula` is plain
     text. `tables` are those that the fit leaves beside its JSON and draws; ESTIMATORS is always one
-    of them. `fit` and `methods` name functions as `module:function`:
+    of them. `options`, `fit` and `methods` name the model of the law's own group of options and two
+    functions, as `module:name`:
 
-        fit(points, targets_flops, options, *, bootstrap, family, judged) -> FitResult
+        fit(points, targets_flops, options, *, bootstrap, family) -> FitResult
         methods(settings, fit, study, variants) -> the sentences of its paragraph of methods
 
-    where `options` are the config's group of the law's name, `bootstrap` that group, and `judged`
-    says that only what the held-out ladder judges is asked for: the main line and those variants
-    that climb, and of these no draws. `methods` is given the fit's settings as
-    `methods_text.Settings`, its JSON, the study and the names of its variants; its sentences are
-    marked up as `report.references` says.
+    `judged` is what the fit is told besides where the held-out ladder asks for it, which needs the
+    main line and those variants that climb, and of these no draws. `methods` is given the fit's
+    settings as `methods_text.Settings`, its JSON, the study and the names of its variants; its
+    sentences are marked up as `report.references` says.
 
     `recommendable` are variants that may be recommended beside the main line, `of_surface` those of
     them that read the fitted L(N, D) of another law and fall with it. `wild` says how a wild
@@ -113,6 +114,7 @@ class LawSpec:
     uses: Uses
     style: Style
     tables: tuple[str, ...]
+    options: str
     fit: str
     methods: str
     frontier: Frontier
@@ -120,6 +122,7 @@ class LawSpec:
     of_surface: tuple[str, ...] = ()
     wild: str = ""
     wild_source: str = ""
+    judged: Mapping[str, Any] = field(default_factory=dict)
     mem_mb: int = 1000
     minutes: int = 30
 
@@ -127,6 +130,11 @@ class LawSpec:
         """Fit the law: see the function that `fit` names for arguments and errors."""
         result: FitResult = resolved(self.fit)(*args, **more)
         return result
+
+    def options_of(self, study: Mapping[str, Any]) -> OptionGroup:
+        """The law's own group of options in a study as JSON has it; defaults where it has none."""
+        group: OptionGroup = resolved(self.options)(**study.get(self.name, {}))
+        return group
 
     def split(self, study: Mapping[str, Any]) -> str:
         """The split whose losses the law is fitted to, in a study."""
@@ -156,14 +164,14 @@ def spec_module(name: str) -> str:
 
 
 def resolved(reference: str) -> Callable[..., Any]:
-    """The function that `module:function` names."""
+    """The function or model that `module:name` names."""
     module, _, name = reference.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
 
 
 def module_of(reference: str) -> str:
-    """The module that `module:function` names."""
+    """The module of what `module:name` names."""
     return reference.partition(":")[0]
 
 

@@ -16,8 +16,10 @@ LAW: Final = LawSpec(
     uses=Uses.FRONTIER,
     style=Style("#2fa583", ":", "^"),
     tables=(ESTIMATORS, "frontier", "curves"),
-    fit="flopline.laws.envelope.envelope_fit:fit_study",
+    options="flopline.laws.envelope.envelope_options:EnvelopeOptions",
+    fit="flopline.laws.envelope.envelope_fit:fit",
     methods="flopline.laws.envelope.envelope_methods:paragraph",
     frontier=Frontier("frontier", "flops"),
+    judged={"with_variants": False},
     mem_mb=2000,
 )

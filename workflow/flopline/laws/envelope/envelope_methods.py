@@ -16,7 +16,7 @@ def paragraph(
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
     curves = (
         "Envelope of training curves [@hoffmann2022, section 3.1]. "
-        f"Curves of the {LAW.split(study)} loss"
+        f"Curves of the {s['split'] or LAW.split(study)} loss"
     )
     width, sigma, kernel = s["smoothing_steps"], s["smoothing_sigma_steps"], s["smoothing_kernel"]
     if width:
