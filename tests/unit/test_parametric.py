@@ -185,7 +185,9 @@ def test_unusable_points_are_told_in_a_sentence(points, said):
 def test_unusable_settings_are_told_in_a_sentence():
     with pytest.raises(FloplineError, match="solver` is 'sgd' but must be 'varpro_newton'"):
         fitted(runs(), solver="sgd")
-    with pytest.raises(FloplineError, match="huber_delta` is 0 but must be greater than 0 or 'auto'"):
+    with pytest.raises(
+        FloplineError, match="huber_delta` is 0 but must be greater than 0 or 'auto'"
+    ):
         fitted(runs(), huber_delta=0.0)
 
 
