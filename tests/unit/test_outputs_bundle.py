@@ -17,9 +17,9 @@ import pytest
 from flopline.outputs import bundle
 from flopline.report.page import render
 from flopline.study import load_study
+from tests.builders.page_inputs import TEMPLATES, make_inputs
 from tests.conftest import ROOT
 from tests.simulate import write_study
-from tests.unit.test_report import TEMPLATES, make_inputs
 
 SCHEMAS = ROOT / "workflow/schemas"
 FILES = {"report.html": b"<p>page", "decision.csv": b"a,b\n1,2\n", "figures/x.pdf": b"%PDF /srv/x"}
