@@ -17,10 +17,9 @@ import numpy as np
 
 from flopline.audit import ladder
 from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes
-from flopline.audit.finding import surface_of
 from flopline.audit.prepared_runs import prepared
-from flopline.laws.parametric import parametric_fit
-from tests.unit.test_audit_finding import design
+from flopline.laws.parametric.parametric_options import ParametricOptions
+from tests.builders.designs import isoflop_runs
 
 for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[pool] = "1"
@@ -33,10 +32,9 @@ TARGET = 1e23
 
 def main() -> None:
     """Print the timings."""
-    points = design(sizes=9, noise=0.004)
+    points = isoflop_runs(sizes=9, noise=0.004)
     table = prepared(points, None, 0.15, "benchmark", "")
-    fit = parametric_fit.fit(table, [TARGET], draws=0, seed=0)
-    base = Base(table, surface_of(fit.to_json()), TARGET, 1e-3, "")
+    base = Base.of(table, TARGET, ParametricOptions(), "")
     start = time.perf_counter()
     batch = [change.row()["params"] for change in _left_out(base)]
     of_batch = time.perf_counter() - start

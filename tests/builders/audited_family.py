@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from flopline.audit.family_audits import Evidence, audit_family
+from flopline.audit.family_audits import Evidence, audit_family, options_of
 from flopline.audit.finding import Finding
-from flopline.laws.isoflop import isoflop_fit
-from flopline.laws.parametric import parametric_fit
+from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.laws.common.fit_result import StoredFit
 from flopline.laws.registry import LAWS
+from flopline.laws.spec import Points, spec_of
 from tests.builders.curves import curves_of, finished, with_rates
 from tests.builders.designs import GOPHER, isoflop_runs, runs_at, with_budgets
 from tests.builders.surfaces import BESIROGLU
@@ -56,7 +57,11 @@ def logs(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return finished(table), with_rates(curves, final=0.01)
 
 
-def evidence(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> Evidence:
+def evidence(
+    on_a_ray: bool = False,
+    laws: Sequence[str] = LAWS,
+    settings: Mapping[str, Any] = SETTINGS,
+) -> Evidence:
     """All that the audits take of a family to which `laws` were fitted; one run is held out."""
     table = points(on_a_ray)
     runs, curves = logs(table)
@@ -64,18 +69,20 @@ def evidence(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> Evidence:
     loss = BESIROGLU.loss(unseen["params"], unseen["tokens"])
     unseen = unseen.assign(loss=loss, status="held_out")
     runs = pd.concat([runs, unseen], ignore_index=True)
-    known: dict[str, Any] = {"runs": runs, "curves": curves, "estimators": {}}
-    if "parametric" in laws:
-        fit = parametric_fit.fit(table, TARGETS, draws=200, seed=1)
-        known |= {"parametric": fit.to_json(), "draws": fit.draws}
-        known["estimators"]["parametric"] = fit.tables["estimators"]
-    if "isoflop" in laws:
-        tables = isoflop_fit.fit(table, TARGETS, draws=200, seed=1).tables
-        known |= {name: tables[name] for name in ("vertices", "profiles")}
-        known["estimators"]["isoflop"] = tables["estimators"]
-    if "envelope" in laws:
-        known["envelope_curves"] = curves
-    return Evidence("ash", table, **known)
+    options = options_of(settings, laws)
+    taken = {law: curves if spec_of(law).points is Points.CURVES else table for law in laws}
+    fits = {
+        law: spec_of(law).fitted(
+            taken[law],
+            TARGETS,
+            options.of(spec_of(law).model),
+            bootstrap=options.of(BootstrapOptions),
+            **spec_of(law).judged,
+        )
+        for law in laws
+    }
+    stored = {law: StoredFit.of(fit) for law, fit in fits.items()}
+    return Evidence("ash", table, runs, curves, stored, taken)
 
 
 def findings(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> list[Finding]:

@@ -24,9 +24,12 @@ from flopline.audit import (
 from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.next_run import Design
 from flopline.audit.waste import quadratic_share, wasted_share
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit
+from flopline.options import StudyOptions
 from flopline.solvers.newton import Problem
 from flopline.surfaces import published
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs, runs_at
@@ -34,6 +37,8 @@ from tests.builders.surfaces import BESIROGLU, HOFFMANN, HOFFMANN_PRINTED
 from tests.conftest import ROOT
 
 LLAMA_3 = 3.8e25
+
+BY_BUDGETS = StudyOptions((BootstrapOptions(seed=0), IsoflopOptions(budgets=HOFFMANN_BUDGETS)))
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +51,8 @@ def chinchilla_ladder(without_outliers: pd.DataFrame) -> Finding:
     return ladder.audit(
         without_outliers,
         GOPHER,
+        BY_BUDGETS,
         steps_flops=(3e19, 1e20, 3e20, 6e20, 1e21, 2e21),
-        budgets=HOFFMANN_BUDGETS,
         draws=400,
     )
 
@@ -249,7 +254,7 @@ def test_serving_ten_trillion_tokens_halves_the_model(fitted: FitResult) -> None
 
 
 def test_one_budget_matters_most_to_the_chinchilla_fit(without_outliers: pd.DataFrame) -> None:
-    finding = sensitivity.audit(without_outliers, GOPHER, budgets=HOFFMANN_BUDGETS)
+    finding = sensitivity.audit(without_outliers, GOPHER, BY_BUDGETS)
     table = finding.tables["changes"].set_index("change")
     # Reference: delta 1e-4, 1e-2 and 1e-1 give 72, 75 and 82B.
     billions = table["params"] / 1e9

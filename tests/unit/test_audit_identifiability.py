@@ -13,23 +13,24 @@ from flopline.audit.finding import surface_of
 from flopline.audit.identifiability import in_words, token_spread
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 from tests.builders.designs import isoflop_runs, ray_runs
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
-LEAST_SQUARES = 1e3
+SQUARES = ParametricOptions(objective="log_squares")
 
 
-def fitted(points: pd.DataFrame, delta: float = 1e-3) -> LossSurface:
-    fit = parametric_fit.fit(points, [TARGET], huber_delta=delta, draws=0, seed=0)
+def fitted(points: pd.DataFrame, options: ParametricOptions | None = None) -> LossSurface:
+    fit = parametric_fit.fit(points, [TARGET], options, draws=0, seed=0, variant_draws=None)
     return surface_of(fit.to_json())
 
 
 def test_the_profile_is_the_best_fit_for_each_floor() -> None:
     points = isoflop_runs(noise=0.003, seed=4)
-    surface = fitted(points, LEAST_SQUARES)
-    finding = identifiability.audit(points, surface, TARGET, huber_delta=LEAST_SQUARES)
+    surface = fitted(points, SQUARES)
+    finding = identifiability.audit(points, surface, TARGET, SQUARES)
     profile = finding.tables["profile"]
     assert profile["converged"].all()
     x, y = (np.log(points[c] / points[c].mean()) for c in ("params", "tokens"))

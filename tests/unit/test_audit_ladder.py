@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit import ladder, ladder_fits, ladder_scores
+from flopline.audit import ladder, ladder_scores
 from flopline.audit.baselines import best_runs
-from flopline.audit.ladder_fit import MAIN as MAIN_LINE
-from flopline.audit.ladder_fit import Options, Runs
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.envelope import envelope_fit
+from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
+from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.curves import curves_of
 from tests.builders.designs import isoflop_runs
@@ -30,6 +31,10 @@ BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
 
 COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for level in (80, 95)]
 MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
+
+
+def seeded(seed: int) -> StudyOptions:
+    return StudyOptions((BootstrapOptions(seed=seed),))
 
 
 def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
@@ -102,7 +107,7 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
     covered = []
     for seed in range(12):
         points = isoflop_runs(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
-        finding = ladder.audit(points, TARGET, steps_flops=[BUDGETS[4]], draws=100, seed=seed)
+        finding = ladder.audit(points, TARGET, seeded(seed), steps_flops=[BUDGETS[4]], draws=100)
         covered.append(steps_of(finding, "parametric").iloc[0])
     mean = pd.DataFrame(covered)[COVERAGE].astype(float).mean()
     assert mean["coverage80"] == pytest.approx(0.80, abs=0.08)
@@ -206,16 +211,15 @@ def test_the_best_of_each_band_stands_in_for_budgets() -> None:
 def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     points = isoflop_runs(budgets=BUDGETS, sizes=9)
     curves = curves_of(points, BESIROGLU, np.geomspace(0.05, 1.0, 30))
-    options = {"bins": 300, "smoothing_steps": 0}
+    options = EnvelopeOptions(bins=300, smoothing_steps=0)
     c = BUDGETS[3] * 1.001
-    finding = ladder.audit(
-        points, TARGET, curves=curves, envelope=options, steps_flops=[c], draws=0
-    )
+    study, taken = StudyOptions((options,)), {"envelope": curves}
+    finding = ladder.audit(points, TARGET, study, fitted_to=taken, steps_flops=[c], draws=0)
     small = curves[curves["run"].isin(points.loc[points["flops"] <= c, "run"])]
-    fit = envelope_fit.fit(small, [TARGET], **options, draws=0)
+    fit = envelope_fit.fit(small, [TARGET], options, draws=0)
     row = steps_of(finding, "envelope").iloc[0]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    whole = envelope_fit.fit(curves, [TARGET], **options, draws=0).targets[0].values["params"].point
+    whole = envelope_fit.fit(curves, [TARGET], options, draws=0).targets[0].values["params"].point
     assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
     assert row["n_bottoms"] == 3
     assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
@@ -232,22 +236,6 @@ def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
     np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
-
-
-def test_other_forms_are_those_of_the_parametric_fit() -> None:
-    """On noisy runs the ladder's refit of all runs is the variant that the fit itself leaves."""
-    points = isoflop_runs(budgets=BUDGETS, noise=0.005, seed=3)
-    fit = parametric_fit.fit(points, [TARGET], draws=100, seed=0, variant_draws=100)
-    expected = fit.tables["estimators"].set_index("estimator")["params"]
-    options = Options(TARGET, 1e-3, 0, 0, "")
-    main = ladder_fits.climb(MAIN_LINE, Runs(points, points, None), options, 0)
-    for name in ladder_fits.CLIMBING:
-        climbing = ladder_fits.climb(
-            ("parametric", name), Runs(points, points, None, main), options, 0
-        )
-        assert climbing.params_opt is not None
-        found = climbing.params_opt(np.array([TARGET]))[0]
-        assert found == pytest.approx(expected[name], rel=1e-6)
 
 
 def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:

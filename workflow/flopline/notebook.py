@@ -29,11 +29,14 @@ from flopline.figures.losscompute_figure import losscompute as draw_losscompute
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.laws.envelope import envelope_fit as fit_envelope
 from flopline.laws.isoflop import isoflop_fit as fit_isoflop
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit as fit_parametric
 from flopline.laws.spec import spec_of
+from flopline.options import StudyOptions
 from flopline.schema import DROPPED
 
 __all__ = [
@@ -68,6 +71,13 @@ class _Settings:
     budgets: Sequence[float] | None = None
     draws: int = DRAWS
     seed: int = SEED
+
+    @property
+    def options(self) -> StudyOptions:
+        """The same as the options of a study."""
+        bootstrap = BootstrapOptions(draws=self.draws, seed=self.seed)
+        budgets = None if self.budgets is None else tuple(map(float, self.budgets))
+        return StudyOptions((bootstrap, IsoflopOptions(budgets=budgets)))
 
 
 def isoflop(
@@ -431,11 +441,7 @@ def _audit(
     makers: dict[str, dict[str, Callable[[], Finding]]] = {
         "ladder": {
             "ladder": lambda: of_ladder.audit(
-                runs,
-                given.target,
-                budgets=budgets,
-                draws=min(LADDER_DRAWS, draws),
-                seed=seed,
+                runs, given.target, given.options, draws=min(LADDER_DRAWS, draws)
             )
         },
         "identifiability": {
@@ -451,7 +457,7 @@ def _audit(
         },
         "stakes": {
             "sensitivity": lambda: sensitivity.audit(
-                runs, given.target, budgets=budgets, estimators=estimators
+                runs, given.target, given.options, estimators=estimators
             )
         },
     }

@@ -13,7 +13,7 @@ from flopline.cleaning_options import CleaningOptions
 from flopline.figures.figure_options import FigureOptions
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.registry import LAWS
-from flopline.laws.spec import resolved, spec_of
+from flopline.laws.spec import spec_of
 from flopline.options import OptionGroup
 
 STUDY: Final = {
@@ -26,7 +26,7 @@ STUDY: Final = {
 
 def groups() -> tuple[type[OptionGroup], ...]:
     """The models of all groups, in the order in which readers meet them."""
-    laws: list[type[OptionGroup]] = [resolved(spec_of(law).options) for law in LAWS]  # type: ignore[misc]
+    laws = (spec_of(law).model for law in LAWS)
     return (BootstrapOptions, CleaningOptions, *laws, AuditOptions, FigureOptions)
 
 

@@ -26,7 +26,7 @@ from running.digest import Memory, code_digest, files_digest
 from flopline.audit.judges import JUDGES
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.laws.spec import ESTIMATORS, Points, module_of, spec_module, spec_of
+from flopline.laws.spec import Points, module_of, spec_module, spec_of
 from flopline.sources import hold_several, log_digest, parts_of, why_no_file
 from running.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
@@ -149,12 +149,6 @@ def law_files(law):
     """The files that hold one family's fit of one law."""
     base = f"results/{{study}}/fits/{{family}}/{law}"
     return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **law_tables(law)}
-
-
-def law_fit(law):
-    """One family's fit of one law and its draws, without its tables; none if not fitted."""
-    files = law_files(law) if law in STUDY["laws"] else {}
-    return {name: path for name, path in files.items() if name in ("fit", "draws")}
 
 
 def law_tables(law, *tables):

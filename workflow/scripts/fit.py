@@ -21,7 +21,7 @@ with stage(snakemake, measure=True) as said:
         result = spec.fitted(
             points,
             study["targets"],
-            spec.options_of(study),
+            spec.model(**study[spec.name]),
             bootstrap=BootstrapOptions(**study["bootstrap"]),
             family=family,
         )

@@ -15,8 +15,15 @@ from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import checked, named
-from flopline.laws.parametric.parametric_fit import ILL_CONDITIONED, NARROW, RAY, token_spread
+from flopline.laws.parametric.parametric_fit import (
+    ILL_CONDITIONED,
+    NARROW,
+    RAY,
+    problem_of,
+    token_spread,
+)
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.solvers import engine
@@ -46,8 +53,8 @@ def audit(
     points: pd.DataFrame,
     surface: LossSurface | None,
     target_flops: float,
+    options: ParametricOptions | None = None,
     *,
-    huber_delta: float = 1e-3,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     draws: int = 0,
     seed: int = 0,
@@ -56,8 +63,8 @@ def audit(
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
     `points` has columns run, params [weights], tokens, loss [nats per token]; `surface` is their
-    parametric fit with the same `huber_delta`, None if that failed since tokens follow from
-    params; `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by law. Tables:
+    parametric fit under `options`, None if that failed since tokens follow from params;
+    `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by law. Tables:
     directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted), coverage (the
     runs' tokens per param and the target's) and ratios (what every law wants beside that range).
     Where tokens follow from params N_opt is refused, and the tables are ray (the reduced law
@@ -66,7 +73,7 @@ def audit(
     """
     table = checked(points, ("params", "tokens", "loss"), (), "identifiability", family)
     table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
-    params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
+    params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
     spread = token_spread(params, tokens)
     if spread < RAY:
         told = collinear.tables_of(table, target_flops, draws, seed)
@@ -77,7 +84,7 @@ def audit(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
             "keep parametric in `laws` in the study file and mend what it says."
         )
-    problem = Problem.of(params, tokens, loss, huber_delta)
+    problem, _ = problem_of(table, options or ParametricOptions())
     directions = _directions(problem, surface, params, tokens)
     condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
     coverage = _coverage(surface, params, tokens, target_flops)

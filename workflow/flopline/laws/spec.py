@@ -7,7 +7,7 @@ that it was not handed by name: a law that is added to the registry concerns no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cache
@@ -131,10 +131,11 @@ class LawSpec:
         result: FitResult = resolved(self.fit)(*args, **more)
         return result
 
-    def options_of(self, study: Mapping[str, Any]) -> OptionGroup:
-        """The law's own group of options in a study as JSON has it; defaults where it has none."""
-        group: OptionGroup = resolved(self.options)(**study.get(self.name, {}))
-        return group
+    @property
+    def model(self) -> type[OptionGroup]:
+        """The model of the law's own group of options."""
+        model: type[OptionGroup] = resolved(self.options)
+        return model
 
     def split(self, study: Mapping[str, Any]) -> str:
         """The split whose losses the law is fitted to, in a study."""
@@ -163,11 +164,10 @@ def spec_module(name: str) -> str:
     return f"flopline.laws.{name}.{name}_law"
 
 
-def resolved(reference: str) -> Callable[..., Any]:
-    """The function or model that `module:name` names."""
+def resolved(reference: str) -> Any:
+    """What `module:name` names."""
     module, _, name = reference.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
 
 
 def module_of(reference: str) -> str:

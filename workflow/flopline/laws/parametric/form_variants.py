@@ -71,8 +71,11 @@ def variants(
     resamples: Resamples,
     mind: Callable[[Floats], list[str]],
     unique_tokens: Floats | None = None,
+    *,
+    judged: bool = False,
 ) -> list[Variant]:
-    """Every other objective and form, with intervals from `resamples`.
+    """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
+    climb in the held-out ladder alone.
 
     `surface` is the optimum of Chinchilla's form under the `main` objective; `targets_flops` are
     budgets [FLOPs]; `mind` says what is to be minded of the runs and of their log residuals
@@ -81,13 +84,18 @@ def variants(
     holds what was found.
     """
     task = _Task(problem, targets_flops, main, surface, resamples, mind)
-    with progress.part(PILOTS, "variants"):
-        others = _other_objectives(problem, main)
-    tried = [_under(task, name, objective) for name, objective in others]
-    for form in OTHERS:
+    tried: list[_Trial] = []
+    if not judged:
+        with progress.part(PILOTS, "variants"):
+            others = _other_objectives(problem, main)
+        tried += [_under(task, name, objective) for name, objective in others]
+    for form in (form for form in OTHERS if form.climbs or not judged):
         solved = partial(solve, problem, form, main, surface, resamples)
         tried.append(_Trial(form.name, form.label, form.name, main, solved, form.rugged))
-    if unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any():
+    repeats = (
+        unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any()
+    )
+    if unique_tokens is not None and repeats and not judged:
         solved = partial(solve_repeated, problem, main, surface, resamples, unique_tokens)
         label = "repeated data, targets with fresh tokens"
         tried.append(_Trial(REPEATED, label, REPEATED, main, solved, slow=True))
