@@ -12,7 +12,8 @@ from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN, design
+from tests.builders.designs import isoflop_runs
+from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 
 TARGETS = (1e22, 5.76e23)
 
@@ -32,11 +33,11 @@ def audited(
 
 
 @pytest.mark.parametrize("shift", [0.6, 1.0, 1.7])
-@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN])
+@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN_PRINTED])
 def test_corrected_vertices_are_the_optima_of_noise_free_runs(
     surface: LossSurface, shift: float
 ) -> None:
-    points = off_centre(design(surface, width=5.0, sizes=9), surface, shift)
+    points = off_centre(isoflop_runs(surface, width=5.0, sizes=9), surface, shift)
     table = audited(points, surface)[1].tables["vertices"]
     budgets = table["budget_flops"]
     np.testing.assert_allclose(table["params_corrected"], surface.params_opt(budgets), rtol=1e-9)
@@ -46,16 +47,16 @@ def test_corrected_vertices_are_the_optima_of_noise_free_runs(
 
 
 def test_corrected_laws_are_those_of_the_surface() -> None:
-    finding = audited(design(HOFFMANN, width=8.0, sizes=9), HOFFMANN)[1]
+    finding = audited(isoflop_runs(HOFFMANN_PRINTED, width=8.0, sizes=9), HOFFMANN_PRINTED)[1]
     corrected = finding.tables["laws"].query("vertices == 'corrected'")
-    np.testing.assert_allclose(corrected["params"], HOFFMANN.params_opt(TARGETS), rtol=1e-7)
-    np.testing.assert_allclose(corrected["a"], HOFFMANN.a, rtol=1e-9)
-    np.testing.assert_allclose(corrected["b"], HOFFMANN.b, rtol=1e-9)
+    np.testing.assert_allclose(corrected["params"], HOFFMANN_PRINTED.params_opt(TARGETS), rtol=1e-7)
+    np.testing.assert_allclose(corrected["a"], HOFFMANN_PRINTED.a, rtol=1e-9)
+    np.testing.assert_allclose(corrected["b"], HOFFMANN_PRINTED.b, rtol=1e-9)
 
 
 def test_raw_laws_are_those_of_the_isoflop_fit() -> None:
-    points = design(HOFFMANN, width=6.0, sizes=9, noise=0.002)
-    fit, finding = audited(points, HOFFMANN, draws=200)
+    points = isoflop_runs(HOFFMANN_PRINTED, width=6.0, sizes=9, noise=0.002)
+    fit, finding = audited(points, HOFFMANN_PRINTED, draws=200)
     raw = finding.tables["laws"].query("vertices == 'raw'").reset_index()
     for i, target in enumerate(fit.targets):
         for name in ("params", "tokens"):
@@ -64,32 +65,32 @@ def test_raw_laws_are_those_of_the_isoflop_fit() -> None:
 
 
 def test_flops_counted_otherwise_do_not_pass_for_bias() -> None:
-    points = design(HOFFMANN, width=4.0, sizes=9)
+    points = isoflop_runs(HOFFMANN_PRINTED, width=4.0, sizes=9)
     counted = points.assign(flops=1.3 * points["flops"])
-    one, other = (audited(p, HOFFMANN)[1].tables["vertices"] for p in (points, counted))
+    one, other = (audited(p, HOFFMANN_PRINTED)[1].tables["vertices"] for p in (points, counted))
     np.testing.assert_allclose(one["bias_ln_params"], other["bias_ln_params"], atol=1e-9)
 
 
 def test_a_drifting_grid_shows_as_a_trend_of_its_offset() -> None:
-    points = design(HOFFMANN, width=5.0, sizes=9)
-    drifting = off_centre(points, HOFFMANN, (points["flops"] / 1e20) ** 0.05)
-    finding = audited(drifting, HOFFMANN)[1]
+    points = isoflop_runs(HOFFMANN_PRINTED, width=5.0, sizes=9)
+    drifting = off_centre(points, HOFFMANN_PRINTED, (points["flops"] / 1e20) ** 0.05)
+    finding = audited(drifting, HOFFMANN_PRINTED)[1]
     assert finding.numbers["offset_trend"] == pytest.approx(0.05, rel=1e-6)
 
 
 def test_a_large_bias_is_to_be_minded_and_order_does_not_matter() -> None:
-    wide = design(HOFFMANN, width=16.0, sizes=15)
-    narrow = design(HOFFMANN, width=2.0, sizes=15)
-    finding = audited(wide, HOFFMANN)[1]
+    wide = isoflop_runs(HOFFMANN_PRINTED, width=16.0, sizes=15)
+    narrow = isoflop_runs(HOFFMANN_PRINTED, width=2.0, sizes=15)
+    finding = audited(wide, HOFFMANN_PRINTED)[1]
     assert finding.verdict == "mind"
-    assert audited(narrow, HOFFMANN)[1].verdict == "fine"
-    again = audited(wide.sample(frac=1, random_state=1), HOFFMANN)[1]
+    assert audited(narrow, HOFFMANN_PRINTED)[1].verdict == "fine"
+    again = audited(wide.sample(frac=1, random_state=1), HOFFMANN_PRINTED)[1]
     for name, table in finding.tables.items():
         pd.testing.assert_frame_equal(table, again.tables[name], check_exact=True)
 
 
 def test_too_few_vertices_are_refused() -> None:
-    fit = isoflop_fit.fit(design(HOFFMANN), TARGETS, draws=0)
+    fit = isoflop_fit.fit(isoflop_runs(HOFFMANN_PRINTED), TARGETS, draws=0)
     vertices = fit.tables["vertices"].assign(used=[True, True, False, False, False])
     with pytest.raises(FloplineError, match="of the isoFLOP laws needs 3 budgets"):
-        bias.audit(HOFFMANN, vertices, fit.tables["profiles"], TARGETS)
+        bias.audit(HOFFMANN_PRINTED, vertices, fit.tables["profiles"], TARGETS)

@@ -15,7 +15,8 @@ from flopline.laws.parametric import parametric_fit
 from flopline.solvers import generic
 from flopline.solvers.objectives import linear_squares, log_lad
 from flopline.surfaces.surface import surface_starts
-from tests.unit.test_audit_finding import BESIROGLU, design
+from tests.builders.designs import isoflop_runs
+from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
 
@@ -26,7 +27,7 @@ def changes(points: pd.DataFrame, **more: object) -> pd.DataFrame:
 
 
 def test_other_objectives_end_where_many_starts_do() -> None:
-    points = design(noise=0.004, seed=6)
+    points = isoflop_runs(noise=0.004, seed=6)
     rows = changes(points)
     params, tokens, loss = (points[c].to_numpy() for c in ("params", "tokens", "loss"))
     for label, objective in (
@@ -45,7 +46,7 @@ def test_other_objectives_end_where_many_starts_do() -> None:
 
 
 def test_another_count_of_params_is_refitted_and_turned_back() -> None:
-    points = design(sizes=9)
+    points = isoflop_runs(sizes=9)
     body = points["params"].to_numpy()  # the law is one of non-embedding weights
     total = body + 50_000 * body ** (1 / 3)
     declared = points.assign(
@@ -65,14 +66,14 @@ def test_another_count_of_params_is_refitted_and_turned_back() -> None:
 
 
 def test_counts_that_some_runs_lack_are_not_tried() -> None:
-    points = design(noise=0.002)
+    points = isoflop_runs(noise=0.002)
     partly = points.assign(params_nonembedding=0.9 * points["params"])
     partly.loc[0, "params_nonembedding"] = np.nan
     assert "params" not in set(changes(partly)["kind"])
 
 
 def test_flops_counted_as_the_study_does_move_the_optimum() -> None:
-    points = design(sizes=9)
+    points = isoflop_runs(sizes=9)
     more = 3.0 * points["params"] ** -0.05
     rows = changes(points.assign(flops=points["flops"] * more))
     row = rows[rows["kind"] == "flops"].iloc[0]
@@ -88,7 +89,7 @@ def test_flops_counted_as_the_study_does_move_the_optimum() -> None:
 
 
 def test_estimators_of_the_other_laws_are_rows_against_their_own_main_line() -> None:
-    points = design(noise=0.004, seed=3)
+    points = isoflop_runs(noise=0.004, seed=3)
     table = isoflop_fit.fit(points, [TARGET], draws=50).tables["estimators"]
     rows = changes(points, estimators={"isoflop": table})
     mine = rows[rows["law"] == "isoflop"]
@@ -102,7 +103,7 @@ def test_estimators_of_the_other_laws_are_rows_against_their_own_main_line() -> 
 
 
 def test_an_estimator_that_failed_says_why() -> None:
-    points = design(noise=0.004, seed=3)
+    points = isoflop_runs(noise=0.004, seed=3)
     table = isoflop_fit.fit(points, [TARGET], draws=50).tables["estimators"]
     failed = table["estimator"] == "cubic"
     table.loc[failed, ["status", "message", "params"]] = ["failed", "flat", np.nan]
@@ -112,7 +113,7 @@ def test_an_estimator_that_failed_says_why() -> None:
 
 
 def test_other_forms_of_the_parametric_law_are_rows_and_its_objectives_no_second_time() -> None:
-    points = design(noise=0.004, seed=3)
+    points = isoflop_runs(noise=0.004, seed=3)
     fit = parametric_fit.fit(points, [TARGET], draws=50, seed=1, variant_draws=20)
     table = fit.tables["estimators"]
     rows = changes(points, estimators={"parametric": table})
@@ -124,7 +125,7 @@ def test_other_forms_of_the_parametric_law_are_rows_and_its_objectives_no_second
 
 
 def test_the_batch_of_leave_outs_ends_where_single_fits_do() -> None:
-    points = design(noise=0.005, seed=8)
+    points = isoflop_runs(noise=0.005, seed=8)
     rows = changes(points)
     fitted = rows[rows["kind"].isin(["size", "budget", "residuals"])]
     assert (fitted["status"] == "converged").all()

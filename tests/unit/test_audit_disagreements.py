@@ -8,8 +8,7 @@ import pytest
 
 from flopline.audit import disagreements, regret
 from flopline.audit.waste import wasted_share
-from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU
+from tests.builders.surfaces import BESIROGLU, per_draw
 
 TARGETS = (1e22, 1e24)
 
@@ -77,8 +76,7 @@ def test_the_sentence_names_both_ends_and_the_safest_law(tables: dict[str, pd.Da
 
 
 def test_regret_minds_laws_that_lie_apart(tables: dict[str, pd.DataFrame]) -> None:
-    n = 50
-    draws = LossSurface(*(np.full(n, float(v)) for v in (1.8172, 482.01, 2085.43, 0.3478, 0.3658)))
+    draws = per_draw(BESIROGLU, 50)
     apart = regret.audit(BESIROGLU, draws, TARGETS, estimators=tables)
     assert apart.verdict == "mind"
     assert "The laws put N at 1e22 FLOPs between" in apart.sentence

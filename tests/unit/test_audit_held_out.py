@@ -14,9 +14,10 @@ from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.designs import runs_at
+from tests.builders.surfaces import BESIROGLU
 from tests.unit.test_audit_stage import points
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [1e23]
 
 
@@ -28,12 +29,8 @@ def fitted() -> FitResult:
 def held(factor: float = 1.0, n: int = 2) -> pd.DataFrame:
     """Runs far above all that are fitted (synthetic), `factor` times the loss of the law."""
     params = np.geomspace(5e9, 2e10, n)
-    tokens = 40 * params
-    loss = factor * SURFACE.loss(params, tokens)
-    names = [f"large-{i}" for i in range(n)]
-    return pd.DataFrame(
-        {"run": names, "params": params, "tokens": tokens, "flops": 6 * params * tokens}
-    ).assign(loss=loss)
+    runs = runs_at(BESIROGLU, params, 40 * params)
+    return runs.assign(run="large-" + runs["run"], loss=factor * runs["loss"])
 
 
 def audited(fit: FitResult, runs: pd.DataFrame, **known: Any) -> Finding:

@@ -7,46 +7,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import ArrayLike
 
 from flopline.audit import hygiene
 from flopline.audit.finding import Finding
 from flopline.audit.hygiene_facts import dependence, repeats, run_facts, seed_noise, trend
-from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design
-
-SHARE = np.linspace(0.01, 1.0, 100)
+from tests.builders.curves import curves_of, finished, with_rates
+from tests.builders.designs import BUDGETS, isoflop_runs
+from tests.builders.surfaces import BESIROGLU
 
 
 def logged(
     points: pd.DataFrame,
-    lr_peak: np.ndarray | float = 0.01,
-    warmup: np.ndarray | float = 0.05,
-    final: np.ndarray | float = 0.1,
-    batch: np.ndarray | float = 1e5,
+    lr_peak: ArrayLike = 0.01,
+    warmup: ArrayLike = 0.05,
+    final: ArrayLike = 0.1,
+    batch: ArrayLike = 1e5,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs and curves: the rate rises linearly over `warmup`, then falls linearly to `final`."""
-    n = len(points)
-    peak, warm, end, per_step = (
-        np.broadcast_to(np.asarray(v, dtype=float), n)[:, None]
-        for v in (lr_peak, warmup, final, batch)
-    )
-    share = np.broadcast_to(SHARE, (n, SHARE.size))
-    rising = share / warm
-    falling = 1 - (1 - end) * (share - warm) / (1 - warm)
-    tokens = points["tokens"].to_numpy()[:, None] * share
-    curves = pd.DataFrame(
-        {
-            "run": np.repeat(points["run"].to_numpy(), SHARE.size),
-            "step": (tokens / per_step).ravel(),
-            "tokens": tokens.ravel(),
-            "lr": (peak * np.where(share < warm, rising, falling)).ravel(),
-        }
-    )
-    facts = {"horizon_tokens": points["tokens"], "seed": "1", "status": "kept", "reason": ""}
-    return points.assign(**facts), curves
+    """Runs and curves of 100 rows; `batch` tokens a step; for the rest see `with_rates`."""
+    curves = with_rates(curves_of(points, BESIROGLU, 100), lr_peak, warmup, final)
+    per_step = np.repeat(np.broadcast_to(np.asarray(batch, float), len(points)), 100)
+    return finished(points), curves.assign(step=curves["tokens"] / per_step)
 
 
 def points(noise: float = 0.002, **options: Any) -> pd.DataFrame:
-    return design(noise=noise, sizes=9, **options)
+    return isoflop_runs(noise=noise, sizes=9, **options)
 
 
 def well_tuned(table: pd.DataFrame) -> np.ndarray:
@@ -204,7 +189,7 @@ def test_a_rate_that_size_and_tokens_fix_is_said_to_be_beyond_telling() -> None:
 
 
 def test_t_values_of_pure_noise_are_students() -> None:
-    table = design(sizes=9)
+    table = isoflop_runs(sizes=9)
     peak = well_tuned(table)
     runs, curves = logged(table, peak)
     facts = run_facts(runs, curves)
@@ -230,7 +215,7 @@ def test_exponents_of_settings_are_recovered() -> None:
 def seeded(sd: float, residual: float, seed: int = 5) -> Finding:
     """45 runs off the law by `residual`, each trained three times with seed noise `sd`."""
     rng = np.random.default_rng(seed)
-    table = design(sizes=9, budgets=BUDGETS)
+    table = isoflop_runs(sizes=9, budgets=BUDGETS)
     off = np.exp(residual * rng.standard_normal(len(table)))
     parts = [
         table.assign(

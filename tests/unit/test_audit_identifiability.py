@@ -14,7 +14,8 @@ from flopline.audit.identifiability import in_words, token_spread
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, design, ray
+from tests.builders.designs import isoflop_runs, ray_runs
+from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
 LEAST_SQUARES = 1e3
@@ -26,7 +27,7 @@ def fitted(points: pd.DataFrame, delta: float = 1e-3) -> LossSurface:
 
 
 def test_the_profile_is_the_best_fit_for_each_floor() -> None:
-    points = design(noise=0.003, seed=4)
+    points = isoflop_runs(noise=0.003, seed=4)
     surface = fitted(points, LEAST_SQUARES)
     finding = identifiability.audit(points, surface, TARGET, huber_delta=LEAST_SQUARES)
     profile = finding.tables["profile"]
@@ -52,7 +53,7 @@ def test_the_profile_is_the_best_fit_for_each_floor() -> None:
 
 
 def test_directions_are_eigenvectors_of_the_scaled_information() -> None:
-    points = design(noise=0.003)
+    points = isoflop_runs(noise=0.003)
     surface = fitted(points)
     table = identifiability.audit(points, surface, TARGET).tables["directions"]
     rows = surface.log_loss_gradient(points["params"], points["tokens"])
@@ -82,7 +83,7 @@ def test_directions_in_words(vector: tuple[float, ...], words: str) -> None:
 
 def test_a_ray_is_refused_and_offered_the_law_it_can_tell() -> None:
     tied = LossSurface(1.8, 400.0, 900.0, 0.33, 0.33)
-    points = ray(tied, ratio=20.0)
+    points = ray_runs(tied, ratio=20.0)
     finding = identifiability.audit(points, None, TARGET)
     assert finding.verdict == "refuse"
     assert "N_opt is not identified" in finding.sentence
@@ -106,13 +107,13 @@ def test_a_ray_without_a_falling_loss_tells_nothing() -> None:
     n = np.geomspace(1e8, 1e10, 12)
     rising = 2.0 + 0.1 * np.log(n / 1e8)
     assert np.isnan(reduced_law(n, rising)["alpha"].iloc[0])
-    points = ray(BESIROGLU, runs=12).assign(loss=rising)
+    points = ray_runs(BESIROGLU, count=12).assign(loss=rising)
     assert "not even a law of N" in identifiability.audit(points, None, TARGET).sentence
 
 
 def test_a_target_outside_of_the_ratios_trained_is_to_be_minded() -> None:
     surface = LossSurface(1.8, 400.0, 900.0, 0.34, 0.26)
-    points = design(surface, width=2.0, noise=0.001)
+    points = isoflop_runs(surface, width=2.0, noise=0.001)
     inside = identifiability.audit(points, surface, 1e22)
     outside = identifiability.audit(points, surface, 1e30)
     assert (inside.verdict, outside.verdict) == ("fine", "mind")
@@ -129,7 +130,7 @@ def test_a_target_outside_of_the_ratios_trained_is_to_be_minded() -> None:
 
 
 def test_a_thin_design_is_to_be_minded() -> None:
-    points = ray(BESIROGLU, runs=30)
+    points = ray_runs(BESIROGLU, count=30)
     tokens = points["tokens"] * np.exp(0.1 * np.random.default_rng(0).standard_normal(30))
     points = points.assign(tokens=tokens, loss=BESIROGLU.loss(points["params"], tokens))
     finding = identifiability.audit(points, BESIROGLU, 1e21)
@@ -138,7 +139,7 @@ def test_a_thin_design_is_to_be_minded() -> None:
 
 
 def test_a_floor_of_zero_is_profiled_upward() -> None:
-    points = design(LossSurface(0.0, 20.0, 30.0, 0.1, 0.12), noise=0.002, seed=3)
+    points = isoflop_runs(LossSurface(0.0, 20.0, 30.0, 0.1, 0.12), noise=0.002, seed=3)
     fit = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
     surface = surface_of(fit.to_json())
     finding = identifiability.audit(points, LossSurface(0.0, *_rest(surface)), TARGET)
@@ -152,7 +153,7 @@ def test_a_floor_of_zero_is_profiled_upward() -> None:
 def test_the_profile_widens_until_it_rises() -> None:
     # Noise that hides the floor; then so much that no floor is worse than another.
     for noise, closed in ((0.003, True), (0.05, False)):
-        points = design(noise=noise, seed=4)
+        points = isoflop_runs(noise=noise, seed=4)
         finding = identifiability.audit(points, fitted(points), TARGET)
         rise = finding.tables["profile"]["rise"]
         assert finding.numbers["profile_closed"] is closed
@@ -165,7 +166,7 @@ def _rest(surface: LossSurface) -> tuple[float, ...]:
 
 
 def test_order_of_rows_does_not_matter() -> None:
-    points = design(noise=0.003)
+    points = isoflop_runs(noise=0.003)
     surface = fitted(points)
     one = identifiability.audit(points, surface, TARGET)
     other = identifiability.audit(points.sample(frac=1, random_state=2), surface, TARGET)
@@ -176,7 +177,7 @@ def test_order_of_rows_does_not_matter() -> None:
 
 def test_a_missing_fit_is_refused() -> None:
     with pytest.raises(FloplineError, match="family 'ash' needs its parametric fit"):
-        identifiability.audit(design(), None, TARGET, family="ash")
+        identifiability.audit(isoflop_runs(), None, TARGET, family="ash")
 
 
 def test_the_law_on_the_ray_comes_with_intervals_and_a_forecast() -> None:
@@ -186,7 +187,7 @@ def test_the_law_on_the_ray_comes_with_intervals_and_a_forecast() -> None:
     inside = 0
     for seed in range(20):
         noise = np.exp(0.002 * np.random.default_rng(seed).standard_normal(30))
-        points = ray(tied, ratio=20.0, runs=30)
+        points = ray_runs(tied, ratio=20.0, count=30)
         points["loss"] *= noise
         finding = identifiability.audit(points, None, TARGET, draws=200, seed=seed)
         law = finding.tables["ray"].iloc[0]
@@ -204,7 +205,7 @@ def test_the_law_on_the_ray_comes_with_intervals_and_a_forecast() -> None:
 
 
 def test_laws_that_want_other_ratios_than_the_runs_are_flagged() -> None:
-    points = design(noise=0.001)
+    points = isoflop_runs(noise=0.001)
     surface = fitted(points)
     ratio = points["tokens"] / points["params"]
     wanted = {"isoflop": 3 * ratio.max(), "envelope": float(ratio.median())}

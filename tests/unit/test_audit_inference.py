@@ -9,12 +9,12 @@ from flopline.audit import inference
 from flopline.audit.inference import best_for_lifetime, params_at_ratio
 from flopline.errors import FloplineError
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN
+from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 
 TARGET = 1e23
 
 
-@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN])
+@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN_PRINTED])
 @pytest.mark.parametrize("demand", [1e9, 1e12, 1e15])
 def test_the_optimality_condition_holds_at_the_loss_asked(
     surface: LossSurface, demand: float

@@ -20,7 +20,9 @@ from flopline.laws.envelope import envelope_fit
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, design
+from tests.builders.curves import curves_of
+from tests.builders.designs import isoflop_runs
+from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e24
 BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
@@ -37,7 +39,7 @@ def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataF
 
 
 def test_noise_free_runs_are_foretold_exactly() -> None:
-    points = design(budgets=BUDGETS)
+    points = isoflop_runs(budgets=BUDGETS)
     finding = ladder.audit(points, TARGET, draws=0)
     rows = steps_of(finding, "parametric")
     assert len(rows) == len(BUDGETS) - 1
@@ -52,7 +54,7 @@ def test_noise_free_runs_are_foretold_exactly() -> None:
 
 
 def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
-    points = design(budgets=BUDGETS, noise=0.004, seed=2)
+    points = isoflop_runs(budgets=BUDGETS, noise=0.004, seed=2)
     c = BUDGETS[3]
     finding = ladder.audit(points, TARGET, steps_flops=[c * 1.001], draws=0)
     row = steps_of(finding, "parametric").iloc[0]
@@ -83,7 +85,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
 
 
 def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
-    points = design(budgets=BUDGETS, noise=0.002, seed=5)
+    points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
     finding = ladder.audit(points, TARGET, draws=0)
     rows = steps_of(finding, "isoflop")
     assert list(rows["status"][:2]) == ["failed", "failed"]
@@ -99,7 +101,7 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
     # The errors of one study's held-out runs are of one piece, so several studies are averaged.
     covered = []
     for seed in range(12):
-        points = design(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
+        points = isoflop_runs(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
         finding = ladder.audit(points, TARGET, steps_flops=[BUDGETS[4]], draws=100, seed=seed)
         covered.append(steps_of(finding, "parametric").iloc[0])
     mean = pd.DataFrame(covered)[COVERAGE].astype(float).mean()
@@ -112,7 +114,7 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
 
 
 def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
-    points = design(budgets=BUDGETS, sizes=9, noise=0.003)
+    points = isoflop_runs(budgets=BUDGETS, sizes=9, noise=0.003)
     spread = np.exp(np.random.default_rng(1).uniform(-0.7, 0.7, len(points)))
     tokens = points["tokens"] * spread
     points = points.assign(
@@ -132,7 +134,7 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
 
 
 def test_order_of_rows_does_not_matter() -> None:
-    points = design(budgets=BUDGETS, noise=0.003)
+    points = isoflop_runs(budgets=BUDGETS, noise=0.003)
     one = ladder.audit(points, TARGET, draws=20)
     other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, draws=20)
     assert one.to_json() == other.to_json()
@@ -142,11 +144,11 @@ def test_order_of_rows_does_not_matter() -> None:
 
 def test_steps_without_runs_on_both_sides_are_refused() -> None:
     with pytest.raises(FloplineError, match="a step with runs below and above"):
-        ladder.audit(design(), TARGET, steps_flops=[1e10, 1e30])
+        ladder.audit(isoflop_runs(), TARGET, steps_flops=[1e10, 1e30])
 
 
 def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
-    finding = ladder.audit(design(), TARGET, steps_flops=[1e18], draws=0)
+    finding = ladder.audit(isoflop_runs(), TARGET, steps_flops=[1e18], draws=0)
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
@@ -164,7 +166,7 @@ def scores_of(finding: ladder.Finding) -> pd.DataFrame:
 
 
 def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
-    finding = ladder.audit(design(STRAIGHT, budgets=BUDGETS), TARGET, draws=0)
+    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, draws=0)
     row = scores_of(finding).loc[("baseline", "best_run")]
     assert row["loss_error_percent"] == pytest.approx(0.0, abs=0.05)  # the parabola's own bias
     assert row["wasted_percent"] == pytest.approx(0.0, abs=1e-9)
@@ -172,7 +174,7 @@ def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
 
 
 def test_the_loss_compute_baseline_knows_no_size_but_every_loss() -> None:
-    points = design(budgets=BUDGETS)  # sizes at the optimum itself, and a floor
+    points = isoflop_runs(budgets=BUDGETS)  # sizes at the optimum itself, and a floor
     finding = ladder.audit(points, TARGET, draws=0)
     rows = steps_of(finding, "baseline", "loss_compute")
     whole = rows[rows["largest_flops"] >= BUDGETS[3] * 0.99]  # from four points on it has a floor
@@ -201,19 +203,9 @@ def test_the_best_of_each_band_stands_in_for_budgets() -> None:
     assert list(best_runs(grouped)["run"]) == ["a", "d", "e"]
 
 
-def training_curves(points: pd.DataFrame) -> pd.DataFrame:
-    share = np.geomspace(0.05, 1.0, 30)
-    rows = points.loc[points.index.repeat(share.size), ["run", "params", "tokens"]]
-    rows = rows.assign(horizon_tokens=rows["tokens"], step=np.tile(1000 * share, len(points)))
-    rows["tokens"] *= np.tile(share, len(points))
-    rows["flops"] = 6 * rows["params"] * rows["tokens"]
-    rows["loss"] = BESIROGLU.loss(rows["params"], rows["tokens"])
-    return rows.reset_index(drop=True)
-
-
 def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
-    points = design(budgets=BUDGETS, sizes=9)
-    curves = training_curves(points)
+    points = isoflop_runs(budgets=BUDGETS, sizes=9)
+    curves = curves_of(points, BESIROGLU, np.geomspace(0.05, 1.0, 30))
     options = {"bins": 300, "smoothing_steps": 0}
     c = BUDGETS[3] * 1.001
     finding = ladder.audit(
@@ -235,7 +227,7 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
 
 def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
-    finding = ladder.audit(design(tied, budgets=BUDGETS), TARGET, draws=0)
+    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, draws=0)
     rows = scores_of(finding).loc["parametric"]
     assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
@@ -244,7 +236,7 @@ def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
 
 def test_other_forms_are_those_of_the_parametric_fit() -> None:
     """On noisy runs the ladder's refit of all runs is the variant that the fit itself leaves."""
-    points = design(budgets=BUDGETS, noise=0.005, seed=3)
+    points = isoflop_runs(budgets=BUDGETS, noise=0.005, seed=3)
     fit = parametric_fit.fit(points, [TARGET], draws=100, seed=0, variant_draws=100)
     expected = fit.tables["estimators"].set_index("estimator")["params"]
     options = Options(TARGET, 1e-3, 0, 0, "")
@@ -271,7 +263,7 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
         return replace(result, tables={**result.tables, "estimators": both})
 
     monkeypatch.setattr(isoflop_fit, "fit", fit)
-    points = design(budgets=BUDGETS, noise=0.002, seed=5)
+    points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
     finding = ladder.audit(points, TARGET, draws=0)
     optima = finding.tables["optima"].set_index("estimator")
     main, large = optima.loc["parabola"], optima.loc["large"]

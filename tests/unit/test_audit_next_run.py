@@ -10,7 +10,8 @@ from flopline.audit import next_run
 from flopline.audit.next_run import Design
 from flopline.errors import FloplineError
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, design, ray
+from tests.builders.designs import isoflop_runs, ray_runs
+from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
 
@@ -20,7 +21,7 @@ def of(points: pd.DataFrame, sigma: float = 0.005) -> Design:
 
 
 def test_the_gradient_is_that_of_the_optimum() -> None:
-    d = of(design())
+    d = of(isoflop_runs())
     gradient = d.gradient(TARGET)
     for k, unknown in enumerate(d.theta):
         step = np.zeros(5)
@@ -32,7 +33,7 @@ def test_the_gradient_is_that_of_the_optimum() -> None:
 
 def test_the_published_form_of_the_gradient_agrees() -> None:
     # In terms of lnA, lnB, lnE, alpha, beta, not centred.
-    points = design()
+    points = isoflop_runs()
     rows = BESIROGLU.log_loss_gradient(points["params"], points["tokens"])
     rows = rows * np.array([BESIROGLU.E, BESIROGLU.A, BESIROGLU.B, 1, 1])
     al, be = BESIROGLU.alpha, BESIROGLU.beta
@@ -53,7 +54,7 @@ def test_the_published_form_of_the_gradient_agrees() -> None:
 
 
 def test_the_reduction_is_that_of_the_design_with_the_run() -> None:
-    points = design()
+    points = isoflop_runs()
     params, tokens = np.array([2e8, 5e9]), np.array([3e11, 4e9])
     foretold = of(points).reduction(TARGET, params, tokens)
     for k in range(2):
@@ -66,7 +67,7 @@ def test_the_reduction_is_that_of_the_design_with_the_run() -> None:
 
 
 def test_offers_stay_within_the_cap_and_above_the_smallest_runs() -> None:
-    points = design()
+    points = isoflop_runs()
     finding = next_run.audit(points, BESIROGLU, 0.005, TARGET, cap_flops=1e22)
     runs = finding.tables["runs"]
     assert len(runs) > 10
@@ -79,7 +80,7 @@ def test_offers_stay_within_the_cap_and_above_the_smallest_runs() -> None:
 
 
 def test_order_of_rows_does_not_matter_and_the_bootstrap_is_told() -> None:
-    points = design()
+    points = isoflop_runs()
     shuffled = points.sample(frac=1, random_state=3)
     draws = LossSurface(
         *(
@@ -101,8 +102,8 @@ def test_order_of_rows_does_not_matter_and_the_bootstrap_is_told() -> None:
 
 def test_designs_and_settings_that_tell_nothing_are_refused() -> None:
     with pytest.raises(FloplineError, match="do not identify the loss surface"):
-        next_run.audit(ray(BESIROGLU), BESIROGLU, 0.005, TARGET, cap_flops=1e23)
+        next_run.audit(ray_runs(BESIROGLU), BESIROGLU, 0.005, TARGET, cap_flops=1e23)
     with pytest.raises(FloplineError, match="sigma, the error of ln L"):
-        next_run.audit(design(), BESIROGLU, 0.0, TARGET, cap_flops=1e22)
+        next_run.audit(isoflop_runs(), BESIROGLU, 0.0, TARGET, cap_flops=1e22)
     with pytest.raises(FloplineError, match="the smallest run took 1e\\+18"):
-        next_run.audit(design(), BESIROGLU, 0.005, TARGET, cap_flops=1e17)
+        next_run.audit(isoflop_runs(), BESIROGLU, 0.005, TARGET, cap_flops=1e17)

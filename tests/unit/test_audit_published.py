@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,19 +15,17 @@ from flopline.audit.regret import wasted_share
 from flopline.errors import FloplineError
 from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.designs import GOPHER, scattered_runs
+from tests.builders.surfaces import BESIROGLU
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
-TARGETS = [5.76e23, 1e21]
-
-
-def runs(surface: LossSurface = SURFACE, noise: float = 0.0) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    n, d = 10 ** rng.uniform(7.5, 9.5, 50), 10 ** rng.uniform(9, 11, 50)
-    loss = surface.loss(n, d) * np.exp(noise * rng.normal(size=50))
-    return pd.DataFrame({"params": n, "tokens": d, "loss": loss})
+TARGETS = [GOPHER, 1e21]
 
 
-def made(names=(), points=None, params="total", flops="six_nd", surface=SURFACE):
+def runs(surface: LossSurface = BESIROGLU) -> pd.DataFrame:
+    return scattered_runs(50, surface, noise=0.0)
+
+
+def made(names=(), points=None, params="total", flops="six_nd", surface=BESIROGLU):
     return audit_published.audit(
         runs() if points is None else points,
         surface,
@@ -55,13 +55,13 @@ def test_waste_is_that_of_the_size_on_the_study_s_own_surface():
     """A smaller budget, spent at the optimum, reaches the loss of the size that the law advises."""
     laws = made().tables["laws"]
     rows = laws[(laws["law"] != OURS) & (laws["budget_flops"] == 1e21)]
-    ratio = rows["params"] / SURFACE.params_opt(1e21)
+    ratio = rows["params"] / BESIROGLU.params_opt(1e21)
     assert_allclose(rows["params_over_ours"], ratio, rtol=1e-12)
-    share = 100 * wasted_share(SURFACE.alpha, SURFACE.beta, np.log(ratio))
+    share = 100 * wasted_share(BESIROGLU.alpha, BESIROGLU.beta, np.log(ratio))
     assert_allclose(rows["wasted_percent"], share, rtol=1e-12)
-    reached = SURFACE.loss(rows["params"], 1e21 / 6 / rows["params"])
+    reached = BESIROGLU.loss(rows["params"], 1e21 / 6 / rows["params"])
     enough = 1e21 - rows["wasted_flops"]
-    assert_allclose(SURFACE.loss_opt(enough.to_numpy()), reached, rtol=1e-10)
+    assert_allclose(BESIROGLU.loss_opt(enough.to_numpy()), reached, rtol=1e-10)
 
 
 def test_a_study_on_a_published_law_loses_nothing_by_it():
@@ -127,8 +127,9 @@ def test_extrapolation_beyond_what_a_source_fitted_is_told():
 
 def test_levels_of_loss_are_taken_out_before_shapes_are_compared():
     """The study has the published law but for its floor: one constant explains all."""
-    shifted = LossSurface(SURFACE.E + 0.7, SURFACE.A, SURFACE.B, SURFACE.alpha, SURFACE.beta)
-    row = made(["besiroglu_2024"], runs(shifted), surface=shifted).tables["losses"].iloc[1]
+    shifted = replace(BESIROGLU, E=BESIROGLU.E + 0.7)
+    finding = made(["besiroglu_2024"], runs(shifted), surface=shifted)
+    row = finding.tables["losses"].iloc[1]
     assert row["mean_log_residual"] > 0.2
     assert row["sd_log_residual"] > 0.01
     assert row["constant_nats"] == pytest.approx(0.7, rel=1e-9)

@@ -13,7 +13,7 @@ from flopline.audit.regret import expected_share
 from flopline.audit.waste import quadratic_share, wasted_share
 from flopline.errors import FloplineError
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN
+from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 
 DRAWS = LossSurface(
     np.array([1.80, 1.82, 1.83]),
@@ -24,7 +24,7 @@ DRAWS = LossSurface(
 )
 
 
-@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN])
+@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN_PRINTED])
 @pytest.mark.parametrize("flops", [1e19, 5.76e23])
 @pytest.mark.parametrize("ratio", [0.2, 0.9, 1.5, 6.0])
 def test_the_share_is_what_a_smaller_budget_saves(

@@ -9,7 +9,8 @@ import pytest
 from flopline.audit import ladder
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
-from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design
+from tests.builders.designs import BUDGETS, isoflop_runs
+from tests.builders.surfaces import BESIROGLU
 
 
 def budgets_of(points: pd.DataFrame, budgets: list[float] | None = None) -> np.ndarray:
@@ -17,7 +18,7 @@ def budgets_of(points: pd.DataFrame, budgets: list[float] | None = None) -> np.n
 
 
 def test_nominal_given_and_found_budgets_agree() -> None:
-    points = design(sizes=5)
+    points = isoflop_runs(sizes=5)
     expected = np.repeat(BUDGETS, 5)
     np.testing.assert_allclose(budgets_of(points), expected)
     np.testing.assert_allclose(budgets_of(points, [*BUDGETS, 1e30]), expected)
@@ -28,7 +29,7 @@ def test_nominal_given_and_found_budgets_agree() -> None:
 
 
 def test_chains_of_runs_and_lone_token_counts_are_no_budgets() -> None:
-    points = design(sizes=5)
+    points = isoflop_runs(sizes=5)
     chain = points.assign(flops=1e18 * np.exp(0.1 * np.arange(25)))
     assert np.isnan(budgets_of(chain)).all()
     # Three sizes of nearly the same FLOPs on one token count.
@@ -55,7 +56,7 @@ def test_checkpoints_of_runs_are_no_profiles_and_have_a_ladder_all_the_same() ->
 
 
 def test_unusable_points_are_refused() -> None:
-    points = design()
+    points = isoflop_runs()
     points.loc[2, "loss"] = -1.0
     with pytest.raises(FloplineError, match="test needs loss above zero, but run 'r002'"):
         budgets_of(points)

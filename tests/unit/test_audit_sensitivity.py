@@ -12,7 +12,8 @@ from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
-from tests.unit.test_audit_finding import BESIROGLU, BUDGETS, design, ray
+from tests.builders.designs import BUDGETS, isoflop_runs, ray_runs
+from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
 
@@ -24,7 +25,7 @@ def n_of(points: pd.DataFrame, delta: float = 1e-3) -> float:
 
 @pytest.fixture(scope="module")
 def points() -> pd.DataFrame:
-    return design(noise=0.003, seed=1)
+    return isoflop_runs(noise=0.003, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_rows_are_sorted_and_complete(points: pd.DataFrame, finding: Finding) ->
 
 
 def test_one_bad_run_is_found() -> None:
-    points = design(budgets=BUDGETS[:4], sizes=5, noise=0.001, seed=1)
+    points = isoflop_runs(budgets=BUDGETS[:4], sizes=5, noise=0.001, seed=1)
     clean = sensitivity.audit(points, TARGET)
     assert clean.verdict == "fine"
     points.loc[3, "loss"] *= 1.5
@@ -89,7 +90,7 @@ def test_one_bad_run_is_found() -> None:
 
 def test_refits_that_fail_say_why() -> None:
     # Without its only other budget this design is a single isoFLOP profile, a ray in logs.
-    points = design(budgets=(1e18, 1e20), sizes=14, noise=0.001)
+    points = isoflop_runs(budgets=(1e18, 1e20), sizes=14, noise=0.001)
     finding = sensitivity.audit(points, TARGET)
     failed = finding.tables["changes"].query("status == 'failed'")
     assert set(failed["kind"]) == {"budget"}
@@ -109,4 +110,4 @@ def test_order_of_rows_does_not_matter(points: pd.DataFrame, finding: Finding) -
 
 def test_a_baseline_that_fails_is_refused() -> None:
     with pytest.raises(FloplineError, match="parametric fit failed"):
-        sensitivity.audit(ray(BESIROGLU), TARGET)
+        sensitivity.audit(ray_runs(BESIROGLU), TARGET)

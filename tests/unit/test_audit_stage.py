@@ -12,9 +12,10 @@ from flopline.audit.family_audits import AUDITS, Evidence, audit_family
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.report.audit_views import audit_places, audit_views, held_out_sentence
-from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.curves import curves_of, finished, with_rates
+from tests.builders.designs import isoflop_runs, runs_at, with_budgets
+from tests.builders.surfaces import BESIROGLU
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [5.76e23]
 SETTINGS: dict[str, Any] = {
     "bootstrap": {"draws": 200, "seed": 1},
@@ -37,49 +38,29 @@ SETTINGS: dict[str, Any] = {
 
 
 LAWS = ("envelope", "isoflop", "parametric")
+BUDGETS = np.geomspace(1e19, 1e21, 5)
 
 
 def points(on_a_ray: bool = False) -> pd.DataFrame:
-    flops = np.repeat(np.geomspace(1e19, 1e21, 5), 8)
-    params = SURFACE.params_opt(flops) * np.tile(np.geomspace(0.2, 5, 8), 5)
-    tokens = 20 * params if on_a_ray else flops / (6 * params)
-    noise = np.exp(0.003 * np.random.default_rng(3).standard_normal(flops.size))
-    return pd.DataFrame(
-        {
-            "run": [f"r{i:02d}" for i in range(flops.size)],
-            "params": params,
-            "tokens": tokens,
-            "flops": 6 * params * tokens,
-            "loss": SURFACE.loss(params, tokens) * noise,
-            "budget_flops": np.nan if on_a_ray else flops,
-        }
-    )
+    """Forty runs of five budgets, or at 20 tokens per param of the same sizes."""
+    runs = isoflop_runs(BESIROGLU, BUDGETS, 8, width=5.0, noise=0.003, seed=3)
+    if on_a_ray:
+        return runs_at(BESIROGLU, runs["params"], 20 * runs["params"], noise=0.003, seed=3)
+    return with_budgets(runs)
 
 
 def logs(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Runs and curves as clean/ holds them: rates that rise over 5 % of a run, then fall to 1 %."""
-    share = np.linspace(0.05, 1, 20)
-    curves = pd.DataFrame(
-        {
-            "run": np.repeat(table["run"], share.size),
-            "params": np.repeat(table["params"], share.size),
-            "tokens": np.outer(table["tokens"], share).ravel(),
-            "step": np.tile(1000 * share, len(table)),
-            "lr": np.tile(0.01 * np.interp(share, [0.05, 1], [1, 0.01]), len(table)),
-        }
-    )
-    curves["flops"] = 6 * curves["params"] * curves["tokens"]
-    curves["loss"] = SURFACE.loss(curves["params"], curves["tokens"])
-    curves["horizon_tokens"] = np.repeat(table["tokens"].to_numpy(), share.size)
-    facts = {"horizon_tokens": table["tokens"], "seed": "1", "status": "kept", "reason": ""}
-    return table.assign(**facts), curves
+    curves = curves_of(table, BESIROGLU, np.linspace(0.05, 1, 20))
+    return finished(table), with_rates(curves, final=0.01)
 
 
 def evidence(on_a_ray: bool = False, laws: tuple[str, ...] = LAWS) -> Evidence:
     table = points(on_a_ray)
     runs, curves = logs(table)
     unseen = runs.tail(1).assign(run="large", flops=1e22, params=1e10, tokens=1e22 / 6e10)
-    unseen = unseen.assign(loss=SURFACE.loss(unseen["params"], unseen["tokens"]), status="held_out")
+    loss = BESIROGLU.loss(unseen["params"], unseen["tokens"])
+    unseen = unseen.assign(loss=loss, status="held_out")
     runs = pd.concat([runs, unseen], ignore_index=True)
     known: dict[str, Any] = {"runs": runs, "curves": curves, "estimators": {}}
     if "parametric" in laws:

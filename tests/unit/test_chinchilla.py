@@ -7,13 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.surfaces import BESIROGLU, HOFFMANN, MUENNIGHOFF_REPEATED, per_draw, values_of
 
-# Besiroglu et al. 2024 (arXiv 2404.10102), their estimate on the digitised points.
-BESIROGLU = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
-# Hoffmann et al. 2022 (arXiv 2203.15556v1), TeX source: ln E, ln A, ln B, alpha, beta unrounded.
-HOFFMANN = LossSurface(*np.exp([0.5267228, 6.0073404, 6.0179186]), 0.33917084, 0.2849083)
-# Muennighoff et al. 2023 (arXiv 2305.16264), base law: ln E, ln A, ln B, alpha = beta.
-MUENNIGHOFF = LossSurface(*np.exp([0.6254804, 6.255414, 7.3049974]), 0.3526596, 0.3526596)
+BASE = MUENNIGHOFF_REPEATED.base
+"""alpha = beta."""
 
 
 @pytest.mark.parametrize(
@@ -38,12 +35,12 @@ def test_published_constants_at_the_largest_budget():
 
 def test_tied_exponents_keep_tokens_per_param():
     budgets = np.geomspace(1e17, 1e26, 10)
-    ratio = MUENNIGHOFF.tokens_opt(budgets) / MUENNIGHOFF.params_opt(budgets)
+    ratio = BASE.tokens_opt(budgets) / BASE.params_opt(budgets)
     assert_allclose(ratio, 19.61, atol=5e-3)
     assert_allclose(ratio, ratio[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN, MUENNIGHOFF])
+@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN, BASE])
 def test_optimum_spends_the_budget_and_no_split_beats_it(surface):
     budget = 3e22
     params, tokens = surface.params_opt(budget), surface.tokens_opt(budget)
@@ -57,8 +54,8 @@ def test_optimum_spends_the_budget_and_no_split_beats_it(surface):
 
 def test_gradient_is_the_slope_of_log_loss():
     n, d = np.array([1e8, 3e9]), np.array([4e10, 2e9])
-    values = np.array([1.8172, 482.01, 2085.43, 0.3478, 0.3658])
-    gradient = LossSurface(*values).log_loss_gradient(n, d)
+    values = values_of(BESIROGLU)
+    gradient = BESIROGLU.log_loss_gradient(n, d)
     for j, value in enumerate(values):
         step = np.zeros(5)
         step[j] = 1e-6 * value
@@ -67,7 +64,7 @@ def test_gradient_is_the_slope_of_log_loss():
 
 
 def test_one_surface_per_draw_broadcasts_against_budgets():
-    draws = LossSurface(*(np.full(3, v) for v in (1.8172, 482.01, 2085.43, 0.3478, 0.3658)))
+    draws = per_draw(BESIROGLU, 3)
     budgets = np.array([1e21, 5.76e23])
     for method in ("params_opt", "tokens_opt", "loss_opt"):
         many = getattr(draws, method)(budgets)

@@ -11,17 +11,17 @@ from scipy.optimize import check_grad, minimize
 from flopline.solvers import engine, hoffmann_grid, newton
 from flopline.solvers.newton import EXPONENT_BOUNDS, Problem
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.designs import scattered_runs
+from tests.builders.surfaces import BESIROGLU, values_of
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 DELTA = 1e-3
 
 
 def design(seed: int, points: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Params, tokens and losses scattered over two decades each, with log-normal noise."""
-    rng = np.random.default_rng(seed)
-    params = 10 ** rng.uniform(7.5, 9.5, points)
-    tokens = 10 ** rng.uniform(9, 11, points)
-    return params, tokens, SURFACE.loss(params, tokens) * np.exp(noise * rng.normal(size=points))
+    runs = scattered_runs(points, noise=noise, seed=seed)
+    params, tokens, loss = (runs[name].to_numpy() for name in ("params", "tokens", "loss"))
+    return params, tokens, loss
 
 
 def solved(params, tokens, loss, weights=None, delta=DELTA):
@@ -30,10 +30,6 @@ def solved(params, tokens, loss, weights=None, delta=DELTA):
     weights = np.ones(params.size) if weights is None else weights
     best, _, _ = engine.minimise(problem, weights)
     return best, problem.surface(best.theta[0])
-
-
-def numbers(surface: LossSurface) -> np.ndarray:
-    return np.array([surface.E, surface.A, surface.B, surface.alpha, surface.beta], dtype=float)
 
 
 def test_derivatives_are_those_of_the_objective():
@@ -61,10 +57,10 @@ def test_derivatives_are_those_of_the_objective():
 def test_objective_is_the_sum_of_huber_losses():
     params, tokens, loss = design(0, 30, 0.01)
     problem = Problem.of(params, tokens, loss, DELTA)
-    residual = np.abs(np.log(SURFACE.loss(params, tokens)) - np.log(loss))
+    residual = np.abs(np.log(BESIROGLU.loss(params, tokens)) - np.log(loss))
     huber = np.where(residual <= DELTA, residual**2 / 2, DELTA * (residual - DELTA / 2))
     found = newton.assess(
-        problem, np.ones((1, 30)), problem.unknowns(SURFACE)[None], np.zeros(1, dtype=np.int64)
+        problem, np.ones((1, 30)), problem.unknowns(BESIROGLU)[None], np.zeros(1, dtype=np.int64)
     )
     assert found.objective[0] == pytest.approx(huber.sum(), rel=1e-12)
 
@@ -72,7 +68,7 @@ def test_objective_is_the_sum_of_huber_losses():
 def test_frame_of_the_problem_and_back():
     problem = Problem.of(*design(0, 10, 0.0), DELTA)
     np.testing.assert_allclose(
-        numbers(problem.surface(problem.unknowns(SURFACE))), numbers(SURFACE), rtol=1e-13
+        values_of(problem.surface(problem.unknowns(BESIROGLU))), values_of(BESIROGLU), rtol=1e-13
     )
 
 
@@ -81,7 +77,7 @@ def test_frame_of_the_problem_and_back():
 def test_noise_free_points_give_the_surface_back(points, delta):
     best, surface = solved(*design(3, points, 0.0), delta=delta)
     assert best.converged.all()
-    np.testing.assert_allclose(numbers(surface), numbers(SURFACE), rtol=1e-6)
+    np.testing.assert_allclose(values_of(surface), values_of(BESIROGLU), rtol=1e-6)
 
 
 @pytest.mark.parametrize("delta", [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
@@ -189,7 +185,7 @@ def test_units_of_params_and_tokens_change_only_their_amplitudes(seed, unit_n, u
         other.alpha,
         other.beta,
     )
-    np.testing.assert_allclose(numbers(same), numbers(one), rtol=1e-5)
+    np.testing.assert_allclose(values_of(same), values_of(one), rtol=1e-5)
 
 
 @settings(max_examples=25)
@@ -200,7 +196,7 @@ def test_duplicates_at_half_weight_change_nothing(seed):
     twice = (np.tile(z, 2) for z in (params, tokens, loss))
     again, other = solved(*twice, weights=np.full(80, 0.5))
     np.testing.assert_allclose(again.objective, best.objective, rtol=1e-9)
-    np.testing.assert_allclose(numbers(other), numbers(one), rtol=1e-5)
+    np.testing.assert_allclose(values_of(other), values_of(one), rtol=1e-5)
 
 
 @settings(max_examples=25)
@@ -210,7 +206,7 @@ def test_order_of_points_changes_nothing(seed):
     order = np.random.default_rng(seed).permutation(40)
     _, one = solved(*points)
     _, other = solved(*(z[order] for z in points))
-    np.testing.assert_allclose(numbers(other), numbers(one), rtol=1e-5)
+    np.testing.assert_allclose(values_of(other), values_of(one), rtol=1e-5)
 
 
 def test_hoffmann_grid_is_the_published_one():

@@ -183,7 +183,7 @@ def test_a_study_may_name_every_format_and_no_other(tmp_path: Path) -> None:
 
 def test_docs_hold_the_table_as_it_is() -> None:
     text = (ROOT / "docs/formats.md").read_text()
-    assert written(text) == text, "run: python -m flopline.logs.formats_docs"
+    assert written(text) == text, "run: make generate"
 
 
 def test_modules_that_may_read_a_source_are_those_of_its_format() -> None:

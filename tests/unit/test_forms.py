@@ -24,28 +24,13 @@ from flopline.solvers.surface_family import (
     law_of,
     starting_points,
 )
-from flopline.surfaces import kaplan, skaling, tied
 from flopline.surfaces.chinchilla import LossSurface
-from flopline.surfaces.kaplan import KaplanSurface
 from flopline.surfaces.repeated import RepeatedSurface
-from flopline.surfaces.skaling import SkalingSurface
-from flopline.surfaces.surface import Law, parameters, surface_starts
-from flopline.surfaces.tied import TiedSurface
+from flopline.surfaces.surface import Law, surface_starts
+from tests.builders.designs import GRID, runs_at
+from tests.builders.surfaces import BESIROGLU, FORMS, constants_of, starts_of, values_of
 
-GRID = np.array([(n, n * r) for n in np.geomspace(1e7, 3e9, 7) for r in (1, 4, 20, 100, 700)]).T
-TRUTHS: dict[str, Law] = {
-    "chinchilla": LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658),
-    "tied": TiedSurface(1.869, 521.0, 1488.0, 0.3527),
-    "skaling": SkalingSurface(1.757, 2305.0, 9957.0, 0.4244, 0.4305, 0.774),
-    "kaplan": KaplanSurface(0.076, 0.103, 6.4e13, 1.8e13),
-}
 FAMILY = {form.name: form for form in (CHINCHILLA, TIED, SKALING, KAPLAN)}
-STARTS = {
-    "chinchilla": surface_starts,
-    "tied": tied.starts,
-    "skaling": skaling.starts,
-    "kaplan": kaplan.starts,
-}
 OBJECTIVES = (
     objectives.log_huber(),
     objectives.log_huber(0.007),
@@ -72,26 +57,20 @@ def solved(form: str, objective, loss: np.ndarray) -> tuple[Problem, bent.Found,
     return (problem, *bent.minimise(problem, FAMILY[form], objective, equal, begin))
 
 
-def values_of(law: Law) -> np.ndarray:
-    return np.array([float(getattr(law, name)) for name in parameters(law)])
-
-
 def some_starts(form: str, loss: np.ndarray) -> list[Law]:
     """At most three of the generic fit's starts, which takes its time."""
-    made = STARTS[form](*GRID, loss)
+    made = starts_of(form, *GRID, loss)
     return made[:: -(-len(made) // 3)]
 
 
 def table(loss: np.ndarray) -> pd.DataFrame:
-    n, d = GRID
-    runs = [f"run{i:03d}" for i in range(loss.size)]
-    return pd.DataFrame({"run": runs, "params": n, "tokens": d, "flops": 6 * n * d, "loss": loss})
+    return runs_at(BESIROGLU, *GRID).assign(loss=loss)
 
 
 @pytest.mark.parametrize("log", [True, False])
 @pytest.mark.parametrize("form", FAMILY)
 def test_gradient_and_hessian_are_those_of_the_objective(form, log):
-    problem = problem_of(noisy(TRUTHS["chinchilla"], sd=0.1), 0.05)
+    problem = problem_of(noisy(BESIROGLU, sd=0.1), 0.05)
     task = bent._Task(problem, FAMILY[form], log)
     theta = np.array([[0.6, -1.7, -1.9, 0.35, 0.45, 0.8]])
     theta = FAMILY[form].reduce(theta)
@@ -112,7 +91,7 @@ def test_gradient_and_hessian_are_those_of_the_objective(form, log):
 
 @pytest.mark.parametrize("form", FAMILY)
 def test_law_is_recovered_from_its_own_losses(form):
-    truth = TRUTHS[form]
+    truth = FORMS[form]
     for objective in OBJECTIVES:
         problem, best, agreeing = solved(form, objective, truth.loss(*GRID))
         law = law_of(problem, FAMILY[form], FAMILY[form].expand(best.free)[0])
@@ -125,7 +104,7 @@ def test_law_is_recovered_from_its_own_losses(form):
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: f"{o.name}-{o.delta:g}")
 @pytest.mark.parametrize("form", FAMILY)
 def test_optimum_is_that_of_the_generic_fit(form, objective):
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     problem, best, agreeing = solved(form, objective, loss)
     points = {"params": GRID[0], "tokens": GRID[1]}
     theirs = generic.fit(some_starts(form, loss), points, loss, objective)
@@ -141,7 +120,7 @@ def test_optimum_is_that_of_the_generic_fit(form, objective):
 
 @pytest.mark.parametrize("form", FAMILY)
 def test_no_resample_is_beaten_by_the_generic_fit(form):
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     objective = objectives.log_huber()
     problem, best, _ = solved(form, objective, loss)
     weights = run_weights([str(i) for i in range(loss.size)], 4, 4)
@@ -156,7 +135,7 @@ def test_no_resample_is_beaten_by_the_generic_fit(form):
 
 def test_resamples_that_do_not_converge_are_tried_from_every_start(monkeypatch):
     """The first descent is made to fail; the rescue finds what an undisturbed one finds."""
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     objective = objectives.log_huber()
     problem, best, _ = solved("chinchilla", objective, loss)
     weights = run_weights([str(i) for i in range(loss.size)], 6, 4)
@@ -185,7 +164,7 @@ def test_resamples_that_do_not_converge_are_tried_from_every_start(monkeypatch):
 
 def test_resamples_of_kaplan_s_form_end_in_the_lowest_of_their_minima():
     """From the optimum of all points alone 7 of these 60 end in a higher one."""
-    loss = noisy(TRUTHS["chinchilla"], sd=0.01, seed=1)
+    loss = noisy(BESIROGLU, sd=0.01, seed=1)
     objective = objectives.log_huber()
     problem, best, _ = solved("kaplan", objective, loss)
     weights = run_weights([str(i) for i in range(loss.size)], 60, 1)
@@ -224,7 +203,7 @@ def fitted(loss: np.ndarray, **options):
 
 
 def test_estimators_are_the_main_fit_then_every_other_objective_and_form():
-    result = fitted(noisy(TRUTHS["chinchilla"]))
+    result = fitted(noisy(BESIROGLU))
     rows = result.tables["estimators"]
     assert rows["estimator"].drop_duplicates().tolist() == [
         "log_huber",
@@ -249,14 +228,14 @@ def test_estimators_are_the_main_fit_then_every_other_objective_and_form():
 
 
 def test_without_variant_draws_there_is_the_main_fit_alone():
-    result = fitted(noisy(TRUTHS["chinchilla"]), variant_draws=None)
+    result = fitted(noisy(BESIROGLU), variant_draws=None)
     assert result.tables["estimators"]["estimator"].unique().tolist() == ["log_huber"]
     assert len(result.tables["variants"]) == 0
     assert list(result.tables["variants"]) == list(form_variants.COLUMNS)
 
 
 def test_variants_change_nothing_of_the_main_fit():
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     alone, among = fitted(loss, variant_draws=None), fitted(loss)
     assert alone.parameters == among.parameters
     assert alone.certificate == among.certificate
@@ -264,7 +243,7 @@ def test_variants_change_nothing_of_the_main_fit():
 
 
 def test_variants_do_not_depend_on_the_order_of_rows():
-    points = table(noisy(TRUTHS["chinchilla"]))
+    points = table(noisy(BESIROGLU))
     mixed = points.sample(frac=1.0, random_state=2)
     one, other = (
         parametric_fit.fit(p, TARGETS, draws=5, seed=1, variant_draws=5).tables
@@ -275,10 +254,10 @@ def test_variants_do_not_depend_on_the_order_of_rows():
 
 
 def test_huber_of_the_paper_stands_beside_another_main_delta():
-    result = fitted(noisy(TRUTHS["chinchilla"]), huber_delta=0.01)
+    result = fitted(noisy(BESIROGLU), huber_delta=0.01)
     assert result.settings["huber_delta"] == 0.01
     rows = result.tables["estimators"].set_index("estimator")
-    plain = parametric_fit.fit(table(noisy(TRUTHS["chinchilla"])), TARGETS, draws=0, seed=1)
+    plain = parametric_fit.fit(table(noisy(BESIROGLU)), TARGETS, draws=0, seed=1)
     for i, target in enumerate(plain.targets):
         n = rows.loc["log_huber_1e-3", "params"].iloc[i]
         assert n == pytest.approx(target.values["params"].point, rel=1e-6)
@@ -286,7 +265,7 @@ def test_huber_of_the_paper_stands_beside_another_main_delta():
 
 @pytest.mark.parametrize("objective", objective_choice.OBJECTIVES)
 def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objective):
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     plain = fitted(loss).tables["estimators"].set_index("estimator")
     result = fitted(loss, objective=objective, huber_delta="auto", variant_draws=None)
     name = f"{objective}_auto" if "huber" in objective else objective
@@ -309,7 +288,7 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
 
 
 def test_delta_from_the_data_is_1_345_robust_sigma_of_a_lad_fit():
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     found = objective_choice.choose("log_huber", "auto", problem_of(loss))
     points = {"params": GRID[0], "tokens": GRID[1]}
     theirs = generic.fit_log_huber(surface_starts(*GRID, loss), points, loss)
@@ -319,13 +298,13 @@ def test_delta_from_the_data_is_1_345_robust_sigma_of_a_lad_fit():
 
 
 def test_delta_from_losses_on_the_law_is_not_zero():
-    problem = problem_of(TRUTHS["chinchilla"].loss(*GRID))
+    problem = problem_of(BESIROGLU.loss(*GRID))
     assert objective_choice.choose("log_huber", "auto", problem).delta == 1e-7
 
 
 def test_a_bend_is_found_and_its_absence_is_said():
-    bend = fitted(noisy(TRUTHS["skaling"], sd=0.0005), variant_draws=100)
-    straight = fitted(noisy(TRUTHS["chinchilla"], sd=0.004), variant_draws=100)
+    bend = fitted(noisy(FORMS["skaling"], sd=0.0005), variant_draws=100)
+    straight = fitted(noisy(BESIROGLU, sd=0.004), variant_draws=100)
     messages = [r.tables["estimators"].set_index("estimator")["message"] for r in (bend, straight)]
     assert "1, the main form, lies outside." in messages[0]["skaling"].iloc[0]
     assert "the runs do not tell it from 1." in messages[1]["skaling"].iloc[0]
@@ -370,7 +349,7 @@ def test_a_term_that_vanishes_fails_that_variant():
 def test_repeated_data_are_told_from_fresh_ones():
     """With R_D* 8 known: the base is found again, while the plain form takes repeats for fresh."""
     n, d = GRID
-    truth = RepeatedSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658, 8.0, form_fits.NO_EXCESS)
+    truth = RepeatedSurface(**constants_of(BESIROGLU), R_D=8.0, R_N=form_fits.NO_EXCESS)
     unique = d / np.tile([1, 2, 5, 20, 60], 7)
     noise = np.exp(3e-3 * np.random.default_rng(1).normal(size=35))
     points = table(truth.loss(n, d, unique) * noise).assign(unique_tokens=unique)
@@ -393,7 +372,7 @@ def test_repeated_data_are_told_from_fresh_ones():
 
 
 def test_runs_without_repeats_have_no_law_of_them():
-    points = table(noisy(TRUTHS["chinchilla"])).assign(unique_tokens=lambda t: t["tokens"])
+    points = table(noisy(BESIROGLU)).assign(unique_tokens=lambda t: t["tokens"])
     result = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
     assert "repeated" not in set(result.tables["estimators"]["estimator"])
     with pytest.raises(FloplineError, match="unique_tokens = 0"):
@@ -402,7 +381,7 @@ def test_runs_without_repeats_have_no_law_of_them():
 
 def test_variants_mind_the_runs_as_the_main_fit_does():
     """The largest runs lie off every surface of this form; a near ray is poor for every form."""
-    points = table(noisy(TRUTHS["chinchilla"], sd=0.001))
+    points = table(noisy(BESIROGLU, sd=0.001))
     largest = points["flops"] > points["flops"].quantile(5 / 6)
     points["loss"] *= np.where(largest, 0.95, 1.0)
     rows = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables[
@@ -413,10 +392,10 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
     assert said[~rows["main"]].any()
     assert (rows.loc[said, "status"] == WARNING).all()
 
-    points = table(noisy(TRUTHS["chinchilla"]))
+    points = table(noisy(BESIROGLU))
     scatter = np.exp(0.15 * np.random.default_rng(7).normal(size=35))
     points["tokens"] = 20 * points["params"] * scatter
-    points["loss"] = TRUTHS["chinchilla"].loss(points["params"], points["tokens"])
+    points["loss"] = BESIROGLU.loss(points["params"], points["tokens"])
     points["flops"] = 6 * points["params"] * points["tokens"]
     rows = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5).tables[
         "estimators"
@@ -427,7 +406,7 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
 
 
 def test_no_variants_of_a_fit_that_failed():
-    points = table(noisy(TRUTHS["chinchilla"]))
+    points = table(noisy(BESIROGLU))
     points["tokens"] = 20 * points["params"] * np.exp(np.linspace(0, 1e-3, 35))
     result = parametric_fit.fit(points, TARGETS, draws=5, seed=1, variant_draws=5)
     assert result.status == FAILED
@@ -435,7 +414,7 @@ def test_no_variants_of_a_fit_that_failed():
 
 
 def test_unusable_objectives_are_told_in_a_sentence():
-    loss = noisy(TRUTHS["chinchilla"])
+    loss = noisy(BESIROGLU)
     with pytest.raises(FloplineError, match="objective 'mse' is unknown: choose one of log_huber"):
         fitted(loss, objective="mse")
     with pytest.raises(FloplineError, match="a positive number or auto, not 'best'"):

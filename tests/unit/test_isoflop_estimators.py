@@ -15,7 +15,7 @@ from flopline.laws.isoflop.vertex_laws import vertex_weights, weights_from
 from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_audit_finding import BESIROGLU, HOFFMANN
+from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 from tests.unit.test_isoflop import BUDGETS, LAW, TARGETS, fit, profiles
 
 THREEFOLD = LossSurface(1.69, 406.4, 410.7, 0.465, 0.155)
@@ -66,7 +66,7 @@ def test_every_reading_has_a_row_per_target_with_intervals() -> None:
         assert (main[q], main[f"{q}_lo95"]) == (e.point, e.lo95)
 
 
-@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN, THREEFOLD])
+@pytest.mark.parametrize("surface", [BESIROGLU, HOFFMANN_PRINTED, THREEFOLD])
 @pytest.mark.parametrize(
     ("width", "shift", "drift"),
     [
@@ -107,10 +107,10 @@ def test_the_correction_removes_the_bias_of_any_grid(
     [
         # Czech et al. 2026 (arXiv 2603.22339): alpha = 3 beta, D up to -23 % at 16x; the same with
         # alpha = 3 beta at 2x is -1.7 %. Drift to 3x: D up to +35 %.
-        (HOFFMANN, 2, 1, 1, -0.33),
-        (HOFFMANN, 4, 1, 1, -1.3),
-        (HOFFMANN, 8, 1, 1, -2.9),
-        (HOFFMANN, 16, 1, 1, -5.1),
+        (HOFFMANN_PRINTED, 2, 1, 1, -0.33),
+        (HOFFMANN_PRINTED, 4, 1, 1, -1.3),
+        (HOFFMANN_PRINTED, 8, 1, 1, -2.9),
+        (HOFFMANN_PRINTED, 16, 1, 1, -5.1),
         (THREEFOLD, 2, 1, 1, -1.7),
         (THREEFOLD, 16, 1, 1, -23.0),
     ],

@@ -13,23 +13,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from flopline.errors import FloplineError
-from flopline.surfaces import kaplan, published, skaling, tied
+from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.compute_laws import ComputePowerLaw
-from flopline.surfaces.kaplan import KaplanSurface
-from flopline.surfaces.repeated import RepeatedSurface, starts
-from flopline.surfaces.skaling import SkalingSurface
-from flopline.surfaces.surface import Law, amplitudes, optimum, parameters, surface_starts
+from flopline.surfaces.repeated import RepeatedSurface
+from flopline.surfaces.surface import Law, amplitudes, optimum, parameters
 from flopline.surfaces.tied import TiedSurface
+from tests.builders.surfaces import FORMS, MUENNIGHOFF_REPEATED, per_draw, starts_of, values_of
 from tests.conftest import ROOT
 
-LAWS: dict[str, Law] = {
-    "chinchilla": LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658),
-    "tied": TiedSurface(1.869, 521.0, 1488.0, 0.3527),
-    "skaling": SkalingSurface(1.757, 2305.0, 9957.0, 0.4244, 0.4305, 0.774),
-    "kaplan": KaplanSurface(0.076, 0.103, 6.4e13, 1.8e13),
-    "repeated": RepeatedSurface(1.869, 521.0, 1488.0, 0.3527, 0.41, 15.39, 5.31),
-}
+LAWS = FORMS | {"repeated": replace(MUENNIGHOFF_REPEATED, beta=0.41)}
 N = np.array([1e7, 1e8, 3e9, 4e11])
 D = np.array([3e12, 4e10, 2e9, 7e10])
 
@@ -47,8 +40,7 @@ def slopes(law: Law, **where) -> np.ndarray:
 
 
 def scaled(law: Law, **where) -> np.ndarray:
-    values = np.array([getattr(law, name) for name in parameters(law)])
-    return law.log_loss_gradient(**where) * values
+    return law.log_loss_gradient(**where) * values_of(law)
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -74,7 +66,7 @@ def test_gradient_of_repeated_tokens(epochs):
 @pytest.mark.parametrize("name", LAWS)
 def test_law_per_draw_broadcasts_against_points(name):
     law = LAWS[name]
-    many = replace(law, **{p: np.full(3, getattr(law, p)) for p in parameters(law)})
+    many = per_draw(law, 3)
     width = len(parameters(law))
     for method, args in (("loss", (N, D)), ("params_opt", (D,)), ("loss_opt", (D,))):
         one = getattr(law, method)(*args)
@@ -120,7 +112,7 @@ def test_no_split_beats_the_optimum_when_data_are_short(beta, r_d, r_n, epochs, 
 def test_one_budget_with_many_amounts_of_unique_tokens():
     law = LAWS["repeated"]
     unique = np.array([1e8, 1e9, 1e10, 1e14])
-    draws = replace(law, **{p: np.full(3, getattr(law, p)) for p in parameters(law)})
+    draws = per_draw(law, 3)
     one = [float(law.loss_opt(1e21, u)) for u in unique]
     assert_allclose(law.loss_opt(1e21, unique), one, rtol=1e-14)
     assert_allclose(draws.loss_opt(1e21, unique), np.tile(one, (3, 1)), rtol=1e-14)
@@ -171,24 +163,18 @@ def test_tied_law_is_that_of_gadre_in_their_own_words():
 
 
 def test_kaplan_law_is_eq_1_5():
-    a_n, a_d, n_c, d_c = 0.076, 0.103, 6.4e13, 1.8e13
+    a_n, a_d, n_c, d_c = values_of(LAWS["kaplan"])
     theirs = ((n_c / N) ** (a_n / a_d) + d_c / D) ** a_d
     assert_allclose(LAWS["kaplan"].loss(N, D), theirs, rtol=1e-13)
     ratio = LAWS["kaplan"].params_opt(1e24) / LAWS["kaplan"].params_opt(1e22)
     assert math.log(ratio, 100) == pytest.approx(a_d / (a_n + a_d), rel=1e-12)
 
 
-@pytest.mark.parametrize("form", ["chinchilla", "tied", "skaling", "kaplan", "repeated"])
+@pytest.mark.parametrize("form", FORMS)
 def test_starts_give_the_losses_seen(form):
     """At the centre of the points every start is within a factor of two of the mean loss."""
     loss = np.array([3.5, 3.0, 2.6, 2.4])
-    made = {
-        "chinchilla": surface_starts,
-        "tied": tied.starts,
-        "skaling": skaling.starts,
-        "kaplan": kaplan.starts,
-        "repeated": lambda n, d, y: starts(surface_starts(n, d, y)[0]),
-    }[form](N, D, loss)
+    made = starts_of(form, N, D, loss)
     assert len(made) >= 3
     assert len({tuple(np.ravel([getattr(s, p) for p in parameters(s)])) for s in made}) == len(made)
     n, d = (float(np.exp(np.log(v).mean())) for v in (N, D))

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 
 from flopline.solvers import generic, objectives
 from flopline.surfaces import published
-from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.loss_of_compute import LossOfCompute, starts
+from tests.builders.surfaces import BESIROGLU
 
 LAW = LossOfCompute(1.7, 900.0, 0.155)
 FLOPS = np.geomspace(1e18, 1e22, 9)
@@ -42,11 +42,10 @@ def test_budget_for_a_loss_is_the_inverse_and_missing_below_the_floor():
 
 
 def test_frontier_of_a_surface_is_exact():
-    surface = published.load("besiroglu_2024").surface()
-    assert isinstance(surface, LossSurface)
-    law = LossOfCompute.frontier(surface)
-    assert_allclose(law.loss(FLOPS), surface.loss_opt(FLOPS), rtol=1e-13)
-    assert law.c == pytest.approx(0.3478 * 0.3658 / (0.3478 + 0.3658))
+    law = LossOfCompute.frontier(BESIROGLU)
+    assert_allclose(law.loss(FLOPS), BESIROGLU.loss_opt(FLOPS), rtol=1e-13)
+    alpha, beta = BESIROGLU.alpha, BESIROGLU.beta
+    assert law.c == pytest.approx(alpha * beta / (alpha + beta))
     assert float(law.loss(5.76e23)) == pytest.approx(1.9744, abs=5e-5)
 
 

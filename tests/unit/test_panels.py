@@ -20,10 +20,9 @@ from flopline.report import interactive
 from flopline.report.interactive import MOST_POINTS, Evidence
 from flopline.report.packing import packed_floats, packed_json, plotly_script
 from flopline.schema import KEPT, QUARANTINED, RUNS, conform
-from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.surfaces import BESIROGLU
 from tests.simulate import runs_on_surface
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 BUDGETS = tuple(np.geomspace(1e19, 1e21, 5))
 TARGETS = (1e22, 1e23)
 HOSTILE = "<script>alert(1)</script>"
@@ -32,7 +31,7 @@ STUDY = {"families": {"dense": "Dense <b>wide</b>"}, "targets": list(TARGETS)}
 
 @pytest.fixture(scope="module")
 def made() -> Evidence:
-    return evidence_of(runs_on_surface(SURFACE, BUDGETS).replace("run-00003", HOSTILE), draws=60)
+    return evidence_of(runs_on_surface(BESIROGLU, BUDGETS).replace("run-00003", HOSTILE), draws=60)
 
 
 def evidence_of(runs: pd.DataFrame, draws: int) -> Evidence:
@@ -158,7 +157,7 @@ def test_many_runs_are_thinned_and_said_to_be(made: Evidence) -> None:
 
 def test_five_thousand_runs_stay_small() -> None:
     rng = np.random.default_rng(0)
-    runs = runs_on_surface(SURFACE, BUDGETS, sizes=50, repeats=20)
+    runs = runs_on_surface(BESIROGLU, BUDGETS, sizes=50, repeats=20)
     assert len(runs) == 5000
     few = evidence_of(runs.iloc[::100].reset_index(drop=True), draws=60)
     names = [f"sweep-{rng.integers(1e9):09d}-lr{rng.random():.5f}" for _ in range(len(runs))]

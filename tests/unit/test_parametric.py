@@ -15,34 +15,11 @@ from flopline.laws.parametric import parametric_fit
 from flopline.schema import LAW_TABLES, QUANTITIES, target_column
 from flopline.solvers import hoffmann_grid
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.designs import ray_runs
+from tests.builders.designs import scattered_runs as runs
+from tests.builders.surfaces import BESIROGLU
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGETS = [1e21, 5.76e23]
-
-
-def runs(count: int = 40, noise: float = 0.003, seed: int = 0) -> pd.DataFrame:
-    """One row per run, sizes and token counts scattered over two decades."""
-    rng = np.random.default_rng(seed)
-    params = 10 ** rng.uniform(7.5, 9.5, count)
-    tokens = 10 ** rng.uniform(9, 11, count)
-    return pd.DataFrame(
-        {
-            "run": [f"run{i:03d}" for i in range(count)],
-            "params": params,
-            "tokens": tokens,
-            "flops": 6 * params * tokens,
-            "loss": SURFACE.loss(params, tokens) * np.exp(noise * rng.normal(size=count)),
-        }
-    )
-
-
-def on_a_ray(scatter: float, count: int = 40, noise: float = 0.003) -> pd.DataFrame:
-    """Runs at 20 tokens per parameter, but for a log-normal scatter."""
-    rng = np.random.default_rng(7)
-    params = np.geomspace(3e7, 3e9, count)
-    tokens = 20 * params * np.exp(scatter * rng.normal(size=count))
-    loss = SURFACE.loss(params, tokens) * np.exp(noise * rng.normal(size=count))
-    return runs(count).assign(params=params, tokens=tokens, flops=6 * params * tokens, loss=loss)
 
 
 def fitted(points: pd.DataFrame, draws: int = 50, **options):
@@ -54,14 +31,14 @@ def test_noise_free_losses_give_the_surface_and_its_optimum_back():
     assert result.status == CONVERGED
     assert list(result.parameters) == ["E", "A", "B", "alpha", "beta", "a", "b", "G"]
     for name in result.parameters:
-        truth = float(np.asarray(getattr(SURFACE, name)))
+        truth = float(np.asarray(getattr(BESIROGLU, name)))
         assert_allclose(result.parameters[name].point, truth, rtol=1e-6)
         assert_allclose(result.draws[name], truth, rtol=1e-4)
     for target, n, d, loss in zip(
         result.targets,
-        SURFACE.params_opt(TARGETS),
-        SURFACE.tokens_opt(TARGETS),
-        SURFACE.loss_opt(TARGETS),
+        BESIROGLU.params_opt(TARGETS),
+        BESIROGLU.tokens_opt(TARGETS),
+        BESIROGLU.loss_opt(TARGETS),
         strict=True,
     ):
         assert_allclose(target.values["params"].point, n, rtol=1e-6)
@@ -92,18 +69,16 @@ def test_result_keeps_the_contract():
 
 
 def test_residual_sd_is_that_of_the_noise():
-    said = fitted(runs(count=400, noise=0.004), draws=2).certificate
+    said = fitted(runs(400, noise=0.004), draws=2).certificate
     assert said["residual_sd"] == pytest.approx(0.004, rel=0.15)
 
 
 def test_intervals_hold_the_truth_at_about_their_level():
     inside = []
     for seed in range(40):
-        result = parametric_fit.fit(
-            runs(count=60, noise=0.003, seed=seed), TARGETS, draws=200, seed=seed
-        )
+        result = parametric_fit.fit(runs(60, noise=0.003, seed=seed), TARGETS, draws=200, seed=seed)
         estimate = result.parameters["a"]
-        inside.append(estimate.lo80 <= float(SURFACE.a) <= estimate.hi80)
+        inside.append(estimate.lo80 <= float(BESIROGLU.a) <= estimate.hi80)
     # 80 % of 40 is 32; 24 and 39 are its 0.5 % and 99.9 % binomial quantiles.
     assert 24 <= sum(inside) <= 39
 
@@ -120,7 +95,7 @@ def test_same_bytes_again_and_in_any_order_of_rows():
 def test_checkpoints_are_resampled_with_their_run():
     points = runs(count=20)
     later = points.assign(tokens=points["tokens"] * 1.5, flops=points["flops"] * 1.5)
-    later["loss"] = SURFACE.loss(later["params"], later["tokens"])
+    later["loss"] = BESIROGLU.loss(later["params"], later["tokens"])
     # Repeating every row of a run repeats its weight, so nothing moves.
     one = fitted(pd.concat([points, later]))
     twice = fitted(pd.concat([points, later, points, later]))
@@ -130,7 +105,7 @@ def test_checkpoints_are_resampled_with_their_run():
 
 
 def test_few_runs_leave_out_resamples_with_too_few_points():
-    result = fitted(runs(count=7, noise=0.001), draws=100)
+    result = fitted(runs(7, noise=0.001), draws=100)
     left_out = int(result.draws["a"].isna().sum())
     assert 0 < left_out < 100
     assert result.certificate["draws_left_out"] == left_out
@@ -146,18 +121,18 @@ def test_no_draws_gives_points_without_intervals():
 
 
 def test_ray_is_refused():
-    result = fitted(on_a_ray(0.0))
+    result = fitted(ray_runs(count=40, spread=0.0, noise=0.003, seed=7))
     assert result.status == FAILED
     assert "Tokens follow from params" in result.message
     assert result.draws["a"].isna().all()
 
 
 def test_near_ray_is_warned_of_and_a_spread_design_is_not():
-    near = fitted(on_a_ray(0.15))
+    near = fitted(ray_runs(count=40, spread=0.15, noise=0.003, seed=7))
     assert near.status == WARNING
     assert "N_opt is poorly identified" in near.message
     assert near.certificate["token_spread"] == pytest.approx(0.15, rel=0.3)
-    wide = fitted(on_a_ray(1.0))
+    wide = fitted(ray_runs(count=40, spread=1.0, noise=0.003, seed=7))
     assert wide.status == CONVERGED
     assert wide.certificate["condition"] < near.certificate["condition"] / 5
 
@@ -196,10 +171,10 @@ def test_irreducible_loss_of_zero_is_warned_of():
         (pd.concat([runs(5)] * 3), r"needs at least 6 runs .* has 5 runs at 5"),
         (runs().assign(params=1e9), r"needs at least 3 different values of params, but has 1 \(1e"),
         (runs().assign(tokens=[1e9, 2e9] * 20), r"3 different values of tokens, but has 2 \(1e"),
-        (runs().assign(loss=[2.0] * 39 + [np.nan]), r"'run039' has loss = nan"),
-        (runs().assign(tokens=[0.0] + [1e9] * 39), r"'run000' has tokens = 0\.0"),
-        (runs().assign(flops=[-1.0] + [1e18] * 39), r"'run000' has flops = -1\.0"),
-        (runs().assign(params=[np.inf] + [1e9] * 39), r"'run000' has params = inf"),
+        (runs().assign(loss=[2.0] * 39 + [np.nan]), r"'r039' has loss = nan"),
+        (runs().assign(tokens=[0.0] + [1e9] * 39), r"'r000' has tokens = 0\.0"),
+        (runs().assign(flops=[-1.0] + [1e18] * 39), r"'r000' has flops = -1\.0"),
+        (runs().assign(params=[np.inf] + [1e9] * 39), r"'r000' has params = inf"),
     ],
 )
 def test_unusable_points_are_told_in_a_sentence(points, said):

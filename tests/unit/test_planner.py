@@ -15,16 +15,15 @@ from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.surfaces import BESIROGLU
 from tests.simulate import runs_on_surface
 
-# Besiroglu et al. 2024, arXiv 2404.10102: a surface to simulate from.
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 BUDGETS = tuple(np.geomspace(1e19, 1e21, 5))
 TARGETS = (1e22, 5.76e23)
 
 
 def simulated_runs() -> pd.DataFrame:
-    return runs_on_surface(SURFACE, BUDGETS)
+    return runs_on_surface(BESIROGLU, BUDGETS)
 
 
 def simulated_curves() -> pd.DataFrame:
@@ -34,7 +33,7 @@ def simulated_curves() -> pd.DataFrame:
     tokens = runs["tokens"] * share
     flops = 6 * runs["params"] * tokens
     bend = 0.02 * np.sin(np.log(flops))
-    loss = SURFACE.loss(runs["params"], tokens) + 0.2 * (1 - share) + bend
+    loss = BESIROGLU.loss(runs["params"], tokens) + 0.2 * (1 - share) + bend
     return runs.assign(
         horizon_tokens=runs["tokens"], step=100.0 * share, tokens=tokens, flops=flops, loss=loss
     )

@@ -29,58 +29,25 @@ from flopline.surfaces.repeated import RepeatedSurface
 from flopline.surfaces.skaling import SkalingSurface
 from flopline.surfaces.surface import Law, parameters
 from flopline.surfaces.tied import TiedSurface
+from tests.builders.curves import curves_of, schedule_runs
+from tests.builders.designs import GRID, isoflop_runs, with_budgets
+from tests.builders.surfaces import BESIROGLU, FORMS, SYMMETRIC, values_of
 
-# Besiroglu et al. 2024 (arXiv 2404.10102), as printed.
-TRUTH = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
-EXPONENT = TRUTH.beta / (TRUTH.alpha + TRUTH.beta)
-# A vertex of a parabola is that of the surface where alpha = beta and the grid is symmetric.
-SYMMETRIC = LossSurface(1.69, 400.0, 400.0, 0.31, 0.31)
+EXPONENT = float(BESIROGLU.a)
 TARGET = 1e23
 QUANTITIES = ("params", "tokens", "loss")
 
 
-def profiles(law: LossSurface = TRUTH, noise: float = 0.003, seed: int = 1) -> pd.DataFrame:
+def profiles(law: LossSurface = BESIROGLU, noise: float = 0.003, seed: int = 1) -> pd.DataFrame:
     """Final losses of 6 budgets with 9 sizes each, N from 1/6 to 6 times the optimum."""
-    budget = np.repeat(np.geomspace(1e19, 3e21, 6), 9)
-    params = law.params_opt(budget) * np.tile(np.geomspace(1 / 6, 6, 9), 6)
-    tokens = budget / (6 * params)
-    scatter = np.exp(noise * np.random.default_rng(seed).standard_normal(budget.size))
-    return pd.DataFrame(
-        {
-            "run": [f"r{i:03d}" for i in range(budget.size)],
-            "params": params,
-            "tokens": tokens,
-            "flops": budget,
-            "budget_flops": budget,
-            "loss": law.loss(params, tokens) * scatter,
-        }
-    )
+    budgets = np.geomspace(1e19, 3e21, 6)
+    return with_budgets(isoflop_runs(law, budgets, 9, width=6.0, noise=noise, seed=seed))
 
 
 def curves(noise: float = 0.002, seed: int = 1) -> pd.DataFrame:
     """Training curves of 10 sizes with 4 schedules each; before its end a run lies higher."""
-    rng = np.random.default_rng(seed)
-    parts = []
-    for i, params in enumerate(np.geomspace(5e7, 5e9, 10)):
-        flops = (params / float(TRUTH.params_opt(1.0))) ** (1 / EXPONENT)
-        for j, horizon in enumerate(flops / (6 * params) * np.geomspace(0.25, 4, 4)):
-            step = np.arange(1, 81)
-            tokens = horizon * step / 80
-            loss = TRUTH.loss(params, tokens) + 0.2 * (1 - step / 80)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "run": f"{i:02d}-{j}",
-                        "params": params,
-                        "horizon_tokens": horizon,
-                        "step": step,
-                        "tokens": tokens,
-                        "flops": 6 * params * tokens,
-                        "loss": loss * np.exp(noise * rng.standard_normal(80)),
-                    }
-                )
-            )
-    return pd.concat(parts, ignore_index=True)
+    runs = schedule_runs(BESIROGLU, 10, 4)
+    return curves_of(runs, BESIROGLU, 80, steps=80, late=0.2, noise=noise, seed=seed)
 
 
 def fit_parametric(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
@@ -211,7 +178,7 @@ def test_a_twin_of_every_run_changes_no_point_estimate(name: str) -> None:
 def test_parametric_recovers_the_law_of_its_own_losses() -> None:
     found = fit_parametric(profiles(noise=0.0)).parameters
     for name in ("E", "A", "B", "alpha", "beta"):
-        assert_allclose(found[name].point, getattr(TRUTH, name), rtol=1e-6)
+        assert_allclose(found[name].point, getattr(BESIROGLU, name), rtol=1e-6)
 
 
 def test_isoflop_recovers_a_symmetric_law_and_the_exponent_of_any() -> None:
@@ -267,21 +234,13 @@ def test_a_noisy_law_lies_in_its_interval(name: str) -> None:
     a = result.parameters["a"]
     assert a.lo95 < EXPONENT < a.hi95
     params = result.targets[0].values["params"]
-    assert params.lo95 < float(TRUTH.params_opt(TARGET)) < params.hi95
+    assert params.lo95 < float(BESIROGLU.params_opt(TARGET)) < params.hi95
     assert abs(a.point - EXPONENT) < 0.05
 
 
 # Forms of `laws/` through the generic fit
 
-GRID = np.array([(n, n * r) for n in np.geomspace(1e7, 3e9, 7) for r in (1, 4, 20, 100, 700)]).T
 UNIQUE = np.tile([3e9, 1e10, 4e10, 1e11, 3e11], 7)
-FORMS: dict[str, Law] = {
-    "chinchilla": TRUTH,
-    "tied": TiedSurface(1.869, 521.0, 1488.0, 0.3527),
-    "skaling": SkalingSurface(1.757, 2305.0, 9957.0, 0.4244, 0.4305, 0.774),
-    "kaplan": KaplanSurface(0.076, 0.103, 6.4e13, 1.8e13),
-    "repeated": RepeatedSurface(1.869, 521.0, 1488.0, 0.3527, 0.3527, 15.39, 5.31),
-}
 FREE = {"repeated": ("R_D", "R_N")}
 """Its authors hold the base constants; with them free a start decides which optimum is found."""
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -305,10 +264,6 @@ def fitted(
     free = FREE.get(form, parameters(start))
     start = replace(start, **{name: 1.1 * getattr(start, name) for name in free})
     return generic.fit([start], points, loss, objectives.log_huber(0.01), free=free)
-
-
-def values_of(law: Law) -> np.ndarray:
-    return np.array([float(getattr(law, name)) for name in parameters(law)])
 
 
 def law_in_units(law: Law, unit_n: float, unit_d: float) -> Law:

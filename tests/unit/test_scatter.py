@@ -6,34 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import ArrayLike
 from scipy.special import polygamma
 
 from flopline.laws.isoflop import isoflop_fit, scatter
 from flopline.laws.isoflop.scatter import Profile, RunScatter, wild_losses
 from flopline.schema import target_column
-from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.designs import isoflop_runs, with_budgets
+from tests.builders.surfaces import BESIROGLU
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 BUDGETS = np.geomspace(1e18, 1e20, 5)
 
 
-def study(seed: int = 0, sizes: int = 7, sd: object = 0.003) -> pd.DataFrame:
+def study(seed: int = 0, sizes: int = 7, sd: ArrayLike = 0.003) -> pd.DataFrame:
     """Five valleys of `sizes` runs; `sd` is the noise, one number or one per budget."""
-    rng = np.random.default_rng(seed)
-    flops = np.repeat(BUDGETS, sizes)
-    params = SURFACE.params_opt(flops) * np.tile(np.geomspace(0.25, 4, sizes), BUDGETS.size)
-    tokens = flops / 6 / params
-    noise = np.repeat(np.broadcast_to(sd, BUDGETS.size), sizes) * rng.standard_normal(flops.size)
-    return pd.DataFrame(
-        {
-            "run": [f"r{i:03d}" for i in range(flops.size)],
-            "params": params,
-            "tokens": tokens,
-            "flops": flops,
-            "budget_flops": flops,
-            "loss": SURFACE.loss(params, tokens) * np.exp(noise),
-        }
-    )
+    return with_budgets(isoflop_runs(BESIROGLU, BUDGETS, sizes, noise=sd, seed=seed))
 
 
 def scatter_of(table: pd.DataFrame) -> RunScatter:

@@ -15,31 +15,10 @@ from flopline.laws.common.fit_result import targets_of
 from flopline.laws.parametric import parametric_fit, wild
 from flopline.solvers import engine
 from flopline.solvers.newton import Problem, jacobian
-from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.designs import checkpoint_runs
+from tests.builders.surfaces import BESIROGLU
 
-SURFACE = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 TARGET = [1e22]
-
-
-def study(
-    seed: int = 0, runs: int = 30, rows: int = 1, noise: float = 0.003, row_noise: float = 0.001
-) -> pd.DataFrame:
-    """Runs scattered over two decades of params and tokens, each with `rows` checkpoints."""
-    rng = np.random.default_rng(seed)
-    params = np.repeat(10 ** rng.uniform(7.5, 9.5, runs), rows)
-    tokens = np.repeat(10 ** rng.uniform(9.5, 11, runs), rows)
-    tokens = tokens * np.tile(np.arange(1, rows + 1) / rows, runs)
-    error = np.repeat(noise * rng.standard_normal(runs), rows)
-    error = error + (rows > 1) * row_noise * rng.standard_normal(runs * rows)
-    return pd.DataFrame(
-        {
-            "run": np.repeat([f"r{i:02d}" for i in range(runs)], rows),
-            "params": params,
-            "tokens": tokens,
-            "flops": 6 * params * tokens,
-            "loss": SURFACE.loss(params, tokens) * np.exp(error),
-        }
-    )
 
 
 def problem_of(table: pd.DataFrame, delta: float) -> tuple[Problem, np.ndarray]:
@@ -65,13 +44,13 @@ def test_signs_follow_the_runs_through_any_order_of_rows():
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_unseen_residuals_of_least_squares_are_those_of_the_linear_model(rows):
-    table = study(rows=rows)
+    table = checkpoint_runs(rows=rows)
     problem, theta = problem_of(table, delta=10.0)
     runs = table["run"].tolist()
     found = wild.unseen_residuals(problem, theta, runs)
     j = jacobian(problem, theta[None])[0].T
     r = wild.residuals_of(problem, theta)
-    for run in ("r00", "r17"):
+    for run in ("r000", "r017"):
         rest = np.flatnonzero(table["run"] != run)
         mine = np.flatnonzero(table["run"] == run)
         # In the model that is linear at theta the others move the parameters by this much.
@@ -80,7 +59,7 @@ def test_unseen_residuals_of_least_squares_are_those_of_the_linear_model(rows):
 
 
 def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
-    table = study(runs=60, noise=0.003)
+    table = checkpoint_runs(60, noise=0.003)
     problem, theta = problem_of(table, delta=1e-3)
     found = wild.unseen_residuals(problem, theta, table["run"].tolist())
     weights = 1.0 - np.eye(60)
@@ -95,7 +74,7 @@ def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
 
 
 def test_a_resample_flips_whole_runs_about_the_fit():
-    table = study(rows=3)
+    table = checkpoint_runs(rows=3)
     problem, theta = problem_of(table, 1e-3)
     drawn = wild.resampled_losses(problem, theta, table["run"].tolist(), 20, 5)
     fitted = problem.target + wild.residuals_of(problem, theta)
@@ -104,7 +83,7 @@ def test_a_resample_flips_whole_runs_about_the_fit():
 
 
 def test_losses_of_their_own_are_solved_like_losses_shared_by_all():
-    table = study(runs=40)
+    table = checkpoint_runs(40)
     problem, theta = problem_of(table, 1e-3)
     drawn = wild.resampled_losses(problem, theta, table["run"].tolist(), 12, 5)
     equal = np.ones((12, 40))
@@ -119,7 +98,7 @@ def test_losses_of_their_own_are_solved_like_losses_shared_by_all():
 
 
 def test_shared_losses_repeated_for_every_row_change_no_start():
-    table = study(runs=40)
+    table = checkpoint_runs(40)
     problem, _ = problem_of(table, 1e-3)
     weights = np.random.default_rng(0).integers(0, 3, (7, 40)).astype(float)
     repeated = replace(problem, target=np.tile(problem.target, (7, 1)))
@@ -130,12 +109,12 @@ def test_shared_losses_repeated_for_every_row_change_no_start():
 
 
 def test_wild_draws_of_losses_without_noise_are_the_law():
-    result = parametric_fit.fit(study(noise=0.0), TARGET, draws=20, seed=1, method="wild")
-    assert_allclose(result.draws["alpha"], SURFACE.alpha, rtol=1e-5)
+    result = parametric_fit.fit(checkpoint_runs(noise=0.0), TARGET, draws=20, seed=1, method="wild")
+    assert_allclose(result.draws["alpha"], BESIROGLU.alpha, rtol=1e-5)
 
 
 def test_wild_fit_is_the_same_in_any_order_of_rows():
-    table = study(rows=3)
+    table = checkpoint_runs(rows=3)
     one = parametric_fit.fit(table, TARGET, draws=30, seed=1, method="wild")
     other = parametric_fit.fit(
         table.sample(frac=1, random_state=1), TARGET, draws=30, seed=1, method="wild"
@@ -146,7 +125,7 @@ def test_wild_fit_is_the_same_in_any_order_of_rows():
 
 
 def test_wild_intervals_know_that_rows_of_a_run_go_together():
-    together = study(runs=20, rows=10, noise=0.003, row_noise=0.0005)
+    together = checkpoint_runs(20, rows=10, noise=0.003, row_noise=0.0005)
     apart = together.assign(run=[f"x{i}" for i in range(len(together))])
     widths = [
         e.hi95 - e.lo95
@@ -164,13 +143,13 @@ def test_method_of_the_bootstrap_is_checked():
     assert chosen("auto", "wild") == "wild"
     assert chosen("pairs", "wild") == "pairs"
     with pytest.raises(FloplineError, match=r"bootstrap\.method is one of auto, pairs, wild"):
-        parametric_fit.fit(study(), TARGET, draws=10, seed=1, method="jackknife")
+        parametric_fit.fit(checkpoint_runs(), TARGET, draws=10, seed=1, method="jackknife")
 
 
 def test_wild_draws_are_refused_for_residuals_that_are_not_of_log_loss():
     with pytest.raises(FloplineError, match="wild resamples log residuals"):
         parametric_fit.fit(
-            study(), TARGET, draws=10, seed=1, method="wild", objective="linear_squares"
+            checkpoint_runs(), TARGET, draws=10, seed=1, method="wild", objective="linear_squares"
         )
 
 
@@ -192,7 +171,7 @@ def test_a_law_that_knows_no_scatter_states_no_interval_of_a_new_run():
 
 
 def test_interval_of_a_new_run_holds_its_scatter_besides_the_law():
-    at = parametric_fit.fit(study(runs=60), TARGET, draws=500, seed=1).targets[0].values
+    at = parametric_fit.fit(checkpoint_runs(60), TARGET, draws=500, seed=1).targets[0].values
     law, run = at["loss"], at["loss_new_run"]
     assert run.point == law.point
     assert run.hi95 - run.lo95 > 1.9 * 1.96 * 0.8 * 0.003 * run.point

@@ -1,7 +1,4 @@
-"""The table of formats in docs/formats.md, written from the entries of `formats`.
-
-`python -m flopline.logs.formats_docs`, in the root of the project, writes it anew.
-"""
+"""The table of formats in docs/formats.md, which `make generate` makes of their entries."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from typing import Final
 from flopline.logs.formats import FORMATS, Format
 
 DOCS: Final = Path("docs/formats.md")
-BEGIN: Final = "<!-- from workflow/flopline/logs/formats.py -->\n"
-END: Final = "<!-- end -->\n"
+BEGIN: Final = "<!-- The table is made by `make generate` from the entries of the formats. -->\n"
+END: Final = "<!-- Here it ends. -->\n"
 _HEADER: Final = (
     "format",
     "recognised by",
