@@ -16,8 +16,8 @@ from flopline.hashing import hash_file
 from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest
 from flopline.logs.readers import read_log
 from flopline.schema import DROPPED, conform
+from tests.builders.raw_rows import study
 from tests.conftest import ROOT
-from tests.unit.test_clean import study
 
 TABLES: list[tuple[str, dict[str, str], str]] = [
     (
