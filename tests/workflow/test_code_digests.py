@@ -8,18 +8,19 @@ import re
 import shutil
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
+import yaml
 
 from flopline.atomic import part_of
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import module_of, spec_module, spec_of
+from flopline.sources import readers_of, run_table_readers
 from running.digest import AROUND, Memory, code_digest
 from running.receipts import FOLDER
 from tests.conftest import ROOT
@@ -34,7 +35,7 @@ RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
 SPECS = [spec_module(law) for law in LAWS]
 """What jobs that name laws load by the laws' names."""
-OF_LAWS = {"decide", "figure_loss", "figure_families", "figure_audit", "audit", "latex", "review"}
+OF_LAWS = {"decide", "figure_loss", "figure_families", "figure_audit", "latex", "review"}
 
 
 def script_of(rule: str) -> str:
@@ -42,14 +43,26 @@ def script_of(rule: str) -> str:
     return "fit" if rule.startswith("fit_") else rule
 
 
-def by_name(rule: str) -> list[str]:
+def by_name(rule: str, checkout: Checkout) -> Sequence[str]:
     """The modules that the jobs of a rule load by names in their params."""
     if rule.startswith("fit_"):
-        spec = spec_of(rule.removeprefix("fit_"))
-        return [spec_module(spec.name), module_of(spec.fit), module_of(spec.options)]
+        return fit_modules(rule.removeprefix("fit_"))
+    if rule == "audit":
+        return [module for law in LAWS for module in fit_modules(law)]
     if rule == "report":
         return [*SPECS, *(module_of(spec_of(law).methods) for law in LAWS)]
-    return SPECS if rule in OF_LAWS else []
+    if rule in OF_LAWS:
+        return SPECS
+    source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
+    of_table = run_table_readers(source)
+    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}
+    return named.get(rule, ())
+
+
+def fit_modules(law: str) -> list[str]:
+    """The modules that a fit of a law loads by name."""
+    spec = spec_of(law)
+    return [spec_module(law), module_of(spec.fit), module_of(spec.options)]
 
 
 class Finder(ModuleFinder):
@@ -101,6 +114,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MODULES = {
     "one module": ("gather", "flopline.laws.isoflop.isoflop_fit"),
     "a package": ("gather", "flopline.laws.parametric"),
+    "readers of logs": ("ingest", *readers_of({"kind": "logs"})),
     "two modules": ("review", "flopline.surfaces.tied", "flopline.figures.style"),
 }
 """Scripts, and modules that are named besides them: as rules do whose script loads by name."""
@@ -174,13 +188,11 @@ def test_no_job_loads_a_module_that_its_digest_does_not_know(
 ) -> None:
     """The digest knows the same modules as Finder, see above; here is what jobs really load."""
     for name, jobs in traces.items():
-        script = finished.folder / f"workflow/scripts/{name}.py"
         for job in jobs:
             rule = name
             if name == "fit":
                 (rule,) = [f"fit_{law}" for law in LAWS if spec_module(law) in job["modules"]]
-            files = Finder(script, *by_name(rule), loaded=True).files()
-            known = {module_name(path, finished.folder) for path in files}
+            known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
             loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
             assert loaded
             assert loaded <= known, (rule, loaded - known)
@@ -192,8 +204,15 @@ def test_every_job_has_the_digest_of_its_script_and_of_what_that_loads_by_name(
     workflow, memory = finished.folder / "workflow", Memory(finished.folder / "none")
     for record in metadata(finished).values():
         script = workflow / f"scripts/{script_of(record['rule'])}.py"
-        digest = code_digest(script, workflow / "flopline", memory, by_name(record["rule"]))
+        named = by_name(record["rule"], finished)
+        digest = code_digest(script, workflow / "flopline", memory, named)
         assert repr(digest) in record["params"], record["rule"]
+
+
+def known_to(rule: str, checkout: Checkout) -> set[Path]:
+    """The files of the workflow that a job of a rule may load: by its imports, or by a name."""
+    script = checkout.folder / f"workflow/scripts/{script_of(rule)}.py"
+    return Finder(script, *by_name(rule, checkout), loaded=True).files()
 
 
 def module_name(path: Path, folder: Path) -> str:
@@ -210,9 +229,8 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
         inputs[script_of(record["rule"])] |= set(map(Path, record["input"]))
         outputs[script_of(record["rule"])].add(output)
     for rule, jobs in traces.items():
-        script = finished.folder / f"workflow/scripts/{rule}.py"
-        named = [by_name(f"fit_{law}") for law in LAWS] if rule == "fit" else [by_name(rule)]
-        files = Finder(script, *chain(*named), loaded=True).files()
+        of_rules = [f"fit_{law}" for law in LAWS] if rule == "fit" else [rule]
+        files = set().union(*(known_to(name, finished) for name in of_rules))
         code = {path.relative_to(finished.folder) for path in files}
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}

@@ -27,7 +27,14 @@ from flopline.audit.judges import JUDGES
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.laws.spec import Points, module_of, spec_module, spec_of
-from flopline.sources import hold_several, log_digest, parts_of, why_no_file
+from flopline.sources import (
+    hold_several,
+    log_digest,
+    parts_of,
+    readers_of,
+    run_table_readers,
+    why_no_file,
+)
 from running.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source
 from running.console import Console
