@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from flopline.audit import identifiability as of_identifiability
 from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
@@ -29,10 +30,13 @@ from flopline.figures.losscompute_figure import losscompute as draw_losscompute
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.laws.envelope import envelope_fit as fit_envelope
 from flopline.laws.isoflop import isoflop_fit as fit_isoflop
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit as fit_parametric
+from flopline.options import StudyOptions
 from flopline.schema import DROPPED
 
 __all__ = [
@@ -420,6 +424,11 @@ def _audit(
     found, failed = _laws(runs, given)
     law = found.get("parametric")
     estimators = {n: fit.tables["estimators"] for n, fit in found.items()}
+    study = StudyOptions(
+        BootstrapOptions(draws=draws, seed=seed),
+        IsoflopOptions(budgets=None if budgets is None else tuple(budgets)),
+        AuditOptions(ladder_draws=min(LADDER_DRAWS, draws)),
+    )
 
     def of_next_run() -> Finding:
         assert law is not None
@@ -428,34 +437,26 @@ def _audit(
             surface_of(law.to_json()),
             float(law.certificate["residual_sd"]),
             given.target,
-            cap_flops=float(runs["flops"].max()),
             draws=draws_of(law.draws),
         )
 
     makers: dict[str, dict[str, Callable[[], Finding]]] = {
         "ladder": {
-            "ladder": lambda: of_ladder.audit(
-                runs,
-                given.target,
-                budgets=budgets,
-                draws=min(LADDER_DRAWS, draws),
-                seed=seed,
-            )
+            "ladder": lambda: of_ladder.audit(runs, given.target, study),
         },
         "identifiability": {
             "identifiability": lambda: of_identifiability.audit(
                 runs,
                 surface_of(law.to_json()) if law is not None else None,
                 given.target,
+                study,
                 estimators=estimators,
-                draws=draws,
-                seed=seed,
             ),
             "next_run": of_next_run,
         },
         "stakes": {
             "sensitivity": lambda: sensitivity.audit(
-                runs, given.target, budgets=budgets, estimators=estimators
+                runs, given.target, study, estimators=estimators
             )
         },
     }

@@ -7,7 +7,14 @@ from stage import stage
 with stage(snakemake, measure=True) as said:
     from findings import write_findings
 
+    from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import Evidence, audit_family
+    from flopline.cleaning_options import CleaningOptions
+    from flopline.laws.common.bootstrap_options import BootstrapOptions
+    from flopline.laws.envelope.envelope_options import EnvelopeOptions
+    from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+    from flopline.laws.parametric.parametric_options import ParametricOptions
+    from flopline.options import StudyOptions
     from flopline.points import (
         MOST_ROWS,
         SCHEDULE,
@@ -20,6 +27,13 @@ with stage(snakemake, measure=True) as said:
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
+    options = StudyOptions.read(
+        study,
+        (
+            *(AuditOptions, BootstrapOptions, CleaningOptions),
+            *(EnvelopeOptions, IsoflopOptions, ParametricOptions),
+        ),
+    )
     shards = [Path(path) for path in snakemake.input.curves]
     inputs = {name: Path(path) for name, path in snakemake.input.items() if name != "curves"}
 
@@ -37,7 +51,7 @@ with stage(snakemake, measure=True) as said:
     planned = ["run", *(c for c in snakemake.params.facts if c not in points)]
     envelope_curves = None
     if "envelope_estimators" in inputs:
-        split = study["envelope"]["split"] or study["loss_split"]
+        split = options.of(EnvelopeOptions).split or study["loss_split"]
         curves = read_curves(shards, runs, family, split, MOST_ROWS)
         envelope_curves = training_curves(runs, curves, family, split)
     estimators = {
@@ -65,7 +79,13 @@ with stage(snakemake, measure=True) as said:
         of_budgets,
     )
     with heard(said.reached):
-        findings = audit_family(evidence, study, study["targets"])
+        findings = audit_family(
+            evidence,
+            options,
+            study["targets"],
+            params_convention=study["params_convention"],
+            flops_convention=study["flops_convention"],
+        )
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
     verdicts = [finding.verdict for finding in findings]
     said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]

@@ -94,7 +94,7 @@ def parametric_changes(base: Base) -> Iterator[Change]:
 
 def _refit(base: Base, runs: pd.DataFrame, delta: float) -> dict[str, Any]:
     fit = parametric_fit.fit(
-        runs, [base.target_flops], huber_delta=delta, draws=0, seed=0, family=base.family
+        runs, [base.target_flops], huber_delta=delta, draws=0, family=base.family
     )
     if fit.status == FAILED:
         return {"status": FAILED, "message": fit.message}

@@ -21,10 +21,14 @@ from flopline.audit import (
     regret,
     sensitivity,
 )
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.errors import FloplineError
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_options import ParametricOptions
+from flopline.options import StudyOptions
 from flopline.schema import HELD_OUT
 from flopline.surfaces.chinchilla import LossSurface
 
@@ -75,24 +79,26 @@ class Evidence:
 
 
 def audit_family(
-    evidence: Evidence, settings: Mapping[str, Any], targets_flops: Sequence[float]
+    evidence: Evidence,
+    study: StudyOptions,
+    targets_flops: Sequence[float],
+    *,
+    params_convention: str,
+    flops_convention: str,
 ) -> list[Finding]:
     """Every audit that the family's data supports; one that cannot be made says why.
 
-    `settings` has the groups bootstrap, cleaning, envelope, isoflop, parametric and audit of the
-    config and the study's params_convention and flops_convention. Where the parametric law is none
-    of the study's laws the audits fit it for themselves, with as many draws as a step of the
-    ladder has.
+    `study` holds all groups of options; the conventions are the study's. Where the parametric law
+    is none of the study's laws the audits fit it for themselves, with as many draws as a step of
+    the ladder has.
     """
     target, family, points = targets_flops[0], evidence.family, evidence.points
-    options, seed = settings["audit"], settings["bootstrap"]["seed"]
-    grouping = {key: settings["isoflop"][key] for key in ("budgets", "budget_tolerance")}
-    cap = options["next_run_cap"] or float(points["flops"].max())
-    fitted = _fitted(evidence, settings, targets_flops)
-    delta = settings["parametric"]["huber_delta"]
+    fitted = _fitted(evidence, study, targets_flops)
     if fitted.content is not None:
-        delta = fitted.content["certificate"]["huber_delta"]  # what the fit itself used
-    common = {"huber_delta": delta, "family": family}
+        # What the fit itself used, where the data chose it.
+        delta = fitted.content["certificate"]["huber_delta"]
+        study = study.but(study.of(ParametricOptions).but(huber_delta=delta))
+    common: dict[str, Any] = {"estimators": evidence.estimators, "family": family}
 
     def of_surface() -> LossSurface:
         return surface_of(fitted.json())
@@ -105,46 +111,23 @@ def audit_family(
 
     makers: dict[str, Callable[[], Finding]] = {
         "ladder": lambda: ladder.audit(
-            points,
-            target,
-            curves=evidence.envelope_curves,
-            min_sizes=settings["isoflop"]["min_sizes"],
-            quality=settings["isoflop"]["quality"],
-            envelope=settings["envelope"],
-            draws=options["ladder_draws"],
-            seed=seed,
-            **grouping,
-            **common,
+            points, target, study, curves=evidence.envelope_curves, family=family
         ),
-        "identifiability": lambda: identifiability.audit(
-            points,
-            if_any(),
-            target,
-            estimators=evidence.estimators,
-            draws=settings["bootstrap"]["draws"],
-            seed=seed,
-            **common,
-        ),
+        "identifiability": lambda: identifiability.audit(points, if_any(), target, study, **common),
         "regret": lambda: regret.audit(
             of_surface(),
             draws_of(fitted.draws()),
             targets_flops,
-            price_per_flop=options["price_per_flop"],
+            study,
             estimators=evidence.estimators,
         ),
-        "sensitivity": lambda: sensitivity.audit(
-            points,
-            target,
-            estimators=evidence.estimators,
-            **grouping,
-            **common,
-        ),
+        "sensitivity": lambda: sensitivity.audit(points, target, study, **common),
         "next_run": lambda: next_run.audit(
             points,
             of_surface(),
             fitted.json()["certificate"]["residual_sd"],
             target,
-            cap_flops=cap,
+            study,
             draws=draws_of(fitted.draws()),
             family=family,
         ),
@@ -152,18 +135,16 @@ def audit_family(
             points,
             of_surface(),
             targets_flops,
-            names=options["compare"],
-            params_convention=settings["params_convention"],
-            flops_convention=settings["flops_convention"],
+            study,
+            params_convention=params_convention,
+            flops_convention=flops_convention,
         ),
     }
     if evidence.vertices is not None and evidence.profiles is not None:
         vertices, profiles = evidence.vertices, evidence.profiles
         makers["bias"] = lambda: bias.audit(of_surface(), vertices, profiles, targets_flops)
-    if options["inference_tokens"]:
-        makers["inference"] = lambda: inference.audit(
-            of_surface(), target, options["inference_tokens"]
-        )
+    if study.of(AuditOptions).inference_tokens:
+        makers["inference"] = lambda: inference.audit(of_surface(), target, study)
     held = None if evidence.runs is None else evidence.runs[evidence.runs["status"] == HELD_OUT]
     if held is not None and len(held):
         makers["held_out"] = lambda: held_out.audit(
@@ -171,21 +152,13 @@ def audit_family(
             points,
             of_surface(),
             _draws_if_any(fitted),
-            objective=settings["parametric"].get("objective", "log_huber"),
+            study,
             variants=evidence.variants,
             others=evidence.of_budgets,
-            seed=seed,
         )
     if evidence.runs is not None and evidence.curves is not None:
         runs, curves = evidence.runs, evidence.curves
-        makers["hygiene"] = lambda: hygiene.audit(
-            runs,
-            curves,
-            if_any(),
-            unfinished=settings["cleaning"]["unfinished"],
-            warmup_share=options["warmup_share"],
-            final_lr=options["final_lr"],
-        )
+        makers["hygiene"] = lambda: hygiene.audit(runs, curves, if_any(), study)
     there = [name for name in AUDITS if name in makers]
     return [_made(name, makers[name]) for name in progress.named(there, WORK)]
 
@@ -209,9 +182,7 @@ class _Fitted:
         return self.table
 
 
-def _fitted(
-    evidence: Evidence, settings: Mapping[str, Any], targets_flops: Sequence[float]
-) -> _Fitted:
+def _fitted(evidence: Evidence, study: StudyOptions, targets_flops: Sequence[float]) -> _Fitted:
     if evidence.parametric is not None:
         return _Fitted(evidence.parametric, evidence.draws)
     try:
@@ -219,9 +190,8 @@ def _fitted(
             fit = parametric_fit.fit(
                 evidence.points,
                 targets_flops,
-                huber_delta=settings["parametric"]["huber_delta"],
-                draws=settings["audit"]["ladder_draws"],
-                seed=settings["bootstrap"]["seed"],
+                study.of(ParametricOptions).but(variant_draws=None),
+                bootstrap=study.of(BootstrapOptions).but(draws=study.of(AuditOptions).ladder_draws),
                 family=evidence.family,
             )
     except FloplineError as error:

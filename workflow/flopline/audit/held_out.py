@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.hygiene_facts import log_residuals
 from flopline.laws.common.bootstrap import new_run_errors
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.numbers import count, factor, significant
+from flopline.options import StudyOptions
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 from flopline.surfaces.kaplan import KaplanSurface
@@ -46,27 +49,29 @@ def audit(
     points: pd.DataFrame,
     surface: LossSurface,
     draws: LossSurface | None,
+    study: StudyOptions | None = None,
     *,
-    objective: str = "log_huber",
     variants: pd.DataFrame | None = None,
     others: Mapping[str, tuple[Mapping[str, Any], pd.DataFrame]] | None = None,
-    seed: int = 0,
 ) -> Finding:
     """What every law foretells of the `held` runs, beside what was seen.
 
     `held` and `points`, what the laws are fitted to, have columns run, params [weights], tokens,
-    flops, loss [nats per token]; `surface` is the parametric fit under `objective` and `draws` its
-    resamples, None for no intervals; `variants` is that fit's table of other objectives and forms;
-    `others` maps laws without L(N, D) to their fit's JSON and draws. Table predictions: one row per
-    run and estimator, with foretold, seen, error (foretold less seen), its intervals and whether
-    they hold what was seen. Those of the parametric law are of one new run: draws and the scatter
-    of the fitted runs. The others have no scatter, or none at all, and so no such judgement.
+    flops, loss [nats per token]; `surface` is the parametric fit under the options `study` and
+    `draws` its resamples, None for no intervals; `variants` is that fit's table of other objectives
+    and forms; `others` maps laws without L(N, D) to their fit's JSON and draws. Table predictions:
+    one row per run and estimator, with foretold, seen, error (foretold less seen), its intervals
+    and whether they hold what was seen. Those of the parametric law are of one new run: draws and
+    the scatter of the fitted runs. The others have no scatter, or none at all, and so no such
+    judgement.
     """
     held = held.sort_values(["flops", "run"], ignore_index=True)
     largest = float(points["flops"].max())
     # One residual for each run, at its end, as the fit itself takes them for one new run.
     ends = points.sort_values(["run", "tokens"], kind="stable").groupby("run").tail(1)
     residuals = log_residuals(surface, ends)
+    study = study or StudyOptions()
+    objective, seed = study.of(ParametricOptions).objective, study.of(BootstrapOptions).seed
     parts = [_of_surface(held, surface, draws, residuals, objective, seed)]
     parts += [_of_law(held, name, law) for name, law in _variants(variants)]
     parts += [_of_budgets(held, law, *fit) for law, fit in (others or {}).items()]

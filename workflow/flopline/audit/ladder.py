@@ -8,15 +8,16 @@ that fit next to nothing climb along, since a law that does not beat them is not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flopline import progress
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.ladder_fit import MAIN, Options, Rung, Runs
@@ -25,9 +26,12 @@ from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import named
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -45,26 +49,18 @@ UNCOVERED: Final = 0.8
 def audit(
     points: pd.DataFrame,
     target_flops: float,
+    study: StudyOptions | None = None,
     *,
     curves: pd.DataFrame | None = None,
     steps_flops: Sequence[float] | None = None,
-    budgets: Sequence[float] | None = None,
-    budget_tolerance: float = 0.15,
-    min_sizes: int = 4,
-    quality: str = "flag",
-    envelope: Mapping[str, Any] | None = None,
-    huber_delta: float = 1e-3,
-    draws: int = 200,
-    seed: int = 0,
     family: str = "",
 ) -> Finding:
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops; `budgets` [FLOPs], `budget_tolerance` [ln C], `min_sizes` and `quality` are as in
-    `isoflop.fit`; `curves` are what `envelope.fit` takes, with its options in
-    `envelope`, None for no envelope. Without `steps_flops` the steps are the budgets, or shares of
-    the runs.
+    budget_flops; `study` are the options of the laws, the bootstrap and the audit; `curves` are
+    what `envelope_fit.fit` takes, None for no envelope. Without `steps_flops` the steps are the
+    budgets, or shares of the runs.
     Tables: scores (one row per law: means over the steps that all climb), steps (one row per law
     and step: error, bias and coverage of the loss of larger runs and of the best loss at larger
     budgets, waste there, N at the target), optima (N and loss foretold and seen per larger budget)
@@ -72,7 +68,9 @@ def audit(
     fails say so. Raises FloplineError if the parametric fit of all runs fails or no step leaves
     runs on both sides.
     """
-    table = prepared(points, budgets, budget_tolerance, "the ladder", family)
+    study = study or StudyOptions()
+    isoflop = study.of(IsoflopOptions)
+    table = prepared(points, isoflop, "the ladder", family)
     flops = table["flops"].to_numpy()
     steps = sorted(steps_flops) if steps_flops else default_steps(table)
     steps = [float(c) for c in steps if flops.min() <= c < flops.max()]
@@ -82,16 +80,15 @@ def audit(
             f"of {flops.min():.3g} to {flops.max():.3g} FLOPs only: name other steps or add runs "
             "at more budgets."
         )
-    options = Options(
-        target_flops, huber_delta, draws, seed, family, min_sizes, quality, envelope or {}
-    )
+    options = Options(target_flops, study, study.of(AuditOptions).ladder_draws, family)
+    seed = study.of(BootstrapOptions).seed
     with progress.part(WHOLE, "all runs"):
         whole = _whole(table, curves, options)
     options = replace(options, budgets_flops=tuple(whole.bottoms["budget_flops"].astype(float)))
     rows, bottoms, predictions = [], [], []
     climbing = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(climbing):
-        edge = c * math.exp(budget_tolerance)
+        edge = c * math.exp(isoflop.budget_tolerance)
         below = _runs(table, curves, c, edge)
         rungs = climbed(below, options, number)
         held = table[flops > c]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FitResult
+from flopline.options import StudyOptions
 from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
@@ -59,25 +61,27 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the laws are fitted: the target budget [FLOPs] and the settings of the study.
+    """How the laws are fitted: the target budget [FLOPs] and the options of the study.
 
-    `budgets_flops` are the other budgets at which the estimators of a fit are to be read.
+    `draws` are the resamples of a fit, `budgets_flops` the other budgets at which its estimators
+    are to be read.
     """
 
     target_flops: float
-    huber_delta: float
+    study: StudyOptions
     draws: int
-    seed: int
     family: str
-    min_sizes: int = 4
-    quality: str = "flag"
-    envelope: Mapping[str, Any] = field(default_factory=dict)
     budgets_flops: tuple[float, ...] = ()
 
     @property
     def targets(self) -> list[float]:
         """All budgets at which a fit is to state itself, the target first."""
         return list(dict.fromkeys((self.target_flops, *self.budgets_flops)))
+
+    def bootstrap(self, number: int) -> BootstrapOptions:
+        """How a fit is resampled at the step of that number."""
+        mine = self.study.of(BootstrapOptions)
+        return mine.but(draws=self.draws, seed=mine.seed + number)
 
 
 Fitter = Callable[[Runs, Options, int], Rung]

@@ -23,10 +23,12 @@ from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, FitResult
 from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.envelope import envelope_fit
-from flopline.laws.envelope.envelope_options import FRONTIERS
+from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.form_variants import FORMS
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.solvers.form_fits import Resamples, solve
 from flopline.solvers.newton import GRADIENT_TOLERANCE, Problem
 from flopline.solvers.objectives import log_huber
@@ -34,16 +36,6 @@ from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
-
-ENVELOPE_OPTIONS: Final = (
-    "bins",
-    "smoothing_steps",
-    "frontier",
-    "only_schedule_end",
-    "loss_floor",
-)
-"""What `envelope.fit` takes from the group `envelope` of the config."""
-
 
 CLIMBING: Final = ("tied", "skaling")
 """Forms of `fits.forms.FORMS` that climb beside the parametric law's own."""
@@ -54,9 +46,11 @@ def fitters(with_curves: bool, options: Options) -> dict[tuple[str, str], Fitter
 
     Their names are those of the estimators that the fits themselves leave.
     """
-    frontier = options.envelope.get("frontier", FRONTIERS[0])
+    frontier = options.study.of(EnvelopeOptions).frontier
     forms = {("parametric", name): _form(name) for name in CLIMBING}
-    of_curves = {("envelope", frontier): _envelope} if with_curves else {}
+    of_curves: dict[tuple[str, str], Fitter] = {}
+    if with_curves:
+        of_curves["envelope", frontier] = _envelope
     return {
         MAIN: _parametric,
         **forms,
@@ -122,10 +116,9 @@ def _parametric(runs: Runs, options: Options, number: int) -> Rung:
     fit = parametric_fit.fit(
         runs.points,
         options.targets,
-        huber_delta=options.huber_delta,
-        draws=options.draws,
-        seed=options.seed + number,
+        bootstrap=options.bootstrap(number),
         family=options.family,
+        huber_delta=options.study.of(ParametricOptions).huber_delta,
     )
     if fit.status == FAILED:
         raise FloplineError(fit.message)
@@ -165,12 +158,13 @@ def _form(name: str) -> Fitter:
 
     def fit(runs: Runs, options: Options, number: int) -> Rung:
         main = runs.main
-        if main is None or not isinstance(main.surface, LossSurface):
+        if main is None or main.fit is None or not isinstance(main.surface, LossSurface):
             raise FloplineError(main.message if main else "the parametric fit is missing")
         n, d, y = (runs.points[c].to_numpy(dtype=float) for c in ("params", "tokens", "loss"))
-        problem = Problem.of(n, d, y, options.huber_delta)
+        delta = main.fit.certificate["huber_delta"]
+        problem = Problem.of(n, d, y, delta)
         none = Resamples(np.empty((0, len(runs.points))), np.zeros(0, dtype=bool))
-        objective = log_huber(options.huber_delta)
+        objective = log_huber(delta)
         found = solve(problem, FORMS[name][0], objective, main.surface, none)
         if not found.gradient <= GRADIENT_TOLERANCE:
             raise FloplineError("the optimiser did not reach an optimum")
@@ -186,10 +180,8 @@ def _isoflop(runs: Runs, options: Options, number: int) -> Rung:
     fit = isoflop_fit.fit(
         runs.in_budgets,
         options.targets,
-        min_sizes=options.min_sizes,
-        quality=options.quality,
-        draws=options.draws,
-        seed=options.seed + number,
+        options.study.of(IsoflopOptions),
+        bootstrap=options.bootstrap(number),
         family=options.family,
     )
     return _of_allocation(("isoflop", "parabola"), fit)
@@ -200,9 +192,8 @@ def _envelope(runs: Runs, options: Options, number: int) -> Rung:
     fit = envelope_fit.fit(
         runs.curves,
         options.targets,
-        **{k: options.envelope[k] for k in ENVELOPE_OPTIONS if k in options.envelope},
-        draws=options.draws,
-        seed=options.seed + number,
+        options.study.of(EnvelopeOptions),
+        bootstrap=options.bootstrap(number),
         family=options.family,
         with_variants=False,
     )

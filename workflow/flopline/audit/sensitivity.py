@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -14,8 +14,11 @@ from flopline.audit.estimator_changes import OTHER_LAWS, main_params, other_esti
 from flopline.audit.finding import FINE, MIND, Finding, surface_of
 from flopline.audit.prepared_runs import prepared
 from flopline.audit.waste import wasted_share
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 
 DEAR: Final = 0.05
 """Share of compute that a single change may waste before it is to be minded."""
@@ -26,32 +29,31 @@ BASELINE: Final = 0.05
 def audit(
     points: pd.DataFrame,
     target_flops: float,
+    study: StudyOptions | None = None,
     *,
-    huber_delta: float = 1e-3,
-    budgets: Sequence[float] | None = None,
-    budget_tolerance: float = 0.15,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
 ) -> Finding:
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops, params_total and params_nonembedding; `budgets` and `budget_tolerance` group them
-    as in `isoflop.fit`, and without budgets none is left out. `estimators` are the tables of
+    budget_flops, params_total and params_nonembedding; the options `study` group them as those of
+    isoFLOP say, without budgets none is left out, and all refits take Huber's delta of the
+    parametric law. `estimators` are the tables of
     estimators by law, whose rows are measured against the law's own main estimator. Table changes:
     one row per refit, farthest from its reference first, with its N, the ratio to the reference and
     the compute that it would waste if the reference is right; refits that fail say why. Raises
     FloplineError if the parametric fit of all runs fails.
     """
-    table = prepared(points, budgets, budget_tolerance, "sensitivity", family)
+    study = study or StudyOptions()
+    table = prepared(points, study.of(IsoflopOptions), "sensitivity", family)
+    delta = study.of(ParametricOptions).huber_delta
     with progress.part(BASELINE):
-        base = parametric_fit.fit(
-            table, [target_flops], huber_delta=huber_delta, draws=0, seed=0, family=family
-        )
-    surface = surface_of(base.to_json())
+        base = parametric_fit.fit(table, [target_flops], huber_delta=delta, draws=0, family=family)
+    surface, delta = surface_of(base.to_json()), float(base.certificate["huber_delta"])
     tables = estimators or {}
     changes = [
-        *parametric_changes(Base(table, surface, target_flops, huber_delta, family)),
+        *parametric_changes(Base(table, surface, target_flops, delta, family)),
         *other_estimators(tables, target_flops),
     ]
     rows = pd.DataFrame([change.row() for change in progress.over(changes, "refits")])
