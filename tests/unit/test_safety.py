@@ -21,7 +21,8 @@ import yaml
 from flopline.atomic import part_of, whole
 from flopline.drafting.command import main as draft
 from flopline.errors import FloplineError
-from flopline.logs import opening, read_log
+from flopline.logs import opening
+from flopline.logs.readers import read_log
 from flopline.storage import (
     RowGroups,
     read_json,
