@@ -18,6 +18,7 @@ import numpy as np
 from flopline.audit import ladder
 from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes
 from flopline.audit.prepared_runs import prepared
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from tests.builders.designs import isoflop_runs
 
@@ -33,7 +34,7 @@ TARGET = 1e23
 def main() -> None:
     """Print the timings."""
     points = isoflop_runs(sizes=9, noise=0.004)
-    table = prepared(points, None, 0.15, "benchmark", "")
+    table = prepared(points, IsoflopOptions(), "benchmark", "")
     base = Base.of(table, TARGET, ParametricOptions(), "")
     start = time.perf_counter()
     batch = [change.row()["params"] for change in _left_out(base)]
@@ -46,7 +47,7 @@ def main() -> None:
     print(f"{len(batch)} leave-outs: batch {of_batch:.2f} s, single fits {of_single:.2f} s")
     print(f"ratio {of_single / of_batch:.1f}, ln N differs by {apart:.1e} at most")
     start = time.perf_counter()
-    ladder.audit(points, TARGET, draws=200)
+    ladder.audit(points, TARGET)
     print(f"ladder of {len(points)} runs, 200 draws a step: {time.perf_counter() - start:.2f} s")
 
 

@@ -13,16 +13,15 @@ from flopline.audit import ladder, ladder_scores
 from flopline.audit.baselines import best_runs
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
-from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.envelope import envelope_fit
 from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
-from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.curves import curves_of
 from tests.builders.designs import isoflop_runs
+from tests.builders.options import climbing
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e24
@@ -33,10 +32,6 @@ COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for 
 MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
 
 
-def seeded(seed: int) -> StudyOptions:
-    return StudyOptions((BootstrapOptions(seed=seed),))
-
-
 def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
     table = finding.tables["steps"]
     mine = (table["law"] == law) & (table["estimator"] == (estimator or MAIN[law]))
@@ -45,7 +40,7 @@ def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataF
 
 def test_noise_free_runs_are_foretold_exactly() -> None:
     points = isoflop_runs(budgets=BUDGETS)
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     rows = steps_of(finding, "parametric")
     assert len(rows) == len(BUDGETS) - 1
     fitted = rows[rows["status"] != "failed"]
@@ -61,7 +56,7 @@ def test_noise_free_runs_are_foretold_exactly() -> None:
 def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.004, seed=2)
     c = BUDGETS[3]
-    finding = ladder.audit(points, TARGET, steps_flops=[c * 1.001], draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0), steps_flops=[c * 1.001])
     row = steps_of(finding, "parametric").iloc[0]
     small, large = points[points["flops"] <= c * 1.001], points[points["flops"] > c * 1.001]
     fit = parametric_fit.fit(small, [TARGET], draws=0, seed=0)
@@ -91,7 +86,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
 
 def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     rows = steps_of(finding, "isoflop")
     assert list(rows["status"][:2]) == ["failed", "failed"]
     assert "at least 3" in rows["message"][0]
@@ -107,7 +102,7 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
     covered = []
     for seed in range(12):
         points = isoflop_runs(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
-        finding = ladder.audit(points, TARGET, seeded(seed), steps_flops=[BUDGETS[4]], draws=100)
+        finding = ladder.audit(points, TARGET, climbing(100, seed), steps_flops=[BUDGETS[4]])
         covered.append(steps_of(finding, "parametric").iloc[0])
     mean = pd.DataFrame(covered)[COVERAGE].astype(float).mean()
     assert mean["coverage80"] == pytest.approx(0.80, abs=0.08)
@@ -127,7 +122,7 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
         flops=points["flops"] * spread,
         loss=BESIROGLU.loss(points["params"], tokens),
     )
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     rows = steps_of(finding, "parametric")
     assert list(rows["n_fitted"]) == [25, 38, 50, 56]
     assert "isoFLOP" in finding.numbers["vertices_absent"]
@@ -140,8 +135,8 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
 
 def test_order_of_rows_does_not_matter() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.003)
-    one = ladder.audit(points, TARGET, draws=20)
-    other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, draws=20)
+    one = ladder.audit(points, TARGET, climbing(20))
+    other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, climbing(20))
     assert one.to_json() == other.to_json()
     for name, table in one.tables.items():
         pd.testing.assert_frame_equal(table, other.tables[name], check_exact=True)
@@ -153,7 +148,7 @@ def test_steps_without_runs_on_both_sides_are_refused() -> None:
 
 
 def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
-    finding = ladder.audit(isoflop_runs(), TARGET, steps_flops=[1e18], draws=0)
+    finding = ladder.audit(isoflop_runs(), TARGET, climbing(0), steps_flops=[1e18])
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
@@ -171,7 +166,7 @@ def scores_of(finding: ladder.Finding) -> pd.DataFrame:
 
 
 def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
-    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, draws=0)
+    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, climbing(0))
     row = scores_of(finding).loc[("baseline", "best_run")]
     assert row["loss_error_percent"] == pytest.approx(0.0, abs=0.05)  # the parabola's own bias
     assert row["wasted_percent"] == pytest.approx(0.0, abs=1e-9)
@@ -180,7 +175,7 @@ def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
 
 def test_the_loss_compute_baseline_knows_no_size_but_every_loss() -> None:
     points = isoflop_runs(budgets=BUDGETS)  # sizes at the optimum itself, and a floor
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     rows = steps_of(finding, "baseline", "loss_compute")
     whole = rows[rows["largest_flops"] >= BUDGETS[3] * 0.99]  # from four points on it has a floor
     assert (whole["bottom_error_percent"] < 0.1).all()  # the bottoms are those of parabolas
@@ -213,8 +208,8 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     curves = curves_of(points, BESIROGLU, np.geomspace(0.05, 1.0, 30))
     options = EnvelopeOptions(bins=300, smoothing_steps=0)
     c = BUDGETS[3] * 1.001
-    study, taken = StudyOptions((options,)), {"envelope": curves}
-    finding = ladder.audit(points, TARGET, study, fitted_to=taken, steps_flops=[c], draws=0)
+    study, taken = climbing(0).but(options), {"envelope": curves}
+    finding = ladder.audit(points, TARGET, study, fitted_to=taken, steps_flops=[c])
     small = curves[curves["run"].isin(points.loc[points["flops"] <= c, "run"])]
     fit = envelope_fit.fit(small, [TARGET], options, draws=0)
     row = steps_of(finding, "envelope").iloc[0]
@@ -223,7 +218,7 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
     assert row["n_bottoms"] == 3
     assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
-    without = ladder.audit(points, TARGET, steps_flops=[c], draws=0)
+    without = ladder.audit(points, TARGET, climbing(0), steps_flops=[c])
     assert "envelope" not in set(without.tables["scores"]["law"])
     for law in ("parametric", "isoflop"):
         pd.testing.assert_frame_equal(steps_of(finding, law), steps_of(without, law))
@@ -231,7 +226,7 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
 
 def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
-    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, draws=0)
+    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, climbing(0))
     rows = scores_of(finding).loc["parametric"]
     assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
@@ -252,7 +247,7 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(isoflop_fit, "fit", fit)
     points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     optima = finding.tables["optima"].set_index("estimator")
     main, large = optima.loc["parabola"], optima.loc["large"]
     np.testing.assert_allclose(large["params_foretold"], 2 * main["params_foretold"])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from flopline.audit import ladder
-from flopline.audit.family_audits import audit_family
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.ladder_fit import BASELINE, Options, Runs
 from flopline.audit.ladder_fits import climbed
 from flopline.audit.prepared_runs import prepared
@@ -63,7 +63,7 @@ def compare(
     """The estimators of each law that climb, all of whose N are those of the study's fits."""
     taken = fitted_to(points, laws)
     fits = fits_of(study, taken)
-    table = prepared(points, None, 0.15, "", "")
+    table = prepared(points, study.of(IsoflopOptions), "", "")
     rungs = climbed(Runs(table, table, taken), Options(TARGET, study, DRAWS, ""), 0)
     climbing: dict[str, list[str]] = {law: [] for law in laws}
     for (law, estimator), rung in rungs.items():
@@ -85,10 +85,8 @@ def compare(
 def test_the_ladder_fits_all_runs_as_the_study_does(objective: str, method: str) -> None:
     """Under every objective and bootstrap, in every form."""
     study = StudyOptions(
-        (
-            BootstrapOptions(draws=DRAWS, seed=5, method=method),
-            ParametricOptions(objective=objective, huber_delta="auto", variant_draws=0),
-        )
+        BootstrapOptions(draws=DRAWS, seed=5, method=method),
+        ParametricOptions(objective=objective, huber_delta="auto", variant_draws=0),
     )
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
     climbing = compare(study, points, ["parametric"])["parametric"]
@@ -101,11 +99,9 @@ def test_the_ladder_fits_all_runs_as_the_study_does(objective: str, method: str)
 def test_so_it_does_by_every_other_law(method: str) -> None:
     """With options that are no defaults."""
     study = StudyOptions(
-        (
-            BootstrapOptions(draws=DRAWS, seed=5, method=method),
-            IsoflopOptions(min_sizes=5, quality="exclude"),
-            EnvelopeOptions(frontier="hull", smoothing_steps=0, only_schedule_end=True),
-        )
+        BootstrapOptions(draws=DRAWS, seed=5, method=method),
+        IsoflopOptions(min_sizes=5, quality="exclude"),
+        EnvelopeOptions(frontier="hull", smoothing_steps=0, only_schedule_end=True),
     )
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
     climbing = compare(study, points, [law for law in LAWS if law != "parametric"])
@@ -120,18 +116,18 @@ def test_runs_near_no_budget_inform_the_ladder_as_they_do_the_study() -> None:
     between = between.assign(tokens=2 * between["tokens"], flops=2 * between["flops"])
     points = pd.concat([points, between], ignore_index=True)
     budgets = tuple(float(c) for c in BUDGETS[:5])
-    study = StudyOptions((BootstrapOptions(draws=DRAWS), IsoflopOptions(budgets=budgets)))
+    study = StudyOptions(BootstrapOptions(draws=DRAWS), IsoflopOptions(budgets=budgets))
     assert "corrected" in compare(study, points, ["isoflop"])["isoflop"]
 
 
 def test_n_with_all_runs_is_that_of_the_fit_whether_it_is_handed_over_or_not() -> None:
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
     options = ParametricOptions(objective="linear_squares", variant_draws=0)
-    study = StudyOptions((BootstrapOptions(draws=DRAWS), options))
+    study = StudyOptions(BootstrapOptions(draws=DRAWS), options, AuditOptions(ladder_draws=DRAWS))
     fit = fits_of(study, {"parametric": points})["parametric"]
     assert isinstance(fit, StoredFit)
     for fits in ({}, {"parametric": fit}):
-        finding = ladder.audit(points, TARGET, study, fits=fits, draws=DRAWS)
+        finding = ladder.audit(points, TARGET, study, fits=fits)
         stated = fit.content["targets"][0]["params"]["point"]
         assert finding.numbers["target_params_of_all"] == stated
         rows = finding.tables["steps"]
@@ -140,12 +136,10 @@ def test_n_with_all_runs_is_that_of_the_fit_whether_it_is_handed_over_or_not() -
 
 
 def test_every_audit_of_a_study_speaks_of_its_own_line() -> None:
-    settings = {
-        **family.SETTINGS,
-        "parametric": {"objective": "linear_squares", "variant_draws": None},
-    }
-    evidence = family.evidence(laws=("parametric",), settings=settings)
-    made = {f.audit: f for f in audit_family(evidence, settings, family.TARGETS)}
+    own = ParametricOptions(objective="linear_squares", variant_draws=None)
+    options = family.OPTIONS.but(own)
+    evidence = family.evidence(laws=("parametric",), options=options)
+    made = {finding.audit: finding for finding in family.audited(evidence, options)}
     (target,) = evidence.fits["parametric"].content["targets"]
     stated = target["params"]["point"]
     assert made["ladder"].numbers["target_params_of_all"] == stated

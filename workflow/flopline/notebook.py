@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from flopline.audit import identifiability as of_identifiability
 from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
@@ -75,9 +76,11 @@ class _Settings:
     @property
     def options(self) -> StudyOptions:
         """The same as the options of a study."""
-        bootstrap = BootstrapOptions(draws=self.draws, seed=self.seed)
-        budgets = None if self.budgets is None else tuple(map(float, self.budgets))
-        return StudyOptions((bootstrap, IsoflopOptions(budgets=budgets)))
+        return StudyOptions(
+            BootstrapOptions(draws=self.draws, seed=self.seed),
+            IsoflopOptions(budgets=None if self.budgets is None else tuple(self.budgets)),
+            AuditOptions(ladder_draws=min(LADDER_DRAWS, self.draws)),
+        )
 
 
 def isoflop(
@@ -434,24 +437,18 @@ def _audit(
             surface_of(law.to_json()),
             float(law.certificate["residual_sd"]),
             given.target,
-            cap_flops=float(runs["flops"].max()),
             draws=draws_of(law.draws),
         )
 
     makers: dict[str, dict[str, Callable[[], Finding]]] = {
-        "ladder": {
-            "ladder": lambda: of_ladder.audit(
-                runs, given.target, given.options, draws=min(LADDER_DRAWS, draws)
-            )
-        },
+        "ladder": {"ladder": lambda: of_ladder.audit(runs, given.target, given.options)},
         "identifiability": {
             "identifiability": lambda: of_identifiability.audit(
                 runs,
                 surface_of(law.to_json()) if law is not None else None,
                 given.target,
+                given.options,
                 estimators=estimators,
-                draws=draws,
-                seed=seed,
             ),
             "next_run": of_next_run,
         },

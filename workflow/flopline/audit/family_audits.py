@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,14 +23,13 @@ from flopline.audit import (
 )
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
-from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
-from flopline.cleaning_options import CleaningOptions
+from flopline.audit.judges import SURFACE, VALLEYS
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED, StoredFit
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
-from flopline.laws.spec import ESTIMATORS, spec_of, surface_law
+from flopline.laws.spec import ESTIMATORS, surface_law
 from flopline.options import StudyOptions
 from flopline.schema import HELD_OUT
 from flopline.surfaces.chinchilla import LossSurface
@@ -79,20 +78,22 @@ class Evidence:
 
 
 def audit_family(
-    evidence: Evidence, settings: Mapping[str, Any], targets_flops: Sequence[float]
+    evidence: Evidence,
+    study: StudyOptions,
+    targets_flops: Sequence[float],
+    *,
+    params_convention: str,
+    flops_convention: str,
 ) -> list[Finding]:
     """Every audit that the family's data supports; one that cannot be made says why.
 
-    `settings` has the groups of options of the study, those of its laws among them, and its
-    params_convention and flops_convention. Where no law of the study says a surface the audits fit
-    one for themselves, with as many draws as a step of the ladder has.
+    `study` holds all groups of options, those of the laws among them; the conventions are the
+    study's. Where no law of the study says a surface the audits fit one for themselves, with as
+    many draws as a step of the ladder has.
     """
     target, family, points = targets_flops[0], evidence.family, evidence.points
-    study = options_of(settings, (*evidence.fits, *JUDGES))
-    options, seed = study.of(AuditOptions), study.of(BootstrapOptions).seed
-    cap = options.next_run_cap or float(points["flops"].max())
     fitted = _fitted(evidence, study, targets_flops)
-    estimators = evidence.estimators
+    common: dict[str, Any] = {"estimators": evidence.estimators, "family": family}
 
     def of_surface() -> LossSurface:
         return surface_of(fitted.fit().content)
@@ -110,35 +111,23 @@ def audit_family(
             study,
             fitted_to=evidence.fitted_to,
             fits=evidence.fits,
-            draws=options.ladder_draws,
             family=family,
         ),
-        "identifiability": lambda: identifiability.audit(
-            points,
-            if_any(),
-            target,
-            study.of(ParametricOptions),
-            estimators=estimators,
-            draws=study.of(BootstrapOptions).draws,
-            seed=seed,
-            family=family,
-        ),
+        "identifiability": lambda: identifiability.audit(points, if_any(), target, study, **common),
         "regret": lambda: regret.audit(
             of_surface(),
             draws_of(fitted.fit().draws),
             targets_flops,
-            price_per_flop=options.price_per_flop,
-            estimators=estimators,
+            study,
+            estimators=evidence.estimators,
         ),
-        "sensitivity": lambda: sensitivity.audit(
-            points, target, study, estimators=estimators, family=family
-        ),
+        "sensitivity": lambda: sensitivity.audit(points, target, study, **common),
         "next_run": lambda: next_run.audit(
             points,
             of_surface(),
             fitted.fit().content["certificate"]["residual_sd"],
             target,
-            cap_flops=cap,
+            study,
             draws=draws_of(fitted.fit().draws),
             family=family,
         ),
@@ -146,9 +135,9 @@ def audit_family(
             points,
             of_surface(),
             targets_flops,
-            names=options.compare,
-            params_convention=settings["params_convention"],
-            flops_convention=settings["flops_convention"],
+            study,
+            params_convention=params_convention,
+            flops_convention=flops_convention,
         ),
     }
     if VALLEYS.name in evidence.fits:
@@ -156,33 +145,18 @@ def audit_family(
         makers["bias"] = lambda: bias.audit(
             of_surface(), tables["vertices"], tables["profiles"], targets_flops
         )
-    if options.inference_tokens:
-        makers["inference"] = lambda: inference.audit(
-            of_surface(), target, options.inference_tokens
-        )
+    if study.of(AuditOptions).inference_tokens:
+        makers["inference"] = lambda: inference.audit(of_surface(), target, study)
     held = None if evidence.runs is None else evidence.runs[evidence.runs["status"] == HELD_OUT]
     if held is not None and len(held):
         makers["held_out"] = lambda: held_out.audit(
-            held, points, {SURFACE.name: fitted.fit(), **evidence.fits}, seed=seed
+            held, points, {SURFACE.name: fitted.fit(), **evidence.fits}, study
         )
     if evidence.runs is not None and evidence.curves is not None:
         runs, curves = evidence.runs, evidence.curves
-        makers["hygiene"] = lambda: hygiene.audit(
-            runs,
-            curves,
-            if_any(),
-            unfinished=study.of(CleaningOptions).unfinished,
-            warmup_share=options.warmup_share,
-            final_lr=options.final_lr,
-        )
+        makers["hygiene"] = lambda: hygiene.audit(runs, curves, if_any(), study)
     there = [name for name in AUDITS if name in makers]
     return [_made(name, makers[name]) for name in progress.named(there, WORK)]
-
-
-def options_of(settings: Mapping[str, Any], laws: Iterable[str]) -> StudyOptions:
-    """The groups of options that the audits use, those of these laws among them."""
-    models = [spec_of(law).model for law in dict.fromkeys(laws)]
-    return StudyOptions.read(settings, (AuditOptions, BootstrapOptions, CleaningOptions, *models))
 
 
 @dataclass(frozen=True, slots=True)

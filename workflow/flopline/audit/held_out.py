@@ -19,9 +19,11 @@ from flopline.audit.hygiene_facts import log_residuals
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import new_run_errors
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED, StoredFit
 from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import count, factor, significant
+from flopline.options import StudyOptions
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS
 from flopline.surfaces.surface import Law
@@ -40,17 +42,16 @@ def audit(
     held: pd.DataFrame,
     points: pd.DataFrame,
     fits: Mapping[str, StoredFit],
-    *,
-    seed: int = 0,
+    study: StudyOptions | None = None,
 ) -> Finding:
     """What every law foretells of the `held` runs, beside what was seen.
 
     `held` and `points`, what a surface is fitted to, have columns run, params [weights], tokens,
-    flops, loss [nats per token]; `fits` are those of the laws, a surface L(N, D) among them. Table
-    predictions: one row per run and estimator, with foretold, seen, error (foretold less seen), its
-    intervals and whether they hold what was seen. Those of the surface are of one new run: draws
-    and the scatter of the fitted runs. Its other objectives and forms have no scatter, laws of
-    compute none at all, and so no such judgement.
+    flops, loss [nats per token]; `fits` are those of the laws, a surface L(N, D) among them, under
+    the options `study`. Table predictions: one row per run and estimator, with foretold, seen,
+    error (foretold less seen), its intervals and whether they hold what was seen. Those of the
+    surface are of one new run: draws and the scatter of the fitted runs. Its other objectives and
+    forms have no scatter, laws of compute none at all, and so no such judgement.
 
     Raises FloplineError where no law says a surface, or its fit has none.
     """
@@ -62,6 +63,7 @@ def audit(
             "the runs held out are judged by a surface L(N, D), but none is fitted: keep "
             "parametric in `laws` in the study file."
         )
+    seed = (study or StudyOptions()).of(BootstrapOptions).seed
     parts = [_of_surface(held, points, judge, fits[judge], seed)]
     parts += [_of_law(held, judge, name, law) for name, law in other_surfaces(fits[judge])]
     parts += [

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flopline.audit import collinear
 from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import checked, named
 from flopline.laws.parametric.parametric_fit import (
@@ -26,6 +27,7 @@ from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 from flopline.solvers import engine
 from flopline.solvers.newton import Problem, assess, jacobian
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
@@ -53,30 +55,30 @@ def audit(
     points: pd.DataFrame,
     surface: LossSurface | None,
     target_flops: float,
-    options: ParametricOptions | None = None,
+    study: StudyOptions | None = None,
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
-    draws: int = 0,
-    seed: int = 0,
     family: str = "",
 ) -> Finding:
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
     `points` has columns run, params [weights], tokens, loss [nats per token]; `surface` is their
-    parametric fit under `options`, None if that failed since tokens follow from params;
-    `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by law. Tables:
-    directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted), coverage (the
-    runs' tokens per param and the target's) and ratios (what every law wants beside that range).
-    Where tokens follow from params N_opt is refused, and the tables are ray (the reduced law
-    psi N^-alpha + E with its forecast, and intervals from `draws` over runs) and ray_curve. Raises
-    FloplineError for unusable points or a missing fit.
+    parametric fit under the options `study`, None if that failed since tokens follow from params;
+    `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by
+    law. Tables: directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted),
+    coverage (the runs' tokens per param and the target's) and ratios (what every law wants beside
+    that range). Where tokens follow from params N_opt is refused, and the tables are ray (the
+    reduced law psi N^-alpha + E with its forecast, and intervals from the bootstrap over runs) and
+    ray_curve. Raises FloplineError for unusable points or a missing fit.
     """
+    study = study or StudyOptions()
     table = checked(points, ("params", "tokens", "loss"), (), "identifiability", family)
     table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
     params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
     spread = token_spread(params, tokens)
     if spread < RAY:
-        told = collinear.tables_of(table, target_flops, draws, seed)
+        bootstrap = study.of(BootstrapOptions)
+        told = collinear.tables_of(table, target_flops, bootstrap.draws, bootstrap.seed)
         said = collinear.sentence(spread, told["ray"].iloc[0])
         return Finding("identifiability", REFUSE, said, {"token_spread": spread}, told)
     if surface is None:
@@ -84,7 +86,7 @@ def audit(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
             "keep parametric in `laws` in the study file and mend what it says."
         )
-    problem, _ = problem_of(table, options or ParametricOptions())
+    problem, _ = problem_of(table, study.of(ParametricOptions))
     directions = _directions(problem, surface, params, tokens)
     condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
     coverage = _coverage(surface, params, tokens, target_flops)

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline import progress
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
@@ -49,11 +50,10 @@ UNCOVERED: Final = 0.8
 def audit(
     points: pd.DataFrame,
     target_flops: float,
-    options: StudyOptions | None = None,
+    study: StudyOptions | None = None,
     *,
     fitted_to: Mapping[str, pd.DataFrame] | None = None,
     fits: Mapping[str, StoredFit] | None = None,
-    draws: int = 200,
     steps_flops: Sequence[float] | None = None,
     family: str = "",
 ) -> Finding:
@@ -61,9 +61,9 @@ def audit(
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     budget_flops. The JUDGES climb, and the laws in `fitted_to`, which says what each is fitted to
-    if that is not `points`: other rows of the same runs, or their curves. Each is fitted with the
-    study's `options` whole but for the bootstrap, which has `draws`; of what is in `fits` the fit
-    of all runs is taken from there. Runs are grouped into budgets as the isoFLOP law groups them.
+    if that is not `points`: other rows of the same runs, or their curves. Each is fitted with its
+    options in `study`, whole, and as many draws as those of the audit say; of what is in `fits` the
+    fit of all runs is taken from there. Runs are grouped into budgets as isoFLOP groups them.
     Without `steps_flops` the steps are the budgets, or shares of the runs.
     Tables: scores (one row per law: means over the steps that all climb), steps (one row per law
     and step: error, bias and coverage of the loss of larger runs and of the best loss at larger
@@ -74,9 +74,9 @@ def audit(
     Raises FloplineError if the surface of all runs cannot be fitted or no step leaves runs on both
     sides.
     """
-    study = options or StudyOptions()
+    study = study or StudyOptions()
     grouping = study.of(IsoflopOptions)
-    table = prepared(points, grouping.budgets, grouping.budget_tolerance, "the ladder", family)
+    table = prepared(points, grouping, "the ladder", family)
     flops = table["flops"].to_numpy()
     steps = sorted(steps_flops) if steps_flops else default_steps(table)
     steps = [float(c) for c in steps if flops.min() <= c < flops.max()]
@@ -88,7 +88,7 @@ def audit(
         )
     taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
-    how = Options(target_flops, study, draws, family)
+    how = Options(target_flops, study, study.of(AuditOptions).ladder_draws, family)
     with progress.part(WHOLE, "all runs"):
         whole = _whole(table, cuts, how, fits or {})
     mains: dict[str, str] = {}
@@ -145,7 +145,7 @@ class Cut:
         """The rows of a law, grouped into budgets if it is fitted to the ends of runs."""
         if spec.points is not Points.FINAL:
             return cls(spec, rows, None)
-        known = prepared(rows, grouping.budgets, grouping.budget_tolerance, spec.label, family)
+        known = prepared(rows, grouping, spec.label, family)
         budget_of = known.drop_duplicates("run").set_index("run")["budget_flops"]
         return cls(spec, rows, rows["run"].astype(str).map(budget_of))
 

@@ -30,7 +30,7 @@ BASELINE: Final = 0.05
 def audit(
     points: pd.DataFrame,
     target_flops: float,
-    options: StudyOptions | None = None,
+    study: StudyOptions | None = None,
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
@@ -38,7 +38,7 @@ def audit(
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops, params_total and params_nonembedding. `options` are those of the study: the
+    budget_flops, params_total and params_nonembedding. `study` are its options: the
     parametric law is fitted with its own whole, and runs are grouped into budgets as the isoFLOP
     law groups them; without budgets none is left out. `estimators` are the tables of estimators by
     law, whose rows are measured against the law's own main estimator. Table changes: one row per
@@ -47,9 +47,8 @@ def audit(
 
     Raises FloplineError if the parametric fit of all runs fails.
     """
-    study = options or StudyOptions()
-    grouping = study.of(IsoflopOptions)
-    table = prepared(points, grouping.budgets, grouping.budget_tolerance, "sensitivity", family)
+    study = study or StudyOptions()
+    table = prepared(points, study.of(IsoflopOptions), "sensitivity", family)
     with progress.part(BASELINE):
         base = Base.of(table, target_flops, study.of(ParametricOptions), family)
     surface, tables = base.surface, estimators or {}
