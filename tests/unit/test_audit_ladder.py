@@ -11,6 +11,7 @@ import pytest
 
 from flopline.audit import ladder, ladder_scores
 from flopline.audit.baselines import best_runs
+from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FitResult
@@ -32,25 +33,29 @@ COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for 
 MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
 
 
-def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
+def steps_of(finding: Finding, law: str, estimator: str = "") -> pd.DataFrame:
     table = finding.tables["steps"]
     mine = (table["law"] == law) & (table["estimator"] == (estimator or MAIN[law]))
     return table[mine].reset_index(drop=True)
 
 
-def test_noise_free_runs_are_foretold_exactly() -> None:
-    points = isoflop_runs(budgets=BUDGETS)
-    finding = ladder.audit(points, TARGET, climbing(0))
-    rows = steps_of(finding, "parametric")
+@pytest.fixture(scope="module")
+def noise_free() -> Finding:
+    """The ladder of runs that lie on the surface itself."""
+    return ladder.audit(isoflop_runs(budgets=BUDGETS), TARGET, climbing(0))
+
+
+def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
+    rows = steps_of(noise_free, "parametric")
     assert len(rows) == len(BUDGETS) - 1
     fitted = rows[rows["status"] != "failed"]
     assert list(fitted["n_fitted"]) == [7 * k for k in range(1, 7)][-len(fitted) :]
     assert len(fitted) >= 5
     assert (fitted["loss_error_percent"] < 1e-5).all()
     np.testing.assert_allclose(fitted["target_params_over_all"], 1.0, atol=1e-4)
-    assert finding.verdict == "fine"
+    assert noise_free.verdict == "fine"
     assert rows["coverage95"].isna().all()
-    assert "prediction" not in finding.sentence
+    assert "prediction" not in noise_free.sentence
 
 
 def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
@@ -161,7 +166,7 @@ def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
 STRAIGHT = LossSurface(0.0, 400.0, 900.0, 0.34, 0.34)
 
 
-def scores_of(finding: ladder.Finding) -> pd.DataFrame:
+def scores_of(finding: Finding) -> pd.DataFrame:
     return finding.tables["scores"].set_index(["law", "estimator"])
 
 
@@ -173,15 +178,14 @@ def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
     assert row["target_wasted_percent"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_loss_compute_baseline_knows_no_size_but_every_loss() -> None:
-    points = isoflop_runs(budgets=BUDGETS)  # sizes at the optimum itself, and a floor
-    finding = ladder.audit(points, TARGET, climbing(0))
-    rows = steps_of(finding, "baseline", "loss_compute")
+def test_the_loss_compute_baseline_knows_no_size_but_every_loss(noise_free: Finding) -> None:
+    # Sizes at the optimum itself, and a floor.
+    rows = steps_of(noise_free, "baseline", "loss_compute")
     whole = rows[rows["largest_flops"] >= BUDGETS[3] * 0.99]  # from four points on it has a floor
     assert (whole["bottom_error_percent"] < 0.1).all()  # the bottoms are those of parabolas
     assert rows["target_params"].isna().all()
     assert rows["wasted_percent"].isna().all()
-    best_run = steps_of(finding, "baseline", "best_run").iloc[-1]
+    best_run = steps_of(noise_free, "baseline", "best_run").iloc[-1]
     assert best_run["bottom_error_percent"] > whole["bottom_error_percent"].iloc[-1]
 
 

@@ -17,6 +17,7 @@ from flopline.laws.spec import spec_of
 from tests.builders.designs import GOPHER, profiles
 from tests.builders.designs import PROFILE_BUDGETS as BUDGETS
 from tests.builders.fits import fit_isoflop as fit
+from tests.builders.refusals import refused
 from tests.builders.surfaces import UNTIED
 
 
@@ -117,13 +118,7 @@ def test_runs_without_gaps_are_no_budget() -> None:
     ],
 )
 def test_mistakes_are_told_in_one_sentence(points: pd.DataFrame, said: str) -> None:
-    with pytest.raises(FloplineError) as caught:
-        fit(points, family="oak")
-    message = str(caught.value)
-    assert said in message
-    assert "family 'oak'" in message
-    assert message.endswith(".")
-    assert "\n" not in message
+    refused(lambda: fit(points, family="oak"), said, "family 'oak'")
 
 
 def test_budgets_that_match_nothing_are_told() -> None:

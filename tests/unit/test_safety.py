@@ -34,6 +34,7 @@ from flopline.storage import (
 from flopline.study import load_study, log_files, read_yaml
 from flopline.tables import read_table
 from running.locks import hold_run, release_run
+from tests.builders.refusals import refused
 from tests.builders.studies import SCHEMAS, study_of, write_study_file
 
 SOURCE = {
@@ -65,12 +66,6 @@ HOSTILE = [
     "x" * 101,
     "",
 ]
-
-
-def refused(work: Callable[[], object], *words: str) -> None:
-    with pytest.raises(FloplineError) as caught:
-        work()
-    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def loaded(folder: Path, name: str = "toy", **changes: object) -> object:
