@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flopline.study import shard_of
+from running.shards import shard_of
 from tests.builders.surfaces import BESIROGLU
 from tests.conftest import ROOT
 from tests.workflow.conftest import (
