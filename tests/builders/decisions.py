@@ -14,7 +14,7 @@ from tests.builders.surfaces import BESIROGLU
 TARGETS = [1e20, 1e21]
 """What the made-up study predicts [FLOPs]."""
 MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
-"""The main estimator of each law."""
+"""The main estimators of laws; of any other it is called main."""
 
 
 def about(x: float) -> Estimate:
@@ -74,7 +74,14 @@ def family(
     for law, given in laws.items():
         lines = given if isinstance(given, list) else [given]
         named = [
-            Estimator(e.name or MAIN[law], e.label, e.status, e.message, e.parameters, e.targets)
+            Estimator(
+                e.name or MAIN.get(law, "main"),
+                e.label,
+                e.status,
+                e.message,
+                e.parameters,
+                e.targets,
+            )
             for e in lines
         ]
         tables[law] = estimator_table(named)
