@@ -19,13 +19,14 @@ from flopline.audit import next_run, sensitivity
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
-from flopline.figures import audit as of_audit
 from flopline.figures.cleaning_figure import cleaning as draw_cleaning
 from flopline.figures.contours_figure import contours as draw_contours
 from flopline.figures.envelope_figure import envelope as draw_envelope
 from flopline.figures.families_figure import families as draw_families
 from flopline.figures.isoflop_figure import isoflop as draw_isoflop
+from flopline.figures.layout import PAGE
 from flopline.figures.losscompute_figure import losscompute as draw_losscompute
+from flopline.figures.spec import Setting, figure
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
@@ -33,7 +34,8 @@ from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.laws.envelope import envelope_fit as fit_envelope
 from flopline.laws.isoflop import isoflop_fit as fit_isoflop
 from flopline.laws.parametric import parametric_fit as fit_parametric
-from flopline.schema import DROPPED
+from flopline.results import FamilyResults, StudyResults
+from flopline.schema import DROPPED, KEPT
 
 __all__ = [
     "cleaning",
@@ -404,7 +406,7 @@ def _evidence(
 
 
 def _audit(
-    figure: str,
+    name: str,
     table: pd.DataFrame,
     *,
     target: float | None = None,
@@ -412,10 +414,12 @@ def _audit(
     draws: int = DRAWS,
     seed: int = SEED,
     family: str | None = None,
-    **drawing: Any,
+    loss_label: str = "Validation loss",
+    width: str = PAGE,
+    synthetic: bool = False,
 ) -> Figure:
     """One figure of the audit, with no more of the audit made than it shows."""
-    runs, name = _one(_runs(table), family)
+    runs, family_name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
     found, failed = _laws(runs, given)
     law = found.get("parametric")
@@ -459,25 +463,31 @@ def _audit(
             )
         },
     }
-    findings = []
-    for audit, make in makers[figure].items():
+    findings = {}
+    for audit, make in makers[name].items():
         try:
             if law is None:
                 raise FloplineError(failed["parametric"]["message"])
             made = make()
         except FloplineError as why:
             made = Finding(audit, MIND, f"Not made: {why}", {})
-        findings.append({**made.to_json(), "tables": made.tables})
-    known = _evidence(runs, found, findings)
-    verdict = decide({name: known}, [given.target], {name: _label(name)})[1]
-    return of_audit.audit_figures(
-        findings,
-        {**known.fits, **failed},
-        known.draws,
-        runs,
-        None if law is None else law.tables["points"],
-        verdict,
-        family=name,
-        names=(figure,),
-        **_common(given, name, drawing),
-    )[figure]
+        findings[audit] = {**made.to_json(), "tables": made.tables}
+    known = _evidence(runs, found, list(findings.values()))
+    label = _label(family_name)
+    results = StudyResults(
+        {
+            label: FamilyResults(
+                {**known.fits, **failed},
+                known.draws,
+                {n: fit.tables for n, fit in found.items()},
+                findings,
+            )
+        },
+        {
+            "runs": runs.assign(family=label, status=KEPT),
+            "decision": decide({label: known}, [given.target], {label: label})[1],
+        },
+    )
+    study = {"families": {label: label}, "targets": [given.target], "loss_label": loss_label}
+    setting = Setting(study, label, width, synthetic, formulas=True)
+    return figure(name).draw(results, setting)

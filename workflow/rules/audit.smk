@@ -1,6 +1,10 @@
 # Why to believe the fits: a held-out ladder, what the runs can tell, what a wrong size costs.
 
-AUDITS = per_family("results/{study}/audit/{family}/findings.json")
+FINDINGS = [
+    "results/{study}/audit/{family}/findings.json",
+    "results/{study}/audit/{family}/tables",
+]
+AUDITS = per_family(FINDINGS[0])
 # One table of estimators per law, named apart.
 ESTIMATORS = {
     f"{law}_estimators": path
@@ -27,8 +31,8 @@ rule audit:
         runs="results/{study}/clean/runs.parquet",
         curves=CLEAN_CURVES,
     output:
-        findings="results/{study}/audit/{family}/findings.json",
-        tables=directory("results/{study}/audit/{family}/tables"),
+        findings=FINDINGS[0],
+        tables=directory(FINDINGS[1]),
     log:
         "results/{study}/logs/audit.{family}.log",
     cache: SHARED
