@@ -4,6 +4,7 @@
 # make cluster    only the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make cluster-accounting    those on one with an accounting database
 # make bench      side-by-side timings                  make lock         renew the lock files
+# make generate   write anew what is made of the options: schema, config.yaml, a table of README
 # make audit      ask PyPI for known holes in the locked packages
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
@@ -11,7 +12,8 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf draft test slow cluster cluster-accounting lint format bench audit lock clean
+.PHONY: run pdf draft test slow cluster cluster-accounting lint format generate bench audit lock \
+    clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -63,6 +65,10 @@ format: $(VENV)/ready-dev
 	@ruff check --fix .
 	@ruff format .
 	@snakefmt Snakefile workflow
+
+# The options are fields of models in the library; a test fails while this is due.
+generate: $(VENV)/ready
+	@python -m flopline.option_files
 
 # bench_parametric.py also times the package chinchilla where it is installed:
 #   .venv/bin/python -m pip install chinchilla==0.2.0

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yaml
-
-from flopline.surfaces.chinchilla import LossSurface
 
 BUDGETS = (1e15, 3e15, 1e16, 3e16, 1e17)
 SURFACES = {
@@ -105,23 +101,3 @@ def write_study(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
-
-
-def runs_on_surface(
-    surface: LossSurface,
-    budgets: Sequence[float],
-    sizes: int = 9,
-    noise: float = 0.002,
-    repeats: int = 1,
-) -> pd.DataFrame:
-    """Final losses at budgets C = 6ND, `sizes` around each budget's best, as fits take them."""
-    rng = np.random.default_rng(0)
-    flops = np.repeat(budgets, sizes * repeats)
-    factors = np.tile(np.repeat(np.linspace(-1.3, 1.5, sizes), repeats), len(budgets))
-    params = surface.params_opt(flops) * np.exp(factors)
-    tokens = flops / (6 * params)
-    loss = surface.loss(params, tokens) * np.exp(rng.normal(0, noise, flops.size))
-    names = [f"run-{i:05d}" for i in range(flops.size)]
-    return pd.DataFrame(
-        {"run": names, "params": params, "tokens": tokens, "flops": flops, "loss": loss}
-    )

@@ -50,6 +50,8 @@ THREEFOLD = replace(HOFFMANN_PRINTED, alpha=0.465, beta=0.155)
 
 TIED = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
 """alpha = beta, so that every optimum trains as many tokens per param."""
+UNTIED = LossSurface(1.7, 400.0, 1200.0, 0.34, 0.33)
+"""Nearly the same exponents, so that parabolas are nearly unbiased."""
 TINY = LossSurface(1.0, 30.0, 400.0, 0.35, 0.40)
 """At the size of the default study: 1e10 to 1e13 FLOPs."""
 

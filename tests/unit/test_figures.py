@@ -37,6 +37,7 @@ from flopline.figures.ticks import (
 )
 from flopline.laws.isoflop import isoflop_fit as isoflop_fit
 from flopline.numbers import humanise
+from tests.builders.digitised import chinchilla_points
 
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024 (arXiv 2404.10102)."""
@@ -525,16 +526,7 @@ def test_a_target_that_is_no_budget_is_refused(target):
 
 
 def test_the_digitised_chinchilla_runs(real_data):
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame(
-        {
-            "run": [f"run{i}" for i in range(len(table))],
-            "params": table["Model Size"],
-            "tokens": table["Training FLOP"] / (6 * table["Model Size"]),
-            "flops": table["Training FLOP"],
-            "loss": table["loss"],
-        }
-    )
+    points = chinchilla_points(real_data)
     result = isoflop_fit.fit(points, [GOPHER], budgets=HOFFMANN_BUDGETS, draws=100)
     figure = isoflop(
         result.to_json(),

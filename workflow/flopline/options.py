@@ -1,14 +1,148 @@
 """What a study may set, as typed models: the one place of each option's type, default and meaning.
 
-Schemas, defaults and the tables of config/README.md are made from these models.
+A group is a model with a field for each option; the group of a law lies in the law's folder.
+`make generate` writes from the models what stands elsewhere: the schema of config.yaml, config.yaml
+itself, the table in config/README.md.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from flopline.errors import FloplineError
+
+Group = TypeVar("Group", bound="OptionGroup")
+First = TypeVar("First", bound="OptionGroup")
+Second = TypeVar("Second", bound="OptionGroup")
+
+EXACT: Final = 1e15
+"""Whole numbers below this are written without a point: a float holds every one of them."""
 
 
 class OptionGroup(BaseModel):
     """A group of options, as `isoflop:` in a study file; each field has a sentence of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    group: ClassVar[str]
+    """The group's name in a study file."""
+
+    def __init__(self, **values: Any) -> None:
+        """Options by name, those not given by default.
+
+        Raises FloplineError for an option that there is not, or a value that does not fit.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise FloplineError(self._sentence(error)) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _taken(cls, value: Any) -> Any:
+        """Lists as well as tuples, arrays and numbers of NumPy, 2e3 where a whole number is due."""
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        if isinstance(value, list):
+            return tuple(value)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value
+
+    def but(self, **changes: Any) -> Self:
+        """The same options with some changed. Raises FloplineError as the group itself does."""
+        return type(self)(**{**dict(self), **changes}) if changes else self
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON has them, numbers as a person writes them: 10 and not 10.0."""
+        return {name: _plain(value) for name, value in self}
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        """One sentence on the first option that does not fit."""
+        first, *others = error.errors(include_url=False)
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            return f"'{name}' is no option of {cls.group}{_did_you_mean(name, cls.model_fields)}."
+        # A union has an error for each of its types.
+        same = [first, *(other for other in others if other["input"] is first["input"])]
+        value = list(first["input"]) if isinstance(first["input"], tuple) else first["input"]
+        return f"`{cls.group}.{name}` is {value!r} but must be {' or '.join(map(_wanted, same))}."
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """All groups of options of a study; a group that is not among them has its defaults."""
+
+    groups: tuple[OptionGroup, ...] = ()
+
+    @classmethod
+    def read(cls, study: Mapping[str, Any], models: Iterable[type[OptionGroup]]) -> StudyOptions:
+        """The groups of these models that stand in `study`, a study as JSON has it."""
+        there = [model for model in models if model.group in study]
+        return cls(tuple(model(**study[model.group]) for model in there))
+
+    def of(self, model: type[Group]) -> Group:
+        """The group of this model."""
+        return next((group for group in self.groups if isinstance(group, model)), model())
+
+    def but(self, group: OptionGroup) -> StudyOptions:
+        """The same with another group of the model of `group`."""
+        others = [other for other in self.groups if type(other) is not type(group)]
+        return StudyOptions((*others, group))
+
+
+def changed(first: First, second: Second, changes: Mapping[str, Any]) -> tuple[First, Second]:
+    """Two groups with some options of either changed, by their names alone.
+
+    Raises FloplineError for a name that is an option of neither, or a value that does not fit.
+    """
+    for name in changes:
+        known = [*type(first).model_fields, *type(second).model_fields]
+        if name not in known:
+            raise FloplineError(
+                f"'{name}' is no option of {first.group} or {second.group}"
+                f"{_did_you_mean(name, known)}."
+            )
+    mine, theirs = (
+        {name: value for name, value in changes.items() if name in type(group).model_fields}
+        for group in (first, second)
+    )
+    return first.but(**mine), second.but(**theirs)
+
+
+_WORDS: Final = {
+    "bool_type": "True or False",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""What pydantic calls otherwise, by the type of its errors."""
+
+
+def _wanted(error: ErrorDetails) -> str:
+    """What an option must be, by one of pydantic's errors, to follow upon `but must be`."""
+    if error["type"] == "too_short":
+        return f"a list of {error['ctx']['min_length']} or more"
+    return _WORDS.get(error["type"], error["msg"].removeprefix("Input should be "))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    return value
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

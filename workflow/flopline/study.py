@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 
 from flopline.errors import FloplineError
+from flopline.laws.registry import LAWS
+from flopline.option_groups import config_schema
 from flopline.schema import split_label
 from flopline.sources import (
     SAY_PARAMS,
@@ -37,9 +39,6 @@ from flopline.surfaces import published_entries
 
 __all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
-OPTIONS = ("bootstrap", "cleaning", "envelope", "isoflop", "parametric", "audit", "figures")
-"""The groups of run-wide options that a study file may override."""
-
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
 
@@ -58,9 +57,8 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     file are relative to `root`. Raises FloplineError for a missing file, a key that does not
     exist or a value that does not fit.
     """
-    config_file = "config/config.yaml"
-    options = _numbers(dict(config))
-    _check(options, _schema(schemas / "config.schema.yaml"), config_file)
+    options, of_options = _numbers(dict(config)), config_schema()
+    _check(options, of_options, "config/config.yaml")
     path = _study_path(str(options["study"]), root)
     if not NAME.fullmatch(path.stem):
         raise FloplineError(
@@ -78,12 +76,13 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
             f"{'says' if len(waiting) == 1 else 'say'} {TODO}: fill in what the comment above "
             "asks for."
         )
-    config_schema = _schema(schemas / "config.schema.yaml")
-    study_schema = _schema(schemas / "study.schema.yaml")
-    study_schema["properties"] |= {k: config_schema["properties"][k] for k in OPTIONS}
+    study_schema = _study_schema(schemas / "study.schema.yaml")
+    # A study file may override every group, and not the choice of the study.
+    groups = {name: rule for name, rule in of_options["properties"].items() if name != "study"}
+    study_schema["properties"] |= groups
     if is_simulated(study):
         study_schema["properties"]["source"] = study_schema["$defs"]["simulate"]
-    for group in OPTIONS:
+    for group in groups:
         own = study.get(group, {})
         study[group] = {**options[group], **own} if isinstance(own, dict) else own
     _check(study, study_schema, str(path))
@@ -101,8 +100,7 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     name = shown or str(path)
     try:
         text = path.read_text(encoding="utf-8")
-        _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader), name)
-        content = yaml.safe_load(text)
+        content = _parsed(text, name)
         _refuse_bomb(content, name)
         content = _numbers(content)
     except FileNotFoundError:
@@ -123,6 +121,16 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
                 "terminal might obey: take it out."
             )
     return content
+
+
+def _parsed(text: str, name: str) -> Any:
+    loader = yaml.SafeLoader(text)
+    try:
+        top = loader.get_single_node()
+        _refuse_twins(top, name)
+        return None if top is None else loader.construct_document(top)
+    finally:
+        loader.dispose()
 
 
 def _refuse_twins(top: yaml.Node | None, name: str) -> None:
@@ -355,10 +363,12 @@ def _study_path(name: str, root: Path) -> Path:
     )
 
 
-def _schema(path: Path) -> dict[str, Any]:
+def _study_schema(path: Path) -> dict[str, Any]:
+    """The schema in a file, with the laws that there are."""
     # PyYAML's own loader in C, where it was built with it, is ten times as fast.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     schema: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    schema["properties"]["laws"] |= {"items": {"enum": list(LAWS)}, "default": list(LAWS)}
     return schema
 
 

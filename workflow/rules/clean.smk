@@ -1,7 +1,9 @@
 # Each shard's rows become clean curves and dropped rows; then all runs become one table.
 
+from flopline.cleaning_options import RowOptions
+
 # Only these decide about rows; the others set whole runs aside, once all are together.
-ROW_OPTIONS = ["overlap_tolerance", "spikes", "spike_threshold", "final_window"]
+ROW_OPTIONS = list(RowOptions.model_fields)
 
 
 rule clean:

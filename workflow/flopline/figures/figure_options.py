@@ -1,0 +1,24 @@
+"""The options of all figures."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from flopline.options import OptionGroup
+
+
+class FigureOptions(OptionGroup):
+    """How figures are drawn for print."""
+
+    group: ClassVar[str] = "figures"
+
+    width: Literal["page", "column"] = Field(
+        "page",
+        description="width of every figure for print: `page` (7.2 inches, panels side by side) or "
+        "`column` (3.5 inches, panels below one another); sizes of text and marks are the same",
+    )
+    fitted_surface: bool = Field(
+        True, description="draw the fitted law as a mesh through the 3-D points"
+    )
