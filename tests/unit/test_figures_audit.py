@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_labels
 
 from flopline.audit.waste import wasted_share
-from flopline.figures.audit import audit_figures
 from flopline.figures.panels import LAW_STYLES, ratio_axis
+from flopline.figures.spec import figure_spec
 from flopline.figures.stakes_figure import MOST_CHANGES
 from flopline.figures.style import new_figure, save
-from flopline.schema import target_column
+from flopline.schema import KEPT, target_column
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.figures import FAMILY, family_results, setting
 
 SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024 (arXiv 2404.10102)."""
@@ -195,8 +196,22 @@ def titled(figure: Figure, title: str) -> Any:
     return axes
 
 
-def drawn(parts: dict[str, Any], synthetic: bool = False) -> dict[str, Figure]:
-    return audit_figures(**parts, family="ash", family_label="White ash", synthetic=synthetic)
+def drawn(parts: dict[str, Any], synthetic: bool = False, width: str = "page") -> dict[str, Figure]:
+    """The audit's figures, by name, as their jobs draw them from these results."""
+    points = parts["residuals"]
+    results = family_results(
+        parts["fits"],
+        parts["findings"],
+        draws=parts["draws"],
+        tables={} if points is None else {"parametric": {"points": points}},
+        runs=parts["runs"].assign(family=FAMILY, status=KEPT),
+        decision=parts["verdict"],
+    )
+    seen = setting(parts["target_flops"], width=width, synthetic=synthetic)
+    return {
+        name: figure_spec(name).draw(results, seen)
+        for name in ("ladder", "identifiability", "stakes")
+    }
 
 
 @pytest.fixture(scope="module", params=SIZES)

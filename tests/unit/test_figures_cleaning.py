@@ -10,11 +10,11 @@ import pytest
 from test_figures import assert_clean, by_gid
 
 from flopline.errors import FloplineError
-from flopline.figures import captions
 from flopline.figures.cleaning_figure import BINS, MOST_LINES, cleaning, kind_of, rows_by_reason
 from flopline.points import last_steps
 from flopline.schema import CURVES, DROPPED, conform
 from flopline.storage import RowGroups
+from tests.builders.figures import caption_of
 
 LABELS = {"ash": "White ash", "birch": "Birch"}
 
@@ -108,7 +108,7 @@ def test_the_reasons_of_single_runs_are_one_kind() -> None:
 
 def test_the_caption_has_the_equation() -> None:
     runs, _ = tables(2)
-    said = captions.cleaning(runs.to_dict("records"))[1]
+    said = caption_of("cleaning", runs=runs)
     assert "12 of 24 runs are in the fits" in said
     assert "2,472 rows read = 2,400 kept + 72 dropped" in said
 

@@ -15,7 +15,6 @@ from test_figures import assert_clean, by_gid, texts_of
 from flopline import agreement
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
-from flopline.figures import captions
 from flopline.figures.contours_figure import contours, slices_of, surface_in
 from flopline.figures.families_figure import families
 from flopline.figures.losscompute_figure import law_of_loss, losscompute, misfit
@@ -23,8 +22,10 @@ from flopline.laws.common.fit_result import FitResult
 from flopline.laws.common.lack_of_fit import of_minima
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
+from flopline.numbers import humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.loss_of_compute import LossOfCompute
+from tests.builders.figures import caption_of
 
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 """Besiroglu et al. 2024 (arXiv 2404.10102)."""
@@ -305,19 +306,17 @@ def test_one_family_is_not_compared_with_itself() -> None:
 def test_captions_state_what_was_found() -> None:
     fits = as_json()
     n, loss = (fits["parametric"]["targets"][0][q] for q in ("params", "loss"))
-    said = captions.contours(fits["parametric"])[1]
-    assert captions.humanise(n["point"]) in said
-    assert captions.significant(loss["lo95"]) in said
-    said = captions.losscompute(fits)[1]
-    assert all(
-        captions.significant(fit["targets"][0]["loss"]["point"]) in said for fit in fits.values()
-    )
-    parts = compared(NAMES[:2])
-    said = captions.families(parts["entries"], parts["labels"])[1]
-    assert parts["entries"][0]["sentence"] in said
+    said = caption_of("contours", fits)
+    assert humanise(n["point"]) in said
+    assert significant(loss["lo95"]) in said
+    said = caption_of("losscompute", fits)
+    assert all(significant(fit["targets"][0]["loss"]["point"]) in said for fit in fits.values())
+    entries = compared(NAMES[:2])["entries"]
+    said = caption_of("families", decision={"families": entries})
+    assert entries[0]["sentence"] in said
     failed = fits["parametric"] | {"status": "failed", "message": "B is 0."}
-    assert "B is 0." in captions.contours(failed)[1]
-    assert "No law gives a loss" in captions.losscompute({"parametric": failed})[1]
+    assert "B is 0." in caption_of("contours", {"parametric": failed})
+    assert "No law gives a loss" in caption_of("losscompute", {"parametric": failed})
 
 
 def test_synthetic_data_are_marked() -> None:

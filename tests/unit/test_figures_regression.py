@@ -29,7 +29,6 @@ from test_figures_audit import drawn, made_up
 from test_figures_cleaning import drawn as drawn_cleaning
 from test_figures_loss import drawn_contours, drawn_families, drawn_loss
 
-from flopline.figures.audit import audit_figures
 from flopline.figures.envelope_figure import envelope
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.surface_figure import surface
@@ -68,7 +67,7 @@ def an_envelope(width: str = "page") -> Figure:
 
 @functools.cache
 def audits(width: str) -> dict[str, Figure]:
-    return audit_figures(**made_up("tiny"), family="ash", family_label="White ash", width=width)
+    return drawn(made_up("tiny"), width=width)
 
 
 KINDS = {

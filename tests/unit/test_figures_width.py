@@ -30,10 +30,9 @@ from test_figures import (
     simulated_points,
     surface_loss,
 )
-from test_figures_audit import made_up
+from test_figures_audit import drawn, made_up
 
 from flopline.errors import FloplineError
-from flopline.figures.audit import audit_figures
 from flopline.figures.envelope_figure import envelope
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.layout import EDGE_IN, WIDTHS_IN, Box, bar_beside, laid_out
@@ -73,7 +72,7 @@ def many_curves() -> pd.DataFrame:
 
 
 def every_figure(width: str) -> dict[str, Figure]:
-    audits = audit_figures(**made_up("tiny"), family="ash", family_label="White ash", width=width)
+    audits = drawn(made_up("tiny"), width=width)
     return audits | {
         "isoflop": isoflop_of(HOFFMANN_BUDGETS, width),
         "envelope": envelope_of(width),
@@ -267,7 +266,7 @@ def test_five_thousand_runs_make_small_files(tmp_path: Path) -> None:
         name: first[name] for name in ("largest_flops", "log_error")
     }, predicted=many["loss"], predicted_lo95=0.98 * many["loss"],
         predicted_hi95=1.02 * many["loss"])  # fmt: skip
-    audits = audit_figures(**parts, family="ash", family_label="White ash")
+    audits = drawn(parts)
     figures |= {name: audits[name] for name in ("ladder", "identifiability")}
     for name, figure in figures.items():
         for file in save(figure, tmp_path / name, ("svg", "pdf")):

@@ -26,7 +26,7 @@ from flopline.figures.families_figure import families as draw_families
 from flopline.figures.isoflop_figure import isoflop as draw_isoflop
 from flopline.figures.layout import PAGE
 from flopline.figures.losscompute_figure import losscompute as draw_losscompute
-from flopline.figures.spec import Setting, figure
+from flopline.figures.spec import Setting, figure_spec
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
@@ -490,4 +490,4 @@ def _audit(
     )
     study = {"families": {label: label}, "targets": [given.target], "loss_label": loss_label}
     setting = Setting(study, label, width, synthetic, formulas=True)
-    return figure(name).draw(results, setting)
+    return figure_spec(name).draw(results, setting)

@@ -65,6 +65,8 @@ def _outline(name: str, library: Path) -> FigureSpec:
     try:
         # Code of this project, as importing it would run it.
         found = eval(written, {"__builtins__": {}}, _Names(module))  # noqa: S307
+    except FloplineError:
+        raise
     except Exception as error:
         raise FloplineError(f"FIGURE in {path} cannot be made ({error}): correct it.") from None
     if not isinstance(found, FigureSpec) or found.name != name:

@@ -154,6 +154,9 @@ class FigureSpec:
         for name in ("draw", "caption", "alt"):
             if not callable(getattr(self, name)):
                 raise FloplineError(f"{where} has no {name}: give it a function for that.")
+        for name, kind in (("section", Section), ("needs", Needs)):
+            if not isinstance(getattr(self, name), kind):
+                raise FloplineError(f"{where} has a {name} that is no {kind.__name__}: correct it.")
         if "{" in self.about.replace("{target}", ""):
             raise FloplineError(f"{where} has braces in about, beside {{target}}: take them out.")
         for owner, name in _PLAIN:
@@ -180,7 +183,7 @@ class FigureSpec:
 
 
 @cache
-def figure(name: str) -> FigureSpec:
+def figure_spec(name: str) -> FigureSpec:
     """The spec of the figure called `name`; ModuleNotFoundError where there is none."""
     spec: FigureSpec = import_module(figure_module(name)).FIGURE
     return spec
