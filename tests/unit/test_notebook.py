@@ -140,12 +140,15 @@ def test_no_script_of_the_workflow_depends_on_the_notebook(tmp_path: Path) -> No
     scripts = sorted((LIBRARY.parent / "scripts").glob("*.py"))
     assert len(scripts) > 10
     for script in scripts:
-        files, _ = _closure(script, LIBRARY, memory)
+        files, _ = _closure(script, LIBRARY, memory, ())
         assert of_notebook not in files, script
-    # What a figure rule depends on by name: its own module, and no law's fit.
-    files, _ = _closure(LIBRARY.parent / "scripts" / "figure_isoflop.py", LIBRARY, memory)
-    assert LIBRARY / "figures" / "isoflop_figure.py" in files
-    assert LIBRARY / "laws" / "parametric" / "parametric_fit.py" not in files
+    # What a figure rule depends on by name: its own module, no other figure's, and no law's fit.
+    drawing = LIBRARY.parent / "scripts" / "figure.py"
+    files, _ = _closure(drawing, LIBRARY, memory, ["flopline.figures.isoflop_figure"])
+    figures = {path for path in files if path.name.endswith("_figure.py")}
+    assert figures == {LIBRARY / "figures" / "isoflop_figure.py"}
+    assert LIBRARY / "figures" / "registry.py" not in files
+    assert not [path for path in files if path.name.endswith("_fit.py")]
 
 
 def examples() -> list[str]:
