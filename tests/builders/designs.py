@@ -61,7 +61,7 @@ def isoflop_runs(
     *,
     factors: ArrayLike | None = None,
     noise: ArrayLike = 0.0,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
 ) -> pd.DataFrame:
     """Runs at `sizes` log-spaced sizes within a factor `width` of the optimum of every budget.
 

@@ -403,7 +403,7 @@ def test_mistakes_are_told_in_one_sentence(curves: pd.DataFrame, said: str) -> N
 
 
 def test_an_unknown_frontier_is_told() -> None:
-    with pytest.raises(FloplineError, match="one of bins, hull, not 'cone'"):
+    with pytest.raises(FloplineError, match="is 'cone' but must be 'bins' or 'hull'"):
         fit(CURVES, frontier="cone")
 
 

@@ -15,10 +15,9 @@ from flopline.figures.registry import FIGURES
 from flopline.figures.spec import FigureSpec, Needs, Section, figure_spec
 from flopline.results import FamilyResults, StudyResults
 from running.outlines import outlines
-from tests.builders.figures import alt_of, caption_of, family_results, setting
+from tests.builders.figure_results import alt_of, caption_of, family_results, setting
+from tests.builders.page_inputs import REASON, audits_of, make_inputs
 from tests.conftest import ROOT
-from tests.unit.test_report import REASON, make_inputs
-from tests.unit.test_report_page import audits_of
 
 LIBRARY = ROOT / "workflow/flopline"
 FAMILY = "dense"

@@ -112,7 +112,7 @@ def test_flagged_budgets_are_left_out_on_demand() -> None:
 
 
 def test_a_word_for_quality_that_does_not_exist_is_told() -> None:
-    with pytest.raises(FloplineError, match="must be flag or exclude, not 'strict'"):
+    with pytest.raises(FloplineError, match="is 'strict' but must be 'flag' or 'exclude'"):
         fit(profiles(), quality="strict")
 
 

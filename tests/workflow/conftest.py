@@ -20,8 +20,8 @@ from flopline.figures import registry
 from flopline.figures.spec import FigureSpec, chosen
 from flopline.schema import LAWS
 from running.outlines import outlines
+from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
-from tests.simulate import write_study
 from tests.workflow.engine import Engine
 
 # What the toy study is of, and its figures.
@@ -33,7 +33,9 @@ SPECS = tuple(
 )
 
 
-def figures_that(need: Callable[[FigureSpec], bool], families: int = len(FAMILIES)) -> dict[str, int]:
+def figures_that(
+    need: Callable[[FigureSpec], bool], families: int = len(FAMILIES)
+) -> dict[str, int]:
     """Jobs of the figures that `need` something, by rule; of so many families."""
     return {
         f"figure_{spec.name}": families if spec.per_family else 1 for spec in SPECS if need(spec)
