@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from flopline.atomic import part_of
+from flopline.figures.registry import FIGURES
+from flopline.figures.spec import figure_module
 from flopline.sources import readers_of, run_table_readers
 from running.digest import AROUND, Memory, code_digest
 from running.receipts import FOLDER
@@ -82,6 +84,7 @@ MODULES = {
     "one module": ("gather", "flopline.laws.isoflop.isoflop_fit"),
     "a package": ("gather", "flopline.laws.parametric"),
     "readers of logs": ("ingest", *readers_of({"kind": "logs"})),
+    **{f"the figure {name}": ("figure", figure_module(name)) for name in FIGURES},
     "two modules": ("review", "flopline.surfaces.tied", "flopline.figures.style"),
 }
 """Scripts, and modules that are named besides them: as rules do whose script loads by name."""
@@ -123,12 +126,22 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
 
 
 def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:
+    for name, rule in rule_texts().items():
+        script = name.removesuffix("_*")
+        # Other modules may stand behind it: those that it loads by name.
+        assert re.search(rf'code=code\(\s*"{script}\.py"[,)]', rule), name
+        assert f'"../scripts/{script}.py"' in rule, name
+
+
+def rule_texts() -> dict[str, str]:
+    """What stands in each rule, by its name; `x_*` where a loop makes them."""
+    found = {}
     for file in (WORKFLOW / "rules").glob("*.smk"):
-        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
-            name = rule.split(":")[0]
-            # Other modules may stand behind it: those that it loads by name.
-            assert re.search(rf'code=code\(\s*"{name}\.py"[,)]', rule), name
-            assert f'"../scripts/{name}.py"' in rule, name
+        for text in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            named = re.match(r"(?: (\w+))?:(?:\s+name:\s+f\"(\w+)_\{)?", text)
+            assert named is not None, text
+            found[named[1] or f"{named[2]}_*"] = text
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +150,11 @@ def traces(finished: Checkout) -> dict[str, list[dict[str, Any]]]:
     found = defaultdict(list)
     for file in (finished.folder / "trace").glob("*.json"):
         trace = json.loads(file.read_text())
-        found[Path(trace["script"]).name.split(".")[1]].append(trace)
-    assert found.keys() == set(SCRIPTS) - {"simulate"}
+        found[trace["rule"]].append(trace)
+    scripts = {
+        Path(trace["script"]).name.split(".")[1] for jobs in found.values() for trace in jobs
+    }
+    assert scripts == set(SCRIPTS) - {"simulate"}
     return found
 
 
@@ -158,8 +174,12 @@ def known_to(rule: str, checkout: Checkout) -> set[Path]:
     """The files of the workflow that a job of a rule may load: by its imports, or by a name."""
     source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
     of_table = run_table_readers(source)
-    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}.get(rule, ())
-    return Finder(checkout.folder / f"workflow/scripts/{rule}.py", *named, loaded=True).files()
+    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table} | {
+        f"figure_{name}": (figure_module(name),) for name in FIGURES
+    }
+    script = "figure" if rule.startswith("figure_") else rule
+    file = checkout.folder / f"workflow/scripts/{script}.py"
+    return Finder(file, *named.get(rule, ()), loaded=True).files()
 
 
 def module_name(path: Path, folder: Path) -> str:
@@ -198,14 +218,14 @@ def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
 def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
     """It leaves out, without a word, those that are worked out from the input."""
     declared = {}
-    for file in (WORKFLOW / "rules").glob("*.smk"):
-        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
-            params = rule.split("    params:\n")[1].split("    script:\n")[0]
-            indent = re.match(r" +", params)[0]
-            declared[rule.split(":")[0]] = len(re.findall(rf"^{indent}\w+=", params, re.M))
+    for name, rule in rule_texts().items():
+        params = rule.split("    params:\n")[1].split("    script:\n")[0]
+        indent = re.match(r" +", params)[0]
+        declared[name] = len(re.findall(rf"^{indent}\w+=", params, re.M))
     tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
     declared["clean"] -= 1  # the run table: what counts of it are the facts of the shard's runs
-    assert tracked == {rule: declared[rule] for rule in tracked}
+    figures = {rule: "figure_*" for rule in tracked if rule.startswith("figure_")}
+    assert tracked == {rule: declared[figures.get(rule, rule)] for rule in tracked}
 
 
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
