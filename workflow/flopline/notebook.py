@@ -349,7 +349,7 @@ def figure(
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
         of_all["decision"] = decide(evidence, [given.target], labels)[1]
-    study = {model.group: model().model_dump() for model in groups()}
+    study: dict[str, Any] = {model.group: model().model_dump() for model in groups()}
     study |= {"families": labels, "targets": [given.target]}
     study |= {"loss_label": loss_label, "loss_split": ""}
     setting = Setting(
