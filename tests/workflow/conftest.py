@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import fcntl
+import filecmp
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ import pytest
 
 from flopline.figures import registry
 from flopline.figures.spec import FigureSpec, chosen
-from flopline.schema import LAWS
+from flopline.laws.registry import LAWS
 from running.outlines import outlines
 from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
@@ -65,7 +66,7 @@ for drawn in OF_LAWS.values():
     ALL_FITS |= drawn
 
 # The rules whose results a cache keeps.
-CACHED = ("ingest", "clean", "gather", "fit_envelope", "fit_isoflop", "fit_parametric", "audit")
+CACHED = ("ingest", "clean", "gather", *FITS, "audit")
 
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
 
@@ -95,6 +96,18 @@ class Checkout:
         """The same checkout with its results elsewhere; time stamps are kept."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Checkout(folder)
+
+    def touched(self) -> list[str]:
+        """The files of the workflow and its config that differ from ours."""
+        found = []
+        for part in ("workflow", "config", "profiles", "Snakefile"):
+            path = self.folder / part
+            for file in [path] if path.is_file() else path.rglob("*"):
+                ours = ROOT / file.relative_to(self.folder)
+                told = file.is_file() and "__pycache__" not in file.parts
+                if told and not (ours.is_file() and filecmp.cmp(file, ours, shallow=False)):
+                    found.append(str(file.relative_to(self.folder)))
+        return sorted(found)
 
     def snakemake(
         self, *arguments: str, study: str = "toy", environment: Mapping[str, str] | None = None

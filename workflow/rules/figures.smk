@@ -28,6 +28,11 @@ def needed(figure):
             for law in chosen([of_laws], laws)
             for path in law_tables(law, table).values()
         ],
+        "frontiers": [
+            path
+            for law in laws * needs.frontiers
+            for path in law_tables(law, spec_of(law).frontier.table).values()
+        ],
         "findings": needs.findings * FINDINGS,
     }
     if not figure.per_family:
@@ -104,6 +109,10 @@ for figure in DRAWN:
             study=options(*figure.options),
             width=STUDY["figures"]["width"],
             synthetic=SYNTHETIC,
-            code=code("figure.py", figure_module(figure.name)),
+            code=code(
+                "figure.py",
+                figure_module(figure.name),
+                *(SPECS if figure.needs.every_law else ()),
+            ),
         script:
             "../scripts/figure.py"

@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from flopline.audit.allowed import ALLOWED_RISE
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.panels import (
-    LAW_STYLES,
+    law_style,
     log_axis,
     reason_of,
     say_instead,
-    surface_of_fit,
+    surface_of_fits,
     table_of,
 )
 from flopline.figures.placing import clear_spot, margin_of, size_in, trace
@@ -32,6 +32,7 @@ from flopline.figures.style import (
 )
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.figures.wording import finding
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.schema import KEPT
@@ -121,7 +122,7 @@ def _draw_profile(
     e, rise = rows["E"].to_numpy(dtype=float), 100 * rows["rise"].to_numpy(dtype=float)
     params = rows["params"].to_numpy(dtype=float)
     near = e[rise <= 100 * allowed]
-    look = LAW_STYLES["parametric"]
+    look = law_style(PARAMETRIC.name)
     for axes in (top, bottom):
         if len(near):
             axes.axvspan(near.min(), near.max(), color=look.color, alpha=0.1, lw=0, gid="near")
@@ -239,7 +240,7 @@ def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: floa
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
     found, runs = setting.of(results), results.runs
-    surface, no_surface = surface_of_fit(found.fits.get("parametric"))
+    surface, no_surface = surface_of_fits(found.fits)
     return identifiability(
         table_of(found.findings, "identifiability", "profile"),
         found.table("parametric", "points") if surface else None,

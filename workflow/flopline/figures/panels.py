@@ -19,6 +19,8 @@ from flopline.figures.placing import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.spec import spec_of, surface_law
 from flopline.numbers import factor, humanise
 
 Floats = NDArray[np.float64]
@@ -27,7 +29,7 @@ Findings = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class LawStyle:
-    """How one law looks in every figure that holds laws against each other."""
+    """How one law, or one family, looks in every figure that holds several against each other."""
 
     label: str
     color: str
@@ -35,13 +37,6 @@ class LawStyle:
     marker: str
 
 
-LAW_STYLES: Final = {
-    "parametric": LawStyle("parametric", "#0b4a8f", "-", "o"),
-    "isoflop": LawStyle("isoFLOP", "#d55e00", "--", "s"),
-    "envelope": LawStyle("envelope", "#2fa583", ":", "^"),
-}
-"""Three colours that stay apart for the colour-blind (after Okabe and Ito 2008) and, by their
-lightness, in grey; dashes and markers say the same again."""
 RATIO_TICKS: Final = (
     (0.98, 0.99, 1.0, 1.01, 1.02),
     (0.96, 0.98, 1.0, 1.02, 1.04),
@@ -75,16 +70,23 @@ def reason_of(findings: Findings, audit: str) -> str:
     return str(findings[audit]["sentence"]) if audit in findings else NOT_MADE
 
 
-def surface_of_fit(parametric: Mapping[str, Any] | None) -> tuple[dict[str, float], str]:
-    """E, alpha and beta of the parametric law; empty, with the reason, where it has none."""
-    if parametric is None:
-        return {}, "the parametric law is not among the study's laws"
-    if parametric["status"] == FAILED:
-        return {}, str(parametric["message"])
-    points = {name: parametric["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
+def surface_of_fits(fits: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], str]:
+    """E, alpha and beta of the fitted surface; empty, with the reason, where there is none."""
+    law = surface_law(fits)
+    if law is None:
+        return {}, f"the {PARAMETRIC.label} law is not among the study's laws"
+    if fits[law]["status"] == FAILED:
+        return {}, str(fits[law]["message"])
+    points = {name: fits[law]["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
     if None in points.values():
-        return {}, str(parametric["message"])
+        return {}, str(fits[law]["message"])
     return {name: float(value) for name, value in points.items()}, ""
+
+
+def law_style(law: str) -> LawStyle:
+    """How the law of this name looks."""
+    spec = spec_of(law)
+    return LawStyle(spec.label, spec.style.color, spec.style.dashes, spec.style.marker)
 
 
 def say_instead(axes: Axes, title: str, reason: str) -> None:

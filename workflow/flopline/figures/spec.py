@@ -43,18 +43,26 @@ class Needs:
 
     `fits` and `draws` name laws, `tables` a law's table as `isoflop.vertices`; EVERY_LAW and
     `*.estimators` name those of each law. What is of a law that the study does not fit is left
-    out. `findings` are the audit's, `runs` and `dropped` the tables of cleaning, `curves` the
+    out. `frontiers` are the tables that the L(C) of each law is held against; `findings` are the
+    audit's, `runs` and `dropped` the tables of cleaning, `curves` the
     cleaned curves themselves, `decision` is the verdict.
     """
 
     fits: tuple[str, ...] = ()
     draws: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    frontiers: bool = False
     findings: bool = False
     runs: bool = False
     dropped: bool = False
     curves: bool = False
     decision: bool = False
+
+    @property
+    def every_law(self) -> bool:
+        """Whether it is of each law that the study fits, so that it asks what all are called."""
+        laws = [*self.fits, *self.draws, *(table.partition(".")[0] for table in self.tables)]
+        return self.frontiers or not {*EVERY_LAW}.isdisjoint(laws)
 
 
 @dataclass(frozen=True, slots=True)
