@@ -265,7 +265,14 @@ def make_inputs(
         runs=runs,
         dropped=make_dropped(runs),
         figures=[
-            {"name": "isoflop", "family": families[f], "title": t, "caption": c, "svg": SVG}
+            {
+                "name": "isoflop",
+                "family": families[f],
+                "title": t,
+                "caption": c,
+                "alt": f"What is seen in {t}.",
+                "svg": SVG,
+            }
             for f in families
             for t, c in captions.items()
         ],
