@@ -17,15 +17,18 @@ from flopline.laws.common.inputs import size_classes
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.parametric import parametric_fit
 from flopline.numbers import flops_label, humanise, significant
-from flopline.solvers import engine, generic
-from flopline.solvers.newton import Problem
+from flopline.solvers import generic
+from flopline.solvers.minimisation import minimise_resamples
 from flopline.solvers.objectives import (
     Objective,
     delta_from,
     linear_huber,
     linear_squares,
+    log_huber,
     log_lad,
 )
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -165,12 +168,11 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table = base.table
     params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
-    problem = Problem.of(params, tokens, loss, base.huber_delta)
+    problem = Problem.of(params, tokens, loss, log_huber(base.huber_delta))
     kept = np.array([keep for _, _, keep in parts])
-    found, _ = engine.minimise_resamples(
-        problem, kept.astype(float), problem.unknowns(base.surface)
-    )
-    surfaces = problem.surface(found.theta)
+    near = unknowns_of(problem, base.surface)
+    found, _ = minimise_resamples(problem, CHINCHILLA, kept.astype(float), near)
+    surfaces = CHINCHILLA.law(problem, found.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from flopline.audit.changes import Change
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.parametric.form_variants import FORMS
+from flopline.solvers.surface_family import FORMS
 
 Estimators = Mapping[str, pd.DataFrame]
 

@@ -20,21 +20,12 @@ from flopline.laws.common.bootstrap import new_run_errors
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import count, factor, significant
 from flopline.schema import LEVELS
+from flopline.solvers.surface_family import FORMS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from flopline.surfaces.kaplan import KaplanSurface
-from flopline.surfaces.skaling import SkalingSurface
 from flopline.surfaces.surface import Law, parameters
-from flopline.surfaces.tied import TiedSurface
 
 Floats = NDArray[np.float64]
 
-FORMS: Final[dict[str, type[Law]]] = {
-    "chinchilla": LossSurface,
-    "tied": TiedSurface,
-    "skaling": SkalingSurface,
-    "kaplan": KaplanSurface,
-}
-"""The forms of the table of variants that foretell a run from its params and tokens alone."""
 THIS_RUN: Final = "this run"
 BEST_RUN: Final = "the best run of its compute"
 NAMED: Final = 3
@@ -128,11 +119,11 @@ def _variants(table: pd.DataFrame | None) -> Iterator[tuple[str, Law]]:
     for name, rows in table.groupby("estimator", sort=False):
         form = FORMS.get(str(rows["form"].iloc[0]))
         if form is None:
-            continue
+            continue  # what it foretells takes more than params and tokens
         point = rows.set_index("parameter")["point"]
-        values = [float(point.get(p, np.nan)) for p in parameters(form)]
+        values = [float(point.get(p, np.nan)) for p in parameters(form.surface)]
         if np.isfinite(values).all():
-            yield str(name), form(*values)
+            yield str(name), form.surface(*values)
 
 
 def _told(held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Floats) -> pd.DataFrame:

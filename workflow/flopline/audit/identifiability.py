@@ -17,8 +17,11 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import checked, named
 from flopline.laws.parametric.parametric_fit import ILL_CONDITIONED, NARROW, RAY, token_spread
 from flopline.numbers import flops_label, humanise, significant
-from flopline.solvers import engine
-from flopline.solvers.newton import Problem, assess, jacobian
+from flopline.solvers.descent import assess, jacobian
+from flopline.solvers.minimisation import minimise_resamples
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
@@ -75,7 +78,7 @@ def audit(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
             "keep parametric in `laws` in the study file and mend what it says."
         )
-    problem = Problem.of(params, tokens, loss, huber_delta)
+    problem = Problem.of(params, tokens, loss, log_huber(huber_delta))
     directions = _directions(problem, surface, params, tokens)
     condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
     coverage = _coverage(surface, params, tokens, target_flops)
@@ -131,11 +134,11 @@ def profile_of_floor(
     )
     equal = np.ones((held.size, problem.x.size))
     weights = np.hstack([equal, _PIN * np.eye(held.size)])
-    best = problem.unknowns(surface)
-    found, _ = engine.minimise_resamples(pinned, weights, best)
-    objective = assess(problem, equal, found.theta, found.iterations).objective
-    lowest = assess(problem, equal[:1], best[None], found.iterations[:1]).objective[0]
-    along = problem.surface(found.theta)
+    best = unknowns_of(problem, surface)
+    found, _ = minimise_resamples(pinned, CHINCHILLA, weights, best)
+    objective = assess(problem, CHINCHILLA, equal, found.unknowns).objective
+    lowest = assess(problem, CHINCHILLA, equal[:1], best[None]).objective[0]
+    along = CHINCHILLA.law(problem, found.unknowns)
     return pd.DataFrame(
         {
             "E": held,
@@ -171,7 +174,7 @@ def _directions(
     """
     frames = {
         "published": surface.log_loss_gradient(params, tokens),
-        "centred": jacobian(problem, problem.unknowns(surface)[None])[0].T,
+        "centred": jacobian(problem, CHINCHILLA, unknowns_of(problem, surface)[None])[0].T,
     }
     rows = []
     for frame, columns in frames.items():

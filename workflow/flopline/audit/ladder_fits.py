@@ -26,10 +26,12 @@ from flopline.laws.envelope import envelope_fit
 from flopline.laws.envelope.envelope_fit import FRONTIERS
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
-from flopline.laws.parametric.form_variants import FORMS
+from flopline.laws.parametric.form_variants import OTHERS
+from flopline.solvers.damped_steps import GRADIENT_TOLERANCE
 from flopline.solvers.form_fits import Resamples, solve
-from flopline.solvers.newton import GRADIENT_TOLERANCE, Problem
 from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import FORMS
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.surface import Law
 
@@ -45,8 +47,8 @@ ENVELOPE_OPTIONS: Final = (
 """What `envelope.fit` takes from the group `envelope` of the config."""
 
 
-CLIMBING: Final = ("tied", "skaling")
-"""Forms of `fits.forms.FORMS` that climb beside the parametric law's own."""
+CLIMBING: Final = tuple(form.name for form in OTHERS if form.climbs)
+"""Forms that climb beside the parametric law's own."""
 
 
 def fitters(with_curves: bool, options: Options) -> dict[tuple[str, str], Fitter]:
@@ -168,10 +170,9 @@ def _form(name: str) -> Fitter:
         if main is None or not isinstance(main.surface, LossSurface):
             raise FloplineError(main.message if main else "the parametric fit is missing")
         n, d, y = (runs.points[c].to_numpy(dtype=float) for c in ("params", "tokens", "loss"))
-        problem = Problem.of(n, d, y, options.huber_delta)
+        problem = Problem.of(n, d, y, log_huber(options.huber_delta))
         none = Resamples(np.empty((0, len(runs.points))), np.zeros(0, dtype=bool))
-        objective = log_huber(options.huber_delta)
-        found = solve(problem, FORMS[name][0], objective, main.surface, none)
+        found = solve(problem, FORMS[name], none)
         if not found.gradient <= GRADIENT_TOLERANCE:
             raise FloplineError("the optimiser did not reach an optimum")
         said = f"{' and '.join(found.bounds)} on the bound of the search" if found.bounds else ""

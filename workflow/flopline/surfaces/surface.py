@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import Field, fields
 from typing import Any, ClassVar, Protocol
 
@@ -21,7 +22,8 @@ class Law(Protocol):
 
     Each field is a float, or all are arrays of shape (draws,). Arguments of the methods are
     scalars or arrays of shape (k,); results have shape (k,), or (draws, k) for a law per draw.
-    A law may take more arguments than these, if they have defaults.
+    A law may take more arguments than these, if they have defaults, and may name the bounds of its
+    exponents in a class variable EXPONENTS, see `exponent_bounds`.
     `flopline.surfaces.chinchilla.LossSurface` is one.
     """
 
@@ -46,6 +48,14 @@ class Law(Protocol):
 def parameters(law: Law | type[Law]) -> tuple[str, ...]:
     """Names of the parameters, in the order of the last axis of `log_loss_gradient`."""
     return tuple(f.name for f in fields(law))
+
+
+def exponent_bounds(law: Law) -> Mapping[str, tuple[float, float]]:
+    """Bounds of the exponents of a law by name, within which a fit seeks them: its EXPONENTS.
+
+    Other parameters, and all of a law that does not name its exponents, are bounded by 0 alone.
+    """
+    return getattr(law, "EXPONENTS", {})
 
 
 def optimum(law: Law, flops: ArrayLike) -> dict[str, Floats]:

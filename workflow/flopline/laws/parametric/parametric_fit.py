@@ -30,12 +30,19 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
-from flopline.solvers import bent, engine, hoffmann_grid
+from flopline.solvers import hoffmann_grid
+from flopline.solvers.descent import Optimum
 from flopline.solvers.form_fits import Resamples
-from flopline.solvers.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
+from flopline.solvers.minimisation import (
+    ONCE,
+    condition_number,
+    minimise,
+    minimise_resamples,
+)
 from flopline.solvers.objective_choice import OBJECTIVES, choose
-from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, starting_points
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 SOLVERS = {
@@ -115,10 +122,10 @@ def fit(
     if solver not in SOLVERS:
         raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
-    problem = Problem.of(params, tokens, loss, WIDE)
+    problem = Problem.of(params, tokens, loss, log_huber())
     with progress.part(PILOT, "main fit"):
         minimised = choose(objective, huber_delta, problem)
-    problem = replace(problem, delta=_log_delta(minimised, problem))
+    problem = replace(problem, objective=minimised)
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
             f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
@@ -140,12 +147,12 @@ def fit(
         return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
 
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
-        found = _solve(problem, weights[solved], solver, minimised, redrawn)
+        found = _solve(problem, weights[solved], solver, redrawn)
 
-    surface = problem.surface(found.best.theta[0])
+    surface = CHINCHILLA.law(problem, found.best.unknowns[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
     values = {name: getattr(surfaces, name) for name in REPORTED}
-    bounds = _bounds_hit(found.best.theta[0])
+    bounds = CHINCHILLA.on_bounds(found.best.unknowns[0])
     parameters = {
         name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
         for name in REPORTED
@@ -166,8 +173,7 @@ def fit(
         "draws_left_out": left_out,
     }
     status, message = _verdict(certificate, solver)
-    how = SOLVERS[solver] if minimised.scale == "log" else "Newton from a grid of starts"
-    label = f"{OBJECTIVES[minimised.name]}, {how}"
+    label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
@@ -176,7 +182,6 @@ def fit(
         others = form_variants.variants(
             problem,
             targets_flops,
-            minimised,
             surface,
             resamples,
             lambda residual: [
@@ -257,46 +262,22 @@ def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np
     return enough
 
 
-def _log_delta(minimised: Objective, problem: Problem) -> float:
-    """Huber's delta on log residuals, of the objective itself or of its nearest on that scale."""
-    if minimised.delta == 0:
-        return bent.LAD_DELTA
-    unit = float(np.exp(problem.centre[2])) if minimised.scale == "linear" else 1.0
-    return min(minimised.delta / unit, LEAST_SQUARES)
-
-
 def _solve(
-    problem: Problem,
-    weights: Floats,
-    solver: str,
-    minimised: Objective,
-    redrawn: Callable[[Floats], Problem],
+    problem: Problem, weights: Floats, solver: str, redrawn: Callable[[Floats], Problem]
 ) -> _Fit:
     equal = np.ones(problem.x.size)
-    if minimised.scale == "linear":
-        begin = starting_points(problem, CHINCHILLA)
-        with progress.part(engine.ONCE):
-            found, agreeing = bent.minimise(problem, CHINCHILLA, minimised, equal, begin)
-        resampled = bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, found.free[0])
-        return _Fit(_optimum(found), len(begin), agreeing, _optimum(resampled), 0)
     if solver == "hoffmann_grid":
         grid = hoffmann_grid.grid()
         with progress.part(len(grid) / (len(grid) + len(weights))):
             best, starts, agreeing = hoffmann_grid.minimise(problem, equal, grid)
-        draws = hoffmann_grid.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
+        near = best.unknowns[0]
+        draws = hoffmann_grid.minimise_resamples(redrawn(near), weights, near)
         return _Fit(best, starts, agreeing, draws, 0)
-    with progress.part(engine.ONCE):
-        best, starts, agreeing = engine.minimise(problem, equal)
-    draws, disagreed = engine.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
+    with progress.part(ONCE):
+        best, starts, agreeing = minimise(problem, CHINCHILLA, equal)
+    near = best.unknowns[0]
+    draws, disagreed = minimise_resamples(redrawn(near), CHINCHILLA, weights, near)
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
-
-
-def _optimum(found: bent.Found) -> Optimum:
-    """Minimisers of Chinchilla's form with A and B for their logarithms, 0 on the lower bound."""
-    theta = found.free.copy()
-    amplitudes = theta[:, 1:3]
-    theta[:, 1:3] = np.where(amplitudes <= NO_TERM, 0.0, np.exp(amplitudes))
-    return Optimum(theta, found.objective, found.scaled_gradient, found.iterations)
 
 
 def _surfaces(
@@ -307,9 +288,9 @@ def _surfaces(
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
     """
     trusted = found.converged | (solver == "hoffmann_grid")
-    theta = np.full((solved.size, len(PARAMETERS)), np.nan)
-    theta[solved] = np.where(trusted[:, None], found.theta, np.nan)
-    return problem.surface(theta)
+    unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
+    unknowns[solved] = np.where(trusted[:, None], found.unknowns, np.nan)
+    return CHINCHILLA.law(problem, unknowns)
 
 
 def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
@@ -319,14 +300,6 @@ def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
         "tokens": surface.tokens_opt(budgets),
         "loss": surface.loss_opt(budgets),
     }
-
-
-def _bounds_hit(theta: Floats) -> list[str]:
-    return [
-        n
-        for n, v, lo, hi in zip(PARAMETERS, theta, LOWER, UPPER, strict=True)
-        if v <= lo or v >= hi
-    ]
 
 
 def token_spread(params: Floats, tokens: Floats) -> float:
@@ -370,10 +343,9 @@ def _certificate(
     problem: Problem, found: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> dict[str, Any]:
     residual = table["log_residual"].to_numpy(float)
-    theta = found.best.theta[0]
     top_mean, top_z = _top_residual(table)
     ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
-    amplitudes = found.draws.theta[:, 1:3]
+    amplitudes = found.draws.unknowns[:, 1:3]
     return {
         "converged": bool(found.best.converged[0]),
         "objective": float(found.best.objective[0]),
@@ -382,16 +354,18 @@ def _certificate(
         "starts": found.starts,
         "starts_agree": found.starts_agree,
         "bounds": bounds,
-        "condition": engine.condition_number(problem, np.ones_like(residual), theta),
+        "condition": condition_number(
+            problem, CHINCHILLA, np.ones_like(residual), found.best.unknowns[0]
+        ),
         "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
-        "huber_delta": problem.delta,
+        "huber_delta": min(problem.delta, LEAST_SQUARES),
         "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
         "top_runs_residual": top_mean,
         "top_runs_residual_z": top_z,
         "flops_over_6nd": float(ratio.median()),
         "draws_unconverged": int((~found.draws.converged).sum()),
         "draws_disagreed": found.disagreed,
-        "draws_without_optimum": int((amplitudes <= 0).any(axis=1).sum()),
+        "draws_without_optimum": int((amplitudes <= NO_TERM).any(axis=1).sum()),
     }
 
 
