@@ -4,7 +4,7 @@
 # make cluster    only the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make cluster-accounting    those on one with an accounting database
 # make bench      side-by-side timings                  make lock         renew the lock files
-# make generate   write anew what is made of the options: schema, config.yaml, a table of README
+# make generate   write anew what is made of options and formats: schema, config.yaml, tables of docs
 # make audit      ask PyPI for known holes in the locked packages
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
@@ -66,9 +66,11 @@ format: $(VENV)/ready-dev
 	@ruff format .
 	@snakefmt Snakefile workflow
 
-# The options are fields of models in the library; a test fails while this is due.
+# The options are fields of models in the library, the log formats entries of a table; a test fails
+# while this is due.
 generate: $(VENV)/ready
 	@python -m flopline.option_files
+	@python -m flopline.logs.formats_docs
 
 # bench_parametric.py also times the package chinchilla where it is installed:
 #   .venv/bin/python -m pip install chinchilla==0.2.0

@@ -27,7 +27,7 @@ from pyarrow import json as arrow_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from flopline.logs import read_log
+from flopline.logs.readers import read_log
 
 ROOT = Path(__file__).parents[1]
 ROWS_PER_RUN = 10_000

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# A failing assert of a builder says as much as one of a test.
+pytest.register_assert_rewrite("tests.builders")
+
 # A slow machine is no fault of the code.
 settings.register_profile("flopline", deadline=None, derandomize=True)
 settings.load_profile("flopline")

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from flopline.report.page import render
-from tests.unit.test_report import TEMPLATES, make_inputs
-from tests.unit.test_report_page import audits_of
+from tests.builders.page_inputs import TEMPLATES, audits_of, make_inputs
 
 harness = pytest.importorskip(
     "tests.browser.conftest", reason="NO TABLE IS TESTED IN A BROWSER: its harness is missing."

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.surfaces.surface import Law
-from tests.builders.surfaces import BESIROGLU
+from tests.builders.surfaces import BESIROGLU, UNTIED
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +21,8 @@ BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e21, 5))
 """Five budgets of isoFLOP runs [FLOPs]."""
 HOFFMANN_BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
 """The nine budgets of Hoffmann et al. 2022, legend of Fig. 3 [FLOPs]."""
+PROFILE_BUDGETS = (1e18, 3e18, 1e19, 3e19, 1e20)
+"""The budgets of `profiles` [FLOPs]."""
 GOPHER = 5.76e23
 """Training compute of Gopher, the target of Hoffmann et al. 2022 [FLOPs]."""
 
@@ -59,7 +61,7 @@ def isoflop_runs(
     *,
     factors: ArrayLike | None = None,
     noise: ArrayLike = 0.0,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
 ) -> pd.DataFrame:
     """Runs at `sizes` log-spaced sizes within a factor `width` of the optimum of every budget.
 
@@ -71,6 +73,11 @@ def isoflop_runs(
     params = surface.params_opt(flops) * np.tile(each, count)
     error = np.repeat(np.broadcast_to(noise, count), each.size)
     return runs_at(surface, params, flops / (6 * params), noise=error, seed=seed, flops=flops)
+
+
+def lopsided(sizes: int = 9) -> Floats:
+    """Factors on an optimum, from 0.27 to 4.5: grids of real studies are seldom centred on it."""
+    return np.exp(np.linspace(-1.3, 1.5, sizes))
 
 
 def with_budgets(runs: pd.DataFrame) -> pd.DataFrame:
@@ -138,3 +145,30 @@ def checkpoint_runs(
     points = runs_at(surface, ends["params"][each], tokens, noise=own, seed=[seed, 1])
     loss = points["loss"] * np.exp(error[each].to_numpy())
     return points.assign(run=ends["run"][each].to_numpy(), loss=loss)
+
+
+def profiles(
+    budgets: Sequence[float] = PROFILE_BUDGETS,
+    sizes: int = 9,
+    width: float = 4.0,
+    noise: float = 0.002,
+    seed: int = 0,
+    surface: Law = UNTIED,
+) -> pd.DataFrame:
+    """As `isoflop_runs`, but every third run spends 1 % less and every third 1 % more.
+
+    Run 1e+18-0 is the smallest of the budget of 1e18 FLOPs.
+    """
+    even = isoflop_runs(surface, budgets, sizes, width)
+    size = np.tile(np.arange(sizes), len(budgets))
+    flops = even["flops"] * (1 + 0.01 * (size % 3 - 1))
+    tokens = flops / (6 * even["params"])
+    runs = runs_at(surface, even["params"], tokens, noise=noise, seed=seed, flops=flops)
+    return runs.assign(run=[f"{c:.0e}-{i}" for c, i in zip(even["flops"], size, strict=True)])
+
+
+def off_centre(runs: pd.DataFrame, surface: Law, shift: ArrayLike) -> pd.DataFrame:
+    """The same budgets with every size multiplied by `shift`, tokens and losses to match."""
+    params = np.asarray(shift) * runs["params"]
+    tokens = runs["flops"] / (6 * params)
+    return runs.assign(params=params, tokens=tokens, loss=surface.loss(params, tokens))

@@ -46,10 +46,19 @@ SYMMETRIC = LossSurface(1.69, 400.0, 400.0, 0.31, 0.31)
 THREEFOLD = replace(HOFFMANN_PRINTED, alpha=0.465, beta=0.155)
 """alpha three times beta, their sum and the rest as Hoffmann et al. 2022 print them."""
 
+NMM_SPARSE = published_surface("nmm_2025_sparse", LossSurface)
+EARLY_FUSION = LossSurface(1.904, 270.0, 1860.0, 0.30051, 0.33491)
+"""Shukor et al. 2025 (arXiv 2504.07951): E, alpha and beta as published, A and B inferred from its
+L(C) and tokens per param, rounded; config/studies/nmm.yaml has them unrounded."""
+LATE_FUSION = LossSurface(1.891, 250.0, 2300.0, 0.2777, 0.34299)
+"""As EARLY_FUSION, but A and B made up beside it."""
+
 # Made up.
 
 TIED = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
 """alpha = beta, so that every optimum trains as many tokens per param."""
+UNTIED = LossSurface(1.7, 400.0, 1200.0, 0.34, 0.33)
+"""Nearly the same exponents, so that parabolas are nearly unbiased."""
 TINY = LossSurface(1.0, 30.0, 400.0, 0.35, 0.40)
 """At the size of the default study: 1e10 to 1e13 FLOPs."""
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.builders.studies import write_study
 from tests.cluster import slurm
 from tests.cluster.conftest import PATIENCE_S, Cluster, digests, finish, said, snakemake
 from tests.cluster.tally import TALLY
 from tests.conftest import ROOT
-from tests.simulate import write_study
 from tests.workflow.conftest import CACHED, DEFAULT, Checkout, filled_once, run_default_study
 
 FAMILY = "ash"

@@ -7,8 +7,6 @@ the five largest losses, or on simulated designs.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,49 +28,26 @@ from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.solvers.newton import Problem
-from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces import published
+from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs, runs_at
+from tests.builders.surfaces import BESIROGLU, HOFFMANN, HOFFMANN_PRINTED
 from tests.conftest import ROOT
 
-# Besiroglu et al. 2024 (arXiv 2404.10102), table of estimates.
-BESIROGLU = LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
-# Hoffmann et al. 2022, section 3.3, constants as printed.
-HOFFMANN = LossSurface(1.69, 406.4, 410.7, 0.34, 0.28)
-# Exponents: Hoffmann et al. 2022 (TeX source), Besiroglu et al. 2024, Shukor et al. 2025
-# (arXiv 2504.07951), table 2, early fusion.
-PUBLISHED = ((0.33917084, 0.2849083), (0.3478, 0.3658), (0.301, 0.335))
-# Hoffmann et al. 2022, legend of figure 3.
-CHINCHILLA_BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
-GOPHER, LLAMA_3 = 5.76e23, 3.8e25
+LLAMA_3 = 3.8e25
 
 
 @pytest.fixture(scope="module")
-def chinchilla(real_data: Path) -> pd.DataFrame:
-    """240 digitised points: 245 less the five largest losses; D = C/6N."""
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame(
-        {
-            "run": [f"point{i:03d}" for i in range(len(table))],
-            "params": table["Model Size"],
-            "tokens": table["Training FLOP"] / (6 * table["Model Size"]),
-            "flops": table["Training FLOP"],
-            "loss": table["loss"],
-        }
-    )
-    return points.sort_values("loss").iloc[:-5]
+def fitted(without_outliers: pd.DataFrame) -> FitResult:
+    return parametric_fit.fit(without_outliers, [GOPHER, LLAMA_3], draws=4000, seed=0)
 
 
 @pytest.fixture(scope="module")
-def fitted(chinchilla: pd.DataFrame) -> FitResult:
-    return parametric_fit.fit(chinchilla, [GOPHER, LLAMA_3], draws=4000, seed=0)
-
-
-@pytest.fixture(scope="module")
-def chinchilla_ladder(chinchilla: pd.DataFrame) -> Finding:
+def chinchilla_ladder(without_outliers: pd.DataFrame) -> Finding:
     return ladder.audit(
-        chinchilla,
+        without_outliers,
         GOPHER,
         steps_flops=(3e19, 1e20, 3e20, 6e20, 1e21, 2e21),
-        budgets=CHINCHILLA_BUDGETS,
+        budgets=HOFFMANN_BUDGETS,
         draws=400,
     )
 
@@ -126,6 +101,10 @@ def test_one_exponent_for_both_terms_foretells_the_size_best(chinchilla_ladder: 
 
 
 def test_regret_on_three_published_surfaces() -> None:
+    early = published.load("nmm_2025_early").reported
+    alpha, beta = np.array(
+        [*((s.alpha, s.beta) for s in (HOFFMANN, BESIROGLU)), (early["alpha"], early["beta"])]
+    ).T
     # N too small by each factor. The reference says 14-16, 6.3-7.1, 1.5-1.8 and 44-48 %; its low
     # end at 1.58 is 6.35 here.
     for factor, low, high, unit in (
@@ -134,7 +113,6 @@ def test_regret_on_three_published_surfaces() -> None:
         (1.25, 1.5, 1.8, 0.1),
         (4.0, 44, 48, 1),
     ):
-        alpha, beta = np.array(PUBLISHED).T
         shares = 100 * wasted_share(alpha, beta, -np.log(factor))
         assert shares.min() == pytest.approx(low, abs=0.6 * unit)
         assert shares.max() == pytest.approx(high, abs=0.6 * unit)
@@ -152,10 +130,10 @@ def test_expected_waste_of_the_bootstrap(fitted: FitResult) -> None:
     np.testing.assert_allclose(expected["sd_ln_params"], [0.195, 0.272], rtol=0.06)
 
 
-def test_the_floor_is_weakly_identified(chinchilla: pd.DataFrame, fitted: FitResult) -> None:
+def test_the_floor_is_weakly_identified(without_outliers: pd.DataFrame, fitted: FitResult) -> None:
     surface = surface_of(fitted.to_json())
     problem = Problem.of(
-        *(chinchilla[c].to_numpy() for c in ("params", "tokens", "loss")), delta=1e-3
+        *(without_outliers[c].to_numpy() for c in ("params", "tokens", "loss")), delta=1e-3
     )
     profile = identifiability.profile_of_floor(problem, surface, GOPHER, reach=0.05, steps=201)
     held = profile[profile["E"].between(1.75, 1.90)]
@@ -166,8 +144,8 @@ def test_the_floor_is_weakly_identified(chinchilla: pd.DataFrame, fitted: FitRes
     assert (round(billions.min()), round(billions.max())) == (71, 84)
 
 
-def test_amplitudes_trade_with_exponents(chinchilla: pd.DataFrame, fitted: FitResult) -> None:
-    finding = identifiability.audit(chinchilla, surface_of(fitted.to_json()), GOPHER)
+def test_amplitudes_trade_with_exponents(without_outliers: pd.DataFrame, fitted: FitResult) -> None:
+    finding = identifiability.audit(without_outliers, surface_of(fitted.to_json()), GOPHER)
     published = finding.tables["directions"].query("frame == 'published'")
     assert list(published["words"][:2]) == ["B trades with beta", "A trades with alpha"]
     assert finding.numbers["condition"] == pytest.approx(fitted.certificate["condition"], rel=1e-6)
@@ -180,40 +158,29 @@ def test_amplitudes_trade_with_exponents(chinchilla: pd.DataFrame, fitted: FitRe
 
 def test_a_ray_of_twenty_tokens_per_param_is_refused() -> None:
     n = np.geomspace(5e7, 1.6e10, 40)
-    points = pd.DataFrame(
-        {
-            "run": [f"r{i}" for i in range(40)],
-            "params": n,
-            "tokens": 20 * n,
-            "loss": BESIROGLU.loss(n, 20 * n),
-        }
-    )
-    finding = identifiability.audit(points, None, GOPHER)
+    finding = identifiability.audit(runs_at(BESIROGLU, n, 20 * n), None, GOPHER)
     assert finding.verdict == "refuse"
     law = finding.tables["ray"].iloc[0]
     # alpha and beta nearly agree, so that one power law serves; the floor stays.
-    assert 0.3478 < law["alpha"] < 0.3658
-    assert law["E"] == pytest.approx(1.8172, rel=2e-3)
+    assert BESIROGLU.alpha < law["alpha"] < BESIROGLU.beta
+    assert law["E"] == pytest.approx(BESIROGLU.E, rel=2e-3)
     assert law["rms_relative_loss"] < 1e-4
 
 
-def grid_design(width: float) -> tuple[np.ndarray, np.ndarray]:
+def grid_design(width: float) -> pd.DataFrame:
     """Nine Chinchilla budgets of twelve sizes within a factor `width` of the optimum."""
-    flops = np.repeat(CHINCHILLA_BUDGETS, 12)
-    params = BESIROGLU.params_opt(flops) * np.tile(np.geomspace(1 / width, width, 12), 9)
-    return params, flops / (6 * params)
+    return isoflop_runs(BESIROGLU, HOFFMANN_BUDGETS, 12, width)
 
 
 @pytest.mark.parametrize(("width", "sd"), [(2, 0.155), (3, 0.099), (4, 0.079), (8, 0.054)])
 def test_the_error_of_a_design_is_known_beforehand(width: float, sd: float) -> None:
-    design = Design.of(BESIROGLU, *grid_design(width), sigma=0.005)
+    points = grid_design(width)
+    design = Design.of(BESIROGLU, points["params"], points["tokens"], sigma=0.005)
     assert round(float(np.sqrt(design.variance(GOPHER))), 3) == sd
 
 
 def test_the_next_run_is_not_at_the_optimum() -> None:
-    params, tokens = grid_design(4.0)
-    runs = [f"r{i:03d}" for i in range(params.size)]
-    points = pd.DataFrame({"run": runs, "params": params, "tokens": tokens})
+    points = grid_design(4.0)
     for cap, low, high in ((1e21, 5, 6), (1e22, 8.5, 9.1)):
         finding = next_run.audit(points, BESIROGLU, 0.005, GOPHER, cap_flops=cap)
         table = finding.tables["runs"]
@@ -229,29 +196,22 @@ def test_the_next_run_is_not_at_the_optimum() -> None:
 )
 def test_the_parabola_bias_is_removed(width: float, known: float) -> None:
     # Czech et al. 2026 (arXiv 2603.22339): five budgets of 15 sizes, no noise.
-    flops = np.repeat(np.geomspace(1e17, 1e21, 5), 15)
-    params = HOFFMANN.params_opt(flops) * np.tile(np.geomspace(1 / width, width, 15), 5)
-    tokens = flops / (6 * params)
-    runs = [f"r{i:03d}" for i in range(75)]
-    loss = HOFFMANN.loss(params, tokens)
-    points = pd.DataFrame(
-        {"run": runs, "params": params, "tokens": tokens, "flops": flops, "loss": loss}
-    )
+    points = isoflop_runs(HOFFMANN_PRINTED, np.geomspace(1e17, 1e21, 5), 15, width)
     fit = isoflop_fit.fit(points, [GOPHER], draws=0)
     surface = surface_of(parametric_fit.fit(points, [GOPHER], draws=0, seed=0).to_json())
     finding = bias.audit(surface, fit.tables["vertices"], fit.tables["profiles"], [GOPHER])
     table = finding.tables["vertices"]
-    best = HOFFMANN.params_opt(table["budget_flops"])
+    best = HOFFMANN_PRINTED.params_opt(table["budget_flops"])
     np.testing.assert_allclose(table["params"] / best, known, atol=5e-5)
     np.testing.assert_allclose(table["params_corrected"] / best, 1.0, atol=1e-6)
     np.testing.assert_allclose(table["bias_ln_params"], table["leading_order"], atol=0.01)
 
 
 def test_the_corrected_isoflop_law_moves_toward_the_parametric_one(
-    chinchilla: pd.DataFrame, fitted: FitResult
+    without_outliers: pd.DataFrame, fitted: FitResult
 ) -> None:
     fit = isoflop_fit.fit(
-        chinchilla, [GOPHER], budgets=CHINCHILLA_BUDGETS, draws=500, seed=1, method="pairs"
+        without_outliers, [GOPHER], budgets=HOFFMANN_BUDGETS, draws=500, seed=1, method="pairs"
     )
     finding = bias.audit(
         surface_of(fitted.to_json()), fit.tables["vertices"], fit.tables["profiles"], [GOPHER]
@@ -265,10 +225,10 @@ def test_the_corrected_isoflop_law_moves_toward_the_parametric_one(
 
 
 def test_the_design_alone_is_too_sure_of_the_chinchilla_fit(
-    chinchilla: pd.DataFrame, fitted: FitResult
+    without_outliers: pd.DataFrame, fitted: FitResult
 ) -> None:
     finding = next_run.audit(
-        chinchilla,
+        without_outliers,
         surface_of(fitted.to_json()),
         fitted.certificate["residual_sd"],
         GOPHER,
@@ -288,8 +248,8 @@ def test_serving_ten_trillion_tokens_halves_the_model(fitted: FitResult) -> None
     assert row["saved_percent"] == pytest.approx(28.79, rel=1e-3)
 
 
-def test_one_budget_matters_most_to_the_chinchilla_fit(chinchilla: pd.DataFrame) -> None:
-    finding = sensitivity.audit(chinchilla, GOPHER, budgets=CHINCHILLA_BUDGETS)
+def test_one_budget_matters_most_to_the_chinchilla_fit(without_outliers: pd.DataFrame) -> None:
+    finding = sensitivity.audit(without_outliers, GOPHER, budgets=HOFFMANN_BUDGETS)
     table = finding.tables["changes"].set_index("change")
     # Reference: delta 1e-4, 1e-2 and 1e-1 give 72, 75 and 82B.
     billions = table["params"] / 1e9

@@ -17,7 +17,7 @@ import pytest
 from flopline.clean import clean
 from flopline.errors import FloplineError
 from flopline.ingesting import ingest
-from flopline.logs import read_log
+from flopline.logs.readers import read_log
 from flopline.logs.reading import Reading
 from flopline.study import read_yaml
 from tests.conftest import ROOT

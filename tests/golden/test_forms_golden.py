@@ -13,29 +13,7 @@ from numpy.testing import assert_allclose
 
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.parametric import parametric_fit
-
-GOPHER = 5.76e23
-
-
-@pytest.fixture(scope="module")
-def chinchilla(real_data: Path) -> pd.DataFrame:
-    """245 points digitised from Hoffmann et al. 2022, Fig. 4, by Epoch AI; D = C/6N."""
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame(
-        {
-            "run": [f"point{i:03d}" for i in range(len(table))],
-            "params": table["Model Size"],
-            "flops": table["Training FLOP"],
-            "loss": table["loss"],
-        }
-    )
-    return points.assign(tokens=points["flops"] / (6 * points["params"]))
-
-
-@pytest.fixture(scope="module")
-def without_outliers(chinchilla: pd.DataFrame) -> pd.DataFrame:
-    """Less the five largest losses, as Besiroglu et al. 2024 do."""
-    return chinchilla.drop(index=chinchilla["loss"].nlargest(5).index)
+from tests.builders.designs import GOPHER
 
 
 def fitted(points: pd.DataFrame, draws: int = 0, **options) -> FitResult:

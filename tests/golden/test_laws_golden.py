@@ -17,9 +17,7 @@ from numpy.testing import assert_allclose
 from flopline.solvers import generic, objectives
 from flopline.surfaces import published, repeated, skaling, tied
 from flopline.surfaces.surface import parameters, surface_starts
-
-GOPHER = 5.76e23
-"""FLOPs of Gopher, the budget of Hoffmann et al. 2022."""
+from tests.builders.designs import GOPHER
 
 
 def printed(value: float, expected: float, digit: float) -> None:
@@ -78,22 +76,6 @@ def test_closed_forms_of_other_published_laws():
 
 
 # The digitised Chinchilla points.
-
-
-@pytest.fixture(scope="module")
-def chinchilla(real_data: Path) -> pd.DataFrame:
-    """245 points digitised from Hoffmann et al. 2022, Fig. 4, by Epoch AI; D = C/6N."""
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame({"params": table["Model Size"], "loss": table["loss"]})
-    points["tokens"] = table["Training FLOP"] / (6 * points["params"])
-    assert len(points) == 245
-    return points
-
-
-@pytest.fixture(scope="module")
-def without_outliers(chinchilla: pd.DataFrame) -> pd.DataFrame:
-    """Less the five largest losses, as Besiroglu et al. 2024 do."""
-    return chinchilla.drop(index=chinchilla["loss"].nlargest(5).index)
 
 
 def arguments(points: pd.DataFrame):

@@ -19,31 +19,8 @@ from flopline.laws.parametric import parametric_fit
 from flopline.solvers import engine
 from flopline.solvers.newton import Problem
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_engine import lbfgs
-
-
-@pytest.fixture(scope="session")
-def chinchilla(real_data: Path) -> pd.DataFrame:
-    """245 points digitised from Hoffmann et al. 2022, Fig. 4, by Epoch AI; D = C/6N."""
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame(
-        {
-            "run": [f"point{i:03d}" for i in range(len(table))],
-            "params": table["Model Size"],
-            "flops": table["Training FLOP"],
-            "loss": table["loss"],
-        }
-    )
-    return points.assign(tokens=points["flops"] / (6 * points["params"]))
-
-
-@pytest.fixture(scope="session")
-def without_outliers(chinchilla: pd.DataFrame) -> pd.DataFrame:
-    """Less the five points of fewest tokens per parameter, as Besiroglu et al. 2024 do."""
-    ratio = chinchilla["tokens"] / chinchilla["params"]
-    kept = chinchilla.drop(index=ratio.nsmallest(5).index)
-    assert set(chinchilla.index) - set(kept.index) == set(chinchilla["loss"].nlargest(5).index)
-    return kept
+from tests.builders.reference_solver import lbfgs
+from tests.builders.surfaces import BESIROGLU
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +41,12 @@ def points_of(result) -> dict[str, float]:
 def problem_of(points: pd.DataFrame, delta: float = 1e-3) -> Problem:
     columns = (points[c].to_numpy(float) for c in ("params", "tokens", "loss"))
     return Problem.of(*columns, delta)
+
+
+def test_the_outliers_have_the_fewest_tokens_per_param(chinchilla, without_outliers):
+    ratio = chinchilla["tokens"] / chinchilla["params"]
+    left_out = set(chinchilla.index) - set(without_outliers.index)
+    assert left_out == set(ratio.nsmallest(5).index)
 
 
 def test_chinchilla_without_outliers(without_outliers):
@@ -87,7 +70,7 @@ def test_chinchilla_without_outliers(without_outliers):
 def test_exact_optimum_beats_the_published_estimate(without_outliers):
     problem = problem_of(without_outliers)
     best, _, _ = engine.minimise(problem, np.ones(240))
-    besiroglu = problem.unknowns(LossSurface(1.8172, 482.01, 2085.43, 0.3478, 0.3658))
+    besiroglu = problem.unknowns(BESIROGLU)
     starts = [besiroglu, best.theta[0]]
     lowest = min(lbfgs(problem, np.ones(240), start) for start in starts)
     assert best.objective[0] <= lowest * (1 + 1e-9)

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 from flopline.audit import published_comparison
 from flopline.audit.finding import surface_of
 from flopline.laws.parametric import parametric_fit
-from tests.golden.test_forms_golden import GOPHER
+from tests.builders.designs import GOPHER
 
 
 @pytest.fixture(scope="module")
-def finding(real_data: Path):
-    """The 240 points less the five largest losses, as Besiroglu et al. 2024 fit them."""
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame(
-        {
-            "run": [f"point{i:03d}" for i in range(len(table))],
-            "params": table["Model Size"],
-            "flops": table["Training FLOP"],
-            "loss": table["loss"],
-        }
-    )
-    points = points.assign(tokens=points["flops"] / (6 * points["params"]))
-    points = points.drop(index=points["loss"].nlargest(5).index)
-    fit = parametric_fit.fit(points, [GOPHER], draws=0, seed=0)
+def finding(without_outliers):
+    fit = parametric_fit.fit(without_outliers, [GOPHER], draws=0, seed=0)
     return published_comparison.audit(
-        points,
+        without_outliers,
         surface_of(fit.to_json()),
         [GOPHER],
         params_convention="total",

@@ -12,17 +12,10 @@ from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.surfaces.chinchilla import LossSurface
-from tests.builders.designs import isoflop_runs
+from tests.builders.designs import isoflop_runs, off_centre
 from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 
 TARGETS = (1e22, 5.76e23)
-
-
-def off_centre(points: pd.DataFrame, surface: LossSurface, shift: float) -> pd.DataFrame:
-    """The same budgets with every size multiplied by `shift`, tokens and losses to match."""
-    params = shift * points["params"]
-    tokens = points["flops"] / (6 * params)
-    return points.assign(params=params, tokens=tokens, loss=surface.loss(params, tokens))
 
 
 def audited(

@@ -14,9 +14,9 @@ from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.audited_family import points
 from tests.builders.designs import runs_at
 from tests.builders.surfaces import BESIROGLU
-from tests.unit.test_audit_stage import points
 
 TARGETS = [1e23]
 

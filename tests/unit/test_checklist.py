@@ -12,8 +12,9 @@ import yaml
 from flopline.report.checklist import ANSWERED, PARTS, UNKNOWN, Item, checklist, paragraphs
 from flopline.report.methods import methods
 from flopline.report.page import ReportInputs, render
+from tests.builders.page_inputs import TEMPLATES, make_inputs
+from tests.builders.page_reading import csv_rows
 from tests.conftest import ROOT
-from tests.unit.test_report import TEMPLATES, csv_rows, make_inputs
 
 
 def items_of(made: ReportInputs) -> dict[str, Item]:

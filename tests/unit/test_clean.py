@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -11,66 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopline.clean import REASONS, Cleaned, clean
+from flopline.clean import REASONS, clean
 from flopline.errors import FloplineError
-from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested
+from flopline.ingesting import Ingested
 from flopline.schema import CURVES, DROPPED, RUNS, conform
-
-STUDY: dict[str, Any] = {
-    "file": "toy.yaml",
-    "source": {"kind": "logs", "runs": {"table": "runs.csv", "columns": {}}},
-    "families": ["ash"],
-    "loss_split": "val",
-    "flops_convention": "six_nd",
-    "exclude": [],
-    "held_out": [],
-    "cleaning": {
-        "bad_rows": "drop",
-        "overlap_tolerance": 0.02,
-        "spikes": "keep",
-        "spike_threshold": 8,
-        "unfinished": 0.98,
-        "diverged": 0.2,
-        "final_window": 0,
-    },
-}
-
-
-def study(**changes: Any) -> dict[str, Any]:
-    out = copy.deepcopy(STUDY)
-    for key, value in changes.items():
-        out[key] = {**out[key], **value} if isinstance(value, dict) else value
-    return out
-
-
-def raw(rows: list[dict[str, Any]], **facts: Any) -> tuple[Ingested, pd.DataFrame]:
-    """Rows as ingest leaves them (run `a` unless said), and a run table that knows each run."""
-    curves = pd.DataFrame(rows)
-    curves["run"] = [row.get("run", "a") for row in rows]
-    curves["split"] = [row.get("split", "val") for row in rows]
-    curves["line"] = np.arange(1, len(curves) + 1)
-    if "tokens" not in curves:
-        curves["tokens"] = curves["step"] * 100.0
-    names = sorted(curves["run"].unique())
-    counts = curves["run"].value_counts()
-    runs = pd.DataFrame({"run": names, "rows_in": [counts[n] for n in names], "source": "x.jsonl"})
-    table = pd.DataFrame({"run": names, "family": "ash", "params": 1000.0, **facts})
-    return (
-        Ingested(
-            conform(curves, RAW_CURVES), conform(pd.DataFrame(), DROPPED),
-            conform(runs, FACTS | FILES),
-        ),
-        table,
-    )  # fmt: skip
-
-
-def cleaned(rows: list[dict[str, Any]], facts: Any = None, **changes: Any) -> Cleaned:
-    ingested, table = raw(rows, **(facts or {}))
-    return clean(ingested, table, study(**changes))
-
-
-def steps(*values: float, loss: float = 2.0) -> list[dict[str, Any]]:
-    return [{"step": s, "loss": loss + 1 / s} for s in values]
+from tests.builders.raw_rows import cleaned, raw, steps, study
 
 
 def test_tables_follow_the_schema() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,91 +15,14 @@ from hypothesis import strategies as st
 from flopline.agreement import cost_percent, multiplier
 from flopline.choice import FEWEST_STEPS, ORDER, TIE_PERCENT
 from flopline.decision import FamilyEvidence, decide, headline_lines
-from flopline.laws.common.fit_result import Estimate, Estimator, Target, estimator_table
+from flopline.laws.common.fit_result import Estimator
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.decisions import REFUSAL, TARGETS, family, line, steps
+from tests.builders.fit_json import surface_json
+from tests.builders.surfaces import BESIROGLU, constants_of, per_draw
 
-TARGETS = [1e20, 1e21]
 LABELS = {"ash": "Ash", "birch": "Birch"}
-SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
-"""Besiroglu et al. 2024 (arXiv 2404.10102)."""
-MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
-
-
-def about(x: float) -> Estimate:
-    return Estimate(x, x * 0.9, x * 1.1, x * 0.8, x * 1.2)
-
-
-def line(
-    params: float, loss: float = 2.0, status: str = "converged", name: str = "", flops: float = 1.0
-) -> Estimator:
-    """An estimator that says the same params and loss at every target."""
-    targets = [
-        Target(
-            c,
-            {
-                "params": about(params),
-                "tokens": about(flops * c / 6 / params),
-                "tokens_per_param": about(c / 6 / params**2),
-                "loss": about(loss),
-                "loss_new_run": about(loss),
-                "flops_ratio": about(flops),
-            },
-        )
-        for c in TARGETS
-    ]
-    half = about(0.5)
-    return Estimator(name, name or "main", status, "", {"a": half, "b": half}, targets)
-
-
-def steps(**waste: list[float]) -> dict[str, Any]:
-    """A ladder's finding: waste [percent] per law on successive steps; NaN where a step failed.
-
-    A name is a law, or law__estimator.
-    """
-    rows = [
-        {
-            "law": name.split("__")[0],
-            "estimator": name.partition("__")[2],
-            "largest_flops": 1e17 * 2**i,
-            "wasted_percent": w,
-        }
-        for name, values in waste.items()
-        for i, w in enumerate(values)
-    ]
-    return {"audit": "ladder", "verdict": "fine", "tables": {"steps": pd.DataFrame(rows)}}
-
-
-REFUSAL = {"audit": "identifiability", "verdict": "refuse", "tables": {}}
-
-
-def family(
-    *findings: dict[str, Any], runs: dict[str, int] | None = None, **laws: Any
-) -> FamilyEvidence:
-    """Evidence of one family: by law an estimator, or a list of them, the main one first."""
-    fits, tables = {}, {}
-    for law, given_ in laws.items():
-        lines = given_ if isinstance(given_, list) else [given_]
-        named = [
-            Estimator(e.name or MAIN[law], e.label, e.status, e.message, e.parameters, e.targets)
-            for e in lines
-        ]
-        tables[law] = estimator_table(named)
-        used = (runs or {}).get(law, 100)
-        parameters = {name: {"point": x} for name, x in SURFACE.items()}
-        fits[law] = {
-            "law": law,
-            "status": named[0].status,
-            "message": "",
-            "n_runs": used,
-            "n_points": used,
-            "parameters": parameters if law == "parametric" else {},
-            "targets": [
-                {"budget_flops": t.budget_flops, **{q: e.to_json() for q, e in t.values.items()}}
-                for t in named[0].targets
-            ],
-        }
-    return FamilyEvidence(fits, tables, 1e19, {law: pd.DataFrame() for law in fits}, findings)
 
 
 def chosen(evidence: FamilyEvidence) -> tuple[str | None, str]:
@@ -309,14 +233,13 @@ def test_following_another_line_costs_what_the_surface_says() -> None:
     evidence = family(parametric=line(1e9), isoflop=line(2e9), envelope=line(1e9))
     table, verdict = decide({"ash": evidence}, TARGETS, LABELS, price_per_flop=1e-18)
     by_law = table[table["budget_flops"] == TARGETS[1]].set_index("law")
-    surface = LossSurface(**SURFACE)
-    best = float(surface.params_opt(1e21))
+    best = float(BESIROGLU.params_opt(1e21))
     # The budget that reaches, at its own best size, the loss that twice the best size reaches.
-    loss = float(surface.loss(2 * best, 1e21 / 12 / best))
+    loss = float(BESIROGLU.loss(2 * best, 1e21 / 12 / best))
     low, high = 1e20, 1e21
     for _ in range(200):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if float(surface.loss_opt(middle)) > loss else (low, middle)
+        low, high = (middle, high) if float(BESIROGLU.loss_opt(middle)) > loss else (low, middle)
     assert by_law.loc["isoflop", "cost_percent"] == pytest.approx(100 * (1 - low / 1e21), rel=1e-9)
     assert by_law.loc["parametric", "cost_percent"] == 0
     assert by_law.loc["isoflop", "cost_money"] == pytest.approx(
@@ -402,34 +325,29 @@ def test_families_without_a_law_in_common_are_compared_with_caution() -> None:
     assert "with caution" in verdict["families"][0]["sentence"]
 
 
-def parametric_fit(surface: LossSurface, budget: float) -> dict[str, Any]:
-    names = ("E", "A", "B", "alpha", "beta")
-    return {
-        "parameters": {n: {"point": float(np.asarray(getattr(surface, n)))} for n in names},
-        "targets": [{"budget_flops": budget, "loss": {"point": float(surface.loss_opt(budget))}}],
-    }
+def stated(surface: LossSurface, budget: float) -> dict[str, Any]:
+    """The parametric fit that found `surface`, and its loss at `budget` [FLOPs]."""
+    at = {"budget_flops": budget, "loss": {"point": float(surface.loss_opt(budget))}}
+    return surface_json(surface) | {"targets": [at]}
 
 
 def test_the_compute_that_a_worse_family_needs_reaches_the_same_loss() -> None:
-    best, worse = LossSurface(**SURFACE), LossSurface(**(SURFACE | {"E": 1.85, "A": 500.0}))
-    spread = np.linspace(1.8, 1.84, 101)
-    drawn = LossSurface(spread, *(np.full(101, SURFACE[n]) for n in ("A", "B", "alpha", "beta")))
+    best, worse = BESIROGLU, replace(BESIROGLU, E=1.85, A=500.0)
+    drawn = replace(per_draw(BESIROGLU, 101), E=np.linspace(1.8, 1.84, 101))
     best_draws = pd.DataFrame({target_column("loss", 1e21): drawn.loss_opt([1e21])[:, 0]})
-    other_draws = pd.DataFrame({n: np.full(101, getattr(worse, n)) for n in SURFACE})
-    times = multiplier(
-        parametric_fit(best, 1e21), best_draws, parametric_fit(worse, 1e21), other_draws, 1e21
-    )
+    other_draws = pd.DataFrame(constants_of(worse), index=range(101))
+    times = multiplier(stated(best, 1e21), best_draws, stated(worse, 1e21), other_draws, 1e21)
     assert float(worse.loss_opt(1e21 * times["point"])) == pytest.approx(
         float(best.loss_opt(1e21)), rel=1e-12
     )
     # The loss of the best is lowest, and the compute for it highest, where its floor is.
     for end, e in (("lo95", 1.839), ("hi95", 1.801)):
-        at = float(LossSurface(**(SURFACE | {"E": e})).loss_opt(1e21))
+        at = float(replace(BESIROGLU, E=e).loss_opt(1e21))
         assert float(worse.loss_opt(1e21 * times[end])) == pytest.approx(at, abs=5e-4)
 
 
 def test_a_loss_below_the_other_familys_floor_takes_endless_compute() -> None:
-    fit, other = (parametric_fit(LossSurface(**(SURFACE | {"E": e})), 1e21) for e in (1.5, 2.5))
+    fit, other = (stated(replace(BESIROGLU, E=e), 1e21) for e in (1.5, 2.5))
     none = pd.DataFrame()
     assert multiplier(fit, none, other, none, 1e21)["point"] == math.inf
     evidence = {

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import check_grad, minimize
+from scipy.optimize import check_grad
 
 from flopline.solvers import engine, hoffmann_grid, newton
-from flopline.solvers.newton import EXPONENT_BOUNDS, Problem
+from flopline.solvers.newton import Problem
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.designs import scattered_runs
+from tests.builders.reference_solver import lbfgs
 from tests.builders.surfaces import BESIROGLU, values_of
 
 DELTA = 1e-3
@@ -87,29 +88,6 @@ def test_converges_from_every_cell_whatever_the_delta(delta):
     assert best.scaled_gradient[0] <= newton.GRADIENT_TOLERANCE
     assert agreeing >= 2
     assert starts == 9
-
-
-def lbfgs(problem: Problem, weights: np.ndarray, start: np.ndarray) -> float:
-    """Objective that tight L-BFGS-B reaches with an analytic gradient of its own writing."""
-    x, y, target, delta = problem.x, problem.y, problem.target, problem.delta
-    scale = 1.0 / (delta * delta * weights.sum())
-
-    def objective(z):
-        of_n, of_d = np.exp(-z[3] * x), np.exp(-z[4] * y)
-        f = z[0] + z[1] * of_n + z[2] * of_d
-        if not (f > 0).all():
-            return np.inf, np.zeros(5)
-        r = np.log(f) - target
-        size = np.abs(r)
-        value = np.where(size <= delta, r * r / 2, delta * (size - delta / 2)) @ weights
-        pull = weights * np.where(size <= delta, r, delta * np.sign(r)) / f
-        slopes = [np.ones_like(x), of_n, of_d, -z[1] * x * of_n, -z[2] * y * of_d]
-        return scale * value, scale * np.array([pull @ s for s in slopes])
-
-    bounds = [(0, None)] * 3 + [EXPONENT_BOUNDS] * 2
-    options = {"ftol": 1e-16, "gtol": 1e-12, "maxiter": 5000, "maxfun": 20000, "maxls": 50}
-    end = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return end.fun / scale
 
 
 @pytest.mark.parametrize(("seed", "points", "noise"), [(1, 30, 0.005), (2, 80, 0.02)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,53 +18,32 @@ from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, Estimate
 from flopline.laws.common.inputs import size_classes
 from flopline.laws.common.lack_of_fit import LackOfFit, by_cells, lack_of_fit, widened
 from flopline.laws.common.loss_compute import fit_loss_compute
-from flopline.laws.envelope import envelope_fit, envelope_reading
+from flopline.laws.envelope import envelope_reading
 from flopline.laws.envelope.frontier import ABSENT, RULES, Curves, interpolate
 from flopline.laws.envelope.hull import Hull
 from flopline.laws.envelope.smoothing import SIGMAS_PER_WINDOW, smoothed
 from flopline.schema import LAW_TABLES, target_column
+from tests.builders import fits
+from tests.builders.curves import curves_of, schedule_runs
+from tests.builders.surfaces import HOFFMANN_PRINTED
 
-# Hoffmann et al. 2022, section 3.3, constants as printed.
-LAW = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
-EXPONENT = LAW["beta"] / (LAW["alpha"] + LAW["beta"])
+EXPONENT = float(HOFFMANN_PRINTED.a)
 TARGETS = [1e22, 1e23]
 
 
-def surface(params: float, tokens: np.ndarray) -> np.ndarray:
-    return LAW["E"] + LAW["A"] * params ** -LAW["alpha"] + LAW["B"] * tokens ** -LAW["beta"]
-
-
 def training_curves(
-    sizes: int = 12, horizons: int = 4, points: int = 200, noise: float = 0.003, seed: int = 0
+    sizes: int = 12, horizons: int = 4, points: int = 200, noise: float = 0.003
 ) -> pd.DataFrame:
     """Curves with schedules of 1/4 to 4 times the optimal tokens.
 
     A run that is not finished lies above the surface, by 0.3 nats times the share still to go.
     """
-    rng = np.random.default_rng(seed)
-    total = LAW["alpha"] + LAW["beta"]
-    g = (LAW["alpha"] * LAW["A"] / (LAW["beta"] * LAW["B"])) ** (1 / total)
-    parts = []
-    for i, n in enumerate(np.geomspace(5e7, 5e9, sizes)):
-        optimal = (n / g) ** (1 / EXPONENT) / n
-        for j, horizon in enumerate(optimal * np.geomspace(0.25, 4.0, horizons)):
-            step = np.arange(1, points + 1)
-            tokens = horizon * step / points
-            loss = surface(n, tokens) * (1 + noise * rng.standard_normal(points))
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "run": f"{i:02d}-{j:02d}",
-                        "params": n,
-                        "horizon_tokens": horizon,
-                        "step": step,
-                        "tokens": tokens,
-                        "flops": 6 * n * tokens,
-                        "loss": loss + 0.3 * (1 - step / points),
-                    }
-                )
-            )
-    return pd.concat(parts, ignore_index=True)
+    runs = schedule_runs(HOFFMANN_PRINTED, sizes, horizons)
+    return curves_of(runs, HOFFMANN_PRINTED, points, steps=points, late=0.3, noise=noise)
+
+
+def fit(curves: pd.DataFrame, **options: Any) -> FitResult:
+    return fits.fit("envelope", curves, TARGETS, **{"draws": 50, "seed": 1, **options})
 
 
 def flattered() -> pd.DataFrame:
@@ -78,10 +58,6 @@ def flattered() -> pd.DataFrame:
 
 CURVES = training_curves()
 FLATTERED = flattered()
-
-
-def fit(curves: pd.DataFrame, **options: object) -> FitResult:
-    return envelope_fit.fit(curves, TARGETS, **{"draws": 50, "seed": 1, **options})  # type: ignore[arg-type]
 
 
 def random_curves(runs: int, points: int, seed: int) -> Curves:
@@ -229,7 +205,7 @@ def test_finished_runs_carry_the_frontier_when_horizons_are_dense() -> None:
     assert result.parameters["a"].point == pytest.approx(EXPONENT, abs=0.01)
     assert result.status == CONVERGED
     n = result.targets[1].values["params"].point
-    truth = surface(n, np.array([1e23 / 6 / n]))[0]
+    truth = float(HOFFMANN_PRINTED.loss(n, 1e23 / 6 / n))
     assert result.targets[1].values["loss"].point == pytest.approx(truth, rel=0.01)
 
 
@@ -427,7 +403,7 @@ def test_mistakes_are_told_in_one_sentence(curves: pd.DataFrame, said: str) -> N
 
 
 def test_an_unknown_frontier_is_told() -> None:
-    with pytest.raises(FloplineError, match="one of bins, hull, not 'cone'"):
+    with pytest.raises(FloplineError, match="is 'cone' but must be 'bins' or 'hull'"):
         fit(CURVES, frontier="cone")
 
 

@@ -255,13 +255,19 @@ def test_folders_of_event_files_are_one_run_each(tmp_path: Path) -> None:
 
 
 def test_runs_of_a_file_store_are_one_run_each() -> None:
-    hits = ["mlruns/0", "mlruns/0/meta.yaml", *(f"mlruns/0/{p.name}" for p in STORE_RUNS)]
+    hits = [
+        "mlflow/mlruns/0",
+        "mlflow/mlruns/0/meta.yaml",
+        *(f"mlflow/mlruns/0/{p.name}" for p in STORE_RUNS),
+    ]
     found = logs_among(hits, {"kind": "logs", "format": "mlflow"}, FIXTURES)
-    assert [f"mlruns/0/{p.name}" for p in STORE_RUNS] == [f for f in found if "meta" not in f]
+    assert [f"mlflow/mlruns/0/{p.name}" for p in STORE_RUNS] == [
+        f for f in found if "meta" not in f
+    ]
     assert len(parts_of(STORE_RUNS[0])) == 7
 
 
-STORE_RUNS = sorted(p.parent for p in (FIXTURES / "mlruns/0").glob("*/meta.yaml"))
+STORE_RUNS = sorted(p.parent for p in (FIXTURES / "mlflow/mlruns/0").glob("*/meta.yaml"))
 
 
 def test_logs_of_one_name_are_told_apart_by_their_path(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,14 +36,29 @@ from flopline.figures.ticks import (
 )
 from flopline.laws.isoflop import isoflop_fit as isoflop_fit
 from flopline.numbers import humanise
-
-BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
-"""Besiroglu et al. 2024 (arXiv 2404.10102)."""
-TINY = {"E": 1.0, "A": 30.0, "B": 400.0, "alpha": 0.35, "beta": 0.40}
-"""Made up, at the size of the default study."""
-HOFFMANN_BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
-"""Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 3."""
-GOPHER = 5.76e23
+from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS
+from tests.builders.digitised import chinchilla_points
+from tests.builders.drawn_figures import simple_isoflop
+from tests.builders.figure_checks import (
+    assert_clean,
+    assert_legends_clean,
+    by_gid,
+    reasons_of,
+    renderer_of,
+    scenes,
+    texts_of,
+    tick_labels,
+)
+from tests.builders.figure_tables import (
+    chinchilla_panel,
+    envelope_tables,
+    isoflop_tables,
+    multimodal_panels,
+    tiny_panel,
+)
+from tests.builders.fit_json import estimate, surface_json
+from tests.builders.surfaces import BESIROGLU, NMM_SPARSE, TINY
+from tests.conftest import ROOT
 
 CASES = {
     "chinchilla-3": (BESIROGLU, HOFFMANN_BUDGETS[::4], GOPHER),
@@ -58,251 +72,14 @@ CASES = {
 }
 
 
-def surface_loss(law, params, tokens):
-    return law["E"] + law["A"] * params ** -law["alpha"] + law["B"] * tokens ** -law["beta"]
-
-
-def estimate(point, spread=0.0):
-    return {
-        "point": point,
-        "lo80": point - spread,
-        "hi80": point + spread,
-        "lo95": point - 1.5 * spread,
-        "hi95": point + 1.5 * spread,
-        "at_bound": False,
-    }
-
-
-def fit_json(law, flops, params, tokens, spread):
-    """Power laws by least squares in logs, in the form of a fit JSON."""
-    a, ln_n = np.polyfit(np.log(flops), np.log(params), 1)
-    b, ln_d = np.polyfit(np.log(flops), np.log(tokens), 1)
-    parameters = {
-        "a": estimate(a, spread),
-        "b": estimate(b, spread),
-        "N_coef": estimate(math.exp(ln_n)),
-        "D_coef": estimate(math.exp(ln_d)),
-    }
-    return {"law": law, "status": "converged", "parameters": parameters, "targets": []}
-
-
-def simulated_isoflop(law, budgets, seed=1, sizes=9, width=8.0):
-    """The tables that an isoFLOP fit leaves, for noisy runs on a known surface."""
-    rng = np.random.default_rng(seed)
-    s = law["alpha"] + law["beta"]
-    g = (law["alpha"] * law["A"] / (law["beta"] * law["B"])) ** (1 / s)
-    rows, profiles = [], []
-    for i, c in enumerate(budgets):
-        params = g * (c / 6) ** (law["beta"] / s) * np.geomspace(1 / width, width, sizes)
-        tokens = c / 6 / params
-        loss = surface_loss(law, params, tokens) * np.exp(0.003 * rng.standard_normal(sizes))
-        x = np.log(params)
-        c2, c1, c0 = np.polyfit(x - x.mean(), loss, 2)
-        vertex = float(np.exp(x.mean() - c1 / (2 * c2)))
-        row = {"budget_flops": c, "nominal_flops": c, "params": vertex, "tokens": c / 6 / vertex}
-        row |= {"loss": c0 - c1**2 / (4 * c2), "centre_ln_params": x.mean()}
-        row |= {"c0": c0, "c1": c1, "c2": c2, "inside": True, "used": True, "reason": ""}
-        for name in ("params", "tokens"):
-            row |= {f"{name}_lo80": row[name] / 1.15, f"{name}_hi80": row[name] * 1.15}
-        rows.append(row)
-        profiles.append(
-            pd.DataFrame(
-                {
-                    "run": [f"r{i}-{j}" for j in range(sizes)],
-                    "budget_flops": c,
-                    "params": params,
-                    "tokens": tokens,
-                    "flops": c,
-                    "loss": loss,
-                    "fitted": loss,
-                    "reason": "",
-                }
-            )
-        )
-    vertices = pd.DataFrame(rows)
-    fit = fit_json(
-        "isoflop", vertices["budget_flops"], vertices["params"], vertices["tokens"], 0.026
-    )
-    turn = 0.02 * rng.standard_normal(200)
-    about = np.log(vertices["budget_flops"]).mean()
-    point = {name: e["point"] for name, e in fit["parameters"].items()}
-    draws = pd.DataFrame(
-        {
-            "a": point["a"] + turn,
-            "N_coef": point["N_coef"] * np.exp(-turn * about),
-            "b": point["b"] - turn,
-            "D_coef": point["D_coef"] * np.exp(turn * about),
-        }
-    )
-    return fit, vertices, pd.concat(profiles, ignore_index=True), draws
-
-
-def simulated_envelope(law, sizes, horizons, points=300, steps=200):
-    """Curves that end on the law, their lower envelope, and power laws along it."""
-    parts = []
-    for n, d in itertools.product(sizes, horizons):
-        tokens = np.geomspace(d / 300, d, steps)
-        late = 0.25 * (1 - tokens / d) + 8 * np.exp(-30 * tokens / d)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "run": f"{n:.3g}-{d:.3g}",
-                    "params": n,
-                    "step": np.arange(steps) + 1,
-                    "tokens": tokens,
-                    "flops": 6 * n * tokens,
-                    "loss": surface_loss(law, n, tokens) + late,
-                }
-            )
-        )
-    curves = pd.concat(parts, ignore_index=True).astype({"run": "string"})
-    grid = np.geomspace(curves["flops"].quantile(0.05), curves["flops"].quantile(0.97), points)
-    losses = np.array(
-        [np.interp(grid, p["flops"], p["loss"], left=np.inf, right=np.inf) for p in parts]
-    )
-    best = losses.argmin(axis=0)
-    params = np.array([p["params"].iloc[0] for p in parts])[best]
-    end = np.array([p["flops"].iloc[-1] for p in parts])[best]
-    frontier = pd.DataFrame(
-        {
-            "flops": grid,
-            "run": np.array([p["run"].iloc[0] for p in parts])[best],
-            "params": params,
-            "tokens": grid / 6 / params,
-            "loss": losses.min(axis=0),
-            "position": grid / end,
-            "used": grid / end > 0.5,
-        }
-    )
-    used = frontier[frontier["used"]]
-    frontier["third"] = 0
-    frontier.loc[used.index, "third"] = 1 + 3 * np.arange(len(used)) // len(used)
-    fit = fit_json("envelope", used["flops"], used["params"], used["tokens"], 0.01)
-    return fit, frontier, curves
-
-
-def simulated_points(law, params, tokens, seed=0):
-    n, d = (v.ravel() for v in np.meshgrid(params, tokens))
-    noise = np.exp(0.003 * np.random.default_rng(seed).standard_normal(n.size))
-    runs = [f"r{i}" for i in range(n.size)]
-    loss = surface_loss(law, n, d) * noise
-    return pd.DataFrame({"run": runs, "params": n, "tokens": d, "flops": 6 * n * d, "loss": loss})
-
-
-def parametric_json(law):
-    parameters = {name: estimate(value) for name, value in law.items()}
-    return {"law": "parametric", "status": "converged", "parameters": parameters}
-
-
-def chinchilla_panel(label="Dense", law=BESIROGLU, **kwargs):
-    points = simulated_points(law, np.geomspace(4.4e7, 1.6e10, 8), np.geomspace(2e8, 3e11, 8))
-    return Panel(label, points, parametric_json(law), **kwargs)
-
-
-def tiny_panel(label="tiny"):
-    points = simulated_points(TINY, np.geomspace(5e3, 1e6, 7), np.geomspace(1e5, 1e8, 6))
-    return Panel(label, points, parametric_json(TINY))
-
-
-def multimodal_panels():
-    """Two families on one grid; A and B of the first as SCIENCE.md infers them for demo data."""
-    params, tokens = np.array([0.3, 0.5, 0.9, 1.6, 3.0]) * 1e9, np.geomspace(5e10, 8e11, 8)
-    early = {"E": 1.904, "A": 270.0, "B": 1860.0, "alpha": 0.30051, "beta": 0.33491}
-    late = {"E": 1.891, "A": 250.0, "B": 2300.0, "alpha": 0.2777, "beta": 0.34299}
-    return [
-        Panel("Early fusion", simulated_points(early, params, tokens), parametric_json(early)),
-        Panel("Late fusion", simulated_points(late, params, tokens, 1), parametric_json(late)),
-    ]
-
-
 @pytest.fixture(scope="module", params=CASES)
 def drawn(request):
     law, budgets, target = CASES[request.param]
-    fit, vertices, profiles, draws = simulated_isoflop(law, budgets)
+    fit, vertices, profiles, draws = isoflop_tables(law, budgets)
     figure = isoflop(
         fit, vertices, profiles, family_label="Dense", target_flops=target, draws=draws
     )
     return figure, fit, vertices, profiles, target
-
-
-def simple_isoflop(budgets=HOFFMANN_BUDGETS, **changes):
-    fit, vertices, profiles, draws = simulated_isoflop(BESIROGLU, budgets)
-    given_ = {"fit": fit, "vertices": vertices, "profiles": profiles, "draws": draws} | changes
-    return isoflop(family_label="Dense", target_flops=GOPHER, **given_)
-
-
-def by_gid(axes, gid):
-    return [artist for artist in axes.get_children() if artist.get_gid() == gid]
-
-
-def texts_of(axes):
-    return [text.get_text() for text in axes.texts]
-
-
-def reasons_of(axes):
-    return [text.get_text().replace("\n", " ") for text in by_gid(axes, "reason")]
-
-
-def renderer_of(figure: Figure):
-    assert isinstance(figure.canvas, FigureCanvasAgg)
-    figure.canvas.draw()
-    return figure.canvas.get_renderer()
-
-
-def axes_of(axes):
-    return (axes.xaxis, axes.yaxis, *([axes.zaxis] if isinstance(axes, Axes3D) else []))
-
-
-def tick_labels(axis):
-    """The tick labels as drawn; get_majorticklabels would move those of 3-D axes."""
-    low, high = sorted(axis.get_view_interval())
-    side = "label2" if axis.get_label_position() == "right" else "label1"
-    labels = [getattr(tick, side) for tick in axis.majorTicks if low <= tick.get_loc() <= high]
-    return [label for label in labels if label.get_visible()]
-
-
-def outline(text, renderer):
-    """Corners of a text on paper, turned as it is, shape (4, 2)."""
-    box = text.get_window_extent(renderer)
-    turned = text.get_rotation()
-    text.set_rotation(0.0)
-    flat = text.get_window_extent(renderer)
-    text.set_rotation(turned)
-    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [flat.width / 2, flat.height / 2]
-    cos, sin = math.cos(math.radians(turned)), math.sin(math.radians(turned))
-    return half @ np.array([[cos, sin], [-sin, cos]]) + [
-        (box.x0 + box.x1) / 2,
-        (box.y0 + box.y1) / 2,
-    ]
-
-
-def touch(one, other):
-    """Whether two rectangles overlap (separating axes)."""
-    for corners in (one, other):
-        for side in (corners[1] - corners[0], corners[3] - corners[0]):
-            a, b = one @ side, other @ side
-            if a.max() <= b.min() or b.max() <= a.min():
-                return False
-    return True
-
-
-def assert_clean(figure):
-    """No tick label, axis label, title or text of the figure touches another or is cut off."""
-    renderer = renderer_of(figure)
-    texts = list(figure.texts)
-    for axes in figure.axes:
-        texts += [*itertools.chain.from_iterable(map(tick_labels, axes_of(axes)))]
-        texts += [axis.label for axis in axes_of(axes)]
-        texts += [axes.title, axes._left_title, axes._right_title]
-    texts = [text for text in texts if text.get_text()]
-    assert len(texts) > 8
-    outlines = [outline(text, renderer) for text in texts]
-    size = figure.canvas.get_width_height()
-    for text, corners in zip(texts, outlines, strict=True):
-        assert (corners >= 0).all(), text
-        assert (corners <= size).all(), text
-    for (one, a), (other, b) in itertools.combinations(zip(texts, outlines, strict=True), 2):
-        assert not touch(a, b), (one, other)
 
 
 # The isoFLOP figure
@@ -456,14 +233,14 @@ def test_the_band_comes_from_the_draws_and_holds_the_law():
     band = simple_isoflop().axes[1].collections[0]
     edges = band.get_paths()[0].vertices
     at = edges[np.isclose(edges[:, 0], GOPHER), 1]
-    p = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)[0]["parameters"]
+    p = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)[0]["parameters"]
     value = p["N_coef"]["point"] * GOPHER ** p["a"]["point"]
     assert at.min() < value < at.max()
     assert not simple_isoflop(draws=None).axes[1].collections
 
 
 def test_budgets_left_out_are_hollow_and_grey():
-    _, vertices, *_ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    _, vertices, *_ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     vertices.loc[0, ["used", "inside"]] = False
     vertices.loc[0, "params"] = 1e3
     figure = simple_isoflop(vertices=vertices)
@@ -479,7 +256,7 @@ def test_budgets_left_out_are_hollow_and_grey():
 
 
 def test_a_budget_without_a_valley_is_drawn_without_vertex():
-    _, vertices, *_ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    _, vertices, *_ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     names = ["params", "tokens", "loss", "c0", "c1", "c2"]
     vertices.loc[2, [*names, "params_lo80", "params_hi80", "tokens_lo80", "tokens_hi80"]] = np.nan
     vertices.loc[2, ["used", "inside"]] = False
@@ -490,7 +267,7 @@ def test_a_budget_without_a_valley_is_drawn_without_vertex():
 
 
 def test_a_diverged_run_is_an_arrow_and_is_counted():
-    _, _, profiles, _ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    _, _, profiles, _ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     profiles.loc[8, "loss"] = 11.0
     left = simple_isoflop(profiles=profiles).axes[0]
     assert left.get_ylim()[1] < 4.0
@@ -501,7 +278,7 @@ def test_a_diverged_run_is_an_arrow_and_is_counted():
 
 
 def test_a_failed_fit_is_drawn_without_a_law():
-    fit, *_ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    fit, *_ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     axes = simple_isoflop(fit=fit | {"status": "failed"}, draws=None).axes[1]
     assert not by_gid(axes, "law")
     assert not by_gid(axes, "guide")
@@ -510,7 +287,7 @@ def test_a_failed_fit_is_drawn_without_a_law():
 
 
 def test_a_target_inside_the_data_is_annotated_as_well():
-    fit, vertices, profiles, draws = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    fit, vertices, profiles, draws = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     figure = isoflop(fit, vertices, profiles, family_label="Dense", target_flops=1e20, draws=draws)
     p = fit["parameters"]
     assert short(p["N_coef"]["point"] * 1e20 ** p["a"]["point"]) in texts_of(figure.axes[1])
@@ -519,22 +296,13 @@ def test_a_target_inside_the_data_is_annotated_as_well():
 
 @pytest.mark.parametrize("target", [0.0, -1e20, math.nan, math.inf])
 def test_a_target_that_is_no_budget_is_refused(target):
-    fit, vertices, profiles, _ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS[:3])
+    fit, vertices, profiles, _ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS[:3])
     with pytest.raises(FloplineError, match="must be a positive number of FLOPs"):
         isoflop(fit, vertices, profiles, family_label="Dense", target_flops=target)
 
 
 def test_the_digitised_chinchilla_runs(real_data):
-    table = pd.read_csv(real_data / "chinchilla" / "svg_extracted_data.csv")
-    points = pd.DataFrame(
-        {
-            "run": [f"run{i}" for i in range(len(table))],
-            "params": table["Model Size"],
-            "tokens": table["Training FLOP"] / (6 * table["Model Size"]),
-            "flops": table["Training FLOP"],
-            "loss": table["loss"],
-        }
-    )
+    points = chinchilla_points(real_data)
     result = isoflop_fit.fit(points, [GOPHER], budgets=HOFFMANN_BUDGETS, draws=100)
     figure = isoflop(
         result.to_json(),
@@ -558,25 +326,11 @@ def test_the_digitised_chinchilla_runs(real_data):
     assert_legends_clean(figure)
 
 
-def assert_legends_clean(figure):
-    """Each law panel's legend lies above its axes, inside the figure, and touches no text."""
-    renderer = renderer_of(figure)
-    boxes = [axes.get_legend().get_window_extent(renderer) for axes in figure.axes[1:]]
-    titles = [axes._left_title.get_window_extent(renderer) for axes in figure.axes]
-    width, height = figure.canvas.get_width_height()
-    for box, axes in zip(boxes, figure.axes[1:], strict=True):
-        assert axes.get_window_extent().y1 < box.y0 < box.y1 <= height
-        assert axes.get_window_extent().x0 <= box.x0 < box.x1 <= width
-        others = [t.get_window_extent(renderer) for t in (*axes.texts, *tick_labels(axes.yaxis))]
-        assert not any(box.overlaps(other) for other in [*titles, *others] if other.width > 1)
-    assert not boxes[0].overlaps(boxes[1])
-
-
 @pytest.fixture(scope="module", params=[3, 12])
 def corrected(request):
     """A fit to noisy runs on wide grids, whose parabolas are biased, and its figure."""
     budgets = tuple(np.geomspace(1e18, 3e21, request.param))
-    _, _, profiles, _ = simulated_isoflop(BESIROGLU | {"beta": 0.25}, budgets, width=12.0)
+    _, _, profiles, _ = isoflop_tables(replace(BESIROGLU, beta=0.25), budgets, width=12.0)
     result = isoflop_fit.fit(profiles.drop(columns="reason"), [GOPHER], draws=100, seed=1)
     tables = result.tables
     figure = isoflop(
@@ -644,7 +398,7 @@ def test_without_a_correction_only_the_raw_law_is_drawn(corrected):
 
 
 def test_flagged_budgets_are_half_filled_and_named():
-    _, vertices, *_ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    _, vertices, *_ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     vertices["flagged"] = [True, False, True, *[False] * 6]
     vertices.loc[2, "used"] = False
     figure = simple_isoflop(vertices=vertices)
@@ -670,7 +424,7 @@ def test_flagged_budgets_are_half_filled_and_named():
 )
 def traced(request):
     law, sizes, horizons, target = request.param
-    fit, frontier, curves = simulated_envelope(law, sizes, horizons)
+    fit, frontier, curves = envelope_tables(law, sizes, horizons)
     figure = envelope(fit, frontier, curves, family_label="Dense", target_flops=target)
     return figure, fit, frontier, curves, target
 
@@ -740,7 +494,7 @@ def test_each_third_of_the_frontier_has_its_line(traced):
 
 
 def test_the_caption_states_the_thirds_and_the_points_in_mid_schedule():
-    fit, *_ = simulated_envelope(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
+    fit, *_ = envelope_tables(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
     at = {"budget_flops": 1e15, "params": estimate(2e5), "tokens": estimate(8e8)}
     fit |= {"n_runs": 8, "targets": [at], "certificate": {}}
     assert "Orange, green and blue" in captions.envelope(fit)[1]
@@ -761,17 +515,13 @@ def test_envelope_is_clean(traced):
 
 
 def test_without_a_frontier_every_panel_says_why():
-    fit, frontier, curves = simulated_envelope(TINY, [1e4, 1e5], [1e7])
+    fit, frontier, curves = envelope_tables(TINY, [1e4, 1e5], [1e7])
     fit |= {"status": "failed", "message": "no run has a whole curve"}
     figure = envelope(fit, frontier[:0], curves, family_label="Dense", target_flops=1e15)
     assert [reasons_of(axes) for axes in figure.axes] == [["no law: no run has a whole curve"]] * 3
 
 
 # The loss surfaces
-
-
-def scenes(figure):
-    return [axes for axes in figure.axes if isinstance(axes, Axes3D)]
 
 
 @pytest.mark.parametrize("show_surface", [False, True])
@@ -837,11 +587,10 @@ def test_surface_colour_is_compute():
 
 
 def test_the_law_is_written_with_the_signs_of_its_exponents():
-    assert law_text(parametric_json(BESIROGLU)["parameters"]) == (
+    assert law_text(surface_json(BESIROGLU)["parameters"]) == (
         r"$L = 1.82 + 482\,N^{-0.348} + 2085\,D^{-0.366}$"
     )
-    sparse = {"E": 2.158, "A": 381773.0, "B": 4659.0, "alpha": 0.71, "beta": 0.372}
-    assert law_text(parametric_json(sparse)["parameters"]) == (
+    assert law_text(surface_json(NMM_SPARSE)["parameters"]) == (
         r"$L = 2.16 + 3.82{\times}10^{5}\,N^{-0.710} + 4659\,D^{-0.372}$"
     )
     assert law_text({"E": estimate(1.0)}) == ""
@@ -867,7 +616,7 @@ def test_surface_refuses_what_it_cannot_draw():
 
 
 def all_figures():
-    fit, frontier, curves = simulated_envelope(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
+    fit, frontier, curves = envelope_tables(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
     return {
         "isoflop": simple_isoflop(),
         "envelope": envelope(fit, frontier, curves, family_label="Dense", target_flops=1e15),
@@ -901,8 +650,8 @@ def test_fonts_travel_with_the_file(tmp_path):
 
 
 def test_rows_in_any_order_give_the_same_bytes(tmp_path):
-    _, vertices, profiles, _ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
-    env_fit, frontier, curves = simulated_envelope(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
+    _, vertices, profiles, _ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
+    env_fit, frontier, curves = envelope_tables(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
     panels = multimodal_panels()
 
     def mixed(table):
@@ -935,12 +684,12 @@ def test_a_users_own_matplotlib_settings_change_nothing(tmp_path):
 def test_other_processes_give_the_same_bytes_and_leave_pyplot_alone(tmp_path):
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from test_figures import simple_isoflop, save\n"
+        "from flopline.figures.style import save\n"
+        "from tests.builders.drawn_figures import simple_isoflop\n"
         "save(simple_isoflop(), sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    here = Path(__file__).parent
-    folders = [str(here), str(here.parents[1] / "workflow")]
+    folders = [str(ROOT), str(ROOT / "workflow")]
     for seed in "12":
         subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / seed), *folders],
@@ -964,7 +713,7 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 
 def test_synthetic_data_are_said_to_be_synthetic():
-    fit, frontier, curves = simulated_envelope(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
+    fit, frontier, curves = envelope_tables(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
     figures = {
         False: simple_isoflop(),
         True: simple_isoflop(synthetic=True),

@@ -6,188 +6,25 @@ import itertools
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_figures import assert_clean, by_gid, renderer_of, texts_of, tick_labels
 
 from flopline.audit.waste import wasted_share
-from flopline.figures.audit import audit_figures
 from flopline.figures.panels import LAW_STYLES, ratio_axis
 from flopline.figures.stakes_figure import MOST_CHANGES
 from flopline.figures.style import new_figure, save
-from flopline.schema import target_column
-from flopline.surfaces.chinchilla import LossSurface
-
-SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
-"""Besiroglu et al. 2024 (arXiv 2404.10102)."""
-SIZES = {
-    "chinchilla": (np.geomspace(6e18, 3e21, 9), 5.76e23),
-    "tiny": (np.geomspace(4e10, 4e12, 6), 1e14),
-    "two steps": (np.geomspace(1e18, 3e18, 3), 1e19),
-}
-LAWS = ("envelope", "isoflop", "parametric")
-
-
-def number(x: float) -> dict[str, float]:
-    return {"point": x, "lo80": x / 1.2, "hi80": x * 1.2, "lo95": x / 1.4, "hi95": x * 1.4}
-
-
-def runs_of(budgets: np.ndarray) -> pd.DataFrame:
-    surface, rng = LossSurface(**SURFACE), np.random.default_rng(3)
-    flops = np.repeat(budgets, 7)
-    params = surface.params_opt(flops) * np.tile(np.geomspace(0.25, 4, 7), len(budgets))
-    tokens = flops / 6 / params
-    residual = 0.004 * rng.standard_normal(flops.size)
-    return pd.DataFrame(
-        {
-            "run": [f"r{i:03d}" for i in range(flops.size)],
-            "params": params,
-            "tokens": tokens,
-            "flops": flops,
-            "loss": surface.loss(params, tokens) * np.exp(residual),
-            "log_residual": residual,
-        }
-    )
-
-
-def made_up(name: str, laws: tuple[str, ...] = LAWS) -> dict[str, Any]:
-    """Findings, fits and draws such as a study of this size leaves; all numbers are made up."""
-    budgets, target = SIZES[name]
-    points, surface, rng = runs_of(budgets), LossSurface(**SURFACE), np.random.default_rng(4)
-    best = float(surface.params_opt(target))
-    fits, draws = {}, {}
-    for i, law in enumerate(laws):
-        size = best * (0.6, 1.3, 1.0)[LAWS.index(law)]
-        a = 0.5 + 0.02 * i
-        parameters = {"a": {**number(a), "lo80": a - 0.03, "hi80": a + 0.03, "lo95": a - 0.05,
-                            "hi95": a + 0.05}}  # fmt: skip
-        if law == "parametric":
-            parameters |= {n: number(x) for n, x in SURFACE.items()}
-        loss = float(surface.loss_opt(target)) + 0.01 * i
-        fits[law] = {
-            "law": law,
-            "status": "converged",
-            "message": "",
-            "parameters": parameters,
-            "targets": [
-                {
-                    "budget_flops": target,
-                    "params": number(size),
-                    "tokens": number(target / 6 / size),
-                    "loss": number(loss),
-                }
-            ],
-        }
-        turn = rng.standard_normal((600, 3)) * [0.2, 0.005, 0.02]
-        draws[law] = pd.DataFrame(
-            {
-                target_column("params", target): size * np.exp(turn[:, 0]),
-                target_column("tokens", target): target / 6 / size * np.exp(-turn[:, 0]),
-                target_column("loss", target): loss + turn[:, 1],
-                "a": a + turn[:, 2],
-            }
-        )
-    choice = {"family": "ash", "budget_flops": target, "law": "isoflop"}
-    return {
-        "findings": findings(budgets, points, best, target),
-        "fits": fits,
-        "draws": draws,
-        "runs": points.drop(columns="log_residual"),
-        "residuals": points,
-        "verdict": {"choices": [choice]},
-        "target_flops": target,
-    }
-
-
-def findings(
-    budgets: np.ndarray, points: pd.DataFrame, best: float, target: float
-) -> list[dict[str, Any]]:
-    steps, predictions = [], []
-    for k, c in enumerate(budgets[:-1]):
-        for law, name, n in (
-            ("parametric", "log_huber", best * 1.5 ** (len(budgets) - k)),
-            ("parametric", "tied", 99 * best),
-            ("isoflop", "parabola", np.nan if k == 0 else best * 1.2 ** (len(budgets) - k)),
-            ("baseline", "best_run", 0.7 * best),
-            ("baseline", "loss_compute", np.nan),
-        ):
-            steps.append(
-                {
-                    "law": law,
-                    "estimator": name,
-                    "largest_flops": c,
-                    "wasted_percent": 9.0 / (k + 1) if np.isfinite(n) else np.nan,
-                    "target_params": n,
-                    "target_params_lo80": n / 1.3 if law == "parametric" else np.nan,
-                    "target_params_hi80": n * 1.3 if law == "parametric" else np.nan,
-                }
-            )
-        held = points[points["flops"] > c * 1.01]
-        foretold = held["loss"] * 1.01
-        predictions.append(
-            held.assign(
-                largest_flops=c,
-                predicted=foretold,
-                log_error=0.01,
-                predicted_lo95=foretold * 0.98,
-                predicted_hi95=foretold * 1.02,
-            )
-        )
-    optima = pd.DataFrame(
-        [
-            {
-                "law": law,
-                "estimator": name,
-                "largest_flops": c,
-                "budget_flops": above,
-                "loss_foretold": off * 2.5,
-                "loss_seen": 2.5,
-                "loss_lo95": 2.4,
-                "loss_hi95": 2.6,
-            }
-            for c in budgets[:-1]
-            for above in budgets[budgets > c]
-            for law, name, off in (("parametric", "log_huber", 1.01), ("isoflop", "parabola", 0.98))
-        ]
-    )
-    e = np.linspace(1.6, 2.0, 41)
-    profile = pd.DataFrame(
-        {
-            "E": e,
-            "rise": 4 * (e - 1.8172) ** 2,
-            "params": best * np.exp(1.8172 - e),
-            "converged": True,
-        }
-    )
-    flops, ratio = (v.ravel() for v in np.meshgrid(budgets, [1 / 8, 1 / 2, 1.0, 2.0, 8.0]))
-    size = ratio * LossSurface(**SURFACE).params_opt(flops)
-    offers = pd.DataFrame(
-        {"params": size, "tokens": flops / 6 / size, "flops": flops,
-         "removed_percent": 9 * np.log(ratio) ** 2 / 4.3}
-    )  # fmt: skip
-    factors = np.exp(np.linspace(-0.6, 0.5, 30))
-    changes = pd.DataFrame(
-        {
-            "law": ["parametric", "isoflop", "envelope"] * 10,
-            "change": [f"without the {i} largest residuals of all the runs" for i in range(30)],
-            "params": best * factors,
-            "ratio": factors,
-        }
-    )
-
-    def made(audit: str, **tables: pd.DataFrame) -> dict[str, Any]:
-        return {"audit": audit, "verdict": "fine", "sentence": f"{audit} said.", "tables": tables}
-
-    return [
-        made(
-            "ladder", steps=pd.DataFrame(steps), predictions=pd.concat(predictions), optima=optima
-        ),
-        made("identifiability", profile=profile),
-        made("regret"),
-        made("sensitivity", changes=changes),
-        made("next_run", runs=offers),
-    ]
+from flopline.laws.registry import LAWS
+from tests.builders.audit_parts import SIZES, made_up
+from tests.builders.drawn_figures import drawn_audits
+from tests.builders.figure_checks import (
+    assert_clean,
+    by_gid,
+    reasons_in,
+    renderer_of,
+    texts_of,
+    tick_labels,
+)
+from tests.builders.surfaces import BESIROGLU
 
 
 def titled(figure: Figure, title: str) -> Any:
@@ -195,14 +32,10 @@ def titled(figure: Figure, title: str) -> Any:
     return axes
 
 
-def drawn(parts: dict[str, Any], synthetic: bool = False) -> dict[str, Figure]:
-    return audit_figures(**parts, family="ash", family_label="White ash", synthetic=synthetic)
-
-
 @pytest.fixture(scope="module", params=SIZES)
 def scene(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, Figure]]:
     parts = made_up(request.param)
-    return parts, drawn(parts, synthetic=True)
+    return parts, drawn_audits(parts, synthetic=True)
 
 
 def test_no_text_of_any_figure_touches_another(scene: Any) -> None:
@@ -239,10 +72,10 @@ def test_the_ladder_holds_main_lines_and_the_baseline_against_each_other(scene: 
 
 def test_a_step_far_off_becomes_an_arrow_at_the_edge() -> None:
     parts = made_up("tiny")
-    plain = drawn(parts)["ladder"].axes[3]
+    plain = drawn_audits(parts)["ladder"].axes[3]
     steps = parts["findings"][0]["tables"]["steps"]
     steps.loc[0, "target_params"] = 1e-3
-    axes = drawn(parts)["ladder"].axes[3]
+    axes = drawn_audits(parts)["ladder"].axes[3]
     assert sum(len(mark.get_xdata()) for mark in by_gid(plain, "beyond")) == 0
     assert sum(len(mark.get_xdata()) for mark in by_gid(axes, "beyond")) == 1
     assert axes.get_ylim()[0] > 1.0
@@ -253,7 +86,7 @@ def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
     (shade,) = by_gid(top, "near")
     ends = shade.get_x(), shade.get_x() + shade.get_width()
     # 4 (E - best)^2 <= 0.08, on a grid of hundredths.
-    assert ends == pytest.approx((1.8172 - 0.1414, 1.8172 + 0.1414), abs=0.011)
+    assert ends == pytest.approx((BESIROGLU.E - 0.1414, BESIROGLU.E + 0.1414), abs=0.011)
 
 
 def test_residuals_point_up_where_a_run_is_worse_than_the_law(scene: Any) -> None:
@@ -297,7 +130,7 @@ def test_the_regret_curve_marks_every_law_at_its_own_waste(scene: Any) -> None:
     for law, fit in parts["fits"].items():
         (mark,) = by_gid(axes, law)
         ratio = fit["targets"][0]["params"]["point"] / best
-        share = 100 * wasted_share(SURFACE["alpha"], SURFACE["beta"], np.log(ratio))
+        share = 100 * wasted_share(BESIROGLU.alpha, BESIROGLU.beta, np.log(ratio))
         assert mark.get_xdata()[0] == pytest.approx(ratio)
         assert mark.get_ydata()[0] == pytest.approx(float(share), abs=1e-12)
         assert mark.get_marker() == LAW_STYLES[law].marker
@@ -330,7 +163,7 @@ def test_n_and_d_of_every_draw_stand_beside_what_spends_the_budget(scene: Any) -
 def test_fewer_laws_are_drawn_as_cleanly(laws: tuple[str, ...]) -> None:
     parts = made_up("chinchilla", laws)
     parts["verdict"] = {"choices": []}
-    for figure in drawn(parts).values():
+    for figure in drawn_audits(parts).values():
         assert_clean(figure)
 
 
@@ -347,20 +180,16 @@ def test_ratios_have_ticks_that_stay_apart(low: float, high: float) -> None:
     assert all(one.x1 < two.x0 for one, two in itertools.pairwise(boxes))
 
 
-def reasons(figure: Figure) -> list[str]:
-    return [t.get_text().replace("\n", " ") for a in figure.axes for t in by_gid(a, "reason")]
-
-
 def test_a_panel_without_its_table_says_why() -> None:
     parts = made_up("tiny")
     for finding in parts["findings"]:
         finding["tables"] = {}
         finding["sentence"] = f"Not made: no {finding['audit']}."
-    figures = drawn(parts)
-    assert reasons(figures["ladder"]) == ["Not made: no ladder."] * 4
+    figures = drawn_audits(parts)
+    assert reasons_in(figures["ladder"]) == ["Not made: no ladder."] * 4
     said = ["Not made: no identifiability.", "Not made: no next_run."]
-    assert sorted(reasons(figures["identifiability"])) == said
-    assert reasons(figures["stakes"]) == ["Not made: no sensitivity."]
+    assert sorted(reasons_in(figures["identifiability"])) == said
+    assert reasons_in(figures["stakes"]) == ["Not made: no sensitivity."]
 
 
 def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
@@ -371,28 +200,28 @@ def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
         fit |= {"status": "failed", "message": "The optimiser did not reach an optimum."}
         fit["parameters"] = dict.fromkeys(fit["parameters"], nothing)
         fit["targets"][0] |= {"params": nothing, "loss": nothing}
-    figures = drawn(parts)
-    assert len(reasons(figures["ladder"])) == 4
-    assert "The optimiser did not reach an optimum." in reasons(figures["identifiability"])
-    assert len(reasons(figures["stakes"])) == 5
+    figures = drawn_audits(parts)
+    assert len(reasons_in(figures["ladder"])) == 4
+    assert "The optimiser did not reach an optimum." in reasons_in(figures["identifiability"])
+    assert len(reasons_in(figures["stakes"])) == 5
 
 
 def test_without_the_parametric_law_its_panels_say_so() -> None:
     parts = made_up("tiny", ("envelope", "isoflop"))
     parts["residuals"] = None
-    figures = drawn(parts)
+    figures = drawn_audits(parts)
     said = "the parametric law is not among the study's laws"
-    assert reasons(figures["identifiability"]) == [said]
-    assert reasons(figures["stakes"]) == [said]
-    assert not reasons(figures["ladder"])
+    assert reasons_in(figures["identifiability"]) == [said]
+    assert reasons_in(figures["stakes"]) == [said]
+    assert not reasons_in(figures["ladder"])
 
 
 def test_a_ladder_without_optima_says_so_in_its_panel() -> None:
     parts = made_up("tiny")
     steps = parts["findings"][0]["tables"]["steps"]
     parts["findings"][0]["tables"]["steps"] = steps.assign(wasted_percent=np.nan)
-    figure = drawn(parts)["ladder"]
-    assert reasons(figure) == ["no larger budget shows its own optimum to judge by"]
+    figure = drawn_audits(parts)["ladder"]
+    assert reasons_in(figure) == ["no larger budget shows its own optimum to judge by"]
     assert not texts_of(figure.axes[0])
 
 
@@ -404,7 +233,7 @@ def test_rows_in_any_order_give_the_same_bytes(tmp_path: Any) -> None:
                 finding["tables"][name] = finding["tables"][name].sample(frac=1, random_state=1)
     for name in ("runs", "residuals"):
         mixed[name] = mixed[name].sample(frac=1, random_state=2)
-    for name, figure in drawn(parts).items():
+    for name, figure in drawn_audits(parts).items():
         (one,) = save(figure, tmp_path / f"{name}1", formats=("svg",))
-        (two,) = save(drawn(mixed)[name], tmp_path / f"{name}2", formats=("svg",))
+        (two,) = save(drawn_audits(mixed)[name], tmp_path / f"{name}2", formats=("svg",))
         assert one.read_bytes() == two.read_bytes(), name

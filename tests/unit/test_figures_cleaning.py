@@ -7,87 +7,60 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import assert_clean, by_gid
 
 from flopline.errors import FloplineError
 from flopline.figures import captions
 from flopline.figures.cleaning_figure import BINS, MOST_LINES, cleaning, kind_of, rows_by_reason
 from flopline.points import last_steps
-from flopline.schema import CURVES, DROPPED, conform
+from flopline.schema import CURVES, conform
 from flopline.storage import RowGroups
-
-LABELS = {"ash": "White ash", "birch": "Birch"}
-
-
-def tables(reasons: int, runs: int = 24) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs of two families and rows dropped for so many reasons, ever fewer of each (made up)."""
-    kept, dropped = [], []
-    for i in range(runs):
-        mine = [
-            {"run": f"r{i}", "step": 10 * j + k, "reason": f"reason_{j}", "source": "a", "line": k}
-            for j in range(reasons)
-            for k in range(reasons - j)
-        ]
-        dropped += mine
-        status = ("kept", "kept", "quarantined", "held_out")[i % 4]
-        why = {"kept": "", "held_out": "Held out in the study file: no fit sees it."}
-        row = {"run": f"r{i}", "family": ("ash", "birch")[i % 2], "status": status}
-        row["reason"] = why.get(status, f"It diverged: its final loss {i} is far above its own.")
-        kept.append(row | {"rows_in": 100 + len(mine), "rows_kept": 100, "rows_dropped": len(mine)})
-    columns = list(DROPPED)
-    return pd.DataFrame(kept), pd.DataFrame(dropped, columns=columns).astype({"step": "Int64"})
-
-
-def drawn(reasons: int, width: str = "page", **changes: Any) -> Any:
-    runs, dropped = tables(reasons)
-    parts = {"runs": runs, "dropped": dropped} | changes
-    steps = {f"r{i}": 200.0 for i in range(24)}
-    return cleaning(last_steps=steps, labels=LABELS, width=width, **parts)
+from tests.builders.drawn_figures import CLEANED, cleaned, drawn_cleaning
+from tests.builders.figure_checks import assert_clean, by_gid
 
 
 @pytest.mark.parametrize("reasons", [0, 1, 15])
 def test_it_is_readable_with_no_reason_and_with_many(reasons: int) -> None:
     for width in ("page", "column"):
-        assert_clean(drawn(reasons, width))
+        assert_clean(drawn_cleaning(reasons, width))
 
 
 def test_rows_read_are_rows_kept_and_dropped_in_every_family() -> None:
-    runs, dropped = tables(6)
-    named = runs.assign(family=runs["family"].map(LABELS))
-    rows = rows_by_reason(named, dropped, list(LABELS.values()))
+    runs, dropped = cleaned(6)
+    named = runs.assign(family=runs["family"].map(CLEANED))
+    rows = rows_by_reason(named, dropped, list(CLEANED.values()))
     assert (rows.loc["read"] == rows.loc["kept"] + rows.iloc[2:].sum()).all()
     assert list(rows.index[2:]) == [f"reason_{j}" for j in range(6)]
     assert rows.loc["reason_0", "Birch"] == 12 * 6
-    figure = drawn(6)
+    figure = drawn_cleaning(6)
     cells = [t.get_text() for t in by_gid(figure.axes[2], "rows reason_0")]
     assert cells == ["72", "72"]
 
 
 def test_more_reasons_than_fit_are_summed_up_and_none_is_lost() -> None:
-    runs, dropped = tables(MOST_LINES + 4)
-    named = runs.assign(family=runs["family"].map(LABELS))
-    rows = rows_by_reason(named, dropped, list(LABELS.values()))
+    runs, dropped = cleaned(MOST_LINES + 4)
+    named = runs.assign(family=runs["family"].map(CLEANED))
+    rows = rows_by_reason(named, dropped, list(CLEANED.values()))
     assert len(rows) == 2 + MOST_LINES
     assert rows.index[-1] == "5 more reasons"
     assert (rows.loc["read"] == rows.loc["kept"] + rows.iloc[2:].sum()).all()
 
 
 def test_tables_of_different_studies_are_an_error() -> None:
-    runs, dropped = tables(3)
+    runs, dropped = cleaned(3)
     with pytest.raises(FloplineError, match="do not add up"):
-        cleaning(runs, dropped.iloc[1:], labels=LABELS)
+        cleaning(runs, dropped.iloc[1:], labels=CLEANED)
     with pytest.raises(FloplineError, match="one run or more"):
-        cleaning(runs.iloc[:0], dropped, labels=LABELS)
+        cleaning(runs.iloc[:0], dropped, labels=CLEANED)
 
 
 def test_places_along_training_are_steps_over_the_last_one() -> None:
-    runs, dropped = tables(2)
+    runs, dropped = cleaned(2)
     figure = cleaning(runs, dropped.assign(step=150), {f"r{i}": 200.0 for i in range(24)},
-                      labels=LABELS)  # fmt: skip
+                      labels=CLEANED)  # fmt: skip
     (shade,) = by_gid(figure.axes[3], "places reason_0")
     filled = np.flatnonzero(np.isfinite(np.ma.filled(shade.get_array(), np.nan).ravel()))
     assert filled.tolist() == [int(0.75 * BINS)]
-    unknown = drawn(2, dropped=dropped.assign(step=pd.NA))
+    unknown = drawn_cleaning(2, dropped=dropped.assign(step=pd.NA))
     assert [t.get_text() for t in by_gid(unknown.axes[3], "unknown")] == ["step not known"] * 2
 
 
@@ -102,12 +75,14 @@ def test_the_reasons_of_single_runs_are_one_kind() -> None:
          "its family … is not listed in the study file"),
     ):  # fmt: skip
         assert kind_of(said) == kind
-    (held, diverged) = by_gid(drawn(1).axes[1], "cause") or drawn(1).axes[1].patches
+    (held, diverged) = (
+        by_gid(drawn_cleaning(1).axes[1], "cause") or drawn_cleaning(1).axes[1].patches
+    )
     assert held.get_width() == diverged.get_width() == 6
 
 
 def test_the_caption_has_the_equation() -> None:
-    runs, _ = tables(2)
+    runs, _ = cleaned(2)
     said = captions.cleaning(runs.to_dict("records"))[1]
     assert "12 of 24 runs are in the fits" in said
     assert "2,472 rows read = 2,400 kept + 72 dropped" in said

@@ -10,15 +10,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike, NDArray
-from test_figures import BESIROGLU, TINY, simulated_envelope, simulated_isoflop
-from test_figures_audit import drawn, made_up
 
-from flopline.figures.envelope_figure import THIRD_COLORS, envelope
+from flopline.figures.envelope_figure import THIRD_COLORS
 from flopline.figures.identifiability_figure import SIGNED
-from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.panels import BASELINE_STYLE, LAW_STYLES
 from flopline.figures.style import GUIDE_GREEN, LAW_RED, MAKO, MAKO_MAP
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
+from tests.builders.audit_parts import made_up
+from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
 
 Floats = NDArray[np.float64]
 
@@ -90,16 +89,10 @@ def forms(axes: Axes) -> dict[tuple[Any, ...], list[Any]]:
     return found
 
 
-def isoflop_of(budgets: int) -> Any:
-    fit, vertices, profiles, draws = simulated_isoflop(BESIROGLU, np.geomspace(6e18, 3e21, budgets))
-    return isoflop(fit, vertices, profiles, family_label="Dense", target_flops=5.76e23, draws=draws)
-
-
 def figures() -> dict[str, Any]:
-    fit, frontier, curves = simulated_envelope(TINY, np.geomspace(5e3, 1e6, 6), [1e6, 1e7])
-    found = {f"isoflop-{n}": isoflop_of(n) for n in (3, 9, 12, 20)}
-    found["envelope"] = envelope(fit, frontier, curves, family_label="Dense", target_flops=1e15)
-    return found | drawn(made_up("chinchilla"))
+    found = {f"isoflop-{n}": simple_isoflop(np.geomspace(6e18, 3e21, n)) for n in (3, 9, 12, 20)}
+    found["envelope"] = simple_envelope(horizons=[1e6, 1e7])
+    return found | drawn_audits(made_up("chinchilla"))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +150,7 @@ def test_maps_of_colours_darken_all_the_way(name: str, vision: str) -> None:
 def test_the_two_signs_of_a_residual_are_equally_dark_and_of_other_marks() -> None:
     ends = [lab(SIGNED(x)[:3])[0] for x in (0.0, 1.0)]
     assert abs(ends[0] - ends[1]) < 15
-    figure = drawn(made_up("tiny"))["identifiability"]
+    figure = drawn_audits(made_up("tiny"))["identifiability"]
     gids = {artist.get_gid() for axes in figure.axes for artist in axes.collections}
     assert {"above", "below"} <= gids
 

@@ -2,117 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_figures import assert_clean, by_gid, texts_of
 
 from flopline import agreement
-from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
 from flopline.figures import captions
-from flopline.figures.contours_figure import contours, slices_of, surface_in
-from flopline.figures.families_figure import families
-from flopline.figures.losscompute_figure import law_of_loss, losscompute, misfit
-from flopline.laws.common.fit_result import FitResult
+from flopline.figures.contours_figure import slices_of, surface_in
+from flopline.figures.losscompute_figure import law_of_loss, misfit
 from flopline.laws.common.lack_of_fit import of_minima
-from flopline.laws.isoflop import isoflop_fit
-from flopline.laws.parametric import parametric_fit
-from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.loss_of_compute import LossOfCompute
+from tests.builders.designs import GOPHER
+from tests.builders.drawn_figures import (
+    BUDGETS,
+    LABELS,
+    NAMES,
+    as_json,
+    compared,
+    drawn_contours,
+    drawn_families,
+    drawn_loss,
+    fitted,
+)
+from tests.builders.figure_checks import assert_clean, by_gid, reasons_in, texts_of
+from tests.builders.fit_json import surface_json
+from tests.builders.surfaces import BESIROGLU, constants_of
 
-BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
-"""Besiroglu et al. 2024 (arXiv 2404.10102)."""
-BUDGETS = (6e18, 3e19, 1e20, 6e20, 3e21)
-TARGET = 5.76e23
-NAMES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
-LABELS = {name: name.capitalize() for name in NAMES}
 WIDTHS = ("page", "column")
 
 
-def runs_of(law: dict[str, float], seed: int = 1, noise: float = 0.002) -> pd.DataFrame:
-    """Nine sizes about the optimum of each budget, on a known surface (synthetic)."""
-    surface, rng = LossSurface(**law), np.random.default_rng(seed)
-    flops = np.repeat(BUDGETS, 9)
-    params = surface.params_opt(flops) * np.tile(np.geomspace(0.2, 5, 9), len(BUDGETS))
-    tokens = flops / 6 / params
-    loss = surface.loss(params, tokens) * np.exp(noise * rng.standard_normal(flops.size))
-    runs = [f"r{i:02d}" for i in range(flops.size)]
-    return pd.DataFrame(
-        {"run": runs, "params": params, "tokens": tokens, "flops": flops, "loss": loss}
-    )
-
-
-@functools.cache
-def fits_on(surface: int) -> dict[str, FitResult]:
-    points = runs_of(BESIROGLU | {"A": (482.01, 600.0)[surface]}, surface)
-    return {
-        "isoflop": isoflop_fit.fit(points, [TARGET, 1e22], draws=60, seed=3),
-        "parametric": parametric_fit.fit(points, [TARGET, 1e22], draws=60, seed=3),
-    }
-
-
-def fitted(family: str = "ash") -> dict[str, FitResult]:
-    """Both laws of a family; every second one needs more compute."""
-    return fits_on(NAMES.index(family) % 2)
-
-
-def as_json(family: str = "ash") -> dict[str, dict[str, Any]]:
-    return {law: fit.to_json() for law, fit in fitted(family).items()}
-
-
-def drawn_contours(width: str = "page", **changes: Any) -> Figure:
-    fit = fitted()["parametric"]
-    parts = {"fit": fit.to_json(), "points": fit.tables["points"], "draws": fit.draws} | changes
-    return contours(family_label="Ash", target_flops=TARGET, width=width, **parts)
-
-
-def drawn_loss(width: str = "page", **changes: Any) -> Figure:
-    found = fitted()
-    parts = {
-        "fits": as_json(),
-        "draws": {law: fit.draws for law, fit in found.items()},
-        "minima": found["isoflop"].tables["vertices"],
-        "points": found["parametric"].tables["points"],
-    } | changes
-    return losscompute(family_label="Ash", target_flops=TARGET, width=width, **parts)
-
-
-def compared(names: tuple[str, ...]) -> dict[str, Any]:
-    """Fits, draws and the decision's comparison of some families."""
-    labels = {name: LABELS[name] for name in names}
-    evidence = {
-        name: FamilyEvidence(
-            as_json(name),
-            {law: fit.tables["estimators"] for law, fit in fitted(name).items()},
-            max(BUDGETS),
-            {law: fit.draws for law, fit in fitted(name).items()},
-        )
-        for name in names
-    }
-    verdict = decide(evidence, [TARGET, 1e22], labels)[1]
-    return {
-        "fits": {name: known.fits for name, known in evidence.items()},
-        "draws": {name: known.draws for name, known in evidence.items()},
-        "entries": verdict["families"],
-        "spans": {name: (min(BUDGETS), max(BUDGETS)) for name in names},
-        "labels": labels,
-    }
-
-
-def drawn_families(names: tuple[str, ...], width: str = "page", **changes: Any) -> Figure:
-    return families(**(compared(names) | changes), target_flops=TARGET, width=width)
-
-
 def reasons(figure: Figure) -> str:
-    return " ".join(
-        t.get_text().replace("\n", " ") for a in figure.axes for t in by_gid(a, "reason")
-    )
+    return " ".join(reasons_in(figure))
 
 
 def test_no_text_of_any_figure_touches_another_at_either_width() -> None:
@@ -131,7 +57,7 @@ def test_the_frontier_runs_through_the_optimum_of_every_budget_to_the_target() -
     for line in (solid, beyond):
         np.testing.assert_allclose(line.get_ydata(), surface.params_opt(line.get_xdata()))
     assert solid.get_xdata()[[0, -1]] == pytest.approx([min(BUDGETS), max(BUDGETS)])
-    assert beyond.get_xdata()[[0, -1]] == pytest.approx([max(BUDGETS), TARGET])
+    assert beyond.get_xdata()[[0, -1]] == pytest.approx([max(BUDGETS), GOPHER])
     assert (solid.get_linestyle(), beyond.get_linestyle()) == ("-", "--")
     assert len(by_gid(left, "slice")) == len(BUDGETS)
 
@@ -200,7 +126,7 @@ def test_every_law_goes_through_the_loss_that_its_fit_states() -> None:
     for law, fit in as_json().items():
         (line,), (mark,) = by_gid(left, law), by_gid(left, f"{law} target")
         stated = fit["targets"][0]["loss"]
-        assert line.get_xdata()[-1] == pytest.approx(TARGET)
+        assert line.get_xdata()[-1] == pytest.approx(GOPHER)
         assert line.get_ydata()[-1] == pytest.approx(stated["point"], rel=1e-9)
         assert mark.get_ydata()[0] == stated["point"]
         thin = by_gid(left, f"{law} interval")[0]
@@ -234,9 +160,8 @@ def test_chi_square_of_minima_holds_its_level() -> None:
 
 
 def test_one_law_of_the_loss_for_whatever_a_fit_states() -> None:
-    surface = LossSurface(**BESIROGLU)
-    stated = LossOfCompute.stated(BESIROGLU)
-    np.testing.assert_allclose(stated.loss(BUDGETS), surface.loss_opt(BUDGETS))
+    stated = LossOfCompute.stated(constants_of(BESIROGLU))
+    np.testing.assert_allclose(stated.loss(BUDGETS), BESIROGLU.loss_opt(BUDGETS))
     own = LossOfCompute.stated({"L_E": 1.7, "L_K": 1e3, "L_c": 0.15})
     np.testing.assert_allclose(own.loss([1e20]), 1.7 + 1e3 * 1e20**-0.15)
 
@@ -256,7 +181,7 @@ def test_multipliers_are_those_of_the_decision_at_every_target() -> None:
     line = by_gid(right, other["family"])[-1]
     known = np.isfinite(line.get_ydata())
     x, y = line.get_xdata()[known], line.get_ydata()[known]
-    assert x[-1] == pytest.approx(TARGET)
+    assert x[-1] == pytest.approx(GOPHER)
     assert y[-1] == pytest.approx(other["multiplier"]["point"], rel=1e-9)
     said = right.get_legend().get_texts()[0].get_text()
     assert said.startswith(f"{LABELS[other['family']]}, ")
@@ -264,16 +189,13 @@ def test_multipliers_are_those_of_the_decision_at_every_target() -> None:
 
 def test_the_multiplier_of_a_known_pair_is_recovered() -> None:
     """On the same exponents and floor A^x B^y alone sets how much more compute is needed."""
-    one, other = BESIROGLU, BESIROGLU | {"A": 600.0}
-    fits = [
-        {"parameters": {n: {"point": v} for n, v in law.items()}, "targets": []}
-        for law in (one, other)
-    ]
+    other = replace(BESIROGLU, A=600.0)
+    fits = [surface_json(surface) for surface in (BESIROGLU, other)]
     flops = np.geomspace(1e18, 1e24, 5)
     none = pd.DataFrame(columns=["E", "A", "B", "alpha", "beta"], dtype=float)
     point, drawn = agreement.multipliers(fits[0], none, fits[1], none, flops)
     # K ~ A^(beta / (alpha + beta)), so C grows by K's ratio to 1/c = (alpha + beta) / alpha beta.
-    np.testing.assert_allclose(point, (600.0 / 482.01) ** (1 / 0.3478), rtol=1e-9)
+    np.testing.assert_allclose(point, (other.A / BESIROGLU.A) ** (1 / BESIROGLU.alpha), rtol=1e-9)
     assert drawn.shape == (0, 5)
 
 
@@ -286,13 +208,13 @@ def test_curves_are_dashed_where_a_family_has_no_runs() -> None:
         ]
         assert ends[0][-1] <= max(BUDGETS) * (1 + 1e-9)
         assert ends[1][0] == ends[0][-1]
-        assert ends[1][-1] == pytest.approx(TARGET)
+        assert ends[1][-1] == pytest.approx(GOPHER)
         assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
     assert by_gid(left, "extrapolated")[0].get_hatch()
 
 
 def test_families_without_a_law_in_common_say_so() -> None:
-    entry = {"budget_flops": TARGET, "law": None, "sentence": "No usable law in common."}
+    entry = {"budget_flops": GOPHER, "law": None, "sentence": "No usable law in common."}
     assert "No usable law in common." in reasons(drawn_families(NAMES[:2], entries=[entry]))
     assert "fewer than two families" in reasons(drawn_families(NAMES[:2], entries=[]))
 

@@ -16,23 +16,21 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from test_figures import (
-    BESIROGLU,
-    GOPHER,
-    HOFFMANN_BUDGETS,
-    TINY,
-    multimodal_panels,
-    simulated_envelope,
-    simulated_isoflop,
-)
-from test_figures_audit import drawn, made_up
-from test_figures_cleaning import drawn as drawn_cleaning
-from test_figures_loss import drawn_contours, drawn_families, drawn_loss
 
-from flopline.figures.audit import audit_figures
-from flopline.figures.envelope_figure import envelope
-from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.surface_figure import surface
+from tests.builders.audit_parts import made_up
+from tests.builders.designs import HOFFMANN_BUDGETS
+from tests.builders.drawn_figures import (
+    drawn_audits,
+    drawn_cleaning,
+    drawn_contours,
+    drawn_families,
+    drawn_loss,
+    simple_envelope,
+    simple_isoflop,
+)
+from tests.builders.figure_tables import isoflop_tables, multimodal_panels
+from tests.builders.surfaces import BESIROGLU
 
 BASELINES = Path(__file__).parent / "baselines"
 DPI = 100
@@ -45,38 +43,28 @@ TWO_MM_PT = 2 / 25.4 * 72
 
 
 def an_isoflop(width: str = "page", **changes: Any) -> Figure:
-    fit, vertices, profiles, draws = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS)
+    vertices = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)[1]
     vertices = vertices.assign(flagged=[True, *[False] * 8])
     vertices.loc[8, "used"] = False
-    tables = {"fit": fit, "vertices": vertices, "profiles": profiles, "draws": draws} | changes
-    return isoflop(family_label="Dense", target_flops=GOPHER, width=width, **tables)
+    return simple_isoflop(width=width, vertices=vertices, **changes)
 
 
 def a_failed_isoflop() -> Figure:
-    fit, *_ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS[:3])
+    fit = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS[:3])[0]
     return an_isoflop(fit=fit | {"status": "failed", "message": "only 2 budgets have a valley"})
-
-
-def an_envelope(width: str = "page") -> Figure:
-    fit, frontier, curves = simulated_envelope(
-        TINY, np.geomspace(5e3, 1e6, 6), np.geomspace(1e6, 1e8, 5)
-    )
-    return envelope(
-        fit, frontier, curves, family_label="Dense", target_flops=1e15, width=width, synthetic=True
-    )
 
 
 @functools.cache
 def audits(width: str) -> dict[str, Figure]:
-    return audit_figures(**made_up("tiny"), family="ash", family_label="White ash", width=width)
+    return drawn_audits(made_up("tiny"), width=width)
 
 
 KINDS = {
     "isoflop": an_isoflop,
     "isoflop-column": lambda: an_isoflop("column"),
     "isoflop-failed": a_failed_isoflop,
-    "envelope": an_envelope,
-    "envelope-column": lambda: an_envelope("column"),
+    "envelope": lambda: simple_envelope(synthetic=True),
+    "envelope-column": lambda: simple_envelope(width="column", synthetic=True),
     "surface": lambda: surface(multimodal_panels(), show_surface=True),
     "surface-stems": lambda: surface(multimodal_panels()[:1]),
     "ladder": lambda: audits("page")["ladder"],
@@ -84,7 +72,7 @@ KINDS = {
     "identifiability": lambda: audits("page")["identifiability"],
     "stakes": lambda: audits("page")["stakes"],
     "stakes-column": lambda: audits("column")["stakes"],
-    "absent": lambda: drawn(made_up("tiny") | {"findings": []})["stakes"],
+    "absent": lambda: drawn_audits(made_up("tiny"), findings=[])["stakes"],
     "contours": drawn_contours,
     "contours-column": lambda: drawn_contours("column"),
     "losscompute": drawn_loss,

@@ -12,71 +12,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import proj3d
-from test_figures import (
-    BESIROGLU,
-    GOPHER,
-    HOFFMANN_BUDGETS,
-    TINY,
-    assert_clean,
-    by_gid,
-    chinchilla_panel,
-    multimodal_panels,
-    parametric_json,
-    reasons_of,
-    renderer_of,
-    scenes,
-    simulated_envelope,
-    simulated_isoflop,
-    simulated_points,
-    surface_loss,
-)
-from test_figures_audit import made_up
 
 from flopline.errors import FloplineError
-from flopline.figures.audit import audit_figures
-from flopline.figures.envelope_figure import envelope
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.layout import EDGE_IN, WIDTHS_IN, Box, bar_beside, laid_out
 from flopline.figures.style import SMALL_PT, save
 from flopline.figures.surface_figure import Panel, surface
 from flopline.schema import split_label
+from tests.builders.audit_parts import made_up
+from tests.builders.curves import curves_of
+from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, grid_runs
+from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
+from tests.builders.figure_checks import assert_clean, by_gid, reasons_of, renderer_of, scenes
+from tests.builders.figure_tables import (
+    chinchilla_panel,
+    grid_panel,
+    isoflop_tables,
+    multimodal_panels,
+)
+from tests.builders.surfaces import BESIROGLU, TINY
 
 LARGEST_FILE = 1_500_000
 
 
-def isoflop_of(budgets: Any, width: str = "page", sizes: int = 9) -> Figure:
-    fit, vertices, profiles, draws = simulated_isoflop(BESIROGLU, tuple(budgets), sizes=sizes)
-    return isoflop(
-        fit, vertices, profiles, family_label="Dense", target_flops=GOPHER, draws=draws, width=width
-    )
-
-
-def envelope_of(width: str, sizes: int = 6, horizons: int = 5) -> Figure:
-    fit, frontier, curves = simulated_envelope(
-        TINY, np.geomspace(5e3, 1e6, sizes), np.geomspace(1e6, 1e8, horizons), steps=60
-    )
-    return envelope(fit, frontier, curves, family_label="Dense", target_flops=1e15, width=width)
-
-
 def many_curves() -> pd.DataFrame:
-    """5,040 curves of 40 steps each on the law TINY."""
-    n, d = (v.ravel() for v in np.meshgrid(np.geomspace(5e3, 1e6, 70), np.geomspace(1e6, 1e8, 72)))
-    params, tokens = np.repeat(n, 40), np.outer(d, np.geomspace(0.01, 1.0, 40)).ravel()
-    return pd.DataFrame(
-        {
-            "run": np.repeat([f"r{i}" for i in range(n.size)], 40),
-            "params": params,
-            "flops": 6 * params * tokens,
-            "loss": surface_loss(TINY, params, tokens),
-        }
-    )
+    """5,040 curves of 40 steps each."""
+    runs = grid_runs(TINY, np.geomspace(5e3, 1e6, 70), np.geomspace(1e6, 1e8, 72))
+    return curves_of(runs, TINY, np.geomspace(0.01, 1.0, 40))
 
 
 def every_figure(width: str) -> dict[str, Figure]:
-    audits = audit_figures(**made_up("tiny"), family="ash", family_label="White ash", width=width)
-    return audits | {
-        "isoflop": isoflop_of(HOFFMANN_BUDGETS, width),
-        "envelope": envelope_of(width),
+    return drawn_audits(made_up("tiny"), width=width) | {
+        "isoflop": simple_isoflop(width=width),
+        "envelope": simple_envelope(steps=60, width=width),
         "surface": surface(multimodal_panels(), width=width),
     }
 
@@ -166,7 +134,7 @@ def test_panels_laid_out_fill_the_width_and_never_overlap(width: str, boxes: lis
 
 def test_an_unknown_width_is_refused() -> None:
     with pytest.raises(FloplineError, match=r"`figures.width` must be page or column, not 'wide'"):
-        isoflop_of(HOFFMANN_BUDGETS[:3], "wide")
+        simple_isoflop(HOFFMANN_BUDGETS[:3], width="wide")
 
 
 # The smallest and the largest studies
@@ -175,7 +143,7 @@ def test_an_unknown_width_is_refused() -> None:
 @pytest.mark.parametrize("width", WIDTHS_IN)
 @pytest.mark.parametrize("budgets", [3, 20])
 def test_few_and_many_budgets_are_clean(budgets: int, width: str) -> None:
-    figure = isoflop_of(np.geomspace(6e18, 3e21, budgets), width)
+    figure = simple_isoflop(np.geomspace(6e18, 3e21, budgets), width=width)
     legend = figure.axes[0].get_legend()
     assert len(legend.get_texts()) == budgets
     box, frame = legend.get_window_extent(renderer_of(figure)), figure.axes[0].bbox
@@ -215,7 +183,7 @@ def test_no_run_hides_another_and_the_mesh_hides_none(panel: Panel) -> None:
 
 
 def test_five_runs_without_a_law_are_drawn_with_the_reason() -> None:
-    points = simulated_points(BESIROGLU, [1e8, 1e9, 3e9], [1e9, 1e10])[:5]
+    points = grid_runs(BESIROGLU, [1e8, 1e9, 3e9], [1e9, 1e10])[:5]
     why = "five runs do not determine five unknowns: the optimum lies at the edge of its bounds"
     failed = Panel("Dense", points, {"status": "failed", "message": why})
     for width in WIDTHS_IN:
@@ -230,7 +198,7 @@ def test_five_runs_without_a_law_are_drawn_with_the_reason() -> None:
 
 
 def test_an_isoflop_fit_without_budgets_or_law_is_drawn_with_the_reason() -> None:
-    fit, vertices, profiles, _ = simulated_isoflop(BESIROGLU, HOFFMANN_BUDGETS[:3])
+    fit, vertices, profiles, _ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS[:3])
     why = "isoFLOP needs at least 3 budgets with a usable vertex, but 'dense' has 2 of 3"
     fit |= {"status": "failed", "message": why}
     for width in WIDTHS_IN:
@@ -251,12 +219,12 @@ def test_an_isoflop_fit_without_budgets_or_law_is_drawn_with_the_reason() -> Non
 
 
 def test_five_thousand_runs_make_small_files(tmp_path: Path) -> None:
-    points = simulated_points(BESIROGLU, np.geomspace(5e7, 1e10, 70), np.geomspace(2e8, 3e11, 72))
-    fit, frontier, _ = simulated_envelope(TINY, np.geomspace(5e3, 1e6, 6), [1e6, 1e7, 1e8])
+    panel = grid_panel("Dense", BESIROGLU, np.geomspace(5e7, 1e10, 70), np.geomspace(2e8, 3e11, 72))
+    points = panel.points
     figures = {
-        "isoflop": isoflop_of(np.geomspace(6e18, 3e21, 20), sizes=250),
-        "envelope": envelope(fit, frontier, many_curves(), family_label="Dense", target_flops=1e15),
-        "surface": surface([Panel("Dense", points, parametric_json(BESIROGLU))]),
+        "isoflop": simple_isoflop(np.geomspace(6e18, 3e21, 20), sizes=250),
+        "envelope": simple_envelope(horizons=[1e6, 1e7, 1e8], curves=many_curves()),
+        "surface": surface([panel]),
     }
     parts = made_up("chinchilla")
     many = points.sort_values("run").assign(log_residual=np.linspace(-0.01, 0.01, len(points)))
@@ -267,7 +235,7 @@ def test_five_thousand_runs_make_small_files(tmp_path: Path) -> None:
         name: first[name] for name in ("largest_flops", "log_error")
     }, predicted=many["loss"], predicted_lo95=0.98 * many["loss"],
         predicted_hi95=1.02 * many["loss"])  # fmt: skip
-    audits = audit_figures(**parts, family="ash", family_label="White ash")
+    audits = drawn_audits(parts)
     figures |= {name: audits[name] for name in ("ladder", "identifiability")}
     for name, figure in figures.items():
         for file in save(figure, tmp_path / name, ("svg", "pdf")):

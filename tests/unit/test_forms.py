@@ -415,9 +415,9 @@ def test_no_variants_of_a_fit_that_failed():
 
 def test_unusable_objectives_are_told_in_a_sentence():
     loss = noisy(BESIROGLU)
-    with pytest.raises(FloplineError, match="objective 'mse' is unknown: choose one of log_huber"):
+    with pytest.raises(FloplineError, match="objective` is 'mse' but must be 'log_huber',"):
         fitted(loss, objective="mse")
-    with pytest.raises(FloplineError, match="a positive number or auto, not 'best'"):
+    with pytest.raises(FloplineError, match="is 'best' but must be a number or 'auto'"):
         fitted(loss, huber_delta="best")
     with pytest.raises(FloplineError, match="hoffmann_grid minimises log_huber, not log_lad"):
         fitted(loss, objective="log_lad", solver="hoffmann_grid")

@@ -14,48 +14,10 @@ from flopline.laws.common.fit_result import CONVERGED, WARNING, FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.isoflop.vertex_laws import SE_FLOOR, vertex_weights
 from flopline.schema import LAW_TABLES
-
-LAW = {"E": 1.7, "A": 400.0, "B": 1200.0, "alpha": 0.34, "beta": 0.33}
-BUDGETS = (1e18, 3e18, 1e19, 3e19, 1e20)
-TARGETS = [1e21, 5.76e23]
-
-
-def best_params(flops: float) -> float:
-    """Closed-form optimum of LAW (Hoffmann et al. 2022, eq. 4)."""
-    total = LAW["alpha"] + LAW["beta"]
-    g = (LAW["alpha"] * LAW["A"] / (LAW["beta"] * LAW["B"])) ** (1 / total)
-    return g * (flops / 6) ** (LAW["beta"] / total)
-
-
-def profiles(
-    budgets: tuple[float, ...] = BUDGETS,
-    sizes: int = 9,
-    width: float = 4.0,
-    noise: float = 0.002,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Runs around the optimum of every budget, with noise and a few per cent drift in FLOPs."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for budget in budgets:
-        for i, params in enumerate(best_params(budget) * np.geomspace(1 / width, width, sizes)):
-            flops = budget * (1 + 0.01 * (i % 3 - 1))
-            tokens = flops / (6 * params)
-            loss = LAW["E"] + LAW["A"] * params ** -LAW["alpha"] + LAW["B"] * tokens ** -LAW["beta"]
-            rows.append(
-                {
-                    "run": f"{budget:.0e}-{i}",
-                    "params": params,
-                    "tokens": tokens,
-                    "flops": flops,
-                    "loss": loss * (1 + noise * rng.standard_normal()),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def fit(points: pd.DataFrame, **options: object) -> FitResult:
-    return isoflop_fit.fit(points, TARGETS, **{"draws": 200, "seed": 1, **options})  # type: ignore[arg-type]
+from tests.builders.designs import GOPHER, profiles
+from tests.builders.designs import PROFILE_BUDGETS as BUDGETS
+from tests.builders.fits import fit_isoflop as fit
+from tests.builders.surfaces import UNTIED
 
 
 def test_gaps_given_and_nominal_budgets_agree() -> None:
@@ -109,8 +71,11 @@ def test_seed_repeats_enter_the_fit() -> None:
     [
         (lambda p: p[:3], "only 3 distinct sizes, needs 4"),
         (lambda p: p.assign(loss=5.0 - p["loss"]), "no valley"),
-        (lambda p: p[p["params"] > 1.1 * best_params(1e18)], "outside the sizes trained"),
-        (lambda p: p[p["params"] > 0.99 * best_params(1e18)], "at the edge of the sizes trained"),
+        (lambda p: p[p["params"] > 1.1 * UNTIED.params_opt(1e18)], "outside the sizes trained"),
+        (
+            lambda p: p[p["params"] > 0.99 * UNTIED.params_opt(1e18)],
+            "at the edge of the sizes trained",
+        ),
     ],
 )
 def test_a_poor_budget_is_not_used_and_says_why(spoil: object, said: str) -> None:
@@ -233,7 +198,7 @@ def test_bootstrap_error_matches_repeated_experiments() -> None:
     # 60 repetitions know one standard deviation to 9 %, and the mean over 5 budgets to 4 %.
     assert (told / truth).mean() == pytest.approx(1.0, abs=0.15)
     a = np.array([f.parameters["a"].point for f in fits])
-    exact = LAW["beta"] / (LAW["alpha"] + LAW["beta"])
+    exact = float(UNTIED.a)
     assert a.mean() == pytest.approx(exact, abs=4 * a.std() / np.sqrt(60))
     covered = [f.parameters["a"].lo95 < exact < f.parameters["a"].hi95 for f in fits]
     assert np.mean(covered) > 0.85
@@ -291,8 +256,7 @@ def test_the_loss_at_the_target_comes_from_the_loss_law() -> None:
     for target in result.targets:
         expected = p["L_E"] + p["L_K"] * target.budget_flops ** -p["L_c"]
         assert target.values["loss"].point == pytest.approx(expected, rel=1e-9)
-    n = best_params(5.76e23)
-    truth = LAW["E"] + LAW["A"] * n ** -LAW["alpha"] + LAW["B"] * (5.76e23 / 6 / n) ** -LAW["beta"]
+    truth = float(UNTIED.loss_opt(GOPHER))
     assert result.targets[1].values["loss"].point == pytest.approx(truth, rel=2e-3)
 
 

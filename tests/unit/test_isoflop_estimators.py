@@ -15,27 +15,19 @@ from flopline.laws.isoflop.vertex_laws import vertex_weights, weights_from
 from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
-from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
-from tests.unit.test_isoflop import BUDGETS, LAW, TARGETS, fit, profiles
+from tests.builders.designs import PROFILE_BUDGETS as BUDGETS
+from tests.builders.designs import isoflop_runs, off_centre, profiles
+from tests.builders.fits import TARGETS
+from tests.builders.fits import fit_isoflop as fit
+from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED, THREEFOLD, UNTIED
 
-THREEFOLD = LossSurface(1.69, 406.4, 410.7, 0.465, 0.155)
-"""alpha three times beta, their sum and the rest as Hoffmann et al. 2022 print them."""
 NAMES = ["parabola", "corrected", "cubic", "akima", "unweighted", "all_budgets", "checked"]
 
 
 def grids(surface: LossSurface, width: float, shift: float, drift: float) -> pd.DataFrame:
     """Five noise-free budgets of 15 sizes, off-centre by `shift`, times `drift` at the last."""
-    parts = []
-    for i, c in enumerate(np.geomspace(1e17, 1e21, 5)):
-        centre = surface.params_opt(c) * shift * drift ** (i / 4)
-        n = centre * np.geomspace(1 / width, width, 15)
-        d = c / (6 * n)
-        runs = [f"{c:.0e}-{j:02d}" for j in range(15)]
-        loss = surface.loss(n, d)
-        parts.append(
-            pd.DataFrame({"run": runs, "params": n, "tokens": d, "flops": c, "loss": loss})
-        )
-    return pd.concat(parts, ignore_index=True)
+    even = isoflop_runs(surface, np.geomspace(1e17, 1e21, 5), 15, width)
+    return off_centre(even, surface, shift * drift ** (np.repeat(np.arange(5), 15) / 4))
 
 
 def resamples(points: pd.DataFrame, weights: np.ndarray) -> Resamples:
@@ -206,7 +198,7 @@ def test_a_draw_with_too_few_distinct_runs_has_no_surface() -> None:
 def test_a_bound_of_the_surface_is_a_warning() -> None:
     points = profiles(noise=0.0)
     steep = (points["tokens"] / points["tokens"].min()) ** -6.0
-    loss = LAW["E"] + LAW["A"] * points["params"] ** -LAW["alpha"] + steep
+    loss = UNTIED.E + UNTIED.A * points["params"] ** -UNTIED.alpha + steep
     found = fit_surfaces(points.assign(loss=loss), resamples(points, np.ones((1, len(points)))))
     assert found.certificate["bounds"] == ["beta"]
 

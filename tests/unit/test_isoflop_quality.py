@@ -13,17 +13,19 @@ from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.isoflop.parabola import fit_parabolas
 from flopline.laws.isoflop.quality import SHIFT, deleted_residuals
-from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_isoflop import BUDGETS, LAW, TARGETS, best_params, fit, profiles
+from tests.builders.designs import PROFILE_BUDGETS as BUDGETS
+from tests.builders.designs import off_centre, profiles
+from tests.builders.fits import TARGETS
+from tests.builders.fits import fit_isoflop as fit
+from tests.builders.surfaces import UNTIED
 
 VERDICTS = ["curved", "sizes_apart", "centred", "without_outlier", "flops_level"]
-SURFACE = LossSurface(**LAW)
 
 
 def relaid(points: pd.DataFrame, params: pd.Series, flops: pd.Series) -> pd.DataFrame:
     """The same runs at other sizes and budgets, noise-free."""
     tokens = flops / (6 * params)
-    loss = SURFACE.loss(params, tokens)
+    loss = UNTIED.loss(params, tokens)
     return points.assign(params=params, tokens=tokens, flops=flops, loss=loss)
 
 
@@ -38,8 +40,8 @@ def repeating(points: pd.DataFrame) -> pd.DataFrame:
     return relaid(points, pd.Series(kept, index=points.index), points["flops"])
 
 
-def off_centre(points: pd.DataFrame) -> pd.DataFrame:
-    return relaid(points, 3 * points["params"], points["flops"])
+def too_large(points: pd.DataFrame) -> pd.DataFrame:
+    return off_centre(points, UNTIED, 3.0)
 
 
 def outlying(points: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def drifting(points: pd.DataFrame) -> pd.DataFrame:
     [
         (flat, "curved", "its curvature is not significant (t = "),
         (repeating, "sizes_apart", "5 of its 15 sizes nearly repeat another"),
-        (off_centre, "centred", "its grid is off-centre: the vertex lies "),
+        (too_large, "centred", "its grid is off-centre: the vertex lies "),
         (outlying, "without_outlier", "run '1e+18-14' (246M params) is an outlier (t = "),
         (drifting, "flops_level", "the FLOPs of its runs rise with size (slope 0.05"),
     ],
@@ -91,7 +93,7 @@ def test_a_fault_is_flagged_by_its_own_check_with_a_reason(
 def test_flagged_budgets_are_left_out_on_demand() -> None:
     points = profiles(sizes=15, noise=0.0005)
     first = points["flops"] < 2e18
-    spoiled = pd.concat([off_centre(points[first]), points[~first]])
+    spoiled = pd.concat([too_large(points[first]), points[~first]])
     flagged, excluded = (
         fit(spoiled, budgets=BUDGETS, quality=word) for word in ("flag", "exclude")
     )
@@ -110,7 +112,7 @@ def test_flagged_budgets_are_left_out_on_demand() -> None:
 
 
 def test_a_word_for_quality_that_does_not_exist_is_told() -> None:
-    with pytest.raises(FloplineError, match="must be flag or exclude, not 'strict'"):
+    with pytest.raises(FloplineError, match="is 'strict' but must be 'flag' or 'exclude'"):
         fit(profiles(), quality="strict")
 
 
@@ -129,7 +131,7 @@ def test_checks_that_leave_too_little_fail_that_estimate_alone() -> None:
 
 def test_budgets_without_a_usable_vertex_come_back_among_all_budgets() -> None:
     points = profiles(sizes=17, noise=0.0)
-    beyond = (points["flops"] < 2e18) & (points["params"] < 1.1 * best_params(1e18))
+    beyond = (points["flops"] < 2e18) & (points["params"] < 1.1 * UNTIED.params_opt(1e18))
     result = fit(points[~beyond], budgets=BUDGETS)
     assert list(result.tables["vertices"]["used"]) == [False] + [True] * 4
     table = result.tables["estimators"].set_index("estimator")
@@ -173,7 +175,7 @@ def test_sound_noise_is_seldom_called_an_outlier() -> None:
 def test_the_shift_by_drifting_flops_is_foretold(slope: float) -> None:
     points = profiles(sizes=15, noise=0.0, width=3.0)
     level = points.groupby(points["run"].str[:5])["flops"].transform("first")
-    ln_n = np.log(points["params"] / best_params(level))
+    ln_n = np.log(points["params"] / UNTIED.params_opt(level))
     moved = [relaid(points, points["params"], level * np.exp(s * ln_n)) for s in (0.0, slope)]
     raw, drifted = (fit(p, budgets=BUDGETS, budget_tolerance=0.5).tables["vertices"] for p in moved)
     np.testing.assert_allclose(drifted["flops_slope"], slope, rtol=1e-9)

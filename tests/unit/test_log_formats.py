@@ -10,15 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flopline.errors import FloplineError
-from flopline.logs import FORMATS, read_log
+from flopline.logs.formats import FORMATS
+from flopline.logs.readers import read_log
 from flopline.logs.reading import BATCH, Reading
 from flopline.logs.samples import Logged, Ramp, samples_at
-from flopline.sources import FOLDERS, SAY_PARAMS, SAY_TOKENS, SELF_DESCRIBED, TABLES
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/logs"
@@ -42,19 +41,6 @@ def kept(reading: Reading, *columns: str) -> list[list[Any]]:
 
 def dropped(reading: Reading) -> list[list[Any]]:
     return reading.dropped[["line", "reason"]].to_numpy().tolist()
-
-
-def test_schema_and_light_lists_name_the_formats_that_there_are() -> None:
-    schema = yaml.safe_load((ROOT / "workflow/schemas/study.schema.yaml").read_text())
-    assert schema["properties"]["source"]["properties"]["format"]["enum"] == sorted(FORMATS)
-    described = [name for name, module in FORMATS.items() if module.COLUMNS is not None]
-    assert sorted(described) == sorted(SELF_DESCRIBED)
-    assert {*SAY_PARAMS, *SAY_TOKENS, *TABLES, *FOLDERS} <= set(FORMATS)
-
-
-def test_every_format_has_its_line_in_the_docs() -> None:
-    text = (ROOT / "docs/formats.md").read_text()
-    assert [name for name in FORMATS if f"`{name}`" not in text] == []
 
 
 def test_llmc_skips_accuracies_and_names_cut_lines(tmp_path: Path) -> None:
@@ -292,7 +278,8 @@ def test_tables_as_logs_agree_in_all_formats(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
     table.to_parquet(tmp_path / "a.parquet")
     table.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
-    readings = {end: read_log(tmp_path / f"a.{end}", columns) for end in TABLES}
+    tables = [name for name, entry in FORMATS.items() if entry.is_table]
+    readings = {end: read_log(tmp_path / f"a.{end}", columns) for end in tables}
     for reading in readings.values():
         assert kept(reading, "step", "loss", "tokens") == [[1, 3.0, 1e4], [3, 2.5, 3e4]]
         assert reading.dropped["reason"].tolist() == ["no_loss"]
@@ -349,7 +336,7 @@ EXPECTED = {int(k): v for k, v in json.loads((FIXTURES / "expected.json").read_t
     ],
 )
 def test_scalars_of_real_files_are_what_was_logged(name: str) -> None:
-    path = FIXTURES / name if name != "mlflow" else next((FIXTURES / "mlruns/0").glob("*/"))
+    path = FIXTURES / name if name != "mlflow" else next((FIXTURES / "mlflow/mlruns/0").glob("*/"))
     reading = read_log(path, SCALARS)
     rows = reading.rows.sort_values(["split", "step"])
     wanted = [
@@ -371,7 +358,7 @@ def test_configs_of_wandb_and_mlflow_are_facts() -> None:
     assert offline["n_params"] == 123456
     assert offline["model.width"] == 64
     assert offline["display_name"] == "toy run"
-    store = read_log(next((FIXTURES / "mlruns/0").glob("*/")), SCALARS).facts.said[""]
+    store = read_log(next((FIXTURES / "mlflow/mlruns/0").glob("*/")), SCALARS).facts.said[""]
     assert store["n_params"] == "123456"
     assert store["mlflow.runName"] == "toy run"
 

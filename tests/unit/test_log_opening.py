@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopline.errors import FloplineError
-from flopline.logs import FORMATS, read_log
+from flopline.logs.formats import FORMATS
 from flopline.logs.opening import LONGEST_LINE, text_lines
+from flopline.logs.readers import read_log
 from flopline.tables import read_table
 
 TEXT = "".join(f"s:{step} trl:{9 - step / 1000:.4f}\n" for step in range(3000)).encode()
@@ -164,8 +165,7 @@ def test_any_bytes_in_any_format_give_rows_or_one_sentence(
 ) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "run.log"
     path.write_bytes(data)
-    module = FORMATS[name]
-    columns = COLUMNS if module.COLUMNS is None else None
+    columns = None if FORMATS[name].columns.of_format else COLUMNS
     try:
         reading = read_log(path, columns, name, [{"pattern": r"(?P<step>\d)(?P<loss>.)"}])
     except FloplineError as error:

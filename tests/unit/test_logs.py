@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopline.errors import FloplineError
-from flopline.logs import read_log
+from flopline.logs.readers import read_log
 from flopline.tables import read_table
 
 COLUMNS: dict[str, Any] = {"step": "step", "tokens": "tokens", "loss": "loss"}

@@ -19,7 +19,7 @@ from flopline.report.methods import (
 )
 from flopline.report.methods_laws import law_paragraph
 from flopline.report.references import read_as
-from tests.unit.test_report import make_inputs
+from tests.builders.page_inputs import make_inputs
 
 ENVELOPE = {
     "bins": 1500, "smoothing_steps": 50, "smoothing_kernel": "Gaussian",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_figures import by_gid
-from test_figures_cleaning import tables
-from test_figures_loss import BESIROGLU, runs_of
 
 from flopline import figures, fits, notebook
 from flopline.errors import FloplineError
 from running.digest import Memory, _closure
+from tests.builders.curves import curves_of
+from tests.builders.drawn_figures import cleaned, family_runs
+from tests.builders.figure_checks import by_gid
+from tests.builders.surfaces import BESIROGLU
 from tests.conftest import ROOT
 
 LIBRARY = ROOT / "workflow" / "flopline"
@@ -26,7 +28,7 @@ FAST = {"draws": 8}
 def table_of(*families: str) -> pd.DataFrame:
     """Runs of each family; every next one needs more compute (synthetic)."""
     parts = [
-        runs_of(BESIROGLU | {"A": 482.01 + 60 * i}, i).assign(family=name)
+        family_runs(replace(BESIROGLU, A=BESIROGLU.A + 60 * i), i).assign(family=name)
         for i, name in enumerate(families)
     ]
     table = pd.concat(parts, ignore_index=True)
@@ -35,20 +37,9 @@ def table_of(*families: str) -> pd.DataFrame:
     )
 
 
-def curves_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Each run's loss on the same surface at 12 of its steps (synthetic)."""
-    parts = []
-    for run in table[table["params"].rank() % 3 == 0].itertuples():
-        share = np.linspace(1 / 12, 1, 12)
-        tokens = share * run.tokens
-        loss = run.loss + BESIROGLU["B"] * (tokens**-0.3658 - run.tokens**-0.3658)
-        parts.append(
-            pd.DataFrame(
-                {"run": run.run, "params": run.params, "step": np.arange(1, 13) * 100,
-                 "tokens": tokens, "flops": 6 * run.params * tokens, "loss": loss}
-            )
-        )  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+def curves_from(table: pd.DataFrame) -> pd.DataFrame:
+    """Twelve steps of every third size's runs, on the same surface (synthetic)."""
+    return curves_of(table[table["params"].rank() % 3 == 0], BESIROGLU, 12, steps=1200)
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +131,10 @@ def test_no_script_of_the_workflow_depends_on_the_notebook(tmp_path: Path) -> No
     scripts = sorted((LIBRARY.parent / "scripts").glob("*.py"))
     assert len(scripts) > 10
     for script in scripts:
-        files, _ = _closure(script, LIBRARY, memory)
+        files, _ = _closure(script, LIBRARY, memory, ())
         assert of_notebook not in files, script
     # What a figure rule depends on by name: its own module, and no law's fit.
-    files, _ = _closure(LIBRARY.parent / "scripts" / "figure_isoflop.py", LIBRARY, memory)
+    files, _ = _closure(LIBRARY.parent / "scripts" / "figure_isoflop.py", LIBRARY, memory, ())
     assert LIBRARY / "figures" / "isoflop_figure.py" in files
     assert LIBRARY / "laws" / "parametric" / "parametric_fit.py" not in files
 
@@ -159,9 +150,9 @@ def test_the_examples_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     runs = table_of("dense", "sparse")
     runs = runs[runs["flops"] >= 3e19]
     runs[runs["family"] == "dense"].drop(columns="family").to_csv("runs.csv", index=False)
-    curves_of(runs[runs["family"] == "dense"]).to_csv("curves.csv", index=False)
+    curves_from(runs[runs["family"] == "dense"]).to_csv("curves.csv", index=False)
     Path("clean").mkdir()
-    kept, dropped = tables(3)
+    kept, dropped = cleaned(3)
     kept.to_parquet("clean/runs.parquet")
     dropped.to_parquet("clean/dropped.parquet")
     for name in set(notebook.__all__) - {"save", "cleaning", "surface"}:

@@ -16,12 +16,10 @@ import pytest
 
 from flopline.outputs import bundle
 from flopline.report.page import render
-from flopline.study import load_study
+from tests.builders.page_inputs import TEMPLATES, make_inputs
+from tests.builders.studies import loaded, write_study
 from tests.conftest import ROOT
-from tests.simulate import write_study
-from tests.unit.test_report import TEMPLATES, make_inputs
 
-SCHEMAS = ROOT / "workflow/schemas"
 FILES = {"report.html": b"<p>page", "decision.csv": b"a,b\n1,2\n", "figures/x.pdf": b"%PDF /srv/x"}
 HERE, HOME = Path("/srv/checkout"), Path("/home/someone")
 
@@ -32,7 +30,7 @@ def packed(files: dict[str, bytes], readme: str = "Read me") -> zipfile.ZipFile:
 
 def about(tmp_path: Path, **source: Any) -> dict[str, Any]:
     write_study(tmp_path)
-    study = load_study({"study": "toy"}, tmp_path, SCHEMAS)
+    study = loaded(tmp_path)
     return {**study, "source": {**study["source"], **source}, "synthetic": False}
 
 
@@ -63,18 +61,18 @@ def test_every_file_but_the_sums_has_its_digest() -> None:
 
 def test_the_study_file_gives_the_same_study_again(tmp_path: Path) -> None:
     write_study(tmp_path, targets=[1e18, 3.3e19], isoflop={"min_sizes": 5})
-    study = load_study({"study": "toy"}, tmp_path, SCHEMAS)
+    study = loaded(tmp_path)
     (tmp_path / "config/studies/toy.yaml").write_text(bundle.study_file(study))
-    assert load_study({"study": "toy"}, tmp_path, SCHEMAS) == study
+    assert loaded(tmp_path) == study
 
 
 def test_a_simulated_study_too(tmp_path: Path) -> None:
     studies = tmp_path / "config/studies"
     studies.mkdir(parents=True)
     (studies / "nmm.yaml").write_text((ROOT / "config/studies/nmm.yaml").read_text())
-    study = load_study({"study": "nmm"}, tmp_path, SCHEMAS)
+    study = loaded(tmp_path, "nmm")
     (studies / "nmm.yaml").write_text(bundle.study_file(study))
-    assert load_study({"study": "nmm"}, tmp_path, SCHEMAS) == study
+    assert loaded(tmp_path, "nmm") == study
 
 
 def test_folders_of_the_machine_are_taken_out_of_texts(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from flopline.report import interactive
 from flopline.report.interactive import MOST_POINTS, Evidence
 from flopline.report.packing import packed_floats, packed_json, plotly_script
 from flopline.schema import KEPT, QUARANTINED, RUNS, conform
+from tests.builders.designs import isoflop_runs, lopsided
 from tests.builders.surfaces import BESIROGLU
-from tests.simulate import runs_on_surface
 
 BUDGETS = tuple(np.geomspace(1e19, 1e21, 5))
 TARGETS = (1e22, 1e23)
@@ -31,7 +31,8 @@ STUDY = {"families": {"dense": "Dense <b>wide</b>"}, "targets": list(TARGETS)}
 
 @pytest.fixture(scope="module")
 def made() -> Evidence:
-    return evidence_of(runs_on_surface(BESIROGLU, BUDGETS).replace("run-00003", HOSTILE), draws=60)
+    runs = isoflop_runs(BESIROGLU, BUDGETS, factors=lopsided(), noise=0.002)
+    return evidence_of(runs.replace("r003", HOSTILE), draws=60)
 
 
 def evidence_of(runs: pd.DataFrame, draws: int) -> Evidence:
@@ -157,7 +158,8 @@ def test_many_runs_are_thinned_and_said_to_be(made: Evidence) -> None:
 
 def test_five_thousand_runs_stay_small() -> None:
     rng = np.random.default_rng(0)
-    runs = runs_on_surface(BESIROGLU, BUDGETS, sizes=50, repeats=20)
+    each = np.repeat(lopsided(50), 20)
+    runs = isoflop_runs(BESIROGLU, BUDGETS, factors=each, noise=0.002)
     assert len(runs) == 5000
     few = evidence_of(runs.iloc[::100].reset_index(drop=True), draws=60)
     names = [f"sweep-{rng.integers(1e9):09d}-lr{rng.random():.5f}" for _ in range(len(runs))]

@@ -183,9 +183,11 @@ def test_unusable_points_are_told_in_a_sentence(points, said):
 
 
 def test_unusable_settings_are_told_in_a_sentence():
-    with pytest.raises(FloplineError, match="solver 'sgd' is unknown: choose one of varpro_newton"):
+    with pytest.raises(FloplineError, match="solver` is 'sgd' but must be 'varpro_newton'"):
         fitted(runs(), solver="sgd")
-    with pytest.raises(FloplineError, match="huber_delta must be positive"):
+    with pytest.raises(
+        FloplineError, match="huber_delta` is 0 but must be greater than 0 or 'auto'"
+    ):
         fitted(runs(), huber_delta=0.0)
 
 

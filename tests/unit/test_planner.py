@@ -15,28 +15,22 @@ from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.curves import curves_of
+from tests.builders.designs import GOPHER, isoflop_runs, lopsided
 from tests.builders.surfaces import BESIROGLU
-from tests.simulate import runs_on_surface
 
 BUDGETS = tuple(np.geomspace(1e19, 1e21, 5))
-TARGETS = (1e22, 5.76e23)
+TARGETS = (1e22, GOPHER)
 
 
 def simulated_runs() -> pd.DataFrame:
-    return runs_on_surface(BESIROGLU, BUDGETS)
+    return isoflop_runs(BESIROGLU, BUDGETS, factors=lopsided(), noise=0.002)
 
 
 def simulated_curves() -> pd.DataFrame:
     """Curves whose lowest losses bend, so that no law of compute meets them."""
-    runs = simulated_runs().loc[lambda t: t.index.repeat(60)].reset_index(drop=True)
-    share = np.tile(np.arange(1, 61) / 60, len(runs) // 60)
-    tokens = runs["tokens"] * share
-    flops = 6 * runs["params"] * tokens
-    bend = 0.02 * np.sin(np.log(flops))
-    loss = BESIROGLU.loss(runs["params"], tokens) + 0.2 * (1 - share) + bend
-    return runs.assign(
-        horizon_tokens=runs["tokens"], step=100.0 * share, tokens=tokens, flops=flops, loss=loss
-    )
+    curves = curves_of(simulated_runs(), BESIROGLU, 60, steps=100, late=0.2)
+    return curves.assign(loss=curves["loss"] + 0.02 * np.sin(np.log(curves["flops"])))
 
 
 @pytest.fixture(scope="module")

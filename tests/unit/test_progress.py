@@ -18,7 +18,7 @@ from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.progress import gauge, heard, named, over, part
 from flopline.solvers import hoffmann_grid
-from tests.unit import test_audit_stage as study
+from tests.builders import audited_family as study
 
 Signs = list[tuple[float, str]]
 

@@ -14,10 +14,10 @@ from flopline.clean import REASONS, Cleaned, clean
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest
-from flopline.logs import read_log
+from flopline.logs.readers import read_log
 from flopline.schema import DROPPED, conform
+from tests.builders.raw_rows import study
 from tests.conftest import ROOT
-from tests.unit.test_clean import study
 
 TABLES: list[tuple[str, dict[str, str], str]] = [
     (

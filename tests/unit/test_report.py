@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import base64
-import csv
 import dataclasses
-import io
 import re
-from collections import Counter
-from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from flopline.laws.common.fit_result import (
-    CONVERGED,
     FAILED,
-    WARNING,
-    Estimate,
-    FitResult,
-    Target,
-    targets_of,
 )
 from flopline.numbers import (
     count,
@@ -37,327 +25,20 @@ from flopline.numbers import (
 from flopline.report.formatting import shown
 from flopline.report.html_tables import MOST_ROWS
 from flopline.report.page import ReportInputs, render
-from flopline.schema import DROPPED, KEPT, LAWS, QUANTITIES, QUARANTINED, RUNS, conform
+from flopline.schema import KEPT, QUANTITIES
+from tests.builders.page_inputs import (
+    FAMILIES,
+    REASON,
+    TARGETS,
+    TEMPLATES,
+    VARIANT,
+    WHY,
+    make_inputs,
+)
+from tests.builders.page_reading import Reader, check_structure, csv_rows
 
-TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
-
-# Besiroglu et al. 2024, arXiv 2404.10102: a surface to simulate from.
-SURFACE = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
-BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
-TARGETS = (1e22, 5.76e23)
-REASON = "No finite isoFLOP valley: needs at least 3 budgets with 3 or more sizes each."
-VARIANT = "cubic"
-WHY = "On 4 shared steps of the held-out ladder the parametric line wastes least."
-FAMILIES = "At 1e22 FLOPs Dense transformer reaches the lowest loss."
 HOSTILE_RUN = "<script>alert(1)</script>"
 HOSTILE_LABEL = "Dense \"wide\" & 'deep' <b>family</b>"
-SVG = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 40" width="90pt" height="40pt">'
-    '<path id="p1" d="M5 5 Q40 55 85 8" fill="none" stroke="#357aa2"/></svg>'
-)
-
-
-def loss(params: Any, tokens: Any) -> Any:
-    s = SURFACE
-    return s["E"] + s["A"] / params ** s["alpha"] + s["B"] / tokens ** s["beta"]
-
-
-def optimum(budget: Any) -> tuple[Any, Any]:
-    s = SURFACE
-    total = s["alpha"] + s["beta"]
-    g = (s["alpha"] * s["A"] / (s["beta"] * s["B"])) ** (1 / total)
-    return g * (budget / 6) ** (s["beta"] / total), (budget / 6) ** (s["alpha"] / total) / g
-
-
-def make_runs(family: str, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    flops = np.resize(np.repeat(BUDGETS, 12), n)
-    params = optimum(flops)[0] * np.exp(np.resize(np.linspace(-1.4, 1.4, 12), n))
-    tokens = flops / (6 * params)
-    rows_in = rng.integers(180, 220, n)
-    lost = np.where(np.arange(n) % 7 == 3, 3, 0)
-    status = np.where(np.arange(n) % 40 == 13, QUARANTINED, KEPT)
-    table = pd.DataFrame(
-        {
-            "run": [f"{family}-{i:04d}" for i in range(n)],
-            "family": family,
-            "params": params,
-            "tokens": tokens,
-            "flops": flops,
-            "flops_convention": "six_nd",
-            "budget_flops": flops,
-            "loss": loss(params, tokens) * np.exp(rng.normal(0, 0.005, n)),
-            "loss_source": "last logged",
-            "status": status,
-            "reason": [
-                "diverged: the last loss is 2.3 times the lowest" if s == QUARANTINED else ""
-                for s in status
-            ],
-            "rows_in": rows_in,
-            "rows_kept": rows_in - lost,
-            "rows_dropped": lost,
-            "source": [f"data/demo/{family}-{i:04d}.jsonl" for i in range(n)],
-            "sha256": "0" * 64,
-        }
-    )
-    return conform(table, RUNS)
-
-
-def make_dropped(runs: pd.DataFrame) -> pd.DataFrame:
-    reasons = ("loss is not a finite number", "step logged twice: the later row wins")
-    rows = [
-        {"run": r.run, "step": 10 * k, "reason": reasons[k % 2], "source": r.source, "line": k + 2}
-        for r in runs.itertuples()
-        for k in range(int(r.rows_dropped))
-    ]
-    return conform(pd.DataFrame(rows, columns=list(DROPPED)), DROPPED)
-
-
-def make_fit(law: str, runs: int, shift: float, spread: float, failed: bool = False) -> FitResult:
-    rng = np.random.default_rng([LAWS.index(law), runs])
-    n, d = optimum(np.array(TARGETS) * 1.0)
-    noise = np.exp(rng.normal(0, spread, (400, 1)) * np.array([1.0, 2.0]))
-    point = {"params": n * shift, "tokens": d / shift, "loss": loss(n * shift, d / shift)}
-    draws = {"params": point["params"] * noise, "tokens": point["tokens"] / noise}
-    draws["loss"] = loss(draws["params"], draws["tokens"])
-    targets, _ = targets_of(TARGETS, point, draws)
-    names = {"a": 0.5126, "b": 0.4874} | (dict(SURFACE) if law == "parametric" else {})
-    parameters = {
-        name: Estimate.of(v, v * np.exp(rng.normal(0, 0.03, 400)), at_bound=name == "E")
-        for name, v in names.items()
-    }
-    certificate: dict[str, Any] = {"draws_failed": 0, "regression": {"points": 9, "r2": 0.99871}}
-    if law == "parametric":
-        certificate = {
-            "objective": 0.00101827402,
-            "scaled_gradient_norm": 3.1e-12,
-            "starts_agreeing": 412,
-            "starts": 450,
-            "draws_failed": 0,
-        }
-    if law == "isoflop":
-        certificate["valleys"] = [
-            {"budget_flops": b, "n_runs": 12, "params": optimum(b)[0], "inside": True}
-            for b in BUDGETS
-        ]
-    message = "E sits at its lower bound: the data do not bound the loss from below."
-    return FitResult(
-        law=law,
-        estimator={"parametric": "log_huber", "isoflop": "parabola", "envelope": "hull"}[law],
-        status=FAILED if failed else WARNING if law == "parametric" else CONVERGED,
-        message=REASON if failed else message if law == "parametric" else "",
-        n_runs=runs,
-        n_points=runs,
-        settings={"draws": 400, "seed": 7, "delta": 1e-3, "starts": {"alpha": [0.0, 0.5, 1.0]}},
-        parameters=parameters,
-        targets=targets,
-        certificate=certificate,
-        draws=pd.DataFrame(),
-    )
-
-
-def decision_rows(family: str, fits: dict[str, FitResult]) -> list[dict[str, Any]]:
-    rows = []
-    for law, fit in fits.items():
-        for target in fit.targets:
-            rows.append(decision_row(family, law, fit, target, fit.estimator))
-            if law == "isoflop":
-                rows.append(decision_row(family, law, fit, target, VARIANT))
-    return rows
-
-
-def decision_row(
-    family: str, law: str, fit: FitResult, target: Target, estimator: str
-) -> dict[str, Any]:
-    main = estimator == fit.estimator
-    row: dict[str, Any] = {
-        "family": family,
-        "law": law,
-        "estimator": estimator,
-        "label": f"{estimator} in words",
-        "main": main,
-        "budget_flops": target.budget_flops,
-        "status": fit.status,
-        "message": fit.message,
-        "recommended": law == "parametric",
-        "refused": False,
-        "extrapolation": target.budget_flops / max(BUDGETS),
-        "held_out_steps": 4 if main and law != "envelope" else 0,
-        "held_out_wasted_percent": 5.22 if main and law != "envelope" else np.nan,
-        "held_out_loss_error_percent": 0.93 if main and law != "envelope" else np.nan,
-        "cost_percent": 1.553 if main else 0.0004,
-        "cost_flops": 0.01553 * target.budget_flops,
-        "cost_money": 12.3e6,
-    }
-    values = {"a": fit.parameters["a"], **target.values}
-    for q in ("a", *QUANTITIES):
-        e = Estimate(np.nan) if fit.status == FAILED else values[q]
-        row[q] = e.point
-        row |= {f"{q}_{end}": getattr(e, end) for end in ("lo80", "hi80", "lo95", "hi95")}
-    return row
-
-
-def make_inputs(
-    families: dict[str, str] | None = None, runs_each: int = 240, fail: str = ""
-) -> ReportInputs:
-    """Made-up inputs of a study with the given families; the law `fail` has no result."""
-    families = families or {"dense": "Dense transformer"}
-    rng = np.random.default_rng(0)
-    runs = pd.concat([make_runs(f, runs_each, rng) for f in families], ignore_index=True)
-    shifts = {"envelope": (0.92, 0.06), "isoflop": (0.88, 0.12), "parametric": (1.0, 0.09)}
-    fits = {
-        f: {law: make_fit(law, runs_each, *shifts[law], failed=law == fail) for law in LAWS}
-        for f in families
-    }
-    decision = pd.DataFrame([row for f in families for row in decision_rows(f, fits[f])])
-    first = next(iter(families))
-    head = fits[first]["parametric"].targets[-1]
-    captions = {
-        "Loss against params at each budget": "Nine valleys, one per training budget, whose "
-        "bottoms move to larger models as compute grows.",
-        "Decision at every target": "The three laws overlap at both targets.",
-    }
-    return ReportInputs(
-        study={
-            "title": "Compute-optimal scaling of a dense transformer",
-            "name": "demo",
-            "synthetic": True,
-            "families": families,
-            "params_convention": "total",
-            "flops_convention": "six_nd",
-            "loss_split": "val/c4",
-            "points": "final",
-            "targets": list(TARGETS),
-            "source": {"kind": "simulate", "law": "besiroglu_2024", "noise": 0.005},
-            "description": "Nine budgets of twelve sizes each, drawn from a published surface.",
-            "notes": ["tokens derived as C/(6N)"],
-        },
-        decision=decision,
-        verdict={
-            "headline": {
-                "family": first,
-                "law": "parametric",
-                "estimator": "log_huber",
-                "budget_flops": head.budget_flops,
-                **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
-            },
-            "rule": "The law with the narrowest 80 % interval of N among those that converged.",
-            "caveat": "The test leans towards isoFLOP.",
-            "choices": [
-                {"family": f, "budget_flops": c, "basis": "held_out", "short": WHY, "sentence": WHY}
-                for f in families
-                for c in TARGETS
-            ],
-            "families": []
-            if len(families) == 1
-            else [
-                {
-                    "budget_flops": c,
-                    "others": [{"family": list(families)[1], "overlap": True}],
-                    "laws_agreeing": 3,
-                    "laws_compared": 3,
-                    "short": FAMILIES,
-                    "sentence": FAMILIES,
-                }
-                for c in TARGETS
-            ],
-            "agreement": [
-                {
-                    "family": f,
-                    "budget_flops": c,
-                    "params_ratio": 1.14,
-                    "overlap": True,
-                    "short": "The 80 % intervals of N overlap.",
-                    "sentence": "The 80 % intervals of N overlap; the largest is 1.14 times the "
-                    "smallest.",
-                }
-                for f in families
-                for c in TARGETS
-            ],
-        },
-        fits={f: {law: fit.to_json() for law, fit in laws.items()} for f, laws in fits.items()},
-        runs=runs,
-        dropped=make_dropped(runs),
-        figures=[
-            {"name": "isoflop", "family": families[f], "title": t, "caption": c, "svg": SVG}
-            for f in families
-            for t, c in captions.items()
-        ],
-        provenance={
-            "files": [
-                {"path": f"data/demo/{i}.jsonl", "sha256": f"{i:064x}", "bytes": 1000 + i}
-                for i in range(3)
-            ],
-            "versions": {"flopline": "0.1.0", "numpy": np.__version__},
-            "seeds": {"bootstrap": 7},
-            "config": "study: demo\ntargets: [1e22, 5.76e23]  # FLOPs <budget>\n",
-            "command": "snakemake --configfile config/config.yaml",
-            "code": "3f" * 32,
-        },
-    )
-
-
-def csv_rows(page: str, table_id: str) -> list[dict[str, str]]:
-    """The CSV that is saved beside a table."""
-    found = re.search(rf'data-for="{table_id}">\s*<a class="csv" href="([^"]+)"', page)
-    assert found, table_id
-    text = base64.b64decode(found[1].partition("base64,")[2]).decode()
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-class Reader(HTMLParser):
-    """Reads a page strictly: unbalanced tags, repeated ids and skipped headings are noted."""
-
-    VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
-    BLOCKS = frozenset({"td", "th", "dt", "dd", "li", "p"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.faults: list[str] = []
-        self.ids: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.headings: list[int] = []
-        self.tags: Counter[str] = Counter()
-        self.rows: Counter[str] = Counter()
-        self.table = ""
-        self.text_parts: list[str] = []
-        self.feed(page)
-        self.close()
-        self.faults += [f"<{tag}> left open" for tag in self.open]
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", "".join(self.text_parts))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        given = {name: value or "" for name, value in attrs}
-        if len(given) != len(attrs):
-            self.faults.append(f"<{tag}> repeats an attribute")
-        self.attributes += [(tag, name, value) for name, value in given.items()]
-        if "id" in given:
-            self.ids.append(given["id"])
-        if re.fullmatch("h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        if tag == "table":
-            self.table = given.get("id", "")
-        if tag == "tr" and "tbody" in self.open:
-            self.rows[self.table] += 1
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()} closes nothing or something else")
-        if tag in self.BLOCKS:
-            self.text_parts.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not {"style", "script"} & set(self.open):
-            self.text_parts.append(data)
-
-    def values(self, attribute: str) -> list[str]:
-        return [value for _, name, value in self.attributes if name == attribute]
 
 
 @pytest.fixture(scope="module")
@@ -373,22 +54,6 @@ def page(inputs: ReportInputs) -> str:
 @pytest.fixture(scope="module")
 def read(page: str) -> Reader:
     return Reader(page)
-
-
-def check_structure(page: str) -> Reader:
-    read = Reader(page)
-    assert read.faults == []
-    assert read.tags["h1"] == 1
-    assert len(read.ids) == len(set(read.ids))
-    steps = np.diff(read.headings)
-    assert read.headings[0] == 1
-    assert steps.max() <= 1
-    inside = [h[1:] for h in read.values("href") if h.startswith("#")]
-    pointed = inside + [i for v in read.values("aria-labelledby") for i in v.split()]
-    assert inside
-    assert set(pointed) <= set(read.ids)
-    assert ("html", "lang", "en") in read.attributes
-    return read
 
 
 @pytest.mark.parametrize(

@@ -16,40 +16,11 @@ from flopline.report.formatting import gist, shown
 from flopline.report.html_tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
 from flopline.report.page import ReportInputs, render
 from flopline.schema import QUANTITIES
-from tests.unit.test_report import (
-    REASON,
-    SVG,
-    TEMPLATES,
-    Reader,
-    check_structure,
-    csv_rows,
-    make_inputs,
-)
+from tests.builders.page_inputs import REASON, SVG, TEMPLATES, audits_of, make_inputs
+from tests.builders.page_reading import Reader, check_structure, csv_rows
 
 SCRIPT = "<script>alert(1)</script>"
 FORMULA = '=HYPERLINK("http://x","y")'
-
-
-def audits_of(*families: str) -> dict[str, list[dict[str, Any]]]:
-    tables = {
-        "ladder": {"scores": pd.DataFrame({"law": ["isoflop"], "wasted_percent": [1 / 3]})},
-        "identifiability": {"ratios": pd.DataFrame({"law": ["isoflop"], "beyond": [2.5]})},
-        "hygiene": {"checks": pd.DataFrame({"check": ["warmup"], "value": [0.1]})},
-        "sensitivity": {},
-    }
-    verdicts = {"ladder": "fine", "identifiability": "refuse"}
-    return {
-        family: [
-            {
-                "audit": name,
-                "verdict": verdicts.get(name, "mind"),
-                "sentence": f"What {name} found of {family}. More of it.",
-                "tables": told,
-            }
-            for name, told in tables.items()
-        ]
-        for family in families
-    }
 
 
 def verdict_links(page: str) -> dict[str, str]:

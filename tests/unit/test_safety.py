@@ -21,7 +21,8 @@ import yaml
 from flopline.atomic import part_of, whole
 from flopline.drafting.command import main as draft
 from flopline.errors import FloplineError
-from flopline.logs import opening, read_log
+from flopline.logs import opening
+from flopline.logs.readers import read_log
 from flopline.storage import (
     RowGroups,
     read_json,
@@ -33,20 +34,12 @@ from flopline.storage import (
 from flopline.study import load_study, log_files, read_yaml
 from flopline.tables import read_table
 from running.locks import hold_run, release_run
-from tests.conftest import ROOT
+from tests.builders.studies import SCHEMAS, study_of, write_study_file
 
-SCHEMAS = ROOT / "workflow/schemas"
-STUDY = {
-    "title": "Toy",
-    "source": {
-        "kind": "table",
-        "paths": "runs.csv",
-        "columns": {"params": "n", "tokens": "d", "loss": "l"},
-    },
-    "families": {"ash": "Ash"},
-    "params_convention": "total",
-    "flops_convention": "six_nd",
-    "targets": [1e18],
+SOURCE = {
+    "kind": "table",
+    "paths": "runs.csv",
+    "columns": {"params": "n", "tokens": "d", "loss": "l"},
 }
 LOOKALIKE = "d\u0435nse"  # a Cyrillic letter in it
 HOSTILE = [
@@ -81,9 +74,7 @@ def refused(work: Callable[[], object], *words: str) -> None:
 
 
 def loaded(folder: Path, name: str = "toy", **changes: object) -> object:
-    path = folder / "config/studies" / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({**STUDY, **changes}), encoding="utf-8")
+    write_study_file(folder, name, {**study_of(SOURCE), **changes})
     return load_study({"study": name}, folder, SCHEMAS)
 
 
@@ -112,7 +103,7 @@ def test_results_stay_in_place_wherever_the_study_file_lies(tmp_path: Path, wher
     root = tmp_path / "a/b/c"
     (root / "a").mkdir(parents=True)
     for outside in (tmp_path / "a/outside.yaml", tmp_path / "a/b/outside.yaml"):
-        outside.write_text(yaml.safe_dump(STUDY))
+        outside.write_text(yaml.safe_dump(study_of(SOURCE)))
     path = str(tmp_path / "a/outside.yaml") if where.startswith("/") else where
     study = load_study({"study": path}, root, SCHEMAS)
     assert study["name"] == "outside"
@@ -144,7 +135,7 @@ def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path, endless: bool) ->
 def test_control_characters_are_refused_wherever_they_stand(tmp_path: Path, sign: str) -> None:
     words = ("config/studies/toy.yaml", f"U+{ord(sign[0]):04X}", "take it out")
     refused(lambda: loaded(tmp_path, title=f"a{sign}"), "`title`", *words)
-    source = {**STUDY["source"], "paths": f"a{sign}b"}  # type: ignore[dict-item]
+    source = {**SOURCE, "paths": f"a{sign}b"}
     refused(lambda: loaded(tmp_path, source=source), "`source.paths`", *words)
 
 
@@ -336,7 +327,7 @@ NO_FILES = {
 def test_what_is_no_file_is_never_opened_nor_passed_over(
     tmp_path: Path, make: Callable[[Path], None], pattern: str
 ) -> None:
-    source = {**STUDY["source"], "paths": pattern}  # type: ignore[dict-item]
+    source = {**SOURCE, "paths": pattern}
     study = loaded(tmp_path, source=source)
     (tmp_path / "good.csv").write_text("n,d,l\n1,1,1\n")
     make(tmp_path / "bad.csv")
@@ -355,7 +346,7 @@ def test_study_file_that_is_no_file_is_refused(
 
 
 def test_folders_that_hold_logs_or_other_things_are_no_mistake(tmp_path: Path) -> None:
-    source = {**STUDY["source"], "paths": ["**", "x.csv/**"]}  # type: ignore[dict-item]
+    source = {**SOURCE, "paths": ["**", "x.csv/**"]}
     (tmp_path / "x.csv").mkdir()
     (tmp_path / "empty/below").mkdir(parents=True)
     (tmp_path / "x.csv/a.csv").write_text("n,d,l\n1,1,1\n")
@@ -371,7 +362,7 @@ def test_links_in_circles_are_told_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "logs/runs.csv").write_text("n,d,l\n1,1,1\n")
     (tmp_path / "logs/deep/one").symlink_to("..")
     (tmp_path / "logs/two").symlink_to(tmp_path)
-    source = {**STUDY["source"], "paths": "logs/**/*.csv"}  # type: ignore[dict-item]
+    source = {**SOURCE, "paths": "logs/**/*.csv"}
     study = loaded(tmp_path, source=source)
     refused(lambda: log_files(study, tmp_path), "is a link to a folder that holds it")  # type: ignore[arg-type]
 

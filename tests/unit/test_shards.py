@@ -22,7 +22,7 @@ from flopline.sources import hold_several
 from flopline.storage import RowGroups, read_parquet, row_groups
 from flopline.study import log_files
 from running.shards import by_shard, fact_digests
-from tests.unit.test_clean import study
+from tests.builders.raw_rows import study
 
 COLUMNS = {"step": "step", "tokens": "tokens", "loss": "loss"}
 

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
 from flopline.simulation import PlannedRun, curve, described, planned_runs, run_table
-from flopline.study import load_study, log_files, raw_source, read_yaml
+from flopline.study import log_files, raw_source, read_yaml
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from tests.builders.studies import FAMILIES, SCHEMAS, loaded, study_of, write_study_file
+from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
 
-SCHEMAS = ROOT / "workflow/schemas"
-LAW = {"E": 1.8, "A": 120.0, "B": 300.0, "alpha": 0.34, "beta": 0.33}
+LAW = FAMILIES["ash"]
 VALLEYS = {"budgets": [1e15, 1e16, 1e17], "sizes": 7, "factor": 4.0}
 GRID = {"params": [1e6, 3e6, 1e7, 3e7], "tokens": [1e8, 4e8, 1.6e9]}
 
@@ -33,7 +33,7 @@ def settings(design: dict[str, Any] = VALLEYS, **changes: Any) -> dict[str, Any]
         "rows": 20,
         "log_every": 100,
         "noise": {"run": 0.002, "row": 0.001},
-        "families": {"ash": {"law": LAW, "design": design}},
+        "families": {"ash": {"law": constants_of(LAW), "design": design}},
     }
     return copy.deepcopy({**base, **changes})
 
@@ -50,40 +50,24 @@ def final_points(source: dict[str, Any], family: str) -> pd.DataFrame:
 
 
 def study_file(folder: Path, source: dict[str, Any], **changes: Any) -> None:
-    study = {
-        "title": "Simulated",
-        "source": source,
-        "families": {"ash": "Ash"},
-        "params_convention": "total",
-        "flops_convention": "six_nd",
-        "targets": [1e18],
-        **changes,
-    }
-    path = folder / "config/studies/sim.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(study, sort_keys=False))
-
-
-def load(folder: Path) -> dict[str, Any]:
-    return load_study({"study": "sim"}, folder, SCHEMAS)
+    write_study_file(folder, "sim", study_of(source, **changes))
 
 
 def test_without_noise_every_row_lies_on_the_law() -> None:
     source = settings(noise={"run": 0, "row": 0})
-    law = LossSurface(**LAW)
     for run in planned_runs(source):
         log = curve(source, run)
         assert len(log) == 20
         assert log["tokens"].iloc[-1] == run.tokens
         assert log["step"].tolist() == [100 * i for i in range(1, 21)]
-        expected = law.loss(float(run.params), log["tokens"].to_numpy(float))
+        expected = LAW.loss(float(run.params), log["tokens"].to_numpy(float))
         assert log["loss"].to_numpy() == pytest.approx(expected, rel=1e-15)
 
 
 def test_without_noise_the_fit_gives_the_law_back() -> None:
     points = final_points(settings(GRID, noise={"run": 0, "row": 0}), "ash")
     found = parametric_fit.fit(points, [1e18], draws=100, seed=1, family="ash")
-    for name, value in LAW.items():
+    for name, value in constants_of(LAW).items():
         assert found.parameters[name].point == pytest.approx(value, rel=1e-6)
 
 
@@ -122,12 +106,11 @@ def test_a_run_depends_on_seed_and_name_alone() -> None:
 
 def test_valleys_are_centred_on_the_optimum_and_spend_their_budget() -> None:
     runs = planned_runs(settings())
-    law = LossSurface(**LAW)
     for budget in VALLEYS["budgets"]:
         sizes = sorted(run.params for run in runs if run.budget_flops == budget)
         spent = [6 * run.params * run.tokens for run in runs if run.budget_flops == budget]
         assert spent == pytest.approx([budget] * 7, rel=1e-6)
-        centre = float(law.params_opt(budget))
+        centre = float(LAW.params_opt(budget))
         assert sizes == pytest.approx(centre * 4.0 ** np.linspace(-1, 1, 7), rel=1e-4)
 
 
@@ -141,7 +124,7 @@ def test_given_sizes_and_grids() -> None:
         (int(n), int(d), None) for n in GRID["params"] for d in GRID["tokens"]
     }
     assert planned_runs(settings({**VALLEYS, "sizes": 1}))[0].params == round(
-        float(LossSurface(**LAW).params_opt(1e15))
+        float(LAW.params_opt(1e15))
     )
 
 
@@ -176,7 +159,7 @@ def test_impossible_designs_are_refused_in_a_sentence(
 ) -> None:
     study_file(tmp_path, settings(**changes))
     with pytest.raises(FloplineError, match=words) as error:
-        log_files(load(tmp_path), tmp_path)
+        log_files(loaded(tmp_path, "sim"), tmp_path)
     assert str(error.value).startswith("config/studies/sim.yaml: ")
 
 
@@ -200,14 +183,14 @@ def test_mistakes_in_the_study_file_name_the_key(
     whole = {k: v for k, v in (settings() | source).items() if v is not None}
     study_file(tmp_path, whole, **study)
     with pytest.raises(FloplineError) as error:
-        load(tmp_path)
+        loaded(tmp_path, "sim")
     assert str(error.value).startswith("config/studies/sim.yaml: ")
     assert words in str(error.value)
 
 
 def test_files_are_known_before_they_exist(tmp_path: Path) -> None:
     study_file(tmp_path, settings())
-    study = load(tmp_path)
+    study = loaded(tmp_path, "sim")
     files = log_files(study, tmp_path)
     assert [f["run"] for f in files] == [run.run for run in planned_runs(study["source"])]
     assert files[0]["path"] == f"results/sim/simulated/logs/{files[0]['run']}.jsonl"
@@ -219,7 +202,7 @@ def test_description_says_synthetic_and_states_every_number() -> None:
     for words in ("synthetic", "0.2 % per run", "0.1 % per row", "seed 11", "Ash"):
         assert words in said
     for name in PARAMETERS:
-        assert f"{name} = {LAW[name]:g}" in said
+        assert f"{name} = {getattr(LAW, name):g}" in said
 
 
 def test_every_key_is_explained() -> None:

@@ -15,7 +15,7 @@ from flopline.clean import Cleaned, clean
 from flopline.errors import FloplineError
 from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested
 from flopline.schema import DROPPED, conform
-from tests.unit.test_clean import cleaned, raw, steps, study
+from tests.builders.raw_rows import cleaned, raw, steps, study
 
 OLMO = "olmo_ladder/ladder-runs"
 C4 = "eval/c4_en-validation/CrossEntropyLoss"

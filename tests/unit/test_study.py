@@ -9,15 +9,9 @@ import pytest
 import yaml
 
 from flopline.errors import FloplineError
-from flopline.study import load_study, log_files, read_yaml, run_name, shard_of
+from flopline.study import log_files, read_yaml, run_name, shard_of
+from tests.builders.studies import SCHEMAS, loaded, write_study
 from tests.conftest import ROOT
-from tests.simulate import write_study
-
-SCHEMAS = ROOT / "workflow/schemas"
-
-
-def load(folder: Path, **config: Any) -> dict[str, Any]:
-    return load_study({"study": "toy", **config}, folder, SCHEMAS)
 
 
 def change(folder: Path, **changes: Any) -> None:
@@ -28,7 +22,7 @@ def change(folder: Path, **changes: Any) -> None:
 
 def test_defaults_config_and_study_are_layered(tmp_path: Path) -> None:
     write_study(tmp_path, isoflop={"min_sizes": 5})
-    study = load(tmp_path, isoflop={"min_sizes": 3, "budget_tolerance": 0.2})
+    study = loaded(tmp_path, isoflop={"min_sizes": 3, "budget_tolerance": 0.2})
     expected = {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None, "quality": "flag"}
     assert study["isoflop"] == expected
     assert study["parametric"]["huber_delta"] == 1e-3
@@ -44,7 +38,7 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
 
 def test_whole_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
     write_study(tmp_path, bootstrap={"draws": "2e3"}, audit={"next_run_cap": "1e20"})
-    study = load(tmp_path)
+    study = loaded(tmp_path)
     assert (study["bootstrap"]["draws"], type(study["bootstrap"]["draws"])) == (2000, int)
     assert type(study["audit"]["next_run_cap"]) is float
 
@@ -109,7 +103,7 @@ def test_mistakes_name_the_file_and_the_key(
     write_study(tmp_path)
     change(tmp_path, **changes)
     with pytest.raises(FloplineError) as error:
-        load(tmp_path)
+        loaded(tmp_path)
     assert str(error.value).startswith("config/studies/toy.yaml: ")
     assert words in str(error.value)
 
@@ -117,27 +111,27 @@ def test_mistakes_name_the_file_and_the_key(
 def test_unknown_study_suggests_a_known_one(tmp_path: Path) -> None:
     write_study(tmp_path)
     with pytest.raises(FloplineError, match=r"did you mean 'toy'.*studies there are: toy"):
-        load(tmp_path, study="tyo")
+        loaded(tmp_path, study="tyo")
 
 
 @pytest.mark.parametrize("name", ["my study.yaml", "-x.yaml", ".yaml.yaml", "a$b.yaml"])
 def test_study_file_names_that_are_no_folder_names_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(write_study(tmp_path).read_text())
     with pytest.raises(FloplineError, match="rename it"):
-        load(tmp_path, study=name)
+        loaded(tmp_path, study=name)
 
 
 def test_tokens_must_follow_from_something(tmp_path: Path) -> None:
     write_study(tmp_path)
-    source = load(tmp_path)["source"]
+    source = loaded(tmp_path)["source"]
     change(tmp_path, source=source | {"columns": {"loss": "loss", "step": "step"}})
     with pytest.raises(FloplineError, match="tokens are not given"):
-        load(tmp_path)
+        loaded(tmp_path)
 
 
 def test_log_files_are_named_by_the_run_table(tmp_path: Path) -> None:
     write_study(tmp_path)
-    files = log_files(load(tmp_path), tmp_path)
+    files = log_files(loaded(tmp_path), tmp_path)
     assert len(files) == 70
     assert files == sorted(files, key=lambda f: f["run"])
     assert files[0]["path"] == f"data/toy/logs/{files[0]['run']}.jsonl"
@@ -145,7 +139,7 @@ def test_log_files_are_named_by_the_run_table(tmp_path: Path) -> None:
 
 def test_folders_are_no_logs(tmp_path: Path) -> None:
     write_study(tmp_path)
-    study = load(tmp_path)
+    study = loaded(tmp_path)
     study["source"]["paths"] = "data/toy/**"
     (tmp_path / "data/toy/runs.csv").rename(tmp_path / "data/runs.csv")
     study["source"]["runs"] = {"table": "data/runs.csv", "columns": {"run": "run"}}
@@ -169,7 +163,7 @@ def test_unnamed_rows_of_two_tables_of_one_name_are_refused(tmp_path: Path) -> N
 
 def test_two_files_of_one_run_are_refused(tmp_path: Path) -> None:
     write_study(tmp_path)
-    study = load(tmp_path)
+    study = loaded(tmp_path)
     del study["source"]["runs"]["columns"]["log"]
     study["source"]["paths"] = "data/toy/logs/*"
     logs = tmp_path / "data/toy/logs"
@@ -228,7 +222,7 @@ def test_mistakes_in_a_source_are_told(tmp_path: Path, source: dict[str, Any], w
     write_study(tmp_path)
     change(tmp_path, source=LOGS | source)
     with pytest.raises(FloplineError) as error:
-        load(tmp_path)
+        loaded(tmp_path)
     assert words in str(error.value)
 
 
@@ -248,4 +242,4 @@ def test_mistakes_in_a_source_are_told(tmp_path: Path, source: dict[str, Any], w
 def test_sources_without_a_run_table_or_columns(tmp_path: Path, source: dict[str, Any]) -> None:
     write_study(tmp_path)
     change(tmp_path, source=LOGS | source)
-    assert load(tmp_path)["source"]["kind"] == "logs"
+    assert loaded(tmp_path)["source"]["kind"] == "logs"

@@ -142,7 +142,7 @@ def test_wild_intervals_know_that_rows_of_a_run_go_together():
 def test_method_of_the_bootstrap_is_checked():
     assert chosen("auto", "wild") == "wild"
     assert chosen("pairs", "wild") == "pairs"
-    with pytest.raises(FloplineError, match=r"bootstrap\.method is one of auto, pairs, wild"):
+    with pytest.raises(FloplineError, match="is 'jackknife' but must be 'auto', 'pairs' or 'wild'"):
         parametric_fit.fit(checkpoint_runs(), TARGET, draws=10, seed=1, method="jackknife")
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
-from tests.simulate import write_study
 from tests.workflow.engine import Engine
 
 # Jobs of the toy study with its two families, by rule.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulate import write_study
+from tests.builders.studies import write_study
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.simulate import BUDGETS, write_study
+from tests.builders.studies import BUDGETS, write_study
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow

@@ -14,8 +14,10 @@ from types import CodeType
 from typing import Any
 
 import pytest
+import yaml
 
 from flopline.atomic import part_of
+from flopline.sources import readers_of, run_table_readers
 from running.digest import AROUND, Memory, code_digest
 from running.receipts import FOLDER
 from tests.conftest import ROOT
@@ -79,6 +81,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MODULES = {
     "one module": ("gather", "flopline.laws.isoflop.isoflop_fit"),
     "a package": ("gather", "flopline.laws.parametric"),
+    "readers of logs": ("ingest", *readers_of({"kind": "logs"})),
     "two modules": ("review", "flopline.surfaces.tied", "flopline.figures.style"),
 }
 """Scripts, and modules that are named besides them: as rules do whose script loads by name."""
@@ -144,12 +147,19 @@ def test_no_job_loads_a_module_that_its_digest_does_not_know(
 ) -> None:
     """The digest knows the same modules as Finder, see above; here is what jobs really load."""
     for rule, jobs in traces.items():
-        script = finished.folder / f"workflow/scripts/{rule}.py"
-        known = {module_name(p, finished.folder) for p in Finder(script, loaded=True).files()}
+        known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
         for job in jobs:
             loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
             assert loaded
             assert loaded <= known, (rule, loaded - known)
+
+
+def known_to(rule: str, checkout: Checkout) -> set[Path]:
+    """The files of the workflow that a job of a rule may load: by its imports, or by a name."""
+    source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
+    of_table = run_table_readers(source)
+    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}.get(rule, ())
+    return Finder(checkout.folder / f"workflow/scripts/{rule}.py", *named, loaded=True).files()
 
 
 def module_name(path: Path, folder: Path) -> str:
@@ -166,8 +176,7 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
         inputs[record["rule"]] |= set(map(Path, record["input"]))
         outputs[record["rule"]].add(output)
     for rule, jobs in traces.items():
-        script = finished.folder / f"workflow/scripts/{rule}.py"
-        files = Finder(script, loaded=True).files()
+        files = known_to(rule, finished)
         code = {path.relative_to(finished.folder) for path in files}
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.builders.studies import BUDGETS, FAMILIES, write_study
+from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.simulate import BUDGETS, SURFACES, write_study
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow
@@ -397,7 +398,7 @@ def test_killed_and_out_of_room_while_runs_are_simulated(fresh: Lab) -> None:
         "seed": 5,
         "rows": 5,
         "noise": {"run": 0.001, "row": 0.0005},
-        "families": {"ash": {"law": SURFACES["ash"], "design": design}},
+        "families": {"ash": {"law": constants_of(FAMILIES["ash"]), "design": design}},
         "shards": 1,
     }
     path.write_text(yaml.safe_dump(study))

@@ -7,30 +7,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from tests.simulate import SURFACES, loss_of
+from tests.builders.studies import FAMILIES, study_of, write_study_file
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow
 
-STUDY = {
-    "title": "Folders (synthetic)",
-    "source": {
-        "kind": "logs",
-        "paths": "mlruns/0/*",
-        "shards": 2,
-        "columns": {"loss": {"val": "val/loss"}, "tokens": "tokens"},
-        "runs": {
-            "from_name": "(?P<family>ash)-(?P<budget_flops>[^-]+)",
-            "from_log": {"params": "n_params"},
-            "sidecar": {"path": "../planned/{run}.yaml", "columns": {"horizon_tokens": "tokens"}},
-        },
+SOURCE = {
+    "kind": "logs",
+    "paths": "mlruns/0/*",
+    "shards": 2,
+    "columns": {"loss": {"val": "val/loss"}, "tokens": "tokens"},
+    "runs": {
+        "from_name": "(?P<family>ash)-(?P<budget_flops>[^-]+)",
+        "from_log": {"params": "n_params"},
+        "sidecar": {"path": "../planned/{run}.yaml", "columns": {"horizon_tokens": "tokens"}},
     },
-    "families": {"ash": "Ash"},
-    "params_convention": "total",
-    "flops_convention": "six_nd",
-    "targets": [1e18],
 }
 
 
@@ -46,7 +38,7 @@ def write_runs(folder: Path) -> None:
                 (run / part).mkdir(parents=True)
             (run / "meta.yaml").write_text("status: 3\n")
             (run / "params/n_params").write_text(str(params))
-            losses = loss_of(SURFACES["ash"], params, tokens)
+            losses = FAMILIES["ash"].loss(params, tokens)
             for name, values in (("tokens", tokens), ("val/loss", losses)):
                 lines = [f"{1000 * i} {value:.17g} {i}\n" for i, value in enumerate(values)]
                 (run / "metrics" / name).write_text("".join(lines))
@@ -56,7 +48,7 @@ def write_runs(folder: Path) -> None:
 
 def test_folders_and_sidecars_are_read_and_watched(tmp_path: Path) -> None:
     checkout = Checkout.fresh(tmp_path / "repo")
-    (checkout.folder / "config/studies/folders.yaml").write_text(yaml.safe_dump(STUDY))
+    write_study_file(checkout.folder, "folders", study_of(SOURCE))
     write_runs(checkout.folder)
     done = checkout.snakemake("results/folders/clean/runs.parquet", study="folders")
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from tests.simulate import BUDGETS, write_study
+from tests.builders.studies import BUDGETS, write_study
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from flopline.study import shard_of
+from tests.builders.surfaces import BESIROGLU
 from tests.conftest import ROOT
 from tests.workflow.conftest import (
     AFTER_CLEAN,
@@ -275,7 +276,8 @@ CASES = {
     "script": Case("code in a script, here that of `decide`",
         edit("workflow/scripts/decide.py", "lines", "rows"), END),
     "law": Case("a law in `published.toml`",
-        edit(f"{LIBRARY}/laws/published.toml", "beta = 0.3658", "beta = 0.3659"), AUDIT | END),
+        edit(f"{LIBRARY}/surfaces/published.toml", f"beta = {BESIROGLU.beta}", "beta = 0.5"),
+        AUDIT | END),
     "template": Case("the report's template, style or scripts",
         edit("workflow/report/page.html.j2", "</main>", "</main><!-- new -->"), PAGE),
     "css": Case("the report's template, style or scripts",

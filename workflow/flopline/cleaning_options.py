@@ -18,24 +18,24 @@ class RowOptions(OptionGroup):
     group: ClassVar[str] = "cleaning"
 
     overlap_tolerance: float = Field(
-        0.02,
+        default=0.02,
         gt=0,
         description="a restarted run is set aside when, over the steps that it logged twice, its "
         "loss before and after differs by more than this share at the median",
     )
     spikes: Literal["keep", "drop"] = Field(
-        "keep",
+        default="keep",
         description="rows whose loss stands far above their neighbours': counted and kept (`keep`) "
         "or dropped (`drop`)",
     )
     spike_threshold: float = Field(
-        8,
+        default=8,
         gt=0,
         description="how far above the running median of 21 rows ln loss must be to count as a "
         "spike, in robust standard deviations of the curve (and 1 % at least)",
     )
     final_window: float = Field(
-        0,
+        default=0,
         ge=0,
         le=0.5,
         description="share of a run's tokens over which its final loss is averaged; 0 takes the "
@@ -47,18 +47,18 @@ class CleaningOptions(RowOptions):
     """Which rows are dropped and which runs are set aside."""
 
     bad_rows: Literal["error", "drop"] = Field(
-        "error",
+        default="error",
         description="a line cut off, a NaN loss, text for a number: stop with one sentence "
         "(`error`), or leave such rows out, counted and listed (`drop`)",
     )
     unfinished: float = Field(
-        0.98,
+        default=0.98,
         gt=0,
         le=1,
         description="a run that ends before this share of `horizon_tokens` is set aside",
     )
     diverged: float = Field(
-        0.2,
+        default=0.2,
         gt=0,
         description="a run whose final loss is this share above its own lowest is set aside",
     )

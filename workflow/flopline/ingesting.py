@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.facts import TEXT_FACTS, own_facts, wanted_from_log
-from flopline.logs import read_log
+from flopline.logs.readers import read_log
 from flopline.logs.reading import (
     NO_LOSS,
     NO_RUN,

@@ -9,40 +9,44 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
+from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS
 
-SELF_DESCRIBED: Final = (
-    "hf_trainer",
-    "llmc",
-    "megatron",
-    "modded_nanogpt",
-    "nanogpt",
-    "pattern",
-    "torchtitan",
-)
-"""Formats that know what their columns mean."""
+TEXT_ENDINGS: Final = ("log", "txt", "out")
+"""Endings that logs of any text format have."""
 
-SAY_PARAMS: Final = ("megatron", "torchtitan")
-"""Formats that may say how many parameters there are."""
+PACKED_ENDINGS: Final = ("gz", "zst", "xz", "bz2")
+"""Endings of compressed files."""
 
-SAY_TOKENS: Final = ("hf_trainer", "megatron", "nanogpt", "pattern", "torchtitan")
-"""Formats that may say how many tokens there are in a step or before it."""
-
-TABLES: Final = ("csv", "jsonl", "parquet", "tsv")
-"""Formats of tables of finished runs."""
-
-FOLDERS: Final = ("tensorboard", "wandb_offline", "mlflow")
-"""Formats whose logs may be folders."""
+_KNOWN_ENDINGS: Final = "|".join((*ENDINGS, *TEXT_ENDINGS, *PACKED_ENDINGS))
 
 
 def format_of(source: Mapping[str, Any]) -> str | None:
     """The declared format of a source; None where each file tells its own."""
     declared: str | None = source.get("format")
-    return declared or ("pattern" if "pattern" in source else None)
+    described = (entry.name for entry in FORMATS.values() if entry.described_by in source)
+    return declared or next(described, None)
+
+
+def readers_of(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules that may read the logs of a source, or its tables of finished runs."""
+    declared = format_of(source)
+    if declared is not None:
+        return (FORMATS[declared].reader,)
+    wanted = (e for e in FORMATS.values() if e.is_table or source["kind"] == "logs")
+    return tuple(entry.reader for entry in wanted)
+
+
+def run_table_readers(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules that may read the run table of a source; none without one."""
+    table = source.get("runs", {}).get("table")
+    tables = [entry for entry in FORMATS.values() if entry.is_table and table is not None]
+    return tuple(entry.reader for entry in tables if entry.ends(Path(table).name))
 
 
 def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
@@ -50,8 +54,10 @@ def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
     if source["kind"] == "table" or "run" in source.get("columns", {}):
         return True
     declared = format_of(source)
-    told = declared is None and any(".csv" in Path(path).suffixes for path in paths)
-    return declared == "wandb_chart" or told
+    if declared is not None:
+        return FORMATS[declared].several_runs
+    several = [entry for entry in FORMATS.values() if entry.several_runs]
+    return any(entry.ends(Path(path).name) for entry in several for path in paths)
 
 
 def patterns_of(source: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
@@ -71,9 +77,13 @@ def pattern_mistakes(source: Mapping[str, Any]) -> Iterator[str]:
             yield f"source.pattern {one['pattern']!r} is no regular expression: {error}."
             return
     declared = format_of(source)
-    if (declared == "pattern") != ("pattern" in source):
-        yield "source.pattern and source.format pattern go together: give both or drop one."
-    elif declared == "pattern" and "columns" not in source and "loss" not in groups:
+    for entry in FORMATS.values():
+        key = entry.described_by
+        if key and (entry.name == declared) != (key in source):
+            yield (
+                f"source.{key} and source.format {entry.name} go together: give both or drop one."
+            )
+    if "pattern" in source and "columns" not in source and "loss" not in groups:
         yield (
             "source.pattern has no group (?P<loss>...): name the groups after our columns, or say "
             "in source.columns what each means."
@@ -127,9 +137,7 @@ def sidecar_of(source: Mapping[str, Any], run: str, path: str) -> str | None:
 
 def run_name(path: str) -> str:
     """The run that a log file is named after: its file name without known endings."""
-    return re.sub(
-        r"(\.(jsonl|json|csv|tsv|log|txt|out|parquet|wandb|gz|zst|xz|bz2))+$", "", Path(path).name
-    )
+    return re.sub(rf"(\.({_KNOWN_ENDINGS}))+$", "", Path(path).name)
 
 
 def why_no_file(path: Path) -> str:
@@ -185,10 +193,16 @@ def logs_among(hits: Sequence[str], source: Mapping[str, Any], root: Path) -> li
 
     A file inside such a folder belongs to it, and an event file stands for its folder.
     """
-    if source["kind"] == "table" or format_of(source) not in (None, *FOLDERS):
+    declared = format_of(source)
+    if source["kind"] == "table" or (declared is not None and FORMATS[declared].folder is None):
         return [hit for hit in hits if (root / hit).is_file()]
-    events = {os.path.dirname(hit) or "." for hit in hits if "tfevents" in Path(hit).name}  # noqa: PTH120
-    folders = {hit for hit in hits if (root / hit).is_dir() and parts_of(root / hit)} | events
+    stand_ins = [folder.stand_in for folder in FOLDERS if folder.stand_in]
+    above = {
+        os.path.dirname(hit) or "."  # noqa: PTH120
+        for hit in hits
+        if any(fnmatch(Path(hit).name, stand_in) for stand_in in stand_ins)
+    }
+    folders = {hit for hit in hits if (root / hit).is_dir() and parts_of(root / hit)} | above
     inside = {
         hit
         for hit in hits
@@ -205,10 +219,8 @@ def parts_of(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    if (path / "metrics").is_dir() and (path / "meta.yaml").is_file():
-        inner = [p for part in ("metrics", "params", "tags") for p in (path / part).rglob("*")]
-        return sorted(p for p in [path / "meta.yaml", *inner] if p.is_file())
-    return sorted([*path.glob("*tfevents*"), *path.glob("*.wandb")])
+    parts = (part for folder in FOLDERS if folder.holds(path) for part in folder.parts)
+    return sorted({file for part in parts for file in path.glob(part) if file.is_file()})
 
 
 def log_digest(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:

@@ -17,13 +17,10 @@ import yaml
 
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
+from flopline.logs.formats import FORMATS
 from flopline.option_groups import config_schema
 from flopline.schema import split_label
 from flopline.sources import (
-    SAY_PARAMS,
-    SAY_TOKENS,
-    SELF_DESCRIBED,
-    TABLES,
     fact_names,
     format_of,
     from_name,
@@ -364,11 +361,12 @@ def _study_path(name: str, root: Path) -> Path:
 
 
 def _study_schema(path: Path) -> dict[str, Any]:
-    """The schema in a file, with the laws that there are."""
+    """The schema in a file, with the laws and the log formats that there are."""
     # PyYAML's own loader in C, where it was built with it, is ten times as fast.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     schema: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
     schema["properties"]["laws"] |= {"items": {"enum": list(LAWS)}, "default": list(LAWS)}
+    schema["properties"]["source"]["properties"]["format"]["enum"] = sorted(FORMATS)
     return schema
 
 
@@ -464,11 +462,12 @@ def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
     columns = source.get("columns", {})
-    table, form = source["kind"] == "table", format_of(source)
+    table, declared = source["kind"] == "table", format_of(source)
+    entry = FORMATS[declared] if declared else None
     facts = set(columns) if table else fact_names(source)
-    if table and form not in (None, *TABLES):
-        yield f"source.format {form} holds curves and no table of runs: set source.kind to logs."
-    if table or form not in (None, *SELF_DESCRIBED) or columns:
+    if table and entry and not entry.is_table:
+        yield f"source.format {declared} holds curves, no table of runs: set source.kind to logs."
+    if table or (entry and not entry.columns.of_format) or columns:
         if "loss" not in columns:
             yield "source.columns must name the column that holds the loss."
         yield from _tokens_misfits(study, set(columns), facts)
@@ -499,7 +498,9 @@ def _params_misfits(study: Mapping[str, Any], facts: set[str]) -> Iterator[str]:
         if "params" not in facts:
             yield "source.columns must name the column that holds params."
         return
-    said = format_of(source) in (None, *SAY_PARAMS) and source.get("runs", {}).get("from_log", True)
+    declared = format_of(source)
+    may_say = declared is None or "params" in FORMATS[declared].says
+    said = may_say and source.get("runs", {}).get("from_log", True)
     counted = {"total": "params_total", "non_embedding": "params_nonembedding"}
     if not ({"params", counted.get(study["params_convention"])} & facts or said):
         yield (
@@ -511,7 +512,9 @@ def _params_misfits(study: Mapping[str, Any], facts: set[str]) -> Iterator[str]:
 
 def _tokens_misfits(study: Mapping[str, Any], columns: set[str], facts: set[str]) -> Iterator[str]:
     source = study["source"]
-    said = source["kind"] == "logs" and format_of(source) in SAY_TOKENS
+    declared = format_of(source)
+    may_say = declared is not None and "tokens" in FORMATS[declared].says
+    said = source["kind"] == "logs" and may_say
     of_flops = study["flops_convention"] == "six_nd" and "flops" in columns
     if not ("tokens" in columns or "batch_tokens" in facts or said or of_flops):
         yield (

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from flopline.errors import FloplineError
 from flopline.facts import TEXT_FACTS, parse_number
-from flopline.logs import jsonl, read_bytes
-from flopline.logs.opening import refuse_bomb
-from flopline.logs.reading import NOT_PARSED, plain_columns, scaled
+from flopline.logs.formats import FORMATS, table_format
+from flopline.logs.opening import read_bytes
+from flopline.logs.reading import plain_columns, scaled
 
-SEPARATORS = {"csv": ",", "tsv": "\t"}
 _ABSENT = ("", "nan", "none", "null", "na", "n/a", "-")
 
 
@@ -27,26 +24,9 @@ def read_table(path: Path, format_name: str | None = None) -> tuple[pd.DataFrame
     Text tables come as text (an empty cell is missing), so that nothing is guessed. Raises
     FloplineError when the file is missing, broken or of an unknown ending.
     """
-    name = format_name or _format_of(path)
-    data = read_bytes(path)
-    if name == "parquet":
-        try:
-            told = pq.read_metadata(io.BytesIO(data))
-            refuse_bomb(path, 8 * told.num_rows * told.num_columns)
-            table = pd.read_parquet(io.BytesIO(data))
-        except FloplineError:
-            raise
-        except Exception as error:
-            raise FloplineError(
-                f"{path} is not a Parquet file, or is cut off ({str(error).rstrip('.')}): copy it "
-                "again."
-            ) from None
-        table["line"] = np.arange(1, len(table) + 1)
-        return table, []
-    if name == "jsonl":
-        table, unparsed = jsonl.parse(data, [])
-        return table, [line for line, reason in unparsed if reason == NOT_PARSED]
-    return _read_delimited(path, data, SEPARATORS[name])
+    entry = FORMATS[format_name] if format_name else table_format(path)
+    table: tuple[pd.DataFrame, list[int]] = entry.load().read_runs(path, read_bytes(path))
+    return table
 
 
 def column_map(
@@ -71,51 +51,6 @@ def column_map(
             else pd.to_numeric(values, errors="coerce").astype("float64")
         )
     return pd.DataFrame(out)
-
-
-def _format_of(path: Path) -> str:
-    endings = [s.lstrip(".").lower() for s in path.suffixes]
-    for known, name in {**{k: k for k in SEPARATORS}, "parquet": "parquet"}.items():
-        if known in endings:
-            return name
-    if any(e in ("jsonl", "ndjson") for e in endings):
-        return "jsonl"
-    raise FloplineError(
-        f"{path}: the ending does not tell what this table is; name source.format "
-        "(csv, tsv, jsonl or parquet)."
-    )
-
-
-def _read_delimited(path: Path, data: bytes, separator: str) -> tuple[pd.DataFrame, list[int]]:
-    bad: list[list[str]] = []
-    text = data.decode("utf-8-sig", errors="replace")
-    try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-            engine="python",
-            on_bad_lines=lambda cells: bad.append(cells),
-        )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame({"line": []}), []
-    if bad:
-        raise FloplineError(
-            f"{path}: the row that begins with {', '.join(bad[0][:3])} has {len(bad[0])} cells, "
-            f"but the header names {len(table.columns)}: mend or quote it."
-        )
-    if not isinstance(table.index, pd.RangeIndex):
-        # pandas takes the first cells for names of rows where the first row has too many.
-        cells = len(table.columns) + table.index.nlevels
-        raise FloplineError(
-            f"{path}, line 2: the row has {cells} cells, but the header names "
-            f"{len(table.columns)}: mend or quote it."
-        )
-    table["line"] = np.arange(2, len(table) + 2)
-    return table.dropna(how="all", subset=[c for c in table if c != "line"]), []
 
 
 def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:

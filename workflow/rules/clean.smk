@@ -40,7 +40,7 @@ rule clean:
             ),
             "cleaning": {name: STUDY["cleaning"][name] for name in ROW_OPTIONS},
         },
-        code=code("clean.py"),
+        code=code("clean.py", *run_table_readers(raw_source(STUDY))),
     script:
         "../scripts/clean.py"
 
@@ -82,6 +82,6 @@ rule gather:
             ),
             "families": list(STUDY["families"]),
         },
-        code=code("gather.py"),
+        code=code("gather.py", *run_table_readers(raw_source(STUDY))),
     script:
         "../scripts/gather.py"

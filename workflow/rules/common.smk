@@ -25,7 +25,14 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from running.digest import Memory, code_digest, files_digest
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.sources import hold_several, log_digest, parts_of, why_no_file
+from flopline.sources import (
+    hold_several,
+    log_digest,
+    parts_of,
+    readers_of,
+    run_table_readers,
+    why_no_file,
+)
 from flopline.schema import LAW_TABLES
 from running.shards import by_shard, fact_digests
 from flopline.study import is_simulated, load_study, log_files, raw_source

@@ -22,6 +22,6 @@ rule ingest:
     params:
         files=lambda wildcards: shard_files(wildcards.shard),
         study=options("file", "source", "loss_split"),
-        code=code("ingest.py"),
+        code=code("ingest.py", *readers_of(raw_source(STUDY))),
     script:
         "../scripts/ingest.py"

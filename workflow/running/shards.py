@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flopline.logs.formats import FORMATS
 from flopline.study import shard_of
 
 
@@ -30,8 +31,9 @@ def fact_digests(table: Path, run_column: str, digest: str, shards: int) -> list
     Of a .csv or .tsv table only the rows of the shard's own runs count; of any other kind the
     whole table, told by `digest`.
     """
-    separator = {".csv": ",", ".tsv": "\t"}.get(table.suffix.lower())
-    if separator is None:
+    ending = table.suffix.lower().removeprefix(".")
+    known = (e.separator for e in FORMATS.values() if e.is_table and ending in e.endings)
+    if not (separator := next(known, "")):
         return [digest] * shards
     parts = [hashlib.sha256() for _ in range(shards)]
     with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from stage import stage
 
-from flopline.laws.parametric import parametric_fit
-
 with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
+    from flopline.laws.common.bootstrap_options import BootstrapOptions
     from flopline.laws.parametric import parametric_fit
+    from flopline.laws.parametric.parametric_options import ParametricOptions
     from flopline.points import checkpoint_points, final_points, read_curves
     from flopline.progress import heard
     from flopline.storage import read_parquet
@@ -26,10 +26,8 @@ with stage(snakemake, measure=True) as said:
         result = parametric_fit.fit(
             points,
             study["targets"],
-            **study["parametric"],
-            draws=study["bootstrap"]["draws"],
-            seed=study["bootstrap"]["seed"],
-            method=study["bootstrap"]["method"],
+            ParametricOptions(**study["parametric"]),
+            bootstrap=BootstrapOptions(**study["bootstrap"]),
             family=family,
         )
     write_fit(result, snakemake, said)

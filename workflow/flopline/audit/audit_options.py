@@ -15,7 +15,7 @@ class AuditOptions(OptionGroup):
     group: ClassVar[str] = "audit"
 
     ladder_draws: int = Field(
-        200,
+        default=200,
         ge=0,
         le=10_000,
         # A ladder alone may go without intervals, that of a report may not.
@@ -23,37 +23,37 @@ class AuditOptions(OptionGroup):
         description="resamples behind each step of the held-out ladder",
     )
     next_run_cap: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="the largest budget in FLOPs that one more run may cost; `null` is that of the "
         "largest run so far",
     )
     price_per_flop: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="money per FLOP; with it wasted compute is stated in money too",
     )
     warmup_share: float = Field(
-        0.2,
+        default=0.2,
         gt=0,
         le=1,
         description="a run whose learning rate is still rising after this share of its tokens is "
         "to be minded",
     )
     final_lr: float = Field(
-        0.2,
+        default=0.2,
         gt=0,
         le=1,
         description="a run that ends with a learning rate above this share of its peak is to be "
         "minded: its schedule is not done",
     )
     inference_tokens: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (),
+        default=(),
         description="tokens to be served in the model's life, one or several demands; adds the "
         "size that is cheapest to train and serve",
     )
     compare: tuple[str, ...] = Field(
-        (
+        default=(
             "hoffmann_2022_envelope",
             "hoffmann_2022_isoflop",
             "hoffmann_2022_parametric",

@@ -23,7 +23,7 @@ from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, FitResult
 from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.envelope import envelope_fit
-from flopline.laws.envelope.envelope_fit import FRONTIERS
+from flopline.laws.envelope.envelope_options import FRONTIERS
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.form_variants import OTHERS

@@ -10,10 +10,14 @@ from typing import Any, Final
 
 from flopline.drafting.columns import fact_columns, row_columns
 from flopline.errors import FloplineError
-from flopline.logs import FORMATS, jsonl, read_bytes, read_log, sniffed
+from flopline.logs.formats import FORMATS
+from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import Facts, Wish
-from flopline.sources import SELF_DESCRIBED, TABLES, parts_of, run_name
+from flopline.sources import parts_of, run_name
 from flopline.tables import read_table
+
+NAMED_IN: Final = 200
+"""Rows in which all columns of a log are named, where each row names its own."""
 
 LOOKED_INTO: Final = 3
 """Logs of a group that are read to learn what they say; of the others the first bytes tell."""
@@ -83,7 +87,7 @@ def survey(folder: Path, root: Path) -> Survey:
             continue
         if table is not None:
             tables.append(table)
-        elif FORMATS[name].COLUMNS is None and "loss" not in row_columns(names):
+        elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
             left.append((shown, f"it is {name}, but no column is named like a loss"))
         else:
             logs.setdefault((name, _shape(name, names)), []).append(shown)
@@ -116,26 +120,23 @@ def _candidates(folder: Path) -> Iterator[Path]:
 
 def _columns_of(path: Path, name: str) -> list[str]:
     """The columns of a log; none for a format that knows its own."""
-    module = FORMATS[name]
-    if module.COLUMNS is not None:
+    entry = FORMATS[name]
+    if entry.columns.of_format:
         return []
-    if name == jsonl.NAME:
-        table, _ = jsonl.parse(b"\n".join(read_bytes(path).split(b"\n", 200)[:200]), [])
-        return [str(c) for c in table.columns if c != "line"]
-    wish = Wish(columns={"loss": ""})
-    return list(next((raw.names for raw in module.read(path, wish, Facts())), []))
+    wish = Wish(columns={"loss": ""}, rows=NAMED_IN)
+    return list(next((raw.names for raw in entry.load().read(path, wish, Facts())), []))
 
 
 def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
     """What logs of one study must share: the columns that would be mapped."""
-    if FORMATS[name].COLUMNS is not None:
+    if FORMATS[name].columns.of_format:
         return ()
     return tuple(str(column) for column in row_columns(names).values())
 
 
 def _as_table(path: Path, shown: str, name: str, names: Sequence[str]) -> Table | None:
     """The file as a table of runs, where it has params and names every run once; else None."""
-    if name not in TABLES:
+    if not FORMATS[name].is_table:
         return None
     facts, rows = fact_columns(names), row_columns(names)
     if not {"params", "params_total", "params_nonembedding"} & set(facts):
@@ -158,7 +159,7 @@ def _group(name: str, paths: Sequence[str], root: Path) -> Group:
     columns: dict[str, Any] | None = None
     for path in paths[:LOOKED_INTO]:
         names = _columns_of(root / path, name) or names
-        columns = None if name in SELF_DESCRIBED else row_columns(names)
+        columns = None if FORMATS[name].columns.of_format else row_columns(names)
         reading = read_log(root / path, columns, name)
         rows += len(reading.rows)
         has_tokens |= "tokens" in reading.rows and bool(reading.rows["tokens"].notna().any())

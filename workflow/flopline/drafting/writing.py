@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from flopline.drafting.survey import Group, Survey, Table, runs_of
 from flopline.errors import FloplineError
-from flopline.sources import SAY_PARAMS, run_name
+from flopline.logs.formats import FORMATS
+from flopline.sources import run_name
 from flopline.study import TODO
 from flopline.tables import read_table
 
@@ -106,7 +107,7 @@ def _of_logs(
             f"horizon_tokens in {table_path} may stay empty; with it, unfinished runs are told "
             "from finished ones."
         )
-    elif group.format in SAY_PARAMS:
+    elif "params" in FORMATS[group.format].says:
         notes.append(
             "params come from the logs themselves: check that they count what you declare."
         )

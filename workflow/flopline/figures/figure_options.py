@@ -15,10 +15,10 @@ class FigureOptions(OptionGroup):
     group: ClassVar[str] = "figures"
 
     width: Literal["page", "column"] = Field(
-        "page",
+        default="page",
         description="width of every figure for print: `page` (7.2 inches, panels side by side) or "
         "`column` (3.5 inches, panels below one another); sizes of text and marks are the same",
     )
     fitted_surface: bool = Field(
-        True, description="draw the fitted law as a mesh through the 3-D points"
+        default=True, description="draw the fitted law as a mesh through the 3-D points"
     )

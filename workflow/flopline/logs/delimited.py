@@ -7,16 +7,13 @@ import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
-
-COLUMNS: Final = None
-"""A table does not say what its columns mean: the study file must."""
 
 
 def header_of(head: bytes, separator: str) -> list[str]:
@@ -32,11 +29,6 @@ def header_of(head: bytes, separator: str) -> list[str]:
         return []
     ragged = len(lines) > 1 and len(lines[1]) != len(lines[0])
     return [] if ragged or len(set(lines[0])) < len(lines[0]) else lines[0]
-
-
-def has_ending(path: Path, ending: str) -> bool:
-    """Whether the name has an ending, before that of a compression."""
-    return ending in path.name.lower().split(".")[1:]
 
 
 def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -75,6 +67,42 @@ def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iter
         table = pd.DataFrame(fitting, columns=[*wanted, "line"], dtype=object)
         say_constants(table, wish, facts, path)
         yield Raw(table, unparsed, header)
+
+
+def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFrame, list[int]]:
+    """A table as text with `line`, an empty cell being missing, and no line that did not parse.
+
+    Raises FloplineError for a row with more cells than the header.
+    """
+    bad: list[list[str]] = []
+    text = data.decode("utf-8-sig", errors="replace")
+    try:
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            skip_blank_lines=False,
+            engine="python",
+            on_bad_lines=lambda cells: bad.append(cells),
+        )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame({"line": []}), []
+    if bad:
+        raise FloplineError(
+            f"{path}: the row that begins with {', '.join(bad[0][:3])} has {len(bad[0])} cells, "
+            f"but the header names {len(table.columns)}: mend or quote it."
+        )
+    if not isinstance(table.index, pd.RangeIndex):
+        # pandas takes the first cells for names of rows where the first row has too many.
+        cells = len(table.columns) + table.index.nlevels
+        raise FloplineError(
+            f"{path}, line 2: the row has {cells} cells, but the header names "
+            f"{len(table.columns)}: mend or quote it."
+        )
+    table["line"] = np.arange(2, len(table) + 2)
+    return table.dropna(how="all", subset=[c for c in table if c != "line"]), []
 
 
 def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:

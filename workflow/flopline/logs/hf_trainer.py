@@ -18,7 +18,6 @@ from flopline.errors import FloplineError
 from flopline.logs.opening import read_bytes
 from flopline.logs.reading import Facts, Raw, Wish
 
-NAME = "hf_trainer"
 COLUMNS: Final = {
     "step": "step",
     "tokens": "num_input_tokens_seen",

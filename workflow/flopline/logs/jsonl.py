@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,10 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
-from flopline.logs.reading import (
-    MEASURES,
-    NO_LOSS,
-    NOT_PARSED,
-    Facts,
-    Reading,
-    Wish,
-    curve_rows,
-    reach,
-)
+from flopline.logs.formats import FORMATS
+from flopline.logs.opening import read_bytes
+from flopline.logs.reading import MEASURES, NO_LOSS, NOT_PARSED, Facts, Raw, Reading, Wish, reach
 
-NAME = "jsonl"
-COLUMNS = None
 BLOCK = 1 << 20
 """Bytes that are parsed at a time; a file with a longer line is parsed line by line."""
 
@@ -36,7 +27,7 @@ FIRST_LINES = 64
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether the ending says JSON lines or the first line that holds anything is an object."""
-    if path.name.lower().split(".")[-1] in ("jsonl", "ndjson"):
+    if FORMATS["jsonl"].ends(path.name):
         return True
     first = next((line for line in head.splitlines() if line.strip()), b"")
     try:
@@ -45,17 +36,27 @@ def sniff(path: Path, head: bytes) -> bool:
         return False
 
 
-def read(path: Path, data: bytes, columns: dict[str, Any], optional: Sequence[str] = ()) -> Reading:
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
     """The rows of JSON lines; a line that is no JSON object is dropped with its number.
 
-    Column names may be dotted to reach into nested objects. Raises FloplineError when no line has
-    a mapped column that is not `optional`.
+    Column names may be dotted to reach into nested objects.
     """
+    data, columns = read_bytes(path), dict(wish.columns or {})
+    if wish.rows is not None:
+        data = b"\n".join(data.split(b"\n", wish.rows)[: wish.rows])
     table = _well_formed(data, columns)
     if table is not None:
-        return _reading(table, columns)
-    raw, unparsed = parse(data, [name for name in _names(columns) if "." in name])
-    return curve_rows(raw, columns, path, unparsed, optional=optional)
+        yield _reading(table, columns)
+    else:
+        raw, unparsed = parse(data, [name for name in _names(columns) if "." in name])
+        yield Raw(raw, unparsed, [str(name) for name in raw.columns if name != "line"])
+    _say_facts(data, wish, facts)
+
+
+def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
+    """A table of runs, see `tables.read_table`."""
+    table, unparsed = parse(data, [])
+    return table, [line for line, _ in unparsed]
 
 
 def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
@@ -82,7 +83,7 @@ def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int,
     return pd.DataFrame(records), unparsed
 
 
-def say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
+def _say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
     """Note the wanted facts that stand in one of the first lines; names may be dotted."""
     for line in data.split(b"\n", FIRST_LINES)[:FIRST_LINES] if wish.facts else ():
         try:

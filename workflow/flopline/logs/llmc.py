@@ -13,7 +13,6 @@ from typing import Any, Final
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
 
-NAME = "llmc"
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "lr": "lr"}
 
 _ROW: Final = re.compile(r"s:(\d+)((?: \w+:\S+)+)\s*")

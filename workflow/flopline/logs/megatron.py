@@ -18,7 +18,6 @@ from flopline.logs.opening import text_lines
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
 from flopline.logs.samples import Logged, Ramp, samples_at
 
-NAME = "megatron"
 RAMP: Final = "rampup_batch_size"
 COLUMNS: Final = {
     "step": "step",

@@ -13,13 +13,10 @@ from flopline.logs.opening import text_lines
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish, column_names
 from flopline.logs.series import Point, side_by_side
 
-NAME = "mlflow"
-COLUMNS = None
-
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether this is a folder with metrics and the description of a run."""
-    return (path / "metrics").is_dir() and (path / "meta.yaml").is_file()
+    """Never: a store is a folder, and known by its entry in the table of formats."""
+    return False
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:

@@ -14,7 +14,6 @@ from typing import Any, Final
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
 
-NAME = "modded_nanogpt"
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "wall_s": "wall_s"}
 
 _START: Final = re.compile(r"step:\d+/\d+\s")

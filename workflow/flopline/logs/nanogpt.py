@@ -14,7 +14,6 @@ from typing import Any, Final
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
 
-NAME = "nanogpt"
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
 _START: Final = re.compile(r"(?:iter|step) \d+: (?:train )?loss ")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,9 +15,6 @@ from flopline.errors import FloplineError
 from flopline.logs.delimited import say_constants
 from flopline.logs.opening import head_of, read_bytes, refuse_bomb
 from flopline.logs.reading import BATCH, Facts, Raw, Wish
-
-NAME = "parquet"
-COLUMNS = None
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -48,3 +47,20 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
             f"{path} is not a whole Parquet file ({error}): copy it again, or correct "
             "source.format."
         ) from None
+
+
+def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
+    """A table of runs, see `tables.read_table`."""
+    try:
+        told = pq.read_metadata(io.BytesIO(data))
+        refuse_bomb(path, 8 * told.num_rows * told.num_columns)
+        table = pd.read_parquet(io.BytesIO(data))
+    except FloplineError:
+        raise
+    except Exception as error:
+        raise FloplineError(
+            f"{path} is not a Parquet file, or is cut off ({str(error).rstrip('.')}): copy it "
+            "again."
+        ) from None
+    table["line"] = np.arange(1, len(table) + 1)
+    return table, []

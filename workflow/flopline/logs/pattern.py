@@ -10,7 +10,6 @@ from typing import Any, Final
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import MEASURES, Facts, Raw, Wish, batched, column_names
 
-NAME = "pattern"
 COLUMNS: Final = {name: name for name in ("split", "loss", *MEASURES)}
 """What groups may be called without `source.columns`."""
 

@@ -70,12 +70,13 @@ class Reading:
 class Wish:
     """What is wanted of a log: the columns of the study file (none: the format's own), the names
     of facts that the log may say, patterns for the format `pattern`, and which of our columns the
-    log may lack."""
+    log may lack. With `rows`, so many will do, as where only the names of columns are asked for."""
 
     columns: Mapping[str, Any] | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
     optional: tuple[str, ...] = ()
+    rows: int | None = None
 
     @property
     def names(self) -> list[str]:

@@ -20,9 +20,6 @@ from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish
 from flopline.logs.series import Point, side_by_side
 
-NAME = "tensorboard"
-COLUMNS = None
-
 _LARGEST: Final = 1 << 30
 _FORMATS: Final = {1: "f", 2: "d", 3: "i", 9: "q"}
 """Scalar types of a tensor (tensorflow/core/framework/types.proto) as `struct` calls them."""
@@ -31,8 +28,8 @@ _FIELDS: Final = {5: 1, 6: 2, 7: 3, 10: 9}
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether this is an event file, or a folder with some."""
-    return any(path.glob("*tfevents*")) if path.is_dir() else "tfevents" in path.name
+    """Whether this is an event file."""
+    return "tfevents" in path.name
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:

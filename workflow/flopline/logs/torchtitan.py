@@ -10,7 +10,6 @@ from typing import Any, Final
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
 
-NAME = "torchtitan"
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
 _COLOUR: Final = re.compile(r"\x1b\[[\d;]*m")

@@ -1,22 +1,29 @@
-"""TSV: a header and one row for each logged step."""
+"""TSV: a header and one row for each logged step, or for each run of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
 from flopline.logs import delimited
+from flopline.logs.formats import FORMATS
 from flopline.logs.reading import Facts, Raw, Wish
 
-NAME = "tsv"
-COLUMNS = delimited.COLUMNS
+ENTRY = FORMATS["tsv"]
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether the file is named .tsv."""
-    return delimited.has_ending(path, "tsv")
+    return ENTRY.ends(path.name)
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """The rows in batches."""
-    yield from delimited.read_table_log(path, "\t", wish, facts)
+    yield from delimited.read_table_log(path, ENTRY.separator, wish, facts)
+
+
+def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
+    """A table of runs, see `tables.read_table`."""
+    return delimited.read_text_table(path, data, ENTRY.separator)

@@ -16,9 +16,6 @@ import pandas as pd
 from flopline.logs import delimited
 from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
 
-NAME = "wandb_chart"
-COLUMNS = None
-
 _BETWEEN: Final = " - "
 _RANGES: Final = ("__MIN", "__MAX")
 

@@ -21,17 +21,14 @@ from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish
 
-NAME = "wandb_offline"
-COLUMNS = None
-
 _HEADER: Final = b":W&B\xe1\xbe"
 _BLOCK: Final = 32768
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether this is a `.wandb` file, or a folder with one."""
-    return any(path.glob("*.wandb")) if path.is_dir() else head.startswith(_HEADER[:4])
+    """Whether this is a `.wandb` file."""
+    return head.startswith(_HEADER[:4])
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:

@@ -72,7 +72,7 @@ def law_paragraph(
 def _envelope(
     s: Settings, fit: Mapping[str, Any], study: Mapping[str, Any], variants: Sequence[str]
 ) -> Iterator[str]:
-    split = study.get("envelope", {}).get("split") or study["loss_split"]
+    split = s["split"] or study.get("envelope", {}).get("split") or study["loss_split"]
     curves = f"Envelope of training curves [@hoffmann2022, section 3.1]. Curves of the {split} loss"
     width, sigma, kernel = s["smoothing_steps"], s["smoothing_sigma_steps"], s["smoothing_kernel"]
     if width:

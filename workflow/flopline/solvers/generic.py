@@ -84,7 +84,7 @@ class PointFit(Generic[L]):
 
     @property
     def message(self) -> str:
-        """One sentence: how many starts agree, or that none is an optimum, and what is at a limit."""
+        """One sentence: how many starts agree or that none is an optimum, and what is at a limit."""
         if self.converged:
             parts = [f"{self.starts_agree} of {self.starts} starts reach the same optimum"]
         else:

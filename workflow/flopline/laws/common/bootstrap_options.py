@@ -15,7 +15,7 @@ class BootstrapOptions(OptionGroup):
     group: ClassVar[str] = "bootstrap"
 
     draws: int = Field(
-        2000,
+        default=2000,
         ge=0,
         le=100_000,
         # A fit alone may go without intervals, the report of a study may not.
@@ -23,10 +23,10 @@ class BootstrapOptions(OptionGroup):
         description="resamples of whole runs behind every interval",
     )
     seed: int = Field(
-        20221, ge=0, description="the same seed gives the same intervals, to the byte"
+        default=20221, ge=0, description="the same seed gives the same intervals, to the byte"
     )
     method: Literal["auto", "pairs", "wild"] = Field(
-        "auto",
+        default="auto",
         description="`pairs` draws runs with replacement, `wild` their residuals about the fit; "
         "`auto` is wild for isoFLOP, pairs for the parametric law (docs/uncertainty.md); the "
         "envelope always draws runs",

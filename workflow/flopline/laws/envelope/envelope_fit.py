@@ -18,6 +18,8 @@ import pandas as pd
 from flopline import progress
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import stated
+from flopline.laws.common.bootstrap import PAIRS
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -30,6 +32,7 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import loss_intervals, widened
 from flopline.laws.envelope.envelope_curves import LAW, ends, prepared, smooth
+from flopline.laws.envelope.envelope_options import FRONTIERS, EnvelopeOptions, Way
 from flopline.laws.envelope.envelope_reading import Reading, read
 from flopline.laws.envelope.envelope_report import (
     certificate,
@@ -40,9 +43,9 @@ from flopline.laws.envelope.envelope_report import (
 )
 from flopline.laws.envelope.smoothing import KERNEL, SIGMAS_PER_WINDOW
 from flopline.numbers import flops_label, humanise
+from flopline.options import changed
 from flopline.schema import QUANTITIES
 
-FRONTIERS: Final = ("bins", "hull")
 MATTERS: Final = 0.1
 """Difference of ln N_opt below which two estimators agree: it wastes 0.4 % of a budget or less."""
 MAIN_SHARE: Final = 1 / 3
@@ -66,62 +69,53 @@ class _Outcome:
 def fit(
     curves: pd.DataFrame,
     targets_flops: Sequence[float],
+    options: EnvelopeOptions | None = None,
     *,
-    bins: int = 1500,
-    smoothing_steps: float = 10.0,
-    frontier: str = "bins",
-    last_fraction: float = 0.15,
-    only_schedule_end: bool = False,
-    loss_floor: float | None = None,
-    draws: int = 2000,
-    seed: int = 0,
+    bootstrap: BootstrapOptions | None = None,
     family: str = "",
+    last_fraction: float = 0.15,
     with_variants: bool = True,
+    **changes: Any,
 ) -> FitResult:
     """Envelope law of one family, with a bootstrap over runs of the whole selection.
 
     `curves` has one row per logged loss: run, params, horizon_tokens (schedule length, may be
     missing), step, tokens, flops, loss; rows at zero FLOPs are skipped and counted.
-    `smoothing_steps` is the Gaussian window in optimiser steps. `only_schedule_end` keeps the
-    last `last_fraction` of every smoothed curve, where a loss is that of a finished run. Which
-    bins enter the regression is decided by the strictest of frontier.RULES that leaves enough of
-    them; a hull enters whole, as published. `loss_floor` pins E of L = E + K C^-c [nats per
-    token]; None fits it. The intervals of the loss hold its misfit (lackoffit.py).
+    The option `only_schedule_end` keeps the last `last_fraction` of every smoothed curve, where a
+    loss is that of a finished run. Which bins enter the regression is decided by the strictest of
+    frontier.RULES that leaves enough of them; a hull enters whole, as published. The intervals of
+    the loss hold its misfit (lack_of_fit.py). `changes` are single options of either group, as
+    `frontier="hull"` or `draws=200`; the `method` of the bootstrap is always to draw runs.
     Tables: estimators (this one; the other frontier; schedule ends only, or whole curves where
     this is the former; what can not be made is failed; none of these but the first unless
     `with_variants`, which costs two more bootstraps), frontier (per bin or hull point), curves
     (smoothed, thinned for drawing).
 
     Raises FloplineError for fewer than three runs or two sizes, for curves that nowhere compete,
-    where one size wins everywhere, and for a floor that is not below the frontier.
+    where one size wins everywhere, for a floor that is not below the frontier, and for options that
+    there are not or that do not fit.
     """
-    if frontier not in FRONTIERS:
-        raise FloplineError(
-            f"The envelope's frontier is one of {', '.join(FRONTIERS)}, not '{frontier}': "
-            "correct it in the study file."
-        )
+    options, bootstrap = changed(
+        options or EnvelopeOptions(), bootstrap or BootstrapOptions(), changes
+    )
     raw, skipped = prepared(curves, family)
-    table, per_window = smooth(raw, smoothing_steps)
+    table, per_window = smooth(raw, options.smoothing_steps)
+    seed = bootstrap.seed
 
-    def outcome(name: str, way: str, ends_only: bool) -> _Outcome:
+    def outcome(name: str, way: Way, ends_only: bool) -> _Outcome:
         here = ends(table, last_fraction, family) if ends_only else table
-        reading = read(
-            here,
-            targets_flops,
-            frontier=way,
-            bins=bins,
-            draws=draws,
-            seed=seed,
-            loss_floor=loss_floor,
-            family=family,
-        )
+        reading = read(here, targets_flops, options.but(frontier=way), bootstrap, family)
         return _outcome(name, way, ends_only, reading, targets_flops, last_fraction, seed)
 
+    mine, only_ends = options.frontier, options.only_schedule_end
     with progress.part(MAIN_SHARE if with_variants else 1.0, "main fit"):
-        main = outcome(frontier, frontier, only_schedule_end)
-    other = next(way for way in FRONTIERS if way != frontier)
-    rest = "whole_curves" if only_schedule_end else "schedule_end"
-    more = [(other, other, only_schedule_end), (rest, frontier, not only_schedule_end)]
+        main = outcome(mine, mine, only_ends)
+    other = next(way for way in FRONTIERS if way != mine)
+    rest = "whole_curves" if only_ends else "schedule_end"
+    more: list[tuple[str, Way, bool]] = [
+        (other, other, only_ends),
+        (rest, mine, not only_ends),
+    ]
     variants = [
         _variant(name, way, ends_only, outcome, targets_flops, last_fraction)
         for name, way, ends_only in progress.over(more if with_variants else [], "variants")
@@ -136,16 +130,13 @@ def fit(
         n_runs=main.n_runs,
         n_points=main.n_points,
         settings={
-            "bins": bins,
-            "smoothing_steps": smoothing_steps,
+            **options.plain(),
+            **({"loss_floor": "fitted"} if options.loss_floor is None else {}),
             "smoothing_kernel": KERNEL,
-            "smoothing_sigma_steps": smoothing_steps / SIGMAS_PER_WINDOW,
-            "frontier": frontier,
+            "smoothing_sigma_steps": options.smoothing_steps / SIGMAS_PER_WINDOW,
             "last_fraction": last_fraction,
-            "only_schedule_end": only_schedule_end,
-            "loss_floor": "fitted" if loss_floor is None else loss_floor,
-            "draws": draws,
-            "seed": seed,
+            **bootstrap.plain(),
+            "method": PAIRS,
         },
         parameters=said.parameters,
         targets=said.targets,
@@ -198,9 +189,9 @@ def _outcome(
 
 def _variant(
     name: str,
-    way: str,
+    way: Way,
     ends_only: bool,
-    outcome: Callable[[str, str, bool], _Outcome],
+    outcome: Callable[[str, Way, bool], _Outcome],
     targets_flops: Sequence[float],
     last_fraction: float,
 ) -> Estimator:

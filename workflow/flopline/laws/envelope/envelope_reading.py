@@ -14,11 +14,13 @@ from flopline import progress
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import Allocation, joined
 from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.inputs import named, size_classes
 from flopline.laws.common.lack_of_fit import CELLS, LackOfFit, by_cells, lack_of_fit
 from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.envelope.frontier import ABSENT, RULES, Bins, Curves, Frontier, interpolate
 from flopline.laws.envelope.hull import Hull
 
@@ -73,18 +75,14 @@ class _Laws:
 def read(
     table: pd.DataFrame,
     targets_flops: Sequence[float],
-    *,
-    frontier: str,
-    bins: int,
-    draws: int,
-    seed: int,
-    loss_floor: float | None,
+    options: EnvelopeOptions,
+    bootstrap: BootstrapOptions,
     family: str,
 ) -> Reading:
     """Read the frontier of `table`, the smoothed curves with `run_number`, and resample it.
 
     Every resample selects its frontier anew. Raises FloplineError where nothing competes, where
-    one size wins everywhere, and for a `loss_floor` that is not below the frontier.
+    one size wins everywhere, and for a loss floor that is not below the frontier.
     """
     runs = table.groupby("run_number", sort=True).agg(
         run=("run", "first"),
@@ -100,21 +98,22 @@ def read(
         table["loss"].to_numpy(),
         size_classes(runs["params"].to_numpy()),
     )
-    select, width, rule, bin_width = _selector(ready, frontier, bins, family)
+    floor = options.loss_floor
+    select, width, rule, bin_width = _selector(ready, options.frontier, options.bins, family)
     ln_params = np.log(runs["params"].to_numpy())
     with progress.part(ONCE):
         chosen = select(np.ones((1, len(runs)), dtype=bool))
     _demand_sizes(chosen, ready.size, runs, family)
-    _demand_floor(chosen, loss_floor, family)
+    _demand_floor(chosen, floor, family)
     ln_flops = chosen.ln_flops[chosen.used]
     edges = np.linspace(ln_flops.min(), ln_flops.max(), CELLS + 1)
-    point = _laws(chosen, ln_params, ready.size, loss_floor, edges)
-    weights = run_weights(list(runs["run"]), draws, seed)
+    point = _laws(chosen, ln_params, ready.size, floor, edges)
+    weights = run_weights(list(runs["run"]), bootstrap.draws, bootstrap.seed)
     resampled = _resampled(
         select,
         weights > 0,
         width,
-        lambda f: _laws(f, ln_params, ready.size, loss_floor, edges),
+        lambda f: _laws(f, ln_params, ready.size, floor, edges),
     )
     ln_c, _, count = _blocks(chosen, chosen.used.astype(float))
     misfit = lack_of_fit(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ import pandas as pd
 from flopline import progress
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import stated
-from flopline.laws.common.bootstrap import AUTO, WILD, chosen
+from flopline.laws.common.bootstrap import WILD, chosen
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.budgets import Grouping, group_runs
 from flopline.laws.common.fit_result import (
     CONVERGED,
@@ -30,14 +31,15 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.inputs import checked, named
 from flopline.laws.isoflop import isoflop_report as report
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.isoflop.plugin_bias import fit_surfaces
 from flopline.laws.isoflop.quality import assess
 from flopline.laws.isoflop.readings import LABELS, MAIN, all_laws, estimators, readings
 from flopline.laws.isoflop.valley import Resamples, Valley, read_valley, resampled
 from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
+from flopline.options import changed
 
 LAW: Final = "isoflop"
-QUALITIES: Final = ("flag", "exclude")
 BUDGETS: Final = 0.2
 """Share of a fit's time, about, that the vertices of all budgets take."""
 SURFACES: Final = 0.6
@@ -49,39 +51,41 @@ NO_BUDGET: Final = "no budget"
 def fit(
     points: pd.DataFrame,
     targets_flops: Sequence[float],
+    options: IsoflopOptions | None = None,
     *,
-    budgets: Sequence[float] | None = None,
-    budget_tolerance: float = 0.15,
-    min_sizes: int = 4,
-    quality: str = "flag",
-    draws: int = 2000,
-    seed: int = 0,
-    method: str = AUTO,
+    bootstrap: BootstrapOptions | None = None,
     family: str = "",
+    **changes: Any,
 ) -> FitResult:
     """IsoFLOP law of one family, with a bootstrap over runs inside each budget.
 
     `points` has one row per run: run, params, tokens, flops, loss (final) and maybe budget_flops
-    (nominal, used when every run has one; else `budgets`; else gaps wider than
+    (nominal, used when every run has one; else `budgets` of the options; else gaps wider than
     `budget_tolerance` in ln C part the budgets). Power laws weight each vertex by 1/se^2 of its
     ln position, se from the draws. Budgets without a usable vertex never enter; those that a
-    check of quality.py flags do, unless `quality` is "exclude". `method` is that of the bootstrap,
-    wild by itself. Tables: estimators, vertices (per budget), profiles (per run).
+    check of quality.py flags do, unless `quality` is "exclude". The bootstrap is wild unless it is
+    told otherwise. `changes` are single options of either group, as `min_sizes=5` or `draws=200`.
+    Tables: estimators, vertices (per budget), profiles (per run).
 
-    Raises FloplineError when fewer than three budgets have a usable vertex.
+    Raises FloplineError when fewer than three budgets have a usable vertex, and for options that
+    there are not or that do not fit.
     """
-    if quality not in QUALITIES:
-        raise FloplineError(f"isoflop.quality must be {' or '.join(QUALITIES)}, not {quality!r}.")
-    method = chosen(method, WILD)
+    options, bootstrap = changed(
+        options or IsoflopOptions(), bootstrap or BootstrapOptions(), changes
+    )
+    tolerance, min_sizes = options.budget_tolerance, options.min_sizes
+    method = chosen(bootstrap.method, WILD)
     table = _prepared(points, family)
     grouping = group_runs(
-        table["flops"].to_numpy(), table["budget_flops"].to_numpy(), budgets, budget_tolerance
+        table["flops"].to_numpy(), table["budget_flops"].to_numpy(), options.budgets, tolerance
     )
-    resamples = resampled(table, _strata(table, grouping), draws, seed, method, NO_BUDGET)
+    resamples = resampled(
+        table, _strata(table, grouping), bootstrap.draws, bootstrap.seed, method, NO_BUDGET
+    )
     with progress.part(BUDGETS):
-        valleys = _valleys(table, grouping, budget_tolerance, min_sizes, resamples)
+        valleys = _valleys(table, grouping, tolerance, min_sizes, resamples)
     checks = assess(valleys, min_sizes)
-    if quality == "exclude":
+    if options.quality == "exclude":
         valleys = [
             replace(v, reason=v.reason or c.flags) for v, c in zip(valleys, checks, strict=True)
         ]
@@ -109,15 +113,7 @@ def fit(
         message=main.message,
         n_runs=len(table),
         n_points=sum(len(v.rows) for v in valleys),
-        settings={
-            "budgets": None if budgets is None else [float(b) for b in budgets],
-            "budget_tolerance": budget_tolerance,
-            "min_sizes": min_sizes,
-            "quality": quality,
-            "draws": draws,
-            "seed": seed,
-            "method": method,
-        },
+        settings=options.plain() | bootstrap.plain() | {"method": method},
         parameters=parameters,
         targets=targets,
         certificate=certificate,
@@ -125,7 +121,7 @@ def fit(
         tables={
             "estimators": estimator_table([main, *beside]),
             "vertices": vertices,
-            "profiles": report.profile_table(table, grouping, valleys, budget_tolerance),
+            "profiles": report.profile_table(table, grouping, valleys, tolerance),
         },
     )
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from flopline import progress
 from flopline.errors import FloplineError
-from flopline.laws.common.bootstrap import AUTO, PAIRS, chosen, new_run_errors, run_weights
+from flopline.laws.common.bootstrap import PAIRS, chosen, new_run_errors, run_weights
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -30,6 +31,8 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
+from flopline.laws.parametric.parametric_options import ParametricOptions
+from flopline.options import changed
 from flopline.solvers import hoffmann_grid
 from flopline.solvers.descent import Optimum
 from flopline.solvers.form_fits import Resamples
@@ -50,6 +53,8 @@ SOLVERS = {
     "hoffmann_grid": "L-BFGS from the 4,500 starts of Hoffmann et al. 2022",
 }
 REPORTED = (*PARAMETERS, "a", "b", "G")
+ALONE = ParametricOptions(variant_draws=None)
+"""What a fit without options is: without its variants, which take four times as long."""
 
 MIN_POINTS = 6
 """Distinct (N, D) points, and runs: one more than the parameters, so that a fit can be wrong."""
@@ -94,44 +99,43 @@ class _Fit:
 def fit(
     points: pd.DataFrame,
     targets_flops: Sequence[float],
+    options: ParametricOptions | None = None,
     *,
-    objective: str = "log_huber",
-    huber_delta: float | str = 1e-3,
-    draws: int,
-    seed: int,
-    method: str = AUTO,
-    solver: str = "varpro_newton",
-    variant_draws: int | None = None,
+    bootstrap: BootstrapOptions | None = None,
     family: str = "",
+    **changes: Any,
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     unique_tokens, for the variant of repeated data; several rows of one run are resampled together.
     `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
-    `objective` is one of chosen.OBJECTIVES; `huber_delta` is Huber's on its residuals, or "auto"
-    for one that the data choose. `solver` is varpro_newton, or hoffmann_grid for the paper's own
-    4,500 starts (minutes; its resamples start from the optimum of all points only).
-    `method` is that of the bootstrap, pairs by itself; wild takes an objective on log loss.
-    `variant_draws` are the resamples behind each other objective and form of the table
-    `estimators` (forms.variants), always by pairs; None makes none.
-    `draws` that leave too few distinct points, do not converge or lack an optimum hold NaN and are
-    counted in the certificate. Raises FloplineError for unusable points or settings.
+    `options` are ALONE if not given. The solver hoffmann_grid takes minutes; its resamples start
+    from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
+    otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
+    and form (form_variants.variants) with `variant_draws` resamples, always by pairs.
+    `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
+    Resamples that leave too few distinct points, do not converge or lack an optimum hold NaN and
+    are counted in the certificate.
+
+    Raises FloplineError for unusable points, and for options that there are not, that do not fit
+    or that do not go together.
     """
+    options, bootstrap = changed(options or ALONE, bootstrap or BootstrapOptions(), changes)
     table = _checked(points, family)
-    if solver not in SOLVERS:
-        raise FloplineError(f"solver {solver!r} is unknown: choose one of {', '.join(SOLVERS)}.")
+    solver, variant_draws = options.solver, options.variant_draws
+    draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     problem = Problem.of(params, tokens, loss, log_huber())
     with progress.part(PILOT, "main fit"):
-        minimised = choose(objective, huber_delta, problem)
+        minimised = choose(options.objective, options.huber_delta, problem)
     problem = replace(problem, objective=minimised)
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
             f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
             "parametric.solver to varpro_newton."
         )
-    method, runs = chosen(method, PAIRS), table["run"].tolist()
+    method, runs = chosen(bootstrap.method, PAIRS), table["run"].tolist()
     if method != PAIRS and minimised.scale != "log":
         raise FloplineError(
             f"bootstrap.method {method} resamples log residuals, but parametric.objective is "
@@ -190,11 +194,11 @@ def fit(
             ],
             table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
         )
-    settings: dict[str, Any] = {"objective": minimised.name}
+    settings = options.plain() | bootstrap.plain() | {"method": method}
     if "huber" in minimised.name:
         settings["huber_delta"] = minimised.delta
-    settings |= {"draws": draws, "seed": seed, "method": method, "solver": solver}
-    settings |= {"variant_draws": variant_draws}
+    else:
+        del settings["huber_delta"]
     return FitResult(
         law="parametric",
         estimator=label,

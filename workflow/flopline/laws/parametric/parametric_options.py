@@ -16,24 +16,24 @@ class ParametricOptions(OptionGroup):
 
     objective: Literal["log_huber", "linear_huber", "log_lad", "linear_squares", "log_squares"] = (
         Field(
-            "log_huber",
+            default="log_huber",
             description="what the law's main fit minimises: `log_huber` (Huber on log loss), "
             "`linear_huber` (on the loss), `log_lad` (absolute log residuals), `linear_squares`, "
             "`log_squares`; the audits refit on log loss with the nearest δ",
         )
     )
     huber_delta: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
-        1e-3,
+        default=1e-3,
         description="δ of a Huber objective, on log loss or in nats per token on the loss; `auto` "
         "takes 1.345 robust standard deviations of the residuals of a LAD fit",
     )
     solver: Literal["varpro_newton", "hoffmann_grid"] = Field(
-        "varpro_newton",
+        default="varpro_newton",
         description="`hoffmann_grid` runs the literal 4,500 starts of L-BFGS, for comparison; "
         "`log_huber` only",
     )
     variant_draws: int | None = Field(
-        200,
+        default=200,
         ge=0,
         le=100_000,
         description="resamples behind every other objective and form of the law (tied exponents, "

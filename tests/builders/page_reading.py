@@ -1,0 +1,95 @@
+"""Pages read back as strictly as they should be written."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+
+
+def csv_rows(page: str, table_id: str) -> list[dict[str, str]]:
+    """The CSV that is saved beside a table."""
+    found = re.search(rf'data-for="{table_id}">\s*<a class="csv" href="([^"]+)"', page)
+    assert found, table_id
+    text = base64.b64decode(found[1].partition("base64,")[2]).decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+class Reader(HTMLParser):
+    """Reads a page strictly: unbalanced tags, repeated ids and skipped headings are noted."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
+    BLOCKS = frozenset({"td", "th", "dt", "dd", "li", "p"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.headings: list[int] = []
+        self.tags: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
+        self.table = ""
+        self.text_parts: list[str] = []
+        self.feed(page)
+        self.close()
+        self.faults += [f"<{tag}> left open" for tag in self.open]
+
+    @property
+    def text(self) -> str:
+        """What a reader sees, in one line."""
+        return re.sub(r"\s+", " ", "".join(self.text_parts))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        given = {name: value or "" for name, value in attrs}
+        if len(given) != len(attrs):
+            self.faults.append(f"<{tag}> repeats an attribute")
+        self.attributes += [(tag, name, value) for name, value in given.items()]
+        if "id" in given:
+            self.ids.append(given["id"])
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "table":
+            self.table = given.get("id", "")
+        if tag == "tr" and "tbody" in self.open:
+            self.rows[self.table] += 1
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()} closes nothing or something else")
+        if tag in self.BLOCKS:
+            self.text_parts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.text_parts.append(data)
+
+    def values(self, attribute: str) -> list[str]:
+        """All values of an attribute, in order."""
+        return [value for _, name, value in self.attributes if name == attribute]
+
+
+def check_structure(page: str) -> Reader:
+    """The page read; fails where tags, ids, headings or links inside it are not in order."""
+    read = Reader(page)
+    assert read.faults == []
+    assert read.tags["h1"] == 1
+    assert len(read.ids) == len(set(read.ids))
+    steps = np.diff(read.headings)
+    assert read.headings[0] == 1
+    assert steps.max() <= 1
+    inside = [h[1:] for h in read.values("href") if h.startswith("#")]
+    pointed = inside + [i for v in read.values("aria-labelledby") for i in v.split()]
+    assert inside
+    assert set(pointed) <= set(read.ids)
+    assert ("html", "lang", "en") in read.attributes
+    return read

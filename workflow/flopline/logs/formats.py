@@ -1,0 +1,247 @@
+"""The log formats that there are: one entry each, all that is to be known without reading a log.
+
+The start of a run asks this table, so that nothing here loads pandas, NumPy or Arrow; a reader is
+loaded when a log of its format is read. Adding a format is a module in this folder, with `sniff`
+and `read` (docs/extending.md), and its entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from flopline.errors import FloplineError
+
+
+class Columns(Enum):
+    """Who says what the columns of a log mean; the value is how docs/formats.md puts it."""
+
+    STUDY = "must"
+    """The study file."""
+    STUDY_LOSS = "must, `loss` at least"
+    """The study file; the format knows the step."""
+    FORMAT = "may add"
+    """The format, whose rows say their split; what the study file names is laid over it."""
+    EITHER = "may replace"
+    """The format, unless the study file names columns, which then stand alone."""
+
+    @property
+    def of_format(self) -> bool:
+        """Whether the format says so itself; its module then has COLUMNS."""
+        return self in (Columns.FORMAT, Columns.EITHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """How a folder is known to be one log; all are patterns of names below it.
+
+    Each of `marks` must fit something (a folder, where it ends in /), `parts` are what is read.
+    `stand_in` fits a file that, matched by itself, stands for its folder.
+    """
+
+    marks: tuple[str, ...]
+    parts: tuple[str, ...]
+    stand_in: str = ""
+
+    def holds(self, path: Path) -> bool:
+        """Whether the folder `path` is such a log."""
+        return all(_fits(path, mark) for mark in self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One log format.
+
+    `name` is the word for source.format, `module` the module of this folder where that has another
+    name. `told_by` and `reads` are its words in docs/formats.md. `says` are what its logs may say
+    of a run by themselves: params, tokens. `several_runs` says whether one log may hold several
+    runs, `folder` how a folder is one log. `is_table` says whether it may also be a table of
+    finished runs; its module then has `read_runs`, and text has the `separator` between cells.
+    `endings` are those of file names, `described_by` the key of `source` that describes its lines.
+    """
+
+    name: str
+    told_by: str
+    reads: str
+    columns: Columns
+    module: str = ""
+    says: tuple[str, ...] = ()
+    several_runs: bool = False
+    folder: Folder | None = None
+    is_table: bool = False
+    separator: str = ""
+    endings: tuple[str, ...] = ()
+    described_by: str = ""
+
+    @property
+    def reader(self) -> str:
+        """The name of the module that reads it."""
+        return f"{__package__}.{self.module or self.name}"
+
+    def load(self) -> ModuleType:
+        """The module that reads it."""
+        return import_module(self.reader)
+
+    def ends(self, name: str) -> bool:
+        """Whether a file's name has one of its endings, before that of a compression."""
+        return not set(self.endings).isdisjoint(name.lower().split(".")[1:])
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    entry.name: entry
+    for entry in (
+        Format(
+            "tensorboard",
+            "`tfevents` in the name",
+            "scalars, as simple values or as tensors; all event files of a folder are one run",
+            Columns.STUDY_LOSS,
+            folder=Folder(("*tfevents*",), ("*tfevents*",), stand_in="*tfevents*"),
+        ),
+        Format(
+            "wandb_offline",
+            "the first bytes",
+            "the history of an offline Weights & Biases run; `_step` is the step; config and "
+            "summary are facts",
+            Columns.STUDY_LOSS,
+            folder=Folder(("*.wandb",), ("*.wandb",)),
+            endings=("wandb",),
+        ),
+        Format(
+            "mlflow",
+            "`metrics/` and `meta.yaml`",
+            "a run of a file store; `params` and tags are facts",
+            Columns.STUDY_LOSS,
+            folder=Folder(
+                ("metrics/", "meta.yaml"), ("meta.yaml", "metrics/**/*", "params/**/*", "tags/**/*")
+            ),
+        ),
+        Format(
+            "parquet",
+            "the first bytes",
+            "one row per step",
+            Columns.STUDY,
+            module="parquet_table",
+            is_table=True,
+            endings=("parquet",),
+        ),
+        Format(
+            "hf_trainer",
+            "a JSON object with `log_history`",
+            "Hugging Face `trainer_state.json`: `loss` is the split `train`, `eval_loss` is `val`, "
+            "`eval_NAME_loss` is `NAME`",
+            Columns.EITHER,
+            says=("tokens",),
+            endings=("json",),
+        ),
+        Format(
+            "wandb_chart",
+            "a header with `RUN - METRIC` and its `__MIN` and `__MAX`",
+            "an exported Weights & Biases chart; the ranges of sampled values are left alone",
+            Columns.STUDY_LOSS,
+            several_runs=True,
+            endings=("csv",),
+        ),
+        Format(
+            "csv",
+            "the ending",
+            "a header and one row per step: also exported Weights & Biases histories with their "
+            "wide, quoted and empty columns",
+            Columns.STUDY,
+            module="csv_table",
+            is_table=True,
+            separator=",",
+            endings=("csv",),
+        ),
+        Format(
+            "tsv",
+            "the ending",
+            "the same with tabs",
+            Columns.STUDY,
+            module="tsv_table",
+            is_table=True,
+            separator="\t",
+            endings=("tsv",),
+        ),
+        Format(
+            "jsonl",
+            "the ending, or a first line that is a JSON object",
+            "one JSON object per line; names may be dotted (`metrics.loss`)",
+            Columns.STUDY,
+            is_table=True,
+            endings=("jsonl", "ndjson"),
+        ),
+        Format(
+            "megatron",
+            r"`iteration 10/ 1000 \| consumed samples:`",
+            "Megatron-LM and Megatron-DeepSpeed stdout: tokens from consumed samples, model size, "
+            "planned tokens, skipped and NaN iterations",
+            Columns.FORMAT,
+            says=("params", "tokens"),
+        ),
+        Format(
+            "llmc",
+            "`s:0 tel:11.0`",
+            "llm.c `main.log`, old and new form: `trl` is `train`, `tel` is `val`",
+            Columns.FORMAT,
+        ),
+        Format(
+            "modded_nanogpt",
+            "`step:0/1530 val_loss:`",
+            "modded-nanoGPT logs, after the source they begin with; the number of steps",
+            Columns.FORMAT,
+        ),
+        Format(
+            "nanogpt",
+            "`iter 0: loss …, time`",
+            "nanoGPT stdout: single steps are `train`, evaluations `val` and `train_eval`; tokens "
+            "per iteration",
+            Columns.FORMAT,
+            says=("tokens",),
+        ),
+        Format(
+            "torchtitan",
+            "`step: 1  loss: …  tps:`",
+            "torchtitan stdout: model size, batch, number of steps, validation",
+            Columns.FORMAT,
+            says=("params", "tokens"),
+        ),
+        Format(
+            "pattern",
+            "`source.pattern`",
+            "any text log, by regular expressions",
+            Columns.EITHER,
+            says=("tokens",),
+            described_by="pattern",
+        ),
+    )
+}
+"""The formats by name, in the order in which a log is asked whether it is one of them."""
+
+FOLDERS: Final = tuple(entry.folder for entry in FORMATS.values() if entry.folder)
+"""The kinds of folders that are one log."""
+
+ENDINGS: Final = tuple(dict.fromkeys(end for entry in FORMATS.values() for end in entry.endings))
+"""The endings of all formats."""
+
+
+def table_format(path: Path) -> Format:
+    """The format of a table of runs by its ending. Raises FloplineError for an unknown ending."""
+    tables = [entry for entry in FORMATS.values() if entry.is_table]
+    for entry in tables:
+        if entry.ends(path.name):
+            return entry
+    raise FloplineError(
+        f"{path}: the ending does not tell what this table is; name source.format "
+        f"({', '.join(sorted(entry.name for entry in tables))})."
+    )
+
+
+def _fits(path: Path, mark: str) -> bool:
+    if mark.endswith("/"):
+        return (path / mark).is_dir()
+    return any(inner.is_file() for inner in path.glob(mark))

@@ -1,0 +1,130 @@
+"""Reading logs of any format: told by its content or named, then as raw rows.
+
+`formats` says which formats there are; a reader is loaded when a log of its format is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.errors import FloplineError
+from flopline.logs.formats import FORMATS, Columns, Format
+from flopline.logs.opening import head_of
+from flopline.logs.reading import Facts, Reading, Wish, curve_rows, joined, plain_columns, scaled
+
+HEAD: Final = 1 << 22
+"""Bytes that a format is told by: some logs begin with megabytes of other output."""
+
+
+def read_log(
+    path: Path,
+    columns: Mapping[str, Any] | None = None,
+    format_name: str | None = None,
+    patterns: Sequence[Mapping[str, str]] = (),
+    wanted_facts: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> Reading:
+    """One log, a file or a folder, as raw rows (see Reading) and what it says of its runs.
+
+    The format is sniffed unless it is named; `columns` may be left out where it knows its own, and
+    those called `optional` may be missing from the log.
+    Raises FloplineError when the log cannot be opened or decompressed, when no format knows it,
+    or when it lacks a column that is mapped.
+    """
+    facts = Facts()
+    wish = Wish(
+        plain_columns(columns)[0] if columns else None,
+        tuple(wanted_facts),
+        tuple(patterns),
+        tuple(optional),
+    )
+    factors = plain_columns(columns)[1] if columns else {}
+    readings = list(read_batches(path, wish, format_name, facts))
+    reading = joined(readings, facts)
+    return Reading(scaled(reading.rows, factors), reading.dropped, facts)
+
+
+def read_batches(
+    path: Path, wish: Wish, format_name: str | None, facts: Facts
+) -> Iterator[Reading]:
+    """The rows of one log in batches, unscaled; `facts` fill as they are read. See `read_log`."""
+    if not path.exists():
+        raise FloplineError(f"{path} does not exist: restore it or take it out.")
+    name = format_name or sniffed(path)
+    if name is None:
+        return
+    entry = FORMATS[name]
+    module = entry.load()
+    if not entry.columns.of_format and not (wish.columns and "loss" in wish.columns):
+        raise FloplineError(
+            f"{path} is in the format {name}, which does not say which column is the loss: name "
+            "it and the others in source.columns."
+        )
+    own: Mapping[str, Any] = module.COLUMNS if entry.columns.of_format else {}
+    if entry.columns is Columns.FORMAT:
+        wish = _laid_over(own, wish, path, name)
+    rows_in = 0
+    for raw in module.read(path, wish, facts):
+        reading = raw
+        if not isinstance(raw, Reading):
+            columns = raw.columns or wish.columns or own
+            reading = curve_rows(raw.table, columns, path, raw.unparsed, raw.names, wish.optional)
+        rows_in += reading.rows_in
+        yield reading
+    if not rows_in and format_name is not None:
+        _refuse_other_format(path, format_name)
+
+
+def _laid_over(own: Mapping[str, Any], wish: Wish, path: Path, name: str) -> Wish:
+    """For a format whose rows say their split: the wish laid over the format's own columns.
+
+    A map that left the split out would make one curve of all.
+    """
+    if wish.columns is None:
+        return wish
+    if isinstance(wish.columns.get("loss"), dict):
+        raise FloplineError(
+            f"{path} is in the format {name}, whose rows say their own split: leave "
+            "source.columns.loss out and name the split in loss_split."
+        )
+    return replace(wish, columns={**own, **wish.columns})
+
+
+def sniffed(path: Path) -> str | None:
+    """The format of a log; None for a file without content.
+
+    Raises FloplineError when no format knows it.
+    """
+    head = head_of(path, HEAD)
+    for name, entry in FORMATS.items():
+        if _looks_like(entry, path, head):
+            return name
+    if not path.is_dir() and not head.strip():
+        return None
+    raise FloplineError(
+        f"{path}: no known log format fits this {'folder' if path.is_dir() else 'file'}, or it "
+        f"logs no metric (known: {', '.join(FORMATS)}); name one in source.format, describe its "
+        "lines in source.pattern or take it out of source.paths."
+    )
+
+
+def _refuse_other_format(path: Path, declared: str) -> None:
+    """Stop where a file holds no row of the declared format and another format fits it."""
+    head = head_of(path, HEAD)
+    fits = [n for n, e in FORMATS.items() if n != declared and _looks_like(e, path, head)]
+    if fits:
+        raise FloplineError(
+            f"{path} holds no row of the format {declared} but looks like {fits[0]}: correct "
+            "source.format or leave it out."
+        )
+
+
+def _looks_like(entry: Format, path: Path, head: bytes) -> bool:
+    """Whether a log is of a format: a folder by its names, a file by its first bytes."""
+    if path.is_dir():
+        return entry.folder is not None and entry.folder.holds(path)
+    found: bool = entry.load().sniff(path, head)
+    return found
