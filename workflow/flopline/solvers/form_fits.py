@@ -24,7 +24,7 @@ R_D_GRID: Final = 4.0 ** (_STEPS * np.abs(_STEPS))
 """Multiples of R_D* among which every resample of the law of repeated data chooses, close to 1 in
 small steps."""
 SMALLEST: Final = 1e-6
-"""Start of a parameter that is 0 in the main fit: the generic fit seeks logarithms."""
+"""Start of an amplitude that is 0 in the main fit: the generic fit seeks logarithms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A point fit of any law under any objective, from many starts, with a certificate.
 
-Exponents, which a law names with their bounds, are sought as they are, other parameters as
+Exponents and floors, for which a law has BOUNDS, are sought as they are, other parameters as
 logarithms, so that none changes sign: amplitudes and exponents then trade along straight lines. All
 starts go together to the least-squares fit that they lead to, and from there down the objective
 itself by damped Newton steps, in a frame where the columns of the Jacobian are orthonormal. The
@@ -36,9 +36,9 @@ from flopline.solvers.damped_steps import (
 from flopline.solvers.least_absolute import Frame, certificate, vertex
 from flopline.solvers.objectives import Objective, delta_from, log_huber, log_lad
 from flopline.solvers.problem import PERFECT_FIT, Bools, Floats, Ints
-from flopline.surfaces.surface import Law, exponent_bounds, parameters
+from flopline.surfaces.surface import Law, bounds, parameters
 
-VANISHED: Final = 1e-8
+VANISHED: Final = 1e-10
 """Largest |d ln L / d ln parameter| over the points below which a parameter moves nothing."""
 NARROWEST: Final = 1e-9
 """Huber's delta at which the search for a vertex of LAD ends."""
@@ -52,8 +52,15 @@ _LARGEST_DIFFERENCE = 1e-3
 _WEAKEST = 1e-10
 """Singular value of the Jacobian, against the largest, of a direction that moves nothing."""
 _GONE = 0.1
+"""Slope of an amplitude that is put at 0, against VANISHED."""
+_FAR = 1e9
+"""Factor at which a parameter that moves nothing is as good as at its limit."""
+_ROUNDS = 3
+"""How often an end that is no optimum is gone on from."""
 _NARROW = 1e-6
 """Huber's delta from which on the vertex of LAD is looked for."""
+_LAST = 4
+"""Deltas from _NARROW to NARROWEST."""
 
 L = TypeVar("L", bound=Law)
 
@@ -66,9 +73,9 @@ class PointFit(Generic[L]):
     bounds respected, 0 at an optimum; `converged` says that it lies within GRADIENT_TOLERANCE, or
     that the losses are met as exactly as they are known.
     `starts_agree` counts the starts that end at the same objective (relative difference 1e-9).
-    `vanished` names free parameters that the losses do not depend on there, e.g. an E that tends to
-    0: their values mean nothing. `limits` holds where parameters tend to or are stopped: the bound
-    of an exponent, 0 or infinity. `residual` is in the order of the points as given.
+    `vanished` names free parameters that the losses do not depend on there, e.g. an A that tends to
+    0, whose values mean nothing, and a floor that is 0. `limits` holds where parameters tend to or
+    are stopped: a bound, 0 or infinity. `residual` is in the order of the points as given.
     """
 
     law: L
@@ -84,7 +91,7 @@ class PointFit(Generic[L]):
 
     @property
     def message(self) -> str:
-        """One sentence: how many starts agree or that none is an optimum, and what is at a limit."""
+        """One sentence: how many starts agree, or that none is an optimum, and all limits."""
         if self.converged:
             parts = [f"{self.starts_agree} of {self.starts} starts reach the same optimum"]
         else:
@@ -134,8 +141,10 @@ def fit(
         task = _Task.of(starts, points, seen, chosen, objective)
         ends = _ends(task, task.begin)
         best = ends.lowest()
-        while not best.settled.all() and (smaller := _nested(best).lowest()).better_than(best):
-            best = smaller
+        for _ in range(_ROUNDS):
+            if best.settled.all() or not (again := _nested(best).lowest()).better_than(best):
+                break
+            best = again
         law = best.task.law_at(0, best.theta[0])
         vanished = best.task.vanished(0, best.theta)
         limits = best.task.on_bounds(best.theta[0]) | _limits(law, vanished, points)
@@ -200,7 +209,7 @@ class _Model(Model):
 class _Task(Generic[L]):
     """Sorted points, and a row for every start, whose `free` parameters are sought.
 
-    `values` (rows, parameters) are those of the starts, `straight` (free,) tells the exponents,
+    `values` (rows, parameters) are those of the starts, `straight` (free,) tells those with bounds,
     which are sought as they are and not as logarithms; `delta` is Huber's.
     """
 
@@ -224,14 +233,15 @@ class _Task(Generic[L]):
         objective: Objective,
     ) -> _Task[L]:
         """The task of the starts that are of use, or FloplineError if none is."""
-        names, bounds = parameters(starts[0]), exponent_bounds(starts[0])
+        names, box = parameters(starts[0]), bounds(starts[0])
         values = np.array([[float(getattr(start, name)) for name in names] for start in starts])
         index = [names.index(name) for name in free]
-        straight = np.array([name in bounds for name in free], dtype=bool)
-        lower, upper = np.array([bounds.get(n, (-_LARGEST_LOG, _LARGEST_LOG)) for n in free]).T
+        straight = np.array([name in box for name in free], dtype=bool)
+        lower, upper = np.array([box.get(n, (-_LARGEST_LOG, _LARGEST_LOG)) for n in free]).T
         task = cls(starts[0], values, points, seen, index, straight, (lower, upper), objective)
         finite = np.isfinite(np.hstack([values, task.residuals(task.begin)])).all(axis=1)
-        usable = np.asarray(finite & (values[:, index] > 0).all(axis=1))
+        positive = (values[:, index] > 0) | straight
+        usable = np.asarray(finite & positive.all(axis=1))
         if not usable.any():
             raise FloplineError(
                 "no start gives finite losses with positive parameters: give others, nearer to "
@@ -281,26 +291,25 @@ class _Task(Generic[L]):
         Slopes are 0 along a parameter that moves nothing.
         """
         fitted, columns = self.columns(theta)
-        size = np.where(self.straight, theta, 1.0)[:, None]
-        moving = (np.abs(columns * size) > VANISHED).any(axis=1, keepdims=True)
+        moving = (np.abs(columns) > VANISHED).any(axis=1, keepdims=True)
         slopes = np.where(moving, columns, 0.0) * self.objective.slope(fitted)[:, :, None]
         finite = np.isfinite(slopes).all(axis=(1, 2), keepdims=True)
         return self.objective.residual(fitted, self.seen), np.where(finite, slopes, 0.0)
 
     def vanished(self, row: int, theta: Floats) -> tuple[str, ...]:
-        """Names of the free parameters that move nothing in one row."""
+        """Names of the free parameters that move nothing in one row, or are a floor at 0."""
         _, slopes = self.slopes(theta)
-        still = ~np.abs(slopes[row]).any(axis=0)
+        still = ~slopes[row].any(axis=0) | (self.straight & (theta[row] == 0))
         return tuple(parameters(self.kind)[i] for i, s in zip(self.free, still, strict=True) if s)
 
     def on_bounds(self, theta: Floats) -> dict[str, float]:
-        """The bounds on which exponents lie, by name."""
+        """The bounds on which parameters lie, by name."""
         names = [parameters(self.kind)[i] for i in self.free]
         at = self.straight & ((theta <= self.box[0]) | (theta >= self.box[1]))
         return {n: float(v) for n, v, hit in zip(names, theta, at, strict=True) if hit}
 
     def blocked(self, theta: Floats, score: Floats, slopes: Floats) -> Bools:
-        """Exponents on a bound that descent would push through it, the amplitudes following."""
+        """Parameters on a bound that descent would push through it, the amplitudes following."""
         low, high = (self.straight & at for at in (theta <= self.box[0], theta >= self.box[1]))
         if not (low | high).any():
             return low
@@ -354,8 +363,8 @@ class _Task(Generic[L]):
     def step(self, theta: Floats, model: _Model, damping: Floats) -> tuple[Floats, Floats]:
         """A step of the unknowns, and the decrease that its quadratic model promises.
 
-        Negative curvature is taken by absolute value, so that every step descends. Exponents that
-        would leave their bounds stop there, and what the losses trade for them follows.
+        Negative curvature is taken by absolute value, so that every step descends. Parameters
+        that would leave their bounds stop there, and what the losses trade for them follows.
         """
         curvature, turn = np.linalg.eigh(model.hessian)
         axes = np.matmul(model.axes, turn)
@@ -425,17 +434,19 @@ class _Ends(Generic[L]):
         """Whether the first row is lower than that of `other`, or as low and settled."""
         mine, theirs = float(self.values[0]), float(other.values[0])
         as_low = bool(self.settled[0]) and mine <= theirs * (1.0 + AGREEMENT)
-        return as_low or mine < theirs * (1.0 - AGREEMENT)
+        return as_low or mine < theirs
 
 
-def _ends(task: _Task[L], theta: Floats) -> _Ends[L]:
-    """Where every row of `theta` leads to, narrowing Huber's delta from WIDE."""
+def _ends(task: _Task[L], theta: Floats, *, near: bool = False) -> _Ends[L]:
+    """Where every row of `theta` leads to, by least squares and Huber's loss from WIDE on.
+
+    Rows that are `near` their end take the last deltas only.
+    """
     theta, rows, lad = theta.copy(), np.arange(len(theta)), task.objective.delta == 0
     cosine = np.full(rows.size, np.inf)
-    widths = [
-        w * task.unit for w in widths_down_to((task.objective.delta or NARROWEST) / task.unit)
-    ]
-    for delta in dict.fromkeys((np.inf, *widths)):
+    narrowest = (task.objective.delta or NARROWEST) / task.unit
+    widths = [np.inf, *(delta * task.unit for delta in widths_down_to(narrowest))]
+    for delta in dict.fromkeys(widths[-_LAST if lad else -1 :] if near else widths):
         some = replace(task.of_rows(rows), delta=delta)
         theta[rows], _, cosine[rows], _ = descended(some, theta[rows])
         if lad and delta <= _NARROW:
@@ -451,13 +462,16 @@ def _ends(task: _Task[L], theta: Floats) -> _Ends[L]:
 
 
 def _nested(best: _Ends[L]) -> _Ends[L]:
-    """Where the one row of `best` leads to with each amplitude in turn at 0: the smaller laws."""
+    """Where the one row of `best` leads to as it is, and with each amplitude in turn at 0.
+
+    These are the smaller laws that it contains.
+    """
     _, columns = best.task.columns(best.theta)
     moves = np.abs(columns[0]).max(axis=0)
     rows = np.flatnonzero(~best.task.straight & (moves > VANISHED))
-    theta = np.repeat(best.theta, max(rows.size, 1), axis=0)
-    theta[np.arange(rows.size), rows] += np.log(_GONE * VANISHED / moves[rows])
-    return _ends(best.task.of_rows(np.zeros(len(theta), dtype=np.int64)), theta)
+    theta = np.repeat(best.theta, 1 + rows.size, axis=0)
+    theta[1 + np.arange(rows.size), rows] += np.log(_GONE * VANISHED / moves[rows])
+    return _ends(best.task.of_rows(np.zeros(len(theta), dtype=np.int64)), theta, near=True)
 
 
 def _vertex(task: _Task[L], near: Floats) -> tuple[Floats, float]:
@@ -486,8 +500,8 @@ def _limits(law: L, vanished: Sequence[str], points: Mapping[str, Floats]) -> di
     """Where each vanished parameter tends to: 0 or infinity, if one of them leaves the losses."""
     losses, out = law.loss(**points), {}
     for name in vanished:
-        for limit in (0.0, np.inf):
-            there = replace(law, **{name: limit}).loss(**points)
+        for limit, factor in ((0.0, 1.0 / _FAR), (np.inf, _FAR)):
+            there = replace(law, **{name: factor * getattr(law, name)}).loss(**points)
             if np.abs(there / losses - 1.0).max() <= 10.0 * VANISHED:
                 out[name] = limit
                 break

@@ -110,8 +110,9 @@ def _starts(problem: Problem, form: Form[Any], weights: Floats, count: int | Non
     return out
 
 
-def _lowest(problem: Problem) -> float:
-    return float(np.exp(problem.target.min()))
+def _lowest(problem: Problem) -> Floats:
+    """The lowest loss, shape (1,), or that of every row, (rows, 1)."""
+    return np.asarray(np.exp(problem.target.min(axis=-1, keepdims=True)))
 
 
 def project(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Floats, Floats]:

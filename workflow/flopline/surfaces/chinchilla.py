@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 PARAMETERS = ("E", "A", "B", "alpha", "beta")
+FLOOR_BOUNDS = (0.0, np.inf)
+"""Box of an irreducible loss in a fit [nats per token]."""
 EXPONENT_BOUNDS = (0.01, 5.0)
 """Box of an exponent in a fit: below it a power law cannot be told from a constant, above it a term
 touches the smallest runs only."""
@@ -38,7 +40,8 @@ class LossSurface:
     alpha: ArrayLike
     beta: ArrayLike
 
-    EXPONENTS: ClassVar[Mapping[str, tuple[float, float]]] = {
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
         "alpha": EXPONENT_BOUNDS,
         "beta": EXPONENT_BOUNDS,
     }

@@ -31,7 +31,7 @@ class KaplanSurface:
     N_c: ArrayLike
     D_c: ArrayLike
 
-    EXPONENTS: ClassVar[Mapping[str, tuple[float, float]]] = {
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "alpha_N": EXPONENT_BOUNDS,
         "alpha_D": POWER_BOUNDS,
     }

@@ -14,7 +14,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, PARAMETERS, LossSurface, per_point
+from flopline.surfaces.chinchilla import (
+    EXPONENT_BOUNDS,
+    FLOOR_BOUNDS,
+    PARAMETERS,
+    LossSurface,
+    per_point,
+)
 from flopline.surfaces.surface import Floats
 
 START_EXPONENTS = (0.05, 0.15, 0.4)
@@ -35,7 +41,10 @@ class LossOfCompute:
     K: ArrayLike
     c: ArrayLike
 
-    EXPONENTS: ClassVar[Mapping[str, tuple[float, float]]] = {"c": EXPONENT_BOUNDS}
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
+        "c": EXPONENT_BOUNDS,
+    }
 
     @classmethod
     def frontier(cls, surface: LossSurface) -> LossOfCompute:

@@ -52,7 +52,7 @@ class RepeatedSurface:
     R_D: ArrayLike
     R_N: ArrayLike
 
-    EXPONENTS: ClassVar[Mapping[str, tuple[float, float]]] = LossSurface.EXPONENTS
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = LossSurface.BOUNDS
 
     @classmethod
     def of_terms(

@@ -14,7 +14,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, POWER_BOUNDS, LossSurface, per_point
+from flopline.surfaces.chinchilla import (
+    EXPONENT_BOUNDS,
+    FLOOR_BOUNDS,
+    POWER_BOUNDS,
+    LossSurface,
+    per_point,
+)
 from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
 
 START_POWERS = (0.5, 1.0)
@@ -36,7 +42,8 @@ class SkalingSurface:
     beta: ArrayLike
     k: ArrayLike
 
-    EXPONENTS: ClassVar[Mapping[str, tuple[float, float]]] = {
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
         "alpha": (EXPONENT_BOUNDS[0] / POWER_BOUNDS[1], EXPONENT_BOUNDS[1] / POWER_BOUNDS[0]),
         "beta": (EXPONENT_BOUNDS[0] / POWER_BOUNDS[1], EXPONENT_BOUNDS[1] / POWER_BOUNDS[0]),
         "k": POWER_BOUNDS,

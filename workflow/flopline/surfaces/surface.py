@@ -22,8 +22,8 @@ class Law(Protocol):
 
     Each field is a float, or all are arrays of shape (draws,). Arguments of the methods are
     scalars or arrays of shape (k,); results have shape (k,), or (draws, k) for a law per draw.
-    A law may take more arguments than these, if they have defaults, and may name the bounds of its
-    exponents in a class variable EXPONENTS, see `exponent_bounds`.
+    A law may take more arguments than these, if they have defaults, and may hold bounds of its
+    exponents and of its floor in a class variable BOUNDS, see `bounds`.
     `flopline.surfaces.chinchilla.LossSurface` is one.
     """
 
@@ -50,12 +50,13 @@ def parameters(law: Law | type[Law]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(law))
 
 
-def exponent_bounds(law: Law) -> Mapping[str, tuple[float, float]]:
-    """Bounds of the exponents of a law by name, within which a fit seeks them: its EXPONENTS.
+def bounds(law: Law) -> Mapping[str, tuple[float, float]]:
+    """Bounds, by name, of the parameters that a fit seeks as they are: the law's BOUNDS.
 
-    Other parameters, and all of a law that does not name its exponents, are bounded by 0 alone.
+    Exponents and floors are sought so, amplitudes as logarithms; a law that names none has all of
+    its parameters sought as logarithms.
     """
-    return getattr(law, "EXPONENTS", {})
+    return getattr(law, "BOUNDS", {})
 
 
 def optimum(law: Law, flops: ArrayLike) -> dict[str, Floats]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, LossSurface
+from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, FLOOR_BOUNDS, LossSurface
 from flopline.surfaces.surface import Floats, surface_starts
 
 
@@ -31,7 +31,10 @@ class TiedSurface:
     B: ArrayLike
     alpha: ArrayLike
 
-    EXPONENTS: ClassVar[Mapping[str, tuple[float, float]]] = {"alpha": EXPONENT_BOUNDS}
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
+        "alpha": EXPONENT_BOUNDS,
+    }
 
     @classmethod
     def of_terms(
