@@ -147,16 +147,13 @@ def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     s = base.surface
     a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    # Parameters are sought in logarithms, so that E starts above zero.
-    start = LossSurface(max(float(np.asarray(s.E)), 0.01), a, b, alpha, beta)
+    start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
     found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
-    # Where E vanished its gradient is no longer told from rounding; the others' is.
-    settled = found.converged or found.vanished == ("E",)
     return {
         "params": float(found.law.params_opt(base.target_flops)),
         "a": float(found.law.a),
-        "status": CONVERGED if settled else WARNING,
-        "message": "" if settled else "the fit ends before its gradient is zero",
+        "status": CONVERGED if found.converged else WARNING,
+        "message": "" if found.converged else "the fit ends before its gradient is zero",
     }
 
 

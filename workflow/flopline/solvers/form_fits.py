@@ -110,6 +110,6 @@ def solve_repeated(
         found.scaled_gradient,
         found.starts,
         found.starts_agree,
-        list(found.vanished),
+        list(dict.fromkeys((*found.limits, *found.vanished))),
         {"unique_tokens": unique_tokens},
     )

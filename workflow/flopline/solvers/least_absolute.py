@@ -20,10 +20,12 @@ from flopline.solvers.problem import Bools, Floats
 ZERO: Final = 1e-12
 """Largest residual that is zero but for rounding."""
 
-_MAX_STEPS = 60
-_NEAR = 0.1
+_MAX_STEPS = 100
+_NEAR = 0.01
 """Largest change of a residual that one step may make: beyond it the point was not near."""
 _SETTLED = 1e-15
+_DEPENDENT = 1e-12
+_FLAT = 1e-12
 _OVER = 1.0 + 1e-9
 """Slope beyond which a residual is better off away from zero."""
 
@@ -83,9 +85,12 @@ def vertex(
             held[worst], slopes[worst] = False, np.sign(slopes[worst])
             continue
         moved = frame.basis @ step
-        if not np.abs(moved).max() <= _NEAR:
+        farthest = float(np.abs(moved).max())
+        if not np.isfinite(farthest):
             break
-        share, entering = _lowest_on_line(frame.residual, moved, held, slopes)
+        part = min(1.0, _NEAR / max(farthest, _NEAR))
+        share, entering = _lowest_on_line(frame.residual, part * moved, held, slopes)
+        share *= part
         at = at + frame.axes @ (share * step)
         frame = frame_at(at)
         slopes = np.where(
@@ -99,14 +104,19 @@ def vertex(
 
 
 def _solved(frame: Frame, held: Bools, slopes: Floats, bends: Floats) -> tuple[Floats, Floats]:
-    """Step in the frame to the optimum with `held` residuals at zero, and their slopes there."""
-    rows, count = frame.basis[held], frame.basis.shape[1]
-    system = np.block([[bends, rows.T], [rows, np.zeros((len(rows), len(rows)))]])
-    pull = slopes[~held] @ frame.basis[~held]
-    solution = np.linalg.lstsq(system, -np.concatenate([pull, frame.residual[held]]), rcond=1e-13)[
-        0
-    ]
-    return solution[:count], solution[count:]
+    """Step in the frame to the optimum with `held` residuals at zero, and their slopes there.
+
+    Where the sum bends down it is taken to bend up as much, so that the step falls.
+    """
+    rows, pull = frame.basis[held], slopes[~held] @ frame.basis[~held]
+    _, strength, turn = np.linalg.svd(rows)
+    rank = int((strength > _DEPENDENT).sum())
+    free = turn[rank:].T
+    step = np.linalg.lstsq(rows, -frame.residual[held], rcond=_DEPENDENT)[0]
+    bend, axes = np.linalg.eigh(free.T @ bends @ free)
+    along = axes.T @ free.T @ (pull + bends @ step)
+    step = step - free @ (axes @ (along / np.maximum(np.abs(bend), _FLAT)))
+    return step, np.linalg.lstsq(rows.T, -(pull + bends @ step), rcond=_DEPENDENT)[0]
 
 
 def _lowest_on_line(
