@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.audit.family_audits import audit_family
 from flopline.errors import FloplineError
 from flopline.laws.envelope import envelope_fit, envelope_reading
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import spec_of
 from flopline.progress import gauge, heard, named, over, part
 from flopline.solvers import hoffmann_grid
 from tests.builders import audited_family as study
+from tests.builders.fits import taken
 
 Signs = list[tuple[float, str]]
 
@@ -261,7 +263,7 @@ def longest_leap(signs: Signs) -> float:
 
 def test_ladder_tells_its_steps_and_every_audit_its_name() -> None:
     evidence, made = study.evidence(), []
-    signs = signs_of(lambda: made.extend(audit_family(evidence, study.SETTINGS, study.TARGETS)))
+    signs = signs_of(lambda: made.extend(study.audited(evidence)))
     told = words_in_order(signs)
     ladder = ["ladder, all runs", *counted(4, "steps", "ladder, ")]
     assert [words for words in told if words.startswith("ladder, ")] == ladder
@@ -284,11 +286,13 @@ def test_solver_of_the_paper_tells_its_starts(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
-@pytest.mark.parametrize("law", ["parametric", "isoflop", "envelope"])
+@pytest.mark.parametrize("law", LAWS)
 def test_fit_is_the_same_whether_heard_or_not(law: str) -> None:
+    points = study.points()
+    known = taken(law, points, study.logs(points)[1])
     results: list[Any] = []
-    signs_of(lambda: results.append(fits()[law]()))
-    results.append(fits()[law]())
+    signs_of(lambda: results.append(spec_of(law).fitted(known, study.TARGETS, draws=20)))
+    results.append(spec_of(law).fitted(known, study.TARGETS, draws=20))
     heard_of, unheard = results
     assert heard_of.to_json() == unheard.to_json()
     assert heard_of.draws.equals(unheard.draws)

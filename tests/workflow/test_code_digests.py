@@ -8,6 +8,7 @@ import re
 import shutil
 from base64 import b64decode
 from collections import defaultdict
+from collections.abc import Sequence
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
 from types import CodeType
@@ -17,6 +18,10 @@ import pytest
 import yaml
 
 from flopline.atomic import part_of
+from flopline.figures.registry import FIGURES
+from flopline.figures.spec import figure_module, figure_spec
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import module_of, spec_module, spec_of
 from flopline.sources import readers_of, run_table_readers
 from running.digest import AROUND, Memory, code_digest
 from running.receipts import FOLDER
@@ -30,6 +35,39 @@ HELPERS = {"stage", "fitting", "findings"}
 RESULTS = Path("results/toy")
 RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
+SPECS = [spec_module(law) for law in LAWS]
+"""What jobs that name laws load by the laws' names."""
+OF_LAWS = {"decide", "latex", "review"}
+
+
+def script_of(rule: str) -> str:
+    """The script of a rule; all laws are fitted by one, all figures drawn by one."""
+    return next((kind for kind in ("fit", "figure") if rule.startswith(f"{kind}_")), rule)
+
+
+def by_name(rule: str, checkout: Checkout) -> Sequence[str]:
+    """The modules that the jobs of a rule load by names in their params."""
+    if rule.startswith("fit_"):
+        return fit_modules(rule.removeprefix("fit_"))
+    if rule == "audit":
+        return [module for law in LAWS for module in fit_modules(law)]
+    if rule == "report":
+        return [*SPECS, *(module_of(spec_of(law).methods) for law in LAWS)]
+    if rule.startswith("figure_"):
+        name = rule.removeprefix("figure_")
+        return [figure_module(name), *(SPECS if figure_spec(name).needs.every_law else ())]
+    if rule in OF_LAWS:
+        return SPECS
+    source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
+    of_table = run_table_readers(source)
+    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}
+    return named.get(rule, ())
+
+
+def fit_modules(law: str) -> list[str]:
+    """The modules that a fit of a law loads by name."""
+    spec = spec_of(law)
+    return [spec_module(law), module_of(spec.fit), module_of(spec.options)]
 
 
 class Finder(ModuleFinder):
@@ -82,6 +120,7 @@ MODULES = {
     "one module": ("gather", "flopline.laws.isoflop.isoflop_fit"),
     "a package": ("gather", "flopline.laws.parametric"),
     "readers of logs": ("ingest", *readers_of({"kind": "logs"})),
+    **{f"the figure {name}": ("figure", figure_module(name)) for name in FIGURES},
     "two modules": ("review", "flopline.surfaces.tied", "flopline.figures.style"),
 }
 """Scripts, and modules that are named besides them: as rules do whose script loads by name."""
@@ -123,12 +162,22 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
 
 
 def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:
+    for name, rule in rule_texts().items():
+        script = name.removesuffix("_*")
+        # Other modules may stand behind it: those that it loads by name.
+        assert re.search(rf'code=code\(\s*"{script}\.py"[,)]', rule), name
+        assert f'"../scripts/{script}.py"' in rule, name
+
+
+def rule_texts() -> dict[str, str]:
+    """What stands in each rule, by its name; `x_*` where a loop makes them."""
+    found = {}
     for file in (WORKFLOW / "rules").glob("*.smk"):
-        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
-            name = rule.split(":")[0]
-            # Other modules may stand behind it: those that it loads by name.
-            assert re.search(rf'code=code\(\s*"{name}\.py"[,)]', rule), name
-            assert f'"../scripts/{name}.py"' in rule, name
+        for text in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            named = re.match(r"(?: (\w+))?:(?:\s+name:\s+f\"(\w+)_\{)?", text)
+            assert named is not None, text
+            found[named[1] or f"{named[2]}_*"] = text
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +186,11 @@ def traces(finished: Checkout) -> dict[str, list[dict[str, Any]]]:
     found = defaultdict(list)
     for file in (finished.folder / "trace").glob("*.json"):
         trace = json.loads(file.read_text())
-        found[Path(trace["script"]).name.split(".")[1]].append(trace)
-    assert found.keys() == set(SCRIPTS) - {"simulate"}
+        found[trace["rule"]].append(trace)
+    scripts = {
+        Path(trace["script"]).name.split(".")[1] for jobs in found.values() for trace in jobs
+    }
+    assert scripts == set(SCRIPTS) - {"simulate"}
     return found
 
 
@@ -146,20 +198,32 @@ def test_no_job_loads_a_module_that_its_digest_does_not_know(
     finished: Checkout, traces: dict[str, list[dict[str, Any]]]
 ) -> None:
     """The digest knows the same modules as Finder, see above; here is what jobs really load."""
-    for rule, jobs in traces.items():
-        known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
+    for name, jobs in traces.items():
         for job in jobs:
+            rule = name
+            if name == "fit":
+                (rule,) = [f"fit_{law}" for law in LAWS if spec_module(law) in job["modules"]]
+            known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
             loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
             assert loaded
             assert loaded <= known, (rule, loaded - known)
 
 
+def test_every_job_has_the_digest_of_its_script_and_of_what_that_loads_by_name(
+    finished: Checkout,
+) -> None:
+    workflow, memory = finished.folder / "workflow", Memory(finished.folder / "none")
+    for record in metadata(finished).values():
+        script = workflow / f"scripts/{script_of(record['rule'])}.py"
+        named = by_name(record["rule"], finished)
+        digest = code_digest(script, workflow / "flopline", memory, named)
+        assert repr(digest) in record["params"], record["rule"]
+
+
 def known_to(rule: str, checkout: Checkout) -> set[Path]:
     """The files of the workflow that a job of a rule may load: by its imports, or by a name."""
-    source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
-    of_table = run_table_readers(source)
-    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}.get(rule, ())
-    return Finder(checkout.folder / f"workflow/scripts/{rule}.py", *named, loaded=True).files()
+    script = checkout.folder / f"workflow/scripts/{script_of(rule)}.py"
+    return Finder(script, *by_name(rule, checkout), loaded=True).files()
 
 
 def module_name(path: Path, folder: Path) -> str:
@@ -173,10 +237,11 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
     """Files opened through Python; Parquet is opened by Arrow, by the paths of the inputs."""
     inputs, outputs = defaultdict(set), defaultdict(set)
     for output, record in metadata(finished).items():
-        inputs[record["rule"]] |= set(map(Path, record["input"]))
-        outputs[record["rule"]].add(output)
+        inputs[script_of(record["rule"])] |= set(map(Path, record["input"]))
+        outputs[script_of(record["rule"])].add(output)
     for rule, jobs in traces.items():
-        files = known_to(rule, finished)
+        of_rules = [f"fit_{law}" for law in LAWS] if rule == "fit" else [rule]
+        files = set().union(*(known_to(name, finished) for name in of_rules))
         code = {path.relative_to(finished.folder) for path in files}
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}
@@ -198,14 +263,19 @@ def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
 def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
     """It leaves out, without a word, those that are worked out from the input."""
     declared = {}
-    for file in (WORKFLOW / "rules").glob("*.smk"):
-        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
-            params = rule.split("    params:\n")[1].split("    script:\n")[0]
-            indent = re.match(r" +", params)[0]
-            declared[rule.split(":")[0]] = len(re.findall(rf"^{indent}\w+=", params, re.M))
+    for name, rule in rule_texts().items():
+        params = re.split(r" +script:\n", re.split(r" +params:\n", rule)[1])[0]
+        indent = re.match(r" +", params)[0]
+        declared[name] = len(re.findall(rf"^{indent}\w+=", params, re.M))
     tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
     declared["clean"] -= 1  # the run table: what counts of it are the facts of the shard's runs
-    assert tracked == {rule: declared[rule] for rule in tracked}
+    assert tracked == {rule: declared[looped(rule)] for rule in tracked}
+
+
+def looped(rule: str) -> str:
+    """The name that `rule_texts` has for a rule."""
+    kind = script_of(rule)
+    return rule if kind == rule else f"{kind}_*"
 
 
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:

@@ -38,7 +38,8 @@ rule report:
             "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
         ),
         tables=PANEL_TABLES,
-        figures=[figure for figure in FIGURES if figure.endswith(".svg")],
+        figures=all_figures("svg"),
+        words=all_figures("json"),
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",
@@ -67,6 +68,10 @@ rule report:
         run_table=RUN_TABLE,
         downloads=DOWNLOADS,
         template=files_digest(TEMPLATE_FILES),
-        code=code("report.py"),
+        code=code(
+            "report.py",
+            *SPECS,
+            *[module_of(spec_of(law).methods) for law in STUDY["laws"]],
+        ),
     script:
         "../scripts/report.py"

@@ -14,13 +14,16 @@ from matplotlib.lines import Line2D
 from flopline.figures.layout import PAGE, Box, laid_out, width_in
 from flopline.figures.panels import (
     BASELINE_STYLE,
-    LAW_STYLES,
     LawStyle,
     law_legend,
+    law_style,
     log_axis,
+    reason_of,
     say_instead,
+    table_of,
 )
 from flopline.figures.placing import add_legend, trace
+from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     SMALL_PT,
@@ -30,8 +33,12 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label
+from flopline.figures.wording import finding
+from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import ordered, ranked
 from flopline.numbers import factor, flops_label, humanise
-from flopline.schema import LAWS
+from flopline.results import StudyResults
+from flopline.schema import KEPT
 
 BASELINE: Final = ("baseline", "best_run")
 """The baseline that says a size as well as a loss; told apart by grey."""
@@ -88,7 +95,7 @@ def ladder(
         return _signed(figure, synthetic)
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title)
-    laws = [law for law in (*LAWS, BASELINE[0]) if (kept["law"] == law).any()]
+    laws = [*ordered(_laws(kept)), *_baseline(kept)]
     top_in = float(figure.get_size_inches()[1]) - 0.06
     law_legend(figure, [_style(law) for law in laws], width_in(width) - 0.15, top_in)
     if predictions is None or "log_error" not in predictions or predictions.empty:
@@ -121,7 +128,17 @@ def _signed(figure: Figure, synthetic: bool) -> Figure:
 
 
 def _style(law: str) -> LawStyle:
-    return LAW_STYLES.get(law, BASELINE_STYLE)
+    return BASELINE_STYLE if law == BASELINE[0] else law_style(law)
+
+
+def _laws(table: pd.DataFrame) -> list[str]:
+    """The laws of a table, without the baseline."""
+    return [str(law) for law in table["law"].unique() if law != BASELINE[0]]
+
+
+def _baseline(table: pd.DataFrame) -> list[str]:
+    """The baseline, if the table has any line of it."""
+    return [BASELINE[0]] if (table["law"] == BASELINE[0]).any() else []
 
 
 def _main_lines(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +146,7 @@ def _main_lines(table: pd.DataFrame) -> pd.DataFrame:
     if "estimator" not in table:
         return table
     first = table.groupby("law", sort=False)["estimator"].transform("first")
-    mine = table["law"].isin(list(LAW_STYLES)) & (table["estimator"] == first)
+    mine = (table["law"] != BASELINE[0]) & (table["estimator"] == first)
     base = (table["law"] == BASELINE[0]) & (table["estimator"] == BASELINE[1])
     return table[mine | base]
 
@@ -233,7 +250,7 @@ def _draw_drift(
     shown = np.concatenate([*values, ends])
     near = shown[(shown > middle / FARTHEST) & (shown < middle * FARTHEST)]
     low, high = log_axis(axes, "y", near if len(near) else shown)
-    laws = [law for law in (*LAW_STYLES, BASELINE[0]) if (steps["law"] == law).any()]
+    laws = [*ranked(_laws(steps)), *_baseline(steps)]
     for number, law in enumerate(laws):
         mine, look = steps[steps["law"] == law], _style(law)
         # Bars side by side: laws share their steps.
@@ -265,3 +282,62 @@ def _draw_drift(
     axes.axvline(largest_flops, color=GREY, lw=0.7, zorder=1)
     axes.set_title("all runs", loc="right", color="#555555", fontsize=SMALL_PT)
     axes.set(xlabel="Fitted up to, FLOPs", ylabel="Parameters")
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found, runs = setting.of(results), results.runs
+    mine = runs[(runs["family"] == setting.family) & (runs["status"] == KEPT)]
+    return ladder(
+        table_of(found.findings, "ladder", "steps"),
+        table_of(found.findings, "ladder", "predictions"),
+        table_of(found.findings, "ladder", "optima"),
+        {law: _params_at(fit, setting.target) for law, fit in found.fits.items()},
+        target_flops=setting.target,
+        largest_flops=float(mine["flops"].max()),
+        family_label=setting.family_label,
+        loss_label=setting.loss_label,
+        absent=reason_of(found.findings, "ladder"),
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def _params_at(fit: Mapping[str, Any], target_flops: float) -> Mapping[str, Any]:
+    """The estimate of N of a fit at the target; without a number where it failed."""
+    nothing = dict.fromkeys(("point", "lo80", "hi80"))
+    if fit["status"] == FAILED:
+        return nothing
+    rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target_flops - 1) < 1e-9]
+    return rows[0]["params"] if rows else nothing
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    return (
+        "Above left: what the parametric law, fitted to the runs of at most the compute named, "
+        "foretells of the loss of each larger run, less what was seen (bars: 95 % prediction). "
+        "Above right: the same for the lowest loss at larger budgets, by every law. Below left: "
+        "compute that the foretold sizes waste there, judged by the optima seen. Below right: N at "
+        "the target by the runs below each budget, up to all runs (bars: 80 % "
+        f"intervals). {finding(setting.of(results).findings, 'ladder')}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return finding(setting.of(results).findings, "ladder") or caption(results, setting)
+
+
+FIGURE = FigureSpec(
+    name="ladder",
+    title="Held-out ladder",
+    about="Held-out ladder: laws fitted to the runs below a budget against the losses and best "
+    "sizes of larger ones, and the params recommended at {target} FLOPs as the fitted budgets "
+    "grow, with bootstrap intervals.",
+    section=Section.AUDIT,
+    needs=Needs(fits=EVERY_LAW, findings=True, runs=True),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -69,8 +69,11 @@ def variants(
     resamples: Resamples,
     mind: Callable[[Floats], list[str]],
     unique_tokens: Floats | None = None,
+    *,
+    judged: bool = False,
 ) -> list[Variant]:
-    """Every other objective and form, with intervals from `resamples`.
+    """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
+    climb in the held-out ladder alone.
 
     `surface` is the optimum of Chinchilla's form, `problem` with the main objective;
     `targets_flops` are budgets [FLOPs]; `mind` says what is to be minded of the runs and of their
@@ -78,17 +81,18 @@ def variants(
     the tokens of some run, the law of repeated data is among them. A variant without an optimum
     says so and holds what was found.
     """
-    task = _Task(problem, targets_flops, surface, resamples, mind)
-    with progress.part(PILOTS, "variants"):
-        others = _other_objectives(problem)
-    tried = [_under(task, name, objective) for name, objective in others]
-    tried += [
-        _Trial(form.name, form, problem.objective, partial(solve, problem, form, resamples))
-        for form in OTHERS
-    ]
-    if unique_tokens is not None and (unique_tokens < problem.points["tokens"] * 0.999).any():
+    task, main = _Task(problem, targets_flops, surface, resamples, mind), problem.objective
+    tried: list[_Trial] = []
+    if not judged:
+        with progress.part(PILOTS, "variants"):
+            others = _other_objectives(problem)
+        tried += [_under(task, name, objective) for name, objective in others]
+    for form in (form for form in OTHERS if form.climbs or not judged):
+        tried.append(_Trial(form.name, form, main, partial(solve, problem, form, resamples)))
+    repeats = unique_tokens is not None and (unique_tokens < problem.points["tokens"] * 0.999).any()
+    if unique_tokens is not None and repeats and not judged:
         solved = partial(solve_repeated, problem, surface, resamples, unique_tokens)
-        tried.append(_Trial(REPEATED.name, REPEATED, problem.objective, solved))
+        tried.append(_Trial(REPEATED.name, REPEATED, main, solved))
     return [
         _stated(task, trial, trial.solved())
         for trial in progress.over(tried, "variants", lambda trial: trial.work)
@@ -139,9 +143,8 @@ def _under(task: _Task, name: str, objective: Objective) -> _Trial:
         label += f", delta {objective.delta:.3g}"
         label += " from the data" if name.endswith(AUTO) else ""
     problem = replace(task.problem, objective=objective)
-    return _Trial(
-        name, CHINCHILLA, objective, partial(solve, problem, CHINCHILLA, task.resamples), label
-    )
+    solved = partial(solve, problem, CHINCHILLA, task.resamples)
+    return _Trial(name, CHINCHILLA, objective, solved, label)
 
 
 def _other_objectives(problem: Problem) -> list[tuple[str, Objective]]:
@@ -163,7 +166,7 @@ def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> 
 
 def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
     """What was found, at the targets, in words and in numbers."""
-    name, objective = trial.name, trial.objective
+    name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
     law, budgets = solved.law, np.asarray(task.targets_flops, float)
     with np.errstate(all="ignore"):
         at, at_draws = optimum(law, budgets), optimum(solved.draws, budgets)
@@ -198,7 +201,6 @@ def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
         "draws_left_out": left_out,
     }
     rows = [{**common, "parameter": p, **e.to_json()} for p, e in said.items()]
-    label = trial.label or trial.form.label
     return Variant(Estimator(name, label, status, message, exponents, targets), rows)
 
 

@@ -45,7 +45,7 @@ from flopline.solvers.minimisation import (
 from flopline.solvers.objective_choice import OBJECTIVES, choose
 from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Floats, Problem
-from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 SOLVERS = {
@@ -103,6 +103,7 @@ def fit(
     *,
     bootstrap: BootstrapOptions | None = None,
     family: str = "",
+    judged: bool = False,
     **changes: Any,
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
@@ -113,7 +114,8 @@ def fit(
     `options` are ALONE if not given. The solver hoffmann_grid takes minutes; its resamples start
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
-    and form (form_variants.variants) with `variant_draws` resamples, always by pairs.
+    and form (form_variants.variants) with `variant_draws` resamples, always by pairs; if `judged`
+    only the forms that climb in the held-out ladder, without resamples.
     `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
     Resamples that leave too few distinct points, do not converge or lack an optimum hold NaN and
     are counted in the certificate.
@@ -126,10 +128,9 @@ def fit(
     solver, variant_draws = options.solver, options.variant_draws
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
-    problem = Problem.of(params, tokens, loss, log_huber())
     with progress.part(PILOT, "main fit"):
-        minimised = choose(options.objective, options.huber_delta, problem)
-    problem = replace(problem, objective=minimised)
+        problem = problem_of(table, options)
+    minimised = problem.objective
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
             f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
@@ -181,7 +182,7 @@ def fit(
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
-        again = run_weights(table["run"].tolist(), variant_draws, seed)
+        again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
         resamples = Resamples(again, _thick_enough(params, tokens, again))
         others = form_variants.variants(
             problem,
@@ -193,6 +194,7 @@ def fit(
                 *_misfit(*_top_residual(table.assign(log_residual=residual))),
             ],
             table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
+            judged=judged,
         )
     settings = options.plain() | bootstrap.plain() | {"method": method}
     if "huber" in minimised.name:
@@ -217,6 +219,22 @@ def fit(
             "variants": form_variants.variant_table(others),
         },
     )
+
+
+def problem_of(points: pd.DataFrame, options: ParametricOptions) -> Problem:
+    """The points as the solvers take them, with what the options minimise over them.
+
+    `points` has columns params [weights], tokens, loss [nats per token]. Raises FloplineError for
+    a delta that is not positive and finite.
+    """
+    params, tokens, loss = (points[c].to_numpy(float) for c in ("params", "tokens", "loss"))
+    problem = Problem.of(params, tokens, loss, log_huber())
+    return replace(problem, objective=choose(options.objective, options.huber_delta, problem))
+
+
+def refitted(problem: Problem, weights: Floats, surface: LossSurface) -> Optimum:
+    """The optima for the rows of `weights` (rows, points), from that of all points on."""
+    return minimise_resamples(problem, CHINCHILLA, weights, unknowns_of(problem, surface))[0]
 
 
 def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
