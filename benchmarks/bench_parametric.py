@@ -32,10 +32,13 @@ import numpy as np
 import pandas as pd
 
 from flopline.laws.common.bootstrap import run_weights
-from flopline.solvers import engine, hoffmann_grid
-from flopline.solvers.newton import Floats, Problem
+from flopline.solvers import hoffmann_grid
+from flopline.solvers.minimisation import minimise, minimise_resamples
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
-from tests.unit.test_engine import lbfgs
+from tests.builders.reference_solver import lbfgs
 
 for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[pool] = "1"
@@ -89,29 +92,31 @@ def main() -> None:
     parser.add_argument("--verify", type=int, default=0, help="resamples to check by L-BFGS-B")
     options = parser.parse_args()
     params, tokens, loss = points(options.points)
-    problem = Problem.of(params, tokens, loss, DELTA)
+    problem = Problem.of(params, tokens, loss, log_huber(DELTA))
     equal = np.ones(params.size)
     weights = run_weights([f"{i:04d}" for i in range(params.size)], options.draws, 0)
     print(f"{params.size} points of {options.points or 'a simulation'}, Huber delta {DELTA:g}\n")
 
-    wall, cpu, (best, starts, agreeing) = timed(lambda: engine.minimise(problem, equal), 10)
-    said = f"{reached(problem, best.theta[0], params, tokens, loss)}, {agreeing} of {starts} agree"
+    wall, cpu, (best, starts, agreeing) = timed(lambda: minimise(problem, CHINCHILLA, equal), 10)
+    said = (
+        f"{reached(problem, best.unknowns[0], params, tokens, loss)}, {agreeing} of {starts} agree"
+    )
     say("point fit, ours", wall, cpu, said)
     point = cpu
     grid = hoffmann_grid.grid()
     their_wall, their_cpu, (theirs, count, reach) = timed(
         lambda: hoffmann_grid.minimise(problem, equal, grid)
     )
-    said = f"{reached(problem, theirs.theta[0], params, tokens, loss)}, {reach} of {count} agree"
+    said = f"{reached(problem, theirs.unknowns[0], params, tokens, loss)}, {reach} of {count} agree"
     say("point fit, L-BFGS-B from the 4,500 starts", their_wall, their_cpu, said)
     excess = theirs.objective[0] / best.objective[0] - 1
     print(f"{'':<58} ratio of CPU {their_cpu / cpu:,.0f}, theirs above ours by {excess:.1e}")
     beside_package(params, tokens, loss, best.objective[0], cpu)
     print()
 
-    near = best.theta[0]
+    near = best.unknowns[0]
     wall, cpu, (found, disagreed) = timed(
-        lambda: engine.minimise_resamples(problem, weights, near), 3
+        lambda: minimise_resamples(problem, CHINCHILLA, weights, near), 3
     )
     lost = int((~found.converged).sum())
     said = f"{int(disagreed.sum())} disputed, {lost} not converged"
@@ -136,7 +141,7 @@ def main() -> None:
     if options.draws == 4000:
         claim("4,000 resamples, two starts each", many, CLAIMS["resamples"], "s CPU, one thread")
     if options.verify:
-        gain = verify(problem, weights[: options.verify], found.theta, found.objective, near)
+        gain = verify(problem, weights[: options.verify], found.unknowns, found.objective, near)
         claim("tight L-BFGS-B below ours", gain, CLAIMS["below"], "relative, the largest")
 
 
@@ -159,8 +164,8 @@ def words(surface: LossSurface, params: Floats, tokens: Floats, loss: Floats) ->
 
 
 def reached(problem: Problem, z: Floats, params: Floats, tokens: Floats, loss: Floats) -> str:
-    """The same for the unknowns of an engine."""
-    return words(problem.surface(z), params, tokens, loss)
+    """The same for the unknowns of a fit."""
+    return words(CHINCHILLA.law(problem, z), params, tokens, loss)
 
 
 def beside_package(
@@ -199,13 +204,15 @@ def beside_package(
     print(f"{'':<58} ratio of CPU {their_cpu / cpu:,.0f}, theirs above ours by {excess:.1e}")
 
 
-def verify(problem: Problem, weights: Floats, theta: Floats, ours: Floats, near: Floats) -> float:
+def verify(
+    problem: Problem, weights: Floats, unknowns: Floats, ours: Floats, near: Floats
+) -> float:
     """Largest relative gain of tight L-BFGS-B from three starts; counts those above 1e-9."""
-    rough = problem.unknowns(LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
+    rough = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
     theirs = np.array(
         [
             min(lbfgs(problem, row, start) for start in (z, near, rough))
-            for row, z in zip(weights, theta, strict=False)
+            for row, z in zip(weights, unknowns, strict=False)
         ]
     )
     gain = ours[: len(theirs)] / theirs - 1

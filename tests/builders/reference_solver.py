@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from flopline.solvers.newton import EXPONENT_BOUNDS, Problem
+from flopline.solvers.problem import Problem
+from flopline.surfaces.chinchilla import EXPONENT_BOUNDS
 
 
 def lbfgs(problem: Problem, weights: np.ndarray, start: np.ndarray) -> float:
-    """Objective that tight L-BFGS-B reaches with an analytic gradient of its own writing."""
+    """Objective that tight L-BFGS-B reaches with an analytic gradient of its own writing.
+
+    `start` are the six unknowns of the family; E, A, B, alpha and beta are sought here.
+    """
+    begin = np.concatenate([start[:1], np.exp(start[1:3]), start[3:5]])
     x, y, target, delta = problem.x, problem.y, problem.target, problem.delta
     scale = 1.0 / (delta * delta * weights.sum())
 
@@ -27,5 +32,5 @@ def lbfgs(problem: Problem, weights: np.ndarray, start: np.ndarray) -> float:
 
     bounds = [(0, None)] * 3 + [EXPONENT_BOUNDS] * 2
     options = {"ftol": 1e-16, "gtol": 1e-12, "maxiter": 5000, "maxfun": 20000, "maxls": 50}
-    end = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    end = minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return end.fun / scale

@@ -29,7 +29,8 @@ from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit
 from flopline.options import StudyOptions
-from flopline.solvers.newton import Problem
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Problem
 from flopline.surfaces import published
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs, runs_at
 from tests.builders.options import auditing, climbing
@@ -135,9 +136,8 @@ def test_expected_waste_of_the_bootstrap(fitted: FitResult) -> None:
 
 def test_the_floor_is_weakly_identified(without_outliers: pd.DataFrame, fitted: FitResult) -> None:
     surface = surface_of(fitted.to_json())
-    problem = Problem.of(
-        *(without_outliers[c].to_numpy() for c in ("params", "tokens", "loss")), delta=1e-3
-    )
+    columns = (without_outliers[c].to_numpy() for c in ("params", "tokens", "loss"))
+    problem = Problem.of(*columns, log_huber())
     profile = identifiability.profile_of_floor(problem, surface, GOPHER, reach=0.05, steps=201)
     held = profile[profile["E"].between(1.75, 1.90)]
     assert held["converged"].all()

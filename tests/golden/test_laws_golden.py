@@ -188,10 +188,10 @@ def test_published_refit_is_the_lad_optimum(chinchilla, without_outliers):
 
 def test_bend_of_the_chinchilla_points(without_outliers):
     straight = fitted(without_outliers, objectives.log_huber())
-    bent = fitted(without_outliers, objectives.log_huber(), skaling.starts)
-    printed(float(bent.law.k), 0.774, 1e-3)
-    printed(100 * (bent.value / straight.value - 1), -6, 1)
-    printed(float(bent.law.params_opt(GOPHER)), 66.6e9, 1e8)
+    skewed = fitted(without_outliers, objectives.log_huber(), skaling.starts)
+    printed(float(skewed.law.k), 0.774, 1e-3)
+    printed(100 * (skewed.value / straight.value - 1), -6, 1)
+    printed(float(skewed.law.params_opt(GOPHER)), 66.6e9, 1e8)
 
 
 # Repeated data.

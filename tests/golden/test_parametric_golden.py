@@ -16,8 +16,10 @@ from numpy.testing import assert_allclose
 
 from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.parametric import parametric_fit
-from flopline.solvers import engine
-from flopline.solvers.newton import Problem
+from flopline.solvers.minimisation import minimise, minimise_resamples
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.reference_solver import lbfgs
 from tests.builders.surfaces import BESIROGLU
@@ -40,7 +42,7 @@ def points_of(result) -> dict[str, float]:
 
 def problem_of(points: pd.DataFrame, delta: float = 1e-3) -> Problem:
     columns = (points[c].to_numpy(float) for c in ("params", "tokens", "loss"))
-    return Problem.of(*columns, delta)
+    return Problem.of(*columns, log_huber(delta))
 
 
 def test_the_outliers_have_the_fewest_tokens_per_param(chinchilla, without_outliers):
@@ -69,9 +71,9 @@ def test_chinchilla_without_outliers(without_outliers):
 
 def test_exact_optimum_beats_the_published_estimate(without_outliers):
     problem = problem_of(without_outliers)
-    best, _, _ = engine.minimise(problem, np.ones(240))
-    besiroglu = problem.unknowns(BESIROGLU)
-    starts = [besiroglu, best.theta[0]]
+    best, _, _ = minimise(problem, CHINCHILLA, np.ones(240))
+    besiroglu = unknowns_of(problem, BESIROGLU)
+    starts = [besiroglu, best.unknowns[0]]
     lowest = min(lbfgs(problem, np.ones(240), start) for start in starts)
     assert best.objective[0] <= lowest * (1 + 1e-9)
     assert best.objective[0] == pytest.approx(lowest, rel=1e-9)
@@ -113,12 +115,12 @@ def test_gemstones_hot_with_a_tenth_of_the_delta(gemstones):
 def test_no_resample_of_chinchilla_is_worse_than_tight_lbfgs(without_outliers):
     problem = problem_of(without_outliers)
     weights = run_weights(without_outliers["run"].tolist(), 100, 0)
-    near, _, _ = engine.minimise(problem, np.ones(240))
-    found, _ = engine.minimise_resamples(problem, weights, near.theta[0])
+    near, _, _ = minimise(problem, CHINCHILLA, np.ones(240))
+    found, _ = minimise_resamples(problem, CHINCHILLA, weights, near.unknowns[0])
     assert found.converged.all()
-    rough = problem.unknowns(LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
-    for row, theta, ours in zip(weights, found.theta, found.objective, strict=True):
-        theirs = min(lbfgs(problem, row, start) for start in (theta, near.theta[0], rough))
+    rough = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
+    for row, unknowns, ours in zip(weights, found.unknowns, found.objective, strict=True):
+        theirs = min(lbfgs(problem, row, start) for start in (unknowns, near.unknowns[0], rough))
         assert ours <= theirs * (1 + 1e-9)
 
 
@@ -142,7 +144,7 @@ def test_sizes_of_delta_move_the_estimate_as_published(without_outliers):
     }
     base = problem_of(without_outliers)
     for delta, (irreducible, exponent) in expected.items():
-        problem = replace(base, delta=delta)
-        best, _, _ = engine.minimise(problem, np.ones(240))
-        surface = problem.surface(best.theta[0])
+        problem = replace(base, objective=log_huber(delta))
+        best, _, _ = minimise(problem, CHINCHILLA, np.ones(240))
+        surface = CHINCHILLA.law(problem, best.unknowns[0])
         assert_allclose([float(surface.E), float(surface.a)], [irreducible, exponent], atol=5.05e-4)

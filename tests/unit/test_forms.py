@@ -13,25 +13,28 @@ from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.parametric import form_variants, parametric_fit
-from flopline.solvers import bent, form_fits, generic, objective_choice, objectives
-from flopline.solvers.newton import Problem
-from flopline.solvers.surface_family import (
-    CHINCHILLA,
-    FULL,
-    KAPLAN,
-    SKALING,
-    TIED,
-    law_of,
-    starting_points,
+from flopline.solvers import (
+    descent,
+    form_fits,
+    generic,
+    minimisation,
+    objective_choice,
+    objectives,
+    surface_family,
 )
+from flopline.solvers.descent import Optimum
+from flopline.solvers.minimisation import minimise, minimise_resamples
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, KAPLAN, SKALING, TIED, UNKNOWNS
+from flopline.solvers.variable_projection import cells_of, starts
 from flopline.surfaces.chinchilla import LossSurface
-from flopline.surfaces.repeated import RepeatedSurface
+from flopline.surfaces.repeated import NO_DECAY, RepeatedSurface
 from flopline.surfaces.surface import Law, surface_starts
 from tests.builders import fits
 from tests.builders.designs import GRID, runs_at
 from tests.builders.surfaces import BESIROGLU, FORMS, constants_of, starts_of, values_of
 
-FAMILY = {form.name: form for form in (CHINCHILLA, TIED, SKALING, KAPLAN)}
+FAMILY = surface_family.FORMS
 OBJECTIVES = (
     objectives.log_huber(),
     objectives.log_huber(0.007),
@@ -47,15 +50,14 @@ def noisy(law: Law, sd: float = 0.004, seed: int = 3) -> np.ndarray:
     return law.loss(*GRID) * np.exp(sd * np.random.default_rng(seed).standard_t(3, GRID.shape[1]))
 
 
-def problem_of(loss: np.ndarray, delta: float = 1e-3) -> Problem:
-    return Problem.of(*GRID, loss, delta)
+def problem_of(loss: np.ndarray, objective=None) -> Problem:
+    return Problem.of(*GRID, loss, objective or objectives.log_huber())
 
 
-def solved(form: str, objective, loss: np.ndarray) -> tuple[Problem, bent.Found, int]:
-    problem = problem_of(loss)
-    begin = starting_points(problem, FAMILY[form])
-    equal = np.ones(loss.size)
-    return (problem, *bent.minimise(problem, FAMILY[form], objective, equal, begin))
+def solved(form: str, objective, loss: np.ndarray) -> tuple[Problem, Optimum, int]:
+    problem = problem_of(loss, objective)
+    best, _, agreeing = minimise(problem, FAMILY[form], np.ones(loss.size))
+    return problem, best, agreeing
 
 
 def some_starts(form: str, loss: np.ndarray) -> list[Law]:
@@ -68,17 +70,16 @@ def table(loss: np.ndarray) -> pd.DataFrame:
     return runs_at(BESIROGLU, *GRID).assign(loss=loss)
 
 
-@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize("objective", [objectives.log_huber(0.05), objectives.linear_huber(0.2)])
 @pytest.mark.parametrize("form", FAMILY)
-def test_gradient_and_hessian_are_those_of_the_objective(form, log):
-    problem = problem_of(noisy(BESIROGLU, sd=0.1), 0.05)
-    task = bent._Task(problem, FAMILY[form], log)
-    theta = np.array([[0.6, -1.7, -1.9, 0.35, 0.45, 0.8]])
-    theta = FAMILY[form].reduce(theta)
+def test_gradient_and_hessian_are_those_of_the_objective(form, objective):
+    problem = problem_of(noisy(BESIROGLU, sd=0.1), objective)
     weights = np.random.default_rng(0).integers(0, 3, (1, GRID.shape[1])).astype(float)
+    task = descent._Task(problem, FAMILY[form], weights, problem.delta)
+    theta = FAMILY[form].reduce(np.array([[0.6, -1.7, -1.9, 0.35, 0.45, 0.8]]))
 
     def at(shift):
-        return bent._evaluate(task, weights, theta + shift)
+        return task.evaluate(slice(None), theta + shift)
 
     model, width, h = at(0.0), theta.shape[1], 1e-6
     for i in range(width):
@@ -95,7 +96,7 @@ def test_law_is_recovered_from_its_own_losses(form):
     truth = FORMS[form]
     for objective in OBJECTIVES:
         problem, best, agreeing = solved(form, objective, truth.loss(*GRID))
-        law = law_of(problem, FAMILY[form], FAMILY[form].expand(best.free)[0])
+        law = FAMILY[form].law(problem, best.unknowns[0])
         assert type(law) is type(truth)
         assert_allclose(values_of(law), values_of(truth), rtol=1e-6)
         assert best.converged.all()
@@ -114,7 +115,7 @@ def test_optimum_is_that_of_the_generic_fit(form, objective):
     # LAD is approached by Huber's loss, here and there from different deltas.
     lad = objective.delta == 0
     assert best.objective[0] <= theirs.value * (1 + (1e-5 if lad else 1e-9))
-    law = law_of(problem, FAMILY[form], FAMILY[form].expand(best.free)[0])
+    law = FAMILY[form].law(problem, best.unknowns[0])
     exact = objective.value(objective.residual(law.loss(*GRID), loss))
     assert best.objective[0] == pytest.approx(exact, rel=1e-4 if lad else 1e-9)
 
@@ -125,7 +126,7 @@ def test_no_resample_is_beaten_by_the_generic_fit(form):
     objective = objectives.log_huber()
     problem, best, _ = solved(form, objective, loss)
     weights = run_weights([str(i) for i in range(loss.size)], 4, 4)
-    found = bent.minimise_resamples(problem, FAMILY[form], objective, weights, best.free[0])
+    found, _ = minimise_resamples(problem, FAMILY[form], weights, best.unknowns[0])
     assert found.converged.all()
     for row, ours in zip(weights, found.objective, strict=True):
         rows = np.repeat(np.arange(loss.size), row.astype(int))
@@ -134,58 +135,89 @@ def test_no_resample_is_beaten_by_the_generic_fit(form):
         assert ours <= theirs.value * (1 + 1e-9)
 
 
-def test_resamples_that_do_not_converge_are_tried_from_every_start(monkeypatch):
-    """The first descent is made to fail; the rescue finds what an undisturbed one finds."""
+def test_resamples_that_do_not_converge_are_solved_again(monkeypatch):
+    """The first descents are made to fail; the rescue finds what an undisturbed one finds."""
     loss = noisy(BESIROGLU)
-    objective = objectives.log_huber()
-    problem, best, _ = solved("chinchilla", objective, loss)
+    problem, best, _ = solved("chinchilla", objectives.log_huber(), loss)
     weights = run_weights([str(i) for i in range(loss.size)], 6, 4)
-    near = best.free[0]
-    whole = bent.minimise_resamples(problem, CHINCHILLA, objective, weights, near)
-    honest, calls = bent.descend, []
+    near = best.unknowns[0]
+    undisturbed, _ = minimise_resamples(problem, CHINCHILLA, weights, near)
+    honest, calls = descent.descend, []
 
     def lame(*args):
         found = honest(*args)
         calls.append(len(found.objective))
-        if len(calls) == 1:
+        if len(calls) <= 2:
             return replace(
                 found,
-                free=found.free + 0.1,
+                unknowns=found.unknowns + 0.1,
                 objective=found.objective + 1,
                 scaled_gradient=found.scaled_gradient + 1.0,
             )
         return found
 
-    monkeypatch.setattr(bent, "descend", lame)
-    rescued = bent.minimise_resamples(problem, CHINCHILLA, objective, weights, near)
-    assert calls == [6, 6 * len(starting_points(problem, CHINCHILLA))]
-    assert_allclose(rescued.objective, whole.objective, rtol=1e-9)
-    assert_allclose(rescued.free, whole.free, rtol=1e-5)
+    monkeypatch.setattr(minimisation, "descend", lame)
+    rescued, _ = minimise_resamples(problem, CHINCHILLA, weights, near)
+    assert calls == [6, 6, 6 * len(cells_of(CHINCHILLA).blocks)]
+    assert_allclose(rescued.objective, undisturbed.objective, rtol=1e-9)
+    assert_allclose(rescued.unknowns, undisturbed.unknowns, rtol=1e-5)
+
+
+def test_a_small_delta_is_narrowed_to_once_the_starts_agree(monkeypatch):
+    """Two starts go down to the widest delta, one end goes on from there."""
+    problem, best, _ = solved("chinchilla", objectives.log_lad(), noisy(BESIROGLU))
+    weights = run_weights([str(i) for i in range(GRID.shape[1])], 20, 4)
+    honest, calls = descent.descend, []
+
+    def counted(*args):
+        calls.append((len(args[3]), *args[4:]))
+        return honest(*args)
+
+    monkeypatch.setattr(minimisation, "descend", counted)
+    found, disagreed = minimise_resamples(problem, CHINCHILLA, weights, best.unknowns[0])
+    assert not disagreed.any()
+    assert found.converged.all()
+    assert [rows for rows, *_ in calls[:3]] == [20, 20, 20]
+    widths = np.concatenate([widths for _, widths in calls[:3]])
+    assert_allclose(widths, [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7], rtol=1e-12)
 
 
 def test_resamples_of_kaplan_s_form_end_in_the_lowest_of_their_minima():
     """From the optimum of all points alone 7 of these 60 end in a higher one."""
     loss = noisy(BESIROGLU, sd=0.01, seed=1)
-    objective = objectives.log_huber()
-    problem, best, _ = solved("kaplan", objective, loss)
+    problem, best, _ = solved("kaplan", objectives.log_huber(), loss)
     weights = run_weights([str(i) for i in range(loss.size)], 60, 1)
-    found = bent.minimise_resamples(problem, KAPLAN, objective, weights, best.free[0])
-    begin = starting_points(problem, KAPLAN)
-    ends = bent.descend(
-        problem,
-        KAPLAN,
-        objective,
-        np.repeat(weights, len(begin), axis=0),
-        np.tile(begin, (60, 1)),
-    )
+    found, disagreed = minimise_resamples(problem, KAPLAN, weights, best.unknowns[0])
+    begin = starts(problem, KAPLAN, weights, len(cells_of(KAPLAN).blocks))
+    many = np.repeat(weights, begin.shape[1], axis=0)
+    ends = descent.descend(problem, KAPLAN, many, begin.reshape(-1, len(UNKNOWNS)))
     lowest = ends.objective.reshape(60, -1).min(axis=1)
     assert (found.objective <= lowest * (1 + 1e-9)).all()
+    assert disagreed.any()
+
+
+@pytest.mark.parametrize("form", FAMILY)
+def test_starts_come_near_the_losses_of_a_law_of_their_form(form):
+    """Amplitudes are projected at exponents of a coarse grid, E and k being two or three values."""
+    truth = FORMS[form]
+    problem = problem_of(truth.loss(*GRID))
+    equal = np.ones((1, GRID.shape[1]))
+    begin = starts(problem, FAMILY[form], equal, 1)[0]
+    rms = np.sqrt((descent.log_residuals(problem, FAMILY[form], begin) ** 2).mean())
+    assert rms < 0.25 * problem.target.std()
+    for made in (begin, starts(problem, FAMILY[form], equal)[0]):
+        assert_allclose(FAMILY[form].expand(FAMILY[form].reduce(made)), made)
+        lower, upper = FAMILY[form].box
+        assert (FAMILY[form].reduce(made) >= lower).all()
+        assert (FAMILY[form].reduce(made) <= upper).all()
 
 
 def test_constraints_of_every_form_hold():
     rng = np.random.default_rng(0)
     for form in FAMILY.values():
-        full = dict(zip(FULL, form.expand(rng.uniform(0.1, 1, (3, len(form.free)))).T, strict=True))
+        full = dict(
+            zip(UNKNOWNS, form.expand(rng.uniform(0.1, 1, (3, len(form.free)))).T, strict=True)
+        )
         if form is not SKALING and form is not KAPLAN:
             assert_allclose(full["k"], 1.0)
         if form is TIED:
@@ -336,11 +368,10 @@ def test_a_term_that_vanishes_fails_that_variant():
     n, d = GRID
     flat = LossSurface(1.5, 400.0, 0.0, 0.33, 0.3).loss(n, d) * (d / d.min()) ** 0.001
     problem = problem_of(flat)
-    main = objectives.log_huber()
     surface = LossSurface(1.5, 400.0, 1e-3, 0.33, 0.3)
     weights = run_weights([str(i) for i in range(d.size)], 10, 0)
     resamples = form_fits.Resamples(weights, np.ones(10, bool))
-    made = form_variants.variants(problem, TARGETS, main, surface, resamples, lambda residual: [])
+    made = form_variants.variants(problem, TARGETS, surface, resamples, lambda residual: [])
     found = {v.estimator.name: v.estimator for v in made}
     assert found["log_squares"].status == FAILED
     assert found["log_squares"].message.startswith("B is 0 here")
@@ -350,7 +381,7 @@ def test_a_term_that_vanishes_fails_that_variant():
 def test_repeated_data_are_told_from_fresh_ones():
     """With R_D* 8 known: the base is found again, while the plain form takes repeats for fresh."""
     n, d = GRID
-    truth = RepeatedSurface(**constants_of(BESIROGLU), R_D=8.0, R_N=form_fits.NO_EXCESS)
+    truth = RepeatedSurface(**constants_of(BESIROGLU), R_D=8.0, R_N=NO_DECAY)
     unique = d / np.tile([1, 2, 5, 20, 60], 7)
     noise = np.exp(3e-3 * np.random.default_rng(1).normal(size=35))
     points = table(truth.loss(n, d, unique) * noise).assign(unique_tokens=unique)

@@ -160,7 +160,7 @@ def test_lad_is_a_vertex_that_no_linear_step_improves():
     found = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objectives.log_lad())
     residual = np.log(found.law.loss(*GRID)) - np.log(loss)
     assert_allclose(residual, found.residual, atol=1e-15)
-    assert (np.abs(residual) < 2 * generic.LAD_DELTA).sum() >= 5
+    assert (np.abs(residual) < 1e-12).sum() >= 5
     slopes = found.law.log_loss_gradient(*GRID) * values_of(found.law)
     n = loss.size
     rows = np.block([[slopes, -np.eye(n)], [-slopes, -np.eye(n)]])
@@ -170,7 +170,7 @@ def test_lad_is_a_vertex_that_no_linear_step_improves():
         b_ub=np.r_[-residual, residual],
         bounds=[(-1e-3, 1e-3)] * 5 + [(0, None)] * n,
     )
-    assert found.value - best.fun <= n * generic.LAD_DELTA / 2
+    assert found.value - best.fun <= 1e-12 * n
 
 
 def test_order_of_the_points_does_not_matter():

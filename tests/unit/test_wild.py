@@ -13,8 +13,12 @@ from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import chosen, new_run_errors, run_signs
 from flopline.laws.common.fit_result import targets_of
 from flopline.laws.parametric import parametric_fit, wild
-from flopline.solvers import engine
-from flopline.solvers.newton import Problem, jacobian
+from flopline.solvers.descent import jacobian
+from flopline.solvers.minimisation import minimise, minimise_resamples
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA
+from flopline.solvers.variable_projection import project
 from tests.builders.designs import checkpoint_runs
 from tests.builders.surfaces import BESIROGLU
 
@@ -23,9 +27,11 @@ TARGET = [1e22]
 
 def problem_of(table: pd.DataFrame, delta: float) -> tuple[Problem, np.ndarray]:
     """The problem of a study and its optimum."""
-    problem = Problem.of(*(table[c].to_numpy() for c in ("params", "tokens", "loss")), delta)
-    best, _, _ = engine.minimise(problem, np.ones(len(table)))
-    return problem, best.theta[0]
+    problem = Problem.of(
+        *(table[c].to_numpy() for c in ("params", "tokens", "loss")), log_huber(delta)
+    )
+    best, _, _ = minimise(problem, CHINCHILLA, np.ones(len(table)))
+    return problem, best.unknowns[0]
 
 
 def test_rows_of_a_run_share_their_sign():
@@ -45,29 +51,29 @@ def test_signs_follow_the_runs_through_any_order_of_rows():
 @pytest.mark.parametrize("rows", [1, 4])
 def test_unseen_residuals_of_least_squares_are_those_of_the_linear_model(rows):
     table = checkpoint_runs(rows=rows)
-    problem, theta = problem_of(table, delta=10.0)
+    problem, unknowns = problem_of(table, delta=10.0)
     runs = table["run"].tolist()
-    found = wild.unseen_residuals(problem, theta, runs)
-    j = jacobian(problem, theta[None])[0].T
-    r = wild.residuals_of(problem, theta)
+    found = wild.unseen_residuals(problem, unknowns, runs)
+    j = jacobian(problem, CHINCHILLA, unknowns[None])[0].T
+    r = wild.residuals_of(problem, unknowns)
     for run in ("r000", "r017"):
         rest = np.flatnonzero(table["run"] != run)
         mine = np.flatnonzero(table["run"] == run)
-        # In the model that is linear at theta the others move the parameters by this much.
+        # In the model that is linear at unknowns the others move the parameters by this much.
         move = np.linalg.lstsq(j[rest], -r[rest], rcond=None)[0]
         assert_allclose(found[mine], r[mine] + j[mine] @ move, rtol=1e-5, atol=1e-9)
 
 
 def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
     table = checkpoint_runs(60, noise=0.003)
-    problem, theta = problem_of(table, delta=1e-3)
-    found = wild.unseen_residuals(problem, theta, table["run"].tolist())
+    problem, unknowns = problem_of(table, delta=1e-3)
+    found = wild.unseen_residuals(problem, unknowns, table["run"].tolist())
     weights = 1.0 - np.eye(60)
-    refitted, _ = engine.minimise_resamples(problem, weights, theta)
+    refitted, _ = minimise_resamples(problem, CHINCHILLA, weights, unknowns)
     truth = np.array(
-        [wild.residuals_of(problem, refitted.theta[i])[i] for i in range(60)], dtype=float
+        [wild.residuals_of(problem, refitted.unknowns[i])[i] for i in range(60)], dtype=float
     )
-    seen = wild.residuals_of(problem, theta)
+    seen = wild.residuals_of(problem, unknowns)
     # First-order, so it need not be exact, but it must make up most of what was missing.
     assert np.abs(found - truth).sum() < 0.6 * np.abs(seen - truth).sum()
     assert np.sqrt((found**2).mean()) == pytest.approx(np.sqrt((truth**2).mean()), rel=0.05)
@@ -75,25 +81,25 @@ def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
 
 def test_a_resample_flips_whole_runs_about_the_fit():
     table = checkpoint_runs(rows=3)
-    problem, theta = problem_of(table, 1e-3)
-    drawn = wild.resampled_losses(problem, theta, table["run"].tolist(), 20, 5)
-    fitted = problem.target + wild.residuals_of(problem, theta)
-    size = np.abs(wild.unseen_residuals(problem, theta, table["run"].tolist()))
+    problem, unknowns = problem_of(table, 1e-3)
+    drawn = wild.resampled_losses(problem, unknowns, table["run"].tolist(), 20, 5)
+    fitted = problem.target + wild.residuals_of(problem, unknowns)
+    size = np.abs(wild.unseen_residuals(problem, unknowns, table["run"].tolist()))
     assert_allclose(np.abs(drawn.target - fitted), np.tile(size, (20, 1)), rtol=1e-9, atol=1e-15)
 
 
 def test_losses_of_their_own_are_solved_like_losses_shared_by_all():
     table = checkpoint_runs(40)
-    problem, theta = problem_of(table, 1e-3)
-    drawn = wild.resampled_losses(problem, theta, table["run"].tolist(), 12, 5)
+    problem, unknowns = problem_of(table, 1e-3)
+    drawn = wild.resampled_losses(problem, unknowns, table["run"].tolist(), 12, 5)
     equal = np.ones((12, 40))
-    together, _ = engine.minimise_resamples(drawn, equal, theta)
+    together, _ = minimise_resamples(drawn, CHINCHILLA, equal, unknowns)
     assert together.converged.all()
     for i in range(12):
         alone = replace(problem, target=drawn.target[i])
-        best, _, _ = engine.minimise(alone, equal[0])
+        best, _, _ = minimise(alone, CHINCHILLA, equal[0])
         assert together.objective[i] <= best.objective[0] * (1 + 1e-9)
-        found, _ = engine.minimise_resamples(alone, equal[:1], theta)
+        found, _ = minimise_resamples(alone, CHINCHILLA, equal[:1], unknowns)
         assert together.objective[i] == pytest.approx(found.objective[0], rel=1e-9)
 
 
@@ -103,7 +109,7 @@ def test_shared_losses_repeated_for_every_row_change_no_start():
     weights = np.random.default_rng(0).integers(0, 3, (7, 40)).astype(float)
     repeated = replace(problem, target=np.tile(problem.target, (7, 1)))
     for one, other in zip(
-        engine._project(problem, weights), engine._project(repeated, weights), strict=True
+        project(problem, CHINCHILLA, weights), project(repeated, CHINCHILLA, weights), strict=True
     ):
         assert_allclose(one, other, rtol=1e-6, atol=1e-9)
 

@@ -51,7 +51,8 @@ def needed(figure):
 
 def figure_files(figure):
     """A figure in every format, and what is said of it."""
-    folder = "results/{study}/figures" + ("/{family}" if figure.per_family else "")
+    of_family = "results/{study}/figures/{family}"
+    folder = of_family if figure.per_family else "results/{study}/figures"
     return {end: f"{folder}/{figure.name}.{end}" for end in (*FIGURE_FORMATS, "json")}
 
 

@@ -22,7 +22,6 @@ from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.numbers import flops_label, humanise, significant
 from flopline.solvers import generic
-from flopline.solvers.newton import Problem
 from flopline.solvers.objectives import (
     Objective,
     delta_from,
@@ -30,6 +29,8 @@ from flopline.solvers.objectives import (
     linear_squares,
     log_lad,
 )
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -80,8 +81,8 @@ class Change:
 class Base:
     """What is changed: the runs, their parametric fit under its options, the target [FLOPs].
 
-    `problem` and `objective` are those that the fit has minimised; a delta that the data chose
-    stands in `options` as a number, so that every part of the runs is fitted alike.
+    `problem` is what the fit has minimised; a delta that the data chose stands in `options` as a
+    number, so that every part of the runs is fitted alike.
     """
 
     table: pd.DataFrame
@@ -89,8 +90,12 @@ class Base:
     target_flops: float
     options: ParametricOptions
     problem: Problem
-    objective: Objective
     family: str
+
+    @property
+    def objective(self) -> Objective:
+        """What the fit has minimised over the points."""
+        return self.problem.objective
 
     @classmethod
     def of(
@@ -100,10 +105,10 @@ class Base:
         alone = options.but(variant_draws=None)
         fit = parametric_fit.fit(table, [target_flops], alone, bootstrap=NO_DRAWS, family=family)
         surface = surface_of(fit.to_json())
-        problem, objective = parametric_fit.problem_of(table, options)
-        if "huber" in objective.name:
-            alone = alone.but(huber_delta=objective.delta)
-        return cls(table, surface, target_flops, alone, problem, objective, family)
+        problem = parametric_fit.problem_of(table, options)
+        if "huber" in problem.objective.name:
+            alone = alone.but(huber_delta=problem.objective.delta)
+        return cls(table, surface, target_flops, alone, problem, family)
 
 
 def parametric_changes(base: Base) -> Iterator[Change]:
@@ -172,16 +177,13 @@ def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     s = base.surface
     a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    # Parameters are sought in logarithms, so that E starts above zero.
-    start = LossSurface(max(float(np.asarray(s.E)), 0.01), a, b, alpha, beta)
+    start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
     found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
-    # Where E vanished its gradient is no longer told from rounding; the others' is.
-    settled = found.converged or found.vanished == ("E",)
     return {
         "params": float(found.law.params_opt(base.target_flops)),
         "a": float(found.law.a),
-        "status": CONVERGED if settled else WARNING,
-        "message": "" if settled else "the fit ends before its gradient is zero",
+        "status": CONVERGED if found.converged else WARNING,
+        "message": "" if found.converged else "the fit ends before its gradient is zero",
     }
 
 
@@ -193,8 +195,8 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    found = parametric_fit.refitted(problem, base.objective, kept.astype(float), base.surface)
-    surfaces = problem.surface(found.theta)
+    found = parametric_fit.refitted(problem, kept.astype(float), base.surface)
+    surfaces = CHINCHILLA.law(problem, found.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]

@@ -29,8 +29,10 @@ from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
-from flopline.solvers import engine
-from flopline.solvers.newton import Problem, assess, jacobian
+from flopline.solvers.descent import assess, jacobian
+from flopline.solvers.minimisation import minimise_resamples
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
@@ -84,7 +86,7 @@ def audit(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
             "keep parametric in `laws` in the study file and mend what it says."
         )
-    problem, _ = problem_of(table, study.of(ParametricOptions))
+    problem = problem_of(table, study.of(ParametricOptions))
     directions = _directions(problem, surface, params, tokens)
     condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
     coverage = _coverage(surface, params, tokens, target_flops)
@@ -140,11 +142,11 @@ def profile_of_floor(
     )
     equal = np.ones((held.size, problem.x.size))
     weights = np.hstack([equal, _PIN * np.eye(held.size)])
-    best = problem.unknowns(surface)
-    found, _ = engine.minimise_resamples(pinned, weights, best)
-    objective = assess(problem, equal, found.theta, found.iterations).objective
-    lowest = assess(problem, equal[:1], best[None], found.iterations[:1]).objective[0]
-    along = problem.surface(found.theta)
+    best = unknowns_of(problem, surface)
+    found, _ = minimise_resamples(pinned, CHINCHILLA, weights, best)
+    objective = assess(problem, CHINCHILLA, equal, found.unknowns).objective
+    lowest = assess(problem, CHINCHILLA, equal[:1], best[None]).objective[0]
+    along = CHINCHILLA.law(problem, found.unknowns)
     return pd.DataFrame(
         {
             "E": held,
@@ -180,7 +182,7 @@ def _directions(
     """
     frames = {
         "published": surface.log_loss_gradient(params, tokens),
-        "centred": jacobian(problem, problem.unknowns(surface)[None])[0].T,
+        "centred": jacobian(problem, CHINCHILLA, unknowns_of(problem, surface)[None])[0].T,
     }
     rows = []
     for frame, columns in frames.items():

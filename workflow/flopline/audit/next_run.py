@@ -23,7 +23,10 @@ from flopline.flops import six_nd
 from flopline.laws.common.inputs import checked, named
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
-from flopline.solvers.newton import Problem, jacobian
+from flopline.solvers.descent import jacobian
+from flopline.solvers.objectives import log_squares
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -44,12 +47,12 @@ a waste of some 5 % at alpha + beta = 0.7."""
 class Design:
     """What a set of runs knows of a surface.
 
-    `covariance` (5, 5) is that of the unknowns theta (5,) in the frame of `problem`, for errors
-    of standard deviation `sigma` in ln L.
+    `unknowns` (6,) are those of Chinchilla's form in the frame of `problem`; `covariance` (5, 5) is
+    that of the free ones, for errors of standard deviation `sigma` in ln L.
     """
 
     problem: Problem
-    theta: Floats
+    unknowns: Floats
     covariance: Floats
     sigma: float
 
@@ -59,9 +62,9 @@ class Design:
 
         Raises FloplineError if these runs do not identify the surface.
         """
-        problem = Problem.of(params, tokens, surface.loss(params, tokens), delta=1.0)
-        theta = problem.unknowns(surface)
-        rows = jacobian(problem, theta[None])[0].T
+        problem = Problem.of(params, tokens, surface.loss(params, tokens), log_squares())
+        unknowns = unknowns_of(problem, surface)
+        rows = jacobian(problem, CHINCHILLA, unknowns[None])[0].T
         length = np.linalg.norm(rows, axis=0)
         condition = np.linalg.cond(rows / length) ** 2 if length.all() else np.inf
         if not condition < SINGULAR:
@@ -71,23 +74,23 @@ class Design:
                 "the same params on other token counts."
             )
         inverse = np.linalg.inv((rows / length).T @ (rows / length)) / np.outer(length, length)
-        return cls(problem, theta, sigma**2 * inverse, sigma)
+        return cls(problem, unknowns, sigma**2 * inverse, sigma)
 
     def gradient(self, flops: float) -> Floats:
-        """Derivatives (5,) of ln N_opt at budget `flops` with respect to theta.
+        """Derivatives (5,) of ln N_opt at budget `flops` along E, ln A, ln B, alpha and beta.
 
         From ln N_opt = (h + beta c) / S with S = alpha + beta, h = ln(alpha A / (beta B)) and
         c = ln(C / 6), in the centred frame (Hoffmann et al. 2022, Eq. 4).
         """
-        _, a, b, alpha, beta = self.theta
+        _, ln_a, ln_b, alpha, beta, _ = self.unknowns
         total = alpha + beta
-        h = np.log(alpha * a / (beta * b))
+        h = np.log(alpha / beta) + ln_a - ln_b
         c = np.log(flops / 6) - self.problem.centre[0] - self.problem.centre[1]
         return np.array(
             [
                 0.0,
-                1 / (total * a),
-                -1 / (total * b),
+                1 / total,
+                -1 / total,
                 1 / (alpha * total) - h / total**2 - beta * c / total**2,
                 -1 / (beta * total) - h / total**2 + alpha * c / total**2,
             ]
@@ -105,7 +108,7 @@ class Design:
         """
         x = np.log(np.atleast_1d(np.asarray(params, float))) - self.problem.centre[0]
         y = np.log(np.atleast_1d(np.asarray(tokens, float))) - self.problem.centre[1]
-        rows = jacobian(replace(self.problem, x=x, y=y), self.theta[None])[0].T
+        rows = jacobian(replace(self.problem, x=x, y=y), CHINCHILLA, self.unknowns[None])[0].T
         known = rows @ self.covariance
         gained = (known @ self.gradient(flops)) ** 2
         noise = self.sigma**2 + np.einsum("ri,ri->r", known, rows)

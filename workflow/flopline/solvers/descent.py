@@ -1,98 +1,288 @@
-"""Damped Newton descent of many rows at once, whatever it is that they minimise.
+"""Newton's descent, many rows at once, of any objective for E + (h_N^(1/k) + h_D^(1/k))^k.
 
-Every row has unknowns of its own inside a box; finished rows are dropped.
+For k = 1 and Huber's loss on log residuals this is the objective of Hoffmann et al. 2022 (arXiv
+2203.15556v1), App. D.2. Gradient and generalised Hessian are exact (Huber's second derivative jumps
+at delta). With u = ln h_N, v = ln h_D, S = L - E and w = (h_N / S)^(1/k), the share of size in S,
+
+    d ln S = w du + (1 - w) dv + H dk,    H the entropy of (w, 1 - w),
+
+and the second derivative of ln S in (u, v, k) is w (1 - w) / k times the square of (1, -1, l),
+l = (v - u) / k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flopline import progress
+from flopline.solvers.damped_steps import (
+    GRADIENT_TOLERANCE,
+    ROUNDING,
+    TINY,
+    Model,
+    Rows,
+    descended,
+    widths_down_to,
+)
+from flopline.solvers.problem import PERFECT_FIT, Bools, Floats, Ints, Problem
+from flopline.solvers.surface_family import UNKNOWNS, Form
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
-
-ROUNDING = 1e-14
-"""Share of a number below which a change of it is rounding."""
-TINY = np.finfo(float).tiny
-
-_FINISH = 1e-9
-_MAX_ITERATIONS = 300
-_MAX_DAMPING = 1e12
+CHUNK_ELEMENTS = 24_576
+"""Elements of one block of work: about twenty such arrays stay in a core's cache."""
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """Objective and derivatives at some unknowns, with the squared lengths that scale them."""
+class Optimum(Rows):
+    """Minimisers under several weight vectors; every array is over the rows.
 
+    `unknowns` has shape (rows, 6): those of the family, in the frame of the problem. `objective`
+    is in the units of the problem's objective. `scaled_gradient` is the largest cosine between the
+    vector of residual scores and a column of the Jacobian, bounds respected: free of units, 0 at an
+    optimum.
+    """
+
+    unknowns: Floats
     objective: Floats
-    gradient: Floats
-    hessian: Floats
+    scaled_gradient: Floats
+    iterations: Ints
+
+    @property
+    def converged(self) -> Bools:
+        """Rows whose scaled gradient lies within GRADIENT_TOLERANCE."""
+        return np.asarray(self.scaled_gradient <= GRADIENT_TOLERANCE)
+
+
+def descend(
+    problem: Problem,
+    form: Form[Any],
+    weights: Floats,
+    starts: Floats,
+    widths: list[float] | None = None,
+) -> Optimum:
+    """The local minimum that each row of `starts` (rows, 6) leads to.
+
+    `weights` has shape (rows, points). A small delta is approached from above, through `widths`
+    (`damped_steps.widths_down_to` unless given). Ask `converged` of the result.
+    """
+    free, iterations = form.reduce(starts), np.zeros(starts.shape[0], dtype=np.int64)
+    for width in progress.over(widths or widths_down_to(problem.delta)):
+        task = _Task(problem, form, weights, width)
+        free, objective, gradient, steps = descended(task, free)
+        iterations = iterations + steps
+    return Optimum(form.expand(free), objective * problem.value_unit, gradient, iterations)
+
+
+def assess(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> Optimum:
+    """Unknowns (rows, 6) that another method found, with objective and scaled gradient."""
+    free, everyone = form.reduce(unknowns), slice(None)
+    task = _Task(problem, form, weights, problem.delta)
+    model = task.evaluate(everyone, free)
+    gradient = task.scaled_gradient(everyone, free, model)
+    none = np.zeros(unknowns.shape[0], dtype=np.int64)
+    return Optimum(unknowns, model.objective * problem.value_unit, gradient, none)
+
+
+def jacobian(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
+    """Derivatives of ln f at `unknowns` (rows, 6) with respect to the free ones.
+
+    The result has shape (rows, free, points).
+    """
+    return form.gather(_Terms.of(problem, form, unknowns, log=True).slopes)
+
+
+def log_residuals(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
+    """Residuals ln f - ln L at `unknowns` (rows, 6), shape (rows, points)."""
+    return np.log(_Terms.of(problem, form, unknowns, log=False).total) - problem.target
+
+
+_PLACES: Final = (
+    (((1, 1), (1, 3), (3, 3)), "u"),
+    (((2, 2), (2, 4), (4, 4)), "v"),
+    (((1, 2), (3, 2), (1, 4), (3, 4)), "uv"),
+    (((1, 5), (3, 5)), "u"),
+    (((2, 5), (4, 5)), "v"),
+    (((5, 5),), "k"),
+)
+"""Where the second derivatives with respect to u, v and k count among those of the unknowns, and by
+which products of -x and -y: u = ln_A - a x and v = ln_B - b y."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Model(Model):
+    """With the squared lengths that scale the gradient: of Jacobian columns and of the scores."""
+
     column_square: Floats
     score_square: Floats
 
-    def take(self, rows: Ints | Bools) -> Model:
-        """The model of some rows."""
-        return Model(*(getattr(self, f.name)[rows] for f in fields(self)))
 
-    def put(self, rows: Ints | Bools, other: Model) -> None:
-        """Overwrite some rows."""
-        for f in fields(self):
-            getattr(self, f.name)[rows] = getattr(other, f.name)
+@dataclass(frozen=True)
+class _Task:
+    problem: Problem
+    form: Form[Any]
+    weights: Floats
+    delta: float
+
+    @property
+    def box(self) -> tuple[Floats, Floats]:
+        return self.form.box
+
+    @cached_property
+    def floor(self) -> Floats:
+        """Least sum of squared scores that gradients are measured against, one per row."""
+        return np.asarray(min(PERFECT_FIT, self.delta) ** 2 * self.weights.sum(axis=1))
+
+    @cached_property
+    def moments(self) -> dict[str, Floats]:
+        """Products of -x and -y, one column each, for the second derivatives of _PLACES."""
+        x, y = -self.problem.x, -self.problem.y
+        one = np.ones_like(x)
+        columns = {"u": (one, x, x * x), "v": (one, y, y * y), "uv": (one, x, y, x * y)}
+        return {name: np.stack(c, axis=1) for name, c in columns.items()} | {"k": one[:, None]}
+
+    def evaluate(self, rows: Ints | slice, theta: Floats) -> _Model:
+        """The objective and its derivatives, computed in blocks that fit the cache."""
+        problem, weights = self.problem.of_rows(rows), self.weights[rows]
+        full = self.form.expand(theta)
+        size = max(1, CHUNK_ELEMENTS // weights.shape[1])
+        blocks = [slice(i, i + size) for i in range(0, max(1, theta.shape[0]), size)]
+        with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
+            made = [self._block(problem.of_rows(b), weights[b], full[b]) for b in blocks]
+        return made[0] if len(made) == 1 else _Model.joined(made)
+
+    def _block(self, problem: Problem, weights: Floats, full: Floats) -> _Model:
+        form, log = self.form, problem.objective.scale == "log"
+        terms = _Terms.of(problem, form, full, log=log)
+        slopes = form.gather(terms.slopes)
+        if log:
+            residual = np.log(terms.total) - problem.target
+        else:
+            residual = terms.total - np.exp(problem.target)
+        score = np.clip(residual, -self.delta, self.delta)
+        weighted = weights * score
+        # Huber(r) = score (r - score / 2) on both of its branches.
+        objective = np.einsum("ri,ri->r", weighted, residual - 0.5 * score)
+        score_square = np.einsum("ri,ri->r", weighted, score)
+        gradient = np.matmul(slopes, weighted[:, :, None])[:, :, 0]
+        column_square = np.einsum("rji,rji,ri->rj", slopes, slopes, weights)
+
+        curvature = weights * (score == residual)
+        if log:  # the second derivative of ln f is f''/f - (f'/f)(f'/f)'
+            curvature -= weighted
+        hessian = np.matmul(slopes * curvature[:, None, :], slopes.transpose(0, 2, 1))
+        hessian += form.spread.T @ terms.curvature(weighted, self.moments) @ form.spread
+        return _Model(objective, gradient, hessian, column_square, score_square)
+
+    def _blocked(self, theta: Floats, gradient: Floats) -> Bools:
+        """Unknowns on a bound that descent would push through it."""
+        lower, upper = self.form.box
+        return ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+
+    def scaled_gradient(self, rows: Ints | slice, theta: Floats, model: _Model) -> Floats:
+        score = np.sqrt(np.maximum(model.score_square, self.floor[rows]))
+        length = np.sqrt(model.column_square) * score[:, None]
+        with np.errstate(invalid="ignore"):
+            cosine = np.abs(model.gradient) / np.maximum(length, TINY)
+        cosine = np.where(self._blocked(theta, model.gradient), 0.0, cosine).max(axis=1)
+        return np.asarray(np.where(np.isnan(cosine), np.inf, cosine))
+
+    def step(self, theta: Floats, model: _Model, damping: Floats) -> tuple[Floats, Floats]:
+        """Damped Newton steps (rows, free), and the decrease that their quadratic model promises.
+
+        Unknowns are scaled by the length of their Jacobian column. The LDL' factorisation takes
+        pivots by absolute value and not below a floor, so that every step descends, even where the
+        Hessian is indefinite.
+        """
+        blocked = self._blocked(theta, model.gradient)
+        scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, TINY)))
+        step = -model.gradient * scale
+        matrix = model.hessian * scale[:, :, None] * scale[:, None, :]
+        size = range(step.shape[1])
+        matrix[:, size, size] += damping[:, None] + blocked
+
+        lower = np.zeros_like(matrix)
+        pivots = np.empty_like(step)
+        # A row whose damping has run off to infinity gets a step of NaN, which is never taken.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for j in size:
+                row = lower[:, j, :j] * pivots[:, :j]
+                column = matrix[:, j:, j] - np.einsum("rik,rk->ri", lower[:, j:, :j], row)
+                pivots[:, j] = np.maximum(np.abs(column[:, 0]), ROUNDING)
+                lower[:, j + 1 :, j] = column[:, 1:] / pivots[:, j, None]
+                step[:, j + 1 :] -= lower[:, j + 1 :, j] * step[:, j, None]
+            promised = 0.5 * np.einsum("rj,rj->r", step, step / pivots)
+            step /= pivots
+            for j in reversed(size):
+                step[:, :j] -= lower[:, j, :j] * step[:, j, None]
+        return step * scale, promised
 
 
-def descended(
-    begin: Floats,
-    box: tuple[Floats, Floats],
-    evaluate: Callable[[Ints | slice, Floats], Model],
-    measure: Callable[[Ints | slice, Floats, Model], Floats],
-    step_of: Callable[[Floats, Model, Floats], tuple[Floats, Floats]],
-) -> tuple[Floats, Floats, Floats, Ints]:
-    """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """f (rows, points) at some unknowns and its derivatives, divided by f for those of ln f.
 
-    `box` holds the lower and upper bounds of the unknowns. `evaluate` takes rows and their
-    unknowns; `measure` rows, unknowns and model to the scaled gradient; `step_of` unknowns, model
-    and damping to a step and the decrease that it promises. A row ends when its scaled gradient is
-    small or when no step lowers its objective.
+    `slopes` (rows, 5 or 6, points) are those with respect to the unknowns of the family, without k
+    where k = 1 for all: h_N and h_D then bend each by itself. `bends` are the second derivatives
+    with respect to (u, u), (v, v), and without k = 1 to (u, v), (u, k), (v, k) and (k, k).
     """
-    theta = np.clip(begin, *box)
-    everyone = slice(None)
-    model = evaluate(everyone, theta)
-    cosine = measure(everyone, theta, model)
-    iterations = np.zeros(theta.shape[0], dtype=np.int64)
-    damping = np.full(theta.shape[0], 1e-2)
-    growth = np.full(theta.shape[0], 2.0)
-    active = np.flatnonzero(cosine > _FINISH)
-    reached = progress.gauge()
-    for _ in range(_MAX_ITERATIONS):
-        if not active.size:
-            break
-        now = model.take(active)
-        step, promised = step_of(theta[active], now, damping[active])
-        there = np.clip(theta[active] + step, *box)
-        new = evaluate(active, there)
-        new_cosine = measure(active, there, new)
 
-        # Where the promise drowns in rounding only the gradient can still tell progress.
-        drowned = promised <= ROUNDING * now.objective
-        drop = now.objective - new.objective
-        gain = np.where(drowned, 1.0, drop / np.maximum(promised, TINY))
-        accepted = np.where(drowned, new_cosine < cosine[active], drop > 0.0)
-        damping[active] *= np.where(
-            accepted, np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 0.2, 2.0), growth[active]
+    total: Floats
+    slopes: Floats
+    bends: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, form: Form[Any], full: Floats, *, log: bool) -> _Terms:
+        e, ln_a, ln_b, a, b, k = (full[:, i, None] for i in range(len(UNKNOWNS)))
+        slopes = np.empty((full.shape[0], 5 if form.straight else 6, problem.x.size))
+        of_e, of_n, of_d, of_a, of_b = (slopes[:, i] for i in range(5))
+        u, v = ln_a - a * problem.x, ln_b - b * problem.y
+        if form.straight:
+            np.exp(u, out=of_n)
+            np.exp(v, out=of_d)
+            total = e + of_n
+            total += of_d
+        else:
+            apart = (v - u) / k
+            soft = np.logaddexp(0.0, apart)
+            share = np.exp(-soft)
+            rest = 1.0 - share
+            entropy = soft - rest * apart
+            reducible = np.exp(u + k * soft)
+            total = e + reducible
+            np.multiply(share, reducible, out=of_n)
+            np.multiply(rest, reducible, out=of_d)
+        np.maximum(total, TINY, out=total)
+        if log:
+            np.divide(1.0, total, out=of_e)
+            of_n *= of_e
+            of_d *= of_e
+        else:
+            of_e[:] = 1.0
+        np.multiply(of_n, -problem.x, out=of_a)
+        np.multiply(of_d, -problem.y, out=of_b)
+        if form.straight:
+            return cls(total, slopes, (of_n, of_d))
+        of_k, mixed = slopes[:, 5], of_n * rest / k
+        np.multiply(of_n + of_d, entropy, out=of_k)
+        bends = (
+            of_n * share + mixed,
+            of_d * rest + mixed,
+            of_n * rest - mixed,
+            of_n * entropy + mixed * apart,
+            of_d * entropy - mixed * apart,
+            of_k * entropy + mixed * apart**2,
         )
-        growth[active] = np.where(accepted, 2.0, 2.0 * growth[active])
-        iterations[active] += 1
-        moved = active[accepted]
-        theta[moved] = there[accepted]
-        cosine[moved] = new_cosine[accepted]
-        model.put(moved, new.take(accepted))
-        stuck = (drowned & ~accepted) | (damping[active] > _MAX_DAMPING)
-        active = active[(cosine[active] > _FINISH) & ~stuck]
-        reached(1.0 - active.size / theta.shape[0])
-    return theta, model.objective, cosine, iterations
+        return cls(total, slopes, bends)
+
+    def curvature(self, weighted: Floats, moments: Mapping[str, Floats]) -> Floats:
+        """Sums over points of the `weighted` (rows, points) second derivatives, (rows, 6, 6)."""
+        out = np.zeros((weighted.shape[0], len(UNKNOWNS), len(UNKNOWNS)))
+        for bend, (places, of) in zip(self.bends, _PLACES, strict=False):
+            sums = (weighted * bend) @ moments[of][:, : len(places)]
+            for number, (i, j) in enumerate(places):
+                out[:, i, j] = out[:, j, i] = sums[:, number]
+        return out

@@ -1,13 +1,9 @@
 """A point fit of any law under any objective, from many starts, with a certificate.
 
-Positive parameters are sought in logarithms, so that none changes sign. Each start goes to the
-least-squares fit that it leads to (SciPy's trust-region reflective method), and from there down the
-objective itself by damped Newton steps, in a frame where the columns of the Jacobian are
-orthonormal. The Hessian is J' diag(rho'') J plus the curvature of the law, from differences of its
-analytic gradient; the gradient is analytic.
-
-Newton steps cover little ground where few residuals lie within Huber's delta, so a small delta is
-approached from above by decades. LAD is the end of that road: see `LAD_DELTA`.
+All starts go together to the least-squares fit that they lead to, and from there down the objective
+itself (`law_descent`). Newton steps cover little ground where few residuals lie within Huber's
+delta, so a small delta is approached from above by decades. LAD is the end of that road: see
+`least_absolute`. A law that contains another one may be fitted to losses of the smaller.
 """
 
 from __future__ import annotations
@@ -17,29 +13,34 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
+from numpy.typing import ArrayLike
 
 from flopline.errors import FloplineError
-from flopline.solvers.engine import agree
-from flopline.solvers.newton import GRADIENT_TOLERANCE, PERFECT_FIT, WIDE
-from flopline.solvers.objectives import Floats, Objective, delta_from, log_huber, log_lad
+from flopline.solvers.damped_steps import (
+    AGREEMENT,
+    GRADIENT_TOLERANCE,
+    ROUNDING,
+    agree,
+    descended,
+    widths_down_to,
+)
+from flopline.solvers.law_descent import VANISHED, LawTask, orthonormal
+from flopline.solvers.least_absolute import Frame, certificate, vertex
+from flopline.solvers.objectives import Objective, delta_from, log_huber, log_lad
+from flopline.solvers.problem import PERFECT_FIT, Bools, Floats, Ints
 from flopline.surfaces.surface import Law, parameters
 
-LAD_DELTA: Final = 1e-9
-"""Huber's delta whose optimum stands for LAD: no sum of n absolute residuals is lower by more than
-n delta / 2, because Huber's rho / delta lies between |r| - delta / 2 and |r|."""
-VANISHED: Final = 1e-8
-"""Largest |d ln L / d ln parameter| over the points below which a parameter moves nothing."""
+NARROWEST: Final = 1e-9
+"""Huber's delta at which the search for a vertex of LAD ends."""
 
-_FINISH = 1e-10
-_ROUNDING = 1e-14
-_MAX_ITERATIONS = 300
-_MAX_DAMPING = 1e12
-_LARGEST_STEP = 2.0
-_DIFFERENCE = 1e-4
-_WEAKEST = 1e-10
-_FIRST_ROUND = {"xtol": 1e-12, "ftol": 1e-12, "gtol": 1e-12, "max_nfev": 200, "x_scale": "jac"}
+_GONE = 0.1
+"""Slope of an amplitude that is put at 0, against VANISHED."""
+_FAR = 1e9
+"""Factor at which a parameter that moves nothing is as good as at its limit."""
+_ROUNDS = 3
+"""How often an end that is no optimum is gone on from."""
+_NARROW = 1e-5
+"""Huber's delta from which on the vertex of LAD is looked for."""
 
 L = TypeVar("L", bound=Law)
 
@@ -49,10 +50,12 @@ class PointFit(Generic[L]):
     """The law of lowest objective, and how far to trust that it is the lowest.
 
     `scaled_gradient` is the largest cosine between the scores rho'(r) and a column of the Jacobian,
-    0 at an optimum; `converged` says that it lies within `newton.GRADIENT_TOLERANCE`.
+    bounds respected, 0 at an optimum; `converged` says that it lies within GRADIENT_TOLERANCE, or
+    that the losses are met as exactly as they are known.
     `starts_agree` counts the starts that end at the same objective (relative difference 1e-9).
-    `vanished` names free parameters that the losses do not depend on there, e.g. an E that tends to
-    0: their values mean nothing. `residual` is in the order of the points as given.
+    `vanished` names free parameters that the losses do not depend on there, e.g. an A that tends to
+    0, whose values mean nothing, and a floor that is 0. `limits` holds where parameters tend to or
+    are stopped: a bound, 0 or infinity. `residual` is in the order of the points as given.
     """
 
     law: L
@@ -63,7 +66,28 @@ class PointFit(Generic[L]):
     starts: int
     starts_agree: int
     vanished: tuple[str, ...]
+    limits: Mapping[str, float]
     residual: Floats
+
+    @property
+    def message(self) -> str:
+        """One sentence: how many starts agree, or that none is an optimum, and all limits."""
+        if self.converged:
+            parts = [f"{self.starts_agree} of {self.starts} starts reach the same optimum"]
+        else:
+            parts = [
+                "the fit ends before its gradient is zero (scaled gradient "
+                f"{self.scaled_gradient:.1e}), so give starts nearer to the points or hold a "
+                "parameter"
+            ]
+        for name in dict.fromkeys((*self.limits, *self.vanished)):
+            if name not in self.limits:
+                parts.append(f"the losses do not depend on {name}")
+            elif self.limits[name] in (0.0, np.inf):
+                parts.append(f"{name} tends to {'infinity' if self.limits[name] else '0'}")
+            else:
+                parts.append(f"{name} lies on the bound of its search, {self.limits[name]:g}")
+        return "; ".join(parts) + "."
 
 
 def fit(
@@ -79,7 +103,8 @@ def fit(
     `starts` are laws of one kind; what is not free stays as they have it. `covariates` are the
     arguments of the law's `loss` by name, arrays of shape (points,): params [weights], tokens, and
     what else the law takes; `loss` [nats per token] has the same shape. The result does not depend
-    on the order of the points. Raises FloplineError for points or parameters that cannot be used.
+    on the order of the points. Raises FloplineError for points, parameters or starts that cannot be
+    used.
     """
     if not starts:
         raise FloplineError("a fit needs at least one start: give a law of the form to be fitted.")
@@ -92,23 +117,29 @@ def fit(
             f"{type(starts[0]).__name__} has no parameter {unknown[0]!r} to fit: choose from "
             f"{', '.join(names)}."
         )
-    task = _Task(points, seen, chosen, names)
-    ends = [_descend(task, start, objective) for start in starts]
-    values = np.array([end.value for end in ends])
-    if not np.isfinite(values.min()):
-        raise FloplineError("no start gives finite losses: give others, nearer to the points.")
-    best = ends[int(values.argmin())]
+    with np.errstate(all="ignore"):  # a step may overflow: it is refused
+        task = LawTask.of(starts, points, seen, chosen, objective)
+        ends = _ends(task, task.begin)
+        best = ends.lowest()
+        for _ in range(_ROUNDS):
+            if best.settled.all() or not (again := _nested(best).lowest()).better_than(best):
+                break
+            best = again
+        law = best.task.law_at(0, best.theta[0])
+        vanished = best.task.vanished(0, best.theta)
+        limits = best.task.on_bounds(best.theta[0]) | _limits(law, vanished, points)
     residual = np.empty_like(seen)
-    residual[order] = task.residual(best.law, objective)
+    residual[order] = best.residuals[0]
     return PointFit(
-        best.law,
+        law,
         objective,
         objective.value(residual),
-        best.gradient,
-        best.gradient <= GRADIENT_TOLERANCE,
-        len(ends),
-        int(agree(values, values.min(), seen.size).sum()),
-        task.vanished(best.law),
+        float(best.cosine[0]),
+        bool(best.settled[0]),
+        len(starts),
+        int(agree(ends.values, best.values[0], seen.size).sum()),
+        vanished,
+        limits,
         residual,
     )
 
@@ -126,63 +157,9 @@ def fit_log_huber(
     return fit([*starts, pilot.law], covariates, loss, log_huber(delta), free=free)
 
 
-@dataclass(frozen=True, slots=True)
-class _End(Generic[L]):
-    """Where a start leads; infinite value and gradient where its losses are not finite."""
-
-    law: L
-    value: float
-    gradient: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """Sorted points and the parameters that are free, as logarithms."""
-
-    points: Mapping[str, Floats]
-    seen: Floats
-    free: tuple[str, ...]
-    names: tuple[str, ...]
-
-    def law(self, start: L, logs: Floats) -> L:
-        return replace(start, **dict(zip(self.free, np.exp(logs).tolist(), strict=True)))
-
-    def logs(self, law: Law) -> Floats:
-        values = np.array([float(getattr(law, name)) for name in self.free])
-        return np.asarray(np.log(values))
-
-    def residual(self, law: Law, objective: Objective) -> Floats:
-        return objective.residual(law.loss(**self.points), self.seen)
-
-    def columns(self, law: Law) -> Floats:
-        """d ln f / d ln parameter, shape (points, free)."""
-        index = [self.names.index(name) for name in self.free]
-        slopes = law.log_loss_gradient(**self.points)[:, index]
-        return np.asarray(slopes * np.exp(self.logs(law)))
-
-    def jacobian(self, law: Law, objective: Objective) -> Floats:
-        """d residual / d ln parameter, shape (points, free)."""
-        return self.columns(law) * objective.slope(law.loss(**self.points))[:, None]
-
-    def vanished(self, law: Law) -> tuple[str, ...]:
-        moves = np.abs(self.columns(law)).max(axis=0)
-        return tuple(n for n, m in zip(self.free, moves, strict=True) if not m > VANISHED)
-
-    def scaled_gradient(self, law: Law, objective: Objective) -> float:
-        columns = self.jacobian(law, objective)
-        residual = self.residual(law, objective)
-        score = objective.score(residual)
-        perfect = PERFECT_FIT * np.sqrt(self.seen.size)
-        reference = score if np.linalg.norm(residual) > perfect else perfect
-        length = np.linalg.norm(columns, axis=0) * np.linalg.norm(reference)
-        moving = np.array([name not in self.vanished(law) for name in self.free])
-        cosines = np.abs(score @ columns)[moving] / length[moving]
-        return float(cosines.max(initial=0.0))
-
-
 def _sorted(
     covariates: Mapping[str, ArrayLike], loss: ArrayLike, unknowns: int
-) -> tuple[dict[str, Floats], Floats, NDArray[np.int64]]:
+) -> tuple[dict[str, Floats], Floats, Ints]:
     columns = {name: np.asarray(v, float) for name, v in covariates.items()}
     seen = np.asarray(loss, float)
     for name, column in (*columns.items(), ("loss", seen)):
@@ -200,84 +177,101 @@ def _sorted(
     return {name: column[order] for name, column in columns.items()}, seen[order], order
 
 
-def _descend(task: _Task, start: L, objective: Objective) -> _End[L]:
-    """The local minimum that `start` leads to, narrowing Huber's delta from WIDE."""
-    smooth = replace(objective, delta=objective.delta or LAD_DELTA)
-    deltas = [smooth.delta]
-    while deltas[0] * 10 <= WIDE * (1 + _ROUNDING):
-        deltas.insert(0, deltas[0] * 10)
-    with np.errstate(all="ignore"):  # a step may overflow: it is refused
-        if not np.isfinite(task.residual(start, objective)).all():
-            return _End(start, np.inf, np.inf)
-        law = _least_squares(task, start, objective)
-        for delta in deltas:
-            law = _newton(task, law, replace(smooth, delta=delta))
-        value = smooth.value(task.residual(law, smooth))
-        return _End(law, value, task.scaled_gradient(law, smooth))
+@dataclass(frozen=True, slots=True)
+class _Ends(Generic[L]):
+    """Where the rows of a task have ended: unknowns, cosines, residuals and objectives."""
+
+    task: LawTask[L]
+    theta: Floats
+    cosine: Floats
+    residuals: Floats
+    values: Floats
+
+    @property
+    def settled(self) -> Bools:
+        """Rows whose gradient is zero, or that meet the losses as exactly as these are known."""
+        exact = np.sqrt((self.residuals**2).mean(axis=1)) <= PERFECT_FIT * self.task.unit
+        return np.asarray((self.cosine <= GRADIENT_TOLERANCE) | exact)
+
+    def lowest(self) -> _Ends[L]:
+        """The row of the lowest objective alone."""
+        row = slice(int(self.values.argmin()), int(self.values.argmin()) + 1)
+        parts = (self.theta, self.cosine, self.residuals, self.values)
+        return _Ends(self.task.of_rows(row), *(part[row] for part in parts))
+
+    def better_than(self, other: _Ends[L]) -> bool:
+        """Whether the first row is lower than that of `other`, or as low and settled."""
+        mine, theirs = float(self.values[0]), float(other.values[0])
+        as_low = bool(self.settled[0]) and mine <= theirs * (1.0 + AGREEMENT)
+        return as_low or mine < theirs
 
 
-def _least_squares(task: _Task, start: L, objective: Objective) -> L:
-    end = least_squares(
-        lambda logs: task.residual(task.law(start, logs), objective),
-        task.logs(start),
-        lambda logs: task.jacobian(task.law(start, logs), objective),
-        **_FIRST_ROUND,
-    )
-    return task.law(start, end.x)
+def _ends(task: LawTask[L], theta: Floats, *, near: bool = False) -> _Ends[L]:
+    """Where every row of `theta` leads to, by least squares and Huber's loss from WIDE on.
 
-
-def _newton(task: _Task, law: L, objective: Objective) -> L:
-    """Damped Newton steps from `law` to the local minimum, or as near as rounding lets them."""
-    damping, growth = 1e-2, 2.0
-    value = objective.value(task.residual(law, objective))
-    cosine = task.scaled_gradient(law, objective)
-    for _ in range(_MAX_ITERATIONS):
-        if cosine <= _FINISH or not damping <= _MAX_DAMPING:
-            break
-        step, promised = _step(task, law, objective, damping)
-        there = task.law(law, task.logs(law) + step)
-        new_value = objective.value(task.residual(there, objective))
-        new_cosine = task.scaled_gradient(there, objective)
-        # Where the promise drowns in rounding only the gradient can still tell progress.
-        drowned = promised <= _ROUNDING * value
-        accepted = new_cosine < cosine if drowned else new_value < value
-        if accepted:
-            gain = 1.0 if drowned else (value - new_value) / promised
-            damping *= float(np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 0.2, 2.0))
-            law, value, cosine, growth = there, new_value, new_cosine, 2.0
-        elif drowned:
-            break
-        else:
-            damping, growth = damping * growth, 2.0 * growth
-    return law
-
-
-def _step(task: _Task, law: L, objective: Objective, damping: float) -> tuple[Floats, float]:
-    """A step in the logarithms, and the decrease that its quadratic model promises.
-
-    In the frame of the left singular vectors of the Jacobian, negative curvature is taken by
-    absolute value, so that every step descends.
+    Rows that are `near` their end take the last delta only.
     """
-    residual = task.residual(law, objective)
-    score = objective.score(residual)
-    columns = task.jacobian(law, objective)
-    length = np.maximum(np.linalg.norm(columns, axis=0), VANISHED)
-    basis, singular, turn = np.linalg.svd(columns / length, full_matrices=False)
-    frame = turn.T / np.maximum(singular, _WEAKEST * singular[0]) / length[:, None]
+    theta, rows, lad = theta.copy(), np.arange(len(theta)), task.objective.delta == 0
+    cosine = np.full(rows.size, np.inf)
+    narrowest = (task.objective.delta or NARROWEST) / task.unit
+    widths = [np.inf, *(delta * task.unit for delta in widths_down_to(narrowest))]
+    for delta in dict.fromkeys(widths[-1:] if near else widths):
+        some = replace(task.of_rows(rows), delta=delta)
+        theta[rows], _, cosine[rows], _ = descended(some, theta[rows])
+        if lad and delta <= _NARROW:
+            for row in rows:
+                alone = replace(task.of_rows(slice(row, row + 1)), delta=delta)
+                theta[row], cosine[row] = _vertex(alone, theta[row])
+            rows = np.flatnonzero(cosine > GRADIENT_TOLERANCE)
+            if not rows.size:
+                break
+    residuals = task.residuals(theta)
+    values = np.array([task.objective.value(residual) for residual in residuals])
+    return _Ends(task, theta, cosine, residuals, values)
 
-    logs = task.logs(law)
-    ahead, behind = (
-        np.array([score @ task.jacobian(task.law(law, there), objective) for there in around])
-        for around in (logs + _DIFFERENCE * frame.T, logs - _DIFFERENCE * frame.T)
-    )
-    bend = (ahead - behind) @ frame / (2.0 * _DIFFERENCE)
-    hessian = basis.T @ (objective.curvature(residual)[:, None] * basis) + 0.5 * (bend + bend.T)
-    if not np.isfinite(hessian).all():
-        hessian = np.eye(singular.size)
-    curvature, axes = np.linalg.eigh(hessian)
-    slope = axes.T @ (basis.T @ score)
-    along = -slope / (np.abs(curvature) + damping)
-    step = frame @ (axes @ along)
-    shrink = _LARGEST_STEP / max(float(np.abs(step).max()), _LARGEST_STEP)
-    promised = -float(slope @ along) * shrink
-    return step * shrink, 0.5 * promised
+
+def _nested(best: _Ends[L]) -> _Ends[L]:
+    """Where the one row of `best` leads to as it is, and with each amplitude in turn at 0.
+
+    These are the smaller laws that it contains.
+    """
+    _, columns = best.task.columns(best.theta)
+    moves = np.abs(columns[0]).max(axis=0)
+    rows = np.flatnonzero(~best.task.straight & (moves > VANISHED))
+    theta = np.repeat(best.theta, 1 + rows.size, axis=0)
+    theta[1 + np.arange(rows.size), rows] += np.log(_GONE * VANISHED / moves[rows])
+    return _ends(best.task.of_rows(np.zeros(len(theta), dtype=np.int64)), theta, near=True)
+
+
+def _vertex(task: LawTask[L], near: Floats) -> tuple[Floats, float]:
+    """The vertex of LAD that `near` leads to, or `near` itself if that is lower, and its cosine."""
+    residual, slopes = task.slopes(near[None])
+    score = replace(task.objective, delta=task.delta).score(residual)
+    still = task.blocked(near[None], score, slopes)[0] | ~slopes[0].any(axis=0)
+
+    def frame_at(theta: Floats) -> Frame:
+        residual, slopes = task.slopes(theta[None])
+        slopes[..., still] = 0.0
+        basis, axes = orthonormal(slopes)
+        return Frame(residual[0], slopes[0], basis[0], axes[0])
+
+    def bends_at(theta: Floats, frame: Frame, slopes: Floats) -> Floats:
+        return np.asarray(task.bends(theta[None], frame.axes[None], slopes[None])[0])
+
+    begin = frame_at(near)
+    at, frame = vertex(near, task.delta, frame_at, bends_at)
+    lower = np.abs(frame.residual).sum() <= np.abs(begin.residual).sum() * (1.0 + ROUNDING)
+    inside = ((at >= task.box[0]) & (at <= task.box[1])).all()
+    return (at, certificate(frame)) if lower and inside else (near, certificate(begin))
+
+
+def _limits(law: L, vanished: Sequence[str], points: Mapping[str, Floats]) -> dict[str, float]:
+    """Where each vanished parameter tends to: 0 or infinity, if one of them leaves the losses."""
+    losses, out = law.loss(**points), {}
+    for name in vanished:
+        for limit, factor in ((0.0, 1.0 / _FAR), (np.inf, _FAR)):
+            there = replace(law, **{name: factor * getattr(law, name)}).loss(**points)
+            if np.abs(there / losses - 1.0).max() <= 10.0 * VANISHED:
+                out[name] = limit
+                break
+    return out

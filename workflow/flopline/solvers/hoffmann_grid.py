@@ -7,13 +7,16 @@ of the amplitudes, from each of 4,500 starts. The paper states no tolerances: Sc
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
 
 from flopline import progress
-from flopline.solvers.engine import agree
-from flopline.solvers.newton import Floats, Optimum, Problem, assess
+from flopline.solvers.damped_steps import agree
+from flopline.solvers.descent import Optimum, assess
+from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 
 EXPONENT_STARTS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -36,25 +39,27 @@ def minimise(problem: Problem, weights: Floats, starts: Floats) -> tuple[Optimum
     values = np.array([value for value, _, _ in ends])
     best = int(values.argmin())
     _, unknowns, iterations = ends[best]
-    found = assess(
-        problem,
-        weights[None],
-        problem.unknowns(_surface(unknowns))[None],
-        np.array([iterations], dtype=np.int64),
-    )
+    found = _assessed(problem, weights[None], [unknowns], [iterations])
     return found, len(ends), int(agree(values, values[best], weights.sum()).sum())
 
 
 def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> Optimum:
-    """L-BFGS under each row of `weights` (draws, points), started from `near` (5,) only."""
-    surface = problem.surface(near)
+    """L-BFGS under each row of `weights` (draws, points), started from `near` (6,) only."""
+    surface = CHINCHILLA.law(problem, near)
     with np.errstate(divide="ignore"):
-        amplitudes = np.log(np.array([surface.E, surface.A, surface.B], dtype=float))
-    start = np.concatenate([amplitudes, near[3:]])
+        amplitudes = np.log([float(getattr(surface, name)) for name in ("E", "A", "B")])
+    start = np.concatenate([amplitudes, near[3:5]])
     rows = enumerate(progress.over(weights, "resamples"))
     ends = [_descend(problem.of_rows(i), row, start) for i, row in rows]
-    theta = np.stack([problem.unknowns(_surface(unknowns)) for _, unknowns, _ in ends])
-    return assess(problem, weights, theta, np.array([n for _, _, n in ends], dtype=np.int64))
+    return _assessed(problem, weights, [unknowns for _, unknowns, _ in ends], [n for *_, n in ends])
+
+
+def _assessed(
+    problem: Problem, weights: Floats, ends: list[Floats], iterations: list[int]
+) -> Optimum:
+    unknowns = np.stack([unknowns_of(problem, _surface(end)) for end in ends])
+    found = assess(problem, CHINCHILLA, weights, unknowns)
+    return replace(found, iterations=np.array(iterations, dtype=np.int64))
 
 
 def _surface(unknowns: Floats) -> LossSurface:

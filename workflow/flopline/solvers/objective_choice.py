@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from flopline.errors import FloplineError
-from flopline.solvers import bent, objectives
-from flopline.solvers.newton import PERFECT_FIT, Floats, Problem
+from flopline.solvers import objectives
+from flopline.solvers.minimisation import minimise
 from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, Form, law_of, points_of, starting_points
+from flopline.solvers.problem import PERFECT_FIT, Problem
+from flopline.solvers.surface_family import CHINCHILLA
 from flopline.surfaces.surface import Law
 
 AUTO: Final = "auto"
@@ -54,7 +56,9 @@ def choose(name: str, delta: float | str, problem: Problem) -> Objective:
 
 def least_absolute(problem: Problem) -> Law:
     """Chinchilla's form at the least sum of absolute log residuals."""
-    return law_of(problem, CHINCHILLA, minimum(problem, CHINCHILLA, objectives.log_lad())[0])
+    task = replace(problem, objective=objectives.log_lad())
+    best, _, _ = minimise(task, CHINCHILLA, np.ones(problem.x.size))
+    return CHINCHILLA.law(problem, best.unknowns[0])
 
 
 def data_delta(problem: Problem, pilot: Law, *, linear: bool) -> float:
@@ -62,19 +66,8 @@ def data_delta(problem: Problem, pilot: Law, *, linear: bool) -> float:
 
     In nats per token if `linear`, else of log loss.
     """
-    points = points_of(problem)
+    points = problem.points
     seen = points.pop("loss")
     objective = objectives.linear_squares() if linear else objectives.log_squares()
     residual = objective.residual(pilot.loss(**points), seen)
     return max(objectives.EFFICIENT * objectives.robust_sigma(residual), PERFECT_FIT)
-
-
-def minimum(
-    problem: Problem, form: Form, objective: Objective, near: Floats | None = None
-) -> tuple[Floats, float, int, int]:
-    """All six unknowns (6,) of the optimum, its scaled gradient, the starts, how many reach it."""
-    begin = starting_points(problem, form)
-    if near is not None:
-        begin = np.concatenate([begin, form.reduce(near[None])])
-    best, agreeing = bent.minimise(problem, form, objective, np.ones(problem.x.size), begin)
-    return form.expand(best.free)[0], float(best.scaled_gradient[0]), len(begin), agreeing

@@ -1,74 +1,99 @@
 """The family E + (h_N^(1/k) + h_D^(1/k))^k, h = A/N^a and B/D^b, and the forms that it holds.
 
-k = 1 is Chinchilla's, a = b ties its exponents, a free k is Skaling (Videau et al. 2026, arXiv
-2608.07222), and E = 0 with b = k is the joint law of Kaplan et al. 2020 (arXiv 2001.08361): one
-family, so that one descent (`bent`) fits every form under every objective. A form in FORMS is a
-variant of every parametric fit, a candidate of the held-out ladder and a line of the methods.
+k = 1 is Chinchilla's, a = b ties its exponents, a free k is Skaling, and E = 0 with b = k is the
+joint law of Kaplan et al. 2020: one family, so that one descent fits every form under every
+objective. A form is one entry of FORMS and its surface in `flopline.surfaces`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
-from typing import Final
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from flopline.solvers.newton import EXPONENT_BOUNDS, Floats, Problem
-from flopline.surfaces.chinchilla import LossSurface
+from flopline.solvers.problem import Floats, Problem
+from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, POWER_BOUNDS, LossSurface
 from flopline.surfaces.kaplan import KaplanSurface
+from flopline.surfaces.repeated import RepeatedSurface
 from flopline.surfaces.skaling import SkalingSurface
-from flopline.surfaces.surface import START_EXPONENTS, Law
+from flopline.surfaces.surface import Law
 from flopline.surfaces.tied import TiedSurface
 
-FULL: Final = ("E", "ln_A", "ln_B", "a", "b", "k")
-"""The unknowns of the family, in the centred frame of `newton.Problem`; A and B stand for h at its
+UNKNOWNS: Final = ("E", "ln_A", "ln_B", "a", "b", "k")
+"""The unknowns of the family, in the centred frame of a `Problem`; A and B stand for h at its
 origin."""
 NO_TERM: Final = -30.0
 """ln A or ln B of a term that moves no loss: the lower bound of their search."""
-LOWER: Final = np.array([0.0, NO_TERM, NO_TERM, EXPONENT_BOUNDS[0], EXPONENT_BOUNDS[0], 0.05])
-UPPER: Final = np.array([np.inf, 30.0, 30.0, EXPONENT_BOUNDS[1], EXPONENT_BOUNDS[1], 5.0])
-"""Bounds of the search. k = 0.05 is nearly the larger of the two terms."""
+LOWER, UPPER = np.array(
+    [
+        (0.0, np.inf),
+        (NO_TERM, -NO_TERM),
+        (NO_TERM, -NO_TERM),
+        EXPONENT_BOUNDS,
+        EXPONENT_BOUNDS,
+        POWER_BOUNDS,
+    ]
+).T
+"""Bounds of the search."""
 
-_START_FLOORS = (0.3, 0.7)
-_START_POWERS = (0.5, 1.0)
+_CALLED: Final = (("ln_A", "A"), ("ln_B", "B"), ("a", "alpha"), ("b", "beta"))
+
+
+class FamilySurface(Law, Protocol):
+    """A loss surface that can be made from the unknowns of the family."""
+
+    @classmethod
+    def of_terms(
+        cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
+    ) -> Self:
+        """The surface with floor `e` [nats], ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D.
+
+        Numbers or arrays of shape (draws,); ln_a or ln_b is -inf where its term has vanished.
+        """
+
+
+S = TypeVar("S", bound=FamilySurface)
 
 
 @dataclass(frozen=True)
-class Form:
+class Form(Generic[S]):
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
-    `surface` is the class of the law in the units of the points. `label` says the form beside
+    `surface` is the class of the law in the units of the points. `label` names the form beside
     others in a few words, `phrase` in a sentence of the methods, marked up as `report.references`
     says. `free` names the free unknowns; `tied` maps an unknown to the free one that it equals; the
-    rest are held at `fixed`. Resamples of a `rugged` form have several minima and take more starts.
-    A form that `climbs` is fitted at every step of the held-out ladder.
+    rest are held at `fixed`, E at 0. `called` holds the names of the law's parameters by unknown,
+    where these are not A, B, alpha and beta. Every resample takes `own_starts` besides the optimum
+    of all points: more than one where it has several minima. A form that `climbs` is fitted at
+    every step of the held-out ladder.
     """
 
     name: str
-    surface: type[Law]
+    surface: type[S]
     label: str
     phrase: str
-    free: tuple[str, ...]
+    free: tuple[str, ...] = UNKNOWNS
     tied: tuple[tuple[str, str], ...] = ()
     fixed: tuple[tuple[str, float], ...] = ()
-    rugged: bool = False
+    called: tuple[tuple[str, str], ...] = ()
+    own_starts: int = 1
     climbs: bool = True
 
     @cached_property
     def spread(self) -> Floats:
         """The matrix that takes the free unknowns to all six, but for the fixed ones."""
-        out = np.zeros((len(FULL), len(self.free)))
+        out = np.zeros((len(UNKNOWNS), len(self.free)))
         for name, source in (*((f, f) for f in self.free), *self.tied):
-            out[FULL.index(name), self.free.index(source)] = 1.0
+            out[UNKNOWNS.index(name), self.free.index(source)] = 1.0
         return out
 
     @cached_property
     def held(self) -> Floats:
         """The fixed unknowns at their places, else 0."""
         values = dict(self.fixed)
-        return np.array([values.get(name, 0.0) for name in FULL])
+        return np.array([values.get(name, 0.0) for name in UNKNOWNS])
 
     @cached_property
     def box(self) -> tuple[Floats, Floats]:
@@ -77,16 +102,53 @@ class Form:
         lower = np.where(on, LOWER[:, None], -np.inf).max(axis=0)
         return lower, np.where(on, UPPER[:, None], np.inf).min(axis=0)
 
+    @cached_property
+    def straight(self) -> bool:
+        """Whether k = 1, so that the two terms are added as they are."""
+        return dict(self.fixed).get("k") == 1.0
+
+    @cached_property
+    def _first_are_free(self) -> bool:
+        """Whether the free unknowns are all that have slopes, in their order."""
+        return not self.tied and self.free == UNKNOWNS[: 5 if self.straight else 6]
+
     def reduce(self, full: Floats) -> Floats:
         """The free unknowns (rows, free) of all six (rows, 6)."""
-        return np.asarray(full[:, [FULL.index(name) for name in self.free]])
+        return np.asarray(full[:, [UNKNOWNS.index(name) for name in self.free]])
 
     def expand(self, free: Floats) -> Floats:
         """All six unknowns (rows, 6) of the free ones (rows, free)."""
         return np.asarray(self.held + free @ self.spread.T)
 
+    def gather(self, slopes: Floats) -> Floats:
+        """Slopes along the free unknowns of those along the first 5 or all 6, on axis 1."""
+        if self._first_are_free:
+            return slopes
+        return np.asarray(np.matmul(self.spread[: slopes.shape[1]].T, slopes))
 
-CHINCHILLA: Final = Form(
+    def law(self, problem: Problem, unknowns: Floats) -> S:
+        """The law of all six unknowns, shape (6,) or (draws, 6), in the units of the points.
+
+        Without an optimum, because a term has vanished, its amplitude is 0.
+        """
+        log_n, log_d, log_l = problem.centre
+        e, ln_a, ln_b, a, b, k = np.moveaxis(unknowns, -1, 0)
+        ln_a, ln_b = (
+            np.where(ln <= NO_TERM, -np.inf, ln + exponent * centre + log_l)
+            for ln, exponent, centre in ((ln_a, a, log_n), (ln_b, b, log_d))
+        )
+        with np.errstate(over="ignore"):
+            return self.surface.of_terms(e * np.exp(log_l), ln_a, ln_b, a, b, k)
+
+    def on_bounds(self, unknowns: Floats) -> list[str]:
+        """Parameters of the law on a bound of the search, or whose term has vanished, at (6,)."""
+        lower, upper = self.box
+        free, names = self.reduce(unknowns[None])[0], dict((*_CALLED, *self.called))
+        at = (free <= lower) | (free >= upper)
+        return [names.get(n, n) for n, hit in zip(self.free, at, strict=True) if hit]
+
+
+CHINCHILLA: Final = Form[LossSurface](
     "chinchilla",
     LossSurface,
     "one exponent for each term",
@@ -108,7 +170,6 @@ SKALING: Final = Form(
     SkalingSurface,
     "reducible loss to a power k",
     "the reducible loss raised to a power [@videau2026]",
-    free=FULL,
 )
 KAPLAN: Final = Form(
     "kaplan",
@@ -117,68 +178,41 @@ KAPLAN: Final = Form(
     "the joint law of @kaplan2020",
     free=("ln_A", "ln_B", "a", "k"),
     tied=(("b", "k"),),
-    rugged=True,
+    fixed=(("E", 0.0),),
+    called=(("ln_A", "N_c"), ("ln_B", "D_c"), ("a", "alpha_N"), ("k", "alpha_D")),
+    own_starts=4,
     climbs=False,
 )
 """From one start 5 % of the resamples of the default study's runs end in a higher minimum; those of
-the other forms agree from every start. A law without a floor foretells too low losses of larger
-runs however well it fits, so that it does not climb."""
+the other forms agree from every start. A law without a floor predicts too low losses of larger runs
+however well it fits, so that it does not climb."""
+REPEATED: Final = Form[RepeatedSurface](
+    "repeated",
+    RepeatedSurface,
+    "repeated data, targets with fresh tokens",
+    "the law of repeated data of @muennighoff2023",
+    free=CHINCHILLA.free,
+    fixed=CHINCHILLA.fixed,
+)
+"""Chinchilla's form of the tokens that count (`form_fits.solve_repeated`), for runs that tell their
+unique tokens: not one of FORMS."""
 
-FORMS: Final = {form.name: form for form in (CHINCHILLA, TIED, SKALING, KAPLAN)}
+FORMS: Final[dict[str, Form[Any]]] = {
+    form.name: form for form in (CHINCHILLA, TIED, SKALING, KAPLAN)
+}
 """The forms by name, the main one first; a line here is all that a form needs to be fitted, drawn
-and told in every study."""
-
-
-def starting_points(problem: Problem, form: Form) -> Floats:
-    """Starts (starts, free) of `form`: exponents and floors in steps, both terms equal at centre.
-
-    There they give the geometric mean loss, which is 1 in the frame.
-    """
-    lowest = float(np.exp(problem.target.min()))
-    powers = _START_POWERS if "k" in form.free else (1.0,)
-    rows = []
-    for floor, a, b, k in product(_START_FLOORS, START_EXPONENTS, START_EXPONENTS, powers):
-        k = b if ("b", "k") in form.tied else k
-        e = floor * lowest if "E" in form.free else 0.0
-        amplitude = np.log(1.0 - e) - k * np.log(2.0)
-        rows.append((e, amplitude, amplitude, a, b, k))
-    full = np.array(rows)
-    for name, source in form.tied:
-        full = full[full[:, FULL.index(name)] == full[:, FULL.index(source)]]
-    return np.unique(form.reduce(full), axis=0)
-
-
-def law_of(problem: Problem, form: Form, full: Floats) -> Law:
-    """The law of all six unknowns, shape (6,) or (draws, 6), in the units of the points.
-
-    Without an optimum, because a term has vanished, its amplitude is 0.
-    """
-    log_n, log_d, log_l = problem.centre
-    e, ln_a, ln_b, a, b, k = np.moveaxis(full, -1, 0)
-    with np.errstate(over="ignore"):
-        floor = e * np.exp(log_l)
-        ln_a, ln_b = (
-            np.where(ln <= NO_TERM, -np.inf, ln + exponent * centre + log_l)
-            for ln, exponent, centre in ((ln_a, a, log_n), (ln_b, b, log_d))
-        )
-        if form.surface is KaplanSurface:
-            return KaplanSurface(a, k, np.exp(ln_a / a), np.exp(ln_b / k))
-        if form.surface is SkalingSurface:
-            return SkalingSurface(floor, np.exp(ln_a / k), np.exp(ln_b / k), a / k, b / k, k)
-        if form.surface is TiedSurface:
-            return TiedSurface(floor, np.exp(ln_a), np.exp(ln_b), a)
-        return LossSurface(floor, np.exp(ln_a), np.exp(ln_b), a, b)
+and named in every study."""
 
 
 def unknowns_of(problem: Problem, surface: LossSurface) -> Floats:
-    """All six unknowns (6,) of Chinchilla's form at `surface`, in the frame of the problem."""
-    e, a, b, alpha, beta = problem.unknowns(surface)
+    """All six unknowns, (6,) or (draws, 6), of Chinchilla's `surface`: inverse of `Form.law`."""
+    log_n, log_d, log_l = problem.centre
+    e, a, b, alpha, beta = (
+        np.asarray(getattr(surface, name), float) for name in ("E", "A", "B", "alpha", "beta")
+    )
     with np.errstate(divide="ignore"):
-        ln_a, ln_b = np.maximum(np.log([a, b]), NO_TERM)
-    return np.array([e, ln_a, ln_b, alpha, beta, 1.0])
-
-
-def points_of(problem: Problem) -> dict[str, Floats]:
-    """params [weights], tokens and loss [nats per token] of the problem's points."""
-    logs = np.stack([problem.x, problem.y, problem.target]) + problem.centre[:, None]
-    return dict(zip(("params", "tokens", "loss"), np.exp(logs), strict=True))
+        ln_a, ln_b = (
+            np.maximum(np.log(size) - exponent * centre - log_l, NO_TERM)
+            for size, exponent, centre in ((a, alpha, log_n), (b, beta, log_d))
+        )
+    return np.stack([e * np.exp(-log_l), ln_a, ln_b, alpha, beta, np.ones_like(e)], axis=-1)

@@ -6,13 +6,22 @@ Source: Hoffmann et al. 2022 (arXiv 2203.15556v1), section 3.3: Eq. 2 (the surfa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 PARAMETERS = ("E", "A", "B", "alpha", "beta")
+FLOOR_BOUNDS = (0.0, np.inf)
+"""Box of an irreducible loss in a fit [nats per token]."""
+EXPONENT_BOUNDS = (0.01, 5.0)
+"""Box of an exponent in a fit: below it a power law cannot be told from a constant, above it a term
+touches the smallest runs only."""
+POWER_BOUNDS = (0.05, 5.0)
+"""Box of the power k of a sum of terms in a fit: 0.05 is nearly the larger of the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,19 @@ class LossSurface:
     B: ArrayLike
     alpha: ArrayLike
     beta: ArrayLike
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
+        "alpha": EXPONENT_BOUNDS,
+        "beta": EXPONENT_BOUNDS,
+    }
+
+    @classmethod
+    def of_terms(
+        cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
+    ) -> LossSurface:
+        """The surface with floor `e`, ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D; k is 1."""
+        return cls(e, np.exp(ln_a), np.exp(ln_b), a, b)
 
     @property
     def a(self) -> Floats:

@@ -6,13 +6,15 @@ without embeddings there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import LossSurface, per_point
+from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, POWER_BOUNDS, LossSurface, per_point
 from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
 
 
@@ -28,6 +30,18 @@ class KaplanSurface:
     alpha_D: ArrayLike
     N_c: ArrayLike
     D_c: ArrayLike
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "alpha_N": EXPONENT_BOUNDS,
+        "alpha_D": POWER_BOUNDS,
+    }
+
+    @classmethod
+    def of_terms(
+        cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
+    ) -> KaplanSurface:
+        """(h_N^(1/k) + h_D^(1/k))^k with ln h_N = ln_a - a ln N, ln h_D = ln_b - k ln D; e is 0."""
+        return cls(a, k, np.exp(ln_a / a), np.exp(ln_b / k))
 
     @property
     def inner(self) -> LossSurface:

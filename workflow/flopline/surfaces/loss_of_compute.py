@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface, per_point
+from flopline.surfaces.chinchilla import (
+    EXPONENT_BOUNDS,
+    FLOOR_BOUNDS,
+    PARAMETERS,
+    LossSurface,
+    per_point,
+)
 from flopline.surfaces.surface import Floats
 
 START_EXPONENTS = (0.05, 0.15, 0.4)
@@ -33,6 +40,11 @@ class LossOfCompute:
     E: ArrayLike
     K: ArrayLike
     c: ArrayLike
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
+        "c": EXPONENT_BOUNDS,
+    }
 
     @classmethod
     def frontier(cls, surface: LossSurface) -> LossOfCompute:

@@ -12,17 +12,23 @@ alpha, beta: alpha A / N_opt^alpha = beta B / U_D^beta.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammainc
 
 from flopline.surfaces.chinchilla import LossSurface, per_point
 from flopline.surfaces.surface import Floats
 
 HALVINGS = 64
 """Bisections for N_opt: 64 shrink any bracket to the spacing of float64."""
+
+NO_DECAY = 1e9
+"""R_D* or R_N* at which one more repetition is worth as much as the first: few designs tell it from
+infinity."""
 
 START_CONSTANTS = (2.0, 8.0, 32.0)
 """R_D* and R_N* of the starts; Muennighoff et al. 2023 start from 0, 4, ..., 20."""
@@ -45,6 +51,19 @@ class RepeatedSurface:
     beta: ArrayLike
     R_D: ArrayLike
     R_N: ArrayLike
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = LossSurface.BOUNDS
+
+    @classmethod
+    def of_terms(
+        cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
+    ) -> RepeatedSurface:
+        """The surface with floor `e`, ln h_N = ln_a - a ln N', ln h_D = ln_b - b ln D'; k is 1.
+
+        Repetitions and excess params lose nothing there: R_D and R_N are NO_DECAY.
+        """
+        endless = np.full_like(a, NO_DECAY)
+        return cls(e, np.exp(ln_a), np.exp(ln_b), a, b, endless, endless)
 
     @property
     def base(self) -> LossSurface:
@@ -161,7 +180,8 @@ class _Decay:
     def by_constant(self) -> Floats:
         """d ln gain / d R*."""
         ratio = self.repeats / self.constant
-        return np.asarray((-np.expm1(-ratio) - ratio * np.exp(-ratio)) / self.gain)
+        # 1 - (1 + ratio) exp(-ratio), without the cancellation of a small ratio.
+        return np.asarray(gammainc(2.0, ratio) / self.gain)
 
 
 @dataclass(frozen=True, slots=True)

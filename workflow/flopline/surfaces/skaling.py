@@ -6,13 +6,21 @@ order of losses, so the compute-optimal split is that of A, B, alpha and beta wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import LossSurface, per_point
+from flopline.surfaces.chinchilla import (
+    EXPONENT_BOUNDS,
+    FLOOR_BOUNDS,
+    POWER_BOUNDS,
+    LossSurface,
+    per_point,
+)
 from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
 
 START_POWERS = (0.5, 1.0)
@@ -33,6 +41,20 @@ class SkalingSurface:
     alpha: ArrayLike
     beta: ArrayLike
     k: ArrayLike
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
+        "alpha": (EXPONENT_BOUNDS[0] / POWER_BOUNDS[1], EXPONENT_BOUNDS[1] / POWER_BOUNDS[0]),
+        "beta": (EXPONENT_BOUNDS[0] / POWER_BOUNDS[1], EXPONENT_BOUNDS[1] / POWER_BOUNDS[0]),
+        "k": POWER_BOUNDS,
+    }
+
+    @classmethod
+    def of_terms(
+        cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
+    ) -> SkalingSurface:
+        """e + (h_N^(1/k) + h_D^(1/k))^k with ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D."""
+        return cls(e, np.exp(ln_a / k), np.exp(ln_b / k), a / k, b / k, k)
 
     @property
     def inner(self) -> LossSurface:

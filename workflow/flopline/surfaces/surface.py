@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import Field, fields
 from typing import Any, ClassVar, Protocol
 
@@ -21,7 +22,8 @@ class Law(Protocol):
 
     Each field is a float, or all are arrays of shape (draws,). Arguments of the methods are
     scalars or arrays of shape (k,); results have shape (k,), or (draws, k) for a law per draw.
-    A law may take more arguments than these, if they have defaults.
+    A law may take more arguments than these, if they have defaults, and may hold bounds of its
+    exponents and of its floor in a class variable BOUNDS, see `bounds`.
     `flopline.surfaces.chinchilla.LossSurface` is one.
     """
 
@@ -46,6 +48,15 @@ class Law(Protocol):
 def parameters(law: Law | type[Law]) -> tuple[str, ...]:
     """Names of the parameters, in the order of the last axis of `log_loss_gradient`."""
     return tuple(f.name for f in fields(law))
+
+
+def bounds(law: Law) -> Mapping[str, tuple[float, float]]:
+    """Bounds, by name, of the parameters that a fit seeks as they are: the law's BOUNDS.
+
+    Exponents and floors are sought so, amplitudes as logarithms; a law that names none has all of
+    its parameters sought as logarithms.
+    """
+    return getattr(law, "BOUNDS", {})
 
 
 def optimum(law: Law, flops: ArrayLike) -> dict[str, Floats]:

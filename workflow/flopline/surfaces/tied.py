@@ -7,12 +7,14 @@ with M = D/N, C = 6ND and eta = alpha / 2; there A = a 6^-eta and B = b 6^-eta. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, FLOOR_BOUNDS, LossSurface
 from flopline.surfaces.surface import Floats, surface_starts
 
 
@@ -28,6 +30,18 @@ class TiedSurface:
     A: ArrayLike
     B: ArrayLike
     alpha: ArrayLike
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "E": FLOOR_BOUNDS,
+        "alpha": EXPONENT_BOUNDS,
+    }
+
+    @classmethod
+    def of_terms(
+        cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
+    ) -> TiedSurface:
+        """The surface with floor `e`, ln h_N = ln_a - a ln N, ln h_D = ln_b - a ln D; k is 1."""
+        return cls(e, np.exp(ln_a), np.exp(ln_b), a)
 
     @property
     def untied(self) -> LossSurface:

@@ -19,8 +19,10 @@ from flopline import progress
 from flopline.flops import six_nd
 from flopline.laws.isoflop.profiles import parabola
 from flopline.laws.isoflop.valley import Resamples, Vertices, vertices_of
-from flopline.solvers import engine
-from flopline.solvers.newton import LOWER, UPPER, Problem
+from flopline.solvers.minimisation import ONCE, minimise, minimise_resamples
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Problem
+from flopline.solvers.surface_family import CHINCHILLA, UNKNOWNS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
@@ -52,41 +54,40 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
     """
     params, tokens, loss = (table[c].to_numpy(float) for c in ("params", "tokens", "loss"))
     place = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1].ravel()
-    problem = Problem.of(params, tokens, loss, HUBER_DELTA)
+    problem = Problem.of(params, tokens, loss, log_huber(HUBER_DELTA))
     weights = draws.weights
-    drawn = np.full((weights.shape[0], len(PARAMETERS)), np.nan)
+    drawn = np.full((weights.shape[0], len(UNKNOWNS)), np.nan)
     if place.max() + 1 < MIN_POINTS:
-        nothing = problem.surface(np.full((1, len(PARAMETERS)), np.nan))
+        nothing = CHINCHILLA.law(problem, np.full((1, len(UNKNOWNS)), np.nan))
         reason = f"there are fewer than {MIN_POINTS} distinct runs"
-        return PluggedIn(nothing, problem.surface(drawn), reason, {})
-    with progress.part(engine.ONCE):
-        best, starts, agreeing = engine.minimise(problem, np.ones(loss.size))
-    theta = best.theta[0]
-    reason = _fault(bool(best.converged[0]), theta)
+        return PluggedIn(nothing, CHINCHILLA.law(problem, drawn), reason, {})
+    with progress.part(ONCE):
+        best, starts, agreeing = minimise(problem, CHINCHILLA, np.ones(loss.size))
+    bounds = CHINCHILLA.on_bounds(best.unknowns[0])
+    reason = _fault(bool(best.converged[0]), bounds)
     enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.loss).all(axis=-1)
     if not reason and enough.any():
         again = problem.with_losses(draws.loss).of_rows(np.flatnonzero(enough))
-        found, _ = engine.minimise_resamples(again, weights[enough], theta)
-        drawn[enough] = np.where(found.converged[:, None], found.theta, np.nan)
-    point, surfaces = problem.surface(best.theta), problem.surface(drawn)
+        found, _ = minimise_resamples(again, CHINCHILLA, weights[enough], best.unknowns[0])
+        drawn[enough] = np.where(found.converged[:, None], found.unknowns, np.nan)
+    point, surfaces = CHINCHILLA.law(problem, best.unknowns), CHINCHILLA.law(problem, drawn)
     residual = np.log(point.loss(params, tokens)[0] / loss)
-    on_bound = (theta <= LOWER) | (theta >= UPPER)
     certificate = {
         **{name: float(getattr(point, name)[0]) for name in PARAMETERS},
         "starts": starts,
         "starts_agree": agreeing,
-        "bounds": [name for name, hit in zip(PARAMETERS, on_bound, strict=True) if hit],
+        "bounds": bounds,
         "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
         "draws_without_surface": int(np.isnan(surfaces.G).sum()),
     }
     return PluggedIn(point, surfaces, reason, certificate)
 
 
-def _fault(converged: bool, theta: Floats) -> str:
+def _fault(converged: bool, bounds: list[str]) -> str:
     if not converged:
         return "the optimiser did not reach an optimum"
-    for axis, amplitude in (("params", theta[1]), ("tokens", theta[2])):
-        if amplitude <= 0:
+    for axis, amplitude in (("params", "A"), ("tokens", "B")):
+        if amplitude in bounds:
             return f"the losses do not fall with {axis}, so no budget has a best split"
     return ""
 

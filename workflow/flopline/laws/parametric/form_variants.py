@@ -10,7 +10,7 @@ et al. 2023, arXiv 2305.16264).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -27,18 +27,17 @@ from flopline.laws.common.fit_result import (
     targets_of,
 )
 from flopline.solvers import objectives
+from flopline.solvers.damped_steps import GRADIENT_TOLERANCE
 from flopline.solvers.form_fits import Resamples, Solved, solve, solve_repeated
-from flopline.solvers.newton import GRADIENT_TOLERANCE, Floats, Problem
 from flopline.solvers.objective_choice import AUTO, OBJECTIVES, choose, data_delta, least_absolute
 from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, FORMS, points_of
+from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.surface_family import CHINCHILLA, FORMS, REPEATED, Form
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.surface import Law, exponent, optimum, parameters
 
 OTHERS: Final = tuple(form for form in FORMS.values() if form is not CHINCHILLA)
 """The forms that stand beside Chinchilla's, by the name of which their estimators are called."""
-REPEATED: Final = "repeated"
-"""The estimator of the law of repeated data, which is no form of the family."""
 MAX_LEFT_OUT: Final = 0.01
 """Share of resamples without a result above which the intervals are said to lack them."""
 PILOTS: Final = 0.03
@@ -66,7 +65,6 @@ class Variant:
 def variants(
     problem: Problem,
     targets_flops: Sequence[float],
-    main: Objective,
     surface: LossSurface,
     resamples: Resamples,
     mind: Callable[[Floats], list[str]],
@@ -77,31 +75,27 @@ def variants(
     """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
     climb in the held-out ladder alone.
 
-    `surface` is the optimum of Chinchilla's form under the `main` objective; `targets_flops` are
-    budgets [FLOPs]; `mind` says what is to be minded of the runs and of their log residuals
-    (points,), seen less fitted; with `unique_tokens` [tokens] (points,), fewer than the tokens of
-    some run, the law of repeated data is among them. A variant without an optimum says so and
-    holds what was found.
+    `surface` is the optimum of Chinchilla's form, `problem` with the main objective;
+    `targets_flops` are budgets [FLOPs]; `mind` says what is to be minded of the runs and of their
+    log residuals (points,), seen less fitted; with `unique_tokens` [tokens] (points,), fewer than
+    the tokens of some run, the law of repeated data is among them. A variant without an optimum
+    says so and holds what was found.
     """
-    task = _Task(problem, targets_flops, main, surface, resamples, mind)
+    task, main = _Task(problem, targets_flops, surface, resamples, mind), problem.objective
     tried: list[_Trial] = []
     if not judged:
         with progress.part(PILOTS, "variants"):
-            others = _other_objectives(problem, main)
+            others = _other_objectives(problem)
         tried += [_under(task, name, objective) for name, objective in others]
     for form in (form for form in OTHERS if form.climbs or not judged):
-        solved = partial(solve, problem, form, main, surface, resamples)
-        tried.append(_Trial(form.name, form.label, form.name, main, solved, form.rugged))
-    repeats = (
-        unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any()
-    )
+        tried.append(_Trial(form.name, form, main, partial(solve, problem, form, resamples)))
+    repeats = unique_tokens is not None and (unique_tokens < problem.points["tokens"] * 0.999).any()
     if unique_tokens is not None and repeats and not judged:
-        solved = partial(solve_repeated, problem, main, surface, resamples, unique_tokens)
-        label = "repeated data, targets with fresh tokens"
-        tried.append(_Trial(REPEATED, label, REPEATED, main, solved, slow=True))
+        solved = partial(solve_repeated, problem, surface, resamples, unique_tokens)
+        tried.append(_Trial(REPEATED.name, REPEATED, main, solved))
     return [
-        _stated(task, trial.name, trial.label, trial.form, trial.objective, trial.solved())
-        for trial in progress.over(tried, "variants", lambda trial: SLOW if trial.slow else 1.0)
+        _stated(task, trial, trial.solved())
+        for trial in progress.over(tried, "variants", lambda trial: trial.work)
     ]
 
 
@@ -115,7 +109,6 @@ def variant_table(made: Sequence[Variant]) -> pd.DataFrame:
 class _Task:
     problem: Problem
     targets_flops: Sequence[float]
-    main: Objective
     surface: LossSurface
     resamples: Resamples
     mind: Callable[[Floats], list[str]]
@@ -123,7 +116,7 @@ class _Task:
     @property
     def main_value(self) -> float:
         """The main objective at Chinchilla's optimum."""
-        return _value(self.problem, self.surface, self.main)
+        return _value(self.problem, self.surface, self.problem.objective)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +124,16 @@ class _Trial:
     """A variant that is still to be fitted."""
 
     name: str
-    label: str
-    form: str
+    form: Form[Any]
     objective: Objective
     solved: Callable[[], Solved]
-    slow: bool
+    label: str = ""
+
+    @property
+    def work(self) -> float:
+        """Its time in that of a plain one, about."""
+        slow = self.form is REPEATED or self.form.own_starts > 1 or self.objective.delta == 0
+        return SLOW if slow else 1.0
 
 
 def _under(task: _Task, name: str, objective: Objective) -> _Trial:
@@ -144,11 +142,12 @@ def _under(task: _Task, name: str, objective: Objective) -> _Trial:
     if objective.name in ("log_huber", "linear_huber"):
         label += f", delta {objective.delta:.3g}"
         label += " from the data" if name.endswith(AUTO) else ""
-    solved = partial(solve, task.problem, CHINCHILLA, objective, task.surface, task.resamples)
-    return _Trial(name, label, CHINCHILLA.name, objective, solved, slow=objective.delta == 0)
+    problem = replace(task.problem, objective=objective)
+    solved = partial(solve, problem, CHINCHILLA, task.resamples)
+    return _Trial(name, CHINCHILLA, objective, solved, label)
 
 
-def _other_objectives(problem: Problem, main: Objective) -> list[tuple[str, Objective]]:
+def _other_objectives(problem: Problem) -> list[tuple[str, Objective]]:
     pilot = least_absolute(problem)
     tried = [
         ("log_huber_1e-3", objectives.log_huber()),
@@ -156,19 +155,18 @@ def _other_objectives(problem: Problem, main: Objective) -> list[tuple[str, Obje
         (f"linear_huber_{AUTO}", objectives.linear_huber(data_delta(problem, pilot, linear=True))),
         *((name, choose(name, AUTO, problem)) for name in OBJECTIVES if "huber" not in name),
     ]
-    return [(name, objective) for name, objective in tried if objective != main]
+    return [(name, objective) for name, objective in tried if objective != problem.objective]
 
 
 def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> float:
-    points = points_of(problem) | more
+    points = problem.points | more
     seen = points.pop("loss")
     return objective.value(objective.residual(law.loss(**points), seen))
 
 
-def _stated(
-    task: _Task, name: str, label: str, form: str, objective: Objective, solved: Solved
-) -> Variant:
+def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
     """What was found, at the targets, in words and in numbers."""
+    name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
     law, budgets = solved.law, np.asarray(task.targets_flops, float)
     with np.errstate(all="ignore"):
         at, at_draws = optimum(law, budgets), optimum(solved.draws, budgets)
@@ -183,15 +181,15 @@ def _stated(
     }
     value = _value(task.problem, law, objective, **solved.covariates)
     against = np.nan
-    if objective == task.main and task.main_value > 0:
+    if objective == task.problem.objective and task.main_value > 0:
         against = value / task.main_value - 1.0
-    points = points_of(task.problem) | dict(solved.covariates)
+    points = task.problem.points | dict(solved.covariates)
     mind = task.mind(np.log(points.pop("loss")) - np.log(law.loss(**points)))
     left_out = int(np.isnan(a_draws).sum())
     status, message = _verdict(solved, mind, (left_out, a_draws.size), against, said.get("k"))
     common = {
         "estimator": name,
-        "form": form,
+        "form": trial.form.name,
         "objective": objective.name,
         "delta": objective.delta if np.isfinite(objective.delta) else np.nan,
         "value": value,

@@ -33,12 +33,19 @@ from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
-from flopline.solvers import bent, engine, hoffmann_grid
+from flopline.solvers import hoffmann_grid
+from flopline.solvers.descent import Optimum
 from flopline.solvers.form_fits import Resamples
-from flopline.solvers.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
+from flopline.solvers.minimisation import (
+    ONCE,
+    condition_number,
+    minimise,
+    minimise_resamples,
+)
 from flopline.solvers.objective_choice import OBJECTIVES, choose
-from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, starting_points, unknowns_of
+from flopline.solvers.objectives import log_huber
+from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 SOLVERS = {
@@ -122,7 +129,8 @@ def fit(
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     with progress.part(PILOT, "main fit"):
-        problem, minimised = problem_of(table, options)
+        problem = problem_of(table, options)
+    minimised = problem.objective
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
             f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
@@ -144,12 +152,12 @@ def fit(
         return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
 
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
-        found = _solve(problem, weights[solved], solver, minimised, redrawn)
+        found = _solve(problem, weights[solved], solver, redrawn)
 
-    surface = problem.surface(found.best.theta[0])
+    surface = CHINCHILLA.law(problem, found.best.unknowns[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
     values = {name: getattr(surfaces, name) for name in REPORTED}
-    bounds = _bounds_hit(found.best.theta[0])
+    bounds = CHINCHILLA.on_bounds(found.best.unknowns[0])
     parameters = {
         name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
         for name in REPORTED
@@ -170,8 +178,7 @@ def fit(
         "draws_left_out": left_out,
     }
     status, message = _verdict(certificate, solver)
-    how = SOLVERS[solver] if minimised.scale == "log" else "Newton from a grid of starts"
-    label = f"{OBJECTIVES[minimised.name]}, {how}"
+    label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
@@ -180,7 +187,6 @@ def fit(
         others = form_variants.variants(
             problem,
             targets_flops,
-            minimised,
             surface,
             resamples,
             lambda residual: [
@@ -215,27 +221,20 @@ def fit(
     )
 
 
-def problem_of(points: pd.DataFrame, options: ParametricOptions) -> tuple[Problem, Objective]:
-    """The points as the solvers take them, and what the options minimise over them.
+def problem_of(points: pd.DataFrame, options: ParametricOptions) -> Problem:
+    """The points as the solvers take them, with what the options minimise over them.
 
-    `points` has columns params [weights], tokens, loss [nats per token]. The delta of the problem
-    is that of the objective, or of its nearest on log residuals. Raises FloplineError for a delta
-    that is not positive and finite.
+    `points` has columns params [weights], tokens, loss [nats per token]. Raises FloplineError for
+    a delta that is not positive and finite.
     """
     params, tokens, loss = (points[c].to_numpy(float) for c in ("params", "tokens", "loss"))
-    problem = Problem.of(params, tokens, loss, WIDE)
-    minimised = choose(options.objective, options.huber_delta, problem)
-    return replace(problem, delta=_log_delta(minimised, problem)), minimised
+    problem = Problem.of(params, tokens, loss, log_huber())
+    return replace(problem, objective=choose(options.objective, options.huber_delta, problem))
 
 
-def refitted(
-    problem: Problem, minimised: Objective, weights: Floats, surface: LossSurface
-) -> Optimum:
+def refitted(problem: Problem, weights: Floats, surface: LossSurface) -> Optimum:
     """The optima for the rows of `weights` (rows, points), from that of all points on."""
-    if minimised.scale == "linear":
-        begin = CHINCHILLA.reduce(unknowns_of(problem, surface)[None])[0]
-        return _optimum(bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, begin))
-    return engine.minimise_resamples(problem, weights, problem.unknowns(surface))[0]
+    return minimise_resamples(problem, CHINCHILLA, weights, unknowns_of(problem, surface))[0]
 
 
 def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
@@ -285,46 +284,22 @@ def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np
     return enough
 
 
-def _log_delta(minimised: Objective, problem: Problem) -> float:
-    """Huber's delta on log residuals, of the objective itself or of its nearest on that scale."""
-    if minimised.delta == 0:
-        return bent.LAD_DELTA
-    unit = float(np.exp(problem.centre[2])) if minimised.scale == "linear" else 1.0
-    return min(minimised.delta / unit, LEAST_SQUARES)
-
-
 def _solve(
-    problem: Problem,
-    weights: Floats,
-    solver: str,
-    minimised: Objective,
-    redrawn: Callable[[Floats], Problem],
+    problem: Problem, weights: Floats, solver: str, redrawn: Callable[[Floats], Problem]
 ) -> _Fit:
     equal = np.ones(problem.x.size)
-    if minimised.scale == "linear":
-        begin = starting_points(problem, CHINCHILLA)
-        with progress.part(engine.ONCE):
-            found, agreeing = bent.minimise(problem, CHINCHILLA, minimised, equal, begin)
-        resampled = bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, found.free[0])
-        return _Fit(_optimum(found), len(begin), agreeing, _optimum(resampled), 0)
     if solver == "hoffmann_grid":
         grid = hoffmann_grid.grid()
         with progress.part(len(grid) / (len(grid) + len(weights))):
             best, starts, agreeing = hoffmann_grid.minimise(problem, equal, grid)
-        draws = hoffmann_grid.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
+        near = best.unknowns[0]
+        draws = hoffmann_grid.minimise_resamples(redrawn(near), weights, near)
         return _Fit(best, starts, agreeing, draws, 0)
-    with progress.part(engine.ONCE):
-        best, starts, agreeing = engine.minimise(problem, equal)
-    draws, disagreed = engine.minimise_resamples(redrawn(best.theta[0]), weights, best.theta[0])
+    with progress.part(ONCE):
+        best, starts, agreeing = minimise(problem, CHINCHILLA, equal)
+    near = best.unknowns[0]
+    draws, disagreed = minimise_resamples(redrawn(near), CHINCHILLA, weights, near)
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
-
-
-def _optimum(found: bent.Found) -> Optimum:
-    """Minimisers of Chinchilla's form with A and B for their logarithms, 0 on the lower bound."""
-    theta = found.free.copy()
-    amplitudes = theta[:, 1:3]
-    theta[:, 1:3] = np.where(amplitudes <= NO_TERM, 0.0, np.exp(amplitudes))
-    return Optimum(theta, found.objective, found.scaled_gradient, found.iterations)
 
 
 def _surfaces(
@@ -335,9 +310,9 @@ def _surfaces(
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
     """
     trusted = found.converged | (solver == "hoffmann_grid")
-    theta = np.full((solved.size, len(PARAMETERS)), np.nan)
-    theta[solved] = np.where(trusted[:, None], found.theta, np.nan)
-    return problem.surface(theta)
+    unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
+    unknowns[solved] = np.where(trusted[:, None], found.unknowns, np.nan)
+    return CHINCHILLA.law(problem, unknowns)
 
 
 def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
@@ -347,14 +322,6 @@ def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
         "tokens": surface.tokens_opt(budgets),
         "loss": surface.loss_opt(budgets),
     }
-
-
-def _bounds_hit(theta: Floats) -> list[str]:
-    return [
-        n
-        for n, v, lo, hi in zip(PARAMETERS, theta, LOWER, UPPER, strict=True)
-        if v <= lo or v >= hi
-    ]
 
 
 def token_spread(params: Floats, tokens: Floats) -> float:
@@ -398,10 +365,9 @@ def _certificate(
     problem: Problem, found: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> dict[str, Any]:
     residual = table["log_residual"].to_numpy(float)
-    theta = found.best.theta[0]
     top_mean, top_z = _top_residual(table)
     ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
-    amplitudes = found.draws.theta[:, 1:3]
+    amplitudes = found.draws.unknowns[:, 1:3]
     return {
         "converged": bool(found.best.converged[0]),
         "objective": float(found.best.objective[0]),
@@ -410,16 +376,18 @@ def _certificate(
         "starts": found.starts,
         "starts_agree": found.starts_agree,
         "bounds": bounds,
-        "condition": engine.condition_number(problem, np.ones_like(residual), theta),
+        "condition": condition_number(
+            problem, CHINCHILLA, np.ones_like(residual), found.best.unknowns[0]
+        ),
         "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
-        "huber_delta": problem.delta,
+        "huber_delta": min(problem.delta, LEAST_SQUARES),
         "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
         "top_runs_residual": top_mean,
         "top_runs_residual_z": top_z,
         "flops_over_6nd": float(ratio.median()),
         "draws_unconverged": int((~found.draws.converged).sum()),
         "draws_disagreed": found.disagreed,
-        "draws_without_optimum": int((amplitudes <= 0).any(axis=1).sum()),
+        "draws_without_optimum": int((amplitudes <= NO_TERM).any(axis=1).sum()),
     }
 
 

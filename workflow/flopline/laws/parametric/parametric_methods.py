@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flopline.laws.common.methods_text import Settings, quoted
 from flopline.numbers import count, number
-from flopline.solvers.surface_family import FORMS
+from flopline.solvers.surface_family import FORMS, REPEATED
 
 SURFACE: Final = r"$L(N, D) = E + A/N^α + B/D^β|L(N, D) = E + A N^{-\alpha} + B D^{-\beta}$"
 OBJECTIVES: Final = {
@@ -17,10 +17,7 @@ OBJECTIVES: Final = {
     "linear_squares": "the sum over points of squared residuals",
     "log_squares": "the sum over points of squared log residuals",
 }
-PHRASES: Final = {
-    **{name: form.phrase for name, form in FORMS.items()},
-    "repeated": "the law of repeated data of @muennighoff2023",
-}
+PHRASES: Final = {form.name: form.phrase for form in (*FORMS.values(), REPEATED)}
 """What stands beside the main form, by the names of the estimators."""
 
 

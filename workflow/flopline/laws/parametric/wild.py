@@ -13,36 +13,36 @@ from typing import Final
 import numpy as np
 
 from flopline.laws.common.bootstrap import run_signs
-from flopline.solvers.newton import LOWER, UPPER, Floats, Problem, jacobian
+from flopline.solvers.descent import jacobian, log_residuals
+from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.surface_family import CHINCHILLA
 
 MAX_LEVERAGE: Final = 0.98
 """Leverage is cut here: a run that alone fixes a parameter would get an endless residual."""
 
 
 def resampled_losses(
-    problem: Problem, theta: Floats, runs: list[str], draws: int, seed: int
+    problem: Problem, unknowns: Floats, runs: list[str], draws: int, seed: int
 ) -> Problem:
     """`problem` with a row of targets for each draw of a wild cluster bootstrap by run.
 
-    `theta` (5,) is the optimum of `problem`, `runs` names the run of each point. A draw flips the
-    signs of the residuals at random, those of one run together. Signs alone (Rademacher weights)
-    are valid for least absolute deviations too, which a small Huber delta comes close to (Feng, He
-    and Hu 2011, doi 10.1093/biomet/asr052).
+    `unknowns` (6,) are Chinchilla's optimum of `problem`, `runs` names the run of each point. A
+    draw flips the signs of the residuals at random, those of one run together. Signs alone
+    (Rademacher weights) are valid for least absolute deviations too, which a small Huber delta
+    comes close to (Feng, He and Hu 2011, doi 10.1093/biomet/asr052).
     """
-    fitted = problem.target + residuals_of(problem, theta)
-    unseen = unseen_residuals(problem, theta, runs)
+    fitted = problem.target + residuals_of(problem, unknowns)
+    unseen = unseen_residuals(problem, unknowns, runs)
     signs = run_signs(runs, draws, seed)
     return replace(problem, target=fitted - unseen * signs)
 
 
-def residuals_of(problem: Problem, theta: Floats) -> Floats:
-    """Residuals ln f - ln L at `theta` (5,), shape (points,)."""
-    e, a, b, alpha, beta = theta
-    f = e + a * np.exp(-alpha * problem.x) + b * np.exp(-beta * problem.y)
-    return np.asarray(np.log(f) - problem.target)
+def residuals_of(problem: Problem, unknowns: Floats) -> Floats:
+    """Residuals ln f - ln L at `unknowns` (6,), shape (points,)."""
+    return np.asarray(log_residuals(problem, CHINCHILLA, unknowns[None])[0])
 
 
-def unseen_residuals(problem: Problem, theta: Floats, runs: list[str]) -> Floats:
+def unseen_residuals(problem: Problem, unknowns: Floats, runs: list[str]) -> Floats:
     """Residuals of each run from the fit to all other runs, to first order, shape (points,).
 
     For the rows g of a run r_g + (I - H_gg)^-1 H_gg psi(r_g) / s, with H the projection on the
@@ -51,9 +51,11 @@ def unseen_residuals(problem: Problem, theta: Floats, runs: list[str]) -> Floats
     2002; for one row per run it is HC3. For Huber's loss it follows El Karoui et al. 2013 (doi
     10.1073/pnas.1307842110).
     """
-    residual = residuals_of(problem, theta)
-    free = (theta > LOWER) & (theta < UPPER)
-    columns = jacobian(problem, theta[None])[0][free].T
+    residual = residuals_of(problem, unknowns)
+    lower, upper = CHINCHILLA.box
+    reduced = CHINCHILLA.reduce(unknowns[None])[0]
+    inside = (reduced > lower) & (reduced < upper)
+    columns = jacobian(problem, CHINCHILLA, unknowns[None])[0][inside].T
     q, _ = np.linalg.qr(columns / np.linalg.norm(columns, axis=0))
     score = np.clip(residual, -problem.delta, problem.delta)
     number = np.unique(runs, return_inverse=True)[1].ravel()

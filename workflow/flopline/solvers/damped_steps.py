@@ -1,0 +1,147 @@
+"""Damped Newton steps of many rows at once, whatever it is that they minimise.
+
+Every row has unknowns of its own inside a box; finished rows are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final, Protocol, Self, TypeVar
+
+import numpy as np
+
+from flopline import progress
+from flopline.solvers.problem import Bools, Floats, Ints
+
+GRADIENT_TOLERANCE: Final = 1e-8
+"""Largest scaled gradient of a fit that may be called converged."""
+WIDE: Final = 1e-3
+"""Huber's delta of Hoffmann et al. 2022, from which the descent needs no help."""
+AGREEMENT: Final = 1e-9
+"""Two starts agree when their objectives differ by no more than this, relative to the lower."""
+ROUNDING: Final = 1e-14
+"""Share of a number below which a change of it is rounding."""
+TINY: Final = float(np.finfo(float).tiny)
+
+_EXACT = 1e-20
+"""Mean squared log residual below which two objectives are both rounding noise."""
+_FINISH = 1e-9
+_MAX_ITERATIONS = 300
+_MAX_DAMPING = 1e12
+_NO_DAMPING = 1e-14
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Arrays over rows, some of which can be taken or overwritten."""
+
+    def take(self, rows: Ints | Bools) -> Self:
+        """Those of some rows."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def put(self, rows: Ints | Bools, other: Self) -> None:
+        """Overwrite some rows."""
+        for f in fields(self):
+            getattr(self, f.name)[rows] = getattr(other, f.name)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of all `parts`, one after another."""
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Rows):
+    """Objective, gradient and Hessian at the unknowns of each row."""
+
+    objective: Floats
+    gradient: Floats
+    hessian: Floats
+
+
+M = TypeVar("M", bound=Model)
+
+
+class Task(Protocol[M]):
+    """What is minimised, over rows of unknowns."""
+
+    @property
+    def box(self) -> tuple[Floats, Floats]:
+        """The lower and the upper bounds of the unknowns."""
+
+    def evaluate(self, rows: Ints | slice, theta: Floats) -> M:
+        """The model of some rows at their unknowns."""
+
+    def scaled_gradient(self, rows: Ints | slice, theta: Floats, model: M) -> Floats:
+        """A measure of the gradient that is 0 at an optimum and free of units, (rows,)."""
+
+    def step(self, theta: Floats, model: M, damping: Floats) -> tuple[Floats, Floats]:
+        """A damped step that descends, and the decrease that its quadratic model promises."""
+
+
+def descended(task: Task[M], begin: Floats) -> tuple[Floats, Floats, Floats, Ints]:
+    """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
+
+    A row ends when its scaled gradient is far inside GRADIENT_TOLERANCE or when no step lowers its
+    objective.
+    """
+    theta = np.clip(begin, *task.box)
+    everyone = slice(None)
+    model = task.evaluate(everyone, theta)
+    cosine = task.scaled_gradient(everyone, theta, model)
+    iterations = np.zeros(theta.shape[0], dtype=np.int64)
+    damping = np.full(theta.shape[0], 1e-2)
+    growth = np.full(theta.shape[0], 2.0)
+    bare = np.zeros(theta.shape[0], dtype=bool)
+    active = np.flatnonzero(cosine > _FINISH)
+    reached = progress.gauge()
+    for _ in range(_MAX_ITERATIONS):
+        if not active.size:
+            break
+        now = model.take(active)
+        step, promised = task.step(theta[active], now, damping[active])
+        there = np.clip(theta[active] + step, *task.box)
+        new = task.evaluate(active, there)
+        new_cosine = task.scaled_gradient(active, there, new)
+
+        # Where the promise drowns in rounding only the gradient can still tell progress.
+        drowned = promised <= ROUNDING * now.objective
+        drop = now.objective - new.objective
+        gain = np.where(drowned, 1.0, drop / np.maximum(promised, TINY))
+        accepted = np.where(drowned, new_cosine < cosine[active], drop > 0.0)
+        damping[active] *= np.where(
+            accepted, np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 0.2, 2.0), growth[active]
+        )
+        growth[active] = np.where(accepted, 2.0, 2.0 * growth[active])
+        iterations[active] += 1
+        moved = active[accepted]
+        theta[moved] = there[accepted]
+        cosine[moved] = new_cosine[accepted]
+        model.put(moved, new.take(accepted))
+        # A step may be small because it is damped: a bare Newton step has the last word.
+        last = drowned & ~accepted
+        stuck = (last & bare[active]) | (damping[active] > _MAX_DAMPING)
+        bare[active] = last | (bare[active] & ~accepted)
+        damping[active[last]] = _NO_DAMPING
+        active = active[(cosine[active] > _FINISH) & ~stuck]
+        reached(1.0 - active.size / theta.shape[0])
+    return theta, model.objective, cosine, iterations
+
+
+def widths_down_to(delta: float) -> list[float]:
+    """Huber's deltas through which a descent narrows to `delta`, by decades from WIDE.
+
+    Newton steps cover little ground where few residuals lie within delta.
+    """
+    widths = [delta]
+    while widths[0] * 10 <= WIDE * (1 + ROUNDING):
+        widths.insert(0, widths[0] * 10)
+    return widths
+
+
+def agree(objective: Floats, lowest: Floats | float, total: Floats | float) -> Bools:
+    """Where objectives equal the lowest one within AGREEMENT; `total` is the sum of weights."""
+    return np.asarray(objective - lowest <= AGREEMENT * lowest + _EXACT * total)

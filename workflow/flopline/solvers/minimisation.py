@@ -1,0 +1,119 @@
+"""The global minimum of a form of the family, for all points and for many resamples.
+
+Starts come from variable projection, `descent.descend` takes each to its local minimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from flopline import progress
+from flopline.solvers.damped_steps import agree, widths_down_to
+from flopline.solvers.descent import Optimum, descend, jacobian
+from flopline.solvers.problem import Bools, Floats, Ints, Problem
+from flopline.solvers.surface_family import Form
+from flopline.solvers.variable_projection import cells_of, starts
+
+ONCE: Final = 0.1
+"""Share of a fit's time, about, that all points take, before their resamples."""
+_BOTH: Final = 0.9
+"""Share of the time, about, before the resamples that are solved again, of what follows the first
+start."""
+_ROWS_AGAIN: Final = 64
+"""Resamples that are solved from all blocks at a time: as many copies of their weights are held."""
+
+
+def minimise(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimum, int, int]:
+    """The optimum under one weight vector (points,), the number of starts, how many reach it.
+
+    Starts are the best exponents of each block of the grid; if only one of them reaches the lowest
+    objective, every cell of the grid is tried.
+    """
+    cells = cells_of(form)
+    best, count, agreeing = _best_from(problem, form, weights, len(cells.blocks))
+    if agreeing > 1 or count == len(cells.unknowns):
+        return best, count, agreeing
+    return _best_from(problem, form, weights, None)
+
+
+def minimise_resamples(
+    problem: Problem, form: Form[Any], weights: Floats, near: Floats
+) -> tuple[Optimum, Bools]:
+    """Optima under each row of `weights` (draws, points), and the rows where starts differed.
+
+    The losses are the same in every row, or those of its own row of `problem.target`.
+    Each row is started from `near` (6,), usually the optimum of all points, and independently from
+    its own variable projection. Rows whose starts end at different objectives under the widest
+    delta of the descent, and those that do not converge, are solved again from the best exponents
+    of each block of the grid.
+    """
+    widest, *narrower = widths_down_to(problem.delta)
+    everyone, total = np.arange(weights.shape[0]), weights.sum(axis=1) * problem.value_unit
+    disagreed = np.zeros(everyone.size, dtype=bool)
+    with progress.part(_BOTH / (1 + len(narrower))):
+        begin = starts(problem, form, weights, form.own_starts)
+        begin = np.insert(begin, 0, near, axis=1)
+        for number, start in enumerate(progress.over(begin.swapaxes(0, 1))):
+            found = descend(problem, form, weights, start, [widest])
+            if number == 0:
+                best = found
+                continue
+            low, high = np.sort([best.objective, found.objective], axis=0)
+            disagreed |= ~agree(high, low, total)
+            _keep_better(best, everyone, found)
+    if narrower:
+        with progress.part(_BOTH):
+            wide = best
+            best = descend(problem, form, weights, wide.unknowns, narrower)
+            best = replace(best, iterations=wide.iterations + best.iterations)
+    again = np.flatnonzero(disagreed | ~best.converged)
+    for rows in progress.over(np.array_split(again, 1 + again.size // _ROWS_AGAIN)):
+        _keep_better(best, rows, _from_blocks(problem.of_rows(rows), form, weights[rows]))
+    return best, disagreed
+
+
+def condition_number(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> float:
+    """Condition number of J'WJ at `unknowns` (6,) with the columns of J scaled to unit length.
+
+    J is the Jacobian of ln f with respect to the free unknowns; inf where one moves nothing.
+    """
+    columns = jacobian(problem, form, unknowns[None])[0] * np.sqrt(weights)
+    length = np.linalg.norm(columns, axis=1)
+    if not length.all():
+        return float("inf")
+    return float(np.linalg.cond(columns / length[:, None]) ** 2)
+
+
+def _best_from(
+    problem: Problem, form: Form[Any], weights: Floats, cells: int | None
+) -> tuple[Optimum, int, int]:
+    begin = starts(problem, form, weights[None], cells)[0]
+    many = np.broadcast_to(weights, (begin.shape[0], weights.size))
+    found = descend(problem, form, many, begin)
+    best = found.take(np.array([found.objective.argmin()]))
+    agreeing = agree(found.objective, best.objective, weights.sum() * problem.value_unit)
+    return best, begin.shape[0], int(agreeing.sum())
+
+
+def _from_blocks(problem: Problem, form: Form[Any], weights: Floats) -> Optimum:
+    """The lowest end, under each row of `weights`, of the best start of every block."""
+    begin = starts(problem, form, weights, len(cells_of(form).blocks))
+    rows, count, width = begin.shape
+    many = np.repeat(np.arange(rows), count)
+    found = descend(problem.of_rows(many), form, weights[many], begin.reshape(-1, width))
+    lowest = found.objective.reshape(rows, count).argmin(axis=1)
+    return found.take(lowest + count * np.arange(rows))
+
+
+def _keep_better(best: Optimum, rows: Ints, other: Optimum) -> None:
+    """Overwrite those `rows` of `best` for which `other` (one row each) is better.
+
+    One that has converged is better than one that has not, then the lower objective.
+    """
+    mine = best.take(rows)
+    lower = other.objective < mine.objective
+    better = np.where(mine.converged, other.converged & lower, other.converged | lower)
+    best.put(rows[better], other.take(np.flatnonzero(better)))
