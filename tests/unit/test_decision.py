@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.agreement import cost_percent, multiplier
+from flopline.audit.audit_options import AuditOptions
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT
 from flopline.decision import FamilyEvidence, decide, headline_lines
 from flopline.laws.common.fit_result import Estimator
@@ -232,7 +233,7 @@ def test_the_runner_up_says_its_numbers() -> None:
 def test_following_another_line_costs_what_the_surface_says() -> None:
     """N off by a factor of 2, worked out by the budget that reaches the same loss at its best."""
     evidence = family(parametric=line(1e9), isoflop=line(2e9), envelope=line(1e9))
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS, price_per_flop=1e-18)
+    table, verdict = decide({"ash": evidence}, TARGETS, LABELS, AuditOptions(price_per_flop=1e-18))
     by_law = table[table["budget_flops"] == TARGETS[1]].set_index("law")
     best = float(BESIROGLU.params_opt(1e21))
     # The budget that reaches, at its own best size, the loss that twice the best size reaches.

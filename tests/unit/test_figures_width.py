@@ -16,6 +16,7 @@ from mpl_toolkits.mplot3d import proj3d
 from flopline.errors import FloplineError
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.layout import EDGE_IN, WIDTHS_IN, Box, bar_beside, laid_out
+from flopline.figures.registry import FIGURES
 from flopline.figures.style import SMALL_PT, save
 from flopline.figures.surface_figure import Panel, surface
 from flopline.schema import split_label
@@ -30,6 +31,7 @@ from tests.builders.figure_tables import (
     isoflop_tables,
     multimodal_panels,
 )
+from tests.builders.study_example import drawn_for_study, example
 from tests.builders.surfaces import BESIROGLU, TINY
 
 LARGEST_FILE = 1_500_000
@@ -41,22 +43,14 @@ def many_curves() -> pd.DataFrame:
     return curves_of(runs, TINY, np.geomspace(0.01, 1.0, 40))
 
 
-def every_figure(width: str) -> dict[str, Figure]:
-    return drawn_audits(made_up("tiny"), width=width) | {
-        "isoflop": simple_isoflop(width=width),
-        "envelope": simple_envelope(steps=60, width=width),
-        "surface": surface(multimodal_panels(), width=width),
-    }
-
-
 @pytest.fixture(scope="module")
 def pages() -> dict[str, Figure]:
-    return every_figure("page")
+    return {name: example(name, "page") for name in FIGURES}
 
 
 @pytest.fixture(scope="module")
 def columns() -> dict[str, Figure]:
-    return every_figure("column")
+    return {name: example(name, "column") for name in FIGURES}
 
 
 def sizes_of_text(figure: Figure) -> set[float]:
@@ -76,11 +70,15 @@ def test_a_column_is_stacked_and_not_shrunk(pages: Any, columns: Any) -> None:
         assert column.get_size_inches()[1] > 1.5 * page.get_size_inches()[1], name
 
 
-@pytest.mark.parametrize(
-    "name", ["isoflop", "envelope", "surface", "ladder", "identifiability", "stakes"]
-)
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_column_is_clean(columns: Any, name: str) -> None:
     assert_clean(columns[name])
+
+
+@pytest.mark.parametrize("width", WIDTHS_IN)
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_that_is_listed_is_drawn_cleanly_for_a_study(name: str, width: str) -> None:
+    assert_clean(drawn_for_study(name, width))
 
 
 def test_no_legend_leaves_its_figure(pages: Any, columns: Any) -> None:

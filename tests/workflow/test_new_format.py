@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.builders.checklists import templates
-from tests.simulate import SURFACES, loss_of
+from tests.builders.studies import FAMILIES
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow
@@ -52,7 +52,7 @@ def write_logs(folder: Path) -> None:
     (folder / "logs").mkdir()
     for params in (1_000_000, 2_000_000, 4_000_000):
         tokens = 4096 * np.arange(1, STEPS + 1)
-        losses = loss_of(SURFACES["ash"], params, tokens)
+        losses = FAMILIES["ash"].loss(params, tokens)
         rows = [
             f"[toy] {i + 1}/{STEPS} loss={losses[i]:.9f} seen={tokens[i]}\n" for i in range(STEPS)
         ]

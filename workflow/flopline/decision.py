@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.agreement import agreement, between, cost_percent
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.choice import (
     CAVEAT,
@@ -52,17 +53,18 @@ def decide(
     evidence: Mapping[str, FamilyEvidence],
     targets: Sequence[float],
     labels: Mapping[str, str],
-    price_per_flop: float | None = None,
+    options: AuditOptions | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The decision table and its verdict, by `choice.rule`.
 
-    `evidence` and `labels` are by family, `targets` budgets [FLOPs], `price_per_flop` [money per
-    FLOP]. The table has one row per family, target, law and estimator; `main` marks a law's main
-    line, held_out_* what the ladder says of it, cost_* what following it would waste if the
-    recommended line is right. The verdict holds the headline at the first target, the rule, the
+    `evidence` and `labels` are by family, `targets` budgets [FLOPs]; of the `options` of the audit
+    the price counts. The table has one row per family, target, law and estimator; `main` marks a
+    law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
+    the recommended line is right. The verdict holds the headline at the first target, the rule, the
     choice of every family and target, how far the laws agree, and how the families compare.
     """
     table = pd.DataFrame([row for family in evidence for row in _rows(family, evidence, targets)])
+    price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
     for (family, budget), rows in groups:
