@@ -55,8 +55,7 @@ onstart:
 
 
 onsuccess:
-    CONSOLE.stop()
-    print(last_words(), file=sys.stderr)
+    CONSOLE.stop(last_words())
 
 
 onerror:

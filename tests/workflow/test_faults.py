@@ -20,6 +20,7 @@ import yaml
 
 from flopline.figures.spec import FigureSpec
 from flopline.laws.registry import LAWS
+from running.receipts import receipt_of
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
@@ -376,10 +377,10 @@ def test_no_rule_is_forgotten_by_the_faults_in_each_stage() -> None:
     found = re.findall(
         r"^\s*(?:rule|checkpoint) (\w+):", "\n".join(f.read_text() for f in files), re.MULTILINE
     )
-    figures = {f"figure_{spec.name}" for spec in SPECS}
+    listed = {f"figure_{spec.name}" for spec in SPECS} | {f"fit_{law}" for law in LAWS}
     covered = [*STAGES, BETWEEN_FAMILIES, ("simulate",)]
     named = {s.split(".")[0] for together in covered for s in together}
-    assert (set(found) - {"all"}) | figures == named
+    assert (set(found) - {"all"}) | listed == named
 
 
 @pytest.mark.slow
@@ -402,7 +403,10 @@ def test_killed_and_out_of_room_between_families(finished: Checkout, tmp_path: P
         drawn = [f"{RESULTS}/{rule.replace('_', 's/', 1)}.svg" for rule in BETWEEN_FAMILIES]
         for file in drawn:
             for end in ("svg", "png", "pdf", "json"):
-                (folder / file).with_suffix(f".{end}").unlink()
+                figure = Path(file).with_suffix(f".{end}")
+                (folder / figure).unlink()
+                # Its job would find the room of it for a note of what went wrong.
+                (folder / receipt_of(figure, Path(RESULTS))).unlink()
         undisturbed = content(finished.folder)
         kill_in_each_stage(lab, undisturbed, disk, [BETWEEN_FAMILIES], drawn)
 

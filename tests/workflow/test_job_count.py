@@ -67,7 +67,7 @@ def submitted(checkout: Checkout, shards: int, sizes: int) -> list[dict[str, lis
     }
     (checkout.folder / "config/studies/large.yaml").write_text(yaml.safe_dump(study))
     # There is no decision in empty files.
-    checkout.edit("Snakefile", "    print_decision()", "    pass")
+    checkout.edit("Snakefile", "    CONSOLE.stop(last_words())", "    pass")
     summary = checkout.snakemake("--summary", study="large")
     assert summary.returncode == 0, summary.stderr
     outputs: dict[str, list[str]] = {}

@@ -129,17 +129,18 @@ class Console:
         self.done = 0
         threading.Thread(target=self._look, name="progress", daemon=True).start()
 
-    def stop(self) -> None:
-        """Draw nothing more: what is left are the last words."""
+    def stop(self, last_words: str = "") -> None:
+        """Draw nothing more, and print the last words if there are any."""
         with self.lock:
             self.ended = True
             self._erase()
+            if last_words:
+                self._print(last_words)
 
     def close(self) -> None:
-        """Print the last words of a run that had nothing to do, which comes to no hook."""
-        if self.begun and not (self.has_jobs or self.explained) and (lines := self.idle()):
-            self._print(lines)
-        self.stop()
+        """Stop, with the last words of a run that had nothing to do, which comes to no hook."""
+        idle = self.begun and not (self.has_jobs or self.explained)
+        self.stop(self.idle() if idle else "")
 
     def failures(self) -> list[str]:
         """Why each stage failed that did not succeed later: its own sentence, or what is known."""

@@ -13,8 +13,8 @@ from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.sources import parts_of
 
-CLOCKS_DIFFER_S: Final = 1.0
-"""By how much the clock of a file server may be ahead."""
+CLOCKS_DIFFER_S: Final = 60.0
+"""By how much the clock of a file server may be ahead of that of a job."""
 
 
 def log_digest(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:
