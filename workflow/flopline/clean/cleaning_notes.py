@@ -18,6 +18,11 @@ def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
     said = [
         _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),
         _counted(runs["tokens_from"] == "flops", "tokens are C / (6 N), from the FLOPs given"),
+        _places(
+            runs["rounded"],
+            "counts are written with K, M, B or T and so rounded, first at {}; they are taken as "
+            "they stand",
+        ),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
         _places(

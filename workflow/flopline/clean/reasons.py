@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.logs.reading import NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED
+from flopline.logs.reading import DOUBTFUL_COMMA, NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED
 
 NOT_FINITE: Final = "loss_not_finite"
 NOT_POSITIVE: Final = "loss_not_positive"
@@ -18,6 +18,8 @@ SPIKE: Final = "loss_spike"
 REASONS: Final = {
     NOT_PARSED: "the line is not a complete record (cut off or not JSON)",
     NOT_A_NUMBER: "a number was expected and something else stands there",
+    DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
+    "comma, set `decimal: ','` in source)",
     NO_RUN: "the row does not say which run it belongs to",
     NO_LOSS: "the row logs no loss",
     NOT_FINITE: "the loss is NaN or infinite",
@@ -31,5 +33,14 @@ REASONS: Final = {
 }
 """What each reason code of the dropped table means."""
 
-MISTAKES: Final = (NOT_PARSED, NOT_A_NUMBER, NO_RUN, NOT_FINITE, NOT_POSITIVE, NO_STEP, NO_TOKENS)
+MISTAKES: Final = (
+    NOT_PARSED,
+    NOT_A_NUMBER,
+    DOUBTFUL_COMMA,
+    NO_RUN,
+    NOT_FINITE,
+    NOT_POSITIVE,
+    NO_STEP,
+    NO_TOKENS,
+)
 """Reasons that point at a fault in the file; they stop the run unless cleaning.bad_rows is drop."""

@@ -26,11 +26,13 @@ def read_log(
     patterns: Sequence[Mapping[str, str]] = (),
     wanted_facts: Sequence[str] = (),
     optional: Sequence[str] = (),
+    decimal: str = ".",
 ) -> Reading:
     """One log, a file or a folder, as raw rows (see Reading) and what it says of its runs.
 
     The format is sniffed unless it is named; `columns` may be left out where it knows its own, and
-    those called `optional` may be missing from the log.
+    those called `optional` may be missing from the log. `decimal` is what parts the whole of a
+    number from its fraction.
     Raises FloplineError when the log cannot be opened or decompressed, when no format knows it,
     or when it lacks a column that is mapped.
     """
@@ -40,11 +42,12 @@ def read_log(
         tuple(wanted_facts),
         tuple(patterns),
         tuple(optional),
+        decimal,
     )
     factors = plain_columns(columns)[1] if columns else {}
     readings = list(read_batches(path, wish, format_name, facts))
     reading = joined(readings, facts)
-    return Reading(scaled(reading.rows, factors), reading.dropped, facts)
+    return replace(reading, rows=scaled(reading.rows, factors))
 
 
 def read_batches(
@@ -71,7 +74,7 @@ def read_batches(
         reading = raw
         if not isinstance(raw, Reading):
             columns = raw.columns or wish.columns or own
-            reading = curve_rows(raw.table, columns, path, raw.unparsed, raw.names, wish.optional)
+            reading = curve_rows(raw, columns, path, wish.optional, wish.decimal)
         rows_in += reading.rows_in
         yield reading
     if not rows_in and format_name is not None:
