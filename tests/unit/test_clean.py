@@ -73,7 +73,8 @@ def test_duplicate_step_keeps_the_first() -> None:
 )
 def test_bad_rows_are_dropped_or_stop_the_run(row: dict[str, Any], reason: str) -> None:
     rows = [{"step": 1, "loss": 3.0, "tokens": 100.0}, {"tokens": 200.0, **row}]
-    result = cleaned([*rows, {"step": 3, "loss": 2.0, "tokens": 300.0}])
+    rows += [{"step": 3, "loss": 2.0, "tokens": 300.0}]
+    result = cleaned(rows)
     assert result.dropped[["line", "reason"]].to_numpy().tolist() == [[2, reason]]
     with pytest.raises(FloplineError, match=r"x\.jsonl, line 2: .*bad_rows: drop"):
         cleaned(rows, cleaning={"bad_rows": "error"})

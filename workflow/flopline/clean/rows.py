@@ -91,8 +91,19 @@ def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> C
         reason[spiked] = _code(SPIKE)
         kept = _by_curve(rows, reason)
     dropped = _all_dropped(raw.dropped, rows, reason, names)
+    lost = np.flatnonzero(reason == _code(NOT_FINITE))
     summary = tally(
-        rows, given, kept, spiked, stitched.overlaps, names, facts, dropped, tokens_from, study
+        rows,
+        given,
+        kept,
+        lost,
+        spiked,
+        stitched.overlaps,
+        names,
+        facts,
+        dropped,
+        tokens_from,
+        study,
     )
     summary.index = runs.index
     return CleanRows(

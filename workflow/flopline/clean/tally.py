@@ -26,6 +26,7 @@ TALLY: Final = {
     "tokens_from": "string",
     "overlap": "string",
     "fall": "string",
+    "not_finite": "string",
     "dropped_for": "string",
     "clock_reset": "string",
     "negative_lr": "string",
@@ -35,8 +36,8 @@ TALLY: Final = {
     "rows_dropped": "int64",
 }
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
-its most tokens in any split. `overlap` and `fall` are sentences on a run that is to be set aside;
-`clock_reset`, `negative_lr` and `beyond_int64` name the first row of that kind."""
+its most tokens in any split. `overlap`, `fall` and `not_finite` are sentences on a run that is to
+be set aside; `clock_reset`, `negative_lr` and `beyond_int64` name the first row of that kind."""
 
 SHARD_RUNS: Final = RUN_FACTS | TALLY
 """One row per run, as clean_rows leaves it."""
@@ -48,6 +49,7 @@ def tally(
     rows: Rows,
     given: Rows,
     kept: Ints,
+    lost: Ints,
     spiked: Ints,
     overlaps: Mapping[int, Overlap],
     names: Names,
@@ -56,7 +58,10 @@ def tally(
     tokens_from: Sequence[str | None],
     study: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """The TALLY of every run in `names.runs`, from its rows at `kept` (by run, split and clock)."""
+    """The TALLY of every run in `names.runs`, from its rows at `kept` (by run, split and clock).
+
+    `lost` are those whose loss is NaN or infinite.
+    """
     runs = len(names.runs)
     where = names.runs.get_indexer(pd.Index(dropped["run"].astype(object)))
     same = np.diff(rows.run[kept], prepend=-1) == 0
@@ -73,6 +78,7 @@ def tally(
                 "tokens_from": list(tokens_from),
                 "overlap": [_disagreement(overlaps.get(i), tolerance) for i in range(runs)],
                 "fall": _falls(rows, kept, same, names),
+                "not_finite": _ends_not_finite(rows, kept, lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
                 "clock_reset": _first(
                     rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
@@ -137,6 +143,36 @@ def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
     return out
 
 
+def _ends_not_finite(
+    rows: Rows, kept: Ints, lost: Ints, names: Names, loss_split: str
+) -> list[str | None]:
+    """A sentence on each run that ended in losses that are NaN or infinite.
+
+    Of the loss that the study is about the last one decides; in another split all of them must
+    stand at its end, since some trainers write NaN where they did not evaluate.
+    """
+    out: list[str | None] = [None] * len(names.runs)
+    both = np.concatenate([kept, lost])
+    both = both[~np.isnan(rows.clock[both]) & np.isin(rows.run[both], rows.run[lost])]
+    if not both.size:
+        return out
+    both = both[np.lexsort((both, rows.clock[both], rows.split[both], rows.run[both]))]
+    starts = np.flatnonzero(np.diff(rows.run[both]) | np.diff(rows.split[both])) + 1
+    for curve in np.split(both, starts):
+        run, split = int(rows.run[curve[0]]), names.splits[rows.split[curve[0]]]
+        finite = np.flatnonzero(np.isfinite(rows.loss[curve]))
+        first = int(finite[-1]) + 1 if finite.size else 0
+        pure = finite.size > 0 and first == finite.size
+        if first == curve.size or not (pure or split == loss_split) or out[run]:
+            continue
+        row = curve[first]
+        out[run] = (
+            f"It diverged: its {split} loss is NaN or infinite from {_clock(rows, row)} "
+            f"({_place(rows, row, names)}) to its end."
+        )
+    return out
+
+
 def _beyond_int64(rows: Rows) -> Ints:
     """Rows with a count of 2^63 or more; FLOPs are that large as a rule and are left out."""
     return np.flatnonzero((rows.step >= INT64) | (rows.tokens >= INT64))
@@ -153,6 +189,13 @@ def _first(rows: Rows, hits: Ints, names: Names) -> list[str | None]:
 
 def _place(rows: Rows, row: int, names: Names) -> str:
     return f"{names.files[rows.file[row]]}, line {rows.line[row]}"
+
+
+def _clock(rows: Rows, row: int) -> str:
+    """The step of a row, or its tokens where no step is logged."""
+    if np.isnan(rows.step[row]):
+        return f"{humanise(rows.tokens[row], 6)} tokens"
+    return f"step {rows.step[row]:,.0f}"
 
 
 def _commonest(where: Ints, reasons: pd.Series, runs: int) -> list[str | None]:

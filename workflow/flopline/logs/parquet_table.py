@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flopline.errors import FloplineError
@@ -63,8 +64,15 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """Columns of a file: whole numbers stay whole beside absent ones."""
-    return table.to_pandas(types_mapper=_WHOLE.get)
+    """Columns of a file: whole numbers stay whole beside absent ones, and NaN is no absent one."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_WHOLE.get)
+    for place, column in enumerate(table.columns):
+        if pa.types.is_floating(column.type):
+            is_nan = pc.is_nan(column).fill_null(False).to_numpy()
+            if is_nan.any():
+                cells = frame.iloc[:, place].astype(object).mask(is_nan, "nan")
+                frame.isetitem(place, cells)
+    return frame
 
 
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:

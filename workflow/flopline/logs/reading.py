@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -290,6 +291,11 @@ def worst(cells: Iterable[Cells], rows: int) -> tuple[NDArray[np.object_], NDArr
         fault = np.where(fault == "", read.fault, fault)
         rounded |= read.rounded
     return fault, rounded
+
+
+def told(value: Any) -> Any:
+    """A logged value as a cell: NaN as text, since in a table it stands for an absent one."""
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
 def column_names(columns: Mapping[str, Any]) -> list[str]:
