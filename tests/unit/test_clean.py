@@ -39,8 +39,15 @@ def test_restart_purges_what_was_logged_before_it() -> None:
 
 
 def test_two_restarts_the_second_from_further_back() -> None:
-    result = cleaned(steps(1, 2, 3, 4, 3, 4, 5, 2, 3))
-    assert result.curves["line"].tolist() == [1, 8, 9]
+    sound = [{**row, "run": "b"} for row in steps(1, 2)]
+    result = cleaned([*steps(1, 2, 3, 4, 3, 4, 5, 2, 3), *sound])
+    assert result.curves["line"].tolist() == [1, 8, 9, 10, 11]
+    run = result.runs.set_index("run").loc["a"]
+    assert run["status"] == "quarantined"
+    assert (
+        "stands at step 3, before step 5, which it had logged too (x.jsonl, line 7)"
+        in run["reason"]
+    )
 
 
 def test_splits_restart_each_on_its_own() -> None:

@@ -12,6 +12,7 @@ NO_STEP: Final = "no_step"
 NO_TOKENS: Final = "no_tokens"
 DUPLICATE: Final = "duplicate_step"
 DUPLICATE_FILE: Final = "duplicate_file"
+OUT_OF_PLACE: Final = "out_of_place"
 SUPERSEDED: Final = "superseded_by_restart"
 SPIKE: Final = "loss_spike"
 
@@ -29,6 +30,7 @@ REASONS: Final = {
     DUPLICATE: "the same step was logged twice; the first is kept",
     DUPLICATE_FILE: "its file holds byte for byte what another file of the same run holds",
     SUPERSEDED: "the run was restarted from an earlier step and logged this step again",
+    OUT_OF_PLACE: "it was logged after later steps, among which its loss does not fit",
     SPIKE: "the loss stands far above its neighbours (cleaning.spikes: drop)",
 }
 """What each reason code of the dropped table means."""
