@@ -10,7 +10,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# A full disk is told once, and not at every line that Snakemake's log has no room for.
+# A full disk is one sentence, and not one at every line that Snakemake's log has no room for.
 logging.raiseExceptions = False
 
 
@@ -45,9 +45,19 @@ rule all:
         review=f"results/{STUDY['name']}/{STUDY['name']}-review.zip",
 
 
+# Asked for with the inputs of whatever is planned first: locks, room, damaged results.
+for each in workflow.rules:
+    each.set_input(GUARD.inputs)
+
+
+onstart:
+    GUARD.demand()
+
+
 onsuccess:
-    print_decision()
+    CONSOLE.stop()
+    print(last_words(), file=sys.stderr)
 
 
 onerror:
-    print_failures()
+    print_failures(CONSOLE, STARTED)

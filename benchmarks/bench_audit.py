@@ -17,10 +17,10 @@ import numpy as np
 
 from flopline.audit import ladder
 from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes
-from flopline.audit.finding import surface_of
 from flopline.audit.prepared_runs import prepared
-from flopline.laws.parametric import parametric_fit
-from tests.unit.test_audit_finding import design
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+from flopline.laws.parametric.parametric_options import ParametricOptions
+from tests.builders.designs import isoflop_runs
 
 for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[pool] = "1"
@@ -33,10 +33,9 @@ TARGET = 1e23
 
 def main() -> None:
     """Print the timings."""
-    points = design(sizes=9, noise=0.004)
-    table = prepared(points, None, 0.15, "benchmark", "")
-    fit = parametric_fit.fit(table, [TARGET], draws=0, seed=0)
-    base = Base(table, surface_of(fit.to_json()), TARGET, 1e-3, "")
+    points = isoflop_runs(sizes=9, noise=0.004)
+    table = prepared(points, IsoflopOptions(), "benchmark", "")
+    base = Base.of(table, TARGET, ParametricOptions(), "")
     start = time.perf_counter()
     batch = [change.row()["params"] for change in _left_out(base)]
     of_batch = time.perf_counter() - start
@@ -48,7 +47,7 @@ def main() -> None:
     print(f"{len(batch)} leave-outs: batch {of_batch:.2f} s, single fits {of_single:.2f} s")
     print(f"ratio {of_single / of_batch:.1f}, ln N differs by {apart:.1e} at most")
     start = time.perf_counter()
-    ladder.audit(points, TARGET, draws=200)
+    ladder.audit(points, TARGET)
     print(f"ladder of {len(points)} runs, 200 draws a step: {time.perf_counter() - start:.2f} s")
 
 

@@ -40,10 +40,10 @@ def run_in_steps(arguments: list[str]) -> None:
 
 
 def planned(arguments: list[str]) -> list[tuple[str, str]]:
-    """Rule and status of every output that a run would make; none if it cannot be told."""
+    """Rule and status of every output that a run would make; none if that is unknown."""
     with tempfile.TemporaryFile("w+") as table, Path(os.devnull).open("w") as nowhere:
         if fork([*arguments, "--summary"], table.fileno(), nowhere.fileno()):
-            return []  # what is wrong is said by the run itself
+            return []  # the run itself prints what is wrong
         table.seek(0)
         lines = [line.rstrip("\n").split("\t") for line in table]
     if not lines or "plan" not in lines[0]:
@@ -56,39 +56,37 @@ def planned(arguments: list[str]) -> list[tuple[str, str]]:
 def fork(arguments: list[str], out: int = 1, errors: int = 2) -> int:
     """Exit code of one run in a process of its own, which writes to these descriptors.
 
-    Exits when one of the two was told to end: what is left would otherwise run all the same.
+    Exits when one of the two got a signal to end: what is left would otherwise run all the same.
     """
-    told: list[int] = []
+    signals: list[int] = []
     children: list[int] = []
 
-    def hand_on(number: int, _: object) -> None:
-        told.append(number)
-        for child in children:
+    def pass_on(number: int, _: object) -> None:
+        signals.append(number)
+        # A terminal sends Ctrl-C to both.
+        for child in children if number == signal.SIGTERM else []:
             os.kill(child, number)
 
     # Before the fork: a signal that comes at once must find it.
-    former = signal.signal(signal.SIGTERM, hand_on)
+    former = {end: signal.signal(end, pass_on) for end in (signal.SIGINT, signal.SIGTERM)}
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGTERM, former)
+        for end, handler in former.items():
+            signal.signal(end, handler)
         os.dup2(out, 1)
         os.dup2(errors, 2)
         main(arguments)
         sys.exit()  # or main did: either way the exit handlers run that let go of the lock
     children.append(child)
-    if told:
-        os.kill(child, told[0])
-    while True:
-        try:
-            _, status = os.waitpid(child, 0)
-        except KeyboardInterrupt:
-            told.append(signal.SIGINT)
-            continue  # Snakemake has heard it too, and ends its jobs
-        signal.signal(signal.SIGTERM, former)
-        code = os.waitstatus_to_exitcode(status)
-        if told:
-            sys.exit(code if code > 0 else 128 + told[0])
-        return code
+    if signals:
+        os.kill(child, signals[0])
+    _, status = os.waitpid(child, 0)
+    for end, handler in former.items():
+        signal.signal(end, handler)
+    code = os.waitstatus_to_exitcode(status)
+    if signals:
+        sys.exit(code if code > 0 else 128 + signals[0])
+    return code
 
 
 if __name__ == "__main__":

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.family_audits import Evidence, audit_family
 from flopline.audit.finding import Finding
-from flopline.laws.isoflop import isoflop_fit
-from flopline.laws.parametric import parametric_fit
+from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.laws.common.fit_result import StoredFit
+from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.registry import LAWS
+from flopline.laws.spec import Points, spec_of
+from flopline.options import StudyOptions
 from tests.builders.curves import curves_of, finished, with_rates
 from tests.builders.designs import GOPHER, isoflop_runs, runs_at, with_budgets
 from tests.builders.surfaces import BESIROGLU
 
 TARGETS = [GOPHER]
 """What the family's laws predict [FLOPs]."""
-SETTINGS: dict[str, Any] = {
-    "bootstrap": {"draws": 200, "seed": 1},
-    "cleaning": {"unfinished": 0.98},
-    "envelope": {"bins": 200, "smoothing_steps": 0, "frontier": "bins"},
-    "isoflop": {"budgets": None, "budget_tolerance": 0.15, "min_sizes": 4, "quality": "flag"},
-    "parametric": {"huber_delta": 1e-3},
-    "params_convention": "total",
-    "flops_convention": "six_nd",
-    "audit": {
-        "compare": [],
-        "ladder_draws": 50,
-        "next_run_cap": None,
-        "price_per_flop": None,
-        "inference_tokens": [1e13],
-        "warmup_share": 0.2,
-        "final_lr": 0.2,
-    },
-}
-"""A study as the audit stage is handed it, with few draws."""
+LADDER_DRAWS = 50
+"""Resamples behind each step of the ladder."""
+OPTIONS = StudyOptions(
+    BootstrapOptions(draws=200, seed=1),
+    EnvelopeOptions(bins=200, smoothing_steps=0),
+    AuditOptions(compare=(), ladder_draws=LADDER_DRAWS, inference_tokens=(1e13,)),
+)
+"""Those of a study with few draws."""
 BUDGETS = np.geomspace(1e19, 1e21, 5)
 """Budgets of its runs [FLOPs]."""
 
@@ -56,7 +48,11 @@ def logs(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return finished(table), with_rates(curves, final=0.01)
 
 
-def evidence(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> Evidence:
+def evidence(
+    on_a_ray: bool = False,
+    laws: Sequence[str] = LAWS,
+    options: StudyOptions = OPTIONS,
+) -> Evidence:
     """All that the audits take of a family to which `laws` were fitted; one run is held out."""
     table = points(on_a_ray)
     runs, curves = logs(table)
@@ -64,20 +60,28 @@ def evidence(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> Evidence:
     loss = BESIROGLU.loss(unseen["params"], unseen["tokens"])
     unseen = unseen.assign(loss=loss, status="held_out")
     runs = pd.concat([runs, unseen], ignore_index=True)
-    known: dict[str, Any] = {"runs": runs, "curves": curves, "estimators": {}}
-    if "parametric" in laws:
-        fit = parametric_fit.fit(table, TARGETS, draws=200, seed=1)
-        known |= {"parametric": fit.to_json(), "draws": fit.draws}
-        known["estimators"]["parametric"] = fit.tables["estimators"]
-    if "isoflop" in laws:
-        tables = isoflop_fit.fit(table, TARGETS, draws=200, seed=1).tables
-        known |= {name: tables[name] for name in ("vertices", "profiles")}
-        known["estimators"]["isoflop"] = tables["estimators"]
-    if "envelope" in laws:
-        known["envelope_curves"] = curves
-    return Evidence("ash", table, **known)
+    taken = {law: curves if spec_of(law).points is Points.CURVES else table for law in laws}
+    fits = {
+        law: spec_of(law).fitted(
+            taken[law],
+            TARGETS,
+            options.of(spec_of(law).model),
+            bootstrap=options.of(BootstrapOptions),
+            **spec_of(law).judged,
+        )
+        for law in laws
+    }
+    stored = {law: StoredFit.of(fit) for law, fit in fits.items()}
+    return Evidence("ash", table, runs, curves, stored, taken)
 
 
 def findings(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> list[Finding]:
     """All audits of that family, in order."""
-    return audit_family(evidence(on_a_ray, laws), SETTINGS, TARGETS)
+    return audited(evidence(on_a_ray, laws))
+
+
+def audited(known: Evidence, options: StudyOptions = OPTIONS) -> list[Finding]:
+    """All audits of what is known of a family."""
+    return audit_family(
+        known, options, TARGETS, params_convention="total", flops_convention="six_nd"
+    )

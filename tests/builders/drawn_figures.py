@@ -21,6 +21,7 @@ from flopline.figures.families_figure import families
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.losscompute_figure import losscompute
 from flopline.laws.common.fit_result import FitResult
+from flopline.laws.spec import spec_of
 from flopline.schema import DROPPED
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders import fits
@@ -135,8 +136,7 @@ def drawn_loss(width: str = "page", **changes: Any) -> Figure:
     parts = {
         "fits": as_json(),
         "draws": {law: fit.draws for law, fit in found.items()},
-        "minima": found["isoflop"].tables["vertices"],
-        "points": found["parametric"].tables["points"],
+        "seen": {law: fit.tables[spec_of(law).frontier.table] for law, fit in found.items()},
     } | changes
     return losscompute(family_label="Ash", target_flops=GOPHER, width=width, **parts)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import pandas as pd
 
 from flopline.laws.common.fit_result import FitResult
+from flopline.laws.spec import spec_of
 from tests.builders.designs import GOPHER
 
 TARGETS = (1e21, GOPHER)
@@ -28,8 +28,7 @@ def fit(law: str, points: pd.DataFrame, targets: Sequence[float], **options: Any
     content = pd.util.hash_pandas_object(points).to_numpy().tobytes()
     key = (law, content, tuple(points), tuple(targets), repr(sorted(options.items())))
     if key not in _MADE:
-        module = import_module(f"flopline.laws.{law}.{law}_fit")
-        _MADE[key] = module.fit(points, targets, **options)
+        _MADE[key] = spec_of(law).fitted(points, targets, **options)
     return copy.deepcopy(_MADE[key])
 
 

@@ -69,7 +69,7 @@ FORMS: dict[str, Law] = {
     "skaling": SKALING,
     "repeated": MUENNIGHOFF_REPEATED,
 }
-"""A surface of each form of `published.FORMS`: a form that is added there wants one here."""
+"""A surface of each form of `published.SURFACES`: a form that is added there wants one here."""
 
 
 def values_of(surface: Law) -> Floats:

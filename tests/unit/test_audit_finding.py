@@ -38,7 +38,7 @@ def test_a_fit_that_cannot_be_audited_is_refused() -> None:
     assert failed.status == "failed"
     with pytest.raises(FloplineError, match="parametric fit failed"):
         surface_of(failed.to_json())
-    with pytest.raises(FloplineError, match="was given the isoflop fit"):
+    with pytest.raises(FloplineError, match="was given the isoFLOP fit"):
         surface_of({"law": "isoflop"})
 
 

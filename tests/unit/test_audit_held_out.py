@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from flopline.audit import held_out
-from flopline.audit.finding import Finding, draws_of, surface_of
-from flopline.laws.common.fit_result import FitResult
+from flopline.audit.finding import Finding
+from flopline.errors import FloplineError
+from flopline.laws.common.fit_result import FitResult, StoredFit
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import LossSurface
@@ -33,14 +34,13 @@ def held(factor: float = 1.0, n: int = 2) -> pd.DataFrame:
     return runs.assign(run="large-" + runs["run"], loss=factor * runs["loss"])
 
 
-def audited(fit: FitResult, runs: pd.DataFrame, **known: Any) -> Finding:
-    surface = surface_of(fit.to_json())
-    return held_out.audit(runs, points(), surface, draws_of(fit.draws), **known)
+def audited(runs: pd.DataFrame, *fits: FitResult) -> Finding:
+    return held_out.audit(runs, points(), {fit.law: StoredFit.of(fit) for fit in fits})
 
 
 def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
-    finding = audited(fitted, held())
-    table = finding.tables["predictions"]
+    finding = audited(held(), fitted)
+    table = finding.tables["predictions"].query("estimator == 'log_huber'")
     assert table["inside95"].tolist() == ["yes", "yes"]
     assert finding.verdict == "fine"
     assert table["error_percent"].abs().max() < 1
@@ -50,7 +50,7 @@ def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
 
 
 def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitResult) -> None:
-    finding = audited(fitted, held(factor=1.1))
+    finding = audited(held(factor=1.1), fitted)
     assert finding.verdict == "mind"
     assert finding.numbers["inside95"] == 0
     assert "0 of 2 lie in the 95 % prediction of one new run" in finding.sentence
@@ -58,14 +58,14 @@ def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitRes
 
 
 def test_without_draws_nothing_is_judged(fitted: FitResult) -> None:
-    finding = held_out.audit(held(), points(), surface_of(fitted.to_json()), None)
+    finding = audited(held(), replace(fitted, draws=fitted.draws.iloc[:0]))
     assert set(finding.tables["predictions"]["inside95"]) == {"not judged"}
     assert finding.verdict == "mind"
 
 
 def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitResult) -> None:
     variants = fitted.tables["variants"]
-    table = audited(fitted, held(), variants=variants).tables["predictions"]
+    table = audited(held(), fitted).tables["predictions"]
     assert set(table["estimator"]) == {"log_huber", *variants["estimator"]}
     rows = variants[variants["estimator"] == "log_lad"].set_index("parameter")["point"]
     law = LossSurface(*(rows[name] for name in ("E", "A", "B", "alpha", "beta")))
@@ -75,8 +75,7 @@ def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitRes
 
 def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:
     fit = isoflop_fit.fit(points(), TARGETS, draws=200, seed=1)
-    others = {"isoflop": (fit.to_json(), fit.draws)}
-    finding = audited(fitted, held(), others=others)
+    finding = audited(held(), fit, fitted)
     rows = finding.tables["predictions"].query("law == 'isoflop'")
     assert set(rows["of"]) == {"the best run of its compute"}
     assert set(rows["inside95"]) == {"not judged"}
@@ -90,7 +89,13 @@ def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -
 
 def test_the_order_of_runs_does_not_matter(fitted: FitResult) -> None:
     runs = held(n=5)
-    made = [audited(fitted, table) for table in (runs, runs[::-1])]
+    made = [audited(table, fitted) for table in (runs, runs[::-1])]
     pd.testing.assert_frame_equal(*(f.tables["predictions"] for f in made))
     assert made[0].sentence == made[1].sentence
     assert "(the 3 largest errors of 5)" in made[0].sentence
+
+
+def test_without_a_surface_nothing_can_be_said() -> None:
+    fit = isoflop_fit.fit(points(), TARGETS, draws=0)
+    with pytest.raises(FloplineError, match="keep parametric in `laws`"):
+        audited(held(), fit)

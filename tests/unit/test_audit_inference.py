@@ -9,6 +9,7 @@ from flopline.audit import inference
 from flopline.audit.inference import best_for_lifetime, params_at_ratio
 from flopline.errors import FloplineError
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.options import auditing
 from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 
 TARGET = 1e23
@@ -56,7 +57,9 @@ def test_a_run_at_a_ratio_reaches_the_loss(ratio: float) -> None:
 def test_over_training_costs_nothing_at_the_optimal_ratio_and_more_elsewhere() -> None:
     optimal = float(BESIROGLU.tokens_opt(TARGET) / BESIROGLU.params_opt(TARGET))
     ratios = [optimal * f for f in (100.0, 0.1, 1.0, 10.0)]
-    table = inference.audit(BESIROGLU, TARGET, [1e12], ratios=ratios).tables["overtraining"]
+    table = inference.audit(
+        BESIROGLU, TARGET, auditing(inference_tokens=[1e12]), ratios=ratios
+    ).tables["overtraining"]
     extra = table["extra_training_percent"].to_numpy()
     assert list(table["tokens_per_param"]) == sorted(ratios)
     assert extra[1] == pytest.approx(0.0, abs=1e-8)
@@ -68,7 +71,9 @@ def test_over_training_costs_nothing_at_the_optimal_ratio_and_more_elsewhere() -
 
 
 def test_more_serving_makes_smaller_models_trained_longer() -> None:
-    finding = inference.audit(BESIROGLU, TARGET, [1e14, 1e11, 1e12, 1e13])
+    finding = inference.audit(
+        BESIROGLU, TARGET, auditing(inference_tokens=[1e14, 1e11, 1e12, 1e13])
+    )
     table = finding.tables["lifetime"]
     assert table["inference_tokens"].is_monotonic_increasing
     assert table["params"].is_monotonic_decreasing
@@ -81,9 +86,9 @@ def test_more_serving_makes_smaller_models_trained_longer() -> None:
 
 def test_unusable_questions_are_refused() -> None:
     with pytest.raises(FloplineError, match="positive finite inference_tokens"):
-        inference.audit(BESIROGLU, TARGET, [])
+        inference.audit(BESIROGLU, TARGET, auditing(inference_tokens=[]))
     with pytest.raises(FloplineError, match="positive finite ratios"):
-        inference.audit(BESIROGLU, TARGET, [1e12], ratios=[-1.0])
+        inference.audit(BESIROGLU, TARGET, auditing(inference_tokens=[1e12]), ratios=[-1.0])
     with pytest.raises(FloplineError, match="not above the law's floor E"):
         best_for_lifetime(BESIROGLU, 1.8, 1e12)
     with pytest.raises(FloplineError, match="not above the law's floor"):

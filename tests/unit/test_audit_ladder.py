@@ -9,19 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.audit import ladder, ladder_fits, ladder_scores
+from flopline.audit import ladder, ladder_scores
 from flopline.audit.baselines import best_runs
-from flopline.audit.ladder_fit import MAIN as MAIN_LINE
-from flopline.audit.ladder_fit import Options, Runs
+from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.envelope import envelope_fit
+from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.curves import curves_of
 from tests.builders.designs import isoflop_runs
+from tests.builders.options import climbing
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e24
@@ -32,31 +33,35 @@ COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for 
 MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
 
 
-def steps_of(finding: ladder.Finding, law: str, estimator: str = "") -> pd.DataFrame:
+def steps_of(finding: Finding, law: str, estimator: str = "") -> pd.DataFrame:
     table = finding.tables["steps"]
     mine = (table["law"] == law) & (table["estimator"] == (estimator or MAIN[law]))
     return table[mine].reset_index(drop=True)
 
 
-def test_noise_free_runs_are_foretold_exactly() -> None:
-    points = isoflop_runs(budgets=BUDGETS)
-    finding = ladder.audit(points, TARGET, draws=0)
-    rows = steps_of(finding, "parametric")
+@pytest.fixture(scope="module")
+def noise_free() -> Finding:
+    """The ladder of runs that lie on the surface itself."""
+    return ladder.audit(isoflop_runs(budgets=BUDGETS), TARGET, climbing(0))
+
+
+def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
+    rows = steps_of(noise_free, "parametric")
     assert len(rows) == len(BUDGETS) - 1
     fitted = rows[rows["status"] != "failed"]
     assert list(fitted["n_fitted"]) == [7 * k for k in range(1, 7)][-len(fitted) :]
     assert len(fitted) >= 5
     assert (fitted["loss_error_percent"] < 1e-5).all()
     np.testing.assert_allclose(fitted["target_params_over_all"], 1.0, atol=1e-4)
-    assert finding.verdict == "fine"
+    assert noise_free.verdict == "fine"
     assert rows["coverage95"].isna().all()
-    assert "prediction" not in finding.sentence
+    assert "prediction" not in noise_free.sentence
 
 
 def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.004, seed=2)
     c = BUDGETS[3]
-    finding = ladder.audit(points, TARGET, steps_flops=[c * 1.001], draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0), steps_flops=[c * 1.001])
     row = steps_of(finding, "parametric").iloc[0]
     small, large = points[points["flops"] <= c * 1.001], points[points["flops"] > c * 1.001]
     fit = parametric_fit.fit(small, [TARGET], draws=0, seed=0)
@@ -86,7 +91,7 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
 
 def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     rows = steps_of(finding, "isoflop")
     assert list(rows["status"][:2]) == ["failed", "failed"]
     assert "at least 3" in rows["message"][0]
@@ -102,7 +107,7 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
     covered = []
     for seed in range(12):
         points = isoflop_runs(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
-        finding = ladder.audit(points, TARGET, steps_flops=[BUDGETS[4]], draws=100, seed=seed)
+        finding = ladder.audit(points, TARGET, climbing(100, seed), steps_flops=[BUDGETS[4]])
         covered.append(steps_of(finding, "parametric").iloc[0])
     mean = pd.DataFrame(covered)[COVERAGE].astype(float).mean()
     assert mean["coverage80"] == pytest.approx(0.80, abs=0.08)
@@ -122,7 +127,7 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
         flops=points["flops"] * spread,
         loss=BESIROGLU.loss(points["params"], tokens),
     )
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     rows = steps_of(finding, "parametric")
     assert list(rows["n_fitted"]) == [25, 38, 50, 56]
     assert "isoFLOP" in finding.numbers["vertices_absent"]
@@ -135,8 +140,8 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
 
 def test_order_of_rows_does_not_matter() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.003)
-    one = ladder.audit(points, TARGET, draws=20)
-    other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, draws=20)
+    one = ladder.audit(points, TARGET, climbing(20))
+    other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, climbing(20))
     assert one.to_json() == other.to_json()
     for name, table in one.tables.items():
         pd.testing.assert_frame_equal(table, other.tables[name], check_exact=True)
@@ -148,7 +153,7 @@ def test_steps_without_runs_on_both_sides_are_refused() -> None:
 
 
 def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
-    finding = ladder.audit(isoflop_runs(), TARGET, steps_flops=[1e18], draws=0)
+    finding = ladder.audit(isoflop_runs(), TARGET, climbing(0), steps_flops=[1e18])
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
@@ -161,27 +166,26 @@ def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
 STRAIGHT = LossSurface(0.0, 400.0, 900.0, 0.34, 0.34)
 
 
-def scores_of(finding: ladder.Finding) -> pd.DataFrame:
+def scores_of(finding: Finding) -> pd.DataFrame:
     return finding.tables["scores"].set_index(["law", "estimator"])
 
 
 def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
-    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, draws=0)
+    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, climbing(0))
     row = scores_of(finding).loc[("baseline", "best_run")]
     assert row["loss_error_percent"] == pytest.approx(0.0, abs=0.05)  # the parabola's own bias
     assert row["wasted_percent"] == pytest.approx(0.0, abs=1e-9)
     assert row["target_wasted_percent"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_loss_compute_baseline_knows_no_size_but_every_loss() -> None:
-    points = isoflop_runs(budgets=BUDGETS)  # sizes at the optimum itself, and a floor
-    finding = ladder.audit(points, TARGET, draws=0)
-    rows = steps_of(finding, "baseline", "loss_compute")
+def test_the_loss_compute_baseline_knows_no_size_but_every_loss(noise_free: Finding) -> None:
+    # Sizes at the optimum itself, and a floor.
+    rows = steps_of(noise_free, "baseline", "loss_compute")
     whole = rows[rows["largest_flops"] >= BUDGETS[3] * 0.99]  # from four points on it has a floor
     assert (whole["bottom_error_percent"] < 0.1).all()  # the bottoms are those of parabolas
     assert rows["target_params"].isna().all()
     assert rows["wasted_percent"].isna().all()
-    best_run = steps_of(finding, "baseline", "best_run").iloc[-1]
+    best_run = steps_of(noise_free, "baseline", "best_run").iloc[-1]
     assert best_run["bottom_error_percent"] > whole["bottom_error_percent"].iloc[-1]
 
 
@@ -206,20 +210,19 @@ def test_the_best_of_each_band_stands_in_for_budgets() -> None:
 def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     points = isoflop_runs(budgets=BUDGETS, sizes=9)
     curves = curves_of(points, BESIROGLU, np.geomspace(0.05, 1.0, 30))
-    options = {"bins": 300, "smoothing_steps": 0}
+    options = EnvelopeOptions(bins=300, smoothing_steps=0)
     c = BUDGETS[3] * 1.001
-    finding = ladder.audit(
-        points, TARGET, curves=curves, envelope=options, steps_flops=[c], draws=0
-    )
+    study, taken = climbing(0).but(options), {"envelope": curves}
+    finding = ladder.audit(points, TARGET, study, fitted_to=taken, steps_flops=[c])
     small = curves[curves["run"].isin(points.loc[points["flops"] <= c, "run"])]
-    fit = envelope_fit.fit(small, [TARGET], **options, draws=0)
+    fit = envelope_fit.fit(small, [TARGET], options, draws=0)
     row = steps_of(finding, "envelope").iloc[0]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    whole = envelope_fit.fit(curves, [TARGET], **options, draws=0).targets[0].values["params"].point
+    whole = envelope_fit.fit(curves, [TARGET], options, draws=0).targets[0].values["params"].point
     assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
     assert row["n_bottoms"] == 3
     assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
-    without = ladder.audit(points, TARGET, steps_flops=[c], draws=0)
+    without = ladder.audit(points, TARGET, climbing(0), steps_flops=[c])
     assert "envelope" not in set(without.tables["scores"]["law"])
     for law in ("parametric", "isoflop"):
         pd.testing.assert_frame_equal(steps_of(finding, law), steps_of(without, law))
@@ -227,27 +230,11 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
 
 def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
-    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, draws=0)
+    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, climbing(0))
     rows = scores_of(finding).loc["parametric"]
     assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
     np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
-
-
-def test_other_forms_are_those_of_the_parametric_fit() -> None:
-    """On noisy runs the ladder's refit of all runs is the variant that the fit itself leaves."""
-    points = isoflop_runs(budgets=BUDGETS, noise=0.005, seed=3)
-    fit = parametric_fit.fit(points, [TARGET], draws=100, seed=0, variant_draws=100)
-    expected = fit.tables["estimators"].set_index("estimator")["params"]
-    options = Options(TARGET, 1e-3, 0, 0, "")
-    main = ladder_fits.climb(MAIN_LINE, Runs(points, points, None), options, 0)
-    for name in ladder_fits.CLIMBING:
-        climbing = ladder_fits.climb(
-            ("parametric", name), Runs(points, points, None, main), options, 0
-        )
-        assert climbing.params_opt is not None
-        found = climbing.params_opt(np.array([TARGET]))[0]
-        assert found == pytest.approx(expected[name], rel=1e-6)
 
 
 def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +251,7 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(isoflop_fit, "fit", fit)
     points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
-    finding = ladder.audit(points, TARGET, draws=0)
+    finding = ladder.audit(points, TARGET, climbing(0))
     optima = finding.tables["optima"].set_index("estimator")
     main, large = optima.loc["parabola"], optima.loc["large"]
     np.testing.assert_allclose(large["params_foretold"], 2 * main["params_foretold"])

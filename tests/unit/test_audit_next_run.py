@@ -11,6 +11,7 @@ from flopline.audit.next_run import Design
 from flopline.errors import FloplineError
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.designs import isoflop_runs, ray_runs
+from tests.builders.options import auditing
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
@@ -68,7 +69,7 @@ def test_the_reduction_is_that_of_the_design_with_the_run() -> None:
 
 def test_offers_stay_within_the_cap_and_above_the_smallest_runs() -> None:
     points = isoflop_runs()
-    finding = next_run.audit(points, BESIROGLU, 0.005, TARGET, cap_flops=1e22)
+    finding = next_run.audit(points, BESIROGLU, 0.005, TARGET, auditing(next_run_cap=1e22))
     runs = finding.tables["runs"]
     assert len(runs) > 10
     assert (runs["flops"] <= 1e22 * (1 + 1e-12)).all()
@@ -89,7 +90,7 @@ def test_order_of_rows_does_not_matter_and_the_bootstrap_is_told() -> None:
         )
     )
     one, other = (
-        next_run.audit(p, BESIROGLU, 0.005, TARGET, cap_flops=1e22, draws=draws)
+        next_run.audit(p, BESIROGLU, 0.005, TARGET, auditing(next_run_cap=1e22), draws=draws)
         for p in (points, shuffled)
     )
     pd.testing.assert_frame_equal(one.tables["runs"], other.tables["runs"], check_exact=True)
@@ -102,8 +103,8 @@ def test_order_of_rows_does_not_matter_and_the_bootstrap_is_told() -> None:
 
 def test_designs_and_settings_that_tell_nothing_are_refused() -> None:
     with pytest.raises(FloplineError, match="do not identify the loss surface"):
-        next_run.audit(ray_runs(BESIROGLU), BESIROGLU, 0.005, TARGET, cap_flops=1e23)
+        next_run.audit(ray_runs(BESIROGLU), BESIROGLU, 0.005, TARGET, auditing(next_run_cap=1e23))
     with pytest.raises(FloplineError, match="sigma, the error of ln L"):
-        next_run.audit(isoflop_runs(), BESIROGLU, 0.0, TARGET, cap_flops=1e22)
+        next_run.audit(isoflop_runs(), BESIROGLU, 0.0, TARGET, auditing(next_run_cap=1e22))
     with pytest.raises(FloplineError, match="the smallest run took 1e\\+18"):
-        next_run.audit(isoflop_runs(), BESIROGLU, 0.005, TARGET, cap_flops=1e17)
+        next_run.audit(isoflop_runs(), BESIROGLU, 0.005, TARGET, auditing(next_run_cap=1e17))

@@ -16,6 +16,7 @@ from flopline.errors import FloplineError
 from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.designs import GOPHER, scattered_runs
+from tests.builders.options import auditing
 from tests.builders.surfaces import BESIROGLU
 
 TARGETS = [GOPHER, 1e21]
@@ -30,7 +31,7 @@ def made(names=(), points=None, params="total", flops="six_nd", surface=BESIROGL
         runs() if points is None else points,
         surface,
         TARGETS,
-        names=names,
+        auditing(compare=names),
         params_convention=params,
         flops_convention=flops,
     )

@@ -13,6 +13,7 @@ from flopline.audit.regret import expected_share
 from flopline.audit.waste import quadratic_share, wasted_share
 from flopline.errors import FloplineError
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders.options import auditing
 from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED
 
 DRAWS = LossSurface(
@@ -76,7 +77,7 @@ def test_the_expected_share_takes_each_draw_for_the_truth() -> None:
 
 
 def test_the_audit_tells_waste_in_flops_and_in_money() -> None:
-    finding = regret.audit(BESIROGLU, DRAWS, [1e21, 1e24], price_per_flop=2e-18)
+    finding = regret.audit(BESIROGLU, DRAWS, [1e21, 1e24], auditing(price_per_flop=2e-18))
     expected, sizes = finding.tables["expected"], finding.tables["sizes"]
     assert list(expected["budget_flops"]) == [1e21, 1e24]
     np.testing.assert_allclose(
@@ -107,5 +108,5 @@ def test_unusable_targets_are_refused(targets: list[float]) -> None:
 
 
 def test_an_unusable_price_is_refused() -> None:
-    with pytest.raises(FloplineError, match="price_per_flop must be positive"):
-        regret.audit(BESIROGLU, DRAWS, [1e21], price_per_flop=0.0)
+    with pytest.raises(FloplineError, match="price_per_flop` is 0 but must be greater than 0"):
+        regret.audit(BESIROGLU, DRAWS, [1e21], auditing(price_per_flop=0.0))

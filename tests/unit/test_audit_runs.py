@@ -9,12 +9,15 @@ import pytest
 from flopline.audit import ladder
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from tests.builders.designs import BUDGETS, isoflop_runs
+from tests.builders.options import climbing
 from tests.builders.surfaces import BESIROGLU
 
 
 def budgets_of(points: pd.DataFrame, budgets: list[float] | None = None) -> np.ndarray:
-    return prepared(points, budgets, 0.15, "test", "")["budget_flops"].to_numpy()
+    options = IsoflopOptions().but(budgets=budgets)
+    return prepared(points, options, "test", "")["budget_flops"].to_numpy()
 
 
 def test_nominal_given_and_found_budgets_agree() -> None:
@@ -50,7 +53,7 @@ def test_checkpoints_of_runs_are_no_profiles_and_have_a_ladder_all_the_same() ->
         }
     )
     assert np.isnan(budgets_of(points)).all()
-    finding = ladder.audit(points, 1e23, draws=0)
+    finding = ladder.audit(points, 1e23, climbing(0))
     steps = finding.tables["steps"].query("estimator == 'log_huber'")
     assert (steps["loss_error_percent"] < 1e-4).all()
 

@@ -12,6 +12,8 @@ from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_options import ParametricOptions
+from flopline.options import StudyOptions
 from tests.builders.designs import BUDGETS, isoflop_runs, ray_runs
 from tests.builders.surfaces import BESIROGLU
 
@@ -80,7 +82,7 @@ def test_one_bad_run_is_found() -> None:
     # Least squares follows the bad run; Huber with a small delta hardly does.
     robust = sensitivity.audit(points, TARGET).tables["changes"].set_index("change")
     assert abs(np.log(robust.loc["without the largest residual", "ratio"])) < 0.05
-    finding = sensitivity.audit(points, TARGET, huber_delta=1e3)
+    finding = sensitivity.audit(points, TARGET, StudyOptions(ParametricOptions(huber_delta=1e3)))
     rows = finding.tables["changes"].set_index("change")
     dropped = np.log(rows.loc["without the largest residual", "ratio"])
     assert abs(dropped) > 5 * abs(np.log(robust.loc["without the largest residual", "ratio"]))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from flopline.audit.family_audits import AUDITS, Evidence, audit_family
+from flopline.audit.family_audits import AUDITS, Evidence
 from flopline.report.audit_views import audit_places, audit_views, held_out_sentence
-from tests.builders.audited_family import SETTINGS, TARGETS, findings, logs, points
+from tests.builders.audited_family import LADDER_DRAWS, audited, findings, logs, points
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_every_audit_is_made_in_order(made: list[Any]) -> None:
 def test_without_runs_held_out_that_question_is_not_asked() -> None:
     table = points()
     runs, curves = logs(table)
-    made = audit_family(Evidence("ash", table, runs, curves), SETTINGS, TARGETS)
+    made = audited(Evidence("ash", table, runs, curves))
     assert "held_out" not in [f.audit for f in made]
 
 
@@ -48,7 +48,7 @@ def test_without_the_parametric_law_the_audits_fit_it_for_themselves(made: list[
     ladders = [next(f for f in found if f.audit == "ladder") for found in (made, other)]
     assert ladders[0].to_json() == ladders[1].to_json()
     regret = next(f for f in other if f.audit == "regret")
-    assert regret.numbers["draws"] == SETTINGS["audit"]["ladder_draws"]
+    assert regret.numbers["draws"] == LADDER_DRAWS
 
 
 def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.agreement import cost_percent, multiplier
-from flopline.choice import FEWEST_STEPS, ORDER, TIE_PERCENT
+from flopline.audit.audit_options import AuditOptions
+from flopline.choice import FEWEST_STEPS, TIE_PERCENT
 from flopline.decision import FamilyEvidence, decide, headline_lines
 from flopline.laws.common.fit_result import Estimator
+from flopline.laws.registry import LAWS
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.decisions import REFUSAL, TARGETS, family, line, steps
@@ -78,7 +80,7 @@ def test_a_law_with_too_few_steps_does_not_keep_others_from_being_compared() -> 
         parametric=[9.0, 9.5, 9.2], isoflop=[1.0, 1.1, 0.9], envelope=[math.nan, 0.1, 0.1]
     )
     ladder["tables"]["steps"].loc[7, "wasted_percent"] = math.nan
-    lines = {law: line(1e9) for law in ORDER}
+    lines = {law: line(1e9) for law in LAWS}
     law, said = chosen(family(ladder, **lines))
     assert law == "isoflop"
     assert "3 shared steps" in said
@@ -141,7 +143,7 @@ def test_without_held_out_steps_a_law_without_a_warning_goes_first(
 
 def test_a_refused_surface_bars_its_line_and_the_price_of_others() -> None:
     ladder = steps(parametric=[0.1, 0.1, 0.1], isoflop=[9.0, 9.1, 9.0], envelope=[20.0, 21.0, 22.0])
-    evidence = family(ladder, REFUSAL, **{law: line(1e9) for law in ORDER})
+    evidence = family(ladder, REFUSAL, **{law: line(1e9) for law in LAWS})
     table, verdict = decide({"ash": evidence}, TARGETS, LABELS)
     assert set(table.loc[table["recommended"], "law"]) == {"isoflop"}
     assert "refused" in verdict["choices"][0]["sentence"]
@@ -231,7 +233,7 @@ def test_the_runner_up_says_its_numbers() -> None:
 def test_following_another_line_costs_what_the_surface_says() -> None:
     """N off by a factor of 2, worked out by the budget that reaches the same loss at its best."""
     evidence = family(parametric=line(1e9), isoflop=line(2e9), envelope=line(1e9))
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS, price_per_flop=1e-18)
+    table, verdict = decide({"ash": evidence}, TARGETS, LABELS, AuditOptions(price_per_flop=1e-18))
     by_law = table[table["budget_flops"] == TARGETS[1]].set_index("law")
     best = float(BESIROGLU.params_opt(1e21))
     # The budget that reaches, at its own best size, the loss that twice the best size reaches.
@@ -368,12 +370,12 @@ percent = st.one_of(st.just(math.nan), st.floats(0.0, 50.0))
 
 @settings(max_examples=50)
 @given(
-    waste=st.fixed_dictionaries({law: st.lists(percent, max_size=5) for law in ORDER}),
+    waste=st.fixed_dictionaries({law: st.lists(percent, max_size=5) for law in LAWS}),
     status=st.fixed_dictionaries(
-        {law: st.sampled_from(["converged", "warning", "failed"]) for law in ORDER}
+        {law: st.sampled_from(["converged", "warning", "failed"]) for law in LAWS}
     ),
     refuse=st.booleans(),
-    laws=st.permutations(ORDER),
+    laws=st.permutations(LAWS),
 )
 def test_the_rule_holds_for_any_evidence(
     waste: dict[str, list[float]], status: dict[str, str], refuse: bool, laws: list[str]
@@ -384,7 +386,7 @@ def test_the_rule_holds_for_any_evidence(
     evidence = family(*findings, **{law: line(1e9, status=status[law]) for law in laws})
     law, said = chosen(evidence)
     allowed = [
-        name for name in ORDER
+        name for name in LAWS
         if status[name] != "failed" and not (refuse and name == "parametric")
     ]  # fmt: skip
     assert (law is None) == (not allowed)
@@ -392,7 +394,7 @@ def test_the_rule_holds_for_any_evidence(
     if law is None:
         return
     assert law in allowed
-    again, same = chosen(family(*findings, **{n: line(1e9, status=status[n]) for n in ORDER}))
+    again, same = chosen(family(*findings, **{n: line(1e9, status=status[n]) for n in LAWS}))
     assert (again, same) == (law, said)
     table = pd.DataFrame({name: pd.Series(waste[name], dtype=float) for name in allowed})
     shared = table.dropna()

@@ -11,7 +11,8 @@ import yaml
 from flopline.drafting.columns import fact_columns, row_columns
 from flopline.drafting.command import main
 from flopline.errors import FloplineError
-from flopline.study import load_study, log_files, read_yaml
+from flopline.study import load_study, read_yaml
+from running.log_search import log_files
 from tests.conftest import ROOT
 
 SAID = ["--params-convention", "total", "--flops-convention", "six_nd", "--targets", "1e20"]

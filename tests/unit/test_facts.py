@@ -16,8 +16,9 @@ from flopline.errors import FloplineError
 from flopline.facts import completed, disagree, own_facts, parse_number
 from flopline.ingesting import FACTS, ingest
 from flopline.logs.reading import Facts
-from flopline.sources import logs_among, parts_of
-from flopline.study import log_files, read_yaml
+from flopline.sources import parts_of
+from flopline.study import read_yaml
+from running.log_search import log_files, logs_among
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/logs"

@@ -625,10 +625,10 @@ def all_figures():
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    again = all_figures()
     for name, figure in all_figures().items():
-        again = all_figures()[name]
         first, second = (save(figure, tmp_path / f"{name}{i}") for i in "12")
-        third = save(again, tmp_path / f"{name}3")
+        third = save(again[name], tmp_path / f"{name}3")
         for one, two, three in zip(first, second, third, strict=True):
             assert one.read_bytes() == two.read_bytes() == three.read_bytes()
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from flopline.audit.waste import wasted_share
-from flopline.figures.panels import LAW_STYLES, ratio_axis
+from flopline.figures.panels import law_style, ratio_axis
 from flopline.figures.stakes_figure import MOST_CHANGES
 from flopline.figures.style import new_figure, save
 from flopline.laws.registry import LAWS
@@ -133,7 +133,7 @@ def test_the_regret_curve_marks_every_law_at_its_own_waste(scene: Any) -> None:
         share = 100 * wasted_share(BESIROGLU.alpha, BESIROGLU.beta, np.log(ratio))
         assert mark.get_xdata()[0] == pytest.approx(ratio)
         assert mark.get_ydata()[0] == pytest.approx(float(share), abs=1e-12)
-        assert mark.get_marker() == LAW_STYLES[law].marker
+        assert mark.get_marker() == law_style(law).marker
 
 
 def test_tokens_above_the_cloud_spend_the_budget(scene: Any) -> None:

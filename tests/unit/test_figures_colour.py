@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from flopline.figures.envelope_figure import THIRD_COLORS
 from flopline.figures.identifiability_figure import SIGNED
-from flopline.figures.panels import BASELINE_STYLE, LAW_STYLES
+from flopline.figures.panels import BASELINE_STYLE, law_style
 from flopline.figures.style import GUIDE_GREEN, LAW_RED, MAKO, MAKO_MAP
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
+from flopline.laws.registry import LAWS
 from tests.builders.audit_parts import made_up
 from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
 
@@ -123,8 +124,8 @@ def test_series_that_only_colour_tells_apart_stay_apart(seen: Any, vision: str) 
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_the_colours_of_laws_and_thirds_stay_apart(vision: str) -> None:
-    laws = [style.color for style in (*LAW_STYLES.values(), BASELINE_STYLE)]
-    for colors in (laws[:3], THIRD_COLORS):
+    laws = [law_style(law).color for law in LAWS]
+    for colors in (laws, THIRD_COLORS):
         for pair in itertools.combinations(colors, 2):
             assert apart(*pair, vision) > LEAST, pair
     # Law and guide share a panel: one dashed, one a solid hairline, and of other colours.
@@ -133,7 +134,7 @@ def test_the_colours_of_laws_and_thirds_stay_apart(vision: str) -> None:
 
 
 def test_laws_differ_in_marker_and_dash_too() -> None:
-    styles = [*LAW_STYLES.values(), BASELINE_STYLE]
+    styles = [*map(law_style, LAWS), BASELINE_STYLE]
     assert len({style.marker for style in styles}) == len(styles)
     assert len({style.dashes for style in styles}) == len(styles)
 

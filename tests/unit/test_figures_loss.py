@@ -105,7 +105,7 @@ def test_slices_are_the_budgets_that_runs_share_else_evenly_spaced() -> None:
 
 
 @pytest.mark.parametrize("draw", [drawn_contours, lambda fit: drawn_loss(
-    fits={"parametric": fit}, draws={}, minima=None, points=None)])  # fmt: skip
+    fits={"parametric": fit}, draws={}, seen={})])  # fmt: skip
 def test_a_failed_fit_gives_panels_with_the_reason(draw: Any) -> None:
     failed = as_json()["parametric"] | {"status": "failed", "message": "B is 0: no optimum."}
     assert "B is 0: no optimum." in reasons(draw(fit=failed))
@@ -147,7 +147,7 @@ def test_a_trend_that_a_law_misses_is_lack_of_fit_and_noise_is_not() -> None:
     worse = misfit("isoflop", fit, law, bent)
     assert worse is not None
     assert worse.found
-    verdicts = [t.get_text() for t in by_gid(drawn_loss(minima=bent).axes[2], "verdict")]
+    verdicts = [t.get_text() for t in by_gid(drawn_loss(seen={"isoflop": bent}).axes[2], "verdict")]
     assert [text for text in verdicts if "LACK OF FIT" in text] == [verdicts[-1]]
 
 

@@ -18,9 +18,10 @@ from flopline.logs.formats import FORMATS, Columns
 from flopline.logs.formats_docs import written
 from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import Facts, Reading, Wish
-from flopline.sources import logs_among, patterns_of, readers_of, run_name, run_table_readers
+from flopline.sources import patterns_of, readers_of, run_name, run_table_readers
 from flopline.study import load_study, read_yaml
 from flopline.tables import read_table
+from running.log_search import logs_among
 from tests.conftest import ROOT
 
 FIXTURES = ROOT / "tests/fixtures/logs"

@@ -27,6 +27,7 @@ from flopline.solvers.surface_family import (
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.repeated import RepeatedSurface
 from flopline.surfaces.surface import Law, surface_starts
+from tests.builders import fits
 from tests.builders.designs import GRID, runs_at
 from tests.builders.surfaces import BESIROGLU, FORMS, constants_of, starts_of, values_of
 
@@ -199,7 +200,7 @@ def test_constraints_of_every_form_hold():
 
 def fitted(loss: np.ndarray, **options):
     settings = {"draws": 20, "seed": 1, "variant_draws": 20} | options
-    return parametric_fit.fit(table(loss), TARGETS, **settings)
+    return fits.fit("parametric", table(loss), TARGETS, **settings)
 
 
 def test_estimators_are_the_main_fit_then_every_other_objective_and_form():

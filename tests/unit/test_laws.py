@@ -298,5 +298,5 @@ def test_good_entries_load():
 
 def test_the_page_on_laws_names_every_published_law_and_form():
     page = (ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
-    for name in (*published.names(), *published.FORMS, published.POWER_LAW):
+    for name in (*published.names(), *published.SURFACES, published.POWER_LAW):
         assert f"`{name}`" in page

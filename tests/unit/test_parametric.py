@@ -12,9 +12,11 @@ from numpy.testing import assert_allclose
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.parametric import parametric_fit
-from flopline.schema import LAW_TABLES, QUANTITIES, target_column
+from flopline.laws.spec import spec_of
+from flopline.schema import QUANTITIES, target_column
 from flopline.solvers import hoffmann_grid
 from flopline.surfaces.chinchilla import LossSurface
+from tests.builders import fits
 from tests.builders.designs import ray_runs
 from tests.builders.designs import scattered_runs as runs
 from tests.builders.surfaces import BESIROGLU
@@ -23,7 +25,7 @@ TARGETS = [1e21, 5.76e23]
 
 
 def fitted(points: pd.DataFrame, draws: int = 50, **options):
-    return parametric_fit.fit(points, TARGETS, draws=draws, seed=1, **options)
+    return fits.fit("parametric", points, TARGETS, draws=draws, seed=1, **options)
 
 
 def test_noise_free_losses_give_the_surface_and_its_optimum_back():
@@ -53,7 +55,7 @@ def test_result_keeps_the_contract():
     assert result.law == "parametric"
     assert list(result.draws) == ["draw", *result.parameters, *columns]
     assert result.draws["draw"].tolist() == list(range(50))
-    assert tuple(result.tables) == LAW_TABLES["parametric"]
+    assert tuple(result.tables) == spec_of("parametric").tables
     points = result.tables["points"]
     assert_allclose(
         points["log_residual"], np.log(points["loss"]) - np.log(points["predicted"]), rtol=1e-12
@@ -194,7 +196,8 @@ def test_unusable_settings_are_told_in_a_sentence():
 def test_hoffmann_solver_says_that_it_stopped_short(monkeypatch):
     starts = hoffmann_grid.grid()[::50]
     monkeypatch.setattr(hoffmann_grid, "grid", lambda: starts)
-    ours, theirs = fitted(runs(), draws=3), fitted(runs(), draws=3, solver="hoffmann_grid")
+    ours = fitted(runs(), draws=3)
+    theirs = parametric_fit.fit(runs(), TARGETS, draws=3, seed=1, solver="hoffmann_grid")
     assert "4,500 starts of Hoffmann et al. 2022" in theirs.estimator
     assert theirs.certificate["starts"] == 90
     assert theirs.certificate["objective"] >= ours.certificate["objective"]

@@ -162,7 +162,7 @@ def test_other_mistakes_are_told_in_one_sentence(fits: dict[str, FitResult]) -> 
     line = line_of(fits["parametric"])
     with pytest.raises(FloplineError, match="a number of parameters is positive"):
         planner.deviation(line, line, 1e21, 0.0)
-    with pytest.raises(FloplineError, match="weighed by a parametric line"):
+    with pytest.raises(FloplineError, match="weighed by the line of a surface"):
         planner.deviation(line, line_of(fits["isoflop"]), 1e21, 1e9)
     with pytest.raises(FloplineError, match="utilisation lies above 0 and up to 1"):
         planner.flops_of(1.0, 989e12, 40)

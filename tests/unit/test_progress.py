@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.audit.family_audits import audit_family
 from flopline.errors import FloplineError
 from flopline.laws.envelope import envelope_fit, envelope_reading
 from flopline.laws.isoflop import isoflop_fit
@@ -261,7 +260,7 @@ def longest_leap(signs: Signs) -> float:
 
 def test_ladder_tells_its_steps_and_every_audit_its_name() -> None:
     evidence, made = study.evidence(), []
-    signs = signs_of(lambda: made.extend(audit_family(evidence, study.SETTINGS, study.TARGETS)))
+    signs = signs_of(lambda: made.extend(study.audited(evidence)))
     told = words_in_order(signs)
     ladder = ["ladder, all runs", *counted(4, "steps", "ladder, ")]
     assert [words for words in told if words.startswith("ladder, ")] == ladder

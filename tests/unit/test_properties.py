@@ -298,7 +298,7 @@ def test_units_change_the_amplitudes_of_a_form_and_nothing_else(
 
 
 def test_every_form_of_the_registry_is_held_to_these_properties() -> None:
-    assert set(FORMS) == set(published.FORMS)
+    assert set(FORMS) == set(published.SURFACES)
 
 
 @every_form

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from flopline.errors import FloplineError
-from flopline.report import methods, methods_laws
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import module_of, spec_of
+from flopline.report import methods
 from flopline.report.references import bibtex, cited, listed, quoted, read_as, references
 from tests.conftest import ROOT
 
 
 def test_every_key_that_a_text_of_the_report_cites_is_in_the_registry() -> None:
-    sources = [Path(methods.__file__), Path(methods_laws.__file__)]
+    modules = [module_of(spec_of(law).methods) for law in LAWS]
+    sources = [Path(import_module(name).__file__ or "") for name in (methods.__name__, *modules)]
     texts = " ".join(path.read_text(encoding="utf-8") for path in sources)
     keys = {key for key in cited(texts) if not key.isalpha()} | set(methods.PACKAGES.values())
     assert len(keys) > 10

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import io
-import json
 import logging
 import os
 import signal
@@ -16,13 +16,17 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from flopline.errors import FloplineError
+from flopline.hashing import hash_file
 from flopline.progress import heard, over, part
-from running import console, locks, receipts
+from running import failures, locks, receipts
 from running.console import Console, Job
 from running.digest import Memory
+from running.guard import Guard
+from running.raw_digests import demand_unchanged
 from tests.conftest import ROOT
 
 RESULTS = Path("results/toy")
@@ -43,18 +47,30 @@ def log_of(stage: str) -> Path:
     return RESULTS / "logs" / f"{stage}.log"
 
 
-def told(shown: Console, event: LogEvent | None, message: str = "", **details: object) -> bool:
-    record = logging.LogRecord("snakemake", logging.INFO, "", 0, message, (), None)
-    record.__dict__.update({"event": event, **details} if event else details)
-    return shown.hears(record)
+def passed(
+    shown: Console,
+    event: LogEvent | None,
+    message: str = "",
+    level: int = logging.INFO,
+    **fields: object,
+) -> bool:
+    """Whether a record with these fields is shown, too."""
+    record = logging.LogRecord("snakemake", level, "", 0, message, (), None)
+    record.__dict__.update({"event": event, **fields} if event else fields)
+    return shown.passes(record)
+
+
+def job_info(number: int, stage: str) -> dict[str, object]:
+    return {"jobid": number, "log": [str(log_of(stage))], "output": []}
 
 
 def begun(stream: io.StringIO, stages: list[str], **options: object) -> Console:
-    shown = Console(lambda: None, lambda outputs: None, lambda: "", stream=stream, **options)  # type: ignore[arg-type]
-    shown._watch = lambda: None  # type: ignore[method-assign]
-    told(shown, LogEvent.RUN_INFO, stats={"all": 1, "fit": len(stages), "total": 1 + len(stages)})
+    shown = Console(stream=stream, **options)  # type: ignore[arg-type]
+    shown._look = lambda: None  # type: ignore[method-assign]
+    shown.begin()
+    passed(shown, LogEvent.RUN_INFO, stats={"all": 1, "fit": len(stages), "total": 1 + len(stages)})
     for number, stage in enumerate(stages):
-        told(shown, LogEvent.JOB_INFO, jobid=number, log=[str(log_of(stage))], output=[])
+        passed(shown, LogEvent.JOB_INFO, **job_info(number, stage))
     return shown
 
 
@@ -62,9 +78,9 @@ def test_finished_stages_are_counted_and_quote_their_log() -> None:
     stream = io.StringIO()
     shown = begun(stream, ["ingest.0", "gather"])
     log_of("gather").write_text("gather                       3 of 3 runs kept (0.1 s)\n")
-    assert not told(shown, LogEvent.JOB_FINISHED, job_id=1)
-    assert not told(shown, LogEvent.JOB_FINISHED, job_id=0)
-    assert not told(shown, LogEvent.JOB_FINISHED, job_id=99)  # the rule `all`
+    assert not passed(shown, LogEvent.JOB_FINISHED, job_id=1)
+    assert not passed(shown, LogEvent.JOB_FINISHED, job_id=0)
+    assert not passed(shown, LogEvent.JOB_FINISHED, job_id=99)  # the rule `all`
     assert stream.getvalue().splitlines() == [
         "[1/2] gather                       3 of 3 runs kept (0.1 s)",
         "[2/2] ingest.0",
@@ -72,18 +88,112 @@ def test_finished_stages_are_counted_and_quote_their_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "shown"),
+    ("message", "level", "shown"),
     [
-        ("Select jobs to execute...", False),
-        ("Execute 2 jobs...", False),
-        ("WorkflowError:\nAt least one job did not complete successfully.", False),
-        ("WorkflowError:\nsomething else", True),
-        ("Complete log(s): x", True),
+        ("Select jobs to execute...", logging.INFO, False),
+        ("Removing output files of failed job", logging.INFO, False),
+        ("Will exit after finishing currently running jobs.", logging.INFO, True),
+        ("a warning", logging.WARNING, True),
+        ("an error", logging.ERROR, True),
     ],
 )
-def test_chatter_is_kept_back_unless_wanted(message: str, shown: bool) -> None:
-    assert told(begun(io.StringIO(), []), None, message) == shown
-    assert told(begun(io.StringIO(), [], quiet=False), None, message)
+def test_steps_are_kept_back_in_a_run_unless_wanted(message: str, level: int, shown: bool) -> None:
+    console = begun(io.StringIO(), [])
+    assert passed(console, None, message, level) == shown
+    assert passed(begun(io.StringIO(), [], quiet=False), None, message, level)
+    # What Snakemake answers where it runs nothing, and after the last words of a run.
+    assert passed(Console(), None, message, level)
+    console.stop()
+    assert passed(console, None, "Complete log(s): x")
+
+
+def test_a_failed_run_explains_itself_once() -> None:
+    """By the sentences of its jobs; what Snakemake adds points to its own messages, kept back."""
+    shown = begun(io.StringIO(), ["a"])
+    assert passed(shown, LogEvent.ERROR, "WorkflowError:\nno executor", exception="WorkflowError")
+    shown = begun(io.StringIO(), ["a"])
+    passed(shown, LogEvent.JOB_ERROR, jobid=0)
+    assert not passed(shown, None, "Look below for error messages", logging.ERROR)
+    assert passed(shown, LogEvent.ERROR, "WorkflowError:\nanother", exception="WorkflowError")
+    shown.stop()
+    assert not passed(shown, LogEvent.ERROR, "WorkflowError:\nAt least one job", exception="W")
+
+
+def test_job_that_is_tried_again_is_named() -> None:
+    stream = io.StringIO()
+    shown = begun(stream, ["a"])
+    passed(shown, LogEvent.JOB_ERROR, jobid=0)
+    passed(shown, LogEvent.JOB_INFO, **job_info(0, "a"))
+    passed(shown, LogEvent.JOB_FINISHED, job_id=0)
+    assert stream.getvalue().splitlines() == ["[0/1] a failed and is tried again", "[1/1] a"]
+    assert shown.failures() == []
+
+
+def test_last_words_of_a_run_with_nothing_to_do_and_of_no_other() -> None:
+    stream = io.StringIO()
+    for begins, event in ((False, None), (True, LogEvent.ERROR), (True, LogEvent.RUN_INFO)):
+        shown = Console(lambda: "idle", stream=stream)
+        if begins:
+            shown.begin()
+        passed(shown, event, "x", stats={"fit": 1, "total": 1})
+        shown.close()
+    assert stream.getvalue() == ""
+    shown = Console(lambda: "idle", stream=stream)
+    shown.begin()
+    shown.close()
+    assert stream.getvalue() == "idle\n"
+
+
+SENTENCES = {
+    "plan": "Building DAG of jobs...",
+    "steps": "Select jobs to execute...",
+    "info": "rule fit:",
+    "finished": "Finished jobid: 0 (Rule: fit)",
+    "failed": "Error in rule fit, jobid: 1",
+    "end": "Exiting because a job execution failed. Look below for error messages",
+    "last": "WorkflowError:\nAt least one job did not complete successfully.",
+}
+
+
+@pytest.mark.parametrize("words", [SENTENCES, {key: f"äöü {key}" for key in SENTENCES}])
+def test_lines_are_the_same_whatever_the_words_of_snakemake(words: dict[str, str]) -> None:
+    stream, outputs = io.StringIO(), []
+    shown = Console(stream=stream, job_ends=outputs.append)
+    assert passed(shown, None, words["plan"])
+    shown.begin()
+    log_of("b").with_suffix(".error").write_text("no loss\n")
+    log_of("b").write_text("no loss\n")
+    flags = [
+        passed(shown, None, words["steps"]),
+        passed(shown, LogEvent.RUN_INFO, words["steps"], stats={"all": 1, "fit": 2, "total": 3}),
+        passed(shown, LogEvent.JOB_INFO, words["info"], **job_info(0, "a") | {"output": ["x"]}),
+        passed(shown, LogEvent.JOB_INFO, words["info"], **job_info(1, "b")),
+        passed(shown, LogEvent.JOB_FINISHED, words["finished"], job_id=0),
+        passed(shown, LogEvent.PROGRESS, done=1, total=3),
+        passed(shown, None, words["end"], logging.INFO),
+    ]
+    passed(shown, LogEvent.JOB_ERROR, words["failed"], logging.ERROR, jobid=1)
+    flags.append(passed(shown, None, words["end"], logging.ERROR))
+    shown.stop()
+    flags.append(passed(shown, LogEvent.ERROR, words["last"], logging.ERROR, exception="E"))
+    assert flags == [False] * 9
+    assert outputs == [["x"]]
+    assert stream.getvalue() == "[1/2] a\n"
+    assert shown.failures() == ["no loss"]
+
+
+def test_raw_file_from_the_future_is_one_sentence() -> None:
+    late = Path("data/a b/log.jsonl")
+    late.parent.mkdir(parents=True)
+    late.touch()
+    file = {"path": str(late), "sha256": hash_file(late)}
+    demand_unchanged([file], Path())
+    os.utime(late, (time.time() + 99, time.time() + 99))
+    with pytest.raises(FloplineError) as caught:
+        demand_unchanged([file], Path())
+    assert str(caught.value).startswith(f"{late} has a time stamp in the future")
+    assert "`find 'data/a b' -newermt now -exec touch {} +`" in str(caught.value)
+    demand_unchanged([file | {"sha256": None}], Path())
 
 
 def test_lines_without_a_terminal_are_plain_and_grow_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +224,7 @@ def test_bar_on_a_terminal_gives_way_to_lines(monkeypatch: pytest.MonkeyPatch) -
     shown._draw()
     assert stream.getvalue().startswith("[0/2] ingest.0 [###-------] 30 of 100 runs, ")
     assert len(stream.getvalue()) <= 59
-    told(shown, LogEvent.JOB_FINISHED, job_id=1)
+    passed(shown, LogEvent.JOB_FINISHED, job_id=1)
     assert "\r\033[K[1/2] ingest.1\n" in stream.getvalue()
 
 
@@ -144,7 +254,7 @@ def test_progress_that_cannot_be_read_is_the_time_alone(text: str) -> None:
         ("x died with <Signals.SIGKILL: 9>.", ["was killed (SIGKILL)", "out of memory"]),
         ("x returned non-zero exit status 137.", ["was killed (signal 9)", "--cores"]),
         ("x returned non-zero exit status 2.", ["ended with status 2", "report it"]),
-        ("", ["ended and said no reason"]),
+        ("", ["ended and gave no reason"]),
     ],
 )
 def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
@@ -153,8 +263,8 @@ def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
     shown = begun(io.StringIO(), ["fit_isoflop.ash"])
     log_of("fit_isoflop.ash").write_text("".join(f"line {i}\n" for i in range(30)))
     if reason:
-        told(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
-    told(shown, LogEvent.JOB_ERROR, jobid=0)
+        passed(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    passed(shown, LogEvent.JOB_ERROR, jobid=0)
     (sentence,) = shown.failures()
     assert sentence.startswith("fit_isoflop.ash ")
     assert all(word in sentence for word in [*words, str(log_of("fit_isoflop.ash")), "line 29"])
@@ -166,8 +276,8 @@ def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
 )
 def test_job_ended_by_ctrl_c_is_no_failure_of_the_machine(reason: str) -> None:
     shown = begun(io.StringIO(), ["fit_isoflop.ash"])
-    told(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
-    told(shown, LogEvent.JOB_ERROR, jobid=0)
+    passed(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    passed(shown, LogEvent.JOB_ERROR, jobid=0)
     assert shown.failures() == ["fit_isoflop.ash was interrupted."]
 
 
@@ -176,13 +286,13 @@ def test_sentence_of_a_job_is_its_failure_and_a_later_success_takes_it_back() ->
     for stage, log in (("a", "no loss\n"), ("b", "Traceback\n  deep\n")):
         log_of(stage).write_text(log)
         log_of(stage).with_suffix(".error").write_text("no loss\n")
-    told(shown, LogEvent.JOB_ERROR, jobid=0)
-    told(shown, LogEvent.JOB_ERROR, jobid=1)
+    passed(shown, LogEvent.JOB_ERROR, jobid=0)
+    passed(shown, LogEvent.JOB_ERROR, jobid=1)
     first, second = shown.failures()
     assert first == "no loss"
     assert second == f"no loss\n  The end of {log_of('b')}:\n    Traceback\n      deep"
-    told(shown, LogEvent.JOB_INFO, jobid=1, log=[str(log_of("b"))], output=[])
-    told(shown, LogEvent.JOB_FINISHED, job_id=1)
+    passed(shown, LogEvent.JOB_INFO, **job_info(1, "b"))
+    passed(shown, LogEvent.JOB_FINISHED, job_id=1)
     assert shown.failures() == ["no loss"]
 
 
@@ -191,7 +301,7 @@ def test_full_disk_in_a_traceback_is_one_sentence() -> None:
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, "", (), None)
     record.msg = "Traceback\n  x\nOSError: [Errno 28] No space left on device: 'a/b'\n"
     record.__dict__["event"] = LogEvent.ERROR
-    assert shown.hears(record)
+    assert shown.passes(record)
     assert record.msg == ("flopline: No space left on device: 'a/b': make room and start again.")
 
 
@@ -203,11 +313,14 @@ def made(name: str = "fits/ash/a.json", text: str = "abc") -> Path:
     return path
 
 
-def damaged(**options: bool) -> list[Path]:
+def damaged(look_only: bool = False) -> list[Path]:
+    """What is damaged, and set aside then."""
     memory = Memory(RESULTS / ".outputs.json")
-    found = receipts.set_aside_damaged(RESULTS, memory, **options)
+    paths = receipts.damaged_results(RESULTS, memory)
     memory.save()
-    return found
+    for path in paths if not look_only else []:
+        receipts.set_aside(path, RESULTS)
+    return paths
 
 
 def test_whole_files_stay_and_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +354,7 @@ def test_damaged_file_is_set_aside(spoil: Callable[[Path], None]) -> None:
     spoil(path)
     spoilt = path.read_text()
     assert list(receipts.differing([path], RESULTS)) == [path]
-    assert damaged(only_tell=True) == [path]
+    assert damaged(look_only=True) == [path]
     assert path.exists()
     assert damaged() == [path]
     assert not path.exists()
@@ -275,18 +388,21 @@ def cached(entry: str, name: str = "fits/ash/a.json") -> tuple[Path, Path]:
     return path, place
 
 
-def fetched(path: Path) -> None:
-    """As somebody has it who did not make it."""
+def fetched(path: Path, former: str = "") -> None:
+    """As somebody has it who did not make it, or had made another one before."""
     receipts.drop_receipts([path], RESULTS)
+    if former:
+        receipts.receipt_of(path, RESULTS).write_text(former)
     receipts.share_receipts([path], RESULTS)
 
 
-def test_damaged_entry_of_a_shared_cache_is_told_by_who_fetches_it() -> None:
+@pytest.mark.parametrize("former", ["", "0" * 64])
+def test_damaged_entry_of_a_shared_cache_is_seen_by_who_fetches_it(former: str) -> None:
     path, entry = cached("fit.json")
-    fetched(path)
+    fetched(path, former)
     assert list(receipts.differing([path], RESULTS)) == []
     flipped(entry)
-    fetched(path)
+    fetched(path, former)
     assert list(receipts.differing([path], RESULTS)) == [path]
     assert damaged() == [path]
     # What is fetched next is no longer the damaged entry.
@@ -302,6 +418,16 @@ def test_entry_of_a_run_that_was_killed_before_it_left_a_digest_gets_one() -> No
     fetched(path)
     assert beside.read_text() == receipts.digest_of(path)
     fetched(path)
+    assert list(receipts.differing([path], RESULTS)) == []
+
+
+def test_digest_left_of_an_entry_that_was_deleted_accuses_nobody() -> None:
+    """Whoever clears a cache may leave it; the job that made the entry anew knows better."""
+    path, entry = cached("fit.json")
+    beside = entry.with_name(f"{entry.name}.sha256")
+    beside.write_text("0" * 64)
+    receipts.share_receipts([path], RESULTS)
+    assert beside.read_text() == receipts.digest_of(path)
     assert list(receipts.differing([path], RESULTS)) == []
 
 
@@ -409,27 +535,147 @@ def test_lock_of_a_killed_run_is_cleared_where_no_job_can_be_left(kind: str) -> 
     lock = stale_lock()
     others = lock.with_name("1.output.lock")
     others.write_text("results/toy2/report.html\n")
-    said: list[str] = []
+    sentences: list[str] = []
     try:
         if kind == "remote":
-            with pytest.raises(FloplineError, match="`snakemake --unlock --config study=toy`"):
-                locks.hold_run(RESULTS, False, said.append)
-            assert lock.exists()
+            for _ in range(2):
+                with pytest.raises(FloplineError, match="`snakemake --unlock --config study=toy`"):
+                    locks.hold_run(RESULTS, False, sentences.append)
+                assert lock.exists()
             lock.unlink()
-            locks.release_run()
-            assert json.loads((RESULTS / locks.RUN).read_text() or "{}") == {}
-        else:
-            locks.hold_run(RESULTS, False, said.append)
-            assert said == ["The last run in results/toy was killed; going on where it stopped."]
-            assert not lock.exists()
+        locks.hold_run(RESULTS, False, sentences.append)
+        killed = "The last run in results/toy was killed; going on where it stopped."
+        assert sentences == ([killed] if kind == "local" else [])
+        assert not lock.exists()
     finally:
         locks.release_run()
+    assert (RESULTS / locks.RUN).read_text() == ""
     assert others.exists()
+
+
+def test_file_system_without_locks_leaves_all_to_snakemake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who holds Snakemake's own lock cannot be told there: it may be a run at work."""
+
+    def refuse(stream: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    lock = stale_lock()
+    (RESULTS / locks.RUN).write_text('{"pid": 1, "host": "a", "remote": false}')
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    locks.hold_run(RESULTS, False, pytest.fail)
+    locks.join_jobs(RESULTS)
+    locks.release_run()
+    assert lock.exists()
+    assert "pid" in (RESULTS / locks.RUN).read_text()
+
+
+def test_a_process_may_run_a_study_twice() -> None:
+    """As one does that uses Snakemake by its API."""
+    for _ in range(2):
+        locks.hold_run(RESULTS, False, pytest.fail)
+    locks.release_run()
+
+
+def workflow_of(**settings: object) -> SimpleNamespace:
+    """Snakemake's workflow, in the process that plans a run on this machine."""
+    default = {
+        "exec_mode": ExecMode.DEFAULT,
+        "executor_plugin": "local",
+        "dryrun": False,
+        "touch": False,
+        "non_local_exec": False,
+        "dag": SimpleNamespace(forcefiles=set()),
+    }
+    return SimpleNamespace(**default | settings)
+
+
+def guarded(
+    workflow: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> tuple[bool, list[str], str]:
+    """Whether the results were locked, what is forced, and what was printed."""
+    Path(".snakemake").mkdir(exist_ok=True)
+    begun: list[bool] = []
+    guard = Guard(workflow, RESULTS, lambda: begun.append(True))
+    assert guard.inputs(None) == guard.inputs(None) == []
+    guard.demand()
+    held = bool(locks._held)
+    assert begun == [True] * held
+    locks.release_run()
+    return held, sorted(workflow.dag.forcefiles), capsys.readouterr().err
+
+
+def test_run_is_guarded_when_it_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    path, gone, fine = made(), made("fits/ash/gone.json"), made("fits/ash/b.json")
+    later = time.time() + 999
+    os.utime(fine, (later, later))
+    gone.unlink()
+    receipts.receipt_of(gone, RESULTS).rename(receipts.receipt_of(gone, RESULTS).with_name(
+        "gone.json.changed"))  # fmt: skip
+    flipped(path)
+    held, forced, printed = guarded(workflow_of(), capsys)
+    assert held
+    assert forced == [str(path), str(gone)]
+    assert (
+        printed
+        == f"flopline: {path} was changed or damaged since it was written: it is made again.\n"
+    )
+    assert not path.exists()
+    assert fine.stat().st_mtime < later
+
+
+@pytest.mark.parametrize("settings", [{"dryrun": True}, {"executor_plugin": None}])
+def test_a_look_at_what_would_run_changes_nothing(
+    settings: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = made()
+    flipped(path)
+    held, forced, printed = guarded(workflow_of(**settings), capsys)
+    assert (held, forced) == (False, [str(path)])
+    assert printed.endswith("since it was written: a run would make it again.\n")
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"exec_mode": ExecMode.REMOTE}, {"exec_mode": ExecMode.SUBPROCESS}, {"touch": True}],
+)
+def test_jobs_and_whoever_touches_results_take_no_lock(
+    settings: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flipped(made())
+    assert guarded(workflow_of(**settings), capsys) == (False, [], "")
+
+
+def test_run_that_must_not_begin_ends_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    process = holder("local")
+    try:
+        with pytest.raises(SystemExit, match="another run is at work in results/toy"):
+            guarded(workflow_of(), capsys)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_each_plan_of_a_process_is_guarded_and_none_forgotten() -> None:
+    """By the API one process may look at a plan first and then run it."""
+    Path(".snakemake").mkdir()
+    workflow = workflow_of(executor_plugin=None)
+    guard = Guard(workflow, RESULTS, lambda: None)
+    with pytest.raises(SystemExit, match="nothing guards the results"):
+        guard.demand()
+    guard.inputs(None)
+    workflow.executor_plugin, workflow.dag = "local", SimpleNamespace(forcefiles=set())
+    with pytest.raises(SystemExit, match="nothing guards the results"):
+        guard.demand()
+    guard.inputs(None)
+    guard.demand()
+    assert locks._held
+    locks.release_run()
 
 
 def test_tail_is_of_bounded_length() -> None:
     log_of("a").write_text("x\n" * 10_000)
-    assert len(console._tail(log_of("a")).splitlines()) == console.TAIL + 1
+    assert len(failures.failure("a", log_of("a"), "").splitlines()) == failures.TAIL + 2
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flopline.atomic import part_of, whole
+from flopline.atomic import part_of, replacing
 from flopline.drafting.command import main as draft
 from flopline.errors import FloplineError
 from flopline.logs import opening
@@ -31,9 +31,11 @@ from flopline.storage import (
     write_json,
     write_parquet,
 )
-from flopline.study import load_study, log_files, read_yaml
+from flopline.study import load_study, read_yaml
 from flopline.tables import read_table
 from running.locks import hold_run, release_run
+from running.log_search import log_files
+from tests.builders.refusals import refused
 from tests.builders.studies import SCHEMAS, study_of, write_study_file
 
 SOURCE = {
@@ -65,12 +67,6 @@ HOSTILE = [
     "x" * 101,
     "",
 ]
-
-
-def refused(work: Callable[[], object], *words: str) -> None:
-    with pytest.raises(FloplineError) as caught:
-        work()
-    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def loaded(folder: Path, name: str = "toy", **changes: object) -> object:
@@ -191,7 +187,7 @@ def test_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
     write_json({"a": 1}, path)
     with pytest.raises(ValueError, match="JSON"):
         write_json({"a": float("nan")}, path)
-    with suppress(RuntimeError), whole(path) as part:
+    with suppress(RuntimeError), replacing(path) as part:
         part.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"a": 1}

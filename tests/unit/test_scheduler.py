@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from running.scheduler import ended_jobs
+from running.failures import ended_jobs
 
 
 def write(log: Path, text: str, written: float) -> None:

@@ -18,10 +18,9 @@ from flopline.errors import FloplineError
 from flopline.ingesting import RAW_CURVES, ingest, ingest_runs
 from flopline.points import CURVE, checkpoint_points, read_curves, thinned
 from flopline.schema import CURVES, DROPPED, conform
-from flopline.sources import hold_several
 from flopline.storage import RowGroups, read_parquet, row_groups
-from flopline.study import log_files
-from running.shards import by_shard, fact_digests
+from running.log_search import log_files
+from running.shards import by_shard, fact_digests, hold_several
 from tests.builders.raw_rows import study
 
 COLUMNS = {"step": "step", "tokens": "tokens", "loss": "loss"}

@@ -14,8 +14,9 @@ import pytest
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
 from flopline.simulation import PlannedRun, curve, described, planned_runs, run_table
-from flopline.study import log_files, raw_source, read_yaml
+from flopline.study import raw_source, read_yaml
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from running.log_search import log_files
 from tests.builders.studies import FAMILIES, SCHEMAS, loaded, study_of, write_study_file
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT

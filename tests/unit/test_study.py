@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from flopline.errors import FloplineError
-from flopline.study import log_files, read_yaml, run_name, shard_of
+from flopline.sources import run_name
+from flopline.study import read_yaml
+from running.log_search import log_files
+from running.shards import shard_of
 from tests.builders.studies import SCHEMAS, loaded, write_study
 from tests.conftest import ROOT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import fcntl
+import filecmp
 import os
 import re
 import shutil
@@ -16,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from flopline.laws.registry import LAWS
 from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
 from tests.workflow.engine import Engine
 
 # Jobs of the toy study with its two families, by rule.
-FITS = {"fit_envelope": 2, "fit_isoflop": 2, "fit_parametric": 2}
+FITS = {f"fit_{law}": 2 for law in LAWS}
 LOSS = {"figure_loss": 2}
 FIGURES = {
     "figure_envelope": 2,
@@ -39,7 +41,7 @@ AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 ALL_FITS = {rule: jobs for rule, jobs in AFTER_CLEAN.items() if rule != "figure_cleaning"}
 
 # The rules whose results a cache keeps.
-CACHED = ("ingest", "clean", "gather", "fit_envelope", "fit_isoflop", "fit_parametric", "audit")
+CACHED = ("ingest", "clean", "gather", *FITS, "audit")
 
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
 
@@ -69,6 +71,18 @@ class Checkout:
         """The same checkout with its results elsewhere; time stamps are kept."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Checkout(folder)
+
+    def touched(self) -> list[str]:
+        """The files of the workflow and its config that differ from ours."""
+        found = []
+        for part in ("workflow", "config", "profiles", "Snakefile"):
+            path = self.folder / part
+            for file in [path] if path.is_file() else path.rglob("*"):
+                ours = ROOT / file.relative_to(self.folder)
+                told = file.is_file() and "__pycache__" not in file.parts
+                if told and not (ours.is_file() and filecmp.cmp(file, ours, shallow=False)):
+                    found.append(str(file.relative_to(self.folder)))
+        return sorted(found)
 
     def snakemake(
         self, *arguments: str, study: str = "toy", environment: Mapping[str, str] | None = None

@@ -8,6 +8,7 @@ import re
 import shutil
 from base64 import b64decode
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
 from types import CodeType
@@ -17,6 +18,8 @@ import pytest
 import yaml
 
 from flopline.atomic import part_of
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import module_of, spec_module, spec_of
 from flopline.sources import readers_of, run_table_readers
 from running.digest import AROUND, Memory, code_digest
 from running.receipts import FOLDER
@@ -30,6 +33,36 @@ HELPERS = {"stage", "fitting", "findings"}
 RESULTS = Path("results/toy")
 RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
+SPECS = [spec_module(law) for law in LAWS]
+"""What jobs that name laws load by the laws' names."""
+OF_LAWS = {"decide", "figure_loss", "figure_families", "figure_audit", "latex", "review"}
+
+
+def script_of(rule: str) -> str:
+    """The script of a rule; all laws are fitted by one."""
+    return "fit" if rule.startswith("fit_") else rule
+
+
+def by_name(rule: str, checkout: Checkout) -> Sequence[str]:
+    """The modules that the jobs of a rule load by names in their params."""
+    if rule.startswith("fit_"):
+        return fit_modules(rule.removeprefix("fit_"))
+    if rule == "audit":
+        return [module for law in LAWS for module in fit_modules(law)]
+    if rule == "report":
+        return [*SPECS, *(module_of(spec_of(law).methods) for law in LAWS)]
+    if rule in OF_LAWS:
+        return SPECS
+    source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
+    of_table = run_table_readers(source)
+    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}
+    return named.get(rule, ())
+
+
+def fit_modules(law: str) -> list[str]:
+    """The modules that a fit of a law loads by name."""
+    spec = spec_of(law)
+    return [spec_module(law), module_of(spec.fit), module_of(spec.options)]
 
 
 class Finder(ModuleFinder):
@@ -122,13 +155,21 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
     assert digests(workflow, memory) == before
 
 
+def rules() -> Iterator[tuple[str, str]]:
+    """The script's name and the text of every rule; that of the fits stands for one of each law."""
+    for file in sorted((WORKFLOW / "rules").glob("*.smk")):
+        for rule in re.split(r"\brule(?: (?=\w+:)|(?=:\n))", file.read_text())[1:]:
+            name, _, text = rule.partition(":")
+            yield (name or file.stem), text
+
+
 def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:
-    for file in (WORKFLOW / "rules").glob("*.smk"):
-        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
-            name = rule.split(":")[0]
-            # Other modules may stand behind it: those that it loads by name.
-            assert re.search(rf'code=code\(\s*"{name}\.py"[,)]', rule), name
-            assert f'"../scripts/{name}.py"' in rule, name
+    names = [name for name, _ in rules()]
+    assert set(names) == set(SCRIPTS)
+    for name, rule in rules():
+        # Other modules may stand behind it: those that it loads by name.
+        assert re.search(rf'code=code\(\s*"{name}\.py"[,)]', rule), name
+        assert f'"../scripts/{name}.py"' in rule, name
 
 
 @pytest.fixture(scope="module")
@@ -146,20 +187,32 @@ def test_no_job_loads_a_module_that_its_digest_does_not_know(
     finished: Checkout, traces: dict[str, list[dict[str, Any]]]
 ) -> None:
     """The digest knows the same modules as Finder, see above; here is what jobs really load."""
-    for rule, jobs in traces.items():
-        known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
+    for name, jobs in traces.items():
         for job in jobs:
+            rule = name
+            if name == "fit":
+                (rule,) = [f"fit_{law}" for law in LAWS if spec_module(law) in job["modules"]]
+            known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
             loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
             assert loaded
             assert loaded <= known, (rule, loaded - known)
 
 
+def test_every_job_has_the_digest_of_its_script_and_of_what_that_loads_by_name(
+    finished: Checkout,
+) -> None:
+    workflow, memory = finished.folder / "workflow", Memory(finished.folder / "none")
+    for record in metadata(finished).values():
+        script = workflow / f"scripts/{script_of(record['rule'])}.py"
+        named = by_name(record["rule"], finished)
+        digest = code_digest(script, workflow / "flopline", memory, named)
+        assert repr(digest) in record["params"], record["rule"]
+
+
 def known_to(rule: str, checkout: Checkout) -> set[Path]:
     """The files of the workflow that a job of a rule may load: by its imports, or by a name."""
-    source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
-    of_table = run_table_readers(source)
-    named = {"ingest": readers_of(source), "clean": of_table, "gather": of_table}.get(rule, ())
-    return Finder(checkout.folder / f"workflow/scripts/{rule}.py", *named, loaded=True).files()
+    script = checkout.folder / f"workflow/scripts/{script_of(rule)}.py"
+    return Finder(script, *by_name(rule, checkout), loaded=True).files()
 
 
 def module_name(path: Path, folder: Path) -> str:
@@ -173,10 +226,11 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
     """Files opened through Python; Parquet is opened by Arrow, by the paths of the inputs."""
     inputs, outputs = defaultdict(set), defaultdict(set)
     for output, record in metadata(finished).items():
-        inputs[record["rule"]] |= set(map(Path, record["input"]))
-        outputs[record["rule"]].add(output)
+        inputs[script_of(record["rule"])] |= set(map(Path, record["input"]))
+        outputs[script_of(record["rule"])].add(output)
     for rule, jobs in traces.items():
-        files = known_to(rule, finished)
+        of_rules = [f"fit_{law}" for law in LAWS] if rule == "fit" else [rule]
+        files = set().union(*(known_to(name, finished) for name in of_rules))
         code = {path.relative_to(finished.folder) for path in files}
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}
@@ -198,14 +252,13 @@ def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
 def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
     """It leaves out, without a word, those that are worked out from the input."""
     declared = {}
-    for file in (WORKFLOW / "rules").glob("*.smk"):
-        for rule in re.split(r"\brule (?=\w+:)", file.read_text())[1:]:
-            params = rule.split("    params:\n")[1].split("    script:\n")[0]
-            indent = re.match(r" +", params)[0]
-            declared[rule.split(":")[0]] = len(re.findall(rf"^{indent}\w+=", params, re.M))
+    for name, rule in rules():
+        params = re.split(r" +script:\n", re.split(r" +params:\n", rule)[1])[0]
+        indent = re.match(r" +", params)[0]
+        declared[name] = len(re.findall(rf"^{indent}\w+=", params, re.M))
     tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
     declared["clean"] -= 1  # the run table: what counts of it are the facts of the shard's runs
-    assert tracked == {rule: declared[rule] for rule in tracked}
+    assert tracked == {rule: declared[script_of(rule)] for rule in tracked}
 
 
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:

@@ -538,8 +538,12 @@ def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, by
         waits = f"A job of a run that was killed is still at work (process {pid}): waiting for it"
         until(lambda: waits in second.said)
         assert f"`kill {pid}`" in second.said
+        second.process.send_signal(signal.SIGINT)
+        assert second.end() == 1
+        third = Run(lab, PAGE)
+        until(lambda: waits in third.said)
         order.unlink()
-        assert second.end() == 0, second.said
+        assert third.end() == 0, third.said
     assert different(content(lab.folder), undisturbed) == []
 
 
@@ -588,6 +592,47 @@ def test_damaged_results_are_made_again(lab: Lab, undisturbed: dict[str, bytes])
         ("3", "review"),
     ]
     assert different(content(lab.folder), undisturbed) == []
+
+
+def test_other_words_of_snakemake_change_neither_safety_nor_lines(
+    lab: Lab, undisturbed: dict[str, bytes]
+) -> None:
+    """All its messages read alike here; their events and fields are left."""
+    lab.checkout.edit(
+        "Snakefile",
+        "logging.raiseExceptions = False\n",
+        "logging.raiseExceptions = False\n"
+        'logging.getLogger("snakemake.logging").addFilter(\n'
+        '    lambda record: setattr(record, "msg", "other words") is None\n'
+        ")\n",
+    )
+    flip_a_bit(lab.results / "report.html")
+    order = lab.order("report.begins")
+    with lab.run() as run:
+        run.held(order)
+        second = Run(lab)
+        assert second.end() == 1
+        assert "flopline: another run is at work in" in second.said
+        order.unlink()
+        assert run.end() == 0, run.said
+    for said in (run.said, second.said):
+        assert "other words" in said
+        assert "Building DAG" not in said
+    assert f"flopline: {RESULTS}/report.html was changed or damaged" in run.said
+    stages = re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.said, re.MULTILINE)
+    assert stages == [("2", "report"), ("2", "review")]
+    assert "At 1e18 FLOPs (" in run.said
+    (lab.results / "report.html.changed").unlink()
+    assert "Nothing to do: results are up to date." in lab.resumed(undisturbed)
+
+
+def test_no_job_begins_where_nothing_guards_the_results(lab: Lab) -> None:
+    lab.checkout.edit("Snakefile", "each.set_input(GUARD.inputs)", "pass")
+    (lab.results / "report.html").unlink()
+    with lab.run() as run:
+        assert run.end() == 1
+    assert "so that nothing guards the results: install its version" in run.said
+    assert not (lab.results / "report.html").exists()
 
 
 def test_clock_set_back_reruns_nothing_and_misses_nothing(lab: Lab) -> None:

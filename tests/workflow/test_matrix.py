@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flopline.study import shard_of
+from running.shards import shard_of
 from tests.builders.surfaces import BESIROGLU
 from tests.conftest import ROOT
 from tests.workflow.conftest import (
@@ -249,26 +249,29 @@ CASES = {
             append("workflow/scripts/stage.py", COMMENT)), {}),
     "rule_file": Case("a comment, a log's path, threads or resources in a rule",
         both(edit("workflow/rules/fit.smk", "threads: 1", "threads: 2"),
-            edit("workflow/rules/fit.smk", "logs/fit_isoflop", "logs/isoflop"),
+            edit("workflow/rules/fit.smk", "/logs/fit_", "/logs/the_fit_"),
             append("Snakefile", COMMENT)), {}),
     "module": Case("code in a library module, told by the imports of the scripts",
-        append(f"{LIBRARY}/fits/isoflop.py", CODE), ISOFLOP),
+        append(f"{LIBRARY}/laws/isoflop/isoflop_fit.py", CODE), ISOFLOP),
+    "methods": Case("the words of a law's methods",
+        append(f"{LIBRARY}/laws/isoflop/isoflop_methods.py", CODE), PAGE),
     "style": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/figures/style.py", CODE), FIGURES | PAGE),
     "gathering": Case("code in a library module, told by the imports of the scripts",
-        append(f"{LIBRARY}/clean/gather.py", CODE), {"gather": 1} | AFTER_CLEAN),
+        append(f"{LIBRARY}/clean/gathering.py", CODE), {"gather": 1} | AFTER_CLEAN),
     "format": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/logs/jsonl.py", CODE), ALL),
-    "latex": Case("code of the tables for a paper (`outputs/latex.py`)",
-        append(f"{LIBRARY}/outputs/latex.py", CODE), {"latex": 1, "review": 1}),
+    "latex": Case("code of the tables for a paper (`outputs/latex_tables.py`)",
+        append(f"{LIBRARY}/outputs/latex_tables.py", CODE), {"latex": 1, "review": 1}),
     "bundle": Case("code of the reviewers' zip (`outputs/bundle.py`)",
         append(f"{LIBRARY}/outputs/bundle.py", CODE), {"review": 1}),
     "planning": Case("code that only the planning uses",
-        both(append(f"{LIBRARY}/shards.py", CODE), append(f"{LIBRARY}/digest.py", CODE)), {}),
+        both(*(append(f"workflow/running/{name}.py", CODE) for name in ("shards", "digest")),
+            append(f"{LIBRARY}/laws/registry.py", CODE)), {}),
     "quick": Case("code that only a notebook calls, or a command of its own "
-        "(`figures/quick.py`, `drafting/`, `printing.py`)",
+        "(`notebook.py`, `drafting/`, `printing.py`)",
         both(*(append(f"{LIBRARY}/{path}", CODE)
-            for path in ("figures/quick.py", "drafting/survey.py", "printing.py"))), {}),
+            for path in ("notebook.py", "drafting/survey.py", "printing.py"))), {}),
     "running": Case("code around a job's work: locks, digests of results, what is said "
         "(`workflow/running`, `run.py`)",
         both(append("workflow/run.py", CODE), *(append(f"workflow/running/{name}.py", CODE)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -15,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.builders.checklists import templates
 from tests.simulate import SURFACES, loss_of
 from tests.workflow.conftest import Checkout
 
@@ -40,35 +38,14 @@ STUDY = {
 }
 
 
-def templates() -> list[str]:
-    """The module and the entry that the checklist gives."""
-    checklist = (ROOT / "docs/extending.md").read_text().split("## Checklist: a log format")[1]
-    return [
-        textwrap.dedent(code) for code in re.findall(r"   ```python\n(.*?)   ```", checklist, re.S)
-    ]
-
-
 def add_format(folder: Path) -> None:
-    module, entry = templates()[:2]
+    module, entry = templates("a log format")[:2]
     (folder / MODULE).write_text(module)
     text = (folder / TABLE).read_text()
     first = text.index("        Format(\n")
     (folder / TABLE).write_text(
         text[:first] + textwrap.indent(entry.rstrip() + ",\n", 8 * " ") + text[first:]
     )
-
-
-def touched(folder: Path) -> list[str]:
-    """The files of the workflow and its config that differ from ours."""
-    found = []
-    for part in ("workflow", "config", "profiles", "Snakefile"):
-        files = [folder / part] if (folder / part).is_file() else (folder / part).rglob("*")
-        for file in files:
-            ours = ROOT / file.relative_to(folder)
-            told = file.is_file() and "__pycache__" not in file.parts
-            if told and not (ours.is_file() and filecmp.cmp(file, ours, shallow=False)):
-                found.append(str(file.relative_to(folder)))
-    return sorted(found)
 
 
 def write_logs(folder: Path) -> None:
@@ -85,7 +62,7 @@ def write_logs(folder: Path) -> None:
 def test_a_new_format_is_one_file_and_one_entry(tmp_path: Path) -> None:
     checkout = Checkout.fresh(tmp_path / "repo")
     add_format(checkout.folder)
-    assert touched(checkout.folder) == [TABLE, MODULE]
+    assert checkout.touched() == [TABLE, MODULE]
     write_logs(checkout.folder)
 
     # It is drafted: the survey knows its logs, what they say and what is missing.

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.waste import wasted_share
-from flopline.choice import SAID, line_name
+from flopline.choice import line_name
+from flopline.laws.spec import spec_of
 from flopline.numbers import factor, flops_label, humanise, interval, significant
 from flopline.schema import LEVELS, target_column
 from flopline.surfaces.chinchilla import LossSurface, per_point
@@ -108,7 +109,7 @@ def between(
             others.append({"family": family, "overlap": overlap, "multiplier": times})
     head = (
         f"At {flops_label(budget)} FLOPs {labels[winner]} reaches the lowest loss, "
-        f"{significant(lines.loc[winner, 'loss'])} by the {SAID.get(law, law)} law"
+        f"{significant(lines.loc[winner, 'loss'])} by the {spec_of(law).label} law"
     )
     if len(common) > 1:
         head += f" ({agreeing} of {len(common)} laws say so)"

@@ -1,4 +1,4 @@
-"""Whole files or none: each is written beside its place and renamed into it when complete."""
+"""Complete files or none: each is written beside its place and renamed when all of it is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ MENDS: Final = {
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, that becomes `path` at the end; a failure leaves `path` as it was.
 
     Raises FloplineError, naming the file, when it cannot be written.
@@ -56,10 +56,19 @@ def seal(part: Path, path: Path) -> None:
 
 def drop(part: Path) -> None:
     """Remove what was not completed; a disk that does not let us is no further mistake."""
-    try:
+    with suppress(OSError):
         part.unlink(missing_ok=True)
+
+
+def write_note(path: Path, text: str) -> None:
+    """Write what only spares work, in ASCII: where it finds no room it is left out."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="ascii")
+        part.replace(path)
     except OSError:
-        return
+        drop(part)
 
 
 @contextmanager
@@ -68,15 +77,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        number = reason_of(error)
+        # Arrow gives the number in its text alone.
+        in_text = re.search(r"errno (\d+)", str(error), re.IGNORECASE)
+        number = error.errno or int(in_text[1] if in_text else 0)
         why = os.strerror(number) if number else str(error)
         mend = MENDS.get(number, "see to it and start again")
         raise FloplineError(f"{path} cannot be written ({why}): {mend}.") from None
-
-
-def reason_of(error: OSError) -> int:
-    """The errno of an error, that Arrow says in its text alone; 0 where none is told."""
-    if error.errno:
-        return error.errno
-    told = re.search(r"errno (\d+)", str(error), re.IGNORECASE)
-    return int(told[1]) if told else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,15 +11,9 @@ import numpy as np
 import pandas as pd
 
 from flopline.laws.common.fit_result import CONVERGED, FAILED
+from flopline.laws.spec import Says, Uses, ranked, spec_of
 from flopline.numbers import count, significant
 
-ORDER: Final = ("parametric", "isoflop", "envelope")
-"""Laws by how much of the runs they use: all; those of a budget; those on the frontier."""
-SAID: Final = {"parametric": "parametric", "isoflop": "isoFLOP", "envelope": "envelope"}
-BETTER_FOUNDED: Final = frozenset({("isoflop", "corrected")})
-"""Variants (law, estimator) that may be recommended beside the main lines."""
-OF_SURFACE: Final = BETTER_FOUNDED
-"""Variants of other laws that read the parametric surface, and are refused with it."""
 BASELINE: Final = ("baseline", "best_run")
 """The ladder's baseline that says a size: tokens per param as in the best run so far."""
 FEWEST_STEPS: Final = 2
@@ -27,18 +21,6 @@ FEWEST_STEPS: Final = 2
 TIE_PERCENT: Final = 1.0
 """Mean waste, in percent of compute, by which two lines must differ to be told apart."""
 
-RULE: Final = (
-    "Candidates are the main line of every law that did not fail, and variants that mend a known "
-    "bias; where the runs do not pin down the best size the parametric line is refused. The "
-    "held-out ladder decides: on the steps that the candidates share, the line whose N wastes "
-    "least compute at the optima seen at larger budgets, on average over the steps. Lines that "
-    f"differ by less than the standard error of their difference over those steps, or by less than "
-    f"{TIE_PERCENT:.0f} % of compute, are tied; a tie goes to a line without a warning, then to "
-    "the one that rests on most runs, then to the parametric law before isoFLOP before the "
-    f"envelope. With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell "
-    "lines apart: then the same order as in a tie holds. Between families the lowest loss wins, "
-    "by a law that they have in common."
-)
 CAVEAT: Final = (
     "Two things to bear in mind: the optimum seen at a larger budget is the bottom of that "
     "budget's own valley, which is also what isoFLOP fits, so the test leans its way; and on "
@@ -74,6 +56,31 @@ class _Judged:
     @property
     def mean(self) -> pd.Series:
         return self.waste.mean(axis=0)
+
+
+def rule(laws: Collection[str]) -> str:
+    """How a line is chosen among those of `laws`, in words."""
+    order = " before ".join(f"the {spec_of(law).label} law" for law in ranked(laws))
+    last = f", then to {order}" if len(laws) > 1 else ""
+    surfaces = " and ".join(
+        spec_of(law).label for law in ranked(laws) if spec_of(law).says is Says.SURFACE
+    )
+    refusal = (
+        f"; where the runs do not pin down the best size the {surfaces} line is refused"
+        if surfaces
+        else ""
+    )
+    return (
+        "Candidates are the main line of every law that did not fail, and variants that mend a "
+        f"known bias{refusal}. The held-out ladder decides: on the steps that the candidates "
+        "share, the line whose N wastes least compute at the optima seen at larger budgets, on "
+        "average over the steps. Lines that differ by less than the standard error of their "
+        f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; a "
+        f"tie goes to a line without a warning, then to the one that rests on most runs{last}. "
+        f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
+        "apart: then the same order as in a tie holds. Between families the lowest loss wins, by "
+        "a law that they have in common."
+    )
 
 
 def finding(findings: Findings, audit: str) -> Mapping[str, Any] | None:
@@ -127,9 +134,10 @@ def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     barred = refused(findings)
 
     def may_be(line: Any) -> bool:
-        variant = (line.law, line.estimator)
-        of_surface = line.law == "parametric" or variant in OF_SURFACE
-        return bool(line.main or variant in BETTER_FOUNDED) and not (barred and of_surface)
+        spec = spec_of(line.law)
+        of_surface = spec.says is Says.SURFACE or line.estimator in spec.of_surface
+        offered = line.main or line.estimator in spec.recommendable
+        return bool(offered) and not (barred and of_surface)
 
     usable = (lines["status"] != FAILED) & lines["params"].notna()
     kept = lines[usable & np.array([may_be(line) for line in lines.itertuples()], dtype=bool)]
@@ -137,15 +145,14 @@ def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
 
 
 def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
-    """The recommended line of one family and target by RULE.
+    """The recommended line of one family and target by `rule`.
 
     `lines` has columns law, estimator, main, status, params, runs; `findings` are the family's.
     """
     pool = candidates(lines, findings)
-    barred = refused(findings) and (lines["law"] == "parametric").any()
-    note = (
-        " The parametric line is refused: the runs do not pin down the best size." if barred else ""
-    )
+    surfaces = [law for law in lines["law"].unique() if spec_of(law).says is Says.SURFACE]
+    barred = " and ".join(spec_of(law).label for law in surfaces if refused(findings))
+    note = f" The {barred} line is refused: the runs do not pin down the best size." * bool(barred)
     if pool.empty:
         return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:
@@ -174,13 +181,13 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
 
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:
     """What a line is called in a sentence: its law, and its variant if it is not the main one."""
-    law = SAID.get(line["law"], str(line["law"]))
+    law = spec_of(line["law"]).label
     return law if line["main"] else f"{law} ({line['label']})"
 
 
 def _merit(line: pd.Series) -> tuple[bool, float, int, bool]:
     """Sort key of a tie: no warning, most runs, law, main line."""
-    rank = ORDER.index(line["law"]) if line["law"] in ORDER else len(ORDER)
+    rank = int(spec_of(line["law"]).uses)
     return line["status"] != CONVERGED, -float(line["runs"]), rank, not line["main"]
 
 
@@ -265,8 +272,11 @@ def _tie_reason(first: pd.Series, second: pd.Series) -> str:
     if mine[1] != other[1]:
         return f"it rests on more runs ({first['runs']:,.0f} against {second['runs']:,.0f})"
     if mine[2] != other[2]:
-        return f"with {first['runs']:,.0f} runs each it is the law that uses all of them"
-    return "it is the main line of its law"
+        share = "all" if mine[2] == Uses.ALL else "more"
+        return f"with {first['runs']:,.0f} runs each it is the law that uses {share} of them"
+    if mine[3] != other[3]:
+        return "it is the main line of its law"
+    return "nothing else tells them apart and it stands first"
 
 
 def _percent(x: float) -> str:

@@ -10,21 +10,22 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.agreement import agreement, between, cost_percent
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.choice import (
     CAVEAT,
-    RULE,
-    SAID,
     Choice,
     Findings,
     choose,
     held_out,
     line_name,
     refused,
+    rule,
     steps_of,
 )
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import ENDS, FAILED, plain
+from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import flops_label, humanise, significant
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
@@ -52,17 +53,18 @@ def decide(
     evidence: Mapping[str, FamilyEvidence],
     targets: Sequence[float],
     labels: Mapping[str, str],
-    price_per_flop: float | None = None,
+    options: AuditOptions | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The decision table and its verdict, by the rule in `choice.RULE`.
+    """The decision table and its verdict, by `choice.rule`.
 
-    `evidence` and `labels` are by family, `targets` budgets [FLOPs], `price_per_flop` [money per
-    FLOP]. The table has one row per family, target, law and estimator; `main` marks a law's main
-    line, held_out_* what the ladder says of it, cost_* what following it would waste if the
-    recommended line is right. The verdict holds the headline at the first target, the rule, the
+    `evidence` and `labels` are by family, `targets` budgets [FLOPs]; of the `options` of the audit
+    the price counts. The table has one row per family, target, law and estimator; `main` marks a
+    law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
+    the recommended line is right. The verdict holds the headline at the first target, the rule, the
     choice of every family and target, how far the laws agree, and how the families compare.
     """
     table = pd.DataFrame([row for family in evidence for row in _rows(family, evidence, targets)])
+    price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
     for (family, budget), rows in groups:
@@ -86,7 +88,7 @@ def decide(
     families = _families(table, targets, labels, evidence)
     verdict = {
         "headline": _headline(table, targets, families),
-        "rule": RULE,
+        "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
         "choices": choices,
         "agreement": agreements,
@@ -101,9 +103,8 @@ def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> lis
     if head is None:
         return ["No law could be fitted: the report says why."]
     budget = flops_label(head["budget_flops"])
-    law = SAID.get(head["law"], head["law"])
     return [
-        f"At {budget} FLOPs ({labels[head['family']]}, {law} law) train "
+        f"At {budget} FLOPs ({labels[head['family']]}, {spec_of(head['law']).label} law) train "
         f"{_said(head['params'])} parameters",
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
@@ -148,7 +149,7 @@ def _row(
         "status": line["status"],
         "message": line["message"],
         "recommended": False,
-        "refused": law == "parametric" and refused(known.findings),
+        "refused": spec_of(law).says is Says.SURFACE and refused(known.findings),
         "extrapolation": budget / known.largest_flops,
         "runs": min(fit["n_runs"], fit["n_points"]),
         "held_out_steps": 0,
@@ -179,10 +180,11 @@ def _add_held_out(
 
 def _surface(known: FamilyEvidence) -> LossSurface | None:
     """The surface whose exponents price a wrong size; None where there is none to trust."""
-    if "parametric" not in known.fits or refused(known.findings):
+    law = surface_law(known.fits)
+    if law is None or refused(known.findings):
         return None
     try:
-        return surface_of(known.fits["parametric"])
+        return surface_of(known.fits[law])
     except FloplineError:
         return None
 

@@ -2,4 +2,12 @@
 
 
 class FloplineError(Exception):
-    """A mistake in the input, told in one sentence: which file, which place, which mend."""
+    """A mistake in the input, told in one sentence: which file, which place, which mend.
+
+    What cannot be printed, as a line break in the name of a file, is written as its escape.
+    """
+
+    def __init__(self, sentence: object = "") -> None:
+        """Keep `sentence` on one line."""
+        shown = (c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
+        super().__init__("".join(shown))

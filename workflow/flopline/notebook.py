@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from flopline.audit import identifiability as of_identifiability
 from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
@@ -29,10 +30,14 @@ from flopline.figures.losscompute_figure import losscompute as draw_losscompute
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.laws.envelope import envelope_fit as fit_envelope
 from flopline.laws.isoflop import isoflop_fit as fit_isoflop
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit as fit_parametric
+from flopline.laws.spec import spec_of
+from flopline.options import StudyOptions
 from flopline.schema import DROPPED
 
 __all__ = [
@@ -67,6 +72,15 @@ class _Settings:
     budgets: Sequence[float] | None = None
     draws: int = DRAWS
     seed: int = SEED
+
+    @property
+    def options(self) -> StudyOptions:
+        """The same as the options of a study."""
+        return StudyOptions(
+            BootstrapOptions(draws=self.draws, seed=self.seed),
+            IsoflopOptions(budgets=None if self.budgets is None else tuple(self.budgets)),
+            AuditOptions(ladder_draws=min(LADDER_DRAWS, self.draws)),
+        )
 
 
 def isoflop(
@@ -190,15 +204,10 @@ def losscompute(
     given = _given(runs, target, budgets, draws, seed)
     found, failed = _laws(runs, given, rows)
 
-    def of(law: str, kind: str) -> pd.DataFrame | None:
-        return found[law].tables[kind] if law in found else None
-
     return draw_losscompute(
         {law: fit.to_json() for law, fit in found.items()} | failed,
         {law: fit.draws for law, fit in found.items()},
-        minima=of("isoflop", "vertices"),
-        frontier=of("envelope", "frontier"),
-        points=of("parametric", "points"),
+        seen={law: fit.tables[spec_of(law).frontier.table] for law, fit in found.items()},
         **_common(given, name, drawing),
     )
 
@@ -428,34 +437,24 @@ def _audit(
             surface_of(law.to_json()),
             float(law.certificate["residual_sd"]),
             given.target,
-            cap_flops=float(runs["flops"].max()),
             draws=draws_of(law.draws),
         )
 
     makers: dict[str, dict[str, Callable[[], Finding]]] = {
-        "ladder": {
-            "ladder": lambda: of_ladder.audit(
-                runs,
-                given.target,
-                budgets=budgets,
-                draws=min(LADDER_DRAWS, draws),
-                seed=seed,
-            )
-        },
+        "ladder": {"ladder": lambda: of_ladder.audit(runs, given.target, given.options)},
         "identifiability": {
             "identifiability": lambda: of_identifiability.audit(
                 runs,
                 surface_of(law.to_json()) if law is not None else None,
                 given.target,
+                given.options,
                 estimators=estimators,
-                draws=draws,
-                seed=seed,
             ),
             "next_run": of_next_run,
         },
         "stakes": {
             "sensitivity": lambda: sensitivity.audit(
-                runs, given.target, budgets=budgets, estimators=estimators
+                runs, given.target, given.options, estimators=estimators
             )
         },
     }

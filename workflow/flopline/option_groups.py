@@ -12,9 +12,8 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.cleaning_options import CleaningOptions
 from flopline.figures.figure_options import FigureOptions
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.envelope.envelope_options import EnvelopeOptions
-from flopline.laws.isoflop.isoflop_options import IsoflopOptions
-from flopline.laws.parametric.parametric_options import ParametricOptions
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import spec_of
 from flopline.options import OptionGroup
 
 STUDY: Final = {
@@ -27,7 +26,7 @@ STUDY: Final = {
 
 def groups() -> tuple[type[OptionGroup], ...]:
     """The models of all groups, in the order in which readers meet them."""
-    laws = (EnvelopeOptions, IsoflopOptions, ParametricOptions)
+    laws = (spec_of(law).model for law in LAWS)
     return (BootstrapOptions, CleaningOptions, *laws, AuditOptions, FigureOptions)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -76,26 +75,28 @@ class OptionGroup(BaseModel):
         return f"`{cls.group}.{name}` is {value!r} but must be {' or '.join(map(_wanted, same))}."
 
 
-@dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """All groups of options of a study; a group that is not among them has its defaults."""
+    """Groups of options of a study, told by their models; one that is not there has its defaults.
 
-    groups: tuple[OptionGroup, ...] = ()
+    As StudyOptions(BootstrapOptions(draws=200), IsoflopOptions(min_sizes=5)).
+    """
+
+    def __init__(self, *groups: OptionGroup) -> None:
+        self._groups = {type(group): group for group in groups}
 
     @classmethod
     def read(cls, study: Mapping[str, Any], models: Iterable[type[OptionGroup]]) -> StudyOptions:
         """The groups of these models that stand in `study`, a study as JSON has it."""
-        there = [model for model in models if model.group in study]
-        return cls(tuple(model(**study[model.group]) for model in there))
+        return cls(*(model(**study[model.group]) for model in models if model.group in study))
 
     def of(self, model: type[Group]) -> Group:
         """The group of this model."""
-        return next((group for group in self.groups if isinstance(group, model)), model())
+        group = self._groups.get(model)
+        return group if isinstance(group, model) else model()
 
-    def but(self, group: OptionGroup) -> StudyOptions:
-        """The same with another group of the model of `group`."""
-        others = [other for other in self.groups if type(other) is not type(group)]
-        return StudyOptions((*others, group))
+    def but(self, *groups: OptionGroup) -> StudyOptions:
+        """The same with these groups in place of those of their models."""
+        return StudyOptions(*(self._groups | {type(group): group for group in groups}).values())
 
 
 def changed(first: First, second: Second, changes: Mapping[str, Any]) -> tuple[First, Second]:

@@ -24,6 +24,7 @@ from flopline.laws.common.fit_result import FAILED, Estimate, Target, targets_of
 from flopline.laws.common.lack_of_fit import misfit_errors, relative_sd
 from flopline.laws.common.loss_compute import LossLaw
 from flopline.laws.common.power_law import PowerLaw
+from flopline.laws.spec import Says, spec_of
 from flopline.numbers import number
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
@@ -32,7 +33,7 @@ Floats = NDArray[np.float64]
 
 SECONDS_PER_HOUR: Final = 3600.0
 OF_COMPUTE: Final = ("a", "b", "N_coef", "D_coef", "L_E", "L_K", "L_c")
-"""Parameters of the laws that are power laws of compute, envelope and isoFLOP."""
+"""Parameters of the laws that are power laws of compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,11 @@ def read_line(fit: Mapping[str, Any], draws: pd.DataFrame) -> Line:
         raise FloplineError(
             f"the {fit['law']} law failed and says nothing at any budget: {fit['message']}"
         )
-    names = PARAMETERS if fit["law"] == "parametric" else OF_COMPUTE
+    of_surface = spec_of(fit["law"]).says is Says.SURFACE
+    names = PARAMETERS if of_surface else OF_COMPUTE
     values = {name: np.array([_number(fit["parameters"][name]["point"])]) for name in names}
     drawn = {name: draws[name].to_numpy(dtype=float) for name in names}
-    if fit["law"] == "parametric":
+    if of_surface:
         point: Allocation | LossSurface = LossSurface(*(float(v[0]) for v in values.values()))
         return Line(fit["law"], point, LossSurface(**drawn), _new_run(fit, draws), None)
     laws = allocation(values), allocation(drawn)
@@ -124,15 +126,15 @@ def at_budget(line: Line, flops: float) -> Target:
 def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviation:
     """What training `params` costs at `flops` if `line` is right, with intervals over its draws.
 
-    The exponents alpha and beta and the reducible loss are those of `surface`, the parametric line
-    of the same family: draw by draw where it is `line` itself, else its point (the other laws say
-    where the best size lies, not how fast the loss rises beside it). Raises FloplineError for
+    The exponents alpha and beta and the reducible loss are those of `surface`, the line of a
+    surface of the same family: draw by draw where it is `line` itself, else its point (other laws
+    say where the best size lies, not how fast the loss rises beside it). Raises FloplineError for
     numbers that are not positive and finite.
     """
     _demand_positive("a budget in FLOPs", flops)
     _demand_positive("a number of parameters", params)
     if not isinstance(surface.point, LossSurface):
-        raise FloplineError("a deviation is weighed by a parametric line, not by another law.")
+        raise FloplineError("a deviation is weighed by the line of a surface, not by another law.")
     best, drawn = (_said(v, [float(flops)]) for v in (line.point, line.draws))
     ln_ratio = np.log(params) - np.log(best["params"]).ravel()[0]
     ln_ratios = np.log(params) - np.log(drawn["params"][:, 0])

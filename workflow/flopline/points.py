@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
+from flopline.laws.spec import LawSpec, Points
 from flopline.schema import KEPT
 from flopline.storage import row_groups
 
@@ -44,6 +45,28 @@ def checkpoint_points(
 ) -> pd.DataFrame:
     """One point per logged loss of `split` in the kept runs of `family`."""
     return _rows(runs, curves, family, split)[POINT].reset_index(drop=True)
+
+
+def fitted_to(
+    spec: LawSpec,
+    runs: pd.DataFrame,
+    paths: Iterable[Path],
+    study: Mapping[str, Any],
+    family: str,
+) -> pd.DataFrame:
+    """What a law is fitted to in a study: points or curves of the kept runs of `family`.
+
+    `runs` is the clean table of runs; the clean curves at `paths` are read only if the law asks for
+    them. `study` has loss_split, points and the law's own group of options. Raises FloplineError
+    where no run is kept or no row of the split is logged.
+    """
+    every_loss = spec.points is Points.STUDY and study["points"] == "checkpoints"
+    if not (every_loss or spec.points is Points.CURVES):
+        return final_points(runs, family)
+    split = spec.split(study)
+    if every_loss:
+        return checkpoint_points(runs, read_curves(paths, runs, family, split), family, split)
+    return training_curves(runs, read_curves(paths, runs, family, split, MOST_ROWS), family, split)
 
 
 def training_curves(

@@ -76,15 +76,6 @@ QUARANTINED: Final = "quarantined"
 HELD_OUT: Final = "held_out"
 """A sound run that no fit sees, so that the laws can be judged by it."""
 
-LAWS: Final = ("envelope", "isoflop", "parametric")
-
-LAW_TABLES: Final[dict[str, tuple[str, ...]]] = {
-    "envelope": ("estimators", "frontier", "curves"),
-    "isoflop": ("estimators", "vertices", "profiles"),
-    "parametric": ("estimators", "points", "variants"),
-}
-"""The tables that each law's fit leaves beside its JSON, besides the bootstrap draws."""
-
 QUANTITIES: Final = (
     "params",
     "tokens",

@@ -5,16 +5,13 @@ The workflow asks this at every start, so that nothing here loads pandas.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from flopline.errors import FloplineError
-from flopline.hashing import hash_file
 from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS
 
 TEXT_ENDINGS: Final = ("log", "txt", "out")
@@ -47,17 +44,6 @@ def run_table_readers(source: Mapping[str, Any]) -> tuple[str, ...]:
     table = source.get("runs", {}).get("table")
     tables = [entry for entry in FORMATS.values() if entry.is_table and table is not None]
     return tuple(entry.reader for entry in tables if entry.ends(Path(table).name))
-
-
-def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
-    """Whether one log of a source may hold several runs, so that its name does not tell them."""
-    if source["kind"] == "table" or "run" in source.get("columns", {}):
-        return True
-    declared = format_of(source)
-    if declared is not None:
-        return FORMATS[declared].several_runs
-    several = [entry for entry in FORMATS.values() if entry.several_runs]
-    return any(entry.ends(Path(path).name) for entry in several for path in paths)
 
 
 def patterns_of(source: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
@@ -151,67 +137,6 @@ def why_no_file(path: Path) -> str:
     return "is no regular file" if path.exists() else "does not exist"
 
 
-def refuse_unreadable(hits: Sequence[str], logs: Sequence[str], root: Path) -> None:
-    """Raise FloplineError for what a glob matches and cannot be a log, though it is named like one.
-
-    That is a pipe, a device or a broken link, and a folder called x.jsonl without a log in it.
-    """
-    known, above = set(logs), {str(parent) for log in logs for parent in Path(log).parents}
-    for hit in hits:
-        why = "" if hit in known else why_no_file(root / hit)
-        if why == "is a folder":
-            within = known & {str(parent) for parent in Path(hit).parents}
-            holds = hit.rstrip("/") in above
-            if within or holds or run_name(hit) == Path(hit).name:
-                continue
-        if why:
-            raise FloplineError(
-                f"{hit} {why}, though source.paths matches it as a log: take it away, or make "
-                "source.paths narrower."
-            )
-
-
-def refuse_loops(pattern: str, root: Path) -> None:
-    """Raise FloplineError where a search through all folders would go in circles, by a link."""
-    if "**" not in pattern:
-        return
-    above, slash, _ = re.split(r"[*?\[]", pattern)[0].rpartition("/")
-    for folder, names, _ in os.walk(root / f"{above}{slash}", followlinks=True):
-        real = os.path.realpath(folder)
-        for name in names:
-            link = Path(folder, name)
-            target = os.path.realpath(link) if link.is_symlink() else ""
-            if target and f"{real}/".startswith(f"{target.rstrip('/')}/"):
-                raise FloplineError(
-                    f"{os.path.relpath(link, root)} is a link to a folder that holds it, so that "
-                    f"source.paths '{pattern}' has no end: take the link away."
-                )
-
-
-def logs_among(hits: Sequence[str], source: Mapping[str, Any], root: Path) -> list[str]:
-    """Of what a glob matches, the files and the folders that are logs.
-
-    A file inside such a folder belongs to it, and an event file stands for its folder.
-    """
-    declared = format_of(source)
-    if source["kind"] == "table" or (declared is not None and FORMATS[declared].folder is None):
-        return [hit for hit in hits if (root / hit).is_file()]
-    stand_ins = [folder.stand_in for folder in FOLDERS if folder.stand_in]
-    above = {
-        os.path.dirname(hit) or "."  # noqa: PTH120
-        for hit in hits
-        if any(fnmatch(Path(hit).name, stand_in) for stand_in in stand_ins)
-    }
-    folders = {hit for hit in hits if (root / hit).is_dir() and parts_of(root / hit)} | above
-    inside = {
-        hit
-        for hit in hits
-        if any(str(parent) in folders for parent in Path(hit).parents) and hit not in folders
-    }
-    files = {hit for hit in hits if (root / hit).is_file()}
-    return sorted((files - inside) | folders)
-
-
 def parts_of(path: Path) -> list[Path]:
     """The files that a log consists of: a file itself, and of a folder those that are read.
 
@@ -221,27 +146,3 @@ def parts_of(path: Path) -> list[Path]:
         return [path]
     parts = (part for folder in FOLDERS if folder.holds(path) for part in folder.parts)
     return sorted({file for part in parts for file in path.glob(part) if file.is_file()})
-
-
-def log_digest(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:
-    """sha256 of a log in hex: of its file, or of the digests of all files of a folder."""
-    digests = [of_file(part) for part in parts_of(path)]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def demand_unchanged(files: Sequence[Mapping[str, Any]], root: Path) -> None:
-    """Stop a job whose files are no longer those that the run was planned on.
-
-    `files` are {path, sha256, sidecar?, sidecar_sha256?} with paths below `root`; those without
-    a digest, which are simulated, are not asked. Raises FloplineError naming the file.
-    """
-    planned = [(file["path"], file["sha256"]) for file in files]
-    planned += [(f["sidecar"], f["sidecar_sha256"]) for f in files if "sidecar" in f]
-    for path, digest in planned:
-        if digest is not None and log_digest(root / path) != digest:
-            raise FloplineError(
-                f"{path} changed while the run was at work, as a log that is still being written "
-                "does: start again, or work on a copy of it."
-            )

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flopline.atomic import drop, part_of, seal, whole, writing
+from flopline.atomic import drop, part_of, replacing, seal, writing
 from flopline.errors import FloplineError
 
 DAMAGED: Final = "remove it and start again: it is made anew"
@@ -26,7 +26,7 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     Every page has its checksum. Raises FloplineError when the file cannot be written.
     """
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
-    with whole(path) as part:
+    with replacing(path) as part:
         pq.write_table(
             arrow, part, compression="zstd", row_group_size=1 << 17, write_page_checksum=True
         )
@@ -165,7 +165,7 @@ def write_json(content: Any, path: Path) -> None:
 
 def write_text(text: str, path: Path) -> None:
     """Text as UTF-8. Raises FloplineError when the file cannot be written."""
-    with whole(path) as part:
+    with replacing(path) as part:
         part.write_bytes(text.encode())
 
 

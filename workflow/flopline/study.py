@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import glob
-import hashlib
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -23,18 +20,10 @@ from flopline.schema import split_label
 from flopline.sources import (
     fact_names,
     format_of,
-    from_name,
-    logs_among,
     pattern_mistakes,
-    refuse_loops,
-    refuse_unreadable,
-    run_name,
-    sidecar_of,
     why_no_file,
 )
 from flopline.surfaces import published_entries
-
-__all__ = ["load_study", "log_files", "raw_source", "read_yaml", "run_name", "shard_of"]
 
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
@@ -190,155 +179,19 @@ def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "logs",
         "format": "jsonl",
-        "paths": f"{_simulated(study)}/logs/*.jsonl",
+        "paths": f"{simulated_folder(study)}/logs/*.jsonl",
         "columns": {name: name for name in LOG_COLUMNS},
         "runs": {
-            "table": f"{_simulated(study)}/runs.csv",
+            "table": f"{simulated_folder(study)}/runs.csv",
             "columns": {name: name for name in RUN_COLUMNS},
         },
         "shards": source["shards"],
     }
 
 
-def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
-    """The logs of the study's source as a sorted list of {run, path, sidecar?}, relative to `root`.
-
-    A log is one run, or a piece of one, a file or a folder: named by the `log` column of the run
-    table if there is one, else by the group `run` of `from_name`, else by the file name up to its
-    first known ending. Several logs are pieces of one run where the run table or the pattern
-    source.pieces gives them its name. Raises FloplineError when nothing matches, when the run table
-    names a log that does not exist, or when two files claim one run in any other way. Logs that are
-    to be simulated are listed before they exist.
-    """
-    if is_simulated(study):
-        return _planned_files(study)
-    source = study["source"]
-    patterns = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
-    found: list[str] = []
-    for pattern in patterns:
-        # Path.glob takes no absolute pattern and no `..`, and studies use both.
-        refuse_loops(pattern, root)
-        matched = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
-        hits = logs_among(matched, source, root)
-        refuse_unreadable(matched, hits, root)
-        if not hits:
-            raise FloplineError(
-                f"{study['file']}: source.paths '{pattern}' matches no file below the working "
-                "directory: correct the path or put the files there."
-            )
-        found += [os.path.normpath(hit) for hit in hits]
-    files = sorted(set(found))
-    if source["kind"] == "table":
-        _demand_names(study, files)
-        return [{"run": "", "path": p} for p in files]
-    named = _named_by_table(study, root)
-    of_run: dict[str, list[str]] = {}
-    by_name: set[str] = set()
-    for path in files:
-        run, is_piece = named.pop(path, None), True
-        if run is None:
-            run, is_piece = _named_by_file(study, path)
-        others = of_run.setdefault(run, [])
-        if others and not (is_piece and run not in by_name):
-            raise FloplineError(
-                f"{study['file']}: {others[0]} and {path} both hold run '{run}': rename or remove "
-                "one, or say that they are pieces of one run (a row with its `log` each in the run "
-                "table, or source.pieces), or find their names with a group (?P<run>...) in "
-                "source.runs.from_name."
-            )
-        others.append(path)
-        if not is_piece:
-            by_name.add(run)
-    if named:
-        path, run = min(named.items())
-        raise FloplineError(
-            f"{source['runs']['table']}: run '{run}' names the log {path}, which does not exist or "
-            "is not matched by source.paths: restore the file or take the row out."
-        )
-    return [_with_sidecar(source, run, path) for run in sorted(of_run) for path in of_run[run]]
-
-
-def _with_sidecar(source: Mapping[str, Any], run: str, path: str) -> dict[str, str]:
-    sidecar = sidecar_of(source, run, path)
-    return {"run": run, "path": path} | ({} if sidecar is None else {"sidecar": sidecar})
-
-
-def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
-    """Unnamed rows are named after their table, so that two tables may not share a name then."""
-    stems = [Path(table).stem for table in tables]
-    twice = [table for table, stem in zip(tables, stems, strict=True) if stems.count(stem) > 1]
-    if twice and "run" not in study["source"]["columns"]:
-        raise FloplineError(
-            f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
-            "would be called: name a `run` column in source.columns, or rename a file."
-        )
-
-
-def _named_by_file(study: Mapping[str, Any], path: str) -> tuple[str, bool]:
-    """The run that a file's path names, and whether the pattern `pieces` says it is a part."""
-    source = study["source"]
-    run = from_name(source, path, study["file"]).get("run")
-    if run is not None:
-        return run, False
-    name, pieces = run_name(path), source.get("pieces")
-    match = re.fullmatch(pieces, name) if pieces else None
-    return (match[1], True) if match else (name, False)
-
-
-def shard_of(run: str, shards: int) -> int:
-    """The shard of a run: a stable hash of its name, so that adding a run touches one shard."""
-    return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], "big") % shards
-
-
-def _simulated(study: Mapping[str, Any]) -> str:
+def simulated_folder(study: Mapping[str, Any]) -> str:
+    """Where a study's simulated runs lie, as files like a lab's."""
     return f"results/{study['name']}/simulated"
-
-
-def _planned_files(study: Mapping[str, Any]) -> list[dict[str, str]]:
-    from flopline.simulation import planned_runs
-
-    try:
-        runs = planned_runs(study["source"])
-    except FloplineError as mistake:
-        raise FloplineError(f"{study['file']}: {mistake}") from None
-    return [{"run": r.run, "path": f"{_simulated(study)}/logs/{r.run}.jsonl"} for r in runs]
-
-
-def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
-    """Path of each log named in the run table's `log` column to its run; empty without one."""
-    import csv
-
-    runs = study["source"].get("runs")
-    if not runs or "log" not in runs.get("columns", {}):
-        return {}
-    table = root / runs["table"]
-    if table.suffix.lower() != ".csv":
-        raise FloplineError(
-            f"{runs['table']}: a run table with a `log` column must be a .csv file."
-        )
-    try:
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-            rows = list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
-    named: dict[str, str] = {}
-    for row in rows:
-        for key in ("run", "log"):
-            if runs["columns"][key] not in row:
-                raise FloplineError(
-                    f"{runs['table']} has no column '{runs['columns'][key]}' "
-                    f"(source.runs.columns.{key} in {study['file']}); it has: {', '.join(row)}."
-                )
-        if not row[runs["columns"]["log"]]:
-            continue  # a planned run that never started is quarantined later, with this reason
-        path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
-        if path in named:
-            raise FloplineError(
-                f"{runs['table']}: the log {path} stands there twice, for run '{named[path]}' and "
-                f"run '{row[runs['columns']['run']]}': remove one row."
-            )
-        named[path] = row[runs["columns"]["run"]]
-    return named
 
 
 def _study_path(name: str, root: Path) -> Path:

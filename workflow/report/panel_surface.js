@@ -106,7 +106,7 @@ const Surface = (() => {
       });
       const best = between(flops, STEPS).map((c) => {
         const [E, A, B, alpha, beta] = view.law;
-        const p = Laws.pointOf({ law: "parametric", point: [E, Math.log(A), Math.log(B), alpha, beta] }, c);
+        const p = Laws.pointOf({ says: "surface", point: [E, Math.log(A), Math.log(B), alpha, beta] }, c);
         return { c, n: Math.exp(p.lnN), d: Math.exp(p.lnD), loss: p.loss };
       }).filter((p) => within(p.loss) && p.n >= limits.params[0] && p.n <= limits.params[1]
         && p.d >= limits.tokens[0] && p.d <= limits.tokens[1]);

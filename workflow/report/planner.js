@@ -124,7 +124,7 @@ const Planner = (() => {
     const { lines: packed, accelerators, spans, targets } = data.planner;
     const lines = packed.map((line) => (line.draws ? Laws.unpack(line) : line));
     const surfaces = data.families.map((_, f) =>
-      lines.find((line) => line.family === f && line.law === "parametric" && line.draws));
+      lines.find((line) => line.family === f && line.says === "surface" && line.draws));
     const usable = lines.filter((line) => line.draws);
     const reference = usable.find((line) => line.headline && line.recommended)
       ?? usable.find((line) => line.recommended) ?? usable[0];
@@ -196,7 +196,7 @@ const Planner = (() => {
       ]]);
       const rows = usable.map((line) => {
         const surface = surfaces[line.family];
-        if (!surface) return rowOf(line, [], 4, "No parametric surface of this family tells how fast the loss rises beside the best size.");
+        if (!surface) return rowOf(line, [], 4, "No fitted surface of this family tells how fast the loss rises beside the best size.");
         const d = Laws.deviation(line, surface, last.flops, params);
         const hours = Object.fromEntries(Object.entries(d.wasted_percent).map(([k, v]) => [k, (v / 100) * last.hours]));
         return rowOf(line, [

@@ -53,7 +53,7 @@ const Laws = (() => {
   };
 
   const said = (line, columns, flops) =>
-    (line.law === "parametric" ? ofSurface : ofCompute)(columns, flops);
+    (line.says === "surface" ? ofSurface : ofCompute)(columns, flops);
 
   const number = (value) => (value === null ? NaN : value);
   const pointOf = (line, flops) => said(line, line.point.map(number), flops);
@@ -106,7 +106,7 @@ const Laws = (() => {
     const best = pointOf(line, flops);
     const weigh = pointOf(surface, flops);
     const draws = drawsOf(line, flops);
-    const spread = (d) => (line.law === "parametric" ? d : weigh);
+    const spread = (d) => (line.says === "surface" ? d : weigh);
     const extra = (s, x) => excess(s.alpha, s.beta, x) * s.reducible;
     const share = (s, x) => 100 * wastedShare(s.alpha, s.beta, x);
     const x = lnN - best.lnN;

@@ -1,29 +1,19 @@
 # Why to believe the fits: a held-out ladder, what the runs can tell, what a wrong size costs.
 
 AUDITS = per_family("results/{study}/audit/{family}/findings.json")
-# One table of estimators per law, named apart.
-ESTIMATORS = {
-    f"{law}_estimators": path
-    for law in STUDY["laws"]
-    for path in law_tables(law, "estimators").values()
-}
-
-# What these laws say of runs that no fit has seen.
-OF_BUDGETS = {
+# Those that are fitted and those by which they are judged.
+AUDITED = list(dict.fromkeys([*STUDY["laws"], *JUDGES]))
+# All that the fits left, named apart.
+FITS = {
     f"{law}_{name}": path
-    for law in ("envelope", "isoflop")
-    for name, path in law_fit(law).items()
-    if STUDY["held_out"]
+    for law in STUDY["laws"]
+    for name, path in law_files(law).items()
 }
 
 
 rule audit:
     input:
-        **law_fit("parametric"),
-        **law_tables("parametric", "variants"),
-        **OF_BUDGETS,
-        **law_tables("isoflop", "vertices", "profiles"),
-        **ESTIMATORS,
+        **FITS,
         runs="results/{study}/clean/runs.parquet",
         curves=CLEAN_CURVES,
     output:
@@ -48,13 +38,11 @@ rule audit:
             "flops_convention",
             "bootstrap",
             "cleaning",
-            "envelope",
-            "isoflop",
-            "parametric",
             "audit",
+            *AUDITED,
         ),
         laws=list(STUDY["laws"]),
         facts=["budget_flops", "params_total", "params_nonembedding"],
-        code=code("audit.py"),
+        code=code("audit.py", *[m for law in AUDITED for m in fit_modules(law)]),
     script:
         "../scripts/audit.py"

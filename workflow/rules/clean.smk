@@ -27,8 +27,8 @@ rule clean:
         mem_mb=grows(2000),
         runtime=grows(60),
     params:
-        facts=lambda wildcards: shard_facts(wildcards.shard),
-        # Told to the job, yet no reason to run: what hangs on input is none to Snakemake.
+        facts=lambda wildcards: RAW.facts[int(wildcards.shard)],
+        # Handed to the job, yet no reason to run: what hangs on input is none to Snakemake.
         run_table=lambda wildcards, input: RUN_TABLE,
         study={
             **options(

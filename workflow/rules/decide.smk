@@ -34,6 +34,6 @@ rule decide:
     params:
         study=options("families", "targets", "audit"),
         synthetic=SYNTHETIC,
-        code=code("decide.py"),
+        code=code("decide.py", *SPECS),
     script:
         "../scripts/decide.py"

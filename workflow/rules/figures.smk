@@ -110,13 +110,16 @@ rule figure_surface:
 
 rule figure_loss:
     input:
-        **law_tables("parametric", "points"),
-        **law_tables("isoflop", "vertices"),
-        **law_tables("envelope", "frontier"),
         fits=expand("results/{{study}}/fits/{{family}}/{law}.json", law=STUDY["laws"]),
         draws=expand(
             "results/{{study}}/fits/{{family}}/{law}.draws.parquet", law=STUDY["laws"]
         ),
+        # What each law's L(C) is held against, in the order of the laws.
+        frontiers=[
+            path
+            for law in STUDY["laws"]
+            for path in law_tables(law, spec_of(law).frontier.table).values()
+        ],
     output:
         **several_figures(LOSS_FIGURES, "Laws"),
     log:
@@ -133,7 +136,7 @@ rule figure_loss:
         study=options("families", "targets", "loss_label"),
         width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
-        code=code("figure_loss.py"),
+        code=code("figure_loss.py", *SPECS),
     script:
         "../scripts/figure_loss.py"
 
@@ -162,7 +165,7 @@ rule figure_families:
         study=options("families", "targets", "loss_label"),
         width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
-        code=code("figure_families.py"),
+        code=code("figure_families.py", *SPECS),
     script:
         "../scripts/figure_families.py"
 
@@ -220,6 +223,6 @@ rule figure_audit:
         study=options("families", "targets", "loss_label"),
         width=STUDY["figures"]["width"],
         synthetic=SYNTHETIC,
-        code=code("figure_audit.py"),
+        code=code("figure_audit.py", *SPECS),
     script:
         "../scripts/figure_audit.py"

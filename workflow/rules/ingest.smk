@@ -3,9 +3,7 @@
 
 rule ingest:
     input:
-        logs=lambda wildcards: [
-            path for file in shard_files(wildcards.shard) for path in read_for(file)
-        ],
+        logs=lambda wildcards: RAW.read_by(int(wildcards.shard)),
     output:
         curves="results/{study}/curves/{shard}.parquet",
         dropped="results/{study}/curves/{shard}.dropped.parquet",
@@ -20,7 +18,7 @@ rule ingest:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        files=lambda wildcards: shard_files(wildcards.shard),
+        files=lambda wildcards: RAW.by_shard[int(wildcards.shard)],
         study=options("file", "source", "loss_split"),
         code=code("ingest.py", *readers_of(raw_source(STUDY))),
     script:

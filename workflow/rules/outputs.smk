@@ -26,7 +26,7 @@ rule latex:
     params:
         study=options("title", "families"),
         synthetic=SYNTHETIC,
-        code=code("latex.py"),
+        code=code("latex.py", *SPECS),
     script:
         "../scripts/latex.py"
 
@@ -59,6 +59,6 @@ rule review:
         study=STUDY,
         synthetic=SYNTHETIC,
         run_table=RUN_TABLE,
-        code=code("review.py"),
+        code=code("review.py", *SPECS),
     script:
         "../scripts/review.py"

@@ -67,6 +67,10 @@ rule report:
         run_table=RUN_TABLE,
         downloads=DOWNLOADS,
         template=files_digest(TEMPLATE_FILES),
-        code=code("report.py"),
+        code=code(
+            "report.py",
+            *SPECS,
+            *[module_of(spec_of(law).methods) for law in STUDY["laws"]],
+        ),
     script:
         "../scripts/report.py"

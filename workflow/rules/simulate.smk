@@ -7,7 +7,7 @@ if SYNTHETIC:
             table="results/{study}/simulated/runs.csv",
             logs=[
                 f"results/{{study}}/simulated/logs/{file['run']}.jsonl"
-                for file in FILES
+                for file in RAW.logs
             ],
         log:
             "results/{study}/logs/simulate.log",
@@ -20,7 +20,7 @@ if SYNTHETIC:
             mem_mb=grows(1000),
             runtime=grows(30),
         params:
-            simulation=SIMULATION,
+            simulation=simulation_of(STUDY),
             code=code("simulate.py"),
         script:
             "../scripts/simulate.py"

@@ -1,11 +1,10 @@
-"""Content digests: what a stage is made of, told by bytes and never by clocks."""
+"""Content digests: what a stage is made of, by its bytes and never by clocks."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
@@ -13,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from flopline.atomic import drop
+from flopline.atomic import write_note
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 
@@ -60,26 +59,19 @@ class Memory:
             content = f"{hash_file(path)} {_python()}"
             return self._alike.get(content) or {**work_out(path), "content": content}
 
-        found: dict[str, Any] = self.of(path, by_content)
-        return found
+        value: dict[str, Any] = self.of(path, by_content)
+        return value
 
     @cached_property
     def _alike(self) -> dict[str, dict[str, Any]]:
         entries = (e for e in self.known.values() if isinstance(e, list) and len(e) == 2)
-        found = (value for _, value in entries if isinstance(value, dict) and "content" in value)
-        return {value["content"]: value for value in found}
+        values = (value for _, value in entries if isinstance(value, dict))
+        return {value["content"]: value for value in values if "content" in value}
 
     def save(self) -> None:
         """Write the store if anything in it changed; a store that cannot be written is no harm."""
-        if self.seen == self.known:
-            return
-        part = self.store.with_suffix(f".{os.getpid()}")
-        try:
-            self.store.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self.seen, indent=0, sort_keys=True))
-            part.replace(self.store)
-        except OSError:
-            drop(part)
+        if self.seen != self.known:
+            write_note(self.store, json.dumps(self.seen, indent=0, sort_keys=True))
 
 
 def files_digest(paths: Iterable[Path]) -> str:

@@ -6,8 +6,10 @@ import fcntl
 import json
 import os
 import re
+import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -27,27 +29,31 @@ _held: list[IO[str]] = []
 
 
 def hold_run(results: Path, remote: bool, say: Callable[[str], None]) -> None:
-    """Take the study's lock for as long as this process lives, and clear what a killed run left.
+    """Take the study's lock until `release_run`, and clear what a killed run left.
 
-    Waits for jobs that a killed run left at work. `remote` says that jobs run on a cluster.
+    Waits for jobs that a killed run left at work. `remote` says that jobs run on a cluster. On a
+    file system without locks nothing is taken and nothing cleared: Snakemake has a lock of its own.
     Raises FloplineError when another run of the study is at work, when jobs of a killed run may
     still stand in a cluster's queue, or when the folder cannot be written.
     """
+    release_run()  # of an earlier run of this process
     with writing(results / RUN):
         results.mkdir(parents=True, exist_ok=True)
         lock = (results / RUN).open("a+", encoding="utf-8")
-    if not _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        raise FloplineError(
-            f"another run is at work in {results} ({_shown(_holder(lock))}): let it end, or stop "
-            "it there with Ctrl-C, then start again; it goes on unharmed."
-        )
-    _held.append(lock)
+    locked = _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if locked is None:
+        return
     former = _holder(lock)
+    if not locked:
+        raise FloplineError(
+            f"another run is at work in {results} ({_process(former)}): let it end, or stop it "
+            "there with Ctrl-C, then start again; it goes on unharmed."
+        )
     stale = [path for path in Path(".snakemake/locks").glob("*.lock") if _is_of(path, results)]
     if stale and former.get("remote"):
         raise FloplineError(
-            f"the last run in {results} was killed ({_shown(former)}) and its jobs may still be in "
-            "the cluster's queue: cancel them (docs/cluster.md), then clear its lock with "
+            f"the last run in {results} was killed ({_process(former)}) and its jobs may still be "
+            "in the cluster's queue: cancel them (docs/cluster.md), then clear its lock with "
             f"`snakemake --unlock --config study={results.name}` and start again."
         )
     if former:
@@ -57,10 +63,10 @@ def hold_run(results: Path, remote: bool, say: Callable[[str], None]) -> None:
     for path in stale:
         path.unlink(missing_ok=True)
     with writing(results / RUN):
-        lock.seek(0)
-        lock.truncate()
+        lock.truncate(0)
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "remote": remote}, lock)
         lock.flush()
+    _held.append(lock)
 
 
 def require_room(*folders: Path) -> None:
@@ -75,16 +81,15 @@ def require_room(*folders: Path) -> None:
 
 
 def release_run() -> None:
-    """Say that the run came to its end by itself, whatever the outcome."""
+    """Let go of the locks of this process: its run ended by itself, whatever the outcome."""
     for lock in _held:
-        lock.seek(0)
-        lock.truncate()
+        lock.truncate(0)
         lock.close()
     _held.clear()
 
 
 def join_jobs(results: Path) -> None:
-    """Tell, as long as this process lives, that a job of the study is at work."""
+    """Show, as long as this process lives, that a job of the study is at work."""
     try:
         lock = (results / JOBS).open("a", encoding="utf-8")
     except OSError:
@@ -95,35 +100,39 @@ def join_jobs(results: Path) -> None:
 
 def _wait_for_jobs(results: Path, say: Callable[[str], None]) -> None:
     with (results / JOBS).open("a", encoding="utf-8") as lock:
-        if not _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            pids = _pids_at(results / JOBS)
-            which = f" (process {', '.join(map(str, pids))})" if pids else ""
-            end = f", or end it with `kill {' '.join(map(str, pids))}`" if pids else ""
+        if _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
+            pids = " ".join(map(str, _pids_at(results / JOBS)))
+            which = f" (process {pids.replace(' ', ', ')})" if pids else ""
+            end = f", or end it with `kill {pids}`" if pids else ""
             say(f"A job of a run that was killed is still at work{which}: waiting for it{end}.")
+            with suppress(ValueError):  # in a thread, to which no signal comes
+                # While it plans, Snakemake only notes Ctrl-C for later.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             _lock(lock, fcntl.LOCK_EX)
 
 
-def _lock(stream: IO[str], how: int) -> bool:
-    """Whether the lock was got; a file system without locks lets everybody through."""
+def _lock(stream: IO[str], how: int) -> bool | None:
+    """Whether the lock was got; None on a file system without locks."""
     try:
         fcntl.flock(stream, how)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True
 
 
 def _holder(lock: IO[str]) -> dict[str, Any]:
+    """What the process that holds a lock, or was killed with it, wrote of itself."""
     lock.seek(0)
     try:
-        said = json.load(lock)
+        holder = json.load(lock)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
-def _shown(holder: dict[str, Any]) -> str:
+def _process(holder: dict[str, Any]) -> str:
     return f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown host')}"
 
 
@@ -136,10 +145,10 @@ def _is_of(lock: Path, results: Path) -> bool:
 
 
 def _pids_at(path: Path) -> list[int]:
-    """The processes of this machine that hold a lock on a file, as Linux tells them."""
+    """The processes of this machine that hold a lock on a file, as Linux lists them."""
     try:
         inode, lines = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
     except OSError:
         return []
-    found = re.findall(rf"FLOCK +\w+ +\w+ +(\d+) +[0-9a-f]+:[0-9a-f]+:{inode} ", lines)
-    return sorted({int(pid) for pid in found})
+    pids = re.findall(rf"FLOCK +\w+ +\w+ +(\d+) +[0-9a-f]+:[0-9a-f]+:{inode} ", lines)
+    return sorted({int(pid) for pid in pids})

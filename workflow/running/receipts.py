@@ -1,4 +1,4 @@
-"""Digests of finished files, kept beside them, by which a changed or damaged one is told.
+"""Digests of finished files, kept beside them, by which a changed or damaged one is recognised.
 
 That of results/<study>/a/b stands in results/<study>/.sha256/a/b. It is written by the job that
 wrote the file and dropped before the file is made again, so that a file without one is merely
@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from flopline.atomic import drop, part_of, writing
+from flopline.atomic import drop, write_note, writing
 from flopline.hashing import hash_file
 
 if TYPE_CHECKING:  # the planning's alone, no job loads it
@@ -45,29 +45,26 @@ def drop_receipts(paths: Iterable[Path], results: Path) -> None:
 
 
 def write_receipts(paths: Iterable[Path], results: Path) -> None:
-    """Keep the digests of files and folders just written.
-
-    One that finds no room is left out: what was written is whole all the same.
-    """
+    """Keep the digests of files and folders just written, as far as there is room for them."""
     for path in paths:
         with suppress(OSError):
-            _write(receipt_of(path, results), digest_of(path))
+            write_note(receipt_of(path, results), digest_of(path))
 
 
 def share_receipts(paths: Iterable[Path], results: Path) -> None:
     """Leave the digests of what a job just moved to a shared cache there, or take those it has.
 
-    Files that lie in no cache are passed over.
+    What is neither as this job wrote it nor as the cache knows it is damaged, and keeps the digest
+    of the cache. Files that lie in no cache are passed over.
     """
     for path in paths:
-        entry = entry_of(path)
-        if entry is None:
-            continue
-        own, shared = receipt_of(path, results), _beside(entry)
-        digest = _read(own) or _read(shared) or digest_of(path)
-        _write(own, digest)
-        if _read(shared) != digest:
-            _write(shared, digest)
+        if entry := entry_of(path):
+            own, shared = receipt_of(path, results), _beside(entry)
+            known, now = _read(shared), digest_of(path)
+            digest = now if known is None or now in (known, _read(own)) else known
+            write_note(own, digest)
+            if known != digest:
+                write_note(shared, digest)
 
 
 def entry_of(path: Path) -> Path | None:
@@ -99,47 +96,45 @@ def digest_of(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:
 
 def differing(paths: Iterable[Path], results: Path) -> Iterator[Path]:
     """Those of some files and folders that are below `results` and not what was written."""
-    for path in paths:
-        if results in path.parents and path.exists():
-            digest = _read(receipt_of(path, results))
-            if digest is not None and digest_of(path) != digest:
-                yield path
+    return (p for p in paths if results in p.parents and _differs(p, results, hash_file))
 
 
-def set_aside_damaged(results: Path, memory: Memory, *, only_tell: bool = False) -> list[Path]:
-    """Find what is not as it was written and rename it, so that it is made again.
+def damaged_results(results: Path, memory: Memory) -> list[Path]:
+    """All files and folders that are not as they were written, in order.
 
     A file is read only where its size, mtime, ctime or inode differ from when it was last read.
-    Returns what was found, in order; with `only_tell` it stays where it is. What a shared cache
-    holds is renamed there. Raises FloplineError where nothing can be renamed.
     """
-    found = []
-    for receipt in sorted(p for p in (results / FOLDER).rglob("*") if p.is_file()):
-        if receipt.suffix == SET_ASIDE:
-            continue
-        digest, path = _read(receipt), results / receipt.relative_to(results / FOLDER)
-        if digest is None or not path.exists():
-            continue  # what is missing is made again without us
-        if digest_of(path, lambda file: str(memory.of(file, hash_file))) != digest:
-            found.append(path)
-            if not only_tell:
-                with writing(path):
-                    _set_aside(path)
-                    receipt.replace(_aside(receipt))
-    return found
+
+    def of_file(path: Path) -> str:
+        return str(memory.of(path, hash_file))
+
+    receipts = sorted(p for p in (results / FOLDER).rglob("*") if p.is_file())
+    paths = [_result_of(p, results) for p in receipts if p.suffix != SET_ASIDE]
+    # What is missing is made again without us.
+    return [path for path in paths if _differs(path, results, of_file)]
+
+
+def set_aside(path: Path, results: Path) -> None:
+    """Rename a damaged result, in a shared cache too, so that nothing reads it.
+
+    Raises FloplineError where it cannot be renamed.
+    """
+    receipt = receipt_of(path, results)
+    with writing(path):
+        _rename(path)
+        receipt.replace(_aside(receipt))
 
 
 def to_be_made_again(results: Path) -> list[Path]:
-    """What was set aside, by this run or one that did not get to it, and is not there yet.
-
-    Snakemake alone does not miss a file that all who read it have read.
-    """
-    receipts = sorted((results / FOLDER).rglob(f"*{SET_ASIDE}"))
-    paths = [results / r.relative_to(results / FOLDER).with_suffix("") for r in receipts]
-    for receipt, path in zip(receipts, paths, strict=True):
+    """What was set aside, by this run or one that did not get to it, and is not there yet."""
+    again = []
+    for receipt in sorted((results / FOLDER).rglob(f"*{SET_ASIDE}")):
+        path = _result_of(receipt, results).with_suffix("")
         if path.exists():
             drop(receipt)
-    return [path for path in paths if not path.exists()]
+        else:
+            again.append(path)
+    return again
 
 
 def bring_to_now(results: Path) -> None:
@@ -149,18 +144,27 @@ def bring_to_now(results: Path) -> None:
     """
     now = time.time()
     for receipt in (results / FOLDER).rglob("*"):
-        path = results / receipt.relative_to(results / FOLDER)
+        path = _result_of(receipt, results)
         for file in (path, path / ".snakemake_timestamp"):
             with suppress(OSError):
                 if receipt.is_file() and file.stat().st_mtime > now:
                     os.utime(file, (now, now))
 
 
-def _set_aside(path: Path) -> None:
-    """Rename a file or folder; one that was set aside before gives way."""
+def _result_of(receipt: Path, results: Path) -> Path:
+    return results / receipt.relative_to(results / FOLDER)
+
+
+def _differs(path: Path, results: Path, of_file: Callable[[Path], str]) -> bool:
+    digest = _read(receipt_of(path, results))
+    return digest is not None and path.exists() and digest_of(path, of_file) != digest
+
+
+def _rename(path: Path) -> None:
+    """Rename a file or folder and its entry in a cache; what was set aside before gives way."""
     entry = entry_of(path)
     if entry is not None and entry.exists():
-        _set_aside(entry)
+        _rename(entry)
         drop(_beside(entry))
     aside = _aside(path)
     if aside.is_dir() and not aside.is_symlink():
@@ -174,16 +178,6 @@ def _aside(path: Path) -> Path:
 
 def _beside(entry: Path) -> Path:
     return entry.with_name(f"{entry.name}.sha256")
-
-
-def _write(receipt: Path, digest: str) -> None:
-    part = part_of(receipt)
-    try:
-        receipt.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(digest, encoding="ascii")
-        part.replace(receipt)
-    except OSError:
-        drop(part)
 
 
 def _read(receipt: Path) -> str | None:

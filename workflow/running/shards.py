@@ -9,7 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from flopline.logs.formats import FORMATS
-from flopline.study import shard_of
+from flopline.sources import format_of
+
+
+def shard_of(run: str, shards: int) -> int:
+    """The shard of a run: a stable hash of its name, so that adding a run touches one shard."""
+    return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], "big") % shards
+
+
+def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
+    """Whether one log of a source may hold several runs, so that its name does not tell them."""
+    if source["kind"] == "table" or "run" in source.get("columns", {}):
+        return True
+    declared = format_of(source)
+    if declared is not None:
+        return FORMATS[declared].several_runs
+    several = [entry for entry in FORMATS.values() if entry.several_runs]
+    return any(entry.ends(Path(path).name) for entry in several for path in paths)
 
 
 def by_shard(
@@ -28,8 +44,8 @@ def by_shard(
 def fact_digests(table: Path, run_column: str, digest: str, shards: int) -> list[str]:
     """For every shard a digest of what the run table says of its runs.
 
-    Of a .csv or .tsv table only the rows of the shard's own runs count; of any other kind the
-    whole table, told by `digest`.
+    Of a .csv or .tsv table only the rows of the shard's own runs count; of any other kind all of
+    it, by its `digest`.
     """
     ending = table.suffix.lower().removeprefix(".")
     known = (e.separator for e in FORMATS.values() if e.is_table and ending in e.endings)

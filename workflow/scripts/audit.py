@@ -6,66 +6,45 @@ from stage import stage
 
 with stage(snakemake, measure=True) as said:
     from findings import write_findings
+    from fitting import stored_fit
 
+    from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import Evidence, audit_family
-    from flopline.points import (
-        MOST_ROWS,
-        SCHEDULE,
-        checkpoint_points,
-        final_points,
-        read_curves,
-        training_curves,
-    )
+    from flopline.audit.judges import JUDGES, SURFACE
+    from flopline.cleaning_options import CleaningOptions
+    from flopline.laws.common.bootstrap_options import BootstrapOptions
+    from flopline.laws.spec import spec_of
+    from flopline.options import StudyOptions
+    from flopline.points import MOST_ROWS, SCHEDULE, fitted_to, read_curves
     from flopline.progress import heard
-    from flopline.storage import read_json, read_parquet
+    from flopline.storage import read_parquet
 
-    study, family = snakemake.params.study, snakemake.wildcards.family
-    shards = [Path(path) for path in snakemake.input.curves]
-    inputs = {name: Path(path) for name, path in snakemake.input.items() if name != "curves"}
-
-    def table(name):
-        """The input called `name`, None where the study does not fit its law."""
-        return read_parquet(inputs[name]) if name in inputs else None
-
-    runs = read_parquet(inputs["runs"])
+    study, family, inputs = snakemake.params.study, snakemake.params.family, snakemake.input
+    laws, shards = snakemake.params.laws, [Path(path) for path in inputs.curves]
+    runs = read_parquet(Path(inputs.runs))
     runs = runs[runs["family"] == family].reset_index(drop=True)
-    if study["points"] == "checkpoints":
-        curves = read_curves(shards, runs, family, study["loss_split"])
-        points = checkpoint_points(runs, curves, family, study["loss_split"])
-    else:
-        points = final_points(runs, family)
-    planned = ["run", *(c for c in snakemake.params.facts if c not in points)]
-    envelope_curves = None
-    if "envelope_estimators" in inputs:
-        split = study["envelope"]["split"] or study["loss_split"]
-        curves = read_curves(shards, runs, family, split, MOST_ROWS)
-        envelope_curves = training_curves(runs, curves, family, split)
-    estimators = {
-        law: table(f"{law}_estimators")
-        for law in snakemake.params.laws
-        if f"{law}_estimators" in inputs
-    }
-    of_budgets = {
-        law: (read_json(inputs[f"{law}_fit"]), read_parquet(inputs[f"{law}_draws"]))
-        for law in snakemake.params.laws
-        if f"{law}_fit" in inputs
-    }
+    specs = [spec_of(law) for law in dict.fromkeys([*laws, *JUDGES])]
+    groups = (AuditOptions, BootstrapOptions, CleaningOptions, *(spec.model for spec in specs))
+    points = {spec.name: fitted_to(spec, runs, shards, study, family) for spec in specs}
+    of_study = points[SURFACE.name]
+    planned = ["run", *(c for c in snakemake.params.facts if c not in of_study)]
+    files = {name: path for name, path in inputs.items() if isinstance(path, str)}
     evidence = Evidence(
         family,
-        points.merge(runs[planned], on="run", how="left"),
+        of_study.merge(runs[planned], on="run", how="left"),
         runs,
         read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
-        envelope_curves,
-        read_json(inputs["fit"]) if "fit" in inputs else None,
-        table("draws"),
-        table("variants"),
-        table("vertices"),
-        table("profiles"),
-        estimators,
-        of_budgets,
+        {law: stored_fit(law, files) for law in laws},
+        points,
     )
     with heard(said.reached):
-        findings = audit_family(evidence, study, study["targets"])
+        findings = audit_family(
+            evidence,
+            StudyOptions.read(study, groups),
+            study["targets"],
+            params_convention=study["params_convention"],
+            flops_convention=study["flops_convention"],
+        )
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
     verdicts = [finding.verdict for finding in findings]
     said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]

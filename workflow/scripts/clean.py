@@ -11,9 +11,9 @@ with stage(snakemake, measure=True) as said:
     from flopline.clean.run_facts import with_facts
     from flopline.clean.tally import SHARD_RUNS
     from flopline.schema import CURVES, DROPPED, conform
-    from flopline.sources import demand_unchanged
     from flopline.storage import RowGroups, read_parquet, row_groups, write_parquet
     from flopline.tables import run_facts
+    from running.raw_digests import demand_unchanged
 
     study, raw, out = snakemake.params.study, snakemake.input, snakemake.output
     facts = run_facts(study["source"], Path.cwd()) if raw.run_table else None

@@ -7,6 +7,7 @@ from stage import stage
 with stage(snakemake) as said:
     from findings import read_findings
 
+    from flopline.audit.audit_options import AuditOptions
     from flopline.decision import FamilyEvidence, decide
     from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet, write_json, write_parquet, write_text
@@ -33,8 +34,8 @@ with stage(snakemake) as said:
         )
         for family in study["families"]
     }
-    price = study["audit"]["price_per_flop"]
-    table, verdict = decide(evidence, study["targets"], study["families"], price)
+    options = AuditOptions(**study["audit"])
+    table, verdict = decide(evidence, study["targets"], study["families"], options)
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))

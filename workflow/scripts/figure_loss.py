@@ -8,18 +8,18 @@ with stage(snakemake) as said:
     from flopline.figures.contours_figure import contours
     from flopline.figures.losscompute_figure import losscompute
     from flopline.figures.style import literal, save
+    from flopline.laws.isoflop.isoflop_law import LAW as ISOFLOP
+    from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
     from flopline.storage import read_json, read_parquet
 
     study, family = snakemake.params.study, snakemake.wildcards.family
-    inputs = {name: path for name, path in snakemake.input.items() if isinstance(path, str)}
     fits = {fit["law"]: fit for fit in map(read_json, map(Path, snakemake.input.fits))}
-    # Fits and draws are listed law by law.
-    tables = (read_parquet(Path(path)) for path in snakemake.input.draws)
-    draws = dict(zip(fits, tables, strict=True))
-    minima, frontier, points = (
-        read_parquet(Path(inputs[name])) if name in inputs else None
-        for name in ("vertices", "frontier", "points")
+    # Fits, draws and frontiers are listed law by law.
+    draws, seen = (
+        dict(zip(fits, map(read_parquet, map(Path, paths)), strict=True))
+        for paths in (snakemake.input.draws, snakemake.input.frontiers)
     )
+    minima, points = (seen.get(law.name) for law in (ISOFLOP, PARAMETRIC))
     common = {
         "family_label": literal(study["families"][family]),
         "target_flops": study["targets"][0],
@@ -27,18 +27,14 @@ with stage(snakemake) as said:
         "width": snakemake.params.width,
         "synthetic": snakemake.params.synthetic,
     }
-    figures = {
-        "losscompute": losscompute(
-            fits, draws, minima=minima, frontier=frontier, points=points, **common
-        )
-    }
+    figures = {"losscompute": losscompute(fits, draws, seen=seen, **common)}
     if points is not None:
         nominal = None if minima is None else minima["nominal_flops"]
         figures["contours"] = contours(
-            fits["parametric"],
+            fits[PARAMETRIC.name],
             points,
             budgets=None if nominal is None else nominal.fillna(minima["budget_flops"]),
-            draws=draws["parametric"],
+            draws=draws[PARAMETRIC.name],
             **common,
         )
     for name, figure in figures.items():

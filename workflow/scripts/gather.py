@@ -9,9 +9,9 @@ with stage(snakemake, measure=True) as said:
 
     from flopline.clean.gathering import gather, stop_at_mistakes
     from flopline.schema import DROPPED, KEPT
-    from flopline.sources import demand_unchanged
     from flopline.storage import RowGroups, read_parquet, row_groups, write_json, write_parquet
     from flopline.tables import run_facts
+    from running.raw_digests import demand_unchanged
 
     study, out, lost = snakemake.params.study, snakemake.output, 0
     table = snakemake.params.run_table

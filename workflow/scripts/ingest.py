@@ -9,8 +9,8 @@ with stage(snakemake, measure=True) as said:
 
     from flopline.ingesting import FACTS, FILES, RAW_CURVES, ingest_runs
     from flopline.schema import DROPPED, conform
-    from flopline.sources import demand_unchanged
     from flopline.storage import RowGroups, write_parquet
+    from running.raw_digests import demand_unchanged
 
     study, out, runs, rows = snakemake.params.study, snakemake.output, [], 0
     with (

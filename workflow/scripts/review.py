@@ -5,7 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from flopline.atomic import whole
+    from flopline.atomic import replacing
     from flopline.decision import headline_lines
     from flopline.numbers import count
     from flopline.outputs import bundle
@@ -29,6 +29,6 @@ with stage(snakemake) as said:
         headline_lines(read_json(Path(inputs.verdict)), study["families"]),
         bundle.folders_of(study, Path.cwd(), Path.home()),
     )
-    with whole(Path(snakemake.output.zip)) as part:
+    with replacing(Path(snakemake.output.zip)) as part:
         part.write_bytes(packed)
     said.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")

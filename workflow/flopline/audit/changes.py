@@ -10,14 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.audit.finding import surface_of
 from flopline.errors import FloplineError
 from flopline.flops import six_nd
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.common.inputs import size_classes
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.numbers import flops_label, humanise, significant
-from flopline.solvers import engine, generic
+from flopline.solvers import generic
 from flopline.solvers.newton import Problem
 from flopline.solvers.objectives import (
     Objective,
@@ -32,8 +36,7 @@ Floats = NDArray[np.float64]
 
 DELTAS: Final = (1e-4, 1e-3, 1e-2, 1e-1)
 """Huber deltas tried: from nearly the least absolute error to nearly least squares."""
-LEAST_SQUARES: Final = 1e3
-"""A delta beyond every log residual: the objective is then half the sum of their squares."""
+NO_DRAWS: Final = BootstrapOptions(draws=0)
 LARGEST: Final = (1, 2, 5, 10)
 """How many of the largest absolute log residuals are left out."""
 COUNTS: Final = {
@@ -75,13 +78,32 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What is changed: the runs, their parametric fit, the target [FLOPs] and Huber's delta."""
+    """What is changed: the runs, their parametric fit under its options, the target [FLOPs].
+
+    `problem` and `objective` are those that the fit has minimised; a delta that the data chose
+    stands in `options` as a number, so that every part of the runs is fitted alike.
+    """
 
     table: pd.DataFrame
     surface: LossSurface
     target_flops: float
-    huber_delta: float
+    options: ParametricOptions
+    problem: Problem
+    objective: Objective
     family: str
+
+    @classmethod
+    def of(
+        cls, table: pd.DataFrame, target_flops: float, options: ParametricOptions, family: str
+    ) -> Base:
+        """The fit of all runs. Raises FloplineError where it fails."""
+        alone = options.but(variant_draws=None)
+        fit = parametric_fit.fit(table, [target_flops], alone, bootstrap=NO_DRAWS, family=family)
+        surface = surface_of(fit.to_json())
+        problem, objective = parametric_fit.problem_of(table, options)
+        if "huber" in objective.name:
+            alone = alone.but(huber_delta=objective.delta)
+        return cls(table, surface, target_flops, alone, problem, objective, family)
 
 
 def parametric_changes(base: Base) -> Iterator[Change]:
@@ -92,9 +114,9 @@ def parametric_changes(base: Base) -> Iterator[Change]:
     yield from _counts_of_flops(base)
 
 
-def _refit(base: Base, runs: pd.DataFrame, delta: float) -> dict[str, Any]:
+def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> dict[str, Any]:
     fit = parametric_fit.fit(
-        runs, [base.target_flops], huber_delta=delta, draws=0, seed=0, family=base.family
+        runs, [base.target_flops], options, bootstrap=NO_DRAWS, family=base.family
     )
     if fit.status == FAILED:
         return {"status": FAILED, "message": fit.message}
@@ -107,30 +129,36 @@ def _refit(base: Base, runs: pd.DataFrame, delta: float) -> dict[str, Any]:
 
 
 def _changed(
-    base: Base, kind: str, label: str, runs: pd.DataFrame, delta: float | None = None
+    base: Base, kind: str, label: str, runs: pd.DataFrame, options: ParametricOptions | None = None
 ) -> Change:
-    chosen = base.huber_delta if delta is None else delta
-    return Change("parametric", kind, label, len(runs), lambda: _refit(base, runs, chosen))
+    chosen = options or base.options
+    return Change(PARAMETRIC.name, kind, label, len(runs), lambda: _refit(base, runs, chosen))
 
 
 def _objectives(base: Base) -> Iterator[Change]:
-    for other in DELTAS:
-        if other != base.huber_delta:
-            yield _changed(base, "objective", f"Huber delta {other:g}", base.table, other)
-    label = "least squares on log loss"
-    yield _changed(base, "objective", label, base.table, LEAST_SQUARES)
-    for label, objective in (
-        ("least absolute error of log loss", lambda: log_lad()),
-        ("least squares on the loss", lambda: linear_squares()),
-        ("Huber on the loss", lambda: linear_huber(_linear_delta(base))),
+    """The fit under every other objective than its own."""
+    # The literal starts of Hoffmann et al. know one objective only.
+    options = base.options.but(solver="varpro_newton")
+    for delta in DELTAS:
+        other = options.but(objective="log_huber", huber_delta=delta)
+        if (other.objective, delta) != (base.objective.name, base.objective.delta):
+            yield _changed(base, "objective", f"Huber delta {delta:g}", base.table, other)
+    if base.objective.name != "log_squares":
+        label, other = "least squares on log loss", options.but(objective="log_squares")
+        yield _changed(base, "objective", label, base.table, other)
+    for label, name, objective in (
+        ("least absolute error of log loss", "log_lad", lambda: log_lad()),
+        ("least squares on the loss", "linear_squares", lambda: linear_squares()),
+        ("Huber on the loss", "linear_huber", lambda: linear_huber(_linear_delta(base))),
     ):
-        yield Change(
-            "parametric",
-            "objective",
-            label,
-            len(base.table),
-            lambda objective=objective: _refit_under(base, objective()),  # type: ignore[misc]
-        )
+        if name != base.objective.name:
+            yield Change(
+                PARAMETRIC.name,
+                "objective",
+                label,
+                len(base.table),
+                lambda objective=objective: _refit_under(base, objective()),  # type: ignore[misc]
+            )
 
 
 def _linear_delta(base: Base) -> float:
@@ -163,20 +191,16 @@ def _left_out(base: Base) -> Iterator[Change]:
     What the batch cannot fit goes to the fit itself, which says why.
     """
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
-    table = base.table
-    params, tokens, loss = (table[c].to_numpy() for c in ("params", "tokens", "loss"))
-    problem = Problem.of(params, tokens, loss, base.huber_delta)
+    table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    found, _ = engine.minimise_resamples(
-        problem, kept.astype(float), problem.unknowns(base.surface)
-    )
+    found = parametric_fit.refitted(problem, base.objective, kept.astype(float), base.surface)
     surfaces = problem.surface(found.theta)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]
         if found.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
             said = {"params": float(best[row]), "a": float(a[row])}
-            yield Change("parametric", kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
+            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
         else:
             yield _changed(base, kind, label, runs)
 
@@ -225,7 +249,7 @@ def _counts_of_params(base: Base) -> Iterator[Change]:
         usable = np.isfinite(other).all() and (other > 0).all()
         if usable and np.abs(other / declared - 1).max() > SAME_COUNT:
             yield Change(
-                "parametric",
+                PARAMETRIC.name,
                 "params",
                 words,
                 len(base.table),
@@ -241,7 +265,7 @@ def _recounted(base: Base, other: Floats) -> dict[str, Any]:
     """
     tokens = base.table["tokens"].to_numpy()
     runs = base.table.assign(params=other, flops=six_nd(other, tokens))
-    row = _refit(base, runs, base.huber_delta)
+    row = _refit(base, runs, base.options)
     if row["status"] == FAILED:
         return row
     more = base.table["params"].to_numpy() - other
@@ -261,7 +285,7 @@ def _counts_of_flops(base: Base) -> Iterator[Change]:
         return
     ends = f"{significant(ratio.min(), 3)} to {significant(ratio.max(), 3)}"
     label = f"FLOPs as the study counts them ({ends} times 6ND)"
-    yield Change("parametric", "flops", label, len(table), lambda: _respent(base, ratio))
+    yield Change(PARAMETRIC.name, "flops", label, len(table), lambda: _respent(base, ratio))
 
 
 def _respent(base: Base, ratio: Floats) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import pandas as pd
 
 from flopline.audit.waste import wasted_share
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
 
 DEAR: Final = 0.05
 """Waste between two laws from which their disagreement is to be minded."""
-WORDS: Final = {"envelope": "envelope", "isoflop": "isoFLOP", "parametric": "parametric"}
 
 
 def disagreements(
@@ -72,10 +72,10 @@ def said_of(
         cost += f", {wasted * price_per_flop:,.0f} in money"
     return (
         f"The laws put N at {flops_label(headline_flops)} FLOPs between "
-        f"{humanise(least['params'])} ({WORDS.get(least['law'], least['law'])}) and "
-        f"{humanise(most['params'])} ({WORDS.get(most['law'], most['law'])}): to follow the wrong "
+        f"{humanise(least['params'])} ({spec_of(least['law']).label}) and "
+        f"{humanise(most['params'])} ({spec_of(most['law']).label}): to follow the wrong "
         f"one would waste up to {significant(worst, 2)} % ({cost}); to follow the "
-        f"{WORDS.get(best['law'], best['law'])} law at most "
+        f"{spec_of(best['law']).label} law at most "
         f"{significant(best['worst_percent'], 2)} %."
     ), worst
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.audit.changes import Change
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.parametric.form_variants import FORMS
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.spec import ranked
+from flopline.solvers.surface_family import FORMS
 
 Estimators = Mapping[str, pd.DataFrame]
-
-OTHER_LAWS: Final = ("isoflop", "envelope")
-"""Laws all of whose estimators are rows; of the parametric law those that are forms, since its
-objectives are refitted together with everything else that is changed."""
 
 
 def main_params(estimators: Estimators, law: str, target_flops: float) -> float:
@@ -27,14 +24,17 @@ def main_params(estimators: Estimators, law: str, target_flops: float) -> float:
 
 
 def other_estimators(estimators: Estimators, target_flops: float) -> Iterator[Change]:
-    """Every way of reading a law that is not its main one, as the fits have told it."""
-    for row in _at(estimators, "parametric", target_flops).to_dict("records"):
-        if row["estimator"] in FORMS:
-            yield _told(row, "form", "parametric")
-    for law in OTHER_LAWS:
+    """Every way of reading a law that is not its main one, as the fits have told it.
+
+    Of the parametric law those that are forms, since its objectives are refitted together with
+    everything else that is changed.
+    """
+    for law in ranked(estimators):
         for row in _at(estimators, law, target_flops).to_dict("records"):
-            if not row["main"]:
+            if law != PARAMETRIC.name and not row["main"]:
                 yield _told(row, law, law)
+            elif law == PARAMETRIC.name and row["estimator"] in FORMS:
+                yield _told(row, "form", law)
 
 
 def _told(row: Mapping[str, object], kind: str, law: str) -> Change:

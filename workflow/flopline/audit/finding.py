@@ -12,6 +12,7 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED, plain
+from flopline.laws.spec import Says, spec_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 FINE: Final = "fine"
@@ -40,22 +41,25 @@ class Finding:
 
 
 def surface_of(fit: Mapping[str, Any]) -> LossSurface:
-    """The loss surface of a parametric fit, given as FitResult.to_json() or read from its file.
+    """The loss surface of a fit, given as FitResult.to_json() or read from its file.
 
-    Raises FloplineError if the fit is of another law, failed, or has no optimum.
+    Raises FloplineError if the fit is of a law that says no surface, failed, or has no optimum.
     """
-    if fit["law"] != "parametric":
+    spec = spec_of(fit["law"])
+    if spec.says is not Says.SURFACE:
         raise FloplineError(
-            f"this audit needs the parametric fit, but was given the {fit['law']} fit: keep "
-            "parametric in `laws` in the study file."
+            f"this audit needs the fit of a surface L(N, D), but was given the {spec.label} fit: "
+            "keep parametric in `laws` in the study file."
         )
     if fit["status"] == FAILED:
-        raise FloplineError(f"the parametric fit failed, so it cannot be audited: {fit['message']}")
+        raise FloplineError(
+            f"the {spec.label} fit failed, so it cannot be audited: {fit['message']}"
+        )
     surface = LossSurface(*(_number(fit["parameters"][name]["point"]) for name in PARAMETERS))
     if not np.isfinite(surface.G):
         raise FloplineError(
-            "the parametric fit has no compute-optimal split (A or B is zero), so there is nothing "
-            "to audit: add runs that differ more in params and in tokens."
+            f"the {spec.label} fit has no compute-optimal split (A or B is zero), so there is "
+            "nothing to audit: add runs that differ more in params and in tokens."
         )
     return surface
 
@@ -63,13 +67,13 @@ def surface_of(fit: Mapping[str, Any]) -> LossSurface:
 def draws_of(draws: pd.DataFrame) -> LossSurface:
     """The surfaces of the bootstrap draws that have an optimum, fields of shape (usable draws,).
 
-    `draws` are those of a parametric fit. Raises FloplineError with fewer than two of them.
+    `draws` are those of the fit of a surface. Raises FloplineError with fewer than two of them.
     """
     values = draws[list(PARAMETERS)].to_numpy(dtype=float)
     usable = values[np.isfinite(values).all(axis=1) & (values[:, 1:3] > 0).all(axis=1)]
     if len(usable) < 2:
         raise FloplineError(
-            f"this audit needs bootstrap draws of the parametric fit, but {len(usable)} of "
+            f"this audit needs bootstrap draws of the surface, but {len(usable)} of "
             f"{len(draws)} can be used: raise `bootstrap: draws` in the study file."
         )
     return LossSurface(*usable.T)

@@ -1,42 +1,39 @@
 """Runs that no fit has seen, such as the large models that a ladder was made for: told and seen.
 
 What a law is worth shows where its maker could not look. A law L(N, D) foretells the loss of any
-run; the envelope and the isoFLOP law foretell only that of the best run of the same compute, which
-a run with other params and tokens should lie above.
+run; a law of compute foretells only that of the best run of the same compute, which a run with
+other params and tokens should lie above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import FINE, MIND, Finding, draws_of, surface_of
 from flopline.audit.hygiene_facts import log_residuals
+from flopline.audit.other_surfaces import other_surfaces
+from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import new_run_errors
-from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.laws.common.fit_result import FAILED, StoredFit
+from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import count, factor, significant
+from flopline.options import StudyOptions
 from flopline.schema import LEVELS
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from flopline.surfaces.kaplan import KaplanSurface
-from flopline.surfaces.skaling import SkalingSurface
-from flopline.surfaces.surface import Law, parameters
-from flopline.surfaces.tied import TiedSurface
+from flopline.surfaces.chinchilla import PARAMETERS
+from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
 
-FORMS: Final[dict[str, type[Law]]] = {
-    "chinchilla": LossSurface,
-    "tied": TiedSurface,
-    "skaling": SkalingSurface,
-    "kaplan": KaplanSurface,
-}
-"""The forms of the table of variants that foretell a run from its params and tokens alone."""
 THIS_RUN: Final = "this run"
 BEST_RUN: Final = "the best run of its compute"
+UNNAMED: Final = "main"
+"""The estimator of a law of compute, of which only the main line foretells a run."""
 NAMED: Final = 3
 """Runs that the sentence names at most: those with the largest errors."""
 
@@ -44,47 +41,53 @@ NAMED: Final = 3
 def audit(
     held: pd.DataFrame,
     points: pd.DataFrame,
-    surface: LossSurface,
-    draws: LossSurface | None,
-    *,
-    objective: str = "log_huber",
-    variants: pd.DataFrame | None = None,
-    others: Mapping[str, tuple[Mapping[str, Any], pd.DataFrame]] | None = None,
-    seed: int = 0,
+    fits: Mapping[str, StoredFit],
+    study: StudyOptions | None = None,
 ) -> Finding:
     """What every law foretells of the `held` runs, beside what was seen.
 
-    `held` and `points`, what the laws are fitted to, have columns run, params [weights], tokens,
-    flops, loss [nats per token]; `surface` is the parametric fit under `objective` and `draws` its
-    resamples, None for no intervals; `variants` is that fit's table of other objectives and forms;
-    `others` maps laws without L(N, D) to their fit's JSON and draws. Table predictions: one row per
-    run and estimator, with foretold, seen, error (foretold less seen), its intervals and whether
-    they hold what was seen. Those of the parametric law are of one new run: draws and the scatter
-    of the fitted runs. The others have no scatter, or none at all, and so no such judgement.
+    `held` and `points`, what a surface is fitted to, have columns run, params [weights], tokens,
+    flops, loss [nats per token]; `fits` are those of the laws, a surface L(N, D) among them, under
+    the options `study`. Table predictions: one row per run and estimator, with foretold, seen,
+    error (foretold less seen), its intervals and whether they hold what was seen. Those of the
+    surface are of one new run: draws and the scatter of the fitted runs. Its other objectives and
+    forms have no scatter, laws of compute none at all, and so no such judgement.
+
+    Raises FloplineError where no law says a surface, or its fit has none.
     """
     held = held.sort_values(["flops", "run"], ignore_index=True)
     largest = float(points["flops"].max())
-    # One residual for each run, at its end, as the fit itself takes them for one new run.
-    ends = points.sort_values(["run", "tokens"], kind="stable").groupby("run").tail(1)
-    residuals = log_residuals(surface, ends)
-    parts = [_of_surface(held, surface, draws, residuals, objective, seed)]
-    parts += [_of_law(held, name, law) for name, law in _variants(variants)]
-    parts += [_of_budgets(held, law, *fit) for law, fit in (others or {}).items()]
+    judge = surface_law(fits)
+    if judge is None:
+        raise FloplineError(
+            "the runs held out are judged by a surface L(N, D), but none is fitted: keep "
+            "parametric in `laws` in the study file."
+        )
+    seed = (study or StudyOptions()).of(BootstrapOptions).seed
+    parts = [_of_surface(held, points, judge, fits[judge], seed)]
+    parts += [_of_law(held, judge, name, law) for name, law in other_surfaces(fits[judge])]
+    parts += [
+        _of_compute(held, law, fit)
+        for law, fit in fits.items()
+        if spec_of(law).says is Says.COMPUTE
+    ]
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return _finding(table, held, largest)
 
 
 def _of_surface(
-    held: pd.DataFrame,
-    surface: LossSurface,
-    draws: LossSurface | None,
-    residuals: Floats,
-    objective: str,
-    seed: int,
+    held: pd.DataFrame, points: pd.DataFrame, law: str, fit: StoredFit, seed: int
 ) -> pd.DataFrame:
-    out = _of_law(held, objective, surface)
-    if draws is None:
+    """What a surface foretells, with intervals where it has draws."""
+    surface = surface_of(fit.content)
+    out = _of_law(held, law, str(fit.content["settings"].get("objective", UNNAMED)), surface)
+    try:
+        draws = draws_of(fit.draws)
+    except FloplineError:
         return out
+    # One residual for each run, at its end, as the fit itself takes them for one new run.
+    ends = points.sort_values(["run", "tokens"], kind="stable").groupby("run").tail(1)
+    residuals = log_residuals(surface, ends)
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
     told = draws.loss(params, tokens)
     scatter = new_run_errors(residuals, len(PARAMETERS), len(told), seed)
@@ -97,21 +100,20 @@ def _of_surface(
     return out
 
 
-def _of_law(held: pd.DataFrame, estimator: str, law: Law) -> pd.DataFrame:
+def _of_law(held: pd.DataFrame, name: str, estimator: str, law: Law) -> pd.DataFrame:
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    return _told(held, "parametric", estimator, THIS_RUN, law.loss(params, tokens))
+    return _told(held, name, estimator, THIS_RUN, law.loss(params, tokens))
 
 
-def _of_budgets(
-    held: pd.DataFrame, law: str, fit: Mapping[str, Any], draws: pd.DataFrame
-) -> pd.DataFrame:
+def _of_compute(held: pd.DataFrame, law: str, fit: StoredFit) -> pd.DataFrame:
     """L = L_E + L_K C^-L_c at the run's compute, of the fit and of each of its draws."""
-    if fit["status"] == FAILED:
+    content = fit.content
+    if content["status"] == FAILED:
         return held.iloc[:0]
     names, flops = ["L_E", "L_K", "L_c"], held["flops"].to_numpy(dtype=float)
-    floor, scale, power = (float(fit["parameters"][name]["point"]) for name in names)
-    out = _told(held, law, "main", BEST_RUN, floor + scale * flops**-power)
-    drawn = draws[names].dropna().to_numpy(dtype=float)
+    floor, scale, power = (float(content["parameters"][name]["point"]) for name in names)
+    out = _told(held, law, UNNAMED, BEST_RUN, floor + scale * flops**-power)
+    drawn = fit.draws[names].dropna().to_numpy(dtype=float)
     if len(drawn) > 1:
         floors, scales, powers = drawn.T[:, :, None]
         told = floors + scales * flops**-powers
@@ -119,20 +121,6 @@ def _of_budgets(
             low, high = np.percentile(told, (50 - level / 2, 50 + level / 2), axis=0)
             out[f"lo{level}"], out[f"hi{level}"] = low, high
     return out
-
-
-def _variants(table: pd.DataFrame | None) -> Iterator[tuple[str, Law]]:
-    """The other objectives and forms as laws; one without an optimum has its loss all the same."""
-    if table is None:
-        return
-    for name, rows in table.groupby("estimator", sort=False):
-        form = FORMS.get(str(rows["form"].iloc[0]))
-        if form is None:
-            continue
-        point = rows.set_index("parameter")["point"]
-        values = [float(point.get(p, np.nan)) for p in parameters(form)]
-        if np.isfinite(values).all():
-            yield str(name), form(*values)
 
 
 def _told(held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Floats) -> pd.DataFrame:
@@ -150,8 +138,8 @@ def _told(held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Float
 
 
 def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding:
-    main = table[table["estimator"] == table["estimator"].iloc[0]]
-    main = main[main["law"] == "parametric"]
+    law, estimator = table[["law", "estimator"]].iloc[0]
+    main = table[(table["law"] == law) & (table["estimator"] == estimator)]
     judged = main[main["inside95"] != "not judged"]
     inside = int((judged["inside95"] == "yes").sum())
     reach = float(held["flops"].max() / largest)
@@ -172,7 +160,7 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
     more = f" (the {NAMED} largest errors of {len(main)})" if len(main) > NAMED else ""
     said = (
         f"No fit has seen {count(len(held), 'run')} of up to {factor(reach)} the compute of the "
-        f"largest that was fitted. The parametric law foretells{more}: {told}."
+        f"largest that was fitted. The {spec_of(law).label} law foretells{more}: {told}."
     )
     if len(judged):
         said += f" {inside} of {len(judged)} lie in the 95 % prediction of one new run."

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.hygiene_facts import (
     APART,
@@ -28,7 +29,9 @@ from flopline.audit.hygiene_facts import (
     seed_noise,
     trend,
 )
+from flopline.cleaning_options import CleaningOptions
 from flopline.numbers import count, significant
+from flopline.options import StudyOptions
 from flopline.schema import KEPT, QUARANTINED
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
@@ -64,21 +67,19 @@ def audit(
     runs: pd.DataFrame,
     curves: pd.DataFrame,
     surface: LossSurface | None,
-    *,
-    unfinished: float = 0.98,
-    warmup_share: float = 0.2,
-    final_lr: float = 0.2,
+    study: StudyOptions | None = None,
 ) -> Finding:
     """Every check that the logs of one family allow; what they do not hold is said to be missing.
 
     `runs` are all runs of the family, with run, params, tokens, horizon_tokens, loss, seed, status
     and reason; `curves` the rows of the kept ones with run, step, tokens, lr; `surface` their
-    parametric fit, None if there is none. `unfinished` is the share of its schedule that a run
-    must reach, `warmup_share` the largest share of its tokens that warm-up may take, `final_lr`
-    the share of its peak to which the learning rate must fall. Tables: checks (check, verdict,
+    parametric fit, None if there is none; the limits are options of the cleaning and the audit in
+    `study`. Tables: checks (check, verdict,
     value, limit, sentence), runs (what was read per run), trends (exponents of rate, batch and
     warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
     """
+    study = study or StudyOptions()
+    limits = study.of(AuditOptions)
     facts = run_facts(runs[runs["status"] == KEPT], curves)
     trends = {name: trend(facts, name) for name in SETTINGS}
     moved = {name: dependence(surface, facts, name) for name in SETTINGS} if surface else {}
@@ -86,10 +87,10 @@ def audit(
     if surface is not None:
         facts["log_residual"] = log_residuals(surface, facts)
     checks = [
-        _schedule(runs, facts, unfinished),
-        _warmup(facts, warmup_share),
+        _schedule(runs, facts, study.of(CleaningOptions).unfinished),
+        _warmup(facts, limits.warmup_share),
         _warmup_trend(facts, trends["warmup_share"]),
-        _decay(facts, final_lr),
+        _decay(facts, limits.final_lr),
         _rate(facts, trends["lr_peak"]),
         _batch(facts, trends["batch_tokens"]),
         *_residuals(moved),

@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, Finding
 from flopline.errors import FloplineError
 from flopline.flops import six_nd
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 
 RATIOS: Final = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
@@ -29,17 +31,18 @@ _REACH: Final = 60.0
 def audit(
     surface: LossSurface,
     target_flops: float,
-    inference_tokens: Sequence[float],
+    study: StudyOptions,
     *,
     ratios: Sequence[float] = RATIOS,
 ) -> Finding:
     """Size and tokens of least lifetime compute at the loss that `target_flops` can train.
 
-    `inference_tokens` are lifetime demands D_inf [tokens], at least one; `ratios` tokens per
-    param. Tables: lifetime (one row per demand: the best run, and what it saves against the run
+    The options `study` hold the lifetime demands D_inf [tokens], at least one; `ratios` are tokens
+    per param. Tables: lifetime (one row per demand: the best run, and what it saves against the run
     that is cheapest to train) and overtraining (one row per ratio: training compute over the least
     at equal loss). Raises FloplineError for unusable demands, ratios or budget.
     """
+    inference_tokens = study.of(AuditOptions).inference_tokens
     for name, values in (
         ("target_flops", [target_flops]),
         ("inference_tokens", inference_tokens),

@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flopline import progress
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
-from flopline.audit.ladder_fit import MAIN, Options, Rung, Runs
-from flopline.audit.ladder_fits import climb, climbed
+from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
+from flopline.audit.ladder_fit import Options, Rung, Runs
+from flopline.audit.ladder_fits import climbed
 from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.fit_result import FAILED, StoredFit
 from flopline.laws.common.inputs import named
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -45,34 +50,33 @@ UNCOVERED: Final = 0.8
 def audit(
     points: pd.DataFrame,
     target_flops: float,
+    study: StudyOptions | None = None,
     *,
-    curves: pd.DataFrame | None = None,
+    fitted_to: Mapping[str, pd.DataFrame] | None = None,
+    fits: Mapping[str, StoredFit] | None = None,
     steps_flops: Sequence[float] | None = None,
-    budgets: Sequence[float] | None = None,
-    budget_tolerance: float = 0.15,
-    min_sizes: int = 4,
-    quality: str = "flag",
-    envelope: Mapping[str, Any] | None = None,
-    huber_delta: float = 1e-3,
-    draws: int = 200,
-    seed: int = 0,
     family: str = "",
 ) -> Finding:
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops; `budgets` [FLOPs], `budget_tolerance` [ln C], `min_sizes` and `quality` are as in
-    `isoflop.fit`; `curves` are what `envelope.fit` takes, with its options in
-    `envelope`, None for no envelope. Without `steps_flops` the steps are the budgets, or shares of
-    the runs.
+    budget_flops. The JUDGES climb, and the laws in `fitted_to`, which says what each is fitted to
+    if that is not `points`: other rows of the same runs, or their curves. Each is fitted with its
+    options in `study`, whole, and as many draws as those of the audit say; of what is in `fits` the
+    fit of all runs is taken from there. Runs are grouped into budgets as isoFLOP groups them.
+    Without `steps_flops` the steps are the budgets, or shares of the runs.
     Tables: scores (one row per law: means over the steps that all climb), steps (one row per law
     and step: error, bias and coverage of the loss of larger runs and of the best loss at larger
     budgets, waste there, N at the target), optima (N and loss foretold and seen per larger budget)
-    and predictions of the parametric law (one row per step and held-out run). Steps whose fit
-    fails say so. Raises FloplineError if the parametric fit of all runs fails or no step leaves
-    runs on both sides.
+    and predictions of the surface (one row per step and held-out run). Steps whose fit fails say
+    so.
+
+    Raises FloplineError if the surface of all runs cannot be fitted or no step leaves runs on both
+    sides.
     """
-    table = prepared(points, budgets, budget_tolerance, "the ladder", family)
+    study = study or StudyOptions()
+    grouping = study.of(IsoflopOptions)
+    table = prepared(points, grouping, "the ladder", family)
     flops = table["flops"].to_numpy()
     steps = sorted(steps_flops) if steps_flops else default_steps(table)
     steps = [float(c) for c in steps if flops.min() <= c < flops.max()]
@@ -82,22 +86,26 @@ def audit(
             f"of {flops.min():.3g} to {flops.max():.3g} FLOPs only: name other steps or add runs "
             "at more budgets."
         )
-    options = Options(
-        target_flops, huber_delta, draws, seed, family, min_sizes, quality, envelope or {}
-    )
+    taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
+    cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
+    how = Options(target_flops, study, study.of(AuditOptions).ladder_draws, family)
     with progress.part(WHOLE, "all runs"):
-        whole = _whole(table, curves, options)
-    options = replace(options, budgets_flops=tuple(whole.bottoms["budget_flops"].astype(float)))
+        whole = _whole(table, cuts, how, fits or {})
+    mains: dict[str, str] = {}
+    for law, estimator in whole.laws:
+        mains.setdefault(law, estimator)
+    budgets = tuple(whole.bottoms["budget_flops"].astype(float))
+    how = replace(how, budgets_flops=budgets, mains=mains)
     rows, bottoms, predictions = [], [], []
     climbing = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(climbing):
-        edge = c * math.exp(budget_tolerance)
-        below = _runs(table, curves, c, edge)
-        rungs = climbed(below, options, number)
+        edge = c * math.exp(grouping.budget_tolerance)
+        rungs = climbed(_runs(table, cuts, c, edge), how, number)
         held = table[flops > c]
-        predictions.append(predicted(rungs[MAIN], held, c, seed + number))
+        surface = rungs[whole.reference]
+        predictions.append(predicted(surface, held, c, how.bootstrap(number).seed))
         for rung in rungs.values():
-            bottoms.append(optima(rung, whole, c, edge, seed + number))
+            bottoms.append(optima(rung, whole, c, edge, how.bootstrap(number).seed))
             rows.append(row_of(rung, whole, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
     names = dict.fromkeys([*whole.laws, *((row["law"], row["estimator"]) for row in rows)])
@@ -120,32 +128,73 @@ def default_steps(table: pd.DataFrame) -> list[float]:
     return sorted({float(table["flops"].quantile(q, interpolation="lower")) for q in QUANTILES})
 
 
-def _runs(table: pd.DataFrame, curves: pd.DataFrame | None, c: float, edge: float) -> Runs:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What one law is fitted to, and how the part of it that lies below a step is told.
+
+    `budgets` (rows,) is the budget of each row, NaN outside of budgets, None for a law that takes
+    every row or curve for itself.
+    """
+
+    spec: LawSpec
+    rows: pd.DataFrame
+    budgets: pd.Series | None
+
+    @classmethod
+    def of(cls, spec: LawSpec, rows: pd.DataFrame, grouping: IsoflopOptions, family: str) -> Cut:
+        """The rows of a law, grouped into budgets if it is fitted to the ends of runs."""
+        if spec.points is not Points.FINAL:
+            return cls(spec, rows, None)
+        known = prepared(rows, grouping, spec.label, family)
+        budget_of = known.drop_duplicates("run").set_index("run")["budget_flops"]
+        return cls(spec, rows, rows["run"].astype(str).map(budget_of))
+
+    def below(self, points: pd.DataFrame, c: float, edge: float) -> pd.DataFrame:
+        """The rows of at most `c` FLOPs; of budgets all rows or none, of those up to `edge`.
+
+        Of curves those of the runs in `points`, or where these are no ends of runs the rows.
+        """
+        if self.budgets is not None:
+            loose = self.budgets.isna() & (self.rows["flops"] <= c)
+            return self.rows[(self.budgets <= edge) | loose]
+        if self.spec.points is Points.CURVES and not points["run"].duplicated().any():
+            return self.rows[self.rows["run"].astype(str).isin(points["run"])]
+        return self.rows[self.rows["flops"] <= c]
+
+
+def _runs(table: pd.DataFrame, cuts: Mapping[str, Cut], c: float, edge: float) -> Runs:
     """The runs of at most `c` FLOPs, and those of whole budgets of at most `edge`."""
     points, in_budgets = table[table["flops"] <= c], table[table["budget_flops"] <= edge]
-    if curves is not None and table["run"].duplicated().any():
-        return Runs(points, in_budgets, curves[curves["flops"] <= c])
-    mine = None if curves is None else curves[curves["run"].astype(str).isin(points["run"])]
-    return Runs(points, in_budgets, mine)
+    by_law = {law: cut.below(points, c, edge) for law, cut in cuts.items()}
+    return Runs(points, in_budgets, by_law)
 
 
-def _whole(table: pd.DataFrame, curves: pd.DataFrame | None, options: Options) -> Whole:
-    runs = _runs(table, curves, math.inf, math.inf)
-    # Of all runs only the points are asked, but for the errors of the valleys' bottoms.
-    with progress.part(0.5):
-        laws = climbed(runs, replace(options, draws=0), 0)
-    surface = laws[MAIN].surface
-    if not isinstance(surface, LossSurface):
+def _whole(
+    table: pd.DataFrame,
+    cuts: Mapping[str, Cut],
+    options: Options,
+    fits: Mapping[str, StoredFit],
+) -> Whole:
+    laws = climbed(_runs(table, cuts, math.inf, math.inf), options, 0, fits)
+    first: dict[str, Rung] = {}
+    for rung in laws.values():
+        first.setdefault(rung.law, rung)
+    judge, valleys = first[SURFACE.name], first[VALLEYS.name]
+    if not isinstance(judge.surface, LossSurface):
         # It judges all others, so that the ladder makes no sense without it.
-        raise FloplineError(f"the parametric fit failed: {laws[MAIN].message}")
-    valleys = laws["isoflop", "parabola"] = climb(("isoflop", "parabola"), runs, options, 0)
-    bottoms, absent = _bottoms(valleys, table, surface), ""
-    if valleys.fit is None:
-        absent = valleys.message
-    return Whole(surface, options.target_flops, bottoms, absent, laws)
+        raise FloplineError(f"the {SURFACE.label} fit failed: {judge.message}")
+    return Whole(
+        judge.surface,
+        (judge.law, judge.estimator),
+        options.target_flops,
+        _bottoms(valleys, table, judge.surface),
+        "" if valleys.fit is not None else valleys.message,
+        laws,
+    )
 
 
 def _bottoms(valleys: Rung, table: pd.DataFrame, surface: LossSurface) -> pd.DataFrame:
+    """The best size and loss of each budget as they are seen, see `Whole`."""
     if valleys.fit is not None:
         found = valleys.fit.tables["vertices"]
         names = ["budget_flops", "params", "loss", "params_se_ln", "loss_se_ln"]
@@ -168,10 +217,11 @@ def _bottoms(valleys: Rung, table: pd.DataFrame, surface: LossSurface) -> pd.Dat
 
 def _finding(tables: dict[str, pd.DataFrame], whole: Whole) -> Finding:
     steps = tables["steps"]
-    mine = steps[(steps["law"] == MAIN[0]) & (steps["estimator"] == MAIN[1])]
+    law, estimator = whole.reference
+    mine = steps[(steps["law"] == law) & (steps["estimator"] == estimator)]
     fitted = mine[mine["status"] != FAILED]
     against, beating = compared(tables["scores"])
-    target_of_all = whole.target_params(whole.laws[MAIN])
+    target_of_all = whole.target_params(whole.laws[whole.reference])
     numbers = {
         "steps": len(mine),
         "steps_fitted": len(fitted),
@@ -181,15 +231,18 @@ def _finding(tables: dict[str, pd.DataFrame], whole: Whole) -> Finding:
         "beats_baselines": beating,
     }
     if fitted.empty:
-        said = "No step of the ladder has enough runs for a parametric fit, so nothing was foretold"
+        said = (
+            f"No step of the ladder has enough runs for a {SURFACE.label} fit, so nothing was "
+            "foretold"
+        )
         said += f" by it. {against}" if against else "."
         return Finding("ladder", MIND, said, numbers, tables)
     first, last = fitted.iloc[0], fitted.iloc[-1]
     low, high = (significant(f(fitted["loss_error_percent"]), 2) for f in (min, max))
     sentence = (
         f"Fitted to the runs of at most {flops_label(first['largest_flops'])} to "
-        f"{flops_label(last['largest_flops'])} FLOPs, the parametric law foretells the losses of "
-        f"all larger runs within {low} to {high} % on average, while its N at "
+        f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law foretells the losses "
+        f"of all larger runs within {low} to {high} % on average, while its N at "
         f"{flops_label(whole.target_flops)} FLOPs goes from {humanise(first['target_params'])} to "
         f"{humanise(last['target_params'])} and is {humanise(target_of_all)} with all runs: "
         f"the last step would have wasted {significant(last['target_wasted_percent'], 2)} % there."

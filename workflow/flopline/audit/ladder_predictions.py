@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.finding import draws_of
-from flopline.audit.ladder_fit import MAIN, Rung
+from flopline.audit.ladder_fit import Rung
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
@@ -29,10 +29,11 @@ class Whole:
     `bottoms` has a row per budget: budget_flops, params, loss and their standard errors in logs,
     from the valleys where there are any, else from the best runs of `baselines.best_runs` (then
     params are missing: such a run is on the way to an optimum, not at it). `laws` are the rungs of
-    all runs, by law and estimator.
+    all runs, by law and estimator, `reference` that of the `surface`.
     """
 
     surface: LossSurface
+    reference: tuple[str, str]
     target_flops: float
     bottoms: pd.DataFrame
     vertices_absent: str
@@ -127,8 +128,8 @@ def row_of(
 ) -> dict[str, Any]:
     """One row of the table of steps: what `step`, fitted up to `c`, scores on the larger runs.
 
-    `held` are the runs above it, `predictions` what `predicted` makes of them for the parametric
-    law, `seen` what `optima` finds for this one.
+    `held` are the runs above it, `predictions` what `predicted` makes of them for the reference,
+    `seen` what `optima` finds for this one.
     """
     target = params_at(step, whole.target_flops)
     ln_drift = math.log(target / whole.target_params(step))
@@ -162,7 +163,7 @@ def row_of(
         row["n_held_out"] = len(held)
         row["loss_error_percent"] = float(100 * np.abs(relative).mean())
         row["loss_bias_percent"] = float(100 * relative.mean())
-    if (step.law, step.estimator) == MAIN:
+    if (step.law, step.estimator) == whole.reference:
         for level in LEVELS:
             if f"predicted_lo{level}" in predictions:
                 ends = (predictions[f"predicted_{end}{level}"] for end in ("lo", "hi"))

@@ -8,18 +8,15 @@ import pandas as pd
 
 from flopline.audit.ladder_fit import BASELINE
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import spec_of
 from flopline.numbers import significant
 from flopline.schema import LEVELS
 
-NAMES: Final = {
-    ("parametric", "log_huber"): "parametric",
-    ("isoflop", "parabola"): "isoFLOP",
-    ("envelope", "bins"): "envelope",
-    ("envelope", "hull"): "envelope",
-    (BASELINE, "best_run"): "going on as the best run",
-    (BASELINE, "loss_compute"): "a law of loss and compute alone",
+BASELINES: Final = {
+    "best_run": "going on as the best run",
+    "loss_compute": "a law of loss and compute alone",
 }
-"""How a sentence calls the laws; the other forms of L(N, D) stand in the table only."""
+"""How a sentence calls the baselines."""
 
 MEANS: Final = {
     "loss_error_percent": "bottom_error_percent",
@@ -72,7 +69,8 @@ def compared(table: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
     compared, each with the names of the laws whose mean error (or waste) is below that of every
     baseline. The sentence is empty where nothing can be compared.
     """
-    spoken = pd.Series([name in NAMES for name in _names(table)], index=table.index, dtype=bool)
+    # Other estimators than the main one, which comes first, stand in the table only.
+    spoken = (table["law"] == BASELINE) | ~table["law"].duplicated()
     rows = table[spoken & (table["n_steps"] > 0)]
     is_base = rows["law"] == BASELINE
     parts, beating = [], {}
@@ -85,7 +83,7 @@ def compared(table: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
         if laws.empty or bases.empty:
             continue
         better = laws[laws[column] < bases[column].min()]
-        beating[what] = [NAMES[name] for name in _names(better)]
+        beating[what] = [_called(*name) for name in _names(better)]
         who = " and ".join(beating[what]) or "no law"
         verb = "beat" if len(better) > 1 else "beats"
         numbers = f"{_listed(laws, column)} against {_listed(bases, column)}"
@@ -100,7 +98,11 @@ def compared(table: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
 
 def _listed(rows: pd.DataFrame, column: str) -> str:
     values = zip(_names(rows), rows[column], strict=True)
-    return ", ".join(f"{significant(value, 2)} % ({NAMES[name]})" for name, value in values)
+    return ", ".join(f"{significant(value, 2)} % ({_called(*name)})" for name, value in values)
+
+
+def _called(law: str, estimator: str) -> str:
+    return BASELINES[estimator] if law == BASELINE else spec_of(law).label
 
 
 def _names(rows: pd.DataFrame) -> list[tuple[str, str]]:

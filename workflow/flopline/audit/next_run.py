@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
 from flopline.flops import six_nd
 from flopline.laws.common.inputs import checked, named
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 from flopline.solvers.newton import Problem, jacobian
 from flopline.surfaces.chinchilla import LossSurface
 
@@ -115,22 +117,26 @@ def audit(
     surface: LossSurface,
     sigma: float,
     target_flops: float,
+    study: StudyOptions | None = None,
     *,
-    cap_flops: float,
     draws: LossSurface | None = None,
     ratios: Sequence[float] = GRID_RATIOS,
     budgets: int = GRID_BUDGETS,
     family: str = "",
 ) -> Finding:
-    """The worth of one more run, on a grid of sizes and budgets up to `cap_flops` [FLOPs].
+    """The worth of one more run, on a grid of sizes and budgets up to the cap of the options.
 
-    `points` has columns run, params [weights], tokens; `surface` is their parametric fit and
-    `sigma` the standard deviation of ln L about it, taken as equal for all runs; `draws` are the
-    fit's bootstrap surfaces, for comparison, since real errors are seldom equal. Runs with fewer
-    params or tokens than any so far are not offered. Table runs: one row per (params, tokens)
-    with the share of var ln N_opt(`target_flops`) removed and that share per FLOP, best first.
-    Raises FloplineError where the runs do not identify the surface or a setting is unusable.
+    `points` has columns run, params [weights], tokens, flops, the largest of which is the cap where
+    the options `study` have none; `surface` is their parametric fit and `sigma` the standard
+    deviation of ln L about it, taken as equal for all runs; `draws` are the fit's bootstrap
+    surfaces, for comparison, since real errors are seldom equal. Runs with fewer params or tokens
+    than any so far are not offered. Table runs: one row per (params, tokens) with the share of var
+    ln N_opt(`target_flops`) removed and that share per FLOP, best first. Raises FloplineError where
+    the runs do not identify the surface or a setting is unusable.
     """
+    cap_flops = (study or StudyOptions()).of(AuditOptions).next_run_cap
+    if cap_flops is None:
+        cap_flops = float(points["flops"].max())
     table = checked(points, ("params", "tokens"), (), "next run", family)
     table = table.sort_values(["run", "tokens", "params"], ignore_index=True)
     if not 0 < sigma < np.inf:

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from flopline.laws.common.budgets import group_runs
 from flopline.laws.common.inputs import checked
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.isoflop.parabola import CORNERS
 
 
 def prepared(
-    points: pd.DataFrame,
-    budgets: Sequence[float] | None,
-    tolerance: float,
-    audit: str,
-    family: str,
+    points: pd.DataFrame, options: IsoflopOptions, audit: str, family: str
 ) -> pd.DataFrame:
     """Checked rows in their fixed order, with the budget that each belongs to.
 
     `points` has columns run, params, tokens, flops, loss and maybe budget_flops. The result's
     budget_flops is the geometric mean of the FLOPs of a budget's runs, NaN outside of budgets;
-    runs are grouped as in `isoflop.fit`. Groups by gaps are no budgets where they span more than
-    twice `tolerance` [ln C], which makes them chains of runs, or hold fewer than three token
+    runs are grouped as by `isoflop_fit.fit`. Groups by gaps are no budgets where they span more
+    than twice the tolerance [ln C], which makes them chains of runs, or hold fewer than three token
     counts; nor has a table of several rows per run any. Raises FloplineError for unusable points.
     """
     table = checked(points, ("params", "tokens", "flops", "loss"), (), audit, family)
     table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
     flops = table["flops"].to_numpy()
     nominal = table.get("budget_flops", pd.Series(np.nan, index=table.index)).astype("float64")
-    grouping = group_runs(flops, nominal.to_numpy(), budgets, tolerance)
+    tolerance = options.budget_tolerance
+    grouping = group_runs(flops, nominal.to_numpy(), options.budgets, tolerance)
     label = np.full(flops.size, np.nan)
     if table["run"].duplicated().any():
         return table.assign(budget_flops=label)

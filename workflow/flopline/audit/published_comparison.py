@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.numbers import count, flops_label, humanise, significant
+from flopline.options import StudyOptions
 from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.compute_laws import ComputePowerLaw
@@ -37,12 +39,12 @@ def audit(
     points: pd.DataFrame,
     surface: LossSurface,
     targets_flops: Sequence[float],
+    study: StudyOptions | None = None,
     *,
-    names: Sequence[str] = (),
     params_convention: str,
     flops_convention: str,
 ) -> Finding:
-    """The published laws `names` at the targets [FLOPs], all that name a size there unless given.
+    """The published laws of the options at the targets [FLOPs], all that name a size if none.
 
     `points` has columns params [weights], tokens, loss [nats per token]; `surface` is the study's
     own. Tables: laws (one row per law and target: N, D, loss, exponents, N over the study's, the
@@ -51,6 +53,7 @@ def audit(
     sources. The verdict is fine: other people's laws do not judge a fit. Raises FloplineError for
     an unknown name.
     """
+    names = (study or StudyOptions()).of(AuditOptions).compare
     budgets = np.asarray(targets_flops, float)
     chosen = [published.load(name) for name in (names or published.names())]
     entries = [law for law in chosen if names or np.isfinite(advice(law, budgets)[0]).all()]

@@ -14,10 +14,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit import disagreements
+from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.waste import quadratic_share, wasted_share
 from flopline.errors import FloplineError
 from flopline.numbers import flops_label, significant
+from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -44,22 +46,21 @@ def audit(
     surface: LossSurface,
     draws: LossSurface,
     targets_flops: Sequence[float],
+    study: StudyOptions | None = None,
     *,
-    price_per_flop: float | None = None,
     estimators: Mapping[str, pd.DataFrame] | None = None,
 ) -> Finding:
     """What uncertainty of the fit, other sizes and disagreement of laws cost at target budgets.
 
-    `draws` are the surfaces of bootstrap draws, `targets_flops` [FLOPs], `price_per_flop` [money
-    per FLOP], `estimators` the tables of estimators by law. Tables: expected (one row per target:
-    waste in percent, FLOPs and money), sizes (one row per target and multiple of N_opt) and
-    disagreements (one row per target and estimator of any law). Raises FloplineError for unusable
-    targets or price.
+    `draws` are the surfaces of bootstrap draws, `targets_flops` [FLOPs], `study` the options, of
+    which the price counts, `estimators` the tables of estimators by law. Tables: expected (one row
+    per target: waste in percent, FLOPs and money), sizes (one row per target and multiple of N_opt)
+    and disagreements (one row per target and estimator of any law). Raises FloplineError for
+    unusable targets.
     """
     if not targets_flops or not all(0 < c < np.inf for c in targets_flops):
         raise FloplineError("regret needs one or more positive target budgets in `targets`.")
-    if price_per_flop is not None and not 0 < price_per_flop < np.inf:
-        raise FloplineError(f"price_per_flop must be positive and finite, not {price_per_flop}.")
+    price_per_flop = (study or StudyOptions()).of(AuditOptions).price_per_flop
     expected = _expected(surface, draws, np.asarray(targets_flops, dtype=float), price_per_flop)
     sizes = _sizes(surface, np.asarray(targets_flops, dtype=float), price_per_flop)
     worst = expected.loc[expected["expected_percent"].idxmax()]

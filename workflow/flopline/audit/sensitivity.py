@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -10,12 +10,16 @@ import pandas as pd
 
 from flopline import progress
 from flopline.audit.changes import Base, parametric_changes
-from flopline.audit.estimator_changes import OTHER_LAWS, main_params, other_estimators
-from flopline.audit.finding import FINE, MIND, Finding, surface_of
+from flopline.audit.estimator_changes import main_params, other_estimators
+from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.prepared_runs import prepared
 from flopline.audit.waste import wasted_share
-from flopline.laws.parametric import parametric_fit
+from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.parametric.parametric_options import ParametricOptions
+from flopline.laws.spec import ranked, spec_of
 from flopline.numbers import flops_label, humanise, significant
+from flopline.options import StudyOptions
 
 DEAR: Final = 0.05
 """Share of compute that a single change may waste before it is to be minded."""
@@ -26,49 +30,45 @@ BASELINE: Final = 0.05
 def audit(
     points: pd.DataFrame,
     target_flops: float,
+    study: StudyOptions | None = None,
     *,
-    huber_delta: float = 1e-3,
-    budgets: Sequence[float] | None = None,
-    budget_tolerance: float = 0.15,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
 ) -> Finding:
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops, params_total and params_nonembedding; `budgets` and `budget_tolerance` group them
-    as in `isoflop.fit`, and without budgets none is left out. `estimators` are the tables of
-    estimators by law, whose rows are measured against the law's own main estimator. Table changes:
-    one row per refit, farthest from its reference first, with its N, the ratio to the reference and
-    the compute that it would waste if the reference is right; refits that fail say why. Raises
-    FloplineError if the parametric fit of all runs fails.
+    budget_flops, params_total and params_nonembedding. `study` are its options: the
+    parametric law is fitted with its own whole, and runs are grouped into budgets as the isoFLOP
+    law groups them; without budgets none is left out. `estimators` are the tables of estimators by
+    law, whose rows are measured against the law's own main estimator. Table changes: one row per
+    refit, farthest from its reference first, with its N, the ratio to the reference and the compute
+    that it would waste if the reference is right; refits that fail say why.
+
+    Raises FloplineError if the parametric fit of all runs fails.
     """
-    table = prepared(points, budgets, budget_tolerance, "sensitivity", family)
+    study = study or StudyOptions()
+    table = prepared(points, study.of(IsoflopOptions), "sensitivity", family)
     with progress.part(BASELINE):
-        base = parametric_fit.fit(
-            table, [target_flops], huber_delta=huber_delta, draws=0, seed=0, family=family
-        )
-    surface = surface_of(base.to_json())
-    tables = estimators or {}
-    changes = [
-        *parametric_changes(Base(table, surface, target_flops, huber_delta, family)),
-        *other_estimators(tables, target_flops),
-    ]
+        base = Base.of(table, target_flops, study.of(ParametricOptions), family)
+    surface, tables = base.surface, estimators or {}
+    changes = [*parametric_changes(base), *other_estimators(tables, target_flops)]
     rows = pd.DataFrame([change.row() for change in progress.over(changes, "refits")])
-    reference = {law: main_params(tables, law, target_flops) for law in OTHER_LAWS}
-    reference["parametric"] = float(surface.params_opt(target_flops))
+    reference = {law: main_params(tables, law, target_flops) for law in tables}
+    reference[PARAMETRIC.name] = float(surface.params_opt(target_flops))
     rows["reference_params"] = rows["law"].map(reference).astype(float)
     rows = rows[rows["reference_params"].notna()].reset_index(drop=True)
     ln_ratio = np.log(rows["params"].astype(float) / rows["reference_params"])
     rows["ratio"] = np.exp(ln_ratio)
     rows["wasted_percent"] = 100 * wasted_share(surface.alpha, surface.beta, ln_ratio.to_numpy())
     order = ln_ratio.abs().sort_values(ascending=False, kind="stable").index
-    return _finding(rows.loc[order].reset_index(drop=True), reference["parametric"], target_flops)
+    best = reference[PARAMETRIC.name]
+    return _finding(rows.loc[order].reset_index(drop=True), best, target_flops)
 
 
 def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
     known = rows[rows["params"].notna()]
-    mine = known[known["law"] == "parametric"]
+    mine = known[known["law"] == PARAMETRIC.name]
     failed = len(rows) - len(known)
     numbers = {
         "target_flops": target_flops,
@@ -83,17 +83,19 @@ def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
     numbers["worst_wasted_percent"] = float(worst["wasted_percent"])
     ends = (humanise(f(mine["params"])) for f in (min, max))
     sentence = (
-        f"Over {len(mine)} refits of the parametric law N at {flops_label(target_flops)} FLOPs "
-        f"lies between {' and '.join(ends)} (baseline {humanise(best)})"
+        f"Over {len(mine)} refits of the {PARAMETRIC.label} law N at {flops_label(target_flops)} "
+        f"FLOPs lies between {' and '.join(ends)} (baseline {humanise(best)})"
     )
-    for law, name in (("isoflop", "isoFLOP"), ("envelope", "envelope")):
+    for law in ranked(known["law"].unique()):
         other = known[known["law"] == law]
-        if len(other):
+        if law != PARAMETRIC.name:
             low, high = (
                 humanise(f([*other["params"], other["reference_params"].iloc[0]]))
                 for f in (min, max)
             )
-            sentence += f", over the variants of the {name} law between {low} and {high}"
+            sentence += (
+                f", over the variants of the {spec_of(law).label} law between {low} and {high}"
+            )
     sentence += (
         f"; the change that matters most, {worst['change']}, gives {humanise(worst['params'])} "
         f"instead of {humanise(worst['reference_params'])}, a waste of "

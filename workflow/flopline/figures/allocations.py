@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from flopline.figures.lawpanel import number
-from flopline.figures.panels import LAW_STYLES, log_axis, say_instead
+from flopline.figures.panels import law_style, log_axis, say_instead
 from flopline.figures.style import GREY, is_dense
+from flopline.laws.spec import ranked
 from flopline.schema import target_column
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,7 @@ def draw_allocations(
     `at_target` maps a law to what its fit states at `target_flops`. A cloud along the line spends
     the budget and only its split is unsure; one that leaves it has N and D that were fitted apart.
     """
-    laws = [law for law in LAW_STYLES if law in at_target and "tokens" in at_target[law]]
+    laws = [law for law in ranked(at_target) if "tokens" in at_target[law]]
     names = [target_column(q, target_flops) for q in PAIR]
     clouds = {law: _pairs(draws.get(law), names) for law in laws}
     points = {law: [number(at_target[law][q]) for q in PAIR] for law in laws}
@@ -45,7 +46,7 @@ def draw_allocations(
     axes.plot(x, target_flops / 6 / x, "--", color=GREY, lw=0.9, zorder=1.5, gid="budget")
     axes.set_xlim(*x)
     for law in laws:
-        look, cloud = LAW_STYLES[law], clouds[law][:most_draws]
+        look, cloud = law_style(law), clouds[law][:most_draws]
         axes.plot(
             *cloud.T, look.marker, ms=1.7, mew=0, alpha=0.45, color=look.color, zorder=2,
             gid="draws", rasterized=is_dense(len(cloud)),

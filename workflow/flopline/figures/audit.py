@@ -14,6 +14,8 @@ from flopline.figures.ladder_figure import ladder
 from flopline.figures.layout import PAGE
 from flopline.figures.stakes_figure import stakes
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.spec import surface_law
 
 FIGURES: Final = ("ladder", "identifiability", "stakes")
 NOT_MADE: Final = "this audit was not made"
@@ -50,7 +52,7 @@ def audit_figures(
     def why(audit: str) -> str:
         return str(by_name[audit]["sentence"]) if audit in by_name else NOT_MADE
 
-    surface, absent = _surface(fits.get("parametric"))
+    surface, absent = _surface(fits)
     common: dict[str, Any] = {
         "target_flops": target_flops,
         "family_label": family_label,
@@ -95,13 +97,14 @@ def audit_figures(
     return {name: makers[name]() for name in names}
 
 
-def _surface(parametric: Mapping[str, Any] | None) -> tuple[dict[str, float], str]:
-    """E, alpha and beta of the parametric law; empty, with the reason, where it has none."""
-    if parametric is None:
-        return {}, "the parametric law is not among the study's laws"
-    found = {name: parametric["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
-    if parametric["status"] == FAILED or None in found.values():
-        return {}, str(parametric["message"])
+def _surface(fits: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], str]:
+    """E, alpha and beta of the fitted surface; empty, with the reason, where there is none."""
+    law = surface_law(fits)
+    if law is None:
+        return {}, f"the {PARAMETRIC.label} law is not among the study's laws"
+    found = {name: fits[law]["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
+    if fits[law]["status"] == FAILED or None in found.values():
+        return {}, str(fits[law]["message"])
     return {name: float(value) for name, value in found.items()}, ""
 
 
@@ -120,4 +123,4 @@ def _reference(verdict: Mapping[str, Any], family: str, target_flops: float) -> 
         same = abs(choice["budget_flops"] / target_flops - 1) < 1e-9
         if choice["family"] == family and same and choice["law"]:
             return str(choice["law"])
-    return "parametric"
+    return PARAMETRIC.name

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import ordered, spec_of
 from flopline.numbers import count, flops_label, humanise, interval, significant
-from flopline.schema import KEPT, LAWS
+from flopline.schema import KEPT
 
 Fit = Mapping[str, Any]
 Findings = Sequence[Mapping[str, Any]]
@@ -139,11 +140,11 @@ def contours(fit: Fit) -> tuple[str, str]:
 def losscompute(fits: Mapping[str, Fit]) -> tuple[str, str]:
     """Title and caption of the loss over compute, from the JSON of every law of a family."""
     said = [
-        f"{LAW_NAMES[law]} {significant(t['loss']['point'])}{_reach(t['loss'], significant)}"
-        for law in LAWS
-        if law in fits and (t := fits[law]["targets"][0])["loss"]["point"] is not None
+        f"{spec_of(law).label} {significant(loss['point'])}{_reach(loss, significant)}"
+        for law in ordered(fits)
+        if (loss := fits[law]["targets"][0]["loss"])["point"] is not None
         and fits[law]["status"] != FAILED
-    ]  # fmt: skip
+    ]
     found = (
         f" At {flops_label(next(iter(fits.values()))['targets'][0]['budget_flops'])} FLOPs the "
         f"laws say {', '.join(said)}."
@@ -194,7 +195,6 @@ def _reach(estimate: Mapping[str, Any], label: Callable[[float], str]) -> str:
     return f" (95 % interval {interval(estimate['lo95'], estimate['hi95'], label)})"
 
 
-LAW_NAMES = {"parametric": "parametric", "isoflop": "isoFLOP", "envelope": "envelope"}
 OF_AUDIT = {"ladder": ladder, "identifiability": identifiability, "stakes": stakes}
 """The figures of an audit by file name, in the order in which a reader wants them."""
 

@@ -20,7 +20,7 @@ from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.losscompute_figure import law_of_loss, laws_of_draws
 from flopline.figures.notes import on_white, quantile_band
-from flopline.figures.panels import LAW_STYLES, LawStyle, log_axis, say_instead
+from flopline.figures.panels import LawStyle, law_style, log_axis, say_instead
 from flopline.figures.placing import (
     add_legend,
     clear_spot,
@@ -93,7 +93,7 @@ def families(
         compared = [f for f in labels if law in fits.get(f, {}) and law_of_loss(fits[f][law])]
         reach = max(float(e["budget_flops"]) for e in entries)
         _draw_losses(left, fits, draws, law, compared, spans, looks, (target, reach), loss_label)
-        left.set_title(f"Lowest loss for the compute, {LAW_STYLES[law].label} law")
+        left.set_title(f"Lowest loss for the compute, {law_style(law).label} law")
         same = [e for e in entries if (e["law"], e["winner"]) == (law, entry["winner"])]
         _draw_multipliers(right, fits, draws, entry, same, spans, looks)
         right.set_title(f"Compute for the same loss, over {labels[entry['winner']]}'s")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
-from flopline.figures.panels import LAW_STYLES, log_axis, say_instead
+from flopline.figures.panels import law_style, log_axis, say_instead
 from flopline.figures.placing import clear_spot, margin_of, size_in, trace
 from flopline.figures.style import (
     GREY,
@@ -22,6 +22,7 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import log_pad, set_log_ticks
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.numbers import flops_label, humanise, significant
 
 SIGNED = LinearSegmentedColormap.from_list(
@@ -109,7 +110,7 @@ def _draw_profile(
     e, rise = rows["E"].to_numpy(dtype=float), 100 * rows["rise"].to_numpy(dtype=float)
     params = rows["params"].to_numpy(dtype=float)
     near = e[rise <= 100 * allowed]
-    look = LAW_STYLES["parametric"]
+    look = law_style(PARAMETRIC.name)
     for axes in (top, bottom):
         if len(near):
             axes.axvspan(near.min(), near.max(), color=look.color, alpha=0.1, lw=0, gid="near")

@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from flopline.figures.layout import PAGE, Box, laid_out, width_in
 from flopline.figures.panels import (
     BASELINE_STYLE,
-    LAW_STYLES,
     LawStyle,
     law_legend,
+    law_style,
     log_axis,
     say_instead,
 )
@@ -30,8 +30,8 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label
+from flopline.laws.spec import ordered, ranked
 from flopline.numbers import factor, flops_label, humanise
-from flopline.schema import LAWS
 
 BASELINE: Final = ("baseline", "best_run")
 """The baseline that says a size as well as a loss; told apart by grey."""
@@ -88,7 +88,7 @@ def ladder(
         return _signed(figure, synthetic)
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title)
-    laws = [law for law in (*LAWS, BASELINE[0]) if (kept["law"] == law).any()]
+    laws = [*ordered(_laws(kept)), *_baseline(kept)]
     top_in = float(figure.get_size_inches()[1]) - 0.06
     law_legend(figure, [_style(law) for law in laws], width_in(width) - 0.15, top_in)
     if predictions is None or "log_error" not in predictions or predictions.empty:
@@ -121,7 +121,17 @@ def _signed(figure: Figure, synthetic: bool) -> Figure:
 
 
 def _style(law: str) -> LawStyle:
-    return LAW_STYLES.get(law, BASELINE_STYLE)
+    return BASELINE_STYLE if law == BASELINE[0] else law_style(law)
+
+
+def _laws(table: pd.DataFrame) -> list[str]:
+    """The laws of a table, without the baseline."""
+    return [str(law) for law in table["law"].unique() if law != BASELINE[0]]
+
+
+def _baseline(table: pd.DataFrame) -> list[str]:
+    """The baseline, if the table has any line of it."""
+    return [BASELINE[0]] if (table["law"] == BASELINE[0]).any() else []
 
 
 def _main_lines(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +139,7 @@ def _main_lines(table: pd.DataFrame) -> pd.DataFrame:
     if "estimator" not in table:
         return table
     first = table.groupby("law", sort=False)["estimator"].transform("first")
-    mine = table["law"].isin(list(LAW_STYLES)) & (table["estimator"] == first)
+    mine = (table["law"] != BASELINE[0]) & (table["estimator"] == first)
     base = (table["law"] == BASELINE[0]) & (table["estimator"] == BASELINE[1])
     return table[mine | base]
 
@@ -233,7 +243,7 @@ def _draw_drift(
     shown = np.concatenate([*values, ends])
     near = shown[(shown > middle / FARTHEST) & (shown < middle * FARTHEST)]
     low, high = log_axis(axes, "y", near if len(near) else shown)
-    laws = [law for law in (*LAW_STYLES, BASELINE[0]) if (steps["law"] == law).any()]
+    laws = [*ranked(_laws(steps)), *_baseline(steps)]
     for number, law in enumerate(laws):
         mine, look = steps[steps["law"] == law], _style(law)
         # Bars side by side: laws share their steps.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.notes import draw_bands, on_white
-from flopline.figures.panels import LAW_STYLES, log_axis, say_instead
+from flopline.figures.panels import law_style, log_axis, say_instead
 from flopline.figures.placing import add_legend, trace
 from flopline.figures.style import (
     GREY,
@@ -31,8 +31,8 @@ from flopline.figures.ticks import power_label
 from flopline.laws.common.curvature import LEVEL
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.lack_of_fit import TOP_RUNS, of_minima
+from flopline.laws.spec import Says, ordered, spec_of
 from flopline.numbers import flops_label, significant
-from flopline.schema import LAWS
 from flopline.surfaces.loss_of_compute import LossOfCompute
 
 Floats = NDArray[np.float64]
@@ -68,18 +68,16 @@ def losscompute(
     *,
     family_label: str,
     target_flops: float,
-    minima: pd.DataFrame | None = None,
-    frontier: pd.DataFrame | None = None,
-    points: pd.DataFrame | None = None,
+    seen: Mapping[str, pd.DataFrame] | None = None,
     loss_label: str = "Validation loss",
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
     """L(C) = E + K C^-c of every law, carried to the target with 80 and 95 % bands.
 
-    `fits` are JSONs and `draws` tables by law; `minima` is the isoFLOP fit's table of vertices,
-    `frontier` the envelope's, `points` the parametric fit's; each may be None. Left: the laws, what
-    they were fitted to, their floors E (dotted) and the stated intervals at the target. Right,
+    `fits` are JSONs and `draws` tables by law; `seen` maps a law to the table that its spec calls
+    its frontier, as far as it is there. Left: the laws, what they were fitted to, their floors E
+    (dotted) and the stated intervals at the target. Right,
     above: what each law misses its own frontier by, in percent; below: E with its intervals, and
     whether the law has lack of fit. A law that failed is named with its reason.
     """
@@ -88,17 +86,17 @@ def losscompute(
     figure, (left, right, below) = laid_out(
         width, [Box(3.3, 2.2), Box(2.4, 2.2), Box(3.0, floors, left=0.9, bottom=0.3, top=0.32)]
     )
-    laws = {law: found for law in LAWS if law in fits and (found := law_of_loss(fits[law]))}
+    laws = {law: found for law in ordered(fits) if (found := law_of_loss(fits[law]))}
     title = f"{family_label}: lowest loss for the compute"
     if not laws:
-        why = "; ".join(f"{LAW_STYLES[n].label}: {f['message']}" for n, f in fits.items())
+        why = "; ".join(f"{spec_of(n).label}: {f['message']}" for n, f in fits.items())
         say_instead(left, title, why or "no law was fitted")
         say_instead(right, "Frontier over its law, %", "no law was fitted")
         say_instead(below, "Floor E", "no law was fitted")
     else:
-        seen = {"isoflop": minima, "envelope": frontier, "parametric": points}
-        misfits = {law: misfit(law, fits[law], found, seen[law]) for law, found in laws.items()}
-        x = _draw_laws(left, fits, laws, draws, seen, target, loss_label)
+        tables = {law: (seen or {}).get(law) for law in laws}
+        misfits = {law: misfit(law, fits[law], found, tables[law]) for law, found in laws.items()}
+        x = _draw_laws(left, fits, laws, draws, tables, target, loss_label)
         left.set_title(title)
         _draw_misfit(right, misfits, x)
         right.set_title("Frontier over its own law, %")
@@ -132,22 +130,24 @@ def misfit(
 ) -> Misfit | None:
     """Residuals of what a law was fitted to, and its own test of fit; None without the table.
 
-    The envelope's test stands in its certificate, that of isoFLOP is a chi-square of the minima,
-    and the surface is judged by the runs of largest compute, from which forecasts start.
+    A surface is judged by the runs of largest compute, from which forecasts start. Another law's
+    test is a chi-square where the errors of what it was fitted to are known, else it stands in the
+    certificate, if anywhere.
     """
     if table is None or table.empty:
         return None
-    if law == "parametric":
+    spec = spec_of(law)
+    if spec.says is Says.SURFACE:
         return _of_runs(fit, table)
     used = table[table["used"].astype(bool)]
-    flops = used["flops" if law == "envelope" else "budget_flops"].to_numpy(dtype=float)
+    flops = used[spec.frontier.flops].to_numpy(dtype=float)
     residual = used["loss"].to_numpy(dtype=float) / found.loss(flops) - 1.0
-    if law == "envelope":
-        p = number((fit["certificate"].get("lack_of_fit") or {}), "p_value")
-        return Misfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
-    se = used["loss_se_ln"].to_numpy(dtype=float)
-    p = of_minima(residual, se, 3 if float(np.asarray(found.E)) > 0 else 2)
-    return Misfit(flops, residual, se, p < LEVEL, _p_value(p))
+    if spec.frontier.loss_se:
+        se = used[spec.frontier.loss_se].to_numpy(dtype=float)
+        p = of_minima(residual, se, 3 if float(np.asarray(found.E)) > 0 else 2)
+        return Misfit(flops, residual, se, p < LEVEL, _p_value(p))
+    p = number((fit["certificate"].get("lack_of_fit") or {}), "p_value")
+    return Misfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
 
 
 def _of_runs(fit: Mapping[str, Any], points: pd.DataFrame) -> Misfit:
@@ -189,15 +189,15 @@ def _draw_laws(
     last = max((float(m[:, 0].max()) for m in marks.values() if len(m)), default=target)
     held, handles = [], []
     for number_, (law, found) in enumerate(laws.items()):
-        look, loss = LAW_STYLES[law], found.loss(line)
+        look, loss = law_style(law), found.loss(line)
         drawn = laws_of_draws(draws.get(law))
         if drawn is not None:
             held += draw_bands(axes, line, drawn.loss(line), look.color)
         axes.plot(line, loss, look.dashes, color=look.color, lw=1.3, zorder=3, gid=law)
-        shown = marks[law]
+        shown, few = marks[law], spec_of(law).frontier.few
         axes.plot(
-            *shown.T, look.marker, ms=3.4 if law == "isoflop" else 1.8, color=look.color, mew=0,
-            alpha=1.0 if law == "isoflop" else 0.55, zorder=2.6, gid=f"{law} points",
+            *shown.T, look.marker, ms=3.4 if few else 1.8, color=look.color, mew=0,
+            alpha=1.0 if few else 0.55, zorder=2.6, gid=f"{law} points",
             rasterized=is_dense(len(shown)),
         )  # fmt: skip
         at = target * math.exp(SHIFT * (number_ - (len(laws) - 1) / 2) * math.log(x[1] / x[0]))
@@ -213,7 +213,7 @@ def _draw_laws(
     floors = {law: float(np.asarray(found.E)) for law, found in laws.items()}
     for law, floor in floors.items():
         if low < floor < high:
-            axes.axhline(floor, ls=":", lw=0.9, color=LAW_STYLES[law].color, zorder=1.6,
+            axes.axhline(floor, ls=":", lw=0.9, color=law_style(law).color, zorder=1.6,
                          gid=f"{law} floor")  # fmt: skip
     if last < target:
         axes.axvline(last, color=GREY, lw=0.7, zorder=1.2, gid="largest")
@@ -230,11 +230,12 @@ def _points(law: str, table: pd.DataFrame | None) -> Floats:
     """What a law was fitted to as (flops, loss); of the surface, the best run of each stretch."""
     if table is None or table.empty:
         return np.empty((0, 2))
-    if law == "parametric":
-        names = ["flops", "loss"]
-        return np.asarray(table.sort_values(["flops", "run"])[names].to_numpy(dtype=float))
+    spec = spec_of(law)
+    name = spec.frontier.flops
+    if spec.says is Says.SURFACE:
+        rows = table.sort_values([name, "run"])
+        return np.asarray(rows[[name, "loss"]].to_numpy(dtype=float))
     used = table[table["used"].astype(bool)]
-    name = "flops" if law == "envelope" else "budget_flops"
     found = used.sort_values(name)[[name, "loss"]].to_numpy(dtype=float)
     if len(found) > MOST_POINTS:
         found = found[np.unique(np.linspace(0, len(found) - 1, MOST_POINTS).round().astype(int))]
@@ -246,7 +247,7 @@ def _draw_stated(axes: Axes, at: float, fit: Mapping[str, Any], target: float, l
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target - 1) < 1e-9]
     if not rows:
         return np.empty(0)
-    look, spans = LAW_STYLES[law], [number(rows[0]["loss"])]
+    look, spans = law_style(law), [number(rows[0]["loss"])]
     for level, width in (("95", 0.9), ("80", 2.4)):
         ends = [number(rows[0]["loss"], f"{side}{level}") for side in ("lo", "hi")]
         if np.isfinite(ends).all():
@@ -262,9 +263,9 @@ def _label(law: str, fit: Mapping[str, Any], target: float) -> str:
     """A law with the loss that it states at the target and the 95 % interval of it."""
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target - 1) < 1e-9]
     if not rows:
-        return LAW_STYLES[law].label
+        return law_style(law).label
     loss = rows[0]["loss"]
-    said = f"{LAW_STYLES[law].label}, at {flops_label(target)}: {significant(number(loss))}"
+    said = f"{law_style(law).label}, at {flops_label(target)}: {significant(number(loss))}"
     if loss["lo95"] is None:
         return said
     return f"{said} [{significant(number(loss, 'lo95'))}, {significant(number(loss, 'hi95'))}]"
@@ -287,7 +288,7 @@ def _draw_misfit(axes: Axes, misfits: Mapping[str, Misfit | None], x: tuple[floa
     for law, found in misfits.items():
         if found is None:
             continue
-        look, y = LAW_STYLES[law], 100 * found.residual
+        look, y = law_style(law), 100 * found.residual
         bars = np.isfinite(found.se)
         axes.vlines(
             found.flops[bars], y[bars] - 196 * found.se[bars], y[bars] + 196 * found.se[bars],
@@ -313,8 +314,8 @@ def _draw_floors(
 ) -> None:
     names = list(laws)
     for row, law in enumerate(reversed(names)):
-        look = LAW_STYLES[law]
-        e = fits[law]["parameters"]["E" if law == "parametric" else "L_E"]
+        look = law_style(law)
+        e = fits[law]["parameters"][spec_of(law).says.floor]
         for level, width in (("95", 1.0), ("80", 2.8)):
             ends = [number(e, f"{side}{level}") for side in ("lo", "hi")]
             if np.isfinite(ends).all():
@@ -330,7 +331,7 @@ def _draw_floors(
     low, high = axes.get_xlim()
     axes.set(xlim=(min(low, -0.02 * high), high + 0.04 * (high - low)))
     axes.set(ylim=(-0.6, len(names) - 0.3))
-    axes.set_yticks(range(len(names)), [LAW_STYLES[law].label for law in reversed(names)])
+    axes.set_yticks(range(len(names)), [law_style(law).label for law in reversed(names)])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.figures.placing import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
+from flopline.laws.spec import spec_of
 from flopline.numbers import factor, humanise
 
 Floats = NDArray[np.float64]
@@ -24,7 +25,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LawStyle:
-    """How one law looks in every figure that holds laws against each other."""
+    """How one law, or one family, looks in every figure that holds several against each other."""
 
     label: str
     color: str
@@ -32,13 +33,6 @@ class LawStyle:
     marker: str
 
 
-LAW_STYLES: Final = {
-    "parametric": LawStyle("parametric", "#0b4a8f", "-", "o"),
-    "isoflop": LawStyle("isoFLOP", "#d55e00", "--", "s"),
-    "envelope": LawStyle("envelope", "#2fa583", ":", "^"),
-}
-"""Three colours that stay apart for the colour-blind (after Okabe and Ito 2008) and, by their
-lightness, in grey; dashes and markers say the same again."""
 RATIO_TICKS: Final = (
     (0.98, 0.99, 1.0, 1.01, 1.02),
     (0.96, 0.98, 1.0, 1.02, 1.04),
@@ -57,6 +51,12 @@ LEAST_GAP_PT: Final = 27.0
 LARGEST_GAP: Final = 0.4
 """Share of such an axis that may go without a tick."""
 BASELINE_STYLE: Final = LawStyle("as the best run so far", GREY, "-.", "D")
+
+
+def law_style(law: str) -> LawStyle:
+    """How the law of this name looks."""
+    spec = spec_of(law)
+    return LawStyle(spec.label, spec.style.color, spec.style.dashes, spec.style.marker)
 
 
 def say_instead(axes: Axes, title: str, reason: str) -> None:

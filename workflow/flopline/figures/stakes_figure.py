@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.audit.waste import wasted_share
 from flopline.figures.allocations import draw_allocations
 from flopline.figures.layout import PAGE, Box, laid_out
-from flopline.figures.panels import LAW_STYLES, log_axis, ratio_axis, say_instead
+from flopline.figures.panels import law_style, log_axis, ratio_axis, say_instead
 from flopline.figures.style import (
     INK,
     SMALL_PT,
@@ -24,8 +24,9 @@ from flopline.figures.style import (
     mark_synthetic,
     styled,
 )
+from flopline.laws.spec import Says, ordered, spec_of
 from flopline.numbers import flops_label, humanise, significant
-from flopline.schema import LAWS, target_column
+from flopline.schema import target_column
 
 Floats = NDArray[np.float64]
 Fits = Mapping[str, Mapping[str, Any]]
@@ -94,7 +95,7 @@ def stakes(
     else:
         _draw_regret(regret, exponents, sizes, reference)
         regret.set_title("What a wrong N costs")
-    laws: list[str] = [law for law in LAWS if law in sizes]
+    laws: list[str] = ordered(sizes)
     _draw_cloud(cloud, fits, draws, laws, target_flops)
     draw_allocations(pairs, {law: sizes[law] for law in laws}, draws, target_flops, MOST_DRAWS)
     _draw_strips(strips, fits, draws, laws)
@@ -118,14 +119,15 @@ def _largest(changes: pd.DataFrame) -> pd.DataFrame:
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     shown = rows.loc[order[:MOST_CHANGES]]
-    laws = list(shown["law"]) if "law" in shown else ["parametric"] * len(shown)
-    said = [_wrapped(law, str(change)) for law, change in zip(laws, shown["change"], strict=True)]
-    return shown.assign(law=laws, said=said, of=len(rows))
+    pairs = zip(shown["law"], shown["change"], strict=True)
+    said = [_wrapped(law, str(change)) for law, change in pairs]
+    return shown.assign(said=said, of=len(rows))
 
 
 def _wrapped(law: str, change: str) -> str:
-    """A change in lines that fit beside the axes, with its law unless parametric."""
-    said = change if law == "parametric" else f"{LAW_STYLES[law].label}: {change}"
+    """A change in lines that fit beside the axes, with its law unless that is the surface."""
+    spec = spec_of(law)
+    said = change if spec.says is Says.SURFACE else f"{spec.label}: {change}"
     lines = textwrap.wrap(said, LETTERS, max_lines=MOST_LINES, placeholder=" …")
     return "\n".join(lines)
 
@@ -140,7 +142,7 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     ratio_axis(axes, [*ratio, 1.0], 0.14)
     heights = np.array(_heights_pt(largest))
     y = heights / 2 - np.cumsum(heights)
-    colors = [LAW_STYLES[law].color for law in largest["law"]]
+    colors = [law_style(law).color for law in largest["law"]]
     thick = 0.62 * (LINE_PT + APART_PT)
     axes.barh(y, ratio - 1, left=1.0, height=thick, color=colors, zorder=3, gid="changes")
     axes.axvline(1.0, color=INK, lw=0.8, zorder=4)
@@ -171,8 +173,8 @@ def _draw_regret(
     top = float(y.max())
     axes.set(ylim=(-0.05 * top, 1.05 * top), ylabel="Compute wasted, %")
     handles = []
-    for law in (name for name in LAWS if name in sizes):
-        at, look = sizes[law]["params"], LAW_STYLES[law]
+    for law in ordered(sizes):
+        at, look = sizes[law]["params"], law_style(law)
         here = float(at["point"]) / best
         if at["lo95"] is not None:
             span = np.clip([float(at["lo95"]) / best, float(at["hi95"]) / best], x[0], x[-1])
@@ -189,7 +191,7 @@ def _draw_regret(
         handles.append(mark)
     # Inside the curve, whose middle is always low.
     axes.legend(handles=handles, loc="upper center", borderaxespad=0.6, handletextpad=0.3)
-    axes.set_xlabel(f"N over that of the {LAW_STYLES[reference].label} law")
+    axes.set_xlabel(f"N over that of the {law_style(reference).label} law")
 
 
 def _draw_cloud(
@@ -214,13 +216,13 @@ def _draw_cloud(
     marks = np.array(list(points.values()))
     low, high = log_axis(axes, "x", [*inner[0], *marks[:, 0]])
     for law, cloud in clouds.items():
-        look = LAW_STYLES[law]
+        look = law_style(law)
         axes.plot(
             *cloud[:MOST_DRAWS].T, look.marker, ms=1.7, mew=0, alpha=0.45, color=look.color,
             zorder=2, gid="draws", rasterized=is_dense(len(cloud[:MOST_DRAWS])),
         )  # fmt: skip
     for law, (params, loss) in points.items():
-        look = LAW_STYLES[law]
+        look = law_style(law)
         axes.plot(
             params, loss, look.marker, ms=6.5, color=look.color, mec="white", mew=0.9, zorder=5,
             gid=law,
@@ -256,7 +258,7 @@ def _draw_strips(
     low, high = float(ends.min()) - pad, float(ends.max()) + pad
     spread = NormalDist(0.0, 0.11)
     for row, law in enumerate(reversed(names)):
-        look, e = LAW_STYLES[law], fits[law]["parameters"]["a"]
+        look, e = law_style(law), fits[law]["parameters"]["a"]
         shown = values[law][:MOST_DRAWS]
         # A fixed sequence that fills (0, 1) evenly in any order of the draws.
         level = (0.5 + 0.6180339887498949 * np.arange(len(shown))) % 1.0
@@ -274,7 +276,7 @@ def _draw_strips(
         axes.plot(e["point"], row - 0.32, look.marker, ms=4.5, color=look.color, mec="white",
                   mew=0.7, zorder=4, gid=law)  # fmt: skip
     axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.3))
-    axes.set_yticks(range(len(names)), [LAW_STYLES[law].label for law in reversed(names)])
+    axes.set_yticks(range(len(names)), [law_style(law).label for law in reversed(names)])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(r"Exponent a of $N \propto C^a$")

@@ -18,7 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from flopline.atomic import whole
+from flopline.atomic import replacing
 from flopline.errors import FloplineError
 
 PAGE_WIDTH_IN: Final = 7.2
@@ -188,7 +188,7 @@ def save(
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     for suffix, file in zip(formats, written, strict=True):
         dpi = PNG_DPI if suffix == "png" else RASTER_DPI
-        with whole(file) as part, warnings.catch_warnings():
+        with replacing(file) as part, warnings.catch_warnings():
             # A letter that the font lacks is drawn as a box.
             warnings.filterwarnings("ignore", r"Glyph .* missing from font")
             figure.savefig(part, format=suffix, metadata=_METADATA[suffix], dpi=dpi)

@@ -1,7 +1,7 @@
-"""The laws that there are: one line for each, in the order in which readers meet them.
+"""The laws that there are: one line for each.
 
 The module of a law's spec is told by its name (see `spec.law`), so that nothing but the start of a
-run and the notebook needs this list: a law that is added here concerns no job of another.
+run and the notebook needs this list.
 """
 
 from __future__ import annotations
@@ -13,3 +13,4 @@ LAWS: Final = (
     "isoflop",
     "parametric",
 )
+"""In this order a study fits them that does not choose."""

@@ -9,11 +9,12 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.laws.common.fit_result import CONVERGED, FAILED
+from flopline.laws.spec import spec_of
 from flopline.numbers import MISSING, count, flops_label, humanise, significant
 from flopline.numbers import number as digits
 from flopline.outputs.tex import INTERVALS, TexTable, document, interval, number, text
 from flopline.report.fit_views import EXPONENTS, Fits, each_fit
-from flopline.report.formatting import Shown, law_name, row_estimate, shown
+from flopline.report.formatting import Shown, row_estimate, shown
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 NAMES: Final = ("decision", "exponents", "parameters", "runs", "tables")
@@ -99,7 +100,7 @@ def decision_table(
             mark = notes.mark(str(row["message"])) if row["status"] != CONVERGED else ""
             mark += "" if row["main"] else notes.mark(str(row["label"]))
             budget = number(flops_label(float(row["budget_flops"])))
-            facts = [text(families[family]), budget, text(law_name(row["law"])) + mark]
+            facts = [text(families[family]), budget, text(spec_of(row["law"]).title) + mark]
             cells = [shown(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
             groups.append(_estimate_rows(facts, cells))
         if not rows:
@@ -123,7 +124,7 @@ def exponents_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool)
     groups = []
     for family, law, fit in each_fit(fits, families):
         label = families.get(family, family)
-        name = text(law_name(law)) + _mark(notes, fit)
+        name = text(spec_of(law).title) + _mark(notes, fit)
         cells = [shown(_of(fit, e), _four_decimals) for e in EXPONENTS]
         facts = [text(label), name, count(int(fit["n_runs"])), count(int(fit["n_points"]))]
         groups.append(_estimate_rows(facts, cells))
@@ -144,7 +145,7 @@ def parameters_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool
     groups = []
     for family, law, fit in each_fit(fits, families):
         label = families.get(family, family)
-        name = text(law_name(law)) + _mark(notes, fit)
+        name = text(spec_of(law).title) + _mark(notes, fit)
         if fit["status"] == FAILED:
             groups.append([[text(label), name, "none"]])
             continue

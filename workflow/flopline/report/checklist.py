@@ -13,9 +13,10 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.laws.common.fit_result import CONVERGED, FAILED
+from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import count, flops_label, humanise
 from flopline.report.fit_views import Fits, each_fit
-from flopline.report.formatting import gist, law_name
+from flopline.report.formatting import gist
 from flopline.report.html_tables import Csv, csv_file
 from flopline.report.methods import FLOPS, NOTHING_HELD_OUT, PARAMS, Method
 from flopline.report.references import read_as
@@ -24,12 +25,6 @@ from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 ANSWERED, UNKNOWN = "answered", "not known here"
 
 PARTS: Final = ("Hypothesis", "Training setup", "Data collection", "Fitting")
-
-LAWS: Final = {
-    "envelope": "N ∝ C^a and D ∝ C^b along the lowest training curves",
-    "isoflop": "N ∝ C^a and D ∝ C^b through the bottoms of isoFLOP valleys",
-    "parametric": "L(N, D) = E + A/N^α + B/D^β",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ def paragraphs(items: Sequence[Method]) -> dict[str, str]:
 def _hypothesis(study: Mapping[str, Any], fits: Fits) -> Iterator[Item]:
     part = PARTS[0]
     laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
-    forms = "; ".join(f"{law_name(law)}: {LAWS.get(law, law)}" for law in laws)
+    forms = "; ".join(f"{spec_of(law).title}: {spec_of(law).formula}" for law in laws)
     yield _item(part, "Which laws are fitted, and in which form?", forms)
     yield _item(
         part,
@@ -160,14 +155,15 @@ def _collection(
     yield _told(part, "On which data is the loss measured?", study, "evaluation")
     sources = runs.loc[runs["status"] == KEPT, "loss_source"].dropna().unique()
     read = f" read as: {', '.join(sorted(map(str, sources)))}." if len(sources) else ""
-    points = "every logged loss" if study["points"] == "checkpoints" else "the final loss"
+    laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
+    takes = "; ".join(f"{spec_of(law).title}: {_points(spec_of(law), study)}" for law in laws)
     yield _item(
         part,
         "Which losses become points: final ones or those of checkpoints?",
-        f"The parametric law takes {points} of each run, split {study['loss_split']},{read}",
+        f"{takes}. Final losses are of split {study['loss_split']},{read}" if takes else "",
     )
     smoothed = [
-        f"{law_name(law)}: window of {fit['settings']['smoothing_steps']} steps"
+        f"{spec_of(law).title}: window of {fit['settings']['smoothing_steps']} steps"
         for _, law, fit in each_fit(fits, study["families"])
         if fit["settings"].get("smoothing_steps")
     ]
@@ -177,7 +173,7 @@ def _collection(
         f"{'; '.join(dict.fromkeys(smoothed))}." if smoothed else "No smoothing.",
     )
     sizes = "; ".join(
-        f"{study['families'].get(family, family)}, {law_name(law)}: "
+        f"{study['families'].get(family, family)}, {spec_of(law).title}: "
         f"{count(int(fit['n_points']), 'point')} of {count(int(fit['n_runs']), 'run')}"
         for family, law, fit in each_fit(fits, study["families"])
     )
@@ -255,6 +251,14 @@ def _finding(audits: Mapping[str, Any], families: Mapping[str, str], name: str) 
         for found in audits.get(family, ())
         if found["audit"] == name
     )
+
+
+def _points(spec: LawSpec, study: Mapping[str, Any]) -> str:
+    """What a law is fitted to."""
+    if spec.points is Points.CURVES:
+        return f"the training curve of each run, split {spec.split(study)}"
+    every = spec.points is Points.STUDY and study["points"] == "checkpoints"
+    return f"{'every logged' if every else 'the final'} loss of each run"
 
 
 def _params(study: Mapping[str, Any]) -> str:

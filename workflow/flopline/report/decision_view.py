@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import ordered as ordered_laws
+from flopline.laws.spec import spec_of
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
 from flopline.report.decision_csv import decision_csv
 from flopline.report.formatting import (
@@ -17,12 +19,10 @@ from flopline.report.formatting import (
     Quantity,
     Shown,
     as_float,
-    law_name,
     row_estimate,
     shown,
 )
 from flopline.report.html_tables import Csv
-from flopline.schema import LAWS
 
 LEAST_PERCENT = 0.01
 """Waste below this share of compute is not written out."""
@@ -117,19 +117,18 @@ class FamilyLaws:
 def ordered(decision: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
     """The decision table by family (in the study's order), budget, law and estimator."""
     family_rank = {family: i for i, family in enumerate(families)}
-    law_rank = {law: i for i, law in enumerate(LAWS)}
+    law_rank = {law: i for i, law in enumerate(ordered_laws(decision["law"].unique()))}
     ranks = pd.DataFrame(
         {
             "f": [family_rank.get(f, len(family_rank)) for f in decision["family"]],
             "family": decision["family"].astype(str).to_numpy(),
             "c": decision["budget_flops"].to_numpy(dtype=float),
-            "l": [law_rank.get(law, len(law_rank)) for law in decision["law"]],
-            "law": decision["law"].astype(str).to_numpy(),
+            "l": [law_rank[law] for law in decision["law"]],
             "variant": ~decision["main"].to_numpy(dtype=bool),
             "name": decision["estimator"].astype(str).to_numpy(),
         }
     )
-    order = ranks.sort_values(["f", "family", "c", "l", "law", "variant", "name"]).index
+    order = ranks.sort_values(["f", "family", "c", "l", "variant", "name"]).index
     return decision.iloc[order].reset_index(drop=True)
 
 
@@ -145,7 +144,7 @@ def headline(
     return Headline(
         budget=flops_label(budget),
         family=families.get(head["family"], head["family"]),
-        law=law_name(head["law"]),
+        law=spec_of(head["law"]).title,
         estimator=str(row["label"]) if row and not row["main"] else "",
         status=str(row["status"]) if row else "",
         message=str(row["message"]) if row else "",
@@ -193,7 +192,7 @@ def law_tables(
         variants = [
             Variants(
                 f"{table_id}-{law}",
-                law_name(str(law)),
+                spec_of(str(law)).title,
                 f"{at['estimator'].nunique()} side by side",
                 groups(at, False, f"{table_id}-{law}"),
                 decision_csv(at),
@@ -234,7 +233,7 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
     return LawRow(
         family=label,
         budget=flops_label(float(row["budget_flops"])),
-        law=law_name(row["law"]),
+        law=spec_of(row["law"]).title,
         estimator=str(row["label"]),
         main=bool(row["main"]),
         status=str(row["status"]),

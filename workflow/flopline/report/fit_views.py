@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import ordered, spec_of
 from flopline.numbers import count, number
-from flopline.report.formatting import Shown, flat, law_name, shown, value_text
+from flopline.report.formatting import Shown, flat, shown, value_text
 from flopline.report.html_tables import Csv, DataTable, csv_file, records_table
-from flopline.schema import LAWS
 
 Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -77,11 +77,10 @@ class FitView:
 
 
 def each_fit(fits: Fits, families: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(family, law, fit) with families in the study's order and laws in the schema's."""
+    """(family, law, fit) with families in the study's order and laws in that of readers."""
     known = [f for f in families if f in fits]
     for family in [*known, *sorted(set(fits) - set(known))]:
-        laws = [law for law in LAWS if law in fits[family]]
-        for law in [*laws, *sorted(set(fits[family]) - set(laws))]:
+        for law in ordered(fits[family]):
             yield family, law, dict(fits[family][law])
 
 
@@ -107,7 +106,7 @@ def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[Exponen
     for family, law, fit in each_fit(fits, families):
         names = () if fit["status"] == FAILED else EXPONENTS
         row = ExponentRow(
-            law=law_name(law),
+            law=spec_of(law).title,
             message=str(fit["message"]),
             fit_id=ids[family, law],
             values=[shown(fit["parameters"][name], _four_decimals) for name in names],
@@ -159,7 +158,7 @@ def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
     return FitView(
         id=fit_id,
         family=family,
-        law=law_name(fit["law"]),
+        law=spec_of(fit["law"]).title,
         estimator=str(fit["estimator"]),
         status=str(fit["status"]),
         message=str(fit["message"]),

@@ -12,8 +12,6 @@ import pandas as pd
 
 from flopline.numbers import MISSING, count, flops_label, humanise, interval, number, significant
 
-LAW_NAMES = {"envelope": "Envelope", "isoflop": "IsoFLOP", "parametric": "Parametric"}
-
 _LONGEST_LIST = 12
 _LONGEST_GIST = 150
 
@@ -80,11 +78,6 @@ def quantity_views(loss_label: str, spends_budget: bool) -> list[Quantity]:
         for q in QUANTITY_VIEWS
         if not (q.name == "flops_ratio" and spends_budget)
     ]
-
-
-def law_name(law: str) -> str:
-    """The law's name as a heading."""
-    return LAW_NAMES.get(law, law)
 
 
 def as_float(value: Any) -> float:

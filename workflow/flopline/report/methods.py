@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.laws.common.methods_text import Settings
+from flopline.laws.spec import resolved, spec_of
 from flopline.numbers import count, flops_label, humanise, number
 from flopline.report.fit_views import Fits, each_fit
-from flopline.report.methods_laws import law_paragraph
+from flopline.report.formatting import flat, value_text
 from flopline.report.references import LATEX, PLAIN, bibtex, cited, listed, quoted, read_as
 from flopline.schema import HELD_OUT, KEPT, LEVELS, QUARANTINED
 
@@ -37,9 +39,8 @@ FLOPS: Final = {
 RESAMPLED: Final = {
     "pairs": "runs drawn with replacement",
     "wild": "residuals of the fit with random signs, one sign for all rows of a run",
-    "wild isoflop": "residuals pooled over the budgets, with random signs",
 }
-"""How draws are made, by the method, where need be for a law of its own."""
+"""How draws are made, by the method; a law may have a way of its own."""
 NOTHING_HELD_OUT: Final = "No run was held out: how well the laws extrapolate was not tested here."
 PACKAGES: Final = {"snakemake": "molder2021", "numpy": "harris2020", "scipy": "virtanen2020"}
 """Works to cite for the packages that a result rests on."""
@@ -197,32 +198,51 @@ def _laws(
     for law, paragraphs in told.items():
         one = len(paragraphs) == 1
         said = (p if one else f"{', '.join(who)}: {p}" for p, who in paragraphs.items())
-        yield Method(f"{HEADINGS.get(law, law)}", " ".join(said))
+        yield Method(heading(law), " ".join(said))
 
 
-HEADINGS: Final = {
-    "envelope": "Envelope law",
-    "isoflop": "IsoFLOP law",
-    "parametric": "Parametric law",
-}
+def heading(law: str) -> str:
+    """The heading of a law's paragraph."""
+    return f"{spec_of(law).title} law"
+
+
+def law_paragraph(
+    law: str, fit: Mapping[str, Any], study: Mapping[str, Any], variants: Sequence[str] = ()
+) -> str:
+    """One law in running text, marked up as `references` says.
+
+    `fit` is a FitResult.to_json(), `variants` the estimators that stand beside the main one. A
+    setting that no sentence tells stands by its own name, so that none is left out.
+    """
+    settings = Settings(fit["settings"])
+    told = [*resolved(spec_of(law).methods)(settings, fit, study, variants)]
+    rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.untold()))
+    if rest:
+        told.append(f"Further settings: {quoted(rest)}.")
+    return " ".join(filter(None, told))
 
 
 def _uncertainty(fits: Fits, study: Mapping[str, Any]) -> Iterator[str]:
     levels = " and ".join(str(level) for level in LEVELS)
     yield f"Intervals are {levels} % percentile intervals of a bootstrap that takes runs whole."
     told: dict[str, list[str]] = {}
+    sources: dict[str, str] = {}
     for _, law, fit in each_fit(fits, study["families"]):
-        s = fit["settings"]
+        s, spec = fit["settings"], spec_of(law)
         method = str(s.get("method", "pairs"))
-        how = RESAMPLED.get(f"{method} {law}", RESAMPLED.get(method, "runs"))
+        how = RESAMPLED.get(method, "runs")
+        if method == "wild" and spec.wild:
+            how = spec.wild
+            sources[spec.label] = spec.wild_source
         line = f"{count(int(s.get('draws', 0)), 'draw')} of {how}, seed {s.get('seed')}"
         laws = told.setdefault(line, [])
         if law not in laws:
             laws.append(law)
     for line, laws in told.items():
-        yield f"{' and '.join(HEADINGS.get(law, law) for law in laws)}: {line}."
+        yield f"{' and '.join(heading(law) for law in laws)}: {line}."
     if any("wild" in line or "signs" in line for line in told):
-        yield "Residuals are resampled after @cameron2008 and, for isoFLOP, @smyth2004."
+        own = "".join(f" and, for {label}, @{source}" for label, source in sources.items())
+        yield f"Residuals are resampled after @cameron2008{own}."
 
 
 def _software(provenance: Mapping[str, Any]) -> Iterator[str]:

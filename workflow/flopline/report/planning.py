@@ -11,10 +11,10 @@ import pandas as pd
 
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import ordered, spec_of
 from flopline.planner import Line, accelerators, read_line
-from flopline.report.formatting import law_name
 from flopline.report.packing import packed_floats
-from flopline.schema import KEPT, LAWS
+from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
 
 
@@ -39,8 +39,7 @@ def planner_view(
         _line(fits[family][law], draws[family].get(law), first[first["family"] == family])
         | {"family": i, "headline": family == headline}
         for i, family in enumerate(fits)
-        for law in LAWS
-        if law in fits[family]
+        for law in ordered(fits[family])
     ]
     return {
         "targets": [float(c) for c in targets],
@@ -57,7 +56,8 @@ def _line(fit: Mapping[str, Any], draws: pd.DataFrame | None, rows: pd.DataFrame
     main = mine[mine["main"].astype(bool)]
     about = {
         "law": law,
-        "name": law_name(law),
+        "name": spec_of(law).title,
+        "says": spec_of(law).says.value,
         "status": fit["status"],
         "message": fit["message"],
         "recommended": bool(main["recommended"].any()),

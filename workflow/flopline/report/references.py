@@ -19,6 +19,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.errors import FloplineError
+from flopline.laws.common.methods_text import quoted
+
+__all__ = [
+    "LATEX",
+    "PLAIN",
+    "bibtex",
+    "cited",
+    "listed",
+    "quoted",
+    "read_as",
+    "references",
+]
 
 PLAIN, LATEX = "plain", "latex"
 
@@ -28,7 +40,6 @@ _MARK: Final = re.compile(
     r"|@(?P<key>[a-z0-9]+)"
     r"|\$(?P<said>[^|$]+)\|(?P<tex>[^$]+)\$"
 )
-_INERT: Final = str.maketrans({"@": "\ue000", "$": "\ue001"})
 _ACTIVE: Final = str.maketrans({"\ue000": "@", "\ue001": "$"})
 _TEX: Final = str.maketrans(
     {
@@ -65,11 +76,6 @@ def cited(text: str) -> list[str]:
         for key in _keys(found):
             keys.setdefault(key)
     return list(keys)
-
-
-def quoted(text: object) -> str:
-    """Words of the user for a marked-up text: an @ or $ in them is that character alone."""
-    return " ".join(str(text).split()).translate(_INERT)
 
 
 def read_as(text: str, form: str = PLAIN) -> str:

@@ -17,7 +17,6 @@ from flopline.solvers.objectives import Objective
 from flopline.solvers.surface_family import (
     CHINCHILLA,
     FULL,
-    KAPLAN,
     Form,
     law_of,
     points_of,
@@ -25,6 +24,7 @@ from flopline.solvers.surface_family import (
 )
 from flopline.surfaces import repeated
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.kaplan import KaplanSurface
 from flopline.surfaces.repeated import RepeatedSurface
 from flopline.surfaces.surface import Law, parameters
 
@@ -142,7 +142,7 @@ def _bounds(form: Form, full: Floats) -> list[str]:
     lower, upper = form.box
     free = form.reduce(full[None])[0]
     called = {"ln_A": "A", "ln_B": "B", "a": "alpha", "b": "beta"}
-    if form is KAPLAN:
+    if form.surface is KaplanSurface:
         called = {"ln_A": "N_c", "ln_B": "D_c", "a": "alpha_N", "k": "alpha_D"}
     at = (free <= lower) | (free >= upper)
     return [called.get(n, n) for n, hit in zip(form.free, at, strict=True) if hit]

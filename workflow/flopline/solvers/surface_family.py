@@ -2,7 +2,8 @@
 
 k = 1 is Chinchilla's, a = b ties its exponents, a free k is Skaling (Videau et al. 2026, arXiv
 2608.07222), and E = 0 with b = k is the joint law of Kaplan et al. 2020 (arXiv 2001.08361): one
-family, so that one descent (`bent`) fits every form under every objective.
+family, so that one descent (`bent`) fits every form under every objective. A form in FORMS is a
+variant of every parametric fit, a candidate of the held-out ladder and a line of the methods.
 """
 
 from __future__ import annotations
@@ -38,15 +39,22 @@ _START_POWERS = (0.5, 1.0)
 class Form:
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
-    `free` names the free ones; `tied` maps an unknown to the free one that it equals; the rest are
-    held at `fixed`. Resamples of a `rugged` form have several minima and take more starts.
+    `surface` is the class of the law in the units of the points. `label` says the form beside
+    others in a few words, `phrase` in a sentence of the methods, marked up as `report.references`
+    says. `free` names the free unknowns; `tied` maps an unknown to the free one that it equals; the
+    rest are held at `fixed`. Resamples of a `rugged` form have several minima and take more starts.
+    A form that `climbs` is fitted at every step of the held-out ladder.
     """
 
     name: str
+    surface: type[Law]
+    label: str
+    phrase: str
     free: tuple[str, ...]
     tied: tuple[tuple[str, str], ...] = ()
     fixed: tuple[tuple[str, float], ...] = ()
     rugged: bool = False
+    climbs: bool = True
 
     @cached_property
     def spread(self) -> Floats:
@@ -78,12 +86,47 @@ class Form:
         return np.asarray(self.held + free @ self.spread.T)
 
 
-CHINCHILLA: Final = Form("chinchilla", ("E", "ln_A", "ln_B", "a", "b"), fixed=(("k", 1.0),))
-TIED: Final = Form("tied", ("E", "ln_A", "ln_B", "a"), (("b", "a"),), (("k", 1.0),))
-SKALING: Final = Form("skaling", FULL)
-KAPLAN: Final = Form("kaplan", ("ln_A", "ln_B", "a", "k"), (("b", "k"),), rugged=True)
+CHINCHILLA: Final = Form(
+    "chinchilla",
+    LossSurface,
+    "one exponent for each term",
+    "the form of @hoffmann2022",
+    free=("E", "ln_A", "ln_B", "a", "b"),
+    fixed=(("k", 1.0),),
+)
+TIED: Final = Form(
+    "tied",
+    TiedSurface,
+    "one exponent for both terms",
+    "one exponent for both terms [@gadre2024]",
+    free=("E", "ln_A", "ln_B", "a"),
+    tied=(("b", "a"),),
+    fixed=(("k", 1.0),),
+)
+SKALING: Final = Form(
+    "skaling",
+    SkalingSurface,
+    "reducible loss to a power k",
+    "the reducible loss raised to a power [@videau2026]",
+    free=FULL,
+)
+KAPLAN: Final = Form(
+    "kaplan",
+    KaplanSurface,
+    "Kaplan's joint law, no floor",
+    "the joint law of @kaplan2020",
+    free=("ln_A", "ln_B", "a", "k"),
+    tied=(("b", "k"),),
+    rugged=True,
+    climbs=False,
+)
 """From one start 5 % of the resamples of the default study's runs end in a higher minimum; those of
-the other forms agree from every start."""
+the other forms agree from every start. A law without a floor foretells too low losses of larger
+runs however well it fits, so that it does not climb."""
+
+FORMS: Final = {form.name: form for form in (CHINCHILLA, TIED, SKALING, KAPLAN)}
+"""The forms by name, the main one first; a line here is all that a form needs to be fitted, drawn
+and told in every study."""
 
 
 def starting_points(problem: Problem, form: Form) -> Floats:
@@ -92,11 +135,11 @@ def starting_points(problem: Problem, form: Form) -> Floats:
     There they give the geometric mean loss, which is 1 in the frame.
     """
     lowest = float(np.exp(problem.target.min()))
-    powers = _START_POWERS if form is SKALING else (1.0,)
+    powers = _START_POWERS if "k" in form.free else (1.0,)
     rows = []
     for floor, a, b, k in product(_START_FLOORS, START_EXPONENTS, START_EXPONENTS, powers):
-        k = b if form is KAPLAN else k
-        e = 0.0 if form is KAPLAN else floor * lowest
+        k = b if ("b", "k") in form.tied else k
+        e = floor * lowest if "E" in form.free else 0.0
         amplitude = np.log(1.0 - e) - k * np.log(2.0)
         rows.append((e, amplitude, amplitude, a, b, k))
     full = np.array(rows)
@@ -118,11 +161,11 @@ def law_of(problem: Problem, form: Form, full: Floats) -> Law:
             np.where(ln <= NO_TERM, -np.inf, ln + exponent * centre + log_l)
             for ln, exponent, centre in ((ln_a, a, log_n), (ln_b, b, log_d))
         )
-        if form is KAPLAN:
+        if form.surface is KaplanSurface:
             return KaplanSurface(a, k, np.exp(ln_a / a), np.exp(ln_b / k))
-        if form is SKALING:
+        if form.surface is SkalingSurface:
             return SkalingSurface(floor, np.exp(ln_a / k), np.exp(ln_b / k), a / k, b / k, k)
-        if form is TIED:
+        if form.surface is TiedSurface:
             return TiedSurface(floor, np.exp(ln_a), np.exp(ln_b), a)
         return LossSurface(floor, np.exp(ln_a), np.exp(ln_b), a, b)
 

@@ -17,9 +17,9 @@ from flopline.surfaces.skaling import SkalingSurface
 from flopline.surfaces.surface import Law, parameters
 from flopline.surfaces.tied import TiedSurface
 
-__all__ = ["FORMS", "POWER_LAW", "PublishedLaw", "load", "names", "read"]
+__all__ = ["POWER_LAW", "SURFACES", "PublishedLaw", "load", "names", "read"]
 
-FORMS: Final[dict[str, type[Law]]] = {
+SURFACES: Final[dict[str, type[Law]]] = {
     "chinchilla": LossSurface,
     "tied": TiedSurface,
     "kaplan": KaplanSurface,
@@ -83,7 +83,7 @@ class PublishedLaw:
         if isinstance(self.law, ComputePowerLaw):
             raise FloplineError(
                 f"the published law {self.name!r} gives no loss, only optimal sizes and tokens: "
-                "choose one of form " + ", ".join(FORMS) + "."
+                "choose one of form " + ", ".join(SURFACES) + "."
             )
         return self.law
 
@@ -106,7 +106,7 @@ def read(name: str, entry: Mapping[str, Any]) -> PublishedLaw:
     for key in sorted(set(entry) - known):
         raise FloplineError(f"published law {name!r} has an unknown key {key!r}: take it out.")
     _choose(name, "evidence", entry["evidence"], EVIDENCE)
-    _choose(name, "form", entry["form"], (*FORMS, POWER_LAW))
+    _choose(name, "form", entry["form"], (*SURFACES, POWER_LAW))
     _choose(name, "params_convention", entry["params_convention"], PARAMS)
     _choose(name, "flops_convention", entry["flops_convention"], FLOPS)
     _choose(name, "closure", entry.get("closure", ""), ("", "6ND"))
@@ -115,7 +115,7 @@ def read(name: str, entry: Mapping[str, Any]) -> PublishedLaw:
     if entry["form"] == POWER_LAW:
         law = _power_law(name, given, closed=entry.get("closure") == "6ND")
     else:
-        law = _surface(name, FORMS[entry["form"]], given)
+        law = _surface(name, SURFACES[entry["form"]], given)
     rest = {key: value for key, value in entry.items() if key != "parameters"}
     rest["fitted_flops"] = _budgets(name, entry.get("fitted_flops", UNKNOWN))
     return PublishedLaw(name=name, law=law, **rest)

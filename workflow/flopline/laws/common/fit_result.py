@@ -117,6 +117,20 @@ class FitResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFit:
+    """A fit as its files hold it: FitResult.to_json(), the draws and the tables by name."""
+
+    content: Mapping[str, Any]
+    draws: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+
+    @classmethod
+    def of(cls, result: FitResult) -> StoredFit:
+        """What the files of `result` would hold."""
+        return cls(result.to_json(), result.draws, result.tables)
+
+
+@dataclass(frozen=True, slots=True)
 class Estimator:
     """One way of reading a law from the same runs, to stand beside the others at every target.
 

@@ -31,16 +31,14 @@ from flopline.solvers.form_fits import Resamples, Solved, solve, solve_repeated
 from flopline.solvers.newton import GRADIENT_TOLERANCE, Floats, Problem
 from flopline.solvers.objective_choice import AUTO, OBJECTIVES, choose, data_delta, least_absolute
 from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, KAPLAN, SKALING, TIED, Form, points_of
+from flopline.solvers.surface_family import CHINCHILLA, FORMS, points_of
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.surface import Law, exponent, optimum, parameters
 
-FORMS: Final[dict[str, tuple[Form, str]]] = {
-    "tied": (TIED, "one exponent for both terms"),
-    "skaling": (SKALING, "reducible loss to a power k"),
-    "kaplan": (KAPLAN, "Kaplan's joint law, no floor"),
-}
-"""Forms other than Chinchilla's, with their labels."""
+OTHERS: Final = tuple(form for form in FORMS.values() if form is not CHINCHILLA)
+"""The forms that stand beside Chinchilla's, by the name of which their estimators are called."""
+REPEATED: Final = "repeated"
+"""The estimator of the law of repeated data, which is no form of the family."""
 MAX_LEFT_OUT: Final = 0.01
 """Share of resamples without a result above which the intervals are said to lack them."""
 PILOTS: Final = 0.03
@@ -73,8 +71,11 @@ def variants(
     resamples: Resamples,
     mind: Callable[[Floats], list[str]],
     unique_tokens: Floats | None = None,
+    *,
+    judged: bool = False,
 ) -> list[Variant]:
-    """Every other objective and form, with intervals from `resamples`.
+    """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
+    climb in the held-out ladder alone.
 
     `surface` is the optimum of Chinchilla's form under the `main` objective; `targets_flops` are
     budgets [FLOPs]; `mind` says what is to be minded of the runs and of their log residuals
@@ -83,16 +84,21 @@ def variants(
     holds what was found.
     """
     task = _Task(problem, targets_flops, main, surface, resamples, mind)
-    with progress.part(PILOTS, "variants"):
-        others = _other_objectives(problem, main)
-    tried = [_under(task, name, objective) for name, objective in others]
-    for name, (form, label) in FORMS.items():
+    tried: list[_Trial] = []
+    if not judged:
+        with progress.part(PILOTS, "variants"):
+            others = _other_objectives(problem, main)
+        tried += [_under(task, name, objective) for name, objective in others]
+    for form in (form for form in OTHERS if form.climbs or not judged):
         solved = partial(solve, problem, form, main, surface, resamples)
-        tried.append(_Trial(name, label, form.name, main, solved, form.rugged))
-    if unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any():
+        tried.append(_Trial(form.name, form.label, form.name, main, solved, form.rugged))
+    repeats = (
+        unique_tokens is not None and (unique_tokens < points_of(problem)["tokens"] * 0.999).any()
+    )
+    if unique_tokens is not None and repeats and not judged:
         solved = partial(solve_repeated, problem, main, surface, resamples, unique_tokens)
         label = "repeated data, targets with fresh tokens"
-        tried.append(_Trial("repeated", label, "repeated", main, solved, slow=True))
+        tried.append(_Trial(REPEATED, label, REPEATED, main, solved, slow=True))
     return [
         _stated(task, trial.name, trial.label, trial.form, trial.objective, trial.solved())
         for trial in progress.over(tried, "variants", lambda trial: SLOW if trial.slow else 1.0)

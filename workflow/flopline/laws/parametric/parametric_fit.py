@@ -38,7 +38,7 @@ from flopline.solvers.form_fits import Resamples
 from flopline.solvers.newton import LOWER, UPPER, WIDE, Floats, Optimum, Problem
 from flopline.solvers.objective_choice import OBJECTIVES, choose
 from flopline.solvers.objectives import Objective
-from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, starting_points
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, starting_points, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 SOLVERS = {
@@ -96,6 +96,7 @@ def fit(
     *,
     bootstrap: BootstrapOptions | None = None,
     family: str = "",
+    judged: bool = False,
     **changes: Any,
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
@@ -106,7 +107,8 @@ def fit(
     `options` are ALONE if not given. The solver hoffmann_grid takes minutes; its resamples start
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
-    and form (form_variants.variants) with `variant_draws` resamples, always by pairs.
+    and form (form_variants.variants) with `variant_draws` resamples, always by pairs; if `judged`
+    only the forms that climb in the held-out ladder, without resamples.
     `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
     Resamples that leave too few distinct points, do not converge or lack an optimum hold NaN and
     are counted in the certificate.
@@ -119,10 +121,8 @@ def fit(
     solver, variant_draws = options.solver, options.variant_draws
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
-    problem = Problem.of(params, tokens, loss, WIDE)
     with progress.part(PILOT, "main fit"):
-        minimised = choose(options.objective, options.huber_delta, problem)
-    problem = replace(problem, delta=_log_delta(minimised, problem))
+        problem, minimised = problem_of(table, options)
     if solver == "hoffmann_grid" and minimised.name != "log_huber":
         raise FloplineError(
             f"solver hoffmann_grid minimises log_huber, not {minimised.name}: set "
@@ -175,7 +175,7 @@ def fit(
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
-        again = run_weights(table["run"].tolist(), variant_draws, seed)
+        again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
         resamples = Resamples(again, _thick_enough(params, tokens, again))
         others = form_variants.variants(
             problem,
@@ -188,6 +188,7 @@ def fit(
                 *_misfit(*_top_residual(table.assign(log_residual=residual))),
             ],
             table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
+            judged=judged,
         )
     settings = options.plain() | bootstrap.plain() | {"method": method}
     if "huber" in minimised.name:
@@ -212,6 +213,29 @@ def fit(
             "variants": form_variants.variant_table(others),
         },
     )
+
+
+def problem_of(points: pd.DataFrame, options: ParametricOptions) -> tuple[Problem, Objective]:
+    """The points as the solvers take them, and what the options minimise over them.
+
+    `points` has columns params [weights], tokens, loss [nats per token]. The delta of the problem
+    is that of the objective, or of its nearest on log residuals. Raises FloplineError for a delta
+    that is not positive and finite.
+    """
+    params, tokens, loss = (points[c].to_numpy(float) for c in ("params", "tokens", "loss"))
+    problem = Problem.of(params, tokens, loss, WIDE)
+    minimised = choose(options.objective, options.huber_delta, problem)
+    return replace(problem, delta=_log_delta(minimised, problem)), minimised
+
+
+def refitted(
+    problem: Problem, minimised: Objective, weights: Floats, surface: LossSurface
+) -> Optimum:
+    """The optima for the rows of `weights` (rows, points), from that of all points on."""
+    if minimised.scale == "linear":
+        begin = CHINCHILLA.reduce(unknowns_of(problem, surface)[None])[0]
+        return _optimum(bent.minimise_resamples(problem, CHINCHILLA, minimised, weights, begin))
+    return engine.minimise_resamples(problem, weights, problem.unknowns(surface))[0]
 
 
 def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:

@@ -19,7 +19,7 @@ class ParametricOptions(OptionGroup):
             default="log_huber",
             description="what the law's main fit minimises: `log_huber` (Huber on log loss), "
             "`linear_huber` (on the loss), `log_lad` (absolute log residuals), `linear_squares`, "
-            "`log_squares`; the audits refit on log loss with the nearest δ",
+            "`log_squares`; the profile of E in the audits is on log loss with the nearest δ",
         )
     )
     huber_delta: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(

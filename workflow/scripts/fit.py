@@ -1,4 +1,4 @@
-"""Fit the isoflop law to one family."""
+"""Fit one law to one family."""
 
 from pathlib import Path
 
@@ -8,18 +8,20 @@ with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
     from flopline.laws.common.bootstrap_options import BootstrapOptions
-    from flopline.laws.isoflop import isoflop_fit
-    from flopline.laws.isoflop.isoflop_options import IsoflopOptions
-    from flopline.points import final_points
+    from flopline.laws.spec import spec_of
+    from flopline.points import fitted_to
     from flopline.progress import heard
     from flopline.storage import read_parquet
 
-    study, family = snakemake.params.study, snakemake.wildcards.family
+    study, family = snakemake.params.study, snakemake.params.family
+    spec = spec_of(snakemake.params.law)
+    runs = read_parquet(Path(snakemake.input.runs))
+    points = fitted_to(spec, runs, map(Path, snakemake.input.curves), study, family)
     with heard(said.reached):
-        result = isoflop_fit.fit(
-            final_points(read_parquet(Path(snakemake.input.runs)), family),
+        result = spec.fitted(
+            points,
             study["targets"],
-            IsoflopOptions(**study["isoflop"]),
+            spec.model(**study[spec.name]),
             bootstrap=BootstrapOptions(**study["bootstrap"]),
             family=family,
         )

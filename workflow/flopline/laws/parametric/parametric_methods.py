@@ -1,0 +1,57 @@
+"""The parametric law for the methods: what was fitted, with the settings that were used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from flopline.laws.common.methods_text import Settings, quoted
+from flopline.numbers import count, number
+from flopline.solvers.surface_family import FORMS
+
+SURFACE: Final = r"$L(N, D) = E + A/N^α + B/D^β|L(N, D) = E + A N^{-\alpha} + B D^{-\beta}$"
+OBJECTIVES: Final = {
+    "log_huber": "the sum over points of the Huber loss of log residuals",
+    "linear_huber": "the sum over points of the Huber loss of residuals",
+    "log_lad": "the sum over points of absolute log residuals",
+    "linear_squares": "the sum over points of squared residuals",
+    "log_squares": "the sum over points of squared log residuals",
+}
+PHRASES: Final = {
+    **{name: form.phrase for name, form in FORMS.items()},
+    "repeated": "the law of repeated data of @muennighoff2023",
+}
+"""What stands beside the main form, by the names of the estimators."""
+
+
+def paragraph(
+    s: Settings, fit: Mapping[str, Any], study: Mapping[str, Any], variants: Sequence[str]
+) -> Iterator[str]:
+    """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
+    points = "every logged loss of each run" if study["points"] == "checkpoints" else "final losses"
+    yield (
+        f"Parametric surface [@hoffmann2022, section 3.3]. {SURFACE} was fitted to the {points} "
+        "of all runs at once; N and D that minimise it under "
+        r"$6ND = C|6ND = C$ follow in closed form."
+    )
+    objective, delta = s["objective"], s["huber_delta"]
+    if objective:
+        used = fit.get("certificate", {}).get("huber_delta", delta)
+        shown = number(used) if isinstance(used, float) else used
+        size = f" (δ = {shown})" if used and "huber" in str(objective) else ""
+        yield f"The objective is {OBJECTIVES.get(str(objective), quoted(objective))}{size}."
+    solver = s["solver"]
+    if solver == "hoffmann_grid":
+        yield "It was minimised by L-BFGS from the 4,500 starts of @hoffmann2022."
+    elif solver:
+        yield (
+            "It was minimised by variable projection [@golub1973] and damped Newton steps to a "
+            "vanishing gradient, since optimisers that stop early bias this fit [@besiroglu2024]."
+        )
+    others, draws = [PHRASES[name] for name in PHRASES if name in variants], s["variant_draws"]
+    if others:
+        resampled = f", each with {count(draws, 'resample')}" if draws else ""
+        yield (
+            "Beside it stand other objectives on the same points and other forms "
+            f"({'; '.join(others)}){resampled}."
+        )

@@ -1,0 +1,215 @@
+"""Which files are the logs of a study, and which run each holds."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from flopline.errors import FloplineError
+from flopline.logs.formats import FOLDERS, FORMATS
+from flopline.sources import (
+    format_of,
+    from_name,
+    parts_of,
+    run_name,
+    sidecar_of,
+    why_no_file,
+)
+from flopline.study import is_simulated, simulated_folder
+
+
+def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
+    """The logs of the study's source as a sorted list of {run, path, sidecar?}, relative to `root`.
+
+    A log is one run, or a piece of one, a file or a folder: named by the `log` column of the run
+    table if there is one, else by the group `run` of `from_name`, else by the file name up to its
+    first known ending. Several logs are pieces of one run where the run table or the pattern
+    source.pieces gives them its name. Raises FloplineError when nothing matches, when the run table
+    names a log that does not exist, or when two files claim one run in any other way. Logs that are
+    to be simulated are listed before they exist.
+    """
+    if is_simulated(study):
+        return _planned_files(study)
+    source = study["source"]
+    patterns = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
+    found: list[str] = []
+    for pattern in patterns:
+        # Path.glob takes no absolute pattern and no `..`, and studies use both.
+        _refuse_loops(pattern, root)
+        matched = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+        hits = logs_among(matched, source, root)
+        _refuse_unreadable(matched, hits, root)
+        if not hits:
+            raise FloplineError(
+                f"{study['file']}: source.paths '{pattern}' matches no file below the working "
+                "directory: correct the path or put the files there."
+            )
+        found += [os.path.normpath(hit) for hit in hits]
+    files = sorted(set(found))
+    if source["kind"] == "table":
+        _demand_names(study, files)
+        return [{"run": "", "path": p} for p in files]
+    named = _named_by_table(study, root)
+    of_run: dict[str, list[str]] = {}
+    by_name: set[str] = set()
+    for path in files:
+        run, is_piece = named.pop(path, None), True
+        if run is None:
+            run, is_piece = _named_by_file(study, path)
+        others = of_run.setdefault(run, [])
+        if others and not (is_piece and run not in by_name):
+            raise FloplineError(
+                f"{study['file']}: {others[0]} and {path} both hold run '{run}': rename or remove "
+                "one, or say that they are pieces of one run (a row with its `log` each in the run "
+                "table, or source.pieces), or find their names with a group (?P<run>...) in "
+                "source.runs.from_name."
+            )
+        others.append(path)
+        if not is_piece:
+            by_name.add(run)
+    if named:
+        path, run = min(named.items())
+        raise FloplineError(
+            f"{source['runs']['table']}: run '{run}' names the log {path}, which does not exist or "
+            "is not matched by source.paths: restore the file or take the row out."
+        )
+    return [_with_sidecar(source, run, path) for run in sorted(of_run) for path in of_run[run]]
+
+
+def logs_among(hits: Sequence[str], source: Mapping[str, Any], root: Path) -> list[str]:
+    """Of what a glob matches, the files and the folders that are logs.
+
+    A file inside such a folder belongs to it, and an event file stands for its folder.
+    """
+    declared = format_of(source)
+    if source["kind"] == "table" or (declared is not None and FORMATS[declared].folder is None):
+        return [hit for hit in hits if (root / hit).is_file()]
+    stand_ins = [folder.stand_in for folder in FOLDERS if folder.stand_in]
+    above = {
+        os.path.dirname(hit) or "."  # noqa: PTH120
+        for hit in hits
+        if any(fnmatch(Path(hit).name, stand_in) for stand_in in stand_ins)
+    }
+    folders = {hit for hit in hits if (root / hit).is_dir() and parts_of(root / hit)} | above
+    inside = {
+        hit
+        for hit in hits
+        if any(str(parent) in folders for parent in Path(hit).parents) and hit not in folders
+    }
+    files = {hit for hit in hits if (root / hit).is_file()}
+    return sorted((files - inside) | folders)
+
+
+def _refuse_unreadable(hits: Sequence[str], logs: Sequence[str], root: Path) -> None:
+    """Raise FloplineError for what a glob matches and cannot be a log, though it is named like one.
+
+    That is a pipe, a device or a broken link, and a folder called x.jsonl without a log in it.
+    """
+    known, above = set(logs), {str(parent) for log in logs for parent in Path(log).parents}
+    for hit in hits:
+        why = "" if hit in known else why_no_file(root / hit)
+        if why == "is a folder":
+            within = known & {str(parent) for parent in Path(hit).parents}
+            holds = hit.rstrip("/") in above
+            if within or holds or run_name(hit) == Path(hit).name:
+                continue
+        if why:
+            raise FloplineError(
+                f"{hit} {why}, though source.paths matches it as a log: take it away, or make "
+                "source.paths narrower."
+            )
+
+
+def _refuse_loops(pattern: str, root: Path) -> None:
+    """Raise FloplineError where a search through all folders would go in circles, by a link."""
+    if "**" not in pattern:
+        return
+    above, slash, _ = re.split(r"[*?\[]", pattern)[0].rpartition("/")
+    for folder, names, _ in os.walk(root / f"{above}{slash}", followlinks=True):
+        real = os.path.realpath(folder)
+        for name in names:
+            link = Path(folder, name)
+            target = os.path.realpath(link) if link.is_symlink() else ""
+            if target and f"{real}/".startswith(f"{target.rstrip('/')}/"):
+                raise FloplineError(
+                    f"{os.path.relpath(link, root)} is a link to a folder that holds it, so that "
+                    f"source.paths '{pattern}' has no end: take the link away."
+                )
+
+
+def _with_sidecar(source: Mapping[str, Any], run: str, path: str) -> dict[str, str]:
+    sidecar = sidecar_of(source, run, path)
+    return {"run": run, "path": path} | ({} if sidecar is None else {"sidecar": sidecar})
+
+
+def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
+    """Unnamed rows are named after their table, so that two tables may not share a name then."""
+    stems = [Path(table).stem for table in tables]
+    twice = [table for table, stem in zip(tables, stems, strict=True) if stems.count(stem) > 1]
+    if twice and "run" not in study["source"]["columns"]:
+        raise FloplineError(
+            f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
+            "would be called: name a `run` column in source.columns, or rename a file."
+        )
+
+
+def _named_by_file(study: Mapping[str, Any], path: str) -> tuple[str, bool]:
+    """The run that a file's path names, and whether the pattern `pieces` says it is a part."""
+    source = study["source"]
+    run = from_name(source, path, study["file"]).get("run")
+    if run is not None:
+        return run, False
+    name, pieces = run_name(path), source.get("pieces")
+    match = re.fullmatch(pieces, name) if pieces else None
+    return (match[1], True) if match else (name, False)
+
+
+def _planned_files(study: Mapping[str, Any]) -> list[dict[str, str]]:
+    from flopline.simulation import planned_runs
+
+    try:
+        runs = planned_runs(study["source"])
+    except FloplineError as mistake:
+        raise FloplineError(f"{study['file']}: {mistake}") from None
+    return [{"run": r.run, "path": f"{simulated_folder(study)}/logs/{r.run}.jsonl"} for r in runs]
+
+
+def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Path of each log named in the run table's `log` column to its run; empty without one."""
+    runs = study["source"].get("runs")
+    if not runs or "log" not in runs.get("columns", {}):
+        return {}
+    table = root / runs["table"]
+    if table.suffix.lower() != ".csv":
+        raise FloplineError(
+            f"{runs['table']}: a run table with a `log` column must be a .csv file."
+        )
+    try:
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
+    named: dict[str, str] = {}
+    for row in rows:
+        for key in ("run", "log"):
+            if runs["columns"][key] not in row:
+                raise FloplineError(
+                    f"{runs['table']} has no column '{runs['columns'][key]}' "
+                    f"(source.runs.columns.{key} in {study['file']}); it has: {', '.join(row)}."
+                )
+        if not row[runs["columns"]["log"]]:
+            continue  # a planned run that never started is quarantined later, with this reason
+        path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
+        if path in named:
+            raise FloplineError(
+                f"{runs['table']}: the log {path} stands there twice, for run '{named[path]}' and "
+                f"run '{row[runs['columns']['run']]}': remove one row."
+            )
+        named[path] = row[runs["columns"]["run"]]
+    return named

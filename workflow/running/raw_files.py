@@ -1,0 +1,119 @@
+"""The raw files of a study with their digests: what a run is planned on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flopline.errors import FloplineError
+from flopline.hashing import hash_file
+from flopline.sources import parts_of, why_no_file
+from flopline.study import is_simulated, raw_source
+from running.digest import Memory
+from running.log_search import log_files
+from running.raw_digests import log_digest
+from running.shards import by_shard, fact_digests, hold_several
+
+File = dict[str, Any]
+"""{path, sha256}, of a log {run, path, sha256, sidecar?, sidecar_sha256?}; in place of the sha256
+of what is yet to be simulated stands `made_of`."""
+
+
+@dataclass(frozen=True)
+class RawFiles:
+    """The logs of a study, its run table, and what of both belongs to each of its shards."""
+
+    source: Mapping[str, Any]
+    logs: list[File]
+    run_table: File | None
+
+    @cached_property
+    def by_shard(self) -> list[list[Mapping[str, Any]]]:
+        """The logs of every shard."""
+        return by_shard(self.logs, self.source["shards"], together=self._hold_several)
+
+    @cached_property
+    def facts(self) -> list[str | None]:
+        """For every shard a digest of what the run table says of its runs; None without one."""
+        table, shards = self.run_table, self.source["shards"]
+        if table is None:
+            return [None] * shards
+        if "made_of" in table:
+            return [table["made_of"]] * shards
+        if self._hold_several:
+            return [table["sha256"]] * shards
+        run = self.source["runs"]["columns"]["run"]
+        return [*fact_digests(Path(table["path"]), run, table["sha256"], shards)]
+
+    def read_by(self, shard: int) -> list[str]:
+        """All files that are read for a shard: of a log that is a folder its own, and sidecars."""
+        return [path for log in self.by_shard[shard] for path in _read_for(log)]
+
+    @cached_property
+    def _hold_several(self) -> bool:
+        return hold_several(self.source, [log["path"] for log in self.logs])
+
+
+def simulation_of(study: Mapping[str, Any]) -> dict[str, Any]:
+    """What simulated runs are made of: how many jobs read their logs back is no part of it."""
+    return {key: value for key, value in study["source"].items() if key != "shards"}
+
+
+def raw_files(study: Mapping[str, Any], simulator: Callable[[], str]) -> RawFiles:
+    """The raw files of a study; their paths are relative to the working folder.
+
+    Digests of files are remembered in results/<study>/.digests.json. Of simulated ones, which do
+    not exist yet, there is a digest of their settings and of the code, which `simulator` gives.
+    Raises FloplineError for what is no file, or has a name that Snakemake would misread.
+    """
+    source = raw_source(study)
+    table: str | None = source.get("runs", {}).get("table")
+    if is_simulated(study):
+        parts = json.dumps([simulation_of(study), simulator()], sort_keys=True)
+        digests = {"sha256": None, "made_of": hashlib.sha256(parts.encode()).hexdigest()}
+        unborn = [{**file, **digests} for file in log_files(study, Path.cwd())]
+        return RawFiles(source, unborn, {"path": table, **digests})
+    memory = Memory(Path("results", study["name"], ".digests.json"))
+    if table:
+        _demand_file(table, f"{study['file']}: source.runs.table")
+
+    def hashed(path: Path) -> str:
+        _demand_plain(path)
+        if why := why_no_file(path):
+            raise FloplineError(f"{path} {why}, where a log should be: take it away.")
+        return str(memory.of(path, hash_file))
+
+    logs: list[File] = [dict(file) for file in log_files(study, Path.cwd())]
+    for log in logs:
+        log["sha256"] = log_digest(Path(log["path"]), hashed)
+        if "sidecar" in log:
+            _demand_file(log["sidecar"], f"{study['file']}: source.runs.sidecar")
+            log["sidecar_sha256"] = hashed(Path(log["sidecar"]))
+    run_table = {"path": table, "sha256": hashed(Path(table))} if table else None
+    memory.save()
+    return RawFiles(source, logs, run_table)
+
+
+def _read_for(log: Mapping[str, Any]) -> list[str]:
+    parts = [str(part) for part in parts_of(Path(log["path"]))]
+    return [*parts, *([log["sidecar"]] if "sidecar" in log else [])]
+
+
+def _demand_file(path: str, named_in: str) -> None:
+    if why := why_no_file(Path(path)):
+        raise FloplineError(f"{named_in} names {path}, which {why}: correct the path.")
+
+
+def _demand_plain(path: Path) -> None:
+    """Refuse names in which Snakemake would put other words, also in what a function returns."""
+    if re.search(r"[{}\x00-\x1f\x7f]|<[a-z][a-z0-9_]*>", str(path)):
+        raise FloplineError(
+            f"{str(path)!r}: in the name of a file or folder Snakemake takes braces and words in "
+            "< > for its own, and line breaks mislead: rename it."
+        )
