@@ -133,7 +133,7 @@ def test_a_table_of_runs_reads_them_too_and_says_what_is_rounded(tmp_path: Path)
 
 def test_a_note_says_where_counts_are_rounded() -> None:
     runs = pd.DataFrame({"run": ["a", "b"], "rounded": ["x.csv, line 2", None]})
-    for name in ("tokens_from", "source", "clock_reset", "negative_lr", "beyond_int64"):
+    for name in ("late", "tokens_from", "source", "clock_reset", "negative_lr", "beyond_int64"):
         runs[name] = pd.Series([None, None], dtype="string")
     runs["spikes"], runs["status"], runs["flops_over_six_nd"] = 0, "kept", 1.0
     said = notes(runs, {"cleaning": {"spikes": "keep"}, "flops_convention": "six_nd"})

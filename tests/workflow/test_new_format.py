@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from tests.builders.checklists import templates
-from tests.simulate import SURFACES, loss_of
+from tests.builders.studies import FAMILIES, study_of, write_study_file
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow
@@ -22,19 +21,11 @@ pytestmark = pytest.mark.workflow
 NAME = "toytrainer"
 MODULE, TABLE = f"workflow/flopline/logs/{NAME}.py", "workflow/flopline/logs/formats.py"
 STEPS = 20
-STUDY = {
-    "title": "A new format (synthetic)",
-    "source": {
-        "kind": "logs",
-        "format": NAME,
-        "paths": "logs/*.out",
-        "runs": {"from_name": "N(?P<params>[^_.]+)"},
-    },
-    "families": {"ash": "Ash"},
-    "params_convention": "total",
-    "flops_convention": "six_nd",
-    "loss_split": "train",
-    "targets": [1e18],
+SOURCE = {
+    "kind": "logs",
+    "format": NAME,
+    "paths": "logs/*.out",
+    "runs": {"from_name": "N(?P<params>[^_.]+)"},
 }
 
 
@@ -52,7 +43,7 @@ def write_logs(folder: Path) -> None:
     (folder / "logs").mkdir()
     for params in (1_000_000, 2_000_000, 4_000_000):
         tokens = 4096 * np.arange(1, STEPS + 1)
-        losses = loss_of(SURFACES["ash"], params, tokens)
+        losses = FAMILIES["ash"].loss(params, tokens)
         rows = [
             f"[toy] {i + 1}/{STEPS} loss={losses[i]:.9f} seen={tokens[i]}\n" for i in range(STEPS)
         ]
@@ -78,10 +69,10 @@ def test_a_new_format_is_one_file_and_one_entry(tmp_path: Path) -> None:
     assert "batch_tokens" not in drafted
 
     # It runs through ingest and clean, whether it is named or told by its content.
-    for number, source in enumerate((STUDY["source"], {**STUDY["source"], "format": None})):
-        study = {**STUDY, "source": {k: v for k, v in source.items() if v is not None}}
+    told = {key: value for key, value in SOURCE.items() if key != "format"}
+    for number, source in enumerate((SOURCE, told)):
         name = f"new{number}"
-        (checkout.folder / f"config/studies/{name}.yaml").write_text(yaml.safe_dump(study))
+        write_study_file(checkout.folder, name, study_of(source, loss_split="train"))
         done = checkout.snakemake(f"results/{name}/clean/runs.parquet", study=name)
         assert done.returncode == 0, done.stderr
         runs = pd.read_parquet(checkout.folder / f"results/{name}/clean/runs.parquet")
