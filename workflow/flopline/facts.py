@@ -160,7 +160,7 @@ def _all_facts(
 def read_sidecar(path: Path) -> Any:
     """The content of a JSON or YAML file. Raises FloplineError when it is missing or neither."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
         return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except FileNotFoundError:

@@ -141,7 +141,8 @@ def _log(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Pa
         patterns_of(source),
         wanted_from_log(source),
         source.get("optional", ()),
-        source.get("decimal", "."),
+        decimal=source.get("decimal", "."),
+        phase=source.get("phase"),
     )
     said, split = reading.facts, reading.rows["split"]
     if split.isna().all():

@@ -107,7 +107,12 @@ def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
     runs = source["runs"]
     decimal = runs.get("decimal", ".")
     path = Path(runs["table"])
-    table, _ = read_table(root / path)
+    table, unparsed = read_table(root / path)
+    if unparsed:
+        raise FloplineError(
+            f"{path}, line {unparsed[0]}: the line is no complete record, so that a run would lack "
+            "its facts: mend it or take it out."
+        )
     if table.empty:
         raise FloplineError(f"{path} holds no row: a run table has one row per run.")
     columns, factors = plain_columns({k: v for k, v in runs["columns"].items() if k != "log"})

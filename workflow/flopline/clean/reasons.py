@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.logs.reading import DOUBTFUL_COMMA, NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED
+from flopline.logs.reading import DOUBTFUL_COMMA, NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED, SECOND
 
 NOT_FINITE: Final = "loss_not_finite"
 NOT_POSITIVE: Final = "loss_not_positive"
@@ -21,6 +21,8 @@ REASONS: Final = {
     NOT_A_NUMBER: "a number was expected and something else stands there",
     DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
     "comma, set `decimal: ','` in source)",
+    SECOND: "the line holds more than one match of source.pattern, of which the first is read (let "
+    "one pattern take all of it, with a group for each loss)",
     NO_RUN: "the row does not say which run it belongs to",
     NO_LOSS: "the row logs no loss",
     NOT_FINITE: "the loss is NaN or infinite",
@@ -39,6 +41,7 @@ MISTAKES: Final = (
     NOT_PARSED,
     NOT_A_NUMBER,
     DOUBTFUL_COMMA,
+    SECOND,
     NO_RUN,
     NOT_FINITE,
     NOT_POSITIVE,

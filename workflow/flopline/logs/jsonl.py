@@ -14,7 +14,7 @@ import pyarrow.json
 from numpy.typing import NDArray
 
 from flopline.logs.formats import FORMATS
-from flopline.logs.opening import read_bytes
+from flopline.logs.opening import Phase, in_lines, read_bytes
 from flopline.logs.reading import (
     MEASURES,
     NO_LOSS,
@@ -52,7 +52,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
 
     Column names may be dotted to reach into nested objects.
     """
-    data, columns = read_bytes(path), dict(wish.columns or {})
+    data, columns = in_lines(read_bytes(path)), dict(wish.columns or {})
+    if wish.phase is not None:
+        data = _of_phase(path, data, wish.phase)
     if wish.rows is not None:
         data = b"\n".join(data.split(b"\n", wish.rows)[: wish.rows])
     table = _well_formed(data, columns)
@@ -67,7 +69,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
 
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
-    table, unparsed = parse(data)
+    table, unparsed = parse(in_lines(data))
     return table, [line for line, _ in unparsed]
 
 
@@ -87,7 +89,7 @@ def parse(
             continue
         try:
             record = json.loads(
-                line.decode("utf-8", errors="replace"),
+                line.decode("utf-8-sig", errors="replace"),
                 parse_constant=str,
                 parse_int=_whole,
                 parse_float=read_float,
@@ -114,6 +116,14 @@ def _say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
             value = reach(record, name)
             if value is not None and name not in facts.said.get("", {}):
                 facts.say("", name, value)
+
+
+def _of_phase(path: Path, data: bytes, phase: Phase) -> bytes:
+    """The lines of one phase in their places, the others being blank."""
+    lines = data.split(b"\n")
+    texts = ((n, line.decode("utf-8", errors="replace"), True) for n, line in enumerate(lines))
+    inside = {number for number, _, _ in phase.of(path, texts)}
+    return b"\n".join(line if n in inside else b"" for n, line in enumerate(lines))
 
 
 def _well_formed(data: bytes, columns: dict[str, Any]) -> pa.Table | None:

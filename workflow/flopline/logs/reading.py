@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
+from flopline.logs.opening import Phase
 from flopline.written_numbers import (
     has_doubtful_comma,
     is_rounded,
@@ -25,6 +26,7 @@ from flopline.written_numbers import (
 NOT_A_NUMBER = "not_a_number"
 DOUBTFUL_COMMA = "doubtful_comma"
 NOT_PARSED = "not_parsed"
+SECOND = "second_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
 
@@ -81,14 +83,15 @@ class Reading:
 class Wish:
     """What is wanted of a log: the columns of the study file (none: the format's own), the names
     of facts that the log may say, patterns for the format `pattern`, which of our columns the log
-    may lack, and what parts the whole of its numbers from the fraction. With `rows`, so many will
-    do, as where only the names of columns are asked for."""
+    may lack, what parts the whole of its numbers from the fraction, and which phase of it counts.
+    With `rows`, so many will do, as where only the names of columns are asked for."""
 
     columns: Mapping[str, Any] | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
     optional: tuple[str, ...] = ()
     decimal: str = "."
+    phase: Phase | None = None
     rows: int | None = None
 
     @property
