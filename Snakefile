@@ -41,7 +41,7 @@ rule all:
     input:
         report=f"results/{STUDY['name']}/report.html",
         decision=f"results/{STUDY['name']}/decision.csv",
-        figures=FIGURES,
+        figures=all_figures(*FIGURE_FORMATS),
         review=f"results/{STUDY['name']}/{STUDY['name']}-review.zip",
 
 

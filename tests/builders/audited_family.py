@@ -14,8 +14,9 @@ from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import StoredFit
 from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.registry import LAWS
-from flopline.laws.spec import Points, spec_of
+from flopline.laws.spec import spec_of
 from flopline.options import StudyOptions
+from tests.builders import fits
 from tests.builders.curves import curves_of, finished, with_rates
 from tests.builders.designs import GOPHER, isoflop_runs, runs_at, with_budgets
 from tests.builders.surfaces import BESIROGLU
@@ -60,8 +61,8 @@ def evidence(
     loss = BESIROGLU.loss(unseen["params"], unseen["tokens"])
     unseen = unseen.assign(loss=loss, status="held_out")
     runs = pd.concat([runs, unseen], ignore_index=True)
-    taken = {law: curves if spec_of(law).points is Points.CURVES else table for law in laws}
-    fits = {
+    taken = {law: fits.taken(law, table, curves) for law in laws}
+    made = {
         law: spec_of(law).fitted(
             taken[law],
             TARGETS,
@@ -71,7 +72,7 @@ def evidence(
         )
         for law in laws
     }
-    stored = {law: StoredFit.of(fit) for law, fit in fits.items()}
+    stored = {law: StoredFit.of(fit) for law, fit in made.items()}
     return Evidence("ash", table, runs, curves, stored, taken)
 
 

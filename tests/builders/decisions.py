@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from tests.builders.surfaces import BESIROGLU
 TARGETS = [1e20, 1e21]
 """What the made-up study predicts [FLOPs]."""
 MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
-"""The main estimator of each law."""
+"""The main estimators of laws; of any other it is called main."""
 
 
 def about(x: float) -> Estimate:
@@ -73,10 +74,7 @@ def family(
     fits, tables = {}, {}
     for law, given in laws.items():
         lines = given if isinstance(given, list) else [given]
-        named = [
-            Estimator(e.name or MAIN[law], e.label, e.status, e.message, e.parameters, e.targets)
-            for e in lines
-        ]
+        named = [replace(e, name=e.name or MAIN.get(law, "main")) for e in lines]
         tables[law] = estimator_table(named)
         used = (runs or {}).get(law, 100)
         parameters = surface_json(BESIROGLU)["parameters"] if law == "parametric" else {}

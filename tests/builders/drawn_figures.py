@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,20 +13,23 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from flopline.decision import FamilyEvidence, decide
-from flopline.figures.audit import audit_figures
 from flopline.figures.cleaning_figure import cleaning
 from flopline.figures.contours_figure import contours
 from flopline.figures.envelope_figure import envelope
 from flopline.figures.families_figure import families
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.losscompute_figure import losscompute
+from flopline.figures.spec import figure_spec
+from flopline.figures.surface_figure import surface
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.spec import spec_of
-from flopline.schema import DROPPED
+from flopline.schema import DROPPED, KEPT
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders import fits
+from tests.builders.audit_parts import made_up
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs
-from tests.builders.figure_tables import envelope_tables, isoflop_tables
+from tests.builders.figure_results import FAMILY, family_results, setting
+from tests.builders.figure_tables import envelope_tables, isoflop_tables, multimodal_panels
 from tests.builders.surfaces import BESIROGLU, TINY
 
 SIZES = np.geomspace(5e3, 1e6, 6)
@@ -68,8 +71,22 @@ def simple_envelope(
 
 
 def drawn_audits(parts: dict[str, Any], **changes: Any) -> dict[str, Figure]:
-    """The figures of the audit of `audit_parts.made_up`, by name."""
-    return audit_figures(**(parts | {"family": "ash", "family_label": "White ash"} | changes))
+    """The figures of the audit of `audit_parts.made_up`, by name, as their jobs draw them."""
+    parts = {"width": "page", "synthetic": False} | parts | changes
+    points = parts["residuals"]
+    results = family_results(
+        parts["fits"],
+        parts["findings"],
+        draws=parts["draws"],
+        tables={} if points is None else {"parametric": {"points": points}},
+        runs=parts["runs"].assign(family=FAMILY, status=KEPT),
+        decision=parts["verdict"],
+    )
+    seen = setting(parts["target_flops"], width=parts["width"], synthetic=parts["synthetic"])
+    return {
+        name: figure_spec(name).draw(results, seen)
+        for name in ("ladder", "identifiability", "stakes")
+    }
 
 
 def cleaned(reasons: int, runs: int = 24) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -166,3 +183,24 @@ def compared(names: Sequence[str]) -> dict[str, Any]:
 def drawn_families(names: Sequence[str], width: str = "page", **changes: Any) -> Figure:
     """The comparison of some families."""
     return families(**(compared(names) | changes), target_flops=GOPHER, width=width)
+
+
+@functools.cache
+def audits_at(width: str) -> dict[str, Figure]:
+    """The figures of the audit of a tiny study, drawn once; leave them as they are."""
+    return drawn_audits(made_up("tiny"), width=width)
+
+
+EXAMPLES: dict[str, Callable[[str], Figure]] = {
+    "surface": lambda width: surface(multimodal_panels(), show_surface=True, width=width),
+    "families": lambda width: drawn_families(NAMES[:2], width),
+    "isoflop": lambda width: simple_isoflop(width=width),
+    "envelope": lambda width: simple_envelope(width=width, synthetic=True),
+    "contours": drawn_contours,
+    "losscompute": drawn_loss,
+    "ladder": lambda width: audits_at(width)["ladder"],
+    "identifiability": lambda width: audits_at(width)["identifiability"],
+    "stakes": lambda width: audits_at(width)["stakes"],
+    "cleaning": lambda width: drawn_cleaning(6, width),
+}
+"""One drawing of every figure, for a page or a column."""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from flopline.laws.common.fit_result import FitResult
-from flopline.laws.spec import spec_of
+from flopline.laws.spec import Points, spec_of
 from tests.builders.designs import GOPHER
 
 TARGETS = (1e21, GOPHER)
@@ -30,6 +30,11 @@ def fit(law: str, points: pd.DataFrame, targets: Sequence[float], **options: Any
     if key not in _MADE:
         _MADE[key] = spec_of(law).fitted(points, targets, **options)
     return copy.deepcopy(_MADE[key])
+
+
+def taken(law: str, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """What `law` is fitted to, of a study's runs and their curves."""
+    return curves if spec_of(law).points is Points.CURVES else runs
 
 
 def fit_isoflop(points: pd.DataFrame, **options: Any) -> FitResult:

@@ -8,6 +8,7 @@ from flopline.audit import published_comparison
 from flopline.audit.finding import surface_of
 from flopline.laws.parametric import parametric_fit
 from tests.builders.designs import GOPHER
+from tests.builders.options import auditing
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +18,7 @@ def finding(without_outliers):
         without_outliers,
         surface_of(fit.to_json()),
         [GOPHER],
+        auditing(compare=()),
         params_convention="total",
         flops_convention="six_nd",
     )

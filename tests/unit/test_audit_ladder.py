@@ -21,6 +21,7 @@ from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.curves import curves_of
+from tests.builders.decisions import MAIN
 from tests.builders.designs import isoflop_runs
 from tests.builders.options import climbing
 from tests.builders.surfaces import BESIROGLU
@@ -30,7 +31,6 @@ BUDGETS = tuple(float(c) for c in np.geomspace(1e18, 1e22, 7))
 
 
 COVERAGE = [f"{name}coverage{level}" for name in ("", "bottom_", "params_") for level in (80, 95)]
-MAIN = {"parametric": "log_huber", "isoflop": "parabola", "envelope": "bins"}
 
 
 def steps_of(finding: Finding, law: str, estimator: str = "") -> pd.DataFrame:

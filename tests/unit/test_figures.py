@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
-from flopline.figures import captions
 from flopline.figures.envelope_figure import THIRD_COLORS, envelope
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.placing import clear_spot, filled
@@ -49,6 +48,7 @@ from tests.builders.figure_checks import (
     texts_of,
     tick_labels,
 )
+from tests.builders.figure_results import caption_of
 from tests.builders.figure_tables import (
     chinchilla_panel,
     envelope_tables,
@@ -497,14 +497,14 @@ def test_the_caption_states_the_thirds_and_the_points_in_mid_schedule():
     fit, *_ = envelope_tables(TINY, np.geomspace(5e3, 1e5, 4), [1e6, 1e7])
     at = {"budget_flops": 1e15, "params": estimate(2e5), "tokens": estimate(8e8)}
     fit |= {"n_runs": 8, "targets": [at], "certificate": {}}
-    assert "Orange, green and blue" in captions.envelope(fit)[1]
-    assert "Params grow" not in captions.envelope(fit)[1]
+    assert "Orange, green and blue" in caption_of("envelope", {"envelope": fit})
+    assert "Params grow" not in caption_of("envelope", {"envelope": fit})
     fit["certificate"] = {
         "a_by_thirds": [0.6, 0.5, 0.41],
         "curvature": {"difference": -0.19, "lo95": -0.4, "hi95": 0.02, "p_value": 0.07},
         "share_mid_schedule": 0.25,
     }
-    said = captions.envelope(fit)[1]
+    said = caption_of("envelope", {"envelope": fit})
     assert "C^0.60 in the first third and C^0.41 in the last" in said
     assert "(difference -0.19, 95 % interval -0.40 to +0.02)" in said
     assert "25% of the fitted points lie in the middle of a learning-rate schedule." in said

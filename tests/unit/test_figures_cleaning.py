@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from flopline.errors import FloplineError
-from flopline.figures import captions
 from flopline.figures.cleaning_figure import BINS, MOST_LINES, cleaning, kind_of, rows_by_reason
 from flopline.points import last_steps
 from flopline.schema import CURVES, conform
 from flopline.storage import RowGroups
 from tests.builders.drawn_figures import CLEANED, cleaned, drawn_cleaning
 from tests.builders.figure_checks import assert_clean, by_gid
+from tests.builders.figure_results import caption_of
 
 
 @pytest.mark.parametrize("reasons", [0, 1, 15])
@@ -83,7 +83,7 @@ def test_the_reasons_of_single_runs_are_one_kind() -> None:
 
 def test_the_caption_has_the_equation() -> None:
     runs, _ = cleaned(2)
-    said = captions.cleaning(runs.to_dict("records"))[1]
+    said = caption_of("cleaning", runs=runs)
     assert "12 of 24 runs are in the fits" in said
     assert "2,472 rows read = 2,400 kept + 72 dropped" in said
 

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from flopline import agreement
 from flopline.errors import FloplineError
-from flopline.figures import captions
 from flopline.figures.contours_figure import slices_of, surface_in
 from flopline.figures.losscompute_figure import law_of_loss, misfit
 from flopline.laws.common.lack_of_fit import of_minima
+from flopline.numbers import humanise, significant
 from flopline.surfaces.loss_of_compute import LossOfCompute
 from tests.builders.designs import GOPHER
 from tests.builders.drawn_figures import (
@@ -31,6 +31,7 @@ from tests.builders.drawn_figures import (
     fitted,
 )
 from tests.builders.figure_checks import assert_clean, by_gid, reasons_in, texts_of
+from tests.builders.figure_results import caption_of
 from tests.builders.fit_json import surface_json
 from tests.builders.surfaces import BESIROGLU, constants_of
 
@@ -227,19 +228,17 @@ def test_one_family_is_not_compared_with_itself() -> None:
 def test_captions_state_what_was_found() -> None:
     fits = as_json()
     n, loss = (fits["parametric"]["targets"][0][q] for q in ("params", "loss"))
-    said = captions.contours(fits["parametric"])[1]
-    assert captions.humanise(n["point"]) in said
-    assert captions.significant(loss["lo95"]) in said
-    said = captions.losscompute(fits)[1]
-    assert all(
-        captions.significant(fit["targets"][0]["loss"]["point"]) in said for fit in fits.values()
-    )
-    parts = compared(NAMES[:2])
-    said = captions.families(parts["entries"], parts["labels"])[1]
-    assert parts["entries"][0]["sentence"] in said
+    said = caption_of("contours", fits)
+    assert humanise(n["point"]) in said
+    assert significant(loss["lo95"]) in said
+    said = caption_of("losscompute", fits)
+    assert all(significant(fit["targets"][0]["loss"]["point"]) in said for fit in fits.values())
+    entries = compared(NAMES[:2])["entries"]
+    said = caption_of("families", decision={"families": entries})
+    assert entries[0]["sentence"] in said
     failed = fits["parametric"] | {"status": "failed", "message": "B is 0."}
-    assert "B is 0." in captions.contours(failed)[1]
-    assert "No law gives a loss" in captions.losscompute({"parametric": failed})[1]
+    assert "B is 0." in caption_of("contours", {"parametric": failed})
+    assert "No law gives a loss" in caption_of("losscompute", {"parametric": failed})
 
 
 def test_synthetic_data_are_marked() -> None:

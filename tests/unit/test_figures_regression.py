@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,8 @@ from flopline.figures.surface_figure import surface
 from tests.builders.audit_parts import made_up
 from tests.builders.designs import HOFFMANN_BUDGETS
 from tests.builders.drawn_figures import (
+    EXAMPLES,
     drawn_audits,
-    drawn_cleaning,
-    drawn_contours,
-    drawn_families,
-    drawn_loss,
-    simple_envelope,
     simple_isoflop,
 )
 from tests.builders.figure_tables import isoflop_tables, multimodal_panels
@@ -54,33 +51,19 @@ def a_failed_isoflop() -> Figure:
     return an_isoflop(fit=fit | {"status": "failed", "message": "only 2 budgets have a valley"})
 
 
-@functools.cache
-def audits(width: str) -> dict[str, Figure]:
-    return drawn_audits(made_up("tiny"), width=width)
-
-
-KINDS = {
+KINDS: dict[str, Callable[[], Figure]] = {
+    **{name: functools.partial(draw, "page") for name, draw in EXAMPLES.items()},
+    **{
+        f"{name}-column": functools.partial(EXAMPLES[name], "column")
+        for name in ("envelope", "contours", "losscompute", "ladder", "stakes", "cleaning")
+    },
     "isoflop": an_isoflop,
     "isoflop-column": lambda: an_isoflop("column"),
     "isoflop-failed": a_failed_isoflop,
-    "envelope": lambda: simple_envelope(synthetic=True),
-    "envelope-column": lambda: simple_envelope(width="column", synthetic=True),
-    "surface": lambda: surface(multimodal_panels(), show_surface=True),
     "surface-stems": lambda: surface(multimodal_panels()[:1]),
-    "ladder": lambda: audits("page")["ladder"],
-    "ladder-column": lambda: audits("column")["ladder"],
-    "identifiability": lambda: audits("page")["identifiability"],
-    "stakes": lambda: audits("page")["stakes"],
-    "stakes-column": lambda: audits("column")["stakes"],
     "absent": lambda: drawn_audits(made_up("tiny"), findings=[])["stakes"],
-    "contours": drawn_contours,
-    "contours-column": lambda: drawn_contours("column"),
-    "losscompute": drawn_loss,
-    "losscompute-column": lambda: drawn_loss("column"),
-    "families": lambda: drawn_families(("ash", "birch")),
-    "cleaning": lambda: drawn_cleaning(6),
-    "cleaning-column": lambda: drawn_cleaning(6, "column"),
 }
+"""Every figure once, some as a column too, and what only some studies show."""
 
 
 def picture(figure: Figure) -> Image.Image:

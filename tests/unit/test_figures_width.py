@@ -22,7 +22,7 @@ from flopline.schema import split_label
 from tests.builders.audit_parts import made_up
 from tests.builders.curves import curves_of
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, grid_runs
-from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
+from tests.builders.drawn_figures import EXAMPLES, drawn_audits, simple_envelope, simple_isoflop
 from tests.builders.figure_checks import assert_clean, by_gid, reasons_of, renderer_of, scenes
 from tests.builders.figure_tables import (
     chinchilla_panel,
@@ -31,6 +31,7 @@ from tests.builders.figure_tables import (
     multimodal_panels,
 )
 from tests.builders.surfaces import BESIROGLU, TINY
+from tests.conftest import ROOT
 
 LARGEST_FILE = 1_500_000
 
@@ -41,22 +42,19 @@ def many_curves() -> pd.DataFrame:
     return curves_of(runs, TINY, np.geomspace(0.01, 1.0, 40))
 
 
-def every_figure(width: str) -> dict[str, Figure]:
-    return drawn_audits(made_up("tiny"), width=width) | {
-        "isoflop": simple_isoflop(width=width),
-        "envelope": simple_envelope(steps=60, width=width),
-        "surface": surface(multimodal_panels(), width=width),
-    }
-
-
 @pytest.fixture(scope="module")
 def pages() -> dict[str, Figure]:
-    return every_figure("page")
+    return {name: draw("page") for name, draw in EXAMPLES.items()}
 
 
 @pytest.fixture(scope="module")
 def columns() -> dict[str, Figure]:
-    return every_figure("column")
+    return {name: draw("column") for name, draw in EXAMPLES.items()}
+
+
+def test_every_figure_there_is_has_an_example() -> None:
+    modules = (ROOT / "workflow/flopline/figures").glob("*_figure.py")
+    assert set(EXAMPLES) == {path.stem.removesuffix("_figure") for path in modules}
 
 
 def sizes_of_text(figure: Figure) -> set[float]:
@@ -76,9 +74,7 @@ def test_a_column_is_stacked_and_not_shrunk(pages: Any, columns: Any) -> None:
         assert column.get_size_inches()[1] > 1.5 * page.get_size_inches()[1], name
 
 
-@pytest.mark.parametrize(
-    "name", ["isoflop", "envelope", "surface", "ladder", "identifiability", "stakes"]
-)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_a_column_is_clean(columns: Any, name: str) -> None:
     assert_clean(columns[name])
 

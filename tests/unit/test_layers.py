@@ -97,7 +97,9 @@ def test_a_law_knows_no_other_law(imports: dict[str, set[str]]) -> None:
     assert set(LAWS) <= set(of.values())
 
 
-def test_every_room_of_the_list_is_there(imports: dict[str, set[str]]) -> None:
+def test_every_module_of_the_list_is_there_and_stands_once(imports: dict[str, set[str]]) -> None:
+    listed = [member for _, members in rooms() for member in members]
+    assert len(listed) == len(set(listed)), "a module is in one room"
     for _, members in rooms():
         for member in members:
             stem = member.removesuffix(".*")

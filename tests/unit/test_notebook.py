@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 
 from flopline import figures, fits, notebook
 from flopline.errors import FloplineError
+from flopline.laws.isoflop import isoflop_fit
+from flopline.storage import write_json, write_parquet
 from running.digest import Memory, _closure
 from tests.builders.curves import curves_of
 from tests.builders.drawn_figures import cleaned, family_runs
@@ -115,7 +118,7 @@ def test_one_table_and_seed_give_one_figure(table: pd.DataFrame, tmp_path: Path)
 
 
 def test_the_old_import_paths_still_work_with_a_warning() -> None:
-    for name in notebook.__all__:
+    for name in set(notebook.__all__) - {"figure"}:
         with pytest.warns(DeprecationWarning, match=f"has moved to flopline.notebook.{name};"):
             assert getattr(figures, name) is getattr(notebook, name)
     for law in ("envelope", "isoflop", "parametric"):
@@ -133,15 +136,67 @@ def test_no_script_of_the_workflow_depends_on_the_notebook(tmp_path: Path) -> No
     for script in scripts:
         files, _ = _closure(script, LIBRARY, memory, ())
         assert of_notebook not in files, script
-    # What a figure rule depends on by name: its own module, and no law's fit.
-    files, _ = _closure(LIBRARY.parent / "scripts" / "figure_isoflop.py", LIBRARY, memory, ())
-    assert LIBRARY / "figures" / "isoflop_figure.py" in files
-    assert LIBRARY / "laws" / "parametric" / "parametric_fit.py" not in files
+    # What a figure rule depends on by name: its own module, no other figure's, and no law's fit.
+    drawing = LIBRARY.parent / "scripts" / "figure.py"
+    files, _ = _closure(drawing, LIBRARY, memory, ["flopline.figures.isoflop_figure"])
+    figures = {path for path in files if path.name.endswith("_figure.py")}
+    assert figures == {LIBRARY / "figures" / "isoflop_figure.py"}
+    assert LIBRARY / "figures" / "registry.py" not in files
+    assert not [path for path in files if path.name.endswith("_fit.py")]
+
+
+@pytest.mark.parametrize("name", ["ladder", "identifiability", "stakes", "losscompute", "isoflop"])
+def test_a_figure_by_its_name_is_that_of_its_own_function(
+    table: pd.DataFrame, name: str, tmp_path: Path
+) -> None:
+    files = [
+        notebook.save(draw(table, target=1e23, width="column", **FAST), tmp_path / by, ["svg"])[0]
+        for by, draw in (
+            ("name", functools.partial(notebook.figure, name)),
+            ("function", getattr(notebook, name)),
+        )
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_figure_of_all_families_takes_all_of_them(tmp_path: Path) -> None:
+    pair = table_of("dense", "sparse")
+    files = [
+        notebook.save(draw(pair, **more), tmp_path / name, ["svg"])[0]
+        for name, draw, more in (
+            ("families", notebook.families, FAST),
+            ("families_by_name", functools.partial(notebook.figure, "families"), FAST),
+            ("surface", functools.partial(notebook.surface, width="page"), {}),
+            ("surface_by_name", functools.partial(notebook.figure, "surface"), FAST),
+        )
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert files[2].read_bytes() == files[3].read_bytes()
+
+
+def test_a_figure_that_a_table_of_runs_does_not_give_says_why(table: pd.DataFrame) -> None:
+    with pytest.raises(FloplineError, match="No figure is called 'pie': take one of surface, "):
+        notebook.figure("pie", table)
+    with pytest.raises(FloplineError, match="'cleaning' shows what cleaning left"):
+        notebook.figure("cleaning", table)
+    with pytest.raises(FloplineError, match="takes training curves: give `curves`"):
+        notebook.figure("envelope", table, **FAST)
+    with pytest.raises(FloplineError, match="shows the isoflop law, which was not fitted: "):
+        notebook.figure("isoflop", table.iloc[:3], **FAST)
 
 
 def examples() -> list[str]:
     text = (ROOT / "docs" / "figures.md").read_text()
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def write_isoflop(folder: Path, runs: pd.DataFrame) -> None:
+    """What the workflow leaves of the isoFLOP fit of a family."""
+    folder.mkdir(parents=True)
+    fit = isoflop_fit.fit(runs, [1e23], draws=8)
+    write_json(fit.to_json(), folder / "isoflop.json")
+    for name, table in {"draws": fit.draws, **fit.tables}.items():
+        write_parquet(table, folder / f"isoflop.{name}.parquet")
 
 
 def test_the_examples_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +210,7 @@ def test_the_examples_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     kept, dropped = cleaned(3)
     kept.to_parquet("clean/runs.parquet")
     dropped.to_parquet("clean/dropped.parquet")
+    write_isoflop(Path("results/mine/fits/dense"), runs[runs["family"] == "dense"])
     for name in set(notebook.__all__) - {"save", "cleaning", "surface"}:
         real = getattr(notebook, name)
         monkeypatch.setattr(notebook, name, lambda *a, _real=real, **k: _real(*a, **{**k, **FAST}))

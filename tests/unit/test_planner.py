@@ -11,12 +11,14 @@ from flopline import planner
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import ENDS, FitResult
 from flopline.laws.envelope import envelope_fit
-from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import Points, spec_of
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.curves import curves_of
 from tests.builders.designs import GOPHER, isoflop_runs, lopsided
+from tests.builders.fits import fit, taken
 from tests.builders.surfaces import BESIROGLU
 
 BUDGETS = tuple(np.geomspace(1e19, 1e21, 5))
@@ -35,13 +37,10 @@ def simulated_curves() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fits() -> dict[str, FitResult]:
-    runs = simulated_runs()
+    runs, curves = simulated_runs(), simulated_curves()
     return {
-        "envelope": envelope_fit.fit(
-            simulated_curves(), TARGETS, draws=200, seed=1, with_variants=False
-        ),
-        "isoflop": isoflop_fit.fit(runs, TARGETS, draws=200, seed=1),
-        "parametric": parametric_fit.fit(runs, TARGETS, draws=200, seed=1),
+        law: fit(law, taken(law, runs, curves), TARGETS, draws=200, seed=1, **spec_of(law).judged)
+        for law in LAWS
     }
 
 
@@ -49,7 +48,7 @@ def line_of(fit: FitResult) -> planner.Line:
     return planner.read_line(fit.to_json(), fit.draws)
 
 
-@pytest.mark.parametrize("law", ["envelope", "isoflop", "parametric"])
+@pytest.mark.parametrize("law", LAWS)
 def test_targets_of_the_study_are_met_to_the_last_digits(
     fits: dict[str, FitResult], law: str
 ) -> None:
@@ -75,12 +74,11 @@ def test_the_misfit_of_the_envelope_is_carried_to_any_budget(fits: dict[str, Fit
     )
 
 
-@pytest.mark.parametrize("law", ["isoflop", "parametric"])
+@pytest.mark.parametrize("law", [law for law in LAWS if spec_of(law).points is not Points.CURVES])
 def test_any_budget_says_what_a_fit_with_that_target_would(
     fits: dict[str, FitResult], law: str
 ) -> None:
-    fit = isoflop_fit.fit if law == "isoflop" else parametric_fit.fit
-    again = fit(simulated_runs(), [7.7e24], draws=200, seed=1)
+    again = fit(law, simulated_runs(), [7.7e24], draws=200, seed=1)
     found = planner.at_budget(line_of(fits[law]), 7.7e24)
     for quantity in QUANTITIES:
         wanted = again.targets[0].values[quantity]

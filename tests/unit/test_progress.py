@@ -15,9 +15,12 @@ from flopline.errors import FloplineError
 from flopline.laws.envelope import envelope_fit, envelope_reading
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import spec_of
 from flopline.progress import gauge, heard, named, over, part
 from flopline.solvers import hoffmann_grid
 from tests.builders import audited_family as study
+from tests.builders.fits import taken
 
 Signs = list[tuple[float, str]]
 
@@ -283,11 +286,13 @@ def test_solver_of_the_paper_tells_its_starts(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
-@pytest.mark.parametrize("law", ["parametric", "isoflop", "envelope"])
+@pytest.mark.parametrize("law", LAWS)
 def test_fit_is_the_same_whether_heard_or_not(law: str) -> None:
+    points = study.points()
+    known = taken(law, points, study.logs(points)[1])
     results: list[Any] = []
-    signs_of(lambda: results.append(fits()[law]()))
-    results.append(fits()[law]())
+    signs_of(lambda: results.append(spec_of(law).fitted(known, study.TARGETS, draws=20)))
+    results.append(spec_of(law).fitted(known, study.TARGETS, draws=20))
     heard_of, unheard = results
     assert heard_of.to_json() == unheard.to_json()
     assert heard_of.draws.equals(unheard.draws)

@@ -7,8 +7,8 @@ generic fit. All data here are simulated on a known law.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ from numpy.testing import assert_allclose
 
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.envelope import envelope_fit
-from flopline.laws.isoflop import isoflop_fit
-from flopline.laws.parametric import parametric_fit
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import spec_of
 from flopline.solvers import generic, objectives
 from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
@@ -31,6 +31,7 @@ from flopline.surfaces.surface import Law, parameters
 from flopline.surfaces.tied import TiedSurface
 from tests.builders.curves import curves_of, schedule_runs
 from tests.builders.designs import GRID, isoflop_runs, with_budgets
+from tests.builders.fits import taken
 from tests.builders.surfaces import BESIROGLU, FORMS, SYMMETRIC, values_of
 
 EXPONENT = float(BESIROGLU.a)
@@ -50,30 +51,24 @@ def curves(noise: float = 0.002, seed: int = 1) -> pd.DataFrame:
     return curves_of(runs, BESIROGLU, 80, steps=80, late=0.2, noise=noise, seed=seed)
 
 
-def fit_parametric(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return parametric_fit.fit(table, [target], draws=draws, seed=3)
-
-
-def fit_isoflop(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return isoflop_fit.fit(table, [target], draws=draws, seed=3)
-
-
-def fit_hull(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return envelope_fit.fit(table, [target], frontier="hull", draws=draws, seed=3)
-
-
-def fit_bins(table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
-    return envelope_fit.fit(table, [target], bins=300, draws=draws, seed=3)
-
-
-Fit = Callable[..., FitResult]
-LAWS: dict[str, tuple[Fit, Callable[..., pd.DataFrame]]] = {
-    "parametric": (fit_parametric, profiles),
-    "isoflop": (fit_isoflop, profiles),
-    "envelope hull": (fit_hull, curves),
-    "envelope bins": (fit_bins, curves),
+READINGS: dict[str, tuple[str, dict[str, Any]]] = {law: (law, {}) for law in LAWS} | {
+    "envelope": ("envelope", {"bins": 300}),
+    "envelope hull": ("envelope", {"frontier": "hull"}),
 }
-every_law = pytest.mark.parametrize("name", LAWS)
+"""Every law, and options that make it quick or another one."""
+every_law = pytest.mark.parametrize("name", READINGS)
+
+
+def made(name: str, noise: float | None = None, seed: int = 1) -> pd.DataFrame:
+    """What a law is fitted to; `noise` is the sd of ln loss, by default of a run 0.3 %."""
+    law = READINGS[name][0]
+    runs = profiles(noise=0.003 if noise is None else noise, seed=seed)
+    return taken(law, runs, curves(noise=0.002 if noise is None else noise, seed=seed))
+
+
+def fit(name: str, table: pd.DataFrame, target: float = TARGET, draws: int = 20) -> FitResult:
+    law, options = READINGS[name]
+    return spec_of(law).fitted(table, [target], draws=draws, seed=3, **options)
 
 
 def in_units(table: pd.DataFrame, unit_n: float, unit_d: float) -> pd.DataFrame:
@@ -107,12 +102,11 @@ units = st.floats(-9, 3).map(lambda power: 10.0**power)
 def test_units_of_params_and_tokens_change_amplitudes_and_nothing_else(
     name: str, unit_n: float, unit_d: float
 ) -> None:
-    fit, make = LAWS[name]
     # Vertex errors, the weights of isoFLOP, come from resamples that are seeded by the budget.
     draws = 0 if name == "isoflop" else 20
-    table = make()
-    one = fit(table, draws=draws)
-    two = fit(in_units(table, unit_n, unit_d), TARGET * unit_n * unit_d, draws=draws)
+    table = made(name)
+    one = fit(name, table, draws=draws)
+    two = fit(name, in_units(table, unit_n, unit_d), TARGET * unit_n * unit_d, draws=draws)
     factor = {"params": unit_n, "tokens": unit_d, "loss": 1.0}
     for quantity, by in factor.items():
         for end in ("point", "lo95", "hi80"):
@@ -133,9 +127,9 @@ def test_units_of_params_and_tokens_change_amplitudes_and_nothing_else(
 
 def test_units_that_keep_the_budget_keep_the_intervals_of_isoflop() -> None:
     table = profiles()
-    one = fit_isoflop(table)
+    one = fit("isoflop", table)
     moved = table.assign(params=table["params"] / 1e6, tokens=table["tokens"] * 1e6)
-    two = fit_isoflop(moved)
+    two = fit("isoflop", moved)
     for end in ("point", "lo95", "hi95"):
         for parameter in ("a", "b", "L_E", "L_c"):
             before, after = (getattr(r.parameters[parameter], end) for r in (one, two))
@@ -148,19 +142,17 @@ def test_units_that_keep_the_budget_keep_the_intervals_of_isoflop() -> None:
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_changes_no_byte(name: str, seed: int) -> None:
-    fit, make = LAWS[name]
-    table = make()
+    table = made(name)
     shuffled = table.sample(frac=1.0, random_state=seed)
-    assert everything(fit(table)) == everything(fit(shuffled))
+    assert everything(fit(name, table)) == everything(fit(name, shuffled))
 
 
 @every_law
 def test_a_twin_of_every_run_changes_no_point_estimate(name: str) -> None:
     """These fits take no weights: a twin of every run weighs the same as half of each twice."""
-    fit, make = LAWS[name]
-    table = make()
+    table = made(name)
     twins = pd.concat([table, table.assign(run=table["run"] + "-twin")])
-    one, two = fit(table, draws=0), fit(twins, draws=0)
+    one, two = fit(name, table, draws=0), fit(name, twins, draws=0)
     # Least squares know an exponent to the root of the rounding error, 1e-8; extrapolated to
     # compute 1, over ln C of 50, that is 1e-6 of an amplitude.
     amplitudes = {"A", "B", "G", "N_coef", "D_coef", "L_K"}
@@ -176,19 +168,19 @@ def test_a_twin_of_every_run_changes_no_point_estimate(name: str) -> None:
 
 
 def test_parametric_recovers_the_law_of_its_own_losses() -> None:
-    found = fit_parametric(profiles(noise=0.0)).parameters
+    found = fit("parametric", profiles(noise=0.0)).parameters
     for name in ("E", "A", "B", "alpha", "beta"):
         assert_allclose(found[name].point, getattr(BESIROGLU, name), rtol=1e-6)
 
 
 def test_isoflop_recovers_a_symmetric_law_and_the_exponent_of_any() -> None:
     """The bias of the parabola is the same factor at every budget: it leaves exponents alone."""
-    exact = fit_isoflop(profiles(SYMMETRIC, noise=0.0))
+    exact = fit("isoflop", profiles(SYMMETRIC, noise=0.0))
     at = {quantity: exact.targets[0].values[quantity].point for quantity in ("params", "tokens")}
     assert_allclose(at["params"], float(SYMMETRIC.params_opt(TARGET)), rtol=1e-6)
     assert_allclose(at["tokens"], float(SYMMETRIC.tokens_opt(TARGET)), rtol=1e-6)
     assert_allclose(exact.parameters["a"].point, 0.5, rtol=1e-6)
-    skewed = fit_isoflop(profiles(noise=0.0)).parameters
+    skewed = fit("isoflop", profiles(noise=0.0)).parameters
     assert_allclose(skewed["a"].point, EXPONENT, rtol=1e-6)
     assert_allclose(skewed["b"].point, 1 - EXPONENT, rtol=1e-6)
 
@@ -226,11 +218,10 @@ def test_envelope_recovers_the_law_that_its_curves_touch() -> None:
         assert_allclose(p[name].point, value, rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("name", [name for name in LAWS if name != "envelope hull"])
+@pytest.mark.parametrize("name", [name for name in READINGS if name != "envelope hull"])
 def test_a_noisy_law_lies_in_its_interval(name: str) -> None:
     """A hull of whole curves is left out: end sizes flatten it, as test_envelope.py shows."""
-    fit, make = LAWS[name]
-    result = fit(make(noise=0.002, seed=11), draws=200)
+    result = fit(name, made(name, noise=0.002, seed=11), draws=200)
     a = result.parameters["a"]
     assert a.lo95 < EXPONENT < a.hi95
     params = result.targets[0].values["params"]

@@ -42,7 +42,7 @@ def audited() -> ReportInputs:
     made = make_inputs({"dense": "Dense transformer", "moe": "Mixture of experts"}, 30)
     figures = [
         {"name": name, "family": label, "section": section, "title": name, "caption": "Said.",
-         "alt": f"Found by {name}.", "svg": SVG}
+         "alt": f"Synthetic data. Found by {name}.", "svg": SVG}
         for label in ("Mixture of experts", "Dense transformer")
         for name, section in (("isoflop", "laws"), ("ladder", "audit"), ("flow", "cleaning"))
     ]  # fmt: skip
@@ -315,33 +315,6 @@ def test_alternative_texts_state_the_finding(page: str) -> None:
     alts = [alt for alt in Reader(page).values("alt") if alt]
     assert len(alts) == 7
     assert all("Synthetic data. Found by" in alt for alt in alts)
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("isoflop", "The best params grow as C^0.513, the best tokens as C^0.487; at 1e22 FLOPs"),
-        ("envelope", "params on"),
-        ("surface", "Dense transformer: the loss falls to 1.817 nats per token in the limit"),
-        ("ladder", "What ladder found of dense."),
-        ("stakes", "What sensitivity found of dense."),
-        ("families", "The caption."),
-    ],
-)
-def test_a_figure_is_told_by_its_finding(name: str, said: str) -> None:
-    family = "" if name in ("surface", "families") else "Dense transformer"
-    figure = {"name": name, "family": family, "title": "T", "caption": "The caption.", "svg": SVG}
-    made = dataclasses.replace(make_inputs(), figures=[figure], audits=audits_of("dense"))
-    (alt,) = Reader(render(made, TEMPLATES)).values("alt")
-    assert said in alt
-
-
-def test_a_figure_of_a_law_that_failed_says_why() -> None:
-    figure = {"name": "isoflop", "family": "Dense transformer", "title": "T", "caption": "C",
-              "svg": SVG}  # fmt: skip
-    made = dataclasses.replace(make_inputs(fail="isoflop"), figures=[figure])
-    (alt,) = Reader(render(made, TEMPLATES)).values("alt")
-    assert REASON in alt
 
 
 def luminance(colour: str) -> float:

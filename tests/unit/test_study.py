@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from flopline.errors import FloplineError
+from flopline.laws.registry import LAWS
 from flopline.sources import run_name
 from flopline.study import read_yaml
 from running.log_search import log_files
@@ -29,7 +30,7 @@ def test_defaults_config_and_study_are_layered(tmp_path: Path) -> None:
     expected = {"min_sizes": 5, "budget_tolerance": 0.2, "budgets": None, "quality": "flag"}
     assert study["isoflop"] == expected
     assert study["parametric"]["huber_delta"] == 1e-3
-    assert study["laws"] == ["envelope", "isoflop", "parametric"]
+    assert study["laws"] == list(LAWS)
     assert study["name"] == "toy"
 
 

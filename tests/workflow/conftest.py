@@ -17,28 +17,53 @@ from pathlib import Path
 
 import pytest
 
+from flopline.figures import registry
+from flopline.figures.spec import FigureSpec, chosen
 from flopline.laws.registry import LAWS
+from running.outlines import outlines
 from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
 from tests.workflow.engine import Engine
 
+# What the toy study is of, and its figures.
+FAMILIES = ("ash", "birch")
+SPECS = tuple(
+    spec
+    for spec in outlines(registry.FIGURES, ROOT / "workflow/flopline")
+    if spec.is_drawn(LAWS, FAMILIES)
+)
+
+
+def figures_that(
+    need: Callable[[FigureSpec], bool], families: int = len(FAMILIES)
+) -> dict[str, int]:
+    """Jobs of the figures that `need` something, by rule; of so many families."""
+    return {
+        f"figure_{spec.name}": families if spec.per_family else 1 for spec in SPECS if need(spec)
+    }
+
+
+def of_law(law: str) -> Callable[[FigureSpec], bool]:
+    """Whether a figure is made of what the fit of a law leaves."""
+
+    def need(spec: FigureSpec) -> bool:
+        tables = [table.partition(".")[0] for table in spec.needs.tables]
+        return law in chosen([*spec.needs.fits, *spec.needs.draws, *tables], LAWS)
+
+    return need
+
+
 # Jobs of the toy study with its two families, by rule.
-FITS = {f"fit_{law}": 2 for law in LAWS}
-LOSS = {"figure_loss": 2}
-FIGURES = {
-    "figure_envelope": 2,
-    "figure_isoflop": 2,
-    "figure_surface": 1,
-    "figure_audit": 2,
-    "figure_families": 1,
-    "figure_cleaning": 1,
-} | LOSS
-AUDIT = {"audit": 2}
+FITS = {f"fit_{law}": len(FAMILIES) for law in LAWS}
+FIGURES = figures_that(lambda spec: True)
+AUDIT = {"audit": 2} | figures_that(lambda spec: spec.needs.findings)
 PAGE = {"report": 1, "review": 1}
-# The figures of the audit mark the recommended line, that of the families its multipliers.
-END = {"decide": 1, "figure_audit": 2, "figure_families": 1, "latex": 1} | PAGE
+END = {"decide": 1, "latex": 1} | figures_that(lambda spec: spec.needs.decision) | PAGE
+OF_LAWS = {law: figures_that(of_law(law)) for law in LAWS}
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
-ALL_FITS = {rule: jobs for rule, jobs in AFTER_CLEAN.items() if rule != "figure_cleaning"}
+ALL_FITS = FITS | AUDIT | END
+for drawn in OF_LAWS.values():
+    ALL_FITS |= drawn
 
 # The rules whose results a cache keeps.
 CACHED = ("ingest", "clean", "gather", *FITS, "audit")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import AUDIT, END, LOSS, Checkout
+from tests.workflow.conftest import AUDIT, END, OF_LAWS, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -19,4 +19,4 @@ def test_killed_between_stages_is_noticed(finished: Checkout, tmp_path: Path) ->
     assert only.returncode == 0, only.stderr
     # What an earlier run decided is no news of this one.
     assert "train" not in only.stderr
-    assert checkout.planned() == {"figure_isoflop": 2} | LOSS | AUDIT | END
+    assert checkout.planned() == OF_LAWS["isoflop"] | AUDIT | END

@@ -8,7 +8,7 @@ import re
 import shutil
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
 from types import CodeType
@@ -18,6 +18,8 @@ import pytest
 import yaml
 
 from flopline.atomic import part_of
+from flopline.figures.registry import FIGURES
+from flopline.figures.spec import figure_module, figure_spec
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import module_of, spec_module, spec_of
 from flopline.sources import readers_of, run_table_readers
@@ -35,12 +37,12 @@ RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
 SPECS = [spec_module(law) for law in LAWS]
 """What jobs that name laws load by the laws' names."""
-OF_LAWS = {"decide", "figure_loss", "figure_families", "figure_audit", "latex", "review"}
+OF_LAWS = {"decide", "latex", "review"}
 
 
 def script_of(rule: str) -> str:
-    """The script of a rule; all laws are fitted by one."""
-    return "fit" if rule.startswith("fit_") else rule
+    """The script of a rule; all laws are fitted by one, all figures drawn by one."""
+    return next((kind for kind in ("fit", "figure") if rule.startswith(f"{kind}_")), rule)
 
 
 def by_name(rule: str, checkout: Checkout) -> Sequence[str]:
@@ -51,6 +53,9 @@ def by_name(rule: str, checkout: Checkout) -> Sequence[str]:
         return [module for law in LAWS for module in fit_modules(law)]
     if rule == "report":
         return [*SPECS, *(module_of(spec_of(law).methods) for law in LAWS)]
+    if rule.startswith("figure_"):
+        name = rule.removeprefix("figure_")
+        return [figure_module(name), *(SPECS if figure_spec(name).needs.every_law else ())]
     if rule in OF_LAWS:
         return SPECS
     source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]
@@ -115,6 +120,7 @@ MODULES = {
     "one module": ("gather", "flopline.laws.isoflop.isoflop_fit"),
     "a package": ("gather", "flopline.laws.parametric"),
     "readers of logs": ("ingest", *readers_of({"kind": "logs"})),
+    **{f"the figure {name}": ("figure", figure_module(name)) for name in FIGURES},
     "two modules": ("review", "flopline.surfaces.tied", "flopline.figures.style"),
 }
 """Scripts, and modules that are named besides them: as rules do whose script loads by name."""
@@ -155,21 +161,23 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
     assert digests(workflow, memory) == before
 
 
-def rules() -> Iterator[tuple[str, str]]:
-    """The script's name and the text of every rule; that of the fits stands for one of each law."""
-    for file in sorted((WORKFLOW / "rules").glob("*.smk")):
-        for rule in re.split(r"\brule(?: (?=\w+:)|(?=:\n))", file.read_text())[1:]:
-            name, _, text = rule.partition(":")
-            yield (name or file.stem), text
-
-
 def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:
-    names = [name for name, _ in rules()]
-    assert set(names) == set(SCRIPTS)
-    for name, rule in rules():
+    for name, rule in rule_texts().items():
+        script = name.removesuffix("_*")
         # Other modules may stand behind it: those that it loads by name.
-        assert re.search(rf'code=code\(\s*"{name}\.py"[,)]', rule), name
-        assert f'"../scripts/{name}.py"' in rule, name
+        assert re.search(rf'code=code\(\s*"{script}\.py"[,)]', rule), name
+        assert f'"../scripts/{script}.py"' in rule, name
+
+
+def rule_texts() -> dict[str, str]:
+    """What stands in each rule, by its name; `x_*` where a loop makes them."""
+    found = {}
+    for file in (WORKFLOW / "rules").glob("*.smk"):
+        for text in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            named = re.match(r"(?: (\w+))?:(?:\s+name:\s+f\"(\w+)_\{)?", text)
+            assert named is not None, text
+            found[named[1] or f"{named[2]}_*"] = text
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +186,11 @@ def traces(finished: Checkout) -> dict[str, list[dict[str, Any]]]:
     found = defaultdict(list)
     for file in (finished.folder / "trace").glob("*.json"):
         trace = json.loads(file.read_text())
-        found[Path(trace["script"]).name.split(".")[1]].append(trace)
-    assert found.keys() == set(SCRIPTS) - {"simulate"}
+        found[trace["rule"]].append(trace)
+    scripts = {
+        Path(trace["script"]).name.split(".")[1] for jobs in found.values() for trace in jobs
+    }
+    assert scripts == set(SCRIPTS) - {"simulate"}
     return found
 
 
@@ -252,13 +263,19 @@ def metadata(checkout: Checkout) -> dict[Path, dict[str, Any]]:
 def test_snakemake_tracks_every_param_of_every_rule(finished: Checkout) -> None:
     """It leaves out, without a word, those that are worked out from the input."""
     declared = {}
-    for name, rule in rules():
+    for name, rule in rule_texts().items():
         params = re.split(r" +script:\n", re.split(r" +params:\n", rule)[1])[0]
         indent = re.match(r" +", params)[0]
         declared[name] = len(re.findall(rf"^{indent}\w+=", params, re.M))
     tracked = {record["rule"]: len(record["params"]) for record in metadata(finished).values()}
     declared["clean"] -= 1  # the run table: what counts of it are the facts of the shard's runs
-    assert tracked == {rule: declared[script_of(rule)] for rule in tracked}
+    assert tracked == {rule: declared[looped(rule)] for rule in tracked}
+
+
+def looped(rule: str) -> str:
+    """The name that `rule_texts` has for a rule."""
+    kind = script_of(rule)
+    return rule if kind == rule else f"{kind}_*"
 
 
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:

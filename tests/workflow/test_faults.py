@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flopline.figures.spec import FigureSpec
+from flopline.schema import LAWS
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import SPECS, Checkout, of_law
 
 pytestmark = pytest.mark.workflow
 
@@ -29,24 +31,38 @@ RESULTS = "results/toy"
 NOT_COMPARED = {"logs", "benchmarks", ".sha256"}
 NOTES = {".digests.json", ".outputs.json", ".lock", ".jobs.lock"}
 
+
+def figures_after(stage: str) -> list[str]:
+    """The job of each figure of one family that waits for `stage` and for no later one."""
+    return [
+        f"figure_{spec.name}" + (".ash" if spec.per_family else "")
+        for spec in SPECS
+        if spec.families == 1 and drawn_after(spec) == stage
+    ]
+
+
+def drawn_after(spec: FigureSpec) -> str:
+    """The last stage that a figure needs."""
+    if spec.needs.decision:
+        return "decide"
+    if spec.needs.findings:
+        return "audit"
+    return "fit" if any(of_law(law)(spec) for law in LAWS) else "gather"
+
+
 # The one job of each rule, in sets of jobs that can be at work at the same time.
 STAGES = (
     ("ingest.0",),
     ("clean.0",),
     ("gather",),
-    ("fit_envelope.ash", "fit_isoflop.ash", "fit_parametric.ash", "figure_cleaning"),
-    (
-        "audit.ash",
-        "figure_envelope.ash",
-        "figure_isoflop.ash",
-        "figure_loss.ash",
-        "figure_surface",
-    ),
-    ("decide",),
-    ("figure_audit.ash", "latex"),
+    (*(f"fit_{law}.ash" for law in LAWS), *figures_after("gather")),
+    ("audit.ash", *figures_after("fit")),
+    ("decide", *figures_after("audit")),
+    ("latex", *figures_after("decide")),
     ("report",),
     ("review",),
 )
+BETWEEN_FAMILIES = [f"figure_{spec.name}" for spec in SPECS if spec.families > 1]
 PAGE = f"{RESULTS}/report.html"
 
 # Comes before everything else in every Python of a run. A job waits once where an order tells it
@@ -313,7 +329,7 @@ def kill_in_each_stage(
     for stages in all_stages:
         named = [lab.order(f"{stage}.named") for stage in stages]
         begins = [lab.order(f"{stage}.begins") for stage in stages]
-        with lab.run("--cores", "8", "--retries", "1", *target) as run:
+        with lab.run("--cores", "16", "--retries", "1", *target) as run:
             run.held(*begins)
             until(lambda: run.finished(before_these))  # noqa: B023
             if disk:
@@ -360,8 +376,10 @@ def test_no_rule_is_forgotten_by_the_faults_in_each_stage() -> None:
     found = re.findall(
         r"^\s*(?:rule|checkpoint) (\w+):", "\n".join(f.read_text() for f in files), re.MULTILINE
     )
-    covered = [*STAGES, ("figure_families",), ("simulate",)]
-    assert set(found) - {"all"} == {s.split(".")[0] for together in covered for s in together}
+    figures = {f"figure_{spec.name}" for spec in SPECS}
+    covered = [*STAGES, BETWEEN_FAMILIES, ("simulate",)]
+    named = {s.split(".")[0] for together in covered for s in together}
+    assert (set(found) - {"all"}) | figures == named
 
 
 @pytest.mark.slow
@@ -372,7 +390,7 @@ def test_killed_and_out_of_room_in_each_stage(fresh: Lab, undisturbed: dict[str,
 
 @pytest.mark.slow
 def test_killed_and_out_of_room_between_families(finished: Checkout, tmp_path: Path) -> None:
-    """The one rule that takes two families."""
+    """The rules that take two families."""
     folder = tmp_path / "repo"
     shutil.copytree(
         finished.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("results", "trace")
@@ -381,11 +399,12 @@ def test_killed_and_out_of_room_between_families(finished: Checkout, tmp_path: P
     lab = Lab.of(Checkout(folder), tmp_path / "lab")
     with small_disk(folder / "results") as disk:
         shutil.copytree(finished.folder / "results", folder / "results", dirs_exist_ok=True)
-        figures = [f"{RESULTS}/figures/families.{end}" for end in ("svg", "png", "pdf")]
-        for figure in figures:
-            (folder / figure).unlink()
+        drawn = [f"{RESULTS}/{rule.replace('_', 's/', 1)}.svg" for rule in BETWEEN_FAMILIES]
+        for file in drawn:
+            for end in ("svg", "png", "pdf", "json"):
+                (folder / file).with_suffix(f".{end}").unlink()
         undisturbed = content(finished.folder)
-        kill_in_each_stage(lab, undisturbed, disk, [("figure_families",)], figures[:1])
+        kill_in_each_stage(lab, undisturbed, disk, [BETWEEN_FAMILIES], drawn)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flopline.figures.spec import FigureSpec
 from running.shards import shard_of
 from tests.builders.surfaces import BESIROGLU
 from tests.conftest import ROOT
@@ -23,11 +24,13 @@ from tests.workflow.conftest import (
     AUDIT,
     END,
     FIGURES,
-    LOSS,
+    OF_LAWS,
     PAGE,
     PARTS,
     Checkout,
     engine,
+    figures_that,
+    of_law,
     planned_jobs,
 )
 
@@ -176,9 +179,18 @@ def move_results(folder: Path) -> None:
 
 COMMENT = "\n# A comment changes nothing.\n"
 CODE = "\nUNUSED_NAME_OF_THIS_TEST = 1\n"
-ISOFLOP = {"fit_isoflop": 2, "figure_isoflop": 2} | LOSS | AUDIT | END
-ENVELOPE = {"fit_envelope": 2, "figure_envelope": 2} | LOSS | AUDIT | END
-PARAMETRIC = {"fit_parametric": 2, "figure_surface": 1} | LOSS | AUDIT | END
+ENVELOPE, ISOFLOP, PARAMETRIC = (
+    {f"fit_{law}": 2} | OF_LAWS[law] | AUDIT | END for law in ("envelope", "isoflop", "parametric")
+)
+# What hangs on the audit or the fit of one family, and all that needs the decision.
+ONE_AUDIT = {"audit": 1} | figures_that(lambda spec: spec.needs.findings, families=1) | END
+ONE_ISOFLOP = {"fit_isoflop": 1} | figures_that(of_law("isoflop"), families=1) | ONE_AUDIT
+
+
+def names_the_loss(spec: FigureSpec) -> bool:
+    """Whether a figure is handed what the study calls its loss."""
+    return "loss_label" in spec.options
+
 
 CASES = {
     "nothing": Case("nothing", nothing, {}),
@@ -236,7 +248,7 @@ CASES = {
     "label": Case("a family's label", edit(STUDY, "ash: Ash", "ash: White ash"), FIGURES | END),
     "loss_label": Case("what the figures call the loss (`loss_label`)",
         append(STUDY, "loss_label: Test loss\n"),
-        {rule: n for rule, n in FIGURES.items() if rule != "figure_cleaning"} | PAGE),
+        figures_that(names_the_loss) | PAGE),
     "points": Case("what the parametric law is fitted to (`points`)",
         append(STUDY, "points: checkpoints\n"), PARAMETRIC),
     "title": Case("the title",
@@ -257,6 +269,11 @@ CASES = {
         append(f"{LIBRARY}/laws/isoflop/isoflop_methods.py", CODE), PAGE),
     "style": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/figures/style.py", CODE), FIGURES | PAGE),
+    "one_figure": Case("code of one figure, its caption or alternative text, "
+        "here `figures/isoflop_figure.py`",
+        append(f"{LIBRARY}/figures/isoflop_figure.py", CODE), {"figure_isoflop": 2} | PAGE),
+    "registry": Case("a figure's line in `figures/registry.py` is taken out, or comes to others",
+        edit(f"{LIBRARY}/figures/registry.py", '    "stakes",\n', ""), PAGE),
     "gathering": Case("code in a library module, told by the imports of the scripts",
         append(f"{LIBRARY}/clean/gathering.py", CODE), {"gather": 1} | AFTER_CLEAN),
     "format": Case("code in a library module, told by the imports of the scripts",
@@ -266,7 +283,8 @@ CASES = {
     "bundle": Case("code of the reviewers' zip (`outputs/bundle.py`)",
         append(f"{LIBRARY}/outputs/bundle.py", CODE), {"review": 1}),
     "planning": Case("code that only the planning uses",
-        both(*(append(f"workflow/running/{name}.py", CODE) for name in ("shards", "digest")),
+        both(*(append(f"workflow/running/{name}.py", CODE)
+            for name in ("shards", "digest", "outlines")),
             append(f"{LIBRARY}/laws/registry.py", CODE)), {}),
     "quick": Case("code that only a notebook calls, or a command of its own "
         "(`notebook.py`, `drafting/`, `printing.py`)",
@@ -287,8 +305,8 @@ CASES = {
         append("workflow/report/style.css", "/* new */\n"), PAGE),
     "panels": Case("the report's template, style or scripts",
         append("workflow/report/panels.js", "// new\n"), PAGE),
-    "captions": Case("a caption in Snakemake's own report",
-        append("workflow/report/captions/isoflop.rst", "New.\n"), {}),
+    "captions": Case("a caption in `workflow/report/captions/` for Snakemake's own report",
+        append("workflow/report/captions/figure.rst", "New.\n"), {}),
     "checkout": Case("a fresh checkout, with new time stamps, over existing results",
         fresh_checkout, {}),
     "old_stamps": Case("results copied without their time stamps",
@@ -307,7 +325,7 @@ CASES = {
         remove("results/toy/clean/runs.parquet", "results/toy/curves"), {}),
     "no_fit_to_read": Case("a fit is deleted, and `report`, which reads it, runs anyway",
         both(remove("results/toy/fits/ash/isoflop.json"), edit(STUDY, "title: Toy", "title: My")),
-        {"fit_isoflop": 1, "figure_isoflop": 1, "figure_loss": 1, "audit": 1} | END),
+        ONE_ISOFLOP),
     "edited": Case("a table is edited or damaged, here that of the runs",
         append(RUNS, "x"), {"gather": 1} | AFTER_CLEAN),
     "edited_old_stamp": Case("the same under its old time stamp",
@@ -315,7 +333,7 @@ CASES = {
     "edited_figure": Case("a figure is edited or damaged, here one of `figure_isoflop`",
         both(append(FIGURE, "x"), stamp(FIGURE, 1e9)), {"figure_isoflop": 1} | PAGE),
     "edited_folder": Case("a file in a folder of results is edited or damaged, here one of `audit`",
-        append("results/toy/audit/ash/tables/hygiene.runs.parquet", "x"), {"audit": 1} | END),
+        append("results/toy/audit/ash/tables/hygiene.runs.parquet", "x"), ONE_AUDIT),
 }  # fmt: skip
 
 
@@ -465,6 +483,12 @@ def below(folder: Path) -> dict[str, set[str]]:
     return found
 
 
+FIGURES_THAT: dict[str, Callable[[FigureSpec], bool]] = {
+    "all figures": lambda spec: True,
+    "figures that name it": names_the_loss,
+}
+"""What stands in the table for the rules of several figures, so that a new one is among them."""
+
 OTHER_ROWS = {
     "another locale, time zone, hash seed, `HOME` or umask",
     "a newer version of a package",
@@ -482,6 +506,9 @@ def test_the_table_and_the_cases_are_one(finished: Checkout) -> None:
         if "import it" in said:
             continue  # test_code_digests.py: every module, every rule
         named = set(re.findall(r"`(\w+)`", said))
+        for words, need in FIGURES_THAT.items():
+            if words in said:
+                named |= figures_that(need).keys()
         if "all below" in said:
             named |= set().union(*(under[rule] for rule in named))
         assert named == set(case.jobs), case

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.builders.checklists import templates
-from tests.builders.studies import FAMILIES, study_of, write_study_file
+from tests.builders.studies import FAMILIES
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.workflow
@@ -21,11 +22,19 @@ pytestmark = pytest.mark.workflow
 NAME = "toytrainer"
 MODULE, TABLE = f"workflow/flopline/logs/{NAME}.py", "workflow/flopline/logs/formats.py"
 STEPS = 20
-SOURCE = {
-    "kind": "logs",
-    "format": NAME,
-    "paths": "logs/*.out",
-    "runs": {"from_name": "N(?P<params>[^_.]+)"},
+STUDY = {
+    "title": "A new format (synthetic)",
+    "source": {
+        "kind": "logs",
+        "format": NAME,
+        "paths": "logs/*.out",
+        "runs": {"from_name": "N(?P<params>[^_.]+)"},
+    },
+    "families": {"ash": "Ash"},
+    "params_convention": "total",
+    "flops_convention": "six_nd",
+    "loss_split": "train",
+    "targets": [1e18],
 }
 
 
@@ -69,10 +78,10 @@ def test_a_new_format_is_one_file_and_one_entry(tmp_path: Path) -> None:
     assert "batch_tokens" not in drafted
 
     # It runs through ingest and clean, whether it is named or told by its content.
-    told = {key: value for key, value in SOURCE.items() if key != "format"}
-    for number, source in enumerate((SOURCE, told)):
+    for number, source in enumerate((STUDY["source"], {**STUDY["source"], "format": None})):
+        study = {**STUDY, "source": {k: v for k, v in source.items() if v is not None}}
         name = f"new{number}"
-        write_study_file(checkout.folder, name, study_of(source, loss_split="train"))
+        (checkout.folder / f"config/studies/{name}.yaml").write_text(yaml.safe_dump(study))
         done = checkout.snakemake(f"results/{name}/clean/runs.parquet", study=name)
         assert done.returncode == 0, done.stderr
         runs = pd.read_parquet(checkout.folder / f"results/{name}/clean/runs.parquet")

@@ -25,6 +25,8 @@ def _write() -> None:
     top = Path(__file__).resolve().parents[1]
     content = {
         "script": sys.argv[0],
+        # Snakemake puts its words to a script into the script's own module.
+        "rule": sys.modules["__main__"].snakemake.rule,
         "modules": sorted(sys.modules),
         "opened": sorted(
             path.removeprefix(f"{top}/")

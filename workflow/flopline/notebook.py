@@ -20,13 +20,15 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.decision import FamilyEvidence, decide
 from flopline.errors import FloplineError
-from flopline.figures import audit as of_audit
 from flopline.figures.cleaning_figure import cleaning as draw_cleaning
 from flopline.figures.contours_figure import contours as draw_contours
 from flopline.figures.envelope_figure import envelope as draw_envelope
 from flopline.figures.families_figure import families as draw_families
 from flopline.figures.isoflop_figure import isoflop as draw_isoflop
+from flopline.figures.layout import PAGE
 from flopline.figures.losscompute_figure import losscompute as draw_losscompute
+from flopline.figures.registry import FIGURES
+from flopline.figures.spec import Setting, figure_spec
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
@@ -37,14 +39,17 @@ from flopline.laws.isoflop import isoflop_fit as fit_isoflop
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric import parametric_fit as fit_parametric
 from flopline.laws.spec import spec_of
+from flopline.option_groups import groups
 from flopline.options import StudyOptions
-from flopline.schema import DROPPED
+from flopline.results import FamilyResults, StudyResults
+from flopline.schema import DROPPED, KEPT
 
 __all__ = [
     "cleaning",
     "contours",
     "envelope",
     "families",
+    "figure",
     "identifiability",
     "isoflop",
     "ladder",
@@ -57,6 +62,13 @@ __all__ = [
 DRAWS: Final = 500
 """Bootstrap resamples behind the intervals: enough to look at; give `draws=2000` to print."""
 LADDER_DRAWS: Final = 50
+AUDITS: Final = ("ladder", "identifiability", "next_run", "sensitivity")
+"""The findings that a figure gets here; those below get no more of them than they show."""
+FINDINGS: Final = {
+    "ladder": ("ladder",),
+    "identifiability": ("identifiability", "next_run"),
+    "stakes": ("sensitivity",),
+}
 SEED: Final = 20221
 BEYOND: Final = 10.0
 """The target by default is this many times the compute of the largest run, to one digit."""
@@ -255,7 +267,7 @@ def ladder(table: pd.DataFrame, **options: Any) -> Figure:
 
     Options are those of `isoflop`.
     """
-    return _audit("ladder", table, **options)
+    return figure("ladder", table, **options)
 
 
 def identifiability(table: pd.DataFrame, **options: Any) -> Figure:
@@ -263,7 +275,7 @@ def identifiability(table: pd.DataFrame, **options: Any) -> Figure:
 
     Options are those of `isoflop`.
     """
-    return _audit("identifiability", table, **options)
+    return figure("identifiability", table, **options)
 
 
 def stakes(table: pd.DataFrame, **options: Any) -> Figure:
@@ -271,7 +283,7 @@ def stakes(table: pd.DataFrame, **options: Any) -> Figure:
 
     Options are those of `isoflop`.
     """
-    return _audit("stakes", table, **options)
+    return figure("stakes", table, **options)
 
 
 def cleaning(
@@ -294,6 +306,70 @@ def cleaning(
     last = dropped.groupby("run")["step"].max().dropna() if last_steps is None else last_steps
     steps = {str(run): float(step) for run, step in last.items()}
     return draw_cleaning(runs, dropped, steps, labels=labels or {n: n for n in names}, **drawing)
+
+
+def figure(
+    name: str,
+    table: pd.DataFrame,
+    curves: pd.DataFrame | None = None,
+    *,
+    target: float | None = None,
+    budgets: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    family: str | None = None,
+    loss_label: str = "Validation loss",
+    width: str = PAGE,
+    synthetic: bool = False,
+) -> Figure:
+    """Any figure that `figures/registry.py` lists, by its name, as the workflow draws it.
+
+    The laws, findings and comparisons that it needs are made from `table` and, for the envelope,
+    from `curves`. Options are those of `isoflop`. Raises FloplineError for a name that is not
+    listed, for a law that cannot be fitted if the figure is of that one, and for a figure of what
+    cleaning left, which a table of finished runs does not say.
+    """
+    if name not in FIGURES:
+        raise FloplineError(f"No figure is called '{name}': take one of {', '.join(FIGURES)}.")
+    spec = figure_spec(name)
+    if spec.needs.curves or spec.needs.dropped:
+        raise FloplineError(
+            f"The figure '{name}' shows what cleaning left, which a table of runs does not say: "
+            f"draw it from a study's results, or by notebook.{name} where there is one."
+        )
+    runs = _runs(table)
+    parts = dict([_one(runs, family)[::-1]] if spec.per_family else _each(runs))
+    given = _given(pd.concat(parts.values()), target, budgets, draws, seed)
+    rows = {} if curves is None else dict(_each(_checked(curves, CURVE_COLUMNS, "curves")))
+    labels = {_label(part): _label(part) for part in parts}
+    of_family, evidence = {}, {}
+    for part, mine in parts.items():
+        found, failed = _laws(mine, given, rows.get(part))
+        for law in spec.laws:
+            if law not in found:
+                raise FloplineError(_missing(name, law, failed))
+        audits = FINDINGS.get(name, AUDITS) if spec.needs.findings else ()
+        findings = _findings(audits, mine, given, found, failed)
+        known = evidence[_label(part)] = _evidence(mine, found, list(findings.values()))
+        tables = {law: fit.tables for law, fit in found.items()}
+        fits = {**known.fits, **failed}
+        of_family[_label(part)] = FamilyResults(fits, known.draws, tables, findings)
+    of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
+                                 for part, mine in parts.items()])}  # fmt: skip
+    if spec.needs.decision:
+        of_all["decision"] = decide(evidence, [given.target], labels)[1]
+    study: dict[str, Any] = {model.group: model().model_dump() for model in groups()}
+    study |= {"families": labels, "targets": [given.target]}
+    study |= {"loss_label": loss_label, "loss_split": ""}
+    setting = Setting(
+        study, next(iter(labels)) if spec.per_family else "", width, synthetic, formulas=True
+    )
+    return spec.draw(StudyResults(of_family, of_all), setting)
+
+
+def _missing(name: str, law: str, failed: Mapping[str, Mapping[str, Any]]) -> str:
+    why = failed[law]["message"] if law in failed else "it takes training curves: give `curves`."
+    return f"The figure '{name}' shows the {law} law, which was not fitted: {why}"
 
 
 def _checked(
@@ -412,21 +488,14 @@ def _evidence(
     )
 
 
-def _audit(
-    figure: str,
-    table: pd.DataFrame,
-    *,
-    target: float | None = None,
-    budgets: Sequence[float] | None = None,
-    draws: int = DRAWS,
-    seed: int = SEED,
-    family: str | None = None,
-    **drawing: Any,
-) -> Figure:
-    """One figure of the audit, with no more of the audit made than it shows."""
-    runs, name = _one(_runs(table), family)
-    given = _given(runs, target, budgets, draws, seed)
-    found, failed = _laws(runs, given)
+def _findings(
+    audits: Sequence[str],
+    runs: pd.DataFrame,
+    given: _Settings,
+    found: Mapping[str, FitResult],
+    failed: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """What these audits find of the runs of one family, each with its tables; why, if nothing."""
     law = found.get("parametric")
     estimators = {n: fit.tables["estimators"] for n, fit in found.items()}
 
@@ -440,43 +509,27 @@ def _audit(
             draws=draws_of(law.draws),
         )
 
-    makers: dict[str, dict[str, Callable[[], Finding]]] = {
-        "ladder": {"ladder": lambda: of_ladder.audit(runs, given.target, given.options)},
-        "identifiability": {
-            "identifiability": lambda: of_identifiability.audit(
-                runs,
-                surface_of(law.to_json()) if law is not None else None,
-                given.target,
-                given.options,
-                estimators=estimators,
-            ),
-            "next_run": of_next_run,
-        },
-        "stakes": {
-            "sensitivity": lambda: sensitivity.audit(
-                runs, given.target, given.options, estimators=estimators
-            )
-        },
+    makers: dict[str, Callable[[], Finding]] = {
+        "ladder": lambda: of_ladder.audit(runs, given.target, given.options),
+        "identifiability": lambda: of_identifiability.audit(
+            runs,
+            surface_of(law.to_json()) if law is not None else None,
+            given.target,
+            given.options,
+            estimators=estimators,
+        ),
+        "next_run": of_next_run,
+        "sensitivity": lambda: sensitivity.audit(
+            runs, given.target, given.options, estimators=estimators
+        ),
     }
-    findings = []
-    for audit, make in makers[figure].items():
+    findings = {}
+    for audit in audits:
         try:
             if law is None:
                 raise FloplineError(failed["parametric"]["message"])
-            made = make()
+            made = makers[audit]()
         except FloplineError as why:
             made = Finding(audit, MIND, f"Not made: {why}", {})
-        findings.append({**made.to_json(), "tables": made.tables})
-    known = _evidence(runs, found, findings)
-    verdict = decide({name: known}, [given.target], {name: _label(name)})[1]
-    return of_audit.audit_figures(
-        findings,
-        {**known.fits, **failed},
-        known.draws,
-        runs,
-        None if law is None else law.tables["points"],
-        verdict,
-        family=name,
-        names=(figure,),
-        **_common(given, name, drawing),
-    )[figure]
+        findings[audit] = {**made.to_json(), "tables": made.tables}
+    return findings

@@ -1,6 +1,10 @@
 # Why to believe the fits: a held-out ladder, what the runs can tell, what a wrong size costs.
 
-AUDITS = per_family("results/{study}/audit/{family}/findings.json")
+FINDINGS = [
+    "results/{study}/audit/{family}/findings.json",
+    "results/{study}/audit/{family}/tables",
+]
+AUDITS = per_family(FINDINGS[0])
 # Those that are fitted and those by which they are judged.
 AUDITED = list(dict.fromkeys([*STUDY["laws"], *JUDGES]))
 # All that the fits left, named apart.
@@ -17,8 +21,8 @@ rule audit:
         runs="results/{study}/clean/runs.parquet",
         curves=CLEAN_CURVES,
     output:
-        findings="results/{study}/audit/{family}/findings.json",
-        tables=directory("results/{study}/audit/{family}/tables"),
+        findings=FINDINGS[0],
+        tables=directory(FINDINGS[1]),
     log:
         "results/{study}/logs/audit.{family}.log",
     cache: SHARED

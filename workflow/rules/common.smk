@@ -83,17 +83,6 @@ def law_tables(law, *tables):
     return {table: f"{base}.{table}.parquet" for table in tables or spec_of(law).tables}
 
 
-def figure_files(stem, caption, category):
-    """A figure in every format; the SVG goes into Snakemake's own report."""
-    svg = report(
-        f"{stem}.svg",
-        caption=f"../report/captions/{caption}.rst",
-        category=category,
-        labels=shown_as(Path(stem).name),
-    )
-    return {"svg": svg, "png": f"{stem}.png", "pdf": f"{stem}.pdf"}
-
-
 def shown_as(what):
     """Labels of a file in Snakemake's own report: what it is, of which family and data."""
 
@@ -107,17 +96,6 @@ def shown_as(what):
         )
 
     return labels
-
-
-def several_figures(figures, category):
-    """Figures of one family that one job draws, by <figure>_<format>."""
-    return {
-        f"{figure}_{format}": file
-        for figure in figures
-        for format, file in figure_files(
-            f"results/{{study}}/figures/{{family}}/{figure}", figure, category
-        ).items()
-    }
 
 
 def per_family(pattern, **more):

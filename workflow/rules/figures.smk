@@ -1,228 +1,118 @@
-# Publication figures, each as SVG, PNG and PDF.
+# Publication figures, each as SVG, PNG and PDF: a rule for every one that the registry lists.
+
+from flopline.figures.registry import FIGURES
+from flopline.figures.spec import chosen, figure_module
+from flopline.numbers import flops_label
+from running.outlines import outlines
 
 FIGURE_FORMATS = ("svg", "png", "pdf")
-FIGURES = per_family(
-    "results/{study}/figures/{family}/{figure}.{format}",
-    figure=[law for law in ("isoflop", "envelope") if law in STUDY["laws"]],
-    format=FIGURE_FORMATS,
-)
-if "parametric" in STUDY["laws"]:
-    FIGURES += [
-        f"results/{STUDY['name']}/figures/surface.{format}" for format in FIGURE_FORMATS
+try:
+    DRAWN = [
+        figure
+        for figure in outlines(FIGURES, LIBRARY)
+        if figure.is_drawn(STUDY["laws"], STUDY["families"])
     ]
-LOSS_FIGURES = (
-    *(["contours"] if "parametric" in STUDY["laws"] else []),
-    "losscompute",
-)
-FIGURES += per_family(
-    "results/{study}/figures/{family}/{figure}.{format}",
-    figure=LOSS_FIGURES,
-    format=FIGURE_FORMATS,
-)
-# One family has nothing to be compared with.
-OF_THE_STUDY = (*(["families"] if len(STUDY["families"]) > 1 else []), "cleaning")
-FIGURES += [
-    f"results/{STUDY['name']}/figures/{figure}.{format}"
-    for figure in OF_THE_STUDY
-    for format in FIGURE_FORMATS
-]
-AUDIT_FIGURES = ("ladder", "identifiability", "stakes")
-if AUDITS:
-    FIGURES += per_family(
-        "results/{study}/figures/{family}/{figure}.{format}",
-        figure=AUDIT_FIGURES,
-        format=FIGURE_FORMATS,
+except FloplineError as mistake:
+    sys.exit(f"flopline: {mistake}")
+
+
+def needed(figure):
+    """The results that a figure is made of, by kind: see Needs in flopline/figures/spec.py."""
+    needs, laws = figure.needs, STUDY["laws"]
+    files = {
+        "fits": [law_files(law)["fit"] for law in chosen(needs.fits, laws)],
+        "draws": [law_files(law)["draws"] for law in chosen(needs.draws, laws)],
+        "tables": [
+            path
+            for of_laws, table in (name.split(".") for name in needs.tables)
+            for law in chosen([of_laws], laws)
+            for path in law_tables(law, table).values()
+        ],
+        "frontiers": [
+            path
+            for law in laws * needs.frontiers
+            for path in law_tables(law, spec_of(law).frontier.table).values()
+        ],
+        "findings": needs.findings * FINDINGS,
+    }
+    if not figure.per_family:
+        files = {
+            kind: expand(paths, family=STUDY["families"], allow_missing=True)
+            for kind, paths in files.items()
+        }
+    files |= {
+        "runs": needs.runs * ["results/{study}/clean/runs.parquet"],
+        "dropped": needs.dropped * ["results/{study}/clean/dropped.parquet"],
+        "curves": needs.curves * CLEAN_CURVES,
+        "decision": needs.decision * ["results/{study}/decision.json"],
+    }
+    return {kind: paths for kind, paths in files.items() if paths}
+
+
+def figure_files(figure):
+    """A figure in every format, and what is said of it."""
+    folder = "results/{study}/figures" + ("/{family}" if figure.per_family else "")
+    return {end: f"{folder}/{figure.name}.{end}" for end in (*FIGURE_FORMATS, "json")}
+
+
+def all_figures(*ends):
+    """The files of all figures that have one of these ends, in the order of the page."""
+    return [
+        path
+        for figure in DRAWN
+        for end in ends
+        for path in expand(
+            figure_files(figure)[end],
+            study=STUDY["name"],
+            **({"family": STUDY["families"]} if figure.per_family else {}),
+        )
+    ]
+
+
+def in_engine_report(figure):
+    """Its SVG, to stand in Snakemake's own report."""
+    return report(
+        figure_files(figure)["svg"],
+        caption="../report/captions/figure.rst",
+        category=figure.section.category,
+        labels=shown_as(figure.name),
     )
 
 
-rule figure_isoflop:
-    input:
-        **law_files("isoflop"),
-    output:
-        **figure_files("results/{study}/figures/{family}/isoflop", "isoflop", "Laws"),
-    log:
-        "results/{study}/logs/figure_isoflop.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_isoflop.{family}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families", "targets", "loss_label"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_isoflop.py"),
-    script:
-        "../scripts/figure_isoflop.py"
+for figure in DRAWN:
+    of_family = ".{family}" if figure.per_family else ""
+    late = figure.needs.decision or not figure.per_family
 
-
-rule figure_envelope:
-    input:
-        **law_files("envelope"),
-    output:
-        **figure_files("results/{study}/figures/{family}/envelope", "envelope", "Laws"),
-    log:
-        "results/{study}/logs/figure_envelope.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_envelope.{family}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families", "targets", "loss_split", "loss_label", "envelope"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_envelope.py"),
-    script:
-        "../scripts/figure_envelope.py"
-
-
-rule figure_surface:
-    input:
-        fits=per_family("results/{study}/fits/{family}/parametric.json"),
-        points=per_family("results/{study}/fits/{family}/parametric.points.parquet"),
-    output:
-        **figure_files("results/{study}/figures/surface", "surface", "Laws"),
-    log:
-        "results/{study}/logs/figure_surface.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_surface.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families", "loss_label", "figures"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_surface.py"),
-    script:
-        "../scripts/figure_surface.py"
-
-
-rule figure_loss:
-    input:
-        fits=expand("results/{{study}}/fits/{{family}}/{law}.json", law=STUDY["laws"]),
-        draws=expand(
-            "results/{{study}}/fits/{{family}}/{law}.draws.parquet", law=STUDY["laws"]
-        ),
-        # What each law's L(C) is held against, in the order of the laws.
-        frontiers=[
-            path
-            for law in STUDY["laws"]
-            for path in law_tables(law, spec_of(law).frontier.table).values()
-        ],
-    output:
-        **several_figures(LOSS_FIGURES, "Laws"),
-    log:
-        "results/{study}/logs/figure_loss.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_loss.{family}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families", "targets", "loss_label"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_loss.py", *SPECS),
-    script:
-        "../scripts/figure_loss.py"
-
-
-rule figure_families:
-    input:
-        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
-        draws=per_family(
-            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
-        ),
-        runs="results/{study}/clean/runs.parquet",
-        decision="results/{study}/decision.json",
-    output:
-        **figure_files("results/{study}/figures/families", "families", "Laws"),
-    log:
-        "results/{study}/logs/figure_families.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_families.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families", "targets", "loss_label"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_families.py", *SPECS),
-    script:
-        "../scripts/figure_families.py"
-
-
-rule figure_cleaning:
-    input:
-        runs="results/{study}/clean/runs.parquet",
-        dropped="results/{study}/clean/dropped.parquet",
-        curves=CLEAN_CURVES,
-    output:
-        **figure_files("results/{study}/figures/cleaning", "cleaning", "Data"),
-    log:
-        "results/{study}/logs/figure_cleaning.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_cleaning.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_cleaning.py"),
-    script:
-        "../scripts/figure_cleaning.py"
-
-
-rule figure_audit:
-    input:
-        **law_tables("parametric", "points"),
-        findings="results/{study}/audit/{family}/findings.json",
-        tables="results/{study}/audit/{family}/tables",
-        fits=expand("results/{{study}}/fits/{{family}}/{law}.json", law=STUDY["laws"]),
-        draws=expand(
-            "results/{{study}}/fits/{{family}}/{law}.draws.parquet", law=STUDY["laws"]
-        ),
-        runs="results/{study}/clean/runs.parquet",
-        decision="results/{study}/decision.json",
-    output:
-        **several_figures(AUDIT_FIGURES, "Audit"),
-    log:
-        "results/{study}/logs/figure_audit.{family}.log",
-    benchmark:
-        "results/{study}/benchmarks/figure_audit.{family}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
-    params:
-        study=options("families", "targets", "loss_label"),
-        width=STUDY["figures"]["width"],
-        synthetic=SYNTHETIC,
-        code=code("figure_audit.py", *SPECS),
-    script:
-        "../scripts/figure_audit.py"
+    rule:
+        name:
+            f"figure_{figure.name}"
+        input:
+            **needed(figure),
+        output:
+            **figure_files(figure) | {"svg": in_engine_report(figure)},
+        log:
+            f"results/{{study}}/logs/figure_{figure.name}{of_family}.log",
+        benchmark:
+            f"results/{{study}}/benchmarks/figure_{figure.name}{of_family}.tsv"
+        # On a cluster, where the profiles say of all other rules which go together.
+        group:
+            ("end" if late else "family") if workflow.non_local_exec else None
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=grows(1000),
+            runtime=grows(10),
+        params:
+            figure=figure.name,
+            about=figure.about.replace("{target}", flops_label(STUDY["targets"][0])),
+            study=options(*figure.options),
+            width=STUDY["figures"]["width"],
+            synthetic=SYNTHETIC,
+            code=code(
+                "figure.py",
+                figure_module(figure.name),
+                *(SPECS if figure.needs.every_law else ()),
+            ),
+        script:
+            "../scripts/figure.py"

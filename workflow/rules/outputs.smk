@@ -38,7 +38,7 @@ rule review:
         verdict="results/{study}/decision.json",
         latex=list(LATEX.values()),
         methods=[f"results/{{study}}/methods/methods.{end}" for end in METHODS],
-        figures=[figure for figure in FIGURES if not figure.endswith(".svg")],
+        figures=all_figures("png", "pdf"),
         fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
         audits=AUDITS,
         runs="results/{study}/clean/runs.parquet",

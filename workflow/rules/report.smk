@@ -38,7 +38,8 @@ rule report:
             "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
         ),
         tables=PANEL_TABLES,
-        figures=[figure for figure in FIGURES if figure.endswith(".svg")],
+        figures=all_figures("svg"),
+        words=all_figures("json"),
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",

@@ -8,7 +8,8 @@ from typing import Any
 
 from flopline.atomic import writing
 from flopline.audit.finding import Finding
-from flopline.storage import read_json, read_parquet, write_json, write_parquet
+from flopline.results import Findings
+from flopline.storage import write_json, write_parquet
 
 
 def write_findings(findings: Sequence[Finding], path: Path, tables: Path) -> None:
@@ -24,11 +25,4 @@ def write_findings(findings: Sequence[Finding], path: Path, tables: Path) -> Non
 
 def read_findings(path: Path) -> list[dict[str, Any]]:
     """The findings that write_findings wrote, each with its tables."""
-
-    def table(audit: str, name: str) -> Any:
-        return read_parquet(path.parent / "tables" / f"{audit}.{name}.parquet")
-
-    return [
-        {**f, "tables": {name: table(f["audit"], name) for name in f["tables"]}}
-        for f in read_json(path)
-    ]
+    return [{**f, "tables": dict(f["tables"])} for f in Findings(path).values()]

@@ -7,7 +7,6 @@ from stage import stage
 with stage(snakemake) as said:
     from findings import read_findings
 
-    from flopline.figures.captions import captioned
     from flopline.report.interactive import Evidence, panels
     from flopline.report.page import ReportInputs, methods_files, render
     from flopline.report.provenance import provenance
@@ -35,15 +34,14 @@ with stage(snakemake) as said:
     runs = read_parquet(Path(snakemake.input.runs))
     notes = read_json(Path(snakemake.input.notes))
     audits = {path.parent.name: read_findings(path) for path in map(Path, snakemake.input.audits)}
-    svgs = map(Path, snakemake.input.figures)
-    figures = captioned(
-        svgs, fits, study["families"], audits, verdict["families"], runs.to_dict("records")
-    )
+    figures = [
+        {**read_json(words), "svg": words.with_suffix(".svg").read_text(encoding="utf-8")}
+        for words in map(Path, snakemake.input.words)
+    ]
     if synthetic:
         from flopline.simulation import described
 
         notes = [*described(study["source"], study["families"]), *notes]
-        figures = [{**f, "caption": f"Synthetic data. {f['caption']}"} for f in figures]
     inputs = ReportInputs(
         study={**study, "synthetic": synthetic, "notes": notes},
         decision=decision,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit import collinear
+from flopline.audit.allowed import ALLOWED_RISE
 from flopline.audit.finding import FINE, MIND, REFUSE, Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
@@ -34,9 +35,6 @@ from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
 
-ALLOWED_RISE: Final = 0.08
-"""Rise of the objective up to which a fixed E counts as still fitting: what holding E at 1.75 or
-1.90 costs at most on the points that Epoch AI digitised from Hoffmann et al. 2022 (measured)."""
 PROFILE_STEPS: Final = 41
 PROFILE_REACH: Final = (0.12, 0.25, 0.5)
 """How far the profile runs to both sides of E, as a share of it; wider where that does not raise

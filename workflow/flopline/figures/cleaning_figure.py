@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flopline.errors import FloplineError
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.panels import say_instead
+from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     INK,
     MAKO_MAP,
@@ -27,6 +28,8 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.numbers import count, humanise
+from flopline.points import last_steps
+from flopline.results import StudyResults
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 Floats = NDArray[np.float64]
@@ -286,3 +289,49 @@ def _draw_places(
     axes.set(xlim=(0, 1), ylim=(0, n), yticks=[], xlabel="Place along training (step over last)")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "¼", "½", "¾", "1"])
     axes.grid(visible=False, axis="y")
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of a study."""
+    return cleaning(
+        results.runs,
+        results.dropped,
+        last_steps(results.curves, results.dropped),
+        labels=setting.labels,
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    return (
+        "Above: what became of the runs of each family, and why runs are not in the fits. Below: "
+        "the rows of the logs, read = kept + dropped by reason, and where along training the "
+        f"dropped rows stood. {alt(results, setting)}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    runs = results.runs
+    read, kept, lost = (int(runs[n].sum()) for n in ("rows_in", "rows_kept", "rows_dropped"))
+    return (
+        f"{int((runs['status'] == KEPT).sum()):,} of {count(len(runs), 'run')} are in the fits; "
+        f"{count(read, 'row')} read = {kept:,} kept + {lost:,} dropped."
+    )
+
+
+FIGURE = FigureSpec(
+    name="cleaning",
+    title="What cleaning left out",
+    about="Runs kept, held out and set aside with the reasons; rows read, kept and dropped by "
+    "reason for every family, and where along training the dropped rows stood.",
+    section=Section.DATA,
+    needs=Needs(runs=True, dropped=True, curves=True),
+    per_family=False,
+    options=("families",),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -19,6 +19,7 @@ from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.notes import around, draw_bands, everywhere, write_clear
 from flopline.figures.panels import log_axis, say_instead
 from flopline.figures.placing import add_legend, trace
+from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GUIDE_GREEN,
     INK,
@@ -30,10 +31,12 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label, short
+from flopline.figures.wording import at_target, law_in_words, reach
 from flopline.flops import six_nd
 from flopline.laws.common.budgets import by_gaps
 from flopline.laws.common.fit_result import FAILED
-from flopline.numbers import flops_label, significant
+from flopline.numbers import flops_label, humanise, significant
+from flopline.results import StudyResults
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
@@ -324,3 +327,64 @@ def _draw_slices(
     handles.append(Line2D([], [], color=GUIDE_GREEN, ls="--", marker="D", ms=3.4, label=label))
     obstacles = np.concatenate([*taken, trace(axes, *curve)])
     add_legend(axes, handles, obstacles, most=3)
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found = setting.of(results)
+    minima, budgets = found.table("isoflop", "vertices"), None
+    if minima is not None:
+        budgets = minima["nominal_flops"].fillna(minima["budget_flops"])
+    return contours(
+        found.fits["parametric"],
+        found.tables["parametric"]["points"],
+        budgets=budgets,
+        draws=found.draws["parametric"],
+        family_label=setting.family_label,
+        target_flops=setting.target,
+        loss_label=setting.loss_label,
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    fit = setting.of(results).fits["parametric"]
+    if fit["status"] == FAILED:
+        return f"No surface was fitted: {fit['message']}"
+    target = fit["targets"][0]
+    return (
+        f"Left: contours of the fitted loss over compute and params, with the {fit['n_runs']} runs "
+        "coloured by their own loss, the efficient frontier (blue, dashed beyond the runs, with 80 "
+        "and 95 % bands) and the budgets of the slices (dashed, upright). Right: the loss along "
+        "slices of fixed compute, with each run moved to the nearest one along the law, so that "
+        "its distance from the curve is its residual; diamonds, the optima. The law says "
+        f"{at_target(fit)}{reach(target['params'], humanise)}, with a loss of "
+        f"{significant(target['loss']['point'])}{reach(target['loss'], significant)}; runs and "
+        "slices stand at C = 6ND."
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return law_in_words(setting.of(results).fits["parametric"])
+
+
+FIGURE = FigureSpec(
+    name="contours",
+    title="Contours of the loss",
+    about="Contours of the parametric loss over compute and params with the efficient frontier, "
+    "and slices at fixed compute with the runs on them; params at {target} FLOPs with bootstrap "
+    "intervals.",
+    section=Section.LAWS,
+    needs=Needs(
+        fits=("parametric",),
+        draws=("parametric",),
+        tables=("parametric.points", "isoflop.vertices"),
+    ),
+    laws=("parametric",),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -23,6 +23,7 @@ from flopline.figures.lawpanel import (
 )
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.placing import add_legend, trace, write_reason
+from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     INK,
@@ -32,8 +33,11 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import log_pad, power_label, set_log_ticks
+from flopline.figures.wording import at_target, law_in_words, power_laws
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.numbers import humanise
+from flopline.results import StudyResults
+from flopline.schema import split_label
 
 Floats = NDArray[np.float64]
 
@@ -238,3 +242,78 @@ def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: Quantity) -> None:
 def _apart(low: float, high: float) -> tuple[float, float]:
     """A colour range that is never empty."""
     return (low, high) if high > low else (low / 2, high * 2)
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found, study = setting.of(results), setting.study
+    split = study["envelope"]["split"] or study["loss_split"]
+    same = split == study["loss_split"]
+    tables = found.tables["envelope"]
+    return envelope(
+        found.fits["envelope"],
+        tables["frontier"],
+        tables["curves"],
+        family_label=setting.family_label,
+        target_flops=setting.target,
+        loss_label=setting.loss_label if same else setting.drawn(split_label(split)),
+        draws=found.draws["envelope"],
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    fit = setting.of(results).fits["envelope"]
+    return (
+        f"Left: the loss curves of {fit['n_runs']} runs, coloured by parameters, with the lowest "
+        "loss reached at each amount of compute. Centre and right: parameters and tokens of the "
+        f"run that reaches it, with the fitted laws {power_laws(fit)} (dashed) and, in green, "
+        f"{at_target(fit)}. Orange, green and blue: the same laws for the first, middle and last "
+        f"third of the points.{_curvature(fit)}{_mid_schedule(fit)}"
+    )
+
+
+def _curvature(fit: Mapping[str, Any]) -> str:
+    """Slopes of params in the outer thirds, and how sure their difference is."""
+    test = fit["certificate"].get("curvature") or {}
+    if test.get("p_value") is None:
+        return ""
+    slopes = fit["certificate"]["a_by_thirds"]
+    return (
+        f" Params grow as C^{slopes[0]:.2f} in the first third and C^{slopes[-1]:.2f} in the last "
+        f"(difference {test['difference']:+.2f}, 95 % interval {test['lo95']:+.2f} to "
+        f"{test['hi95']:+.2f})."
+    )
+
+
+def _mid_schedule(fit: Mapping[str, Any]) -> str:
+    share = fit["certificate"].get("share_mid_schedule")
+    if not share:
+        return ""
+    return f" {share:.0%} of the fitted points lie in the middle of a learning-rate schedule."
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return law_in_words(setting.of(results).fits["envelope"])
+
+
+FIGURE = FigureSpec(
+    name="envelope",
+    title="Training-curve envelope",
+    about="Training curves over compute, their lower envelope, and the power laws of params and "
+    "tokens along it to {target} FLOPs, with bootstrap intervals.",
+    section=Section.LAWS,
+    needs=Needs(
+        fits=("envelope",),
+        draws=("envelope",),
+        tables=("envelope.frontier", "envelope.curves"),
+    ),
+    laws=("envelope",),
+    options=("families", "targets", "loss_split", "loss_label", "envelope"),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -29,6 +29,7 @@ from flopline.figures.placing import (
     size_in,
     trace,
 )
+from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
@@ -37,6 +38,8 @@ from flopline.figures.style import (
 )
 from flopline.figures.ticks import power_label
 from flopline.numbers import factor, flops_label, significant
+from flopline.results import StudyResults
+from flopline.schema import KEPT
 
 Floats = NDArray[np.float64]
 Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -292,3 +295,55 @@ def _legend_clear(
         if not taken or clear_spot(size, np.concatenate(taken), spot, margin):
             break
     on_white(axes)
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of a study."""
+    runs, found = results.runs, results.families
+    flops = runs[runs["status"] == KEPT].groupby("family")["flops"]
+    return families(
+        {family: of.fits for family, of in found.items()},
+        {family: of.draws for family, of in found.items()},
+        results.decision["families"],
+        {f: (float(flops.min()[f]), float(flops.max()[f])) for f in setting.labels},
+        labels=setting.family_labels,
+        target_flops=setting.target,
+        loss_label=setting.loss_label,
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    if not results.decision["families"]:
+        return alt(results, setting)
+    return (
+        f"Left: the lowest loss for the compute of {', '.join(setting.labels.values())}, by the "
+        "law that they have in common, with 95 % bands. Right: how many times the compute of the "
+        "best family the others need for the same loss, with bands, and the decision's own numbers "
+        "at the targets (bars: 80 and 95 %). Solid where both families have runs, dashed and "
+        f"hatched beyond. {alt(results, setting)}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    for entry in results.decision["families"]:
+        return str(entry["sentence"])
+    return "Fewer than two families have a line to be compared."
+
+
+FIGURE = FigureSpec(
+    name="families",
+    title="Families side by side",
+    about="The lowest loss for the compute of every family, and how many times the compute the "
+    "others need for the loss of the best, with bootstrap intervals, hatched where extrapolated.",
+    section=Section.LAWS,
+    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, runs=True, decision=True),
+    per_family=False,
+    families=2,
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

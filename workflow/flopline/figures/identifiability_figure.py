@@ -9,9 +9,18 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from flopline.audit.allowed import ALLOWED_RISE
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
-from flopline.figures.panels import law_style, log_axis, say_instead
+from flopline.figures.panels import (
+    law_style,
+    log_axis,
+    reason_of,
+    say_instead,
+    surface_of_fits,
+    table_of,
+)
 from flopline.figures.placing import clear_spot, margin_of, size_in, trace
+from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     INK,
@@ -22,8 +31,11 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import log_pad, set_log_ticks
+from flopline.figures.wording import finding
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.numbers import flops_label, humanise, significant
+from flopline.results import StudyResults
+from flopline.schema import KEPT
 
 SIGNED = LinearSegmentedColormap.from_list(
     "flopline_signed", ["#0b4a8f", "#7ea6d1", "#f4f4f4", "#eda264", "#b34500"], N=256
@@ -223,3 +235,58 @@ def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: floa
     ticks = [low, (low + high) / 2, high]
     said = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
     bar.set_yticks(ticks, said, fontsize=SMALL_PT)
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found, runs = setting.of(results), results.runs
+    surface, no_surface = surface_of_fits(found.fits)
+    return identifiability(
+        table_of(found.findings, "identifiability", "profile"),
+        found.table("parametric", "points") if surface else None,
+        table_of(found.findings, "next_run", "runs"),
+        runs[(runs["family"] == setting.family) & (runs["status"] == KEPT)],
+        best_floor=surface.get("E"),
+        target_flops=setting.target,
+        allowed_rise=ALLOWED_RISE,
+        family_label=setting.family_label,
+        absent={
+            "profile": reason_of(found.findings, "identifiability"),
+            "residuals": no_surface,
+            "next_run": reason_of(found.findings, "next_run"),
+        },
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    return (
+        "Left: rise of the objective, and N at the target, where E is held and the rest refitted; "
+        "shaded, every E that fits nearly as well as the best (line). Centre: observed loss over "
+        "the fitted law; up where the run is worse than the law, down where it is better, larger "
+        "where it is farther off. Right: share of the variance of ln N at the target that one "
+        "more run would remove, by its params and tokens. "
+        f"{finding(setting.of(results).findings, 'identifiability')}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return finding(setting.of(results).findings, "identifiability") or caption(results, setting)
+
+
+FIGURE = FigureSpec(
+    name="identifiability",
+    title="What the runs can tell",
+    about="What the runs can tell: how well each value of the irreducible loss fits and the params "
+    "it implies at {target} FLOPs, the residuals of the parametric law over params and tokens, and "
+    "the worth of one more run.",
+    section=Section.AUDIT,
+    needs=Needs(fits=("parametric",), tables=("parametric.points",), findings=True, runs=True),
+    options=("families", "targets"),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

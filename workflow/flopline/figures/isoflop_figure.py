@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,9 +23,13 @@ from flopline.figures.lawpanel import (
 )
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.placing import write_reason
+from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import GREY, INK, mark_synthetic, styled
 from flopline.figures.valleys import Looks, draw_valleys, filling, looks_of
+from flopline.figures.wording import at_target, law_in_words, power_laws
 from flopline.laws.common.fit_result import FAILED
+from flopline.numbers import significant
+from flopline.results import StudyResults
 
 CORRECTED: Final = "corrected"
 """Name of the estimator whose laws are drawn beside the main ones (docs/isoflop.md)."""
@@ -139,3 +144,71 @@ def corrected_law(estimators: pd.DataFrame | None, quantity: Quantity) -> Law | 
     # The table states the law by its value at a target.
     scale = float(np.log(row[quantity.key]) - exponent * np.log(row["budget_flops"]))
     return Law(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found = setting.of(results)
+    tables = found.tables["isoflop"]
+    return isoflop(
+        found.fits["isoflop"],
+        tables["vertices"],
+        tables["profiles"],
+        family_label=setting.family_label,
+        target_flops=setting.target,
+        loss_label=setting.loss_label,
+        draws=found.draws["isoflop"],
+        estimators=tables["estimators"],
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    fit = setting.of(results).fits["isoflop"]
+    certificate = fit["certificate"]
+    used, total = certificate["budgets_used"], certificate["budgets"]
+    flagged = certificate.get("budgets_flagged", 0)
+    doubt = f", {flagged} of them flagged by a check (half filled)" if flagged else ""
+    return (
+        "Left: final loss against parameters at fixed training compute; dashed, the parabola of "
+        f"each budget; {used} of {total} budgets give a valley{doubt}. Centre and right: "
+        "parameters and tokens at the valleys against compute, with the fitted laws "
+        f"{power_laws(fit)} (dashed) and, in green, {at_target(fit)}.{_correction(certificate)}"
+    )
+
+
+def _correction(certificate: Mapping[str, Any]) -> str:
+    """What the crosses and the second line are, empty where the bias could not be had."""
+    bias = certificate.get("largest_bias_ln_params")
+    if bias is None:
+        return ""
+    return (
+        " Crosses and dash-dotted lines: the same less the parabola's bias on these grids, up to "
+        f"{significant(100 * math.expm1(bias), 2)} % in N."
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return law_in_words(setting.of(results).fits["isoflop"])
+
+
+FIGURE = FigureSpec(
+    name="isoflop",
+    title="IsoFLOP curves",
+    about="Loss against params at each training budget, the bottom of every valley, and the power "
+    "laws of params and tokens through those bottoms to {target} FLOPs, raw and less the "
+    "parabola's bias, with bootstrap intervals.",
+    section=Section.LAWS,
+    needs=Needs(
+        fits=("isoflop",),
+        draws=("isoflop",),
+        tables=("isoflop.vertices", "isoflop.profiles", "isoflop.estimators"),
+    ),
+    laws=("isoflop",),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

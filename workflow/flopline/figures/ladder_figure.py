@@ -18,9 +18,12 @@ from flopline.figures.panels import (
     law_legend,
     law_style,
     log_axis,
+    reason_of,
     say_instead,
+    table_of,
 )
 from flopline.figures.placing import add_legend, trace
+from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     SMALL_PT,
@@ -30,8 +33,12 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label
+from flopline.figures.wording import finding
+from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, ranked
 from flopline.numbers import factor, flops_label, humanise
+from flopline.results import StudyResults
+from flopline.schema import KEPT
 
 BASELINE: Final = ("baseline", "best_run")
 """The baseline that says a size as well as a loss; told apart by grey."""
@@ -275,3 +282,62 @@ def _draw_drift(
     axes.axvline(largest_flops, color=GREY, lw=0.7, zorder=1)
     axes.set_title("all runs", loc="right", color="#555555", fontsize=SMALL_PT)
     axes.set(xlabel="Fitted up to, FLOPs", ylabel="Parameters")
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found, runs = setting.of(results), results.runs
+    mine = runs[(runs["family"] == setting.family) & (runs["status"] == KEPT)]
+    return ladder(
+        table_of(found.findings, "ladder", "steps"),
+        table_of(found.findings, "ladder", "predictions"),
+        table_of(found.findings, "ladder", "optima"),
+        {law: _params_at(fit, setting.target) for law, fit in found.fits.items()},
+        target_flops=setting.target,
+        largest_flops=float(mine["flops"].max()),
+        family_label=setting.family_label,
+        loss_label=setting.loss_label,
+        absent=reason_of(found.findings, "ladder"),
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def _params_at(fit: Mapping[str, Any], target_flops: float) -> Mapping[str, Any]:
+    """The estimate of N of a fit at the target; without a number where it failed."""
+    nothing = dict.fromkeys(("point", "lo80", "hi80"))
+    if fit["status"] == FAILED:
+        return nothing
+    rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target_flops - 1) < 1e-9]
+    return rows[0]["params"] if rows else nothing
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    return (
+        "Above left: what the parametric law, fitted to the runs of at most the compute named, "
+        "foretells of the loss of each larger run, less what was seen (bars: 95 % prediction). "
+        "Above right: the same for the lowest loss at larger budgets, by every law. Below left: "
+        "compute that the foretold sizes waste there, judged by the optima seen. Below right: N at "
+        "the target by the runs below each budget, up to all runs (bars: 80 % "
+        f"intervals). {finding(setting.of(results).findings, 'ladder')}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return finding(setting.of(results).findings, "ladder") or caption(results, setting)
+
+
+FIGURE = FigureSpec(
+    name="ladder",
+    title="Held-out ladder",
+    about="Held-out ladder: laws fitted to the runs below a budget against the losses and best "
+    "sizes of larger ones, and the params recommended at {target} FLOPs as the fitted budgets "
+    "grow, with bootstrap intervals.",
+    section=Section.AUDIT,
+    needs=Needs(fits=EVERY_LAW, findings=True, runs=True),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

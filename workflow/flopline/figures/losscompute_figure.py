@@ -19,6 +19,7 @@ from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.notes import draw_bands, on_white
 from flopline.figures.panels import law_style, log_axis, say_instead
 from flopline.figures.placing import add_legend, trace
+from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
@@ -28,11 +29,13 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import power_label
+from flopline.figures.wording import reach
 from flopline.laws.common.curvature import LEVEL
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.lack_of_fit import TOP_RUNS, of_minima
 from flopline.laws.spec import Says, ordered, spec_of
 from flopline.numbers import flops_label, significant
+from flopline.results import StudyResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
 
 Floats = NDArray[np.float64]
@@ -342,3 +345,59 @@ def _verdict(found: Misfit | None, floor: float) -> str:
     if found is None or not found.said:
         return f"{said}fit not tested"
     return f"{said}{'LACK OF FIT' if found.found else 'no lack of fit'} ({found.said})"
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found = setting.of(results)
+    return losscompute(
+        found.fits,
+        found.draws,
+        seen={law: found.table(law, spec_of(law).frontier.table) for law in found.fits},
+        family_label=setting.family_label,
+        target_flops=setting.target,
+        loss_label=setting.loss_label,
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    return (
+        "Left: the lowest loss that each law expects of a budget, with what it was fitted to "
+        "(small dots: every run), 80 and 95 % bands, its floor E (dotted) where that is near, and "
+        "at the target what it states; grey, the largest run. Right, above: the losses at each "
+        "frontier over the law's own (bars: 95 %; for the surface, runs averaged over stretches of "
+        "compute). A trend there means that the law bends away and its forecast is biased. Below: "
+        "E with 80 and 95 % intervals, and whether the law has lack of fit. "
+        f"{alt(results, setting)}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    fits = setting.of(results).fits
+    losses = [
+        f"{spec_of(law).label} {significant(loss['point'])}{reach(loss, significant)}"
+        for law in ordered(fits)
+        if (loss := fits[law]["targets"][0]["loss"])["point"] is not None
+        and fits[law]["status"] != FAILED
+    ]
+    if not losses:
+        return "No law gives a loss."
+    target = next(iter(fits.values()))["targets"][0]["budget_flops"]
+    return f"At {flops_label(target)} FLOPs the laws say {', '.join(losses)}."
+
+
+FIGURE = FigureSpec(
+    name="losscompute",
+    title="Lowest loss for the compute",
+    about="The lowest loss that every law expects of a budget, carried to {target} FLOPs with "
+    "bootstrap bands, what each misses its own frontier by, and its floor E.",
+    section=Section.LAWS,
+    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, frontiers=True),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

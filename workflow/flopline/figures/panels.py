@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,10 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.figures.placing import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
-from flopline.laws.spec import spec_of
+from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.laws.spec import spec_of, surface_law
 from flopline.numbers import factor, humanise
 
 Floats = NDArray[np.float64]
+Findings = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,32 @@ LEAST_GAP_PT: Final = 27.0
 LARGEST_GAP: Final = 0.4
 """Share of such an axis that may go without a tick."""
 BASELINE_STYLE: Final = LawStyle("as the best run so far", GREY, "-.", "D")
+
+
+NOT_MADE: Final = "this audit was not made"
+
+
+def table_of(findings: Findings, audit: str, name: str) -> pd.DataFrame | None:
+    """The table `name` of an audit's finding; None where it has none."""
+    return findings[audit]["tables"].get(name) if audit in findings else None
+
+
+def reason_of(findings: Findings, audit: str) -> str:
+    """Why an audit has no table, in its own words."""
+    return str(findings[audit]["sentence"]) if audit in findings else NOT_MADE
+
+
+def surface_of_fits(fits: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], str]:
+    """E, alpha and beta of the fitted surface; empty, with the reason, where there is none."""
+    law = surface_law(fits)
+    if law is None:
+        return {}, f"the {PARAMETRIC.label} law is not among the study's laws"
+    if fits[law]["status"] == FAILED:
+        return {}, str(fits[law]["message"])
+    points = {name: fits[law]["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
+    if None in points.values():
+        return {}, str(fits[law]["message"])
+    return {name: float(value) for name, value in points.items()}, ""
 
 
 def law_style(law: str) -> LawStyle:

@@ -16,7 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.audit.waste import wasted_share
 from flopline.figures.allocations import draw_allocations
 from flopline.figures.layout import PAGE, Box, laid_out
-from flopline.figures.panels import law_style, log_axis, ratio_axis, say_instead
+from flopline.figures.panels import (
+    law_style,
+    log_axis,
+    ratio_axis,
+    reason_of,
+    say_instead,
+    surface_of_fits,
+    table_of,
+)
+from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     INK,
     SMALL_PT,
@@ -24,8 +33,11 @@ from flopline.figures.style import (
     mark_synthetic,
     styled,
 )
+from flopline.figures.wording import finding
+from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.spec import Says, ordered, spec_of
 from flopline.numbers import flops_label, humanise, significant
+from flopline.results import StudyResults
 from flopline.schema import target_column
 
 Floats = NDArray[np.float64]
@@ -294,3 +306,65 @@ def _kept(draws: pd.DataFrame, names: list[str]) -> Floats:
         return np.empty((0, len(names)))
     values = draws[names].to_numpy(dtype=float)
     return np.asarray(values[np.isfinite(values).all(axis=1)])
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of one family of a study."""
+    found = setting.of(results)
+    surface, no_surface = surface_of_fits(found.fits)
+    return stakes(
+        table_of(found.findings, "sensitivity", "changes"),
+        found.fits,
+        found.draws,
+        exponents=(surface["alpha"], surface["beta"]) if surface else None,
+        reference=_recommended(results.decision, setting.family, setting.target),
+        target_flops=setting.target,
+        family_label=setting.family_label,
+        absent={
+            "sensitivity": reason_of(found.findings, "sensitivity"),
+            "regret": no_surface or reason_of(found.findings, "regret"),
+        },
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def _recommended(decision: Mapping[str, Any], family: str, target_flops: float) -> str:
+    """The law that is recommended at the target, whose N a wrong one is held against."""
+    for choice in decision["choices"]:
+        same = abs(choice["budget_flops"] / target_flops - 1) < 1e-9
+        if choice["family"] == family and same and choice["law"]:
+            return str(choice["law"])
+    return PARAMETRIC.name
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    return (
+        "Above: N at the target under one change at a time, in the colours of the laws, and the "
+        "compute that a wrong N wastes, with the N of every law and its 95 % interval on the "
+        "curve. "
+        "Below: bootstrap draws of every law, its loss against its N at the target (the tokens "
+        "above spend the budget), its D against its N beside 6ND = C, and its exponents, with 80 "
+        "and 95 % intervals. "
+        f"{finding(setting.of(results).findings, 'sensitivity')}"
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return finding(setting.of(results).findings, "sensitivity") or caption(results, setting)
+
+
+FIGURE = FigureSpec(
+    name="stakes",
+    title="What is at stake",
+    about="What is at stake at {target} FLOPs: which choice or runs the recommended params hang "
+    "on, how much compute a wrong size wastes, and the bootstrap draws of every law.",
+    section=Section.AUDIT,
+    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, findings=True, decision=True),
+    options=("families", "targets"),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import no_law, number
 from flopline.figures.layout import PAGE, width_in
+from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     is_dense,
@@ -31,8 +32,10 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import log_pad, set_log_ticks, signed_power_label
+from flopline.figures.wording import exponent
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
+from flopline.results import StudyResults
 
 Floats = NDArray[np.float64]
 
@@ -288,3 +291,65 @@ def _draw_bar(axes: Axes, norm: LogNorm, cmap: Colormap) -> None:
     height_pt = axes.get_window_extent().height / axes.figure.dpi * 72
     set_log_ticks(axes.yaxis, low, high, height_pt, signed_power_label, "height")
     axes.grid(False)
+
+
+def draw(results: StudyResults, setting: Setting) -> Figure:
+    """The figure of a study."""
+    labels = setting.family_labels
+    return surface(
+        [
+            Panel(labels[family], found.tables["parametric"]["points"], found.fits["parametric"])
+            for family, found in results.families.items()
+        ],
+        loss_label=setting.loss_label,
+        show_surface=setting.study["figures"]["fitted_surface"],
+        width=setting.width,
+        synthetic=setting.synthetic,
+    )
+
+
+def caption(results: StudyResults, setting: Setting) -> str:
+    """What stands below the figure."""
+    exponents = "; ".join(
+        f"{setting.labels[family]}: alpha {exponent(fit, 'alpha')}, beta {exponent(fit, 'beta')}"
+        for family, found in results.families.items()
+        for fit in [found.fits["parametric"]]
+    )
+    return (
+        "Loss of every run over its tokens and parameters, coloured by training FLOPs; above each "
+        f"panel the fitted law. Its exponents: {exponents}."
+    )
+
+
+def alt(results: StudyResults, setting: Setting) -> str:
+    """The finding, for those who cannot see it."""
+    return " ".join(
+        f"{setting.labels[family]}: {_in_words(found.fits['parametric'])}"
+        for family, found in results.families.items()
+    )
+
+
+def _in_words(fit: Mapping[str, Any]) -> str:
+    if fit["status"] == FAILED:
+        return f"no surface was fitted: {fit['message']}"
+    e, alpha, beta = (number(fit["parameters"][name]) for name in ("E", "alpha", "beta"))
+    return (
+        f"the loss falls to {significant(e)} nats per token in the limit, with exponents "
+        f"{alpha:.3f} in params and {beta:.3f} in tokens."
+    )
+
+
+FIGURE = FigureSpec(
+    name="surface",
+    title="Loss surfaces",
+    about="The parametric loss surface L(N, D) = E + A/N^alpha + B/D^beta over params and tokens "
+    "of every family, with every run that it was fitted to.",
+    section=Section.LAWS,
+    needs=Needs(fits=("parametric",), tables=("parametric.points",)),
+    per_family=False,
+    laws=("parametric",),
+    options=("families", "loss_label", "figures"),
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.numbers import count
-from flopline.report.alternatives import findings_of_figures
 from flopline.report.audit_views import (
     Audits,
     audit_places,
@@ -82,8 +81,8 @@ class ReportInputs:
         target: short, sentence, others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
-    figures: mappings with name, family (its label or ""), section (laws, audit or any other),
-        title, caption and svg (text).
+    figures: mappings with name, family (its label or ""), section (a value of spec.Section, or any
+        other), title, caption, svg (text) and alt, what it shows for those who cannot see it.
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
     audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
@@ -168,10 +167,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
     first = head.family_id if head else next(iter(families))
-    told = findings_of_figures(
-        inputs.figures, inputs.fits, inputs.audits, families, bool(study.get("synthetic"))
-    )
-    figures = _figures(told, families[first])
+    figures = _figures(inputs.figures, families[first])
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)
     of_first = next((table for table in laws if table.family == first), None)
@@ -285,7 +281,7 @@ def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
         "family": figure["family"],
         "title": title,
         "caption": figure["caption"],
-        "alt": f"{title}. {figure.get('alt') or figure['caption']}",
+        "alt": f"{title}. {figure['alt']}",
         "src": f"data:image/svg+xml;base64,{encoded}",
     }
 

@@ -1,0 +1,96 @@
+"""What a study left, read by name: of the files handed over those that are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flopline.errors import FloplineError
+from flopline.results import read_results
+from flopline.storage import write_json, write_parquet
+
+TABLE = pd.DataFrame({"x": [1.0, 2.0]})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The results of a study with families whose names are none of a shell's delight."""
+    for family in ("a.b", "fits"):
+        for law in ("isoflop", "envelope"):
+            base = tmp_path / "fits" / family
+            base.mkdir(parents=True, exist_ok=True)
+            write_json({"law": law, "family": family}, base / f"{law}.json")
+            for table in ("draws", "vertices"):
+                write_parquet(TABLE.assign(x=len(family)), base / f"{law}.{table}.parquet")
+        audit = tmp_path / "audit" / family
+        (audit / "tables").mkdir(parents=True)
+        found = {"audit": "ladder", "sentence": family, "tables": ["steps"]}
+        write_json([found], audit / "findings.json")
+        write_parquet(TABLE, audit / "tables/ladder.steps.parquet")
+    (tmp_path / "clean/curves").mkdir(parents=True)
+    for name in ("runs", "dropped"):
+        write_parquet(TABLE, tmp_path / f"clean/{name}.parquet")
+    write_json({"rule": "any"}, tmp_path / "decision.json")
+    return tmp_path
+
+
+def all_files(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.rglob("*")) if p.is_file() and p.parent.name != "tables"]
+
+
+def test_everything_is_found_under_its_name(folder: Path) -> None:
+    files = all_files(folder)
+    files += [folder / "audit/a.b/tables", folder / "clean/curves/0.parquet"]
+    results = read_results(folder, files)
+    assert list(results.families) == ["a.b", "fits"]
+    for family, found in results.families.items():
+        assert found.fits["isoflop"] == {"law": "isoflop", "family": family}
+        assert list(found.draws) == ["envelope", "isoflop"]
+        table = found.table("envelope", "vertices")
+        assert table is not None
+        assert table["x"].tolist() == [len(family)] * 2
+        assert found.table("envelope", "draws") is None
+        assert found.table("parametric", "points") is None
+        assert found.findings["ladder"]["sentence"] == family
+        assert found.findings["ladder"]["tables"]["steps"]["x"].tolist() == [1.0, 2.0]
+    assert results.runs.equals(results.dropped)
+    assert results.decision == {"rule": "any"}
+    assert results.curves == (folder / "clean/curves/0.parquet",)
+
+
+def test_no_file_is_read_that_was_not_handed_over(folder: Path) -> None:
+    results = read_results(folder, [folder / "fits/a.b/isoflop.json"])
+    assert list(results.families) == ["a.b"]
+    assert dict(results.families["a.b"].draws) == {}
+    assert not results.families["a.b"].findings
+    with pytest.raises(KeyError):
+        _ = results.runs
+
+
+def test_a_damaged_file_matters_to_who_asks_for_it(folder: Path) -> None:
+    for name in ("isoflop.json", "isoflop.draws.parquet"):
+        (folder / "fits/a.b" / name).write_text("{")
+    (folder / "audit/a.b/tables/ladder.steps.parquet").write_text("{")
+    found = read_results(folder, all_files(folder)).families["a.b"]
+    assert found.fits["envelope"]["law"] == "envelope"
+    assert found.findings["ladder"]["sentence"] == "a.b"
+    for ask in (
+        lambda: found.fits["isoflop"],
+        lambda: found.draws["isoflop"],
+        lambda: found.findings["ladder"]["tables"]["steps"],
+    ):
+        with pytest.raises(FloplineError, match="is damaged"):
+            ask()
+
+
+def test_each_file_is_read_once(folder: Path) -> None:
+    found = read_results(folder, all_files(folder)).families["fits"]
+    assert found.draws["isoflop"] is found.draws["isoflop"]
+    assert found.findings["ladder"] is found.findings["ladder"]
+
+
+def test_a_file_of_another_kind_is_refused(folder: Path) -> None:
+    with pytest.raises(FloplineError, match=r"report\.html is none of the results"):
+        read_results(folder, [folder / "report.html"])

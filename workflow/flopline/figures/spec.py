@@ -1,0 +1,207 @@
+"""What a figure is to all that draw it, show it and speak of it: one `FigureSpec` each.
+
+The spec of a figure `x` is FIGURE in `flopline/figures/x_figure.py`, and `registry.py` lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from flopline.errors import FloplineError
+from flopline.results import FamilyResults, StudyResults
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EVERY_LAW: Final = ("*",)
+"""In `Needs`: of each law that the study fits."""
+SYNTHETIC: Final = "Synthetic data. "
+"""What the words of every figure of simulated runs begin with."""
+
+
+class Section(Enum):
+    """Where a figure stands on the page, in this order, and its category in Snakemake's report."""
+
+    LAWS = "laws"
+    AUDIT = "audit"
+    DATA = "data"
+
+    @property
+    def category(self) -> str:
+        """As Snakemake's report writes it."""
+        return self.value.capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The results that a figure is made of, by name; it is handed these and no others.
+
+    `fits` and `draws` name laws, `tables` a law's table as `isoflop.vertices`; EVERY_LAW and
+    `*.estimators` name those of each law. What is of a law that the study does not fit is left
+    out. `frontiers` are the tables that the L(C) of each law is held against; `findings` are the
+    audit's, `runs` and `dropped` the tables of cleaning, `curves` the
+    cleaned curves themselves, `decision` is the verdict.
+    """
+
+    fits: tuple[str, ...] = ()
+    draws: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    frontiers: bool = False
+    findings: bool = False
+    runs: bool = False
+    dropped: bool = False
+    curves: bool = False
+    decision: bool = False
+
+    @property
+    def every_law(self) -> bool:
+        """Whether it is of each law that the study fits, so that it asks what all are called."""
+        laws = [*self.fits, *self.draws, *(table.partition(".")[0] for table in self.tables)]
+        return self.frontiers or not {*EVERY_LAW}.isdisjoint(laws)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a figure is drawn for: a study's words and targets, one of its families, a width.
+
+    `study` holds the groups of the study that the figure's `options` name, among them families
+    {id: label}; `family` is an id, empty for a figure of the study. `formulas` says that what
+    stands between two dollar signs in a label is one, as in a notebook.
+    """
+
+    study: Mapping[str, Any]
+    family: str = ""
+    width: str = "page"
+    synthetic: bool = False
+    formulas: bool = False
+
+    @property
+    def label(self) -> str:
+        """The family's label, to be written on the page; empty for a figure of the study."""
+        return str(self.study["families"][self.family]) if self.family else ""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The families' labels by id, to be written on the page."""
+        labels: Mapping[str, str] = self.study["families"]
+        return labels
+
+    @property
+    def family_label(self) -> str:
+        """The family's label, to be drawn."""
+        return self.drawn(self.label)
+
+    @property
+    def family_labels(self) -> dict[str, str]:
+        """The families' labels by id, to be drawn."""
+        return {family: self.drawn(label) for family, label in self.labels.items()}
+
+    @property
+    def loss_label(self) -> str:
+        """What the study calls its loss, to be drawn."""
+        return self.drawn(self.study["loss_label"])
+
+    @property
+    def target(self) -> float:
+        """The first target budget [FLOPs]."""
+        return float(self.study["targets"][0])
+
+    def drawn(self, words: str) -> str:
+        """Words of the study as they are to be drawn."""
+        from flopline.figures.style import literal
+
+        return words if self.formulas else literal(words)
+
+    def of(self, results: StudyResults) -> FamilyResults:
+        """What was found for the family."""
+        return results.families[self.family]
+
+
+_PLAIN: Final = (
+    *(("needs", name) for name in ("fits", "draws", "tables")),
+    *(("spec", name) for name in ("laws", "options")),
+)
+"""Fields that are tuples of strings."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSpec:
+    """One figure: what it draws, from which results, when and where, and the words beside it.
+
+    `draw(results, setting)` makes the figure, `caption` what stands below it, `alt` what it shows
+    for those who cannot see it: its finding, not its parts. `about` is one sentence for Snakemake's
+    report, which is written before anything is found; `{target}` in it is the first target budget.
+    The figure is drawn for each family, or once for the study; where all of `laws` are fitted, and
+    where the study has `families` families or more. `options` are the groups of the study that it
+    uses. Raises FloplineError for one whose words are missing or whose fields are of another kind.
+    """
+
+    name: str
+    title: str
+    about: str
+    section: Section
+    needs: Needs
+    draw: Callable[[StudyResults, Setting], Figure]
+    caption: Callable[[StudyResults, Setting], str]
+    alt: Callable[[StudyResults, Setting], str]
+    per_family: bool = True
+    laws: tuple[str, ...] = ()
+    families: int = 1
+    options: tuple[str, ...] = ("families", "targets", "loss_label")
+
+    def __post_init__(self) -> None:
+        where = f"FIGURE in flopline/figures/{self.name}_figure.py"
+        for name in ("name", "title", "about"):
+            if not (isinstance(getattr(self, name), str) and getattr(self, name).strip()):
+                raise FloplineError(f"{where} has no {name}: give it one.")
+        for name in ("draw", "caption", "alt"):
+            if not callable(getattr(self, name)):
+                raise FloplineError(f"{where} has no {name}: give it a function for that.")
+        for name, kind in (("section", Section), ("needs", Needs)):
+            if not isinstance(getattr(self, name), kind):
+                raise FloplineError(f"{where} has a {name} that is no {kind.__name__}: correct it.")
+        if "{" in self.about.replace("{target}", ""):
+            raise FloplineError(f"{where} has braces in about, beside {{target}}: take them out.")
+        for owner, name in _PLAIN:
+            value = getattr(self.needs if owner == "needs" else self, name)
+            if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+                continue
+            raise FloplineError(f"{where} has {name} that are no tuple of strings: write them out.")
+
+    def is_drawn(self, laws: Sequence[str], families: Sequence[str]) -> bool:
+        """Whether a study that fits `laws` to `families` has this figure."""
+        return set(self.laws) <= set(laws) and len(families) >= self.families
+
+    def words(self, results: StudyResults, setting: Setting) -> dict[str, str]:
+        """What stands beside the figure: name, family (a label), section, title, caption, alt."""
+        before = SYNTHETIC if setting.synthetic else ""
+        return {
+            "name": self.name,
+            "family": setting.label,
+            "section": self.section.value,
+            "title": self.title,
+            "caption": before + self.caption(results, setting),
+            "alt": before + self.alt(results, setting),
+        }
+
+
+@cache
+def figure_spec(name: str) -> FigureSpec:
+    """The spec of the figure called `name`; ModuleNotFoundError where there is none."""
+    spec: FigureSpec = import_module(figure_module(name)).FIGURE
+    return spec
+
+
+def figure_module(name: str) -> str:
+    """The module that holds the figure called `name`."""
+    return f"flopline.figures.{name}_figure"
+
+
+def chosen(names: Sequence[str], laws: Sequence[str]) -> list[str]:
+    """The laws that `names`, of `Needs`, mean among the `laws` of a study."""
+    return [law for law in laws if law in names or "*" in names]

@@ -1,0 +1,66 @@
+"""Words that the captions and alternative texts of several figures share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flopline.figures.lawpanel import number
+from flopline.laws.common.fit_result import FAILED
+from flopline.numbers import flops_label, humanise, interval, significant
+
+Fit = Mapping[str, Any]
+
+
+def exponent(fit: Fit, name: str) -> str:
+    """An exponent with the interval that the figures' own brackets and bands show."""
+    e = fit["parameters"][name]
+    if e["point"] is None:
+        return "(none)"
+    if e["lo80"] is None:
+        return f"{e['point']:.3f}"
+    return f"{e['point']:.3f} (80 % interval {e['lo80']:.3f} to {e['hi80']:.3f})"
+
+
+def power_laws(fit: Fit) -> str:
+    """How the best params and tokens grow with compute."""
+    return f"N ~ C^{exponent(fit, 'a')} and D ~ C^{exponent(fit, 'b')}"
+
+
+def at_target(fit: Fit) -> str:
+    """The params and tokens that a fit states at the first target."""
+    target = fit["targets"][0]
+    n, d = target["params"]["point"], target["tokens"]["point"]
+    if n is None or d is None:
+        return "nothing, since the fit gives no optimum"
+    return f"{humanise(n)} and {humanise(d)} at {flops_label(target['budget_flops'])} FLOPs"
+
+
+def reach(estimate: Mapping[str, Any], label: Callable[[float], str]) -> str:
+    """The 95 % interval of an estimate in brackets, empty where there is none."""
+    if estimate["lo95"] is None:
+        return ""
+    return f" (95 % interval {interval(estimate['lo95'], estimate['hi95'], label)})"
+
+
+def finding(findings: Mapping[str, Mapping[str, Any]], audit: str) -> str:
+    """What an audit found, in its own words; empty where it was not made."""
+    return str(findings[audit]["sentence"]) if audit in findings else ""
+
+
+def law_in_words(fit: Fit) -> str:
+    """The exponents of a law and what it says at the first target."""
+    if fit["status"] == FAILED:
+        return f"The law gives no result: {fit['message']}"
+    a, b = (number(fit["parameters"][name]) for name in ("a", "b"))
+    target = fit["targets"][0]
+    n, d, loss = (number(target[quantity]) for quantity in ("params", "tokens", "loss"))
+    growth = f"The best params grow as C^{a:.3f}, the best tokens as C^{b:.3f}"
+    if math.isnan(n) or math.isnan(d):
+        return f"{growth}."
+    with_loss = "" if math.isnan(loss) else f", with a loss of {significant(loss)}"
+    return (
+        f"{growth}; at {flops_label(target['budget_flops'])} FLOPs {humanise(n)} params on "
+        f"{humanise(d)} tokens{with_loss}."
+    )

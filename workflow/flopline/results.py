@@ -1,0 +1,184 @@
+"""What a study left in its folder of results, read by name and not before it is asked for.
+
+Of each family these are the files `fits/<family>/<law>.json`, `<law>.draws.parquet` and
+`<law>.<table>.parquet`, and `audit/<family>/findings.json` with its `tables/`; of the study
+`clean/runs.parquet`, `clean/dropped.parquet`, `clean/curves/` and `decision.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flopline.errors import FloplineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+
+class ByName(Mapping[str, T]):
+    """Results by name, each read by the call `readers[name]()` when it is first asked for."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], T]]) -> None:
+        self._readers = dict(readers)
+        self._read: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._read:
+            self._read[name] = self._readers[name]()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+class Findings(Mapping[str, Json]):
+    """The findings of one family's audit by name, each with its `tables` by name.
+
+    `path` is their JSON, which is read when the first is asked for; so is each table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __getitem__(self, audit: str) -> Json:
+        return self._all[audit]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @cached_property
+    def _all(self) -> dict[str, Json]:
+        found: list[Json] = _reader(self.path)()
+        folder = self.path.parent / "tables"
+        return {
+            f["audit"]: {
+                **f,
+                "tables": ByName(
+                    {n: _reader(folder / f"{f['audit']}.{n}.parquet") for n in f["tables"]}
+                ),
+            }
+            for f in found
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyResults:
+    """What was found for one family; laws that the study does not fit are in none of these.
+
+    `fits` are FitResult.to_json() by law, `draws` the bootstrap draws by law, `tables` those of
+    each fit by law and name; `findings` are Finding.to_json() by audit, each with its `tables`.
+    """
+
+    fits: Mapping[str, Json] = field(default_factory=dict)
+    draws: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, pd.DataFrame]] = field(default_factory=dict)
+    findings: Mapping[str, Json] = field(default_factory=dict)
+
+    def table(self, law: str, name: str) -> pd.DataFrame | None:
+        """The table `name` of the fit of `law`; None where that is not there."""
+        return self.tables[law].get(name) if law in self.tables else None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResults:
+    """What was found for each family, and what concerns all of them.
+
+    `of_all` holds, as far as they are there, the tables `runs` and `dropped` (schema.RUNS,
+    schema.DROPPED) and `decision`, the verdict of decision.decide; `curves` are the files of the
+    cleaned curves.
+    """
+
+    families: Mapping[str, FamilyResults] = field(default_factory=dict)
+    of_all: Mapping[str, Any] = field(default_factory=dict)
+    curves: tuple[Path, ...] = ()
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The table of runs, of every family and status."""
+        table: pd.DataFrame = self.of_all["runs"]
+        return table
+
+    @property
+    def dropped(self) -> pd.DataFrame:
+        """The table of dropped rows."""
+        table: pd.DataFrame = self.of_all["dropped"]
+        return table
+
+    @property
+    def decision(self) -> Json:
+        """The verdict: headline, rule, choices, agreement and families."""
+        verdict: Json = self.of_all["decision"]
+        return verdict
+
+
+def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
+    """The results in `files`, which lie in `folder`, the results of one study.
+
+    No other file is read, and of these only what is asked for. Families, laws and tables have the
+    order of their files. Raises FloplineError for a file that is none of the results named above,
+    and, when it is asked for, for one that is damaged.
+    """
+    fits: dict[str, dict[str, dict[str, Callable[[], Any]]]] = {}
+    findings: dict[str, Findings] = {}
+    of_all: dict[str, Callable[[], Any]] = {}
+    curves: list[Path] = []
+    for path in files:
+        match path.relative_to(folder).parts:
+            case ("fits", family, name):
+                law, *table, _ = name.split(".")
+                of_law = fits.setdefault(family, {}).setdefault(law, {})
+                of_law[table[0] if table else "fit"] = _reader(path)
+            case ("audit", family, "findings.json"):
+                findings[family] = Findings(path)
+            case ("audit", _, "tables"):
+                continue  # read by the names that the findings give
+            case ("clean", "curves", _):
+                curves.append(path)
+            case ("clean", ("runs.parquet" | "dropped.parquet")) | ("decision.json",):
+                of_all[path.stem] = _reader(path)
+            case _:
+                raise FloplineError(
+                    f"{path} is none of the results that flopline.results reads by name: hand it "
+                    "to its script in another way."
+                )
+    families = {}
+    for family in {**fits, **findings}:
+        of_laws = fits.get(family, {})
+        families[family] = FamilyResults(
+            _of_kind(of_laws, "fit"),
+            _of_kind(of_laws, "draws"),
+            {
+                law: ByName({n: read for n, read in files.items() if n not in ("fit", "draws")})
+                for law, files in of_laws.items()
+            },
+            findings.get(family, {}),
+        )
+    return StudyResults(families, ByName(of_all), tuple(curves))
+
+
+def _of_kind(files: Mapping[str, Mapping[str, Callable[[], Any]]], kind: str) -> Mapping[str, Any]:
+    return ByName({law: readers[kind] for law, readers in files.items() if kind in readers})
+
+
+def _reader(path: Path) -> Callable[[], Any]:
+    """What reads a file of results: a table, or JSON."""
+
+    def read() -> Any:
+        from flopline.storage import read_json, read_parquet
+
+        return read_parquet(path) if path.suffix == ".parquet" else read_json(path)
+
+    return read

@@ -1,0 +1,19 @@
+"""Draw one figure, and write what stands beside it."""
+
+from pathlib import Path
+
+from stage import stage
+
+with stage(snakemake) as said:
+    from flopline.figures.spec import Setting, figure_spec
+    from flopline.figures.style import save
+    from flopline.results import read_results
+    from flopline.storage import write_json
+
+    params, wildcards = snakemake.params, snakemake.wildcards
+    spec = figure_spec(params.figure)
+    results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
+    setting = Setting(params.study, wildcards.get("family", ""), params.width, params.synthetic)
+    save(spec.draw(results, setting), Path(snakemake.output.svg).with_suffix(""))
+    write_json(spec.words(results, setting), Path(snakemake.output.json))
+    said.append("svg, png, pdf")
