@@ -203,4 +203,4 @@ EXAMPLES: dict[str, Callable[[str], Figure]] = {
     "stakes": lambda width: audits_at(width)["stakes"],
     "cleaning": lambda width: drawn_cleaning(6, width),
 }
-"""One drawing of every figure, for a page or a column."""
+"""One drawing of each figure for a page or a column; of any other see `study_example`."""

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.figures.envelope_figure import THIRD_COLORS
 from flopline.figures.identifiability_figure import SIGNED
 from flopline.figures.panels import BASELINE_STYLE, law_style
+from flopline.figures.registry import FIGURES
 from flopline.figures.style import GUIDE_GREEN, LAW_RED, MAKO, MAKO_MAP
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
 from flopline.laws.registry import LAWS
 from tests.builders.audit_parts import made_up
-from tests.builders.drawn_figures import EXAMPLES, drawn_audits, simple_envelope, simple_isoflop
+from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
+from tests.builders.study_example import example
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +94,7 @@ def forms(axes: Axes) -> dict[tuple[Any, ...], list[Any]]:
 
 def figures() -> dict[str, Any]:
     found = {f"isoflop-{n}": simple_isoflop(np.geomspace(6e18, 3e21, n)) for n in (3, 9, 12, 20)}
-    every = {name: draw("page") for name, draw in EXAMPLES.items()}
+    every = {name: example(name) for name in FIGURES}
     found["envelope"] = simple_envelope(horizons=[1e6, 1e7])
     return every | found | drawn_audits(made_up("chinchilla"))
 

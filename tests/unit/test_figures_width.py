@@ -16,13 +16,14 @@ from mpl_toolkits.mplot3d import proj3d
 from flopline.errors import FloplineError
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.layout import EDGE_IN, WIDTHS_IN, Box, bar_beside, laid_out
+from flopline.figures.registry import FIGURES
 from flopline.figures.style import SMALL_PT, save
 from flopline.figures.surface_figure import Panel, surface
 from flopline.schema import split_label
 from tests.builders.audit_parts import made_up
 from tests.builders.curves import curves_of
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, grid_runs
-from tests.builders.drawn_figures import EXAMPLES, drawn_audits, simple_envelope, simple_isoflop
+from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
 from tests.builders.figure_checks import assert_clean, by_gid, reasons_of, renderer_of, scenes
 from tests.builders.figure_tables import (
     chinchilla_panel,
@@ -30,8 +31,8 @@ from tests.builders.figure_tables import (
     isoflop_tables,
     multimodal_panels,
 )
+from tests.builders.study_example import drawn_for_study, example
 from tests.builders.surfaces import BESIROGLU, TINY
-from tests.conftest import ROOT
 
 LARGEST_FILE = 1_500_000
 
@@ -44,17 +45,12 @@ def many_curves() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def pages() -> dict[str, Figure]:
-    return {name: draw("page") for name, draw in EXAMPLES.items()}
+    return {name: example(name, "page") for name in FIGURES}
 
 
 @pytest.fixture(scope="module")
 def columns() -> dict[str, Figure]:
-    return {name: draw("column") for name, draw in EXAMPLES.items()}
-
-
-def test_every_figure_there_is_has_an_example() -> None:
-    modules = (ROOT / "workflow/flopline/figures").glob("*_figure.py")
-    assert set(EXAMPLES) == {path.stem.removesuffix("_figure") for path in modules}
+    return {name: example(name, "column") for name in FIGURES}
 
 
 def sizes_of_text(figure: Figure) -> set[float]:
@@ -74,9 +70,15 @@ def test_a_column_is_stacked_and_not_shrunk(pages: Any, columns: Any) -> None:
         assert column.get_size_inches()[1] > 1.5 * page.get_size_inches()[1], name
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_column_is_clean(columns: Any, name: str) -> None:
     assert_clean(columns[name])
+
+
+@pytest.mark.parametrize("width", WIDTHS_IN)
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_that_is_listed_is_drawn_cleanly_for_a_study(name: str, width: str) -> None:
+    assert_clean(drawn_for_study(name, width))
 
 
 def test_no_legend_leaves_its_figure(pages: Any, columns: Any) -> None:

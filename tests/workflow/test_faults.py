@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from flopline.figures.spec import FigureSpec
-from flopline.schema import LAWS
+from flopline.laws.registry import LAWS
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT

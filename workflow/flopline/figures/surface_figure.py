@@ -287,7 +287,8 @@ def _draw_mesh(
 def _draw_bar(axes: Axes, norm: LogNorm, cmap: Colormap) -> None:
     low, high = float(norm.vmin or 1.0), float(norm.vmax or 10.0)
     axes.figure.colorbar(ScalarMappable(norm, cmap), cax=axes)
-    axes.set_title("FLOPs", loc="left", fontsize=7.0)
+    # Above the label of a tick at the very end of the bar.
+    axes.set_title("FLOPs", loc="left", fontsize=7.0, pad=5.0)
     height_pt = axes.get_window_extent().height / axes.figure.dpi * 72
     set_log_ticks(axes.yaxis, low, high, height_pt, signed_power_label, "height")
     axes.grid(False)
