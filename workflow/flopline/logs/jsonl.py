@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def parse(
             continue
         try:
             record = json.loads(
-                line.decode("utf-8-sig", errors="replace"),
+                line.removeprefix(BOM_UTF8).decode("utf-8", errors="replace"),
                 parse_constant=str,
                 parse_int=_whole,
                 parse_float=read_float,
@@ -101,8 +102,8 @@ def parse(
             continue
         reached = {name: value for name in wanted if (value := reach(record, name)) is not None}
         records.append({**record, **reached, "line": number})
-    # As they stand: a whole number beside an absent one is no floating-point number.
-    return pd.DataFrame(records, dtype=object), unparsed
+    # A whole number that is a name is no floating-point number, though others are absent.
+    return pd.DataFrame(records, dtype=object if holds_names else None), unparsed
 
 
 def _say_facts(data: bytes, wish: Wish, facts: Facts) -> None:

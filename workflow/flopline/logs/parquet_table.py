@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flopline.errors import FloplineError
@@ -65,13 +64,15 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 def _frame(table: pa.Table) -> pd.DataFrame:
     """Columns of a file: whole numbers stay whole beside absent ones, and NaN is no absent one."""
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_WHOLE.get)
+    gaps = any(pa.types.is_integer(c.type) and c.null_count for c in table.columns)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_WHOLE.get if gaps else None)
     for place, column in enumerate(table.columns):
-        if pa.types.is_floating(column.type):
-            is_nan = pc.is_nan(column).fill_null(False).to_numpy()
-            if is_nan.any():
-                cells = frame.iloc[:, place].astype(object).mask(is_nan, "nan")
-                frame.isetitem(place, cells)
+        if not pa.types.is_floating(column.type):
+            continue
+        absent = np.isnan(frame.iloc[:, place].to_numpy())
+        if np.count_nonzero(absent) > column.null_count:
+            is_nan = absent & column.is_valid().to_numpy()
+            frame.isetitem(place, frame.iloc[:, place].astype(object).mask(is_nan, "nan"))
     return frame
 
 

@@ -46,26 +46,28 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 def _rows(
     path: Path, patterns: list[tuple[re.Pattern[str], str | None]], wish: Wish, facts: Facts
 ) -> Iterator[dict[str, Any] | Unparsed]:
+    regexes = [regex for regex, _ in patterns]
     for number, text, _ in text_lines(path, wish.phase):
-        found = next(((regex, s, m) for regex, s in patterns if (m := regex.search(text))), None)
-        if found is None:
-            continue
-        _, split, match = found
-        row = {**match.groupdict(), "line": number}
-        if split is not None:
-            row["split"] = split
-        for name in wish.facts:
-            if row.get(name) is not None:
-                facts.say("", name, row[name])
-        yield row
-        for _ in range(_further(match, text, [regex for regex, _ in patterns])):
-            yield Unparsed(number, SECOND)
+        for regex, split in patterns:
+            if match := regex.search(text):
+                row = {**match.groupdict(), "line": number}
+                if split is not None:
+                    row["split"] = split
+                for name in wish.facts:
+                    if row.get(name) is not None:
+                        facts.say("", name, row[name])
+                yield row
+                if match.end() < len(text) or len(regexes) > 1:
+                    yield from [Unparsed(number, SECOND)] * _further(match, text, regexes)
+                break
 
 
 def _further(first: re.Match[str], text: str, patterns: list[re.Pattern[str]]) -> int:
     """How many more matches a line holds before or behind the one that is read."""
-    spans = {match.span() for regex in patterns for match in regex.finditer(text) if match[0]}
     begin, end = first.span()
+    if len(patterns) == 1 and not patterns[0].search(text, end):
+        return 0
+    spans = {match.span() for regex in patterns for match in regex.finditer(text) if match[0]}
     apart = sorted(span for span in spans if span[1] <= begin or span[0] >= end)
     # Those that overlap are one record that several patterns fit.
     count, reached = 0, -1
