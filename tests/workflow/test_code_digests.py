@@ -198,12 +198,9 @@ def test_no_job_loads_a_module_that_its_digest_does_not_know(
     finished: Checkout, traces: dict[str, list[dict[str, Any]]]
 ) -> None:
     """The digest knows the same modules as Finder, see above; here is what jobs really load."""
-    for name, jobs in traces.items():
+    for rule, jobs in traces.items():
+        known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
         for job in jobs:
-            rule = name
-            if name == "fit":
-                (rule,) = [f"fit_{law}" for law in LAWS if spec_module(law) in job["modules"]]
-            known = {module_name(path, finished.folder) for path in known_to(rule, finished)}
             loaded = {m for m in job["modules"] if m.split(".")[0] in {"flopline", *HELPERS}}
             assert loaded
             assert loaded <= known, (rule, loaded - known)
@@ -237,12 +234,10 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
     """Files opened through Python; Parquet is opened by Arrow, by the paths of the inputs."""
     inputs, outputs = defaultdict(set), defaultdict(set)
     for output, record in metadata(finished).items():
-        inputs[script_of(record["rule"])] |= set(map(Path, record["input"]))
-        outputs[script_of(record["rule"])].add(output)
+        inputs[record["rule"]] |= set(map(Path, record["input"]))
+        outputs[record["rule"]].add(output)
     for rule, jobs in traces.items():
-        of_rules = [f"fit_{law}" for law in LAWS] if rule == "fit" else [rule]
-        files = set().union(*(known_to(name, finished) for name in of_rules))
-        code = {path.relative_to(finished.folder) for path in files}
+        code = {path.relative_to(finished.folder) for path in known_to(rule, finished)}
         known = inputs[rule] | code | {path.with_suffix(".toml") for path in code}
         known |= {Path(".snakemake"), *([Path("workflow/report")] if rule == "report" else [])}
         # Beside each result stands its digest as a note: read, compared, and no data.
@@ -279,13 +274,18 @@ def looped(rule: str) -> str:
 
 
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
-    """Either would go unseen: a rule is handed what it uses, as params."""
+    """Either would go unseen: a rule is handed what it uses, as params.
+
+    But for where an error goes, to the log or on to a debugger.
+    """
     scripts = set((WORKFLOW / "scripts").glob("*.py"))
     finders = [Finder(WORKFLOW / f"scripts/{name}.py", loaded=True) for name in SCRIPTS]
     used = scripts.union(*(finder.files() for finder in finders))
     assert len(used) > 100
     for path in used:
+        lines = path.read_text().splitlines()
         for node in ast.walk(ast.parse(path.read_text())):
             name = getattr(node, "attr", getattr(node, "id", ""))
-            assert name not in ("environ", "getenv"), (path, node.lineno)
+            if name in ("environ", "getenv"):
+                assert '"FLOPLINE_RAISE" in os.environ' in lines[node.lineno - 1], path
             assert name != "config" or path not in scripts, (path, node.lineno)

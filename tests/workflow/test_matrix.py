@@ -255,7 +255,7 @@ CASES = {
         edit(STUDY, "title: Toy study", "title: Another study"), {"latex": 1} | PAGE),
     "description": Case("the description", append(STUDY, "description: A test.\n"), PAGE),
     "config_comment": Case("a comment in the config or a study file",
-        both(edit(CONFIG, "# Run-wide options.", "# All options."), append(STUDY, COMMENT)), {}),
+        both(edit(CONFIG, "# Run-wide options;", "# All options;"), append(STUDY, COMMENT)), {}),
     "comments": Case("a comment, or layout, in any Python file",
         both(*(append(f"{LIBRARY}/{path}", COMMENT) for path in ("schema.py", "storage.py")),
             append("workflow/scripts/stage.py", COMMENT)), {}),

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from flopline.figures.spec import EVERY_LAW, FigureSpec
 from tests.builders.checklists import templates
 from tests.builders.page_reading import Reader
 from tests.workflow.conftest import AUDIT, END, Checkout, figures_that
@@ -24,15 +23,7 @@ NAME, LABEL, TITLE = "lowest", "lowest-run", "Lowest run"
 FOLDER, REGISTRY = f"workflow/flopline/laws/{NAME}", "workflow/flopline/laws/registry.py"
 PARTS = ("law", "options", "fit", "methods")
 STUDY, RESULTS = "config/studies/toy.yaml", "results/toy"
-
-
-def of_every_law(spec: FigureSpec) -> bool:
-    """Whether a figure is made of what the fits of all laws leave."""
-    needs = (*spec.needs.fits, *spec.needs.draws, *spec.needs.tables)
-    return EVERY_LAW[0] in {name.partition(".")[0] for name in needs}
-
-
-NEW = {f"fit_{NAME}": 2} | figures_that(of_every_law) | AUDIT | END
+NEW = {f"fit_{NAME}": 2} | figures_that(lambda spec: spec.needs.every_law) | AUDIT | END
 """What it makes stale: its own fits, and what tells of all laws."""
 
 

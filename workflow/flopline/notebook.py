@@ -34,11 +34,9 @@ from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED, FitResult
-from flopline.laws.envelope import envelope_fit as fit_envelope
-from flopline.laws.isoflop import isoflop_fit as fit_isoflop
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
-from flopline.laws.parametric import parametric_fit as fit_parametric
-from flopline.laws.spec import spec_of
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import Points, spec_of
 from flopline.option_groups import groups
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
@@ -116,7 +114,7 @@ def isoflop(
     """
     runs, name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
-    fit = _isoflop(runs, given)
+    fit = _fit("isoflop", runs, given)
     return draw_isoflop(
         fit.to_json(),
         fit.tables["vertices"],
@@ -143,7 +141,7 @@ def envelope(
     """
     rows, name = _one(_checked(curves, CURVE_COLUMNS, "curves"), family)
     given = _given(rows, target, None, draws, seed)
-    fit = _envelope(rows, given)
+    fit = _fit("envelope", rows, given)
     return draw_envelope(
         fit.to_json(),
         fit.tables["frontier"],
@@ -163,7 +161,7 @@ def surface(
     panels = []
     for name, runs in _each(_runs(table)):
         given = _given(runs, target, None, 0, SEED)
-        fit = _parametric(runs, given)
+        fit = _fit("parametric", runs, given)
         panels.append(Panel(_label(name), fit.tables["points"], fit.to_json()))
     return draw_surface(panels, show_surface=mesh, **drawing)
 
@@ -184,7 +182,7 @@ def contours(
     """
     runs, name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
-    fit = _parametric(runs, given)
+    fit = _fit("parametric", runs, given)
     return draw_contours(
         fit.to_json(),
         fit.tables["points"],
@@ -437,38 +435,34 @@ def _common(given: _Settings, name: str, drawing: Mapping[str, Any]) -> dict[str
     return {"target_flops": given.target, "family_label": _label(name), **drawing}
 
 
-def _isoflop(runs: pd.DataFrame, given: _Settings) -> FitResult:
-    return fit_isoflop.fit(
-        runs, [given.target], budgets=given.budgets, draws=given.draws, seed=given.seed
-    )
-
-
-def _parametric(runs: pd.DataFrame, given: _Settings) -> FitResult:
-    return fit_parametric.fit(runs, [given.target], draws=given.draws, seed=given.seed)
-
-
-def _envelope(rows: pd.DataFrame, given: _Settings) -> FitResult:
-    if "horizon_tokens" not in rows:
+def _fit(law: str, rows: pd.DataFrame, given: _Settings) -> FitResult:
+    """A law with no more beside its main line than costs nothing, for a look."""
+    spec = spec_of(law)
+    if spec.points is Points.CURVES and "horizon_tokens" not in rows:
         rows = rows.assign(horizon_tokens=np.nan)
-    return fit_envelope.fit(
-        rows, [given.target], draws=given.draws, seed=given.seed, with_variants=False
-    )
+    study = given.options
+    own = study.of(spec.model)
+    # A fit that is handed no options leaves out what takes long.
+    options = None if own == spec.model() else own
+    bootstrap = study.of(BootstrapOptions)
+    return spec.fitted(rows, [given.target], options, bootstrap=bootstrap, **spec.judged)
 
 
 def _laws(
     runs: pd.DataFrame, given: _Settings, curves: pd.DataFrame | None = None
 ) -> tuple[dict[str, FitResult], dict[str, dict[str, Any]]]:
-    """The laws that can be fitted by name, and those that cannot as failed fits with the reason."""
-    makers: dict[str, Callable[[], FitResult]] = {
-        "isoflop": lambda: _isoflop(runs, given),
-        "parametric": lambda: _parametric(runs, given),
-    }
-    if curves is not None:
-        makers = {"envelope": lambda: _envelope(curves, given), **makers}
-    found, failed = {}, {}
-    for law, make in makers.items():
+    """The laws that can be fitted by name, and those that cannot as failed fits with the reason.
+
+    Those of training curves are fitted where there are `curves`.
+    """
+    found: dict[str, FitResult] = {}
+    failed: dict[str, dict[str, Any]] = {}
+    for law in LAWS:
+        rows = curves if spec_of(law).points is Points.CURVES else runs
+        if rows is None:
+            continue
         try:
-            found[law] = make()
+            found[law] = _fit(law, rows, given)
         except FloplineError as why:
             failed[law] = {
                 "law": law, "status": FAILED, "message": str(why), "parameters": {}, "targets": []

@@ -94,9 +94,9 @@ for figure in DRAWN:
             f"results/{{study}}/logs/figure_{figure.name}{of_family}.log",
         benchmark:
             f"results/{{study}}/benchmarks/figure_{figure.name}{of_family}.tsv"
-        # On a cluster, where the profiles say of all other rules which go together.
+        # On a cluster those of the end go with the rules of which the profiles say so.
         group:
-            ("end" if late else "family") if workflow.non_local_exec else None
+            "end" if late else "family"
         conda:
             "../../environment.yml"
         threads: 1
