@@ -39,8 +39,15 @@ def test_restart_purges_what_was_logged_before_it() -> None:
 
 
 def test_two_restarts_the_second_from_further_back() -> None:
-    result = cleaned(steps(1, 2, 3, 4, 3, 4, 5, 2, 3))
-    assert result.curves["line"].tolist() == [1, 8, 9]
+    sound = [{**row, "run": "b"} for row in steps(1, 2)]
+    result = cleaned([*steps(1, 2, 3, 4, 3, 4, 5, 2, 3), *sound])
+    assert result.curves["line"].tolist() == [1, 8, 9, 10, 11]
+    run = result.runs.set_index("run").loc["a"]
+    assert run["status"] == "quarantined"
+    assert (
+        "stands at step 3, before step 5, which it had logged too (x.jsonl, line 7)"
+        in run["reason"]
+    )
 
 
 def test_splits_restart_each_on_its_own() -> None:
@@ -73,7 +80,8 @@ def test_duplicate_step_keeps_the_first() -> None:
 )
 def test_bad_rows_are_dropped_or_stop_the_run(row: dict[str, Any], reason: str) -> None:
     rows = [{"step": 1, "loss": 3.0, "tokens": 100.0}, {"tokens": 200.0, **row}]
-    result = cleaned([*rows, {"step": 3, "loss": 2.0, "tokens": 300.0}])
+    rows += [{"step": 3, "loss": 2.0, "tokens": 300.0}]
+    result = cleaned(rows)
     assert result.dropped[["line", "reason"]].to_numpy().tolist() == [[2, reason]]
     with pytest.raises(FloplineError, match=r"x\.jsonl, line 2: .*bad_rows: drop"):
         cleaned(rows, cleaning={"bad_rows": "error"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +216,8 @@ def test_any_bytes_give_rows_or_one_sentence(
         sentence = str(error)
         assert str(path) in sentence
         return
-    assert reading.rows_in == sum(1 for line in data.split(b"\n") if line.strip())
+    lines = re.split(rb"\r\n|\r|\n", data.removeprefix(codecs.BOM_UTF8))
+    assert reading.rows_in == sum(1 for line in lines if line.strip())
 
 
 def test_csv_keeps_text_and_counts_lines(tmp_path: Path) -> None:

@@ -126,11 +126,11 @@ def test_restart_purges_every_split_at_its_step() -> None:
 
 
 def test_a_sparse_split_that_goes_back_purges_no_other() -> None:
-    rows = [{"split": "val", "step": s, "loss": 2 + 1 / s} for s in (1, 2, 3, 4)]
-    test = [{"split": "test", "step": s, "loss": 3 + 1 / s} for s in (4, 1)]
+    rows = [{"split": "val", "step": s, "loss": 2 + 1 / s} for s in (1, 2, 3, 4, 5)]
+    test = [{"split": "test", "step": s, "loss": 3 + 1 / s} for s in (1, 4, 1, 4)]
     result = cleaned([*rows, *test])
-    assert (result.curves["split"] == "val").sum() == 4
-    assert result.dropped["line"].tolist() == [5]
+    assert (result.curves["split"] == "val").sum() == 5
+    assert result.dropped["line"].tolist() == [6, 7]
 
 
 def test_nan_before_a_restart_is_superseded_and_stops_nothing() -> None:

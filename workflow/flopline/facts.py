@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ import yaml
 from flopline.errors import FloplineError
 from flopline.logs.reading import Facts, plain_columns, reach
 from flopline.sources import from_name
+from flopline.written_numbers import parse_number, why_no_number
 
 TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
 """Facts that are text, all others being numbers."""
@@ -30,8 +30,6 @@ DIGITS: Final = 4
 MOST_DIGITS: Final = 12
 """Significant digits beyond which numbers differ by their arithmetic alone."""
 
-_NUMBER: Final = re.compile(r"([-+]?[\d_,]*\.?\d+(?:[eE][-+]?\d+)?)\s*([kKmMbBgGtT]?)")
-_SUFFIX: Final = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembedding"}
 """Which count of a log is `params` under a convention."""
 
@@ -114,19 +112,6 @@ def disagree(one: Any, other: Any) -> bool:
     return abs(one - other) > 0.500001 * last
 
 
-def parse_number(text: Any) -> float:
-    """A number as people write it: 1.3e9, 1_300, 190M, 1.3B; NaN where it is none."""
-    if isinstance(text, bool) or text is None:
-        return math.nan
-    if isinstance(text, int | float):
-        return float(text)
-    found = _NUMBER.fullmatch(str(text).strip())
-    if found is None:
-        return math.nan
-    digits = re.sub(r"[_,]", "", found[1])
-    return float(digits) * _SUFFIX[found[2].lower()]
-
-
 def _all_facts(
     source: Mapping[str, Any],
     file: Mapping[str, Any],
@@ -136,6 +121,7 @@ def _all_facts(
     study: str,
 ) -> Iterator[tuple[str, Any, str]]:
     runs = source.get("runs", {})
+    decimal = runs.get("decimal", ".")
     if "sidecar" in file:
         content = read_sidecar(root / file["sidecar"])
         place = f"the sidecar {file['sidecar']}"
@@ -147,10 +133,10 @@ def _all_facts(
                     f"{file['sidecar']} has no '{key}' (source.runs.sidecar.columns.{name} in "
                     f"{study}): add it or correct the key."
                 )
-            yield name, _value(name, value, factors, place), place
+            yield name, _value(name, value, factors, place, decimal), place
     place = f"the file name {file['path']}"
     for name, text in from_name(source, file["path"], study).items():
-        yield name, _value(name, text, {}, place), place
+        yield name, _value(name, text, {}, place, decimal), place
     from_log = runs.get("from_log")
     if from_log is False:
         return
@@ -164,7 +150,8 @@ def _all_facts(
                 f"{file['path']} does not say '{key}' (source.runs.from_log.{name} in {study}); "
                 f"it says: {some or 'nothing of itself'}."
             )
-        yield name, _value(name, told[key], factors, f"{place} ('{key}')"), place
+        of_log = source.get("decimal", ".")
+        yield name, _value(name, told[key], factors, f"{place} ('{key}')", of_log, "source"), place
     for name, value in {**said.known.get("", {}), **said.known.get(run, {})}.items():
         if name not in columns:
             yield name, value, place
@@ -173,7 +160,7 @@ def _all_facts(
 def read_sidecar(path: Path) -> Any:
     """The content of a JSON or YAML file. Raises FloplineError when it is missing or neither."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
         return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except FileNotFoundError:
@@ -187,12 +174,20 @@ def read_sidecar(path: Path) -> Any:
         ) from None
 
 
-def _value(name: str, value: Any, factors: Mapping[str, float], place: str) -> Any:
+def _value(
+    name: str,
+    value: Any,
+    factors: Mapping[str, float],
+    place: str,
+    decimal: str,
+    said_in: str = "source.runs",
+) -> Any:
     if name in TEXT_FACTS:
         return str(value)
-    parsed = parse_number(value)
+    parsed = parse_number(value, decimal)
     if math.isnan(parsed):
-        raise FloplineError(f"{place} says {name} is {str(value)[:60]!r}, which is no number.")
+        why = why_no_number(value, decimal, said_in)
+        raise FloplineError(f"{place} says {name} is {str(value)[:60]!r}, {why}.")
     return parsed * factors.get(name, 1.0)
 
 

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.facts import TEXT_FACTS, own_facts, wanted_from_log
+from flopline.facts import own_facts, wanted_from_log
 from flopline.logs.readers import read_log
 from flopline.logs.reading import (
     NO_LOSS,
     NO_RUN,
-    NOT_A_NUMBER,
     NOT_PARSED,
     plain_columns,
     scaled,
@@ -67,7 +65,14 @@ FACTS = {
 NO_NAME = "(no name)"
 """Stands for the run of a row that names none."""
 
-FILES = {"piece": "int64", "source": "string", "sha256": "string", "rows_in": "int64"}
+FILES = {
+    "piece": "int64",
+    "source": "string",
+    "sha256": "string",
+    "rows_in": "int64",
+    "rounded": "string",
+}
+"""What is known of a file of a run; `rounded` is the place of its first rounded count."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,8 @@ def _log(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Pa
         patterns_of(source),
         wanted_from_log(source),
         source.get("optional", ()),
+        decimal=source.get("decimal", "."),
+        phase=source.get("phase"),
     )
     said, split = reading.facts, reading.rows["split"]
     if split.isna().all():
@@ -148,12 +155,14 @@ def _log(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: Pa
     counts = {own: reading.rows_in}
     if "run" in reading.rows:
         counts = pd.concat([rows["run"], dropped["run"]]).value_counts(sort=False).to_dict()
+    rounded = rows["run"][rows["line"] == reading.rounded].tolist() if reading.rounded else []
     runs = [
         {
             **(own_facts(source, file, run, said, root, study["file"]) if _told(run, n) else {}),
             "run": run,
             "rows_in": n,
             **of_file,
+            "rounded": f"{file['path']}, line {reading.rounded}" if run in rounded else None,
         }
         for run, n in counts.items()
     ]
@@ -186,14 +195,14 @@ def _table(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: 
     raw, unparsed = read_table(path, source.get("format"))
     if raw.empty:
         raise FloplineError(f"{path} holds no row: give a header and at least one run.")
-    rows = scaled(column_map(raw, columns, path, "source.columns"), factors).assign(reason="")
+    mapped = column_map(raw, columns, path, "source.columns", source.get("decimal", "."))
+    rows = scaled(mapped.rows, factors).assign(reason=mapped.fault)
     if "run" not in columns:
         # Named by line, so that adding a row at the end renames nothing.
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
-    rows.loc[_no_numbers(raw, rows, columns), "reason"] = NOT_A_NUMBER
-    rows.loc[raw[columns["loss"]].isna().to_numpy(), "reason"] = NO_LOSS
+    rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
     rows["run"] = rows["run"].fillna(NO_NAME)
     _require_one_size(rows, path)
@@ -204,22 +213,11 @@ def _table(study: Mapping[str, Any], file: Mapping[str, str], piece: int, root: 
     runs = pd.DataFrame({"run": counts.index.astype("string"), "rows_in": counts.to_numpy()})
     facts = rows.groupby("run", sort=True).first().reset_index()
     runs = runs.merge(facts[[c for c in facts if c in FACTS]], on="run", how="left")
+    first = rows[mapped.rounded].drop_duplicates("run").set_index("run")["line"]
+    places = f"{file['path']}, line " + first.astype("string")
+    runs["rounded"] = places.reindex(runs["run"]).to_numpy()
     runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
     return Ingested(kept.assign(piece=piece), dropped, runs)
-
-
-def _no_numbers(
-    raw: pd.DataFrame, rows: pd.DataFrame, columns: Mapping[str, Any]
-) -> NDArray[np.bool_]:
-    """Where a cell of a numeric column holds something that is neither empty, NaN nor a number."""
-    wrong = np.zeros(len(raw), dtype=bool)
-    for name, column in columns.items():
-        if name not in TEXT_FACTS:
-            text = raw[column].astype("string").str.strip().str.lower()
-            wrong |= (rows[name].isna().to_numpy()) & (text.notna() & (text != "nan")).to_numpy(
-                bool
-            )
-    return wrong
 
 
 def _require_one_size(rows: pd.DataFrame, path: Path) -> None:

@@ -74,6 +74,11 @@ def pattern_mistakes(source: Mapping[str, Any]) -> Iterator[str]:
             "source.pattern has no group (?P<loss>...): name the groups after our columns, or say "
             "in source.columns what each means."
         )
+    for key, regex in source.get("phase", {}).items():
+        try:
+            re.compile(regex)
+        except re.error as error:
+            yield f"source.phase.{key} {regex!r} is no regular expression: {error}."
     name = source.get("runs", {}).get("from_name")
     try:
         unnamed = name is not None and not re.compile(name).groupindex

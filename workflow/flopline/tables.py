@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.facts import TEXT_FACTS, parse_number
+from flopline.facts import TEXT_FACTS
 from flopline.logs.formats import FORMATS, table_format
 from flopline.logs.opening import read_bytes
-from flopline.logs.reading import plain_columns, scaled
+from flopline.logs.reading import (
+    columns_in,
+    names_in,
+    plain_columns,
+    reach,
+    read_cells,
+    scaled,
+    worst,
+)
+from flopline.written_numbers import why_no_number
 
 _ABSENT = ("", "nan", "none", "null", "na", "n/a", "-")
 
@@ -29,28 +40,62 @@ def read_table(path: Path, format_name: str | None = None) -> tuple[pd.DataFrame
     return table
 
 
-def column_map(
-    table: pd.DataFrame, columns: Mapping[str, Any], path: Path, place: str
-) -> pd.DataFrame:
-    """`table` under our names: text facts as text, all others as numbers (NaN where no number).
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A table under our names with `line`: text facts as text, all others as numbers or NaN.
 
-    Raises FloplineError for a column that does not exist; `place` says where it was named.
+    `given` are the cells as they stand. `fault` is for each row the reason why a cell in it is no
+    number, or empty; `rounded` marks rows with a count written with K, M, B or T.
+    """
+
+    rows: pd.DataFrame
+    given: Mapping[str, pd.Series]
+    fault: NDArray[np.object_]
+    rounded: NDArray[np.bool_]
+
+
+def column_map(
+    table: pd.DataFrame, columns: Mapping[str, Any], path: Path, place: str, decimal: str = "."
+) -> Mapped:
+    """`table` under our names; `decimal` is what parts the whole of a number from its fraction.
+
+    A name may be dotted, to reach into records that stand in a cell. Raises FloplineError for a
+    column that does not exist; `place` says where it was named.
     """
     out: dict[str, Any] = {"line": table["line"].to_numpy()}
+    given: dict[str, pd.Series] = {}
+    cells = []
     for name, column in columns.items():
-        if column not in table:
-            has = ", ".join(str(c) for c in table.columns if c != "line")
-            raise FloplineError(
-                f"{path} has no column '{column}' ({place}.{name} in the study file); "
-                f"it has: {has}."
-            )
-        values = table[column]
-        out[name] = (
-            values.astype("string").str.strip()
-            if name in TEXT_FACTS
-            else pd.to_numeric(values, errors="coerce").astype("float64")
-        )
-    return pd.DataFrame(out)
+        found = {one: _column(table, one) for one in columns_in(column)}
+        for wanted, values in found.items():
+            if values is None:
+                has = ", ".join(str(c) for c in table.columns if c != "line")
+                raise FloplineError(
+                    f"{path} has no column '{wanted}' ({place}.{name} in the study file); "
+                    f"it has: {has}."
+                )
+        if name in TEXT_FACTS:
+            out[name] = names_in(pd.DataFrame(found), column, path)
+        else:
+            given[name] = found[column]
+            cells.append(read_cells(given[name], name, decimal))
+            out[name] = cells[-1].numbers
+    return Mapped(pd.DataFrame(out, index=table.index), given, *worst(cells, len(table)))
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series | None:
+    """The column of a table that is called `name`, or what its dots reach; None without one."""
+    for known in (name, name.strip()):
+        if known in table:
+            return table[known]
+    parts = name.split(".")
+    for depth in range(1, len(parts)):
+        outer, inner = ".".join(parts[:depth]), ".".join(parts[depth:])
+        if outer in table:
+            reached = [reach(record, inner) for record in table[outer]]
+            if any(value is not None for value in reached):
+                return pd.Series(reached, index=table.index, dtype=object)
+    return None
 
 
 def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
@@ -60,32 +105,36 @@ def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
     mapped column, has a row without a run or text where a number belongs.
     """
     runs = source["runs"]
+    decimal = runs.get("decimal", ".")
     path = Path(runs["table"])
-    table, _ = read_table(root / path)
+    table, unparsed = read_table(root / path)
+    if unparsed:
+        raise FloplineError(
+            f"{path}, line {unparsed[0]}: the line is no complete record, so that a run would lack "
+            "its facts: mend it or take it out."
+        )
     if table.empty:
         raise FloplineError(f"{path} holds no row: a run table has one row per run.")
     columns, factors = plain_columns({k: v for k, v in runs["columns"].items() if k != "log"})
-    named = column_map(table, columns, path, "source.runs.columns")
-    for name, column in columns.items():
-        if name not in TEXT_FACTS:
-            named[name] = _numbers(table, column, named[name], path)
-    facts = scaled(named, factors)
+    mapped = column_map(table, columns, path, "source.runs.columns", decimal)
+    for name, cells in mapped.given.items():
+        _demand_numbers(cells, mapped.rows[name], table["line"], columns[name], path, decimal)
+    facts = scaled(mapped.rows, factors)
     nameless = facts["line"][facts["run"].isna()]
     if len(nameless):
         raise FloplineError(f"{path}, line {nameless.iloc[0]}: the row names no run: name it.")
     return facts.drop(columns="line")
 
 
-def _numbers(table: pd.DataFrame, column: str, parsed: pd.Series, path: Path) -> pd.Series:
-    """`parsed` with what people write for numbers added; anything else is an error."""
-    text = table[column].astype("string").str.strip()
+def _demand_numbers(
+    cells: pd.Series, parsed: pd.Series, lines: pd.Series, column: str, path: Path, decimal: str
+) -> None:
+    """Raise FloplineError at the first of a column's cells that is neither a number nor empty."""
+    text = cells.astype("string").str.strip()
     absent = (text.isna() | text.str.lower().isin(_ABSENT)).to_numpy(bool)
-    out = parsed.copy()
     for place in np.flatnonzero(~np.isfinite(parsed.to_numpy()) & ~absent):
-        out.iloc[place] = parse_number(text.iloc[place])
-        if not np.isfinite(out.iloc[place]):
-            raise FloplineError(
-                f"{path}, line {table['line'].iloc[place]}: {column} is "
-                f"{text.iloc[place][:60]!r}, which is no number: correct it or leave it empty."
-            )
-    return out
+        cell = text.iloc[place]
+        raise FloplineError(
+            f"{path}, line {lines.iloc[place]}: {column} is {cell[:60]!r}, "
+            f"{why_no_number(cell, decimal)} or leave it empty."
+        )

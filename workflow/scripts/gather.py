@@ -21,7 +21,7 @@ with stage(snakemake, measure=True) as said:
     with RowGroups(Path(out.dropped), DROPPED) as dropped:
         for shard in map(Path, snakemake.input.dropped):
             for rows in row_groups(shard):
-                stop_at_mistakes(rows, study)
+                stop_at_mistakes(rows, tallied, study)
                 dropped.write(rows)
                 lost += len(rows)
     runs, notes = gather(tallied, facts, study)

@@ -18,6 +18,17 @@ def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
     said = [
         _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),
         _counted(runs["tokens_from"] == "flops", "tokens are C / (6 N), from the FLOPs given"),
+        _places(
+            runs["late"],
+            "rows were logged after later steps though nothing was restarted, first at {}; they "
+            "have their places by their steps, and those whose step was there or whose loss does "
+            "not fit are dropped",
+        ),
+        _places(
+            runs["rounded"],
+            "counts are written with K, M, B or T and so rounded, first at {}; they are taken as "
+            "they stand",
+        ),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
         _places(

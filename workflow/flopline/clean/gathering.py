@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
-from flopline.clean.reasons import MISTAKES, REASONS
+from flopline.clean.reasons import MISTAKES, NOT_FINITE, REASONS
 from flopline.clean.run_facts import BETWEEN_FILES, without_log
 from flopline.clean.tally import SHARD_RUNS
 from flopline.errors import FloplineError
@@ -50,15 +50,20 @@ def gather(
     return conform(runs, RUNS), notes(runs, study)
 
 
-def stop_at_mistakes(dropped: pd.DataFrame, study: Mapping[str, Any]) -> None:
+def stop_at_mistakes(
+    dropped: pd.DataFrame, tallied: pd.DataFrame, study: Mapping[str, Any]
+) -> None:
     """Raise FloplineError at the first faulty row of a run that is not excluded by name.
 
-    Nothing is raised where cleaning.bad_rows is drop.
+    Losses that are NaN or infinite are no fault of the file where the run ended in them (`tallied`
+    are the SHARD_RUNS of all runs). Nothing is raised where cleaning.bad_rows is drop.
     """
     if study["cleaning"]["bad_rows"] == "drop":
         return
     excluded = {run for rule in study["exclude"] for run in rule.get("runs", [])}
-    mistakes = dropped[dropped["reason"].isin(MISTAKES) & ~dropped["run"].isin(excluded)]
+    diverged = dropped["run"].isin(tallied["run"][tallied["not_finite"].notna()])
+    faulty = dropped["reason"].isin(MISTAKES) & ~((dropped["reason"] == NOT_FINITE) & diverged)
+    mistakes = dropped[faulty & ~dropped["run"].isin(excluded)]
     if len(mistakes):
         first = mistakes.iloc[0]
         others = f" (and {len(mistakes) - 1} more such rows)" if len(mistakes) > 1 else ""
@@ -105,6 +110,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         ~runs["family"].isin(list(study["families"])),
         "Its family '" + runs["family"].fillna("(none)") + "' is not listed in the study file.",
     )
+    say(runs["not_finite"].notna(), runs["not_finite"])
     empty = runs["rows_kept"] == 0
     say(
         empty & (runs["dropped_for"] == NO_LOSS),
@@ -122,7 +128,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         ~runs["flops"].between(0, np.inf, inclusive="neither"),
         "Its training FLOPs are unknown under the declared convention.",
     )
-    for doubt in ("fall", "overlap"):
+    for doubt in ("fall", "attempts", "overlap", "early_end"):
         say(runs[doubt].notna(), runs[doubt])
     done = runs["tokens"] / runs["horizon_tokens"]
     say(

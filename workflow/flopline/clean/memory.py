@@ -32,6 +32,6 @@ def clean(raw: Ingested, facts: pd.DataFrame | None, study: Mapping[str, Any]) -
     cleaning.bad_rows is drop, and when no run is left.
     """
     rows = clean_rows(raw, with_facts(raw.runs, facts, study), study)
-    stop_at_mistakes(rows.dropped, study)
+    stop_at_mistakes(rows.dropped, rows.runs, study)
     runs, notes = gather(rows.runs, facts, study)
     return Cleaned(runs, conform(rows.curves, CURVES), conform(rows.dropped, DROPPED), tuple(notes))

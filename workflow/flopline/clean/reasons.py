@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.logs.reading import NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED
+from flopline.logs.reading import DOUBTFUL_COMMA, NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED, SECOND
 
 NOT_FINITE: Final = "loss_not_finite"
 NOT_POSITIVE: Final = "loss_not_positive"
@@ -12,12 +12,17 @@ NO_STEP: Final = "no_step"
 NO_TOKENS: Final = "no_tokens"
 DUPLICATE: Final = "duplicate_step"
 DUPLICATE_FILE: Final = "duplicate_file"
+OUT_OF_PLACE: Final = "out_of_place"
 SUPERSEDED: Final = "superseded_by_restart"
 SPIKE: Final = "loss_spike"
 
 REASONS: Final = {
     NOT_PARSED: "the line is not a complete record (cut off or not JSON)",
     NOT_A_NUMBER: "a number was expected and something else stands there",
+    DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
+    "comma, set `decimal: ','` in source)",
+    SECOND: "the line holds more than one match of source.pattern, of which the first is read (let "
+    "one pattern take all of it, with a group for each loss)",
     NO_RUN: "the row does not say which run it belongs to",
     NO_LOSS: "the row logs no loss",
     NOT_FINITE: "the loss is NaN or infinite",
@@ -27,9 +32,20 @@ REASONS: Final = {
     DUPLICATE: "the same step was logged twice; the first is kept",
     DUPLICATE_FILE: "its file holds byte for byte what another file of the same run holds",
     SUPERSEDED: "the run was restarted from an earlier step and logged this step again",
+    OUT_OF_PLACE: "it was logged after later steps, among which its loss does not fit",
     SPIKE: "the loss stands far above its neighbours (cleaning.spikes: drop)",
 }
 """What each reason code of the dropped table means."""
 
-MISTAKES: Final = (NOT_PARSED, NOT_A_NUMBER, NO_RUN, NOT_FINITE, NOT_POSITIVE, NO_STEP, NO_TOKENS)
+MISTAKES: Final = (
+    NOT_PARSED,
+    NOT_A_NUMBER,
+    DOUBTFUL_COMMA,
+    SECOND,
+    NO_RUN,
+    NOT_FINITE,
+    NOT_POSITIVE,
+    NO_STEP,
+    NO_TOKENS,
+)
 """Reasons that point at a fault in the file; they stop the run unless cleaning.bad_rows is drop."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline import flops as conventions
 from flopline.clean.arrays import (
@@ -29,11 +30,12 @@ from flopline.clean.reasons import (
     NO_TOKENS,
     NOT_FINITE,
     NOT_POSITIVE,
+    OUT_OF_PLACE,
     SPIKE,
     SUPERSEDED,
 )
 from flopline.clean.spikes import spikes
-from flopline.clean.stitching import stitch
+from flopline.clean.stitching import Stitched, stitch
 from flopline.clean.tally import tally
 from flopline.ingesting import Ingested
 from flopline.schema import DROPPED, conform
@@ -48,8 +50,15 @@ _CODES: Final = (
     SUPERSEDED,
     DUPLICATE_FILE,
     DUPLICATE,
+    OUT_OF_PLACE,
     SPIKE,
 )
+
+FITS: Final = 0.1
+"""A late row is in its place where its loss lies at most this share beyond both neighbours."""
+
+FIRST_FITS: Final = 0.02
+"""One that would come first is where its loss lies at most this share below the next."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +95,32 @@ def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> C
     twice = kept[1:][_same_curve(rows, kept) & (np.diff(rows.clock[kept]) == 0)]
     reason[twice] = _code(DUPLICATE)
     kept = _by_curve(rows, reason)
+    reason[_out_of_place(rows, kept, stitched.late)] = _code(OUT_OF_PLACE)
+    kept = _by_curve(rows, reason)
+    segment = _segments(rows, kept, stitched)
     spiked = _spiked(rows, kept, options["spike_threshold"])
     if options["spikes"] == "drop":
         reason[spiked] = _code(SPIKE)
         kept = _by_curve(rows, reason)
     dropped = _all_dropped(raw.dropped, rows, reason, names)
+    lost = np.flatnonzero(reason == _code(NOT_FINITE))
     summary = tally(
-        rows, given, kept, spiked, stitched.overlaps, names, facts, dropped, tokens_from, study
+        rows,
+        given,
+        kept,
+        lost,
+        spiked,
+        np.flatnonzero(np.isin(reason, [_code(r) for r in (SUPERSEDED, NO_TOKENS, NOT_POSITIVE)])),
+        stitched,
+        names,
+        facts,
+        dropped,
+        tokens_from,
+        study,
     )
     summary.index = runs.index
     return CleanRows(
-        curve_table(rows, kept, stitched.segment, names),
+        curve_table(rows, kept, segment, names),
         dropped,
         pd.concat([runs, summary], axis=1),
     )
@@ -148,12 +172,46 @@ def _by_curve(rows: Rows, reason: Ints) -> Ints:
     """The rows that are kept so far, by run and split, each curve in order of its clock."""
     kept = np.flatnonzero(reason == 0)
     key = rows.run[kept] * (int(rows.split.max(initial=0)) + 1) + rows.split[kept]
-    return kept if np.all(np.diff(key) >= 0) else kept[np.argsort(key, kind="stable")]
+    if np.any(np.diff(key) < 0):
+        order = np.argsort(key, kind="stable")
+        kept, key = kept[order], key[order]
+    if np.any((np.diff(key) == 0) & (np.diff(rows.clock[kept]) < 0)):
+        kept = kept[np.lexsort((rows.clock[kept], key))]  # late rows in their place
+    return kept
 
 
 def _same_curve(rows: Rows, kept: Ints) -> Bools:
     same: Bools = (np.diff(rows.run[kept]) == 0) & (np.diff(rows.split[kept]) == 0)
     return same
+
+
+def _out_of_place(rows: Rows, kept: Ints, late: Bools) -> Ints:
+    """Of the late rows among `kept` those whose loss lies beyond both neighbours, or below the next
+    where they would be the first: a value that was logged without its step."""
+    at = np.flatnonzero(late[kept])
+    if not at.size:
+        return at
+    same = _same_curve(rows, kept)
+    before = np.append(False, same)[at]
+    after = np.append(same, False)[at]
+    loss = rows.loss[kept]
+    low, high = loss[at - 1], loss[np.minimum(at + 1, kept.size - 1)]
+    between = before & after
+    least = np.where(between, np.minimum(low, high) * (1 - FITS), high * (1 - FIRST_FITS))
+    most = np.where(between, np.maximum(low, high) * (1 + FITS), np.inf)
+    return kept[at[after & ((loss[at] < least) | (loss[at] > most))]]
+
+
+def _segments(rows: Rows, kept: Ints, stitched: Stitched) -> NDArray[np.int32]:
+    """The restarts before each row; a late one belongs to the attempt of the row before it."""
+    segment = stitched.segment.copy()
+    same = _same_curve(rows, kept)
+    for at in np.flatnonzero(stitched.late[kept]):
+        if at and same[at - 1]:
+            segment[kept[at]] = segment[kept[at - 1]]
+        elif at < same.size and same[at]:
+            segment[kept[at]] = segment[kept[at + 1]]
+    return segment
 
 
 def _spiked(rows: Rows, kept: Ints, threshold: float) -> Ints:

@@ -20,6 +20,7 @@ RUN_FACTS: Final = {
     "source": "string",
     "sha256": "string",
     "rows_in": "int64",
+    "rounded": "string",
     "known": "bool",
 }
 """One row per run; `known` says whether the run table knows it, where there is one."""

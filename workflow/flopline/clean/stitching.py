@@ -1,12 +1,14 @@
 """Restarts: the pieces of a run put in order, and what was logged before a restart purged.
 
 A restarted run logs some steps again. The later row counts, as the later weights do; the earlier
-one is superseded. Rows come in order of time: by run, file, line.
+one is superseded. A step that goes back without logging again what was there is no restart but a
+late row, such as an evaluation by another job. Rows come in order of time: by run, file, line.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -19,6 +21,15 @@ Bools = NDArray[np.bool_]
 EVERY_SPLIT: Final = -1
 _LINES: Final = 1 << 40
 """More lines than a file has: file x this + line is a time."""
+
+COVERED: Final = 0.9
+"""Share of the earlier steps in its range that a restart logs again."""
+
+OWN_PACE: Final = 1.5
+"""A stretch goes at the pace of a run where its steps are apart by at most so many of its own."""
+
+FEW_ROWS: Final = 3
+"""A stretch of at most so many rows is no restart where most others are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +48,35 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Stitched:
-    """Per row: the restarts before it, and whether it was logged again; per run: its overlap."""
+    """Per row: the restarts before it, whether it was logged again, whether it came late.
+
+    Per run: its overlap, and, where its rows are those of several runs from their first step to
+    one last step, how many.
+    """
 
     segment: NDArray[np.int32]
     superseded: Bools
+    late: Bools
     overlaps: dict[int, Overlap]
+    attempts: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Rows of one split up to where its clock goes back; `goes_back` says whether it begins so."""
+
+    rows: Ints
+    goes_back: bool
+
+
+@dataclass(slots=True)
+class _Going:
+    """What is known of one split of one run as its stretches are judged in order of time."""
+
+    there: list[float] = field(default_factory=list)
+    """The clocks that count so far, ascending, each once."""
+    ends: list[float] = field(default_factory=list)
+    """Where attempts ended that were begun again from their first step."""
 
 
 def order_of_pieces(piece: Ints, clock: Floats) -> dict[int, int]:
@@ -64,32 +99,39 @@ def stitch(
     """Find restarts in rows that stand in order of time, runs one after another.
 
     A run restarts with every further file, and where the clock (steps, else tokens) of its densest
-    split goes back: rows of every split logged before that, at or after the clock it restarts
-    from, are superseded. Where the clock of another split goes back by itself, that split alone
-    restarts. A clock that is NaN takes no part. `loss` is NaN where it is unusable.
+    split goes back and what follows logs again what was there: rows of every split logged before
+    that, at or after the clock it restarts from, are superseded. Where the clock of another split
+    goes back by itself, that split alone restarts. Rows that go back and log nothing again came
+    late. A clock that is NaN takes no part. `loss` is NaN where it is unusable.
     """
     count = len(run)
     segment, superseded = np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool)
+    late = np.zeros(count, dtype=bool)
     overlaps: dict[int, Overlap] = {}
+    attempts: dict[int, int] = {}
     for code in _restarted_runs(run, split, piece, clock):
-        low, high = np.searchsorted(run, [code, code + 1])
-        here = slice(int(low), int(high))
+        low, high = (int(place) for place in np.searchsorted(run, [code, code + 1]))
+        here = slice(low, high)
         time = piece[here] * _LINES + line[here]
-        events = _restarts(split[here], piece[here], time, clock[here])
+        events, came_late, begun = _restarts(split[here], piece[here], time, clock[here])
+        late[here] = came_late
         for number in np.unique(split[here]).tolist():
-            rows = np.flatnonzero(split[here] == number) + int(low)
+            rows = np.flatnonzero(split[here] == number) + low
             mine = sorted(e for e in events if e[2] in (EVERY_SPLIT, number))
             when = np.array([e[0] for e in mine], dtype=np.int64)
             start = np.array([*(e[1] for e in mine), np.inf])
             # The lowest clock that any later attempt starts from.
             lowest = np.minimum.accumulate(start[::-1])[::-1]
-            passed = np.searchsorted(when, time[rows - int(low)], side="right")
+            passed = np.searchsorted(when, time[rows - low], side="right")
             segment[rows] = passed
             superseded[rows] = clock[rows] >= lowest[passed]
             found = _overlap(rows, superseded[rows], clock, loss)
             if found and (code not in overlaps or found.median > overlaps[code].median):
                 overlaps[code] = found
-    return Stitched(segment, superseded, overlaps)
+        # The same log twice over is no second run.
+        if begun > 1 and code in overlaps and overlaps[code].median > 0:
+            attempts[code] = begun
+    return Stitched(segment, superseded, late & ~superseded, overlaps, attempts)
 
 
 def _restarted_runs(run: Ints, split: Ints, piece: Ints, clock: Floats) -> list[int]:
@@ -103,26 +145,110 @@ def _restarted_runs(run: Ints, split: Ints, piece: Ints, clock: Floats) -> list[
     return codes
 
 
-def _restarts(split: Ints, piece: Ints, time: Ints, clock: Floats) -> list[tuple[int, float, int]]:
-    """The restarts of one run as (time, clock it restarts from, split or EVERY_SPLIT)."""
+Event = tuple[int, float, int]
+"""A restart: time, clock it restarts from, split or EVERY_SPLIT."""
+
+
+def _restarts(
+    split: Ints, piece: Ints, time: Ints, clock: Floats
+) -> tuple[list[Event], Bools, int]:
+    """The restarts of one run, its late rows, and how many attempts went all the way."""
     known = ~np.isnan(clock)
-    events = []
+    late = np.zeros(len(clock), dtype=bool)
+    events: list[Event] = []
     for number in np.unique(piece[known])[1:].tolist():
         rows = (piece == number) & known
         events.append((int(time[rows].min()), float(clock[rows].min()), EVERY_SPLIT))
     splits, counts = np.unique(split[known], return_counts=True)
     if not splits.size:
-        return events
+        return events, late, 0
     densest = int(splits[np.argmax(counts)])
+    begun = 0
     for number in [densest, *(s for s in splits.tolist() if s != densest)]:
         rows = np.flatnonzero((split == number) & known)
-        back = np.flatnonzero(np.diff(clock[rows]) < 0)
-        common = [e[0] for e in events if e[2] == EVERY_SPLIT]
-        for before, after in zip(rows[back], rows[back + 1], strict=True):
-            if not any(time[before] < when <= time[after] for when in common):
-                applies = EVERY_SPLIT if number == densest else number
-                events.append((int(time[after]), float(clock[after]), applies))
-    return events
+        common = sorted((e[0], e[1]) for e in events if e[2] == EVERY_SPLIT)
+        found, going = _judged(rows, time, clock, common, late)
+        applies = EVERY_SPLIT if number == densest else number
+        events += [(int(time[first]), float(clock[first]), applies) for first in found]
+        if number == densest and going.there:
+            begun = 1 + sum(end >= going.there[-1] for end in going.ends)
+    return events, late, begun
+
+
+def _judged(
+    rows: Ints, time: Ints, clock: Floats, common: list[tuple[int, float]], late: Bools
+) -> tuple[list[int], _Going]:
+    """The first rows of the restarts among the rows of one split, and what came of it.
+
+    `common` are the restarts of all splits, as (time, clock); `late` is marked.
+    """
+    stretches = _stretches(rows, time, clock, common)
+    for few in (0, FEW_ROWS):
+        going, restarts, marked, backs, todo = _Going(), list[int](), list[int](), 0, list(common)
+        for stretch in stretches:
+            first = stretch.rows[0]
+            while todo and todo[0][0] <= time[first]:
+                del going.there[bisect_left(going.there, todo.pop(0)[1]) :]
+            steps = np.unique(clock[stretch.rows]).tolist()
+            top = going.there[-1] if going.there else -np.inf
+            if stretch.goes_back:
+                backs += 1
+                if len(steps) > few and _is_restart(steps, going.there):
+                    if steps[0] <= going.there[0]:
+                        going.ends.append(top)
+                    restarts.append(int(first))
+                    del going.there[bisect_left(going.there, steps[0]) :]
+                else:
+                    marked += stretch.rows[clock[stretch.rows] < top].tolist()
+            _add(going.there, steps)
+        # Two processes that write into one file go back all the time, and once it looks like more.
+        if 2 * len(restarts) >= backs:
+            break
+    late[marked] = True
+    return restarts, going
+
+
+def _stretches(
+    rows: Ints, time: Ints, clock: Floats, common: list[tuple[int, float]]
+) -> list[_Stretch]:
+    back = np.flatnonzero(np.diff(clock[rows]) < 0) + 1
+    begins = np.searchsorted(time[rows], [when for when, _ in common], side="left")
+    new = np.setdiff1d(begins, [0, len(rows)])
+    # What follows a restart of all splits may go back for that reason.
+    bounds = np.union1d(back, new).astype(np.int64)
+    own = np.isin(bounds, np.setdiff1d(back, new))
+    parts = np.split(rows, bounds)
+    return [_Stretch(part, bool(o)) for part, o in zip(parts, [False, *own], strict=True)]
+
+
+def _add(there: list[float], steps: list[float]) -> None:
+    if not there or steps[0] > there[-1]:
+        there += steps
+        return
+    for step in steps:
+        place = bisect_left(there, step)
+        if place == len(there) or there[place] != step:
+            there.insert(place, step)
+
+
+def _is_restart(steps: list[float], there: list[float]) -> bool:
+    """Whether `steps`, ascending, that go back behind the end of `there` replace what was there."""
+    top, end = there[-1], steps[-1]
+    old = there[bisect_left(there, steps[0]) : bisect_right(there, min(end, top))]
+    if not old:
+        return False
+    again = len(set(steps).intersection(old))
+    if again >= COVERED * len(old):
+        # One step that was logged before, and nothing after it, was evaluated once more.
+        return end >= top or again > 1
+    within = steps[: bisect_right(steps, top)]
+    if len(within) < 2 or old[0] > within[-1]:
+        return False  # it fills a gap
+    pace = float(np.median(np.diff(within)))
+    if end > top:
+        return pace <= OWN_PACE * float(np.median(np.diff(there)))
+    both = np.union1d(there, steps)
+    return len(steps) >= FEW_ROWS and pace <= OWN_PACE * float(np.median(np.diff(both)))
 
 
 def _overlap(rows: Ints, superseded: Bools, clock: Floats, loss: Floats) -> Overlap | None:

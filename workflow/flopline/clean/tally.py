@@ -11,7 +11,7 @@ import pandas as pd
 from flopline import flops as conventions
 from flopline.clean.arrays import Floats, Ints, Names, Rows
 from flopline.clean.run_facts import RUN_FACTS
-from flopline.clean.stitching import Overlap
+from flopline.clean.stitching import Overlap, Stitched
 from flopline.numbers import count, humanise
 from flopline.schema import conform
 
@@ -26,6 +26,10 @@ TALLY: Final = {
     "tokens_from": "string",
     "overlap": "string",
     "fall": "string",
+    "not_finite": "string",
+    "attempts": "string",
+    "early_end": "string",
+    "late": "string",
     "dropped_for": "string",
     "clock_reset": "string",
     "negative_lr": "string",
@@ -35,8 +39,9 @@ TALLY: Final = {
     "rows_dropped": "int64",
 }
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
-its most tokens in any split. `overlap` and `fall` are sentences on a run that is to be set aside;
-`clock_reset`, `negative_lr` and `beyond_int64` name the first row of that kind."""
+its most tokens in any split. `overlap`, `fall`, `not_finite`, `attempts` and `early_end` are
+sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr` and `beyond_int64`
+name the first row of that kind."""
 
 SHARD_RUNS: Final = RUN_FACTS | TALLY
 """One row per run, as clean_rows leaves it."""
@@ -48,15 +53,21 @@ def tally(
     rows: Rows,
     given: Rows,
     kept: Ints,
+    lost: Ints,
     spiked: Ints,
-    overlaps: Mapping[int, Overlap],
+    gone: Ints,
+    stitched: Stitched,
     names: Names,
     facts: conventions.Facts,
     dropped: pd.DataFrame,
     tokens_from: Sequence[str | None],
     study: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """The TALLY of every run in `names.runs`, from its rows at `kept` (by run, split and clock)."""
+    """The TALLY of every run in `names.runs`, from its rows at `kept` (by run, split and clock).
+
+    `lost` are those whose loss is NaN or infinite, `gone` those that were replaced or cannot be
+    used though they were logged.
+    """
     runs = len(names.runs)
     where = names.runs.get_indexer(pd.Index(dropped["run"].astype(object)))
     same = np.diff(rows.run[kept], prepend=-1) == 0
@@ -71,8 +82,14 @@ def tally(
                 "declared_per_token": nothing if per_token is None else per_token,
                 "exact_per_token": conventions.exact_flops_per_token(facts),
                 "tokens_from": list(tokens_from),
-                "overlap": [_disagreement(overlaps.get(i), tolerance) for i in range(runs)],
+                "overlap": [
+                    _disagreement(stitched.overlaps.get(i), tolerance) for i in range(runs)
+                ],
+                "attempts": _attempts(rows, kept, stitched.attempts, names),
+                "early_end": _ends_early(rows, kept, gone, names, study["loss_split"]),
+                "late": _late(rows, np.flatnonzero(stitched.late), names),
                 "fall": _falls(rows, kept, same, names),
+                "not_finite": _ends_not_finite(rows, kept, lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
                 "clock_reset": _first(
                     rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
@@ -137,6 +154,89 @@ def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
     return out
 
 
+def _ends_not_finite(
+    rows: Rows, kept: Ints, lost: Ints, names: Names, loss_split: str
+) -> list[str | None]:
+    """A sentence on each run that ended in losses that are NaN or infinite.
+
+    Of the loss that the study is about the last one decides; in another split all of them must
+    stand at its end, since some trainers write NaN where they did not evaluate.
+    """
+    out: list[str | None] = [None] * len(names.runs)
+    both = np.concatenate([kept, lost])
+    both = both[~np.isnan(rows.clock[both]) & np.isin(rows.run[both], rows.run[lost])]
+    if not both.size:
+        return out
+    both = both[np.lexsort((both, rows.clock[both], rows.split[both], rows.run[both]))]
+    starts = np.flatnonzero(np.diff(rows.run[both]) | np.diff(rows.split[both])) + 1
+    for curve in np.split(both, starts):
+        run, split = int(rows.run[curve[0]]), names.splits[rows.split[curve[0]]]
+        finite = np.flatnonzero(np.isfinite(rows.loss[curve]))
+        first = int(finite[-1]) + 1 if finite.size else 0
+        pure = finite.size > 0 and first == finite.size
+        if first == curve.size or not (pure or split == loss_split) or out[run]:
+            continue
+        row = curve[first]
+        out[run] = (
+            f"It diverged: its {split} loss is NaN or infinite from {_clock(rows, row)} "
+            f"({_place(rows, row, names)}) to its end."
+        )
+    return out
+
+
+def _attempts(
+    rows: Rows, kept: Ints, attempts: Mapping[int, int], names: Names
+) -> list[str | None]:
+    """A sentence on each run whose log holds several runs from their first step to the last."""
+    out: list[str | None] = [None] * len(names.runs)
+    for run, number in attempts.items():
+        end = kept[rows.run[kept] == run]
+        last = int(end[np.argmax(rows.clock[end])]) if end.size else -1
+        reached = f" ({_clock(rows, last)})" if end.size else ""
+        out[run] = (
+            f"Its log holds {number} attempts from the first step to the same last one{reached}: "
+            f"these are {number} runs and no restarts, so put each into a file of its own, or name "
+            "the column that tells them apart (source.columns.run)."
+        )
+    return out
+
+
+def _ends_early(
+    rows: Rows, kept: Ints, gone: Ints, names: Names, loss_split: str
+) -> list[str | None]:
+    """A sentence on each run whose last kept loss lies before one that it logged and lost."""
+    out: list[str | None] = [None] * len(names.runs)
+    split = names.splits.get_indexer(pd.Index([loss_split]))[0]
+    of_kept, of_gone = (part[rows.split[part] == split] for part in (kept, gone))
+    if not of_gone.size:
+        return out
+    last = np.full(len(names.runs), np.nan)
+    np.fmax.at(last, rows.run[of_kept], rows.clock[of_kept])
+    beyond = of_gone[rows.clock[of_gone] > last[rows.run[of_gone]]]
+    for run in np.unique(rows.run[beyond]).tolist():
+        mine = beyond[rows.run[beyond] == run]
+        far = int(mine[np.argmax(rows.clock[mine])])
+        end = of_kept[rows.run[of_kept] == run]
+        near = int(end[np.argmax(rows.clock[end])])
+        out[run] = (
+            f"It is unfinished: its last {loss_split} loss stands at {_clock(rows, near)}, before "
+            f"{_clock(rows, far)}, which it had logged too ({_place(rows, far, names)}) and which "
+            "does not count, since a restart went back behind it or the row cannot be used."
+        )
+    return out
+
+
+def _late(rows: Rows, late: Ints, names: Names) -> list[str | None]:
+    """For each run its first row that was logged after later steps, with both steps."""
+    out: list[str | None] = [None] * len(names.runs)
+    found, at = np.unique(rows.run[late], return_index=True)
+    for run, row in zip(found.tolist(), late[at].tolist(), strict=True):
+        earlier = np.flatnonzero((rows.run[:row] == run) & (rows.split[:row] == rows.split[row]))
+        top = int(earlier[np.nanargmax(rows.clock[earlier])])
+        out[run] = f"{_place(rows, row, names)} ({_clock(rows, row)} after {_clock(rows, top)})"
+    return out
+
+
 def _beyond_int64(rows: Rows) -> Ints:
     """Rows with a count of 2^63 or more; FLOPs are that large as a rule and are left out."""
     return np.flatnonzero((rows.step >= INT64) | (rows.tokens >= INT64))
@@ -153,6 +253,13 @@ def _first(rows: Rows, hits: Ints, names: Names) -> list[str | None]:
 
 def _place(rows: Rows, row: int, names: Names) -> str:
     return f"{names.files[rows.file[row]]}, line {rows.line[row]}"
+
+
+def _clock(rows: Rows, row: int) -> str:
+    """The step of a row, or its tokens where no step is logged."""
+    if np.isnan(rows.step[row]):
+        return f"{humanise(rows.tokens[row], 6)} tokens"
+    return f"step {rows.step[row]:,.0f}"
 
 
 def _commonest(where: Ints, reasons: pd.Series, runs: int) -> list[str | None]:

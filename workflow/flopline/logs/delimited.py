@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any, TextIO
 
-import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
+from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish, columns_in, names_in
 
 
 def header_of(head: bytes, separator: str) -> list[str]:
@@ -38,16 +38,20 @@ def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """
     with reading(path), open_binary(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        reader = csv.reader(text, delimiter=separator)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
-        except csv.Error as error:
-            raise FloplineError(
-                f"{path}, line {reader.line_num}: the table cannot be read on from here "
-                f"({error}): close the quotation mark or mend the line."
-            ) from None
+        yield from _rows(path, text, separator)
+
+
+def _rows(path: Path, text: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(text, delimiter=separator)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise FloplineError(
+            f"{path}, line {reader.line_num}: the table cannot be read on from here "
+            f"({error}): close the quotation mark or mend the line."
+        ) from None
 
 
 def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iterator[Raw]:
@@ -74,35 +78,20 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
 
     Raises FloplineError for a row with more cells than the header.
     """
-    bad: list[list[str]] = []
-    text = data.decode("utf-8-sig", errors="replace")
-    try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-            engine="python",
-            on_bad_lines=lambda cells: bad.append(cells),
-        )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame({"line": []}), []
-    if bad:
-        raise FloplineError(
-            f"{path}: the row that begins with {', '.join(bad[0][:3])} has {len(bad[0])} cells, "
-            f"but the header names {len(table.columns)}: mend or quote it."
-        )
-    if not isinstance(table.index, pd.RangeIndex):
-        # pandas takes the first cells for names of rows where the first row has too many.
-        cells = len(table.columns) + table.index.nlevels
-        raise FloplineError(
-            f"{path}, line 2: the row has {cells} cells, but the header names "
-            f"{len(table.columns)}: mend or quote it."
-        )
-    table["line"] = np.arange(2, len(table) + 2)
-    return table.dropna(how="all", subset=[c for c in table if c != "line"]), []
+    text = io.StringIO(data.decode("utf-8-sig", errors="replace"), newline="")
+    rows = _rows(path, text, separator)
+    header = [name.strip() for name in next(rows, (0, []))[1]]
+    found: list[list[str | int | None]] = []
+    for line, cells in rows:
+        if len(cells) > len(header):
+            raise FloplineError(
+                f"{path}, line {line}: the row that begins with {', '.join(cells[:3])} has "
+                f"{len(cells)} cells, but the header names {len(header)}: mend or quote it."
+            )
+        absent = [None] * (len(header) - len(cells))
+        found.append([*(cell if cell.strip() else None for cell in cells), *absent, line])
+    table = pd.DataFrame(found, columns=[*header, "line"], dtype=object)
+    return table.assign(line=table["line"].astype("int64")), []
 
 
 def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:
@@ -110,17 +99,24 @@ def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> 
 
     Raises FloplineError when they do.
     """
-    of_run = wish.columns.get("run") if wish.columns else None
-    groups = table.groupby(of_run, sort=False) if of_run in table else [("", table)]
+    wanted = [name for name in wish.facts if name in table]
+    of_run = (wish.columns or {}).get("run")
+    if not wanted:
+        return
+    # A run column that is not there is reported where the rows are made.
+    groups: Iterable[tuple[Any, pd.DataFrame]] = [("", table)]
+    if of_run is not None and set(columns_in(of_run)) <= set(table):
+        groups = table.groupby(names_in(table, of_run, path), sort=False)
     for run, rows in groups:
-        for name in [n for n in wish.facts if n in table]:
+        for name in wanted:
             values = list(rows[name].dropna().unique())
             known = facts.said.get(str(run), {}).get(name)
             values = list(dict.fromkeys([*([] if known is None else [known]), *values]))
             if len(values) > 1:
                 raise FloplineError(
                     f"{path}: the fact '{name}' (source.runs.from_log) is {values[0]} in one row "
-                    f"and {values[1]} in another: name a column that stays the same."
+                    f"and {values[1]} in another{f' of run {run}' if run else ''}: name a column "
+                    "that stays the same."
                 )
             if values:
                 facts.say(str(run), name, values[0])

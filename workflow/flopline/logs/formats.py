@@ -62,6 +62,7 @@ class Format:
     of a run by themselves: params, tokens. `several_runs` says whether one log may hold several
     runs, `folder` how a folder is one log. `is_table` says whether it may also be a table of
     finished runs; its module then has `read_runs`, and text has the `separator` between cells.
+    `of_lines` says whether a study may name the lines of one phase of a log (source.phase).
     `endings` are those of file names, `described_by` the key of `source` that describes its lines.
     """
 
@@ -75,6 +76,7 @@ class Format:
     folder: Folder | None = None
     is_table: bool = False
     separator: str = ""
+    of_lines: bool = False
     endings: tuple[str, ...] = ()
     described_by: str = ""
 
@@ -174,6 +176,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             Columns.STUDY,
             is_table=True,
             endings=("jsonl", "ndjson"),
+            of_lines=True,
         ),
         Format(
             "megatron",
@@ -182,18 +185,21 @@ FORMATS: Final[Mapping[str, Format]] = {
             "planned tokens, skipped and NaN iterations",
             Columns.FORMAT,
             says=("params", "tokens"),
+            of_lines=True,
         ),
         Format(
             "llmc",
             "`s:0 tel:11.0`",
             "llm.c `main.log`, old and new form: `trl` is `train`, `tel` is `val`",
             Columns.FORMAT,
+            of_lines=True,
         ),
         Format(
             "modded_nanogpt",
             "`step:0/1530 val_loss:`",
             "modded-nanoGPT logs, after the source they begin with; the number of steps",
             Columns.FORMAT,
+            of_lines=True,
         ),
         Format(
             "nanogpt",
@@ -202,6 +208,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             "per iteration",
             Columns.FORMAT,
             says=("tokens",),
+            of_lines=True,
         ),
         Format(
             "torchtitan",
@@ -209,6 +216,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             "torchtitan stdout: model size, batch, number of steps, validation",
             Columns.FORMAT,
             says=("params", "tokens"),
+            of_lines=True,
         ),
         Format(
             "pattern",
@@ -217,6 +225,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             Columns.EITHER,
             says=("tokens",),
             described_by="pattern",
+            of_lines=True,
         ),
     )
 }

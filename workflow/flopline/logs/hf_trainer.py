@@ -43,7 +43,8 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     if not text.strip():
         return
     try:
-        document = json.loads(text)
+        # A NaN as text, since in a table it would stand for an absent loss.
+        document = json.loads(text, parse_constant=str)
         entries = list(_entries(text, document["log_history"]))
     except json.JSONDecodeError as error:
         raise FloplineError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,19 @@ import pyarrow.json
 from numpy.typing import NDArray
 
 from flopline.logs.formats import FORMATS
-from flopline.logs.opening import read_bytes
-from flopline.logs.reading import MEASURES, NO_LOSS, NOT_PARSED, Facts, Raw, Reading, Wish, reach
+from flopline.logs.opening import Phase, in_lines, read_bytes
+from flopline.logs.reading import (
+    MEASURES,
+    NO_LOSS,
+    NOT_PARSED,
+    Digits,
+    Facts,
+    Raw,
+    Reading,
+    Wish,
+    column_names,
+    reach,
+)
 
 BLOCK = 1 << 20
 """Bytes that are parsed at a time; a file with a longer line is parsed line by line."""
@@ -41,29 +53,36 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
 
     Column names may be dotted to reach into nested objects.
     """
-    data, columns = read_bytes(path), dict(wish.columns or {})
+    data, columns = in_lines(read_bytes(path)), dict(wish.columns or {})
+    if wish.phase is not None:
+        data = _of_phase(path, data, wish.phase)
     if wish.rows is not None:
         data = b"\n".join(data.split(b"\n", wish.rows)[: wish.rows])
     table = _well_formed(data, columns)
     if table is not None:
         yield _reading(table, columns)
     else:
-        raw, unparsed = parse(data, [name for name in _names(columns) if "." in name])
+        dotted = [name for name in column_names(columns) if "." in name]
+        raw, unparsed = parse(data, dotted, holds_names="run" in columns or "split" in columns)
         yield Raw(raw, unparsed, [str(name) for name in raw.columns if name != "line"])
     _say_facts(data, wish, facts)
 
 
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
-    table, unparsed = parse(data, [])
+    table, unparsed = parse(in_lines(data))
     return table, [line for line, _ in unparsed]
 
 
-def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
+def parse(
+    data: bytes, wanted: Sequence[str] = (), *, holds_names: bool = True
+) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
     """The lines one by one as a table with `line`, and (line, reason) of what is no JSON object.
 
-    Dotted names in `wanted` become columns of their own.
+    Dotted names in `wanted` become columns of their own. Where numbers may be names, which
+    `holds_names` says, they remember how they were written.
     """
+    read_float = Digits.of if holds_names else float
     records: list[dict[str, Any]] = []
     unparsed: list[tuple[int, str]] = []
     for number, line in enumerate(data.split(b"\n"), start=1):
@@ -71,7 +90,10 @@ def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int,
             continue
         try:
             record = json.loads(
-                line.decode("utf-8", errors="replace"), parse_constant=str, parse_int=_whole
+                line.removeprefix(BOM_UTF8).decode("utf-8", errors="replace"),
+                parse_constant=str,
+                parse_int=_whole,
+                parse_float=read_float,
             )
         except (ValueError, RecursionError):
             record = None
@@ -80,7 +102,8 @@ def parse(data: bytes, wanted: list[str]) -> tuple[pd.DataFrame, list[tuple[int,
             continue
         reached = {name: value for name in wanted if (value := reach(record, name)) is not None}
         records.append({**record, **reached, "line": number})
-    return pd.DataFrame(records), unparsed
+    # A whole number that is a name is no floating-point number, though others are absent.
+    return pd.DataFrame(records, dtype=object if holds_names else None), unparsed
 
 
 def _say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
@@ -96,6 +119,14 @@ def _say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
                 facts.say("", name, value)
 
 
+def _of_phase(path: Path, data: bytes, phase: Phase) -> bytes:
+    """The lines of one phase in their places, the others being blank."""
+    lines = data.split(b"\n")
+    texts = ((n, line.decode("utf-8", errors="replace"), True) for n, line in enumerate(lines))
+    inside = {number for number, _, _ in phase.of(path, texts)}
+    return b"\n".join(line if n in inside else b"" for n, line in enumerate(lines))
+
+
 def _well_formed(data: bytes, columns: dict[str, Any]) -> pa.Table | None:
     """The mapped columns as Arrow reads them, an order of magnitude faster; None where it cannot.
 
@@ -105,7 +136,7 @@ def _well_formed(data: bytes, columns: dict[str, Any]) -> pa.Table | None:
     """
     if "run" in columns:
         return None  # several runs in one file
-    names = _names(columns)
+    names = column_names(columns)
     lines = _objects(data)
     # Looking for one letter first is ten times as fast.
     says_nan = b"N" in data and b"NaN" in data
@@ -196,10 +227,6 @@ def _split(table: pa.Table, columns: dict[str, Any], row: NDArray[np.int64]) -> 
     return words.iloc[row].reset_index(drop=True)
 
 
-def _names(columns: dict[str, Any]) -> list[str]:
-    return [c for v in columns.values() for c in (v.values() if isinstance(v, dict) else [v])]
-
-
-def _whole(digits: str) -> int | float:
-    """A whole number, as float64 where 64 bits do not hold it."""
-    return int(digits) if len(digits) < 19 else float(digits)
+def _whole(digits: str) -> int | str:
+    """A whole number; its digits where 64 bits do not hold it, since it may be a name."""
+    return int(digits) if len(digits) < 19 else digits

@@ -26,11 +26,11 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """The rows in batches; a step line without a whole set of `key:value` cannot be read."""
-    yield from batched(_rows(path), list(COLUMNS))
+    yield from batched(_rows(path, wish), list(COLUMNS))
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any] | Unparsed]:
-    for number, text, whole in text_lines(path):
+def _rows(path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
+    for number, text, whole in text_lines(path, wish.phase):
         if not text.startswith("s:") or not text[2:3].isdigit():
             continue
         row = _ROW.fullmatch(text)

@@ -51,7 +51,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
     `skipped_iterations` and `nan_iterations` are sums over the log.
     """
-    yield from batched(_Log(facts).rows(path), list(COLUMNS))
+    yield from batched(_Log(facts).rows(path, wish), list(COLUMNS))
 
 
 class _Log:
@@ -69,8 +69,8 @@ class _Log:
         self.counts = {"skipped_iterations": 0, "nan_iterations": 0}
         self.on_rank: dict[tuple[str, str], float] = {}
 
-    def rows(self, path: Path) -> Iterator[dict[str, Any] | Unparsed]:
-        for number, text, _ in text_lines(path):
+    def rows(self, path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
+        for number, text, _ in text_lines(path, wish.phase):
             if found := _ITERATION.search(text):
                 yield from self._iteration(number, found)
             elif found := _EVALUATION.search(text):

@@ -29,11 +29,11 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """The rows in batches; the number of steps becomes `horizon_steps`."""
-    yield from batched(_rows(path, facts), list(COLUMNS))
+    yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
-def _rows(path: Path, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
-    for number, text, _ in text_lines(path):
+def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+    for number, text, _ in text_lines(path, wish.phase):
         if not _START.match(text):
             continue
         row = _ROW.fullmatch(text)

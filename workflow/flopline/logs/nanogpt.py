@@ -37,11 +37,11 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     its own (without position embeddings, with those of tokens), in millions: it becomes a fact
     only where the study file asks for `number of parameters`.
     """
-    yield from batched(_rows(path, facts), list(COLUMNS))
+    yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
-def _rows(path: Path, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
-    for number, text, whole in text_lines(path):
+def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+    for number, text, whole in text_lines(path, wish.phase):
         if found := _BATCH.search(text):
             facts.know(batch_tokens=float(found[1].replace(",", "")))
         elif found := _SIZE.match(text):

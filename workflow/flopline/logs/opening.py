@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from flopline.errors import FloplineError
 
 LONGEST_LINE: Final = 1 << 22
-"""Bytes of a line that are looked at: what binary junk holds beyond them cannot be a record."""
+"""Letters of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
 MOST_UNPACKED: Final = 1 << 30
 """Bytes that any file may unpack to, however small it is."""
@@ -69,21 +72,73 @@ def head_of(path: Path, size: int) -> bytes:
         return stream.read(size)
 
 
-def text_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
+def text_lines(path: Path, phase: Phase | None = None) -> Iterator[tuple[int, str, bool]]:
     """The lines of a file, each with its number from 1 and whether it ends in a line break.
 
-    Bytes that are not UTF-8 become replacement characters. Errors as `read_bytes`.
+    A carriage return ends a line as a line feed does, since a progress bar redraws itself by it. A
+    byte order mark is no part of the first, and bytes that are not UTF-8 become replacement
+    characters. Of a log of several phases those of `phase` alone come. Errors as `read_bytes`.
     """
+    lines = _all_lines(path)
+    yield from lines if phase is None else phase.of(path, lines)
+
+
+def _all_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
     with reading(path), open_binary(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=None)
         number = 0
-        while line := stream.readline(LONGEST_LINE):
+        while line := text.readline(LONGEST_LINE):
             number += 1
-            whole = line.endswith(b"\n")
+            whole = line.endswith("\n")
             rest = line
             while not whole and len(rest) == LONGEST_LINE:
-                rest = stream.readline(LONGEST_LINE)
-                whole = rest.endswith(b"\n")
-            yield number, line.decode("utf-8", errors="replace").rstrip("\r\n"), whole
+                rest = text.readline(LONGEST_LINE)
+                whole = rest.endswith("\n")
+            yield number, line.removesuffix("\n"), whole
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The lines of a log between two, by regular expressions that are found in them.
+
+    It begins with the first line that fits `begin`, or that of the file, and ends before the next
+    that fits `end`, or with the file.
+    """
+
+    begin: re.Pattern[str] | None = None
+    end: re.Pattern[str] | None = None
+
+    @classmethod
+    def told(cls, spec: Mapping[str, str]) -> Phase:
+        """`source.phase` of a study file."""
+        begin, end = (re.compile(spec[key]) if key in spec else None for key in ("from", "to"))
+        return cls(begin, end)
+
+    def of(
+        self, path: Path, lines: Iterable[tuple[int, str, bool]]
+    ) -> Iterator[tuple[int, str, bool]]:
+        """Its lines among all lines of the log `path`.
+
+        Raises FloplineError where it never begins.
+        """
+        begun = self.begin is None
+        for number, text, whole in lines:
+            if begun and self.end and self.end.search(text):
+                return
+            begun = begun or (self.begin is not None and bool(self.begin.search(text)))
+            if begun:
+                yield number, text, whole
+        if not begun and self.begin is not None:
+            raise FloplineError(
+                f"{path}: source.phase.from {self.begin.pattern!r} fits no line, so that the phase "
+                "never begins: correct it, or take the log out of source.paths."
+            )
+
+
+def in_lines(data: bytes) -> bytes:
+    """Text without a byte order mark whose lines all end in a line feed."""
+    data = data.removeprefix(codecs.BOM_UTF8)
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
 def open_binary(path: Path) -> IO[bytes]:

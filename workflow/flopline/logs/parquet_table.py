@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,18 @@ from flopline.errors import FloplineError
 from flopline.logs.delimited import say_constants
 from flopline.logs.opening import head_of, read_bytes, refuse_bomb
 from flopline.logs.reading import BATCH, Facts, Raw, Wish
+
+_WHOLE: Final = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+"""Types that hold an absent whole number, where NumPy's would become floating-point."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -37,7 +50,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         refuse_bomb(path, 8 * file.metadata.num_rows * max(len(wanted), 1))
         line = 0
         for batch in file.iter_batches(BATCH, columns=wanted):
-            table = batch.to_pandas()
+            table = _frame(pa.Table.from_batches([batch]))
             table["line"] = np.arange(line + 1, line + len(table) + 1)
             line += len(table)
             say_constants(table, wish, facts, path)
@@ -49,12 +62,26 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         ) from None
 
 
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """Columns of a file: whole numbers stay whole beside absent ones, and NaN is no absent one."""
+    gaps = any(pa.types.is_integer(c.type) and c.null_count for c in table.columns)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_WHOLE.get if gaps else None)
+    for place, column in enumerate(table.columns):
+        if not pa.types.is_floating(column.type):
+            continue
+        absent = np.isnan(frame.iloc[:, place].to_numpy())
+        if np.count_nonzero(absent) > column.null_count:
+            is_nan = absent & column.is_valid().to_numpy()
+            frame.isetitem(place, frame.iloc[:, place].astype(object).mask(is_nan, "nan"))
+    return frame
+
+
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
     try:
         told = pq.read_metadata(io.BytesIO(data))
         refuse_bomb(path, 8 * told.num_rows * told.num_columns)
-        table = pd.read_parquet(io.BytesIO(data))
+        table = _frame(pq.read_table(io.BytesIO(data)))
     except FloplineError:
         raise
     except Exception as error:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import MEASURES, Facts, Raw, Wish, batched, column_names
+from flopline.logs.reading import (
+    MEASURES,
+    SECOND,
+    Facts,
+    Raw,
+    Unparsed,
+    Wish,
+    batched,
+    column_names,
+)
 
 COLUMNS: Final = {name: name for name in ("split", "loss", *MEASURES)}
 """What groups may be called without `source.columns`."""
@@ -20,7 +29,10 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
-    """The lines in which a pattern is found, by the first that is; other lines are no rows."""
+    """The lines in which a pattern is found, by the first that is; other lines are no rows.
+
+    What a line holds besides is a row that is not read, and counted so.
+    """
     patterns = [(re.compile(p["pattern"]), p.get("split")) for p in wish.patterns]
     groups = list(dict.fromkeys(name for regex, _ in patterns for name in regex.groupindex))
     columns: dict[str, Any] = dict(wish.columns or {n: n for n in groups if n in COLUMNS})
@@ -33,15 +45,33 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 def _rows(
     path: Path, patterns: list[tuple[re.Pattern[str], str | None]], wish: Wish, facts: Facts
-) -> Iterator[dict[str, Any]]:
-    for number, text, _ in text_lines(path):
+) -> Iterator[dict[str, Any] | Unparsed]:
+    regexes = [regex for regex, _ in patterns]
+    for number, text, _ in text_lines(path, wish.phase):
         for regex, split in patterns:
-            if found := regex.search(text):
-                row = {**found.groupdict(), "line": number}
+            if match := regex.search(text):
+                row = {**match.groupdict(), "line": number}
                 if split is not None:
                     row["split"] = split
                 for name in wish.facts:
                     if row.get(name) is not None:
                         facts.say("", name, row[name])
                 yield row
+                if match.end() < len(text) or len(regexes) > 1:
+                    yield from [Unparsed(number, SECOND)] * _further(match, text, regexes)
                 break
+
+
+def _further(first: re.Match[str], text: str, patterns: list[re.Pattern[str]]) -> int:
+    """How many more matches a line holds before or behind the one that is read."""
+    begin, end = first.span()
+    if len(patterns) == 1 and not patterns[0].search(text, end):
+        return 0
+    spans = {match.span() for regex in patterns for match in regex.finditer(text) if match[0]}
+    apart = sorted(span for span in spans if span[1] <= begin or span[0] >= end)
+    # Those that overlap are one record that several patterns fit.
+    count, reached = 0, -1
+    for low, high in apart:
+        if low >= reached:
+            count, reached = count + 1, high
+    return count

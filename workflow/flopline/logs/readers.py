@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
-from flopline.logs.opening import head_of
+from flopline.logs.opening import Phase, head_of, in_lines
 from flopline.logs.reading import Facts, Reading, Wish, curve_rows, joined, plain_columns, scaled
 
 HEAD: Final = 1 << 22
@@ -26,11 +26,15 @@ def read_log(
     patterns: Sequence[Mapping[str, str]] = (),
     wanted_facts: Sequence[str] = (),
     optional: Sequence[str] = (),
+    *,
+    decimal: str = ".",
+    phase: Mapping[str, str] | None = None,
 ) -> Reading:
     """One log, a file or a folder, as raw rows (see Reading) and what it says of its runs.
 
     The format is sniffed unless it is named; `columns` may be left out where it knows its own, and
-    those called `optional` may be missing from the log.
+    those called `optional` may be missing from the log. `decimal` is what parts the whole of a
+    number from its fraction, `phase` which lines of a text log count, as source.phase says it.
     Raises FloplineError when the log cannot be opened or decompressed, when no format knows it,
     or when it lacks a column that is mapped.
     """
@@ -40,11 +44,13 @@ def read_log(
         tuple(wanted_facts),
         tuple(patterns),
         tuple(optional),
+        decimal,
+        Phase.told(phase) if phase else None,
     )
     factors = plain_columns(columns)[1] if columns else {}
     readings = list(read_batches(path, wish, format_name, facts))
     reading = joined(readings, facts)
-    return Reading(scaled(reading.rows, factors), reading.dropped, facts)
+    return replace(reading, rows=scaled(reading.rows, factors))
 
 
 def read_batches(
@@ -58,6 +64,12 @@ def read_batches(
         return
     entry = FORMATS[name]
     module = entry.load()
+    if wish.phase and not entry.of_lines:
+        known = ", ".join(e.name for e in FORMATS.values() if e.of_lines)
+        raise FloplineError(
+            f"{path} is in the format {name}, which has no lines of text to part into phases: take "
+            f"source.phase out (it is for {known})."
+        )
     if not entry.columns.of_format and not (wish.columns and "loss" in wish.columns):
         raise FloplineError(
             f"{path} is in the format {name}, which does not say which column is the loss: name "
@@ -71,7 +83,7 @@ def read_batches(
         reading = raw
         if not isinstance(raw, Reading):
             columns = raw.columns or wish.columns or own
-            reading = curve_rows(raw.table, columns, path, raw.unparsed, raw.names, wish.optional)
+            reading = curve_rows(raw, columns, path, wish.optional, wish.decimal)
         rows_in += reading.rows_in
         yield reading
     if not rows_in and format_name is not None:
@@ -98,7 +110,7 @@ def sniffed(path: Path) -> str | None:
 
     Raises FloplineError when no format knows it.
     """
-    head = head_of(path, HEAD)
+    head = in_lines(head_of(path, HEAD))
     for name, entry in FORMATS.items():
         if _looks_like(entry, path, head):
             return name
@@ -113,7 +125,7 @@ def sniffed(path: Path) -> str | None:
 
 def _refuse_other_format(path: Path, declared: str) -> None:
     """Stop where a file holds no row of the declared format and another format fits it."""
-    head = head_of(path, HEAD)
+    head = in_lines(head_of(path, HEAD))
     fits = [n for n, e in FORMATS.items() if n != declared and _looks_like(e, path, head)]
     if fits:
         raise FloplineError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,9 +14,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
+from flopline.logs.opening import Phase
+from flopline.written_numbers import (
+    has_doubtful_comma,
+    is_rounded,
+    parse_number,
+    parse_plain,
+    parse_seconds,
+)
 
 NOT_A_NUMBER = "not_a_number"
+DOUBTFUL_COMMA = "doubtful_comma"
 NOT_PARSED = "not_parsed"
+SECOND = "second_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
 
@@ -53,12 +64,14 @@ class Reading:
     """Rows of one file: `rows_in` = len(rows) + len(dropped).
 
     `rows` has split, loss, the mapped MEASURES and `line` (from 1); `dropped` has line, step and
-    reason. Where a file holds several runs, both have `run`.
+    reason. Where a file holds several runs, both have `run`. `rounded` is the line of the first row
+    with a count that was rounded to be written, as 93.2K.
     """
 
     rows: pd.DataFrame
     dropped: pd.DataFrame
     facts: Facts = field(default_factory=Facts)
+    rounded: int | None = None
 
     @property
     def rows_in(self) -> int:
@@ -69,13 +82,16 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is wanted of a log: the columns of the study file (none: the format's own), the names
-    of facts that the log may say, patterns for the format `pattern`, and which of our columns the
-    log may lack. With `rows`, so many will do, as where only the names of columns are asked for."""
+    of facts that the log may say, patterns for the format `pattern`, which of our columns the log
+    may lack, what parts the whole of its numbers from the fraction, and which phase of it counts.
+    With `rows`, so many will do, as where only the names of columns are asked for."""
 
     columns: Mapping[str, Any] | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
     optional: tuple[str, ...] = ()
+    decimal: str = "."
+    phase: Phase | None = None
     rows: int | None = None
 
     @property
@@ -117,53 +133,54 @@ def batched(found: Iterable[dict[str, Any] | Unparsed], names: Sequence[str]) ->
 
 
 def curve_rows(
-    raw: pd.DataFrame,
+    raw: Raw,
     columns: Mapping[str, Any],
     path: Path,
-    unparsed: Sequence[tuple[int, str]],
-    names: Sequence[str] = (),
     optional: Sequence[str] = (),
+    decimal: str = ".",
 ) -> Reading:
     """Raw named columns (with `line`) turned into curve rows, one per logged loss.
 
-    `columns` maps our names to the file's; `loss` may map each split to a column of its own.
-    `unparsed` lists (line, reason) of what could not be parsed at all, `names` what columns there
-    are besides those of `raw`, `optional` which of ours the file may lack.
+    `columns` maps our names to the file's; `loss` may map each split to a column of its own, and
+    `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
+    whole of a number from its fraction.
     """
     several = "run" in columns
-    unread = pd.DataFrame([(n, None, r) for n, r in unparsed], columns=_DROPPED)
-    if raw.empty and not len(raw.columns):
+    table = raw.table
+    unread = pd.DataFrame([(n, None, r) for n, r in raw.unparsed], columns=_DROPPED)
+    if table.empty and not len(table.columns):
         return Reading(_rows([]), _sorted(unread))
-    lacking = {name for name in optional if name in columns and columns[name] not in raw}
+    lacking = {name for name in optional if name in columns and columns[name] not in table}
     columns = {name: column for name, column in columns.items() if name not in lacking}
-    _require(raw, columns, path, names)
-    measures = {name: columns[name] for name in MEASURES if name in columns}
-    base = pd.DataFrame({name: _number(raw[column]) for name, column in measures.items()})
-    base["line"] = raw["line"].astype("int64").to_numpy()
+    _require(table, columns, path, raw.names)
+    cells = {
+        name: read_cells(table[columns[name]], name, decimal)
+        for name in MEASURES
+        if name in columns
+    }
+    base = pd.DataFrame({name: read.numbers for name, read in cells.items()}, index=table.index)
+    base["line"] = table["line"].astype("int64").to_numpy()
     if several:
-        base["run"] = raw[columns["run"]].astype("string").str.strip().to_numpy()
-        base.loc[base["run"] == "", "run"] = pd.NA
-    bad = np.zeros(len(raw), dtype=bool)
-    for name, column in measures.items():
-        # A measure that is merely absent in a row is no fault; one that is no number is.
-        bad |= _no_number(base[name], raw[column])
+        base["run"] = names_in(table, columns["run"], path).to_numpy()
+    # A measure that is merely absent in a row is no fault; one that is no number is.
+    fault, rounded = worst(cells.values(), len(table))
     parts = []
     per_split = isinstance(columns["loss"], dict)
     losses = columns["loss"] if per_split else {"": columns["loss"]}
-    seen = np.zeros(len(raw), dtype=bool)
+    seen = np.zeros(len(table), dtype=bool)
     for split, column in losses.items():
-        has = raw[column].notna().to_numpy()
+        has = table[column].notna().to_numpy()
         seen |= has
         part = base.loc[has].copy()
-        part["loss"] = _number(raw.loc[has, column])
-        not_number = _no_number(part["loss"], raw.loc[has, column])
-        part["reason"] = np.where(bad[has] | not_number, NOT_A_NUMBER, "")
+        read = read_cells(table.loc[has, column], "loss", decimal)
+        part["loss"] = read.numbers
+        part["reason"] = np.where(fault[has] != "", fault[has], read.fault)
         if several:
             part.loc[part["run"].isna(), "reason"] = NO_RUN
         if per_split:
             part["split"] = split
         elif "split" in columns:
-            part["split"] = raw.loc[has, columns["split"]].astype("string")
+            part["split"] = names_in(table.loc[has], columns["split"], path)
         else:
             part["split"] = pd.NA
         parts.append(part)
@@ -175,14 +192,126 @@ def curve_rows(
     filled = [part for part in (unread, no_loss, faulty) if len(part)]
     dropped = pd.concat(filled) if filled else unread.reindex(columns=kept)
     rows = rows.loc[~wrong].drop(columns="reason").reset_index(drop=True)
-    return Reading(rows, _sorted(dropped))
+    first = int(base["line"].to_numpy()[rounded].min()) if rounded.any() else None
+    return Reading(rows, _sorted(dropped), rounded=first)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of a column as numbers, NaN where absent; `fault` is a reason or empty.
+
+    `rounded` marks counts written with K, M, B or T.
+    """
+
+    numbers: NDArray[np.float64]
+    fault: NDArray[np.object_]
+    rounded: NDArray[np.bool_]
+
+
+_PARSERS: Final = {"wall_s": parse_seconds, "loss": parse_plain, "lr": parse_plain}
+"""How a column is read, by our name; all others are counts."""
+
+
+def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
+    """The cells of the column that is ours under `name`."""
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    fault = np.full(len(values), "", dtype=object)
+    rounded = np.zeros(len(values), dtype=bool)
+    there = values.notna().to_numpy(bool)
+    # As text only what is in doubt: that is slow, and mostly nothing.
+    doubt = there & np.isnan(numbers)
+    if decimal != "." and there.any():
+        doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    parse = _PARSERS.get(name, parse_number)
+    for place in np.flatnonzero(doubt):
+        text = str(values.iloc[place]).strip()
+        numbers[place] = parse(text, decimal)
+        rounded[place] = parse is parse_number and is_rounded(text)
+        # NaN written out is a number gone wrong.
+        if np.isnan(numbers[place]) and text.lower() not in ("nan", "+nan", "-nan"):
+            if text.lower().lstrip("+-") in ("inf", "infinity"):
+                numbers[place] = -np.inf if text.startswith("-") else np.inf
+            else:
+                fault[place] = DOUBTFUL_COMMA if has_doubtful_comma(text, decimal) else NOT_A_NUMBER
+    return Cells(numbers, fault, rounded & ~np.isnan(numbers))
+
+
+def names_in(table: pd.DataFrame, column: str | Sequence[str], path: Path) -> pd.Series:
+    """Names that stand in a column, digit for digit; of several columns joined by a slash.
+
+    They are missing where a cell is absent or blank. Raises FloplineError for names that are
+    floating-point numbers whose last digits are lost.
+    """
+    if not isinstance(column, str):
+        parts = [names_in(table, one, path) for one in column]
+        return parts[0].str.cat(parts[1:], sep="/")
+    values = table[column]
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        text = values.astype("string").str.strip()
+        return text.mask(text == "")
+    lost = next((v for v in values if isinstance(v, float) and abs(v) > MOST_EXACT), None)
+    if lost is not None and np.isfinite(lost) and not isinstance(lost, Digits):
+        raise FloplineError(
+            f"{path}: the names in column '{column}' are floating-point numbers, such as "
+            f"{lost:.17g}, whose last digits are lost: write them as text or as whole numbers."
+        )
+    missing = values.isna().to_numpy(bool)
+    names = [None if gone else _name(v) for v, gone in zip(values, missing, strict=True)]
+    return pd.Series(names, index=values.index, dtype="string")
+
+
+MOST_EXACT: Final = 2.0**53
+"""Up to here a floating-point number holds every whole number."""
+
+
+class Digits(float):
+    """A number that remembers how it was written, since it may be a name."""
+
+    written: str
+
+    @classmethod
+    def of(cls, text: str) -> Digits:
+        """The number that `text` is."""
+        made = cls(text)
+        made.written = text
+        return made
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self.written
+
+
+def _name(value: Any) -> str | None:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None
+
+
+def worst(cells: Iterable[Cells], rows: int) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """The first fault of each row over some columns, and whether any is rounded."""
+    fault, rounded = np.full(rows, "", dtype=object), np.zeros(rows, dtype=bool)
+    for read in cells:
+        fault = np.where(fault == "", read.fault, fault)
+        rounded |= read.rounded
+    return fault, rounded
+
+
+def told(value: Any) -> Any:
+    """A logged value as a cell: NaN as text, since in a table it stands for an absent one."""
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
 def column_names(columns: Mapping[str, Any]) -> list[str]:
     """Every column of the file that a map names (see `plain_columns`), once."""
     plain, _ = plain_columns(columns)
-    values = [v for c in plain.values() for v in (c.values() if isinstance(c, dict) else [c])]
-    return list(dict.fromkeys(values))
+    return list(dict.fromkeys(v for c in plain.values() for v in columns_in(c)))
+
+
+def columns_in(column: Any) -> Sequence[str]:
+    """The columns of the file that one of ours is read from."""
+    if isinstance(column, dict):
+        return list(column.values())
+    return [column] if isinstance(column, str) else column
 
 
 def plain_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
@@ -220,7 +349,12 @@ def joined(readings: Sequence[Reading], facts: Facts) -> Reading:
         return Reading(_rows([]), _sorted(pd.DataFrame(columns=_DROPPED)), facts)
     rows = [r.rows for r in readings if len(r.rows)] or [readings[0].rows]
     dropped = [r.dropped for r in readings if len(r.dropped)] or [readings[0].dropped]
-    return Reading(pd.concat(rows, ignore_index=True), pd.concat(dropped, ignore_index=True), facts)
+    return Reading(
+        pd.concat(rows, ignore_index=True),
+        pd.concat(dropped, ignore_index=True),
+        facts,
+        next((r.rounded for r in readings if r.rounded is not None), None),
+    )
 
 
 def reach(record: Any, dotted: str) -> Any:
@@ -238,7 +372,7 @@ def _require(
     raw: pd.DataFrame, columns: Mapping[str, Any], path: Path, names: Sequence[str]
 ) -> None:
     for name, column in columns.items():
-        for wanted in column.values() if isinstance(column, dict) else [column]:
+        for wanted in columns_in(column):
             if wanted not in raw:
                 there = names or [str(c) for c in raw.columns if c != "line"]
                 shown = [*there[:30], f"and {len(there) - 30} more"] if len(there) > 30 else there
@@ -246,21 +380,6 @@ def _require(
                     f"{path} has no column '{wanted}' (source.columns.{name} in the study file); "
                     f"it has: {', '.join(shown) or 'none'}."
                 )
-
-
-def _number(values: pd.Series) -> pd.Series:
-    return pd.to_numeric(values, errors="coerce").astype("float64")
-
-
-def _no_number(numbers: pd.Series, values: pd.Series) -> NDArray[np.bool_]:
-    """Where `values`, read as `numbers`, are text; NaN written out is a number gone wrong."""
-    wrong: NDArray[np.bool_] = numbers.isna().to_numpy(bool) & values.notna().to_numpy(bool)
-    if not wrong.any():
-        return wrong
-    # As text only what is in doubt: that is slow, and mostly nothing.
-    said = values[wrong].astype("string").str.strip().str.lower()
-    wrong[wrong] = ~said.isin(["nan", "+nan", "-nan"]).to_numpy(dtype=bool)
-    return wrong
 
 
 def _rows(rows: list[Any]) -> pd.DataFrame:

@@ -7,9 +7,11 @@ summary.proto. Old writers put scalars into the simple value, newer ones into a 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -36,23 +38,38 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """One row for each point of a loss; `line` is the number of its event in the run."""
     series: dict[str, list[Point]] = defaultdict(list)
     unparsed: list[Unparsed] = []
-    count = 0
-    for file in sorted(path.glob("*tfevents*")) if path.is_dir() else [path]:
-        for record in _records(file):
-            count += 1
-            try:
-                if record is None:
-                    raise ValueError("the record is cut off")
-                wall_s, step, values = _event(record)
-            except ValueError:
-                unparsed.append(Unparsed(count))
-                continue
-            for tag, value in values:
-                series[tag].append(Point(count, step, wall_s, value))
+    files = sorted(path.glob("*tfevents*")) if path.is_dir() else [path]
+    # The names of files need not tell which is older.
+    in_time = sorted((list(_events(file)) for file in files), key=_begin)
+    for count, event in enumerate(chain.from_iterable(in_time), start=1):
+        if event is None:
+            unparsed.append(Unparsed(count))
+            continue
+        wall_s, step, values = event
+        for tag, value in values:
+            series[tag].append(Point(count, step, wall_s, value))
     if series:
         yield side_by_side(series, unparsed, wish)
     elif unparsed:
         yield Raw(pd.DataFrame(), [(row.line, row.reason) for row in unparsed])
+
+
+Event = tuple[float, int, list[tuple[str, float]]]
+"""Wall time [s], step, scalars by tag."""
+
+
+def _events(file: Path) -> Iterator[Event | None]:
+    """The events of a file; None for each that is damaged or cut off."""
+    for record in _records(file):
+        try:
+            yield None if record is None else _event(record)
+        except ValueError:
+            yield None
+
+
+def _begin(events: Sequence[Event | None]) -> float:
+    """When the first event was logged."""
+    return min((event[0] for event in events if event is not None), default=math.inf)
 
 
 def _records(file: Path) -> Iterator[bytes | None]:
@@ -67,7 +84,7 @@ def _records(file: Path) -> Iterator[bytes | None]:
             yield body[:-4]
 
 
-def _event(record: bytes) -> tuple[float, int, list[tuple[str, float]]]:
+def _event(record: bytes) -> Event:
     wall_s, step = 0.0, 0
     values: list[tuple[str, float]] = []
     for field, value in wire.fields(record):

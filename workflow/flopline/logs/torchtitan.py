@@ -29,11 +29,11 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """The rows in batches; the model's size and the batch, length and steps become facts."""
-    yield from batched(_rows(path, facts), list(COLUMNS))
+    yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
-def _rows(path: Path, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
-    for number, coloured, _ in text_lines(path):
+def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+    for number, coloured, _ in text_lines(path, wish.phase):
         text = _COLOUR.sub("", coloured)
         if found := _SIZE.search(text):
             facts.know(params_total=float(found[1].replace(",", "")))

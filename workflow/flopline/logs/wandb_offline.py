@@ -19,7 +19,7 @@ import pandas as pd
 from flopline.errors import FloplineError
 from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish
+from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish, told
 
 _HEADER: Final = b":W&B\xe1\xbe"
 _BLOCK: Final = 32768
@@ -148,13 +148,13 @@ def _item(item: bytes) -> tuple[str, Any]:
         elif field == 2:
             nested.append(wire.text(value))
         elif field in (8, 16):
-            content = json.loads(wire.text(value))
+            content = json.loads(wire.text(value), parse_constant=str)
         elif field == 4:
             content = bool(value)
         elif field == 5:
             content = wire.signed(value)
         elif field == 6:
-            content = wire.number(value)
+            content = told(wire.number(value))
         elif field == 7:
             content = wire.text(value)
     return ".".join(nested) if nested else key, content

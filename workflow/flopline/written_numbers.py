@@ -1,0 +1,86 @@
+"""Numbers as people and trainers write them: the same spellings in rows, tables, names, sidecars.
+
+A separator of thousands stands before groups of exactly three digits and nowhere else. Any other
+comma could be a decimal one: such a text is no number until the study says so (`source.decimal`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+DECIMALS: Final = (".", ",")
+"""What may part the whole from the fraction, by default the first."""
+
+_COUNTS: Final = {"": "", "k": "e3", "m": "e6", "b": "e9", "g": "e9", "t": "e12"}
+_SECONDS: Final = {"": "", "us": "e-6", "ms": "e-3", "s": ""}
+_NO_UNIT: Final = {"": ""}
+"""What may stand behind a number, and the exponent that it stands for."""
+
+
+def _pattern(decimal: str) -> re.Pattern[str]:
+    other = "," if decimal == "." else "."
+    grouped = rf"[1-9]\d{{0,2}}(?P<mark>[{other}_])\d{{3}}(?:(?P=mark)\d{{3}})*"
+    point = re.escape(decimal)
+    digits = rf"[-+]?(?:(?:{grouped}|\d+)(?:{point}\d*)?|{point}\d+)"
+    return re.compile(rf"(?P<digits>{digits})(?P<power>[eE][-+]?\d+)?\s*(?P<unit>[A-Za-z]*)")
+
+
+_NUMBERS: Final = {decimal: _pattern(decimal) for decimal in DECIMALS}
+
+
+def parse_number(text: Any, decimal: str = ".") -> float:
+    """A count or measure as people write it: 1.3e9, 1_300, 1,300,000, 190M, 1.3B; else NaN."""
+    return _parsed(text, decimal, _COUNTS)
+
+
+def parse_seconds(text: Any, decimal: str = ".") -> float:
+    """A time in seconds: 12.5, 12.5s, 250ms; NaN where it is none."""
+    return _parsed(text, decimal, _SECONDS)
+
+
+def parse_plain(text: Any, decimal: str = ".") -> float:
+    """A number without a unit, as a loss is; NaN where it is none."""
+    return _parsed(text, decimal, _NO_UNIT)
+
+
+def is_rounded(text: Any) -> bool:
+    """Whether a number is written with K, M, B or T, so that its last digits are not told."""
+    return isinstance(text, str) and text.strip()[-1:].lower() in set(_COUNTS) - {""}
+
+
+def has_doubtful_comma(text: Any, decimal: str = ".") -> bool:
+    """Whether a text is no number for a comma that parts no groups of three digits: 5,4M."""
+    words = str(text)
+    without = words.replace(",", "")
+    unread = decimal == "." and without != words and math.isnan(parse_number(words))
+    return unread and not math.isnan(parse_number(without))
+
+
+def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> str:
+    """What is wrong with a text that is no number, and the mend, as the end of a sentence.
+
+    `place` is where the study says what parts the whole of such a number from its fraction.
+    """
+    if has_doubtful_comma(text, decimal):
+        return (
+            "whose comma parts no groups of three digits: if it is a decimal comma, set `decimal: "
+            f"','` in {place}, else correct the number"
+        )
+    return "which is no number: correct it"
+
+
+def _parsed(text: Any, decimal: str, units: Mapping[str, str]) -> float:
+    if isinstance(text, bool) or text is None:
+        return math.nan
+    if isinstance(text, int | float):
+        return float(text)
+    found = _NUMBERS[decimal].fullmatch(str(text).strip())
+    if found is None or (unit := found["unit"].lower()) not in units:
+        return math.nan
+    digits = found["digits"].replace(found["mark"] or "_", "").replace(decimal, ".")
+    if found["power"]:
+        return float(digits + found["power"]) * float(f"1{units[unit]}")
+    return float(digits + units[unit])
