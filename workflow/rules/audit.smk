@@ -26,8 +26,6 @@ rule audit:
     log:
         "results/{study}/logs/audit.{family}.log",
     cache: SHARED
-    group:
-        "family"
     conda:
         "../../environment.yml"
     threads: 1

@@ -16,6 +16,7 @@ sys.path.insert(0, str(LIBRARY.parent))
 
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from flopline.audit.judges import JUDGES
 from flopline.errors import FloplineError
@@ -105,6 +106,15 @@ def per_family(pattern, **more):
 def family_of(wildcards):
     """The family of a job: a shared cache knows a result by its params, not by its wildcards."""
     return wildcards.family
+
+
+def gathered(group):
+    """The group of a rule on a cluster, where the profiles say of all other rules which go together.
+
+    A job that has come to its node runs what is in it one after another: as a group there it would
+    ask for the cores of all of its jobs at once.
+    """
+    return group if workflow.exec_mode == ExecMode.DEFAULT else None
 
 
 def grows(first):

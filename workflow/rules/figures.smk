@@ -97,7 +97,7 @@ for figure in DRAWN:
             f"results/{{study}}/benchmarks/figure_{figure.name}{of_family}.tsv"
         # On a cluster those of the end go with the rules of which the profiles say so.
         group:
-            "end" if late else "family"
+            gathered("end" if late else "family")
         conda:
             "../../environment.yml"
         threads: 1

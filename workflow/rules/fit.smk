@@ -13,9 +13,8 @@ for law in STUDY["laws"]:
         log:
             f"results/{{study}}/logs/fit_{law}.{{family}}.log",
         cache: SHARED
-        # On a cluster the jobs of a family go together; on one machine there are no groups.
         group:
-            "family"
+            gathered("family")
         conda:
             "../../environment.yml"
         threads: 1
