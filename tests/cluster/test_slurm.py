@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from flopline.figures.registry import FIGURES
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import spec_of
 from tests.cluster import stories
 from tests.cluster.stories import FIRST_MEM_MB, Story
 from tests.cluster.telling import TALLIED, heard, story_of, tally_of
@@ -124,12 +127,16 @@ def test_another_checkout_is_served_from_a_cache_filled_on_the_cluster(tell: Tol
 
 
 def asked() -> dict[str, tuple[int, int]]:
-    """MB and minutes that every rule asks for at first."""
-    text = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
-    rules = re.findall(
-        r"rule (\w+):.*?mem_mb=grows\((\d+)\),\s+runtime=grows\((\d+)\)", text, re.DOTALL
-    )
-    return {rule: (int(mem_mb), int(minutes)) for rule, mem_mb, minutes in rules}
+    """MB and minutes that every rule asks for at first; those of figures all ask for the same."""
+    wanted = re.compile(r"mem_mb=grows\((\d+)\),\s+runtime=grows\((\d+)\)")
+    found = {f"fit_{law}": (spec_of(law).mem_mb, spec_of(law).minutes) for law in LAWS}
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        for text in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            name, numbers = re.match(r" (\w+):", text), wanted.search(text)
+            if numbers is not None:
+                names = [name[1]] if name else [f"figure_{figure}" for figure in FIGURES]
+                found |= dict.fromkeys(names, (int(numbers[1]), int(numbers[2])))
+    return found
 
 
 def test_jobs_of_the_default_study_ask_for_half_as_much_again_as_they_use(tell: Told) -> None:
