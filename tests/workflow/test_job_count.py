@@ -119,5 +119,5 @@ def test_both_cluster_profiles_form_the_same_groups_of_all_rules() -> None:
         for line in map(str.strip, file.read_text().splitlines())
         if line.startswith("rule ")
     }
-    # These two are single jobs anyway; the rules of figures say of themselves where they belong.
-    assert set(slurm["groups"]) == rules - {"gather", "simulate"}
+    # Two are single jobs anyway; audits, as fits and figures, say of themselves where they belong.
+    assert set(slurm["groups"]) == rules - {"gather", "simulate", "audit"}

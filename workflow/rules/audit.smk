@@ -26,6 +26,8 @@ rule audit:
     log:
         "results/{study}/logs/audit.{family}.log",
     cache: SHARED
+    group:
+        gathered("family")
     conda:
         "../../environment.yml"
     threads: 1
