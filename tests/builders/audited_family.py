@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.family_audits import Evidence, audit_family
+from flopline.audit.family_audits import FamilyRuns, audit_family
 from flopline.audit.finding import Finding
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import StoredFit
 from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import spec_of
 from flopline.options import StudyOptions
+from flopline.results import FamilyResults
 from tests.builders import fits
 from tests.builders.curves import curves_of, finished, with_rates
 from tests.builders.designs import GOPHER, isoflop_runs, runs_at, with_budgets
@@ -53,7 +53,7 @@ def evidence(
     on_a_ray: bool = False,
     laws: Sequence[str] = LAWS,
     options: StudyOptions = OPTIONS,
-) -> Evidence:
+) -> tuple[FamilyRuns, FamilyResults]:
     """All that the audits take of a family to which `laws` were fitted; one run is held out."""
     table = points(on_a_ray)
     runs, curves = logs(table)
@@ -72,17 +72,18 @@ def evidence(
         )
         for law in laws
     }
-    stored = {law: StoredFit.of(fit) for law, fit in made.items()}
-    return Evidence("ash", table, runs, curves, stored, taken)
+    return FamilyRuns("ash", table, runs, curves, taken), FamilyResults.of(made)
 
 
 def findings(on_a_ray: bool = False, laws: Sequence[str] = LAWS) -> list[Finding]:
     """All audits of that family, in order."""
-    return audited(evidence(on_a_ray, laws))
+    return audited(*evidence(on_a_ray, laws))
 
 
-def audited(known: Evidence, options: StudyOptions = OPTIONS) -> list[Finding]:
+def audited(
+    known: FamilyRuns, results: FamilyResults, options: StudyOptions = OPTIONS
+) -> list[Finding]:
     """All audits of what is known of a family."""
     return audit_family(
-        known, options, TARGETS, params_convention="total", flops_convention="six_nd"
+        known, results, options, TARGETS, params_convention="total", flops_convention="six_nd"
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from flopline.decision import FamilyEvidence
+from flopline.audit.audit_options import AuditOptions
+from flopline.decision import decide
+from flopline.documents import VerdictJson
 from flopline.laws.common.fit_result import Estimate, Estimator, Target, estimator_table
+from flopline.results import FamilyResults
 from tests.builders.fit_json import surface_json
 from tests.builders.surfaces import BESIROGLU
 
@@ -69,13 +73,13 @@ REFUSAL = {"audit": "identifiability", "verdict": "refuse", "tables": {}}
 
 def family(
     *findings: dict[str, Any], runs: dict[str, int] | None = None, **laws: Any
-) -> FamilyEvidence:
-    """Evidence of one family: by law an estimator, or a list of them, the main one first."""
+) -> FamilyResults:
+    """Results of one family: by law an estimator, or a list of them, the main one first."""
     fits, tables = {}, {}
     for law, given in laws.items():
         lines = given if isinstance(given, list) else [given]
         named = [replace(e, name=e.name or MAIN.get(law, "main")) for e in lines]
-        tables[law] = estimator_table(named)
+        tables[law] = {"estimators": estimator_table(named)}
         used = (runs or {}).get(law, 100)
         parameters = surface_json(BESIROGLU)["parameters"] if law == "parametric" else {}
         fits[law] = {
@@ -90,4 +94,15 @@ def family(
                 for t in named[0].targets
             ],
         }
-    return FamilyEvidence(fits, tables, 1e19, {law: pd.DataFrame() for law in fits}, findings)
+    draws = {law: pd.DataFrame() for law in fits}
+    return FamilyResults(fits, draws, tables, {finding["audit"]: finding for finding in findings})
+
+
+def decided(
+    results: Mapping[str, FamilyResults],
+    targets: Sequence[float],
+    labels: Mapping[str, str],
+    options: AuditOptions | None = None,
+) -> tuple[pd.DataFrame, VerdictJson]:
+    """The decision where the largest run of each family took 1e19 FLOPs."""
+    return decide(results, targets, labels, dict.fromkeys(results, 1e19), options)

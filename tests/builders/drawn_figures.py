@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from flopline.decision import FamilyEvidence, decide
+from flopline.decision import decide
 from flopline.figures.cleaning_figure import cleaning
 from flopline.figures.contours_figure import contours
 from flopline.figures.envelope_figure import envelope
@@ -23,6 +23,7 @@ from flopline.figures.spec import figure_spec
 from flopline.figures.surface_figure import surface
 from flopline.laws.common.fit_result import FitResult
 from flopline.laws.spec import spec_of
+from flopline.results import FamilyResults
 from flopline.schema import DROPPED, KEPT
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders import fits
@@ -161,19 +162,11 @@ def drawn_loss(width: str = "page", **changes: Any) -> Figure:
 def compared(names: Sequence[str]) -> dict[str, Any]:
     """Fits, draws and the decision's comparison of some families."""
     labels = {name: LABELS[name] for name in names}
-    evidence = {
-        name: FamilyEvidence(
-            as_json(name),
-            {law: fit.tables["estimators"] for law, fit in fitted(name).items()},
-            max(BUDGETS),
-            {law: fit.draws for law, fit in fitted(name).items()},
-        )
-        for name in names
-    }
-    verdict = decide(evidence, TARGETS, labels)[1]
+    results = {name: FamilyResults.of(fitted(name)) for name in names}
+    verdict = decide(results, TARGETS, labels, dict.fromkeys(names, max(BUDGETS)))[1]
     return {
-        "fits": {name: known.fits for name, known in evidence.items()},
-        "draws": {name: known.draws for name, known in evidence.items()},
+        "fits": {name: known.fits for name, known in results.items()},
+        "draws": {name: known.draws for name, known in results.items()},
         "entries": verdict["families"],
         "spans": {name: (min(BUDGETS), max(BUDGETS)) for name in names},
         "labels": labels,

@@ -290,7 +290,7 @@ def make_inputs(
     )
 
 
-def audits_of(*families: str) -> dict[str, list[dict[str, Any]]]:
+def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Findings of each family: one is fine, one refuses, the others are to be minded."""
     tables = {
         "ladder": {"scores": pd.DataFrame({"law": ["isoflop"], "wasted_percent": [1 / 3]})},
@@ -300,14 +300,14 @@ def audits_of(*families: str) -> dict[str, list[dict[str, Any]]]:
     }
     verdicts = {"ladder": "fine", "identifiability": "refuse"}
     return {
-        family: [
-            {
+        family: {
+            name: {
                 "audit": name,
                 "verdict": verdicts.get(name, "mind"),
                 "sentence": f"What {name} found of {family}. More of it.",
                 "tables": told,
             }
             for name, told in tables.items()
-        ]
+        }
         for family in families
     }

@@ -52,13 +52,8 @@ def study_results() -> StudyResults:
     audited = made_up("chinchilla")
     of_families = {}
     for family in PAIR:
-        made = every_fit(family)
-        of_families[family] = FamilyResults(
-            {law: fit.to_json() for law, fit in made.items()},
-            {law: fit.draws for law, fit in made.items()},
-            {law: fit.tables for law, fit in made.items()},
-            {finding["audit"]: finding for finding in audited["findings"]},
-        )
+        findings = {finding["audit"]: finding for finding in audited["findings"]}
+        of_families[family] = FamilyResults.of(every_fit(family), findings)
     counts = {"rows_in": 60, "rows_kept": 60, "rows_dropped": 0}
     runs = [runs_of(f).assign(run=lambda t, f=f: f"{f}-" + t["run"], family=f) for f in PAIR]
     table = pd.concat(runs, ignore_index=True).assign(status=KEPT, reason="", **counts)

@@ -11,9 +11,10 @@ import pytest
 from flopline.audit import held_out
 from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FitResult, StoredFit
+from flopline.laws.common.fit_result import FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
+from flopline.results import LawResults
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.audited_family import points
 from tests.builders.designs import runs_at
@@ -35,7 +36,7 @@ def held(factor: float = 1.0, n: int = 2) -> pd.DataFrame:
 
 
 def audited(runs: pd.DataFrame, *fits: FitResult) -> Finding:
-    return held_out.audit(runs, points(), {fit.law: StoredFit.of(fit) for fit in fits})
+    return held_out.audit(runs, points(), {fit.law: LawResults.of(fit) for fit in fits})
 
 
 def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:

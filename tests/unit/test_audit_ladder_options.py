@@ -16,13 +16,13 @@ from flopline.audit.ladder_fits import climbed
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import StoredFit
 from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import ESTIMATORS, Points, spec_of
 from flopline.options import StudyOptions
+from flopline.results import LawResults
 from flopline.solvers.surface_family import CHINCHILLA, FORMS
 from tests.builders import audited_family as family
 from tests.builders.curves import curves_of
@@ -43,15 +43,15 @@ def fitted_to(points: pd.DataFrame, laws: Sequence[str]) -> dict[str, pd.DataFra
     return {law: curves if of_curves[law] else points for law in laws}
 
 
-def fits_of(study: StudyOptions, taken: Mapping[str, pd.DataFrame]) -> dict[str, StoredFit | str]:
+def fits_of(study: StudyOptions, taken: Mapping[str, pd.DataFrame]) -> dict[str, LawResults | str]:
     """What the study's fits of all laws leave; of one that is refused, why."""
-    fits: dict[str, StoredFit | str] = {}
+    fits: dict[str, LawResults | str] = {}
     for law, table in taken.items():
         options = study.of(spec_of(law).model)
         bootstrap = study.of(BootstrapOptions)
         try:
             fit = spec_of(law).fitted(table, [TARGET], options, bootstrap=bootstrap)
-            fits[law] = StoredFit.of(fit)
+            fits[law] = LawResults.of(fit)
         except FloplineError as refusal:
             fits[law] = str(refusal)
     return fits
@@ -125,7 +125,7 @@ def test_n_with_all_runs_is_that_of_the_fit_whether_it_is_handed_over_or_not() -
     options = ParametricOptions(objective="linear_squares", variant_draws=0)
     study = StudyOptions(BootstrapOptions(draws=DRAWS), options, AuditOptions(ladder_draws=DRAWS))
     fit = fits_of(study, {"parametric": points})["parametric"]
-    assert isinstance(fit, StoredFit)
+    assert isinstance(fit, LawResults)
     for fits in ({}, {"parametric": fit}):
         finding = ladder.audit(points, TARGET, study, fits=fits)
         stated = fit.content["targets"][0]["params"]["point"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from flopline.audit.family_audits import AUDITS, Evidence
+from flopline.audit.family_audits import AUDITS, FamilyRuns
+from flopline.documents import FindingJson
 from flopline.report.audit_views import audit_places, audit_views, held_out_sentence
+from flopline.results import FamilyResults
 from tests.builders.audited_family import LADDER_DRAWS, audited, findings, logs, points
 
 
@@ -16,8 +18,8 @@ def made() -> list[Any]:
     return findings()
 
 
-def as_read(made: list[Any]) -> dict[str, list[dict[str, Any]]]:
-    return {"ash": [{**f.to_json(), "tables": dict(f.tables)} for f in made]}
+def as_read(made: list[Any]) -> dict[str, dict[str, FindingJson]]:
+    return {"ash": {f.audit: {**f.to_json(), "tables": dict(f.tables)} for f in made}}
 
 
 def test_every_audit_is_made_in_order(made: list[Any]) -> None:
@@ -30,7 +32,7 @@ def test_every_audit_is_made_in_order(made: list[Any]) -> None:
 def test_without_runs_held_out_that_question_is_not_asked() -> None:
     table = points()
     runs, curves = logs(table)
-    made = audited(Evidence("ash", table, runs, curves))
+    made = audited(FamilyRuns("ash", table, runs, curves), FamilyResults())
     assert "held_out" not in [f.audit for f in made]
 
 

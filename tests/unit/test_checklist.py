@@ -90,7 +90,7 @@ def test_audits_answer_in_their_own_words() -> None:
     audit: dict[str, Any] = {
         "audit": "identifiability", "verdict": "fine", "sentence": "They can.", "tables": {}
     }  # fmt: skip
-    made = dataclasses.replace(make_inputs(), audits={"dense": [audit]})
+    made = dataclasses.replace(make_inputs(), audits={"dense": {"identifiability": audit}})
     assert found(made, "tell the parameters").answer == "Dense transformer: They can."
 
 

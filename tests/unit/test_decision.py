@@ -15,21 +15,22 @@ from hypothesis import strategies as st
 from flopline.agreement import cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT
-from flopline.decision import FamilyEvidence, decide, headline_lines
+from flopline.decision import headline_lines
 from flopline.laws.common.fit_result import Estimator
 from flopline.laws.registry import LAWS
+from flopline.results import FamilyResults, LawResults
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import LossSurface
-from tests.builders.decisions import REFUSAL, TARGETS, family, line, steps
+from tests.builders.decisions import REFUSAL, TARGETS, decided, family, line, steps
 from tests.builders.fit_json import surface_json
 from tests.builders.surfaces import BESIROGLU, constants_of, per_draw
 
 LABELS = {"ash": "Ash", "birch": "Birch"}
 
 
-def chosen(evidence: FamilyEvidence) -> tuple[str | None, str]:
+def chosen(evidence: FamilyResults) -> tuple[str | None, str]:
     """Law and sentence of the first target; the second must say the same."""
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    table, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     first, second = (
         (c["law"], c["sentence"].partition(" The runner-up")[0]) for c in verdict["choices"]
     )
@@ -69,7 +70,7 @@ def test_only_shared_steps_count() -> None:
     assert law == "parametric"
     assert "On 2 shared steps" in said
     assert "wastes 1.1 % of compute" in said
-    table, _ = decide({"ash": family(ladder, parametric=line(1e9), isoflop=line(1.2e9))}, TARGETS,
+    table, _ = decided({"ash": family(ladder, parametric=line(1e9), isoflop=line(1.2e9))}, TARGETS,
                       LABELS)  # fmt: skip
     assert table["held_out_steps"].tolist() == [2, 2, 2, 2]
     assert table["held_out_wasted_percent"].tolist() == pytest.approx([1.05, 5.1] * 2)
@@ -144,7 +145,7 @@ def test_without_held_out_steps_a_law_without_a_warning_goes_first(
 def test_a_refused_surface_bars_its_line_and_the_price_of_others() -> None:
     ladder = steps(parametric=[0.1, 0.1, 0.1], isoflop=[9.0, 9.1, 9.0], envelope=[20.0, 21.0, 22.0])
     evidence = family(ladder, REFUSAL, **{law: line(1e9) for law in LAWS})
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    table, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     assert set(table.loc[table["recommended"], "law"]) == {"isoflop"}
     assert "refused" in verdict["choices"][0]["sentence"]
     assert table["cost_percent"].isna().all()
@@ -162,7 +163,7 @@ def test_one_law_is_recommended_for_want_of_others() -> None:
     law, said = chosen(family(parametric=line(1e9)))
     assert law == "parametric"
     assert "only candidate" in said
-    _, verdict = decide({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)
+    _, verdict = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)
     assert verdict["agreement"][0]["overlap"] is None
 
 
@@ -171,7 +172,7 @@ def test_a_variant_that_only_shows_what_a_law_hangs_on_is_never_recommended() ->
         isoflop=[5.0, 5.0, 5.0], isoflop__cubic=[0.1, 0.1, 0.1], parametric=[9.0, 9.9, 9.0]
     )
     lines = {"isoflop": [line(1e9), line(2e9, name="cubic")], "parametric": line(1e9)}
-    table, verdict = decide({"ash": family(ladder, **lines)}, TARGETS, LABELS)
+    table, verdict = decided({"ash": family(ladder, **lines)}, TARGETS, LABELS)
     assert table.loc[table["recommended"], "estimator"].tolist() == ["parabola", "parabola"]
     assert table.loc[table["estimator"] == "cubic", "held_out_steps"].tolist() == [3, 3]
     assert verdict["agreement"][0]["params_ratio"] == 1.0
@@ -180,7 +181,7 @@ def test_a_variant_that_only_shows_what_a_law_hangs_on_is_never_recommended() ->
 def test_a_variant_that_mends_a_bias_may_be_recommended() -> None:
     ladder = steps(isoflop=[5.0, 5.0, 5.0], isoflop__corrected=[0.1, 0.1, 0.1])
     evidence = family(ladder, isoflop=[line(1e9), line(2e9, name="corrected")])
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    table, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     assert table.loc[table["recommended"], "estimator"].tolist() == ["corrected", "corrected"]
     assert verdict["headline"]["params"]["point"] == 2e9
 
@@ -188,7 +189,7 @@ def test_a_variant_that_mends_a_bias_may_be_recommended() -> None:
 def test_a_ladder_may_call_the_main_line_by_another_name() -> None:
     ladder = steps(envelope__frontier=[1.0, 1.1], isoflop__parabola=[9.0, 9.1])
     evidence = family(ladder, envelope=[line(1e9), line(2e9, name="hull")], isoflop=line(1e9))
-    table, _ = decide({"ash": evidence}, TARGETS, LABELS)
+    table, _ = decided({"ash": evidence}, TARGETS, LABELS)
     assert table.loc[table["recommended"], "estimator"].tolist() == ["bins", "bins"]
     by_name = table[table["budget_flops"] == TARGETS[0]].set_index("estimator")["held_out_steps"]
     assert by_name.to_dict() == {"bins": 2, "hull": 0, "parabola": 2}
@@ -200,7 +201,7 @@ def test_a_line_is_held_against_another_law_not_against_its_own_variant() -> Non
     )
     lines = [line(1e9), line(2e9, name="corrected")]
     evidence = family(ladder, isoflop=lines, parametric=line(3e9))
-    _, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    _, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     choice = verdict["choices"][0]
     assert (choice["basis"], choice["estimator"]) == ("held_out", "parabola")
     assert "The runner-up, the parametric line, says 3B params" in choice["sentence"]
@@ -224,7 +225,7 @@ def test_a_baseline_that_wastes_less_is_told(baseline: list[float], said: str) -
 def test_the_runner_up_says_its_numbers() -> None:
     ladder = steps(parametric=[1.0, 1.2, 0.9], isoflop=[6.0, 7.0, 6.5])
     evidence = family(ladder, parametric=line(1e9), isoflop=line(1.5e9, loss=2.1))
-    _, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    _, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     assert verdict["choices"][0]["sentence"].endswith(
         "The runner-up, the isoFLOP line, says 1.5B params on 11.1B tokens and a loss of 2.100."
     )
@@ -233,7 +234,7 @@ def test_the_runner_up_says_its_numbers() -> None:
 def test_following_another_line_costs_what_the_surface_says() -> None:
     """N off by a factor of 2, worked out by the budget that reaches the same loss at its best."""
     evidence = family(parametric=line(1e9), isoflop=line(2e9), envelope=line(1e9))
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS, AuditOptions(price_per_flop=1e-18))
+    table, verdict = decided({"ash": evidence}, TARGETS, LABELS, AuditOptions(price_per_flop=1e-18))
     by_law = table[table["budget_flops"] == TARGETS[1]].set_index("law")
     best = float(BESIROGLU.params_opt(1e21))
     # The budget that reaches, at its own best size, the loss that twice the best size reaches.
@@ -254,10 +255,10 @@ def test_following_another_line_costs_what_the_surface_says() -> None:
 
 def test_a_line_that_does_not_spend_the_budget_is_told() -> None:
     evidence = family(parametric=line(1e9), isoflop=line(1e9, flops=0.92))
-    _, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    _, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     assert "6ND/C is 0.920 for the isoFLOP line" in verdict["agreement"][0]["sentence"]
     evidence = family(parametric=line(1e9), isoflop=line(1e9, flops=0.99))
-    _, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    _, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     assert "6ND/C is 1 within 2 %" in verdict["agreement"][0]["sentence"]
 
 
@@ -269,21 +270,21 @@ def test_a_line_that_does_not_spend_the_budget_is_told() -> None:
     ],
 )
 def test_disagreement_is_said(other: Estimator, words: str) -> None:
-    _, verdict = decide({"ash": family(isoflop=other, parametric=line(1e9))}, TARGETS, LABELS)
+    _, verdict = decided({"ash": family(isoflop=other, parametric=line(1e9))}, TARGETS, LABELS)
     assert verdict["agreement"][0]["overlap"] is False
     assert words in verdict["agreement"][0]["sentence"]
 
 
 def test_agreement_holds_main_lines_against_each_other() -> None:
     evidence = family(isoflop=[line(1.1e9), line(9e9, name="cubic")], parametric=line(1e9))
-    table, verdict = decide({"ash": evidence}, TARGETS, LABELS)
+    table, verdict = decided({"ash": evidence}, TARGETS, LABELS)
     assert table["extrapolation"].tolist() == pytest.approx([10] * 3 + [100] * 3)
     assert verdict["agreement"][0]["params_ratio"] == pytest.approx(1.1)
     assert verdict["agreement"][0]["overlap"] is True
 
 
 def test_numbers_of_a_failed_fit_are_not_shown() -> None:
-    table, verdict = decide({"ash": family(isoflop=line(1e9, status="failed"))}, TARGETS, LABELS)
+    table, verdict = decided({"ash": family(isoflop=line(1e9, status="failed"))}, TARGETS, LABELS)
     assert table["params"].isna().all()
     assert not table["recommended"].any()
     assert verdict["headline"] is None
@@ -295,7 +296,7 @@ def test_headline_is_the_family_of_lowest_loss() -> None:
         "ash": family(parametric=line(1e9, loss=2.1)),
         "birch": family(parametric=line(2e9, loss=2.0)),
     }
-    _, verdict = decide(evidence, TARGETS, LABELS)
+    _, verdict = decided(evidence, TARGETS, LABELS)
     assert headline_lines(verdict, LABELS) == [
         "At 1e20 FLOPs (Birch, parametric law) train 2B [1.6B, 2.4B] parameters",
         "on 8.33B [6.67B, 10B] tokens (4.17 [3.33, 5] per parameter)",
@@ -310,7 +311,7 @@ def test_families_are_compared_by_a_law_they_share() -> None:
         "ash": family(ladder, parametric=line(1e9, loss=2.2), isoflop=line(1e9, loss=1.9)),
         "birch": family(parametric=line(1e9, loss=2.0), isoflop=line(1e9, status="failed")),
     }
-    _, verdict = decide(evidence, TARGETS, LABELS)
+    _, verdict = decided(evidence, TARGETS, LABELS)
     entry = verdict["families"][0]
     assert (entry["winner"], entry["law"]) == ("birch", "parametric")
     assert verdict["headline"]["family"] == "birch"
@@ -322,7 +323,7 @@ def test_families_without_a_law_in_common_are_compared_with_caution() -> None:
         "ash": family(isoflop=line(1e9, loss=2.1)),
         "birch": family(parametric=line(2e9, loss=2.0)),
     }
-    _, verdict = decide(evidence, TARGETS, LABELS)
+    _, verdict = decided(evidence, TARGETS, LABELS)
     assert verdict["families"][0]["winner"] == "birch"
     assert "with caution" in verdict["families"][0]["sentence"]
 
@@ -338,7 +339,11 @@ def test_the_compute_that_a_worse_family_needs_reaches_the_same_loss() -> None:
     drawn = replace(per_draw(BESIROGLU, 101), E=np.linspace(1.8, 1.84, 101))
     best_draws = pd.DataFrame({target_column("loss", 1e21): drawn.loss_opt([1e21])[:, 0]})
     other_draws = pd.DataFrame(constants_of(worse), index=range(101))
-    times = multiplier(stated(best, 1e21), best_draws, stated(worse, 1e21), other_draws, 1e21)
+    times = multiplier(
+        LawResults(stated(best, 1e21), best_draws, {}),
+        LawResults(stated(worse, 1e21), other_draws, {}),
+        1e21,
+    )
     assert float(worse.loss_opt(1e21 * times["point"])) == pytest.approx(
         float(best.loss_opt(1e21)), rel=1e-12
     )
@@ -349,14 +354,15 @@ def test_the_compute_that_a_worse_family_needs_reaches_the_same_loss() -> None:
 
 
 def test_a_loss_below_the_other_familys_floor_takes_endless_compute() -> None:
-    fit, other = (stated(replace(BESIROGLU, E=e), 1e21) for e in (1.5, 2.5))
-    none = pd.DataFrame()
-    assert multiplier(fit, none, other, none, 1e21)["point"] == math.inf
+    fit, other = (
+        LawResults(stated(replace(BESIROGLU, E=e), 1e21), pd.DataFrame(), {}) for e in (1.5, 2.5)
+    )
+    assert multiplier(fit, other, 1e21)["point"] == math.inf
     evidence = {
         "ash": family(parametric=line(1e9, loss=2.0)),
         "birch": family(parametric=line(1e9, loss=1.7)),
     }
-    _, verdict = decide(evidence, TARGETS, LABELS)
+    _, verdict = decided(evidence, TARGETS, LABELS)
     assert "never comes down to that loss" in verdict["families"][0]["sentence"]
     assert verdict["families"][0]["others"][0]["multiplier"]["point"] is None
 

@@ -17,6 +17,7 @@ from flopline.figures.contours_figure import slices_of, surface_in
 from flopline.figures.losscompute_figure import law_of_loss, misfit
 from flopline.laws.common.lack_of_fit import of_minima
 from flopline.numbers import humanise, significant
+from flopline.results import LawResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
 from tests.builders.designs import GOPHER
 from tests.builders.drawn_figures import (
@@ -194,7 +195,7 @@ def test_the_multiplier_of_a_known_pair_is_recovered() -> None:
     fits = [surface_json(surface) for surface in (BESIROGLU, other)]
     flops = np.geomspace(1e18, 1e24, 5)
     none = pd.DataFrame(columns=["E", "A", "B", "alpha", "beta"], dtype=float)
-    point, drawn = agreement.multipliers(fits[0], none, fits[1], none, flops)
+    point, drawn = agreement.multipliers(*(LawResults(fit, none, {}) for fit in fits), flops)
     # K ~ A^(beta / (alpha + beta)), so C grows by K's ratio to 1/c = (alpha + beta) / alpha beta.
     np.testing.assert_allclose(point, (other.A / BESIROGLU.A) ** (1 / BESIROGLU.alpha), rtol=1e-9)
     assert drawn.shape == (0, 5)

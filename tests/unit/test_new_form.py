@@ -21,7 +21,7 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.audit.held_out import audit as held_out
 from flopline.audit.sensitivity import audit as sensitivity
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import StoredFit
+from flopline.results import LawResults
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import StudyOptions
@@ -38,7 +38,7 @@ table = fit.tables["estimators"]
 steps = ladder.audit(points, 1e23, study, steps_flops=[BUDGETS[2] * 1.01]).tables["steps"]
 changes = sensitivity(points, 1e23, study, estimators={"parametric": table}).tables["changes"]
 unseen = points.tail(1).assign(run="large")
-seen = held_out(unseen, points, {"parametric": StoredFit.of(fit)}, study).tables["predictions"]
+seen = held_out(unseen, points, {"parametric": LawResults.of(fit)}, study).tables["predictions"]
 said = law_paragraph("parametric", fit.to_json(), {"points": "final"}, list(table["estimator"]))
 print(json.dumps({
     "labels": list(table["label"]),

@@ -17,8 +17,9 @@ from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.report import interactive
-from flopline.report.interactive import MOST_POINTS, Evidence
+from flopline.report.interactive import MOST_POINTS
 from flopline.report.packing import packed_floats, packed_json, plotly_script
+from flopline.results import FamilyResults
 from flopline.schema import KEPT, QUARANTINED, RUNS, conform
 from tests.builders.designs import isoflop_runs, lopsided
 from tests.builders.surfaces import BESIROGLU
@@ -30,30 +31,33 @@ STUDY = {"families": {"dense": "Dense <b>wide</b>"}, "targets": list(TARGETS)}
 
 
 @pytest.fixture(scope="module")
-def made() -> Evidence:
+def made() -> FamilyResults:
     runs = isoflop_runs(BESIROGLU, BUDGETS, factors=lopsided(), noise=0.002)
     return evidence_of(runs.replace("r003", HOSTILE), draws=60)
 
 
-def evidence_of(runs: pd.DataFrame, draws: int) -> Evidence:
+def evidence_of(runs: pd.DataFrame, draws: int) -> FamilyResults:
     valleys = isoflop_fit.fit(runs, TARGETS, draws=draws, seed=1)
     surface = parametric_fit.fit(runs, TARGETS, draws=draws, seed=1)
     laws = {"isoflop": valleys, "parametric": surface}
-    return Evidence(
-        {law: json_of(fit) for law, fit in laws.items()},
-        {law: fit.draws for law, fit in laws.items()},
-        valleys.tables["vertices"],
-        valleys.tables["profiles"],
-        surface.tables["points"],
-    )
+    return replace(FamilyResults.of(laws), fits={law: json_of(fit) for law, fit in laws.items()})
+
+
+def with_tables(found: FamilyResults, **changed: pd.DataFrame) -> FamilyResults:
+    """The same with these tables of the fits instead of theirs."""
+    tables = {
+        law: {name: changed.get(name, table) for name, table in of_law.items()}
+        for law, of_law in found.tables.items()
+    }
+    return replace(found, tables=tables)
 
 
 def json_of(fit: FitResult) -> dict[str, Any]:
     return json.loads(json.dumps({"family": "dense", **fit.to_json()}))
 
 
-def runs_table(evidence: Evidence) -> pd.DataFrame:
-    points = evidence.points
+def runs_table(evidence: FamilyResults) -> pd.DataFrame:
+    points = evidence.table("parametric", "points")
     assert points is not None
     table = conform(points.assign(family="dense", status=KEPT, reason=""), RUNS)
     aside = table.iloc[:1].assign(run="odd one", status=QUARANTINED, reason="diverged")
@@ -82,19 +86,22 @@ def decision_of(*, variant: bool = False) -> pd.DataFrame:
     )
 
 
-def payload_of(evidence: Evidence, **options: Any) -> dict[str, Any]:
+def payload_of(evidence: FamilyResults, **options: Any) -> dict[str, Any]:
     runs = options.pop("runs", runs_table(evidence))
     decision = options.pop("decision", decision_of())
     return interactive.payload({"dense": evidence}, STUDY, runs, decision, "dense")
 
 
-def test_payload_is_json_and_the_same_bytes_in_any_order_of_rows(made: Evidence) -> None:
-    shuffled = replace(
-        made,
-        profiles=made.profiles.sample(frac=1, random_state=1),
-        vertices=made.vertices.sample(frac=1, random_state=1),
-        points=made.points.sample(frac=1, random_state=1),
-    )
+def test_payload_is_json_and_the_same_bytes_in_any_order_of_rows(made: FamilyResults) -> None:
+    drawn = {
+        name: made.table(law, name).sample(frac=1, random_state=1)
+        for law, name in (
+            ("isoflop", "profiles"),
+            ("isoflop", "vertices"),
+            ("parametric", "points"),
+        )
+    }
+    shuffled = with_tables(made, **drawn)
     runs = runs_table(made)
     first = packed_json(payload_of(made, runs=runs))
     assert first == packed_json(payload_of(shuffled, runs=runs.sample(frac=1, random_state=2)))
@@ -107,7 +114,7 @@ def test_packed_text_has_no_time_and_no_name_in_it() -> None:
     assert b"plotly.js" in gzip.decompress(packed)[:200]
 
 
-def test_hostile_names_are_no_markup_on_the_page(made: Evidence) -> None:
+def test_hostile_names_are_no_markup_on_the_page(made: FamilyResults) -> None:
     packed = packed_json(payload_of(made))
     assert "<" not in packed
     assert (
@@ -117,7 +124,7 @@ def test_hostile_names_are_no_markup_on_the_page(made: Evidence) -> None:
 
 
 def test_every_run_stands_with_its_budget_and_those_set_aside_with_their_reason(
-    made: Evidence,
+    made: FamilyResults,
 ) -> None:
     view = payload_of(made)["isoflop"][0]
     runs = view["runs"]
@@ -129,7 +136,7 @@ def test_every_run_stands_with_its_budget_and_those_set_aside_with_their_reason(
     assert view["aside"]["why"] == ["diverged"]
 
 
-def test_parabolas_have_their_vertex_where_the_table_has_it(made: Evidence) -> None:
+def test_parabolas_have_their_vertex_where_the_table_has_it(made: FamilyResults) -> None:
     for budget in payload_of(made)["isoflop"][0]["budgets"]:
         params, loss = (np.array(v) for v in budget["curve"])
         lowest = int(loss.argmin())
@@ -146,10 +153,10 @@ def test_draws_are_packed_to_twelve_digits_and_missing_ones_stay_missing() -> No
     )
 
 
-def test_many_runs_are_thinned_and_said_to_be(made: Evidence) -> None:
+def test_many_runs_are_thinned_and_said_to_be(made: FamilyResults) -> None:
     count = 3 * MOST_POINTS
-    points = made.points.loc[lambda t: t.index.repeat(count // len(t) + 1)]
-    view = payload_of(replace(made, points=points))["surface"][0]
+    points = made.table("parametric", "points").loc[lambda t: t.index.repeat(count // len(t) + 1)]
+    view = payload_of(with_tables(made, points=points))["surface"][0]
     assert len(view["runs"]["run"]) == MOST_POINTS
     assert view["all_runs"] == len(points)
     assert min(view["runs"]["flops"]) == pytest.approx(points["flops"].min(), rel=1e-6)
@@ -165,15 +172,15 @@ def test_five_thousand_runs_stay_small() -> None:
     names = [f"sweep-{rng.integers(1e9):09d}-lr{rng.random():.5f}" for _ in range(len(runs))]
     points = runs.assign(run=names, predicted=runs["loss"])
     profiles = points.assign(
-        fitted=0.0, reason="", budget_flops=few.vertices["budget_flops"].iloc[0]
+        fitted=0.0, reason="", budget_flops=few.table("isoflop", "vertices")["budget_flops"].iloc[0]
     )
-    many = replace(few, points=points, profiles=profiles)
+    many = with_tables(few, points=points, profiles=profiles)
     bytes_each = (len(packed_json(payload_of(many))) - len(packed_json(payload_of(few)))) / 5000
     print(f"{bytes_each:.0f} bytes a run")
     assert bytes_each < 150
 
 
-def test_lines_say_what_is_recommended_and_refused(made: Evidence) -> None:
+def test_lines_say_what_is_recommended_and_refused(made: FamilyResults) -> None:
     valleys, surface = payload_of(made)["planner"]["lines"]
     assert (valleys["recommended"], valleys["refused"], valleys["variant"]) == (True, False, "")
     assert (surface["recommended"], surface["refused"]) == (False, True)
@@ -181,19 +188,19 @@ def test_lines_say_what_is_recommended_and_refused(made: Evidence) -> None:
     assert (other["recommended"], other["variant"]) == (False, "corrected vertices")
 
 
-def test_laws_that_failed_or_were_not_fitted_leave_their_panels_out(made: Evidence) -> None:
+def test_laws_that_failed_or_were_not_fitted_leave_their_panels_out(made: FamilyResults) -> None:
     failed = {**made.fits["parametric"], "status": FAILED, "message": "nothing to fit"}
     content = payload_of(replace(made, fits={**made.fits, "parametric": failed}))
     assert content["surface"][0]["law"] is None
     assert "draws" not in content["planner"]["lines"][1]
     assert content["planner"]["lines"][1]["message"] == "nothing to fit"
     law = "parametric"
-    only = Evidence({law: made.fits[law]}, {law: made.draws[law]}, points=made.points)
+    only = FamilyResults({law: made.fits[law]}, {law: made.draws[law]}, {law: made.tables[law]})
     shown = interactive.panels({"dense": only}, STUDY, runs_table(made), decision_of())
     assert (shown.has_valleys, shown.has_surfaces) == (False, True)
 
 
-def test_labels_state_the_finding(made: Evidence) -> None:
+def test_labels_state_the_finding(made: FamilyResults) -> None:
     content = payload_of(made)
     a = made.fits["isoflop"]["parameters"]["a"]["point"]
     assert f"C^{a:.3f}" in content["isoflop"][0]["about"]

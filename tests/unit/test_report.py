@@ -232,7 +232,11 @@ def test_audits_show_their_figures_and_those_without_a_title_their_name(
     ]
     figure = {**inputs.figures[0], "section": "audit", "title": "Held-out ladder"}
     laws = [{**f, "section": "laws"} for f in inputs.figures]
-    made = dataclasses.replace(inputs, audits={"dense": found}, figures=[*laws, figure])
+    made = dataclasses.replace(
+        inputs,
+        audits={"dense": {finding["audit"]: finding for finding in found}},
+        figures=[*laws, figure],
+    )
     page = render(made, TEMPLATES)
     read = check_structure(page)
     assert "Brand new" in read.text

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from flopline.errors import FloplineError
-from flopline.results import read_results
+from flopline.laws.common.fit_result import CONVERGED, FitResult
+from flopline.results import FamilyResults, LawResults, read_results
 from flopline.storage import write_json, write_parquet
 
 TABLE = pd.DataFrame({"x": [1.0, 2.0]})
@@ -33,6 +34,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("runs", "dropped"):
         write_parquet(TABLE, tmp_path / f"clean/{name}.parquet")
     write_json({"rule": "any"}, tmp_path / "decision.json")
+    write_parquet(TABLE.assign(x=3.0), tmp_path / "decision.parquet")
+    write_json(["a run diverged"], tmp_path / "clean/notes.json")
     return tmp_path
 
 
@@ -53,10 +56,17 @@ def test_everything_is_found_under_its_name(folder: Path) -> None:
         assert table["x"].tolist() == [len(family)] * 2
         assert found.table("envelope", "draws") is None
         assert found.table("parametric", "points") is None
+        assert list(found.of_each("vertices")) == ["envelope", "isoflop"]
+        law = found.of_law("isoflop")
+        assert law.content is found.fits["isoflop"]
+        assert law.draws is found.draws["isoflop"]
+        assert law.tables["vertices"]["x"].tolist() == [len(family)] * 2
         assert found.findings["ladder"]["sentence"] == family
         assert found.findings["ladder"]["tables"]["steps"]["x"].tolist() == [1.0, 2.0]
     assert results.runs.equals(results.dropped)
     assert results.decision == {"rule": "any"}
+    assert results.lines["x"].tolist() == [3.0, 3.0]
+    assert results.notes == ["a run diverged"]
     assert results.curves == (folder / "clean/curves/0.parquet",)
 
 
@@ -89,6 +99,15 @@ def test_each_file_is_read_once(folder: Path) -> None:
     found = read_results(folder, all_files(folder)).families["fits"]
     assert found.draws["isoflop"] is found.draws["isoflop"]
     assert found.findings["ladder"] is found.findings["ladder"]
+
+
+def test_results_in_memory_are_read_as_those_of_files_are() -> None:
+    fit = FitResult("isoflop", "parabola", CONVERGED, "", 1, 1, {}, {}, [], {}, TABLE, {"t": TABLE})
+    found = FamilyResults.of({"isoflop": fit})
+    assert found.of_law("isoflop").content == LawResults.of(fit).content
+    assert found.of_law("isoflop").draws is TABLE
+    assert found.fits["isoflop"]["status"] == CONVERGED
+    assert found.table("isoflop", "t") is TABLE
 
 
 def test_a_file_of_another_kind_is_refused(folder: Path) -> None:

@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from flopline.audit.waste import wasted_share
 from flopline.choice import line_name
+from flopline.documents import (
+    AgreementJson,
+    ComparisonJson,
+    EstimateJson,
+    FitJson,
+    OtherFamilyJson,
+    number_in,
+)
 from flopline.laws.spec import spec_of
 from flopline.numbers import factor, flops_label, humanise, interval, significant
+from flopline.results import FamilyResults, LawResults
 from flopline.schema import LEVELS, target_column
 from flopline.surfaces.chinchilla import LossSurface, per_point
 from flopline.surfaces.loss_of_compute import LossOfCompute
@@ -30,19 +39,25 @@ NEGLIGIBLE_PERCENT: Final = 0.01
 
 def agreement(
     family: str, budget: float, lines: pd.DataFrame, chosen: Any, surface: LossSurface | None
-) -> dict[str, Any]:
+) -> AgreementJson:
     """How far the main lines agree on N, D and loss at one target, by their 95 % intervals.
 
     `lines` are the rows of one family and target, with their cost columns; `chosen` is the row of
     the recommended one or None.
     """
     usable = lines[lines["params"].notna() & lines["main"]]
-    out: dict[str, Any] = {"family": family, "budget_flops": float(budget)}
     if len(usable) < 2:
         number = "Only one law gives a number" if len(usable) else "No law gives a number"
         sentence = f"{number} here, so nothing can be compared."
         said = " ".join(filter(None, [sentence, _spent(usable)]))
-        return out | {"params_ratio": None, "overlap": None, "short": sentence, "sentence": said}
+        return {
+            "family": family,
+            "budget_flops": float(budget),
+            "params_ratio": None,
+            "overlap": None,
+            "short": sentence,
+            "sentence": said,
+        }
     low, high = usable["params"].min(), usable["params"].max()
     apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
     sentence = (
@@ -56,10 +71,14 @@ def agreement(
         else "their 95 % intervals overlap."
     )
     said = " ".join(filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable)]))
-    ratio = float(high / low)
-    return out | {
-        "params_ratio": ratio, "overlap": not apart, "short": sentence, "sentence": said
-    }  # fmt: skip
+    return {
+        "family": family,
+        "budget_flops": float(budget),
+        "params_ratio": float(high / low),
+        "overlap": not apart,
+        "short": sentence,
+        "sentence": said,
+    }
 
 
 def cost_percent(params: pd.Series, params_chosen: float, surface: LossSurface | None) -> Floats:
@@ -77,9 +96,8 @@ def between(
     table: pd.DataFrame,
     budget: float,
     labels: Mapping[str, str],
-    fits: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    draws: Mapping[str, Mapping[str, pd.DataFrame]],
-) -> dict[str, Any] | None:
+    results: Mapping[str, FamilyResults],
+) -> ComparisonJson | None:
     """Which family wins at one target and how much more compute the others need for its loss.
 
     `table` are the rows of that target; families are compared by the law that most of them are
@@ -99,12 +117,11 @@ def between(
     lines = by_law[law]
     winner = str(lines["loss"].idxmin())
     agreeing = sum(str(rows["loss"].idxmin()) == winner for rows in by_law.values())
-    others = []
+    others: list[OtherFamilyJson] = []
     for family in families:
         if family != winner:
-            times = multiplier(
-                fits[winner][law], draws[winner][law], fits[family][law], draws[family][law], budget
-            )
+            best, other = results[winner].of_law(law), results[family].of_law(law)
+            times = multiplier(best, other, budget)
             overlap = _overlap(lines.loc[[winner, family]], "loss")
             others.append({"family": family, "overlap": overlap, "multiplier": times})
     head = (
@@ -126,68 +143,64 @@ def between(
     }
 
 
-def multiplier(
-    best_fit: Mapping[str, Any],
-    best_draws: pd.DataFrame,
-    other_fit: Mapping[str, Any],
-    other_draws: pd.DataFrame,
-    budget: float,
-) -> dict[str, float | None]:
+def multiplier(best: LawResults, other: LawResults, budget: float) -> EstimateJson:
     """Compute that the other family needs for the loss of the best at `budget`, over `budget`.
 
     Infinite where the other's floor lies above that loss.
     """
-    at = next(t for t in best_fit["targets"] if math.isclose(t["budget_flops"], budget))
-    point = float(_needed(_points(other_fit["parameters"]), at["loss"]["point"])) / budget
+    best_draws, other_draws = best.draws, other.draws
+    at = next(t for t in best.content["targets"] if math.isclose(t["budget_flops"], budget))
+    point = float(_needed(_points(other.content), at["loss"]["point"])) / budget
     name = target_column("loss", budget)
     known = min(len(best_draws), len(other_draws))
     if name not in best_draws or not known:
-        return {"point": float(point), **dict.fromkeys(_ENDS)}
+        return _multiplier(point)
     columns = {str(c): other_draws[c].to_numpy(float)[:known] for c in other_draws}
     losses = best_draws[name].to_numpy(float)[:known, None]
     drawn = _needed(columns, losses)[:, 0] / budget
     drawn = drawn[~np.isnan(drawn)]
     if drawn.size < 2:
-        return {"point": float(point), **dict.fromkeys(_ENDS)}
+        return _multiplier(point)
     quantiles = [q for level in LEVELS for q in (50 - level / 2, 50 + level / 2)]
     # Between a finite and an infinite draw there is nothing to interpolate.
     ends = np.percentile(drawn, quantiles, method="nearest")
-    return {"point": float(point), **dict(zip(_ENDS, map(float, ends), strict=True))}
+    return _multiplier(point, *map(float, ends))
 
 
-_ENDS: Final = tuple(f"{side}{level}" for level in LEVELS for side in ("lo", "hi"))
+def _multiplier(
+    point: float,
+    lo80: float | None = None,
+    hi80: float | None = None,
+    lo95: float | None = None,
+    hi95: float | None = None,
+) -> EstimateJson:
+    """A multiplier, which may be infinite."""
+    return {"point": point, "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
 
 
-def multipliers(
-    best_fit: Mapping[str, Any],
-    best_draws: pd.DataFrame,
-    other_fit: Mapping[str, Any],
-    other_draws: pd.DataFrame,
-    flops: Floats,
-) -> tuple[Floats, Floats]:
+def multipliers(best: LawResults, other: LawResults, flops: Floats) -> tuple[Floats, Floats]:
     """`multiplier` over budgets `flops` (points,): the points' own, and the draws (draws, points).
 
     The laws alone: at a target `multiplier` also holds the misfit by which a fit widens its loss.
     """
-    loss = LossOfCompute.stated(_points(best_fit["parameters"])).loss(flops)
-    known = min(len(best_draws), len(other_draws))
-    columns = [c for c in best_draws if c in other_draws and "@" not in str(c)]
-    best, other = (
-        {str(c): d[c].to_numpy(float)[:known] for c in columns} for d in (best_draws, other_draws)
+    loss = LossOfCompute.stated(_points(best.content)).loss(flops)
+    known = min(len(best.draws), len(other.draws))
+    columns = [c for c in best.draws if c in other.draws and "@" not in str(c)]
+    of_best, of_other = (
+        {str(c): d[c].to_numpy(float)[:known] for c in columns} for d in (best.draws, other.draws)
     )
-    drawn = _needed(other, LossOfCompute.stated(best).loss(flops)) if known else flops[None][:0]
-    return _needed(_points(other_fit["parameters"]), loss) / flops, drawn / flops
+    drawn = flops[None][:0]
+    if known:
+        drawn = _needed(of_other, LossOfCompute.stated(of_best).loss(flops))
+    return _needed(_points(other.content), loss) / flops, drawn / flops
 
 
-def _points(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def _points(fit: FitJson) -> dict[str, float]:
     """The numbers of a fit's parameters by name, NaN where there is none."""
-    return {
-        name: math.nan if e["point"] is None else float(e["point"])
-        for name, e in parameters.items()
-    }
+    return {name: number_in(e) for name, e in fit["parameters"].items()}
 
 
-def _needed(parameters: Mapping[str, Any], loss: Any) -> Floats:
+def _needed(parameters: Mapping[str, float | Floats], loss: Any) -> Floats:
     """Compute [FLOPs] at which a law's lowest loss is `loss`; infinite where it never is."""
     law = LossOfCompute.stated(parameters)
     above = np.asarray(loss, dtype=float) - per_point(law.E)
@@ -196,18 +209,19 @@ def _needed(parameters: Mapping[str, Any], loss: Any) -> Floats:
     return np.where(above > 0, needed, np.where(np.isnan(above), math.nan, math.inf))
 
 
-def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: Mapping[str, Any]) -> str:
+def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJson) -> str:
     family, times = other["family"], other["multiplier"]
     held = "overlap" if other["overlap"] else "do not overlap"
     said = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
     said += f" {significant(lines.loc[family, 'loss'])}"
-    if math.isinf(times["point"]):
+    point, low, high = (number_in(times, end) for end in ("point", "lo95", "hi95"))
+    if math.isinf(point):
         return f"{said}, whose law never comes down to that loss."
-    reach = "" if times["lo95"] is None else f" [{interval(times['lo95'], times['hi95'], factor)}]"
-    return f"{said}, which needs {factor(times['point'])}{reach} the compute for the same loss."
+    reach = "" if math.isnan(low) else f" [{interval(low, high, factor)}]"
+    return f"{said}, which needs {factor(point)}{reach} the compute for the same loss."
 
 
-def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> dict[str, Any]:
+def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> ComparisonJson:
     """Families that have no law in common: the losses of their own lines, and no more."""
     winner = str(chosen["loss"].idxmin())
     said = (

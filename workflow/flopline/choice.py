@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from flopline.documents import FindingJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import Says, Uses, ranked, spec_of
 from flopline.numbers import count, significant
@@ -28,7 +29,8 @@ CAVEAT: Final = (
     "as good as the parametric law, so a tie between them is then to be expected."
 )
 
-Findings = Sequence[Mapping[str, Any]]
+Findings = Mapping[str, FindingJson]
+"""What the audits of one family found, by audit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +85,9 @@ def rule(laws: Collection[str]) -> str:
     )
 
 
-def finding(findings: Findings, audit: str) -> Mapping[str, Any] | None:
-    """The finding of `audit`, None where it was not made."""
-    return next((f for f in findings if f["audit"] == audit), None)
-
-
-def table_of(findings: Findings, audit: str, name: str) -> pd.DataFrame | None:
-    """A table of `audit`, None where the audit was not made or left no such table."""
-    found = finding(findings, audit)
-    return None if found is None else found["tables"].get(name)
-
-
 def refused(findings: Findings) -> bool:
     """Whether N_opt of the surface is refused: the runs do not tell its terms apart."""
-    found = finding(findings, "identifiability")
-    return found is not None and found["verdict"] == "refuse"
+    return "identifiability" in findings and findings["identifiability"]["verdict"] == "refuse"
 
 
 def held_out(findings: Findings) -> pd.DataFrame:
@@ -107,7 +97,7 @@ def held_out(findings: Findings) -> pd.DataFrame:
     mean error, else missing. Steps without a waste are left out; no row at all without a ladder.
     """
     columns = ["law", "estimator", "largest_flops", "wasted_percent", "loss_error_percent"]
-    steps = table_of(findings, "ladder", "steps")
+    steps = findings["ladder"]["tables"].get("steps") if "ladder" in findings else None
     if steps is None or not len(steps):
         return pd.DataFrame(columns=columns)
     if "estimator" not in steps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pandas as pd
@@ -15,7 +14,6 @@ from flopline.audit.finding import surface_of
 from flopline.choice import (
     CAVEAT,
     Choice,
-    Findings,
     choose,
     held_out,
     line_name,
@@ -23,10 +21,19 @@ from flopline.choice import (
     rule,
     steps_of,
 )
+from flopline.documents import (
+    ChoiceJson,
+    ComparisonJson,
+    EstimateJson,
+    HeadlineJson,
+    VerdictJson,
+    number_in,
+)
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import ENDS, FAILED, plain
-from flopline.laws.spec import Says, spec_of, surface_law
+from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
+from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import flops_label, humanise, significant
+from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
 
@@ -34,41 +41,35 @@ STATED: Final = ("a", "b", *QUANTITIES)
 """What every row says, each with the ends of its intervals."""
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyEvidence:
-    """What one family's fits and audits left: by law the fit's JSON, its estimators and draws.
-
-    `findings` are mappings with audit, verdict and tables, empty where nothing was audited;
-    `largest_flops` is the compute of the family's largest run [FLOPs].
-    """
-
-    fits: Mapping[str, Mapping[str, Any]]
-    estimators: Mapping[str, pd.DataFrame]
-    largest_flops: float
-    draws: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    findings: Findings = ()
-
-
 def decide(
-    evidence: Mapping[str, FamilyEvidence],
+    results: Mapping[str, FamilyResults],
     targets: Sequence[float],
     labels: Mapping[str, str],
+    largest_flops: Mapping[str, float],
     options: AuditOptions | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, VerdictJson]:
     """The decision table and its verdict, by `choice.rule`.
 
-    `evidence` and `labels` are by family, `targets` budgets [FLOPs]; of the `options` of the audit
-    the price counts. The table has one row per family, target, law and estimator; `main` marks a
+    `results`, `labels` and `largest_flops`, the compute of the largest run [FLOPs], are by family,
+    `targets` budgets [FLOPs]; of the `options` of the audit the price counts.
+
+    The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
     the recommended line is right. The verdict holds the headline at the first target, the rule, the
     choice of every family and target, how far the laws agree, and how the families compare.
     """
-    table = pd.DataFrame([row for family in evidence for row in _rows(family, evidence, targets)])
+    table = pd.DataFrame(
+        [
+            row
+            for family, known in results.items()
+            for row in _rows(family, known, largest_flops[family], targets)
+        ]
+    )
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
     for (family, budget), rows in groups:
-        known = evidence[family]
+        known = results[family]
         surface = _surface(known)
         choice = choose(table.loc[rows], known.findings)
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
@@ -85,8 +86,8 @@ def decide(
         agreements.append(agreement(family, float(budget), lines, choice.line, surface))
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
-    families = _families(table, targets, labels, evidence)
-    verdict = {
+    families = _families(table, targets, labels, results)
+    verdict: VerdictJson = {
         "headline": _headline(table, targets, families),
         "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
@@ -94,10 +95,11 @@ def decide(
         "agreement": agreements,
         "families": families,
     }
-    return table, plain(verdict)
+    written: VerdictJson = plain(verdict)
+    return table, written
 
 
-def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     """The decision in three lines for a terminal: params, tokens and loss at the first target."""
     head = verdict["headline"]
     if head is None:
@@ -111,46 +113,45 @@ def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> lis
     ]
 
 
-def _said(estimate: Mapping[str, float], show: Callable[[float], str] = humanise) -> str:
-    if estimate["lo95"] is None:
-        return f"{show(estimate['point'])} (no interval)"
-    return f"{show(estimate['point'])} [{show(estimate['lo95'])}, {show(estimate['hi95'])}]"
+def _said(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
+    point, low, high = (number_in(estimate, end) for end in ("point", "lo95", "hi95"))
+    if math.isnan(low):
+        return f"{show(point)} (no interval)"
+    return f"{show(point)} [{show(low)}, {show(high)}]"
 
 
 def _rows(
-    family: str, evidence: Mapping[str, FamilyEvidence], targets: Sequence[float]
-) -> list[dict[str, Any]]:
+    family: str, known: FamilyResults, largest_flops: float, targets: Sequence[float]
+) -> list[dict[str, object]]:
     """One row per target, law and estimator of a family, targets in their order."""
-    known = evidence[family]
     rows = []
     for budget in targets:
-        for law, lines in known.estimators.items():
+        for law, lines in known.of_each(ESTIMATORS).items():
             same = [math.isclose(b, budget, rel_tol=1e-9) for b in lines["budget_flops"]]
             for line in lines[same].to_dict("records"):
-                rows.append(_row(family, known, law, line, budget))
+                about = {"family": family, "law": law, "extrapolation": budget / largest_flops}
+                rows.append(_row(about, known, line, float(budget)))
     return rows
 
 
 def _row(
-    family: str,
-    known: FamilyEvidence,
-    law: str,
-    line: Mapping[Any, Any],
-    budget: float,
-) -> dict[str, Any]:
+    about: Mapping[str, object], known: FamilyResults, line: Mapping[Any, Any], budget: float
+) -> dict[str, object]:
+    """The row of one line at one target; `about` says its family, law and extrapolation."""
+    law = str(about["law"])
     fit = known.fits[law]
-    row = {
-        "family": family,
+    row: dict[str, object] = {
+        "family": about["family"],
         "law": law,
         "estimator": line["estimator"],
         "label": line["label"],
         "main": bool(line["main"]),
-        "budget_flops": float(budget),
+        "budget_flops": budget,
         "status": line["status"],
         "message": line["message"],
         "recommended": False,
         "refused": spec_of(law).says is Says.SURFACE and refused(known.findings),
-        "extrapolation": budget / known.largest_flops,
+        "extrapolation": about["extrapolation"],
         "runs": min(fit["n_runs"], fit["n_points"]),
         "held_out_steps": 0,
         "held_out_wasted_percent": math.nan,
@@ -178,7 +179,7 @@ def _add_held_out(
             table.loc[row, f"held_out_{name}"] = float(mine[name].astype(float).mean())
 
 
-def _surface(known: FamilyEvidence) -> LossSurface | None:
+def _surface(known: FamilyResults) -> LossSurface | None:
     """The surface whose exponents price a wrong size; None where there is none to trust."""
     law = surface_law(known.fits)
     if law is None or refused(known.findings):
@@ -189,13 +190,11 @@ def _surface(known: FamilyEvidence) -> LossSurface | None:
         return None
 
 
-def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> dict[str, Any]:
+def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> ChoiceJson:
     """One choice for the verdict: names, the sentence, and what the runner-up would have said."""
-    out: dict[str, Any] = {"family": family, "budget_flops": budget, "law": None, "estimator": None}
-    sentence = choice.why
+    sentence, law, estimator = choice.why, None, None
     if choice.line is not None:
-        line = lines.loc[choice.line]
-        out |= {"law": line["law"], "estimator": line["estimator"]}
+        law, estimator = lines.loc[choice.line, ["law", "estimator"]]
     if choice.runner_up is not None:
         other = lines.loc[choice.runner_up]
         sentence += (
@@ -203,27 +202,33 @@ def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> 
             f"params on {humanise(other['tokens'])} tokens and a loss of "
             f"{significant(other['loss'])}."
         )
-    return out | {"basis": choice.basis, "short": choice.why, "sentence": sentence}
+    return {
+        "family": family,
+        "budget_flops": budget,
+        "law": law,
+        "estimator": estimator,
+        "basis": choice.basis,
+        "short": choice.why,
+        "sentence": sentence,
+    }
 
 
 def _families(
     table: pd.DataFrame,
     targets: Sequence[float],
     labels: Mapping[str, str],
-    evidence: Mapping[str, FamilyEvidence],
-) -> list[dict[str, Any]]:
-    fits = {family: known.fits for family, known in evidence.items()}
-    draws = {family: known.draws for family, known in evidence.items()}
+    results: Mapping[str, FamilyResults],
+) -> list[ComparisonJson]:
     found = [
-        between(table[table["budget_flops"] == budget], float(budget), labels, fits, draws)
+        between(table[table["budget_flops"] == budget], float(budget), labels, results)
         for budget in targets
     ]
     return [entry for entry in found if entry is not None]
 
 
 def _headline(
-    table: pd.DataFrame, targets: Sequence[float], families: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
+    table: pd.DataFrame, targets: Sequence[float], families: Sequence[ComparisonJson]
+) -> HeadlineJson | None:
     """The recommended line of the winning family at the first target, with its intervals."""
     lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
     if lines.empty:
@@ -231,11 +236,18 @@ def _headline(
     best = lines.sort_values("loss", kind="stable").iloc[0]
     if families and families[0]["budget_flops"] == targets[0]:
         best = lines[lines["family"] == families[0]["winner"]].iloc[0]
-    names = ("family", "law", "estimator")
-    quantities = {q: _estimate(best, q) for q in ("params", "tokens", "loss", "tokens_per_param")}
-    return {**{n: str(best[n]) for n in names}, "budget_flops": float(targets[0]), **quantities}
+    return {
+        "family": str(best["family"]),
+        "law": str(best["law"]),
+        "estimator": str(best["estimator"]),
+        "budget_flops": float(targets[0]),
+        "params": _estimate(best, "params"),
+        "tokens": _estimate(best, "tokens"),
+        "loss": _estimate(best, "loss"),
+        "tokens_per_param": _estimate(best, "tokens_per_param"),
+    }
 
 
-def _estimate(line: pd.Series, quantity: str) -> dict[str, float | None]:
-    values = {"point": line[quantity], **{end: line[f"{quantity}_{end}"] for end in ENDS}}
-    return {k: float(v) if math.isfinite(v) else None for k, v in values.items()}
+def _estimate(line: pd.Series, quantity: str) -> EstimateJson:
+    names = (quantity, *(f"{quantity}_{end}" for end in ENDS))
+    return estimate_json(*(float(line[name]) for name in names))

@@ -6,7 +6,7 @@ No script of the workflow imports this module, which needs every fit (docs/cachi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +18,8 @@ from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
-from flopline.decision import FamilyEvidence, decide
+from flopline.decision import decide
+from flopline.documents import FindingJson, FitJson, FitsJson
 from flopline.errors import FloplineError
 from flopline.figures.cleaning_figure import cleaning as draw_cleaning
 from flopline.figures.contours_figure import contours as draw_contours
@@ -33,7 +34,7 @@ from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.laws.common.fit_result import FitResult, failed_json
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
@@ -244,14 +245,16 @@ def families(
             + ("holds only one." if "family" in runs else "is missing.")
         )
     labels = {name: _label(name) for name in parts}
-    evidence, spans = {}, {}
-    for name, part in parts.items():
-        evidence[name] = _evidence(part, _laws(part, given)[0])
-        spans[name] = (float(part["flops"].min()), float(part["flops"].max()))
-    verdict = decide(evidence, [given.target], labels)[1]
+    results = {name: FamilyResults.of(_laws(part, given)[0]) for name, part in parts.items()}
+    spans = {
+        name: (float(part["flops"].min()), float(part["flops"].max()))
+        for name, part in parts.items()
+    }
+    largest = {name: most for name, (_, most) in spans.items()}
+    verdict = decide(results, [given.target], labels, largest)[1]
     return draw_families(
-        {name: known.fits for name, known in evidence.items()},
-        {name: known.draws for name, known in evidence.items()},
+        {name: known.fits for name, known in results.items()},
+        {name: known.draws for name, known in results.items()},
         verdict["families"],
         spans,
         labels=labels,
@@ -340,7 +343,7 @@ def figure(
     given = _given(pd.concat(parts.values()), target, budgets, draws, seed)
     rows = {} if curves is None else dict(_each(_checked(curves, CURVE_COLUMNS, "curves")))
     labels = {_label(part): _label(part) for part in parts}
-    of_family, evidence = {}, {}
+    of_family, fitted, largest = {}, {}, {}
     for part, mine in parts.items():
         found, failed = _laws(mine, given, rows.get(part))
         for law in spec.laws:
@@ -348,14 +351,13 @@ def figure(
                 raise FloplineError(_missing(name, law, failed))
         audits = FINDINGS.get(name, AUDITS) if spec.needs.findings else ()
         findings = _findings(audits, mine, given, found, failed)
-        known = evidence[_label(part)] = _evidence(mine, found, list(findings.values()))
-        tables = {law: fit.tables for law, fit in found.items()}
-        fits = {**known.fits, **failed}
-        of_family[_label(part)] = FamilyResults(fits, known.draws, tables, findings)
+        known = fitted[_label(part)] = FamilyResults.of(found, findings)
+        of_family[_label(part)] = replace(known, fits={**known.fits, **failed})
+        largest[_label(part)] = float(mine["flops"].max())
     of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
-        of_all["decision"] = decide(evidence, [given.target], labels)[1]
+        of_all["decision"] = decide(fitted, [given.target], labels, largest)[1]
     study: dict[str, Any] = {model.group: model().model_dump() for model in groups()}
     study |= {"families": labels, "targets": [given.target]}
     study |= {"loss_label": loss_label, "loss_split": ""}
@@ -365,7 +367,7 @@ def figure(
     return spec.draw(StudyResults(of_family, of_all), setting)
 
 
-def _missing(name: str, law: str, failed: Mapping[str, Mapping[str, Any]]) -> str:
+def _missing(name: str, law: str, failed: FitsJson) -> str:
     why = failed[law]["message"] if law in failed else "it takes training curves: give `curves`."
     return f"The figure '{name}' shows the {law} law, which was not fitted: {why}"
 
@@ -450,13 +452,13 @@ def _fit(law: str, rows: pd.DataFrame, given: _Settings) -> FitResult:
 
 def _laws(
     runs: pd.DataFrame, given: _Settings, curves: pd.DataFrame | None = None
-) -> tuple[dict[str, FitResult], dict[str, dict[str, Any]]]:
+) -> tuple[dict[str, FitResult], dict[str, FitJson]]:
     """The laws that can be fitted by name, and those that cannot as failed fits with the reason.
 
     Those of training curves are fitted where there are `curves`.
     """
     found: dict[str, FitResult] = {}
-    failed: dict[str, dict[str, Any]] = {}
+    failed: dict[str, FitJson] = {}
     for law in LAWS:
         rows = curves if spec_of(law).points is Points.CURVES else runs
         if rows is None:
@@ -464,22 +466,8 @@ def _laws(
         try:
             found[law] = _fit(law, rows, given)
         except FloplineError as why:
-            failed[law] = {
-                "law": law, "status": FAILED, "message": str(why), "parameters": {}, "targets": []
-            }  # fmt: skip
+            failed[law] = failed_json(law, str(why))
     return found, failed
-
-
-def _evidence(
-    runs: pd.DataFrame, found: Mapping[str, FitResult], findings: Sequence[Any] = ()
-) -> FamilyEvidence:
-    return FamilyEvidence(
-        {law: fit.to_json() for law, fit in found.items()},
-        {law: fit.tables["estimators"] for law, fit in found.items()},
-        float(runs["flops"].max()),
-        {law: fit.draws for law, fit in found.items()},
-        findings,
-    )
 
 
 def _findings(
@@ -487,8 +475,8 @@ def _findings(
     runs: pd.DataFrame,
     given: _Settings,
     found: Mapping[str, FitResult],
-    failed: Mapping[str, Mapping[str, Any]],
-) -> dict[str, dict[str, Any]]:
+    failed: FitsJson,
+) -> dict[str, FindingJson]:
     """What these audits find of the runs of one family, each with its tables; why, if nothing."""
     law = found.get("parametric")
     estimators = {n: fit.tables["estimators"] for n, fit in found.items()}
@@ -517,7 +505,7 @@ def _findings(
             runs, given.target, given.options, estimators=estimators
         ),
     }
-    findings = {}
+    findings: dict[str, FindingJson] = {}
     for audit in audits:
         try:
             if law is None:

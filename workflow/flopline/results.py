@@ -2,7 +2,8 @@
 
 Of each family these are the files `fits/<family>/<law>.json`, `<law>.draws.parquet` and
 `<law>.<table>.parquet`, and `audit/<family>/findings.json` with its `tables/`; of the study
-`clean/runs.parquet`, `clean/dropped.parquet`, `clean/curves/` and `decision.json`.
+`clean/runs.parquet`, `clean/dropped.parquet`, `clean/notes.json`, `clean/curves/`, `decision.json`
+and `decision.parquet`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,33 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from flopline.documents import FindingJson, FitJson, VerdictJson
 from flopline.errors import FloplineError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-Json = Mapping[str, Any]
+
+
+class Fitted(Protocol):
+    """A fit as a law returns it: laws.common.fit_result.FitResult."""
+
+    @property
+    def draws(self) -> pd.DataFrame:
+        """The bootstrap draws."""
+        ...
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The law's own tables by name."""
+        ...
+
+    def to_json(self) -> FitJson:
+        """All else."""
+        ...
 
 
 class ByName(Mapping[str, T]):
@@ -41,7 +60,7 @@ class ByName(Mapping[str, T]):
         return len(self._readers)
 
 
-class Findings(Mapping[str, Json]):
+class Findings(Mapping[str, FindingJson]):
     """The findings of one family's audit by name, each with its `tables` by name.
 
     `path` is their JSON, which is read when the first is asked for; so is each table.
@@ -50,7 +69,7 @@ class Findings(Mapping[str, Json]):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __getitem__(self, audit: str) -> Json:
+    def __getitem__(self, audit: str) -> FindingJson:
         return self._all[audit]
 
     def __iter__(self) -> Iterator[str]:
@@ -60,8 +79,8 @@ class Findings(Mapping[str, Json]):
         return len(self._all)
 
     @cached_property
-    def _all(self) -> dict[str, Json]:
-        found: list[Json] = _reader(self.path)()
+    def _all(self) -> dict[str, FindingJson]:
+        found: list[FindingJson] = _reader(self.path)()
         folder = self.path.parent / "tables"
         return {
             f["audit"]: {
@@ -75,6 +94,20 @@ class Findings(Mapping[str, Json]):
 
 
 @dataclass(frozen=True, slots=True)
+class LawResults:
+    """What the fit of one law left: FitResult.to_json(), its draws, its tables by name."""
+
+    content: FitJson
+    draws: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+
+    @classmethod
+    def of(cls, fit: Fitted) -> LawResults:
+        """What the files of `fit` would hold."""
+        return cls(fit.to_json(), fit.draws, fit.tables)
+
+
+@dataclass(frozen=True, slots=True)
 class FamilyResults:
     """What was found for one family; laws that the study does not fit are in none of these.
 
@@ -82,14 +115,34 @@ class FamilyResults:
     each fit by law and name; `findings` are Finding.to_json() by audit, each with its `tables`.
     """
 
-    fits: Mapping[str, Json] = field(default_factory=dict)
+    fits: Mapping[str, FitJson] = field(default_factory=dict)
     draws: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, pd.DataFrame]] = field(default_factory=dict)
-    findings: Mapping[str, Json] = field(default_factory=dict)
+    findings: Mapping[str, FindingJson] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, fits: Mapping[str, Fitted], findings: Mapping[str, FindingJson] | None = None
+    ) -> FamilyResults:
+        """What the files of these fits by law, and of these findings by audit, would hold."""
+        return cls(
+            {law: fit.to_json() for law, fit in fits.items()},
+            {law: fit.draws for law, fit in fits.items()},
+            {law: fit.tables for law, fit in fits.items()},
+            findings or {},
+        )
+
+    def of_law(self, law: str) -> LawResults:
+        """What the fit of `law` left; it must be there."""
+        return LawResults(self.fits[law], self.draws[law], self.tables[law])
 
     def table(self, law: str, name: str) -> pd.DataFrame | None:
         """The table `name` of the fit of `law`; None where that is not there."""
         return self.tables[law].get(name) if law in self.tables else None
+
+    def of_each(self, name: str) -> dict[str, pd.DataFrame]:
+        """The tables that are called `name` by law, such as the estimators of each."""
+        return {law: tables[name] for law, tables in self.tables.items() if name in tables}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +150,8 @@ class StudyResults:
     """What was found for each family, and what concerns all of them.
 
     `of_all` holds, as far as they are there, the tables `runs` and `dropped` (schema.RUNS,
-    schema.DROPPED) and `decision`, the verdict of decision.decide; `curves` are the files of the
-    cleaned curves.
+    schema.DROPPED), `notes` on the cleaning, and `decision` with its table `lines`, the verdict
+    and the table of decision.decide; `curves` are the files of the cleaned curves.
     """
 
     families: Mapping[str, FamilyResults] = field(default_factory=dict)
@@ -118,10 +171,22 @@ class StudyResults:
         return table
 
     @property
-    def decision(self) -> Json:
+    def notes(self) -> list[str]:
+        """What the cleaning has to say."""
+        notes: list[str] = self.of_all["notes"]
+        return notes
+
+    @property
+    def decision(self) -> VerdictJson:
         """The verdict: headline, rule, choices, agreement and families."""
-        verdict: Json = self.of_all["decision"]
+        verdict: VerdictJson = self.of_all["decision"]
         return verdict
+
+    @property
+    def lines(self) -> pd.DataFrame:
+        """The table of the decision: one row per family, target, law and estimator."""
+        table: pd.DataFrame = self.of_all["lines"]
+        return table
 
 
 def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
@@ -147,8 +212,10 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
                 continue  # read by the names that the findings give
             case ("clean", "curves", _):
                 curves.append(path)
-            case ("clean", ("runs.parquet" | "dropped.parquet")) | ("decision.json",):
+            case ("clean", ("runs.parquet" | "dropped.parquet" | "notes.json")):
                 of_all[path.stem] = _reader(path)
+            case (("decision.json" | "decision.parquet"),):
+                of_all["decision" if path.suffix == ".json" else "lines"] = _reader(path)
             case _:
                 raise FloplineError(
                     f"{path} is none of the results that flopline.results reads by name: hand it "

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from flopline.atomic import writing
 from flopline.audit.finding import Finding
-from flopline.results import Findings
 from flopline.storage import write_json, write_parquet
 
 
@@ -21,8 +19,3 @@ def write_findings(findings: Sequence[Finding], path: Path, tables: Path) -> Non
             write_parquet(table, tables / f"{finding.audit}.{name}.parquet")
     contents = [{**f.to_json(), "tables": list(f.tables)} for f in findings]
     write_json(contents, path)
-
-
-def read_findings(path: Path) -> list[dict[str, Any]]:
-    """The findings that write_findings wrote, each with its tables."""
-    return [{**f, "tables": dict(f["tables"])} for f in Findings(path).values()]

@@ -6,17 +6,16 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.outputs.latex_tables import latex_tables
-    from flopline.storage import read_json, read_parquet, write_text
+    from flopline.results import read_results
+    from flopline.storage import write_text
 
-    study, inputs = snakemake.params.study, snakemake.input
-    fits = {family: {} for family in study["families"]}
-    for fit in map(read_json, map(Path, inputs.fits)):
-        fits[fit["family"]][fit["law"]] = fit
+    study, wildcards = snakemake.params.study, snakemake.wildcards
+    results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
     tables = latex_tables(
         study["title"],
-        read_parquet(Path(inputs.decision)),
-        fits,
-        read_parquet(Path(inputs.runs)),
+        results.lines,
+        {family: results.families[family].fits for family in study["families"]},
+        results.runs,
         study["families"],
         synthetic=snakemake.params.synthetic,
     )

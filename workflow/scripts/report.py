@@ -5,58 +5,45 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as said:
-    from findings import read_findings
-
-    from flopline.report.interactive import Evidence, panels
+    from flopline.report.interactive import panels
     from flopline.report.page import ReportInputs, methods_files, render
     from flopline.report.provenance import provenance
-    from flopline.storage import read_json, read_parquet, write_text
+    from flopline.results import read_results
+    from flopline.storage import read_json, write_text
 
-    study, code = snakemake.params.study, snakemake.params.code
+    study, code, inputs = snakemake.params.study, snakemake.params.code, snakemake.input
     synthetic = snakemake.params.synthetic
-    fits = {family: {} for family in study["families"]}
-    for fit in map(read_json, map(Path, snakemake.input.fits)):
-        fits[fit["family"]][fit["law"]] = fit
-    draws = {family: {} for family in study["families"]}
-    # Draws are listed in the order of the fits: every law of every family.
-    for fit, drawn in zip(map(Path, snakemake.input.fits), snakemake.input.draws, strict=True):
-        draws[fit.parent.name][fit.stem] = read_parquet(Path(drawn))
-    tables = {family: {} for family in study["families"]}
-    for table in map(Path, snakemake.input.tables):
-        tables[table.parent.name][table.stem.split(".")[1]] = read_parquet(table)
-    evidence = {
-        family: Evidence(fits[family], draws[family], **tables[family])
-        for family in study["families"]
-    }
-    decision = read_parquet(Path(snakemake.input.table))
-    verdict = read_json(Path(snakemake.input.verdict))
-    headline = verdict["headline"] or {"family": ""}
-    runs = read_parquet(Path(snakemake.input.runs))
-    notes = read_json(Path(snakemake.input.notes))
-    audits = {path.parent.name: read_findings(path) for path in map(Path, snakemake.input.audits)}
+    drawn = {*inputs.figures, *inputs.words}
+    left = [Path(path) for path in inputs if path not in drawn]
+    results = read_results(Path("results", study["name"]), left)
+    families = {family: results.families[family] for family in study["families"]}
     figures = [
         {**read_json(words), "svg": words.with_suffix(".svg").read_text(encoding="utf-8")}
-        for words in map(Path, snakemake.input.words)
+        for words in map(Path, inputs.words)
     ]
+    notes = results.notes
     if synthetic:
         from flopline.simulation import described
 
         notes = [*described(study["source"], study["families"]), *notes]
-    inputs = ReportInputs(
+    headline = results.decision["headline"]
+    page_inputs = ReportInputs(
         study={**study, "synthetic": synthetic, "notes": notes},
-        decision=decision,
-        verdict=verdict,
-        fits=fits,
-        runs=runs,
-        dropped=read_parquet(Path(snakemake.input.dropped)),
+        decision=results.lines,
+        verdict=results.decision,
+        fits={family: found.fits for family, found in families.items()},
+        runs=results.runs,
+        dropped=results.dropped,
         figures=figures,
-        provenance=provenance(study, runs, snakemake.params.run_table, code),
-        audits=audits,
+        provenance=provenance(study, results.runs, snakemake.params.run_table, code),
+        audits={family: found.findings for family, found in families.items()},
         downloads=snakemake.params.downloads,
-        panels=panels(evidence, study, runs, decision, headline["family"]),
+        panels=panels(
+            families, study, results.runs, results.lines, headline["family"] if headline else ""
+        ),
     )
-    page = render(inputs, Path(snakemake.scriptdir).parent / "report")
+    page = render(page_inputs, Path(snakemake.scriptdir).parent / "report")
     write_text(page, Path(snakemake.output.page))
-    for ending, text in methods_files(inputs).items():
+    for ending, text in methods_files(page_inputs).items():
         write_text(text, Path(snakemake.output[ending]))
     said.append(f"{len(page.encode()) / 1e6:.1f} MB")

@@ -10,11 +10,12 @@ with stage(snakemake) as said:
     from flopline.numbers import count
     from flopline.outputs import bundle
     from flopline.report.provenance import provenance
-    from flopline.storage import read_json, read_parquet
+    from flopline.results import read_results
 
     study, inputs = snakemake.params.study, snakemake.input
     base = Path("results", study["name"])
-    runs = read_parquet(Path(inputs.runs))
+    found = [inputs.runs, inputs.dropped, inputs.verdict]
+    results = read_results(base, map(Path, found))
     copied = [inputs.page, inputs.table, *inputs.latex, *inputs.methods, *inputs.figures]
     copied += inputs.fits
     files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in copied}
@@ -23,10 +24,10 @@ with stage(snakemake) as said:
     packed, entries = bundle.pack(
         {**study, "synthetic": snakemake.params.synthetic},
         files,
-        runs,
-        read_parquet(Path(inputs.dropped)),
-        provenance(study, runs, snakemake.params.run_table, snakemake.params.code),
-        headline_lines(read_json(Path(inputs.verdict)), study["families"]),
+        results.runs,
+        results.dropped,
+        provenance(study, results.runs, snakemake.params.run_table, snakemake.params.code),
+        headline_lines(results.decision, study["families"]),
         bundle.folders_of(study, Path.cwd(), Path.home()),
     )
     with replacing(Path(snakemake.output.zip)) as part:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -26,11 +26,12 @@ from flopline.audit.finding import MIND, Finding, draws_of, surface_of
 from flopline.audit.judges import SURFACE, VALLEYS
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import FAILED, StoredFit
+from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ESTIMATORS, surface_law
 from flopline.options import StudyOptions
+from flopline.results import FamilyResults, LawResults
 from flopline.schema import HELD_OUT
 from flopline.surfaces.chinchilla import LossSurface
 
@@ -55,30 +56,25 @@ OWN_FIT: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that is known of one family; what a study does not have is None or empty.
+class FamilyRuns:
+    """What is audited of one family beside its fits; what a study does not have is None or empty.
 
     `points` are the study's: run, params, tokens, flops, loss, and budget_flops, params_total,
     params_nonembedding where known. `runs` are all runs of the family and `curves` the logged rows
-    of the kept ones, as clean/ holds them. `fits` are those of the study's laws, and `fitted_to`
-    what they were fitted to, and the JUDGES would be, where that is not `points`.
+    of the kept ones, as clean/ holds them. `fitted_to` is what the laws were fitted to, and the
+    JUDGES would be, where that is not `points`.
     """
 
     family: str
     points: pd.DataFrame
     runs: pd.DataFrame | None = None
     curves: pd.DataFrame | None = None
-    fits: Mapping[str, StoredFit] = field(default_factory=dict)
     fitted_to: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-
-    @property
-    def estimators(self) -> dict[str, pd.DataFrame]:
-        """The tables of estimators by law."""
-        return {law: fit.tables[ESTIMATORS] for law, fit in self.fits.items()}
 
 
 def audit_family(
-    evidence: Evidence,
+    family_runs: FamilyRuns,
+    results: FamilyResults,
     study: StudyOptions,
     targets_flops: Sequence[float],
     *,
@@ -87,13 +83,16 @@ def audit_family(
 ) -> list[Finding]:
     """Every audit that the family's data supports; one that cannot be made says why.
 
-    `study` holds all groups of options, those of the laws among them; the conventions are the
-    study's. Where no law of the study says a surface the audits fit one for themselves, with as
+    `results` are the fits of the study's laws, and `study` holds all groups of options, those of
+    the laws among them; the conventions are the study's.
+
+    Where no law of the study says a surface the audits fit one for themselves, with as
     many draws as a step of the ladder has.
     """
-    target, family, points = targets_flops[0], evidence.family, evidence.points
-    fitted = _fitted(evidence, study, targets_flops)
-    common: dict[str, Any] = {"estimators": evidence.estimators, "family": family}
+    target, family, points = targets_flops[0], family_runs.family, family_runs.points
+    fits = {law: results.of_law(law) for law in results.fits}
+    estimators = results.of_each(ESTIMATORS)
+    fitted = _fitted(family_runs, fits, study, targets_flops)
 
     def of_surface() -> LossSurface:
         return surface_of(fitted.fit().content)
@@ -109,19 +108,23 @@ def audit_family(
             points,
             target,
             study,
-            fitted_to=evidence.fitted_to,
-            fits=evidence.fits,
+            fitted_to=family_runs.fitted_to,
+            fits=fits,
             family=family,
         ),
-        "identifiability": lambda: identifiability.audit(points, if_any(), target, study, **common),
+        "identifiability": lambda: identifiability.audit(
+            points, if_any(), target, study, estimators=estimators, family=family
+        ),
         "regret": lambda: regret.audit(
             of_surface(),
             draws_of(fitted.fit().draws),
             targets_flops,
             study,
-            estimators=evidence.estimators,
+            estimators=estimators,
         ),
-        "sensitivity": lambda: sensitivity.audit(points, target, study, **common),
+        "sensitivity": lambda: sensitivity.audit(
+            points, target, study, estimators=estimators, family=family
+        ),
         "next_run": lambda: next_run.audit(
             points,
             of_surface(),
@@ -140,20 +143,20 @@ def audit_family(
             flops_convention=flops_convention,
         ),
     }
-    if VALLEYS.name in evidence.fits:
-        tables = evidence.fits[VALLEYS.name].tables
+    if VALLEYS.name in fits:
+        tables = fits[VALLEYS.name].tables
         makers["bias"] = lambda: bias.audit(
             of_surface(), tables["vertices"], tables["profiles"], targets_flops
         )
     if study.of(AuditOptions).inference_tokens:
         makers["inference"] = lambda: inference.audit(of_surface(), target, study)
-    held = None if evidence.runs is None else evidence.runs[evidence.runs["status"] == HELD_OUT]
+    runs, curves = family_runs.runs, family_runs.curves
+    held = None if runs is None else runs[runs["status"] == HELD_OUT]
     if held is not None and len(held):
         makers["held_out"] = lambda: held_out.audit(
-            held, points, {SURFACE.name: fitted.fit(), **evidence.fits}, study
+            held, points, {SURFACE.name: fitted.fit(), **fits}, study
         )
-    if evidence.runs is not None and evidence.curves is not None:
-        runs, curves = evidence.runs, evidence.curves
+    if runs is not None and curves is not None:
         makers["hygiene"] = lambda: hygiene.audit(runs, curves, if_any(), study)
     there = [name for name in AUDITS if name in makers]
     return [_made(name, makers[name]) for name in progress.named(there, WORK)]
@@ -163,32 +166,37 @@ def audit_family(
 class _Fitted:
     """The fit of a surface that the audits ask, or the reason why there is none."""
 
-    known: StoredFit | None
+    known: LawResults | None
     refusal: str = ""
 
-    def fit(self) -> StoredFit:
+    def fit(self) -> LawResults:
         if self.known is None:
             raise FloplineError(self.refusal)
         return self.known
 
 
-def _fitted(evidence: Evidence, study: StudyOptions, targets_flops: Sequence[float]) -> _Fitted:
-    law = surface_law(evidence.fits)
+def _fitted(
+    family_runs: FamilyRuns,
+    fits: Mapping[str, LawResults],
+    study: StudyOptions,
+    targets_flops: Sequence[float],
+) -> _Fitted:
+    law = surface_law(fits)
     if law is not None:
-        return _Fitted(evidence.fits[law])
+        return _Fitted(fits[law])
     draws = study.of(AuditOptions).ladder_draws
     try:
         with progress.part(OWN_FIT):
             fit = parametric_fit.fit(
-                evidence.points,
+                family_runs.points,
                 targets_flops,
                 study.of(ParametricOptions).but(variant_draws=None),
                 bootstrap=study.of(BootstrapOptions).but(draws=draws),
-                family=evidence.family,
+                family=family_runs.family,
             )
     except FloplineError as error:
         return _Fitted(None, str(error))
-    return _Fitted(None, fit.message) if fit.status == FAILED else _Fitted(StoredFit.of(fit))
+    return _Fitted(None, fit.message) if fit.status == FAILED else _Fitted(LawResults.of(fit))
 
 
 def _made(name: str, make: Callable[[], Finding]) -> Finding:

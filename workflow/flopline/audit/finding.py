@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from flopline.documents import Facts, FindingJson, FitJson, number_in
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED, plain
 from flopline.laws.spec import Says, spec_of
@@ -27,10 +27,10 @@ class Finding:
     audit: str
     verdict: str
     sentence: str
-    numbers: Mapping[str, Any]
+    numbers: Facts
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FindingJson:
         """Everything but the tables, in a fixed key order, ready for json.dumps."""
         return {
             "audit": self.audit,
@@ -40,7 +40,7 @@ class Finding:
         }
 
 
-def surface_of(fit: Mapping[str, Any]) -> LossSurface:
+def surface_of(fit: FitJson) -> LossSurface:
     """The loss surface of a fit, given as FitResult.to_json() or read from its file.
 
     Raises FloplineError if the fit is of a law that says no surface, failed, or has no optimum.
@@ -55,7 +55,7 @@ def surface_of(fit: Mapping[str, Any]) -> LossSurface:
         raise FloplineError(
             f"the {spec.label} fit failed, so it cannot be audited: {fit['message']}"
         )
-    surface = LossSurface(*(_number(fit["parameters"][name]["point"]) for name in PARAMETERS))
+    surface = LossSurface(*(number_in(fit["parameters"][name]) for name in PARAMETERS))
     if not np.isfinite(surface.G):
         raise FloplineError(
             f"the {spec.label} fit has no compute-optimal split (A or B is zero), so there is "
@@ -77,7 +77,3 @@ def draws_of(draws: pd.DataFrame) -> LossSurface:
             f"{len(draws)} can be used: raise `bootstrap: draws` in the study file."
         )
     return LossSurface(*usable.T)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from flopline.audit.finding import FINE, MIND, Finding, draws_of, surface_of
 from flopline.audit.hygiene_facts import log_residuals
 from flopline.audit.other_surfaces import other_surfaces
+from flopline.documents import number_in
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import new_run_errors
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import FAILED, StoredFit
+from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import count, factor, significant
 from flopline.options import StudyOptions
+from flopline.results import LawResults
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS
 from flopline.surfaces.surface import Law
@@ -41,7 +43,7 @@ NAMED: Final = 3
 def audit(
     held: pd.DataFrame,
     points: pd.DataFrame,
-    fits: Mapping[str, StoredFit],
+    fits: Mapping[str, LawResults],
     study: StudyOptions | None = None,
 ) -> Finding:
     """What every law foretells of the `held` runs, beside what was seen.
@@ -76,7 +78,7 @@ def audit(
 
 
 def _of_surface(
-    held: pd.DataFrame, points: pd.DataFrame, law: str, fit: StoredFit, seed: int
+    held: pd.DataFrame, points: pd.DataFrame, law: str, fit: LawResults, seed: int
 ) -> pd.DataFrame:
     """What a surface foretells, with intervals where it has draws."""
     surface = surface_of(fit.content)
@@ -105,13 +107,13 @@ def _of_law(held: pd.DataFrame, name: str, estimator: str, law: Law) -> pd.DataF
     return _told(held, name, estimator, THIS_RUN, law.loss(params, tokens))
 
 
-def _of_compute(held: pd.DataFrame, law: str, fit: StoredFit) -> pd.DataFrame:
+def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
     """L = L_E + L_K C^-L_c at the run's compute, of the fit and of each of its draws."""
     content = fit.content
     if content["status"] == FAILED:
         return held.iloc[:0]
     names, flops = ["L_E", "L_K", "L_c"], held["flops"].to_numpy(dtype=float)
-    floor, scale, power = (float(content["parameters"][name]["point"]) for name in names)
+    floor, scale, power = (number_in(content["parameters"][name]) for name in names)
     out = _told(held, law, UNNAMED, BEST_RUN, floor + scale * flops**-power)
     drawn = fit.draws[names].dropna().to_numpy(dtype=float)
     if len(drawn) > 1:

@@ -27,12 +27,13 @@ from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED, StoredFit
+from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import named
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
+from flopline.results import LawResults
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -53,7 +54,7 @@ def audit(
     study: StudyOptions | None = None,
     *,
     fitted_to: Mapping[str, pd.DataFrame] | None = None,
-    fits: Mapping[str, StoredFit] | None = None,
+    fits: Mapping[str, LawResults] | None = None,
     steps_flops: Sequence[float] | None = None,
     family: str = "",
 ) -> Finding:
@@ -173,7 +174,7 @@ def _whole(
     table: pd.DataFrame,
     cuts: Mapping[str, Cut],
     options: Options,
-    fits: Mapping[str, StoredFit],
+    fits: Mapping[str, LawResults],
 ) -> Whole:
     laws = climbed(_runs(table, cuts, math.inf, math.inf), options, 0, fits)
     first: dict[str, Rung] = {}

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.fit_result import StoredFit
 from flopline.options import StudyOptions
+from flopline.results import LawResults
 from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Rung:
     params_draws: Opt | None = None
     loss_draws: Opt | None = None
     surface: Law | None = None
-    fit: StoredFit | None = None
+    fit: LawResults | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from flopline.audit.finding import draws_of, surface_of
 from flopline.audit.ladder_fit import BASELINE, MAIN, Fitter, Opt, Options, Rung, Runs
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED, StoredFit
+from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.spec import ESTIMATORS, LawSpec, Says, ranked, spec_of
+from flopline.results import LawResults
 from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ BASELINES: Final[dict[str, Fitter]] = {"best_run": best_run, "loss_compute": los
 
 
 def climbed(
-    runs: Runs, options: Options, number: int, known: Mapping[str, StoredFit] | None = None
+    runs: Runs, options: Options, number: int, known: Mapping[str, LawResults] | None = None
 ) -> Rungs:
     """The rungs of `runs` by law and estimator; one that fails says why.
 
@@ -49,7 +50,7 @@ def climbed(
     return {(rung.law, rung.estimator): rung for rung in rungs}
 
 
-def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> StoredFit:
+def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> LawResults:
     """A law fitted to the runs below a step as the study fits it to all of them."""
     result = spec.fitted(
         runs.by_law[spec.name],
@@ -59,7 +60,7 @@ def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> StoredFi
         family=options.family,
         **spec.judged,
     )
-    return StoredFit.of(result)
+    return LawResults.of(result)
 
 
 def _baseline(name: str, runs: Runs, options: Options, number: int) -> Rung:
@@ -70,7 +71,7 @@ def _baseline(name: str, runs: Runs, options: Options, number: int) -> Rung:
 
 
 def _of_law(
-    spec: LawSpec, runs: Runs, options: Options, number: int, known: StoredFit | None
+    spec: LawSpec, runs: Runs, options: Options, number: int, known: LawResults | None
 ) -> list[Rung]:
     """The main line of a law and every other estimator that its fit has left, in their order."""
     try:
@@ -88,7 +89,7 @@ def _of_law(
 
 
 def _of_estimator(
-    spec: LawSpec, name: str, rows: pd.DataFrame, fit: StoredFit, surfaces: Mapping[str, Law]
+    spec: LawSpec, name: str, rows: pd.DataFrame, fit: LawResults, surfaces: Mapping[str, Law]
 ) -> Rung:
     """What one estimator states at the budgets of its table; the main line has draws, too."""
     main, status = bool(rows["main"].iloc[0]), str(rows["status"].iloc[0])

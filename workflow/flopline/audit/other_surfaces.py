@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from flopline.laws.common.fit_result import StoredFit
+from flopline.results import LawResults
 from flopline.solvers.surface_family import FORMS
 from flopline.surfaces.surface import Law, parameters
 
 
-def other_surfaces(fit: StoredFit) -> Iterator[tuple[str, Law]]:
+def other_surfaces(fit: LawResults) -> Iterator[tuple[str, Law]]:
     """The surfaces that the fit of one leaves in its table `variants`, by estimator.
 
     A form that takes more than params and tokens is left out, and so is one that is not known at

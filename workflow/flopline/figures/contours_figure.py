@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from flopline.documents import number_in
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
@@ -361,7 +362,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "slices of fixed compute, with each run moved to the nearest one along the law, so that "
         "its distance from the curve is its residual; diamonds, the optima. The law says "
         f"{at_target(fit)}{reach(target['params'], humanise)}, with a loss of "
-        f"{significant(target['loss']['point'])}{reach(target['loss'], significant)}; runs and "
+        f"{significant(number_in(target['loss']))}{reach(target['loss'], significant)}; runs and "
         "slices stand at C = 6ND."
     )
 

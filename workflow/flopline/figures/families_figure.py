@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from flopline.agreement import multipliers
+from flopline.documents import FitsJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
@@ -38,11 +39,11 @@ from flopline.figures.style import (
 )
 from flopline.figures.ticks import power_label
 from flopline.numbers import factor, flops_label, significant
-from flopline.results import StudyResults
+from flopline.results import LawResults, StudyResults
 from flopline.schema import KEPT
 
 Floats = NDArray[np.float64]
-Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Fits = Mapping[str, FitsJson]
 Draws = Mapping[str, Mapping[str, pd.DataFrame]]
 
 COLORS: Final = ("#0b4a8f", "#d55e00", "#2fa583", "#8a3f8f", "#b58900", "#444444")
@@ -192,9 +193,8 @@ def _draw_multipliers(
     for other in entry["others"]:
         family = str(other["family"])
         look = looks[family]
-        times, drawn = multipliers(
-            fits[winner][law], draws[winner][law], fits[family][law], draws[family][law], line
-        )
+        best, worse = (LawResults(fits[f][law], draws[f][law], {}) for f in (winner, family))
+        times, drawn = multipliers(best, worse, line)
         inside = known & (line * times <= spans[family][1])
         # Far above the panel, but finite, so that quantiles count every draw.
         shown, drawn = np.minimum(times, BEYOND), np.minimum(drawn, BEYOND)

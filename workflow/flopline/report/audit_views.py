@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
+from flopline.documents import FindingJson
 from flopline.numbers import count, number
 from flopline.report.html_tables import ColumnSpec, Csv, DataTable, csv_file, data_table
 from flopline.report.verdicts import MIND, SAID, STATES
 
-Audits = Mapping[str, Sequence[Mapping[str, Any]]]
+Audits = Mapping[str, Mapping[str, FindingJson]]
 
 QUESTIONS: Final = {
     "ladder": "Do small runs foretell large ones?",
@@ -87,11 +88,11 @@ def audit_views(audits: Audits, families: Mapping[str, str], first: str = "") ->
                     STATES.get(f["verdict"], MIND),
                     f["sentence"],
                 )
-                for f in audits[family]
+                for f in audits[family].values()
             ],
             tables=[
                 _table(f"audit-{i}-{f['audit']}-{name}", SHOWN[f["audit"], name], table)
-                for f in audits[family]
+                for f in audits[family].values()
                 for name, table in f["tables"].items()
                 if (f["audit"], name) in SHOWN and len(table)
             ],
@@ -118,18 +119,20 @@ def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
     return " ".join(
         f"{families[name]}: {f['sentence']}"
         for name in families
-        for f in audits.get(name, [])
+        for f in audits.get(name, {}).values()
         if f["audit"] in ("ladder", "held_out") and f["tables"]
     )
 
 
-def _summary(findings: Sequence[Mapping[str, Any]]) -> str:
-    fine = sum(f["verdict"] == "fine" for f in findings)
+def _summary(findings: Mapping[str, FindingJson]) -> str:
+    fine = sum(f["verdict"] == "fine" for f in findings.values())
     return f"{fine} of {count(len(findings), 'audit')} fine"
 
 
-def _csv(findings: Sequence[Mapping[str, Any]]) -> Csv:
-    rows = [(f["audit"], _question(f["audit"]), f["verdict"], f["sentence"]) for f in findings]
+def _csv(findings: Mapping[str, FindingJson]) -> Csv:
+    rows = [
+        (f["audit"], _question(f["audit"]), f["verdict"], f["sentence"]) for f in findings.values()
+    ]
     frame = pd.DataFrame(rows, columns=["audit", "question", "verdict", "finding"])
     return csv_file(frame, dict.fromkeys(frame, ""))
 

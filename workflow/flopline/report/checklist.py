@@ -15,6 +15,7 @@ import pandas as pd
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import count, flops_label, humanise
+from flopline.report.audit_views import Audits
 from flopline.report.fit_views import Fits, each_fit
 from flopline.report.formatting import gist
 from flopline.report.html_tables import Csv, csv_file
@@ -53,7 +54,7 @@ def checklist(
     runs: pd.DataFrame,
     dropped_rows: int,
     written: Mapping[str, str],
-    audits: Mapping[str, Any],
+    audits: Audits,
     provenance: Mapping[str, Any],
 ) -> list[Item]:
     """Every item, in the order of PARTS.
@@ -109,9 +110,7 @@ def _hypothesis(study: Mapping[str, Any], fits: Fits) -> Iterator[Item]:
     )
 
 
-def _training(
-    study: Mapping[str, Any], kept: pd.DataFrame, audits: Mapping[str, Any]
-) -> Iterator[Item]:
+def _training(study: Mapping[str, Any], kept: pd.DataFrame, audits: Audits) -> Iterator[Item]:
     part = PARTS[1]
     yield _item(
         part,
@@ -192,7 +191,7 @@ def _fitting(
     study: Mapping[str, Any],
     fits: Fits,
     written: Mapping[str, str],
-    audits: Mapping[str, Any],
+    audits: Audits,
     provenance: Mapping[str, Any],
 ) -> Iterator[Item]:
     part = PARTS[3]
@@ -244,12 +243,11 @@ def _told(part: str, question: str, study: Mapping[str, Any], key: str) -> Item:
     return _item(part, question, said, f"`reporting.{key}` in the study file")
 
 
-def _finding(audits: Mapping[str, Any], families: Mapping[str, str], name: str) -> str:
+def _finding(audits: Audits, families: Mapping[str, str], name: str) -> str:
     return " ".join(
-        f"{families[family]}: {gist(found['sentence'])}"
-        for family in families
-        for found in audits.get(family, ())
-        if found["audit"] == name
+        f"{label}: {gist(audits[family][name]['sentence'])}"
+        for family, label in families.items()
+        if name in audits.get(family, {})
     )
 
 

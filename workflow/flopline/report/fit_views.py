@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.documents import FitsJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.numbers import count, number
 from flopline.report.formatting import Shown, flat, shown, value_text
 from flopline.report.html_tables import Csv, DataTable, csv_file, records_table
 
-Fits = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Fits = Mapping[str, FitsJson]
 
 EXPONENTS = ("a", "b")
 

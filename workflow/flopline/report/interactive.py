@@ -18,6 +18,7 @@ from flopline.numbers import flops_label, humanise, interval, number
 from flopline.report.formatting import as_float
 from flopline.report.packing import packed_json, plotly_script
 from flopline.report.planning import planner_view
+from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import PARAMETERS
 
@@ -34,21 +35,6 @@ MAP_LEVELS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one family's panels are made of; a table is None where its law was not fitted.
-
-    fits: {law: FitResult.to_json()}; draws: {law: its bootstrap draws}; vertices and profiles are
-    those of the isoFLOP fit, points those of the parametric fit.
-    """
-
-    fits: Mapping[str, Mapping[str, Any]]
-    draws: Mapping[str, pd.DataFrame]
-    vertices: pd.DataFrame | None = None
-    profiles: pd.DataFrame | None = None
-    points: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Panels:
     """What the template needs: packed data and script, and which panels there are."""
 
@@ -60,14 +46,14 @@ class Panels:
 
 
 def panels(
-    evidence: Mapping[str, Evidence],
+    results: Mapping[str, FamilyResults],
     study: Mapping[str, Any],
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",
 ) -> Panels:
     """The panels of a study; the arguments are those of `payload`."""
-    content = payload(evidence, study, runs, decision, headline)
+    content = payload(results, study, runs, decision, headline)
     return Panels(
         packed_json(content),
         plotly_script(),
@@ -78,7 +64,7 @@ def panels(
 
 
 def payload(
-    evidence: Mapping[str, Evidence],
+    results: Mapping[str, FamilyResults],
     study: Mapping[str, Any],
     runs: pd.DataFrame,
     decision: pd.DataFrame,
@@ -86,24 +72,23 @@ def payload(
 ) -> dict[str, Any]:
     """Everything that the panels show, ready for JSON, the same for the same inputs.
 
-    `evidence` is by family, `study` holds families {id: label} and targets [FLOPs] and maybe
+    `results` are by family, `study` holds families {id: label} and targets [FLOPs] and maybe
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
     """
-    families = {f: label for f, label in study["families"].items() if f in evidence}
+    families = {f: label for f, label in study["families"].items() if f in results}
     return {
         "loss_label": study.get("loss_label", "Validation loss"),
         "families": list(families.values()),
         "isoflop": [
-            _isoflop(evidence[f], label, runs[runs["family"] == f]) for f, label in families.items()
+            _isoflop(results[f], label, runs[runs["family"] == f]) for f, label in families.items()
         ],
         "surface": [
-            _surface(evidence[f], families[f], name)
+            _surface(results[f], families[f], name)
             for f, name in zip(families, _cycled(COLOR_MAPS), strict=False)
         ],
         "planner": planner_view(
-            {f: evidence[f].fits for f in families},
-            {f: evidence[f].draws for f in families},
+            {f: results[f] for f in families},
             study["targets"],
             runs,
             decision,
@@ -112,14 +97,14 @@ def payload(
     }
 
 
-def _usable(evidence: Evidence, law: str) -> bool:
-    return law in evidence.fits and evidence.fits[law]["status"] != FAILED
+def _usable(found: FamilyResults, law: str) -> bool:
+    return law in found.fits and found.fits[law]["status"] != FAILED
 
 
-def _isoflop(evidence: Evidence, label: str, runs: pd.DataFrame) -> dict[str, Any] | None:
+def _isoflop(found: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, Any] | None:
     """The budgets and runs of one family's valleys; None where there are none."""
-    vertices, profiles = evidence.vertices, evidence.profiles
-    if vertices is None or profiles is None or vertices.empty or not _usable(evidence, "isoflop"):
+    vertices, profiles = found.table("isoflop", "vertices"), found.table("isoflop", "profiles")
+    if vertices is None or profiles is None or vertices.empty or not _usable(found, "isoflop"):
         return None
     budgets = vertices.sort_values("budget_flops", ignore_index=True)
     kept = profiles[np.isfinite(profiles["params"]) & np.isfinite(profiles["loss"])]
@@ -139,7 +124,7 @@ def _isoflop(evidence: Evidence, label: str, runs: pd.DataFrame) -> dict[str, An
     set_aside = runs[(runs["status"] != KEPT) & np.isfinite(runs["params"] * runs["loss"])]
     aside = _thinned(set_aside.sort_values(["flops", "run"]))
     return {
-        "about": _about_valleys(label, evidence.fits["isoflop"]),
+        "about": _about_valleys(label, found.fits["isoflop"]),
         "budgets": views,
         "runs": _runs(drawn) | {"budget": [place.get(c, -1) for c in drawn["budget_flops"]]},
         "loose": sorted(set(kept["reason"][kept["budget_flops"].isna()])),
@@ -175,15 +160,16 @@ def _parabola(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> list[list[flo
     return [_numbers(np.exp(ln_params)), _numbers(loss)]
 
 
-def _surface(evidence: Evidence, label: str, colors: str) -> dict[str, Any] | None:
+def _surface(found: FamilyResults, label: str, colors: str) -> dict[str, Any] | None:
     """The points of one family and its law; None where the parametric law was not fitted."""
-    points = evidence.points
-    if points is None or points.empty or "parametric" not in evidence.fits:
+    points = found.table("parametric", "points")
+    if points is None or points.empty or "parametric" not in found.fits:
         return None
-    fit = evidence.fits["parametric"]
+    fit = found.fits["parametric"]
     drawn = _thinned(points.sort_values(["flops", "run", "tokens"]))
-    law = [fit["parameters"].get(name, {}).get("point") for name in PARAMETERS]
-    usable = _usable(evidence, "parametric") and None not in law
+    stated = fit["parameters"]
+    law = [stated[name]["point"] if name in stated else None for name in PARAMETERS]
+    usable = _usable(found, "parametric") and None not in law
     scale = color_map(colors)(np.linspace(0.0, 1.0, MAP_LEVELS))
     return {
         "about": _about_surface(label, fit) if usable else f"{label}: {fit['message']}",

@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flopline.documents import FitsJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.numbers import count
 from flopline.report.audit_views import (
@@ -85,15 +86,16 @@ class ReportInputs:
         other), title, caption, svg (text) and alt, what it shows for those who cannot see it.
     provenance: files (path, sha256, bytes), versions {package: version}, seeds {name: seed},
         config (YAML), command, code (digest).
-    audits: {family: [Finding.to_json() with its tables under "tables"]}, empty where none was made.
+    audits: {family: {audit: Finding.to_json() with its tables under "tables"}}, empty where none
+        was made.
     downloads: (href relative to the page, label, note) of files that lie beside the page.
     panels: what the interactive panels show, None for a page without them.
     """
 
     study: Mapping[str, Any]
     decision: pd.DataFrame
-    verdict: Mapping[str, Any]
-    fits: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    verdict: VerdictJson
+    fits: Mapping[str, FitsJson]
     runs: pd.DataFrame
     dropped: pd.DataFrame
     figures: Sequence[Mapping[str, str]]
@@ -189,7 +191,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             inputs.fits,
             inputs.runs,
             len(inputs.dropped),
-            inputs.audits.get(first, ()),
+            inputs.audits.get(first, {}),
             Places(f"#{at}", audit_places(audited, figures)),
         ),
         "audits": audits,

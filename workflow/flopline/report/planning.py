@@ -14,13 +14,13 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.planner import Line, accelerators, read_line
 from flopline.report.packing import packed_floats
+from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
 
 
 def planner_view(
-    fits: Mapping[str, Mapping[str, Any]],
-    draws: Mapping[str, Mapping[str, pd.DataFrame]],
+    results: Mapping[str, FamilyResults],
     targets: Sequence[float],
     runs: pd.DataFrame,
     decision: pd.DataFrame,
@@ -28,7 +28,7 @@ def planner_view(
 ) -> dict[str, Any]:
     """The lines of every family and law with their draws, ready for JSON.
 
-    `fits` and `draws` are by family and law, `targets` budgets [FLOPs], `runs` and `decision` the
+    `results` are by family, `targets` budgets [FLOPs], `runs` and `decision` the
     tables of the report, `headline` the family that the decision recommends.
     """
     kept = runs[runs["status"] == KEPT]
@@ -36,15 +36,15 @@ def planner_view(
     least, most = compute.min(), compute.max()
     first = decision[np.isclose(decision["budget_flops"], targets[0], rtol=1e-9)]
     lines = [
-        _line(fits[family][law], draws[family].get(law), first[first["family"] == family])
+        _line(found.fits[law], found.draws.get(law), first[first["family"] == family])
         | {"family": i, "headline": family == headline}
-        for i, family in enumerate(fits)
-        for law in ordered(fits[family])
+        for i, (family, found) in enumerate(results.items())
+        for law in ordered(found.fits)
     ]
     return {
         "targets": [float(c) for c in targets],
         "accelerators": [[a.name, a.peak_flops, a.source] for a in accelerators()],
-        "spans": [[float(least[f]), float(most[f])] if f in most else None for f in fits],
+        "spans": [[float(least[f]), float(most[f])] if f in most else None for f in results],
         "lines": lines,
     }
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
+from flopline.documents import (
+    AgreementJson,
+    ChoiceJson,
+    FindingJson,
+    FitsJson,
+    HeadlineJson,
+    VerdictJson,
+)
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.numbers import count, factor
 from flopline.report.formatting import gist
@@ -74,12 +82,12 @@ class Places:
 
 
 def verdicts(
-    verdict: Mapping[str, Any],
+    verdict: VerdictJson,
     decision: pd.DataFrame,
-    fits: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    fits: Mapping[str, FitsJson],
     runs: pd.DataFrame,
     dropped_rows: int,
-    findings: Sequence[Mapping[str, Any]],
+    findings: Mapping[str, FindingJson],
     places: Places,
 ) -> list[Verdict]:
     """Agreement, audits, convergence, choice, families, reach and data, in this order.
@@ -97,21 +105,20 @@ def verdicts(
     ]
 
 
-def _audits(findings: Sequence[Mapping[str, Any]], places: Mapping[str, str]) -> Iterator[Verdict]:
+def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> Iterator[Verdict]:
     if not findings:
         said = "Whether small runs foretell large ones was not tested."
         yield Verdict(MIND, "Was the law put to the test?", "No audit was made", said, "#audit")
-    by_name = {str(f["audit"]): f for f in findings}
     for name, (question, called) in _AUDITS.items():
-        if name in by_name:
-            word = str(by_name[name]["verdict"])
+        if name in findings:
+            word = str(findings[name]["verdict"])
             state = STATES.get(word, MIND)
             said = f"{called}: {SAID.get(word, word)}"
-            detail = gist(str(by_name[name]["sentence"]))
+            detail = gist(str(findings[name]["sentence"]))
             yield Verdict(state, question, said, detail, places[name])
 
 
-def _choice(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
+def _choice(verdict: VerdictJson) -> Iterator[Verdict]:
     """What decided the headline's line."""
     for entry in verdict.get("choices", ()):
         if _is_headline(entry, verdict.get("headline")):
@@ -120,7 +127,7 @@ def _choice(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
             return
 
 
-def _families(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
+def _families(verdict: VerdictJson) -> Iterator[Verdict]:
     """Whether the headline's family wins beyond doubt."""
     entries = verdict.get("families") or ()
     if not entries:
@@ -134,9 +141,9 @@ def _families(verdict: Mapping[str, Any]) -> Iterator[Verdict]:
     yield Verdict(state, "Which family is better?", finding, str(entry["short"]), "#families")
 
 
-def _agreement(verdict: Mapping[str, Any], href: str) -> Verdict:
+def _agreement(verdict: VerdictJson, href: str) -> Verdict:
     question = "Do the laws agree?"
-    entries: Sequence[Mapping[str, Any]] = verdict["agreement"]
+    entries: Sequence[AgreementJson] = verdict["agreement"]
     if not entries:
         return Verdict(MIND, question, "No law to compare", "Agreement cannot be judged.", href)
     entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
@@ -148,7 +155,7 @@ def _agreement(verdict: Mapping[str, Any], href: str) -> Verdict:
     return Verdict(state, question, finding, detail, href)
 
 
-def _is_headline(entry: Mapping[str, Any], head: Mapping[str, Any] | None) -> bool:
+def _is_headline(entry: AgreementJson | ChoiceJson, head: HeadlineJson | None) -> bool:
     return (
         head is not None
         and entry["family"] == head["family"]
@@ -156,7 +163,7 @@ def _is_headline(entry: Mapping[str, Any], head: Mapping[str, Any] | None) -> bo
     )
 
 
-def _convergence(fits: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Verdict:
+def _convergence(fits: Mapping[str, FitsJson]) -> Verdict:
     question, href = "Did every fit converge?", "#fits"
     statuses = [fit["status"] for laws in fits.values() for fit in laws.values()]
     converged, failed = statuses.count(CONVERGED), statuses.count(FAILED)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.documents import EstimateJson, Facts, FitJson, TargetJson
 from flopline.schema import LEVELS, QUANTITIES, target_column
 
 CONVERGED = "converged"
@@ -42,13 +43,10 @@ class Estimate:
         lo80, hi80, lo95, hi95 = np.percentile(finite, [*q80, *q95])
         return cls(float(point), float(lo80), float(hi80), float(lo95), float(hi95), at_bound)
 
-    def to_json(self) -> dict[str, float | bool | None]:
+    def to_json(self) -> EstimateJson:
         """A plain mapping; what is not finite becomes None, since JSON has no NaN."""
-        out: dict[str, float | bool | None] = {
-            name: _finite(getattr(self, name)) for name in ("point", "lo80", "hi80", "lo95", "hi95")
-        }
-        out["at_bound"] = self.at_bound
-        return out
+        ends = (self.lo80, self.hi80, self.lo95, self.hi95)
+        return {**estimate_json(self.point, *ends), "at_bound": self.at_bound}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,12 @@ class Target:
 
     budget_flops: float
     values: Mapping[str, Estimate]
+
+    def to_json(self) -> TargetJson:
+        """A plain mapping of all that is stated."""
+        stated: Any = {name: estimate.to_json() for name, estimate in self.values.items()}
+        out: TargetJson = {"budget_flops": self.budget_flops} | stated
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +79,14 @@ class FitResult:
     message: str
     n_runs: int
     n_points: int
-    settings: Mapping[str, Any]
+    settings: Facts
     parameters: Mapping[str, Estimate]
     targets: Sequence[Target]
-    certificate: Mapping[str, Any]
+    certificate: Facts
     draws: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FitJson:
         """Everything but the tables, in a fixed key order, ready for json.dumps."""
         return {
             "law": self.law,
@@ -93,13 +97,7 @@ class FitResult:
             "n_points": self.n_points,
             "settings": plain(dict(self.settings)),
             "parameters": {name: e.to_json() for name, e in self.parameters.items()},
-            "targets": [
-                {
-                    "budget_flops": t.budget_flops,
-                    **{name: e.to_json() for name, e in t.values.items()},
-                }
-                for t in self.targets
-            ],
+            "targets": [t.to_json() for t in self.targets],
             "certificate": plain(dict(self.certificate)),
         }
 
@@ -114,20 +112,6 @@ class FitResult:
             said = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
             lines.append(f"  at {t.budget_flops:.4g} FLOPs: {said}")
         return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFit:
-    """A fit as its files hold it: FitResult.to_json(), the draws and the tables by name."""
-
-    content: Mapping[str, Any]
-    draws: pd.DataFrame
-    tables: Mapping[str, pd.DataFrame]
-
-    @classmethod
-    def of(cls, result: FitResult) -> StoredFit:
-        """What the files of `result` would hold."""
-        return cls(result.to_json(), result.draws, result.tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +140,7 @@ def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
     rows = []
     for number, e in enumerate(estimators):
         for target in e.targets:
-            row: dict[str, Any] = {
+            row: dict[str, object] = {
                 "estimator": e.name,
                 "label": e.label,
                 "main": number == 0,
@@ -209,6 +193,22 @@ def targets_of(
     return targets, columns
 
 
+def failed_json(law: str, message: str) -> FitJson:
+    """A fit that could not be made, and why."""
+    return {
+        "law": law,
+        "estimator": "",
+        "status": FAILED,
+        "message": message,
+        "n_runs": 0,
+        "n_points": 0,
+        "settings": {},
+        "parameters": {},
+        "targets": [],
+        "certificate": {},
+    }
+
+
 def plain(value: Any) -> Any:
     """`value` with NumPy scalars and arrays as Python ones and non-finite floats as None."""
     if isinstance(value, Mapping):
@@ -220,6 +220,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return _finite(value)
     return value
+
+
+def estimate_json(point: float, lo80: float, hi80: float, lo95: float, hi95: float) -> EstimateJson:
+    """An estimate as JSON holds it, what is not finite as None."""
+    return {
+        "point": _finite(point),
+        "lo80": _finite(lo80),
+        "hi80": _finite(hi80),
+        "lo95": _finite(lo95),
+        "hi95": _finite(hi95),
+    }
 
 
 def _finite(x: float) -> float | None:
