@@ -114,6 +114,7 @@ def test_runs_near_no_budget_inform_the_ladder_as_they_do_the_study() -> None:
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
     between = points.iloc[[3, 10, 17]].assign(run=["x", "y", "z"])
     between = between.assign(tokens=2 * between["tokens"], flops=2 * between["flops"])
+    between["loss"] = BESIROGLU.loss(between["params"].to_numpy(), between["tokens"].to_numpy())
     points = pd.concat([points, between], ignore_index=True)
     budgets = tuple(float(c) for c in BUDGETS[:5])
     study = StudyOptions(BootstrapOptions(draws=DRAWS), IsoflopOptions(budgets=budgets))

@@ -36,7 +36,7 @@ from flopline.figures.ticks import (
 from flopline.laws.isoflop import isoflop_fit as isoflop_fit
 from flopline.numbers import humanise
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS
-from tests.builders.digitised import chinchilla_points
+from tests.builders.digitised import chinchilla_points, less_outliers
 from tests.builders.drawn_figures import simple_isoflop
 from tests.builders.figure_checks import (
     assert_clean,
@@ -302,7 +302,8 @@ def test_a_target_that_is_no_budget_is_refused(target):
 
 
 def test_the_digitised_chinchilla_runs(real_data):
-    points = chinchilla_points(real_data)
+    # With all 245 no surface fits well enough to take the parabola's bias from.
+    points = less_outliers(chinchilla_points(real_data))
     result = isoflop_fit.fit(points, [GOPHER], budgets=HOFFMANN_BUDGETS, draws=100)
     figure = isoflop(
         result.to_json(),

@@ -141,7 +141,7 @@ def test_params_and_tokens_are_fitted_separately() -> None:
 
 def test_a_draw_is_the_fit_of_the_resampled_runs() -> None:
     points = profiles(noise=0.004)
-    result = fit(points, draws=25, budgets=BUDGETS, method="pairs")
+    result = fit(points, draws=25, budgets=BUDGETS, method="pairs", weights="variance")
     ordered = result.tables["profiles"].reset_index(drop=True)
     w = vertex_weights_of(result)
     for draw in (0, 7, 24):
@@ -158,13 +158,16 @@ def test_a_draw_is_the_fit_of_the_resampled_runs() -> None:
 
 
 def vertex_weights_of(result: FitResult) -> np.ndarray:
+    """Weights of the vertices by their own variance and, where it counts, that between budgets."""
     se = result.tables["vertices"]["params_se_ln"].to_numpy()
-    return 1.0 / np.maximum(se, SE_FLOOR * np.median(se)) ** 2
+    between = result.certificate["between_budgets"]["params"]["sd"]
+    return 1.0 / (np.maximum(se, SE_FLOOR * np.median(se)) ** 2 + between**2)
 
 
-def test_the_law_weights_vertices_by_their_error() -> None:
+@pytest.mark.parametrize("weights", ["random", "variance"])
+def test_the_law_weights_vertices_by_their_error(weights: str) -> None:
     points = profiles(noise=0.004)
-    result = fit(points, budgets=BUDGETS)
+    result = fit(points, budgets=BUDGETS, weights=weights)
     v = result.tables["vertices"]
     a, ln_k = np.polyfit(
         np.log(v["budget_flops"]), np.log(v["params"]), 1, w=np.sqrt(vertex_weights_of(result))
@@ -174,6 +177,8 @@ def test_the_law_weights_vertices_by_their_error() -> None:
     equal, _ = np.polyfit(np.log(v["budget_flops"]), np.log(v["params"]), 1)
     assert result.certificate["equal_weights"]["a"] == pytest.approx(equal, rel=1e-9)
     assert abs(equal - a) > 1e-6
+    np.testing.assert_allclose(v["params_weight"], vertex_weights_of(result), rtol=1e-12)
+    assert (result.certificate["between_budgets"]["params"]["sd"] > 0) == (weights == "random")
 
 
 def test_no_vertex_weighs_more_than_the_floor_allows() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, FitResult
+from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.isoflop.plugin_bias import fit_surfaces
 from flopline.laws.isoflop.valley import Resamples
@@ -21,7 +22,16 @@ from tests.builders.fits import TARGETS
 from tests.builders.fits import fit_isoflop as fit
 from tests.builders.surfaces import BESIROGLU, HOFFMANN_PRINTED, THREEFOLD, UNTIED
 
-NAMES = ["parabola", "corrected", "cubic", "akima", "unweighted", "all_budgets", "checked"]
+NAMES = [
+    "parabola",
+    "window",
+    "corrected",
+    "cubic",
+    "akima",
+    "unweighted",
+    "all_budgets",
+    "checked",
+]
 
 
 def grids(surface: LossSurface, width: float, shift: float, drift: float) -> pd.DataFrame:
@@ -32,7 +42,8 @@ def grids(surface: LossSurface, width: float, shift: float, drift: float) -> pd.
 
 def resamples(points: pd.DataFrame, weights: np.ndarray) -> Resamples:
     """Draws of weights and no errors."""
-    return Resamples(weights, points["loss"].to_numpy(), np.zeros(len(weights)))
+    loss = points["loss"].to_numpy()
+    return Resamples(weights, loss, np.zeros(len(weights)), np.zeros(loss.size))
 
 
 def by_name(result: FitResult) -> pd.DataFrame:
@@ -47,8 +58,8 @@ def test_every_reading_has_a_row_per_target_with_intervals() -> None:
     table = result.tables["estimators"]
     assert list(table["estimator"].unique()) == NAMES
     assert (table.groupby("estimator", sort=False).size() == len(TARGETS)).all()
-    assert list(table["main"]) == [True] * 2 + [False] * 12
-    assert table["label"].nunique() == 7
+    assert list(table["main"]) == [True] * 2 + [False] * 14
+    assert table["label"].nunique() == 8
     for q in ("a", "b", *QUANTITIES):
         ends = table[[f"{q}_lo95", f"{q}_lo80", f"{q}_hi80", f"{q}_hi95"]]
         assert (ends.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
@@ -127,7 +138,7 @@ def test_a_cubic_and_an_interpolant_see_most_of_a_lopsided_valley() -> None:
 
 def test_a_corrected_draw_carries_the_error_of_its_own_correction() -> None:
     points = profiles(noise=0.004, width=8.0)
-    result = fit(points, budgets=BUDGETS, draws=12, method="pairs")
+    result = fit(points, budgets=BUDGETS, draws=12, method="pairs", weights="variance")
     listed = result.tables["profiles"].reset_index(drop=True)
     labels = [f"{float(name[:5]):.12g}" for name in listed["run"]]
     weights = run_weights(list(listed["run"]), 12, 1, strata=labels)
@@ -212,7 +223,11 @@ def test_unweighted_is_the_law_of_equal_vertices() -> None:
         np.exp(ln_k + a * np.log(TARGETS[0])), rel=1e-9
     )
     assert rows.loc["unweighted", "a"] != pytest.approx(rows.loc["parabola", "a"], rel=1e-6)
-    assert rows.loc["unweighted", "loss"] == rows.loc["parabola", "loss"]
+    law = fit_loss_compute(np.log(v["budget_flops"]), v["loss"], 1.0)
+    assert rows.loc["unweighted", "loss"] == pytest.approx(law.at(np.log(TARGETS[:1]))[0, 0])
+    twin = fit(profiles(noise=0.004), weights="equal")
+    assert by_name(twin).loc["parabola", "params_hi95"] == rows.loc["unweighted", "params_hi95"]
+    assert by_name(twin).loc["unweighted", "message"] == "the same budgets as the main estimate"
 
 
 def test_sound_budgets_make_with_and_without_checks_the_same_and_say_so() -> None:

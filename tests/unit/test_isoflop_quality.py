@@ -132,7 +132,7 @@ def test_checks_that_leave_too_little_fail_that_estimate_alone() -> None:
 def test_budgets_without_a_usable_vertex_come_back_among_all_budgets() -> None:
     points = profiles(sizes=17, noise=0.0)
     beyond = (points["flops"] < 2e18) & (points["params"] < 1.1 * UNTIED.params_opt(1e18))
-    result = fit(points[~beyond], budgets=BUDGETS)
+    result = fit(points[~beyond], budgets=BUDGETS, weights="variance")
     assert list(result.tables["vertices"]["used"]) == [False] + [True] * 4
     table = result.tables["estimators"].set_index("estimator")
     a = table.loc[["parabola", "checked", "all_budgets"], "a"].unique()

@@ -130,7 +130,7 @@ def test_isoflop_draws_runs_wildly_by_itself():
 
 
 def test_every_estimator_of_valleys_states_the_loss_of_a_new_run():
-    result = isoflop_fit.fit(study(), [1e22], draws=500, seed=1)
+    result = isoflop_fit.fit(study(), [1e22], draws=500, seed=1, weights="variance")
     table = result.tables["estimators"]
     assert (table["loss_new_run"] == table["loss"]).all()
     assert np.isfinite(table[["loss_new_run_lo95", "loss_new_run_hi95"]]).all(axis=None)

@@ -17,7 +17,7 @@ from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.power_law import PowerLaw, fit_power_law
 from flopline.laws.isoflop.plugin_bias import optimum, plugin_bias
-from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS, weights_from
+from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
 from flopline.numbers import flops_label, humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
 
@@ -63,6 +63,8 @@ def audit(
 def _bias(surface: LossSurface, vertex: dict[str, Any], profiles: pd.DataFrame) -> dict[str, float]:
     """Bias of one budget's two parabolas, its grid's offset, and the leading-order formula."""
     rows = profiles[profiles["budget_flops"] == vertex["budget_flops"]]
+    # Runs far up the walls of a wide grid have no place on a parabola near the bottom.
+    rows = rows[rows["fitted"].notna()] if "fitted" in rows else rows
     rows = rows.sort_values(["params", "tokens", "run"], kind="stable")
     bias = plugin_bias(surface, rows, np.ones((1, len(rows))))
     best_n, best_d, _ = optimum(surface, bias.ln_flops)
@@ -83,7 +85,7 @@ def _bias(surface: LossSurface, vertex: dict[str, Any], profiles: pd.DataFrame) 
 def _laws(table: pd.DataFrame, used: pd.DataFrame, name: str) -> dict[str, PowerLaw]:
     """The isoFLOP law of `name` through raw and through corrected vertices, weighted alike."""
     ln_c = np.log(table["budget_flops"].to_numpy())
-    weights = weights_from(used[f"{name}_se_ln"].to_numpy(dtype=float))
+    weights = used[f"{name}_weight"].to_numpy(dtype=float)
     return {
         "raw": fit_power_law(ln_c, np.log(table[name].to_numpy()), weights),
         "corrected": fit_power_law(ln_c, np.log(table[f"{name}_corrected"].to_numpy()), weights),

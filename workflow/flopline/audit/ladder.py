@@ -199,7 +199,12 @@ def _bottoms(valleys: Rung, table: pd.DataFrame, surface: LossSurface) -> pd.Dat
     if valleys.fit is not None:
         found = valleys.fit.tables["vertices"]
         names = ["budget_flops", "params", "loss", "params_se_ln", "loss_se_ln"]
-        return found.loc[found["used"], names].assign(seen="vertex").reset_index(drop=True)
+        used = found.loc[found["used"], names].assign(seen="vertex").reset_index(drop=True)
+        for quantity in ("params", "loss"):
+            # What is seen lies off the law by its own error and by the scatter between budgets.
+            between = valleys.fit.content["certificate"]["between_budgets"][quantity]["sd"]
+            used[f"{quantity}_se_ln"] = np.hypot(used[f"{quantity}_se_ln"], between)
+        return used
     best = best_runs(table)
     # A single run scatters about its law as all runs do.
     fitted = surface.loss(table["params"].to_numpy(), table["tokens"].to_numpy())

@@ -152,11 +152,12 @@ def _draw_points(
 
 
 def _parabola(vertex: pd.Series, profile: pd.DataFrame) -> tuple[Floats, Floats] | None:
-    """The fitted parabola on both sides past the data, as (params, loss)."""
+    """The fitted parabola on both sides past the runs that it is fitted to, as (params, loss)."""
     terms = vertex[["centre_ln_params", "c0", "c1", "c2"]].to_numpy(dtype=float)
     if profile.empty or not np.isfinite(terms).all():
         return None
-    low, high = np.log(profile["params"].min()), np.log(profile["params"].max())
+    low = np.log(vertex.get("near_min", profile["params"].min()))
+    high = np.log(vertex.get("near_max", profile["params"].max()))
     past = _PAST_DATA * (high - low)
     ln_params = np.linspace(low - past, high + past, 64)
     centre, c0, c1, c2 = terms

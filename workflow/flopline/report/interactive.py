@@ -152,7 +152,8 @@ def _parabola(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> list[list[flo
     terms = np.array([vertex[k] for k in ("centre_ln_params", "c0", "c1", "c2")], dtype=float)
     if profile.empty or not np.isfinite(terms).all():
         return [[], []]
-    low, high = np.log(profile["params"].min()), np.log(profile["params"].max())
+    low = np.log(vertex.get("near_min", profile["params"].min()))
+    high = np.log(vertex.get("near_max", profile["params"].max()))
     past = PAST_DATA * (high - low)
     ln_params = np.linspace(low - past, high + past, CURVE_POINTS)
     x = ln_params - terms[0]

@@ -135,7 +135,7 @@ def lack_of_fit(
     scatter = (deviation**2).sum(axis=1) / finite.sum(axis=1)
     square = float(np.mean(seen[inside] ** 2))
     p = (1 + int((scatter >= square).sum())) / (1 + scatter.size)
-    slopes = _slopes(law, ln_flops)
+    slopes = slopes_of(law, ln_flops)
     left = max(1, runs - slopes.shape[1])
     misfit = float(np.sqrt(max(0.0, square - scatter.mean()) * runs / left))
     if misfit == 0:
@@ -154,7 +154,7 @@ def relative_sd(
     """
     r = np.asarray(spread, dtype=float)
     size = math.isqrt(r.size)
-    at = _slopes(law, np.log(np.asarray(flops, dtype=float)))[:, -size:]
+    at = slopes_of(law, np.log(np.asarray(flops, dtype=float)))[:, -size:]
     leverage = (np.linalg.solve(r.reshape(size, size).T, at.T) ** 2).sum(axis=0)
     return np.asarray(misfit * np.sqrt(1.0 + leverage / runs))
 
@@ -201,22 +201,22 @@ def widened(
     return out, draws.assign(**columns)
 
 
-def loss_intervals(targets: Sequence[Target]) -> list[dict[str, float]]:
-    """The loss at every target with the ends of its intervals, for the certificate."""
-    return [
-        {"budget_flops": t.budget_flops} | {end: getattr(t.values["loss"], end) for end in ENDS}
-        for t in targets
-    ]
-
-
-def _slopes(law: LossLaw, ln_flops: Floats) -> Floats:
-    """d ln L / d (E, ln K, c) of the first row at `ln_flops` (m,); without E where it is held."""
+def slopes_of(law: LossLaw, ln_flops: Floats) -> Floats:
+    """d ln L / d (E, ln K, c) of the first row at `ln_flops` (m,), (m, 3); without E where held."""
     fall = np.exp(law.ln_K[0] - law.c[0] * ln_flops)
     loss = law.E[0] + fall
     columns = [fall / loss, -ln_flops * fall / loss]
     if law.free_floor(0):
         columns.insert(0, 1.0 / loss)
     return np.stack(columns, axis=1)
+
+
+def loss_intervals(targets: Sequence[Target]) -> list[dict[str, float]]:
+    """The loss at every target with the ends of its intervals, for the certificate."""
+    return [
+        {"budget_flops": t.budget_flops} | {end: getattr(t.values["loss"], end) for end in ENDS}
+        for t in targets
+    ]
 
 
 def _spread(slopes: Floats, weight: Floats) -> Floats:

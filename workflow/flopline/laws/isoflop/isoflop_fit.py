@@ -18,7 +18,6 @@ import pandas as pd
 
 from flopline import progress
 from flopline.errors import FloplineError
-from flopline.laws.common.allocation import stated
 from flopline.laws.common.bootstrap import WILD, chosen
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.budgets import Grouping, group_runs
@@ -31,12 +30,22 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.inputs import checked, named
 from flopline.laws.isoflop import isoflop_report as report
+from flopline.laws.isoflop.between_budgets import Chances
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+from flopline.laws.isoflop.main_reading import AUTO, chosen_reading, evidence, sentence
 from flopline.laws.isoflop.plugin_bias import fit_surfaces
 from flopline.laws.isoflop.quality import assess
-from flopline.laws.isoflop.readings import LABELS, MAIN, all_laws, estimators, readings
-from flopline.laws.isoflop.valley import Resamples, Valley, read_valley, resampled
+from flopline.laws.isoflop.readings import LABELS, all_laws, estimators, of_laws, readings
+from flopline.laws.isoflop.valley import (
+    NOMINAL,
+    Resamples,
+    Valley,
+    budget_label,
+    read_valley,
+    resampled,
+)
 from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
+from flopline.numbers import count
 from flopline.options import changed
 
 LAW: Final = "isoflop"
@@ -61,11 +70,12 @@ def fit(
 
     `points` has one row per run: run, params, tokens, flops, loss (final) and maybe budget_flops
     (nominal, used when every run has one; else `budgets` of the options; else gaps wider than
-    `budget_tolerance` in ln C part the budgets). Power laws weight each vertex by 1/se^2 of its
-    ln position, se from the draws. Budgets without a usable vertex never enter; those that a
-    check of quality.py flags do, unless `quality` is "exclude". The bootstrap is wild unless it is
-    told otherwise. `changes` are single options of either group, as `min_sizes=5` or `draws=200`.
-    Tables: estimators, vertices (per budget), profiles (per run).
+    `budget_tolerance` in ln C part the budgets). Power laws weigh each vertex by 1/(se^2 + sd^2)
+    of its ln position, se from the draws and sd the scatter between budgets, unless `weights` says
+    otherwise. Budgets without a usable vertex never enter; those that a check of quality.py flags
+    do, unless `quality` is "exclude". The bootstrap is wild unless it is told otherwise. `changes`
+    are single options of either group, as `min_sizes=5` or `draws=200`. Tables: estimators,
+    vertices (per budget), profiles (per run).
 
     Raises FloplineError when fewer than three budgets have a usable vertex, and for options that
     there are not or that do not fit.
@@ -82,29 +92,44 @@ def fit(
     resamples = resampled(
         table, _strata(table, grouping), bootstrap.draws, bootstrap.seed, method, NO_BUDGET
     )
+    if options.budget_compute == NOMINAL and grouping.how == "gaps":
+        raise FloplineError(
+            f"isoflop.budget_compute is nominal, but the runs of {named(family)} have no nominal "
+            "budgets: name them in `isoflop.budgets` in the study file."
+        )
     with progress.part(BUDGETS):
-        valleys = _valleys(table, grouping, tolerance, min_sizes, resamples)
+        valleys = _valleys(table, grouping, tolerance, min_sizes, resamples, options.budget_compute)
+    known, why = evidence(valleys), ""
+    reading: str = options.reading
+    if reading == AUTO:
+        reading = chosen_reading(known, resamples.typical_noise)
+        why = sentence(known, reading)
+    valleys = [replace(v, main=reading) for v in valleys]
     checks = assess(valleys, min_sizes)
     if options.quality == "exclude":
-        valleys = [
-            replace(v, reason=v.reason or c.flags) for v, c in zip(valleys, checks, strict=True)
-        ]
+        valleys = [replace(v, excluded=c.flags) for v, c in zip(valleys, checks, strict=True)]
     _demand_budgets(table, valleys, family)
     with progress.part(SURFACES, "surfaces"):
         surfaces = fit_surfaces(table, resamples)
     with progress.part(1.0, "readings"):
-        found = readings(valleys, checks, surfaces, resamples)
-        laws = all_laws(found)
-    parameters, targets, draw_table = stated(*laws[MAIN], targets_flops, resamples.new_run)
-    vertices = report.vertex_table(valleys, checks, found)
-    certificate = report.certificate(laws, vertices, surfaces, grouping.how)
-    loss_law = laws[MAIN][0].loss
-    warnings, notes = report.messages(valleys, checks, certificate, len(table), loss_law)
+        found = readings(valleys, checks, surfaces, resamples, options.weights)
+        chances = Chances.of([v.label for v in valleys], bootstrap.draws, bootstrap.seed)
+        laws = all_laws(found, chances)
+    parameters, targets, draw_table = of_laws(
+        laws[reading], targets_flops, resamples.new_run, chances
+    )
+    vertices = report.vertex_table(valleys, checks, found, laws[reading].weights)
+    certificate = {
+        **report.certificate(laws, vertices, surfaces, grouping.how),
+        "reading": reading,
+        "readings": {name: e.to_json() for name, e in known.items()},
+    }
+    warnings, notes = report.messages(valleys, checks, certificate, len(table), laws[reading])
     status = WARNING if warnings else CONVERGED
-    message = "; ".join([*warnings, *notes])
-    beside = estimators(found, laws, valleys, targets_flops, resamples.new_run)
+    message = "; ".join([*warnings, *filter(None, [why]), *notes])
+    beside = estimators(found, laws, targets_flops, resamples.new_run, chances)
     main = report.held_against_checked(
-        Estimator(MAIN, LABELS[MAIN], status, message, parameters, targets), beside
+        Estimator(reading, LABELS[reading], status, message, parameters, targets), beside
     )
     return FitResult(
         law=LAW,
@@ -149,13 +174,12 @@ def _prepared(points: pd.DataFrame, family: str) -> pd.DataFrame:
 
 def _strata(table: pd.DataFrame, grouping: Grouping) -> list[str]:
     """A label for every run, that of its budget by itself: see valley.resampled."""
-    ln_c = np.log(table["flops"].to_numpy())
+    flops = table["flops"].to_numpy()
     labels = np.full(len(table), NO_BUDGET, dtype=object)
     for number, nominal in enumerate(grouping.nominal):
         members = grouping.group == number
         if members.any():
-            budget = nominal if np.isfinite(nominal) else np.exp(ln_c[members].mean())
-            labels[members] = f"{budget:.12g}"
+            labels[members] = budget_label(float(nominal), flops[members])
     return list(labels)
 
 
@@ -165,6 +189,7 @@ def _valleys(
     tolerance: float,
     min_sizes: int,
     resamples: Resamples,
+    compute: str,
 ) -> list[Valley]:
     out = []
     for number, nominal in enumerate(progress.over(grouping.nominal, "budgets")):
@@ -176,7 +201,7 @@ def _valleys(
         span = float(np.ptp(np.log(rows["flops"].to_numpy())))
         chained = grouping.how == "gaps" and span > 2.0 * tolerance
         draws = resamples.of(rows.index.to_numpy())
-        out.append(read_valley(rows, float(nominal), draws, min_sizes, chained))
+        out.append(read_valley(rows, float(nominal), draws, min_sizes, chained, compute))
     return sorted(out, key=lambda v: v.ln_flops)
 
 
@@ -198,8 +223,10 @@ def _demand_budgets(table: pd.DataFrame, valleys: list[Valley], family: str) -> 
             f"{len(valleys)} ({listed} FLOPs): add budgets, or take isoflop out of `laws` in the "
             "study file."
         )
-    why = "; ".join(f"{np.exp(v.ln_flops):.3g} FLOPs: {v.reason}" for v in valleys if not v.used)
+    first, *others = (v for v in valleys if not v.used)
+    more = f", and {count(len(others), 'other')}" if others else ""
     raise FloplineError(
         f"isoFLOP needs at least {MIN_BUDGETS} budgets with a usable vertex, but {named(family)} "
-        f"has {usable} of {len(valleys)} ({why}): {mend}."
+        f"has {usable} of {len(valleys)} ({np.exp(first.ln_flops):.3g} FLOPs: {first.reason}"
+        f"{more}): {mend}."
     )

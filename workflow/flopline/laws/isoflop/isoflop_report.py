@@ -14,14 +14,15 @@ from flopline.flops import six_nd
 from flopline.laws.common.allocation import residuals
 from flopline.laws.common.budgets import Grouping
 from flopline.laws.common.fit_result import FAILED, WARNING, Estimate, Estimator
-from flopline.laws.common.loss_compute import LossLaw
 from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.isoflop.between_budgets import BetweenBudgets
 from flopline.laws.isoflop.plugin_bias import PluggedIn
+from flopline.laws.isoflop.profiles import PARABOLA
 from flopline.laws.isoflop.quality import Checks
-from flopline.laws.isoflop.readings import CORRECTED, MAIN, Laws, Reading
+from flopline.laws.isoflop.readings import CORRECTED, Reading
 from flopline.laws.isoflop.valley import Valley
-from flopline.laws.isoflop.vertex_laws import spread
-from flopline.numbers import flops_label, humanise, significant
+from flopline.laws.isoflop.vertex_laws import Laws, log_spread, spread
+from flopline.numbers import count, flops_label, humanise, significant
 
 Floats = NDArray[np.float64]
 
@@ -32,25 +33,41 @@ errors, beyond which it is to be minded: an offset that drifts with compute bias
 where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339)."""
 
 
+SCATTERING: Final = {"params": ("vertices", "N"), "loss": ("lowest losses", "the loss")}
+"""What scatters between budgets, in words."""
+
+
 def vertex_table(
-    valleys: Sequence[Valley], checks: Sequence[Checks], found: Mapping[str, Reading]
+    valleys: Sequence[Valley],
+    checks: Sequence[Checks],
+    found: Mapping[str, Reading],
+    weights: Mapping[str, Floats],
 ) -> pd.DataFrame:
     """One row per budget: its runs, its optima with intervals, every check, whether it is used.
 
     `flagged` budgets have a vertex that a check doubts (`flags` says which); `reason` says why a
-    budget is not used. The corrected vertex is there where a surface gives its bias.
+    budget is not used. The corrected vertex is there where a surface gives its bias. `weights`
+    (budgets used,) by axis are those of the main laws.
     """
-    return pd.DataFrame(
-        [_vertex_row(i, v, c, found) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))]
-    )
+    rows = [
+        _vertex_row(i, v, c, found) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))
+    ]
+    table = pd.DataFrame(rows)
+    for axis, each in weights.items():
+        table[f"{axis}_weight"] = 0.0
+        table.loc[table["used"], f"{axis}_weight"] = each
+    return table
 
 
 def _vertex_row(i: int, v: Valley, checks: Checks, found: Mapping[str, Reading]) -> dict[str, Any]:
     ln_c = np.log(v.rows["flops"].to_numpy())
-    n, d = (float(np.exp(p.vertex[0])) for p in (v.in_params, v.in_tokens))
+    ln_n, ln_d, bottom = v.optimum
+    n, d = float(np.exp(ln_n)), float(np.exp(ln_d))
     flops = float(np.exp(v.ln_flops))
-    drawn = v.drawn[MAIN]
+    drawn, view = v.drawn[v.main], v.view
+    seen = v.rows["params"].to_numpy()[view.runs]
     point, sure = found[CORRECTED].point, found[CORRECTED].drawn
+    raw = v.point[v.main if v.main in v.views else PARABOLA]
     return {
         "budget_flops": flops,
         "nominal_flops": v.nominal,
@@ -63,8 +80,8 @@ def _vertex_row(i: int, v: Valley, checks: Checks, found: Mapping[str, Reading])
         "params_se_ln": float(spread(drawn.ln_params[:, None])[0]),
         **_interval("tokens", d, np.exp(drawn.ln_tokens)),
         "tokens_se_ln": float(spread(drawn.ln_tokens[:, None])[0]),
-        **_interval("loss", float(v.in_params.minimum[0]), drawn.loss),
-        "loss_se_ln": float(spread(np.log(drawn.loss)[:, None])[0]),
+        **_interval("loss", bottom, drawn.loss),
+        "loss_se_ln": float(log_spread(drawn.loss[:, None])[0]),
         **_interval(
             "params_corrected", float(np.exp(point.ln_params[0, i])), np.exp(sure.ln_params[:, i])
         ),
@@ -72,21 +89,23 @@ def _vertex_row(i: int, v: Valley, checks: Checks, found: Mapping[str, Reading])
             "tokens_corrected", float(np.exp(point.ln_tokens[0, i])), np.exp(sure.ln_tokens[:, i])
         ),
         "loss_corrected": float(point.loss[0, i]),
-        "bias_ln_params": float(v.point[MAIN].ln_params[0] - point.ln_params[0, i]),
-        "bias_ln_tokens": float(v.point[MAIN].ln_tokens[0] - point.ln_tokens[0, i]),
+        "bias_ln_params": float(raw.ln_params[0] - point.ln_params[0, i]),
+        "bias_ln_tokens": float(raw.ln_tokens[0] - point.ln_tokens[0, i]),
         **{
             f"{axis}_{name}": float(np.exp(getattr(v.point[name], f"ln_{axis}")[0]))
             for name in v.point
-            if name != MAIN
             for axis in ("params", "tokens")
         },
         "flops_ratio": float(six_nd(n, d)) / flops,
-        "centre_ln_params": v.in_params.centre,
-        "c0": float(v.in_params.c0[0]),
-        "c1": float(v.in_params.c1[0]),
-        "c2": float(v.in_params.c2[0]),
+        "centre_ln_params": view.in_params.centre,
+        "c0": float(view.in_params.c0[0]),
+        "c1": float(view.in_params.c1[0]),
+        "c2": float(view.in_params.c2[0]),
+        "near_min": float(seen.min()),
+        "near_max": float(seen.max()),
+        **{f"usable_{name}": not fault for name, fault in v.faults.items()},
         "draws_present": int(drawn.present.sum()),
-        "inside": v.inside,
+        "inside": view.inside,
         **checks.columns(),
         "flagged": bool(checks.flags),
         "used": v.used,
@@ -112,7 +131,9 @@ def profile_table(
     parts = [
         v.rows.assign(
             budget_flops=np.exp(v.ln_flops),
-            fitted=v.in_params.at(np.log(v.rows["params"].to_numpy())),
+            fitted=np.where(
+                v.view.runs, v.view.in_params.at(np.log(v.rows["params"].to_numpy())), np.nan
+            ),
             reason="",
         )
         for v in valleys
@@ -130,8 +151,9 @@ def certificate(
 ) -> dict[str, Any]:
     """Numbers that certify the laws: what was used, what drifts, how large the bias is."""
     used = vertices[vertices["used"]]
-    point, resampled = laws[MAIN]
-    equal = laws["unweighted"][0]
+    main = next(iter(laws))
+    point, resampled = laws[main].point, laws[main].drawn
+    equal = laws["unweighted"].point
     bias = used["bias_ln_params"].abs().max()
     return {
         "budgets": len(vertices),
@@ -141,6 +163,7 @@ def certificate(
         "draws": int(resampled.params.p.size),
         "draws_failed": int(resampled.absent.sum()),
         **residuals(used.assign(flops=used["budget_flops"]), point),
+        "between_budgets": {q: b.to_json() for q, b in laws[main].between.items()},
         **_grid_drift(used),
         "largest_flops_spread": float((used["flops_max"] / used["flops_min"]).max() - 1.0),
         "largest_flops_shift": float(used["flops_shift"].abs().max()),
@@ -174,7 +197,7 @@ def messages(
     checks: Sequence[Checks],
     certified: Mapping[str, Any],
     runs: int,
-    loss: LossLaw,
+    laws: Laws,
 ) -> tuple[list[str], list[str]]:
     """What makes the status a warning, and what is to be known besides."""
     warnings = [f"{_budget(v)} not used: {v.reason}" for v in valleys if v.reason]
@@ -198,9 +221,24 @@ def messages(
             f"{significant(float(np.exp(abs(change))), 2)} in N over the budgets, which biases the "
             "exponent"
         )
+    loss = laws.point.loss
     if loss.few[0] or loss.unidentified[0] or not np.isfinite(loss.c[0]):
         warnings.append(f"loss law {loss.form()}")
-    return warnings, [*notes, *filter(None, [loss.note()])]
+    scatter = [scatter_sentence(q, laws.between[q]) for q in ("params", "loss")]
+    return warnings, [*notes, *filter(None, [*scatter, loss.note()])]
+
+
+def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
+    """That the optima of budgets scatter about their law, empty where they do not."""
+    if not between.found:
+        return ""
+    what, size = SCATTERING[quantity]
+    return (
+        f"the {what} of the budgets lie off their law by more than their own errors (chi-square "
+        f"{between.chi_square:.2g} on {count(between.freedom, 'degree')} of freedom, "
+        f"p = {between.p_value:.1g}): every interval holds a scatter between budgets "
+        f"of {significant(100 * between.sd, 2)} % in {size}"
+    )
 
 
 def _budget(v: Valley) -> str:

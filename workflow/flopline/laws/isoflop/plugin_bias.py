@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.flops import six_nd
 from flopline.laws.isoflop.profiles import parabola
-from flopline.laws.isoflop.valley import Resamples, Vertices, vertices_of
+from flopline.laws.isoflop.valley import (
+    GEOMETRIC,
+    Resamples,
+    Vertices,
+    compute_of,
+    vertices_of,
+)
 from flopline.solvers.minimisation import ONCE, minimise, minimise_resamples
 from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Problem
@@ -102,14 +108,16 @@ def _places(place: NDArray[np.int64], weights: Floats) -> NDArray[np.int64]:
 def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Vertices:
     """Bias of one budget's parabolas in ln N, ln D and loss; ln_flops is that of 6ND.
 
-    `surface` has one set of parameters a row of `weights` (rows, runs): both are those of a draw,
-    so that a corrected draw carries the error of its own correction.
+    `rows` are the runs that the parabolas see. `surface` has one set of parameters a row of
+    `weights` (rows, runs): both are those of a draw, so that a corrected draw carries the error of
+    its own correction.
     """
     params, tokens = rows["params"].to_numpy(float), rows["tokens"].to_numpy(float)
     predicted = surface.loss(params, tokens)
-    seen = vertices_of(rows, Resamples(weights, predicted, np.zeros(1)), parabola)
     # The surface spends 6ND; a study may count its FLOPs otherwise.
-    ln_spent = weights @ np.log(six_nd(params, tokens)) / params.size
+    ln_spent = compute_of(six_nd(params, tokens), np.nan, weights, GEOMETRIC)
+    draws = Resamples(weights, predicted, np.zeros(1), np.full(params.size, np.nan))
+    seen = vertices_of(rows, draws, parabola, ln_spent)
     ln_n, ln_d, loss = optimum(surface, ln_spent)
     return Vertices(seen.ln_params - ln_n, seen.ln_tokens - ln_d, seen.loss - loss, ln_spent)
 

@@ -1,4 +1,4 @@
-"""Where a loss profile is lowest, read in three ways, for many weightings at once.
+"""Where a loss profile is lowest, read in several ways, for many weightings at once.
 
 A parabola (Hoffmann et al. 2022, arXiv 2203.15556, section 3.2) has no room for a lopsided valley,
 a cubic has; Akima's interpolant (Akima 1970, doi 10.1145/321607.321609) assumes no form, but runs
@@ -19,6 +19,8 @@ from flopline.laws.isoflop.parabola import fit_parabolas, fit_polynomials
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+PARABOLA: Final = "parabola"
+WINDOW: Final = "window"
 CUBIC_TERMS: Final = 4
 AKIMA_NODES: Final = 4
 """Least distinct sizes of the interpolant: its slope at a node takes two neighbours on each side,
@@ -77,7 +79,38 @@ def akima(x: Floats, y: Floats, sizes: Ints, weights: Floats) -> Minima:
     return Minima(at, value)
 
 
-READERS: Final[dict[str, Reader]] = {"parabola": parabola, "cubic": cubic, "akima": akima}
+READERS: Final[dict[str, Reader]] = {
+    PARABOLA: parabola,
+    WINDOW: parabola,
+    "cubic": cubic,
+    "akima": akima,
+}
+"""How each reading finds a minimum; WINDOW sees the runs near the bottom only."""
+
+
+def interpolated(x: Floats, y: Floats, at: Floats) -> Floats:
+    """Values at `at` (m,) of Akima's interpolant through (x, y), both (nodes,), x ascending.
+
+    Straight lines where there are fewer than AKIMA_NODES, and beyond the ends.
+    """
+    if x.size < 2:
+        return np.full(at.shape, float(y[0]))
+    step = np.diff(x)
+    secant = np.diff(y) / step
+    if x.size < AKIMA_NODES:
+        slope = np.append(secant, secant[-1])
+        ends = secant
+    else:
+        slope = akima_slopes(secant[None])[0]
+        ends = slope[1:]
+    piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, x.size - 2)
+    start = slope[piece]
+    u = np.clip(at, x[0], x[-1]) - x[piece]
+    c2 = (3.0 * secant[piece] - 2.0 * start - ends[piece]) / step[piece]
+    c3 = (start + ends[piece] - 2.0 * secant[piece]) / step[piece] ** 2
+    inner = y[piece] + u * (start + u * (c2 + u * c3))
+    beyond = np.minimum(at - x[0], 0.0) * secant[0] + np.maximum(at - x[-1], 0.0) * secant[-1]
+    return np.asarray(inner + beyond)
 
 
 def _lowest(c1: Floats, c2: Floats, c3: Floats) -> Floats:

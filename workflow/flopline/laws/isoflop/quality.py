@@ -83,25 +83,26 @@ def _loss_slopes(valleys: Sequence[Valley]) -> Floats:
     """d L / d ln C along the vertices at every budget, NaN where the loss does not fall."""
     ln_c = np.array([v.ln_flops for v in valleys])
     usable = np.array([v.used for v in valleys])
-    bottoms = np.where(usable, [v.in_params.minimum[0] for v in valleys], np.nan)
+    bottoms = np.where(usable, [v.optimum[2] for v in valleys], np.nan)
     law = fit_loss_compute(ln_c, bottoms, 1.0)
     return np.asarray(law.c[0] * (law.E[0] - law.at(ln_c)[0]))
 
 
 def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
-    ln_n, ln_c = (np.log(v.rows[c].to_numpy()) for c in ("params", "flops"))
-    loss = v.rows["loss"].to_numpy()
-    valley = bool(v.in_params.c2[0] > 0 and v.in_tokens.c2[0] > 0)
+    rows, in_params, in_tokens = v.rows[v.view.runs], v.view.in_params, v.view.in_tokens
+    ln_n, ln_c = (np.log(rows[c].to_numpy()) for c in ("params", "flops"))
+    loss = rows["loss"].to_numpy()
+    valley = bool(in_params.c2[0] > 0 and in_tokens.c2[0] > 0)
     low, high = float(ln_n.min()), float(ln_n.max())
-    position = (float(v.in_params.vertex[0]) - low) / (high - low) if high > low else np.nan
-    t = curvature_t(ln_n, loss, v.in_params)
+    position = (v.optimum[0] - low) / (high - low) if high > low else np.nan
+    t = curvature_t(ln_n, loss, in_params)
     p = float(stdtr(ln_n.size - 3, -t)) if np.isfinite(t) else 0.0 if t > 0 else np.nan
     distinct, kept = np.unique(ln_n).size, int(size_classes(np.exp(ln_n)).max()) + 1
-    outlier = deleted_residuals(ln_n, loss, v.in_params.at(ln_n))
+    outlier = deleted_residuals(ln_n, loss, in_params.at(ln_n))
     worst = int(np.argmax(np.abs(outlier)))
     outlier_p = _outlier_p(float(outlier[worst]), ln_n.size)
-    slope, shift = _flops_trend(ln_n, ln_c, loss_slope, float(v.in_params.c2[0]))
-    moves = leave_one_out_moves(ln_n, loss, float(v.in_params.vertex[0]))
+    slope, shift = _flops_trend(ln_n, ln_c, loss_slope, float(in_params.c2[0]))
+    moves = leave_one_out_moves(ln_n, loss, float(in_params.vertex[0]))
     # A parabola lacks a little fit even without noise: what moves no vertex is none of our concern.
     outlying = outlier_p < LEVEL and abs(moves[worst]) > SHIFT
     offset = abs(2.0 * position - 1.0)
@@ -112,7 +113,7 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
         "without_outlier": not outlying,
         "flops_level": not abs(shift) > SHIFT,
     }
-    run = str(v.rows["run"].iloc[worst])
+    run = str(rows["run"].iloc[worst])
     said = {
         "curved": f"its curvature is not significant (t = {significant(t, 2)})",
         "sizes_apart": f"{distinct - kept} of its {distinct} sizes nearly repeat another",
@@ -121,7 +122,7 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
             "smallest size to the largest"
         ),
         "without_outlier": (
-            f"run '{run}' ({humanise(float(v.rows['params'].iloc[worst]))} params) is an outlier "
+            f"run '{run}' ({humanise(float(rows['params'].iloc[worst]))} params) is an outlier "
             f"(t = {significant(float(outlier[worst]), 2)} against the parabola of the others, "
             f"whose vertex lies {significant(100 * float(np.expm1(moves[worst])), 2)} % off)"
         ),

@@ -12,54 +12,66 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.laws.common.allocation import Allocation, stated
+from flopline.laws.common.allocation import stated
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, Estimate, Estimator, Target
+from flopline.laws.isoflop.between_budgets import Chances
 from flopline.laws.isoflop.plugin_bias import PluggedIn, plugin_bias
+from flopline.laws.isoflop.profiles import PARABOLA, READERS, WINDOW
 from flopline.laws.isoflop.quality import Checks
 from flopline.laws.isoflop.valley import Resamples, Valley, Vertices, side_by_side
-from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS, laws_through
+from flopline.laws.isoflop.vertex_laws import EQUAL, MIN_BUDGETS, Laws, laws_through
 from flopline.numbers import flops_label
 from flopline.schema import QUANTITIES
 
-MAIN: Final = "parabola"
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
 CORRECTED: Final = "corrected"
 LABELS: Final = {
-    MAIN: "parabola per budget, weighted power laws through the vertices",
+    PARABOLA: "parabola per budget, weighted power laws through the vertices",
+    WINDOW: "parabola through the runs near the bottom of each budget",
     CORRECTED: "vertices less the parabola's plug-in bias on the runs' own grids",
     "cubic": "cubic per budget instead of the parabola",
     "akima": "minimum of Akima's interpolant through the sizes of each budget",
-    "unweighted": "the parabola's vertices, all of equal weight",
+    "unweighted": "the same vertices, all of equal weight",
     "all_budgets": "every budget that has a vertex, whatever the checks say",
     "checked": "without the budgets that a check flags",
 }
-
-
-Laws = tuple[Allocation, Allocation]
-"""The laws of the data and those of every draw."""
+FITTING_SURFACE: Final = (2.0, 1e-6)
+"""The bias is taken from a surface only if its relative residuals are at most this many standard
+deviations of a run, or below rounding: a surface that misses the runs cannot tell how a parabola
+misses them by less."""
+MODEST: Final = float(np.log(1.5))
+"""Nor is a bias taken off that moves some vertex farther than this [ln N]: such a grid is for
+reading the valley otherwise, not for mending a parabola on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Vertices (1, budgets) of the data and (draws, budgets) of the draws; NaN where left out.
 
-    `wanted` are the budgets that should have a vertex, `weighing` the draws that weigh them (None:
-    equally). `twin` names the reading that has the very same vertices, budgets and weights; `fault`
-    says why there is no law, `note` what to mind of it.
+    `wanted` are the budgets that it can use, `weighing` the draws whose errors weigh them by
+    `weights` (of the options). `lacking` says which budgets it cannot use, and why. `twin` names
+    the reading that has the very same vertices, budgets and weights; `fault` says why there is no
+    law, `note` what to mind of it.
     """
 
     name: str
     point: Vertices
     drawn: Vertices
-    wanted: NDArray[np.bool_]
-    weighing: Vertices | None
+    wanted: Bools
+    weighing: Vertices
+    weights: str
+    lacking: str = ""
     twin: str = ""
     fault: str = ""
     note: str = ""
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def there(self) -> Bools:
         """The budgets that carry the laws."""
         return np.asarray(self.wanted & self.point.present[0])
 
@@ -68,66 +80,123 @@ class Reading:
         """Whether there is no law."""
         return bool(self.fault) or int(self.there.sum()) < MIN_BUDGETS
 
-    def laws(self) -> Laws:
-        """The laws of the data and of the draws."""
+    def laws(self, chances: Chances) -> Laws:
+        """The laws of the data and of the draws; `chances` are those of all budgets."""
         kept = self.there
-        weighing = None if self.weighing is None else self.weighing.pick(kept)
-        return laws_through(self.point.pick(kept), self.drawn.pick(kept), weighing)
+        point, drawn, weighing = (v.pick(kept) for v in (self.point, self.drawn, self.weighing))
+        return laws_through(point, drawn, weighing, self.weights, chances.pick(kept))
 
 
 def readings(
-    valleys: Sequence[Valley], checks: Sequence[Checks], surfaces: PluggedIn, draws: Resamples
+    valleys: Sequence[Valley],
+    checks: Sequence[Checks],
+    surfaces: PluggedIn,
+    draws: Resamples,
+    weights: str,
 ) -> dict[str, Reading]:
     """Every reading by name, the main one first; columns of their vertices are the `valleys`.
 
-    `draws` are those of the whole table, of which the rows of a valley carry their positions.
+    `draws` are those of the whole table, of which the rows of a valley carry their positions;
+    `weights` is that of the options.
     """
+    main = valleys[0].main
     used = np.array([v.used for v in valleys])
-    point = {name: side_by_side([v.point[name] for v in valleys]) for name in valleys[0].point}
-    drawn = {name: side_by_side([v.drawn[name] for v in valleys]) for name in valleys[0].drawn}
-    raw, raw_drawn = point[MAIN], drawn[MAIN]
+    point = {name: side_by_side([v.point[name] for v in valleys]) for name in READERS}
+    drawn = {name: side_by_side([v.drawn[name] for v in valleys]) for name in READERS}
+    able = {name: np.array([not (v.faults[name] or v.excluded) for v in valleys])
+            for name in READERS}  # fmt: skip
+    raw, raw_drawn = point[main], drawn[main]
     every = np.array([not v.chained for v in valleys]) & raw.present[0]
     sound = used & np.array([not c.flags for c in checks])
 
-    def raw_over(name: str, wanted: NDArray[np.bool_]) -> Reading:
-        twin = MAIN if name != MAIN and np.array_equal(wanted, used) else ""
-        return Reading(name, raw, raw_drawn, wanted, raw_drawn, twin)
+    def raw_over(name: str, wanted: Bools, weights: str = weights) -> Reading:
+        same = np.array_equal(wanted, used) and weights == weighing
+        twin = main if name != main and same else ""
+        return Reading(name, raw, raw_drawn, wanted, raw_drawn, weights, twin=twin)
 
-    bias, bias_drawn = _biases(valleys, surfaces, draws)
-    corrected = Reading(
-        CORRECTED,
-        raw.less(bias),
-        raw_drawn.less(bias_drawn),
-        used,
-        raw_drawn,
-        fault=f"no surface to take the bias from: {surfaces.reason}" if surfaces.reason else "",
-        note=_surface_note(surfaces),
-    )
-    beside = [
-        Reading(name, point[name], drawn[name], used, raw_drawn) for name in ("cubic", "akima")
-    ]
+    weighing = weights
+    read = {
+        name: Reading(
+            name, point[name], drawn[name], able[name], raw_drawn, weights, _lacking(valleys, name)
+        )
+        for name in READERS
+    }
     found = [
-        raw_over(MAIN, used),
-        corrected,
-        *beside,
-        Reading("unweighted", raw, raw_drawn, used, None),
+        read.pop(main),
+        *(read.pop(name) for name in (PARABOLA, WINDOW) if name in read),
+        _corrected(valleys, surfaces, draws, weights),
+        *read.values(),
+        raw_over("unweighted", used, EQUAL),
         raw_over("all_budgets", every),
         raw_over("checked", sound),
     ]
     return {r.name: r for r in found}
 
 
+def _lacking(valleys: Sequence[Valley], reading: str) -> str:
+    """Which budgets a reading cannot use, by reason, but for those that no reading can."""
+    why: dict[str, list[str]] = {}
+    for v in valleys:
+        if v.faults[reading] and not all(v.faults.values()):
+            why.setdefault(v.faults[reading], []).append(flops_label(float(np.exp(v.ln_flops))))
+    return "; ".join(f"{fault} at {', '.join(at)} FLOPs" for fault, at in why.items())
+
+
+def _corrected(
+    valleys: Sequence[Valley], surfaces: PluggedIn, draws: Resamples, weights: str
+) -> Reading:
+    """The vertices of the main parabola less its bias, if there is a surface that may tell it."""
+    base = valleys[0].main if valleys[0].main in valleys[0].views else PARABOLA
+    raw, raw_drawn = (
+        side_by_side([getattr(v, which)[base] for v in valleys]) for which in ("point", "drawn")
+    )
+    able = np.array([not (v.faults[base] or v.excluded) for v in valleys])
+    bias, bias_drawn = _biases(valleys, base, surfaces, draws)
+    return Reading(
+        CORRECTED,
+        raw.less(bias),
+        raw_drawn.less(bias_drawn),
+        able,
+        raw_drawn,
+        weights,
+        fault=_no_correction(surfaces, bias.ln_params[0][able], draws.typical_noise),
+        note=_surface_note(surfaces),
+    )
+
+
+def _no_correction(surfaces: PluggedIn, bias: Floats, noise: float) -> str:
+    """Why no bias is taken off, empty if it is: no surface, one that misses the runs, or a bias
+    that is too large to be taken on trust.
+    """
+    if surfaces.reason:
+        return f"no surface to take the bias from: {surfaces.reason}"
+    misfit = surfaces.certificate["rms_log_residual"]
+    times, rounding = FITTING_SURFACE
+    if misfit > max(times * noise, rounding):
+        return (
+            f"the surface misses the runs by {100 * misfit:.2g} %, which scatter by "
+            f"{100 * noise:.2g} % about their valleys, so it cannot tell the parabola's bias"
+        )
+    largest = float(np.abs(bias).max(initial=0.0))
+    if largest > MODEST:
+        return (
+            f"its bias of up to {100 * float(np.expm1(largest)):.2g} % in N is too large to be "
+            "taken off on trust"
+        )
+    return ""
+
+
 def _biases(
-    valleys: Sequence[Valley], surfaces: PluggedIn, draws: Resamples
+    valleys: Sequence[Valley], reading: str, surfaces: PluggedIn, draws: Resamples
 ) -> tuple[Vertices, Vertices]:
-    once = [np.ones((1, len(v.rows))) for v in valleys]
-    weights = [draws.weights[:, v.rows.index.to_numpy()] for v in valleys]
+    """Bias of a parabola's vertices of the data (1, budgets) and of the draws (draws, budgets)."""
+    rows = [v.rows[v.views[reading].runs] for v in valleys]
+    once = [np.ones((1, len(r))) for r in rows]
+    weights = [draws.weights[:, r.index.to_numpy()] for r in rows]
     return (
+        side_by_side([plugin_bias(surfaces.point, r, w) for r, w in zip(rows, once, strict=True)]),
         side_by_side(
-            [plugin_bias(surfaces.point, v.rows, w) for v, w in zip(valleys, once, strict=True)]
-        ),
-        side_by_side(
-            [plugin_bias(surfaces.drawn, v.rows, w) for v, w in zip(valleys, weights, strict=True)]
+            [plugin_bias(surfaces.drawn, r, w) for r, w in zip(rows, weights, strict=True)]
         ),
     )
 
@@ -142,50 +211,54 @@ def _surface_note(surfaces: PluggedIn) -> str:
     return "; ".join(said)
 
 
-def all_laws(found: Mapping[str, Reading]) -> dict[str, Laws]:
+def all_laws(found: Mapping[str, Reading], chances: Chances) -> dict[str, Laws]:
     """The laws of every reading that has some, those of twins only once."""
-    made = {name: r.laws() for name, r in found.items() if not (r.failed or r.twin)}
+    made = {name: r.laws(chances) for name, r in found.items() if not (r.failed or r.twin)}
     return made | {name: made[r.twin] for name, r in found.items() if r.twin}
+
+
+def of_laws(
+    laws: Laws, targets: Sequence[float], new_run: Floats, chances: Chances
+) -> tuple[dict[str, Estimate], list[Target], pd.DataFrame]:
+    """What the laws state, see allocation.stated; `new_run` (draws,) is the error of a new run.
+
+    One more run belongs to one more budget, whose bottom scatters as those of the others do.
+    """
+    error = new_run + laws.between["loss"].drawn * chances.new_budget
+    return stated(laws.point, laws.drawn, targets, error)
 
 
 def estimators(
     found: Mapping[str, Reading],
     laws: Mapping[str, Laws],
-    valleys: Sequence[Valley],
     targets: Sequence[float],
-    new_run: NDArray[np.float64],
+    new_run: Floats,
+    chances: Chances,
 ) -> list[Estimator]:
     """An estimator for every reading but the main one; one that cannot be made has failed."""
     return [
-        _estimator(r, laws.get(name), valleys, targets, new_run)
-        for name, r in found.items()
-        if name != MAIN
+        _estimator(r, laws.get(name), targets, new_run, chances)
+        for name, r in list(found.items())[1:]
     ]
 
 
 def _estimator(
     r: Reading,
     laws: Laws | None,
-    valleys: Sequence[Valley],
     targets: Sequence[float],
-    new_run: NDArray[np.float64],
+    new_run: Floats,
+    chances: Chances,
 ) -> Estimator:
-    lacking = [
-        flops_label(float(np.exp(v.ln_flops)))
-        for v, wanted, there in zip(valleys, r.wanted, r.there, strict=True)
-        if wanted and not there
-    ]
-    without = f"no minimum inside the grid at {', '.join(lacking)} FLOPs" if lacking else ""
     if laws is None:
         few = f"only {r.there.sum()} budgets carry it, needs {MIN_BUDGETS}"
-        message = r.fault or "; ".join(filter(None, [few, without]))
+        message = r.fault or "; ".join(filter(None, [few, r.lacking]))
         nothing = Estimate(np.nan)
         nowhere = [Target(float(c), dict.fromkeys(QUANTITIES, nothing)) for c in targets]
         return Estimator(
             r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
         )
-    parameters, at_targets, _ = stated(*laws, targets, new_run)
-    mind = "; ".join(filter(None, [r.note, without]))
+    parameters, at_targets, _ = of_laws(laws, targets, new_run, chances)
+    mind = "; ".join(filter(None, [r.note, r.lacking]))
     same = "the same budgets as the main estimate" if r.twin else ""
     status = WARNING if mind else CONVERGED
     return Estimator(r.name, LABELS[r.name], status, mind or same, parameters, at_targets)

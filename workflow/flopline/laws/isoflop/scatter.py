@@ -13,14 +13,19 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
+from scipy.special import digamma, fdtrc, polygamma
 
 from flopline.laws.common.bootstrap import named_generator, run_uniforms
 from flopline.laws.common.inputs import size_classes
+from flopline.laws.isoflop.valley_window import is_wide, near_bottom
 
 Floats = NDArray[np.float64]
 
 TERMS: Final = 3  # of a parabola
+CUBIC: Final = 4  # terms of a cubic
+LOPSIDED: Final = 0.01
+"""Where all budgets together have a term of third order by an F test at this level, the scatter of
+runs is that about cubics: what a parabola misses of a lopsided valley is no noise."""
 MET: Final = 0.98
 """A run of more leverage than this is met by its parabola, so that its residual tells nothing."""
 LEAST_SHARE: Final = 1e-6
@@ -32,10 +37,10 @@ NEWTON_STEPS: Final = 60
 class Profile:
     """The losses of one budget relative to their mean `level`, as the wild bootstrap sees them.
 
-    `residual` and `leverage` (runs,) are those of a parabola in ln N, of `freedom` degrees.
-    `smooth` (runs,) is what resamples lie about: a cubic, so that a cubic's own draws are centred
-    on it as a parabola's are, or a parabola where a cubic would meet every size; the losses
-    themselves where even a parabola does.
+    `residual` and `leverage` (runs,) are those of a polynomial in ln N, a parabola or a cubic, of
+    `freedom` degrees. `smooth` (runs,) is what resamples lie about: a cubic, so that a cubic's own
+    draws are centred on it as a parabola's are, or a parabola where a cubic would meet every size;
+    the losses themselves where even a parabola does.
     """
 
     level: float
@@ -45,8 +50,27 @@ class Profile:
     freedom: int
 
     @classmethod
-    def of(cls, ln_params: Floats, loss: Floats) -> Profile:
-        """The profile of runs with `ln_params` and `loss`, both of shape (runs,)."""
+    def of(cls, ln_params: Floats, loss: Floats, terms: int = TERMS) -> Profile:
+        """The profile of runs with `ln_params` and `loss`, (runs,), by a polynomial of `terms`.
+
+        There are as many terms as the sizes allow. On a wide grid the polynomial is that of the
+        runs near the bottom. The others are met: how far they lie off it tells of the valley's
+        form and not of noise.
+        """
+        if not (loss.size and is_wide(ln_params)):
+            return cls._of_all(ln_params, loss, terms)
+        near = near_bottom(ln_params, loss, size_classes(np.exp(ln_params)))
+        inner = cls._of_all(ln_params[near], loss[near], terms)
+        smooth, residual, leverage = loss / inner.level, np.zeros(loss.size), np.ones(loss.size)
+        smooth[near], residual[near], leverage[near] = (
+            inner.smooth,
+            inner.residual,
+            inner.leverage,
+        )
+        return cls(inner.level, smooth, residual, leverage, inner.freedom)
+
+    @classmethod
+    def _of_all(cls, ln_params: Floats, loss: Floats, terms: int) -> Profile:
         level = float(loss.mean())
         relative = loss / level
         sizes = int(size_classes(np.exp(ln_params)).max()) + 1
@@ -54,17 +78,18 @@ class Profile:
             nothing = np.zeros(loss.size)
             return cls(level, relative, nothing, nothing, 0)
         half = float(np.ptp(ln_params)) / 2.0
-        powers = ((ln_params - ln_params.mean()) / half)[:, None] ** np.arange(TERMS + 1)
+        powers = ((ln_params - ln_params.mean()) / half)[:, None] ** np.arange(CUBIC)
         # The first columns of Q span the parabolas, all four the cubics.
         q, _ = np.linalg.qr(powers)
         onto = q * (q.T @ relative)
-        terms = TERMS + 1 if sizes > TERMS + 1 else TERMS
+        most = CUBIC if sizes > CUBIC else TERMS
+        terms = min(terms, most)
         return cls(
             level=level,
-            smooth=onto[:, :terms].sum(axis=1),
-            residual=relative - onto[:, :TERMS].sum(axis=1),
-            leverage=(q[:, :TERMS] ** 2).sum(axis=1),
-            freedom=loss.size - TERMS,
+            smooth=onto[:, :most].sum(axis=1),
+            residual=relative - onto[:, :terms].sum(axis=1),
+            leverage=(q[:, :terms] ** 2).sum(axis=1),
+            freedom=loss.size - terms,
         )
 
 
@@ -86,7 +111,7 @@ class RunScatter:
 
     @classmethod
     def of(cls, budgets: Sequence[Profile]) -> RunScatter:
-        """The scatter about the parabolas of `budgets`.
+        """The scatter about the polynomials of `budgets`.
 
         Residuals are divided by sqrt(1 - leverage) (HC2: MacKinnon and White 1985, doi
         10.1016/0304-4076(85)90158-7). The variances of the budgets are moderated: drawn towards
@@ -126,6 +151,14 @@ class RunScatter:
         scale = self.sd[budget] * _open(self.freedom[budget], shared, draws, seed)
         return np.asarray(scale[:, None] * self._quantile(uniform))
 
+    def of_runs(self, budgets: Sequence[str]) -> Floats:
+        """Relative standard deviation of every run, (runs,), by the name of its budget."""
+        if not self.shape.size:
+            return np.full(len(budgets), np.nan)
+        return np.asarray(
+            self.sd[np.unique(np.asarray(budgets, dtype=str), return_inverse=True)[1]]
+        )
+
     def of_new_run(self, draws: int, seed: int) -> Floats:
         """Relative errors of one more run, of a budget as noisy as these are, shape (draws,)."""
         if not self.shape.size:
@@ -157,16 +190,33 @@ def wild_losses(
     of_run = np.asarray(runs, dtype=object)
     labels = sorted(set(budgets))
     members = [np.flatnonzero(names == label) for label in labels]
-    profiles = [
-        Profile.of(np.zeros(rows.size) if label == no_budget else ln_params[rows], loss[rows])
+    of_params = [
+        np.zeros(rows.size) if label == no_budget else ln_params[rows]
         for label, rows in zip(labels, members, strict=True)
     ]
+    profiles = best_profiles(of_params, [loss[rows] for rows in members])
     scatter = RunScatter.of(profiles)
     out = np.empty((draws, loss.size))
     for number, (label, rows) in enumerate(zip(labels, members, strict=True)):
         errors = scatter.errors(number, list(of_run[rows]), label, draws, seed)
         out[:, rows] = profiles[number].level * (profiles[number].smooth + errors)
     return out, scatter
+
+
+def best_profiles(ln_params: Sequence[Floats], loss: Sequence[Floats]) -> list[Profile]:
+    """The profile of every budget by parabolas, or by cubics where valleys are LOPSIDED."""
+    few, many = (
+        [Profile.of(x, y, terms) for x, y in zip(ln_params, loss, strict=True)]
+        for terms in (TERMS, CUBIC)
+    )
+    (left, spare), (rest, free) = (
+        (sum(float(p.residual @ p.residual) for p in all_), sum(p.freedom for p in all_))
+        for all_ in (few, many)
+    )
+    gained = spare - free
+    if gained < 1 or free < 1 or rest <= 0:
+        return few
+    return many if fdtrc(gained, free, (left - rest) / gained / (rest / free)) < LOPSIDED else few
 
 
 def _scaled(profile: Profile) -> Floats:

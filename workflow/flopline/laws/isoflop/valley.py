@@ -12,11 +12,19 @@ from numpy.typing import NDArray
 
 from flopline.laws.common.bootstrap import WILD, run_weights
 from flopline.laws.common.inputs import size_classes
-from flopline.laws.isoflop.parabola import CORNERS, Parabolas, distinct_sizes, fit_parabolas
-from flopline.laws.isoflop.profiles import READERS, Reader
+from flopline.laws.isoflop.parabola import CORNERS, Parabolas, fit_parabolas
+from flopline.laws.isoflop.profiles import PARABOLA, READERS, WINDOW, Reader, interpolated
 from flopline.laws.isoflop.scatter import wild_losses
+from flopline.laws.isoflop.valley_window import near_bottom, size_means
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+GEOMETRIC: Final = "geometric"
+ARITHMETIC: Final = "arithmetic"
+NOMINAL: Final = "nominal"
+"""What the compute of a budget is: the geometric or arithmetic mean of its runs' FLOPs, or the
+budget that was planned (isoflop_options.py)."""
 
 EDGE: Final = 0.05
 """A vertex nearer to an end of the grid than this share of its width [ln] is at the edge: the
@@ -26,22 +34,44 @@ REACH: Final = 1.0
 """A vertex farther outside the grid than this many grid widths is absent: nearly flat parabolas
 throw vertices to infinity."""
 
+NOISES_ABOVE: Final = 4.0
+NEGLIGIBLE: Final = 0.0025
+"""A vertex is refused where the runs lie above their lowest loss by more than this many standard
+deviations of a run, and by more than this share of the loss: the lowest of several runs is one or
+two such deviations too low by luck, and the runs at the vertex have an error too."""
+NO_MINIMUM: Final = "no minimum inside the grid"
+
 
 @dataclass(frozen=True, slots=True)
 class Resamples:
     """What each draw sees of some runs: weights (draws, runs) and losses, one set for all draws
     (runs,) or one for each (draws, runs).
 
-    `new_run` is the error of ln L of one more run in each draw.
+    `new_run` is the error of ln L of one more run in each draw, `noise` (runs,) the relative
+    standard deviation of each run's loss, NaN where it is not known.
     """
 
     weights: Floats
     loss: Floats
     new_run: Floats
+    noise: Floats
 
-    def of(self, runs: Sequence[int] | NDArray[np.int64]) -> Resamples:
+    def of(self, runs: Sequence[int] | NDArray[np.int64] | Bools) -> Resamples:
         """The same draws of some of the runs, told by their positions."""
-        return Resamples(self.weights[:, runs], self.loss[..., runs], self.new_run)
+        return Resamples(
+            self.weights[:, runs], self.loss[..., runs], self.new_run, self.noise[runs]
+        )
+
+    @property
+    def typical_noise(self) -> float:
+        """Mean of the noise of all runs, NaN where none is known."""
+        known = self.noise[np.isfinite(self.noise)]
+        return float(known.mean()) if known.size else float("nan")
+
+    @classmethod
+    def seen(cls, loss: Floats) -> Resamples:
+        """The data as one draw: losses (runs,), all of weight 1."""
+        return cls(np.ones((1, loss.size)), loss, np.zeros(1), np.full(loss.size, np.nan))
 
 
 def resampled(
@@ -57,10 +87,10 @@ def resampled(
     losses, scatter = wild_losses(
         ln_params, loss, runs, strata, draws if method == WILD else 0, seed, no_budget=no_budget
     )
-    new_run = scatter.of_new_run(draws, seed)
+    new_run, noise = scatter.of_new_run(draws, seed), scatter.of_runs(strata)
     if method == WILD:
-        return Resamples(np.ones_like(losses), losses, new_run)
-    return Resamples(run_weights(runs, draws, seed, strata=strata), loss, new_run)
+        return Resamples(np.ones_like(losses), losses, new_run, noise)
+    return Resamples(run_weights(runs, draws, seed, strata=strata), loss, new_run, noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +106,7 @@ class Vertices:
     ln_flops: Floats
 
     @property
-    def present(self) -> NDArray[np.bool_]:
+    def present(self) -> Bools:
         """Where there is an optimum."""
         return np.asarray(np.isfinite(self.ln_params) & np.isfinite(self.ln_tokens))
 
@@ -89,7 +119,7 @@ class Vertices:
             self.ln_flops,
         )
 
-    def pick(self, columns: NDArray[np.bool_]) -> Vertices:
+    def pick(self, columns: Bools) -> Vertices:
         """Some of the budgets."""
         return Vertices(*(getattr(self, f.name)[:, columns] for f in fields(self)))
 
@@ -102,68 +132,151 @@ def side_by_side(budgets: Sequence[Vertices]) -> Vertices:
 
 
 @dataclass(frozen=True, slots=True)
-class Valley:
-    """One budget: its rows, the parabolas of the data, the optima of data and draws, its verdict.
+class View:
+    """What a parabola sees of one budget: some of its runs, two parabolas through them.
 
-    `point` and `drawn` have an entry for each of profiles.READERS. `inside` is about the two
-    parabolas; `reason` says why the budget has no usable vertex, empty if it has.
+    `inside` says that both vertices lie inside the runs' sizes and tokens.
+    """
+
+    runs: Bools
+    in_params: Parabolas
+    in_tokens: Parabolas
+    inside: bool
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, runs: Bools) -> View:
+        """The view of the `runs` of a budget of `rows`."""
+        ln_n, ln_d = (np.log(rows[c].to_numpy())[runs] for c in ("params", "tokens"))
+        loss = rows["loss"].to_numpy()[runs]
+        # Runs of several sizes may share a token count: each parabola needs corners of its own.
+        in_params, in_tokens = (
+            fit_parabolas(x, loss, size_classes(np.exp(x)), np.ones((1, loss.size)))
+            for x in (ln_n, ln_d)
+        )
+        inside = _within(in_params.vertex, ln_n, -EDGE) & _within(in_tokens.vertex, ln_d, -EDGE)
+        return cls(runs, in_params, in_tokens, bool(inside[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Valley:
+    """One budget: its rows, what parabolas see of it, optima of data and draws, its verdict.
+
+    `point` and `drawn` have an entry for each of profiles.READERS, `faults` says of each why it
+    cannot use the budget, empty if it can. `noise` is the relative standard deviation of a run,
+    NaN where unknown. `main` names the reading that the budget is judged by, `excluded` says why it
+    is left out though that reading could use it.
     """
 
     rows: pd.DataFrame
     nominal: float
     ln_flops: float
     n_sizes: int
-    in_params: Parabolas
-    in_tokens: Parabolas
+    noise: float
+    views: dict[str, View]
     point: dict[str, Vertices]
     drawn: dict[str, Vertices]
-    inside: bool
+    faults: dict[str, str]
     chained: bool
-    reason: str
+    main: str = PARABOLA
+    excluded: str = ""
+
+    @property
+    def label(self) -> str:
+        """The budget by itself: nominal, or the compute of its runs where it has no name."""
+        return budget_label(self.nominal, self.rows["flops"].to_numpy())
+
+    @property
+    def view(self) -> View:
+        """The main reading's view; of a reading without parabola the one near the bottom."""
+        return self.views.get(self.main, self.views[WINDOW])
+
+    @property
+    def reason(self) -> str:
+        """Why the main laws do not use the vertex, empty if they do."""
+        return self.faults[self.main] or self.excluded
 
     @property
     def used(self) -> bool:
         """Whether the vertex enters the main laws."""
         return not self.reason
 
+    @property
+    def optimum(self) -> tuple[float, float, float]:
+        """ln N, ln D and loss of the main reading; a parabola's also where it cannot be used."""
+        if self.main in self.views:
+            seen = self.view.in_params, self.view.in_tokens
+            return float(seen[0].vertex[0]), float(seen[1].vertex[0]), float(seen[0].minimum[0])
+        point = self.point[self.main]
+        return float(point.ln_params[0]), float(point.ln_tokens[0]), float(point.loss[0])
+
+
+def budget_label(nominal: float, flops: Floats) -> str:
+    """What the random numbers of a budget with runs of `flops` are named by."""
+    return f"{nominal if np.isfinite(nominal) else np.exp(np.log(flops).mean()):.12g}"
+
 
 def read_valley(
-    rows: pd.DataFrame, nominal: float, draws: Resamples, min_sizes: int, chained: bool
+    rows: pd.DataFrame,
+    nominal: float,
+    draws: Resamples,
+    min_sizes: int,
+    chained: bool,
+    compute: str = GEOMETRIC,
 ) -> Valley:
     """The valley of `rows` (one per run), with its draws.
 
-    `chained` says that the rows were grouped by gaps but span more than one budget.
+    `chained` says that the rows were grouped by gaps but span more than one budget; `compute` is
+    that of the options.
     """
-    ln_n, ln_d = (np.log(rows[c].to_numpy()) for c in ("params", "tokens"))
+    ln_n = np.log(rows["params"].to_numpy())
     loss = rows["loss"].to_numpy()
-    # Runs of several sizes may share a token count: each parabola needs three corners of its own.
-    axes = [(x, size_classes(np.exp(x))) for x in (ln_n, ln_d)]
-    every = np.ones((1, loss.size))
-    in_params, in_tokens = (fit_parabolas(x, loss, corners, every) for x, corners in axes)
-    n_sizes = int(distinct_sizes(axes[0][1], every)[0])
-    inside = _within(in_params.vertex, ln_n, -EDGE) & _within(in_tokens.vertex, ln_d, -EDGE)
-    seen = Resamples(every, loss, np.zeros(1))
-    return Valley(
+    sizes = size_classes(np.exp(ln_n))
+    every = np.ones(loss.size, dtype=bool)
+    near = near_bottom(ln_n, loss, sizes)
+    views = {PARABOLA: View.of(rows, every), WINDOW: View.of(rows, near)}
+    seen = Resamples.seen(loss)
+    ln_flops, ln_flops_drawn = (
+        compute_of(rows["flops"].to_numpy(), nominal, r.weights, compute) for r in (seen, draws)
+    )
+    point, drawn = {}, {}
+    for name, reader in READERS.items():
+        runs = views[name].runs if name in views else every
+        mine = rows[runs]
+        point[name] = vertices_of(mine, seen.of(runs), reader, ln_flops)
+        drawn[name] = vertices_of(mine, draws.of(runs), reader, ln_flops_drawn)
+    valley = Valley(
         rows=rows,
         nominal=nominal,
-        ln_flops=float(np.log(rows["flops"].to_numpy()).mean()),
-        n_sizes=n_sizes,
-        in_params=in_params,
-        in_tokens=in_tokens,
-        point={name: vertices_of(rows, seen, reader) for name, reader in READERS.items()},
-        drawn={name: vertices_of(rows, draws, reader) for name, reader in READERS.items()},
-        inside=bool(inside[0]),
+        ln_flops=float(ln_flops[0]),
+        n_sizes=int(sizes.max()) + 1,
+        noise=float(draws.noise.mean()),
+        views=views,
+        point=point,
+        drawn=drawn,
+        faults={},
         chained=chained,
-        reason=_verdict(rows, n_sizes, min_sizes, in_params, in_tokens, bool(inside[0]), chained),
     )
+    valley.faults.update({name: fault_of(valley, name, min_sizes) for name in READERS})
+    return valley
 
 
-def vertices_of(rows: pd.DataFrame, draws: Resamples, reader: Reader) -> Vertices:
+def compute_of(flops: Floats, nominal: float, weights: Floats, compute: str) -> Floats:
+    """ln C of a budget in every row of `weights` (rows, runs)."""
+    if compute == NOMINAL:
+        return np.full(weights.shape[0], np.log(nominal))
+    with np.errstate(invalid="ignore"):
+        if compute == ARITHMETIC:
+            return np.asarray(np.log(weights @ flops / weights.sum(axis=1)))
+        return np.asarray(weights @ np.log(flops) / weights.sum(axis=1))
+
+
+def vertices_of(rows: pd.DataFrame, draws: Resamples, reader: Reader, ln_flops: Floats) -> Vertices:
     """The optimum of one budget in every draw: from weights and losses to vertices.
 
-    It is absent where `reader` finds none along params or along tokens, or one beyond REACH.
+    It is absent where `reader` finds none along params or along tokens, or one beyond REACH;
+    `ln_flops` (draws,) is the compute of the budget.
     """
-    ln_n, ln_d, ln_c = (np.log(rows[c].to_numpy()) for c in ("params", "tokens", "flops"))
+    ln_n, ln_d = (np.log(rows[c].to_numpy()) for c in ("params", "tokens"))
     in_n, in_d = (
         reader(x, draws.loss, size_classes(np.exp(x)), draws.weights) for x in (ln_n, ln_d)
     )
@@ -172,38 +285,61 @@ def vertices_of(rows: pd.DataFrame, draws: Resamples, reader: Reader) -> Vertice
         ln_params=np.where(present, in_n.at, np.nan),
         ln_tokens=np.where(present, in_d.at, np.nan),
         loss=np.where(present, in_n.value, np.nan),
-        ln_flops=draws.weights @ ln_c / ln_c.size,
+        ln_flops=ln_flops,
     )
 
 
-def _within(vertex: Floats, x: Floats, margin: float) -> NDArray[np.bool_]:
+def _within(vertex: Floats, x: Floats, margin: float) -> Bools:
     """Whether a vertex lies in the grid of x widened on both sides by `margin` grid widths."""
     lowest, highest = float(x.min()), float(x.max())
     slack = margin * (highest - lowest)
     return np.asarray((vertex > lowest - slack) & (vertex < highest + slack))
 
 
-def _verdict(
-    rows: pd.DataFrame,
-    n_sizes: int,
-    min_sizes: int,
-    in_params: Parabolas,
-    in_tokens: Parabolas,
-    inside: bool,
-    chained: bool,
-) -> str:
-    if chained:
-        fold = rows["flops"].max() / rows["flops"].min()
+def fault_of(v: Valley, reading: str, min_sizes: int) -> str:
+    """Why a reading cannot use a budget, empty if it can."""
+    whole = v.views[PARABOLA]
+    if v.chained:
+        fold = v.rows["flops"].max() / v.rows["flops"].min()
         return f"its runs spread {fold:.2g}-fold in FLOPs without a gap, which is not one budget"
     needed = max(min_sizes, CORNERS)
-    if n_sizes < needed:
-        return f"only {n_sizes} distinct size{'s' if n_sizes != 1 else ''}, needs {needed}"
-    if np.isnan(in_tokens.c2[0]):
-        return f"its {n_sizes} sizes share fewer than {CORNERS} token counts"
-    if not (in_params.c2[0] > 0 and in_tokens.c2[0] > 0):
-        return "no valley: the loss does not curve upward on both sides"
-    if not inside:
-        n, lo, hi = np.exp(in_params.vertex[0]), rows["params"].min(), rows["params"].max()
+    if v.n_sizes < needed:
+        return f"only {v.n_sizes} distinct size{'s' if v.n_sizes != 1 else ''}, needs {needed}"
+    if np.isnan(whole.in_tokens.c2[0]):
+        return f"its {v.n_sizes} sizes share fewer than {CORNERS} token counts"
+    view = v.views.get(reading)
+    runs = whole.runs if view is None else view.runs
+    params, tokens = (v.rows[c].to_numpy()[runs] for c in ("params", "tokens"))
+    if view is None:
+        if not v.point[reading].present[0]:
+            return NO_MINIMUM
+        ln_n, ln_d = v.point[reading].ln_params, v.point[reading].ln_tokens
+        inside = _within(ln_n, np.log(params), -EDGE) & _within(ln_d, np.log(tokens), -EDGE)
+    else:
+        if not (view.in_params.c2[0] > 0 and view.in_tokens.c2[0] > 0):
+            return "no valley: the loss does not curve upward on both sides"
+        ln_n, inside = view.in_params.vertex, np.array([view.inside])
+    if not inside[0]:
+        n, lo, hi = float(np.exp(ln_n[0])), params.min(), params.max()
         where = "at the edge of" if lo <= n <= hi else "outside"
-        return f"its vertex {n:.3g} params is {where} the sizes trained ({lo:.3g} to {hi:.3g})"
+        sizes = "the sizes trained" if runs.all() else "the sizes near the best run"
+        return f"its vertex {n:.3g} params is {where} {sizes} ({lo:.3g} to {hi:.3g})"
+    excess = above_bottom(v, float(ln_n[0]))
+    if excess > max(NEGLIGIBLE, NOISES_ABOVE * np.nan_to_num(v.noise)):
+        return (
+            f"its vertex {np.exp(ln_n[0]):.3g} params lies where its runs are "
+            f"{100 * excess:.2g} % above the lowest loss"
+        )
     return ""
+
+
+def above_bottom(v: Valley, ln_params: float) -> float:
+    """How far the runs of a budget lie at `ln_params` above their lowest loss, as a share of it.
+
+    Between sizes the runs are those of Akima's interpolant, whose lowest point the bottom is.
+    """
+    ln_n, loss = np.log(v.rows["params"].to_numpy()), v.rows["loss"].to_numpy()
+    at, mean = size_means(ln_n, loss, size_classes(np.exp(ln_n)))
+    deepest = float(v.point["akima"].loss[0])
+    bottom = min(float(mean.min()), deepest if np.isfinite(deepest) else np.inf)
+    return float(interpolated(at, mean, np.array([ln_params]))[0]) / bottom - 1.0

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flopline.laws.common.allocation import Allocation
+from flopline.laws.common.lack_of_fit import slopes_of
 from flopline.laws.common.loss_compute import fit_loss_compute
-from flopline.laws.common.power_law import PowerLaw, fit_power_law
+from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.isoflop.between_budgets import (
+    BetweenBudgets,
+    Chances,
+    between_budgets,
+)
 from flopline.laws.isoflop.valley import Vertices
 
 Floats = NDArray[np.float64]
 
+RANDOM: Final = "random"
+VARIANCE: Final = "variance"
+EQUAL: Final = "equal"
+"""Weights of vertices (isoflop_options.py): by the inverse of their own variance and that between
+budgets together, by that of their own alone, where no scatter between budgets enters any interval,
+or all the same."""
 MIN_BUDGETS: Final = 3
 ONE_SIGMA: Final = (15.865525393145708, 84.13447460685429)
 """Percentiles of a normal law at minus and plus one standard deviation."""
@@ -25,36 +38,72 @@ simulated studies of 5 budgets with 9 or 13 sizes the exponent scatters 5 % less
 than with half of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Laws:
+    """The laws of the data (one row) and those of every draw, with the scatter between budgets.
+
+    `between` is by quantity (params, tokens, loss), `weights` (budgets,) those of the data's
+    vertices by axis (params, tokens).
+    """
+
+    point: Allocation
+    drawn: Allocation
+    between: Mapping[str, BetweenBudgets]
+    weights: Mapping[str, Floats]
+
+
 def laws_through(
-    point: Vertices, drawn: Vertices, weights_from_draws: Vertices | None
-) -> tuple[Allocation, Allocation]:
+    point: Vertices, drawn: Vertices, weighing: Vertices, weights: str, chances: Chances
+) -> Laws:
     """The laws of the data, `point` (1, budgets), and of every draw, `drawn` (draws, budgets).
 
-    Vertices weigh 1/se^2 with se from `weights_from_draws`, all the same without it. A draw with
-    fewer than MIN_BUDGETS vertices has no law.
+    `weights` is that of the options, the errors in it those of the draws `weighing`. Unless the
+    scatter between budgets is left out, every draw moves each budget by a scatter of its own, of a
+    standard deviation of its own. A draw with fewer than MIN_BUDGETS vertices has no law.
     """
-    equal = np.ones(point.ln_params.shape[1])
-    w_n = w_d = equal
-    if weights_from_draws is not None:
-        w_n = vertex_weights(weights_from_draws.ln_params)
-        w_d = vertex_weights(weights_from_draws.ln_tokens)
+    ln_c = point.ln_flops[0]
+    scattered = weights != VARIANCE
+    line = np.stack([np.ones_like(ln_c), ln_c - ln_c.mean()], axis=1)
     enough = drawn.present.sum(axis=1) >= MIN_BUDGETS
-    kept = np.append(1.0, np.where(enough, 1.0, np.nan))[:, None]
-    both = Vertices(
-        *(np.concatenate([getattr(v, f.name) for v in (point, drawn)]) for f in fields(Vertices))
+    kept = np.where(enough, 1.0, np.nan)[:, None]
+    laws, between, used = {}, {}, {}
+    for axis, way in (("params", 1.0), ("tokens", -1.0)):
+        name = f"ln_{axis}"
+        y, again, errors = (getattr(v, name) for v in (point, drawn, weighing))
+        found = between_budgets(axis, line, y[0], spread(again), chances.of_sd)
+        found = found if scattered else found.unused()
+        moved = way * found.drawn[:, None] * chances.shift
+        w, w_drawn = _weights(spread(errors), found, weights)
+        laws[axis] = (
+            fit_power_law(point.ln_flops, y, w),
+            fit_power_law(drawn.ln_flops, again + moved, w_drawn * kept),
+        )
+        between[axis], used[axis] = found, w
+    first = fit_loss_compute(point.ln_flops, point.loss, 1.0)
+    found = BetweenBudgets.nothing(enough.size)
+    if np.isfinite(first.c[0]):
+        rest = point.loss[0] / first.at(ln_c)[0] - 1.0
+        se = log_spread(drawn.loss)
+        found = between_budgets("loss", slopes_of(first, ln_c), rest, se, chances.of_loss_sd)
+        found = found if scattered else found.unused()
+    between["loss"] = found
+    w, w_drawn = _weights(log_spread(weighing.loss), found, weights)
+    moved = 1.0 + found.drawn[:, None] * chances.of_loss
+    bottoms = (
+        fit_loss_compute(point.ln_flops, point.loss, w),
+        fit_loss_compute(drawn.ln_flops, drawn.loss * moved, w_drawn * kept),
     )
-    laws = Allocation(
-        fit_power_law(both.ln_flops, both.ln_params, w_n * kept),
-        fit_power_law(both.ln_flops, both.ln_tokens, w_d * kept),
-        fit_loss_compute(both.ln_flops, both.loss, equal * kept),
+    of_data, of_draws = (
+        Allocation(laws["params"][i], laws["tokens"][i], bottoms[i]) for i in (0, 1)
     )
-    return _rows(laws, slice(0, 1)), _rows(laws, slice(1, None))
+    return Laws(of_data, of_draws, between, used)
 
 
-def _rows(laws: Allocation, rows: slice) -> Allocation:
-    """Some rows of the laws."""
-    n, d = (PowerLaw(law.ln_k[rows], law.p[rows]) for law in (laws.params, laws.tokens))
-    return Allocation(n, d, laws.loss.rows(rows))
+def _weights(se: Floats, found: BetweenBudgets, weights: str) -> tuple[Floats, Floats]:
+    """Weights of the data's vertices (budgets,) and of those of the draws (draws, budgets)."""
+    if weights == EQUAL or not np.isfinite(se).any():
+        return np.ones(se.size), np.ones((found.drawn.size, se.size))
+    return weights_from(se, found.sd), weights_from(se, found.drawn[:, None])
 
 
 def vertex_weights(ln_vertices: Floats) -> Floats:
@@ -62,17 +111,24 @@ def vertex_weights(ln_vertices: Floats) -> Floats:
     return weights_from(spread(ln_vertices))
 
 
-def weights_from(se: Floats) -> Floats:
-    """Weights 1/se^2 of vertices from their standard errors (budgets,), with SE_FLOOR applied.
+def weights_from(se: Floats, between: float | Floats = 0.0) -> Floats:
+    """Weights 1/(se^2 + between^2) of vertices from their errors (budgets,), SE_FLOOR applied.
 
-    A vertex without a standard error takes the largest one; where none has one all weigh the
-    same. Weighting by vertex variance follows Porian et al. 2024 (arXiv 2406.19146).
+    `between` is the standard deviation between budgets, one or (draws, 1). A vertex without a
+    standard error takes the largest one; where none has one all weigh the same. Weighting by
+    vertex variance follows Porian et al. 2024 (arXiv 2406.19146).
     """
     known = np.isfinite(se) & (se > 0)
     if not known.any():
-        return np.ones(se.size)
+        return np.ones(np.broadcast_shapes(se.shape, np.shape(between)))
     se = np.where(known, se, se[known].max())
-    return np.asarray(1.0 / np.maximum(se, SE_FLOOR * np.median(se)) ** 2)
+    floored = np.maximum(se, SE_FLOOR * np.median(se))
+    return np.asarray(1.0 / (floored**2 + np.square(between)))
+
+
+def log_spread(loss: Floats) -> Floats:
+    """Standard error of ln loss per column of draws, without those whose loss is not positive."""
+    return spread(np.log(np.where(loss > 0, loss, np.nan)))
 
 
 def spread(draws: Floats) -> Floats:
