@@ -140,7 +140,7 @@ def test_every_audit_of_a_study_speaks_of_its_own_line() -> None:
     own = ParametricOptions(objective="linear_squares", variant_draws=None)
     options = family.OPTIONS.but(own)
     evidence = family.evidence(laws=("parametric",), options=options)
-    made = {finding.audit: finding for finding in family.audited(evidence, options)}
+    made = {finding.audit: finding for finding in family.audited(*evidence, options)}
     (target,) = evidence.fits["parametric"].content["targets"]
     stated = target["params"]["point"]
     assert made["ladder"].numbers["target_params_of_all"] == stated

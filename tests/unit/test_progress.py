@@ -263,7 +263,7 @@ def longest_leap(signs: Signs) -> float:
 
 def test_ladder_tells_its_steps_and_every_audit_its_name() -> None:
     evidence, made = study.evidence(), []
-    signs = signs_of(lambda: made.extend(study.audited(evidence)))
+    signs = signs_of(lambda: made.extend(study.audited(*evidence)))
     told = words_in_order(signs)
     ladder = ["ladder, all runs", *counted(4, "steps", "ladder, ")]
     assert [words for words in told if words.startswith("ladder, ")] == ladder
