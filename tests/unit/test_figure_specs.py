@@ -29,7 +29,7 @@ def study_of(**more: Any) -> tuple[StudyResults, Any]:
     inputs = make_inputs(**more)
     fits = {law: dict(fit) for law, fit in inputs.fits[FAMILY].items()}
     fits["isoflop"]["certificate"] |= {"budgets_used": 8, "budgets": 9}
-    audits = {finding["audit"]: finding for finding in audits_of(FAMILY)[FAMILY]}
+    audits = audits_of(FAMILY)[FAMILY]
     found = FamilyResults(fits, findings=audits)
     results = StudyResults(
         {FAMILY: found},

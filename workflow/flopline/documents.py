@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 """Numbers and words under names that only their writer and what speaks of it know: the
 certificate and the settings of a law's fit, the numbers of an audit."""
-Quantity = Literal["params", "tokens", "tokens_per_param", "loss", "loss_new_run", "flops_ratio"]
+Stated = Literal["params", "tokens", "tokens_per_param", "loss", "loss_new_run", "flops_ratio"]
 """What a fit states at each target."""
 End = Literal["point", "lo80", "hi80", "lo95", "hi95"]
 """The number of an estimate, or an end of an interval."""
@@ -138,6 +138,16 @@ class VerdictJson(TypedDict):
     agreement: list[AgreementJson]
     families: list[ComparisonJson]
     synthetic: NotRequired[bool]
+
+
+NO_ESTIMATE: EstimateJson = {
+    "point": None,
+    "lo80": None,
+    "hi80": None,
+    "lo95": None,
+    "hi95": None,
+}
+"""What is stated where there is no number."""
 
 
 def number_in(estimate: EstimateJson | None, end: End = "point") -> float:

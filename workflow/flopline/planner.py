@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.waste import excess, wasted_share
+from flopline.documents import FitJson
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED, Estimate, Target, targets_of
@@ -85,7 +86,7 @@ class Deviation:
     wasted_percent: Estimate
 
 
-def read_line(fit: Mapping[str, Any], draws: pd.DataFrame) -> Line:
+def read_line(fit: FitJson, draws: pd.DataFrame) -> Line:
     """The line that a fit states: its JSON (FitResult.to_json) and its table of draws.
 
     Raises FloplineError for a fit that failed.
@@ -208,7 +209,7 @@ def _reducible(surface: LossSurface, flops: float) -> Floats:
     return np.asarray(lowest[..., 0] - np.asarray(surface.E, dtype=float))
 
 
-def _new_run(fit: Mapping[str, Any], draws: pd.DataFrame) -> Floats | None:
+def _new_run(fit: FitJson, draws: pd.DataFrame) -> Floats | None:
     """The error of ln L of one more run in every draw, as it stands in the draws of a target."""
     budget = fit["targets"][0]["budget_flops"]
     ratio = draws[target_column("loss_new_run", budget)] / draws[target_column("loss", budget)]
@@ -216,7 +217,7 @@ def _new_run(fit: Mapping[str, Any], draws: pd.DataFrame) -> Floats | None:
     return errors if np.isfinite(errors).any() else None
 
 
-def _misfit(fit: Mapping[str, Any], draws: int) -> Misfit | None:
+def _misfit(fit: FitJson, draws: int) -> Misfit | None:
     found = fit["certificate"].get("lack_of_fit") or {}
     if not found.get("spread") or draws < 2:
         return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from flopline.documents import Stated, TargetJson
 from flopline.figures.lawpanel import number
 from flopline.figures.panels import law_style, log_axis, say_instead
 from flopline.figures.style import GREY, is_dense
@@ -17,12 +18,12 @@ from flopline.laws.spec import ranked
 from flopline.schema import target_column
 
 Floats = NDArray[np.float64]
-PAIR = ("params", "tokens")
+PAIR: Final[tuple[Stated, ...]] = ("params", "tokens")
 
 
 def draw_allocations(
     axes: Axes,
-    at_target: Mapping[str, Mapping[str, Any]],
+    at_target: Mapping[str, TargetJson],
     draws: Mapping[str, pd.DataFrame],
     target_flops: float,
     most_draws: int,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from flopline.documents import number_in
+from flopline.documents import EstimateJson, FitJson, number_in
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
@@ -57,7 +57,7 @@ _FEW: Final = 300
 
 @styled
 def contours(
-    fit: Mapping[str, Any],
+    fit: FitJson,
     points: pd.DataFrame,
     *,
     family_label: str,
@@ -109,7 +109,7 @@ def contours(
     return figure
 
 
-def surface_in(fit: Mapping[str, Any]) -> LossSurface | None:
+def surface_in(fit: FitJson) -> LossSurface | None:
     """The surface of a parametric fit's JSON; None where it failed or has no optimum."""
     values = [number(fit.get("parameters", {}).get(name)) for name in PARAMETERS]
     surface = LossSurface(*values)
@@ -142,10 +142,10 @@ def _checked(budgets: Sequence[float]) -> Floats:
     return np.array(sorted({check_target(float(b)) for b in budgets}))
 
 
-def _at(fit: Mapping[str, Any], target: float) -> Mapping[str, Any]:
-    """What the fit states at the target; empty where it states nothing there."""
+def _at(fit: FitJson, target: float) -> EstimateJson | None:
+    """N as the fit states it at the target; None where it states nothing there."""
     rows = [t for t in fit.get("targets", []) if abs(t["budget_flops"] / target - 1) < 1e-9]
-    return rows[0] if rows else {}
+    return rows[0].get("params") if rows else None
 
 
 def _levels(low: float, high: float, floor: float) -> Floats:
@@ -167,12 +167,12 @@ def _draw_contours(
     budgets: Floats,
     target: float,
     drawn: LossSurface | None,
-    estimate: Mapping[str, Any],
+    estimate: EstimateJson | None,
     params_label: str,
 ) -> None:
     floor, best = float(np.asarray(law.E)), float(law.params_opt(target))
     flops, sizes, loss = (runs[c].to_numpy(float) for c in ("flops", "params", "loss"))
-    ends = [number(estimate.get("params"), e) for e in ("lo95", "hi95")]
+    ends = [number(estimate, e) for e in ("lo95", "hi95")]
     x = log_axis(axes, "x", [*flops, target], power_label, 0.05)
     y = log_axis(axes, "y", [*sizes, best, *ends], pad=0.06)
     axes.set(xlabel="FLOPs", ylabel=params_label)
@@ -240,11 +240,11 @@ def _draw_frontier(
 
 
 def _draw_interval(
-    axes: Axes, place: Sequence[float], estimate: Mapping[str, Any], upright: bool
+    axes: Axes, place: Sequence[float], estimate: EstimateJson | None, upright: bool
 ) -> None:
     """The 80 and 95 % intervals of N at the target, thick and thin, along the axis of N."""
     for level, width in (("95", 1.0), ("80", 2.6)):
-        ends = [number(estimate.get("params"), f"{side}{level}") for side in ("lo", "hi")]
+        ends = [number(estimate, f"{side}{level}") for side in ("lo", "hi")]
         if np.isfinite(ends).all():
             data = (place, ends) if upright else (ends, place)
             axes.plot(
@@ -253,9 +253,9 @@ def _draw_interval(
             )  # fmt: skip
 
 
-def _said(best: float, estimate: Mapping[str, Any]) -> str:
+def _said(best: float, estimate: EstimateJson | None) -> str:
     """N at the target with its 95 % interval, if any."""
-    low, high = (number(estimate.get("params"), e) for e in ("lo95", "hi95"))
+    low, high = (number(estimate, e) for e in ("lo95", "hi95"))
     reach = f" [{short(low)}, {short(high)}]" if np.isfinite([low, high]).all() else ""
     return f"{short(best)}{reach}"
 
@@ -280,7 +280,7 @@ def _draw_slices(
     budgets: Floats,
     target: float,
     drawn: LossSurface | None,
-    estimate: Mapping[str, Any],
+    estimate: EstimateJson | None,
     labels: tuple[str, str],
 ) -> None:
     flops, sizes, tokens, loss = (
@@ -292,7 +292,7 @@ def _draw_slices(
     best, lowest = float(law.params_opt(target)), float(law.loss_opt(target))
     quartiles = np.quantile(moved, [0.25, 0.75])
     top = float(moved[moved <= quartiles[1] + _FAR_OUT * np.ptp(quartiles)].max())
-    ends = [number(estimate.get("params"), e) for e in ("lo95", "hi95")]
+    ends = [number(estimate, e) for e in ("lo95", "hi95")]
     x = log_axis(axes, "x", [*sizes, best, *ends], pad=0.06)
     bottom = min(lowest, float(moved.min()))
     pad = 0.07 * (top - bottom or 0.1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from flopline.documents import FitJson
 from flopline.figures.lawpanel import (
     Quantity,
     check_target,
@@ -55,7 +55,7 @@ one before."""
 
 @styled
 def envelope(
-    fit: Mapping[str, Any],
+    fit: FitJson,
     frontier: pd.DataFrame,
     curves: pd.DataFrame,
     *,
@@ -200,7 +200,7 @@ def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
 
 def _draw_frontier(
     axes: Axes,
-    fit: Mapping[str, Any],
+    fit: FitJson,
     points: pd.DataFrame,
     quantity: Quantity,
     norm: LogNorm,
@@ -275,7 +275,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
     )
 
 
-def _curvature(fit: Mapping[str, Any]) -> str:
+def _curvature(fit: FitJson) -> str:
     """Slopes of params in the outer thirds, and how sure their difference is."""
     test = fit["certificate"].get("curvature") or {}
     if test.get("p_value") is None:
@@ -288,7 +288,7 @@ def _curvature(fit: Mapping[str, Any]) -> str:
     )
 
 
-def _mid_schedule(fit: Mapping[str, Any]) -> str:
+def _mid_schedule(fit: FitJson) -> str:
     share = fit["certificate"].get("share_mid_schedule")
     if not share:
         return ""

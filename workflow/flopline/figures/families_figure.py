@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from flopline.agreement import multipliers
-from flopline.documents import FitsJson
+from flopline.documents import ComparisonJson, FitsJson, OtherFamilyJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
@@ -62,7 +62,7 @@ HATCH: Final = "////"
 def families(
     fits: Fits,
     draws: Draws,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[ComparisonJson],
     spans: Mapping[str, tuple[float, float]],
     *,
     labels: Mapping[str, str],
@@ -176,8 +176,8 @@ def _draw_multipliers(
     axes: Axes,
     fits: Fits,
     draws: Draws,
-    entry: Mapping[str, Any],
-    entries: Sequence[Mapping[str, Any]],
+    entry: ComparisonJson,
+    entries: Sequence[ComparisonJson],
     spans: Mapping[str, tuple[float, float]],
     looks: Mapping[str, LawStyle],
 ) -> None:
@@ -221,7 +221,7 @@ def _draw_multipliers(
     _legend_clear(axes, handles, curves, flops_label(target))
 
 
-def _draw_stated(axes: Axes, entry: Mapping[str, Any], family: str, look: LawStyle) -> Floats:
+def _draw_stated(axes: Axes, entry: ComparisonJson, family: str, look: LawStyle) -> Floats:
     """The multiplier of the decision at its target, with its intervals; returns what it spans."""
     times = next((o["multiplier"] for o in entry["others"] if o["family"] == family), None)
     if times is None or times["point"] is None or not math.isfinite(times["point"]):
@@ -238,7 +238,7 @@ def _draw_stated(axes: Axes, entry: Mapping[str, Any], family: str, look: LawSty
     return np.array(spans)
 
 
-def _said(other: Mapping[str, Any], look: LawStyle) -> str:
+def _said(other: OtherFamilyJson, look: LawStyle) -> str:
     """A family with its multiplier at the target and the 95 % interval of it."""
     point, low, high = (number(other["multiplier"], e) for e in ("point", "lo95", "hi95"))
     if not math.isfinite(point):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from flopline.documents import Facts, FitJson
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
     Law,
@@ -38,7 +38,7 @@ INNER: Final = ("lo80", "hi80")
 
 @styled
 def isoflop(
-    fit: Mapping[str, Any],
+    fit: FitJson,
     vertices: pd.DataFrame,
     profiles: pd.DataFrame,
     *,
@@ -92,7 +92,7 @@ def isoflop(
 
 def _draw_vertices(
     axes: Axes,
-    fit: Mapping[str, Any],
+    fit: FitJson,
     budgets: pd.DataFrame,
     quantity: Quantity,
     looks: Looks,
@@ -179,7 +179,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
     )
 
 
-def _correction(certificate: Mapping[str, Any]) -> str:
+def _correction(certificate: Facts) -> str:
     """What the crosses and the second line are, empty where the bias could not be had."""
     bias = certificate.get("largest_bias_ln_params")
     if bias is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from flopline.documents import NO_ESTIMATE, EstimateJson, FitJson, number_in
 from flopline.figures.layout import PAGE, Box, laid_out, width_in
 from flopline.figures.panels import (
     BASELINE_STYLE,
@@ -57,7 +58,7 @@ def ladder(
     steps: pd.DataFrame | None,
     predictions: pd.DataFrame | None,
     optima: pd.DataFrame | None,
-    seen_by_all: Mapping[str, Mapping[str, Any]],
+    seen_by_all: Mapping[str, EstimateJson],
     *,
     target_flops: float,
     largest_flops: float,
@@ -234,7 +235,7 @@ def _draw_waste(axes: Axes, steps: pd.DataFrame, laws: list[str]) -> None:
 def _draw_drift(
     axes: Axes,
     steps: pd.DataFrame,
-    seen_by_all: Mapping[str, Mapping[str, Any]],
+    seen_by_all: Mapping[str, EstimateJson],
     largest_flops: float,
 ) -> None:
     final = {law: e for law, e in seen_by_all.items() if e.get("point") is not None}
@@ -242,7 +243,8 @@ def _draw_drift(
         steps[c].to_numpy(dtype=float)
         for c in ("target_params", "target_params_lo80", "target_params_hi80")
     ]
-    ends = [float(e[k]) for e in final.values() for k in ("point", "lo80", "hi80") if e[k]]
+    stated = (number_in(e, k) for e in final.values() for k in ("point", "lo80", "hi80"))
+    ends = [value for value in stated if value > 0]
     at = [*steps["largest_flops"], largest_flops]
     log_axis(axes, "x", at, power_label, 0.1)
     # A first step may foretell anything; what lies far off becomes an arrow at the edge.
@@ -263,9 +265,10 @@ def _draw_drift(
         line = [x, mine["target_params"].to_numpy(dtype=float)]
         if law in final:
             e, end = final[law], largest_flops * shift
-            line = [np.append(line[0], end), np.append(line[1], float(e["point"]))]
-            if e["lo80"] is not None:
-                axes.vlines(end, e["lo80"], e["hi80"], color=look.color, lw=1.0, gid="interval")
+            line = [np.append(line[0], end), np.append(line[1], number_in(e))]
+            span = number_in(e, "lo80"), number_in(e, "hi80")
+            if np.isfinite(span).all():
+                axes.vlines(end, *span, color=look.color, lw=1.0, gid="interval")
         axes.plot(
             *line, look.dashes, color=look.color, marker=look.marker, ms=3.6, lw=1.2, zorder=3,
             mfc="white" if law == BASELINE[0] else look.color, gid=law,
@@ -303,13 +306,12 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
     )
 
 
-def _params_at(fit: Mapping[str, Any], target_flops: float) -> Mapping[str, Any]:
+def _params_at(fit: FitJson, target_flops: float) -> EstimateJson:
     """The estimate of N of a fit at the target; without a number where it failed."""
-    nothing = dict.fromkeys(("point", "lo80", "hi80"))
     if fit["status"] == FAILED:
-        return nothing
+        return NO_ESTIMATE
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target_flops - 1) < 1e-9]
-    return rows[0]["params"] if rows else nothing
+    return rows[0]["params"] if rows else NO_ESTIMATE
 
 
 def caption(results: StudyResults, setting: Setting) -> str:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from flopline.documents import FitJson
 from flopline.errors import FloplineError
 from flopline.figures.placing import (
     Spot,
@@ -96,13 +97,13 @@ def check_target(target_flops: float) -> float:
     return float(target_flops)
 
 
-def number(estimate: Mapping[str, Any] | None, key: str = "point") -> float:
-    """An entry of an estimate from a fit JSON; NaN where there is none."""
-    value = None if estimate is None else estimate.get(key)
-    return math.nan if value is None else float(value)
+def number(entries: Mapping[str, object] | None, key: str = "point") -> float:
+    """An entry of an estimate, or of a certificate, from a fit JSON; NaN where there is none."""
+    value = None if entries is None else entries.get(key)
+    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def law_of(fit: Mapping[str, Any], quantity: Quantity) -> Law | None:
+def law_of(fit: FitJson, quantity: Quantity) -> Law | None:
     """The law of `quantity` in a fit JSON, None where the fit failed or left it out."""
     parameters = fit.get("parameters", {})
     a = parameters.get(quantity.exponent)
@@ -113,7 +114,7 @@ def law_of(fit: Mapping[str, Any], quantity: Quantity) -> Law | None:
     return Law(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
 
 
-def no_law(fit: Mapping[str, Any]) -> str:
+def no_law(fit: FitJson) -> str:
     """The reason why a fit JSON has no law, in its own words where it gives any."""
     return f"no law: {fit.get('message') or 'the fit failed'}"
 
@@ -133,7 +134,7 @@ def law_band(draws: pd.DataFrame | None, quantity: Quantity, flops: Floats) -> F
 
 def draw_law_panel(
     axes: Axes,
-    fit: Mapping[str, Any],
+    fit: FitJson,
     quantity: Quantity,
     flops: Floats,
     values: Floats,

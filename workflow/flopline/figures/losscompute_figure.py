@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from flopline.documents import FitJson, FitsJson
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.notes import draw_bands, on_white
@@ -39,7 +40,7 @@ from flopline.results import StudyResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
 
 Floats = NDArray[np.float64]
-Fits = Mapping[str, Mapping[str, Any]]
+Fits = FitsJson
 
 MOST_POINTS: Final = 150
 """Points of an envelope that are drawn: they repeat the same few runs."""
@@ -110,7 +111,7 @@ def losscompute(
     return figure
 
 
-def law_of_loss(fit: Mapping[str, Any]) -> LossOfCompute | None:
+def law_of_loss(fit: FitJson) -> LossOfCompute | None:
     """The lowest loss over compute of a fit's JSON, None where the fit has none."""
     if fit["status"] == FAILED:
         return None
@@ -129,7 +130,7 @@ def laws_of_draws(draws: pd.DataFrame | None) -> LossOfCompute | None:
 
 
 def misfit(
-    law: str, fit: Mapping[str, Any], found: LossOfCompute, table: pd.DataFrame | None
+    law: str, fit: FitJson, found: LossOfCompute, table: pd.DataFrame | None
 ) -> Misfit | None:
     """Residuals of what a law was fitted to, and its own test of fit; None without the table.
 
@@ -153,7 +154,7 @@ def misfit(
     return Misfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
 
 
-def _of_runs(fit: Mapping[str, Any], points: pd.DataFrame) -> Misfit:
+def _of_runs(fit: FitJson, points: pd.DataFrame) -> Misfit:
     """Mean residual of the runs of each stretch of compute, with its standard error."""
     ln_c = np.log(points["flops"].to_numpy(dtype=float))
     residual = np.expm1(points["log_residual"].to_numpy(dtype=float))
@@ -245,7 +246,7 @@ def _points(law: str, table: pd.DataFrame | None) -> Floats:
     return np.asarray(found)
 
 
-def _draw_stated(axes: Axes, at: float, fit: Mapping[str, Any], target: float, law: str) -> Floats:
+def _draw_stated(axes: Axes, at: float, fit: FitJson, target: float, law: str) -> Floats:
     """The loss that a fit states at the target with its intervals; returns what it spans."""
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target - 1) < 1e-9]
     if not rows:
@@ -262,7 +263,7 @@ def _draw_stated(axes: Axes, at: float, fit: Mapping[str, Any], target: float, l
     return np.array(spans)
 
 
-def _label(law: str, fit: Mapping[str, Any], target: float) -> str:
+def _label(law: str, fit: FitJson, target: float) -> str:
     """A law with the loss that it states at the target and the 95 % interval of it."""
     rows = [t for t in fit["targets"] if abs(t["budget_flops"] / target - 1) < 1e-9]
     if not rows:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.documents import FindingJson, FitsJson, number_in
 from flopline.figures.placing import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
@@ -24,7 +26,7 @@ from flopline.laws.spec import spec_of, surface_law
 from flopline.numbers import factor, humanise
 
 Floats = NDArray[np.float64]
-Findings = Mapping[str, Mapping[str, Any]]
+Findings = Mapping[str, FindingJson]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,18 @@ def reason_of(findings: Findings, audit: str) -> str:
     return str(findings[audit]["sentence"]) if audit in findings else NOT_MADE
 
 
-def surface_of_fits(fits: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], str]:
+def surface_of_fits(fits: FitsJson) -> tuple[dict[str, float], str]:
     """E, alpha and beta of the fitted surface; empty, with the reason, where there is none."""
     law = surface_law(fits)
     if law is None:
         return {}, f"the {PARAMETRIC.label} law is not among the study's laws"
     if fits[law]["status"] == FAILED:
         return {}, str(fits[law]["message"])
-    points = {name: fits[law]["parameters"][name]["point"] for name in ("E", "alpha", "beta")}
-    if None in points.values():
+    stated = fits[law]["parameters"]
+    points = {name: number_in(stated[name]) for name in ("E", "alpha", "beta")}
+    if any(math.isnan(value) for value in points.values()):
         return {}, str(fits[law]["message"])
-    return {name: float(value) for name, value in points.items()}, ""
+    return points, ""
 
 
 def law_style(law: str) -> LawStyle:

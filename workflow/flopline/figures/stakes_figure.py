@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit.waste import wasted_share
+from flopline.documents import FitsJson, TargetJson, VerdictJson, number_in
 from flopline.figures.allocations import draw_allocations
+from flopline.figures.lawpanel import number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.panels import (
     law_style,
@@ -41,7 +44,7 @@ from flopline.results import StudyResults
 from flopline.schema import target_column
 
 Floats = NDArray[np.float64]
-Fits = Mapping[str, Mapping[str, Any]]
+Fits = FitsJson
 
 MOST_CHANGES: Final = 14
 """Bars of the tornado; the rest changes N less."""
@@ -116,7 +119,7 @@ def stakes(
     return figure
 
 
-def _sizes(fits: Fits, target_flops: float) -> dict[str, dict[str, Any]]:
+def _sizes(fits: Fits, target_flops: float) -> dict[str, TargetJson]:
     """What each usable law says at the target, by law."""
     found = {}
     for law, fit in fits.items():
@@ -167,15 +170,15 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
 
 
 def _draw_regret(
-    axes: Axes, exponents: tuple[float, float], sizes: Mapping[str, Any], reference: str
+    axes: Axes, exponents: tuple[float, float], sizes: Mapping[str, TargetJson], reference: str
 ) -> None:
-    best = float(sizes[reference]["params"]["point"])
-    ends = [
-        float(at["params"][k]) / best
+    best = number_in(sizes[reference]["params"])
+    stated = (
+        number_in(at["params"], k) / best
         for at in sizes.values()
         for k in ("point", "lo95", "hi95")
-        if at["params"][k] is not None
-    ]
+    )
+    ends = [value for value in stated if not math.isnan(value)]
     reach = max(2.5, 1.15 * max(max(ends), 1 / min(ends)))
     reach = min(reach, 64.0)
     x = np.geomspace(1 / reach, reach, 241)
@@ -187,9 +190,10 @@ def _draw_regret(
     handles = []
     for law in ordered(sizes):
         at, look = sizes[law]["params"], law_style(law)
-        here = float(at["point"]) / best
-        if at["lo95"] is not None:
-            span = np.clip([float(at["lo95"]) / best, float(at["hi95"]) / best], x[0], x[-1])
+        here = number_in(at) / best
+        ends = [number_in(at, "lo95") / best, number_in(at, "hi95") / best]
+        if np.isfinite(ends).all():
+            span = np.clip(ends, x[0], x[-1])
             along = np.geomspace(float(span[0]), float(span[1]), 60)
             cost = 100 * wasted_share(*exponents, np.log(along))
             axes.plot(along, cost, "-", color=look.color, lw=4.0, alpha=0.35, zorder=2.5)
@@ -199,7 +203,7 @@ def _draw_regret(
             gid=law,
         )  # fmt: skip
         said = "taken as best" if law == reference else f"{significant(wasted, 2)} %"
-        mark.set_label(f"{look.label}, {humanise(float(at['point']))}: {said}")
+        mark.set_label(f"{look.label}, {humanise(number_in(at))}: {said}")
         handles.append(mark)
     # Inside the curve, whose middle is always low.
     axes.legend(handles=handles, loc="upper center", borderaxespad=0.6, handletextpad=0.3)
@@ -280,12 +284,13 @@ def _draw_strips(
             zorder=2, gid="draws", rasterized=is_dense(len(shown)),
         )  # fmt: skip
         for kind, width in (("95", 1.0), ("80", 2.6)):
-            if e[f"lo{kind}"] is not None:
+            span = [number(e, f"{side}{kind}") for side in ("lo", "hi")]
+            if np.isfinite(span).all():
                 axes.plot(
-                    [e[f"lo{kind}"], e[f"hi{kind}"]], [row - 0.32] * 2, "-", color=look.color,
+                    span, [row - 0.32] * 2, "-", color=look.color,
                     lw=width, solid_capstyle="butt", zorder=3, gid="interval",
                 )  # fmt: skip
-        axes.plot(e["point"], row - 0.32, look.marker, ms=4.5, color=look.color, mec="white",
+        axes.plot(number(e), row - 0.32, look.marker, ms=4.5, color=look.color, mec="white",
                   mew=0.7, zorder=4, gid=law)  # fmt: skip
     axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.3))
     axes.set_yticks(range(len(names)), [law_style(law).label for law in reversed(names)])
@@ -329,7 +334,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
     )
 
 
-def _recommended(decision: Mapping[str, Any], family: str, target_flops: float) -> str:
+def _recommended(decision: VerdictJson, family: str, target_flops: float) -> str:
     """The law that is recommended at the target, whose N a wrong one is held against."""
     for choice in decision["choices"]:
         same = abs(choice["budget_flops"] / target_flops - 1) < 1e-9

@@ -20,6 +20,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
+from flopline.documents import FitJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import no_law, number
 from flopline.figures.layout import PAGE, width_in
@@ -69,7 +70,7 @@ class Panel:
 
     family_label: str
     points: pd.DataFrame
-    fit: Mapping[str, Any]
+    fit: FitJson
     cmap: str = ""
 
 
@@ -330,7 +331,7 @@ def alt(results: StudyResults, setting: Setting) -> str:
     )
 
 
-def _in_words(fit: Mapping[str, Any]) -> str:
+def _in_words(fit: FitJson) -> str:
     if fit["status"] == FAILED:
         return f"no surface was fitted: {fit['message']}"
     e, alpha, beta = (number(fit["parameters"][name]) for name in ("E", "alpha", "beta"))

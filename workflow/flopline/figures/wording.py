@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from flopline.documents import EstimateJson, FindingJson, FitJson, number_in
 from flopline.figures.lawpanel import number
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, interval, significant
 
-Fit = Mapping[str, Any]
+Fit = FitJson
 
 
 def exponent(fit: Fit, name: str) -> str:
@@ -37,14 +37,13 @@ def at_target(fit: Fit) -> str:
     return f"{humanise(n)} and {humanise(d)} at {flops_label(target['budget_flops'])} FLOPs"
 
 
-def reach(estimate: Mapping[str, Any], label: Callable[[float], str]) -> str:
+def reach(estimate: EstimateJson, label: Callable[[float], str]) -> str:
     """The 95 % interval of an estimate in brackets, empty where there is none."""
-    if estimate["lo95"] is None:
-        return ""
-    return f" (95 % interval {interval(estimate['lo95'], estimate['hi95'], label)})"
+    low, high = number_in(estimate, "lo95"), number_in(estimate, "hi95")
+    return "" if math.isnan(low) else f" (95 % interval {interval(low, high, label)})"
 
 
-def finding(findings: Mapping[str, Mapping[str, Any]], audit: str) -> str:
+def finding(findings: Mapping[str, FindingJson], audit: str) -> str:
     """What an audit found, in its own words; empty where it was not made."""
     return str(findings[audit]["sentence"]) if audit in findings else ""
 

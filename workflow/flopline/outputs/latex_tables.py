@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.documents import NO_ESTIMATE, EstimateJson, FitJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import spec_of
 from flopline.numbers import MISSING, count, flops_label, humanise, significant
@@ -229,13 +230,13 @@ class _Notes:
         return [f"$^{{{letter}}}$ {text(remark)}" for remark, letter in self._letters.items()]
 
 
-def _mark(notes: _Notes, fit: Mapping[str, Any]) -> str:
+def _mark(notes: _Notes, fit: FitJson) -> str:
     """What a fit that did not simply converge says of itself."""
     return notes.mark(str(fit["message"])) if fit["status"] != CONVERGED else ""
 
 
-def _of(fit: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return {} if fit["status"] == FAILED else fit["parameters"][name]
+def _of(fit: FitJson, name: str) -> EstimateJson:
+    return NO_ESTIMATE if fit["status"] == FAILED else fit["parameters"][name]
 
 
 def _four_decimals(x: float) -> str:

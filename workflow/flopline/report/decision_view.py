@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
+from flopline.documents import AgreementJson, ChoiceJson, EstimateJson, HeadlineJson, VerdictJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered as ordered_laws
 from flopline.laws.spec import spec_of
@@ -133,13 +134,14 @@ def ordered(decision: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame
 
 
 def headline(
-    verdict: Mapping[str, Any], decision: pd.DataFrame, families: Mapping[str, str]
+    verdict: VerdictJson, decision: pd.DataFrame, families: Mapping[str, str]
 ) -> Headline | None:
     """The headline in words, or None where no law could be used."""
     head = verdict.get("headline")
     if not head:
         return None
     budget = float(head["budget_flops"])
+    stated = cast("Mapping[str, EstimateJson]", head)
     row = _row_of(decision, head, budget)
     return Headline(
         budget=flops_label(budget),
@@ -152,14 +154,14 @@ def headline(
         why=_told(verdict.get("choices", ()), head["family"], budget),
         family_id=str(head["family"]),
         budget_flops=budget,
-        quantities=[(q, shown(head[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
+        quantities=[(q, shown(stated[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
     )
 
 
 def law_tables(
     decision: pd.DataFrame,
     families: Mapping[str, str],
-    verdict: Mapping[str, Any],
+    verdict: VerdictJson,
     fit_ids: Mapping[tuple[str, str], str],
 ) -> list[FamilyLaws]:
     """One table per family: every law at every target, grouped by target; variants by law."""
@@ -278,9 +280,7 @@ def _three_decimals(x: float) -> str:
     return f"{x:.3f}"
 
 
-def _row_of(
-    decision: pd.DataFrame, head: Mapping[str, Any], budget: float
-) -> Mapping[Any, Any] | None:
+def _row_of(decision: pd.DataFrame, head: HeadlineJson, budget: float) -> Mapping[Any, Any] | None:
     """The row of the headline in the decision table."""
     rows: list[dict[Any, Any]] = decision.to_dict("records")
     for row in rows:
@@ -291,7 +291,9 @@ def _row_of(
     return None
 
 
-def _told(entries: Sequence[Mapping[str, Any]], family: str, budget: float) -> str:
+def _told(
+    entries: Sequence[ChoiceJson] | Sequence[AgreementJson], family: str, budget: float
+) -> str:
     """The sentence of one family and target."""
     for entry in entries:
         if entry["family"] == family and math.isclose(entry["budget_flops"], budget):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from flopline.documents import FitsJson
+from flopline.documents import EstimateJson, FitJson, FitsJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.numbers import count, number
@@ -77,12 +77,12 @@ class FitView:
     settings: Sequence[tuple[str, str]]
 
 
-def each_fit(fits: Fits, families: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def each_fit(fits: Fits, families: Mapping[str, str]) -> Iterator[tuple[str, str, FitJson]]:
     """(family, law, fit) with families in the study's order and laws in that of readers."""
     known = [f for f in families if f in fits]
     for family in [*known, *sorted(set(fits) - set(known))]:
         for law in ordered(fits[family]):
-            yield family, law, dict(fits[family][law])
+            yield family, law, fits[family][law]
 
 
 def fit_ids(fits: Fits, families: Mapping[str, str]) -> dict[tuple[str, str], str]:
@@ -116,7 +116,7 @@ def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[Exponen
     return table
 
 
-def estimates_csv(parameters: Mapping[str, Mapping[str, Any]]) -> Csv:
+def estimates_csv(parameters: Mapping[str, EstimateJson]) -> Csv:
     """Parameters with the ends of their intervals in full, a line each."""
     columns = ["parameter", "meaning", "point", "lo80", "hi80", "lo95", "hi95"]
     rows = [{"parameter": n, "meaning": MEANINGS.get(n, ""), **e} for n, e in parameters.items()]
@@ -145,15 +145,18 @@ def exponents_csv(fits: Fits, families: Mapping[str, str]) -> Csv:
 def fits_csv(fits: Fits, families: Mapping[str, str]) -> Csv:
     """All fits with status, points and message, a line each."""
     keys = ["law", "status", "estimator", "n_runs", "n_points", "message"]
+    stated: list[tuple[str, Mapping[str, object]]] = [
+        (family, fit) for family, _, fit in each_fit(fits, families)
+    ]
     rows = [
         {"family": families.get(family, family), **{key: fit[key] for key in keys}}
-        for family, _, fit in each_fit(fits, families)
+        for family, fit in stated
     ]
     frame = pd.DataFrame(rows, columns=["family", *keys])
     return csv_file(frame, dict.fromkeys(frame.columns, ""))
 
 
-def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
+def _fit_view(fit: FitJson, fit_id: str, family: str) -> FitView:
     leaves = list(flat(fit["certificate"]))
     failed = fit["status"] == FAILED
     return FitView(
@@ -177,13 +180,13 @@ def _fit_view(fit: Mapping[str, Any], fit_id: str, family: str) -> FitView:
     )
 
 
-def _parameters(parameters: Mapping[str, Mapping[str, Any]]) -> list[ParameterRow]:
+def _parameters(parameters: Mapping[str, EstimateJson]) -> list[ParameterRow]:
     """Every parameter, unless there are only the exponents, which stand side by side already."""
     only_exponents = set(parameters) <= set(EXPONENTS)
     return [] if only_exponents else [_parameter(n, e) for n, e in parameters.items()]
 
 
-def _parameter(name: str, estimate: Mapping[str, Any]) -> ParameterRow:
+def _parameter(name: str, estimate: EstimateJson) -> ParameterRow:
     return ParameterRow(
         symbol=_SYMBOLS.get(name, name),
         meaning=MEANINGS.get(name, ""),

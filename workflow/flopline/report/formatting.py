@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.documents import EstimateJson
 from flopline.numbers import MISSING, count, flops_label, humanise, interval, number, significant
 
 _LONGEST_LIST = 12
@@ -86,7 +87,7 @@ def as_float(value: Any) -> float:
 
 
 def shown(
-    estimate: Mapping[str, Any],
+    estimate: EstimateJson,
     label: Callable[[float], str],
     label_ends: Callable[[float], str] | None = None,
 ) -> Shown:
@@ -102,10 +103,15 @@ def shown(
     return Shown(label(point), interval(lo80, hi80, ends), interval(lo95, hi95, ends), sort)
 
 
-def row_estimate(row: Mapping[str, Any], quantity: str) -> dict[str, Any]:
+def row_estimate(row: Mapping[Any, Any], quantity: str) -> EstimateJson:
     """The estimate of `quantity` in one row of the decision table."""
-    ends = {end: row[f"{quantity}_{end}"] for end in ("lo80", "hi80", "lo95", "hi95")}
-    return {"point": row[quantity], **ends}
+    return {
+        "point": row[quantity],
+        "lo80": row[f"{quantity}_lo80"],
+        "hi80": row[f"{quantity}_hi80"],
+        "lo95": row[f"{quantity}_lo95"],
+        "hi95": row[f"{quantity}_hi95"],
+    }
 
 
 def value_text(value: Any, key: str = "") -> str:

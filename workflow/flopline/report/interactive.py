@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from flopline.documents import EstimateJson, FitJson
 from flopline.figures.style import MAKO_MAP, mako
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
 from flopline.figures.ticks import flops_labels
@@ -181,7 +182,7 @@ def _surface(found: FamilyResults, label: str, colors: str) -> dict[str, Any] | 
     }
 
 
-def _about_valleys(label: str, fit: Mapping[str, Any]) -> str:
+def _about_valleys(label: str, fit: FitJson) -> str:
     """What the isoFLOP panel shows, for those who do not see it."""
     certificate, target = fit["certificate"], fit["targets"][0]
     n, d = (as_float(target[q]["point"]) for q in ("params", "tokens"))
@@ -193,7 +194,7 @@ def _about_valleys(label: str, fit: Mapping[str, Any]) -> str:
     )
 
 
-def _about_surface(label: str, fit: Mapping[str, Any]) -> str:
+def _about_surface(label: str, fit: FitJson) -> str:
     """What the loss surface shows, for those who do not see it."""
     return (
         f"{label}: loss over tokens and params. It falls with params to the power "
@@ -202,12 +203,12 @@ def _about_surface(label: str, fit: Mapping[str, Any]) -> str:
     )
 
 
-def _said(fit: Mapping[str, Any], name: str) -> str:
+def _said(fit: FitJson, name: str) -> str:
     e = fit["parameters"][name]
     return f"{number(as_float(e['point']), 3)} (95 % {interval(*_ends(e), lambda x: number(x, 3))})"
 
 
-def _ends(estimate: Mapping[str, Any]) -> tuple[float, float]:
+def _ends(estimate: EstimateJson) -> tuple[float, float]:
     return as_float(estimate["lo95"]), as_float(estimate["hi95"])
 
 

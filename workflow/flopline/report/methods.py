@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.documents import FitJson
 from flopline.laws.common.methods_text import Settings
 from flopline.laws.spec import resolved, spec_of
 from flopline.numbers import count, flops_label, humanise, number
@@ -207,7 +208,7 @@ def heading(law: str) -> str:
 
 
 def law_paragraph(
-    law: str, fit: Mapping[str, Any], study: Mapping[str, Any], variants: Sequence[str] = ()
+    law: str, fit: FitJson, study: Mapping[str, Any], variants: Sequence[str] = ()
 ) -> str:
     """One law in running text, marked up as `references` says.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from flopline.documents import FitJson
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
@@ -49,7 +50,7 @@ def planner_view(
     }
 
 
-def _line(fit: Mapping[str, Any], draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, Any]:
+def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, Any]:
     law = fit["law"]
     mine = rows[rows["law"] == law]
     variant = mine[~mine["main"].astype(bool) & mine["recommended"].astype(bool)]

@@ -5,8 +5,9 @@ Texts are marked up as `report.references` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
+
+from flopline.documents import Facts
 
 POWER_LAWS: Final = r"$N ∝ C^a|N \propto C^a$ and $D ∝ C^b|D \propto C^b$"
 FRONTIER: Final = r"$L = E + K C^-c|L = E + K C^{-c}$"
@@ -17,7 +18,7 @@ _INERT: Final = str.maketrans({"@": "\ue000", "$": "\ue001"})
 class Settings:
     """The settings of a fit, which remembers those that a sentence has told."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Facts) -> None:
         self.settings = settings
         self.told: set[str] = {"draws", "seed", "method"}
         """Those of the bootstrap stand in a paragraph of their own."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flopline.documents import FitJson
 from flopline.laws.common.methods_text import FRONTIER, POWER_LAWS, Settings, quoted
 from flopline.laws.envelope.envelope_law import LAW
 from flopline.numbers import count, number
 
 
 def paragraph(
-    s: Settings, fit: Mapping[str, Any], study: Mapping[str, Any], variants: Sequence[str]
+    s: Settings, fit: FitJson, study: Mapping[str, Any], variants: Sequence[str]
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
     curves = (

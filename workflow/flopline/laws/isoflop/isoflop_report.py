@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.documents import Facts
 from flopline.flops import six_nd
 from flopline.laws.common.allocation import residuals
 from flopline.laws.common.budgets import Grouping
@@ -195,7 +196,7 @@ def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
 def messages(
     valleys: Sequence[Valley],
     checks: Sequence[Checks],
-    certified: Mapping[str, Any],
+    certified: Facts,
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:
