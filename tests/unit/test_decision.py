@@ -169,13 +169,23 @@ def test_one_law_is_recommended_for_want_of_others() -> None:
 
 def test_a_variant_that_only_shows_what_a_law_hangs_on_is_never_recommended() -> None:
     ladder = steps(
-        isoflop=[5.0, 5.0, 5.0], isoflop__cubic=[0.1, 0.1, 0.1], parametric=[9.0, 9.9, 9.0]
+        isoflop=[5.0, 5.0, 5.0], isoflop__unweighted=[0.1, 0.1, 0.1], parametric=[9.0, 9.9, 9.0]
     )
-    lines = {"isoflop": [line(1e9), line(2e9, name="cubic")], "parametric": line(1e9)}
+    lines = {"isoflop": [line(1e9), line(2e9, name="unweighted")], "parametric": line(1e9)}
     table, verdict = decided({"ash": family(ladder, **lines)}, TARGETS, LABELS)
     assert table.loc[table["recommended"], "estimator"].tolist() == ["parabola", "parabola"]
     assert table.loc[table["estimator"] == "cubic", "held_out_steps"].tolist() == [3, 3]
     assert verdict["agreement"][0]["params_ratio"] == 1.0
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_another_reading_is_recommended_where_it_was_held_out(held_out: bool) -> None:
+    waste = {"isoflop": [5.0, 5.0, 5.0], "parametric": [9.0, 9.9, 9.0]}
+    ladder = steps(**waste, **({"isoflop__cubic": [0.1, 0.1, 0.1]} if held_out else {}))
+    lines = {"isoflop": [line(1e9), line(2e9, name="cubic")], "parametric": line(1e9)}
+    table, _ = decided({"ash": family(ladder, **lines)}, TARGETS, LABELS)
+    best = "cubic" if held_out else "parabola"
+    assert table.loc[table["recommended"], "estimator"].tolist() == [best, best]
 
 
 def test_a_variant_that_mends_a_bias_may_be_recommended() -> None:

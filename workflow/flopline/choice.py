@@ -21,6 +21,8 @@ FEWEST_STEPS: Final = 2
 """Steps that two lines must share before one can be preferred by evidence: one has no noise."""
 TIE_PERCENT: Final = 1.0
 """Mean waste, in percent of compute, by which two lines must differ to be told apart."""
+TIE_LOSS_PERCENT: Final = 0.25
+"""Mean error of the lowest losses, in percent, by which lines tied in waste must differ."""
 
 CAVEAT: Final = (
     "Two things to bear in mind: the optimum seen at a larger budget is the bottom of that "
@@ -50,9 +52,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """Waste [percent] of the candidates (by row) on the steps that they share."""
+    """Waste [percent] of the candidates (by row) on the steps that they share.
+
+    `loss` are the errors [percent] of their lowest losses there, of those that are tied in waste;
+    without rows where one of these says none. `tied` are those that neither tells apart.
+    """
 
     waste: pd.DataFrame
+    loss: pd.DataFrame
     tied: list[Any]
 
     @property
@@ -73,12 +80,17 @@ def rule(laws: Collection[str]) -> str:
         else ""
     )
     return (
-        "Candidates are the main line of every law that did not fail, and variants that mend a "
-        f"known bias{refusal}. The held-out ladder decides: on the steps that the candidates "
+        "Candidates are the main line of every law that did not fail, variants that mend a known "
+        "bias, and other forms and readings where they were held out "
+        f"{FEWEST_STEPS} times or more{refusal}; none that the runs cannot bear (no interval, or "
+        "one too wide; an optimum far outside the runs' tokens per param; refuted by runs held "
+        "out). The held-out ladder decides: on the steps that the candidates "
         "share, the line whose N wastes least compute at the optima seen at larger budgets, on "
         "average over the steps. Lines that differ by less than the standard error of their "
-        f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; a "
-        f"tie goes to a line without a warning, then to the one that rests on most runs{last}. "
+        f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; "
+        "among these the line wins that foretold the lowest losses there best, by more than the "
+        f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
+        f"goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
         "apart: then the same order as in a tie holds. Between families the lowest loss wins, by "
         "a law that they have in common."
@@ -119,30 +131,43 @@ def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.Dat
     return same
 
 
-def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
-    """The rows of `lines` (one family, one target) that may be recommended, best prior first."""
-    barred = refused(findings)
+def candidates(
+    lines: pd.DataFrame, findings: Findings, barred: Mapping[Any, str] | None = None
+) -> pd.DataFrame:
+    """The rows of `lines` (one family, one target) that may be recommended, best prior first.
+
+    `barred` says by row why a line cannot be followed, empty where it can.
+    """
+    unpinned, steps, reasons = refused(findings), held_out(findings), barred or {}
 
     def may_be(line: Any) -> bool:
         spec = spec_of(line.law)
         of_surface = spec.says is Says.SURFACE or line.estimator in spec.of_surface
-        offered = line.main or line.estimator in spec.recommendable
-        return bool(offered) and not (barred and of_surface)
+        rival = line.estimator in spec.rivals and (
+            len(steps_of({"law": line.law, "estimator": line.estimator, "main": False}, steps))
+            >= FEWEST_STEPS
+        )
+        offered = line.main or line.estimator in spec.recommendable or rival
+        return bool(offered) and not (unpinned and of_surface) and not reasons.get(line.Index)
 
     usable = (lines["status"] != FAILED) & lines["params"].notna()
     kept = lines[usable & np.array([may_be(line) for line in lines.itertuples()], dtype=bool)]
     return kept.loc[sorted(kept.index, key=lambda i: (*_merit(kept.loc[i]), i))]
 
 
-def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
+def choose(
+    lines: pd.DataFrame, findings: Findings, barred: Mapping[Any, str] | None = None
+) -> Choice:
     """The recommended line of one family and target by `rule`.
 
-    `lines` has columns law, estimator, main, status, params, runs; `findings` are the family's.
+    `lines` has columns law, estimator, main, status, params, runs; `findings` are the family's;
+    `barred` says by row why a line cannot be followed, empty where it can.
     """
-    pool = candidates(lines, findings)
+    pool = candidates(lines, findings, barred)
     surfaces = [law for law in lines["law"].unique() if spec_of(law).says is Says.SURFACE]
-    barred = " and ".join(spec_of(law).label for law in surfaces if refused(findings))
-    note = f" The {barred} line is refused: the runs do not pin down the best size." * bool(barred)
+    unpinned = " and ".join(spec_of(law).label for law in surfaces if refused(findings))
+    note = f" The {unpinned} line is refused: the runs do not pin down the best size."
+    note = note * bool(unpinned) + _set_aside(lines, barred or {})
     if pool.empty:
         return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:
@@ -169,6 +194,12 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     return Choice(ranked[0], second, basis, why + note, shared)
 
 
+def _set_aside(lines: pd.DataFrame, barred: Mapping[Any, str]) -> str:
+    """A sentence for each law's main line that is not followed, and why."""
+    reasons = [(line_name(line), barred.get(i)) for i, line in lines[lines["main"]].iterrows()]
+    return "".join(f" The {name} line is not followed: {why}." for name, why in reasons if why)
+
+
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:
     """What a line is called in a sentence: its law, and its variant if it is not the main one."""
     law = spec_of(line["law"]).label
@@ -191,21 +222,41 @@ def _judge(pool: pd.DataFrame, steps: pd.DataFrame) -> _Judged | None:
     while len(known) >= 2:
         shared = pd.DataFrame(known).dropna()
         if len(shared) >= FEWEST_STEPS:
-            return _Judged(shared, _tied(shared, list(pool.index)))
+            tied = _tied(shared, list(pool.index), TIE_PERCENT)
+            losses = _loss_errors(pool.loc[tied], steps, shared.index)
+            if not losses.empty:
+                tied = _tied(losses, tied, TIE_LOSS_PERCENT)
+            return _Judged(shared, losses, tied)
         # The line held out least often is the one that keeps the others from being compared.
         known.pop(min(reversed(list(known)), key=lambda i: len(known[i])))
     return None
 
 
-def _tied(waste: pd.DataFrame, order: list[Any]) -> list[Any]:
-    """The least wasteful line and those that its noise cannot part from it, in `order`."""
-    best = waste.mean(axis=0).idxmin()
+def _tied(table: pd.DataFrame, order: list[Any], percent: float) -> list[Any]:
+    """The line of least mean in `table` (steps, lines) and those tied with it, in `order`.
+
+    Tied are those whose mean lies above by no more than its standard error, or than `percent`.
+    """
+    best = table.mean(axis=0).idxmin()
     tied = []
-    for line in waste:
-        gap, noise = difference(waste[line], waste[best])
-        if gap <= max(noise, TIE_PERCENT):
+    for line in table:
+        gap, noise = difference(table[line], table[best])
+        if gap <= max(noise, percent):
             tied.append(line)
     return [i for i in order if i in tied]
+
+
+def _loss_errors(pool: pd.DataFrame, steps: pd.DataFrame, shared: pd.Index) -> pd.DataFrame:
+    """Errors [percent] of the lowest losses on the `shared` steps (steps, lines of `pool`).
+
+    Without rows where some line of the pool says none on one of them.
+    """
+    errors = {
+        i: steps_of(line, steps).set_index("largest_flops")["loss_error_percent"].reindex(shared)
+        for i, line in pool.iterrows()
+    }
+    table = pd.DataFrame(errors).astype(float)
+    return table if table.notna().all(axis=None) else table.iloc[:0]
 
 
 def difference(one: pd.Series, other: pd.Series) -> tuple[float, float]:
@@ -229,13 +280,25 @@ def _why(pool: pd.DataFrame, judged: _Judged, chosen: Any, other: Any) -> str:
         f"optima seen at larger budgets, that of the {line_name(second)} line "
         f"{_percent(mean[other])}"
     )
-    if other not in judged.tied:
+    if mean[other] > mean[chosen] and other not in judged.loss:
         return f"{said}."
+    if other not in judged.tied:
+        return said + _by_loss(judged, chosen, other)
     gap, noise = difference(judged.waste[chosen], judged.waste[other])
     return (
         f"{said}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
         f"{_percent(noise)}), which goes to the {line_name(first)} line because "
         f"{_tie_reason(first, second)}."
+    )
+
+
+def _by_loss(judged: _Judged, chosen: Any, other: Any) -> str:
+    if other not in judged.loss:
+        return "."
+    mine, its = (_percent(float(judged.loss[i].mean())) for i in (chosen, other))
+    return (
+        f": a tie in the size. Of the losses it foretold the lowest ones there within {mine}, the "
+        f"other within {its}."
     )
 
 

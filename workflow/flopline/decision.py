@@ -11,6 +11,7 @@ import pandas as pd
 from flopline.agreement import agreement, between, cost_percent
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
+from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
 from flopline.choice import (
     CAVEAT,
     Choice,
@@ -26,6 +27,7 @@ from flopline.documents import (
     ComparisonJson,
     EstimateJson,
     HeadlineJson,
+    SilenceJson,
     VerdictJson,
     number_in,
 )
@@ -45,13 +47,13 @@ def decide(
     results: Mapping[str, FamilyResults],
     targets: Sequence[float],
     labels: Mapping[str, str],
-    largest_flops: Mapping[str, float],
+    spans: Mapping[str, Span],
     options: AuditOptions | None = None,
 ) -> tuple[pd.DataFrame, VerdictJson]:
     """The decision table and its verdict, by `choice.rule`.
 
-    `results`, `labels` and `largest_flops`, the compute of the largest run [FLOPs], are by family,
-    `targets` budgets [FLOPs]; of the `options` of the audit the price counts.
+    `results`, `labels` and `spans`, what the runs span, are by family, `targets` budgets [FLOPs];
+    of the `options` of the audit the price counts.
 
     The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
@@ -62,16 +64,27 @@ def decide(
         [
             row
             for family, known in results.items()
-            for row in _rows(family, known, largest_flops[family], targets)
+            for row in _rows(family, known, spans[family].largest_flops, targets)
         ]
     )
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
+    silent: list[SilenceJson] = []
     groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
     for (family, budget), rows in groups:
         known = results[family]
         surface = _surface(known)
-        choice = choose(table.loc[rows], known.findings)
+        lines, span = table.loc[rows], spans[family]
+        reasons = barred(lines, span, bounds_of(known), predictions(known.findings))
+        choice = choose(lines, known.findings, reasons.to_dict())
+        if choice.basis in ("order", "only"):
+            # Nothing was held out: what the laws and their forms say apart is all there is.
+            reasons = reasons.mask(reasons == "", apart(lines[reasons == ""], span))
+            if reasons[choice.line]:
+                choice = choose(lines, known.findings, reasons.to_dict())
+        table.loc[rows, "barred"] = reasons
+        if choice.line is None:
+            silent.append(silence(str(family), float(budget), lines, reasons, span))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
@@ -89,6 +102,7 @@ def decide(
     families = _families(table, targets, labels, results)
     verdict: VerdictJson = {
         "headline": _headline(table, targets, families),
+        "silent": silent,
         "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
         "choices": choices,
@@ -103,7 +117,9 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
     """The decision in three lines for a terminal: params, tokens and loss at the first target."""
     head = verdict["headline"]
     if head is None:
-        return ["No law could be fitted: the report says why."]
+        said = verdict["silent"]
+        first = [s["sentence"] for s in said if s["budget_flops"] == said[0]["budget_flops"]]
+        return first or ["No law could be fitted: the report says why."]
     budget = flops_label(head["budget_flops"])
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {spec_of(head['law']).label} law) train "
@@ -150,6 +166,7 @@ def _row(
         "status": line["status"],
         "message": line["message"],
         "recommended": False,
+        "barred": "",
         "refused": spec_of(law).says is Says.SURFACE and refused(known.findings),
         "extrapolation": about["extrapolation"],
         "runs": min(fit["n_runs"], fit["n_points"]),

@@ -128,10 +128,22 @@ class HeadlineJson(TypedDict):
     tokens_per_param: EstimateJson
 
 
+class SilenceJson(TypedDict):
+    """That no line can be followed for a family at a target [FLOPs], and why."""
+
+    family: str
+    budget_flops: float
+    why: str
+    up_to_flops: float
+    needed: str
+    sentence: str
+
+
 class VerdictJson(TypedDict):
     """The decision of a study beside its table; see decision.decide."""
 
     headline: HeadlineJson | None
+    silent: list[SilenceJson]
     rule: str
     caveat: str
     choices: list[ChoiceJson]

@@ -18,6 +18,7 @@ from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.bearing import span_of
 from flopline.decision import decide
 from flopline.documents import FindingJson, FitJson, FitsJson
 from flopline.errors import FloplineError
@@ -250,8 +251,8 @@ def families(
         name: (float(part["flops"].min()), float(part["flops"].max()))
         for name, part in parts.items()
     }
-    largest = {name: most for name, (_, most) in spans.items()}
-    verdict = decide(results, [given.target], labels, largest)[1]
+    reach = {name: span_of(part) for name, part in parts.items()}
+    verdict = decide(results, [given.target], labels, reach)[1]
     return draw_families(
         {name: known.fits for name, known in results.items()},
         {name: known.draws for name, known in results.items()},
@@ -343,7 +344,7 @@ def figure(
     given = _given(pd.concat(parts.values()), target, budgets, draws, seed)
     rows = {} if curves is None else dict(_each(_checked(curves, CURVE_COLUMNS, "curves")))
     labels = {_label(part): _label(part) for part in parts}
-    of_family, fitted, largest = {}, {}, {}
+    of_family, fitted, reach = {}, {}, {}
     for part, mine in parts.items():
         found, failed = _laws(mine, given, rows.get(part))
         for law in spec.laws:
@@ -353,11 +354,11 @@ def figure(
         findings = _findings(audits, mine, given, found, failed)
         known = fitted[_label(part)] = FamilyResults.of(found, findings)
         of_family[_label(part)] = replace(known, fits={**known.fits, **failed})
-        largest[_label(part)] = float(mine["flops"].max())
+        reach[_label(part)] = span_of(mine)
     of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
-        of_all["decision"] = decide(fitted, [given.target], labels, largest)[1]
+        of_all["decision"] = decide(fitted, [given.target], labels, reach)[1]
     study: dict[str, Any] = {model.group: model().model_dump() for model in groups()}
     study |= {"families": labels, "targets": [given.target]}
     study |= {"loss_label": loss_label, "loss_split": ""}

@@ -6,6 +6,7 @@ from stage import stage
 
 with stage(snakemake) as said:
     from flopline.audit.audit_options import AuditOptions
+    from flopline.bearing import span_of
     from flopline.decision import decide
     from flopline.results import read_results
     from flopline.schema import KEPT
@@ -18,7 +19,7 @@ with stage(snakemake) as said:
         {family: results.families[family] for family in study["families"]},
         study["targets"],
         study["families"],
-        kept.groupby("family")["flops"].max(),
+        {str(family): span_of(runs) for family, runs in kept.groupby("family")},
         AuditOptions(**study["audit"]),
     )
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic

@@ -99,8 +99,9 @@ class LawSpec:
     settings as `methods_text.Settings`, its JSON, the study and the names of its variants; its
     sentences are marked up as `report.references` says.
 
-    `recommendable` are variants that may be recommended beside the main line, `of_surface` those of
-    them that read the fitted L(N, D) of another law and fall with it. `wild` says how a wild
+    `recommendable` are variants that may be recommended beside the main line, `rivals` those that
+    may be where they were held out, `of_surface` those that read the fitted L(N, D) of another law
+    and fall with it. `wild` says how a wild
     bootstrap resamples this law, where it has a way of its own, after the work `wild_source`.
     `mem_mb` and `minutes` are what a fit is granted at first.
     """
@@ -119,6 +120,7 @@ class LawSpec:
     methods: str
     frontier: Frontier
     recommendable: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     of_surface: tuple[str, ...] = ()
     wild: str = ""
     wild_source: str = ""

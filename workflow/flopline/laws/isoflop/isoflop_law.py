@@ -21,6 +21,7 @@ LAW: Final = LawSpec(
     methods="flopline.laws.isoflop.isoflop_methods:paragraph",
     frontier=Frontier("vertices", "budget_flops", "loss_se_ln", few=True),
     recommendable=("corrected",),
+    rivals=("parabola", "window", "cubic", "akima"),
     of_surface=("corrected",),
     wild="residuals pooled over the budgets, with random signs",
     wild_source="smyth2004",

@@ -20,6 +20,7 @@ LAW: Final = LawSpec(
     fit="flopline.laws.parametric.parametric_fit:fit",
     methods="flopline.laws.parametric.parametric_methods:paragraph",
     frontier=Frontier("points", "flops"),
+    rivals=("tied", "skaling", "kaplan"),
     judged={"judged": True},
     mem_mb=2000,
     minutes=60,

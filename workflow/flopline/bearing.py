@@ -1,0 +1,268 @@
+"""Which lines the runs can bear at a target, and what to say where they bear none.
+
+A line is a law or a variant of one, with N, D and loss at a target. Each test below names one way
+in which a number came out of a fit that converged and was still worth no bet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline.audit.held_out import THIS_RUN
+from flopline.documents import FindingJson, SilenceJson
+from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import Says, spec_of
+from flopline.numbers import flops_label, humanise, significant
+from flopline.results import FamilyResults
+
+OUTSIDE_FACTOR: Final = 3.0
+"""How far the optimum's tokens per param may lie outside those of the runs. A fitted surface has
+seen no trade of N against D there; a factor of 3 in tokens per param is one of 1.7 in N."""
+WIDEST_FACTOR: Final = 10.0
+"""Ends of a 95 % interval of N that are farther apart say no size."""
+BOUND_FACTOR: Final = 3.0
+"""Where a parameter sits on its bound, ends of a 95 % interval of N that are farther apart say that
+the size hangs on that parameter."""
+APART_FACTOR: Final = 3.0
+"""Lines that nothing tells apart may differ by this factor in N."""
+UNTESTED_EXTRAPOLATION: Final = 3.0
+"""Times the largest run's compute up to which lines that nothing was held out for are followed."""
+RISE: Final = 0.02
+"""Share by which the lowest loss of the larger runs must lie above that of smaller ones to say that
+losses do not fall with compute."""
+MOST_RUNS_SHARE: Final = 1.0 / 3.0
+"""The runs of most compute, whose lowest loss is held against that of all others."""
+FEWEST_LARGEST: Final = 4
+"""Fewer runs than these are no frontier."""
+REFUTED_PERCENT: Final = 1.0
+"""Mean error of held-out losses below which no line is refuted."""
+NEAR_TARGET: Final = 10.0
+"""Runs held out within this factor of the target's compute speak of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the runs of one family span: tokens per param, and the compute of the largest [FLOPs].
+
+    `rise` is a sentence where the lowest loss does not fall with compute, else empty.
+    """
+
+    tokens_per_param: tuple[float, float]
+    largest_flops: float
+    rise: str = ""
+
+
+def span_of(runs: pd.DataFrame) -> Span:
+    """The span of `runs`, with columns params, tokens, flops [FLOPs] and loss; one row at least."""
+    ratio = (runs["tokens"] / runs["params"]).to_numpy(dtype=float)
+    flops = runs["flops"].to_numpy(dtype=float)
+    return Span((float(ratio.min()), float(ratio.max())), float(flops.max()), _rise(runs))
+
+
+def _rise(runs: pd.DataFrame) -> str:
+    table = runs[np.isfinite(runs["loss"].astype(float))].sort_values("flops", kind="stable")
+    most = int(len(table) * MOST_RUNS_SHARE)
+    if most < FEWEST_LARGEST:
+        return ""
+    small, large = table.iloc[:-most], table.iloc[-most:]
+    lowest, seen = float(small["loss"].min()), float(large["loss"].min())
+    if seen <= lowest * (1 + RISE):
+        return ""
+    return (
+        f"the losses do not fall with compute: the lowest of the {most} largest runs is "
+        f"{significant(seen)}, that of the smaller ones {significant(lowest)}"
+    )
+
+
+def barred(
+    lines: pd.DataFrame,
+    span: Span,
+    bounds: Mapping[tuple[str, str], Sequence[str]],
+    held: pd.DataFrame | None = None,
+) -> pd.Series:
+    """Why each of `lines` cannot be followed, one clause each; empty where it can.
+
+    `lines` are the rows of one family and target in the table of decisions; `bounds` are the
+    parameters that sit on their bounds, by law and estimator; `held` are the predictions of runs
+    held out (audit `held_out`), None without any. A line that failed has no clause of its own.
+    """
+    out = {}
+    for index, line in lines.iterrows():
+        out[index] = "" if line["status"] == FAILED else _fault(line, span, bounds, held)
+    return pd.Series(out, dtype=object)
+
+
+def _fault(
+    line: pd.Series,
+    span: Span,
+    bounds: Mapping[tuple[str, str], Sequence[str]],
+    held: pd.DataFrame | None,
+) -> str:
+    if span.rise:
+        return span.rise
+    low, high = float(line["params_lo95"]), float(line["params_hi95"])
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "it has no interval"
+    wide = high / low
+    if wide > WIDEST_FACTOR:
+        return (
+            f"its 95 % interval of N goes from {humanise(low)} to {humanise(high)}, a factor of "
+            f"{significant(wide, 2)}"
+        )
+    on = bounds.get((str(line["law"]), str(line["estimator"])), ())
+    if on and wide > BOUND_FACTOR:
+        return (
+            f"{' and '.join(on)} {'sits' if len(on) == 1 else 'sit'} on the bound of the search "
+            f"and N hangs on it: its 95 % interval goes from {humanise(low)} to {humanise(high)}"
+        )
+    ratio = float(line["tokens_per_param"])
+    least, most = span.tokens_per_param
+    if not least / OUTSIDE_FACTOR <= ratio <= most * OUTSIDE_FACTOR:
+        return (
+            f"its {significant(ratio, 3)} tokens per param lie more than {OUTSIDE_FACTOR:g} times "
+            f"outside those of the runs, {significant(least, 3)} to {significant(most, 3)}"
+        )
+    return refuted(line, held)
+
+
+def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> str:
+    """Why runs held out near the target refute a line, empty where they do not.
+
+    Half of them lie outside what the line says, and its mean error is not small. A line that says
+    no interval for them is refuted where each is off to the same side by more than the error that
+    is let pass.
+    """
+    if held is None or held.empty:
+        return ""
+    far = np.abs(np.log(held["flops"].astype(float) / float(line["budget_flops"])))
+    mine = held[(held["law"] == line["law"]) & (far <= math.log(NEAR_TARGET))]
+    same = mine[mine["estimator"] == line["estimator"]]
+    # A law of compute foretells the best run of its compute, which one run held out need not be.
+    mine = same[same["of"] == THIS_RUN]
+    if mine.empty:
+        return ""
+    error = mine["error_percent"].astype(float)
+    judged = mine[mine["inside95"] != "not judged"]
+    outside = int((judged["inside95"] == "no").sum())
+    if len(judged):
+        wrong = outside * 2 > len(judged)
+    else:
+        wrong = bool((error > REFUTED_PERCENT).all() or (error < -REFUTED_PERCENT).all())
+    if not wrong or abs(error.mean()) < REFUTED_PERCENT:
+        return ""
+    side = "too high" if error.mean() > 0 else "too low"
+    of = f"{len(judged) - outside} of {len(judged)} inside its 95 %, " if len(judged) else ""
+    return (
+        f"the {len(mine)} runs held out near the target refute it: {of}"
+        f"{significant(abs(float(error.mean())), 2)} % {side} on average"
+    )
+
+
+def predictions(findings: Mapping[str, FindingJson]) -> pd.DataFrame | None:
+    """What was foretold of runs held out, None where none were."""
+    found = findings.get("held_out")
+    return None if found is None else found.get("tables", {}).get("predictions")
+
+
+def bounds_of(known: FamilyResults) -> dict[tuple[str, str], list[str]]:
+    """Parameters that sit on their bounds, by law and estimator, of a family's surfaces."""
+    out: dict[tuple[str, str], list[str]] = {}
+    for law, fit in known.fits.items():
+        if spec_of(law).says is not Says.SURFACE:
+            continue
+        on = fit.get("certificate", {}).get("bounds") or []
+        if on:
+            out[law, str(fit["settings"]["objective"])] = [str(name) for name in on]
+        table = known.table(law, "variants")
+        if table is not None and len(table):
+            for name, rows in table[table["at_bound"].astype(bool)].groupby("estimator"):
+                out[law, str(name)] = [str(p) for p in rows["parameter"]]
+    return out
+
+
+def apart(lines: pd.DataFrame, span: Span) -> str:
+    """Why lines that nothing was held out for say no size together, empty where they do.
+
+    `lines` are those of one family and target that the runs bear; of these main lines, other forms
+    and other readings count.
+    """
+    offered = [
+        line.main or line.estimator in spec_of(line.law).rivals for line in lines.itertuples()
+    ]
+    lines = lines[lines["params"].notna() & np.array(offered, dtype=bool)]
+    extrapolation = float(lines["budget_flops"].max()) / span.largest_flops
+    if len(lines) < 2 or extrapolation <= UNTESTED_EXTRAPOLATION:
+        return ""
+    low, high = float(lines["params"].min()), float(lines["params"].max())
+    if high / low <= APART_FACTOR:
+        return ""
+    return (
+        "nothing was held out that could tell the laws apart, and at "
+        f"{significant(extrapolation, 2)} times the largest run's compute they put N between "
+        f"{humanise(low)} and {humanise(high)}"
+    )
+
+
+def borne_up_to(line: Mapping[str, Any] | pd.Series, span: Span) -> float:
+    """The compute [FLOPs] up to which a line's tokens per param stay within reach of the runs.
+
+    The largest run's compute where they never do, or where they do throughout.
+    """
+    ratio, power = float(line["tokens_per_param"]), float(line["b"]) - float(line["a"])
+    least, most = span.tokens_per_param
+    edge = most * OUTSIDE_FACTOR if power > 0 else least / OUTSIDE_FACTOR
+    if not (math.isfinite(ratio) and math.isfinite(power)) or power == 0:
+        return span.largest_flops
+    with np.errstate(over="ignore"):
+        reach = float(line["budget_flops"]) * float(np.exp(np.log(edge / ratio) / power))
+    return min(max(reach, 0.0), float(line["budget_flops"]))
+
+
+def silence(
+    family: str, budget: float, lines: pd.DataFrame, reasons: pd.Series, span: Span
+) -> SilenceJson:
+    """What is said where no line can be followed: why, up to which compute, and what would help.
+
+    `lines` and `reasons` are those of one family and target.
+    """
+    main = lines[lines["main"]] if lines["main"].any() else lines
+    why = next((str(reasons[i]) for i in main.index if reasons[i]), "no law could be fitted")
+    up_to = span.largest_flops
+    if "tokens per param" in why:
+        first = next(i for i in main.index if reasons[i])
+        up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
+    needed = _needed(why, budget, span)
+    said = (
+        f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. They say what "
+        f"they show up to about {flops_label(min(up_to, budget))} FLOPs. {needed}"
+    )
+    return {
+        "family": family,
+        "budget_flops": budget,
+        "why": why,
+        "up_to_flops": float(min(up_to, budget)),
+        "needed": needed,
+        "sentence": said,
+    }
+
+
+def _needed(why: str, budget: float, span: Span) -> str:
+    least, most = (significant(x, 2) for x in span.tokens_per_param)
+    if "tokens per param" in why:
+        return (
+            f"Runs beyond {least} to {most} tokens per param, on the side where the optimum goes, "
+            "would tell."
+        )
+    if "do not fall" in why:
+        return "Look first at the largest runs: they did not train as the smaller ones did."
+    larger = flops_label(math.sqrt(span.largest_flops * budget))
+    return (
+        f"Several sizes at budgets up to about {larger} FLOPs, each budget with its optimum inside "
+        "its grid, would tell."
+    )
