@@ -34,6 +34,7 @@ from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, verdicts
+from flopline.study_document import StudyDocument
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
@@ -92,7 +93,7 @@ class ReportInputs:
     panels: what the interactive panels show, None for a page without them.
     """
 
-    study: Mapping[str, Any]
+    study: StudyDocument
     decision: pd.DataFrame
     verdict: VerdictJson
     fits: Mapping[str, FitsJson]
@@ -164,7 +165,7 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
-    study = {**inputs.study, "loss_label": label}
+    study: StudyDocument = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
