@@ -139,9 +139,9 @@ def test_n_with_all_runs_is_that_of_the_fit_whether_it_is_handed_over_or_not() -
 def test_every_audit_of_a_study_speaks_of_its_own_line() -> None:
     own = ParametricOptions(objective="linear_squares", variant_draws=None)
     options = family.OPTIONS.but(own)
-    evidence = family.evidence(laws=("parametric",), options=options)
-    made = {finding.audit: finding for finding in family.audited(*evidence, options)}
-    (target,) = evidence.fits["parametric"].content["targets"]
+    runs, results = family.evidence(laws=("parametric",), options=options)
+    made = {finding.audit: finding for finding in family.audited(runs, results, options)}
+    (target,) = results.fits["parametric"]["targets"]
     stated = target["params"]["point"]
     assert made["ladder"].numbers["target_params_of_all"] == stated
     assert made["sensitivity"].numbers["params"] == stated

@@ -174,7 +174,7 @@ def test_a_variant_that_only_shows_what_a_law_hangs_on_is_never_recommended() ->
     lines = {"isoflop": [line(1e9), line(2e9, name="unweighted")], "parametric": line(1e9)}
     table, verdict = decided({"ash": family(ladder, **lines)}, TARGETS, LABELS)
     assert table.loc[table["recommended"], "estimator"].tolist() == ["parabola", "parabola"]
-    assert table.loc[table["estimator"] == "cubic", "held_out_steps"].tolist() == [3, 3]
+    assert table.loc[table["estimator"] == "unweighted", "held_out_steps"].tolist() == [3, 3]
     assert verdict["agreement"][0]["params_ratio"] == 1.0
 
 

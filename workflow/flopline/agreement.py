@@ -108,7 +108,9 @@ def between(
     if len(chosen) < 2:
         return None
     families = list(chosen.index)
-    mains = table[table["main"] & table["params"].notna() & ~table["refused"]]
+    mains = table[
+        table["main"] & table["params"].notna() & ~table["refused"] & (table["barred"] == "")
+    ]
     common = [law for law, rows in mains.groupby("law", sort=False) if len(rows) == len(families)]
     if not common:
         return _across(chosen, budget, labels)

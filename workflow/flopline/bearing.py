@@ -231,16 +231,21 @@ def silence(
 
     `lines` and `reasons` are those of one family and target.
     """
-    main = lines[lines["main"]] if lines["main"].any() else lines
-    why = next((str(reasons[i]) for i in main.index if reasons[i]), "no law could be fitted")
+    main = lines[lines["main"]]
+    why = span.rise or "; ".join(
+        f"the {spec_of(line['law']).label} line is not followed since {reasons[i]}"
+        for i, line in main.iterrows()
+        if reasons[i]
+    )
+    why = why or "no law gives a number that may be used"
     up_to = span.largest_flops
     if "tokens per param" in why:
-        first = next(i for i in main.index if reasons[i])
+        first = next(i for i in main.index if "tokens per param" in reasons[i])
         up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
     needed = _needed(why, budget, span)
     said = (
-        f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. They say what "
-        f"they show up to about {flops_label(min(up_to, budget))} FLOPs. {needed}"
+        f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. What they say "
+        f"ends at about {flops_label(min(up_to, budget))} FLOPs. {needed}"
     )
     return {
         "family": family,

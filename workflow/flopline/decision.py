@@ -83,7 +83,7 @@ def decide(
             if reasons[choice.line]:
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons
-        if choice.line is None:
+        if choice.line is None and (lines["status"] != FAILED).any():
             silent.append(silence(str(family), float(budget), lines, reasons, span))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
         if choice.line is not None:
@@ -117,16 +117,24 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
     """The decision in three lines for a terminal: params, tokens and loss at the first target."""
     head = verdict["headline"]
     if head is None:
-        said = verdict["silent"]
-        first = [s["sentence"] for s in said if s["budget_flops"] == said[0]["budget_flops"]]
-        return first or ["No law could be fitted: the report says why."]
+        return silent_lines(verdict, labels) or ["No law could be fitted: the report says why."]
     budget = flops_label(head["budget_flops"])
+    law = f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
     return [
-        f"At {budget} FLOPs ({labels[head['family']]}, {spec_of(head['law']).label} law) train "
+        f"At {budget} FLOPs ({labels[head['family']]}, {law}) train "
         f"{_said(head['params'])} parameters",
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
+        *silent_lines(verdict, labels),
     ]
+
+
+def silent_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
+    """A sentence for each family that no line can be followed for at the first target."""
+    first = next((c["budget_flops"] for c in verdict["choices"]), None)
+    said = [s for s in verdict["silent"] if s["budget_flops"] == first]
+    alone = len(labels) < 2
+    return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in said]
 
 
 def _said(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
@@ -257,6 +265,7 @@ def _headline(
         "family": str(best["family"]),
         "law": str(best["law"]),
         "estimator": str(best["estimator"]),
+        "label": "" if best["main"] else str(best["label"]),
         "budget_flops": float(targets[0]),
         "params": _estimate(best, "params"),
         "tokens": _estimate(best, "tokens"),

@@ -116,11 +116,15 @@ class ComparisonJson(TypedDict):
 
 
 class HeadlineJson(TypedDict):
-    """The recommended line of the winning family at the first target."""
+    """The recommended line of the winning family at the first target.
+
+    `label` says which variant of its law it is, empty for the main line.
+    """
 
     family: str
     law: str
     estimator: str
+    label: str
     budget_flops: float
     params: EstimateJson
     tokens: EstimateJson

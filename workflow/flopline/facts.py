@@ -19,6 +19,7 @@ import yaml
 from flopline.errors import FloplineError
 from flopline.logs.reading import Facts, plain_columns, reach
 from flopline.sources import from_name
+from flopline.study_document import SourceDocument
 from flopline.written_numbers import parse_number, why_no_number
 
 TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
@@ -34,13 +35,13 @@ _COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembed
 """Which count of a log is `params` under a convention."""
 
 
-def wanted_from_log(source: Mapping[str, Any]) -> tuple[str, ...]:
+def wanted_from_log(source: SourceDocument) -> tuple[str, ...]:
     """The names of facts that the study file takes from the log itself."""
     return tuple(plain_columns(source.get("runs", {}).get("from_log") or {})[0].values())
 
 
 def own_facts(
-    source: Mapping[str, Any],
+    source: SourceDocument,
     file: Mapping[str, Any],
     run: str,
     said: Facts,
@@ -113,7 +114,7 @@ def disagree(one: Any, other: Any) -> bool:
 
 
 def _all_facts(
-    source: Mapping[str, Any],
+    source: SourceDocument,
     file: Mapping[str, Any],
     run: str,
     said: Facts,

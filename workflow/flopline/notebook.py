@@ -43,6 +43,7 @@ from flopline.option_groups import groups
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import DROPPED, KEPT
+from flopline.study_document import StudyDocument
 
 __all__ = [
     "cleaning",
@@ -359,9 +360,14 @@ def figure(
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
         of_all["decision"] = decide(fitted, [given.target], labels, reach)[1]
-    study: dict[str, Any] = {model.group: model().model_dump() for model in groups()}
-    study |= {"families": labels, "targets": [given.target]}
-    study |= {"loss_label": loss_label, "loss_split": ""}
+    options: Any = {model.group: model().model_dump() for model in groups()}
+    told: StudyDocument = {
+        "families": labels,
+        "targets": [given.target],
+        "loss_label": loss_label,
+        "loss_split": "",
+    }
+    study: StudyDocument = options | told
     setting = Setting(
         study, next(iter(labels)) if spec.per_family else "", width, synthetic, formulas=True
     )

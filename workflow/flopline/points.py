@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from flopline.errors import FloplineError
 from flopline.laws.spec import LawSpec, Points
 from flopline.schema import KEPT
 from flopline.storage import row_groups
+from flopline.study_document import StudyDocument
 
 POINT = ["run", "params", "tokens", "flops", "loss"]
 
@@ -51,7 +52,7 @@ def fitted_to(
     spec: LawSpec,
     runs: pd.DataFrame,
     paths: Iterable[Path],
-    study: Mapping[str, Any],
+    study: StudyDocument,
     family: str,
 ) -> pd.DataFrame:
     """What a law is fitted to in a study: points or curves of the kept runs of `family`.

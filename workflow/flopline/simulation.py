@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.numbers import humanise, number
+from flopline.study_document import SourceDocument
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class PlannedRun:
     budget_flops: float | None
 
 
-def planned_runs(settings: Mapping[str, Any]) -> list[PlannedRun]:
+def planned_runs(settings: SourceDocument) -> list[PlannedRun]:
     """All runs of all families in `settings`, a study's `source` of kind simulate, by name.
 
     Cheap, since Snakemake asks for it at every start. Raises FloplineError for a design that
@@ -74,7 +75,7 @@ def planned_runs(settings: Mapping[str, Any]) -> list[PlannedRun]:
     return runs
 
 
-def curve(settings: Mapping[str, Any], run: PlannedRun) -> pd.DataFrame:
+def curve(settings: SourceDocument, run: PlannedRun) -> pd.DataFrame:
     """The log of one run, one row per logged loss, with LOG_COLUMNS.
 
     Rows stand evenly spaced in tokens, the last at the run's end. The loss [nats per token] is
@@ -107,7 +108,7 @@ def run_table(runs: list[PlannedRun]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
 
 
-def described(settings: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+def described(settings: SourceDocument, labels: Mapping[str, str]) -> list[str]:
     """In words, for a report: that and how the runs were simulated, then each family's law."""
     noise = settings["noise"]
     laws = (
@@ -123,7 +124,7 @@ def described(settings: Mapping[str, Any], labels: Mapping[str, str]) -> list[st
     ]
 
 
-def _planned(settings: Mapping[str, Any], family: str) -> Iterator[PlannedRun]:
+def _planned(settings: SourceDocument, family: str) -> Iterator[PlannedRun]:
     design = settings["families"][family]["design"]
     if set(design) not in map(set, DESIGNS):
         forms = ", or ".join(f"({', '.join(form)})" for form in DESIGNS)
@@ -141,7 +142,7 @@ def _planned(settings: Mapping[str, Any], family: str) -> Iterator[PlannedRun]:
             yield _named(family, params, round(budget / (6 * max(params, 1))), float(budget))
 
 
-def _around(settings: Mapping[str, Any], family: str, budget: float) -> list[float]:
+def _around(settings: SourceDocument, family: str, budget: float) -> list[float]:
     """Sizes evenly spaced in ln N, within the design's factor of the optimum of `budget`."""
     design = settings["families"][family]["design"]
     steps = np.linspace(-1.0, 1.0, design["sizes"]) if design["sizes"] > 1 else np.zeros(1)
@@ -159,5 +160,5 @@ def _named(family: str, params: int, tokens: int, budget: float | None) -> Plann
     return PlannedRun(name, family, params, tokens, budget)
 
 
-def _law(settings: Mapping[str, Any], family: str) -> LossSurface:
+def _law(settings: SourceDocument, family: str) -> LossSurface:
     return LossSurface(**settings["families"][family]["law"])

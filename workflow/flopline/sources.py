@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS
+from flopline.study_document import SourceDocument
 
 TEXT_ENDINGS: Final = ("log", "txt", "out")
 """Endings that logs of any text format have."""
@@ -23,14 +24,14 @@ PACKED_ENDINGS: Final = ("gz", "zst", "xz", "bz2")
 _KNOWN_ENDINGS: Final = "|".join((*ENDINGS, *TEXT_ENDINGS, *PACKED_ENDINGS))
 
 
-def format_of(source: Mapping[str, Any]) -> str | None:
+def format_of(source: SourceDocument) -> str | None:
     """The declared format of a source; None where each file tells its own."""
     declared: str | None = source.get("format")
     described = (entry.name for entry in FORMATS.values() if entry.described_by in source)
     return declared or next(described, None)
 
 
-def readers_of(source: Mapping[str, Any]) -> tuple[str, ...]:
+def readers_of(source: SourceDocument) -> tuple[str, ...]:
     """The modules that may read the logs of a source, or its tables of finished runs."""
     declared = format_of(source)
     if declared is not None:
@@ -39,21 +40,23 @@ def readers_of(source: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(entry.reader for entry in wanted)
 
 
-def run_table_readers(source: Mapping[str, Any]) -> tuple[str, ...]:
+def run_table_readers(source: SourceDocument) -> tuple[str, ...]:
     """The modules that may read the run table of a source; none without one."""
     table = source.get("runs", {}).get("table")
-    tables = [entry for entry in FORMATS.values() if entry.is_table and table is not None]
+    if table is None:
+        return ()
+    tables = [entry for entry in FORMATS.values() if entry.is_table]
     return tuple(entry.reader for entry in tables if entry.ends(Path(table).name))
 
 
-def patterns_of(source: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+def patterns_of(source: SourceDocument) -> tuple[dict[str, str], ...]:
     """`source.pattern` as {pattern, split?} each, in order."""
     given = source.get("pattern", ())
     several = given if isinstance(given, list) else [given] if given else []
     return tuple({"pattern": one} if isinstance(one, str) else dict(one) for one in several)
 
 
-def pattern_mistakes(source: Mapping[str, Any]) -> Iterator[str]:
+def pattern_mistakes(source: SourceDocument) -> Iterator[str]:
     """What is wrong with `source.pattern` and `source.runs.from_name`, in a sentence each."""
     groups: set[str] = set()
     for one in patterns_of(source):
@@ -89,7 +92,7 @@ def pattern_mistakes(source: Mapping[str, Any]) -> Iterator[str]:
         yield f"source.runs.from_name {name!r} names no group: write (?P<params>...) or such."
 
 
-def from_name(source: Mapping[str, Any], path: str, file: str) -> dict[str, str]:
+def from_name(source: SourceDocument, path: str, file: str) -> dict[str, str]:
     """What `source.runs.from_name` finds in a log's path.
 
     Raises FloplineError, naming the study file `file`, where it finds nothing.
@@ -106,7 +109,7 @@ def from_name(source: Mapping[str, Any], path: str, file: str) -> dict[str, str]
     return {name: text for name, text in found.groupdict().items() if text is not None}
 
 
-def fact_names(source: Mapping[str, Any]) -> set[str]:
+def fact_names(source: SourceDocument) -> set[str]:
     """The facts of runs that a logs source is told where to find."""
     runs = source.get("runs", {})
     named = {
@@ -117,7 +120,7 @@ def fact_names(source: Mapping[str, Any]) -> set[str]:
     return named | set(re.compile(runs.get("from_name", "")).groupindex)
 
 
-def sidecar_of(source: Mapping[str, Any], run: str, path: str) -> str | None:
+def sidecar_of(source: SourceDocument, run: str, path: str) -> str | None:
     """The sidecar of a log, beside it; `{run}` and `{stem}` stand for its run and file name."""
     sidecar = source.get("runs", {}).get("sidecar")
     if sidecar is None:

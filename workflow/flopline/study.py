@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -23,6 +23,7 @@ from flopline.sources import (
     pattern_mistakes,
     why_no_file,
 )
+from flopline.study_document import SourceDocument, StudyDocument
 from flopline.surfaces import published_entries
 
 TODO = "TODO"
@@ -36,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
-def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str, Any]:
+def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDocument:
     """The study that `config` names, merged with the run-wide options, defaults filled in.
 
     Adds the keys `name` (letters, digits, `_`, `.`, `-`) and `file` (its path). Paths in a study
@@ -66,15 +67,15 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> dict[str
     # A study file may override every group, and not the choice of the study.
     groups = {name: rule for name, rule in of_options["properties"].items() if name != "study"}
     study_schema["properties"] |= groups
-    if is_simulated(study):
+    if is_simulated(cast("StudyDocument", study)):
         study_schema["properties"]["source"] = study_schema["$defs"]["simulate"]
     for group in groups:
         own = study.get(group, {})
         study[group] = {**options[group], **own} if isinstance(own, dict) else own
     _check(study, study_schema, str(path))
-    _check_meaning(study, path)
+    _check_meaning(cast("StudyDocument", study), path)
     study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
-    return {"name": path.stem, "file": str(path), **study}
+    return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 
 def read_yaml(path: Path, shown: str | None = None) -> Any:
@@ -159,18 +160,18 @@ def _refuse_bomb(content: Any, name: str) -> None:
             todo += value
 
 
-def is_simulated(study: Mapping[str, Any]) -> bool:
+def is_simulated(study: StudyDocument) -> bool:
     """Whether the study's runs are simulated and not read from files of the user."""
     source = study.get("source")
     return isinstance(source, dict) and source.get("kind") == "simulate"
 
 
-def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
+def raw_source(study: StudyDocument) -> SourceDocument:
     """The study's source as files to read; simulated runs leave a run table and logs like a lab's.
 
     These lie below results/<study>/simulated.
     """
-    source: dict[str, Any] = study["source"]
+    source: SourceDocument = study["source"]
     if not is_simulated(study):
         return source
     # NumPy comes along, which a start without simulated runs need not load.
@@ -189,7 +190,7 @@ def raw_source(study: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def simulated_folder(study: Mapping[str, Any]) -> str:
+def simulated_folder(study: StudyDocument) -> str:
     """Where a study's simulated runs lie, as files like a lab's."""
     return f"results/{study['name']}/simulated"
 
@@ -277,14 +278,14 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
             _fill(data[key], rule)
 
 
-def _check_meaning(study: Mapping[str, Any], path: Path) -> None:
+def _check_meaning(study: StudyDocument, path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
     # One after the other: what is wrong in one place may keep the next from being asked.
     for sentence in chain(_unknown_laws(study), _misfits(study)):
         raise FloplineError(f"{path}: {sentence}")
 
 
-def _unknown_laws(study: Mapping[str, Any]) -> Iterator[str]:
+def _unknown_laws(study: StudyDocument) -> Iterator[str]:
     for name in study["audit"]["compare"]:
         if name not in (known := published_entries.names()):
             yield (
@@ -293,11 +294,11 @@ def _unknown_laws(study: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _misfits(study: Mapping[str, Any]) -> Iterator[str]:
+def _misfits(study: StudyDocument) -> Iterator[str]:
     return _simulated_misfits(study) if is_simulated(study) else _read_misfits(study)
 
 
-def _simulated_misfits(study: Mapping[str, Any]) -> Iterator[str]:
+def _simulated_misfits(study: StudyDocument) -> Iterator[str]:
     simulated = study["source"]["families"]
     for family in sorted(set(simulated) ^ set(study["families"])):
         where, other = ("source.families", "families")
@@ -311,7 +312,7 @@ def _simulated_misfits(study: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
+def _read_misfits(study: StudyDocument) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
     columns = source.get("columns", {})
@@ -345,7 +346,7 @@ def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
         yield from _pattern_misfits(source["pieces"])
 
 
-def _params_misfits(study: Mapping[str, Any], facts: set[str]) -> Iterator[str]:
+def _params_misfits(study: StudyDocument, facts: set[str]) -> Iterator[str]:
     source = study["source"]
     if source["kind"] == "table":
         if "params" not in facts:
@@ -363,7 +364,7 @@ def _params_misfits(study: Mapping[str, Any], facts: set[str]) -> Iterator[str]:
         )
 
 
-def _tokens_misfits(study: Mapping[str, Any], columns: set[str], facts: set[str]) -> Iterator[str]:
+def _tokens_misfits(study: StudyDocument, columns: set[str], facts: set[str]) -> Iterator[str]:
     source = study["source"]
     declared = format_of(source)
     may_say = declared is not None and "tokens" in FORMATS[declared].says

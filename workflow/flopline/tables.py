@@ -24,6 +24,7 @@ from flopline.logs.reading import (
     scaled,
     worst,
 )
+from flopline.study_document import SourceDocument
 from flopline.written_numbers import why_no_number
 
 _ABSENT = ("", "nan", "none", "null", "na", "n/a", "-")
@@ -98,7 +99,7 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series | None:
     return None
 
 
-def run_facts(source: Mapping[str, Any], root: Path) -> pd.DataFrame:
+def run_facts(source: SourceDocument, root: Path) -> pd.DataFrame:
     """The run table of a study's source under our names, one row per run.
 
     Numbers may be written as people do (1.3B). Raises FloplineError when it is missing, lacks a

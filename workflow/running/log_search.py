@@ -6,10 +6,9 @@ import csv
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS
@@ -22,9 +21,10 @@ from flopline.sources import (
     why_no_file,
 )
 from flopline.study import is_simulated, simulated_folder
+from flopline.study_document import SourceDocument, StudyDocument
 
 
-def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
+def log_files(study: StudyDocument, root: Path) -> list[dict[str, str]]:
     """The logs of the study's source as a sorted list of {run, path, sidecar?}, relative to `root`.
 
     A log is one run, or a piece of one, a file or a folder: named by the `log` column of the run
@@ -82,7 +82,7 @@ def log_files(study: Mapping[str, Any], root: Path) -> list[dict[str, str]]:
     return [_with_sidecar(source, run, path) for run in sorted(of_run) for path in of_run[run]]
 
 
-def logs_among(hits: Sequence[str], source: Mapping[str, Any], root: Path) -> list[str]:
+def logs_among(hits: Sequence[str], source: SourceDocument, root: Path) -> list[str]:
     """Of what a glob matches, the files and the folders that are logs.
 
     A file inside such a folder belongs to it, and an event file stands for its folder.
@@ -143,12 +143,12 @@ def _refuse_loops(pattern: str, root: Path) -> None:
                 )
 
 
-def _with_sidecar(source: Mapping[str, Any], run: str, path: str) -> dict[str, str]:
+def _with_sidecar(source: SourceDocument, run: str, path: str) -> dict[str, str]:
     sidecar = sidecar_of(source, run, path)
     return {"run": run, "path": path} | ({} if sidecar is None else {"sidecar": sidecar})
 
 
-def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
+def _demand_names(study: StudyDocument, tables: list[str]) -> None:
     """Unnamed rows are named after their table, so that two tables may not share a name then."""
     stems = [Path(table).stem for table in tables]
     twice = [table for table, stem in zip(tables, stems, strict=True) if stems.count(stem) > 1]
@@ -159,7 +159,7 @@ def _demand_names(study: Mapping[str, Any], tables: list[str]) -> None:
         )
 
 
-def _named_by_file(study: Mapping[str, Any], path: str) -> tuple[str, bool]:
+def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:
     """The run that a file's path names, and whether the pattern `pieces` says it is a part."""
     source = study["source"]
     run = from_name(source, path, study["file"]).get("run")
@@ -170,7 +170,7 @@ def _named_by_file(study: Mapping[str, Any], path: str) -> tuple[str, bool]:
     return (match[1], True) if match else (name, False)
 
 
-def _planned_files(study: Mapping[str, Any]) -> list[dict[str, str]]:
+def _planned_files(study: StudyDocument) -> list[dict[str, str]]:
     from flopline.simulation import planned_runs
 
     try:
@@ -180,7 +180,7 @@ def _planned_files(study: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"run": r.run, "path": f"{simulated_folder(study)}/logs/{r.run}.jsonl"} for r in runs]
 
 
-def _named_by_table(study: Mapping[str, Any], root: Path) -> dict[str, str]:
+def _named_by_table(study: StudyDocument, root: Path) -> dict[str, str]:
     """Path of each log named in the run table's `log` column to its run; empty without one."""
     runs = study["source"].get("runs")
     if not runs or "log" not in runs.get("columns", {}):

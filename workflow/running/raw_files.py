@@ -15,6 +15,7 @@ from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.sources import parts_of, why_no_file
 from flopline.study import is_simulated, raw_source
+from flopline.study_document import SourceDocument, StudyDocument
 from running.digest import Memory
 from running.log_search import log_files
 from running.raw_digests import log_digest
@@ -29,7 +30,7 @@ of what is yet to be simulated stands `made_of`."""
 class RawFiles:
     """The logs of a study, its run table, and what of both belongs to each of its shards."""
 
-    source: Mapping[str, Any]
+    source: SourceDocument
     logs: list[File]
     run_table: File | None
 
@@ -60,12 +61,12 @@ class RawFiles:
         return hold_several(self.source, [log["path"] for log in self.logs])
 
 
-def simulation_of(study: Mapping[str, Any]) -> dict[str, Any]:
+def simulation_of(study: StudyDocument) -> dict[str, Any]:
     """What simulated runs are made of: how many jobs read their logs back is no part of it."""
     return {key: value for key, value in study["source"].items() if key != "shards"}
 
 
-def raw_files(study: Mapping[str, Any], simulator: Callable[[], str]) -> RawFiles:
+def raw_files(study: StudyDocument, simulator: Callable[[], str]) -> RawFiles:
     """The raw files of a study; their paths are relative to the working folder.
 
     Digests of files are remembered in results/<study>/.digests.json. Of simulated ones, which do

@@ -10,6 +10,7 @@ from typing import Any
 
 from flopline.logs.formats import FORMATS
 from flopline.sources import format_of
+from flopline.study_document import SourceDocument
 
 
 def shard_of(run: str, shards: int) -> int:
@@ -17,7 +18,7 @@ def shard_of(run: str, shards: int) -> int:
     return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], "big") % shards
 
 
-def hold_several(source: Mapping[str, Any], paths: Sequence[str]) -> bool:
+def hold_several(source: SourceDocument, paths: Sequence[str]) -> bool:
     """Whether one log of a source may hold several runs, so that its name does not tell them."""
     if source["kind"] == "table" or "run" in source.get("columns", {}):
         return True

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from flopline.errors import FloplineError
 from flopline.results import FamilyResults, StudyResults
+from flopline.study_document import StudyDocument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,7 @@ class Setting:
     stands between two dollar signs in a label is one, as in a notebook.
     """
 
-    study: Mapping[str, Any]
+    study: StudyDocument
     family: str = ""
     width: str = "page"
     synthetic: bool = False

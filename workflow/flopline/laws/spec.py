@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from flopline.errors import FloplineError
+from flopline.study_document import StudyDocument
 
 if TYPE_CHECKING:
     from flopline.laws.common.fit_result import FitResult
@@ -139,9 +140,10 @@ class LawSpec:
         model: type[OptionGroup] = resolved(self.options)
         return model
 
-    def split(self, study: Mapping[str, Any]) -> str:
+    def split(self, study: StudyDocument) -> str:
         """The split whose losses the law is fitted to, in a study."""
-        return str((study.get(self.name) or {}).get("split") or study["loss_split"])
+        groups: Mapping[str, Any] = study
+        return str((groups.get(self.name) or {}).get("split") or study["loss_split"])
 
 
 ESTIMATORS: Final = "estimators"

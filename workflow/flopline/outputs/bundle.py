@@ -19,6 +19,7 @@ from markupsafe import escape
 from flopline.numbers import count
 from flopline.outputs.tex import text
 from flopline.report.html_tables import without_formulas
+from flopline.study_document import StudyDocument
 
 SUMS: Final = "SHA256SUMS"
 README: Final = "README.txt"
@@ -33,7 +34,7 @@ _UNIX: Final = 3
 
 
 def pack(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     files: Mapping[str, bytes],
     runs: pd.DataFrame,
     dropped: pd.DataFrame,
@@ -48,7 +49,6 @@ def pack(
     decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
     """
     tables = {"runs": runs.assign(synthetic=study["synthetic"]), "dropped": dropped}
-    own = {key: value for key, value in study.items() if key != "synthetic"}
     made = {
         **files,
         **{
@@ -57,7 +57,7 @@ def pack(
             .encode()
             for name, table in tables.items()
         },
-        "study.yaml": study_file(own).encode(),
+        "study.yaml": study_file(study).encode(),
     }
     clean, changed = without_folders(made, folders)
     words = readme(study, clean, provenance, decision, changed)
@@ -87,14 +87,14 @@ def sums(files: Mapping[str, bytes]) -> str:
     return "".join(f"{hashlib.sha256(files[path]).hexdigest()}  {path}\n" for path in sorted(files))
 
 
-def study_file(study: Mapping[str, Any]) -> str:
+def study_file(study: StudyDocument) -> str:
     """A study as loaded, every default filled in, as a study file that gives the same study."""
-    own = {key: value for key, value in study.items() if key not in ("name", "file")}
+    own = {key: value for key, value in study.items() if key not in ("name", "file", "synthetic")}
     head = "# The study with every option as it was used, defaults filled in.\n"
     return head + yaml.safe_dump(own, sort_keys=False, allow_unicode=True, width=100)
 
 
-def folders_of(study: Mapping[str, Any], here: Path, home: Path) -> list[str]:
+def folders_of(study: StudyDocument, here: Path, home: Path) -> list[str]:
     """Folders of this machine that results may name: where it runs, and those of sources.
 
     Of a source's path that is absolute it is the folder above the file or the first wildcard.
@@ -137,7 +137,7 @@ def without_folders(
 
 
 def readme(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     files: Mapping[str, bytes],
     provenance: Mapping[str, Any],
     decision: Iterable[str],

@@ -22,6 +22,7 @@ from flopline.report.html_tables import Csv, csv_file
 from flopline.report.methods import FLOPS, NOTHING_HELD_OUT, PARAMS, Method
 from flopline.report.references import read_as
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
+from flopline.study_document import StudyDocument
 
 ANSWERED, UNKNOWN = "answered", "not known here"
 
@@ -49,7 +50,7 @@ class ChecklistView:
 
 
 def checklist(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     fits: Fits,
     runs: pd.DataFrame,
     dropped_rows: int,
@@ -90,7 +91,7 @@ def paragraphs(items: Sequence[Method]) -> dict[str, str]:
     return {item.term: read_as(item.paragraph) for item in items}
 
 
-def _hypothesis(study: Mapping[str, Any], fits: Fits) -> Iterator[Item]:
+def _hypothesis(study: StudyDocument, fits: Fits) -> Iterator[Item]:
     part = PARTS[0]
     laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
     forms = "; ".join(f"{spec_of(law).title}: {spec_of(law).formula}" for law in laws)
@@ -110,7 +111,7 @@ def _hypothesis(study: Mapping[str, Any], fits: Fits) -> Iterator[Item]:
     )
 
 
-def _training(study: Mapping[str, Any], kept: pd.DataFrame, audits: Audits) -> Iterator[Item]:
+def _training(study: StudyDocument, kept: pd.DataFrame, audits: Audits) -> Iterator[Item]:
     part = PARTS[1]
     yield _item(
         part,
@@ -148,7 +149,7 @@ def _training(study: Mapping[str, Any], kept: pd.DataFrame, audits: Audits) -> I
 
 
 def _collection(
-    study: Mapping[str, Any], fits: Fits, runs: pd.DataFrame, dropped_rows: int
+    study: StudyDocument, fits: Fits, runs: pd.DataFrame, dropped_rows: int
 ) -> Iterator[Item]:
     part = PARTS[2]
     yield _told(part, "On which data is the loss measured?", study, "evaluation")
@@ -188,7 +189,7 @@ def _collection(
 
 
 def _fitting(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     fits: Fits,
     written: Mapping[str, str],
     audits: Audits,
@@ -237,7 +238,7 @@ def _item(part: str, question: str, answer: str, hint: str = "") -> Item:
     return Item(part, question, answer, ANSWERED if answer else UNKNOWN, "" if answer else hint)
 
 
-def _told(part: str, question: str, study: Mapping[str, Any], key: str) -> Item:
+def _told(part: str, question: str, study: StudyDocument, key: str) -> Item:
     """What only the people of the study know, from `reporting` in the study file."""
     said = str((study.get("reporting") or {}).get(key, "")).strip()
     return _item(part, question, said, f"`reporting.{key}` in the study file")
@@ -251,7 +252,7 @@ def _finding(audits: Audits, families: Mapping[str, str], name: str) -> str:
     )
 
 
-def _points(spec: LawSpec, study: Mapping[str, Any]) -> str:
+def _points(spec: LawSpec, study: StudyDocument) -> str:
     """What a law is fitted to."""
     if spec.points is Points.CURVES:
         return f"the training curve of each run, split {spec.split(study)}"
@@ -259,12 +260,12 @@ def _points(spec: LawSpec, study: Mapping[str, Any]) -> str:
     return f"{'every logged' if every else 'the final'} loss of each run"
 
 
-def _params(study: Mapping[str, Any]) -> str:
+def _params(study: StudyDocument) -> str:
     name = study["params_convention"]
     return f"{name}: {PARAMS[name]}." if name in PARAMS else str(name)
 
 
-def _flops(study: Mapping[str, Any]) -> str:
+def _flops(study: StudyDocument) -> str:
     name = study["flops_convention"]
     return f"{name}: {read_as(FLOPS[name])}." if name in FLOPS else str(name)
 
@@ -285,7 +286,7 @@ def _repeated(kept: pd.DataFrame) -> str:
     return f"{count(len(known), 'run')} with known unique tokens: {_ends(epochs, humanise)} epochs."
 
 
-def _horizons(study: Mapping[str, Any], kept: pd.DataFrame) -> str:
+def _horizons(study: StudyDocument, kept: pd.DataFrame) -> str:
     known = int(kept["horizon_tokens"].notna().sum())
     if not known:
         return ""

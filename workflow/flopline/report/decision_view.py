@@ -239,9 +239,9 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         estimator=str(row["label"]),
         main=bool(row["main"]),
         status=str(row["status"]),
-        message=str(row["message"]),
+        message=" ".join(filter(None, [_barred(row), str(row["message"])])),
         recommended=bool(row["recommended"]),
-        refused=bool(row["refused"]),
+        refused=bool(row["refused"]) or bool(row["barred"]),
         extrapolation=_reach_short(as_float(row["extrapolation"])),
         fit_id=fit_ids.get((row["family"], row["law"]), ""),
         cells=cells,
@@ -249,6 +249,11 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         held_out=_held_out(row),
         cost=_cost(row),
     )
+
+
+def _barred(row: Mapping[Any, Any]) -> str:
+    """Why the line is not followed, empty where it may be."""
+    return f"Not followed: {row['barred']}." if row["barred"] else ""
 
 
 def _held_out(row: Mapping[Any, Any]) -> tuple[str, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from flopline.numbers import count, flops_label, humanise, significant
 from flopline.report.html_tables import ColumnSpec, DataTable, data_table
 from flopline.schema import DROPPED, HELD_OUT, KEPT, QUARANTINED
+from flopline.study_document import StudyDocument
 
 
 def _whole(x: float) -> str:
@@ -73,7 +72,7 @@ class Hygiene:
     dropped: DataTable | None
 
 
-def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: Mapping[str, Any]) -> Hygiene:
+def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: StudyDocument) -> Hygiene:
     """The tables of runs, quarantined runs and dropped rows, each sorted by run."""
     labels = study["families"]
     runs = runs.sort_values(["run", "source"], ignore_index=True)

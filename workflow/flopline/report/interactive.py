@@ -21,6 +21,7 @@ from flopline.report.packing import packed_json, plotly_script
 from flopline.report.planning import planner_view
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
+from flopline.study_document import StudyDocument
 from flopline.surfaces.chinchilla import PARAMETERS
 
 MOST_POINTS: Final = 5000
@@ -48,7 +49,7 @@ class Panels:
 
 def panels(
     results: Mapping[str, FamilyResults],
-    study: Mapping[str, Any],
+    study: StudyDocument,
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",
@@ -66,7 +67,7 @@ def panels(
 
 def payload(
     results: Mapping[str, FamilyResults],
-    study: Mapping[str, Any],
+    study: StudyDocument,
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",

@@ -16,6 +16,7 @@ from flopline.report.fit_views import Fits, each_fit
 from flopline.report.formatting import flat, value_text
 from flopline.report.references import LATEX, PLAIN, bibtex, cited, listed, quoted, read_as
 from flopline.schema import HELD_OUT, KEPT, LEVELS, QUARANTINED
+from flopline.study_document import StudyDocument
 
 PARAMS: Final = {
     "total": "all weights, embeddings included",
@@ -56,7 +57,7 @@ class Method:
 
 
 def methods(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     fits: Fits,
     runs: pd.DataFrame,
     rule: str,
@@ -87,7 +88,7 @@ def methods(
 
 
 def methods_text(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     fits: Fits,
     runs: pd.DataFrame,
     rule: str,
@@ -126,7 +127,7 @@ def methods_bibtex(items: Sequence[Method]) -> str:
     return bibtex(cited_keys(items))
 
 
-def _data(study: Mapping[str, Any], runs: pd.DataFrame) -> Iterator[str]:
+def _data(study: StudyDocument, runs: pd.DataFrame) -> Iterator[str]:
     labels = [quoted(label) for label in study["families"].values()]
     kept = runs[runs["status"] == KEPT]
     held, aside = (int((runs["status"] == status).sum()) for status in (HELD_OUT, QUARANTINED))
@@ -179,7 +180,7 @@ def _cleaning(cleaning: Mapping[str, Any], runs: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _conventions(study: Mapping[str, Any]) -> Iterator[str]:
+def _conventions(study: StudyDocument) -> Iterator[str]:
     params, flops = study["params_convention"], study["flops_convention"]
     yield f"Model size N counts {PARAMS.get(params, quoted(params))}."
     yield f"Training compute C: {FLOPS.get(flops, quoted(flops))}."
@@ -188,7 +189,7 @@ def _conventions(study: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _laws(
-    study: Mapping[str, Any], fits: Fits, variants: Mapping[str, Sequence[str]]
+    study: StudyDocument, fits: Fits, variants: Mapping[str, Sequence[str]]
 ) -> Iterator[Method]:
     """A heading per law; families whose settings differ each have their own sentences."""
     told: dict[str, dict[str, list[str]]] = {}
@@ -208,7 +209,7 @@ def heading(law: str) -> str:
 
 
 def law_paragraph(
-    law: str, fit: FitJson, study: Mapping[str, Any], variants: Sequence[str] = ()
+    law: str, fit: FitJson, study: StudyDocument, variants: Sequence[str] = ()
 ) -> str:
     """One law in running text, marked up as `references` says.
 
@@ -223,7 +224,7 @@ def law_paragraph(
     return " ".join(filter(None, told))
 
 
-def _uncertainty(fits: Fits, study: Mapping[str, Any]) -> Iterator[str]:
+def _uncertainty(fits: Fits, study: StudyDocument) -> Iterator[str]:
     levels = " and ".join(str(level) for level in LEVELS)
     yield f"Intervals are {levels} % percentile intervals of a bootstrap that takes runs whole."
     told: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flopline.decision import silent_lines
 from flopline.documents import FitsJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.numbers import count
@@ -34,6 +35,7 @@ from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, verdicts
+from flopline.study_document import StudyDocument
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
@@ -92,7 +94,7 @@ class ReportInputs:
     panels: what the interactive panels show, None for a page without them.
     """
 
-    study: Mapping[str, Any]
+    study: StudyDocument
     decision: pd.DataFrame
     verdict: VerdictJson
     fits: Mapping[str, FitsJson]
@@ -164,7 +166,7 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
-    study = {**inputs.study, "loss_label": label}
+    study: StudyDocument = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
     laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
     head = headline(inputs.verdict, decision, families)
@@ -182,6 +184,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
+        "silent": silent_lines(inputs.verdict, families),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
         "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],

@@ -13,12 +13,13 @@ import pandas as pd
 import yaml
 
 from flopline import __version__
+from flopline.study_document import StudyDocument
 
 PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "plotly")
 
 
 def provenance(
-    study: Mapping[str, Any], runs: pd.DataFrame, run_table: Mapping[str, str] | None, code: str
+    study: StudyDocument, runs: pd.DataFrame, run_table: Mapping[str, str] | None, code: str
 ) -> dict[str, Any]:
     """What ReportInputs.provenance holds; sizes in bytes are read from the files themselves."""
     digests = {

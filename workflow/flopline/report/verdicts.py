@@ -51,7 +51,7 @@ _BASIS: Final[Mapping[str, tuple[str, str, str]]] = {
         "Too little was held out to tell the lines apart; a fixed order decided.",
     ),
     "only": (MIND, "Only one line to choose", "There was no other line to hold it against."),
-    "none": (BAD, "No line to choose", "Every line failed or was refused."),
+    "none": (BAD, "No line to follow", "Every line failed, or says more than the runs bear."),
 }
 
 _AUDITS: Final = {
@@ -120,8 +120,10 @@ def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> I
 
 def _choice(verdict: VerdictJson) -> Iterator[Verdict]:
     """What decided the headline's line."""
-    for entry in verdict.get("choices", ()):
-        if _is_headline(entry, verdict.get("headline")):
+    choices = verdict.get("choices", ())
+    head = verdict.get("headline")
+    for entry in choices:
+        if _is_headline(entry, head) if head else entry is choices[0]:
             state, finding, detail = _BASIS[entry["basis"]]
             yield Verdict(state, "Why this law?", finding, detail, "#why")
             return

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from flopline.documents import FitJson
 from flopline.laws.common.methods_text import FRONTIER, POWER_LAWS, Settings, quoted
 from flopline.laws.envelope.envelope_law import LAW
 from flopline.numbers import count, number
+from flopline.study_document import StudyDocument
 
 
 def paragraph(
-    s: Settings, fit: FitJson, study: Mapping[str, Any], variants: Sequence[str]
+    s: Settings, fit: FitJson, study: StudyDocument, variants: Sequence[str]
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
     curves = (

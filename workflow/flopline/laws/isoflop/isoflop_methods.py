@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from flopline.documents import FitJson
 from flopline.laws.common.methods_text import POWER_LAWS, Settings
 from flopline.numbers import count, flops_label
+from flopline.study_document import StudyDocument
 
 BUDGETS: Final = {
     "nominal": "by their planned budgets",
@@ -17,7 +18,7 @@ BUDGETS: Final = {
 
 
 def paragraph(
-    s: Settings, fit: FitJson, study: Mapping[str, Any], variants: Sequence[str]
+    s: Settings, fit: FitJson, study: StudyDocument, variants: Sequence[str]
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
     found, budgets = fit.get("certificate", {}).get("budgets_found_by"), s["budgets"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from flopline.documents import FitJson
 from flopline.laws.common.methods_text import Settings, quoted
 from flopline.numbers import count, number
 from flopline.solvers.surface_family import FORMS, REPEATED
+from flopline.study_document import StudyDocument
 
 SURFACE: Final = r"$L(N, D) = E + A/N^α + B/D^β|L(N, D) = E + A N^{-\alpha} + B D^{-\beta}$"
 OBJECTIVES: Final = {
@@ -23,7 +24,7 @@ PHRASES: Final = {form.name: form.phrase for form in (*FORMS.values(), REPEATED)
 
 
 def paragraph(
-    s: Settings, fit: FitJson, study: Mapping[str, Any], variants: Sequence[str]
+    s: Settings, fit: FitJson, study: StudyDocument, variants: Sequence[str]
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
     points = "every logged loss of each run" if study["points"] == "checkpoints" else "final losses"

@@ -1,0 +1,146 @@
+"""What the runs cannot bear is not recommended, and the reason is said in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.bearing import Span, apart, barred, borne_up_to, refuted, silence, span_of
+from flopline.decision import decide, headline_lines
+from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
+from tests.builders.designs import isoflop_runs
+
+SOUND = {
+    "law": "parametric",
+    "estimator": "log_huber",
+    "label": "log_huber",
+    "main": True,
+    "status": "converged",
+    "budget_flops": 1e22,
+    "params": 1e10,
+    "params_lo95": 0.8e10,
+    "params_hi95": 1.25e10,
+    "tokens_per_param": 20.0,
+    "a": 0.5,
+    "b": 0.5,
+}
+SPAN = Span((5.0, 100.0), 1e21)
+
+
+def lines(*changes: dict[str, object]) -> pd.DataFrame:
+    return pd.DataFrame([SOUND | change for change in changes])
+
+
+def reason(change: dict[str, object], span: Span = SPAN, **more: object) -> str:
+    return str(barred(lines(change), span, more.get("bounds", {}), more.get("held"))[0])
+
+
+def held_out(errors: list[float], inside: str = "no", **changes: object) -> pd.DataFrame:
+    row = {"law": "parametric", "estimator": "log_huber", "of": "this run", "flops": 1e22}
+    told = [row | {"error_percent": e, "inside95": inside} | changes for e in errors]
+    return pd.DataFrame(told)
+
+
+def test_a_sound_line_is_borne() -> None:
+    assert reason({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"params_lo95": np.nan, "params_hi95": np.nan}, "no interval"),
+        ({"params_lo95": 1e9, "params_hi95": 1.1e10}, "from 1B to 11B, a factor of 11"),
+        ({"tokens_per_param": 1.6}, "more than 3 times outside those of the runs, 5.00 to 100"),
+        ({"tokens_per_param": 301.0}, "more than 3 times outside"),
+    ],
+)
+def test_what_the_runs_do_not_bear_is_said(change: dict[str, object], said: str) -> None:
+    assert said in reason(change)
+
+
+@pytest.mark.parametrize("ratio", [1.7, 299.0])
+def test_an_optimum_just_outside_the_runs_is_borne(ratio: float) -> None:
+    assert reason({"tokens_per_param": ratio}) == ""
+
+
+@pytest.mark.parametrize(("high", "hangs"), [(2.3e10, False), (2.5e10, True)])
+def test_a_parameter_on_its_bound_bars_a_size_that_hangs_on_it(high: float, hangs: bool) -> None:
+    bounds = {("parametric", "log_huber"): ["E"]}
+    said = reason({"params_hi95": high}, bounds=bounds)
+    assert ("E sits on the bound" in said) is hangs
+    assert reason({"params_hi95": high, "estimator": "tied"}, bounds=bounds) == ""
+
+
+@pytest.mark.parametrize(
+    ("held", "wrong"),
+    [
+        (held_out([3.0, 2.9]), True),
+        (held_out([3.0, 2.9], inside="yes"), False),
+        (held_out([0.3, 0.4]), False),
+        (held_out([3.0, 2.9], flops=1e19), False),
+        (held_out([3.0, 2.9], estimator="tied"), False),
+        (held_out([3.0, 2.9], inside="not judged"), True),
+        (held_out([3.0, -2.9], inside="not judged"), False),
+        (None, False),
+    ],
+)
+def test_runs_held_out_near_the_target_refute(held: pd.DataFrame | None, wrong: bool) -> None:
+    said = refuted(SOUND, held)
+    assert bool(said) is wrong
+    if wrong:
+        assert "too high on average" in said
+
+
+def test_losses_that_rise_with_compute_bar_every_line() -> None:
+    runs = isoflop_runs(seed=1)
+    assert span_of(runs).rise == ""
+    runs.loc[runs["flops"] >= runs["flops"].quantile(0.6), "loss"] = 8.0
+    rise = span_of(runs).rise
+    assert "the losses do not fall with compute" in rise
+    assert reason({}, replace(SPAN, rise=rise)) == rise
+
+
+def test_laws_that_nothing_tells_apart_say_no_size_together() -> None:
+    far = lines({}, {"law": "isoflop", "estimator": "parabola", "params": 3.2e10})
+    assert "between 10B and 32B" in apart(far, SPAN)
+    assert apart(far, replace(SPAN, largest_flops=5e21)) == ""
+    assert apart(lines({}, {"estimator": "log_squares", "main": False, "params": 4e10}), SPAN) == ""
+    assert apart(lines({}, {"estimator": "tied", "main": False, "params": 4e10}), SPAN)
+
+
+def test_how_far_tokens_per_param_stay_within_reach() -> None:
+    drifting = SOUND | {"tokens_per_param": 0.5, "a": 0.6, "b": 0.4}
+    reach = borne_up_to(drifting, SPAN)
+    ratio = 0.5 * (reach / 1e22) ** (0.4 - 0.6)
+    assert ratio == pytest.approx(5.0 / 3.0)
+    assert borne_up_to(SOUND, SPAN) == SPAN.largest_flops
+
+
+def test_silence_says_why_how_far_and_what_would_help() -> None:
+    table = lines({"params_lo95": 1e9, "params_hi95": 2e10})
+    said = silence("ash", 1e22, table, barred(table, SPAN, {}, None), SPAN)["sentence"]
+    assert said == (
+        "These runs do not say what to train at 1e22 FLOPs: the parametric line is not followed "
+        "since its 95 % interval of N goes from 1B to 20B, a factor of 20. What they say ends at "
+        "about 1e21 FLOPs. Several sizes at budgets up to about 3.16e21 FLOPs, each budget with "
+        "its optimum inside its grid, would tell."
+    )
+
+
+def test_a_decision_without_a_line_to_follow_has_no_headline() -> None:
+    labels = {"ash": "Ash", "elm": "Elm"}
+    known = {name: family(steps(), parametric=line(1e9)) for name in labels}
+    spans = {"ash": ANYTHING, "elm": replace(ANYTHING, tokens_per_param=(1e9, 1e10))}
+    table, verdict = decide(known, TARGETS, labels, spans)
+    assert verdict["headline"] is not None
+    assert verdict["headline"]["family"] == "ash"
+    assert [s["family"] for s in verdict["silent"]] == ["elm", "elm"]
+    assert headline_lines(verdict, labels)[-1].startswith("Elm: These runs do not say")
+    assert not table.loc[table["family"] == "elm", "recommended"].any()
+    only = {"elm": spans["elm"]}
+    _, verdict = decide({"elm": known["elm"]}, TARGETS, {"elm": "Elm"}, only)
+    assert verdict["headline"] is None
+    assert headline_lines(verdict, {"elm": "Elm"}) == [verdict["silent"][0]["sentence"]]

@@ -1,0 +1,61 @@
+"""What a study holds once it is loaded: the study file, checked, with its options filled in.
+
+What a study leaves out is not there; study.load_study says what always is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class SourceDocument(TypedDict, total=False):
+    """Where the runs of a study come from: logs, a table, or a simulation with its design."""
+
+    kind: str
+    format: str
+    paths: str | list[str]
+    pattern: Any
+    decimal: str
+    phase: Mapping[str, str]
+    pieces: str
+    optional: list[str]
+    columns: Mapping[str, Any]
+    runs: Mapping[str, Any]
+    shards: int
+    seed: int
+    rows: int
+    log_every: int
+    noise: Mapping[str, float]
+    families: Mapping[str, Any]
+
+
+class StudyDocument(TypedDict, total=False):
+    """A study; the groups of options of laws stand in it by the laws' names, too.
+
+    `synthetic` and `notes` are told to those who write of the study.
+    """
+
+    name: str
+    file: str
+    title: str
+    description: str
+    source: SourceDocument
+    families: Mapping[str, str]
+    params_convention: str
+    flops_convention: str
+    loss_split: str
+    loss_label: str
+    points: str
+    laws: list[str]
+    targets: list[float]
+    exclude: list[Mapping[str, str]]
+    reporting: Mapping[str, str]
+    held_out: Any
+    synthetic: bool
+    notes: Sequence[str]
+    bootstrap: Mapping[str, Any]
+    cleaning: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    envelope: Mapping[str, Any]
