@@ -219,6 +219,26 @@ FORMATS: Final[Mapping[str, Format]] = {
             of_lines=True,
         ),
         Format(
+            "trainer",
+            "the keys of a line",
+            "stdout of known trainers by the names in `trainers.toml`: NeMo 2, nanotron, GPT-NeoX, "
+            "older Megatron, MaxText, nanochat, build-nanoGPT, parameter-golf, OLMo, OLMo-core, "
+            "Composer, Hugging Face Trainer, fairseq, MLPerf, RWKV, Lingua, forks of torchtitan, "
+            "torchtune, LitGPT, Levanter",
+            Columns.FORMAT,
+            module="trainers",
+            says=("params", "tokens"),
+            of_lines=True,
+        ),
+        Format(
+            "lines",
+            "keys and numbers, a loss and a step among them",
+            "any text log of `key: value`, `key=value` or `key value`, also JSON or Python behind "
+            "a prefix and indented blocks; its keys are the columns",
+            Columns.STUDY,
+            of_lines=True,
+        ),
+        Format(
             "pattern",
             "`source.pattern`",
             "any text log, by regular expressions",

@@ -17,6 +17,9 @@ from typing import IO, Any, Final
 
 from flopline.errors import FloplineError
 
+HEAD: Final = 1 << 22
+"""Bytes that a format is told by: some logs begin with megabytes of other output."""
+
 LONGEST_LINE: Final = 1 << 22
 """Letters of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 

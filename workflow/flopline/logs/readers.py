@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
-from flopline.logs.opening import Phase, head_of, in_lines
+from flopline.logs.opening import HEAD, Phase, head_of, in_lines
 from flopline.logs.reading import Facts, Reading, Wish, curve_rows, joined, plain_columns, scaled
-
-HEAD: Final = 1 << 22
-"""Bytes that a format is told by: some logs begin with megabytes of other output."""
 
 
 def read_log(
