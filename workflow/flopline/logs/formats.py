@@ -132,12 +132,29 @@ FORMATS: Final[Mapping[str, Format]] = {
             endings=("parquet",),
         ),
         Format(
+            "trackio",
+            "the first bytes and its tables",
+            "a project of Trackio's local store, all its runs; the configs are facts",
+            Columns.STUDY_LOSS,
+            several_runs=True,
+            endings=("db",),
+        ),
+        Format(
             "hf_trainer",
             "a JSON object with `log_history`",
             "Hugging Face `trainer_state.json`: `loss` is the split `train`, `eval_loss` is `val`, "
             "`eval_NAME_loss` is `NAME`",
             Columns.EITHER,
             says=("tokens",),
+            endings=("json",),
+        ),
+        Format(
+            "json",
+            "one JSON document with lists of numbers, a loss among them",
+            "one document a run: lists side by side (`history.val.iter`, `history.val.loss`), "
+            "W&B's `run.history()` as pandas or records, Keras' `History`",
+            Columns.STUDY,
+            module="json_document",
             endings=("json",),
         ),
         Format(
