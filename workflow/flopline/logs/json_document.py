@@ -90,6 +90,13 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
 
 
+def said(path: Path) -> dict[str, Any]:
+    """What a document says of its run besides its lists, by dotted names."""
+    document = json.loads(read_bytes(path).decode("utf-8-sig", errors="replace"))
+    flat = _flat(document) if isinstance(document, dict) else {}
+    return {name: value for name, value in flat.items() if not isinstance(value, list)}
+
+
 def groups(document: Any) -> list[Group]:
     """The metrics of a document, object by object, in its order."""
     return [group for group in _groups(document, "") if group.columns]

@@ -125,14 +125,24 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         yield Raw(table, unparsed if not at else (), names)
 
 
+def said(path: Path) -> dict[str, Any]:
+    """What a log says of its run, by its own keys: what stands outside of its rows, and once."""
+    log = _Log(path, Wish())
+    for _ in log.heard():
+        pass
+    return {name: value for name, value in log.facts.items() if name not in log.changing}
+
+
 class _Log:
-    """A log as it is read: the names that it offers, and lines without their end."""
+    """A log as it is read: the names that it offers, what it says, and lines without their end."""
 
     def __init__(self, path: Path, wish: Wish) -> None:
         self.path, self.wish = path, wish
         self.names: dict[str, None] = {}
         self.cut: set[int] = set()
         self.said = Said(path, wish.facts)
+        self.facts: dict[str, Any] = {}
+        self.changing: set[str] = set()
 
     def heard(self) -> Iterator[Record]:
         """Its records; of one that is only asked for its names, some."""
@@ -144,6 +154,10 @@ class _Log:
                 self.names.update(dict.fromkeys(fresh))
             elif PROGRESS in record.values:
                 self.names[PROGRESS] = None
+            else:
+                for name, value in record.values.items():
+                    if self.facts.setdefault(name, value) != value:
+                        self.changing.add(name)
             yield record
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:

@@ -45,6 +45,8 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """
     columns: dict[str, Any] = {"step": "step", **(wish.columns or {}), "run": "run_name"}
     wanted = [name for name in column_names(columns) if name not in ("step", "run_name")]
+    if not path.stat().st_size:
+        return
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
             yield from _metrics(path, store, columns, wanted)
