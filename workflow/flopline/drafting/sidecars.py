@@ -63,6 +63,21 @@ def sidecar_for(paths: Sequence[str], root: Path) -> Sidecar | None:
     return max(found, key=lambda one: ("params" in one.columns, len(one.columns)), default=None)
 
 
+def partly_beside(paths: Sequence[str], root: Path) -> str:
+    """What a file says that stands beside some of the logs alone, in a sentence; else nothing."""
+    for name in NAMES:
+        files = [_beside(path, name, root) for path in paths]
+        there = [file for file in files if file.is_file()]
+        columns = _columns(there) if len(there) < len(files) else {}
+        if columns:
+            keys = ", ".join(f"{ours} ({key})" for ours, key in columns.items())
+            return (
+                f"{name} beside {len(there)} of {len(files)} logs says {keys}: with one beside "
+                "every log, source.runs.sidecar reads it."
+            )
+    return ""
+
+
 def facts_of(content: Any) -> dict[str, str]:
     """Which of our facts stand under which key in a config; only numbers count."""
     flat = flattened(content)

@@ -220,7 +220,7 @@ def _group(
         logs.append(Log(path, reading.rows_in, len(rows)))
         own = {fact for facts in reading.facts.known.values() for fact in facts}
         known.append(own)
-        said.append(_said(root / path, name, columns, reading))
+        said.append(_said(root / path, name, columns, here, reading))
         units.update(dict.fromkeys(_units(reading)))
         with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
         tokens += with_tokens or "batch_tokens" in {*own, *said[-1]}
@@ -240,9 +240,14 @@ def _group(
         tokens == len(logs),
         _in_all(said),
         logs,
-        [*_chosen(list(names), columns), *units],
+        [*_title(root / read[0], name), *_chosen(list(names), columns), *units],
         steps == len(logs),
     )
+
+
+def _title(path: Path, name: str) -> list[str]:
+    module = FORMATS[name].load()
+    return [f"the lines are read as those of {module.title(path)}."] if name == "trainer" else []
 
 
 def _without_rows(name: str, reading: Reading) -> str:
@@ -256,17 +261,43 @@ def _without_rows(name: str, reading: Reading) -> str:
 
 
 def _said(
-    path: Path, name: str, columns: Mapping[str, Any] | None, reading: Reading
+    path: Path,
+    name: str,
+    columns: Mapping[str, Any] | None,
+    names: Sequence[str],
+    reading: Reading,
 ) -> dict[str, str]:
     """Which of our facts a log says of its run, under which name of its own."""
     module = FORMATS[name].load()
     of_run = dict(reading.facts.said.get("", {}))
     if hasattr(module, "said"):
         of_run |= module.said(path)
+    elif not FORMATS[name].columns.of_format:
+        of_run |= _constant(path, name, columns or {}, names)
     taken = {one for column in (columns or {}).values() for one in columns_in(column)}
     own = {fact for facts in reading.facts.known.values() for fact in facts}
     facts = facts_of({key: value for key, value in of_run.items() if key not in taken})
     return {ours: key for ours, key in facts.items() if ours not in own}
+
+
+def _constant(
+    path: Path, name: str, columns: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
+    """Those columns of a log that say a fact of its run, being the same in every row."""
+    if FORMATS[name].several_runs or FORMATS[name].folder is not None:
+        return {}
+    out: dict[str, Any] = {}
+    loss = columns_in(columns["loss"])[0]
+    for key in facts_of(dict.fromkeys(names, 1)).values():
+        try:
+            # As the loss of rows, all values of the column are seen.
+            values = read_log(path, {"loss": key}, name).rows["loss"].unique()
+            reading = read_log(path, {"loss": loss}, name, wanted_facts=[key])
+        except FloplineError:
+            continue
+        if len(values) == 1 and key in reading.facts.said.get("", {}):
+            out[key] = float(values[0])
+    return out
 
 
 def _units(reading: Reading) -> list[str]:

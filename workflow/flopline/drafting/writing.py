@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flopline.drafting.columns import in_bits, other_losses, row_columns
+from flopline.drafting.columns import in_bits, other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
-from flopline.drafting.sidecars import sidecar_for
+from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import Group, Survey, Table, runs_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
@@ -131,8 +131,16 @@ def _of_logs(
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)
     lines += _declared(said, missing)
-    lines += _loss_split(group.splits, missing)
-    if list(group.splits) == ["train"]:
+    splits = list(group.splits)
+    only = group.columns["loss"] if group.columns is not None else None
+    if not splits and isinstance(only, str) and "split" not in (group.columns or {}):
+        splits = [split_of(only)]
+        notes.append(
+            f"the only loss is '{only}', taken for that of the split {splits[0]}: correct "
+            "loss_split and loss_label if it is another."
+        )
+    lines += _loss_split(splits, missing)
+    if splits == ["train"]:
         lines.append("loss_label: Training loss")
         notes.append("only a training loss was found: set cleaning.final_window to about 0.02.")
     return Draft("\n".join([*lines, ""]), run_table, missing, notes)
@@ -162,6 +170,8 @@ def _run_facts(group: Group, paths: Sequence[str], table: Table | None, root: Pa
         lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
         known |= {"params", *table.columns}
     sidecar = None if "params" in known else sidecar_for(paths, root)
+    if "params" not in known and sidecar is None and (partly := partly_beside(paths, root)):
+        notes.append(partly)
     for where, columns in (
         ("sidecar", sidecar.columns if sidecar else {}),
         ("from_log", group.said if table is None else {}),
@@ -225,6 +235,8 @@ def _losses_noted(names: Sequence[str], chosen: str, found: Any) -> list[str]:
     columns = [found] if isinstance(found, str) else list(found.values())
     others = [column for column in columns if column != chosen] + other_losses(names)
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
+    if split_of(chosen) == "train" and "train" in chosen.lower():
+        notes.append(f"only a training loss was found ({chosen}): say so in loss_label.")
     if in_bits(chosen):
         notes.append(f"{chosen} is in bits per byte, not in nats per token.")
     return notes

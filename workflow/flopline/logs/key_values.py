@@ -55,6 +55,12 @@ _SPLIT: Final = re.compile(
     r"train(?:ing)?(?:_inner)?|val(?:id)?(?:ation|ating|ate)?|eval(?:uation|uating|uate)?|test(?:ing)?"
     r"|dev|held[-_ ]?out"
 )
+_NO_POSITION: Final = (
+    "per", "max", "min", "total", "warmup", "num", "number", "every", "each", "best", "decay",
+    "log", "save", "micro", "mini", "global",
+)  # fmt: skip
+"""What makes `step`, `batch` and the like no position, where it stands before them."""
+
 _PLAIN_NAN: Final = re.compile(r"(?<![\w'\"])(-?)(nan|inf)(?![\w'\"])")
 _LOSS: Final = re.compile(
     r"(?:^|[^a-z])(?:loss(?:es)?|nll|cross[-_ ]?entropy|crossentropyloss|ce|bpb"
@@ -218,8 +224,10 @@ def _named(key: str, lead: str) -> str:
 
 
 def _own_counter(first: str, last: str) -> bool:
-    """Whether a key counts the batches of an evaluation, as `Eval batch=3/10`."""
+    """Whether a key counts something else, as `Eval batch=3/10`, `tokens per step`, `max step`."""
     before = first.rpartition(" ")[2].lower()
+    if before in _NO_POSITION:
+        return True
     counts = last not in ("step", "global_step", "update")
     return counts and bool(_SPLIT.fullmatch(before)) and not before.startswith("train")
 

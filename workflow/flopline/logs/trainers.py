@@ -117,6 +117,12 @@ def trainer_of(head: bytes) -> Trainer | None:
     return None
 
 
+def title(path: Path) -> str:
+    """What the trainer of a log is called, for a person."""
+    trainer = trainer_of(in_lines(head_of(path, HEAD)))
+    return trainer.title if trainer else ""
+
+
 @cache
 def _in_lines(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.encode(), re.MULTILINE)
