@@ -114,6 +114,9 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "totaloptimizationsteps",
         "trainiters",
         "maxiters",
+        "iterations",
+        "numiterations",
+        "trainsteps",
     ),
     "batch_tokens": (
         "batchtokens",
@@ -220,7 +223,12 @@ def other_candidates(names: Sequence[str], columns: Mapping[str, Any]) -> dict[s
         if ours == "loss" or not isinstance(chosen, str):
             continue
         known = NAMES.get(ours, ())
-        others = [n for n in names if n != chosen and {_bare(n), _last(n)} & set(known)]
+        # `history.val.iter` is no other than the `iter` that all have in common.
+        others = [
+            n
+            for n in names
+            if n != chosen and {_bare(n), _last(n)} & set(known) and _last(n) != chosen
+        ]
         if others:
             out[ours] = others
     return out

@@ -25,7 +25,7 @@ from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import read_log, sniffed
-from flopline.logs.reading import Facts, Reading, Wish, columns_in
+from flopline.logs.reading import NO_LOSS, Facts, Reading, Wish, columns_in
 from flopline.sources import parts_of
 from flopline.tables import read_table
 
@@ -254,6 +254,8 @@ def _without_rows(name: str, reading: Reading) -> str:
     if not reading.rows_in:
         return f"it is {name}, but holds no row"
     reason, count = Counter(reading.dropped["reason"]).most_common(1)[0]
+    if reason == NO_LOSS:
+        return f"it is {name}, but none of its {count} rows logs a loss"
     return (
         f"it looks like {name}, but no whole row is in it ({count} {reason}), as in a text that "
         "quotes one"
@@ -348,8 +350,10 @@ def _unknown(path: Path) -> str:
     for number, text, _ in text_lines(path):
         if number > LOOKED_THROUGH:
             break
-        values = parsed(number, text).values
-        if len(values) > max(best, 1):
+        found = parsed(number, text)
+        values = found.values
+        # Two numbers with names stand in any prose, unless one is a position.
+        if len(values) > max(best, 1 if found.placed else 2):
             best, keys, line = len(values), list(values), text.strip()
     if not best:
         return plain

@@ -209,7 +209,10 @@ def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> D
     chosen = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
     rows["loss"] = chosen
     notes = _losses_noted(table.names, chosen, loss)
-    columns = {**rows, **{k: v for k, v in table.columns.items() if k != "log"}}
+    columns = {
+        **rows,
+        **{k: v for k, v in table.columns.items() if k not in ("log", "horizon_steps")},
+    }
     missing = [] if "tokens" in columns or "flops" in columns else ["a tokens column"]
     lines = [
         f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -269,7 +270,8 @@ def _object(text: str) -> tuple[str, dict[str, Any]] | None:
     except (ValueError, RecursionError):
         try:
             quoted = _PLAIN_NAN.sub(r"'\1\2'", body)
-            content = ast.literal_eval(quoted) if ":" in body else None
+            with warnings.catch_warnings(action="ignore"):
+                content = ast.literal_eval(quoted) if ":" in body else None
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
     return (text[:begin], content) if isinstance(content, dict) else None

@@ -48,11 +48,11 @@ def placed(
     open_from = 0
     bar = ""
     for record in records:
-        if PROGRESS in record.values:
+        if PROGRESS in record.totals:
             # Bars of evaluations count to another number than that of the training.
             bar = bar or record.totals[PROGRESS]
             if record.totals[PROGRESS] != bar:
-                del record.values[PROGRESS]
+                record.values.pop(PROGRESS, None)
         has_loss = any(name in record.values for name in losses)
         if any(name in record.values for name in positions):
             for one in waiting[open_from:]:
@@ -100,7 +100,7 @@ def _side(waiting: Sequence[_Waiting], positions: Sequence[str]) -> str:
     rounds = []
     for side in ("before", "after"):
         found = [_step(getattr(one, side), positions) for one in waiting]
-        rounds.append(math.gcd(*(int(step) for step in found if step == step)))
+        rounds.append(math.gcd(*(int(step) for step in found if math.isfinite(step))))
     if len(waiting) > 1 and rounds[0] != rounds[1]:
         return BEFORE if rounds[0] > rounds[1] else AFTER
     return ""

@@ -70,7 +70,7 @@ def _metrics(
         for number, run, step, text in batch:
             try:
                 logged = json.loads(text, parse_constant=str)
-            except ValueError:
+            except (ValueError, TypeError, RecursionError):
                 logged = None
             if not isinstance(logged, dict):
                 unparsed.append((number, NOT_PARSED))
@@ -98,7 +98,7 @@ def _say(store: sqlite3.Connection, wish: Wish, facts: Facts) -> None:
     for run, text in store.execute("SELECT run_name, config FROM configs") if tables else ():
         try:
             config = json.loads(text)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             continue
         for name in wish.facts:
             value = reach(config, name)

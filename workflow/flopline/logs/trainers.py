@@ -217,6 +217,10 @@ class _Log:
         steps, epochs = (
             [parse_number(r.values[name]) for r in both] for name in (PROGRESS, "epoch")
         )
+        if not all(
+            math.isfinite(step) and epoch > 0 for step, epoch in zip(steps, epochs, strict=True)
+        ):
+            return
         of_epoch = steps[-1] / epochs[-1]
         for record, step, epoch in zip(both, steps, epochs, strict=True):
             # An epoch is printed to two digits, and the last bar may lag as well.
