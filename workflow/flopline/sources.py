@@ -152,5 +152,5 @@ def parts_of(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    parts = (part for folder in FOLDERS if folder.holds(path) for part in folder.parts)
+    parts = (part for folder in FOLDERS if folder.holds(path) for part in folder.all_parts)
     return sorted({file for part in parts for file in path.glob(part) if file.is_file()})

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from flopline.errors import FloplineError
-from flopline.logs.formats import FOLDERS, FORMATS
+from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
 from flopline.sources import (
     format_of,
     from_name,
@@ -97,6 +97,12 @@ def logs_among(hits: Sequence[str], source: SourceDocument, root: Path) -> list[
         if any(fnmatch(Path(hit).name, stand_in) for stand_in in stand_ins)
     }
     folders = {hit for hit in hits if (root / hit).is_dir() and parts_of(root / hit)} | above
+    # A folder of one split is a part of the run above it, where that is matched, too.
+    folders = {
+        one
+        for one in folders
+        if str(Path(one).parent) not in folders or Path(one).name not in SPLITS
+    }
     inside = {
         hit
         for hit in hits

@@ -6,11 +6,40 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from flopline.logs.key_values import is_loss
+
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "step": ("step", "globalstep", "iteration", "iter", "trainstep", "trainerglobalstep"),
+    "step": (
+        "globalstep",
+        "trainerglobalstep",
+        "numupdates",
+        "step",
+        "steps",
+        "currentsteps",
+        "currentstep",
+        "iteration",
+        "iterations",
+        "iter",
+        "update",
+        "updates",
+        "trainstep",
+        "optimizerstep",
+        "progress",
+        "firstnumber",
+    ),
     "tokens": (
         "tokens",
         "tokensseen",
+        "seentokens",
+        "tokenstrained",
+        "trainedtokens",
+        "tokensprocessed",
+        "totaltokensseen",
+        "numtokensseen",
+        "tokensconsumed",
+        "trainingtokens",
+        "timetoken",
+        "traintimetoken",
         "totaltokens",
         "consumedtokens",
         "numtokens",
@@ -29,13 +58,40 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "flop",
     ),
     "lr": ("lr", "learningrate", "optimlr", "trainlr", "trainlearningrate"),
-    "wall_s": ("walls", "elapsed", "elapseds", "times", "runtime", "relativetime", "walltime"),
+    "wall_s": (
+        "walls",
+        "traintime",
+        "elapsed",
+        "elapseds",
+        "times",
+        "runtime",
+        "relativetime",
+        "walltime",
+    ),
     "split": ("split", "subset"),
     "run": ("run", "runid", "runname", "name", "experiment", "model", "modelname"),
     "log": ("log", "logfile", "file", "path", "logpath"),
     "family": ("family", "arch", "architecture", "modeltype", "modelfamily"),
-    "params": ("params", "nparams", "numparams", "parameters", "modelsize", "modelparams", "n"),
-    "params_total": ("paramstotal", "totalparams", "numparamstotal", "nparamstotal"),
+    "params": (
+        "params",
+        "nparams",
+        "numparams",
+        "parameters",
+        "numberofparameters",
+        "numberparameters",
+        "numparameters",
+        "modelparameters",
+        "modelsize",
+        "modelparams",
+        "n",
+    ),
+    "params_total": (
+        "paramstotal",
+        "totalparams",
+        "totalparameters",
+        "numparamstotal",
+        "nparamstotal",
+    ),
     "params_nonembedding": (
         "paramsnonembedding",
         "nonembeddingparams",
@@ -50,7 +106,28 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "targettokens",
         "tokenbudget",
     ),
-    "batch_tokens": ("batchtokens", "tokensperbatch", "tokensperstep", "batchsizetokens"),
+    "horizon_steps": (
+        "horizonsteps",
+        "totalsteps",
+        "maxsteps",
+        "numtrainsteps",
+        "totaloptimizationsteps",
+        "trainiters",
+        "maxiters",
+        "iterations",
+        "numiterations",
+        "trainsteps",
+    ),
+    "batch_tokens": (
+        "batchtokens",
+        "tokensperbatch",
+        "tokensperstep",
+        "tokensperiteration",
+        "batchsizetokens",
+        "batchsizeintokens",
+        "trainbatchtokens",
+        "tokensperglobalbatch",
+    ),
     "budget_flops": ("budgetflops", "budget", "targetflops", "flopbudget", "flopsbudget"),
     "flops_per_token": ("flopspertoken",),
     "width": ("width", "dmodel", "hiddensize", "nembd", "modeldim"),
@@ -64,8 +141,35 @@ ROW: Final = ("step", "tokens", "flops", "lr", "wall_s", "split")
 FACTS: Final = tuple(name for name in NAMES if name not in ROW)
 """Columns of a table with one row per run."""
 
-_VAL: Final = re.compile(r"(^|[^a-z])(val|valid|validation|eval|dev|test|heldout)([^a-z]|$)")
-_LOSS: Final = re.compile(r"(^|[^a-z])(loss|nll|crossentropy|cross_entropy|ce|crossentropyloss)$")
+_SPLITS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("train", "training", "inner", "trn"), "train"),
+    **dict.fromkeys(
+        (
+            "val",
+            "valid",
+            "validation",
+            "validating",
+            "eval",
+            "evaluation",
+            "dev",
+            "heldout",
+            "held",
+        ),
+        "val",
+    ),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("predict", "prediction"), "predict"),
+}
+"""Words that name a split, and how we call it."""
+
+_NO_LOSS: Final = ("ppl", "perplexity", "acc", "accuracy", "vs", "delta", "ratio", "count", "norm")
+_DERIVED: Final = ("best", "min", "ema", "wa", "avg", "mean", "smooth", "smoothed", "final", "last")
+_AGGREGATE: Final = ("epoch",)
+_AUXILIARY: Final = (
+    "z", "aux", "auxiliary", "lb", "balancing", "balance", "router", "moe", "mtp", "distill", "kl",
+    "reg", "regularization", "penalty",
+)  # fmt: skip
+_BITS: Final = ("bpb", "bits", "bpc")
 _SCALED: Final = {"g": 1e9, "t": 1e12, "p": 1e15}
 
 
@@ -78,10 +182,10 @@ def row_columns(names: Sequence[str]) -> dict[str, Any]:
     for ours in ROW:
         if (found := _find(names, ours)) is not None:
             out[ours] = found
-    losses = [name for name in names if _LOSS.search(name.lower())]
+    losses = chosen_losses(names)
     splits = _splits(losses)
     if "split" in out and losses:
-        plain = [name for name in losses if _split_of(name) == "train"]
+        plain = [name for name in losses if split_of(name) == "train"]
         out["loss"] = (plain or losses)[0]
     elif len(splits) == 1 and "train" in splits:
         out["loss"] = splits["train"]
@@ -90,14 +194,61 @@ def row_columns(names: Sequence[str]) -> dict[str, Any]:
     return out
 
 
+def chosen_losses(names: Sequence[str]) -> list[str]:
+    """The losses that a study would read: of each split the plainest, or several of one rank."""
+    losses = [name for name in names if is_loss(name) and not _has(name, _NO_LOSS)]
+    out = []
+    for split in dict.fromkeys(map(split_of, losses)):
+        here = [name for name in losses if split_of(name) == split]
+        best = min(_rank(name) for name in here)
+        out += [name for name in here if _rank(name) == best]
+    return [name for name in losses if name in out]
+
+
+def other_losses(names: Sequence[str]) -> list[str]:
+    """The losses that `chosen_losses` leaves out, each with what it seems to be."""
+    chosen = set(chosen_losses(names))
+    return [
+        f"{name} ({_what(name)})"
+        for name in names
+        if is_loss(name) and not _has(name, _NO_LOSS) and name not in chosen
+    ]
+
+
+def other_candidates(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, list[str]]:
+    """For each column that was chosen by its name, the others that could be meant."""
+    out = {}
+    for ours, spec in columns.items():
+        chosen = spec["column"] if isinstance(spec, dict) and "column" in spec else spec
+        if ours == "loss" or not isinstance(chosen, str):
+            continue
+        known = NAMES.get(ours, ())
+        # `history.val.iter` is no other than the `iter` that all have in common.
+        others = [
+            n
+            for n in names
+            if n != chosen and {_bare(n), _last(n)} & set(known) and _last(n) != chosen
+        ]
+        if others:
+            out[ours] = others
+    return out
+
+
+def in_bits(name: str) -> bool:
+    """Whether a loss counts bits per byte or the like, and no nats per token."""
+    return _has(name, _BITS)
+
+
 def fact_columns(names: Sequence[str]) -> dict[str, Any]:
     """A column map for a table with one row per run and columns `names`."""
     return {ours: found for ours in FACTS if (found := _find(names, ours)) is not None}
 
 
 def _find(names: Sequence[str], ours: str) -> Any:
-    plain = {_bare(name): name for name in reversed(names)}
-    last = {_bare(re.split(r"[/.]", name)[-1]): name for name in reversed(names)}
+    # What begins with an underscore are a tracker's own counters, of its calls and not of steps.
+    ordered = sorted(names, key=lambda name: name.startswith("_"))
+    plain = {_bare(name): name for name in reversed(ordered)}
+    last = {_last(name): name for name in reversed(ordered)}
     for known in NAMES[ours]:
         for there in (plain, last):
             if known in there:
@@ -114,8 +265,8 @@ def _find(names: Sequence[str], ours: str) -> Any:
 def _splits(losses: Sequence[str]) -> dict[str, str]:
     """Names of splits: `train` and `val` where there is one of each, else what tells them apart."""
     out: dict[str, str] = {}
-    for kind in ("train", "val"):
-        here = [name for name in losses if _split_of(name) == kind]
+    for kind in dict.fromkeys(("train", "val", *map(split_of, losses))):
+        here = [name for name in losses if split_of(name) == kind]
         if len(here) == 1:
             out[kind] = here[0]
         else:
@@ -131,8 +282,40 @@ def _told_apart(name: str, others: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join(differing or own)).strip("_")
 
 
-def _split_of(name: str) -> str:
-    return "val" if _VAL.search(name.lower()) else "train"
+def split_of(name: str) -> str:
+    """The split whose loss a column is, by the first word for one; `train` where it has none."""
+    return next((_SPLITS[word] for word in _words(name) if word in _SPLITS), "train")
+
+
+def _rank(name: str) -> int:
+    """How far a loss is from the plain one: by words that make it another quantity."""
+    kinds = (_AGGREGATE, _BITS, _DERIVED, _AUXILIARY)
+    return sum(2**place for place, words in enumerate(kinds) if _has(name, words))
+
+
+def _what(name: str) -> str:
+    kinds = {
+        "an auxiliary loss": _AUXILIARY,
+        "derived from others": _DERIVED,
+        "in bits per byte": _BITS,
+        "a mean of an epoch": _AGGREGATE,
+    }
+    found = next((what for what, words in kinds.items() if _has(name, words)), "a further loss")
+    return f"{split_of(name)}: {found}"
+
+
+def _has(name: str, words: Sequence[str]) -> bool:
+    return not set(words).isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, also of one that is written in camel case."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^a-z]+", apart.lower()) if word]
+
+
+def _last(name: str) -> str:
+    return _bare(re.split(r"[/.]", name)[-1])
 
 
 def _bare(name: str) -> str:

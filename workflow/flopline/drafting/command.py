@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.drafting.survey import Survey, survey
+from flopline.drafting.survey import Group, Survey, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
 from flopline.study import NAME
@@ -76,12 +76,23 @@ def _say_found(found: Survey) -> None:
             f"  {len(group.paths):>6,} {group.format} logs ({group.paths[0]}, ...): {columns}; "
             f"losses of {_few(group.splits) or 'one split'}"
         )
+        print(f"         {_read(group)}")
     for table in found.tables:
         print(f"  table of {table.rows:,} runs {table.path}: {', '.join(table.columns)}")
     for path, reason in found.left[:SHOWN]:
         print(f"  left: {path}: {reason}")
     if len(found.left) > SHOWN:
         print(f"  left: {len(found.left) - SHOWN} more files")
+
+
+def _read(group: Group) -> str:
+    """How much of the logs of a group is read."""
+    rows, rows_in = (sum(getattr(log, name) for log in group.logs) for name in ("rows", "rows_in"))
+    worst = min(group.logs, key=lambda log: log.rows / max(log.rows_in, 1))
+    said = f"{rows:,} of {rows_in:,} rows are read"
+    share = worst.rows / max(worst.rows_in, 1)
+    more = f"; of {worst.path} {share:.0%}" if share < 1 and len(group.logs) > 1 else ""
+    return f"{said}{more}"
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:

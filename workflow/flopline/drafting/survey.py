@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from flopline.drafting.columns import fact_columns, row_columns
+from flopline.drafting.columns import (
+    fact_columns,
+    in_bits,
+    other_candidates,
+    other_losses,
+    row_columns,
+)
+from flopline.drafting.naming import last_of_checkpoints, run_names
+from flopline.drafting.sidecars import NAMES as SIDECARS
+from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
+from flopline.logs.key_values import parsed
+from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import read_log, sniffed
-from flopline.logs.reading import Facts, Wish
-from flopline.sources import parts_of, run_name
+from flopline.logs.reading import NO_LOSS, Facts, Reading, Wish, columns_in
+from flopline.sources import parts_of
 from flopline.tables import read_table
 
 NAMED_IN: Final = 200
 """Rows in which all columns of a log are named, where each row names its own."""
 
-LOOKED_INTO: Final = 3
-"""Logs of a group that are read to learn what they say; of the others the first bytes tell."""
+DOCUMENTS: Final = (
+    "py", "ipynb", "sh", "slurm", "sbatch", "bash", "md", "rst", "tex", "html", "yaml", "yml",
+    "toml", "cfg", "ini", "cu", "cpp", "c", "h", "rs", "js", "patch", "diff",
+)  # fmt: skip
+"""Endings of programs and documents, which may quote lines of a log and are none."""
+
+LOOKED_THROUGH: Final = 2_000
+"""Lines of an unknown text among which the one most like a log is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log as it was read: how many rows it holds and how many of them are read."""
+
+    path: str
+    rows_in: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Logs of one format with the same columns, and what the first of them say.
+    """Logs of one format with the same columns, and what they say.
 
     `columns` is the proposed column map (None for a format that knows its own), `names` all
-    columns seen, `splits` those with a loss, `facts` what each log looked into says of its run.
+    columns seen, `splits` those with a loss, `facts` what every log knows of its run and `said`
+    which of our facts all of them say under which name of their own. `logs` tells how much of each
+    was read, `notes` what was chosen among several.
     """
 
     format: str
@@ -39,6 +69,10 @@ class Group:
     facts: Sequence[str]
     rows: int
     has_tokens: bool
+    said: Mapping[str, str] = field(default_factory=dict)
+    logs: Sequence[Log] = ()
+    notes: Sequence[str] = ()
+    has_steps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +114,28 @@ def survey(folder: Path, root: Path) -> Survey:
             if name is None:
                 left.append((shown, "it is empty"))
                 continue
+            if path.suffix.lower().removeprefix(".") in DOCUMENTS:
+                left.append((shown, f"it is a program or a document that quotes rows of {name}"))
+                continue
             names = _columns_of(path, name)
             table = _as_table(path, shown, name, names)
         except FloplineError as refusal:
-            left.append((shown, str(refusal) if name else "no log format that is known fits it"))
+            left.append((shown, str(refusal) if name else _unknown(path)))
             continue
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
-            left.append((shown, f"it is {name}, but no column is named like a loss"))
+            some = ", ".join([*names][:10])
+            left.append((shown, f"it is {name}, but no column is named like a loss ({some})"))
         else:
             logs.setdefault((name, _shape(name, names)), []).append(shown)
     groups = []
     for (name, _), paths in logs.items():
-        groups.append(_group(name, paths, root))
+        if (group := _group(name, paths, root, left)) is not None:
+            groups.append(group)
     if not (groups or tables or left):
         raise FloplineError(f"{folder} holds no file: name the folder that holds the logs.")
-    groups.sort(key=lambda g: (-len(g.paths), g.format))
+    groups.sort(key=lambda g: (-len(g.paths), "val" not in g.splits, not g.has_tokens, g.format))
     return Survey(_shown(folder, root), groups, tables, left)
 
 
@@ -151,32 +190,186 @@ def _as_table(path: Path, shown: str, name: str, names: Sequence[str]) -> Table 
     return Table(shown, names, facts, len(table), "loss" in rows)
 
 
-def _group(name: str, paths: Sequence[str], root: Path) -> Group:
-    names: list[str] = []
-    splits: list[str] = []
-    facts: list[str] = []
-    rows, has_tokens = 0, False
+def _group(
+    name: str, paths: Sequence[str], root: Path, left: list[tuple[str, str]]
+) -> Group | None:
+    """The logs of a kind, each read whole; None where none holds a row. What holds none is left."""
+    paths, begun = last_of_checkpoints(paths)
+    left += [(path, "it is the beginning of the log of a later checkpoint") for path in begun]
+    names: dict[str, None] = {}
+    splits: dict[str, None] = {}
+    logs: list[Log] = []
+    known: list[set[str]] = []
+    said: list[dict[str, str]] = []
+    units: dict[str, None] = {}
+    tokens = steps = 0
     columns: dict[str, Any] | None = None
-    for path in paths[:LOOKED_INTO]:
-        names = _columns_of(root / path, name) or names
-        columns = None if FORMATS[name].columns.of_format else row_columns(names)
-        reading = read_log(root / path, columns, name)
-        rows += len(reading.rows)
-        has_tokens |= "tokens" in reading.rows and bool(reading.rows["tokens"].notna().any())
-        splits += [str(s) for s in reading.rows["split"].dropna().unique()]
-        facts += [fact for known in reading.facts.known.values() for fact in known]
+    for path in paths:
+        here = _columns_of(root / path, name)
+        columns = None if FORMATS[name].columns.of_format else row_columns(here)
+        try:
+            reading = read_log(root / path, columns, name)
+        except FloplineError as refusal:
+            left.append((path, str(refusal)))
+            continue
+        rows = reading.rows
+        if rows.empty:
+            left.append((path, _without_rows(name, reading)))
+            continue
+        names.update(dict.fromkeys(here))
+        logs.append(Log(path, reading.rows_in, len(rows)))
+        own = {fact for facts in reading.facts.known.values() for fact in facts}
+        known.append(own)
+        said.append(_said(root / path, name, columns, here, reading))
+        units.update(dict.fromkeys(_units(reading)))
+        with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
+        tokens += with_tokens or "batch_tokens" in {*own, *said[-1]}
+        steps += ("step" in rows and bool(rows["step"].notna().all())) or with_tokens
+        splits.update(dict.fromkeys(str(s) for s in rows["split"].dropna().unique()))
+    if not logs:
+        return None
+    read = [log.path for log in logs]
     return Group(
         name,
-        paths,
-        names,
-        columns,
-        list(dict.fromkeys(splits)),
-        list(dict.fromkeys(facts)),
-        rows,
-        has_tokens,
+        read,
+        list(names),
+        columns if columns is None else row_columns(list(names)),
+        list(splits),
+        sorted(set.intersection(*known)),
+        sum(log.rows for log in logs),
+        tokens == len(logs),
+        _in_all(said),
+        logs,
+        [*_title(root / read[0], name), *_chosen(list(names), columns), *units],
+        steps == len(logs),
+    )
+
+
+def _title(path: Path, name: str) -> list[str]:
+    module = FORMATS[name].load()
+    return [f"the lines are read as those of {module.title(path)}."] if name == "trainer" else []
+
+
+def _without_rows(name: str, reading: Reading) -> str:
+    if not reading.rows_in:
+        return f"it is {name}, but holds no row"
+    reason, count = Counter(reading.dropped["reason"]).most_common(1)[0]
+    if reason == NO_LOSS:
+        return f"it is {name}, but none of its {count} rows logs a loss"
+    return (
+        f"it looks like {name}, but no whole row is in it ({count} {reason}), as in a text that "
+        "quotes one"
+    )
+
+
+def _said(
+    path: Path,
+    name: str,
+    columns: Mapping[str, Any] | None,
+    names: Sequence[str],
+    reading: Reading,
+) -> dict[str, str]:
+    """Which of our facts a log says of its run, under which name of its own."""
+    module = FORMATS[name].load()
+    of_run = dict(reading.facts.said.get("", {}))
+    if hasattr(module, "said"):
+        of_run |= module.said(path)
+    elif not FORMATS[name].columns.of_format:
+        of_run |= _constant(path, name, columns or {}, names)
+    taken = {one for column in (columns or {}).values() for one in columns_in(column)}
+    own = {fact for facts in reading.facts.known.values() for fact in facts}
+    facts = facts_of({key: value for key, value in of_run.items() if key not in taken})
+    return {ours: key for ours, key in facts.items() if ours not in own}
+
+
+def _constant(
+    path: Path, name: str, columns: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
+    """Those columns of a log that say a fact of its run, being the same in every row."""
+    if FORMATS[name].several_runs or FORMATS[name].folder is not None:
+        return {}
+    out: dict[str, Any] = {}
+    loss = columns_in(columns["loss"])[0]
+    for key in facts_of(dict.fromkeys(names, 1)).values():
+        try:
+            # As the loss of rows, all values of the column are seen.
+            values = read_log(path, {"loss": key}, name).rows["loss"].unique()
+            reading = read_log(path, {"loss": loss}, name, wanted_facts=[key])
+        except FloplineError:
+            continue
+        if len(values) == 1 and key in reading.facts.said.get("", {}):
+            out[key] = float(values[0])
+    return out
+
+
+def _units(reading: Reading) -> list[str]:
+    said = reading.facts.said.get("", {})
+    return [
+        f"losses of the split {key.removeprefix('unit of ')} are in {unit}, not in nats per token: "
+        "say so in loss_label."
+        for key, unit in said.items()
+        if str(key).startswith("unit of ")
+    ]
+
+
+def _in_all(said: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    common = set.intersection(*(set(one.items()) for one in said)) if said else set()
+    return dict(sorted(common))
+
+
+def _chosen(names: Sequence[str], columns: Mapping[str, Any] | None) -> list[str]:
+    """What was chosen among columns that could mean the same, in a sentence each."""
+    if columns is None:
+        return []
+    notes = []
+    others = other_losses(names)
+    loss = columns["loss"]
+    taken = loss if isinstance(loss, dict) else {"the only one": loss}
+    if others:
+        listed = ", ".join(f"{column} as {split}" for split, column in taken.items())
+        notes.append(f"losses: {listed} were chosen and {', '.join(others[:6])} left out.")
+    notes += [
+        f"{column} is in bits per byte, not in nats per token: say so in loss_label."
+        for column in taken.values()
+        if isinstance(column, str) and in_bits(column)
+    ]
+    for ours, candidates in other_candidates(names, columns).items():
+        spec = columns[ours]
+        chosen = spec["column"] if isinstance(spec, dict) else spec
+        notes.append(f"{ours}: {chosen} was chosen; {', '.join(candidates[:4])} could be it, too.")
+    return notes
+
+
+def _unknown(path: Path) -> str:
+    """Why an unknown file is no log: its line that is most like one, and how it could be read."""
+    plain = "no log format that is known fits it"
+    begin = head_of(path, BEGIN) if path.is_file() else b""
+    if not begin or is_binary(begin):
+        return plain
+    best, keys, line = 0, [], ""
+    for number, text, _ in text_lines(path):
+        if number > LOOKED_THROUGH:
+            break
+        found = parsed(number, text)
+        values = found.values
+        # Two numbers with names stand in any prose, unless one is a position.
+        if len(values) > max(best, 1 if found.placed else 2):
+            best, keys, line = len(values), list(values), text.strip()
+    if not best:
+        return plain
+    return (
+        f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
+        f"its keys in source.columns ({', '.join(keys[:8])})"
     )
 
 
 def runs_of(group: Group) -> list[str]:
     """The runs that the logs of a group would be called."""
-    return [run_name(path) for path in group.paths]
+    names = run_names(group.paths)
+    return [names[path] for path in group.paths]
+
+
+def is_sidecar(path: str) -> bool:
+    """Whether a file is named like those that trainers write beside their logs."""
+    name = Path(path).name
+    return any(re.fullmatch(re.escape(Path(one).name), name) for one in SIDECARS)

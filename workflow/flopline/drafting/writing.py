@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
 import os
@@ -13,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from flopline.drafting.columns import in_bits, other_losses, row_columns, split_of
+from flopline.drafting.naming import name_pattern, path_globs, run_names
+from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import Group, Survey, Table, runs_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
-from flopline.sources import run_name
 from flopline.study import TODO
 from flopline.tables import read_table
 
@@ -73,6 +74,7 @@ def _of_logs(
             f"{_counted(other)} beside {_counted(group)} are left out: one study reads one kind; "
             "draft them on their own."
         )
+    notes += group.notes
     table = _table_for(group, found.tables, root)
     paths = list(group.paths)
     if table is not None:
@@ -87,50 +89,130 @@ def _of_logs(
     if group.columns is not None:
         lines.append("  columns:  # check: told by their names")
         lines += _mapping(group.columns, 4)
+    facts = _run_facts(group, paths, table, root)
+    notes += facts.notes
+    lines += facts.lines
     run_table = None
-    wants = {"run", *PARAMS} & set(table.columns) if table else set()
-    tokens_known = group.has_tokens or (table is not None and "batch_tokens" in table.columns)
-    if table is not None:
-        lines += ["  runs:", f"    table: {json.dumps(table.path)}"]
-        lines.append("    columns:  # check: told by their names")
-        lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
-    elif not {"params", "params_total"} & set(group.facts):
-        blank = ["params", *([] if tokens_known else ["batch_tokens"]), "horizon_tokens"]
+    tokens_known = group.has_tokens or "batch_tokens" in facts.known
+    blank = [] if "params" in facts.known else ["params"]
+    blank += [] if tokens_known else ["batch_tokens"]
+    if blank and table is None:
+        horizon = {"horizon_tokens", "horizon_steps"} & {*facts.known, *group.facts}
+        blank += [] if horizon else ["horizon_tokens"]
         run_table = _blank_table(group, blank, table_path)
-        lines += ["  runs:", f"    table: {json.dumps(table_path)}", "    columns:"]
+        lines += [] if facts.lines else ["  runs:"]
+        lines += [f"    table: {json.dumps(table_path)}", "    columns:"]
         lines += _mapping({key: key for key in ["run", "log", *blank]}, 6)
-        missing.append(f"params of every run, in {table_path}")
+        if "params" in blank:
+            missing.append(f"params of every run, in {table_path}")
         if not tokens_known:
             missing.append(f"batch_tokens (tokens of one optimiser step) of every run, in "
                            f"{table_path}")  # fmt: skip
-        notes.append(
-            f"horizon_tokens in {table_path} may stay empty; with it, unfinished runs are told "
-            "from finished ones."
-        )
-    elif "params" in FORMATS[group.format].says:
+        if "horizon_tokens" in blank:
+            notes.append(
+                f"horizon_tokens in {table_path} may stay empty; with it, unfinished runs are told "
+                "from finished ones."
+            )
+    elif table is None and not facts.lines and "params" in FORMATS[group.format].says:
         notes.append(
             "params come from the logs themselves: check that they count what you declare."
         )
     if not tokens_known and table is not None:
         missing.append(f"tokens: no column was found, so give batch_tokens in {table.path}")
+    if run_table is None and facts.pattern and not (table and "log" in table.columns):
+        lines += [] if facts.lines else ["  runs:"]
+        lines.append(f"    from_name: {_quoted(facts.pattern)}")
+    if not group.has_steps:
+        missing.append(
+            "step: some rows of the logs have none; name the column in source.columns, or take the "
+            "split without steps out of `loss`"
+        )
     families = _families(table, root)
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)
     lines += _declared(said, missing)
-    lines += _loss_split(group.splits, missing)
-    if list(group.splits) == ["train"]:
+    splits = list(group.splits)
+    only = group.columns["loss"] if group.columns is not None else None
+    if not splits and isinstance(only, str) and "split" not in (group.columns or {}):
+        splits = [split_of(only)]
+        notes.append(
+            f"the only loss is '{only}', taken for that of the split {splits[0]}: correct "
+            "loss_split and loss_label if it is another."
+        )
+    lines += _loss_split(splits, missing)
+    if splits == ["train"]:
         lines.append("loss_label: Training loss")
         notes.append("only a training loss was found: set cleaning.final_window to about 0.02.")
     return Draft("\n".join([*lines, ""]), run_table, missing, notes)
 
 
-def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> Draft:
-    from flopline.drafting.columns import row_columns
+@dataclass(frozen=True, slots=True)
+class _RunFacts:
+    """Where the facts of runs stand, as lines of `source.runs`, and which are known by them."""
 
+    lines: Sequence[str]
+    known: set[str]
+    pattern: str | None
+    notes: Sequence[str]
+
+
+def _run_facts(group: Group, paths: Sequence[str], table: Table | None, root: Path) -> _RunFacts:
+    """What is known of runs from a table, files beside the logs and the logs themselves."""
+    pattern = name_pattern(paths)
+    lines: list[str] = []
+    known = {"params"} if {"params", "params_total"} & set(group.facts) else set()
+    known |= {"batch_tokens"} & set(group.facts)
+    notes = []
+    if table is not None:
+        wants = {"run", *PARAMS} & set(table.columns)
+        lines += [f"    table: {json.dumps(table.path)}"]
+        lines.append("    columns:  # check: told by their names")
+        lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
+        known |= {"params", *table.columns}
+    sidecar = None if "params" in known else sidecar_for(paths, root)
+    if "params" not in known and sidecar is None and (partly := partly_beside(paths, root)):
+        notes.append(partly)
+    for where, columns in (
+        ("sidecar", sidecar.columns if sidecar else {}),
+        ("from_log", group.said if table is None else {}),
+    ):
+        fresh = {ours: key for ours, key in columns.items() if ours not in known}
+        count = next((one for one in PARAMS if one in fresh), None)
+        if count is not None and "params" not in known and count != "params":
+            fresh = {"params": fresh[count], **{k: v for k, v in fresh.items() if k not in PARAMS}}
+        if "params" in known:
+            fresh = {ours: key for ours, key in fresh.items() if ours not in PARAMS}
+        if not fresh:
+            continue
+        known |= set(fresh)
+        lines.append(f"    {where}:  # check: told by their names")
+        if sidecar and where == "sidecar":
+            lines += [f"      path: {json.dumps(sidecar.path)}", "      columns:"]
+        lines += _mapping(fresh, 8 if where == "sidecar" else 6)
+        if "params" in fresh:
+            place = sidecar.path if sidecar and where == "sidecar" else "the logs"
+            notes.append(
+                f"params are '{fresh['params']}' of {place}: check that they count what you "
+                "declare."
+            )
+    return _RunFacts(["  runs:", *lines] if lines else [], known, pattern, notes)
+
+
+def _quoted(pattern: str) -> str:
+    """A regular expression as YAML text, with its backslashes as they are."""
+    return "'" + pattern.replace("'", "''") + "'"
+
+
+def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> Draft:
     rows = row_columns(table.names)
     loss = rows["loss"]
-    rows["loss"] = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
-    columns = {**rows, **{k: v for k, v in table.columns.items() if k != "log"}}
+    chosen = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
+    rows["loss"] = chosen
+    notes = _losses_noted(table.names, chosen, loss)
+    columns = {
+        **rows,
+        **{k: v for k, v in table.columns.items() if k not in ("log", "horizon_steps")},
+    }
     missing = [] if "tokens" in columns or "flops" in columns else ["a tokens column"]
     lines = [
         f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",
@@ -146,7 +228,21 @@ def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> D
         *_mapping(_families(table, root) or {"all": name}, 2),
         *_declared(said, missing),
     ]
-    return Draft("\n".join([*lines, ""]), None, missing, [])
+    if in_bits(chosen):
+        lines.append('loss_label: "Loss [bits per byte]"')
+    return Draft("\n".join([*lines, ""]), None, missing, notes)
+
+
+def _losses_noted(names: Sequence[str], chosen: str, found: Any) -> list[str]:
+    """Which loss of a table was taken, where it has several or one in another unit."""
+    columns = [found] if isinstance(found, str) else list(found.values())
+    others = [column for column in columns if column != chosen] + other_losses(names)
+    notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
+    if split_of(chosen) == "train" and "train" in chosen.lower():
+        notes.append(f"only a training loss was found ({chosen}): say so in loss_label.")
+    if in_bits(chosen):
+        notes.append(f"{chosen} is in bits per byte, not in nats per token.")
+    return notes
 
 
 def _head(found: Survey, name: str) -> list[str]:
@@ -194,18 +290,10 @@ def _counted(group: Group) -> str:
 
 def _paths(paths: Sequence[str], root: Path) -> list[str]:
     """The fewest globs that match these files and no other; else every file by name."""
-    globs: list[str] = []
-    for place in sorted({_glob_of(path) for path in paths}):
-        here = [path for path in paths if _glob_of(path) == place]
-        matched = glob.glob(place, root_dir=root)  # noqa: PTH207 - an absolute pattern may stand here
-        globs += [place] if len(here) > 1 and set(matched) == set(here) else here
+    globs = path_globs(paths, root)
     if len(globs) == 1:
         return [f"  paths: {json.dumps(globs[0])}"]
     return ["  paths:", *(f"    - {json.dumps(one)}" for one in globs)]
-
-
-def _glob_of(path: str) -> str:
-    return str(Path(path).parent / f"*{Path(path).name[len(run_name(path)) :]}")
 
 
 def _mapping(columns: Mapping[str, Any], indent: int) -> list[str]:
@@ -234,7 +322,8 @@ def _known_to(table: Table, group: Group, root: Path) -> set[str]:
         named = content[table.columns["log"]].dropna()
         return {os.path.normpath(parent / path) for path in named} & set(group.paths)
     runs = set(content[table.columns["run"]].astype("string"))
-    return {path for path in group.paths if run_name(path) in runs}
+    names = run_names(group.paths)
+    return {path for path in group.paths if names[path] in runs}
 
 
 def _families(table: Table | None, root: Path) -> dict[str, str]:

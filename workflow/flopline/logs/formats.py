@@ -41,15 +41,26 @@ class Folder:
     """How a folder is known to be one log; all are patterns of names below it.
 
     Each of `marks` must fit something (a folder, where it ends in /), `parts` are what is read.
-    `stand_in` fits a file that, matched by itself, stands for its folder.
+    `stand_in` fits a file that, matched by itself, stands for its folder. With `splits`, folders of
+    these names below it are parts of it that hold a split each, and may be all that it holds.
     """
 
     marks: tuple[str, ...]
     parts: tuple[str, ...]
     stand_in: str = ""
+    splits: tuple[str, ...] = ()
 
     def holds(self, path: Path) -> bool:
         """Whether the folder `path` is such a log."""
+        return self._marked(path) or any(self._marked(path / split) for split in self.splits)
+
+    @property
+    def all_parts(self) -> tuple[str, ...]:
+        """What is read, also in folders of splits."""
+        inner = (f"{split}/{part}" for split in self.splits for part in self.parts)
+        return (*self.parts, *inner)
+
+    def _marked(self, path: Path) -> bool:
         return all(_fits(path, mark) for mark in self.marks)
 
 
@@ -63,7 +74,8 @@ class Format:
     runs, `folder` how a folder is one log. `is_table` says whether it may also be a table of
     finished runs; its module then has `read_runs`, and text has the `separator` between cells.
     `of_lines` says whether a study may name the lines of one phase of a log (source.phase).
-    `endings` are those of file names, `described_by` the key of `source` that describes its lines.
+    `endings` are those of file names, `described_by` the key of `source` that describes its lines,
+    `binary` says that it is no text.
     """
 
     name: str
@@ -79,6 +91,7 @@ class Format:
     of_lines: bool = False
     endings: tuple[str, ...] = ()
     described_by: str = ""
+    binary: bool = False
 
     @property
     def reader(self) -> str:
@@ -94,15 +107,20 @@ class Format:
         return not set(self.endings).isdisjoint(name.lower().split(".")[1:])
 
 
+SPLITS: Final = ("train", "training", "validation", "val", "valid", "eval", "test")
+"""Names of folders that hold what was logged of one split."""
+
 FORMATS: Final[Mapping[str, Format]] = {
     entry.name: entry
     for entry in (
         Format(
             "tensorboard",
             "`tfevents` in the name",
-            "scalars, as simple values or as tensors; all event files of a folder are one run",
+            "scalars, as simple values or as tensors; all event files of a folder are one run, "
+            "those of `train/` and `validation/` in it, too, as `train/TAG`",
             Columns.STUDY_LOSS,
-            folder=Folder(("*tfevents*",), ("*tfevents*",), stand_in="*tfevents*"),
+            folder=Folder(("*tfevents*",), ("*tfevents*",), stand_in="*tfevents*", splits=SPLITS),
+            binary=True,
         ),
         Format(
             "wandb_offline",
@@ -112,6 +130,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             Columns.STUDY_LOSS,
             folder=Folder(("*.wandb",), ("*.wandb",)),
             endings=("wandb",),
+            binary=True,
         ),
         Format(
             "mlflow",
@@ -130,6 +149,16 @@ FORMATS: Final[Mapping[str, Format]] = {
             module="parquet_table",
             is_table=True,
             endings=("parquet",),
+            binary=True,
+        ),
+        Format(
+            "trackio",
+            "the first bytes and its tables",
+            "a project of Trackio's local store, all its runs; the configs are facts",
+            Columns.STUDY_LOSS,
+            several_runs=True,
+            endings=("db",),
+            binary=True,
         ),
         Format(
             "hf_trainer",
@@ -138,6 +167,15 @@ FORMATS: Final[Mapping[str, Format]] = {
             "`eval_NAME_loss` is `NAME`",
             Columns.EITHER,
             says=("tokens",),
+            endings=("json",),
+        ),
+        Format(
+            "json",
+            "one JSON document with lists of numbers, a loss among them",
+            "one document a run: lists side by side (`history.val.iter`, `history.val.loss`), "
+            "W&B's `run.history()` as pandas or records, Keras' `History`",
+            Columns.STUDY,
+            module="json_document",
             endings=("json",),
         ),
         Format(
@@ -216,6 +254,26 @@ FORMATS: Final[Mapping[str, Format]] = {
             "torchtitan stdout: model size, batch, number of steps, validation",
             Columns.FORMAT,
             says=("params", "tokens"),
+            of_lines=True,
+        ),
+        Format(
+            "trainer",
+            "the keys of a line",
+            "stdout of known trainers by the names in `trainers.toml`: NeMo 2, nanotron, GPT-NeoX, "
+            "older Megatron, MaxText, nanochat, build-nanoGPT, parameter-golf, OLMo, OLMo-core, "
+            "Composer, Hugging Face Trainer, fairseq, MLPerf, RWKV, Lingua, forks of torchtitan, "
+            "torchtune, LitGPT, Levanter",
+            Columns.FORMAT,
+            module="trainers",
+            says=("params", "tokens"),
+            of_lines=True,
+        ),
+        Format(
+            "lines",
+            "keys and numbers, a loss and a step among them",
+            "any text log of `key: value`, `key=value` or `key value`, also JSON or Python behind "
+            "a prefix and indented blocks; its keys are the columns",
+            Columns.STUDY,
             of_lines=True,
         ),
         Format(

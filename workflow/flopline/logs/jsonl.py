@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +34,28 @@ from flopline.logs.reading import (
 BLOCK = 1 << 20
 """Bytes that are parsed at a time; a file with a longer line is parsed line by line."""
 
+_TOLD_BY = 4
+"""Lines by which a file without the ending is told."""
+
 TEXT_COLUMNS = ("split",)
 FIRST_LINES = 64
 """Lines in which facts of a run are looked for, such as a header before the first loss."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the ending says JSON lines or the first line that holds anything is an object."""
+    """Whether the ending says JSON lines, or the first line and one of the next are objects.
+
+    Of one line alone it is enough that it is one: a config may stand before another log.
+    """
     if FORMATS["jsonl"].ends(path.name):
         return True
-    first = next((line for line in head.splitlines() if line.strip()), b"")
+    lines = (line for line in io.BytesIO(head) if line.strip())
+    first, *others = [*islice(lines, _TOLD_BY)] or [b""]
     try:
-        return isinstance(json.loads(first), dict)
+        whole = isinstance(json.loads(first), dict)
     except (ValueError, RecursionError):
         return False
+    return whole and (not others or any(line.lstrip()[:1] == b"{" for line in others))
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:

@@ -36,7 +36,7 @@ _ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?
 _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )
-_LOSSES: Final = ("lm loss", "loss")
+_LOSSES: Final = ("lm loss", "lm-loss", "loss")
 _SPLITS: Final = {"valid": "val", "validation": "val"}
 """How we call what is evaluated; any other set keeps its name."""
 

@@ -23,8 +23,9 @@ _ROW: Final = re.compile(
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether a line is a step of so many with a loss."""
-    return bool(re.search(rb"^step:\d+/\d+ (train|val)_loss:", head, re.MULTILINE))
+    """Whether a line is a step of so many with a loss, and none is of a parameter-golf trainer."""
+    of_golf = b"\ntrain_batch_tokens:" in head or b"\nmodel_params:" in head
+    return not of_golf and bool(re.search(rb"^step:\d+/\d+ (train|val)_loss:", head, re.MULTILINE))
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:

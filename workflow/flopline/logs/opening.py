@@ -17,6 +17,16 @@ from typing import IO, Any, Final
 
 from flopline.errors import FloplineError
 
+HEAD: Final = 1 << 22
+"""Bytes that a format is told by: some logs begin with megabytes of other output."""
+
+BEGIN: Final = 1 << 16
+"""Bytes by which text is told from anything else."""
+
+_CONTROLS: Final = bytes({*range(32)} - {*b"\t\n\f\r\b\x1b"}) + b"\x7f"
+_MOST_CONTROLS: Final = 0.005
+_MAGIC: Final = 16
+
 LONGEST_LINE: Final = 1 << 22
 """Letters of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
@@ -133,6 +143,13 @@ class Phase:
                 f"{path}: source.phase.from {self.begin.pattern!r} fits no line, so that the phase "
                 "never begins: correct it, or take the log out of source.paths."
             )
+
+
+def is_binary(begin: bytes) -> bool:
+    """Whether the first bytes of a file are no text; a rotated log may begin with zeros."""
+    text = begin.lstrip(b"\0")
+    controls = len(text) - len(text.translate(None, _CONTROLS))
+    return b"\0" in text[:_MAGIC] or controls > _MOST_CONTROLS * len(text)
 
 
 def in_lines(data: bytes) -> bytes:

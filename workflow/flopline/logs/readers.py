@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
-from flopline.logs.opening import Phase, head_of, in_lines
+from flopline.logs.opening import BEGIN, HEAD, Phase, head_of, in_lines, is_binary
 from flopline.logs.reading import Facts, Reading, Wish, curve_rows, joined, plain_columns, scaled
-
-HEAD: Final = 1 << 22
-"""Bytes that a format is told by: some logs begin with megabytes of other output."""
 
 
 def read_log(
@@ -110,9 +107,13 @@ def sniffed(path: Path) -> str | None:
 
     Raises FloplineError when no format knows it.
     """
-    head = in_lines(head_of(path, HEAD))
+    begin = head_of(path, BEGIN)
+    # Of weights and token shards no more is read than shows what they are.
+    binary = len(begin) == BEGIN and is_binary(begin)
+    head = head_of(path, HEAD) if len(begin) == BEGIN and not binary else begin
+    head = in_lines(head)
     for name, entry in FORMATS.items():
-        if _looks_like(entry, path, head):
+        if (entry.binary or not binary) and _looks_like(entry, path, head):
             return name
     if not path.is_dir() and not head.strip():
         return None

@@ -18,6 +18,7 @@ from typing import Final
 import pandas as pd
 
 from flopline.logs import wire
+from flopline.logs.formats import SPLITS
 from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish
 from flopline.logs.series import Point, side_by_side
@@ -35,23 +36,36 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
-    """One row for each point of a loss; `line` is the number of its event in the run."""
+    """One row for each point of a loss; `line` is the number of its event in the run.
+
+    Tags of a folder `train/` or `validation/` in the run are called `train/TAG`, `validation/TAG`.
+    """
     series: dict[str, list[Point]] = defaultdict(list)
     unparsed: list[Unparsed] = []
-    files = sorted(path.glob("*tfevents*")) if path.is_dir() else [path]
+    read = [(within, list(_events(file))) for within, file in _files(path)]
     # The names of files need not tell which is older.
-    in_time = sorted((list(_events(file)) for file in files), key=_begin)
-    for count, event in enumerate(chain.from_iterable(in_time), start=1):
+    in_time = sorted(read, key=lambda one: _begin(one[1]))
+    events = chain.from_iterable(((within, event) for event in found) for within, found in in_time)
+    for count, (within, event) in enumerate(events, start=1):
         if event is None:
             unparsed.append(Unparsed(count))
             continue
         wall_s, step, values = event
         for tag, value in values:
-            series[tag].append(Point(count, step, wall_s, value))
+            series[within + tag].append(Point(count, step, wall_s, value))
     if series:
         yield side_by_side(series, unparsed, wish)
     elif unparsed:
         yield Raw(pd.DataFrame(), [(row.line, row.reason) for row in unparsed])
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """The event files of a log, each with the folder of its split and a slash, or nothing."""
+    if not path.is_dir():
+        return [("", path)]
+    own = [("", file) for file in sorted(path.glob("*tfevents*"))]
+    inner = [(split, sorted((path / split).glob("*tfevents*"))) for split in SPLITS]
+    return own + [(f"{split}/", file) for split, files in inner for file in files]
 
 
 Event = tuple[float, int, list[tuple[str, float]]]

@@ -1,0 +1,132 @@
+"""Logs that are one document a run, and stores and histories as trackers write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.errors import FloplineError
+from flopline.logs.readers import read_log, sniffed
+from tests.conftest import ROOT
+
+NESTED = ROOT / "tests/fixtures/logs/json/nested.json"
+BOTH = {
+    "step": "iter",
+    "loss": {"train": "history.train.train_loss", "val": "history.val.val_loss"},
+}
+
+
+def written(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_objects_of_lists_are_read_with_their_own_steps() -> None:
+    read = read_log(NESTED, BOTH, wanted_facts=["summary.parameters", "config.n_layer"])
+    rows = read.rows
+    assert rows["split"].tolist() == ["train"] * 4 + ["val"] * 2
+    assert rows["step"].tolist() == [10, 20, 30, 40, 20, 40]
+    assert rows["loss"].tolist() == [6.0, 5.0, 4.5, 4.2, 5.1, 4.3]
+    assert rows["line"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert read.facts.said[""] == {"summary.parameters": 1_234_567, "config.n_layer": 2}
+
+
+def test_lists_of_different_lengths_are_never_put_side_by_side() -> None:
+    with pytest.raises(FloplineError, match=r"val_acc has 1.*leave one out"):
+        read_log(NESTED, {**BOTH, "lr": "history.val.val_acc"})
+
+
+@pytest.mark.parametrize("form", ["pandas", "lists", "records", "nested records"])
+def test_histories_of_trackers_are_read_in_every_form(form: str, tmp_path: Path) -> None:
+    records = [
+        {"_step": 10 * i, "train/loss": 6 - i / 2, "val/loss": None if i % 2 else 6.1 - i / 2}
+        for i in range(4)
+    ]
+    lists = {name: [record[name] for record in records] for name in records[0]}
+    content: Any = {
+        "pandas": {name: {str(i): v for i, v in enumerate(lists[name])} for name in lists},
+        "lists": lists,
+        "records": records,
+        "nested records": {"history": records, "config": {"a": 1}},
+    }[form]
+    at = "history." if form == "nested records" else ""
+    path = written(tmp_path / "a.json", content)
+    assert sniffed(path) == "json"
+    loss = {"train": f"{at}train/loss", "val": f"{at}val/loss"}
+    rows = read_log(path, {"step": f"{at}_step", "loss": loss}).rows
+    assert rows["loss"].tolist() == [6.0, 6.1, 5.5, 5.0, 5.1, 4.5]
+    assert rows["step"].tolist() == [0, 0, 10, 20, 20, 30]
+
+
+def test_a_document_without_losses_or_of_lines_is_none(tmp_path: Path) -> None:
+    lines = tmp_path / "lines.log"
+    lines.write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "loss": 2.0}\n')
+    assert sniffed(lines) == "jsonl"
+    config = written(tmp_path / "config.json", {"betas": [0.9, 0.95], "loss": "ce", "layers": 2})
+    assert sniffed(config) != "json"
+
+
+def test_nan_in_a_document_is_a_loss_that_went_wrong(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", {"step": [1, 2], "loss": [3.0, float("nan")]})
+    rows = read_log(path, {"step": "step", "loss": "loss"}).rows
+    assert np.isnan(rows["loss"].iloc[1])
+    assert rows["step"].tolist() == [1, 2]
+
+
+def test_a_cut_document_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(NESTED.read_text()[:200])
+    with pytest.raises(FloplineError, match="is no complete JSON"):
+        read_log(path, BOTH, "json")
+
+
+def test_runs_of_a_trackio_project_keep_their_facts() -> None:
+    path = ROOT / "tests/fixtures/logs/trackio/scaling.db"
+    read = read_log(
+        path, {"tokens": "tokens", "loss": {"train": "train/loss", "val": "val/loss"}},
+        wanted_facts=["model.n_params"],
+    )  # fmt: skip
+    small = read.rows[read.rows["run"] == "small"]
+    assert small["loss"].tolist() == [6.0, 5.0, 5.1, 4.0, 4.1]
+    assert small["step"].tolist() == [0, 10, 10, 20, 20]
+    assert read.facts.said == {
+        "small": {"model.n_params": 1_000_000}, "large": {"model.n_params": 4_000_000},
+    }  # fmt: skip
+    with pytest.raises(FloplineError, match="it has: step, run_name, train/loss"):
+        read_log(path, {"loss": "eval/loss"})
+
+
+def test_a_database_that_is_cut_is_told(tmp_path: Path) -> None:
+    whole = (ROOT / "tests/fixtures/logs/trackio/scaling.db").read_bytes()
+    path = tmp_path / "a.db"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FloplineError, match="cannot be read as a store of Trackio"):
+        read_log(path, {"loss": "train/loss"}, "trackio")
+
+
+def test_a_history_artefact_of_wandb_is_read_as_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "0000.parquet"
+    history = {"_step": [0, 1, 2], "train/loss": [4.0, 3.5, 3.0], "val/loss": [None, None, 3.1]}
+    pd.DataFrame(history).to_parquet(path)
+    rows = read_log(
+        path, {"step": "_step", "loss": {"train": "train/loss", "val": "val/loss"}}
+    ).rows
+    assert rows["loss"].tolist() == [4.0, 3.5, 3.0, 3.1]
+
+
+def test_all_runs_of_haegele_are_read_without_a_converter(real_data: Path) -> None:
+    paths = sorted((real_data / "haegele/runs").glob("*.json"))
+    assert len(paths) == 55
+    for path in paths:
+        assert sniffed(path) == "json"
+        history = json.loads(path.read_text())["history"]
+        rows = read_log(path, BOTH).rows
+        for split in ("train", "val"):
+            of_split = rows[rows["split"] == split]
+            assert of_split["loss"].tolist() == history[split][f"{split}_loss"]
+            assert of_split["step"].tolist() == history[split]["iter"]

@@ -1,0 +1,290 @@
+"""Lines of keys and values as trainers print them, taken apart without knowing the trainer.
+
+A key stands before its number, whatever parts them (`loss: 3.2`, `loss=3.2`, `loss 3.2`) and
+whatever parts the pairs (bars, commas, tabs, blanks), behind any prefix. An object of JSON or
+Python behind a prefix gives its own keys. Indented lines below a line with a position belong to it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+POSITIONS: Final = ("step", "iteration", "iter", "batch", "epoch", "update", "global_step", "it")
+"""Words that say where in a run a line stands."""
+
+PROGRESS: Final = "progress"
+"""The key of the position that a progress bar shows."""
+
+FIRST: Final = "first number"
+"""The key of a number that begins a line and has no name."""
+
+MOST_WORDS: Final = 8
+"""Words of a key; what is longer is prose."""
+
+_NOISE: Final = re.compile(
+    r"\x1b\[[\d;]*[A-Za-z]|\^\[\[[A-D]"  # colours, and keys that were typed
+    r"|\b\d{4}[-/]\d\d?[-/]\d\d?(?:[T ]\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?:Z|[+-]\d\d:?\d\d\b)?"
+    r"|\b\d\d?/\d\d?/\d{4}(?: \d\d?:\d\d:\d\d)?"
+    r"|(?<![\d.])\d+:\d\d(?::\d\d)?(?:\.\d+)?(?![\d:])"
+)
+"""Dates, times and colours, which hold numbers that are no values."""
+
+_RANK: Final = re.compile(r"^\s?\[?(?:rank|default|proc)?[\s_]?\d+\]?:(?=\s|\[|$)")
+"""The process that printed a line, put before it by srun or torchrun."""
+
+_BAR: Final = re.compile(r"(\d+)/(\d+)\s+\[[\d:]+<[^\]]*?(?:, ([^\],]*=[^\]]*))?\]")
+_LABEL: Final = re.compile(r"\s*([^|%]*?)[:\s]*\d+%\|")
+_NUMBER: Final = re.compile(
+    r"(?<![\w.+\-/])(?P<number>[-+]?(?:\d+(?:[.,_]\d+)*|\.\d+)(?:\.(?=\s|$))?(?:[eE][-+]?\d+)?)"
+    r"(?P<unit>%|[A-Za-z\u00b5][A-Za-z0-9\u00b5/]*)?(?!\w)"
+    r"(?:\s*/\s*(?P<total>\d[\d,_]*)(?![\w.]))?"
+    r"|(?<=[:=])\s*(?P<word>[-+]?(?:nan|inf|infinity))(?![\w.])"
+    r"|(?<=\s)(?P<last>[-+]?(?:nan|inf))(?=\s*(?:[|,;)\]]|$))",
+    re.IGNORECASE,
+)
+_DIVIDED: Final = re.compile(r"[|,;\t\[\]{}]|\s{2,}|\s-\s|:\s|>>")
+_SEPARATOR: Final = re.compile(r"\s*(?:=>|->|[:=]|\.{3,})\s*['\"\[(]*\s*$")
+_AT: Final = re.compile(r"^(.*\S)\s+(?:at|after|@|on|of)$", re.IGNORECASE)
+_BEGINS: Final = re.compile(r"\s*[A-Za-z]")
+_SPLIT: Final = re.compile(
+    r"train(?:ing)?(?:_inner)?|val(?:id)?(?:ation|ating|ate)?|eval(?:uation|uating|uate)?|test(?:ing)?"
+    r"|dev|held[-_ ]?out"
+)
+_NO_POSITION: Final = (
+    "per", "max", "min", "total", "warmup", "num", "number", "every", "each", "best", "decay",
+    "log", "save", "micro", "mini", "global",
+)  # fmt: skip
+"""What makes `step`, `batch` and the like no position, where it stands before them."""
+
+_PLAIN_NAN: Final = re.compile(r"(?<![\w'\"])(-?)(nan|inf)(?![\w'\"])")
+_LOSS: Final = re.compile(
+    r"(?:^|[^a-z])(?:loss(?:es)?|nll|cross[-_ ]?entropy|crossentropyloss|ce|bpb"
+    r"|bits[-_ ]per[-_ ]byte)(?:$|[^a-z])|loss$|CrossEntropy",
+)
+
+_BESIDE: Final = re.compile(
+    r"loss[-_ ]?(?:scal|mask|weight|spike|coef|fn|time|rate)", re.IGNORECASE
+)
+"""What is about a loss and no loss."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What a line, or a block of lines, says: its keys with their values, text or numbers.
+
+    `totals` are of how many a key counts, `repeated` the keys that stand twice in it. `lead` is the
+    word before the first pair that names a split, `ends` the key whose value ends the line. One
+    with `beside` has its position from the line beside it.
+    """
+
+    line: int
+    values: dict[str, Any] = field(default_factory=dict)
+    totals: dict[str, str] = field(default_factory=dict)
+    repeated: list[str] = field(default_factory=list)
+    lead: str = ""
+    ends: str = ""
+    beside: bool = False
+    text: str = ""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it says where in the run it stands."""
+        return any(name in self.values for name in POSITIONS)
+
+    def note(self, name: str, value: Any) -> None:
+        """A key with its value; the first of several counts."""
+        if name in self.values:
+            self.repeated.append(name)
+        else:
+            self.values[name] = value
+
+
+def is_loss(name: str) -> bool:
+    """Whether a key is named like a loss."""
+    return bool(_LOSS.search(name) or _LOSS.search(name.lower())) and not _BESIDE.search(name)
+
+
+def records(lines: Iterable[tuple[int, str, bool]]) -> Iterator[Record]:
+    """What the lines of a log say, each (number, text, whole); an indented block is one record."""
+    block: Record | None = None
+    for number, text, _ in lines:
+        # Most lines of a log that is not all metrics hold no number or no letter.
+        found = parsed(number, text)
+        below = _RANK.sub("", text, count=1)[:1] in (" ", "\t")
+        if block is not None and below and not found.placed:
+            for name, value in found.values.items():
+                block.note(name, value)
+            block.ends, block.text = found.ends, f"{block.text}\n{text}"
+            continue
+        if block is not None:
+            yield block
+            block = None
+        if found.placed:
+            block = found
+        elif found.values:
+            yield found
+    if block is not None:
+        yield block
+
+
+def parsed(number: int, text: str) -> Record:
+    """What one line says."""
+    record = Record(number, text=text)
+    plain = _NOISE.sub(" ", text) if ":" in text or "\x1b" in text or "/" in text else text
+    if "{" in text and (found := _object(text)):
+        before, content = found
+        record.lead = _split_word(_words(_NOISE.sub(" ", before)))
+        _bar(record, before)
+        for name, value in _flat(content):
+            record.note(_named(name, record.lead), value)
+        record.ends = ""
+        return record
+    if "<" in text and "/" in text and (bar := _bar(record, text)):
+        plain = bar
+    _pairs(record, _RANK.sub("", plain, count=1))
+    return record
+
+
+def _pairs(record: Record, text: str) -> None:
+    end, measure = 0, ""
+    for found in _NUMBER.finditer(text):
+        between = text[end : found.start()]
+        after, end = end, found.end()
+        value = found["number"] or found["word"] or found["last"]
+        if found["number"]:
+            value += found["unit"] or ""
+        sep = _SEPARATOR.search(between)
+        words = between[: sep.start()] if sep else between
+        if not after and not words.strip():
+            if not sep and not found["unit"] and _BEGINS.match(text, end):
+                record.note(FIRST, value)
+            continue
+        key = _key(words, explicit=sep is not None)
+        if not key:
+            if measure and not words.strip(" ,|)-]"):
+                # `loss at step 10: 3.2` names what it measures before the step.
+                record.note(_named(measure, record.lead), value)
+                record.ends = measure
+            measure = ""
+            continue
+        first, _, last = key.rpartition(" ")
+        measure, last = "", last.lower()
+        if last in POSITIONS and not _own_counter(first, last):
+            record.lead = record.lead or _split_word(_words(words))
+            if at := _AT.match(first):
+                measure = at[1]
+            if found["total"]:
+                record.totals.setdefault(last, found["total"])
+            if last not in record.values:
+                record.values[last] = value
+            elif record.values[last] != value:
+                record.repeated.append(last)
+            record.ends = last
+            continue
+        if last in POSITIONS:
+            record.lead = record.lead or _split_word(_words(first))
+        elif not after and not record.lead:
+            record.lead = _split_word(_words(words)[: -len(key.split())])
+        name = _named(key, record.lead)
+        record.note(name, value)
+        record.ends = name
+        if found["total"]:
+            record.totals.setdefault(name, found["total"])
+    if text[end:].strip(" \t|,;)]}\"'"):
+        record.ends = ""
+
+
+def _key(words: str, *, explicit: bool) -> str:
+    """The name that stands right before a number; empty where none does."""
+    words = words.rstrip()
+    if not explicit and words.endswith(("(", "[", "{", ",", "|", ";")):
+        return ""
+    key = _DIVIDED.split(words)[-1].strip(" \t.:=*#>'\"")
+    if key.count("(") > key.count(")"):
+        key = key.rpartition("(")[2]
+    elif key.count(")") > key.count("("):
+        key = key.rpartition(")")[2]
+    if "=" in key:
+        key = key.rpartition("=")[2].rpartition(" ")[2]
+    key = " ".join(key.strip(" -'\"").split())
+    several = key.count(" ") >= MOST_WORDS
+    return "" if several or not any(letter.isalpha() for letter in key) else key
+
+
+def _named(key: str, lead: str) -> str:
+    """A loss is named with the split that the line begins with, where it says none itself."""
+    if lead and is_loss(key) and not _split_word(re.split(r"[\s_/.\-]+", key)):
+        return f"{lead}/{key}"
+    return key
+
+
+def _own_counter(first: str, last: str) -> bool:
+    """Whether a key counts something else, as `Eval batch=3/10`, `tokens per step`, `max step`."""
+    before = first.rpartition(" ")[2].lower()
+    if before in _NO_POSITION:
+        return True
+    counts = last not in ("step", "global_step", "update")
+    return counts and bool(_SPLIT.fullmatch(before)) and not before.startswith("train")
+
+
+def _words(text: str) -> list[str]:
+    return re.split(r"[\s|:,;\[\]()'\"]+", text)
+
+
+def _split_word(words: Iterable[str]) -> str:
+    """The first word that names a split; empty where none does."""
+    return next((w.lower() for w in words if _SPLIT.fullmatch(w.lower())), "")
+
+
+def _bar(record: Record, text: str) -> str:
+    """Note the position that a progress bar shows; what stands behind it, and in it as pairs."""
+    bars = list(_BAR.finditer(text))
+    if not bars:
+        return ""
+    last = bars[-1]
+    label = _LABEL.match(text)
+    name = label[1].strip() if label else ""
+    record.lead = _split_word(_words(name))
+    if name and not record.lead.startswith("train"):
+        # The bar of something else, such as an evaluation or a download.
+        return ""
+    record.values[PROGRESS] = last[1]
+    record.totals[PROGRESS] = last[2]
+    return f"{last[3] or ''} | {text[last.end() :]}"
+
+
+def _object(text: str) -> tuple[str, dict[str, Any]] | None:
+    """What stands before an object of JSON or Python in a line, and the object."""
+    begin, end = text.find("{"), text.rfind("}") + 1
+    if end <= begin:
+        return None
+    body = text[begin:end]
+    try:
+        content = json.loads(body, parse_constant=str)
+    except (ValueError, RecursionError):
+        try:
+            quoted = _PLAIN_NAN.sub(r"'\1\2'", body)
+            with warnings.catch_warnings(action="ignore"):
+                content = ast.literal_eval(quoted) if ":" in body else None
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+    return (text[:begin], content) if isinstance(content, dict) else None
+
+
+def _flat(content: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The numbers and texts of nested objects by dotted names; `key` and `value` are a pair."""
+    if isinstance(content.get("key"), str) and "value" in content:
+        content = {**content, content["key"]: content["value"]}
+        content.pop("key")
+        content.pop("value")
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float | str) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value

@@ -1,0 +1,297 @@
+"""Logs of known trainers: lines of keys and values, read by the names in `trainers.toml`."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from flopline.logs.key_values import PROGRESS, Record, records
+from flopline.logs.lines import likely, may_hold_losses
+from flopline.logs.opening import HEAD, head_of, in_lines, text_lines
+from flopline.logs.placing import Said, faults, placed, unread
+from flopline.logs.reading import SECOND, Facts, Raw, Unparsed, Wish, batched, told
+from flopline.written_numbers import parse_number
+
+COLUMNS: Final = {
+    "step": "step",
+    "tokens": "tokens",
+    "split": "split",
+    "loss": "loss",
+    "lr": "lr",
+    "wall_s": "wall_s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A fact of a run that a pattern finds in a line; with `add`, the sum of all that it finds."""
+
+    fact: str
+    pattern: str
+    add: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """What a trainer calls things; the words of `trainers.toml`."""
+
+    name: str
+    title: str
+    source: str
+    step: tuple[str, ...]
+    losses: Mapping[str, tuple[str, ...]]
+    told_by: tuple[tuple[str, ...], ...] = ()
+    without: tuple[str, ...] = ()
+    head: str = ""
+    line: str = ""
+    losses_like: str = ""
+    tokens: str = ""
+    samples: str = ""
+    lr: str = ""
+    wall_s: str = ""
+    final_step: str = ""
+    beside: str = ""
+    unit: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scaled_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    found: tuple[Found, ...] = ()
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The keys that place a row."""
+        return (*self.step, *(name for name in (self.tokens, self.samples) if name))
+
+    def knows(self, record: Record) -> bool:
+        """Whether it prints such records."""
+        here = record.values
+        return any(all(name in here for name in keys) for keys in self.told_by) and not any(
+            name in here for name in self.without
+        )
+
+    def split_of(self, name: str) -> str | None:
+        """The split whose loss a key is; None for any other key."""
+        for split, names in self.losses.items():
+            if name in names:
+                return split
+        like = re.fullmatch(self.losses_like, name) if self.losses_like else None
+        return like[1] if like else None
+
+
+@cache
+def trainers() -> tuple[Trainer, ...]:
+    """The known trainers, in the order in which a log is compared with them."""
+    text = Path(__file__).with_name("trainers.toml").read_text(encoding="utf-8")
+    return tuple(_trainer(entry) for entry in tomllib.loads(text)["trainer"])
+
+
+def _trainer(entry: dict[str, Any]) -> Trainer:
+    entry["told_by"] = tuple(map(tuple, entry.get("told_by", ())))
+    entry["found"] = tuple(Found(**one) for one in entry.get("found", ()))
+    return Trainer(**entry)
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether a record has the keys of a known trainer."""
+    return trainer_of(head) is not None
+
+
+def trainer_of(head: bytes) -> Trainer | None:
+    """The trainer that printed a log, by its first megabytes; None for an unknown one."""
+    for trainer in trainers():
+        if trainer.line and re.search(_in_lines(trainer.line), head):
+            return trainer
+    if not may_hold_losses(head):
+        return None
+    for record in records(likely(head)):
+        for trainer in trainers():
+            if trainer.knows(record) and (
+                not trainer.head or re.search(trainer.head.encode(), head)
+            ):
+                return trainer
+    return None
+
+
+def title(path: Path) -> str:
+    """What the trainer of a log is called, for a person."""
+    trainer = trainer_of(in_lines(head_of(path, HEAD)))
+    return trainer.title if trainer else ""
+
+
+@cache
+def _in_lines(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.encode(), re.MULTILINE)
+
+
+def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+    """The rows under our names, one for each loss, with any other key that the study names."""
+    trainer = trainer_of(in_lines(head_of(path, HEAD)))
+    if trainer is None:
+        return
+    log = _Log(path, trainer, wish)
+    names = list(dict.fromkeys([*COLUMNS, *log.wanted]))
+    yield from batched(log.rows(facts), names)
+
+
+class _Log:
+    """A log of a trainer as it is read."""
+
+    def __init__(self, path: Path, trainer: Trainer, wish: Wish) -> None:
+        self.path, self.trainer, self.wish = path, trainer, wish
+        self.wanted = [name for name in wish.names if name not in COLUMNS]
+        self.splits: dict[str, str] = {}
+        self.cut: set[int] = set()
+        self.sums: dict[str, float] = {}
+        self.said = Said(path, wish.facts)
+        self.own = Said(path, self._facts())
+
+    def _facts(self) -> tuple[str, ...]:
+        trainer = self.trainer
+        scaled = [str(one["name"]) for one in trainer.scaled_facts.values()]
+        final = [trainer.final_step] if trainer.final_step else []
+        return (*(name for names in trainer.facts.values() for name in names), *scaled, *final)
+
+    def rows(self, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+        """One row for each loss, and what cannot be read."""
+        trainer = self.trainer
+        rows = placed(
+            self._heard(), self.splits, trainer.positions, trainer.beside,
+            (*self.wanted, trainer.lr, trainer.wall_s, "epoch"),
+        )  # fmt: skip
+        self.said.say(facts)
+        known = self._known()
+        _planned(rows, trainer, known)
+        facts.know("", **{name: value for name, value in known.items() if name not in _PARTS})
+        for split, unit in trainer.unit.items():
+            facts.say("", f"unit of {split}", unit)
+        last = max((r.line for r in rows if not r.beside), default=0)
+        self._check_bars(rows)
+        for record in rows:
+            wrong = list(faults(record, (*self.splits, *trainer.step), whole=self._whole(record)))
+            wrong += [Unparsed(record.line)] * unread(record, self.splits)
+            yield from wrong
+            if all(fault.reason == SECOND for fault in wrong):
+                late = record.line > last and trainer.final_step in self.own.told
+                yield from self._row(record, known, late=late)
+
+    def _row(
+        self, record: Record, known: Mapping[str, float], *, late: bool
+    ) -> Iterator[dict[str, Any]]:
+        trainer, values = self.trainer, record.values
+        step = next((values[name] for name in trainer.step if name in values), None)
+        tokens = values.get(trainer.tokens)
+        if trainer.samples in values:
+            samples = parse_number(values[trainer.samples])
+            if "seq_len" in known:
+                tokens = samples * known["seq_len"]
+            if not trainer.step and known.get("batch_sequences"):
+                step = samples / known["batch_sequences"]
+        if late:
+            step = self.own.told[trainer.final_step][0]
+        row = {
+            "step": told(step),
+            "tokens": told(tokens),
+            "lr": told(values.get(trainer.lr)),
+            "wall_s": told(values.get(trainer.wall_s)),
+            **{name: told(values.get(name)) for name in self.wanted},
+            "line": record.line,
+        }
+        splits = {self.splits[name]: value for name, value in values.items()
+                  if name in self.splits}  # fmt: skip
+        first = {split: self._first(split, values) for split in splits}
+        for split, loss in first.items():
+            yield {**row, "split": split, "loss": told(loss)}
+        if not splits:
+            yield {**row, "split": None, "loss": None}
+
+    def _check_bars(self, rows: list[Record]) -> None:
+        """Take the steps of progress bars that lag behind the epochs beside them."""
+        both = [r for r in rows if PROGRESS in r.values and r.values.get("epoch")]
+        if PROGRESS not in self.trainer.step or not both:
+            return
+        steps, epochs = (
+            [parse_number(r.values[name]) for r in both] for name in (PROGRESS, "epoch")
+        )
+        if not all(
+            math.isfinite(step) and epoch > 0 for step, epoch in zip(steps, epochs, strict=True)
+        ):
+            return
+        of_epoch = steps[-1] / epochs[-1]
+        for record, step, epoch in zip(both, steps, epochs, strict=True):
+            # An epoch is printed to two digits, and the last bar may lag as well.
+            if abs(step - epoch * of_epoch) > _DIGIT * of_epoch * (1 + epoch / epochs[-1]) + 1:
+                del record.values[PROGRESS]
+
+    def _first(self, split: str, values: Mapping[str, Any]) -> Any:
+        """The loss of a split by the first of its names that is there."""
+        names = [*self.trainer.losses.get(split, ()), *self.splits]
+        return next(values[n] for n in names if n in values and self.splits.get(n) == split)
+
+    def _whole(self, record: Record) -> bool:
+        return record.line not in self.cut
+
+    def _known(self) -> dict[str, float]:
+        """What the log says of its run, as far as it goes."""
+        trainer, known = self.trainer, dict(self.sums)
+        for ours, names in trainer.facts.items():
+            value = next((self.own.told[n][0] for n in names if n in self.own.told), None)
+            if value is not None and not math.isnan(number := parse_number(value)):
+                known[ours] = number
+        for ours, spec in trainer.scaled_facts.items():
+            if spec["name"] in self.own.told:
+                known[ours] = parse_number(self.own.told[spec["name"]][0]) * spec["times"]
+        if {"seq_len", "batch_sequences"} <= set(known):
+            known.setdefault("batch_tokens", known["seq_len"] * known["batch_sequences"])
+        return known
+
+    def _heard(self) -> Iterator[Record]:
+        """Its records; names of losses and facts are noted as they come."""
+        trainer = self.trainer
+        for record in _named(self._lines(), trainer) if trainer.line else records(self._lines()):
+            self.said.hear(record)
+            self.own.hear(record)
+            for name in record.values:
+                if name not in self.splits and (split := trainer.split_of(name)) is not None:
+                    self.splits[name] = split
+            yield record
+
+    def _lines(self) -> Iterator[tuple[int, str, bool]]:
+        patterns = [(one, re.compile(one.pattern)) for one in self.trainer.found]
+        for number, text, whole in text_lines(self.path, self.wish.phase):
+            if not whole:
+                self.cut.add(number)
+            for one, pattern in patterns:
+                if match := pattern.search(text):
+                    value = parse_number(match[1])
+                    before = self.sums.get(one.fact, 0.0) if one.add else 0.0
+                    self.sums[one.fact] = before + value
+            yield number, text, whole
+
+
+_DIGIT: Final = 0.005
+"""Half of the last digit of an epoch."""
+
+_PARTS: Final = ("batch_sequences", "epochs", "seq_len")
+"""What is known only to make other facts of it."""
+
+
+def _named(lines: Iterable[tuple[int, str, bool]], trainer: Trainer) -> Iterator[Record]:
+    """Records of lines whose values have no names."""
+    pattern = re.compile(trainer.line)
+    for number, text, _ in lines:
+        if found := pattern.search(text):
+            yield Record(number, dict(found.groupdict()))
+
+
+def _planned(rows: list[Record], trainer: Trainer, known: dict[str, float]) -> None:
+    """How many steps are planned, where each `step 10/100` counts to the same."""
+    for name in trainer.step[:1]:
+        of = {record.totals[name] for record in rows if name in record.totals}
+        if len(of) == 1 and name != PROGRESS:
+            known.setdefault("horizon_steps", parse_number(of.pop()))
+            return
