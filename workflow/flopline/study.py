@@ -24,6 +24,7 @@ from flopline.sources import (
     why_no_file,
 )
 from flopline.surfaces import published_entries
+from flopline.units import unsaid_units
 
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
@@ -314,6 +315,7 @@ def _simulated_misfits(study: Mapping[str, Any]) -> Iterator[str]:
 def _read_misfits(study: Mapping[str, Any]) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
+    yield from unsaid_units(source)
     columns = source.get("columns", {})
     table, declared = source["kind"] == "table", format_of(source)
     entry = FORMATS[declared] if declared else None
