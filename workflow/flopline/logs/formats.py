@@ -197,8 +197,10 @@ FORMATS: Final[Mapping[str, Format]] = {
         Format(
             "modded_nanogpt",
             "`step:0/1530 val_loss:`",
-            "modded-nanoGPT logs, after the source they begin with; the number of steps",
+            "modded-nanoGPT logs and those of its forks, after the source they begin with: further "
+            "cells, clocks in ms or s; the number of steps, model size, batch",
             Columns.FORMAT,
+            says=("params", "tokens"),
             of_lines=True,
         ),
         Format(

@@ -27,6 +27,7 @@ NOT_A_NUMBER = "not_a_number"
 DOUBTFUL_COMMA = "doubtful_comma"
 NOT_PARSED = "not_parsed"
 SECOND = "second_in_line"
+TWICE = "twice_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
 
