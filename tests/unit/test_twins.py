@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flopline.clean import Cleaned, clean
 from flopline.errors import FloplineError
 from flopline.facts import read_sidecar
+from flopline.ingesting import ingest
 from flopline.logs.readers import read_log
 from flopline.tables import column_map, read_table
 from running.log_search import log_files
+from tests.builders.raw_rows import cleaned, study
 
 COLUMNS = {"step": "step", "loss": "loss"}
 TEXTS = {
@@ -90,12 +93,12 @@ def test_a_column_of_the_run_table_that_names_the_logs(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", json.dumps({"step": 1, "loss": 3.0}) + "\n")
     write(tmp_path, "runs.csv", "run,log,log\na,a.jsonl,b.jsonl\n")
     runs = {"table": "runs.csv", "columns": {"run": "run", "log": "log"}}
-    study: dict[str, Any] = {
+    whole: dict[str, Any] = {
         "file": "s.yaml",
         "source": {"kind": "logs", "paths": "*.jsonl", "columns": COLUMNS, "runs": runs},
     }
     with pytest.raises(FloplineError, match="'log' stands there twice"):
-        log_files(study, tmp_path)
+        log_files(whole, tmp_path)
 
 
 def facts_of(folder: Path, lines: list[dict[str, Any]], **columns: str) -> dict[str, Any]:
@@ -136,3 +139,56 @@ def test_facts_of_a_pattern_belong_to_their_run(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("n=7 2", "n=8 2"))
     with pytest.raises(FloplineError, match="is 7 in one row and 8 in another of run b"):
         read_log(path, columns, "pattern", pattern, ["n"])
+
+
+def sweep(folder: Path, rows: list[tuple[Any, ...]], columns: dict[str, Any]) -> Cleaned:
+    """A table of runs (size, lr, seed, tokens, loss) as it is cleaned."""
+    lines = ["size,lr,seed,tokens,loss", *(",".join(map(str, row)) for row in rows)]
+    write(folder, "sweep.csv", "\n".join(lines) + "\n")
+    sizes = {"params": {"column": "size", "times": 1e6}, "tokens": "tokens", "loss": "loss"}
+    source = {"kind": "table", "paths": "sweep.csv", "columns": {**columns, **sizes}}
+    options = study(source=source)
+    raw = ingest(options, [{"run": "", "path": "sweep.csv", "sha256": "x"}], folder)
+    return clean(raw, None, options)
+
+
+SEEDS = [
+    (size, lr, seed, tokens, 3 + 0.1 * seed + 30 * lr + 1e9 / tokens)
+    for size in (10, 20, 40) for lr in (0.01, 0.02) for seed in (1, 2) for tokens in (1e9, 2e9)
+]  # fmt: skip
+
+
+def test_a_name_that_does_not_tell_runs_apart_offers_the_columns_that_do(tmp_path: Path) -> None:
+    with pytest.raises(FloplineError, match=r"`run: \[size, \w+\]`") as error:
+        sweep(tmp_path, [row for row in SEEDS if row[1] == 0.01], {"run": "size"})
+    assert "it could be seed)" in str(error.value)
+    rows = [row for row in SEEDS if row[1] == 0.01]
+    runs = sweep(tmp_path, rows, {"run": ["size", "seed"]}).runs
+    assert runs["run"].tolist() == ["10/1", "10/2", "20/1", "20/2", "40/1", "40/2"]
+    assert (runs["status"] == "kept").all()
+
+
+def test_where_no_column_tells_runs_apart_the_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FloplineError, match="give each run a name of its own"):
+        sweep(tmp_path, SEEDS, {"run": "size"})
+    assert len(sweep(tmp_path, SEEDS, {"run": ["size", "lr", "seed"]}).runs) == 12
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_run_that_stands_twice_and_disagrees_is_set_aside(tmp_path: Path, order: int) -> None:
+    """Before, the first of its losses counted, and with it the order of the rows."""
+    rows = [(size, 0.01, 1, 1e9, 3.0 - size / 100) for size in (10, 20, 40)]
+    twice = [*rows, (20, 0.01, 1, 1e9, 4.2)][::order]
+    runs = sweep(tmp_path, twice, {"run": "size"}).runs.set_index("run")
+    assert runs["status"].tolist() == ["kept", "quarantined", "kept"]
+    assert "It says two things of 1 step" in runs.loc["20", "reason"]
+    near = [*rows, (20, 0.01, 1, 1e9, 2.801)]
+    assert (sweep(tmp_path, near, {"run": "size"}).runs["status"] == "kept").all()
+
+
+def test_a_log_with_two_losses_at_most_steps_is_set_aside() -> None:
+    rows = [{"step": s, "loss": loss + 1 / s} for s in range(1, 30) for loss in (2.0, 3.0)]
+    other = [{"run": "b", "step": s, "loss": 2 + 1 / s} for s in range(1, 30)]
+    runs = cleaned([*rows, *other]).runs.set_index("run")
+    assert runs.loc["b", "status"] == "kept"
+    assert "It says two things of 29 steps" in runs.loc["a", "reason"]

@@ -130,7 +130,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         ~runs["flops"].between(0, np.inf, inclusive="neither"),
         "Its training FLOPs are unknown under the declared convention.",
     )
-    for doubt in ("fall", "attempts", "overlap", "early_end"):
+    for doubt in ("fall", "attempts", "overlap", "doubles", "early_end"):
         say(runs[doubt].notna(), runs[doubt])
     done = runs["tokens"] / runs["horizon_tokens"]
     say(
