@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
-from flopline.logs.readers import read_log
+from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import BATCH, Reading
 from flopline.logs.samples import Logged, Ramp, samples_at
 from tests.conftest import ROOT
@@ -497,3 +497,89 @@ def test_long_logs_are_read_in_batches_without_a_seam(tmp_path: Path) -> None:
     reading = read(tmp_path, "".join(f"s:{i} trl:2.5\n" for i in range(steps)))
     assert reading.rows["step"].tolist() == list(range(steps))
     assert reading.rows["line"].tolist() == list(range(1, steps + 1))
+
+
+BEGUN = " | number of nan iterations: 0 |"
+MORE_CELLS: dict[str, tuple[str, list[list[Any]]]] = {
+    "llmc": (
+        "s:0 tel:11.0 mfu:0.4\ns:5 trl:9.0 lr:1e-3 new:x\n",
+        [[0, "val", 11.0], [5, "train", 9.0]],
+    ),
+    "nanogpt": (
+        "iter 0: loss 10.0, lr 1e-3, time 1.2s, mfu -100.00%\n"
+        "step 5: train loss 8.0, val loss 8.1, lr 0.001, time 3s\n",
+        [[0, "train", 10.0], [5, "train_eval", 8.0], [5, "val", 8.1]],
+    ),
+    "modded_nanogpt": (
+        "step:0/10 val_loss:10.8 val_bpb:4.1 train_time:0ms step_avg:nanms\n"
+        "step:5/10 lr:0.1 train_loss:9.0 val_loss:9.1 train_time:2.500s step_avg:500.00ms new:1\n",
+        [[0, "val", 10.8], [5, "train", 9.0], [5, "val", 9.1]],
+    ),
+    "torchtitan": (
+        "x - INFO - step:  1  lr: 0.1  loss: 12.2  grad_norm: 1.0  new: 2  tps: 5\n",
+        [[1, "train", 12.2]],
+    ),
+    "megatron": (
+        "  seq_length ...................................... 1024\n"
+        f" iteration 1/ 10 | new: 3 | consumed samples: 8 | lm-loss: 9.5{BEGUN}\n"
+        f" iteration 2/ 10 | consumed samples: 16 | lm_loss: 9.0{BEGUN} x: 1 |\n"
+        "validation loss at iteration 2 | lm_loss value: 9.1 | new: 3 |\n",
+        [[1, "train", 9.5], [2, "train", 9.0], [2, "val", 9.1]],
+    ),
+}
+"""Lines of each format with cells that their first trainer does not write, and their rows."""
+
+
+@pytest.mark.parametrize("name", MORE_CELLS)
+def test_a_known_line_with_one_more_cell_keeps_its_row(tmp_path: Path, name: str) -> None:
+    text, rows = MORE_CELLS[name]
+    reading = read(tmp_path, text, format_name=name)
+    assert kept(reading, "step", "split", "loss") == rows
+    assert dropped(reading) == []
+
+
+@pytest.mark.parametrize("name", [name for name in MORE_CELLS if name != "megatron"])
+def test_a_format_is_told_by_lines_with_more_cells(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run.log").write_text(MORE_CELLS[name][0])
+    assert sniffed(tmp_path / "run.log") == name
+
+
+TWO_IN_ONE = {
+    "llmc": "s:0 tel:11.0\ns:5 trl:9.0 trl:8.0\n",
+    "modded_nanogpt": "step:0/9 val_loss:9.8 train_time:0ms\n"
+    "step:5/9 val_loss:9.0 train_time:1ms step:6/9 val_loss:8.9 train_time:2ms\n",
+    "torchtitan": "x - INFO - step: 1 loss: 12.2 tps: 5\n"
+    "x - INFO - step: 2 loss: 12.1 tps: 5 step: 3 loss: 12.0 tps: 5\n",
+    "megatron": f" iteration 1/ 10 | consumed samples: 8 | lm loss: 9.5{BEGUN}\n"
+    " iteration 2/ 10 | consumed samples: 16 | lm loss: 9.4 | iteration 3/ 10 | consumed samples: "
+    f"24 | lm loss: 9.3{BEGUN}\n",
+    "nanogpt": "iter 0: loss 10.0, time 1.0ms\n"
+    "iter 1: loss 9.0, time 1.0msiter 2: loss 8.9, time 1ms\n",
+}
+
+
+@pytest.mark.parametrize("name", TWO_IN_ONE)
+def test_two_records_in_a_line_are_never_mixed_into_one(tmp_path: Path, name: str) -> None:
+    reading = read(tmp_path, TWO_IN_ONE[name], format_name=name)
+    assert len(reading.rows) == 1
+    assert reading.dropped["reason"].tolist() in (["twice_in_line"], ["not_parsed"])
+
+
+def test_facts_before_the_first_step_of_a_fork_are_known(tmp_path: Path) -> None:
+    text = (
+        "model_params:23146944\ntrain_batch_tokens:524,288 iterations:19074\n"
+        "step:0/19074 val_loss:6.9 val_bpb:4.1 train_time:0ms step_avg:0.14ms\n"
+    )
+    assert read(tmp_path, text).facts.known[""] == {
+        "params_total": 23_146_944,
+        "batch_tokens": 524_288,
+        "horizon_steps": 19_074,
+    }
+
+
+def test_clocks_are_read_in_the_unit_that_stands_there(tmp_path: Path) -> None:
+    text = "".join(
+        f"step:{s}/9 val_loss:9.{s} train_time:{t} step_avg:1ms\n"
+        for s, t in enumerate(["250ms", "2.5s", "2.5", "3us"])
+    )
+    assert kept(read(tmp_path, text), "wall_s") == [[0.25], [2.5], [None], [3e-6]]

@@ -159,10 +159,17 @@ def test_json_documents_are_told_and_their_results_are_a_table(
         document = json.loads(path.read_text())
         sizes = {key: document["hyperparameters"][key] for key in ("params", "tokens")}
         for result in document["results"]:
-            lines.append({"run": document["name"], **sizes, "loss": result["loss"]})
+            of = {"run": document["name"], "set": result["val_data"][0]}
+            lines.append({**of, **sizes, "loss": result["loss"]})
     table.write_text("".join(json.dumps(line) + "\n" for line in lines))
     columns = {key: key for key in ("run", "params", "tokens", "loss")}
     options = study(source={"kind": "table", "columns": columns})
+    # Losses of many sets under one name are no loss of the run.
+    with pytest.raises(FloplineError, match="could be set") as error:
+        ingest(options, [{"run": "", "path": str(table), "sha256": "x"}], Path("/"))
+    assert "`run: [run, set]`" in str(error.value)
+    columns["split"] = "set"
+    options = study(source={"kind": "table", "columns": columns}, loss_split=lines[0]["set"])
     raw = ingest(options, [{"run": "", "path": str(table), "sha256": "x"}], Path("/"))
     result = clean(raw, None, options)
     check(result, len(lines))

@@ -20,6 +20,7 @@ from flopline.errors import FloplineError
 from flopline.logs.reading import Facts, plain_columns, reach
 from flopline.sources import from_name
 from flopline.study_document import SourceDocument
+from flopline.twins import Once, Twice, yaml_once
 from flopline.written_numbers import parse_number, why_no_number
 
 TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
@@ -163,7 +164,11 @@ def read_sidecar(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        if path.suffix.lower() == ".json":
+            return json.loads(text, object_pairs_hook=Once(None))
+        return yaml_once(text, str(path))
+    except Twice as twice:
+        raise twice.at(str(path)) from None
     except FileNotFoundError:
         raise FloplineError(
             f"{path} (source.runs.sidecar) does not exist: restore it or take its log out."

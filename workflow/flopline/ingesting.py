@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,8 @@ from flopline.logs.reading import (
     NO_LOSS,
     NO_RUN,
     NOT_PARSED,
+    column_names,
+    columns_in,
     plain_columns,
     scaled,
 )
@@ -61,6 +64,12 @@ FACTS = {
     "seed": "string",
 }
 """What a run table can say of a run, besides where its log is."""
+
+APART = 0.02
+"""Losses of one step that differ by more than this share are no two readings of one."""
+
+MOST = 0.5
+"""Share of the steps of a run, or of the runs of a table, that are most of them."""
 
 NO_NAME = "(no name)"
 """Stands for the run of a row that names none."""
@@ -206,6 +215,7 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
     rows["run"] = rows["run"].fillna(NO_NAME)
     _require_one_size(rows, path)
+    _require_one_curve(rows[rows["reason"] == ""], raw, columns, path)
     unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
     kept = rows[rows["reason"] == ""]
     dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
@@ -218,6 +228,61 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     runs["rounded"] = places.reindex(runs["run"]).to_numpy()
     runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
     return Ingested(kept.assign(piece=piece), dropped, runs)
+
+
+def _require_one_curve(
+    rows: pd.DataFrame, raw: pd.DataFrame, columns: Mapping[str, object], path: Path
+) -> None:
+    """Raise FloplineError where most steps of a run carry several losses: then it is several runs.
+
+    The sentence offers the columns of `raw` that would tell these apart. Without such a column a
+    few runs are left to cleaning, which sets them aside.
+    """
+    clock = next((name for name in ("step", "tokens", "flops") if name in rows), None)
+    rows = rows[rows["loss"] > 0]
+    if clock is None or rows.empty:
+        return
+    where = rows.groupby(["run", "split", clock], dropna=False)["loss"]
+    apart = where.max() > where.min() * (1 + APART)
+    several = apart.groupby("run").mean() > MOST
+    if not several.any():
+        return
+    named = list(columns_in(columns["run"])) if "run" in columns else []
+    keys = _keys(rows, raw, clock, {*column_names(columns), "line"})
+    if not keys and several.mean() <= MOST:
+        return
+    run = several.idxmax()
+    at = apart[apart & (apart.index.get_level_values("run") == run)].index[0]
+    same = (rows["run"] == run) & (rows["split"] == at[1]) & (rows[clock] == at[2])
+    pair = rows[same].sort_values("loss").iloc[[0, -1]].sort_values("line")
+    lines, losses = pair["line"].tolist(), pair["loss"].tolist()
+    mend = (
+        f"name the column that does beside it, as `run: [{', '.join([*named, keys[0]])}]` in "
+        f"source.columns (it could be {' or '.join(keys)})"
+        if keys
+        else "give each run a name of its own, or name the column that says of which data each "
+        "loss is (source.columns.split)"
+    )
+    raise FloplineError(
+        f"{path}, lines {lines[0]} and {lines[1]}: run '{run}' has the losses {losses[0]:.6g} and "
+        f"{losses[1]:.6g} at one and the same {clock}, and several at most others, so that its "
+        f"name does not tell runs apart: {mend}."
+    )
+
+
+def _keys(rows: pd.DataFrame, raw: pd.DataFrame, clock: str, mapped: AbstractSet[str]) -> list[str]:
+    """The columns of `raw` that, beside the run, leave each step with one loss."""
+    found = []
+    for name in [str(c) for c in raw.columns if c not in mapped]:
+        values = raw.loc[rows.index, name].astype("string").to_numpy()
+        # A measure differs on nearly every row; what names runs comes again and again.
+        if not 1 < len(set(values)) <= max(2, len(rows) // 3):
+            continue
+        where = rows.assign(_key=values).groupby(["run", "split", clock, "_key"], dropna=False)
+        loss = where["loss"]
+        if not (loss.max() > loss.min() * (1 + APART)).any():
+            found.append(name)
+    return found
 
 
 def _require_one_size(rows: pd.DataFrame, path: Path) -> None:

@@ -25,6 +25,8 @@ from flopline.sources import (
 )
 from flopline.study_document import SourceDocument, StudyDocument
 from flopline.surfaces import published_entries
+from flopline.twins import yaml_once
+from flopline.units import unsaid_units
 
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
@@ -87,7 +89,7 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     name = shown or str(path)
     try:
         text = path.read_text(encoding="utf-8")
-        content = _parsed(text, name)
+        content = yaml_once(text, name)
         _refuse_bomb(content, name)
         content = _numbers(content)
     except FileNotFoundError:
@@ -108,39 +110,6 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
                 "terminal might obey: take it out."
             )
     return content
-
-
-def _parsed(text: str, name: str) -> Any:
-    loader = yaml.SafeLoader(text)
-    try:
-        top = loader.get_single_node()
-        _refuse_twins(top, name)
-        return None if top is None else loader.construct_document(top)
-    finally:
-        loader.dispose()
-
-
-def _refuse_twins(top: yaml.Node | None, name: str) -> None:
-    """Stop at a key that stands twice in one place, of which YAML silently takes the last."""
-    todo, seen = [top], set[int]()
-    while todo:
-        node = todo.pop()
-        if id(node) in seen:
-            continue  # by an alias
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            todo += node.value
-        elif isinstance(node, yaml.MappingNode):
-            todo += [value for _, value in node.value]
-            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            first: dict[str, int] = {}
-            for key in keys:
-                line = key.start_mark.line + 1
-                if first.setdefault(key.value, line) != line:
-                    raise FloplineError(
-                        f"{name}: the key '{key.value}' stands in line {first[key.value]} and "
-                        f"again in line {line}: put both into one."
-                    )
 
 
 def _refuse_bomb(content: Any, name: str) -> None:
@@ -315,6 +284,7 @@ def _simulated_misfits(study: StudyDocument) -> Iterator[str]:
 def _read_misfits(study: StudyDocument) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
+    yield from unsaid_units(source)
     columns = source.get("columns", {})
     table, declared = source["kind"] == "table", format_of(source)
     entry = FORMATS[declared] if declared else None

@@ -16,6 +16,7 @@ from flopline.facts import TEXT_FACTS
 from flopline.logs.formats import FORMATS, table_format
 from flopline.logs.opening import read_bytes
 from flopline.logs.reading import (
+    column_names,
     columns_in,
     names_in,
     plain_columns,
@@ -25,6 +26,7 @@ from flopline.logs.reading import (
     worst,
 )
 from flopline.study_document import SourceDocument
+from flopline.twins import demand_once
 from flopline.written_numbers import why_no_number
 
 _ABSENT = ("", "nan", "none", "null", "na", "n/a", "-")
@@ -63,6 +65,7 @@ def column_map(
     A name may be dotted, to reach into records that stand in a cell. Raises FloplineError for a
     column that does not exist; `place` says where it was named.
     """
+    demand_once([str(name) for name in table.columns], column_names(columns), path)
     out: dict[str, Any] = {"line": table["line"].to_numpy()}
     given: dict[str, pd.Series] = {}
     cells = []

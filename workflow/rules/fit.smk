@@ -1,5 +1,7 @@
 # Each law is fitted to each family on its own; points and bootstrap draws stand side by side.
 
+from flopline.units import open_counts
+
 for law in STUDY["laws"]:
 
     rule:
@@ -24,7 +26,8 @@ for law in STUDY["laws"]:
         params:
             family=family_of,
             law=law,
-            study=options(*fit_options(law)),
+            study=options(*fit_options(law), "file"),
+            open_counts=[] if SYNTHETIC else open_counts(STUDY["source"]),
             code=code("fit.py", *fit_modules(law)),
         script:
             "../scripts/fit.py"

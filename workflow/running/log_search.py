@@ -22,6 +22,7 @@ from flopline.sources import (
 )
 from flopline.study import is_simulated, simulated_folder
 from flopline.study_document import SourceDocument, StudyDocument
+from flopline.twins import demand_once
 
 
 def log_files(study: StudyDocument, root: Path) -> list[dict[str, str]]:
@@ -198,9 +199,12 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, str]:
         )
     try:
         with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            rows = list(reader)
     except FileNotFoundError:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
+    columns = (runs["columns"][key] for key in ("run", "log"))
+    demand_once(list(reader.fieldnames or []), columns, Path(runs["table"]))
     named: dict[str, str] = {}
     for row in rows:
         for key in ("run", "log"):

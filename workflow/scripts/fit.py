@@ -11,11 +11,15 @@ with stage(snakemake, measure=True) as said:
     from flopline.laws.spec import spec_of
     from flopline.points import fitted_to
     from flopline.progress import heard
+    from flopline.schema import KEPT
     from flopline.storage import read_parquet
+    from flopline.units import demand_reach
 
     study, family = snakemake.params.study, snakemake.params.family
     spec = spec_of(snakemake.params.law)
     runs = read_parquet(Path(snakemake.input.runs))
+    most = float(runs.loc[runs["status"] == KEPT, "flops"].max())
+    demand_reach(most, study["targets"], study["file"], snakemake.params.open_counts)
     points = fitted_to(spec, runs, map(Path, snakemake.input.curves), study, family)
     with heard(said.reached):
         result = spec.fitted(

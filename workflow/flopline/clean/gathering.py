@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
+from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NOT_FINITE, REASONS
 from flopline.clean.run_facts import BETWEEN_FILES, without_log
 from flopline.clean.tally import SHARD_RUNS
@@ -41,6 +42,7 @@ def gather(
     runs["flops_convention"] = study["flops_convention"]
     runs["flops_over_six_nd"] = _over_six_nd(runs, study["flops_convention"])
     runs = _quarantine(runs, study)
+    demand_magnitudes(runs, study)
     if not (runs["status"] == KEPT).any():
         first = runs.sort_values("status", ascending=False, kind="stable").iloc[0]
         raise FloplineError(
@@ -128,7 +130,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         ~runs["flops"].between(0, np.inf, inclusive="neither"),
         "Its training FLOPs are unknown under the declared convention.",
     )
-    for doubt in ("fall", "attempts", "overlap", "early_end"):
+    for doubt in ("fall", "attempts", "overlap", "doubles", "early_end"):
         say(runs[doubt].notna(), runs[doubt])
     done = runs["tokens"] / runs["horizon_tokens"]
     say(

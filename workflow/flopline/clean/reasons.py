@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.logs.reading import DOUBTFUL_COMMA, NO_LOSS, NO_RUN, NOT_A_NUMBER, NOT_PARSED, SECOND
+from flopline.logs.reading import (
+    DOUBTFUL_COMMA,
+    NO_LOSS,
+    NO_RUN,
+    NOT_A_NUMBER,
+    NOT_PARSED,
+    SECOND,
+    TWICE,
+)
 
 NOT_FINITE: Final = "loss_not_finite"
 NOT_POSITIVE: Final = "loss_not_positive"
@@ -23,6 +31,8 @@ REASONS: Final = {
     "comma, set `decimal: ','` in source)",
     SECOND: "the line holds more than one match of source.pattern, of which the first is read (let "
     "one pattern take all of it, with a group for each loss)",
+    TWICE: "the line gives one name twice, so that it is not told which value counts (two records "
+    "may have run together: put a line break between them)",
     NO_RUN: "the row does not say which run it belongs to",
     NO_LOSS: "the row logs no loss",
     NOT_FINITE: "the loss is NaN or infinite",
@@ -42,6 +52,7 @@ MISTAKES: Final = (
     NOT_A_NUMBER,
     DOUBTFUL_COMMA,
     SECOND,
+    TWICE,
     NO_RUN,
     NOT_FINITE,
     NOT_POSITIVE,

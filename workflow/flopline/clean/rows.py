@@ -35,7 +35,7 @@ from flopline.clean.reasons import (
     SUPERSEDED,
 )
 from flopline.clean.spikes import spikes
-from flopline.clean.stitching import Stitched, stitch
+from flopline.clean.stitching import Stitched, overlaps_of, stitch
 from flopline.clean.tally import tally
 from flopline.ingesting import Ingested
 from flopline.schema import DROPPED, conform
@@ -94,6 +94,7 @@ def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> C
     kept = _by_curve(rows, reason)
     twice = kept[1:][_same_curve(rows, kept) & (np.diff(rows.clock[kept]) == 0)]
     reason[twice] = _code(DUPLICATE)
+    doubles = overlaps_of(rows.run, kept, np.isin(kept, twice), rows.clock, rows.loss)
     kept = _by_curve(rows, reason)
     reason[_out_of_place(rows, kept, stitched.late)] = _code(OUT_OF_PLACE)
     kept = _by_curve(rows, reason)
@@ -112,6 +113,7 @@ def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> C
         spiked,
         np.flatnonzero(np.isin(reason, [_code(r) for r in (SUPERSEDED, NO_TOKENS, NOT_POSITIVE)])),
         stitched,
+        doubles,
         names,
         facts,
         dropped,

@@ -251,6 +251,34 @@ def _is_restart(steps: list[float], there: list[float]) -> bool:
     return len(steps) >= FEW_ROWS and pace <= OWN_PACE * float(np.median(np.diff(both)))
 
 
+def overlaps_of(
+    run: Ints, kept: Ints, twice: Bools, clock: Floats, loss: Floats
+) -> dict[int, Overlap]:
+    """For each run how rows of `kept` (by curve and clock) agree with the row before at one clock.
+
+    `twice` marks those of `kept` that repeat the clock of the row before.
+    """
+    first = np.maximum.accumulate(np.where(twice, 0, np.arange(kept.size)))
+    old, new = kept[first[twice]], kept[twice]
+    out: dict[int, Overlap] = {}
+    for code in np.unique(run[new]).tolist():
+        mine = run[new] == code
+        out[code] = _agreement(loss[old[mine]], loss[new[mine]], clock[new[mine]])
+    return out
+
+
+def _agreement(before: Floats, after: Floats, clock: Floats) -> Overlap:
+    apart = np.abs(np.log(after / before))
+    worst = int(np.argmax(apart))
+    return Overlap(
+        float(np.median(apart)),
+        int(apart.size),
+        int(clock[worst]),
+        float(before[worst]),
+        float(after[worst]),
+    )
+
+
 def _overlap(rows: Ints, superseded: Bools, clock: Floats, loss: Floats) -> Overlap | None:
     """How superseded rows of one run and split agree with the kept ones at the same clock."""
     usable = ~np.isnan(loss[rows])
@@ -261,13 +289,4 @@ def _overlap(rows: Ints, superseded: Bools, clock: Floats, loss: Floats) -> Over
     both = clock[new][place] == clock[old]
     if not both.any():
         return None
-    before, after = loss[old[both]], loss[new[place[both]]]
-    apart = np.abs(np.log(after / before))
-    worst = int(np.argmax(apart))
-    return Overlap(
-        float(np.median(apart)),
-        int(apart.size),
-        int(clock[old[both]][worst]),
-        float(before[worst]),
-        float(after[worst]),
-    )
+    return _agreement(loss[old[both]], loss[new[place[both]]], clock[old[both]])

@@ -25,6 +25,7 @@ TALLY: Final = {
     "exact_per_token": "float64",
     "tokens_from": "string",
     "overlap": "string",
+    "doubles": "string",
     "fall": "string",
     "not_finite": "string",
     "attempts": "string",
@@ -39,9 +40,9 @@ TALLY: Final = {
     "rows_dropped": "int64",
 }
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
-its most tokens in any split. `overlap`, `fall`, `not_finite`, `attempts` and `early_end` are
-sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr` and `beyond_int64`
-name the first row of that kind."""
+its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
+`early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
+and `beyond_int64` name the first row of that kind."""
 
 SHARD_RUNS: Final = RUN_FACTS | TALLY
 """One row per run, as clean_rows leaves it."""
@@ -57,6 +58,7 @@ def tally(
     spiked: Ints,
     gone: Ints,
     stitched: Stitched,
+    doubles: Mapping[int, Overlap],
     names: Names,
     facts: conventions.Facts,
     dropped: pd.DataFrame,
@@ -85,6 +87,7 @@ def tally(
                 "overlap": [
                     _disagreement(stitched.overlaps.get(i), tolerance) for i in range(runs)
                 ],
+                "doubles": [_double(doubles.get(i), tolerance) for i in range(runs)],
                 "attempts": _attempts(rows, kept, stitched.attempts, names),
                 "early_end": _ends_early(rows, kept, gone, names, study["loss_split"]),
                 "late": _late(rows, np.flatnonzero(stitched.late), names),
@@ -138,6 +141,18 @@ def _disagreement(overlap: Overlap | None, tolerance: float) -> str | None:
         f"twice its loss differs by {np.expm1(overlap.median):.1%} at the median, and most at "
         f"{overlap.at:,}, where it is {overlap.before:.6g} before the restart and "
         f"{overlap.after:.6g} after it (cleaning.overlap_tolerance is {tolerance:g})."
+    )
+
+
+def _double(overlap: Overlap | None, tolerance: float) -> str | None:
+    if overlap is None or overlap.median <= np.log1p(tolerance):
+        return None
+    return (
+        f"It says two things of {count(overlap.rows, 'step')} that stand there twice: its losses "
+        f"differ by {np.expm1(overlap.median):.1%} at the median, and most at {overlap.at:,}, "
+        f"where they are {overlap.before:.6g} and {overlap.after:.6g}, so that it may be several "
+        "runs under one name or several splits in one column (cleaning.overlap_tolerance is "
+        f"{tolerance:g})."
     )
 
 

@@ -13,7 +13,16 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish, columns_in, names_in
+from flopline.logs.reading import (
+    BATCH,
+    NOT_PARSED,
+    Facts,
+    Raw,
+    Wish,
+    columns_in,
+    names_in,
+)
+from flopline.twins import demand_once
 
 
 def header_of(head: bytes, separator: str) -> list[str]:
@@ -28,7 +37,7 @@ def header_of(head: bytes, separator: str) -> list[str]:
     if not lines or len(lines[0]) < 2 or any(not cell.strip() for cell in lines[0][1:]):
         return []
     ragged = len(lines) > 1 and len(lines[1]) != len(lines[0])
-    return [] if ragged or len(set(lines[0])) < len(lines[0]) else lines[0]
+    return [] if ragged else lines[0]
 
 
 def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -58,6 +67,7 @@ def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iter
     """The wanted columns in batches; a row with more or fewer cells than the header is not read."""
     rows = read_cells(path, separator)
     header = [name.strip() for name in next(rows, (0, []))[1]]
+    demand_once(header, wish.names, path)
     wanted = {name: header.index(name) for name in wish.names if name in header}
     places = list(wanted.values())
     # Of wide rows only the wanted cells are held.
@@ -95,7 +105,7 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
 
 
 def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:
-    """Note wanted facts that stand in every row of a run; they must not change within it.
+    """Note wanted facts that stand in rows of a run; they must not change within it.
 
     Raises FloplineError when they do.
     """
@@ -109,14 +119,5 @@ def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> 
         groups = table.groupby(names_in(table, of_run, path), sort=False)
     for run, rows in groups:
         for name in wanted:
-            values = list(rows[name].dropna().unique())
-            known = facts.said.get(str(run), {}).get(name)
-            values = list(dict.fromkeys([*([] if known is None else [known]), *values]))
-            if len(values) > 1:
-                raise FloplineError(
-                    f"{path}: the fact '{name}' (source.runs.from_log) is {values[0]} in one row "
-                    f"and {values[1]} in another{f' of run {run}' if run else ''}: name a column "
-                    "that stays the same."
-                )
-            if values:
-                facts.say(str(run), name, values[0])
+            for value in dict.fromkeys(rows[name].dropna()):
+                facts.say_once(str(run), name, value, path)

@@ -235,8 +235,10 @@ FORMATS: Final[Mapping[str, Format]] = {
         Format(
             "modded_nanogpt",
             "`step:0/1530 val_loss:`",
-            "modded-nanoGPT logs, after the source they begin with; the number of steps",
+            "modded-nanoGPT logs and those of its forks, after the source they begin with: further "
+            "cells, clocks in ms or s; the number of steps, model size, batch",
             Columns.FORMAT,
+            says=("params", "tokens"),
             of_lines=True,
         ),
         Format(
@@ -260,7 +262,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             "trainer",
             "the keys of a line",
             "stdout of known trainers by the names in `trainers.toml`: NeMo 2, nanotron, GPT-NeoX, "
-            "older Megatron, MaxText, nanochat, build-nanoGPT, parameter-golf, OLMo, OLMo-core, "
+            "older Megatron, MaxText, nanochat, build-nanoGPT, OLMo, OLMo-core, "
             "Composer, Hugging Face Trainer, fairseq, MLPerf, RWKV, Lingua, forks of torchtitan, "
             "torchtune, LitGPT, Levanter",
             Columns.FORMAT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
+from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
 from flopline.logs.opening import Phase, in_lines, read_bytes
 from flopline.logs.reading import (
@@ -30,6 +32,7 @@ from flopline.logs.reading import (
     column_names,
     reach,
 )
+from flopline.twins import Once, Twice
 
 BLOCK = 1 << 20
 """Bytes that are parsed at a time; a file with a longer line is parsed line by line."""
@@ -38,8 +41,6 @@ _TOLD_BY = 4
 """Lines by which a file without the ending is told."""
 
 TEXT_COLUMNS = ("split",)
-FIRST_LINES = 64
-"""Lines in which facts of a run are looked for, such as a header before the first loss."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -72,25 +73,35 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
     if table is not None:
         yield _reading(table, columns)
     else:
-        dotted = [name for name in column_names(columns) if "." in name]
-        raw, unparsed = parse(data, dotted, holds_names="run" in columns or "split" in columns)
+        dotted = [name for name in wish.names if "." in name]
+        holds_names = "run" in columns or "split" in columns
+        raw, unparsed = parse(path, data, dotted, wish.names, holds_names=holds_names)
+        if "run" in columns:
+            say_constants(raw, wish, facts, path)
         yield Raw(raw, unparsed, [str(name) for name in raw.columns if name != "line"])
-    _say_facts(data, wish, facts)
+    if "run" not in columns:
+        _say_facts(path, data, wish, facts)
 
 
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
-    table, unparsed = parse(in_lines(data))
+    table, unparsed = parse(path, in_lines(data))
     return table, [line for line, _ in unparsed]
 
 
 def parse(
-    data: bytes, wanted: Sequence[str] = (), *, holds_names: bool = True
+    path: Path,
+    data: bytes,
+    dotted: Sequence[str] = (),
+    once: Sequence[str] | None = None,
+    *,
+    holds_names: bool = True,
 ) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
     """The lines one by one as a table with `line`, and (line, reason) of what is no JSON object.
 
-    Dotted names in `wanted` become columns of their own. Where numbers may be names, which
-    `holds_names` says, they remember how they were written.
+    `dotted` names become columns of their own. Where numbers may be names, which `holds_names`
+    says, they remember how they were written. Raises FloplineError where one of the keys in `once`
+    (without it: any) stands twice in a record.
     """
     read_float = Digits.of if holds_names else float
     records: list[dict[str, Any]] = []
@@ -104,29 +115,42 @@ def parse(
                 parse_constant=str,
                 parse_int=_whole,
                 parse_float=read_float,
+                object_pairs_hook=Once(once),
             )
+        except Twice as twice:
+            raise twice.at(f"{path}, line {number}") from None
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             unparsed.append((number, NOT_PARSED))
             continue
-        reached = {name: value for name in wanted if (value := reach(record, name)) is not None}
+        reached = {name: value for name in dotted if (value := reach(record, name)) is not None}
         records.append({**record, **reached, "line": number})
     # A whole number that is a name is no floating-point number, though others are absent.
     return pd.DataFrame(records, dtype=object if holds_names else None), unparsed
 
 
-def _say_facts(data: bytes, wish: Wish, facts: Facts) -> None:
-    """Note the wanted facts that stand in one of the first lines; names may be dotted."""
-    for line in data.split(b"\n", FIRST_LINES)[:FIRST_LINES] if wish.facts else ():
-        try:
-            record = json.loads(line.decode("utf-8", errors="replace"))
-        except (ValueError, RecursionError):
-            continue
-        for name in wish.facts:
-            value = reach(record, name)
-            if value is not None and name not in facts.said.get("", {}):
-                facts.say("", name, value)
+def _say_facts(path: Path, data: bytes, wish: Wish, facts: Facts) -> None:
+    """Note the wanted facts of the run that the file is, wherever they stand; names may be dotted.
+
+    Raises FloplineError where one of them changes.
+    """
+    for name in wish.facts:
+        leaf = re.escape(json.dumps(name.rsplit(".", 1)[-1]).encode())
+        holding = re.compile(leaf + rb"\s*:\s*(\"(?:[^\"\\\n]|\\.)*\"|[^,}\]\s]+)")
+        # Where all values of the key are one, one line says it; else each is looked at.
+        alike = len({found[1] for found in holding.finditer(data)}) == 1
+        for line in data.split(b"\n"):
+            if holding.search(line) is None:
+                continue
+            try:
+                value = reach(json.loads(line.decode("utf-8", errors="replace")), name)
+            except (ValueError, RecursionError):
+                continue
+            if value is not None:
+                facts.say_once("", name, value, path)
+                if alike:
+                    break
 
 
 def _of_phase(path: Path, data: bytes, phase: Phase) -> bytes:

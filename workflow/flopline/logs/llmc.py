@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import TWICE, Facts, Raw, Unparsed, Wish, batched
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "lr": "lr"}
 
@@ -38,7 +38,11 @@ def _rows(path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
         if row is None or not whole:
             yield Unparsed(number)
             continue
-        values = dict(pair.split(":", 1) for pair in row[2].split())
+        pairs = row[2].split()
+        values = dict(pair.split(":", 1) for pair in pairs)
+        if len(values) < len(pairs):
+            yield Unparsed(number, TWICE)
+            continue
         losses: list[tuple[str, str | None]]
         losses = [(split, values[key]) for key, split in _SPLITS.items() if key in values]
         for split, loss in losses or [("val", None)]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import NOT_PARSED, TWICE, Facts, Raw, Unparsed, Wish, batched
 from flopline.logs.samples import Logged, Ramp, samples_at
 
 RAMP: Final = "rampup_batch_size"
@@ -36,7 +36,8 @@ _ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?
 _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )
-_LOSSES: Final = ("lm loss", "lm-loss", "loss")
+_LOSSES: Final = ("lm loss", "loss")
+_BLANKS: Final = str.maketrans("-_", "  ")
 _SPLITS: Final = {"valid": "val", "validation": "val"}
 """How we call what is evaluated; any other set keeps its name."""
 
@@ -82,10 +83,13 @@ class _Log:
 
     def _iteration(self, number: int, found: re.Match[str]) -> Iterator[dict[str, Any] | Unparsed]:
         cells = found[3].split("|")
-        values = _values(cells[:-1])
+        values, twice = _values(cells[:-1])
         step = int(found[1])
         if cells[-1].strip() and "number of nan iterations" not in values:
             yield Unparsed(number)
+            return
+        if twice:
+            yield Unparsed(number, TWICE)
             return
         samples, batch = (_int(values.get(n)) for n in ("consumed samples", "global batch size"))
         now = Logged(step, samples, batch)
@@ -114,11 +118,11 @@ class _Log:
         }
 
     def _evaluation(self, number: int, found: re.Match[str]) -> Iterator[Unparsed]:
-        values = _values(found[3].split("|")[:-1])
+        values, twice = _values(found[3].split("|")[:-1])
         loss = next((values[f"{n} value"] for n in _LOSSES if f"{n} value" in values), None)
         at = re.search(r"\biteration (\d+)", found[2])
-        if loss is None or not (at or self.last):
-            yield Unparsed(number)
+        if loss is None or twice or not (at or self.last):
+            yield Unparsed(number, TWICE if twice else NOT_PARSED)
             return
         is_test = re.search(r"\btest (set|data)\b", found[2])
         split = "test" if is_test else _SPLITS.get(found[1], found[1])
@@ -181,10 +185,14 @@ class _Log:
             self.facts.know(horizon_tokens=float(samples * length))
 
 
-def _values(cells: list[str]) -> dict[str, str]:
-    """What stands in cells `name: value`."""
-    pairs = (cell.split(":", 1) for cell in cells if ":" in cell)
-    return {name.strip(): value.strip() for name, value in pairs}
+def _values(cells: list[str]) -> tuple[dict[str, str], bool]:
+    """What stands in cells `name: value`, and whether a name stands there twice.
+
+    Forks write lm-loss or lm_loss for lm loss.
+    """
+    pairs = [cell.split(":", 1) for cell in cells if ":" in cell]
+    values = {name.strip().translate(_BLANKS): value.strip() for name, value in pairs}
+    return values, len(values) < len(pairs)
 
 
 def _int(text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""modded-nanoGPT logs: `step:a/b train_loss:… train_time:…ms`, after a dump of the source.
+"""modded-nanoGPT logs: `step:a/b train_loss:… train_time:…ms …`, after a dump of the source.
 
 Training and validation losses have lines of their own. The clock stops while it validates and
 starts again after the first ten steps, so that `wall_s` is as logged and no more.
@@ -6,47 +6,78 @@ starts again after the first ten steps, so that `wall_s` is as logged and no mor
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import TWICE, Facts, Raw, Unparsed, Wish, batched
+from flopline.written_numbers import parse_number, parse_seconds
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "wall_s": "wall_s"}
 
-_START: Final = re.compile(r"step:\d+/\d+\s")
-_ROW: Final = re.compile(
-    r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:([\d.]+)ms step_avg:\S+ms\s*"
-)
+_STEP: Final = re.compile(r"step:(\d+)/(\d+)\s(.*)")
+_CELL: Final = re.compile(r"(\w+):(\S+)")
+_LOSSES: Final = {"train_loss": "train", "val_loss": "val"}
+_FACTS: Final = {"model_params": "params_total", "train_batch_tokens": "batch_tokens"}
+"""What is said before the first step, as `name:value`, and how we call it."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether a line is a step of so many with a loss, and none is of a parameter-golf trainer."""
-    of_golf = b"\ntrain_batch_tokens:" in head or b"\nmodel_params:" in head
-    return not of_golf and bool(re.search(rb"^step:\d+/\d+ (train|val)_loss:", head, re.MULTILINE))
+    """Whether a line is a step of so many with a loss."""
+    return bool(re.search(rb"^step:\d+/\d+ (?:\w+:\S+ )*(train|val)_loss:", head, re.MULTILINE))
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
-    """The rows in batches; the number of steps becomes `horizon_steps`."""
+    """The rows in batches; the number of steps becomes `horizon_steps`.
+
+    Forks say the model's size and the tokens of a batch before the first step, and log more cells;
+    those that are not known are left alone.
+    """
     yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
 def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+    begun = False
     for number, text, _ in text_lines(path, wish.phase):
-        if not _START.match(text):
+        line = _STEP.match(text)
+        if line is None:
+            if not begun:
+                _header(text, facts)
             continue
-        row = _ROW.fullmatch(text)
-        if row is None:
+        begun = True
+        step, steps, rest = line.groups()
+        cells = [_CELL.fullmatch(word) for word in rest.split()]
+        pairs = [(cell[1], cell[2]) for cell in cells if cell]
+        values = dict(pairs)
+        # A loss at the very end of a line may have lost its last digits.
+        if len(pairs) < len(cells) or not pairs or pairs[-1][0] in _LOSSES:
             yield Unparsed(number)
             continue
-        step, steps, split, loss, milliseconds = row.groups()
+        if len(values) < len(pairs):
+            yield Unparsed(number, TWICE)
+            continue
         facts.know(horizon_steps=float(steps))
-        yield {
-            "step": step,
-            "split": split or "train",
-            "loss": loss,
-            "wall_s": float(milliseconds) / 1000,
-            "line": number,
-        }
+        losses = [(split, values[key]) for key, split in _LOSSES.items() if key in values]
+        for split, loss in losses or [("train", None)]:
+            yield {
+                "step": step,
+                "split": split,
+                "loss": loss,
+                "wall_s": _seconds(values.get("train_time", "")),
+                "line": number,
+            }
+
+
+def _header(text: str, facts: Facts) -> None:
+    for word in text.split():
+        cell = _CELL.fullmatch(word)
+        if cell and cell[1] in _FACTS and not math.isnan(value := parse_number(cell[2])):
+            facts.know("", **{_FACTS[cell[1]]: value})
+
+
+def _seconds(text: str) -> float | None:
+    """A time that is written with its unit, in seconds; nothing where it has none."""
+    return parse_seconds(text) if text.endswith("s") else None

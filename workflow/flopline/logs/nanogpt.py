@@ -17,17 +17,18 @@ from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
 _START: Final = re.compile(r"(?:iter|step) \d+: (?:train )?loss ")
-_ITER: Final = re.compile(r"iter (\d+): loss ([^\s,]+), time \S+ms\b.*")
-_EVAL: Final = re.compile(r"step (\d+): train loss ([^\s,]+), val loss ([^\s,]+)\s*")
+_ITER: Final = re.compile(r"iter (\d+): loss ([^\s,]+)(?:, \w[\w/ ]* \S+)+\s*")
+_EVAL: Final = re.compile(r"step (\d+): train loss ([^\s,]+), val loss ([^\s,]+)(?:, .*)?\s*")
+_LIKE: Final = re.compile(
+    rb"^(iter \d+: loss [^\s,]+, (\w+ \S+, )*time |step \d+: train loss )", re.MULTILINE
+)
 _BATCH: Final = re.compile(r"tokens per iteration will be: ([\d,]+)")
 _SIZE: Final = re.compile(r"number of parameters: ([\d.]+)M")
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether a line is an iteration or an evaluation as nanoGPT prints them."""
-    return bool(
-        re.search(rb"^(iter \d+: loss \S+, time |step \d+: train loss )", head, re.MULTILINE)
-    )
+    return bool(_LIKE.search(head))
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:

@@ -16,6 +16,7 @@ from flopline.errors import FloplineError
 from flopline.logs.delimited import say_constants
 from flopline.logs.opening import head_of, read_bytes, refuse_bomb
 from flopline.logs.reading import BATCH, Facts, Raw, Wish
+from flopline.twins import demand_once
 
 _WHOLE: Final = {
     pa.int8(): pd.Int8Dtype(),
@@ -46,6 +47,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     try:
         file = pq.ParquetFile(pa.BufferReader(read_bytes(path)) if packed else path)
         names = file.schema_arrow.names
+        demand_once(names, wish.names, path)
         wanted = [name for name in wish.names if name in names]
         refuse_bomb(path, 8 * file.metadata.num_rows * max(len(wanted), 1))
         line = 0
@@ -81,7 +83,7 @@ def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     try:
         told = pq.read_metadata(io.BytesIO(data))
         refuse_bomb(path, 8 * told.num_rows * told.num_columns)
-        table = _frame(pq.read_table(io.BytesIO(data)))
+        table = _frame(pq.ParquetFile(io.BytesIO(data)).read())
     except FloplineError:
         raise
     except Exception as error:

@@ -17,6 +17,7 @@ from flopline.logs.reading import (
     Wish,
     batched,
     column_names,
+    columns_in,
 )
 
 COLUMNS: Final = {name: name for name in ("split", "loss", *MEASURES)}
@@ -55,11 +56,17 @@ def _rows(
                     row["split"] = split
                 for name in wish.facts:
                     if row.get(name) is not None:
-                        facts.say("", name, row[name])
+                        facts.say_once(_run_of(row, wish), name, row[name], path)
                 yield row
                 if match.end() < len(text) or len(regexes) > 1:
                     yield from [Unparsed(number, SECOND)] * _further(match, text, regexes)
                 break
+
+
+def _run_of(row: dict[str, Any], wish: Wish) -> str:
+    """The run that a row belongs to; nothing where the whole file is one."""
+    parts = [row.get(name) for name in columns_in((wish.columns or {}).get("run", []))]
+    return "/".join(map(str, parts)) if all(part is not None for part in parts) else ""
 
 
 def _further(first: re.Match[str], text: str, patterns: list[re.Pattern[str]]) -> int:

@@ -27,6 +27,7 @@ NOT_A_NUMBER = "not_a_number"
 DOUBTFUL_COMMA = "doubtful_comma"
 NOT_PARSED = "not_parsed"
 SECOND = "second_in_line"
+TWICE = "twice_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
 
@@ -57,6 +58,19 @@ class Facts:
     def say(self, run: str, name: str, value: Any) -> None:
         """Note what the log says under its own name."""
         self.said.setdefault(run, {})[name] = value
+
+    def say_once(self, run: str, name: str, value: Any, path: Path) -> None:
+        """The same of a fact that must not change within a run.
+
+        Raises FloplineError with both values where it does.
+        """
+        known = self.said.setdefault(run, {}).setdefault(name, value)
+        if known != value:
+            raise FloplineError(
+                f"{path}: the fact '{name}' (source.runs.from_log) is {known} in one row and "
+                f"{value} in another{f' of run {run}' if run else ''}: name a column that stays "
+                "the same."
+            )
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,23 @@ import math
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from flopline.logs import wire
+from flopline.logs import checksums, wire
 from flopline.logs.formats import SPLITS
 from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import Facts, Raw, Unparsed, Wish
 from flopline.logs.series import Point, side_by_side
 
 _LARGEST: Final = 1 << 30
+_BATCH: Final = 4096
+"""Records whose checksums are reckoned together."""
 _FORMATS: Final = {1: "f", 2: "d", 3: "i", 9: "q"}
 """Scalar types of a tensor (tensorflow/core/framework/types.proto) as `struct` calls them."""
 _FIELDS: Final = {5: 1, 6: 2, 7: 3, 10: 9}
@@ -74,11 +78,18 @@ Event = tuple[float, int, list[tuple[str, float]]]
 
 def _events(file: Path) -> Iterator[Event | None]:
     """The events of a file; None for each that is damaged or cut off."""
-    for record in _records(file):
-        try:
-            yield None if record is None else _event(record)
-        except ValueError:
-            yield None
+    records = _records(file)
+    while batch := list(islice(records, _BATCH)):
+        sums = checksums.masked([record.body if record else b"" for record in batch])
+        for record, found in zip(batch, sums, strict=True):
+            # Some writers leave the checksum out, as zeros.
+            if record is None or record.checksum not in (0, found):
+                yield None
+                continue
+            try:
+                yield _event(record.body)
+            except ValueError:
+                yield None
 
 
 def _begin(events: Sequence[Event | None]) -> float:
@@ -86,16 +97,30 @@ def _begin(events: Sequence[Event | None]) -> float:
     return min((event[0] for event in events if event is not None), default=math.inf)
 
 
-def _records(file: Path) -> Iterator[bytes | None]:
+@dataclass(frozen=True, slots=True)
+class _Record:
+    body: bytes
+    checksum: int
+
+
+def _records(file: Path) -> Iterator[_Record | None]:
     """The records of an event file; None, at the end, for one that is cut off or has no length."""
     with reading(file), open_binary(file) as stream:
         while header := stream.read(12):
-            size = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else _LARGEST
+            size, checksum = struct.unpack("<QI", header) if len(header) == 12 else (_LARGEST, 0)
+            if checksum not in (0, _of_length(header[:8])):
+                size = _LARGEST  # nobody knows where the next one begins
             body = stream.read(size + 4) if size < _LARGEST else b""
             if len(body) != size + 4:
                 yield None
                 return
-            yield body[:-4]
+            yield _Record(body[:-4], struct.unpack("<I", body[-4:])[0])
+
+
+@lru_cache(1 << 12)
+def _of_length(header: bytes) -> int:
+    """The checksum of a record's length; lengths come again and again."""
+    return checksums.masked([header])[0]
 
 
 def _event(record: bytes) -> Event:

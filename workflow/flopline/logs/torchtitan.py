@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import TWICE, Facts, Raw, Unparsed, Wish, batched
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
 _COLOUR: Final = re.compile(r"\x1b\[[\d;]*m")
-_START: Final = re.compile(r" - (validate )?step:\s*\d")
-_ROW: Final = re.compile(r" - (validate )?step:\s*(\d+)\s+loss:\s*(\S+)\s+\w+:")
+_ROW: Final = re.compile(r" - (validate )?step:\s*(\d+)(\s.*)?$")
+_CELL: Final = re.compile(r"\s(\w+):\s*(\S+)")
 _SIZE: Final = re.compile(r"size: ([\d,]+) total parameters")
 _DESIGN: Final = re.compile(
     r"global batch size (\d+),.*? sequence length (\d+), total steps (\d+)\b"
@@ -24,7 +24,7 @@ _DESIGN: Final = re.compile(
 def sniff(path: Path, head: bytes) -> bool:
     """Whether a line of a logger holds a step, its loss and torchtitan's tokens per second."""
     plain = re.sub(rb"\x1b\[[\d;]*m", b"", head)
-    return bool(re.search(rb" - (validate )?step:\s*\d+\s+loss:.*\b(tps|wps):", plain))
+    return bool(re.search(rb" - (validate )?step:\s*\d+\s(.*\s)?loss:.*\b(tps|wps):", plain))
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
@@ -40,11 +40,16 @@ def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unp
         elif found := _DESIGN.search(text):
             batch, length, steps = (float(part) for part in found.groups())
             facts.know(batch_tokens=batch * length, horizon_steps=steps)
-        if not _START.search(text):
-            continue
         row = _ROW.search(text)
         if row is None:
+            continue
+        cells = _CELL.findall(row[3] or "")
+        values = dict(cells)
+        # A loss at the very end of a line may have lost its last digits.
+        if "loss" not in values or cells[-1][0] == "loss":
             yield Unparsed(number)
+        elif len(values) < len(cells):
+            yield Unparsed(number, TWICE)
         else:
             split = "val" if row[1] else "train"
-            yield {"step": row[2], "split": split, "loss": row[3], "line": number}
+            yield {"step": row[2], "split": split, "loss": values["loss"], "line": number}

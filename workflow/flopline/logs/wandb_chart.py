@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.errors import FloplineError
 from flopline.logs import delimited
 from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
 
@@ -35,7 +36,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     """
     rows = delimited.read_cells(path, ",")
     header = [name.strip() for name in next(rows, (0, [""]))[1]]
-    axis, runs = header[0], _places(header)
+    axis, runs = header[0], _places(path, header)
     names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
     columns: dict[str, Any] = {"step": axis, **(wish.columns or {}), "run": "run"}
     while batch := list(islice(rows, BATCH)):
@@ -54,12 +55,19 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         yield Raw(table, unparsed, names, columns)
 
 
-def _places(header: list[str]) -> dict[str, dict[str, int]]:
+def _places(path: Path, header: list[str]) -> dict[str, dict[str, int]]:
     """Where each metric of each run stands."""
     runs: dict[str, dict[str, int]] = {}
     for place, name in enumerate(header[1:], start=1):
         if _BETWEEN in name and not name.endswith(_RANGES):
             # A run may be called anything, a metric rarely holds the separator.
             run, metric = name.rsplit(_BETWEEN, 1)
-            runs.setdefault(run, {})[metric] = place
+            of_run = runs.setdefault(run, {})
+            first = of_run.setdefault(metric, place)
+            if first != place:
+                raise FloplineError(
+                    f"{path}: the run '{run}' stands there twice, as column {first + 1} and as "
+                    f"column {place + 1} of {metric}: two runs have one display name, so rename "
+                    "one and export again, or export their histories by id."
+                )
     return runs

@@ -1,0 +1,123 @@
+"""Counts that no language model has: then a unit is wrong, and the study file is to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline.errors import FloplineError
+from flopline.schema import KEPT
+from flopline.units import Place, places
+
+LIMITS: Final = {
+    "params": (1e3, 1e15),
+    "tokens": (1e4, 1e18),
+    "flops": (1e6, 1e33),
+    "budget_flops": (1e6, 1e33),
+}
+"""Between these lie all runs of language models by orders of magnitude, the smallest toys too."""
+
+TOKENS_PER_PARAM: Final = (1e-2, 1e7)
+"""Between these lies D / N of sweeps, by orders of magnitude."""
+
+_OFF: Final = 2.2
+"""Decades by which C and 6ND differ where one of the two is not in our unit (3 for thousands)."""
+
+
+def demand_magnitudes(runs: pd.DataFrame, study: Mapping[str, Any]) -> None:
+    """Raise FloplineError where the kept `runs` have counts that no language model has.
+
+    The sentence says the line to write in the study file; `study` has file and source.
+    """
+    kept = runs[runs["status"] == KEPT]
+    where = dict(places(study["source"]))
+    if kept.empty:
+        return
+    for name, (low, high) in LIMITS.items():
+        place = _origin(name, kept, where)
+        if place is None or place[1].told:
+            continue
+        value = kept[name].to_numpy(dtype=float, na_value=np.nan)
+        # One run may be odd at its upper end for many reasons, all runs for one.
+        above = (value > high) & bool(kept[name].median() > high)
+        for hit, words in ((value < low, f"fewer than {low:,.0f}"), (above, f"over {high:g}")):
+            if hit.any():
+                _refuse(study, kept, name, int(np.argmax(hit)), int(hit.sum()), words, place)
+    _demand_ratios(kept, where, study)
+
+
+def _origin(name: str, kept: pd.DataFrame, where: Mapping[str, Place]) -> tuple[str, Place] | None:
+    """From which mapped count a count of the runs follows; None where their format knows it."""
+    ways = {
+        "params": ("params", "params_total", "params_nonembedding"),
+        "tokens": ("tokens", "batch_tokens"),
+        "flops": ("flops", "flops_per_token"),
+    }.get(name, (name,))
+    origin = kept["tokens_from"].mode() if "tokens_from" in kept else pd.Series(dtype="string")
+    if name == "tokens" and len(origin):
+        ways = {"batch": ("batch_tokens",), "flops": ("flops",)}.get(origin[0], ways)
+    return next(((way, where[way]) for way in ways if way in where), None)
+
+
+def _refuse(
+    study: Mapping[str, Any],
+    kept: pd.DataFrame,
+    name: str,
+    at: int,
+    hits: int,
+    words: str,
+    place: tuple[str, Place],
+) -> None:
+    run, value = kept["run"].iloc[at], float(kept[name].iloc[at])
+    of, found = place
+    some = f" ({hits} of {len(kept)} runs have)" if len(kept) > 1 else ""
+    raise FloplineError(
+        f"{study['file']}: run '{run}' has {value:.6g} {name}, {words}{some}, from the column "
+        f"'{found.column}': {_mend(of, found)}, correct the number, or leave the run out by "
+        "`exclude`."
+    )
+
+
+def _mend(name: str, place: Place) -> str:
+    return (
+        f"if it is in millions write {place.line(name, 1e6)} (1e3 for thousands, 1e9 for "
+        "billions), if it is right as it stands times: 1"
+    )
+
+
+_WHICH: Final = (
+    "say which by its times (1e3 for thousands, 1e6 for millions, 1e9 for billions; 1 for counts "
+    "that are right), in each of "
+)
+
+
+def _demand_ratios(
+    kept: pd.DataFrame, where: Mapping[str, Place], study: Mapping[str, Any]
+) -> None:
+    six_nd = 6.0 * kept["params"] * kept["tokens"]
+    ratios = {"flops": kept["flops_over_six_nd"], "budget_flops": kept["budget_flops"] / six_nd}
+    known = {name: _origin(name, kept, where) for name in ("params", "tokens", *ratios)}
+    unsaid = {name: place for name, place in known.items() if place and not place[1].told}
+    of_size = [unsaid[name] for name in ("params", "tokens") if name in unsaid]
+    for name, ratio in ratios.items():
+        asked = [*([unsaid[name]] if name in unsaid else []), *of_size]
+        middle = float(ratio.median())  # NaN where it is not known
+        if known[name] and asked and middle > 0 and abs(np.log10(middle)) > _OFF:
+            raise FloplineError(
+                f"{study['file']}: {name} of the runs is {middle:.3g} times 6 N D at the median, "
+                f"so that one of the counts is in another unit: {_WHICH}{_lines(asked)}."
+            )
+    each = float((kept["tokens"] / kept["params"]).median())
+    low, high = TOKENS_PER_PARAM
+    if of_size and not low <= each <= high:
+        raise FloplineError(
+            f"{study['file']}: the runs have {each:.3g} tokens per param at the median, so that "
+            f"one of the two is in another unit: {_WHICH}{_lines(of_size)}."
+        )
+
+
+def _lines(counts: list[tuple[str, Place]]) -> str:
+    return ", ".join(place.line(name, 1) for name, place in counts)

@@ -1,0 +1,97 @@
+"""Names that stand twice: which of two values counts is not told, so that neither is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flopline.errors import FloplineError
+
+
+def demand_once(names: Sequence[str], wanted: Iterable[str], path: Path) -> None:
+    """Raise FloplineError where one of the `wanted` columns stands twice among those of a file."""
+    for name in wanted:
+        if names.count(name) > 1:
+            places = [number for number, known in enumerate(names, start=1) if known == name]
+            raise FloplineError(
+                f"{path}: the column '{name}' stands there twice, as column {places[0]} and as "
+                f"column {places[1]}: rename one or take it out."
+            )
+
+
+class Once:
+    """Makes objects of JSON in which each of the `wanted` names (dotted: its parts) stands once.
+
+    Without them that goes for all. It is an object_pairs_hook. Raises Twice.
+    """
+
+    def __init__(self, wanted: Iterable[str] | None) -> None:
+        self.wanted = None
+        if wanted is not None:
+            self.wanted = {part for name in wanted for part in (name, *name.split("."))}
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object of these pairs."""
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            names = [name for name, _ in pairs]
+            for name, value in pairs:
+                if names.count(name) > 1 and (self.wanted is None or name in self.wanted):
+                    raise Twice(name, value, record[name])
+        return record
+
+
+class Twice(Exception):
+    """A name that stands twice in an object of JSON, with its first value and its last."""
+
+    def __init__(self, name: str, first: Any, last: Any) -> None:
+        super().__init__(name, first, last)
+        self.name, self.first, self.last = name, first, last
+
+    def at(self, place: str) -> FloplineError:
+        """The same as an error that says where."""
+        first, last = (str(value)[:60] for value in (self.first, self.last))
+        return FloplineError(
+            f"{place}: the key '{self.name}' stands twice in one record, as {first} and as "
+            f"{last}: rename one or take it out."
+        )
+
+
+def yaml_once(text: str, name: str) -> Any:
+    """The content of YAML in which no key stands twice in one place; `name` is what errors call it.
+
+    Raises FloplineError where one does, and yaml.YAMLError.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        top = loader.get_single_node()
+        _refuse_twins(top, name)
+        return None if top is None else loader.construct_document(top)
+    finally:
+        loader.dispose()
+
+
+def _refuse_twins(top: yaml.Node | None, name: str) -> None:
+    """Stop at a key that stands twice in one place, of which YAML silently takes the last."""
+    todo, seen = [top], set[int]()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue  # by an alias
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            todo += [value for _, value in node.value]
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            first: dict[str, int] = {}
+            for key in keys:
+                line = key.start_mark.line + 1
+                if first.setdefault(key.value, line) != line:
+                    raise FloplineError(
+                        f"{name}: the key '{key.value}' stands in line {first[key.value]} and "
+                        f"again in line {line}: put both into one."
+                    )
