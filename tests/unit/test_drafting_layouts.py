@@ -270,5 +270,8 @@ def test_a_draft_of_documents_of_runs_asks_for_little(
     assert main([str(real_data / "haegele"), "--name", "mine", *SAID]) == 0
     study = yaml.safe_load(Path("config/studies/mine.yaml").read_text())
     assert study["source"]["format"] == "json"
-    assert study["source"]["runs"]["from_log"] == {"params": "summary.parameters"}
+    assert study["source"]["runs"]["from_log"] == {
+        "params": "summary.parameters",
+        "horizon_steps": "config.iterations",
+    }
     assert study["loss_split"] == "val"
