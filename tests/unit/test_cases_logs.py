@@ -9,7 +9,8 @@ import pytest
 
 from flopline.drafting.survey import survey
 from flopline.logs.readers import read_log, sniffed
-from tests.unit.test_trainers import T, V
+
+T, V = "train", "val"
 
 LAST: dict[str, tuple[str, dict[str, list[tuple[float, float]]]]] = {
     "build_nanogpt_log.txt": ("trainer", {

@@ -38,6 +38,9 @@ TEXTS = {
     ),
     "jsonl": "".join(json.dumps({"step": s, "loss": 10 - s / 10}) + "\n" for s in (0, 5, 10)),
     "csv": "step,loss\n0,10.0\n5,9.5\n10,9.0\n",
+    "trainer": "iteration: 1 / 10 | consumed_tokens: 1.02K | lm_loss: 11.2 | lr: 3e-06\n"
+    "iteration: 10 / 10 | consumed_tokens: 10.2K | lm_loss: 9.2 | lr: 3e-06\n",
+    "lines": "".join(f"step {s} | loss: {10 - s / 10} | norm 1\n" for s in (0, 5, 10)),
     "pattern": "at 0: 10.0\nat 5: 9.5\nat 10: 9.0\n",
 }  # fmt: skip
 PATTERNS = patterns_of({"pattern": r"^at (?P<step>\d+): (?P<loss>\S+)"})

@@ -106,6 +106,8 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     log = _Log(path, wish)
     rows = placed(log.heard(), losses, positions, wanted=column_names(columns))
     names = list(log.names)
+    if not names:
+        return
     if not any(name in log.names for name in losses):
         yield Raw(pd.DataFrame(columns=[*names, "line"]), (), names)
         return
