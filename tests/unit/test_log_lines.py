@@ -26,11 +26,6 @@ TEXTS = {
     "step 10: train loss 8.0, val loss 8.1\n",
     "modded_nanogpt": "step:0/10 val_loss:10.8 train_time:0ms step_avg:nanms\n"
     "step:5/10 train_loss:9.0 train_time:5ms step_avg:1.0ms\n",
-    "trainer": "".join(
-        f"iteration: {s} / 200 | consumed_tokens: {s}M | lm_loss: {10 - s / 10} | grad_norm: 1.0\n"
-        for s in (1, 5, 10)
-    ),
-    "lines": "step=5, loss=9.5\nstep=10, loss=9.0\n",
     "torchtitan": "x - INFO - step: 1 loss: 12.2 tps: 5\nx - INFO - step: 5 loss: 9.2 tps: 5\n",
     "megatron": HEADER + "".join(
         f" iteration {s}/ 100 | consumed samples: {64 * s} | lm loss: {10 - s / 10} | "

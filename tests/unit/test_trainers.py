@@ -49,6 +49,7 @@ ROWS: dict[str, list[tuple[str, float, float]]] = {
     "mlperf.log": [(T, 1, 11.846), (T, 100, 7.846), (V, 100, 7.711), (T, 200, 6.846)],
     "rwkv_train_log.txt": [(T, 0, 6.123456), (T, 1, 5.234567), (T, 2, 4.812345), (T, 3, 4.612345)],
     "lingua.log": [(T, 10, 10.1234), (T, 20, 8.4321), (T, 30, 7.2109), (T, 40, 6.8765)],
+    "torchtitan_fork.log": [(T, 1, 10.4001), (T, 100, 7.2001), (V, 100, 7.1001), (T, 200, 6.5001)],
     "torchtune.txt": [(T, 1, 4.812), (T, 2, 4.401), (T, 3, 4.012), (T, 4, 3.801)],
     "litgpt.log": [(T, 16, 10.801), (T, 32, 9.702), (V, 32, 9.65), (T, 48, 8.603)],
     "levanter.log": [(T, 10, 9.8), (T, 20, 8.9), (V, 20, 8.85), (T, 30, 8.1)],
@@ -76,6 +77,7 @@ FACTS = {
     "autoresearch.log": {"params_total": 40.5e6, "horizon_tokens": 152e6},
     "build_nanogpt.out": {"params_total": 1_203_456, "batch_tokens": 65_536},
     "fairseq.log": {"params_total": 123_456},
+    "torchtitan_fork.log": {"params_total": 3_456_789},
     "hf_stdout.log": {"horizon_steps": 200},
 }  # fmt: skip
 

@@ -22,9 +22,14 @@ _DESIGN: Final = re.compile(
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether a line of a logger holds a step, its loss and torchtitan's tokens per second."""
+    """Whether a line of a logger holds a step, its loss and torchtitan's tokens per second.
+
+    Lingua's lines, which tell acc (accumulation steps) before the loss, are of `trainer`.
+    """
     plain = re.sub(rb"\x1b\[[\d;]*m", b"", head)
-    return bool(re.search(rb" - (validate )?step:\s*\d+\s(.*\s)?loss:.*\b(tps|wps):", plain))
+    return bool(
+        re.search(rb" - (validate )?step:\s*\d+\s(?!\s*acc:)(.*\s)?loss:.*\b(tps|wps):", plain)
+    )
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
