@@ -217,7 +217,7 @@ GIGA = {"column": "g", "times": 1e9}
         ({"format": "word", "runs": BY_NAME}, "`source.format` is 'word' but must be one of: csv"),
         ({"columns": {"loss": {"column": "x", "by": 2}}, "runs": BY_NAME}, "`source.columns.loss`"),
         ({"kind": "table", "format": "megatron", "columns": COLUMNS}, "set source.kind to logs"),
-        ({"columns": COLUMNS, "optional": ["loss"], "runs": BY_NAME}, "`source.optional.0` is"),
+        ({"columns": COLUMNS, "optional": ["split"], "runs": BY_NAME}, "`source.optional.0` is"),
         ({"columns": COLUMNS, "optional": ["step"], "runs": BY_NAME}, "names 'step', which source"),
         ({"kind": "table", "columns": ONE_RUN, "optional": ["tokens"]}, "optional is for logs"),
         ({"kind": "table"}, "source.columns must name the column that holds the loss"),

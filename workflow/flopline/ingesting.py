@@ -13,11 +13,14 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.facts import own_facts, wanted_from_log
+from flopline.logs.opening import head_of, text_lines
 from flopline.logs.readers import read_log
 from flopline.logs.reading import (
     NO_LOSS,
     NO_RUN,
     NOT_PARSED,
+    TWICE,
+    Reading,
     column_names,
     columns_in,
     plain_columns,
@@ -80,8 +83,10 @@ FILES = {
     "sha256": "string",
     "rows_in": "int64",
     "rounded": "string",
+    "misread": "string",
 }
-"""What is known of a file of a run; `rounded` is the place of its first rounded count."""
+"""What is known of a file of a run; `rounded` is the place of its first rounded count, `misread`
+that of the first row that cannot be read, with what stands there."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
     if "run" in reading.rows:
         counts = pd.concat([rows["run"], dropped["run"]]).value_counts(sort=False).to_dict()
     rounded = rows["run"][rows["line"] == reading.rounded].tolist() if reading.rounded else []
+    misread = _misread(reading, root / file["path"])
     runs = [
         {
             **(own_facts(source, file, run, said, root, study["file"]) if _told(run, n) else {}),
@@ -172,10 +178,23 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
             "rows_in": n,
             **of_file,
             "rounded": f"{file['path']}, line {reading.rounded}" if run in rounded else None,
+            "misread": f"{file['path']}, line {misread}" if misread else None,
         }
         for run, n in counts.items()
     ]
     return Ingested(rows, dropped, pd.DataFrame(runs))
+
+
+def _misread(reading: Reading, path: Path) -> str:
+    """The first line of a log that cannot be read, with what stands there; nothing without one."""
+    unread = reading.dropped["line"][reading.dropped["reason"].isin([NOT_PARSED, TWICE])]
+    line, cell = reading.misread or (0, "")
+    if len(unread) and not 0 < line < unread.iloc[0]:
+        line, cell = int(unread.iloc[0]), ""
+        if path.is_file() and b"\0" not in head_of(path, 1 << 12):
+            text = next((text for number, text, _ in text_lines(path) if number == line), "")
+            cell = repr(text.strip()[:100]) if text.strip() else ""
+    return f"{line}: {cell}" if cell else ""
 
 
 def _told(run: str, rows_in: int) -> bool:
@@ -226,6 +245,9 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     first = rows[mapped.rounded].drop_duplicates("run").set_index("run")["line"]
     places = f"{file['path']}, line " + first.astype("string")
     runs["rounded"] = places.reindex(runs["run"]).to_numpy()
+    if mapped.misread:
+        line, cell = mapped.misread
+        runs["misread"] = f"{file['path']}, line {line}: {cell}"
     runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
     return Ingested(kept.assign(piece=piece), dropped, runs)
 

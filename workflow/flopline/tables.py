@@ -16,9 +16,12 @@ from flopline.facts import TEXT_FACTS
 from flopline.logs.formats import FORMATS, table_format
 from flopline.logs.opening import read_bytes
 from flopline.logs.reading import (
+    Cells,
     column_names,
     columns_in,
+    faulty,
     names_in,
+    other_separator,
     plain_columns,
     reach,
     read_cells,
@@ -48,13 +51,15 @@ class Mapped:
     """A table under our names with `line`: text facts as text, all others as numbers or NaN.
 
     `given` are the cells as they stand. `fault` is for each row the reason why a cell in it is no
-    number, or empty; `rounded` marks rows with a count written with K, M, B or T.
+    number, or empty; `rounded` marks rows with a count written with K, M, B or T. `misread` is the
+    line of the first such cell, and that cell.
     """
 
     rows: pd.DataFrame
     given: Mapping[str, pd.Series]
     fault: NDArray[np.object_]
     rounded: NDArray[np.bool_]
+    misread: tuple[int, str] | None
 
 
 def column_map(
@@ -68,15 +73,16 @@ def column_map(
     demand_once([str(name) for name in table.columns], column_names(columns), path)
     out: dict[str, Any] = {"line": table["line"].to_numpy()}
     given: dict[str, pd.Series] = {}
-    cells = []
+    cells: list[Cells] = []
+    bad: list[tuple[int, str]] = []
     for name, column in columns.items():
         found = {one: _column(table, one) for one in columns_in(column)}
         for wanted, values in found.items():
             if values is None:
-                has = ", ".join(str(c) for c in table.columns if c != "line")
+                there = [str(c) for c in table.columns if c != "line"]
                 raise FloplineError(
                     f"{path} has no column '{wanted}' ({place}.{name} in the study file); "
-                    f"it has: {has}."
+                    f"it has: {', '.join(there)}{other_separator(there)}."
                 )
         if name in TEXT_FACTS:
             out[name] = names_in(pd.DataFrame(found), column, path)
@@ -84,7 +90,9 @@ def column_map(
             given[name] = found[column]
             cells.append(read_cells(given[name], name, decimal))
             out[name] = cells[-1].numbers
-    return Mapped(pd.DataFrame(out, index=table.index), given, *worst(cells, len(table)))
+            bad += faulty(cells[-1], column, given[name], out["line"])
+    frame = pd.DataFrame(out, index=table.index)
+    return Mapped(frame, given, *worst(cells, len(table)), min(bad, default=None))
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series | None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
 from flopline.clean.magnitudes import demand_magnitudes
-from flopline.clean.reasons import MISTAKES, NOT_FINITE, REASONS
+from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import BETWEEN_FILES, without_log
 from flopline.clean.tally import SHARD_RUNS
 from flopline.errors import FloplineError
 from flopline.logs.reading import NO_LOSS
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
+
+BATCH_TELLS: Final = (
+    "if they follow from the step, give the `batch_tokens` of each run in source.runs (of a run "
+    "table, sidecar or log), else"
+)
+"""The way out where a log tells no tokens."""
 
 _NO_PARAMS = "Its params are not a positive number."
 
@@ -69,8 +75,12 @@ def stop_at_mistakes(
     if len(mistakes):
         first = mistakes.iloc[0]
         others = f" (and {len(mistakes) - 1} more such rows)" if len(mistakes) > 1 else ""
+        place = f"{first['source']}, line {first['line']}"
+        known = tallied["misread"].dropna()
+        found = next((m for m in known if m.startswith(f"{place}: ")), "").removeprefix(place)
+        way = f"{BATCH_TELLS}, " if first["reason"] == NO_TOKENS else ""
         raise FloplineError(
-            f"{first['source']}, line {first['line']}: {REASONS[first['reason']]}{others}; "
+            f"{place}: {REASONS[first['reason']]}{found}{others}; {way}"
             "mend the file, or set `cleaning: {bad_rows: drop}` in the study file to leave such "
             "rows out, counted and listed in the report."
         )

@@ -21,6 +21,7 @@ RUN_FACTS: Final = {
     "sha256": "string",
     "rows_in": "int64",
     "rounded": "string",
+    "misread": "string",
     "known": "bool",
 }
 """One row per run; `known` says whether the run table knows it, where there is one."""

@@ -21,6 +21,7 @@ from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
 from flopline.logs.opening import Phase, in_lines, read_bytes
 from flopline.logs.reading import (
+    BESIDE,
     MEASURES,
     NO_LOSS,
     NOT_PARSED,
@@ -241,11 +242,16 @@ def _reading(table: pa.Table, columns: dict[str, Any]) -> Reading:
         loss = loss[row]
     without = np.flatnonzero(np.bincount(row, minlength=len(line)) == 0)
     steps = rows.get("step", np.full(len(line), np.nan))[without]
+    told = [name for name in BESIDE if name in rows]
+    beside = None
+    if len(without) and told:
+        beside = pd.DataFrame({name: rows[name][without] for name in told}).assign(step=steps)
     if len(without) or isinstance(losses, dict):
         rows = {name: values[row] for name, values in rows.items()}
     return Reading(
         pd.DataFrame({**rows, "loss": loss, "split": split}, copy=False),
         pd.DataFrame({"line": line[without], "step": steps, "reason": NO_LOSS}),
+        beside=beside,
     )
 
 

@@ -13,7 +13,16 @@ from typing import Any
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
 from flopline.logs.opening import BEGIN, HEAD, Phase, head_of, in_lines, is_binary
-from flopline.logs.reading import Facts, Reading, Wish, curve_rows, joined, plain_columns, scaled
+from flopline.logs.reading import (
+    Facts,
+    Reading,
+    Wish,
+    curve_rows,
+    joined,
+    plain_columns,
+    scaled,
+    with_neighbours,
+)
 
 
 def read_log(
@@ -47,7 +56,7 @@ def read_log(
     factors = plain_columns(columns)[1] if columns else {}
     readings = list(read_batches(path, wish, format_name, facts))
     reading = joined(readings, facts)
-    return replace(reading, rows=scaled(reading.rows, factors))
+    return replace(reading, rows=scaled(with_neighbours(reading), factors))
 
 
 def read_batches(

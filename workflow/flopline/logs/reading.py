@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -36,6 +37,9 @@ MEASURES = ("step", "tokens", "flops", "lr", "wall_s")
 
 BATCH: Final = 20_000
 """Rows that a reader holds at a time."""
+
+BESIDE: Final = ("tokens", "flops")
+"""Measures of a step that need not stand in each of its rows."""
 
 _DROPPED: Final = ("line", "step", "reason")
 
@@ -79,13 +83,16 @@ class Reading:
 
     `rows` has split, loss, the mapped MEASURES and `line` (from 1); `dropped` has line, step and
     reason. Where a file holds several runs, both have `run`. `rounded` is the line of the first row
-    with a count that was rounded to be written, as 93.2K.
+    with a count that was rounded to be written, as 93.2K; `misread` the first line with a cell that
+    is no number, and that cell. `beside` are rows without a loss that tell BESIDE of their step.
     """
 
     rows: pd.DataFrame
     dropped: pd.DataFrame
     facts: Facts = field(default_factory=Facts)
     rounded: int | None = None
+    misread: tuple[int, str] | None = None
+    beside: pd.DataFrame | None = None
 
     @property
     def rows_in(self) -> int:
@@ -164,9 +171,13 @@ def curve_rows(
     unread = pd.DataFrame([(n, None, r) for n, r in raw.unparsed], columns=_DROPPED)
     if table.empty and not len(table.columns):
         return Reading(_rows([]), _sorted(unread))
-    lacking = {name for name in optional if name in columns and columns[name] not in table}
-    columns = {name: column for name, column in columns.items() if name not in lacking}
-    _require(table, columns, path, raw.names)
+    lacking = {
+        name
+        for name in optional
+        if name in columns and not set(columns_in(columns[name])) <= set(table)
+    }
+    columns = {name: column for name, column in columns.items() if name not in lacking - {"loss"}}
+    _require(table, columns, path, raw.names, lacking)
     cells = {
         name: read_cells(table[columns[name]], name, decimal)
         for name in MEASURES
@@ -178,9 +189,12 @@ def curve_rows(
         base["run"] = names_in(table, columns["run"], path).to_numpy()
     # A measure that is merely absent in a row is no fault; one that is no number is.
     fault, rounded = worst(cells.values(), len(table))
+    line = base["line"].to_numpy()
+    bad = [m for n, c in cells.items() for m in faulty(c, columns[n], table[columns[n]], line)]
     parts = []
     per_split = isinstance(columns["loss"], dict)
     losses = columns["loss"] if per_split else {"": columns["loss"]}
+    losses = {split: column for split, column in losses.items() if column in table}
     seen = np.zeros(len(table), dtype=bool)
     for split, column in losses.items():
         has = table[column].notna().to_numpy()
@@ -188,6 +202,7 @@ def curve_rows(
         part = base.loc[has].copy()
         read = read_cells(table.loc[has, column], "loss", decimal)
         part["loss"] = read.numbers
+        bad += faulty(read, column, table.loc[has, column], base["line"].to_numpy()[has])
         part["reason"] = np.where(fault[has] != "", fault[has], read.fault)
         if several:
             part.loc[part["run"].isna(), "reason"] = NO_RUN
@@ -198,16 +213,55 @@ def curve_rows(
         else:
             part["split"] = pd.NA
         parts.append(part)
-    rows = pd.concat(parts).sort_values("line", kind="stable")
+    rows = pd.concat(parts or [_none(base, several)]).sort_values("line", kind="stable")
     wrong = rows["reason"] != ""
     kept = [*_DROPPED, *(["run"] if several else [])]
     no_loss = base[~seen].assign(reason=NO_LOSS).reindex(columns=kept)
-    faulty = rows.loc[wrong].assign(step=None).reindex(columns=kept)
-    filled = [part for part in (unread, no_loss, faulty) if len(part)]
+    beside = base.loc[~seen, [n for n in ("run", "step", *BESIDE) if n in base]]
+    wrong_rows = rows.loc[wrong].assign(step=None).reindex(columns=kept)
+    filled = [part for part in (unread, no_loss, wrong_rows) if len(part)]
     dropped = pd.concat(filled) if filled else unread.reindex(columns=kept)
     rows = rows.loc[~wrong].drop(columns="reason").reset_index(drop=True)
     first = int(base["line"].to_numpy()[rounded].min()) if rounded.any() else None
-    return Reading(rows, _sorted(dropped), rounded=first)
+    return Reading(
+        rows, _sorted(dropped), rounded=first, misread=min(bad, default=None), beside=beside
+    )
+
+
+def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
+    """No row at all, of a log that has no column of a loss."""
+    names = [*base.columns, "loss", "reason", "split"]
+    return base.iloc[:0].reindex(columns=names)
+
+
+def faulty(
+    read: Cells, column: str, given: pd.Series, line: NDArray[np.int64]
+) -> list[tuple[int, str]]:
+    """The first cell of a column that is no number, with its line, if there is one."""
+    at = np.flatnonzero(read.fault != "")[:1]
+    return [(int(line[a]), f"{column} is {str(given.iloc[a])[:60]!r}") for a in at]
+
+
+def with_neighbours(reading: Reading) -> pd.DataFrame:
+    """Its rows, in which tokens and FLOPs that are absent are those of the same step.
+
+    They are taken from rows of the same run where these agree, of any split and without a loss too.
+    """
+    rows = reading.rows
+    wanting = [name for name in BESIDE if name in rows and rows[name].isna().any()]
+    if not wanting or "step" not in rows:
+        return rows
+    key = ["run", "step"] if "run" in rows else ["step"]
+    sources = [part for part in (rows, reading.beside) if part is not None and len(part)]
+    there = pd.concat([part.reindex(columns=[*key, *wanting]) for part in sources])
+    there = there[there["step"].notna() & there[wanting].notna().any(axis=1)]
+    of_step = there.groupby(key, sort=False)[wanting].agg(["min", "max"])
+    at = of_step.reindex(pd.MultiIndex.from_frame(rows[key]) if len(key) > 1 else rows["step"])
+    out = rows.copy(deep=False)
+    for name in wanting:
+        low, high = (at[name, which].to_numpy(dtype=float) for which in ("min", "max"))
+        out[name] = rows[name].where(rows[name].notna(), np.where(low == high, low, np.nan))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,12 +416,15 @@ def joined(readings: Sequence[Reading], facts: Facts) -> Reading:
     if not readings:
         return Reading(_rows([]), _sorted(pd.DataFrame(columns=_DROPPED)), facts)
     rows = [r.rows for r in readings if len(r.rows)] or [readings[0].rows]
+    beside = [r.beside for r in readings if r.beside is not None and len(r.beside)]
     dropped = [r.dropped for r in readings if len(r.dropped)] or [readings[0].dropped]
     return Reading(
         pd.concat(rows, ignore_index=True),
         pd.concat(dropped, ignore_index=True),
         facts,
         next((r.rounded for r in readings if r.rounded is not None), None),
+        next((r.misread for r in readings if r.misread is not None), None),
+        pd.concat(beside) if beside else None,
     )
 
 
@@ -383,17 +440,44 @@ def reach(record: Any, dotted: str) -> Any:
 
 
 def _require(
-    raw: pd.DataFrame, columns: Mapping[str, Any], path: Path, names: Sequence[str]
+    raw: pd.DataFrame,
+    columns: Mapping[str, Any],
+    path: Path,
+    names: Sequence[str],
+    lacking: AbstractSet[str],
 ) -> None:
     for name, column in columns.items():
+        if name in lacking:
+            continue
         for wanted in columns_in(column):
             if wanted not in raw:
                 there = names or [str(c) for c in raw.columns if c != "line"]
                 shown = [*there[:30], f"and {len(there) - 30} more"] if len(there) > 30 else there
                 raise FloplineError(
-                    f"{path} has no column '{wanted}' (source.columns.{name} in the study file); "
-                    f"it has: {', '.join(shown) or 'none'}."
+                    f"{path} has no column '{wanted}' (source.columns.{name} in the study file)"
+                    f"{_way(name)}; "
+                    f"it has: {', '.join(shown) or 'none'}{other_separator(there)}."
                 )
+
+
+def _way(name: str) -> str:
+    """What to do about a column that some logs lack, where they may."""
+    may = name == "loss" or name in MEASURES
+    return f", which some logs may lack with `optional: [{name}]` in source" if may else ""
+
+
+def other_separator(header: Sequence[str]) -> str:
+    """The mend for a table of one column whose header is parted by something else, or nothing."""
+    names = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+    for mark, called in names.items():
+        if len(header) == 1 and mark in header[0]:
+            mend = {
+                "\t": "set `format: tsv` in source (of a run table: give it the ending .tsv)",
+                ",": "set `format: csv` in source (of a run table: give it the ending .csv)",
+            }
+            one = "save it with commas (and points in its numbers), or with tabs as .tsv"
+            return f", whose cells are parted by {called}: {mend.get(mark, one)}"
+    return ""
 
 
 def _rows(rows: list[Any]) -> pd.DataFrame:

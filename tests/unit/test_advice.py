@@ -1,0 +1,156 @@
+"""What a sentence advises works when it is followed, and it names what stands in the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flopline.clean import Cleaned, clean
+from flopline.errors import FloplineError
+from flopline.ingesting import ingest
+from flopline.logs.readers import read_log
+from flopline.tables import column_map, read_table, run_facts
+from tests.builders.raw_rows import study
+
+COLUMNS = {"step": "step", "tokens": "tokens", "loss": {"train": "train", "val": "val"}}
+SPARSE: list[dict[str, Any]] = [
+    {"step": 1, "tokens": 10_000.0, "train": 5.0},
+    {"step": 1, "val": 5.1},
+    {"step": 2, "val": 4.1},
+    {"step": 2, "tokens": 20_000.0, "train": 4.0},
+    {"step": 3, "val": 3.1},
+]
+
+
+def write(path: Path, rows: list[dict[str, Any]], ending: str) -> Path:
+    path = path / f"a.{ending}"
+    if ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows, schema=pa.Table.from_pandas(
+            pd.DataFrame(rows)).schema.remove_metadata()), path)  # fmt: skip
+    else:
+        separator = "," if ending == "csv" else "\t"
+        pd.DataFrame(rows).to_csv(path, sep=separator, index=False)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("only", [None, "val"])
+def test_tokens_are_those_of_the_same_step(tmp_path: Path, ending: str, only: str | None) -> None:
+    path = write(tmp_path, SPARSE, ending)
+    columns = {**COLUMNS, "loss": "val"} if only else COLUMNS
+    rows = read_log(path, columns).rows
+    val = rows if only else rows[rows["split"] == "val"]
+    assert val["tokens"].fillna(0).tolist() == [10_000, 20_000, 0]
+
+
+def test_tokens_of_a_pattern_are_those_of_the_same_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.out"
+    path.write_text("1 t=10000 5.0\neval 1 5.1\n2 t=20000 4.0\neval 2 4.1\n")
+    patterns = [
+        {"pattern": r"^(?P<step>\d) t=(?P<tokens>\d+) (?P<loss>\S+)", "split": "train"},
+        {"pattern": r"^eval (?P<step>\d) (?P<loss>\S+)", "split": "val"},
+    ]
+    rows = read_log(path, None, "pattern", patterns).rows
+    assert rows["tokens"].tolist() == [10_000, 10_000, 20_000, 20_000]
+
+
+def test_tokens_that_a_step_tells_in_two_ways_are_not_taken(tmp_path: Path) -> None:
+    rows = [*SPARSE, {"step": 1, "tokens": 30_000.0, "train": 5.0}]
+    found = read_log(write(tmp_path, rows, "jsonl"), {**COLUMNS, "loss": "val"}).rows
+    assert found["tokens"].isna().tolist() == [True, False, True]
+
+
+def test_tokens_of_another_run_are_not_taken(tmp_path: Path) -> None:
+    rows = [{**row, "run": "b" if "val" in row else "a"} for row in SPARSE]
+    found = read_log(write(tmp_path, rows, "csv"), {**COLUMNS, "run": "run"}).rows
+    assert found["tokens"].isna().tolist() == ["val" in row for row in SPARSE]
+
+
+def cleaned(folder: Path, rows: list[dict[str, Any]] | str, **facts: Any) -> Cleaned:
+    path = folder / "a.jsonl"
+    if isinstance(rows, str):
+        path.write_text(rows)
+    else:
+        write(folder, rows, "jsonl")
+    options = study(source={"columns": COLUMNS}, cleaning={"bad_rows": "error"})
+    files = [{"run": "a", "path": "a.jsonl", "sha256": "x"}]
+    table = pd.DataFrame({"run": ["a"], "family": "ash", "params": 1e6, **facts})
+    return clean(ingest(options, files, folder), table, options)
+
+
+def test_batch_tokens_are_the_way_out_where_a_log_tells_no_tokens(tmp_path: Path) -> None:
+    with pytest.raises(FloplineError, match="give the `batch_tokens` of each run"):
+        cleaned(tmp_path, SPARSE)
+    assert cleaned(tmp_path, SPARSE, batch_tokens=10_000.0).runs["status"].tolist() == ["kept"]
+
+
+def test_a_number_error_names_column_and_cell(tmp_path: Path) -> None:
+    rows = [{**row, "tokens": 1e4} for row in SPARSE]
+    rows[1]["tokens"] = "many"
+    with pytest.raises(FloplineError, match=r"a\.jsonl, line 2: a number .*: tokens is 'many'"):
+        cleaned(tmp_path, rows)
+
+
+def test_a_line_that_is_not_read_is_quoted(tmp_path: Path) -> None:
+    text = '{"step": 1, "tokens": 1e4, "val": 3, "train": 3}\n{"step": 2, "tok\n'
+    with pytest.raises(FloplineError, match=r'line 2: the line is .*: \'{"step": 2, "tok\''):
+        cleaned(tmp_path, text)
+
+
+def test_a_number_error_of_a_table_names_column_and_cell(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("run,n,d,loss\na,1e6,1e9,3\nb,1e6,lots,3\n")
+    source = {
+        "kind": "table",
+        "columns": {"run": "run", "params": "n", "tokens": "d", "loss": "loss"},
+    }
+    options = study(source=source, cleaning={"bad_rows": "error"})
+    raw = ingest(options, [{"run": "", "path": "t.csv", "sha256": "x"}], tmp_path)
+    with pytest.raises(FloplineError, match=r"t\.csv, line 3: .*: d is 'lots'"):
+        clean(raw, None, options)
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_another_separator_is_named_with_its_mend(tmp_path: Path, mark: str, name: str) -> None:
+    path = tmp_path / "a.csv"
+    text = "step;loss\n1;3.5\n2;3.0\n".replace(";", mark)
+    path.write_text(text)
+    with pytest.raises(FloplineError, match=f"parted by {name}") as error:
+        read_log(path, {"step": "step", "loss": "loss"})
+    with pytest.raises(FloplineError, match=f"parted by {name}"):
+        column_map(read_table(path)[0], {"loss": "loss"}, path, "source.columns")
+    if mark == "\t":
+        assert "`format: tsv`" in str(error.value)
+        assert len(read_log(path, {"step": "step", "loss": "loss"}, "tsv").rows) == 2
+    path.write_text(text.replace(mark, ","))
+    assert len(read_log(path, {"step": "step", "loss": "loss"}).rows) == 2
+
+
+def test_a_run_table_with_tabs_wants_their_ending(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("run\tn\na\t1e6\n")
+    source = {"runs": {"table": "runs.csv", "columns": {"run": "run", "params": "n"}}}
+    with pytest.raises(FloplineError, match=r"give it the ending \.tsv"):
+        run_facts(source, tmp_path)
+    (tmp_path / "runs.csv").rename(tmp_path / "runs.tsv")
+    source["runs"]["table"] = "runs.tsv"
+    assert run_facts(source, tmp_path)["params"].tolist() == [1e6]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_log_without_the_loss_of_the_others_is_a_run_without_it(
+    tmp_path: Path, ending: str
+) -> None:
+    path = write(tmp_path, [{"step": 1, "tokens": 1e4, "train": 5.0}], ending)
+    with pytest.raises(FloplineError, match=r"no column 'val' .* `optional: \[loss\]` in source"):
+        read_log(path, COLUMNS)
+    found = read_log(path, COLUMNS, optional=["loss"])
+    assert (len(found.rows), found.rows_in) == (1, 1)
+    none = read_log(path, {**COLUMNS, "loss": "val"}, optional=["loss"])
+    assert none.dropped["reason"].tolist() == ["no_loss"]
