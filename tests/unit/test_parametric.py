@@ -107,12 +107,31 @@ def test_checkpoints_are_resampled_with_their_run():
 
 
 def test_few_runs_leave_out_resamples_with_too_few_points():
-    result = fitted(runs(7, noise=0.001), draws=100)
+    result = fitted(runs(10, noise=0.001), draws=100)
     left_out = int(result.draws["a"].isna().sum())
-    assert 0 < left_out < 100
+    assert 0 < left_out < 50
+    assert result.settings["method"] == "pairs"
     assert result.certificate["draws_left_out"] == left_out
     assert result.status == WARNING
     assert f"{left_out} of 100 resamples" in result.message
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_where_most_resamples_fail_every_run_is_kept(count: int):
+    """Two of 300 resamples of six runs had all six: an interval of no width, far from the truth."""
+    result = fitted(runs(count, noise=0.003), draws=300)
+    assert result.settings["method"] == "wild"
+    assert result.certificate["draws_left_out"] < 150
+    params = result.targets[0].values["params"]
+    assert params.hi95 > 1.2 * params.lo95
+    assert "so every run is kept and residuals are resampled instead" in result.message
+
+
+def test_where_most_resamples_fail_and_residuals_are_not_logs_there_is_no_interval():
+    result = fitted(runs(6, noise=0.003), draws=100, objective="linear_squares")
+    assert np.isnan(result.parameters["a"].lo95)
+    assert np.isnan(result.targets[0].values["params"].lo80)
+    assert "so there are no intervals" in result.message
 
 
 def test_no_draws_gives_points_without_intervals():

@@ -20,6 +20,7 @@ FEWEST_STEPS: Final = 2
 """Steps that two lines must share before one can be preferred by evidence: one has no noise."""
 TIE_PERCENT: Final = 1.0
 """Mean waste, in percent of compute, by which two lines must differ to be told apart."""
+NO_INTERVAL: Final = "no_interval"
 
 CAVEAT: Final = (
     "Two things to bear in mind: the optimum seen at a larger budget is the bottom of that "
@@ -36,7 +37,8 @@ class Choice:
     """One family and target: rows of the table (None where there is none) and why, in words.
 
     `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
-    only (no other candidate) or none. `steps` are the steps [largest FLOPs] that were shared.
+    only (no other candidate), NO_INTERVAL (lines, but none with one) or none. `steps` are the
+    steps [largest FLOPs] that were shared.
     """
 
     line: Any
@@ -71,11 +73,12 @@ def rule(laws: Collection[str]) -> str:
         else ""
     )
     return (
-        "Candidates are the main line of every law that did not fail, and variants that mend a "
-        f"known bias{refusal}. The held-out ladder decides: on the steps that the candidates "
-        "share, the line whose N wastes least compute at the optima seen at larger budgets, on "
-        "average over the steps. Lines that differ by less than the standard error of their "
-        f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; a "
+        "Candidates are the main line of every law that did not fail and has an interval, and "
+        f"variants that mend a known bias{refusal}. The held-out ladder decides: on the steps that "
+        "the candidates share, the line whose N wastes least compute at the optima seen at larger "
+        "budgets, on average over the steps. Lines that differ by less than the standard error of "
+        f"their difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are "
+        "tied; a "
         f"tie goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
         "apart: then the same order as in a tie holds. Between families the lowest loss wins, by "
@@ -130,7 +133,10 @@ def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.Dat
 
 
 def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
-    """The rows of `lines` (one family, one target) that may be recommended, best prior first."""
+    """The rows of `lines` (one family, one target) that may be recommended, best prior first.
+
+    A line without an interval never may: nothing says how far off it is.
+    """
     barred = refused(findings)
 
     def may_be(line: Any) -> bool:
@@ -139,7 +145,7 @@ def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
         offered = line.main or line.estimator in spec.recommendable
         return bool(offered) and not (barred and of_surface)
 
-    usable = (lines["status"] != FAILED) & lines["params"].notna()
+    usable = _usable(lines) & lines["params_lo95"].notna()
     kept = lines[usable & np.array([may_be(line) for line in lines.itertuples()], dtype=bool)]
     return kept.loc[sorted(kept.index, key=lambda i: (*_merit(kept.loc[i]), i))]
 
@@ -147,13 +153,23 @@ def candidates(lines: pd.DataFrame, findings: Findings) -> pd.DataFrame:
 def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     """The recommended line of one family and target by `rule`.
 
-    `lines` has columns law, estimator, main, status, params, runs; `findings` are the family's.
+    `lines` has columns law, estimator, main, status, params, params_lo95, runs; `findings` are the
+    family's.
     """
     pool = candidates(lines, findings)
     surfaces = [law for law in lines["law"].unique() if spec_of(law).says is Says.SURFACE]
     barred = " and ".join(spec_of(law).label for law in surfaces if refused(findings))
     note = f" The {barred} line is refused: the runs do not pin down the best size." * bool(barred)
+    bare = _usable(lines) & lines["main"].astype(bool) & lines["params_lo95"].isna()
+    if bare.any():
+        names = " and ".join(f"the {line_name(line)} line" for _, line in lines[bare].iterrows())
+        note += (
+            f" No interval says how far off {names} may be: more than half of the resamples of so "
+            "few runs have no law."
+        )
     if pool.empty:
+        if bare.any():
+            return Choice(None, None, NO_INTERVAL, f"No line is recommended.{note}")
         return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:
         only = pool.iloc[0]
@@ -177,6 +193,12 @@ def choose(lines: pd.DataFrame, findings: Findings) -> Choice:
     shared = tuple(float(c) for c in judged.waste.index)
     why = _why(pool, judged, ranked[0], second) + _beaten(judged, ranked[0], steps)
     return Choice(ranked[0], second, basis, why + note, shared)
+
+
+def _usable(lines: pd.DataFrame) -> pd.Series:
+    """Which lines say a number."""
+    usable: pd.Series = (lines["status"] != FAILED) & lines["params"].notna()
+    return usable
 
 
 def line_name(line: Mapping[str, Any] | pd.Series) -> str:

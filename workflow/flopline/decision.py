@@ -14,6 +14,7 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.choice import (
     CAVEAT,
+    NO_INTERVAL,
     Choice,
     Findings,
     choose,
@@ -101,7 +102,8 @@ def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> lis
     """The decision in three lines for a terminal: params, tokens and loss at the first target."""
     head = verdict["headline"]
     if head is None:
-        return ["No law could be fitted: the report says why."]
+        bare = [c["short"] for c in verdict["choices"] if c["basis"] == NO_INTERVAL]
+        return bare[:1] or ["No law could be fitted: the report says why."]
     budget = flops_label(head["budget_flops"])
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {spec_of(head['law']).label} law) train "

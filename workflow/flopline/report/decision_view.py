@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.choice import NO_INTERVAL
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered as ordered_laws
 from flopline.laws.spec import spec_of
@@ -211,6 +212,12 @@ def law_tables(
             )
         )
     return tables
+
+
+def why_none(verdict: Mapping[str, Any]) -> str:
+    """Why there is no headline, in a sentence."""
+    bare = [str(c["short"]) for c in verdict["choices"] if c["basis"] == NO_INTERVAL]
+    return bare[0] if bare else "No law could be used."
 
 
 def recommended(tables: Sequence[FamilyLaws]) -> list[LawRow]:

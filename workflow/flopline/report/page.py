@@ -24,7 +24,7 @@ from flopline.report.audit_views import (
 )
 from flopline.report.checklist import checklist, checklist_view, paragraphs
 from flopline.report.decision_csv import decision_csv, spends_budget
-from flopline.report.decision_view import headline, law_tables, ordered, recommended
+from flopline.report.decision_view import headline, law_tables, ordered, recommended, why_none
 from flopline.report.fit_views import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.formatting import quantity_views, sentence, value_text
 from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_file
@@ -180,6 +180,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
+        "no_headline": why_none(inputs.verdict),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
         "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],

@@ -44,6 +44,7 @@ _BASIS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "only": (MIND, "Only one line to choose", "There was no other line to hold it against."),
     "none": (BAD, "No line to choose", "Every line failed or was refused."),
+    "no_interval": (BAD, "No line to choose", "No line has an interval."),
 }
 
 _AUDITS: Final = {

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from flopline import progress
 from flopline.errors import FloplineError
-from flopline.laws.common.bootstrap import PAIRS, chosen, new_run_errors, run_weights
+from flopline.laws.common.bootstrap import PAIRS, WILD, chosen, new_run_errors, run_weights
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
+    FEWEST_DRAWS,
     WARNING,
     Estimate,
     Estimator,
@@ -75,6 +76,9 @@ from there every forecast starts."""
 MIN_TOP_RUNS = 5
 LEAST_SQUARES = 1e3
 """A delta beyond every log residual: Huber's loss is then half the square."""
+
+MOST = 1.0 - FEWEST_DRAWS
+"""Share of the draws above which those without a law leave no interval."""
 
 MAIN_SHARE = 0.2
 """Share of a fit's time, about, before its variants: 64 or 2,500 runs, the default resamples."""
@@ -143,7 +147,8 @@ def fit(
             f"{minimised.name}: choose pairs or an objective on log loss."
         )
     weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
-    solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
+    several = token_spread(params, tokens) >= RAY
+    solved = _thick_enough(params, tokens, weights) & several
 
     def redrawn(best: Floats) -> Problem:
         """The problem whose resamples are solved, from the optimum `best` of all points."""
@@ -151,11 +156,24 @@ def fit(
             return problem
         return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
 
+    stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
         found = _solve(problem, weights[solved], solver, redrawn)
+        surfaces = _surfaces(problem, found.draws, solved, solver)
+        lost = _lost(surfaces)
+        if method == PAIRS and minimised.scale == "log" and several and lost > MOST * draws:
+            # Those that are left hold other studies than the one at hand: keep every run.
+            method, weights = WILD, np.ones_like(weights)
+            solved = np.ones(draws, dtype=bool)
+            others = redrawn(found.best.unknowns[0])
+            found = _drawn_again(found, others, weights, solver)
+            surfaces = _surfaces(problem, found.draws, solved, solver)
+            stand_in = (
+                f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
+                "or no optimum, so every run is kept and residuals are resampled instead"
+            )
 
     surface = CHINCHILLA.law(problem, found.best.unknowns[0])
-    surfaces = _surfaces(problem, found.draws, solved, solver)
     values = {name: getattr(surfaces, name) for name in REPORTED}
     bounds = CHINCHILLA.on_bounds(found.best.unknowns[0])
     parameters = {
@@ -171,13 +189,13 @@ def fit(
         _at(surfaces, targets_flops),
         new_run_errors(at_ends, len(PARAMETERS), draws, seed),
     )
-    left_out = int(np.isnan(values["a"] * values["G"]).sum())
+    left_out = _lost(surfaces)
     certificate = _certificate(problem, found, table, bounds) | {
         "objective": minimised.value(minimised.residual(predicted, loss)),
         "draws": draws,
         "draws_left_out": left_out,
     }
-    status, message = _verdict(certificate, solver)
+    status, message = _verdict(certificate, solver, stand_in)
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
@@ -302,6 +320,20 @@ def _solve(
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 
 
+def _drawn_again(found: _Fit, problem: Problem, weights: Floats, solver: str) -> _Fit:
+    """The same optimum of all points, with the draws of another `problem`."""
+    near = found.best.unknowns[0]
+    if solver == "hoffmann_grid":
+        return replace(found, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
+    draws, disagreed = minimise_resamples(problem, CHINCHILLA, weights, near)
+    return replace(found, draws=draws, disagreed=int(disagreed.sum()))
+
+
+def _lost(surfaces: LossSurface) -> int:
+    """How many draws have no law."""
+    return int(np.isnan(np.asarray(surfaces.a) * np.asarray(surfaces.G)).sum())
+
+
 def _surfaces(
     problem: Problem, found: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
@@ -391,8 +423,11 @@ def _certificate(
     }
 
 
-def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
-    """Status and a plain message: what forbids use first, then all there is to mind."""
+def _verdict(certificate: dict[str, Any], solver: str, stand_in: str) -> tuple[str, str]:
+    """Status and a plain message: what forbids use first, then all there is to mind.
+
+    `stand_in` says why the draws are not of the kind that was asked for, empty if they are.
+    """
     c = certificate
     gradient = f"the scaled gradient is {c['scaled_gradient']:.1e}"
     if not c["converged"] and solver == "varpro_newton":
@@ -421,10 +456,15 @@ def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
     mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+    mind += [stand_in] * bool(stand_in)
     if c["draws_left_out"] > form_variants.MAX_LEFT_OUT * c["draws"]:
+        lost = f"{c['draws_left_out']} of {c['draws']} resamples had "
+        lost += "no optimum" if stand_in else "too few points or no optimum"
+        few = c["draws_left_out"] > MOST * c["draws"]
         mind.append(
-            f"{c['draws_left_out']} of {c['draws']} resamples had too few points or no optimum and "
-            "are left out of the intervals"
+            f"{lost}, so there are no intervals"
+            if few
+            else f"{lost} and are left out of the intervals"
         )
     if mind:
         return WARNING, "Mind: " + "; ".join(mind) + "."
