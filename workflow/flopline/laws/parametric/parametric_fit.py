@@ -165,8 +165,8 @@ def fit(
             # Those that are left hold other studies than the one at hand: keep every run.
             method, weights = WILD, np.ones_like(weights)
             solved = np.ones(draws, dtype=bool)
-            others = redrawn(found.best.unknowns[0])
-            found = _drawn_again(found, others, weights, solver)
+            flipped = redrawn(found.best.unknowns[0])
+            found = _drawn_again(found, flipped, weights, solver)
             surfaces = _surfaces(problem, found.draws, solved, solver)
             stand_in = (
                 f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
