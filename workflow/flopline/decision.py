@@ -24,7 +24,7 @@ from flopline.choice import (
     rule,
     steps_of,
 )
-from flopline.errors import FloplineError
+from flopline.errors import FloplineError, clause_of
 from flopline.laws.common.fit_result import ENDS, FAILED, plain
 from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import flops_label, humanise, significant
@@ -62,7 +62,8 @@ def decide(
     the price counts. The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
     the recommended line is right. The verdict holds the headline at the first target, the rule, the
-    choice of every family and target, how far the laws agree, and how the families compare.
+    choice of every family and target, how far the laws agree, how the families compare, and which
+    laws could not be fitted.
     """
     table = pd.DataFrame([row for family in evidence for row in _rows(family, evidence, targets)])
     price_per_flop = (options or AuditOptions()).price_per_flop
@@ -94,22 +95,54 @@ def decide(
         "choices": choices,
         "agreement": agreements,
         "families": families,
+        "not_fitted": unfitted({f: known.fits for f, known in evidence.items()}, labels),
     }
     return table, plain(verdict)
 
 
+def demand_a_fit(fits: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """FloplineError where no law could be fitted to any family; `fits` are by family and law."""
+    all_fits = [fit for laws in fits.values() for fit in laws.values()]
+    if any(fit["status"] != FAILED for fit in all_fits):
+        return
+    reasons = dict.fromkeys(clause_of(str(fit["message"])) for fit in all_fits)
+    raise FloplineError(
+        f"no law could be fitted, so there is no report ({'; '.join(reasons)}): add runs, or "
+        "choose other `laws` in the study file."
+    )
+
+
+def unfitted(
+    fits: Mapping[str, Mapping[str, Mapping[str, Any]]], labels: Mapping[str, str]
+) -> list[str]:
+    """A sentence for every law that could not be fitted to a family, with the reason."""
+    several = len(fits) > 1
+    return [
+        f"The {spec_of(law).label} law is not fitted{f' to {labels[family]}' * several}: "
+        f"{clause_of(str(fit['message']))}."
+        for family, laws in fits.items()
+        for law, fit in laws.items()
+        if fit["status"] == FAILED
+    ]
+
+
 def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """The decision in three lines for a terminal: params, tokens and loss at the first target."""
+    """The decision for a terminal: params, tokens and loss at the first target in three lines.
+
+    Laws that could not be fitted have a line each below, with the reason.
+    """
     head = verdict["headline"]
     if head is None:
         bare = [c["short"] for c in verdict["choices"] if c["basis"] == NO_INTERVAL]
-        return bare[:1] or ["No law could be fitted: the report says why."]
+        why = bare[:1] or ["No law could be fitted: the report says why."]
+        return [*why, *verdict.get("not_fitted", ())] if bare else why
     budget = flops_label(head["budget_flops"])
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {spec_of(head['law']).label} law) train "
         f"{_said(head['params'])} parameters",
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
+        *verdict.get("not_fitted", ()),
     ]
 
 

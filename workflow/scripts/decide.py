@@ -8,7 +8,7 @@ with stage(snakemake) as said:
     from findings import read_findings
 
     from flopline.audit.audit_options import AuditOptions
-    from flopline.decision import FamilyEvidence, decide
+    from flopline.decision import FamilyEvidence, decide, demand_a_fit
     from flopline.schema import KEPT
     from flopline.storage import read_json, read_parquet, write_json, write_parquet, write_text
 
@@ -21,6 +21,7 @@ with stage(snakemake) as said:
         fits[family][law] = result
         estimators[family][law] = read_parquet(Path(lines))
         draws[family][law] = read_parquet(Path(drawn))
+    demand_a_fit(fits)
     audits = {path.parent.name: read_findings(path) for path in map(Path, inputs.audits)}
     runs = read_parquet(Path(inputs.runs))
     largest = runs[runs["status"] == KEPT].groupby("family")["flops"].max()

@@ -436,14 +436,14 @@ def _verdict(certificate: dict[str, Any], solver: str, stand_in: str) -> tuple[s
         return FAILED, (
             "Tokens follow from params in every run (ln D leaves its line on ln N by "
             f"{c['token_spread']:.2g}), so the two terms cannot be told apart and N_opt is not "
-            "identified; add runs that train the same params on other token counts."
+            "identified: add runs that train the same params on other token counts."
         )
     vanished = [name for name in ("A", "B") if name in c["bounds"]]
     if vanished:
         axis = {"A": "params", "B": "tokens"}[vanished[0]]
         return FAILED, (
             f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
-            f"split; check the losses or add runs that differ more in {axis}."
+            f"split: check the losses or add runs that differ more in {axis}."
         )
     mind = []
     if not c["converged"]:
