@@ -32,6 +32,7 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
+from flopline.laws.parametric.outlying import Outlying, far_off
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
 from flopline.solvers import hoffmann_grid
@@ -195,7 +196,10 @@ def fit(
         "draws": draws,
         "draws_left_out": left_out,
     }
-    status, message = _verdict(certificate, solver, stand_in)
+    outlying = _outlying(problem, table, surface, targets_flops)
+    if outlying is not None:
+        certificate["far_off"] = outlying.to_json()
+    status, message = _verdict(certificate, solver, stand_in, outlying)
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
@@ -382,6 +386,24 @@ def _poor_design(spread: float) -> list[str]:
     ]
 
 
+def _outlying(
+    problem: Problem, table: pd.DataFrame, surface: LossSurface, targets_flops: Sequence[float]
+) -> Outlying | None:
+    """The runs far off the surface with N at the first target without them, None without any."""
+    far = far_off(table, len(PARAMETERS))
+    kept = ~table["run"].isin(far.index).to_numpy()
+    params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
+    weights = kept[None].astype(float)
+    if far.empty or not len(targets_flops) or not _thick_enough(params, tokens, weights)[0]:
+        return None
+    found = refitted(problem, weights, surface)
+    again, flops = CHINCHILLA.law(problem, found.unknowns), float(targets_flops[0])
+    best, without = (float(np.ravel(s.params_opt([flops]))[0]) for s in (surface, again))
+    if not (found.converged[0] and np.isfinite([best, without]).all()):
+        return None
+    return Outlying([str(run) for run in far.index], float(far.iloc[0]), flops, best, without)
+
+
 def _misfit(mean: float, z: float) -> list[str]:
     """What to mind of the mean log residual of the top runs and its z score."""
     if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
@@ -423,7 +445,9 @@ def _certificate(
     }
 
 
-def _verdict(certificate: dict[str, Any], solver: str, stand_in: str) -> tuple[str, str]:
+def _verdict(
+    certificate: dict[str, Any], solver: str, stand_in: str, outlying: Outlying | None
+) -> tuple[str, str]:
     """Status and a plain message: what forbids use first, then all there is to mind.
 
     `stand_in` says why the draws are not of the kind that was asked for, empty if they are.
@@ -456,6 +480,8 @@ def _verdict(certificate: dict[str, Any], solver: str, stand_in: str) -> tuple[s
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
     mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+    if outlying is not None and outlying.matters:
+        mind.append(outlying.sentence())
     mind += [stand_in] * bool(stand_in)
     if c["draws_left_out"] > form_variants.MAX_LEFT_OUT * c["draws"]:
         lost = f"{c['draws_left_out']} of {c['draws']} resamples had "
