@@ -121,7 +121,9 @@ def audit_family(
             study,
             estimators=evidence.estimators,
         ),
-        "sensitivity": lambda: sensitivity.audit(points, target, study, **common),
+        "sensitivity": lambda: sensitivity.audit(
+            points, target, study, vertices=_vertices(evidence), **common
+        ),
         "next_run": lambda: next_run.audit(
             points,
             of_surface(),
@@ -157,6 +159,12 @@ def audit_family(
         makers["hygiene"] = lambda: hygiene.audit(runs, curves, if_any(), study)
     there = [name for name in AUDITS if name in makers]
     return [_made(name, makers[name]) for name in progress.named(there, WORK)]
+
+
+def _vertices(evidence: Evidence) -> pd.DataFrame | None:
+    """Those of the isoFLOP fit, None where the study has none."""
+    fit = evidence.fits.get(VALLEYS.name)
+    return None if fit is None else fit.tables["vertices"]
 
 
 @dataclass(frozen=True, slots=True)
