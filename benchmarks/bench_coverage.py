@@ -21,9 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED, Estimate, FitResult
@@ -32,11 +37,6 @@ from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
-
-for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[pool] = "1"
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 Floats = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, Floats], Floats]
@@ -72,13 +72,16 @@ def tailed(rng: np.random.Generator, flops: Floats) -> Floats:
 class Design:
     """A study: `runs(surface)` gives params and tokens, `noise` the errors of ln L of the runs.
 
+    Where it is `drawn`, `runs` takes a generator too and every repetition has runs of its own.
+
     A run logs `rows` losses, evenly over its tokens, each with `row_noise` of its own besides.
     Valleys are moved in ln N by a standard deviation `shift`, one by one, at the compute that they
     have: the truth is the surface that they are moved from.
     """
 
-    runs: Callable[[LossSurface], tuple[Floats, Floats]]
+    runs: Callable[..., tuple[Floats, Floats]]
     noise: Noise
+    drawn: bool = False
     rows: int = 1
     row_noise: float = 0.0
     shift: float = 0.0
@@ -105,6 +108,12 @@ def long_curves(sizes: int, surface: LossSurface) -> tuple[Floats, Floats]:
     """One run per size, trained on eight times the tokens at which it is optimal."""
     flops = np.geomspace(1e18, 1e21, sizes)
     return surface.params_opt(flops), 8.0 * surface.tokens_opt(flops)
+
+
+def random_runs(count: int, _: LossSurface, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Sizes and token counts anywhere in two decades, evenly in their logarithms."""
+    params, tokens = 10.0 ** rng.uniform([[7.5], [9.0]], [[9.5], [11.0]], (2, count))
+    return params, tokens
 
 
 LARGE: Final = np.geomspace(6e18, 3e21, 9)
@@ -137,6 +146,13 @@ SHIFTED: Final = {
 }
 """Of the first surface, drawn wildly."""
 DESIGNS |= SHIFTED
+COUNTS: Final = (6, 7, 8, 10, 14, 20)
+FEW: Final = {
+    f"{count} random runs, 0.3 %": Design(partial(random_runs, count), gaussian(0.003), drawn=True)
+    for count in COUNTS
+}
+"""Of the first surface, for the parametric law under `auto`."""
+DESIGNS |= FEW
 STUDIES: Final[dict[str, tuple[str, ...]]] = {
     "isoflop": tuple(list(DESIGNS)[:5]),
     "parametric": tuple(list(DESIGNS)[:7]),
@@ -169,7 +185,7 @@ class Held:
 
 def simulated(design: Design, surface: LossSurface, rng: np.random.Generator) -> pd.DataFrame:
     """The runs of one study, one row per logged loss."""
-    params, tokens = design.runs(surface)
+    params, tokens = design.runs(surface, rng) if design.drawn else design.runs(surface)
     share = np.arange(1, design.rows + 1) / design.rows
     error = design.noise(rng, 6.0 * params * tokens)
     n, each = np.repeat(params, design.rows), np.repeat(error, design.rows)
@@ -349,6 +365,9 @@ def studies(laws: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
     if "isoflop" in laws:
         for design in SHIFTED:
             yield "isoflop", SURFACES[0], design, "wild"
+    if "parametric" in laws:
+        for design in FEW:
+            yield "parametric", SURFACES[0], design, "auto"
 
 
 def measured(

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
 from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.isoflop import isoflop_fit
 from flopline.surfaces.chinchilla import LossSurface
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 DRAWS = 2000
 LOOPED = 100

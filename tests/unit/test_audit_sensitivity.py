@@ -8,6 +8,7 @@ import pytest
 
 from flopline.audit import sensitivity
 from flopline.audit.changes import DELTAS, LARGEST
+from flopline.audit.estimator_changes import without_budgets
 from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
@@ -113,3 +114,19 @@ def test_order_of_rows_does_not_matter(points: pd.DataFrame, finding: Finding) -
 def test_a_baseline_that_fails_is_refused() -> None:
     with pytest.raises(FloplineError, match="parametric fit failed"):
         sensitivity.audit(ray_runs(BESIROGLU), TARGET)
+
+
+def test_each_budget_is_left_out_of_the_isoflop_law() -> None:
+    flops = np.array([1e18, 1e19, 1e20, 1e21, 1e22])
+    params = np.sqrt(flops)
+    params[0] *= 2.0
+    vertices = pd.DataFrame(
+        {"budget_flops": flops, "params": params, "params_weight": 1.0, "used": flops < 1e22}
+    )
+    changes = {c.label: c.row() for c in without_budgets(vertices, 1e23)}
+    assert list(changes) == [
+        f"without {c} FLOPs, isoFLOP" for c in ("1e18", "1e19", "1e20", "1e21")
+    ]
+    assert changes["without 1e18 FLOPs, isoFLOP"]["params"] == pytest.approx(np.sqrt(1e23))
+    assert changes["without 1e18 FLOPs, isoFLOP"]["a"] == pytest.approx(0.5)
+    assert changes["without 1e21 FLOPs, isoFLOP"]["a"] < 0.45

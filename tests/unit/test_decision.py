@@ -16,7 +16,7 @@ from flopline.agreement import cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT
 from flopline.decision import headline_lines
-from flopline.laws.common.fit_result import Estimator
+from flopline.laws.common.fit_result import Estimate, Estimator
 from flopline.laws.registry import LAWS
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import target_column
@@ -299,6 +299,30 @@ def test_numbers_of_a_failed_fit_are_not_shown() -> None:
     assert not table["recommended"].any()
     assert verdict["headline"] is None
     assert headline_lines(verdict, {}) == ["No law could be fitted: the report says why."]
+
+
+def bare(made: Estimator) -> Estimator:
+    """The same line without an interval."""
+    targets = [
+        replace(t, values={q: Estimate(e.point) for q, e in t.values.items()}) for t in made.targets
+    ]
+    return replace(made, targets=targets)
+
+
+def test_a_line_without_an_interval_is_never_recommended() -> None:
+    ladder = steps(parametric=[0.1, 0.1, 0.1], isoflop=[9.0, 9.0, 9.0])
+    law, said = chosen(family(ladder, parametric=bare(line(1e9)), isoflop=line(2e9)))
+    assert law == "isoflop"
+    assert "The parametric line is not followed: it has no interval" in said
+
+
+def test_where_no_line_has_an_interval_none_is_recommended_and_the_terminal_says_why() -> None:
+    evidence = family(parametric=bare(line(1e9)))
+    table, verdict = decided({"ash": evidence}, TARGETS, {"ash": "Ash"})
+    assert not table["recommended"].any()
+    assert verdict["headline"] is None
+    [said] = headline_lines(verdict, {"ash": "Ash"})
+    assert "the parametric line is not followed since it has no interval" in said
 
 
 def test_headline_is_the_family_of_lowest_loss() -> None:

@@ -387,7 +387,11 @@ def test_without_horizons_nothing_is_claimed_about_schedules() -> None:
         (CURVES.iloc[:0], "no runs for family 'oak'"),
         (CURVES.drop(columns=["step", "loss"]), "needs the columns loss, step"),
         (CURVES.assign(loss=-1.0), "loss = -1"),
-        (CURVES.groupby("run").tail(1), "reach the same FLOPs"),
+        (CURVES.groupby("run").tail(1), "a run needs more than one row"),
+        (
+            CURVES.assign(flops=CURVES["params"] ** 2 * (1.0 + 1e-9 * CURVES["step"])),
+            "reach the same FLOPs",
+        ),
         (
             CURVES.assign(loss=CURVES["params"] / 1e9, flops=CURVES["step"] * 1e18),
             "one size (5e+07 params) that wins",

@@ -90,6 +90,28 @@ def test_a_fault_is_flagged_by_its_own_check_with_a_reason(
     assert table.loc["parabola", "params"].iloc[0] == result.targets[0].values["params"].point
 
 
+@pytest.mark.parametrize("bad", [(13, 14), (11, 12, 13)])
+def test_bad_runs_do_not_hide_each_other(bad: tuple[int, ...]) -> None:
+    """Each alone is no outlier against a parabola that the others have pulled its way."""
+    points = profiles(sizes=15, noise=0.0005)
+    loss = points["loss"].to_numpy().copy()
+    loss[list(bad)] += 0.1
+    vertices = fit(points.assign(loss=loss), budgets=BUDGETS).tables["vertices"]
+    assert vertices.loc[0, "outlier_run"] == ", ".join(f"1e+18-{i:02d}" for i in bad)
+    assert not vertices.loc[0, "without_outlier"]
+    assert vertices.loc[1:, "without_outlier"].all()
+
+
+@pytest.mark.parametrize("sizes", [7, 12])
+def test_budgets_doubted_on_sound_data_are_a_minority(sizes: int) -> None:
+    doubted = total = 0
+    for seed in range(12):
+        points = profiles(sizes=sizes, noise=0.003, seed=seed)
+        vertices = fit(points, budgets=BUDGETS, draws=20).tables["vertices"]
+        doubted, total = doubted + int(vertices["flagged"].sum()), total + len(vertices)
+    assert doubted < 0.25 * total
+
+
 def test_flagged_budgets_are_left_out_on_demand() -> None:
     points = profiles(sizes=15, noise=0.0005)
     first = points["flops"] < 2e18

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.outlying import Outlying
 from flopline.laws.spec import spec_of
 from flopline.schema import QUANTITIES, target_column
 from flopline.solvers import hoffmann_grid
@@ -107,12 +108,55 @@ def test_checkpoints_are_resampled_with_their_run():
 
 
 def test_few_runs_leave_out_resamples_with_too_few_points():
-    result = fitted(runs(7, noise=0.001), draws=100)
+    result = fitted(runs(10, noise=0.001), draws=100)
     left_out = int(result.draws["a"].isna().sum())
-    assert 0 < left_out < 100
+    assert 0 < left_out < 50
+    assert result.settings["method"] == "pairs"
     assert result.certificate["draws_left_out"] == left_out
     assert result.status == WARNING
     assert f"{left_out} of 100 resamples" in result.message
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_where_most_resamples_fail_every_run_is_kept(count: int):
+    """Two of 300 resamples of six runs had all six: an interval of no width, far from the truth."""
+    result = fitted(runs(count, noise=0.003), draws=300)
+    assert result.settings["method"] == "wild"
+    assert result.certificate["draws_left_out"] < 150
+    params = result.targets[0].values["params"]
+    assert params.hi95 > 1.2 * params.lo95
+    assert "so every run is kept and residuals are resampled instead" in result.message
+
+
+def test_where_most_resamples_fail_and_residuals_are_not_logs_there_is_no_interval():
+    result = fitted(runs(6, noise=0.003), draws=100, objective="linear_squares")
+    assert np.isnan(result.parameters["a"].lo95)
+    assert np.isnan(result.targets[0].values["params"].lo80)
+    assert "so there are no intervals" in result.message
+
+
+def test_runs_far_off_the_surface_are_named_with_what_n_is_without_them():
+    points = runs(noise=0.002)
+    sound = fitted(points)
+    assert "far_off" not in sound.certificate
+    bad = points["tokens"].div(points["params"]).nsmallest(3).index
+    loss = points["loss"].where(~points.index.isin(bad), points["loss"] * 1.1)
+    result = fitted(points.assign(loss=loss))
+    told = result.certificate["far_off"]
+    assert set(told["runs"]) == set(points.loc[bad, "run"])
+    assert told["params_without"] == pytest.approx(
+        sound.targets[0].values["params"].point, rel=0.15
+    )
+
+
+def test_runs_far_off_are_to_be_minded_where_n_hangs_on_them():
+    told = Outlying(["a", "b"], 34.0, 5.76e23, 119e9, 74.4e9)
+    assert told.matters
+    assert told.sentence() == (
+        "'a', 'b' lie far off the fitted surface (up to 34 robust standard deviations): N at "
+        "5.76e23 FLOPs is 119B with and 74.4B without them"
+    )
+    assert not Outlying(["a"], 6.0, 5.76e23, 73.2e9, 71.9e9).matters
 
 
 def test_no_draws_gives_points_without_intervals():

@@ -199,7 +199,10 @@ def test_broken_input(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"budgets": BUDGETS[:1]}, ["isoFLOP", "family 'ash'", "budget", "`laws`"]),
+        (
+            {"budgets": BUDGETS[:1], "laws": ["isoflop"]},
+            ["isoFLOP", "family 'ash'", "budget", "`laws`"],
+        ),
         ({"budgets": BUDGETS[:1], "sizes": 1}, ["family 'ash'", "1", "run"]),
     ],
     ids=["single budget", "single run"],
@@ -208,6 +211,21 @@ def test_too_little_data(tmp_path: Path, changes: dict[str, object], words: list
     checkout = Checkout.fresh(tmp_path / "repo")
     write_study(checkout.folder, families=("ash",), shards=1, **changes)  # type: ignore[arg-type]
     refused(checkout, words)
+
+
+def test_a_law_that_cannot_be_fitted_stops_no_other(tmp_path: Path) -> None:
+    """One budget is no isoFLOP study and its tokens follow from its params; curves there are."""
+    checkout = Checkout.fresh(tmp_path / "repo")
+    write_study(checkout.folder, families=("ash",), shards=1, budgets=BUDGETS[:1])
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert "Ash, envelope law" in done.stderr
+    said = "The isoFLOP law is not fitted: isoFLOP needs at least 3 compute budgets, but"
+    assert said in done.stderr
+    page = (checkout.folder / "results/toy/report.html").read_text()
+    assert said in page
+    table = (checkout.folder / "results/toy/decision.csv").read_text()
+    assert ",isoflop,not fitted," in table
 
 
 def test_bad_rows_can_be_dropped_and_are_counted(fresh: Checkout, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _fault(
         return span.rise
     low, high = float(line["params_lo95"]), float(line["params_hi95"])
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "it has no interval"
+        return "it has no interval, so that nothing says how far off it is"
     wide = high / low
     if wide > WIDEST_FACTOR:
         return (

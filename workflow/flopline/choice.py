@@ -40,7 +40,8 @@ class Choice:
     """One family and target: rows of the table (None where there is none) and why, in words.
 
     `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
-    only (no other candidate) or none. `steps` are the steps [largest FLOPs] that were shared.
+    only (no other candidate), NO_INTERVAL (lines, but none with one) or none. `steps` are the
+    steps [largest FLOPs] that were shared.
     """
 
     line: Any
@@ -136,7 +137,8 @@ def candidates(
 ) -> pd.DataFrame:
     """The rows of `lines` (one family, one target) that may be recommended, best prior first.
 
-    `barred` says by row why a line cannot be followed, empty where it can.
+    `barred` says by row why a line cannot be followed, empty where it can. A line without an
+    interval never may be: nothing says how far off it is.
     """
     unpinned, steps, reasons = refused(findings), held_out(findings), barred or {}
 
@@ -150,7 +152,7 @@ def candidates(
         offered = line.main or line.estimator in spec.recommendable or rival
         return bool(offered) and not (unpinned and of_surface) and not reasons.get(line.Index)
 
-    usable = (lines["status"] != FAILED) & lines["params"].notna()
+    usable = (lines["status"] != FAILED) & lines["params"].notna() & lines["params_lo95"].notna()
     kept = lines[usable & np.array([may_be(line) for line in lines.itertuples()], dtype=bool)]
     return kept.loc[sorted(kept.index, key=lambda i: (*_merit(kept.loc[i]), i))]
 

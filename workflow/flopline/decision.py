@@ -26,12 +26,13 @@ from flopline.documents import (
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
+    FitsJson,
     HeadlineJson,
     SilenceJson,
     VerdictJson,
     number_in,
 )
-from flopline.errors import FloplineError
+from flopline.errors import FloplineError, clause_of
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import flops_label, humanise, significant
@@ -58,7 +59,8 @@ def decide(
     The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
     the recommended line is right. The verdict holds the headline at the first target, the rule, the
-    choice of every family and target, how far the laws agree, and how the families compare.
+    choice of every family and target, how far the laws agree, how the families compare, and which
+    laws could not be fitted.
     """
     table = pd.DataFrame(
         [
@@ -108,16 +110,46 @@ def decide(
         "choices": choices,
         "agreement": agreements,
         "families": families,
+        "not_fitted": unfitted({f: known.fits for f, known in results.items()}, labels),
     }
     written: VerdictJson = plain(verdict)
     return table, written
 
 
+def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
+    """FloplineError where no law could be fitted to any family; `fits` are by family and law."""
+    all_fits = [fit for laws in fits.values() for fit in laws.values()]
+    if any(fit["status"] != FAILED for fit in all_fits):
+        return
+    reasons = dict.fromkeys(clause_of(str(fit["message"])) for fit in all_fits)
+    raise FloplineError(
+        f"no law could be fitted, so there is no report ({'; '.join(reasons)}): add runs, or "
+        "choose other `laws` in the study file."
+    )
+
+
+def unfitted(fits: Mapping[str, FitsJson], labels: Mapping[str, str]) -> list[str]:
+    """A sentence for every law that could not be fitted to a family, with the reason."""
+    several = len(fits) > 1
+    return [
+        f"The {spec_of(law).label} law is not fitted{f' to {labels[family]}' * several}: "
+        f"{clause_of(str(fit['message']))}."
+        for family, laws in fits.items()
+        for law, fit in laws.items()
+        if fit["status"] == FAILED
+    ]
+
+
 def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
-    """The decision in three lines for a terminal: params, tokens and loss at the first target."""
+    """The decision in three lines for a terminal: params, tokens and loss at the first target.
+
+    Families without a line to follow, and laws that could not be fitted, have a line each below.
+    """
     head = verdict["headline"]
     if head is None:
-        return silent_lines(verdict, labels) or ["No law could be fitted: the report says why."]
+        silent = silent_lines(verdict, labels)
+        silent = silent or ["No law could be fitted: the report says why."]
+        return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
     law = f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
     return [
@@ -126,6 +158,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
         *silent_lines(verdict, labels),
+        *verdict["not_fitted"],
     ]
 
 

@@ -153,6 +153,7 @@ class VerdictJson(TypedDict):
     choices: list[ChoiceJson]
     agreement: list[AgreementJson]
     families: list[ComparisonJson]
+    not_fitted: list[str]
     synthetic: NotRequired[bool]
 
 

@@ -11,3 +11,9 @@ class FloplineError(Exception):
         """Keep `sentence` on one line."""
         shown = (c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
         super().__init__("".join(shown))
+
+
+def clause_of(message: str) -> str:
+    """What is wrong, of a message, without the mend that follows its last colon."""
+    wrong, colon, _ = message.rstrip(".").rpartition(": ")
+    return wrong if colon else message.rstrip(".")

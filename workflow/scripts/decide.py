@@ -7,13 +7,14 @@ from stage import stage
 with stage(snakemake) as said:
     from flopline.audit.audit_options import AuditOptions
     from flopline.bearing import span_of
-    from flopline.decision import decide
+    from flopline.decision import decide, demand_a_fit
     from flopline.results import read_results
     from flopline.schema import KEPT
     from flopline.storage import write_json, write_parquet, write_text
 
     study, wildcards = snakemake.params.study, snakemake.wildcards
     results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
+    demand_a_fit({family: results.families[family].fits for family in study["families"]})
     kept = results.runs[results.runs["status"] == KEPT]
     table, verdict = decide(
         {family: results.families[family] for family in study["families"]},

@@ -7,7 +7,9 @@ from stage import stage
 with stage(snakemake, measure=True) as said:
     from fitting import write_fit
 
+    from flopline.errors import FloplineError
     from flopline.laws.common.bootstrap_options import BootstrapOptions
+    from flopline.laws.common.not_fitted import not_fitted
     from flopline.laws.spec import spec_of
     from flopline.points import fitted_to
     from flopline.progress import heard
@@ -21,12 +23,17 @@ with stage(snakemake, measure=True) as said:
     most = float(runs.loc[runs["status"] == KEPT, "flops"].max())
     demand_reach(most, study["targets"], study["file"], snakemake.params.open_counts)
     points = fitted_to(spec, runs, map(Path, snakemake.input.curves), study, family)
-    with heard(said.reached):
-        result = spec.fitted(
-            points,
-            study["targets"],
-            spec.model(**study[spec.name]),
-            bootstrap=BootstrapOptions(**study["bootstrap"]),
-            family=family,
-        )
+    targets, bootstrap = study["targets"], BootstrapOptions(**study["bootstrap"])
+    try:
+        with heard(said.reached):
+            result = spec.fitted(
+                points,
+                targets,
+                spec.model(**study[spec.name]),
+                bootstrap=bootstrap,
+                family=family,
+            )
+    except FloplineError as reason:
+        # The other laws go on; where there are none the decision says so.
+        result = not_fitted(spec, targets, str(reason), points=points, draws=bootstrap.draws)
     write_fit(result, snakemake, said)

@@ -9,8 +9,12 @@ import pandas as pd
 
 from flopline.audit.changes import Change
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.isoflop.isoflop_law import LAW as ISOFLOP
+from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.spec import ranked
+from flopline.numbers import flops_label
 from flopline.solvers.surface_family import FORMS
 
 Estimators = Mapping[str, pd.DataFrame]
@@ -35,6 +39,23 @@ def other_estimators(estimators: Estimators, target_flops: float) -> Iterator[Ch
                 yield _told(row, law, law)
             elif law == PARAMETRIC.name and row["estimator"] in FORMS:
                 yield _told(row, "form", law)
+
+
+def without_budgets(vertices: pd.DataFrame, target_flops: float) -> Iterator[Change]:
+    """The isoFLOP law without each budget: its vertices and their weights, as the fit left them."""
+    used = vertices[vertices["used"].astype(bool)]
+    if len(used) <= MIN_BUDGETS:
+        return
+    ln_c, ln_n = (np.log(used[c].to_numpy(dtype=float)) for c in ("budget_flops", "params"))
+    weights = used["params_weight"].to_numpy(dtype=float)
+    for i, flops in enumerate(used["budget_flops"]):
+        law = fit_power_law(ln_c, ln_n, np.where(np.arange(len(used)) == i, 0.0, weights))
+        said = {
+            "params": float(np.exp(law.ln_at(np.log([target_flops]))[0])),
+            "a": float(law.p),
+        }
+        label = f"without {flops_label(float(flops))} FLOPs, {ISOFLOP.label}"
+        yield Change(ISOFLOP.name, "budget", label, 0, lambda said=said: dict(said))  # type: ignore[misc]
 
 
 def _told(row: Mapping[str, object], kind: str, law: str) -> Change:

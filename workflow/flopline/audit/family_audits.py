@@ -123,7 +123,12 @@ def audit_family(
             estimators=estimators,
         ),
         "sensitivity": lambda: sensitivity.audit(
-            points, target, study, estimators=estimators, family=family
+            points,
+            target,
+            study,
+            vertices=results.table(VALLEYS.name, "vertices"),
+            estimators=estimators,
+            family=family,
         ),
         "next_run": lambda: next_run.audit(
             points,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from flopline import progress
 from flopline.audit.changes import Base, parametric_changes
-from flopline.audit.estimator_changes import main_params, other_estimators
+from flopline.audit.estimator_changes import main_params, other_estimators, without_budgets
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.prepared_runs import prepared
 from flopline.audit.waste import wasted_share
@@ -33,6 +33,7 @@ def audit(
     study: StudyOptions | None = None,
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
+    vertices: pd.DataFrame | None = None,
     family: str = "",
 ) -> Finding:
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
@@ -41,7 +42,8 @@ def audit(
     budget_flops, params_total and params_nonembedding. `study` are its options: the
     parametric law is fitted with its own whole, and runs are grouped into budgets as the isoFLOP
     law groups them; without budgets none is left out. `estimators` are the tables of estimators by
-    law, whose rows are measured against the law's own main estimator. Table changes: one row per
+    law, whose rows are measured against the law's own main estimator; `vertices` are the isoFLOP
+    fit's, of which each budget in turn is left out. Table changes: one row per
     refit, farthest from its reference first, with its N, the ratio to the reference and the compute
     that it would waste if the reference is right; refits that fail say why.
 
@@ -53,6 +55,8 @@ def audit(
         base = Base.of(table, target_flops, study.of(ParametricOptions), family)
     surface, tables = base.surface, estimators or {}
     changes = [*parametric_changes(base), *other_estimators(tables, target_flops)]
+    if vertices is not None:
+        changes += without_budgets(vertices, target_flops)
     rows = pd.DataFrame([change.row() for change in progress.over(changes, "refits")])
     reference = {law: main_params(tables, law, target_flops) for law in tables}
     reference[PARAMETRIC.name] = float(surface.params_opt(target_flops))

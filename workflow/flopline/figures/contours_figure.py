@@ -334,7 +334,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
     found = setting.of(results)
     minima, budgets = found.table("isoflop", "vertices"), None
-    if minima is not None:
+    if minima is not None and len(minima):
         budgets = minima["nominal_flops"].fillna(minima["budget_flops"])
     return contours(
         found.fits["parametric"],

@@ -35,6 +35,7 @@ from flopline.figures.style import (
 from flopline.figures.ticks import log_pad, power_label, set_log_ticks
 from flopline.figures.wording import at_target, law_in_words, power_laws
 from flopline.laws.common.curvature import slopes_by_thirds
+from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import humanise
 from flopline.results import StudyResults
 from flopline.schema import split_label
@@ -266,6 +267,8 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     fit = setting.of(results).fits["envelope"]
+    if fit["status"] == FAILED:
+        return law_in_words(fit)
     return (
         f"Left: the loss curves of {fit['n_runs']} runs, coloured by parameters, with the lowest "
         "loss reached at each amount of compute. Centre and right: parameters and tokens of the "

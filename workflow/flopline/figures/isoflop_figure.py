@@ -167,6 +167,8 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     fit = setting.of(results).fits["isoflop"]
+    if fit["status"] == FAILED:
+        return law_in_words(fit)
     certificate = fit["certificate"]
     used, total = certificate["budgets_used"], certificate["budgets"]
     flagged = certificate.get("budgets_flagged", 0)

@@ -185,6 +185,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "silent": silent_lines(inputs.verdict, families),
+        "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
         "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],

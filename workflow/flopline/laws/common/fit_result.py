@@ -18,6 +18,10 @@ CONVERGED = "converged"
 WARNING = "warning"
 FAILED = "failed"
 
+FEWEST_DRAWS: Final = 0.5
+"""Share of the draws that must have a value for it to have an interval: where more fail, those that
+do not are no sample of what the runs might have said."""
+
 ENDS: Final = tuple(f"{side}{level}" for level in LEVELS for side in ("lo", "hi"))
 """Names of the ends of an Estimate's intervals."""
 
@@ -35,9 +39,12 @@ class Estimate:
 
     @classmethod
     def of(cls, point: float, draws: NDArray[np.float64], at_bound: bool = False) -> Estimate:
-        """The estimate `point` with percentile intervals of the finite `draws` (shape: draws)."""
+        """The estimate `point` with percentile intervals of the finite `draws` (shape: draws).
+
+        It has none where fewer than FEWEST_DRAWS of them are finite.
+        """
         finite = draws[np.isfinite(draws)]
-        if finite.size < 2:
+        if finite.size < max(2, FEWEST_DRAWS * draws.size):
             return cls(float(point), at_bound=at_bound)
         q80, q95 = ((50 - level / 2, 50 + level / 2) for level in LEVELS)
         lo80, hi80, lo95, hi95 = np.percentile(finite, [*q80, *q95])

@@ -29,6 +29,12 @@ def prepared(curves: pd.DataFrame, family: str) -> tuple[pd.DataFrame, int]:
     table = table.sort_values(["run", "flops", "step", "tokens", "loss"], kind="stable")
     table = table.reset_index(drop=True)
     _demand_runs(table, family)
+    if not table["run"].duplicated().any():
+        raise FloplineError(
+            "The envelope follows training curves, so a run needs more than one row, but no run "
+            f"of {named(family)} has: log losses on the way, or take envelope out of `laws` in the "
+            "study file."
+        )
     table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
     return table, len(curves) - len(begun)
 

@@ -17,6 +17,7 @@ from scipy.special import stdtr
 
 from flopline.laws.common.inputs import size_classes
 from flopline.laws.common.loss_compute import fit_loss_compute
+from flopline.laws.isoflop.outliers import outliers
 from flopline.laws.isoflop.parabola import curvature_t, fit_parabolas
 from flopline.laws.isoflop.valley import Valley
 from flopline.numbers import humanise, significant
@@ -99,12 +100,22 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
     p = float(stdtr(ln_n.size - 3, -t)) if np.isfinite(t) else 0.0 if t > 0 else np.nan
     distinct, kept = np.unique(ln_n).size, int(size_classes(np.exp(ln_n)).max()) + 1
     outlier = deleted_residuals(ln_n, loss, in_params.at(ln_n))
+    together = outliers(ln_n, loss, LEVEL)
+    several = int(together.found.sum()) > 1
+    if several:
+        outlier = together.t
     worst = int(np.argmax(np.abs(outlier)))
-    outlier_p = _outlier_p(float(outlier[worst]), ln_n.size)
+    outlier_p = together.p if several else _outlier_p(float(outlier[worst]), ln_n.size)
     slope, shift = _flops_trend(ln_n, ln_c, loss_slope, float(in_params.c2[0]))
     moves = leave_one_out_moves(ln_n, loss, float(in_params.vertex[0]))
+    found = together.found if several else np.arange(ln_n.size) == worst
+    move = float(moves[worst])
+    if several:
+        classes = size_classes(np.exp(ln_n))
+        others = fit_parabolas(ln_n, loss, classes, (~found).astype(float)[None])
+        move = float(others.vertex[0] - in_params.vertex[0])
     # A parabola lacks a little fit even without noise: what moves no vertex is none of our concern.
-    outlying = outlier_p < LEVEL and abs(moves[worst]) > SHIFT
+    outlying = (several or outlier_p < LEVEL) and abs(move) > SHIFT
     offset = abs(2.0 * position - 1.0)
     verdicts = {
         "curved": p < LEVEL,
@@ -113,7 +124,12 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
         "without_outlier": not outlying,
         "flops_level": not abs(shift) > SHIFT,
     }
-    run = str(rows["run"].iloc[worst])
+    names = [str(run) for run in rows["run"][found]]
+    quoted = ", ".join(
+        f"'{run}' ({humanise(float(n))} params)"
+        for run, n in zip(names, rows["params"][found], strict=True)
+    )
+    those = f"runs {quoted} are outliers" if several else f"run {quoted} is an outlier"
     said = {
         "curved": f"its curvature is not significant (t = {significant(t, 2)})",
         "sizes_apart": f"{distinct - kept} of its {distinct} sizes nearly repeat another",
@@ -122,9 +138,8 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
             "smallest size to the largest"
         ),
         "without_outlier": (
-            f"run '{run}' ({humanise(float(rows['params'].iloc[worst]))} params) is an outlier "
-            f"(t = {significant(float(outlier[worst]), 2)} against the parabola of the others, "
-            f"whose vertex lies {significant(100 * float(np.expm1(moves[worst])), 2)} % off)"
+            f"{those} (t = {significant(float(outlier[worst]), 2)} against the parabola of the "
+            f"others, whose vertex lies {significant(100 * float(np.expm1(move)), 2)} % off)"
         ),
         "flops_level": (
             f"the FLOPs of its runs {'rise' if slope > 0 else 'fall'} with size (slope "
@@ -141,10 +156,10 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
         curvature_p=p,
         near_duplicates=distinct - kept,
         centre_offset=offset,
-        outlier_run=run if outlying else "",
+        outlier_run=", ".join(names) if outlying else "",
         outlier_t=float(outlier[worst]),
         outlier_p=outlier_p,
-        outlier_shift=float(moves[worst]),
+        outlier_shift=move,
         leave_one_out_shift=float(np.nanmax(np.abs(moves))) if np.isfinite(moves).any() else np.nan,
         flops_slope=slope,
         flops_shift=shift,

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from flopline import progress
 from flopline.errors import FloplineError
-from flopline.laws.common.bootstrap import PAIRS, chosen, new_run_errors, run_weights
+from flopline.laws.common.bootstrap import PAIRS, WILD, chosen, new_run_errors, run_weights
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
+    FEWEST_DRAWS,
     WARNING,
     Estimate,
     Estimator,
@@ -31,6 +32,7 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
+from flopline.laws.parametric.outlying import Outlying, far_off
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
 from flopline.solvers import hoffmann_grid
@@ -75,6 +77,9 @@ from there every forecast starts."""
 MIN_TOP_RUNS = 5
 LEAST_SQUARES = 1e3
 """A delta beyond every log residual: Huber's loss is then half the square."""
+
+MOST = 1.0 - FEWEST_DRAWS
+"""Share of the draws above which those without a law leave no interval."""
 
 MAIN_SHARE = 0.2
 """Share of a fit's time, about, before its variants: 64 or 2,500 runs, the default resamples."""
@@ -143,7 +148,8 @@ def fit(
             f"{minimised.name}: choose pairs or an objective on log loss."
         )
     weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
-    solved = _thick_enough(params, tokens, weights) & (token_spread(params, tokens) >= RAY)
+    several = token_spread(params, tokens) >= RAY
+    solved = _thick_enough(params, tokens, weights) & several
 
     def redrawn(best: Floats) -> Problem:
         """The problem whose resamples are solved, from the optimum `best` of all points."""
@@ -151,11 +157,24 @@ def fit(
             return problem
         return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
 
+    stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
         found = _solve(problem, weights[solved], solver, redrawn)
+        surfaces = _surfaces(problem, found.draws, solved, solver)
+        lost = _lost(surfaces)
+        if method == PAIRS and minimised.scale == "log" and several and lost > MOST * draws:
+            # Those that are left hold other studies than the one at hand: keep every run.
+            method, weights = WILD, np.ones_like(weights)
+            solved = np.ones(draws, dtype=bool)
+            flipped = redrawn(found.best.unknowns[0])
+            found = _drawn_again(found, flipped, weights, solver)
+            surfaces = _surfaces(problem, found.draws, solved, solver)
+            stand_in = (
+                f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
+                "or no optimum, so every run is kept and residuals are resampled instead"
+            )
 
     surface = CHINCHILLA.law(problem, found.best.unknowns[0])
-    surfaces = _surfaces(problem, found.draws, solved, solver)
     values = {name: getattr(surfaces, name) for name in REPORTED}
     bounds = CHINCHILLA.on_bounds(found.best.unknowns[0])
     parameters = {
@@ -171,13 +190,16 @@ def fit(
         _at(surfaces, targets_flops),
         new_run_errors(at_ends, len(PARAMETERS), draws, seed),
     )
-    left_out = int(np.isnan(values["a"] * values["G"]).sum())
+    left_out = _lost(surfaces)
     certificate = _certificate(problem, found, table, bounds) | {
         "objective": minimised.value(minimised.residual(predicted, loss)),
         "draws": draws,
         "draws_left_out": left_out,
     }
-    status, message = _verdict(certificate, solver)
+    outlying = _outlying(problem, table, surface, targets_flops)
+    if outlying is not None:
+        certificate["far_off"] = outlying.to_json()
+    status, message = _verdict(certificate, solver, stand_in, outlying)
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
@@ -302,6 +324,20 @@ def _solve(
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 
 
+def _drawn_again(found: _Fit, problem: Problem, weights: Floats, solver: str) -> _Fit:
+    """The same optimum of all points, with the draws of another `problem`."""
+    near = found.best.unknowns[0]
+    if solver == "hoffmann_grid":
+        return replace(found, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
+    draws, disagreed = minimise_resamples(problem, CHINCHILLA, weights, near)
+    return replace(found, draws=draws, disagreed=int(disagreed.sum()))
+
+
+def _lost(surfaces: LossSurface) -> int:
+    """How many draws have no law."""
+    return int(np.isnan(np.asarray(surfaces.a) * np.asarray(surfaces.G)).sum())
+
+
 def _surfaces(
     problem: Problem, found: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
@@ -350,6 +386,24 @@ def _poor_design(spread: float) -> list[str]:
     ]
 
 
+def _outlying(
+    problem: Problem, table: pd.DataFrame, surface: LossSurface, targets_flops: Sequence[float]
+) -> Outlying | None:
+    """The runs far off the surface with N at the first target without them, None without any."""
+    far = far_off(table, len(PARAMETERS))
+    kept = ~table["run"].isin(far.index).to_numpy()
+    params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
+    weights = kept[None].astype(float)
+    if far.empty or not len(targets_flops) or not _thick_enough(params, tokens, weights)[0]:
+        return None
+    found = refitted(problem, weights, surface)
+    again, flops = CHINCHILLA.law(problem, found.unknowns), float(targets_flops[0])
+    best, without = (float(np.ravel(s.params_opt([flops]))[0]) for s in (surface, again))
+    if not (found.converged[0] and np.isfinite([best, without]).all()):
+        return None
+    return Outlying([str(run) for run in far.index], float(far.iloc[0]), flops, best, without)
+
+
 def _misfit(mean: float, z: float) -> list[str]:
     """What to mind of the mean log residual of the top runs and its z score."""
     if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
@@ -391,8 +445,13 @@ def _certificate(
     }
 
 
-def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
-    """Status and a plain message: what forbids use first, then all there is to mind."""
+def _verdict(
+    certificate: dict[str, Any], solver: str, stand_in: str, outlying: Outlying | None
+) -> tuple[str, str]:
+    """Status and a plain message: what forbids use first, then all there is to mind.
+
+    `stand_in` says why the draws are not of the kind that was asked for, empty if they are.
+    """
     c = certificate
     gradient = f"the scaled gradient is {c['scaled_gradient']:.1e}"
     if not c["converged"] and solver == "varpro_newton":
@@ -401,14 +460,14 @@ def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
         return FAILED, (
             "Tokens follow from params in every run (ln D leaves its line on ln N by "
             f"{c['token_spread']:.2g}), so the two terms cannot be told apart and N_opt is not "
-            "identified; add runs that train the same params on other token counts."
+            "identified: add runs that train the same params on other token counts."
         )
     vanished = [name for name in ("A", "B") if name in c["bounds"]]
     if vanished:
         axis = {"A": "params", "B": "tokens"}[vanished[0]]
         return FAILED, (
             f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
-            f"split; check the losses or add runs that differ more in {axis}."
+            f"split: check the losses or add runs that differ more in {axis}."
         )
     mind = []
     if not c["converged"]:
@@ -421,10 +480,17 @@ def _verdict(certificate: dict[str, Any], solver: str) -> tuple[str, str]:
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
     mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+    if outlying is not None and outlying.matters:
+        mind.append(outlying.sentence())
+    mind += [stand_in] * bool(stand_in)
     if c["draws_left_out"] > form_variants.MAX_LEFT_OUT * c["draws"]:
+        lost = f"{c['draws_left_out']} of {c['draws']} resamples had "
+        lost += "no optimum" if stand_in else "too few points or no optimum"
+        few = c["draws_left_out"] > MOST * c["draws"]
         mind.append(
-            f"{c['draws_left_out']} of {c['draws']} resamples had too few points or no optimum and "
-            "are left out of the intervals"
+            f"{lost}, so there are no intervals"
+            if few
+            else f"{lost} and are left out of the intervals"
         )
     if mind:
         return WARNING, "Mind: " + "; ".join(mind) + "."
