@@ -23,7 +23,7 @@ from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import Options, Rung, Runs
 from flopline.audit.ladder_fits import climbed
-from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of
+from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of, runs_told
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
@@ -96,7 +96,7 @@ def audit(
         mains.setdefault(law, estimator)
     budgets = tuple(whole.bottoms["budget_flops"].astype(float))
     how = replace(how, budgets_flops=budgets, mains=mains)
-    rows, bottoms, predictions = [], [], []
+    rows, bottoms, predictions, told = [], [], [], []
     climbing = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(climbing):
         edge = c * math.exp(grouping.budget_tolerance)
@@ -106,6 +106,7 @@ def audit(
         predictions.append(predicted(surface, held, c, how.bootstrap(number).seed))
         for rung in rungs.values():
             bottoms.append(optima(rung, whole, c, edge, how.bootstrap(number).seed))
+            told.append(runs_told(rung, held, c))
             rows.append(row_of(rung, whole, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
     names = dict.fromkeys([*whole.laws, *((row["law"], row["estimator"]) for row in rows)])
@@ -117,6 +118,7 @@ def audit(
         "steps": by_step,
         "optima": pd.concat(bottoms, ignore_index=True),
         "predictions": pd.concat(predictions, ignore_index=True),
+        "runs": pd.concat([part for part in told if len(part)] or told[:1], ignore_index=True),
     }
     return _finding(tables, whole)
 
