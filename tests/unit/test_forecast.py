@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import math
+import re
+import tomllib
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from flopline.audit import ladder
+from flopline.audit.audit_options import AuditOptions
+from flopline.audit.judges import SURFACE
+from flopline.audit.waste import wasted_share
+from flopline.errors import FloplineError
 from flopline.forecast import lines
+from flopline.forecast import priors as priors_module
+from flopline.forecast.best_size import best_size
 from flopline.forecast.discrepancy import Prior, distance, drift_of, learned
+from flopline.forecast.ladder_errors import QUANTITIES
 from flopline.forecast.lines import COMBINED, OTHER, forecasts, of_lines, weights
 from flopline.forecast.prior_fit import chosen, likelihoods
+from flopline.forecast.priors import FILE, stored, written
 from flopline.forecast.student import StudentT
+from flopline.forecast.target import at_targets
+from flopline.options import StudyOptions
+from tests.builders.designs import isoflop_runs
+from tests.builders.surfaces import BESIROGLU
+from tests.conftest import ROOT
 
 PRIOR = Prior(drift=0.01, steps=4.0, centre_steps=1.0)
 
@@ -133,3 +149,109 @@ def test_the_fitted_prior_is_near_the_drifts_of_the_studies():
     found = likelihoods(odd)
     assert chosen(found, "odd") == chosen(likelihoods(ladders))
     assert chosen(found)["a"] != prior
+
+
+def sizes(centres: dict[str, float], weight: list[float], spread: float = 1e-6) -> pd.DataFrame:
+    """One target: each line's ln N, hardly scattered unless told."""
+    return pd.DataFrame(
+        {
+            "line": list(centres),
+            "centre": list(centres.values()),
+            "scale": spread,
+            "df": 8.0,
+            "noise_ln": 0.0,
+            "weight": weight,
+        }
+    )
+
+
+def test_the_best_size_of_one_sure_line_is_its_own_and_wastes_nothing():
+    found = best_size(sizes({"a": 20.0}, [1.0], 1e-3), 0.35, 0.37)
+    assert math.log(found.params) == pytest.approx(20.0, abs=1e-4)
+    assert found.wasted_percent == pytest.approx(0.0, abs=1e-3)
+    assert found.tokens(6e21) == pytest.approx(1e21 / found.params)
+
+
+def test_the_best_size_wastes_least_over_lines_and_states_what_wastes_little():
+    lines_at, weight = {"a": 20.0, "b": 20.6}, [0.75, 0.25]
+    found = best_size(sizes(lines_at, weight), 0.34, 0.28)
+    x = np.linspace(19.5, 21.0, 15001)
+    waste = 100 * sum(
+        w * wasted_share(0.34, 0.28, x - at)
+        for w, at in zip(weight, lines_at.values(), strict=True)
+    )
+    assert math.log(found.params) == pytest.approx(x[waste.argmin()], abs=2e-3)
+    assert found.wasted_percent == pytest.approx(waste.min(), rel=1e-3)
+    low, high = found.ranges[5.0]
+    inside = x[waste < 5.0]
+    assert np.log([low, high]) == pytest.approx([inside[0], inside[-1]], abs=5e-3)
+    assert np.isnan(found.ranges[1.0]).all()
+
+
+def test_the_stored_prior_is_what_is_written_and_knows_every_line():
+    priors = stored()
+    assert set(priors) == set(QUANTITIES)
+    content = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    assert written(priors, content["sources"]) == FILE.read_text(encoding="utf-8")
+    for known in priors.values():
+        assert {OTHER, COMBINED, SURFACE.name} <= set(known)
+        assert all(prior.drift > 0 and prior.steps > 1 for prior in known.values())
+
+
+def test_a_broken_prior_is_named(tmp_path, monkeypatch):
+    for text in ("[loss", "[loss.other]\ndrift = 0.1\n", "loss = 3\n"):
+        broken = tmp_path / "prior.toml"
+        broken.write_text(text)
+        monkeypatch.setattr(priors_module, "FILE", broken)
+        stored.cache_clear()
+        with pytest.raises(FloplineError, match=r"prior\.toml does not hold the prior"):
+            stored()
+    stored.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def ladder_finding():
+    points = isoflop_runs(sizes=7, noise=0.003)
+    options = StudyOptions(AuditOptions(ladder_draws=30))
+    return ladder.audit(points, 1e23, options, more_targets=[1e24])
+
+
+def test_targets_are_forecast_from_a_study_s_own_ladder(ladder_finding):
+    near, far = at_targets(ladder_finding.tables, ladder_finding.numbers)
+    assert (near.budget_flops, far.budget_flops) == (1e23, 1e24)
+    for made in (near, far):
+        truth = BESIROGLU.params_opt(made.budget_flops), BESIROGLU.loss_opt(made.budget_flops)
+        assert made.params.lo95 < truth[0] < made.params.hi95
+        assert made.loss.lo95 < truth[1] < made.loss.hi95
+        assert made.loss_new_run.lo95 < made.loss.lo95 < made.loss.lo80 < made.loss.point
+        assert made.size.wasted_percent < 5.0
+        assert made.tokens() == pytest.approx(made.budget_flops / 6 / made.size.params)
+        rows = made.lines.set_index("line")
+        for name in ("loss", "params"):
+            assert rows[f"{name}_weight"].sum() == pytest.approx(1.0)
+        assert {"parametric", "parametric/tied", "parametric/skaling", "isoflop"} <= set(rows.index)
+    assert math.log(far.loss.hi95 / far.loss.lo95) > math.log(near.loss.hi95 / near.loss.lo95)
+
+
+def test_a_wrong_law_is_corrected_by_what_it_has_missed(ladder_finding):
+    """Every loss is foretold 3 % per unit of ln C too high, and so will the next be."""
+    tables = dict(ladder_finding.tables)
+    for name in ("optima", "ahead"):
+        table = tables[name].copy()
+        x = distance(table["budget_flops"], table["largest_flops"])
+        table["loss_foretold"] *= np.exp(0.03 * x)
+        tables[name] = table
+    straight = at_targets(ladder_finding.tables, ladder_finding.numbers)[0].loss
+    bent = at_targets(tables, ladder_finding.numbers)[0].loss
+    missed = 0.03 * distance(1e23, tables["ahead"]["largest_flops"].iloc[0])
+    assert abs(math.log(bent.point / straight.point)) < 0.35 * missed
+    assert bent.hi95 / bent.lo95 > straight.hi95 / straight.lo95
+
+
+def test_the_page_holds_the_backtest_between_its_markers():
+    page = (ROOT / "docs/uncertainty.md").read_text(encoding="utf-8")
+    script = (ROOT / "benchmarks/backtest.py").read_text(encoding="utf-8")
+    start, end = re.findall(r'"(<!-- .* -->)"', script)
+    between = page[page.index(start) : page.index(end)]
+    assert "| best loss | up to 3x |" in between
+    assert all(f"| {line} |" in between for line in (COMBINED, SURFACE.name))

@@ -111,6 +111,7 @@ def audit_family(
             study,
             fitted_to=evidence.fitted_to,
             fits=evidence.fits,
+            more_targets=targets_flops[1:],
             family=family,
         ),
         "identifiability": lambda: identifiability.audit(points, if_any(), target, study, **common),

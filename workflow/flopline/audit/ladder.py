@@ -23,7 +23,7 @@ from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import Options, Rung, Runs
 from flopline.audit.ladder_fits import climbed
-from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of, runs_told
+from flopline.audit.ladder_predictions import Whole, ahead, optima, predicted, row_of, runs_told
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
@@ -55,6 +55,7 @@ def audit(
     fitted_to: Mapping[str, pd.DataFrame] | None = None,
     fits: Mapping[str, StoredFit] | None = None,
     steps_flops: Sequence[float] | None = None,
+    more_targets: Sequence[float] = (),
     family: str = "",
 ) -> Finding:
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
@@ -69,7 +70,7 @@ def audit(
     and step: error, bias and coverage of the loss of larger runs and of the best loss at larger
     budgets, waste there, N at the target), optima (N and loss foretold and seen per larger budget)
     and predictions of the surface (one row per step and held-out run). Steps whose fit fails say
-    so.
+    so. Table ahead: what the fits of all runs foretell at the target and at `more_targets`.
 
     Raises FloplineError if the surface of all runs cannot be fitted or no step leaves runs on both
     sides.
@@ -88,9 +89,13 @@ def audit(
         )
     taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
-    how = Options(target_flops, study, study.of(AuditOptions).ladder_draws, family)
+    how = Options(
+        target_flops, study, study.of(AuditOptions).ladder_draws, family, tuple(more_targets)
+    )
     with progress.part(WHOLE, "all runs"):
         whole = _whole(table, cuts, how, fits or {})
+    largest = float(flops.max())
+    told_ahead = [ahead(rung, how.targets, largest) for rung in whole.laws.values()]
     mains: dict[str, str] = {}
     for law, estimator in whole.laws:
         mains.setdefault(law, estimator)
@@ -120,6 +125,7 @@ def audit(
         "predictions": pd.concat(predictions, ignore_index=True),
         "runs": pd.concat([part for part in told if len(part)] or told[:1], ignore_index=True),
     }
+    tables["ahead"] = pd.concat(told_ahead, ignore_index=True)
     return _finding(tables, whole)
 
 
@@ -234,6 +240,8 @@ def _finding(tables: dict[str, pd.DataFrame], whole: Whole) -> Finding:
         "steps_fitted": len(fitted),
         "target_flops": whole.target_flops,
         "target_params_of_all": target_of_all,
+        "alpha": np.asarray(whole.surface.alpha).item(),
+        "beta": np.asarray(whole.surface.beta).item(),
         "vertices_absent": whole.vertices_absent,
         "beats_baselines": beating,
     }

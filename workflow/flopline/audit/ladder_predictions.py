@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -94,13 +94,29 @@ def runs_told(step: Rung, held: pd.DataFrame, c: float) -> pd.DataFrame:
     out["sd_ln"] = out["scatter_ln"] = math.nan
     if step.surface is None or step.fit is None:
         return out.reset_index(drop=True)
-    residuals = step.fit.tables["points"]["log_residual"].to_numpy()
-    spare = max(residuals.size - len(PARAMETERS), 1)
-    scatter = _spread_of(residuals[:, None])[0]  # a few runs far off are not what the rest do
-    out["scatter_ln"] = scatter * math.sqrt(residuals.size / spare)
+    out["scatter_ln"] = _scatter_of(step)
     with suppress(FloplineError):  # without draws their spread is not known
         out["sd_ln"] = _spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
     return out.reset_index(drop=True)
+
+
+def ahead(rung: Rung, targets_flops: Sequence[float], largest_flops: float) -> pd.DataFrame:
+    """N and lowest loss that a rung of all runs foretells at the targets, with spreads of draws.
+
+    Columns are those of `optima` as far as nothing is seen yet. `scatter_ln` is the scatter of the
+    fitted runs, where the fit of a surface tells it.
+    """
+    budgets = np.asarray(targets_flops, dtype=float)
+    out = pd.DataFrame({"law": rung.law, "estimator": rung.estimator, "budget_flops": budgets})
+    out.insert(2, "largest_flops", largest_flops)
+    for name, foretell, draws in (
+        ("params", rung.params_opt, rung.params_draws),
+        ("loss", rung.loss_opt, rung.loss_draws),
+    ):
+        out[f"{name}_foretold"] = np.nan if foretell is None else foretell(budgets)
+        out[f"{name}_sd_ln"] = np.nan if draws is None else _spread_of(np.log(draws(budgets)))
+    out["scatter_ln"] = _scatter_of(rung)
+    return out
 
 
 def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.DataFrame:
@@ -216,6 +232,16 @@ def row_of(
 def params_at(rung: Rung, flops: float) -> float:
     """N of the rung at one budget [weights]; NaN where it states none."""
     return float(rung.params_opt(np.array([flops]))[0]) if rung.params_opt else math.nan
+
+
+def _scatter_of(rung: Rung) -> float:
+    """Standard deviation of ln loss of runs about the surface; NaN where no fit tells it."""
+    if rung.surface is None or rung.fit is None:
+        return math.nan
+    residuals = rung.fit.tables["points"]["log_residual"].to_numpy()
+    spare = max(residuals.size - len(PARAMETERS), 1)
+    # A few runs far off are not what the rest do.
+    return float(_spread_of(residuals[:, None])[0] * math.sqrt(residuals.size / spare))
 
 
 def _spread_of(logs: Floats) -> Floats:

@@ -3,7 +3,7 @@
 A table of foretellings has one row per line, step and thing foretold: `line` (law/estimator),
 `step` and `flops` (the largest FLOPs fitted, those of the target), `told_ln` and `seen_ln` (logs of
 the number foretold and seen), `draws_ln` (standard deviation of the line's draws, 0 where it has
-none), `noise_ln` (that of what is seen).
+none), `noise_ln` (that of what is seen), `what` (a run's name, else empty).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flopline.audit.ladder_fit import BASELINE
 from flopline.laws.spec import Says, spec_of
 from flopline.solvers.surface_family import FORMS
 
-COLUMNS: Final = ("line", "step", "flops", "told_ln", "seen_ln", "draws_ln", "noise_ln")
+COLUMNS: Final = ("line", "step", "flops", "told_ln", "seen_ln", "draws_ln", "noise_ln", "what")
 LOSS: Final = "loss"
 """The lowest loss at a budget."""
 PARAMS: Final = "params"
@@ -53,8 +53,12 @@ def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
     The column `line` is law/estimator.
     """
+    return _beyond(_optima(optima, quantity))
+
+
+def _optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
     told, seen = (_number(optima, f"{quantity}_{what}") for what in ("foretold", "seen"))
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "line": _lines(optima),
             "step": _number(optima, "largest_flops"),
@@ -63,9 +67,19 @@ def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
             "seen_ln": np.log(seen),
             "draws_ln": _number(optima, f"{quantity}_sd_ln").fillna(0.0),
             "noise_ln": _number(optima, f"{quantity}_seen_se_ln").fillna(0.0),
+            "what": "",
         }
     )
-    return _beyond(table)
+
+
+def of_ahead(ahead: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Foretellings of the loss or the size at targets, of the ladder's table `ahead`: unseen yet.
+
+    The column `line` is law/estimator.
+    """
+    nothing = {f"{quantity}_seen": np.nan, f"{quantity}_seen_se_ln": np.nan}
+    told = _optima(ahead.assign(**nothing), quantity)
+    return told[np.isfinite(told["told_ln"])].reset_index(drop=True)
 
 
 def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -89,9 +103,17 @@ def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_ladder(tables: Mapping[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
-    """Foretellings of one of QUANTITIES by the lines `admitted`, of the ladder's tables."""
+    """Foretellings of one of QUANTITIES by the lines `admitted`, of the ladder's tables.
+
+    With the table `ahead` those of its targets stand among them, of which nothing is seen yet.
+    """
     lines = {f"{law}/{name}": line for (law, name), line in admitted(tables["steps"]).items()}
-    told = of_runs(tables["runs"]) if quantity == RUN else of_optima(tables["optima"], quantity)
+    if quantity == RUN:
+        told = of_runs(tables["runs"])
+    else:
+        told = of_optima(tables["optima"], quantity)
+        if "ahead" in tables:
+            told = pd.concat([told, of_ahead(tables["ahead"], quantity)], ignore_index=True)
     told = told.assign(line=told["line"].map(lines))
     return told[told["line"].notna()].reset_index(drop=True)
 
@@ -105,8 +127,6 @@ def _number(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _beyond(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that lie beyond their step and hold a number; `what` tells equal targets apart."""
-    if "what" not in table:
-        table = table.assign(what="")
+    """The rows that lie beyond their step and hold a number."""
     known = np.isfinite(table["told_ln"]) & np.isfinite(table["seen_ln"])
     return table[known & (table["flops"] > table["step"])].reset_index(drop=True)

@@ -29,6 +29,8 @@ REACHED: Final = 1.17
 """A budget counts as reached at a step of up to this factor less: runs of one budget scatter."""
 NEAREST: Final = 0.2
 """Distance [ln C] below which an error tells nothing of a drift."""
+STEP_WEIGHT: Final = 0.5
+"""What a step's score counts: steps are nested and share most of their runs and budgets."""
 TARGET: Final = ["step", "flops", "what"]
 
 
@@ -111,7 +113,7 @@ def combined(single: pd.DataFrame) -> pd.DataFrame:
         draws_ln=np.sqrt(apart + mean(table["draws_ln"]) ** 2),
         noise_ln=mean(table["noise_ln"]),
     )
-    return out.drop_duplicates(TARGET).sort_values(TARGET, ignore_index=True)[[*COLUMNS, "what"]]
+    return out.drop_duplicates(TARGET).sort_values(TARGET, ignore_index=True)[list(COLUMNS)]
 
 
 def scores(table: pd.DataFrame) -> Floats:
@@ -123,9 +125,9 @@ def scores(table: pd.DataFrame) -> Floats:
 def weights(table: pd.DataFrame) -> Floats:
     """The weight of each forecast of `of_lines` among those of the same target.
 
-    A line weighs as exp(sum of its mean log scores over the steps before), a step counting once
-    however many budgets it foretold; before any step as 1 / scale^2 of its forecast. A line that
-    could not speak at a step has the lowest score that a line got there.
+    A line weighs as exp(STEP_WEIGHT times the sum of its mean log scores over the steps before), a
+    step counting the same however many budgets it foretold; before any step as 1 / scale^2 of its
+    forecast. A line that could not speak at a step has the lowest score that a line got there.
     """
     scored = table.assign(score=scores(table))
     so_far = pd.concat([_scores_before(scored, step) for step in sorted(table["step"].unique())])
@@ -147,7 +149,7 @@ def _scores_before(scored: pd.DataFrame, step: float) -> pd.Series:
     lowest = by_step.min(axis=1)
     filled = by_step.apply(lambda of_line: of_line.fillna(lowest)).dropna(how="all")
     index = pd.MultiIndex.from_product([[step], lines], names=["step", "line"])
-    return pd.Series(filled.sum().to_numpy(dtype=float), index=index)
+    return pd.Series(STEP_WEIGHT * filled.sum().to_numpy(dtype=float), index=index)
 
 
 def _of_line(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:

@@ -43,7 +43,8 @@ def likelihoods(told: Told) -> pd.DataFrame:
     `told` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
     (centre_steps, steps, drift).
     """
-    table = pd.concat([_weighed(rows, *key) for key, rows in told.items() if len(rows)])
+    seen = {key: rows[rows["seen_ln"].notna()] for key, rows in told.items()}
+    table = pd.concat([_weighed(rows, *key) for key, rows in seen.items() if len(rows)])
     keys = [table["line"], table["study"]]
     tried = {
         (centre, steps, drift): _mean_score(table, Prior(drift, steps, centre), keys)
