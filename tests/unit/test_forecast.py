@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -24,6 +25,8 @@ from flopline.forecast.ladder_errors import QUANTITIES
 from flopline.forecast.lines import COMBINED, OTHER, forecasts, of_lines, weights
 from flopline.forecast.prior_fit import chosen, likelihoods
 from flopline.forecast.priors import FILE, stored, written
+from flopline.forecast.record import record
+from flopline.forecast.stated import COLUMNS, columns, to_json
 from flopline.forecast.student import StudentT
 from flopline.forecast.target import at_targets
 from flopline.options import StudyOptions
@@ -231,6 +234,43 @@ def test_targets_are_forecast_from_a_study_s_own_ladder(ladder_finding):
             assert rows[f"{name}_weight"].sum() == pytest.approx(1.0)
         assert {"parametric", "parametric/tied", "parametric/skaling", "isoflop"} <= set(rows.index)
     assert math.log(far.loss.hi95 / far.loss.lo95) > math.log(near.loss.hi95 / near.loss.lo95)
+
+
+def test_the_decision_states_a_forecast_beside_each_line(ladder_finding):
+    made = at_targets(ladder_finding.tables, ladder_finding.numbers)[0]
+    rows = [
+        ("parametric", "log_huber", True),
+        ("parametric", "tied", False),
+        ("isoflop", "x", False),
+    ]
+    table = pd.DataFrame(rows, columns=["law", "estimator", "main"], index=[7, 3, 5])
+    found = columns(table, made)
+    assert tuple(found) == COLUMNS
+    assert found.index.tolist() == [7, 3, 5]
+    lines_of = made.lines.set_index("line")
+    assert found.loc[7, "forecast_params_lo95"] == lines_of.loc["parametric", "params_lo95"]
+    assert found.loc[3, "forecast_loss_hi80"] == lines_of.loc["parametric/tied", "loss_hi80"]
+    assert found.loc[5].isna().all()
+    assert found.loc[7, "forecast_loss_new_run_hi95"] > found.loc[7, "forecast_loss_hi95"]
+    said = json.loads(json.dumps(to_json(made), allow_nan=False))
+    assert said["size"]["params"] == made.size.params
+    assert said["loss"]["lo95"] == made.loss.lo95
+    assert sum(line["loss_weight"] for line in said["lines"]) == pytest.approx(1.0)
+
+
+def test_lines_have_a_record_of_their_forecasts(ladder_finding):
+    found = record(ladder_finding.tables).set_index(["quantity", "line"])
+    assert set(found.index.get_level_values(0)) == set(QUANTITIES)
+    # One form made the runs: it foretells their losses better than going on as before.
+    assert (
+        found.loc[("loss", "parametric"), "crps_percent"]
+        < (found.loc[("loss", "baseline/best_run"), "crps_percent"])
+    )
+    assert found["inside80"].between(0, 1).all()
+    assert (found["inside95"] >= found["inside80"]).all()
+    assert record({**ladder_finding.tables, "optima": ladder_finding.tables["optima"][:0]})[
+        "quantity"
+    ].unique().tolist() == ["run"]
 
 
 def test_a_wrong_law_is_corrected_by_what_it_has_missed(ladder_finding):

@@ -25,8 +25,8 @@ class TargetForecast:
     `loss` is the lowest loss of the budget [nats per token], `loss_new_run` that of one run at it;
     their points are what laws say, moved by what they have missed so far. `size` is the best size
     and `params` the forecast of N_opt [weights]; both None where no line states a size. `lines` has
-    a row per line: line, its `loss_weight` and `params_weight`, and of loss and params the forecast
-    with its intervals, `_lo80` and so on.
+    a row per line: line, its `loss_weight` and `params_weight`, and of loss, loss_new_run and
+    params the forecast with its intervals, `_lo80` and so on.
     """
 
     budget_flops: float
@@ -69,7 +69,7 @@ def at_targets(
                 _estimate(loss, scatter),
                 _estimate(size) if len(size) else None,
                 best_size(single, *exponents) if len(single) else None,
-                _stated(loss, LOSS).merge(_stated(size, PARAMS), on="line", how="outer"),
+                _of_each_line(loss, size, scatter),
             )
         )
     return out
@@ -89,6 +89,14 @@ def _estimate(rows: pd.DataFrame, noise: float = 0.0) -> Estimate:
     t = StudentT.of(row["centre"], np.hypot(row["scale"], noise), row["df"])
     (lo80, hi80), (lo95, hi95) = (np.exp(t.interval(level)).tolist() for level in LEVELS)
     return Estimate(float(np.exp(t.centre)), lo80, hi80, lo95, hi95)
+
+
+def _of_each_line(loss: pd.DataFrame, size: pd.DataFrame, scatter: float) -> pd.DataFrame:
+    new_run = loss.assign(scale=np.hypot(loss["scale"], scatter))
+    out = _stated(loss, LOSS)
+    for more in (_stated(new_run, "loss_new_run"), _stated(size, PARAMS)):
+        out = out.merge(more, on="line", how="outer")
+    return out.drop(columns="loss_new_run_weight")
 
 
 def _stated(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:
