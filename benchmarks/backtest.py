@@ -51,6 +51,7 @@ GROUPING: Final = {
 BEYOND: Final = 10.0
 """The ladder's own target, in the largest run's compute; no score is taken there."""
 BANDS: Final = {"up to 3x": (1.0, 3.0), "3 to 10x": (3.0, 10.0), "10 to 100x": (10.0, 100.0)}
+DECADE: Final = 10.0
 SAID: Final = {LOSS: "best loss", RUN: "single run", PARAMS: "size"}
 SCORES: Final = ("in80", "in95", "wide95", "score95", "crps", "error")
 
@@ -173,7 +174,8 @@ def tables(made: Mapping[str, Table]) -> list[str]:
     for quantity, table in made.items():
         mine = table[table["line"] == COMBINED]
         bands = [(name, mine[mine["band"] == name]) for name in BANDS]
-        for name, part in [*bands, ("all", mine)]:
+        within = mine[mine["flops"] <= DECADE * mine["step"]]
+        for name, part in [*bands, ("a decade", within), ("all", mine)]:
             means = pooled(part.assign(all=0), ["all"]).iloc[0]
             shares = percent(pd.DataFrame([[means["in80"], means["in95"]]]), 0)[0]
             wide = percent(
