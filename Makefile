@@ -12,7 +12,7 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf draft test slow cluster cluster-accounting lint format generate bench audit lock \
+.PHONY: run pdf draft test slow cluster cluster-accounting lint format generate bench backtest audit lock \
     clean
 
 PYTHON ?= python3
@@ -76,6 +76,11 @@ generate: $(VENV)/ready
 #   .venv/bin/python -m pip install chinchilla==0.2.0
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
+
+# Forecasts every step of the ladders of public studies, in a minute of CPU, and renews the prior of
+# forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
+backtest: $(VENV)/ready-dev
+	@python benchmarks/backtest.py --write
 
 # Fails at a known hole, which pip-audit prints as a table, and where PyPI does not answer for a
 # package. The tool has an environment of its own, so that its packages stay out of ours.

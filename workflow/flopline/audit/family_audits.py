@@ -110,6 +110,7 @@ def audit_family(
             study,
             fitted_to=family_runs.fitted_to,
             fits=fits,
+            more_targets=targets_flops[1:],
             family=family,
         ),
         "identifiability": lambda: identifiability.audit(

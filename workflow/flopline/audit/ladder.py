@@ -23,7 +23,7 @@ from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import Options, Rung, Runs
 from flopline.audit.ladder_fits import climbed
-from flopline.audit.ladder_predictions import Whole, optima, predicted, row_of
+from flopline.audit.ladder_predictions import Whole, ahead, optima, predicted, row_of, runs_told
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
@@ -56,6 +56,7 @@ def audit(
     fitted_to: Mapping[str, pd.DataFrame] | None = None,
     fits: Mapping[str, LawResults] | None = None,
     steps_flops: Sequence[float] | None = None,
+    more_targets: Sequence[float] = (),
     family: str = "",
 ) -> Finding:
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
@@ -70,7 +71,7 @@ def audit(
     and step: error, bias and coverage of the loss of larger runs and of the best loss at larger
     budgets, waste there, N at the target), optima (N and loss foretold and seen per larger budget)
     and predictions of the surface (one row per step and held-out run). Steps whose fit fails say
-    so.
+    so. Table ahead: what the fits of all runs foretell at the target and at `more_targets`.
 
     Raises FloplineError if the surface of all runs cannot be fitted or no step leaves runs on both
     sides.
@@ -89,15 +90,19 @@ def audit(
         )
     taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
-    how = Options(target_flops, study, study.of(AuditOptions).ladder_draws, family)
+    how = Options(
+        target_flops, study, study.of(AuditOptions).ladder_draws, family, tuple(more_targets)
+    )
     with progress.part(WHOLE, "all runs"):
         whole = _whole(table, cuts, how, fits or {})
+    largest = float(flops.max())
+    told_ahead = [ahead(rung, how.targets, largest) for rung in whole.laws.values()]
     mains: dict[str, str] = {}
     for law, estimator in whole.laws:
         mains.setdefault(law, estimator)
     budgets = tuple(whole.bottoms["budget_flops"].astype(float))
     how = replace(how, budgets_flops=budgets, mains=mains)
-    rows, bottoms, predictions = [], [], []
+    rows, bottoms, predictions, told = [], [], [], []
     climbing = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(climbing):
         edge = c * math.exp(grouping.budget_tolerance)
@@ -107,6 +112,7 @@ def audit(
         predictions.append(predicted(surface, held, c, how.bootstrap(number).seed))
         for rung in rungs.values():
             bottoms.append(optima(rung, whole, c, edge, how.bootstrap(number).seed))
+            told.append(runs_told(rung, held, c))
             rows.append(row_of(rung, whole, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
     names = dict.fromkeys([*whole.laws, *((row["law"], row["estimator"]) for row in rows)])
@@ -118,7 +124,9 @@ def audit(
         "steps": by_step,
         "optima": pd.concat(bottoms, ignore_index=True),
         "predictions": pd.concat(predictions, ignore_index=True),
+        "runs": pd.concat([part for part in told if len(part)] or told[:1], ignore_index=True),
     }
+    tables["ahead"] = pd.concat(told_ahead, ignore_index=True)
     return _finding(tables, whole)
 
 
@@ -233,6 +241,8 @@ def _finding(tables: dict[str, pd.DataFrame], whole: Whole) -> Finding:
         "steps_fitted": len(fitted),
         "target_flops": whole.target_flops,
         "target_params_of_all": target_of_all,
+        "alpha": np.asarray(whole.surface.alpha).item(),
+        "beta": np.asarray(whole.surface.beta).item(),
         "vertices_absent": whole.vertices_absent,
         "beats_baselines": beating,
     }

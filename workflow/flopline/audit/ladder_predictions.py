@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.schema import LEVELS
-from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +77,48 @@ def predicted(step: Rung, held: pd.DataFrame, c: float, seed: int) -> pd.DataFra
     return out
 
 
+def runs_told(step: Rung, held: pd.DataFrame, c: float) -> pd.DataFrame:
+    """The loss of each run above `c` as a surface foretells it, beside what was seen.
+
+    `sd_ln` is the spread of the draws [ln loss] where there are any, `scatter_ln` that of the
+    fitted runs about the surface where its own fit tells it. No rows for what is no surface.
+    """
+    rows = held if step.surface is not None else held.iloc[:0]
+    out = pd.DataFrame({"law": step.law, "estimator": step.estimator}, index=rows.index)
+    out["largest_flops"] = c
+    for name in ("run", "params", "tokens", "flops"):
+        out[name] = rows[name]
+    params, tokens = (rows[c].to_numpy(dtype=float) for c in ("params", "tokens"))
+    out["foretold"] = step.surface.loss(params, tokens) if step.surface is not None else math.nan
+    out["seen"] = rows["loss"].astype(float)
+    out["sd_ln"] = out["scatter_ln"] = math.nan
+    if step.surface is None or step.fit is None:
+        return out.reset_index(drop=True)
+    out["scatter_ln"] = _scatter_of(step)
+    with suppress(FloplineError):  # without draws their spread is not known
+        out["sd_ln"] = _spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
+    return out.reset_index(drop=True)
+
+
+def ahead(rung: Rung, targets_flops: Sequence[float], largest_flops: float) -> pd.DataFrame:
+    """N and lowest loss that a rung of all runs foretells at the targets, with spreads of draws.
+
+    Columns are those of `optima` as far as nothing is seen yet. `scatter_ln` is the scatter of the
+    fitted runs, where the fit of a surface tells it.
+    """
+    budgets = np.asarray(targets_flops, dtype=float)
+    out = pd.DataFrame({"law": rung.law, "estimator": rung.estimator, "budget_flops": budgets})
+    out.insert(2, "largest_flops", largest_flops)
+    for name, foretell, draws in (
+        ("params", rung.params_opt, rung.params_draws),
+        ("loss", rung.loss_opt, rung.loss_draws),
+    ):
+        out[f"{name}_foretold"] = np.nan if foretell is None else foretell(budgets)
+        out[f"{name}_sd_ln"] = np.nan if draws is None else _spread_of(np.log(draws(budgets)))
+    out["scatter_ln"] = _scatter_of(rung)
+    return out
+
+
 def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.DataFrame:
     """N and loss foretold against the valley bottom seen, for each budget beyond `above`.
 
@@ -102,10 +145,13 @@ def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.Da
         nothing = np.full(budgets.size, np.nan)
         out[f"{name}_foretold"] = foretell(budgets) if foretell and budgets.size else nothing
         out[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
+        out[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
+        out[f"{name}_sd_ln"] = nothing
         spread = np.empty((0, budgets.size))
         if draws is not None and budgets.size:
             error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
             spread = np.log(draws(budgets))
+            out[f"{name}_sd_ln"] = _spread_of(spread)
             spread = spread + error * rng.standard_normal(spread.shape)
         for level in LEVELS:
             ends = (50 - level / 2, 50 + level / 2)
@@ -186,6 +232,22 @@ def row_of(
 def params_at(rung: Rung, flops: float) -> float:
     """N of the rung at one budget [weights]; NaN where it states none."""
     return float(rung.params_opt(np.array([flops]))[0]) if rung.params_opt else math.nan
+
+
+def _scatter_of(rung: Rung) -> float:
+    """Standard deviation of ln loss of runs about the surface; NaN where no fit tells it."""
+    if rung.surface is None or rung.fit is None:
+        return math.nan
+    residuals = rung.fit.tables["points"]["log_residual"].to_numpy()
+    spare = max(residuals.size - len(PARAMETERS), 1)
+    # A few runs far off are not what the rest do.
+    return float(_spread_of(residuals[:, None])[0] * math.sqrt(residuals.size / spare))
+
+
+def _spread_of(logs: Floats) -> Floats:
+    """Spread of draws (draws, k) as a standard deviation: half their central 68 %."""
+    low, high = np.nanpercentile(logs, (15.865, 84.135), axis=0)
+    return np.asarray((high - low) / 2)
 
 
 def _covered(seen: pd.DataFrame, name: str, level: int) -> float:
