@@ -57,7 +57,7 @@ def line(family: str, budget: float, law: str, recommended: bool) -> dict[str, A
     return {
         "family": family, "law": law, "estimator": "made", "label": "made up", "main": True,
         "budget_flops": budget, "status": CONVERGED, "message": "", "recommended": recommended,
-        "refused": False, "extrapolation": 2.0, "held_out_steps": 0,
+        "refused": False, "barred": "", "extrapolation": 2.0, "held_out_steps": 0,
         "held_out_wasted_percent": math.nan, "cost_percent": math.nan, "cost_flops": math.nan,
         **of, **ends, **no_interval,
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def test_report_of_snakemake_is_refused_for_what_it_would_not_escape() -> None:
 def test_last_words_wait_for_a_decision_and_name_a_damaged_one() -> None:
     assert decision_lines(Path("results"), {}, False) == ""
     Path("results").mkdir()
-    Path("results/decision.json").write_text('{"headline": null}')
+    nothing = {"headline": None, "choices": [], "silent": [], "not_fitted": []}
+    Path("results/decision.json").write_text(json.dumps(nothing))
     lines = decision_lines(Path("results"), {}, True).splitlines()
     assert lines[1] == f"Report: {Path('results').resolve() / 'report.html'}"
     assert lines[2] == "[synthetic data] No law could be fitted: the report says why."

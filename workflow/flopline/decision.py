@@ -26,13 +26,18 @@ from flopline.documents import (
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
+    FindingJson,
     FitsJson,
+    ForecastJson,
     HeadlineJson,
     SilenceJson,
     VerdictJson,
     number_in,
 )
 from flopline.errors import FloplineError, clause_of
+from flopline.forecast.stated import COLUMNS as FORECAST
+from flopline.forecast.stated import columns, to_json
+from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import flops_label, humanise, significant
@@ -69,6 +74,8 @@ def decide(
             for row in _rows(family, known, spans[family].largest_flops, targets)
         ]
     )
+    table[list(FORECAST)] = math.nan
+    told = {family: forecasts_of(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     silent: list[SilenceJson] = []
@@ -88,6 +95,8 @@ def decide(
         if choice.line is None and (lines["status"] != FAILED).any():
             silent.append(silence(str(family), float(budget), lines, reasons, span))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
+        if budget in told[family]:
+            table.loc[rows, list(FORECAST)] = columns(lines, told[family][budget])
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
             right = float(table.loc[choice.line, "params"])
@@ -105,6 +114,11 @@ def decide(
     verdict: VerdictJson = {
         "headline": _headline(table, targets, families),
         "silent": silent,
+        "forecasts": [
+            {"family": family, **to_json(made)}
+            for family, by_budget in told.items()
+            for made in by_budget.values()
+        ],
         "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
         "choices": choices,
@@ -114,6 +128,15 @@ def decide(
     }
     written: VerdictJson = plain(verdict)
     return table, written
+
+
+def forecasts_of(findings: Mapping[str, FindingJson]) -> dict[float, TargetForecast]:
+    """What a family's held-out ladder lets one forecast, by target [FLOPs]; empty without one."""
+    found = findings.get("ladder")
+    tables = {} if found is None else found.get("tables", {})
+    if found is None or "ahead" not in tables or not len(tables["ahead"]):
+        return {}
+    return {made.budget_flops: made for made in at_targets(tables, found["numbers"])}
 
 
 def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
@@ -152,11 +175,22 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
     law = f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
+    told = head["forecast"] or head
+    brackets = (
+        [
+            "brackets are 95 % forecasts: what laws have missed when carried this far is in them.",
+            f"If the law holds: N {_said(head['params'])}, "
+            f"loss {_said(head['loss'], significant)}.",
+        ]
+        if head["forecast"]
+        else ["brackets are 95 % intervals if the law holds."]
+    )
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {law}) train "
-        f"{_said(head['params'])} parameters",
-        f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
-        f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
+        f"{_said(told['params'])} parameters",
+        f"on {_said(told['tokens'])} tokens ({_said(told['tokens_per_param'])} per parameter)",
+        f"and expect a loss of {_said(told['loss'], significant)}; {brackets[0]}",
+        *brackets[1:],
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
     ]
@@ -304,6 +338,25 @@ def _headline(
         "tokens": _estimate(best, "tokens"),
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
+        "forecast": _forecast(best),
+    }
+
+
+def _forecast(line: pd.Series) -> ForecastJson | None:
+    """What is forecast by a line, None where its forecast lacks the size or the loss.
+
+    The size is the line's own; D and D/N follow N at the line's compute.
+    """
+    size, loss = _estimate(line, "forecast_params"), _estimate(line, "forecast_loss")
+    if size["point"] is None or loss["point"] is None:
+        return None
+    params, tokens, ratio = (float(line[q]) for q in ("params", "tokens", "tokens_per_param"))
+    ends = [params / number_in(size, end) for end in ("hi80", "lo80", "hi95", "lo95")]
+    return {
+        "params": {**size, "point": params},
+        "tokens": estimate_json(tokens, *(tokens * x for x in ends)),
+        "tokens_per_param": estimate_json(ratio, *(ratio * x**2 for x in ends)),
+        "loss": loss,
     }
 
 

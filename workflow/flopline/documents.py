@@ -115,6 +115,15 @@ class ComparisonJson(TypedDict):
     sentence: str
 
 
+class ForecastJson(TypedDict):
+    """What is forecast by a line: its intervals hold what laws have missed when carried so far."""
+
+    params: EstimateJson
+    tokens: EstimateJson
+    tokens_per_param: EstimateJson
+    loss: EstimateJson
+
+
 class HeadlineJson(TypedDict):
     """The recommended line of the winning family at the first target.
 
@@ -130,6 +139,7 @@ class HeadlineJson(TypedDict):
     tokens: EstimateJson
     loss: EstimateJson
     tokens_per_param: EstimateJson
+    forecast: ForecastJson | None
 
 
 class SilenceJson(TypedDict):
@@ -148,6 +158,7 @@ class VerdictJson(TypedDict):
 
     headline: HeadlineJson | None
     silent: list[SilenceJson]
+    forecasts: list[Facts]
     rule: str
     caveat: str
     choices: list[ChoiceJson]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pandas as pd
 
@@ -43,6 +43,7 @@ class Headline:
     why: str
     family_id: str
     budget_flops: float
+    intervals: str
     quantities: Sequence[tuple[Quantity, Shown]]
 
     def point(self, name: str) -> str:
@@ -141,7 +142,8 @@ def headline(
     if not head:
         return None
     budget = float(head["budget_flops"])
-    stated = cast("Mapping[str, EstimateJson]", head)
+    told = head.get("forecast")
+    stated = cast("Mapping[str, EstimateJson]", {**head, **(told or {})})
     row = _row_of(decision, head, budget)
     return Headline(
         budget=flops_label(budget),
@@ -154,7 +156,24 @@ def headline(
         why=_told(verdict.get("choices", ()), head["family"], budget),
         family_id=str(head["family"]),
         budget_flops=budget,
+        intervals=_intervals(head) if told else IF_THE_LAW_HOLDS,
         quantities=[(q, shown(stated[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
+    )
+
+
+IF_THE_LAW_HOLDS: Final = (
+    "The intervals hold if the law holds: nothing was held out that could say how far it strays "
+    "when carried this far."
+)
+
+
+def _intervals(head: HeadlineJson) -> str:
+    """What the intervals of a headline with a forecast hold, and what the law alone would say."""
+    size, loss = shown(head["params"], humanise), shown(head["loss"], significant)
+    return (
+        "The intervals are forecasts: they hold what laws have missed when carried this far, on "
+        "this study's own held-out ladder and on public ones. If the law holds, the 95 % intervals "
+        f"are {size.ci95} for N and {loss.ci95} for the loss, which is then {loss.point}."
     )
 
 
