@@ -20,7 +20,7 @@ from flopline.errors import FloplineError
 from flopline.forecast import lines
 from flopline.forecast import priors as priors_module
 from flopline.forecast.best_size import best_size
-from flopline.forecast.discrepancy import Prior, distance, drift_of, learned
+from flopline.forecast.discrepancy import NEAREST, Prior, distance, drift_of, learned
 from flopline.forecast.ladder_errors import QUANTITIES
 from flopline.forecast.lines import COMBINED, OTHER, forecasts, of_lines, weights
 from flopline.forecast.prior_fit import chosen, likelihoods
@@ -68,7 +68,7 @@ def test_student_agrees_with_scipy_and_with_its_definition():
 
 def test_a_drift_is_the_slope_of_errors_on_distance():
     x = distance([2.0, 20.0, 0.5], 1.0)
-    assert x == pytest.approx([math.log(2), math.log(20), 0.0])
+    assert x == pytest.approx([math.log(2), math.log(20), NEAREST])
     assert drift_of(0.03 * x, x) == pytest.approx(0.03)
 
 
@@ -234,6 +234,21 @@ def test_targets_are_forecast_from_a_study_s_own_ladder(ladder_finding):
             assert rows[f"{name}_weight"].sum() == pytest.approx(1.0)
         assert {"parametric", "parametric/tied", "parametric/skaling", "isoflop"} <= set(rows.index)
     assert math.log(far.loss.hi95 / far.loss.lo95) > math.log(near.loss.hi95 / near.loss.lo95)
+
+
+def test_a_target_within_the_runs_has_a_forecast_too(ladder_finding):
+    """Lines without draws were sure of themselves there, and all numbers became NaN or 1."""
+    tables = dict(ladder_finding.tables)
+    runs = tables["ahead"]["largest_flops"].iloc[0]
+    tables["ahead"] = tables["ahead"].assign(
+        largest_flops=tables["ahead"]["budget_flops"].max() * 2
+    )
+    assert runs < tables["ahead"]["largest_flops"].iloc[0]
+    for made in at_targets(tables, ladder_finding.numbers):
+        truth = BESIROGLU.params_opt(made.budget_flops), BESIROGLU.loss_opt(made.budget_flops)
+        assert made.params.lo95 < truth[0] < made.params.hi95
+        assert made.loss.lo95 < truth[1] < made.loss.hi95
+        assert math.isfinite(made.size.wasted_percent)
 
 
 def test_the_decision_states_a_forecast_beside_each_line(ladder_finding):

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+NEAREST: Final = 0.2
+"""Least distance [ln C]; at it and below errors tell nothing of a drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,9 @@ class Discrepancy:
 
 
 def distance(flops: ArrayLike, largest_flops: ArrayLike) -> Floats:
-    """ln(C / C_largest), 0 within the runs: there a law is not carried anywhere."""
+    """ln(C / C_largest), at least NEAREST: within its runs, too, a law is off by something."""
     ratio = np.asarray(flops, dtype=float) / np.asarray(largest_flops, dtype=float)
-    return np.asarray(np.maximum(np.log(ratio), 0.0))
+    return np.asarray(np.maximum(np.log(ratio), NEAREST))
 
 
 def drift_of(errors: ArrayLike, distances: ArrayLike) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.forecast.discrepancy import Prior, distance, drift_of, from_sums
+from flopline.forecast.discrepancy import NEAREST, Prior, distance, drift_of, from_sums
 from flopline.forecast.ladder_errors import COLUMNS
 from flopline.forecast.student import StudentT
 
@@ -27,8 +27,6 @@ OTHER: Final = "other"
 """The prior of a line that has none of its own."""
 REACHED: Final = 1.17
 """A budget counts as reached at a step of up to this factor less: runs of one budget scatter."""
-NEAREST: Final = 0.2
-"""Distance [ln C] below which an error tells nothing of a drift."""
 STEP_WEIGHT: Final = 0.5
 """What a step's score counts: steps are nested and share most of their runs and budgets."""
 TARGET: Final = ["step", "flops", "what"]
