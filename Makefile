@@ -26,11 +26,21 @@ ifdef CACHE
 export SNAKEMAKE_OUTPUT_CACHE := $(abspath $(CACHE))
 endif
 
-# In steps, so that the chain stops where results come out the same; with ARGS as Snakemake does it.
+# Snakemake keeps copies of its sources in the home, which compute nodes and containers may not let
+# anyone write.
+ifneq ($(shell d="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$d" 2>&1 && test -w "$$d" || echo no),)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/home
+endif
+
+# By its path, since Snakemake takes a name such as 2026_11 for a number.
+STUDY_FILE = $(or $(wildcard config/studies/$(STUDY).yaml),$(STUDY))
+
+# In steps, so that the chain stops where results come out the same; with ARGS as Snakemake does it,
+# before --config, which would take a target for one of its own.
 run: $(VENV)/ready
 	@$(if $(CACHE),mkdir -p $(CACHE))
-	@$(if $(ARGS),snakemake,python workflow/run.py) --cores all $(if $(VERBOSE),--quiet host) \
-	    $(if $(STUDY),--config study=$(STUDY)) $(if $(CACHE),--cache) $(ARGS)
+	@$(if $(ARGS),snakemake $(ARGS),python workflow/run.py) --cores all \
+	    $(if $(VERBOSE),--quiet host) $(if $(STUDY),--config study=$(STUDY_FILE)) $(if $(CACHE),--cache)
 
 # Without STUDY it is the study that config/config.yaml names, as for a run.
 pdf: run

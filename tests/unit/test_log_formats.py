@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import zlib
@@ -583,3 +584,25 @@ def test_clocks_are_read_in_the_unit_that_stands_there(tmp_path: Path) -> None:
         for s, t in enumerate(["250ms", "2.5s", "2.5", "3us"])
     )
     assert kept(read(tmp_path, text), "wall_s") == [[0.25], [2.5], [None], [3e-6]]
+
+
+def test_a_damaged_foot_of_parquet_is_told(tmp_path: Path) -> None:
+    """Arrow answers to some damages with an error of the system."""
+    source = next((FIXTURES / "parquet").glob("*.parquet")).read_bytes()
+    for place in range(len(source) - 60, len(source) - 8):
+        for damage in (0, 0x7F, 0xFF):
+            damaged = bytearray(source)
+            damaged[place] = damage
+            (tmp_path / "a.parquet").write_bytes(damaged)
+            with contextlib.suppress(FloplineError):
+                read_log(tmp_path / "a.parquet", {"loss": "loss"})
+
+
+def test_what_pandas_wrote_beside_the_columns_of_parquet_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]}).set_index("step")
+    table.to_parquet(path)
+    assert read_log(path, {"step": "step", "loss": "loss"}).rows["step"].tolist() == [1, 2]
+    damaged = path.read_bytes().replace(b'"index_columns"', b'"index_columns\x01')
+    path.write_bytes(damaged)
+    assert read_log(path, {"step": "step", "loss": "loss"}).rows["loss"].tolist() == [3.0, 2.0]

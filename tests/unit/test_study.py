@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +250,58 @@ def test_sources_without_a_run_table_or_columns(tmp_path: Path, source: dict[str
     write_study(tmp_path)
     change(tmp_path, source=LOGS | source)
     assert loaded(tmp_path)["source"]["kind"] == "logs"
+
+
+@pytest.mark.parametrize("name", ["on", "no", "7", "007", "1e3", "1.5", "null", "2024-01-01"])
+def test_keys_are_names_whatever_yaml_takes_them_for(tmp_path: Path, name: str) -> None:
+    write_study(tmp_path)
+    path = tmp_path / "config/studies/toy.yaml"
+    path.write_text(path.read_text().replace("  ash: Ash\n", f"  {name}: Ash\n"))
+    assert name in loaded(tmp_path)["families"]
+
+
+@pytest.mark.parametrize("value", ["no", "7", "1e3"])
+def test_a_value_that_yaml_takes_for_another_kind_is_put_in_quotes(
+    tmp_path: Path, value: str
+) -> None:
+    write_study(tmp_path)
+    path = tmp_path / "config/studies/toy.yaml"
+    text = path.read_text()
+    path.write_text(f"{text}loss_split: {value}\n")
+    with pytest.raises(FloplineError, match=r"`loss_split` is .* put it in quotes as it stands"):
+        loaded(tmp_path)
+    path.write_text(f"{text}loss_split: '{value}'\n")
+    assert loaded(tmp_path)["loss_split"] == value
+
+
+@pytest.mark.parametrize("number", [202611, 7, 1e19])
+def test_a_study_that_came_as_a_number_is_asked_for_by_its_path(
+    tmp_path: Path, number: float
+) -> None:
+    write_study(tmp_path)
+    with pytest.raises(FloplineError, match=r"--config study=config/studies/NAME\.yaml"):
+        loaded(tmp_path, number)
+    path = tmp_path / "config/studies/toy.yaml"
+    path.rename(path.with_name("2026_11.yaml"))
+    assert loaded(tmp_path, "config/studies/2026_11.yaml")["name"] == "2026_11"
+
+
+def made(folder: Path, *words: str, **environment: str) -> str:
+    """What make would run, of a checkout that is set up."""
+    for name in ("Makefile", "requirements.lock"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    (folder / ".venv").mkdir(exist_ok=True)
+    (folder / ".venv/ready").touch()
+    return subprocess.run(
+        ["make", "-n", *words], cwd=folder, env={**os.environ, **environment},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def test_make_gives_studies_by_their_path_and_targets_before_options(tmp_path: Path) -> None:
+    (tmp_path / "config/studies").mkdir(parents=True)
+    (tmp_path / "config/studies/2026_11.yaml").touch()
+    assert "--config study=config/studies/2026_11.yaml" in made(tmp_path, "STUDY=2026_11")
+    words = made(tmp_path, "STUDY=other", "ARGS=results/x").split()
+    assert words.index("results/x") < words.index("--config")
+    assert "study=other" in words

@@ -47,6 +47,11 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDoc
     exist or a value that does not fit.
     """
     options, of_options = _numbers(dict(config)), config_schema()
+    if isinstance(options.get("study"), bool | int | float):
+        raise FloplineError(
+            f"config `study` came as {options['study']}, since Snakemake takes a name of digits "
+            "for a number: give the path, as in --config study=config/studies/NAME.yaml."
+        )
     _check(options, of_options, "config/config.yaml")
     path = _study_path(str(options["study"]), root)
     if not NAME.fullmatch(path.stem):
@@ -91,7 +96,6 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
         text = path.read_text(encoding="utf-8")
         content = yaml_once(text, name)
         _refuse_bomb(content, name)
-        content = _numbers(content)
     except FileNotFoundError:
         raise FloplineError(f"{name} does not exist.") from None
     except UnicodeDecodeError:
@@ -224,6 +228,10 @@ def _sentence(error: Any) -> str:
     if error.validator == "type":
         kind = error.validator_value
         kind = " or ".join(kind) if isinstance(kind, list) else kind
+        if kind == "string" and isinstance(error.instance, bool | int | float):
+            return (
+                f"{at}is {error.instance!r} to YAML but must be text: put it in quotes as it stands"
+            )
         return f"{at}is {error.instance!r} but must be of type {kind}"
     if error.validator in ("oneOf", "anyOf"):
         return f"{at}does not fit: see config/README.md for the forms it may take"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -63,15 +64,47 @@ class Twice(Exception):
 def yaml_once(text: str, name: str) -> Any:
     """The content of YAML in which no key stands twice in one place; `name` is what errors call it.
 
+    Keys are text as they stand in the file, and 1e21 is a number.
+
     Raises FloplineError where one does, and yaml.YAMLError.
     """
     loader = yaml.SafeLoader(text)
     try:
         top = loader.get_single_node()
         _refuse_twins(top, name)
+        _as_meant(top)
         return None if top is None else loader.construct_document(top)
     finally:
         loader.dispose()
+
+
+_FLOAT: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def _as_meant(top: yaml.Node | None) -> None:
+    """Make keys text as they stand, since on, no, 7 and 1e3 are names there, and 1e21 a number.
+
+    YAML 1.1 takes 1e21 for text; in quotes it is.
+    """
+    todo, seen = [top], set[int]()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.style is None
+            and _FLOAT.fullmatch(node.value)
+        ):
+            node.tag = "tag:yaml.org,2002:float"
+        elif isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                todo.append(value)
+                if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                    key.tag = "tag:yaml.org,2002:str"
 
 
 def _refuse_twins(top: yaml.Node | None, name: str) -> None:

@@ -57,9 +57,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
             line += len(table)
             say_constants(table, wish, facts, path)
             yield Raw(table, names=names)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FloplineError(
-            f"{path} is not a whole Parquet file ({error}): copy it again, or correct "
+            f"{path} is not a whole Parquet file ({str(error).strip()}): copy it again, or correct "
             "source.format."
         ) from None
 
@@ -67,7 +67,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 def _frame(table: pa.Table) -> pd.DataFrame:
     """Columns of a file: whole numbers stay whole beside absent ones, and NaN is no absent one."""
     gaps = any(pa.types.is_integer(c.type) and c.null_count for c in table.columns)
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_WHOLE.get if gaps else None)
+    # What pandas once wrote beside the columns makes indices of some and may be damaged.
+    plain = table.replace_schema_metadata(None)
+    frame: pd.DataFrame = plain.to_pandas(types_mapper=_WHOLE.get if gaps else None)
     for place, column in enumerate(table.columns):
         if not pa.types.is_floating(column.type):
             continue
