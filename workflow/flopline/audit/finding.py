@@ -18,6 +18,7 @@ from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 FINE: Final = "fine"
 MIND: Final = "mind"
 REFUSE: Final = "refuse"
+NOT_MADE: Final = "not made"
 
 
 @dataclass(frozen=True, slots=True)

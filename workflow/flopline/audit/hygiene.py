@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import FINE, MIND, NOT_MADE, Finding
 from flopline.audit.hygiene_facts import (
     APART,
     VARIES,
@@ -110,14 +110,19 @@ def audit(
             for name in (FINE, MIND, UNTOLD, NOT_LOGGED)
         },
     }
-    return Finding("hygiene", MIND if numbers[MIND] else FINE, _said(table), numbers, tables)
+    made = FINE if numbers[FINE] else NOT_MADE
+    return Finding("hygiene", MIND if numbers[MIND] else made, _said(table), numbers, tables)
 
 
 def _said(table: pd.DataFrame) -> str:
     by = {verdict: table[table["verdict"] == verdict] for verdict in (MIND, UNTOLD, NOT_LOGGED)}
     made = len(table) - len(by[UNTOLD]) - len(by[NOT_LOGGED])
     fine = made - len(by[MIND])
-    said = f"{fine} of {count(made, 'check')} of how the runs were trained are fine."
+    said = (
+        f"{fine} of {count(made, 'check')} of how the runs were trained are fine."
+        if made
+        else "How the runs were trained could not be checked."
+    )
     if len(by[MIND]):
         said += f" To mind: {' '.join(by[MIND]['sentence'])}"
     if len(by[UNTOLD]):

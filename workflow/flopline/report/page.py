@@ -35,6 +35,7 @@ from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, verdicts
+from flopline.schema import HELD_OUT
 from flopline.study_document import StudyDocument
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
@@ -163,6 +164,12 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
     )
 
 
+def _seen(inputs: ReportInputs, family: str) -> str:
+    """What runs held out of every fit of a family showed; empty without any."""
+    found = inputs.audits.get(family, {}).get(HELD_OUT)
+    return "" if found is None else found["sentence"]
+
+
 def _view(inputs: ReportInputs) -> dict[str, Any]:
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
@@ -184,6 +191,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
+        "seen": _seen(inputs, first),
         "silent": silent_lines(inputs.verdict, families),
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],

@@ -22,10 +22,10 @@ from flopline.numbers import count, factor
 from flopline.report.formatting import gist
 from flopline.schema import HELD_OUT, KEPT
 
-GOOD, MIND, BAD = "good", "mind", "bad"
-STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD}
+GOOD, MIND, BAD, UNKNOWN = "good", "mind", "bad", "unknown"
+STATES: Final = {"fine": GOOD, "mind": MIND, "refuse": BAD, "not made": UNKNOWN}
 """What an audit says, as a state of the page."""
-SAID: Final = {"fine": "fine", "mind": "caveat", "refuse": "refused"}
+SAID: Final = {"fine": "fine", "mind": "caveat", "refuse": "refused", "not made": "not checked"}
 """What an audit says, in a word for readers."""
 
 _AGREEMENT: Final[Mapping[bool | None, tuple[str, str]]] = {
@@ -56,6 +56,7 @@ _BASIS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 _AUDITS: Final = {
     "ladder": ("Do small runs foretell large ones?", "Held-out ladder"),
+    "held_out": ("What did the runs held out show?", "Runs held out"),
     "identifiability": ("Can the runs tell the terms apart?", "Identifiability"),
     "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
 }
@@ -108,7 +109,7 @@ def verdicts(
 def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> Iterator[Verdict]:
     if not findings:
         said = "Whether small runs foretell large ones was not tested."
-        yield Verdict(MIND, "Was the law put to the test?", "No audit was made", said, "#audit")
+        yield Verdict(UNKNOWN, "Was the law put to the test?", "No audit was made", said, "#audit")
     for name, (question, called) in _AUDITS.items():
         if name in findings:
             word = str(findings[name]["verdict"])
@@ -175,7 +176,11 @@ def _convergence(fits: Mapping[str, FitsJson]) -> Verdict:
     if converged == len(statuses):
         said = f"{count(converged, 'fit')}, none with a warning."
         return Verdict(GOOD, question, "Every fit converged", said, href)
-    finding = f"{failed} of {len(statuses)} fits failed" if failed else "Every fit is usable"
+    finding = (
+        f"{failed} of {len(statuses)} fits failed"
+        if failed
+        else f"{warned} of {len(statuses)} fits carry a warning"
+    )
     detail = f"{converged} converged, {warned} with a warning, {failed} failed."
     return Verdict(BAD if failed else MIND, question, finding, detail, href)
 
