@@ -95,18 +95,22 @@ def parse(
     (without it: any) stands twice in a record.
     """
     read_float = Digits.of if holds_names else float
+    # Looking for doubles in every object takes longer than reading it.
+    once_only = Once(once)
+    suspects = [json.dumps(name).encode() for name in once_only.wanted or ()]
     records: list[dict[str, Any]] = []
     unparsed: list[tuple[int, str]] = []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
+        doubtful = once is None or b"\\u" in line or any(line.count(s) > 1 for s in suspects)
         try:
             record = json.loads(
                 line.removeprefix(BOM_UTF8).decode("utf-8", errors="replace"),
                 parse_constant=str,
                 parse_int=_whole,
                 parse_float=read_float,
-                object_pairs_hook=Once(once),
+                object_pairs_hook=once_only if doubtful else None,
             )
         except Twice as twice:
             raise twice.at(f"{path}, line {number}") from None
