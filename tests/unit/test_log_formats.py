@@ -600,9 +600,9 @@ def test_a_damaged_foot_of_parquet_is_told(tmp_path: Path) -> None:
 
 def test_what_pandas_wrote_beside_the_columns_of_parquet_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    table = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]}).set_index("step")
+    table = pd.DataFrame({"step": [1, 2, 5], "loss": [3.0, 2.0, 1.5]}).set_index("step")
     table.to_parquet(path)
-    assert read_log(path, {"step": "step", "loss": "loss"}).rows["step"].tolist() == [1, 2]
-    damaged = path.read_bytes().replace(b'"index_columns"', b'"index_columns\x01')
+    assert read_log(path, {"step": "step", "loss": "loss"}).rows["step"].tolist() == [1, 2, 5]
+    damaged = path.read_bytes().replace(b'{"index_columns"', b'[\x01index_columns"')
     path.write_bytes(damaged)
-    assert read_log(path, {"step": "step", "loss": "loss"}).rows["loss"].tolist() == [3.0, 2.0]
+    assert read_log(path, {"step": "step", "loss": "loss"}).rows["loss"].tolist() == [3.0, 2.0, 1.5]

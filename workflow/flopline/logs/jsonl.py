@@ -75,13 +75,19 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
         yield _reading(table, columns)
     else:
         dotted = [name for name in wish.names if "." in name]
-        holds_names = "run" in columns or "split" in columns
-        raw, unparsed = parse(path, data, dotted, wish.names, holds_names=holds_names)
+        names = column_names({name: columns[name] for name in ("run", "split") if name in columns})
+        raw, unparsed = parse(path, data, dotted, wish.names, names)
+        if any(isinstance(value, float) for name in names if name in raw for value in raw[name]):
+            raw, unparsed = parse(path, data, dotted, wish.names)
         if "run" in columns:
             say_constants(raw, wish, facts, path)
         yield Raw(raw, unparsed, [str(name) for name in raw.columns if name != "line"])
     if "run" not in columns:
         _say_facts(path, data, wish, facts)
+
+
+LONG = re.compile(rb"\d{19}")
+"""A whole number that 64 bits may not hold."""
 
 
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
@@ -95,29 +101,34 @@ def parse(
     data: bytes,
     dotted: Sequence[str] = (),
     once: Sequence[str] | None = None,
-    *,
-    holds_names: bool = True,
+    names: Sequence[str] | None = None,
 ) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
     """The lines one by one as a table with `line`, and (line, reason) of what is no JSON object.
 
-    `dotted` names become columns of their own. Where numbers may be names, which `holds_names`
-    says, they remember how they were written. Raises FloplineError where one of the keys in `once`
-    (without it: any) stands twice in a record.
+    `dotted` names become columns of their own. `names` are the columns that hold names; without
+    them any may, so that numbers remember how they were written. Raises FloplineError where one of
+    the keys in `once` (without it: any) stands twice in a record.
     """
-    read_float = Digits.of if holds_names else float
+    read_float = Digits.of if names is None else None
+    read_whole = _whole if LONG.search(data) else None
+    # Looking for doubles in every object takes longer than reading it.
+    once_only = Once(once)
+    suspects = [json.dumps(name).encode() for name in once_only.wanted or ()]
+    plain, careful = (
+        json.JSONDecoder(
+            parse_constant=str, parse_int=read_whole, parse_float=read_float, object_pairs_hook=hook
+        )
+        for hook in (None, once_only)
+    )
     records: list[dict[str, Any]] = []
     unparsed: list[tuple[int, str]] = []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
+        doubtful = once is None or b"\\u" in line or any(line.count(s) > 1 for s in suspects)
         try:
-            record = json.loads(
-                line.removeprefix(BOM_UTF8).decode("utf-8", errors="replace"),
-                parse_constant=str,
-                parse_int=_whole,
-                parse_float=read_float,
-                object_pairs_hook=Once(once),
-            )
+            text = line.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
+            record = (careful if doubtful else plain).decode(text)
         except Twice as twice:
             raise twice.at(f"{path}, line {number}") from None
         except (ValueError, RecursionError):
@@ -128,7 +139,7 @@ def parse(
         reached = {name: value for name in dotted if (value := reach(record, name)) is not None}
         records.append({**record, **reached, "line": number})
     # A whole number that is a name is no floating-point number, though others are absent.
-    return pd.DataFrame(records, dtype=object if holds_names else None), unparsed
+    return pd.DataFrame(records, dtype=None if names == [] else object), unparsed
 
 
 def _say_facts(path: Path, data: bytes, wish: Wish, facts: Facts) -> None:

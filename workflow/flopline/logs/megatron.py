@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -185,13 +186,18 @@ class _Log:
             self.facts.know(horizon_tokens=float(samples * length))
 
 
+@lru_cache(1 << 10)
+def _plain(name: str) -> str:
+    return name.strip().translate(_BLANKS)
+
+
 def _values(cells: list[str]) -> tuple[dict[str, str], bool]:
     """What stands in cells `name: value`, and whether a name stands there twice.
 
     Forks write lm-loss or lm_loss for lm loss.
     """
     pairs = [cell.split(":", 1) for cell in cells if ":" in cell]
-    values = {name.strip().translate(_BLANKS): value.strip() for name, value in pairs}
+    values = {_plain(name): value.strip() for name, value in pairs}
     return values, len(values) < len(pairs)
 
 

@@ -19,6 +19,10 @@ from flopline.written_numbers import parse_number, parse_seconds
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "wall_s": "wall_s"}
 
 _STEP: Final = re.compile(r"step:(\d+)/(\d+)\s(.*)")
+_USUAL: Final = re.compile(
+    r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:([\d.]+)ms step_avg:\S+ms\s*"
+)
+"""The line of the first trainer, which is read in half the time."""
 _CELL: Final = re.compile(r"(\w+):(\S+)")
 _LOSSES: Final = {"train_loss": "train", "val_loss": "val"}
 _FACTS: Final = {"model_params": "params_total", "train_batch_tokens": "batch_tokens"}
@@ -41,6 +45,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
     begun = False
+    planned = ""
     for number, text, _ in text_lines(path, wish.phase):
         line = _STEP.match(text)
         if line is None:
@@ -48,6 +53,19 @@ def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unp
                 _header(text, facts)
             continue
         begun = True
+        if usual := _USUAL.fullmatch(text):
+            step, steps, split, loss, milliseconds = usual.groups()
+            if steps != planned:
+                planned = steps
+                facts.know(horizon_steps=float(steps))
+            yield {
+                "step": step,
+                "split": split or "train",
+                "loss": loss,
+                "wall_s": float(milliseconds) / 1000,
+                "line": number,
+            }
+            continue
         step, steps, rest = line.groups()
         cells = [_CELL.fullmatch(word) for word in rest.split()]
         pairs = [(cell[1], cell[2]) for cell in cells if cell]
