@@ -20,7 +20,7 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
-from flopline.logs.key_values import is_loss
+from flopline.logs.key_values import POSITIONS, is_loss
 from flopline.logs.opening import HEAD, read_bytes
 from flopline.logs.reading import Facts, Raw, Wish, column_names, columns_in, reach, told
 
@@ -107,6 +107,8 @@ def _groups(content: Any, at: str) -> Iterator[Group]:
         if len(content) > 1 and all(isinstance(record, dict) for record in content):
             names = dict.fromkeys(name for record in content for name in _flat(record))
             flat = [_flat(record) for record in content]
+            if not any(_is_position(name) for name in names):
+                return  # results of several sets, say, and not the rows of one curve
             columns = {_joined(at, n): [record.get(n) for record in flat] for n in names}
             yield Group(at, {name: c for name, c in columns.items() if _of_values(c)})
         return
@@ -121,6 +123,12 @@ def _groups(content: Any, at: str) -> Iterator[Group]:
         else:
             yield from _groups(value, _joined(at, name))
     yield Group(at, columns)
+
+
+def _is_position(name: str) -> bool:
+    """Whether a key of a record says where in the run it stands."""
+    last = name.rpartition(".")[2].rpartition("/")[2].lower().strip("_")
+    return last in POSITIONS or "step" in last or "iter" in last
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
