@@ -27,6 +27,7 @@ STUDY: dict[str, Any] = {
         "spike_threshold": 8,
         "unfinished": 0.98,
         "diverged": 0.2,
+        "untrained": 0.5,
         "final_window": 0,
     },
 }

@@ -62,3 +62,9 @@ class CleaningOptions(RowOptions):
         gt=0,
         description="a run whose final loss is this share above its own lowest is set aside",
     )
+    untrained: float = Field(
+        default=0.5,
+        gt=0,
+        description="a run whose final loss is this share above that of runs of like size and "
+        "tokens, or of smaller ones on fewer tokens, is set aside: it hardly trained",
+    )

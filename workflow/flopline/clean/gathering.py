@@ -13,6 +13,7 @@ from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import BETWEEN_FILES, without_log
 from flopline.clean.tally import SHARD_RUNS
+from flopline.clean.untrained import untrained
 from flopline.errors import FloplineError
 from flopline.logs.reading import NO_LOSS
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
@@ -159,6 +160,8 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         + runs["lowest"].round(3).astype("string")
         + ".",
     )
+    hardly = untrained(runs[reason == ""], options["untrained"]).reindex(runs.index)
+    say(hardly.notna(), hardly)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
     for rule in study["held_out"]:
         held = _named_by(runs, rule, "held_out") & (reason == "")

@@ -50,8 +50,12 @@ class Problem:
         return self if self.target.ndim == 1 else replace(self, target=self.target[rows])
 
     def with_losses(self, loss: Floats) -> Problem:
-        """The same points with other losses [nats], one set or one for each row of weights."""
-        return replace(self, target=np.log(loss) - self.centre[2])
+        """The same points with other losses [nats], one set or one for each row of weights.
+
+        A loss below zero, which a residual of another sign may draw, has no logarithm: NaN.
+        """
+        with np.errstate(invalid="ignore"):
+            return replace(self, target=np.log(loss) - self.centre[2])
 
     @property
     def points(self) -> dict[str, Floats]:
