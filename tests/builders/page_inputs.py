@@ -170,6 +170,7 @@ def decision_row(
         "recommended": law == "parametric",
         "refused": False,
         "extrapolation": target.budget_flops / max(HOFFMANN_BUDGETS),
+        "below_data": min(HOFFMANN_BUDGETS) / target.budget_flops,
         "held_out_steps": 4 if main and law != "envelope" else 0,
         "held_out_wasted_percent": 5.22 if main and law != "envelope" else np.nan,
         "held_out_loss_error_percent": 0.93 if main and law != "envelope" else np.nan,
@@ -253,6 +254,7 @@ def make_inputs(
                     "budget_flops": c,
                     "params_ratio": 1.14,
                     "overlap": True,
+                    "agree": True,
                     "short": "The 80 % intervals of N overlap.",
                     "sentence": "The 80 % intervals of N overlap; the largest is 1.14 times the "
                     "smallest.",

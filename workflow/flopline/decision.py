@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent
+from flopline.agreement import agreement, between, cost_percent, too_wide
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.choice import (
@@ -26,12 +26,15 @@ from flopline.choice import (
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import ENDS, FAILED, plain
 from flopline.laws.spec import Says, spec_of, surface_law
-from flopline.numbers import flops_label, humanise, significant
+from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
 
 STATED: Final = ("a", "b", *QUANTITIES)
 """What every row says, each with the ends of its intervals."""
+DEGENERATE: Final = 1e6
+"""Condition number of the scaled J'J from which it is told beside the headline: ten times that from
+which a fit warns (parametric_fit.ILL_CONDITIONED)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class FamilyEvidence:
     """What one family's fits and audits left: by law the fit's JSON, its estimators and draws.
 
     `findings` are mappings with audit, verdict and tables, empty where nothing was audited;
-    `largest_flops` is the compute of the family's largest run [FLOPs].
+    `largest_flops` and `smallest_flops` are the compute of the family's largest and smallest run
+    [FLOPs].
     """
 
     fits: Mapping[str, Mapping[str, Any]]
@@ -47,6 +51,7 @@ class FamilyEvidence:
     largest_flops: float
     draws: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     findings: Findings = ()
+    smallest_flops: float = math.nan
 
 
 def decide(
@@ -75,19 +80,21 @@ def decide(
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
             right = float(table.loc[choice.line, "params"])
-            wasted = cost_percent(table.loc[rows, "params"], right, surface)
+            wasted = cost_percent(table.loc[rows, "params"], right, surface, float(budget))
             table.loc[rows, "cost_percent"] = wasted
             table.loc[rows, "cost_flops"] = wasted / 100 * budget
         lines = table.loc[rows].assign(
             cost_money=table["cost_flops"] * (price_per_flop or math.nan)
         )
         choices.append(_choice(family, float(budget), lines, choice))
-        agreements.append(agreement(family, float(budget), lines, choice.line, surface))
+        counted = any(fit.get("certificate", {}).get("count") for fit in known.fits.values())
+        told = agreement(family, float(budget), lines, choice.line, surface, counted)
+        agreements.append(told)
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
     families = _families(table, targets, labels, evidence)
     verdict = {
-        "headline": _headline(table, targets, families),
+        "headline": _headline(table, targets, families, evidence),
         "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
         "choices": choices,
@@ -108,6 +115,7 @@ def headline_lines(verdict: Mapping[str, Any], labels: Mapping[str, str]) -> lis
         f"{_said(head['params'])} parameters",
         f"on {_said(head['tokens'])} tokens ({_said(head['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(head['loss'], significant)}; brackets are 95 % intervals.",
+        *([f"Mind: {head['mind']}."] if head.get("mind") else []),
     ]
 
 
@@ -151,6 +159,7 @@ def _row(
         "recommended": False,
         "refused": spec_of(law).says is Says.SURFACE and refused(known.findings),
         "extrapolation": budget / known.largest_flops,
+        "below_data": known.smallest_flops / budget,
         "runs": min(fit["n_runs"], fit["n_points"]),
         "held_out_steps": 0,
         "held_out_wasted_percent": math.nan,
@@ -222,9 +231,16 @@ def _families(
 
 
 def _headline(
-    table: pd.DataFrame, targets: Sequence[float], families: Sequence[Mapping[str, Any]]
+    table: pd.DataFrame,
+    targets: Sequence[float],
+    families: Sequence[Mapping[str, Any]],
+    evidence: Mapping[str, FamilyEvidence],
 ) -> dict[str, Any] | None:
-    """The recommended line of the winning family at the first target, with its intervals."""
+    """The recommended line of the winning family at the first target, with its intervals.
+
+    `mind` is what must be read beside it: an interval or a condition number that is no answer, a
+    target below all runs; empty where there is nothing of that kind.
+    """
     lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
     if lines.empty:
         return None
@@ -233,7 +249,25 @@ def _headline(
         best = lines[lines["family"] == families[0]["winner"]].iloc[0]
     names = ("family", "law", "estimator")
     quantities = {q: _estimate(best, q) for q in ("params", "tokens", "loss", "tokens_per_param")}
-    return {**{n: str(best[n]) for n in names}, "budget_flops": float(targets[0]), **quantities}
+    fit = evidence[str(best["family"])].fits[str(best["law"])]
+    return {
+        **{n: str(best[n]) for n in names},
+        "budget_flops": float(targets[0]),
+        **quantities,
+        "mind": "; ".join(_minded(best, fit.get("certificate", {}))),
+    }
+
+
+def _minded(line: pd.Series, certificate: Mapping[str, Any]) -> Iterator[str]:
+    yield from filter(None, [too_wide(line)])
+    condition = certificate.get("condition") or 0.0
+    if condition > DEGENERATE:
+        yield (
+            f"the parameters trade off all but freely (condition number {condition:.1e}), so other "
+            "sizes fit these runs as well"
+        )
+    if line["below_data"] > 1:
+        yield f"the target lies {factor(line['below_data'])} below the smallest run"
 
 
 def _estimate(line: pd.Series, quantity: str) -> dict[str, float | None]:

@@ -479,6 +479,7 @@ def _evidence(
         float(runs["flops"].max()),
         {law: fit.draws for law, fit in found.items()},
         findings,
+        float(runs["flops"].min()),
     )
 
 

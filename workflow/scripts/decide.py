@@ -23,7 +23,8 @@ with stage(snakemake) as said:
         draws[family][law] = read_parquet(Path(drawn))
     audits = {path.parent.name: read_findings(path) for path in map(Path, inputs.audits)}
     runs = read_parquet(Path(inputs.runs))
-    largest = runs[runs["status"] == KEPT].groupby("family")["flops"].max()
+    compute = runs[runs["status"] == KEPT].groupby("family")["flops"]
+    largest, smallest = compute.max(), compute.min()
     evidence = {
         family: FamilyEvidence(
             fits[family],
@@ -31,6 +32,7 @@ with stage(snakemake) as said:
             float(largest[family]),
             draws[family],
             audits.get(family, []),
+            float(smallest[family]),
         )
         for family in study["families"]
     }

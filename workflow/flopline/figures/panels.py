@@ -22,6 +22,7 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.spec import spec_of, surface_law
 from flopline.numbers import factor, humanise
+from flopline.surfaces.count import COUNT, Count
 
 Floats = NDArray[np.float64]
 Findings = Mapping[str, Mapping[str, Any]]
@@ -81,6 +82,15 @@ def surface_of_fits(fits: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, fl
     if None in points.values():
         return {}, str(fits[law]["message"])
     return {name: float(value) for name, value in points.items()}, ""
+
+
+def count_of_fits(fits: Mapping[str, Mapping[str, Any]]) -> Count | None:
+    """How the fits of a family spend budgets; None where as C = 6ND."""
+    for fit in fits.values():
+        stated = {n: e["point"] for n, e in fit["parameters"].items() if n in COUNT}
+        if None not in stated.values() and (count := Count.stated(stated)) is not None:
+            return count
+    return None
 
 
 def law_style(law: str) -> LawStyle:

@@ -19,6 +19,7 @@ from flopline import progress
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import PAIRS, chosen, new_run_errors, run_weights
 from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -110,7 +111,8 @@ def fit(
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     unique_tokens, for the variant of repeated data; several rows of one run are resampled together.
-    `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
+    `targets_flops` are budgets C [FLOPs], spent as C = 6ND or, where the runs' FLOPs are a few
+    percent off that, by their own law of C / 6ND (laws/common/counting.py).
     `options` are ALONE if not given. The solver hoffmann_grid takes minutes; its resamples start
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
@@ -128,6 +130,7 @@ def fit(
     solver, variant_draws = options.solver, options.variant_draws
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
+    count = counted(table, draws, seed, "parametric", family)
     with progress.part(PILOT, "main fit"):
         problem = problem_of(table, options)
     minimised = problem.objective
@@ -156,11 +159,13 @@ def fit(
 
     surface = CHINCHILLA.law(problem, found.best.unknowns[0])
     surfaces = _surfaces(problem, found.draws, solved, solver)
-    values = {name: getattr(surfaces, name) for name in REPORTED}
+    if count is not None:
+        surface = replace(surface, count=count.point)
+        surfaces = replace(surfaces, count=count.drawn)
     bounds = CHINCHILLA.on_bounds(found.best.unknowns[0])
+    at_point, values = (_stated(s, targets_flops) for s in (surface, surfaces))
     parameters = {
-        name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
-        for name in REPORTED
+        name: Estimate.of(float(at_point[name]), values[name], name in bounds) for name in values
     }
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
@@ -172,17 +177,22 @@ def fit(
         new_run_errors(at_ends, len(PARAMETERS), draws, seed),
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
+    spent = {} if count is None else {"count": count.sentence}
     certificate = _certificate(problem, found, table, bounds) | {
         "objective": minimised.value(minimised.residual(predicted, loss)),
         "draws": draws,
         "draws_left_out": left_out,
+        **spent,
     }
     status, message = _verdict(certificate, solver)
+    if count is not None:
+        message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
+        recounted = count and counted(table, len(again), seed, "parametric", family)
         resamples = Resamples(again, _thick_enough(params, tokens, again))
         others = form_variants.variants(
             problem,
@@ -194,6 +204,7 @@ def fit(
                 *_misfit(*_top_residual(table.assign(log_residual=residual))),
             ],
             table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
+            count=recounted,
             judged=judged,
         )
     settings = options.plain() | bootstrap.plain() | {"method": method}
@@ -313,6 +324,16 @@ def _surfaces(
     unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
     unknowns[solved] = np.where(trusted[:, None], found.unknowns, np.nan)
     return CHINCHILLA.law(problem, unknowns)
+
+
+def _stated(surface: LossSurface, targets_flops: Sequence[float]) -> dict[str, Floats]:
+    """The parameters as they are reported; a and b of a count are those at the first target."""
+    values = {name: np.asarray(getattr(surface, name), float) for name in REPORTED}
+    if surface.count is None:
+        return values
+    a, b = surface.exponents_at(targets_flops[0])
+    count = {name: np.asarray(v, float) for name, v in surface.count.parameters().items()}
+    return values | {"a": a, "b": b} | count
 
 
 def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
