@@ -90,6 +90,7 @@ def fit(
     grouping = group_runs(
         table["flops"].to_numpy(), table["budget_flops"].to_numpy(), options.budgets, tolerance
     )
+    count = counted(table, bootstrap.draws, bootstrap.seed, LAW, family)
     resamples = resampled(
         table, _strata(table, grouping), bootstrap.draws, bootstrap.seed, method, NO_BUDGET
     )
@@ -112,6 +113,7 @@ def fit(
     _demand_budgets(table, valleys, family)
     with progress.part(SURFACES, "surfaces"):
         surfaces = fit_surfaces(table, resamples)
+        surfaces = surfaces if count is None else surfaces.spending(count.point)
     with progress.part(1.0, "readings"):
         found = readings(valleys, checks, surfaces, resamples, options.weights)
         chances = Chances.of([v.label for v in valleys], bootstrap.draws, bootstrap.seed)
@@ -119,7 +121,6 @@ def fit(
         vertices = report.vertex_table(valleys, checks, found, laws[reading].weights)
         fitted = report.certificate(laws, vertices, surfaces, grouping.how)
     warnings, notes = report.messages(valleys, checks, fitted, len(table), laws[reading])
-    count = counted(table, bootstrap.draws, bootstrap.seed, LAW, family)
     if count is not None:
         laws = {name: law.spending(count, targets_flops[0]) for name, law in laws.items()}
         fitted["count"] = count.sentence
