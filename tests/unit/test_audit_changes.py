@@ -72,7 +72,7 @@ def test_counts_that_some_runs_lack_are_not_tried() -> None:
     assert "params" not in set(changes(partly)["kind"])
 
 
-def test_flops_counted_as_the_study_does_move_the_optimum() -> None:
+def test_flops_counted_as_the_study_does_are_spent_and_six_nd_is_the_change() -> None:
     points = isoflop_runs(sizes=9)
     more = 3.0 * points["params"] ** -0.05
     rows = changes(points.assign(flops=points["flops"] * more))
@@ -83,8 +83,9 @@ def test_flops_counted_as_the_study_does_move_the_optimum() -> None:
         return float(BESIROGLU.loss(n, TARGET / (6 * n * 3.0 * n**-0.05)))
 
     best = minimize_scalar(loss, bounds=(15, 30), method="bounded", options={"xatol": 1e-10})
-    assert row["params"] == pytest.approx(float(np.exp(best.x)), rel=1e-4)
-    assert "times 6ND" in row.name
+    assert row["reference_params"] == pytest.approx(float(np.exp(best.x)), rel=1e-4)
+    assert str(row.name).startswith("FLOPs as 6ND")
+    assert row["params"] == pytest.approx(float(BESIROGLU.params_opt(TARGET)), rel=1e-4)
     assert "flops" not in set(changes(points)["kind"])
 
 

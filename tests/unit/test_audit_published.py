@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from flopline.audit import published_comparison as audit_published
 from flopline.audit.published_comparison import OTHER, OURS, SAME, UNSTATED, advice
-from flopline.audit.regret import wasted_share
+from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopline.agreement import cost_percent, multiplier
+from flopline.agreement import WIDE, cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
+from flopline.bearing import WIDEST_FACTOR
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT
-from flopline.decision import headline_lines
+from flopline.decision import decide, headline_lines
 from flopline.laws.common.fit_result import Estimate, Estimator
 from flopline.laws.registry import LAWS
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import LossSurface
-from tests.builders.decisions import REFUSAL, TARGETS, decided, family, line, steps
+from tests.builders.decisions import ANYTHING, REFUSAL, TARGETS, decided, family, line, steps
 from tests.builders.fit_json import surface_json
 from tests.builders.surfaces import BESIROGLU, constants_of, per_draw
 
@@ -293,6 +294,78 @@ def test_agreement_holds_main_lines_against_each_other() -> None:
     assert verdict["agreement"][0]["overlap"] is True
 
 
+def wide(params: float, ratio: float) -> Estimator:
+    """A line whose 95 % intervals of N and D reach `ratio` to both sides."""
+
+    def reach(x: float) -> Estimate:
+        near = ratio**0.7
+        return Estimate(x, x / near, x * near, x / ratio, x * ratio)
+
+    made = line(params)
+    targets = [
+        replace(
+            t, values=dict(t.values) | {q: reach(t.values[q].point) for q in ("params", "tokens")}
+        )
+        for t in made.targets
+    ]
+    return replace(made, targets=targets)
+
+
+def test_laws_far_apart_do_not_agree_because_an_interval_is_wide() -> None:
+    """1.6 apart in N, one interval five times wide: they were said to agree."""
+    known = family(isoflop=wide(1.6e9, 5.0**0.5), parametric=line(1e9))
+    _, verdict = decided({"ash": known}, TARGETS, LABELS)
+    told = verdict["agreement"][0]
+    assert told["overlap"] is True
+    assert told["agree"] is False
+    assert "a factor of 1.60 (to follow the wrong one wastes up to 7.6 % of compute)" in told[
+        "sentence"]  # fmt: skip
+    assert "they do not agree, and the data cannot tell which is right" in told["sentence"]
+    assert "by the isoFLOP line over a factor of 5.00" in told["sentence"]
+    known = family(isoflop=line(1.2e9), parametric=line(1e9))
+    _, verdict = decided({"ash": known}, TARGETS, LABELS)
+    assert verdict["agreement"][0]["agree"] is True
+
+
+def test_a_line_that_hardly_tells_the_size_says_so_in_the_headline() -> None:
+    _, verdict = decided({"ash": family(parametric=wide(1e9, 2.5))}, TARGETS, LABELS)
+    assert headline_lines(verdict, LABELS)[3:] == [
+        "Mind: the 95 % interval of N spans 6.25×, so these runs hardly tell the size."
+    ]
+    sound = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)[1]
+    assert sound["headline"] is not None
+    assert sound["headline"]["mind"] == ""
+
+
+def test_a_line_that_is_not_barred_may_still_hardly_tell_the_size() -> None:
+    """Were they the same number, `mind` could never be said: such a line is not followed."""
+    assert WIDE < WIDEST_FACTOR
+
+
+def test_a_condition_number_of_millions_is_said_in_the_headline() -> None:
+    known = family(parametric=line(1e9))
+    known.fits["parametric"]["certificate"] = {"condition": 3.2e6}  # type: ignore[index]
+    _, verdict = decided({"ash": known}, TARGETS, LABELS)
+    assert "trade off all but freely (condition number 3.2e+06)" in headline_lines(
+        verdict, LABELS)[3]  # fmt: skip
+
+
+def test_a_target_below_all_runs_is_said_in_the_headline() -> None:
+    span = replace(ANYTHING, smallest_flops=1e23, largest_flops=1e24)
+    known = {"ash": family(parametric=line(1e9))}
+    table, verdict = decide(known, TARGETS, LABELS, {"ash": span})
+    assert table["below_data"].tolist() == pytest.approx([1000, 100])
+    assert "below the smallest run" in headline_lines(verdict, LABELS)[3]
+
+
+def test_lines_that_spend_the_budget_by_the_studys_count_are_said_to() -> None:
+    known = family(parametric=line(1e9, flops=0.6))
+    known.fits["parametric"]["certificate"] = {"count": "so"}  # type: ignore[index]
+    _, verdict = decided({"ash": known}, TARGETS, LABELS)
+    assert "N and D spend the budget as the study counts FLOPs" in verdict["agreement"][0][
+        "sentence"]  # fmt: skip
+
+
 def test_numbers_of_a_failed_fit_are_not_shown() -> None:
     table, verdict = decided({"ash": family(isoflop=line(1e9, status="failed"))}, TARGETS, LABELS)
     assert table["params"].isna().all()
@@ -402,7 +475,7 @@ def test_a_loss_below_the_other_familys_floor_takes_endless_compute() -> None:
 
 
 def test_without_a_surface_a_wrong_size_has_no_price() -> None:
-    assert np.isnan(cost_percent(pd.Series([1.0, 2.0]), 1.0, None)).all()
+    assert np.isnan(cost_percent(pd.Series([1.0, 2.0]), 1.0, None, 1e21)).all()
 
 
 percent = st.one_of(st.just(math.nan), st.floats(0.0, 50.0))

@@ -98,8 +98,10 @@ def test_histories_of_weights_and_biases(real_data: Path) -> None:
     status = result.runs.set_index("run")["reason"]
     # It logs no step at all, so that its tokens are its clock.
     assert status["peteish7_eval_anneal"] == ""
-    # The pieces and their full curve are other bytes, so nothing here is a copy.
-    assert (result.runs["status"] == "kept").sum() == 41
+    # Pieces of a curve that end where the whole one does are copies of it, though not by bytes.
+    aside = status[status != ""]
+    assert len(aside) == 3
+    assert aside.str.contains("are those of run .* to the last digit").all()
 
 
 def test_raw_logs_of_every_trainer(real_data: Path) -> None:

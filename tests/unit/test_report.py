@@ -150,19 +150,39 @@ def test_all_laws_failed_gives_no_recommendation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlap", "said"),
+    ("overlap", "agree", "said"),
     [
-        (True, "The laws agree"),
-        (False, "The laws disagree"),
-        (None, "No second law to compare"),
+        (True, True, "The laws agree"),
+        (True, False, "The laws differ, and the data cannot tell"),
+        (False, False, "The laws disagree"),
+        (None, None, "No second law to compare"),
     ],
 )
-def test_agreement_is_said_as_it_is(inputs: ReportInputs, overlap: bool | None, said: str) -> None:
-    agreement = [{**e, "overlap": overlap} for e in inputs.verdict["agreement"]]
+def test_agreement_is_said_as_it_is(
+    inputs: ReportInputs, overlap: bool | None, agree: bool | None, said: str
+) -> None:
+    told = {"overlap": overlap, "agree": agree}
+    agreement = [{**e, **told} for e in inputs.verdict["agreement"]]
     verdict = {**inputs.verdict, "agreement": agreement}
     text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
     assert said in text
     assert ("the laws disagree at 4" in text) == (overlap is False)
+
+
+def test_a_target_below_all_runs_is_an_extrapolation(inputs: ReportInputs) -> None:
+    decision = inputs.decision.assign(extrapolation=1e-5, below_data=1000.0)
+    text = Reader(render(dataclasses.replace(inputs, decision=decision), TEMPLATES)).text
+    assert "lies below the data" in text
+    assert "it is extrapolated downwards" in text
+    assert "Extrapolated downwards" in text
+    assert "within the data" not in text
+
+
+def test_what_makes_the_headline_no_answer_stands_beside_it(inputs: ReportInputs) -> None:
+    head = {**inputs.verdict["headline"], "mind": "the 95 % interval of N spans 30x"}
+    verdict = {**inputs.verdict, "headline": head}
+    text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
+    assert "The 95 % interval of N spans 30x." in text
 
 
 def test_the_choice_and_the_rule_stand_with_the_headline(read: Reader) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.waste import wasted_share
+from flopline.audit.waste import wasted_at
 from flopline.choice import line_name
 from flopline.documents import (
     AgreementJson,
@@ -29,6 +29,16 @@ from flopline.surfaces.loss_of_compute import LossOfCompute
 
 Floats = NDArray[np.float64]
 
+AGREE_FACTOR: Final = 1.25
+"""Largest factor in N up to which laws agree: there, following the wrong one costs 1.7 % of compute
+(alpha + beta = 0.7, the quadratic form of audit.waste)."""
+AGREE_LOSS: Final = 0.01
+"""Largest relative difference of the loss up to which laws agree: several times the noise of a run,
+and what a third more compute buys at an exponent of 0.05."""
+WIDE: Final = 4.0
+"""Ratio of the ends of a 95 % interval of N from which a line is followed only with a word beside
+it: N may be off by 2 either way, which wastes a sixth of compute (alpha + beta = 0.7, the quadratic
+form of audit.waste). From bearing.WIDEST_FACTOR on, no line is followed at all."""
 COMPARED: Final = {"params": "N", "tokens": "D", "loss": "the loss"}
 """What the laws must agree on, as it is called in a sentence."""
 CONSISTENT: Final = 0.02
@@ -38,58 +48,107 @@ NEGLIGIBLE_PERCENT: Final = 0.01
 
 
 def agreement(
-    family: str, budget: float, lines: pd.DataFrame, chosen: Any, surface: LossSurface | None
+    family: str,
+    budget: float,
+    lines: pd.DataFrame,
+    chosen: Any,
+    surface: LossSurface | None,
+    counted: bool = False,
 ) -> AgreementJson:
-    """How far the main lines agree on N, D and loss at one target, by their 95 % intervals.
+    """How far the main lines agree on N, D and loss at one target, and whether the data can tell.
 
     `lines` are the rows of one family and target, with their cost columns; `chosen` is the row of
-    the recommended one or None.
+    the recommended one or None; `counted` says that budgets are spent by the study's own count of
+    FLOPs. Lines agree where they lie near each other; intervals that overlap without that say no
+    more than that the data cannot tell which is right.
     """
     usable = lines[lines["params"].notna() & lines["main"]]
     if len(usable) < 2:
         number = "Only one law gives a number" if len(usable) else "No law gives a number"
         sentence = f"{number} here, so nothing can be compared."
-        said = " ".join(filter(None, [sentence, _spent(usable)]))
+        said = " ".join(filter(None, [sentence, _spent(usable, counted)]))
         return {
             "family": family,
             "budget_flops": float(budget),
             "params_ratio": None,
             "overlap": None,
+            "agree": None,
             "short": sentence,
             "sentence": said,
         }
     low, high = usable["params"].min(), usable["params"].max()
     apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
+    ratio = float(high / low)
+    losses = usable["loss"]
+    near = ratio <= AGREE_FACTOR and losses.max() / losses.min() - 1 <= AGREE_LOSS
+    worst = "" if near else _worst(usable, surface, float(budget))
     sentence = (
         f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
-        f"{high / low:.2f}, and the loss between {significant(usable['loss'].min())} and "
-        f"{significant(usable['loss'].max())}; "
+        f"{ratio:.2f}{worst}, and the loss between {significant(losses.min())} and "
+        f"{significant(losses.max())}; {_told_apart(usable, apart, near)}"
     )
-    sentence += (
-        f"not all of their 95 % intervals of {' and '.join(apart)} overlap."
-        if apart
-        else "their 95 % intervals overlap."
+    said = " ".join(
+        filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable, counted)])
     )
-    said = " ".join(filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable)]))
     return {
         "family": family,
         "budget_flops": float(budget),
-        "params_ratio": float(high / low),
+        "params_ratio": ratio,
         "overlap": not apart,
+        "agree": bool(near and not apart),
         "short": sentence,
         "sentence": said,
     }
 
 
-def cost_percent(params: pd.Series, params_chosen: float, surface: LossSurface | None) -> Floats:
-    """Compute [percent] that training `params` wastes if `params_chosen` is the best size.
+def _worst(usable: pd.DataFrame, surface: LossSurface | None, budget: float) -> str:
+    """What following the wrong one of the two lines farthest apart in N wastes at most."""
+    if surface is None:
+        return ""
+    ends = usable["params"].min(), usable["params"].max()
+    wasted = max(
+        float(cost_percent(pd.Series([other]), right, surface, budget)[0])
+        for right, other in (ends, ends[::-1])
+    )
+    return f" (to follow the wrong one wastes up to {significant(wasted, 2)} % of compute)"
 
-    The exact form of `audit.shares.wasted_share`, with the exponents of `surface`; NaN without it.
+
+def _told_apart(usable: pd.DataFrame, apart: Sequence[str], near: bool) -> str:
+    """Whether the data tell the lines apart, by their 95 % intervals."""
+    if apart:
+        kept = f"not all of their 95 % intervals of {' and '.join(apart)} overlap"
+        return f"{kept}, so the data contradict at least one of them."
+    spans = usable["params_hi95"] / usable["params_lo95"]
+    if near:
+        return "their 95 % intervals overlap."
+    if not np.isfinite(spans).all():
+        return "they do not agree, and without intervals the data cannot tell which is right."
+    widest = usable.loc[spans.idxmax()]
+    return (
+        "they do not agree, and the data cannot tell which is right: their 95 % intervals overlap, "
+        f"that of N by the {line_name(widest)} line over a factor of {spans.max():.2f}."
+    )
+
+
+def too_wide(line: pd.Series) -> str:
+    """That the interval of N is too wide to follow a line without a word, empty where it is not."""
+    span = line["params_hi95"] / line["params_lo95"]
+    if not span > WIDE:
+        return ""
+    return f"the 95 % interval of N spans {factor(span)}, so these runs hardly tell the size"
+
+
+def cost_percent(
+    params: pd.Series, params_chosen: float, surface: LossSurface | None, flops: float
+) -> Floats:
+    """Compute [percent] of `flops` that training `params` wastes if `params_chosen` is the best.
+
+    The exact form of `audit.waste.wasted_share`, with the exponents of `surface`; NaN without it.
     """
     if surface is None:
         return np.full(len(params), math.nan)
     x = np.log(params.to_numpy(dtype=float) / params_chosen)
-    return 100 * wasted_share(surface.alpha, surface.beta, x)
+    return 100 * wasted_at(surface, flops, x)
 
 
 def between(
@@ -269,7 +328,7 @@ def _cost(line: pd.Series) -> str:
     return f"{significant(percent, 2)} % ({flops_label(line['cost_flops'])} FLOPs{paid})"
 
 
-def _spent(usable: pd.DataFrame) -> str:
+def _spent(usable: pd.DataFrame, counted: bool) -> str:
     """Whether N and D of every line spend the budget."""
     off = usable[np.abs(usable["flops_ratio"] - 1) > CONSISTENT]
     if usable.empty or off["flops_ratio"].notna().sum() == 0:
@@ -278,6 +337,11 @@ def _spent(usable: pd.DataFrame) -> str:
         f"{significant(line['flops_ratio'], 3)} for the {line_name(line)} line"
         for _, line in off.iterrows()
     ]
+    if counted:
+        return (
+            "N and D spend the budget as the study counts FLOPs, which is not as 6ND: 6ND/C is "
+            f"{' and '.join(said)}."
+        )
     return (
         f"6ND/C is {' and '.join(said)}: N and D were fitted apart, or FLOPs are counted otherwise."
     )

@@ -48,7 +48,7 @@ NEAR_TARGET: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the runs of one family span: tokens per param, and the compute of the largest [FLOPs].
+    """What the runs of one family span: tokens per param, and compute [FLOPs].
 
     `rise` is a sentence where the lowest loss does not fall with compute, else empty.
     """
@@ -56,13 +56,19 @@ class Span:
     tokens_per_param: tuple[float, float]
     largest_flops: float
     rise: str = ""
+    smallest_flops: float = 0.0
 
 
 def span_of(runs: pd.DataFrame) -> Span:
     """The span of `runs`, with columns params, tokens, flops [FLOPs] and loss; one row at least."""
     ratio = (runs["tokens"] / runs["params"]).to_numpy(dtype=float)
     flops = runs["flops"].to_numpy(dtype=float)
-    return Span((float(ratio.min()), float(ratio.max())), float(flops.max()), _rise(runs))
+    return Span(
+        (float(ratio.min()), float(ratio.max())),
+        float(flops.max()),
+        _rise(runs),
+        float(flops.min()),
+    )
 
 
 def _rise(runs: pd.DataFrame) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent
+from flopline.agreement import agreement, between, cost_percent, too_wide
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
@@ -26,6 +26,7 @@ from flopline.documents import (
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
+    Facts,
     FindingJson,
     FitsJson,
     ForecastJson,
@@ -40,13 +41,16 @@ from flopline.forecast.stated import columns, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
-from flopline.numbers import flops_label, humanise, significant
+from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
 
 STATED: Final = ("a", "b", *QUANTITIES)
 """What every row says, each with the ends of its intervals."""
+DEGENERATE: Final = 1e6
+"""Condition number of the scaled J'J from which it is told beside the headline: ten times that from
+which a fit warns (parametric_fit.ILL_CONDITIONED)."""
 
 
 def decide(
@@ -71,7 +75,7 @@ def decide(
         [
             row
             for family, known in results.items()
-            for row in _rows(family, known, spans[family].largest_flops, targets)
+            for row in _rows(family, known, spans[family], targets)
         ]
     )
     table[list(FORECAST)] = math.nan
@@ -100,19 +104,21 @@ def decide(
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
             right = float(table.loc[choice.line, "params"])
-            wasted = cost_percent(table.loc[rows, "params"], right, surface)
+            wasted = cost_percent(table.loc[rows, "params"], right, surface, float(budget))
             table.loc[rows, "cost_percent"] = wasted
             table.loc[rows, "cost_flops"] = wasted / 100 * budget
         lines = table.loc[rows].assign(
             cost_money=table["cost_flops"] * (price_per_flop or math.nan)
         )
         choices.append(_choice(family, float(budget), lines, choice))
-        agreements.append(agreement(family, float(budget), lines, choice.line, surface))
+        counted = any(fit.get("certificate", {}).get("count") for fit in known.fits.values())
+        told = agreement(family, float(budget), lines, choice.line, surface, counted)
+        agreements.append(told)
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
     families = _families(table, targets, labels, results)
     verdict: VerdictJson = {
-        "headline": _headline(table, targets, families),
+        "headline": _headline(table, targets, families, results),
         "silent": silent,
         "forecasts": [
             {"family": family, **to_json(made)}
@@ -191,6 +197,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"on {_said(told['tokens'])} tokens ({_said(told['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(told['loss'], significant)}; {brackets[0]}",
         *brackets[1:],
+        *([f"Mind: {head['mind']}."] if head["mind"] else []),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
     ]
@@ -212,7 +219,7 @@ def _said(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> st
 
 
 def _rows(
-    family: str, known: FamilyResults, largest_flops: float, targets: Sequence[float]
+    family: str, known: FamilyResults, span: Span, targets: Sequence[float]
 ) -> list[dict[str, object]]:
     """One row per target, law and estimator of a family, targets in their order."""
     rows = []
@@ -220,7 +227,12 @@ def _rows(
         for law, lines in known.of_each(ESTIMATORS).items():
             same = [math.isclose(b, budget, rel_tol=1e-9) for b in lines["budget_flops"]]
             for line in lines[same].to_dict("records"):
-                about = {"family": family, "law": law, "extrapolation": budget / largest_flops}
+                about = {
+                    "family": family,
+                    "law": law,
+                    "extrapolation": budget / span.largest_flops,
+                    "below_data": span.smallest_flops / budget,
+                }
                 rows.append(_row(about, known, line, float(budget)))
     return rows
 
@@ -228,7 +240,9 @@ def _rows(
 def _row(
     about: Mapping[str, object], known: FamilyResults, line: Mapping[Any, Any], budget: float
 ) -> dict[str, object]:
-    """The row of one line at one target; `about` says its family, law and extrapolation."""
+    """The row of one line at one target; `about` says its family, its law and how far beyond, or
+    below, the runs the target lies.
+    """
     law = str(about["law"])
     fit = known.fits[law]
     row: dict[str, object] = {
@@ -244,6 +258,7 @@ def _row(
         "barred": "",
         "refused": spec_of(law).says is Says.SURFACE and refused(known.findings),
         "extrapolation": about["extrapolation"],
+        "below_data": about["below_data"],
         "runs": min(fit["n_runs"], fit["n_points"]),
         "held_out_steps": 0,
         "held_out_wasted_percent": math.nan,
@@ -319,15 +334,23 @@ def _families(
 
 
 def _headline(
-    table: pd.DataFrame, targets: Sequence[float], families: Sequence[ComparisonJson]
+    table: pd.DataFrame,
+    targets: Sequence[float],
+    families: Sequence[ComparisonJson],
+    results: Mapping[str, FamilyResults],
 ) -> HeadlineJson | None:
-    """The recommended line of the winning family at the first target, with its intervals."""
+    """The recommended line of the winning family at the first target, with its intervals.
+
+    `mind` is what must be read beside it: an interval or a condition number that is no answer, a
+    target below all runs; empty where there is nothing of that kind.
+    """
     lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
     if lines.empty:
         return None
     best = lines.sort_values("loss", kind="stable").iloc[0]
     if families and families[0]["budget_flops"] == targets[0]:
         best = lines[lines["family"] == families[0]["winner"]].iloc[0]
+    fit = results[str(best["family"])].fits[str(best["law"])]
     return {
         "family": str(best["family"]),
         "law": str(best["law"]),
@@ -339,6 +362,7 @@ def _headline(
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
+        "mind": "; ".join(_minded(best, fit.get("certificate", {}))),
     }
 
 
@@ -358,6 +382,18 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
         "tokens_per_param": estimate_json(ratio, *(ratio * x**2 for x in ends)),
         "loss": loss,
     }
+
+
+def _minded(line: pd.Series, certificate: Facts) -> Iterator[str]:
+    yield from filter(None, [too_wide(line)])
+    condition = certificate.get("condition") or 0.0
+    if condition > DEGENERATE:
+        yield (
+            f"the parameters trade off all but freely (condition number {condition:.1e}), so other "
+            "sizes fit these runs as well"
+        )
+    if line["below_data"] > 1:
+        yield f"the target lies {factor(line['below_data'])} below the smallest run"
 
 
 def _estimate(line: pd.Series, quantity: str) -> EstimateJson:

@@ -90,6 +90,7 @@ class AgreementJson(TypedDict):
     budget_flops: float
     params_ratio: float | None
     overlap: bool | None
+    agree: bool | None
     short: str
     sentence: str
 
@@ -127,7 +128,8 @@ class ForecastJson(TypedDict):
 class HeadlineJson(TypedDict):
     """The recommended line of the winning family at the first target.
 
-    `label` says which variant of its law it is, empty for the main line.
+    `label` says which variant of its law it is, empty for the main line; `mind` what must be read
+    beside it, empty where there is nothing of that kind.
     """
 
     family: str
@@ -140,6 +142,7 @@ class HeadlineJson(TypedDict):
     loss: EstimateJson
     tokens_per_param: EstimateJson
     forecast: ForecastJson | None
+    mind: str
 
 
 class SilenceJson(TypedDict):

@@ -11,14 +11,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.waste import excess, wasted_share
-from flopline.documents import FitJson
+from flopline.audit.waste import excess_at, wasted_at
+from flopline.documents import FitJson, number_in
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED, Estimate, Target, targets_of
@@ -29,6 +29,7 @@ from flopline.laws.spec import Says, spec_of
 from flopline.numbers import number
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.count import COUNT, Count, tokens_for
 
 Floats = NDArray[np.float64]
 
@@ -74,8 +75,9 @@ class Line:
 class Deviation:
     """What training `params` instead of the best size costs at a budget.
 
-    tokens = C / (6 params); `loss` and `extra_loss` in nats per token; `wasted_percent` of compute
-    is what a smaller budget, well spent, would have saved.
+    `tokens` are what the budget buys, C / (6 params) unless the line has a count; `loss` and
+    `extra_loss` in nats per token; `wasted_percent` of compute is what a smaller budget, well
+    spent, would have saved.
     """
 
     budget_flops: float
@@ -97,11 +99,12 @@ def read_line(fit: FitJson, draws: pd.DataFrame) -> Line:
         )
     of_surface = spec_of(fit["law"]).says is Says.SURFACE
     names = PARAMETERS if of_surface else OF_COMPUTE
-    values = {name: np.array([_number(fit["parameters"][name]["point"])]) for name in names}
+    names = (*names, *(name for name in COUNT if name in fit["parameters"]))
+    values = {name: np.array([number_in(fit["parameters"][name])]) for name in names}
     drawn = {name: draws[name].to_numpy(dtype=float) for name in names}
     if of_surface:
-        point: Allocation | LossSurface = LossSurface(*(float(v[0]) for v in values.values()))
-        return Line(fit["law"], point, LossSurface(**drawn), _new_run(fit, draws), None)
+        point: Allocation | LossSurface = _surface({n: float(v[0]) for n, v in values.items()})
+        return Line(fit["law"], point, _surface(drawn), _new_run(fit, draws), None)
     laws = allocation(values), allocation(drawn)
     return Line(fit["law"], *laws, _new_run(fit, draws), _misfit(fit, len(draws)))
 
@@ -141,14 +144,14 @@ def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviati
     ln_ratios = np.log(params) - np.log(drawn["params"][:, 0])
     s = surface.point
     spread = line.draws if isinstance(line.draws, LossSurface) else s
-    extra = excess(s.alpha, s.beta, ln_ratio) * _reducible(s, flops)
-    extras = excess(spread.alpha, spread.beta, ln_ratios) * _reducible(spread, flops)
-    share = wasted_share(s.alpha, s.beta, ln_ratio)
-    shares = wasted_share(spread.alpha, spread.beta, ln_ratios)
+    extra = excess_at(s, flops, ln_ratio) * _reducible(s, flops)
+    extras = excess_at(spread, flops, ln_ratios) * _reducible(spread, flops)
+    share = wasted_at(s, flops, ln_ratio)
+    shares = wasted_at(spread, flops, ln_ratios)
     return Deviation(
         budget_flops=float(flops),
         params=float(params),
-        tokens=flops / (6.0 * params),
+        tokens=float(np.ravel(tokens_for(line.point.count, [flops], [params]))[0]),
         loss=float(best["loss"].ravel()[0] + extra),
         extra_loss=Estimate.of(float(extra), extras),
         wasted_percent=Estimate.of(100 * float(share), 100 * shares),
@@ -189,7 +192,12 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
         PowerLaw(ln_n, values["a"]),
         PowerLaw(ln_d, values["b"]),
         LossLaw(values["L_E"], ln_k, values["L_c"], nowhere, nowhere),
+        Count.stated(values),
     )
+
+
+def _surface(values: Mapping[str, Any]) -> LossSurface:
+    return LossSurface(*(values[name] for name in PARAMETERS), count=Count.stated(values))
 
 
 def _said(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:
@@ -223,10 +231,6 @@ def _misfit(fit: FitJson, draws: int) -> Misfit | None:
         return None
     errors = misfit_errors(draws, int(fit["settings"]["seed"]))
     return Misfit(found["misfit"], found["runs"], np.asarray(found["spread"]), errors)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _demand_positive(what: str, value: float) -> None:

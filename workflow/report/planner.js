@@ -189,10 +189,12 @@ const Planner = (() => {
         box.replaceChildren();
         return say(el("plan-size-said"), [[problem, "wrong"]]);
       }
-      const tokens = last.flops / (6 * params);
+      const counted = Laws.countOf(reference).length > 0;
+      const tokens = counted ? Laws.tokens(reference, last.flops, params) : last.flops / (6 * params);
+      const how = counted ? "what the budget buys by the study's count of FLOPs" : "D = C/6N";
       const ratio = params / Math.exp(Laws.pointOf(reference, last.flops).lnN);
       say(el("plan-size-said"), [[
-        `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (D = C/6N): ${timesBest(ratio)} of the ${reference.name} law of ${data.families[reference.family]}.`,
+        `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (${how}): ${timesBest(ratio)} of the ${reference.name} law of ${data.families[reference.family]}.`,
       ]]);
       const rows = usable.map((line) => {
         const surface = surfaces[line.family];

@@ -36,21 +36,57 @@ const Laws = (() => {
     return out;
   };
 
+  // ln of C = 6ND (floor + coef N^u D^v) at ln N and ln D, and p and q of C = k N^p D^q near there.
+  const counted = ([floor, coef, u, v], lnN, lnD) => {
+    const varying = coef * Math.exp(u * lnN + v * lnD);
+    const ratio = floor + varying;
+    const share = varying / ratio;
+    return { lnC: Math.log(6 * ratio) + lnN + lnD, p: 1 + u * share, q: 1 + v * share };
+  };
+
+  // ln D that a budget buys at ln N: C/6N without a count.
+  const lnTokens = (count, flops, lnN) => {
+    let lnD = Math.log(flops / 6) - lnN;
+    for (let step = 0, moved = Infinity; count.length && step < 200 && Math.abs(moved) > 1e-13; step += 1) {
+      const { lnC, q } = counted(count, lnN, lnD);
+      moved = (Math.log(flops) - lnC) / q;
+      lnD += moved;
+    }
+    return lnD;
+  };
+
   // Lines of one law: row i of its columns, or its point where columns are single numbers.
-  const ofSurface = ([E, lnA, lnB, alpha, beta], flops) => {
+  const ofSurface = ([E, lnA, lnB, alpha, beta, ...count], flops) => {
     const sum = alpha + beta;
     const lnG = (Math.log(alpha) + lnA - Math.log(beta) - lnB) / sum;
     const lnC = Math.log(flops / 6);
-    const lnN = lnG + (beta / sum) * lnC;
-    const lnD = (alpha / sum) * lnC - lnG;
+    let lnN = lnG + (beta / sum) * lnC;
+    let lnD = (alpha / sum) * lnC - lnG;
+    let [p, q] = [1, 1];
+    // As surfaces/count.py: the optimum of the count as it is near the last step.
+    for (let step = 0, moved = Infinity; count.length && step < 200 && Math.abs(moved) > 1e-12; step += 1) {
+      const near = counted(count, lnN, lnD);
+      ({ p, q } = near);
+      const left = Math.log(flops) - (near.lnC - p * lnN - q * lnD);
+      const next = (lnG * sum + Math.log(q / p) + (beta * left) / q) / (alpha + (beta * p) / q);
+      moved = next - lnN;
+      lnN = next;
+      lnD = (left - p * lnN) / q;
+    }
     const reducible = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
-    return { lnN, lnD, loss: E + reducible, reducible, alpha, beta };
+    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p };
   };
 
-  const ofCompute = ([lnKN, a, lnKD, b, E, lnK, c], flops) => {
+  const ofCompute = ([lnKN, a, lnKD, b, E, lnK, c, ...count], flops) => {
     const lnC = Math.log(flops);
-    return { lnN: lnKN + a * lnC, lnD: lnKD + b * lnC, loss: E + Math.exp(lnK - c * lnC) };
+    const lnN = lnKN + a * lnC;
+    const lnD = count.length ? lnTokens(count, flops, lnN) : lnKD + b * lnC;
+    return { lnN, lnD, loss: E + Math.exp(lnK - c * lnC) };
   };
+
+  // The columns of a line that say how its FLOPs are counted; none where they are 6ND.
+  const countOf = (line) => line.point.slice(line.says === "surface" ? 5 : 7);
+  const tokens = (line, flops, params) => Math.exp(lnTokens(countOf(line), flops, Math.log(params)));
 
   const said = (line, columns, flops) =>
     (line.says === "surface" ? ofSurface : ofCompute)(columns, flops);
@@ -107,11 +143,11 @@ const Laws = (() => {
     const weigh = pointOf(surface, flops);
     const draws = drawsOf(line, flops);
     const spread = (d) => (line.says === "surface" ? d : weigh);
-    const extra = (s, x) => excess(s.alpha, s.beta, x) * s.reducible;
-    const share = (s, x) => 100 * wastedShare(s.alpha, s.beta, x);
+    const extra = (s, x) => excess(s.alpha, s.beta, s.steep * x) * s.reducible;
+    const share = (s, x) => 100 * wastedShare(s.alpha, s.beta, s.steep * x);
     const x = lnN - best.lnN;
     return {
-      tokens: flops / (6 * params),
+      tokens: countOf(line).length ? tokens(line, flops, params) : flops / (6 * params),
       loss: best.loss + extra(weigh, x),
       extra_loss: estimate(
         extra(weigh, x), Float64Array.from(draws, (d) => extra(spread(d), lnN - d.lnN))),
@@ -120,5 +156,5 @@ const Laws = (() => {
     };
   };
 
-  return { unpack, pointOf, atBudget, deviation };
+  return { unpack, pointOf, atBudget, deviation, tokens, countOf };
 })();

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.audit.ladder_fit import BASELINE, Options, Rung, Runs
+from flopline.audit.ladder_fit import BASELINE, Opt, Options, Rung, Runs
 from flopline.errors import FloplineError
+from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import CONVERGED
 from flopline.laws.common.inputs import named
 from flopline.laws.common.loss_compute import LossLaw, fit_loss_compute
@@ -48,9 +49,17 @@ def best_run(runs: Runs, options: Options, number: int) -> Rung:
         len(runs.points),
         CONVERGED,
         f"{ratio:.3g} tokens per param, loss as C^{slope:.3g}",
-        lambda flops: np.sqrt(np.asarray(flops, dtype=float) / (6 * ratio)),
+        _params_at(runs, options, ratio),
         lambda flops: np.exp(ln_loss[1] + slope * (np.log(flops) - ln_c[1])),
     )
+
+
+def _params_at(runs: Runs, options: Options, ratio: float) -> Opt:
+    """N [weights] that budgets buy at `ratio` tokens per param, as the runs' FLOPs are counted."""
+    count = counted(runs.points, 0, 0, "the ladder", options.family)
+    if count is None:
+        return lambda flops: np.sqrt(np.asarray(flops, dtype=float) / (6 * ratio))
+    return lambda flops: count.point.params_along(flops, math.log(ratio), 1.0)
 
 
 def loss_compute(runs: Runs, options: Options, number: int) -> Rung:

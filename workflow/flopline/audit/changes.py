@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -280,14 +280,28 @@ def _recounted(base: Base, other: Floats) -> dict[str, Any]:
 
 
 def _counts_of_flops(base: Base) -> Iterator[Change]:
-    """The optimum where C is spent as the study counts FLOPs, if that is not 6ND."""
+    """The optimum where C is spent in the other way: by the study's count, or as 6ND."""
     table = base.table
     ratio = table["flops"].to_numpy() / six_nd(table["params"], table["tokens"])
     if np.abs(ratio - 1).max() <= SAME_COUNT:
         return
     ends = f"{significant(ratio.min(), 3)} to {significant(ratio.max(), 3)}"
+    if base.surface.count is not None:
+        label = f"FLOPs as 6ND (the study counts {ends} times as many)"
+        yield Change(PARAMETRIC.name, "flops", label, len(table), lambda: _as_six_nd(base))
+        return
     label = f"FLOPs as the study counts them ({ends} times 6ND)"
     yield Change(PARAMETRIC.name, "flops", label, len(table), lambda: _respent(base, ratio))
+
+
+def _as_six_nd(base: Base) -> dict[str, Any]:
+    """The least loss of the same surface where C is spent as 6ND."""
+    plain = replace(base.surface, count=None)
+    return {
+        "params": float(plain.params_opt(base.target_flops)),
+        "a": float(plain.a),
+        "message": "the surface is the same",
+    }
 
 
 def _respent(base: Base, ratio: Floats) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import ENDS, Estimate
 from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.common.power_law import fit_power_law
@@ -40,15 +41,20 @@ def tables_of(
 ) -> dict[str, pd.DataFrame]:
     """The reduced law with intervals, its forecast on the ray at a budget, and its curve.
 
-    `points` has run, params [weights], tokens, loss [nats per token]; `target_flops` is spent as
-    C = 6ND on the ray, ln D = p + q ln N through the runs. Tables: ray (one row: E, psi, alpha and
-    target_loss with the ends of their bootstrap intervals over runs, target_params, target_tokens)
-    and ray_curve (params, tokens, loss and its 95 % interval, from the runs to the target).
+    `points` has run, params [weights], tokens, loss [nats per token] and maybe flops;
+    `target_flops` is spent on the ray as C = 6ND, or as the flops of the runs are counted, ln D =
+    p + q ln N through the runs. Tables: ray (one row: E, psi, alpha and target_loss with the ends
+    of their bootstrap intervals over runs, target_params, target_tokens) and ray_curve (params,
+    tokens, loss and its 95 % interval, from the runs to the target).
     """
     ln_n, ln_d = (np.log(points[c].to_numpy(dtype=float)) for c in ("params", "tokens"))
     loss = points["loss"].to_numpy(dtype=float)
     line = fit_power_law(ln_n, ln_d, 1.0)
     at_target = (np.log(target_flops / 6) - float(line.ln_k)) / (1 + float(line.p))
+    count = counted(points, 0, seed, "identifiability", "") if "flops" in points else None
+    if count is not None:
+        ray = float(line.ln_k), float(line.p)
+        at_target = float(np.log(count.point.params_along(target_flops, *ray)))
     weights = run_weights(points["run"].tolist(), draws, seed)
     point = fit_loss_compute(ln_n, loss, 1.0)
     grid = np.linspace(ln_n.min(), max(at_target, ln_n.max()), CURVE_POINTS)
@@ -67,7 +73,10 @@ def tables_of(
         low, high = np.nanpercentile(laws.at(grid), [2.5, 97.5], axis=0)
     table["target_flops"] = target_flops
     table["target_params"] = np.exp(at_target)
-    table["target_tokens"] = target_flops / 6 / np.exp(at_target)
+    bought = target_flops / 6 / np.exp(at_target)
+    if count is not None:
+        bought = float(count.point.tokens(target_flops, np.exp(at_target)))
+    table["target_tokens"] = bought
     table["target_loss"] = point.at(at_ends)[0]
     for name, values in drawn.items():
         estimate = Estimate.of(float(table[name].iloc[0]), values)

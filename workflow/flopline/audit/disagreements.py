@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from flopline.audit.waste import wasted_share
+from flopline.audit.waste import wasted_at
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of
 from flopline.numbers import flops_label, humanise, significant
@@ -85,7 +85,7 @@ def _row(
 ) -> dict[str, Any]:
     budget = float(row["budget_flops"])
     ratio = float(row["params"]) / float(surface.params_opt(budget))
-    share = float(wasted_share(surface.alpha, surface.beta, np.log(ratio)))
+    share = float(wasted_at(surface, budget, np.log(ratio)))
     money = {} if price is None else {"wasted_money": share * budget * price}
     return {
         "budget_flops": budget,
@@ -107,4 +107,4 @@ def _worst(surface: LossSurface, table: pd.DataFrame, row: Mapping[Any, Any]) ->
     if others.empty:
         return float(row["wasted_percent"])
     x = np.log(row["params"] / others["params"].to_numpy())
-    return float(100 * wasted_share(surface.alpha, surface.beta, x).max())
+    return float(100 * wasted_at(surface, float(row["budget_flops"]), x).max())

@@ -2,7 +2,8 @@
 
 Training takes 6ND FLOPs and serving 2N per token. At a given loss the sum over a lifetime,
 6ND + 2N D_inf, is least where (alpha A N^-alpha) / (beta B D^-beta) = 1 + D_inf / (3D) (setting of
-Sardana et al. 2024, arXiv 2401.00448; the condition is the stationary point of the sum).
+Sardana et al. 2024, arXiv 2401.00448; the condition is the stationary point of the sum). Where the
+study counts training as C = k N^p D^q near there, its right side is (p + 2N D_inf / C) / q.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from scipy.optimize import brentq
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, Finding
 from flopline.errors import FloplineError
-from flopline.flops import six_nd
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
@@ -89,12 +89,20 @@ def best_for_lifetime(
 
     def excess(logit: float) -> float:
         """ln of the condition's left side less ln of its right side."""
-        served = np.log1p(inference_tokens / (3 * tokens_at(logit)))
+        d = tokens_at(logit)
+        if surface.count is None:
+            served = np.log1p(inference_tokens / (3 * d))
+        else:
+            n = params_at(logit)
+            p, q = surface.count.slopes(n, d)
+            served = np.log((p + 2 * n * inference_tokens / surface.flops(n, d)) / q)
         return float(logit + np.log(alpha / beta) - served)
 
+    def params_at(logit: float) -> float:
+        return float(np.exp((np.log(a / (loss - e)) + np.logaddexp(0.0, -logit)) / alpha))
+
     logit = float(brentq(excess, -_REACH, _REACH, xtol=1e-13))
-    params = np.exp((np.log(a / (loss - e)) + np.logaddexp(0.0, -logit)) / alpha)
-    return float(params), tokens_at(logit)
+    return params_at(logit), tokens_at(logit)
 
 
 def params_at_ratio(surface: LossSurface, loss: float, tokens_per_param: float) -> float:
@@ -126,22 +134,23 @@ def _lifetime(
     rows = []
     for demand in demands:
         n, d = best_for_lifetime(surface, loss, demand)
-        total = float(six_nd(n, d)) + 2 * n * demand
-        before = float(six_nd(train_n, train_d)) + 2 * train_n * demand
+        training = float(surface.flops(n, d))
+        total = training + 2 * n * demand
+        before = float(surface.flops(train_n, train_d)) + 2 * train_n * demand
         rows.append(
             {
                 "inference_tokens": float(demand),
                 "params": n,
                 "tokens": d,
                 "tokens_per_param": d / n,
-                "training_flops": float(six_nd(n, d)),
+                "training_flops": training,
                 "inference_flops": 2 * n * demand,
                 "lifetime_flops": total,
                 "params_train": train_n,
                 "tokens_train": train_d,
                 "lifetime_flops_train": before,
                 "saved_percent": 100 * (1 - total / before),
-                "extra_training_percent": 100 * (float(six_nd(n, d)) / target_flops - 1),
+                "extra_training_percent": 100 * (training / target_flops - 1),
             }
         )
     return pd.DataFrame(rows)
@@ -152,7 +161,7 @@ def _overtraining(
 ) -> pd.DataFrame:
     params = np.array([params_at_ratio(surface, loss, ratio) for ratio in ratios])
     tokens = params * np.asarray(ratios, dtype=float)
-    flops = six_nd(params, tokens)
+    flops = surface.flops(params, tokens)
     return pd.DataFrame(
         {
             "tokens_per_param": np.asarray(ratios, dtype=float),

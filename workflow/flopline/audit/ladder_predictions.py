@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flopline.audit.finding import draws_of
 from flopline.audit.ladder_fit import Rung
-from flopline.audit.waste import wasted_share
+from flopline.audit.waste import wasted_at
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.schema import LEVELS
@@ -47,7 +47,7 @@ class Whole:
 
     def wasted_percent(self, ln_ratio: Floats) -> Floats:
         """Compute wasted by sizes that are off by `ln_ratio`, by the surface of all runs."""
-        return 100 * wasted_share(self.surface.alpha, self.surface.beta, ln_ratio)
+        return 100 * wasted_at(self.surface, self.target_flops, ln_ratio)
 
 
 def predicted(step: Rung, held: pd.DataFrame, c: float, seed: int) -> pd.DataFrame:

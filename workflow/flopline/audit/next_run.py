@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.errors import FloplineError
-from flopline.flops import six_nd
 from flopline.laws.common.inputs import checked, named
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
@@ -55,6 +54,7 @@ class Design:
     unknowns: Floats
     covariance: Floats
     sigma: float
+    surface: LossSurface
 
     @classmethod
     def of(cls, surface: LossSurface, params: Floats, tokens: Floats, sigma: float) -> Design:
@@ -74,15 +74,18 @@ class Design:
                 "the same params on other token counts."
             )
         inverse = np.linalg.inv((rows / length).T @ (rows / length)) / np.outer(length, length)
-        return cls(problem, unknowns, sigma**2 * inverse, sigma)
+        return cls(problem, unknowns, sigma**2 * inverse, sigma, surface)
 
     def gradient(self, flops: float) -> Floats:
         """Derivatives (5,) of ln N_opt at budget `flops` along E, ln A, ln B, alpha and beta.
 
         From ln N_opt = (h + beta c) / S with S = alpha + beta, h = ln(alpha A / (beta B)) and
-        c = ln(C / 6), in the centred frame (Hoffmann et al. 2022, Eq. 4).
+        c = ln(C / 6), in the centred frame (Hoffmann et al. 2022, Eq. 4). Under a count, which is
+        C = k N^p D^q near the optimum, the same holds of N^p and D^q.
         """
         _, ln_a, ln_b, alpha, beta, _ = self.unknowns
+        if self.surface.count is not None:
+            return self._under_count(flops)
         total = alpha + beta
         h = np.log(alpha / beta) + ln_a - ln_b
         c = np.log(flops / 6) - self.problem.centre[0] - self.problem.centre[1]
@@ -95,6 +98,17 @@ class Design:
                 -1 / (beta * total) - h / total**2 + alpha * c / total**2,
             ]
         )
+
+    def _under_count(self, flops: float) -> Floats:
+        """The same for ln N_opt = (q h + beta c) / S, S = alpha q + beta p, c = ln(C / k)."""
+        alpha, beta = self.unknowns[3:5]
+        p, q = (float(v) for v in self.surface.slopes_at(flops))
+        total = alpha * q + beta * p
+        x = float(np.log(self.surface.params_opt([flops])[0])) - self.problem.centre[0]
+        y = float(np.log(self.surface.tokens_opt([flops])[0])) - self.problem.centre[1]
+        # h - alpha x + beta y = 0 at the optimum, and p x + q y stays as it is.
+        slopes = np.array([0.0, q, -q, q * (1 / alpha - x), q * (y - 1 / beta)])
+        return np.asarray(slopes / total)
 
     def variance(self, flops: float) -> float:
         """Variance of ln N_opt at budget `flops`."""
@@ -145,7 +159,7 @@ def audit(
     if not 0 < sigma < np.inf:
         raise FloplineError(f"sigma, the error of ln L, must be positive and finite, not {sigma}.")
     params, tokens = table["params"].to_numpy(), table["tokens"].to_numpy()
-    smallest = float(six_nd(params, tokens).min())
+    smallest = float(surface.flops(params, tokens).min())
     if not smallest < cap_flops < np.inf:
         raise FloplineError(
             f"cap_flops is {cap_flops:.3g}, but the smallest run took {smallest:.3g} FLOPs: raise "
@@ -204,7 +218,7 @@ def _offers(
 ) -> pd.DataFrame:
     flops, ratio = (v.ravel() for v in np.meshgrid(budgets, np.asarray(ratios, float)))
     params = ratio * surface.params_opt(flops)
-    tokens = flops / (6 * params)
+    tokens = surface.tokens_for(flops, params)
     removed = design.reduction(target_flops, params, tokens)
     table = pd.DataFrame(
         {

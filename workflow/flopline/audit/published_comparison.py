@@ -25,7 +25,7 @@ from flopline.surfaces import published
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.compute_laws import ComputePowerLaw
 from flopline.surfaces.published import PublishedLaw
-from flopline.surfaces.surface import Law, exponent
+from flopline.surfaces.surface import Law, exponents_of
 
 Floats = NDArray[np.float64]
 
@@ -94,7 +94,7 @@ def _exponents(law: Law | ComputePowerLaw) -> tuple[float, float]:
     """a and b of N ~ C^a, D ~ C^b."""
     if isinstance(law, ComputePowerLaw):
         return law.a, law.b
-    a = float(exponent(law))
+    a = float(exponents_of(law, 1e21)[0])
     return a, 1.0 - a
 
 

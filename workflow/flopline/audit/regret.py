@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.audit import disagreements
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import FINE, MIND, Finding
-from flopline.audit.waste import quadratic_share, wasted_share
+from flopline.audit.waste import quadratic_share, terms_at, wasted_at
 from flopline.errors import FloplineError
 from flopline.numbers import flops_label, significant
 from flopline.options import StudyOptions
@@ -37,8 +37,8 @@ def expected_share(surface: LossSurface, draws: LossSurface, flops: ArrayLike) -
     """
     budgets = np.atleast_1d(np.asarray(flops, dtype=float))
     x = np.log(surface.params_opt(budgets)) - np.log(draws.params_opt(budgets))
-    alpha, beta = (np.asarray(v)[:, None] for v in (draws.alpha, draws.beta))
-    share: Floats = wasted_share(alpha, beta, x).mean(axis=0)
+    columns = [wasted_at(draws, c, x[:, i]) for i, c in enumerate(budgets.tolist())]
+    share: Floats = np.stack(columns, axis=1).mean(axis=0)
     return share.reshape(np.shape(flops))
 
 
@@ -90,7 +90,8 @@ def _expected(
 ) -> pd.DataFrame:
     x = np.log(draws.params_opt(budgets)) - np.log(surface.params_opt(budgets))
     share = expected_share(surface, draws, budgets)
-    second_order = quadratic_share(surface.alpha, surface.beta, x).mean(axis=0)
+    columns = [_quadratic(surface, c, x[:, i]) for i, c in enumerate(budgets.tolist())]
+    second_order = np.stack(columns, axis=1).mean(axis=0)
     table = pd.DataFrame(
         {
             "budget_flops": budgets,
@@ -109,21 +110,29 @@ def _sizes(surface: LossSurface, budgets: Floats, price: float | None) -> pd.Dat
     factors = np.tile(FACTORS, budgets.size)
     flops = np.repeat(budgets, len(FACTORS))
     params = factors * surface.params_opt(flops)
-    share = wasted_share(surface.alpha, surface.beta, np.log(factors))
+    tokens = surface.tokens_for(flops, params)
+    share, second_order = (
+        np.concatenate([of(surface, c, np.log(FACTORS)) for c in budgets.tolist()])
+        for of in (wasted_at, _quadratic)
+    )
     table = pd.DataFrame(
         {
             "budget_flops": flops,
             "params_over_optimum": factors,
             "params": params,
-            "tokens": flops / (6 * params),
-            "loss": surface.loss(params, flops / (6 * params)),
+            "tokens": tokens,
+            "loss": surface.loss(params, tokens),
             "wasted_percent": 100 * share,
-            "quadratic_percent": 100
-            * quadratic_share(surface.alpha, surface.beta, np.log(factors)),
+            "quadratic_percent": 100 * second_order,
             "wasted_flops": share * flops,
         }
     )
     return _priced(table, "wasted", price)
+
+
+def _quadratic(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats:
+    alpha, beta, p = terms_at(surface, flops)
+    return quadratic_share(alpha, beta, p * np.asarray(ln_ratio, dtype=float))
 
 
 def _priced(table: pd.DataFrame, what: str, price: float | None) -> pd.DataFrame:

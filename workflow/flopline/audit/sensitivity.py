@@ -13,7 +13,7 @@ from flopline.audit.changes import Base, parametric_changes
 from flopline.audit.estimator_changes import main_params, other_estimators, without_budgets
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.prepared_runs import prepared
-from flopline.audit.waste import wasted_share
+from flopline.audit.waste import wasted_at
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
@@ -64,7 +64,7 @@ def audit(
     rows = rows[rows["reference_params"].notna()].reset_index(drop=True)
     ln_ratio = np.log(rows["params"].astype(float) / rows["reference_params"])
     rows["ratio"] = np.exp(ln_ratio)
-    rows["wasted_percent"] = 100 * wasted_share(surface.alpha, surface.beta, ln_ratio.to_numpy())
+    rows["wasted_percent"] = 100 * wasted_at(surface, target_flops, ln_ratio.to_numpy())
     order = ln_ratio.abs().sort_values(ascending=False, kind="stable").index
     best = reference[PARAMETRIC.name]
     return _finding(rows.loc[order].reset_index(drop=True), best, target_flops)

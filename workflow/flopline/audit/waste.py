@@ -4,6 +4,8 @@ On L = E + A/N^alpha + B/D^beta the share depends on alpha, beta and x = ln(N / 
 every budget: with R = L_opt - E, the loss at x is E + R (beta e^(-alpha x) + alpha e^(beta x)) /
 (alpha + beta), and R falls as C^-gamma, gamma = alpha beta / (alpha + beta) (from Hoffmann et al.
 2022, arXiv 2203.15556v1, Eq. 4). To second order it is (alpha + beta) x^2 / 2.
+
+Where C = k N^p D^q instead of 6ND, this holds of N^p and D^q: with alpha / p, beta / q and p x.
 """
 
 from __future__ import annotations
@@ -11,7 +13,32 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.surfaces.chinchilla import LossSurface
+
 Floats = NDArray[np.float64]
+
+
+def terms_at(surface: LossSurface, flops: float) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
+    """alpha, beta and the factor of ln N that stand for `surface` in the functions below.
+
+    1 where C = 6ND; else p and q of the surface's count at the optimum of `flops`.
+    """
+    if surface.count is None:
+        return surface.alpha, surface.beta, 1.0
+    p, q = surface.slopes_at(flops)
+    return np.asarray(surface.alpha, float) / p, np.asarray(surface.beta, float) / q, p
+
+
+def wasted_at(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats:
+    """`wasted_share` on `surface` at a budget, by its own count of FLOPs."""
+    alpha, beta, p = terms_at(surface, flops)
+    return wasted_share(alpha, beta, p * np.asarray(ln_ratio, dtype=float))
+
+
+def excess_at(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats:
+    """`excess` on `surface` at a budget, by its own count of FLOPs."""
+    alpha, beta, p = terms_at(surface, flops)
+    return excess(alpha, beta, p * np.asarray(ln_ratio, dtype=float))
 
 
 def wasted_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
+from flopline.clean.copies import same_ends, same_files
 from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
-from flopline.clean.run_facts import BETWEEN_FILES, without_log
+from flopline.clean.run_facts import without_log
 from flopline.clean.tally import SHARD_RUNS
 from flopline.clean.untrained import untrained
 from flopline.errors import FloplineError
@@ -114,7 +115,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
 
     for rule in study["exclude"]:
         say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
-    copy_of = _copies(runs[reason == ""]).reindex(runs.index)
+    copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
@@ -162,27 +163,14 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
     )
     hardly = untrained(runs[reason == ""], options["untrained"]).reindex(runs.index)
     say(hardly.notna(), hardly)
+    copy_of = same_ends(runs[reason == ""]).reindex(runs.index)
+    say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
     for rule in study["held_out"]:
         held = _named_by(runs, rule, "held_out") & (reason == "")
         status[held] = HELD_OUT
     reason[status == HELD_OUT] = "Held out in the study file: no fit sees it."
     return runs.assign(reason=reason, status=status)
-
-
-def _copies(runs: pd.DataFrame) -> pd.Series:
-    """A sentence for each run whose files are byte for byte those of another, the later by path."""
-    known = runs[runs["sha256"].notna()].sort_values(["source", "run"], kind="stable")
-    # The runs of one table share its digest.
-    files = known.drop_duplicates(["sha256", "source"])
-    first = files.drop_duplicates("sha256").set_index("sha256")[["run", "source"]]
-    original = first.reindex(known["sha256"]).set_axis(known.index)
-    path = original["source"].str.replace(BETWEEN_FILES, ", ")
-    sentence = (
-        "Its file is byte for byte that of run '" + original["run"] + "' (" + path + "), found "
-        "under another name."
-    )
-    return sentence[known["source"] != original["source"]]
 
 
 def _named_by(runs: pd.DataFrame, rule: Mapping[str, Any], key: str) -> pd.Series:

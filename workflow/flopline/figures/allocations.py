@@ -16,6 +16,7 @@ from flopline.figures.panels import law_style, log_axis, say_instead
 from flopline.figures.style import GREY, is_dense
 from flopline.laws.spec import ranked
 from flopline.schema import target_column
+from flopline.surfaces.count import Count, tokens_for
 
 Floats = NDArray[np.float64]
 PAIR: Final[tuple[Stated, ...]] = ("params", "tokens")
@@ -27,8 +28,10 @@ def draw_allocations(
     draws: Mapping[str, pd.DataFrame],
     target_flops: float,
     most_draws: int,
+    count: Count | None = None,
 ) -> None:
-    """Tokens against params of every law's draws, its own pair with 95 % bars, and 6ND = C.
+    """Tokens against params of every law's draws, its own pair with 95 % bars, and what spends C:
+    6ND = C, or `count`.
 
     `at_target` maps a law to what its fit states at `target_flops`. A cloud along the line spends
     the budget and only its split is unsure; one that leaves it has N and D that were fitted apart.
@@ -44,8 +47,11 @@ def draw_allocations(
         spans = [np.quantile(c[:, i], (0.005, 0.995)) for c in clouds.values() if len(c)]
         log_axis(axes, along, [*np.ravel(spans), *(p[i] for p in points.values())], pad=0.08)
     x = np.array(axes.get_xlim())
-    axes.plot(x, target_flops / 6 / x, "--", color=GREY, lw=0.9, zorder=1.5, gid="budget")
-    axes.set_xlim(*x)
+    x = np.geomspace(x[0], x[-1], 60) if count is not None else x
+    axes.plot(
+        x, tokens_for(count, target_flops, x), "--", color=GREY, lw=0.9, zorder=1.5, gid="budget"
+    )
+    axes.set_xlim(x[0], x[-1])
     for law in laws:
         look, cloud = law_style(law), clouds[law][:most_draws]
         axes.plot(
@@ -62,7 +68,8 @@ def draw_allocations(
             n, d, look.marker, ms=5.5, color=look.color, mec="white", mew=0.8, zorder=5, gid=law
         )
     axes.set(xlabel="N at the target", ylabel="D at the target")
-    axes.set_title("dashed: 6ND = C", loc="right", fontsize=6.5, color="#555555")
+    spent = "6ND = C" if count is None else "C spent by the study's count"
+    axes.set_title(f"dashed: {spent}", loc="right", fontsize=6.5, color="#555555")
 
 
 def _pairs(draws: pd.DataFrame | None, names: list[str]) -> Floats:

@@ -33,12 +33,12 @@ from flopline.figures.style import (
 )
 from flopline.figures.ticks import flops_labels, power_label, short
 from flopline.figures.wording import at_target, law_in_words, reach
-from flopline.flops import six_nd
 from flopline.laws.common.budgets import by_gaps
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.count import COUNT, Count
 
 Floats = NDArray[np.float64]
 
@@ -72,11 +72,12 @@ def contours(
     """Contours of L(C, N) with the efficient frontier (left), slices at fixed compute (right).
 
     `fit` is the JSON of a parametric fit, `points` its runs (run, params, tokens, loss), placed at
-    C = 6ND and coloured by loss; `draws` of the fit add bands and the interval at the target.
-    `budgets` [FLOPs] are those of the slices: by default those that the runs share, else evenly
-    spaced ones. On the right each run stands at the budget nearest to its own, moved there along
-    the law, so that its distance from the curve is its residual. Raises FloplineError for a target
-    or budget that is not positive and for a table without rows; a fit that failed is said in words.
+    C = 6ND, or as the fit counts FLOPs, and coloured by loss; `draws` of the fit add bands and
+    the interval at the target. `budgets` [FLOPs] are those of the slices: by default those that the
+    runs share, else evenly spaced ones. On the right each run stands at the budget nearest to its
+    own, moved there along the law, so that its distance from the curve is its residual. Raises
+    FloplineError for a target or budget that is not positive and for a table without rows; a fit
+    that failed is said in words.
 
     After Hoffmann et al. 2022 (arXiv 2203.15556), Fig. 4.
     """
@@ -95,7 +96,7 @@ def contours(
             say_instead(axes, title, why)
     else:
         runs = points.sort_values(["params", "tokens", "run"], ignore_index=True)
-        runs = runs.assign(flops=six_nd(runs["params"], runs["tokens"]))
+        runs = runs.assign(flops=law.flops(runs["params"], runs["tokens"]))
         drawn, bar = surfaces_in(draws), bar_beside(left)
         cuts = _checked(budgets) if budgets is not None else slices_of(runs["flops"].to_numpy())
         estimate = _at(fit, target)
@@ -112,7 +113,8 @@ def contours(
 def surface_in(fit: FitJson) -> LossSurface | None:
     """The surface of a parametric fit's JSON; None where it failed or has no optimum."""
     values = [number(fit.get("parameters", {}).get(name)) for name in PARAMETERS]
-    surface = LossSurface(*values)
+    count = Count.stated({name: number(e) for name, e in fit.get("parameters", {}).items()})
+    surface = LossSurface(*values, count=count)
     usable = fit.get("status") != FAILED and np.isfinite(values).all() and np.isfinite(surface.G)
     return surface if usable else None
 
@@ -121,9 +123,13 @@ def surfaces_in(draws: pd.DataFrame | None) -> LossSurface | None:
     """The surfaces of bootstrap draws that have an optimum, None with fewer than two."""
     if draws is None or not set(PARAMETERS) <= set(draws.columns):
         return None
-    values = draws[list(PARAMETERS)].to_numpy(dtype=float)
+    counted = [name for name in COUNT if name in draws]
+    values = draws[[*PARAMETERS, *counted]].to_numpy(dtype=float)
     values = values[np.isfinite(values).all(axis=1) & (values[:, 1:3] > 0).all(axis=1)]
-    return LossSurface(*values.T) if len(values) >= 2 else None
+    if len(values) < 2:
+        return None
+    count = Count(*values[:, len(PARAMETERS) :].T) if counted else None
+    return LossSurface(*values[:, : len(PARAMETERS)].T, count=count)
 
 
 def slices_of(flops: Floats) -> Floats:
@@ -182,8 +188,9 @@ def _draw_contours(
     lowest = floor + max(lowest - floor, 1e-3 * floor)
     levels = _levels(lowest, max(float(np.quantile(loss, 0.98)), lowest * 1.01), floor)
     norm = LogNorm(levels[0] - floor, levels[-1] - floor)
+    above = law.loss(n, law.tokens_for(c, n)) - floor
     lines = axes.contour(
-        c, n, law.loss(n, c / 6 / n) - floor, levels=levels - floor, cmap=MAKO_MAP.reversed(),
+        c, n, above, levels=levels - floor, cmap=MAKO_MAP.reversed(),
         norm=norm, linewidths=0.8, zorder=1.8,
     )  # fmt: skip
     lines.set_gid("contours")
@@ -288,7 +295,7 @@ def _draw_slices(
     )
     nearest = np.abs(np.log(flops)[:, None] - np.log(budgets)).argmin(axis=1)
     at = budgets[nearest]
-    moved = loss * law.loss(sizes, at / 6 / sizes) / law.loss(sizes, tokens)
+    moved = loss * law.loss(sizes, law.tokens_for(at, sizes)) / law.loss(sizes, tokens)
     best, lowest = float(law.params_opt(target)), float(law.loss_opt(target))
     quartiles = np.quantile(moved, [0.25, 0.75])
     top = float(moved[moved <= quartiles[1] + _FAR_OUT * np.ptp(quartiles)].max())
@@ -305,7 +312,7 @@ def _draw_slices(
         optimum = float(law.params_opt(budget)), float(law.loss_opt(budget))
         held = [*sizes[mine], optimum[0]]
         reach = np.geomspace(max(x[0], min(held) / 1.6), min(x[1], max(held) * 1.6), 80)
-        curve = reach, law.loss(reach, budget / 6 / reach)
+        curve = reach, law.loss(reach, law.tokens_for(budget, reach))
         axes.plot(*curve, "-", color=color, lw=1.1, zorder=2, gid="slice")
         axes.plot(sizes[mine], moved[mine], "o", ms=2.6 if len(runs) <= _FEW else 1.4, color=color,
                   mew=0, zorder=3, gid="runs", rasterized=is_dense(len(runs)))  # fmt: skip
@@ -317,9 +324,9 @@ def _draw_slices(
     for handle, name in zip(handles, flops_labels(shown), strict=True):
         handle.set_label(name)
     reach = np.geomspace(*x, 200)
-    curve = reach, law.loss(reach, target / 6 / reach)
+    curve = reach, law.loss(reach, law.tokens_for(target, reach))
     if drawn is not None:
-        draw_bands(axes, reach, drawn.loss(reach, target / 6 / reach), GUIDE_GREEN)
+        draw_bands(axes, reach, drawn.loss(reach, drawn.tokens_for(target, reach)), GUIDE_GREEN)
     axes.plot(*curve, "--", color=GUIDE_GREEN, lw=1.2, zorder=2.2, gid="target slice")
     _draw_interval(axes, [lowest, lowest], estimate, upright=False)
     axes.plot(best, lowest, "D", ms=4.4, color=GUIDE_GREEN, zorder=5, gid="target")
@@ -363,7 +370,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "its distance from the curve is its residual; diamonds, the optima. The law says "
         f"{at_target(fit)}{reach(target['params'], humanise)}, with a loss of "
         f"{significant(number_in(target['loss']))}{reach(target['loss'], significant)}; runs and "
-        "slices stand at C = 6ND."
+        f"slices stand at {'C = 6ND' if COUNT[0] not in fit['parameters'] else 'C as counted'}."
     )
 
 

@@ -125,8 +125,8 @@ def laws_of_draws(draws: pd.DataFrame | None) -> LossOfCompute | None:
         return None
     every = LossOfCompute.stated({str(c): draws[c].to_numpy(dtype=float) for c in draws})
     values = np.array([every.E, every.K, every.c])
-    values = values[:, np.isfinite(values).all(axis=0)]
-    return LossOfCompute(*values) if values.shape[1] >= 2 else None
+    usable = np.isfinite(values).all(axis=0)
+    return every.at_rows(usable) if usable.sum() >= 2 else None
 
 
 def misfit(

@@ -24,6 +24,7 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.spec import spec_of, surface_law
 from flopline.numbers import factor, humanise
+from flopline.surfaces.count import COUNT, Count
 
 Floats = NDArray[np.float64]
 Findings = Mapping[str, FindingJson]
@@ -84,6 +85,16 @@ def surface_of_fits(fits: FitsJson) -> tuple[dict[str, float], str]:
     if any(math.isnan(value) for value in points.values()):
         return {}, str(fits[law]["message"])
     return points, ""
+
+
+def count_of_fits(fits: FitsJson) -> Count | None:
+    """How the fits of a family spend budgets; None where as C = 6ND."""
+    for fit in fits.values():
+        stated = {n: number_in(e) for n, e in fit["parameters"].items() if n in COUNT}
+        known = not any(math.isnan(value) for value in stated.values())
+        if known and (count := Count.stated(stated)) is not None:
+            return count
+    return None
 
 
 def law_style(law: str) -> LawStyle:

@@ -20,6 +20,7 @@ from flopline.figures.allocations import draw_allocations
 from flopline.figures.lawpanel import number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.panels import (
+    count_of_fits,
     law_style,
     log_axis,
     ratio_axis,
@@ -42,6 +43,7 @@ from flopline.laws.spec import Says, ordered, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.schema import target_column
+from flopline.surfaces.count import tokens_for
 
 Floats = NDArray[np.float64]
 Fits = FitsJson
@@ -112,7 +114,14 @@ def stakes(
         regret.set_title("What a wrong N costs")
     laws: list[str] = ordered(sizes)
     _draw_cloud(cloud, fits, draws, laws, target_flops)
-    draw_allocations(pairs, {law: sizes[law] for law in laws}, draws, target_flops, MOST_DRAWS)
+    draw_allocations(
+        pairs,
+        {law: sizes[law] for law in laws},
+        draws,
+        target_flops,
+        MOST_DRAWS,
+        count_of_fits(fits),
+    )
     _draw_strips(strips, fits, draws, laws)
     if synthetic:
         mark_synthetic(figure)
@@ -248,9 +257,11 @@ def _draw_cloud(
     axes.set(ylim=(bottom - pad, top + pad), ylabel="Loss at the target")
     axes.set_xlabel(f"Parameters at {flops_label(target_flops)} FLOPs")
     above = axes.twiny()
-    above.set_xlim(target_flops / 6 / low, target_flops / 6 / high)
-    log_axis_reversed(above, target_flops / 6 / high, target_flops / 6 / low)
-    above.set_xlabel("Tokens at 6ND = C")
+    count = count_of_fits(fits)
+    most, least = (float(tokens_for(count, target_flops, n)) for n in (low, high))
+    above.set_xlim(most, least)
+    log_axis_reversed(above, least, most)
+    above.set_xlabel("Tokens at 6ND = C" if count is None else "Tokens that spend C")
 
 
 def log_axis_reversed(axes: Axes, low: float, high: float) -> None:

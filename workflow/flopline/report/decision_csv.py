@@ -13,6 +13,7 @@ LEAST_RATIO = 0.005
 _UNITS = {
     "budget_flops": "FLOPs",
     "extrapolation": "times the largest budget in the data",
+    "below_data": "smallest budget in the data over the target",
     "held_out_wasted_percent": "% of compute",
     "held_out_loss_error_percent": "%",
     "cost_percent": "% of compute",

@@ -152,7 +152,7 @@ def headline(
         estimator=str(row["label"]) if row and not row["main"] else "",
         status=str(row["status"]) if row else "",
         message=str(row["message"]) if row else "",
-        extrapolation=_reach(budget, as_float(row["extrapolation"])) if row else "",
+        extrapolation=_beside(head, row) if row else "",
         why=_told(verdict.get("choices", ()), head["family"], budget),
         family_id=str(head["family"]),
         budget_flops=budget,
@@ -202,7 +202,7 @@ def law_tables(
                 TargetGroup(
                     id=f"{name}-target-{i}",
                     budget=flops_label(budget),
-                    extrapolation=_reach_short(as_float(at["extrapolation"].iloc[0])),
+                    extrapolation=_reach_short(at.iloc[0]),
                     agreement=_told(verdict["agreement"], family, budget) if told else "",
                     choice=_told(verdict.get("choices", ()), family, budget) if told else "",
                     rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
@@ -261,7 +261,7 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         message=" ".join(filter(None, [_barred(row), str(row["message"])])),
         recommended=bool(row["recommended"]),
         refused=bool(row["refused"]) or bool(row["barred"]),
-        extrapolation=_reach_short(as_float(row["extrapolation"])),
+        extrapolation=_reach_short(row),
         fit_id=fit_ids.get((row["family"], row["law"]), ""),
         cells=cells,
         exponent=shown(row_estimate(row, "a"), _three_decimals) if has_exponent else None,
@@ -325,16 +325,36 @@ def _told(
     return ""
 
 
-def _reach(budget: float, extrapolation: float) -> str:
+def _beside(head: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """How far the target lies beyond the data, and what else must be read beside the headline."""
+    mind = str(head.get("mind") or "")
+    reach = _reach(float(head["budget_flops"]), as_float(row["extrapolation"]), _below(row))
+    return f"{reach} {mind[0].upper()}{mind[1:]}." if mind else reach
+
+
+def _below(row: Mapping[str, Any] | pd.Series) -> float:
+    """Compute of the smallest run over the target; NaN where it is not known."""
+    return as_float(row.get("below_data"))
+
+
+def _reach(budget: float, extrapolation: float, below: float) -> str:
     if math.isnan(extrapolation):
         return "How far the target lies beyond the data is not known."
     largest = flops_label(budget / extrapolation)
+    if below > 1:
+        return (
+            f"The target lies below the data, whose smallest run has {flops_label(budget * below)} "
+            f"FLOPs, {factor(below)} as many: it is extrapolated downwards."
+        )
     if extrapolation <= 1:
         return f"The target lies within the data, whose largest budget is {largest} FLOPs."
     return f"The target is {factor(extrapolation)} the largest budget in the data, {largest} FLOPs."
 
 
-def _reach_short(extrapolation: float) -> str:
+def _reach_short(row: Mapping[str, Any] | pd.Series) -> str:
+    extrapolation, below = as_float(row["extrapolation"]), _below(row)
+    if below > 1:
+        return f"downwards: the smallest run has {factor(below)} as much compute"
     if math.isnan(extrapolation):
         return "reach unknown"
     if extrapolation <= 1:

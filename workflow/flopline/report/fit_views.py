@@ -31,6 +31,10 @@ MEANINGS = {
     "L_E": "floor of the loss in compute, nats per token",
     "L_K": "reducible loss at C = 1 FLOP: L = L_E + L_K C^-L_c",
     "L_c": "exponent of the reducible loss in compute",
+    "R_floor": "what C / 6ND tends to: C = 6ND (R_floor + R_coef N^R_N D^R_D)",
+    "R_coef": "amplitude of what C / 6ND has besides",
+    "R_N": "its exponent in params",
+    "R_D": "its exponent in tokens",
     "alpha": "exponent of the params term",
     "beta": "exponent of the tokens term",
 }

@@ -75,14 +75,15 @@ class ReportInputs:
         held out to test the laws, and the outcome).
     decision: one row per family, target, law and estimator, as decision.decide makes it: family,
         law, estimator, label, main, budget_flops, status, message, recommended, refused,
-        extrapolation (budget over the largest training budget), held_out_steps and
-        held_out_wasted_percent, cost_percent and cost_flops, and for every quantity q of
-        schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
-    verdict: headline (family, law, estimator, budget_flops and estimates as of Estimate.to_json;
-        None where every law failed), rule (how the recommended line is chosen) and caveat, choices
-        (per family and target: family, budget_flops, basis, short, sentence), agreement (also
-        params_ratio and overlap, None where fewer than two laws have a number), families (per
-        target: short, sentence, others, laws_agreeing, laws_compared; empty for one family).
+        extrapolation (budget over the largest training budget), below_data (the smallest one over
+        the budget), held_out_steps and held_out_wasted_percent, cost_percent and cost_flops, and
+        for every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
+    verdict: headline (family, law, estimator, budget_flops, mind and estimates as of
+        Estimate.to_json; None where every law failed), rule (how the recommended line is chosen)
+        and caveat, choices (per family and target: family, budget_flops, basis, short, sentence),
+        agreement (also params_ratio, overlap and agree, None where fewer than two laws have a
+        number), families (per target: short, sentence, others, laws_agreeing, laws_compared; empty
+        for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (a value of spec.Section, or any

@@ -92,10 +92,19 @@ def _columns(laws: Allocation | LossSurface) -> list[Floats]:
     """The columns that say a law, each (rows,), amplitudes and coefficients as logarithms."""
     if isinstance(laws, Allocation):
         powers = [laws.params.ln_k, laws.params.p, laws.tokens.ln_k, laws.tokens.p]
-        return [*powers, laws.loss.E, laws.loss.ln_K, laws.loss.c]
+        return [*powers, laws.loss.E, laws.loss.ln_K, laws.loss.c, *_count(laws, powers[0])]
     e, a, b, alpha, beta = (np.atleast_1d(getattr(laws, name)) for name in PARAMETERS)
     with np.errstate(divide="ignore"):
-        return [e, np.log(a), np.log(b), alpha, beta]
+        return [e, np.log(a), np.log(b), alpha, beta, *_count(laws, e)]
+
+
+def _count(laws: Allocation | LossSurface, like: Floats) -> list[Floats]:
+    """The columns that say how FLOPs are counted; none where they are 6ND."""
+    if laws.count is None:
+        return []
+    return [
+        np.asarray(v, dtype=float) * np.ones_like(like) for v in laws.count.parameters().values()
+    ]
 
 
 def _plain(value: float) -> float | None:

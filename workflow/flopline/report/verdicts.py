@@ -151,6 +151,8 @@ def _agreement(verdict: VerdictJson, href: str) -> Verdict:
         return Verdict(MIND, question, "No law to compare", "Agreement cannot be judged.", href)
     entry = next((e for e in entries if _is_headline(e, verdict.get("headline"))), entries[0])
     state, finding = _AGREEMENT[entry["overlap"]]
+    if entry["overlap"] and not entry["agree"]:
+        state, finding = MIND, "The laws differ, and the data cannot tell"
     detail = str(entry["short"])
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
@@ -214,6 +216,10 @@ def _extrapolation(decision: pd.DataFrame) -> Verdict:
         said = "No budget in the data to compare with."
         return Verdict(MIND, question, "Reach unknown", said, href)
     farthest = float(reach.max())
+    below = float(decision["below_data"].max())
+    if below > 1:
+        said = f"The smallest run has {factor(below)} the compute of the smallest target."
+        return Verdict(MIND, question, "Extrapolated downwards", said, href)
     if farthest <= 1:
         said = "No target is extrapolated."
         return Verdict(GOOD, question, "Targets within the data", said, href)

@@ -7,11 +7,13 @@ Source: Hoffmann et al. 2022 (arXiv 2203.15556v1), section 3.3: Eq. 2 (the surfa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from flopline.surfaces.count import Count, best_split, flops_for, tokens_for
 
 Floats = NDArray[np.float64]
 PARAMETERS = ("E", "A", "B", "alpha", "beta")
@@ -31,7 +33,8 @@ class LossSurface:
     E is in nats per token; alpha and beta are pure numbers; A and B carry the units of
     params^alpha and tokens^beta. Each field is a float, or all are arrays of shape (draws,).
     Arguments of the methods are scalars or arrays of shape (k,); results have shape (k,), or
-    (draws, k) for a surface per draw.
+    (draws, k) for a surface per draw. Budgets are spent as C = 6ND, or by `count` where the study
+    counts FLOPs otherwise; a, b and G are always those of 6ND.
     """
 
     E: ArrayLike
@@ -39,6 +42,7 @@ class LossSurface:
     B: ArrayLike
     alpha: ArrayLike
     beta: ArrayLike
+    count: Count | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "E": FLOOR_BOUNDS,
@@ -105,15 +109,55 @@ class LossSurface:
 
     def params_opt(self, flops: ArrayLike) -> Floats:
         """N_opt [weights] at budgets `flops`: G (C/6)^a. Hoffmann et al. 2022, Eq. 4."""
+        if self.count is not None:
+            return np.asarray(np.exp(self._split(flops)[0]))
         return np.asarray(per_point(self.G) * (np.asarray(flops, float) / 6) ** per_point(self.a))
 
     def tokens_opt(self, flops: ArrayLike) -> Floats:
         """D_opt [tokens] at budgets `flops`: (1/G) (C/6)^b. Hoffmann et al. 2022, Eq. 4."""
+        if self.count is not None:
+            return np.asarray(np.exp(self._split(flops)[1]))
         return np.asarray((np.asarray(flops, float) / 6) ** per_point(self.b) / per_point(self.G))
 
     def loss_opt(self, flops: ArrayLike) -> Floats:
         """Lowest loss [nats per token] that budgets `flops` can buy."""
         return self.loss(self.params_opt(flops), self.tokens_opt(flops))
+
+    def at_rows(self, rows: NDArray[np.bool_]) -> LossSurface:
+        """The surfaces of some draws."""
+        values = (np.asarray(getattr(self, name))[rows] for name in PARAMETERS)
+        return LossSurface(*values, count=self.count and self.count.at_rows(rows))
+
+    def flops(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """Training FLOPs of `params` [weights] on `tokens` [tokens]."""
+        return flops_for(self.count, params, tokens)
+
+    def tokens_for(self, flops: ArrayLike, params: ArrayLike) -> Floats:
+        """Tokens that `flops` buy for `params` [weights]."""
+        return tokens_for(self.count, flops, params)
+
+    def exponents_at(self, flops: float) -> tuple[Floats, Floats]:
+        """Exponents of N_opt ~ C^a and D_opt ~ C^b at a budget: a and b, unless there is a count.
+
+        Under C = k N^p D^q these are beta and alpha over alpha q + beta p.
+        """
+        if self.count is None:
+            return self.a, self.b
+        p, q = self.slopes_at(flops)
+        alpha, beta = np.asarray(self.alpha, float), np.asarray(self.beta, float)
+        return np.asarray(beta / (alpha * q + beta * p)), np.asarray(alpha / (alpha * q + beta * p))
+
+    def slopes_at(self, flops: float) -> tuple[Floats, Floats]:
+        """p and q of C = k N^p D^q near the optimum of a budget, shaped as the fields."""
+        if self.count is None:
+            return np.ones(np.shape(self.alpha)), np.ones(np.shape(self.alpha))
+        ln_n, ln_d = self._split([flops])
+        p, q = self.count.slopes(np.exp(ln_n), np.exp(ln_d))
+        return p[..., 0], q[..., 0]
+
+    def _split(self, flops: ArrayLike) -> tuple[Floats, Floats]:
+        assert self.count is not None
+        return best_split(self.count, (self.A, self.B, self.alpha, self.beta), flops)
 
     def _terms(self, params: ArrayLike, tokens: ArrayLike) -> tuple[Floats, Floats, Floats]:
         n, d = np.asarray(params, float), np.asarray(tokens, float)

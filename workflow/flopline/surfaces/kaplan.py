@@ -7,7 +7,7 @@ without embeddings there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, POWER_BOUNDS, LossSurface, per_point
+from flopline.surfaces.count import Count
 from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
 
 
@@ -30,6 +31,7 @@ class KaplanSurface:
     alpha_D: ArrayLike
     N_c: ArrayLike
     D_c: ArrayLike
+    count: Count | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "alpha_N": EXPONENT_BOUNDS,
@@ -48,7 +50,12 @@ class KaplanSurface:
         """(N_c / N)^(alpha_N / alpha_D) + D_c / D, as a Chinchilla surface with beta = 1."""
         ratio = np.asarray(self.alpha_N, float) / np.asarray(self.alpha_D, float)
         return LossSurface(
-            0.0, np.asarray(self.N_c, float) ** ratio, self.D_c, ratio, np.ones_like(ratio)
+            0.0,
+            np.asarray(self.N_c, float) ** ratio,
+            self.D_c,
+            ratio,
+            np.ones_like(ratio),
+            count=self.count,
         )
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Floats:

@@ -8,11 +8,11 @@ The frontier of E + A/N^alpha + B/D^beta is exactly of this form (Hoffmann et al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from flopline.surfaces.chinchilla import (
     EXPONENT_BOUNDS,
@@ -21,7 +21,10 @@ from flopline.surfaces.chinchilla import (
     LossSurface,
     per_point,
 )
+from flopline.surfaces.count import CLOSE, STEPS, Count
 from flopline.surfaces.surface import Floats
+
+Bools = NDArray[np.bool_]
 
 START_EXPONENTS = (0.05, 0.15, 0.4)
 """c of the starts; the published ones lie between 0.04 and 0.18."""
@@ -34,12 +37,14 @@ class LossOfCompute:
     """A loss that falls with compute towards a floor.
 
     E is in nats per token, c is a pure number, K carries nats times FLOPs^c. Each field is a float,
-    or all are arrays of shape (draws,); `flops` are scalars or of shape (k,).
+    or all are arrays of shape (draws,); `flops` are scalars or of shape (k,). With a surface that
+    is `counted` otherwise than by 6ND, its frontier stands in place of K C^-c.
     """
 
     E: ArrayLike
     K: ArrayLike
     c: ArrayLike
+    counted: LossSurface | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "E": FLOOR_BOUNDS,
@@ -48,13 +53,17 @@ class LossOfCompute:
 
     @classmethod
     def frontier(cls, surface: LossSurface) -> LossOfCompute:
-        """The lowest loss of `surface` at every budget, c = alpha beta / (alpha + beta)."""
+        """The lowest loss of `surface` at every budget, c = alpha beta / (alpha + beta).
+
+        Under a count it is no power law; c is then the exponent that it has where C is 6ND.
+        """
         a, b, alpha, beta, g = (
             np.asarray(v, float)
             for v in (surface.A, surface.B, surface.alpha, surface.beta, surface.G)
         )
         c = alpha * beta / (alpha + beta)
-        return cls(surface.E, (a * g**-alpha + b * g**beta) * 6.0**c, c)
+        counted = None if surface.count is None else surface
+        return cls(surface.E, (a * g**-alpha + b * g**beta) * 6.0**c, c, counted=counted)
 
     @classmethod
     def stated(cls, values: Mapping[str, ArrayLike]) -> LossOfCompute:
@@ -63,7 +72,9 @@ class LossOfCompute:
         `values` holds the surface's E, A, B, alpha and beta, or L_E, L_K and L_c.
         """
         if "alpha" in values:
-            surface = LossSurface(*(values[name] for name in PARAMETERS))
+            surface = LossSurface(
+                *(values[name] for name in PARAMETERS), count=Count.stated(values)
+            )
             return cls.frontier(surface)
         return cls(values["L_E"], values["L_K"], values["L_c"])
 
@@ -87,9 +98,28 @@ class LossOfCompute:
         above = np.asarray(loss, float) - per_point(self.E)
         with np.errstate(invalid="ignore", divide="ignore"):
             log_c = (np.log(per_point(self.K)) - np.log(above)) / per_point(self.c)
+            if self.counted is not None:
+                log_c = self._counted_budget(np.log(above), log_c)
         return np.asarray(np.exp(np.where(above > 0, log_c, np.nan)))
 
+    def at_rows(self, rows: Bools) -> LossOfCompute:
+        """The laws of some draws."""
+        values = {n: np.asarray(getattr(self, n))[rows] for n in ("E", "K", "c")}
+        return LossOfCompute(**values, counted=self.counted and self.counted.at_rows(rows))
+
+    def _counted_budget(self, ln_above: Floats, ln_flops: Floats) -> Floats:
+        """ln C at which the counted surface leaves exp(`ln_above`), by secants from `ln_flops`."""
+        x, c = np.where(np.isfinite(ln_flops), ln_flops, np.nan), per_point(self.c)
+        for _ in range(STEPS):
+            step = (np.log(self._reducible(np.exp(x))) - ln_above) / c
+            x = x + step
+            if not np.nanmax(np.abs(step), initial=0.0) > CLOSE:
+                break
+        return np.asarray(x)
+
     def _reducible(self, flops: ArrayLike) -> Floats:
+        if self.counted is not None:
+            return np.asarray(self.counted.loss_opt(flops) - per_point(self.E))
         log_c = np.log(np.asarray(flops, float))
         return np.asarray(per_point(self.K) * np.exp(-per_point(self.c) * log_c))
 

@@ -13,7 +13,7 @@ alpha, beta: alpha A / N_opt^alpha = beta B / U_D^beta.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammainc
 
 from flopline.surfaces.chinchilla import LossSurface, per_point
+from flopline.surfaces.count import Count
 from flopline.surfaces.surface import Floats
 
 HALVINGS = 64
@@ -51,6 +52,7 @@ class RepeatedSurface:
     beta: ArrayLike
     R_D: ArrayLike
     R_N: ArrayLike
+    count: Count | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = LossSurface.BOUNDS
 
@@ -68,7 +70,7 @@ class RepeatedSurface:
     @property
     def base(self) -> LossSurface:
         """The surface of fresh tokens."""
-        return LossSurface(self.E, self.A, self.B, self.alpha, self.beta)
+        return LossSurface(self.E, self.A, self.B, self.alpha, self.beta, count=self.count)
 
     def loss(
         self, params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike = np.inf
@@ -107,7 +109,8 @@ class RepeatedSurface:
         N_opt(U) of the base, where alpha A / N^alpha = beta B / U^beta, and one epoch, N = C/6U,
         the slope of the loss along the budget rises from <= 0 to >= 0 without turning back,
         because the elasticities of N' in N and of D' in D fall steadily from 1; outside it has the
-        sign of the nearer end. So there is one optimum and halving finds it.
+        sign of the nearer end. So there is one optimum and halving finds it. Under a count it is
+        the optimum of C = 6ND nearby, and is exact where tokens are fresh.
         """
         c, unique = np.broadcast_arrays(
             np.asarray(flops, float) / 6.0, np.asarray(unique_tokens, float)
@@ -126,7 +129,10 @@ class RepeatedSurface:
 
     def tokens_opt(self, flops: ArrayLike, unique_tokens: ArrayLike = np.inf) -> Floats:
         """D_opt [tokens, repeats counted] at budgets `flops`: C / (6 N_opt)."""
-        return np.asarray(np.asarray(flops, float) / 6.0 / self.params_opt(flops, unique_tokens))
+        params = self.params_opt(flops, unique_tokens)
+        if self.count is not None:
+            return self.count.tokens(flops, params)
+        return np.asarray(np.asarray(flops, float) / 6.0 / params)
 
     def loss_opt(self, flops: ArrayLike, unique_tokens: ArrayLike = np.inf) -> Floats:
         """Lowest loss [nats per token] that budgets `flops` can buy."""

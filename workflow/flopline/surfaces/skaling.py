@@ -7,7 +7,7 @@ order of losses, so the compute-optimal split is that of A, B, alpha and beta wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from flopline.surfaces.chinchilla import (
     LossSurface,
     per_point,
 )
+from flopline.surfaces.count import Count
 from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
 
 START_POWERS = (0.5, 1.0)
@@ -41,6 +42,7 @@ class SkalingSurface:
     alpha: ArrayLike
     beta: ArrayLike
     k: ArrayLike
+    count: Count | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "E": FLOOR_BOUNDS,
@@ -59,7 +61,7 @@ class SkalingSurface:
     @property
     def inner(self) -> LossSurface:
         """A / N^alpha + B / D^beta, what the power is taken of."""
-        return LossSurface(0.0, self.A, self.B, self.alpha, self.beta)
+        return LossSurface(0.0, self.A, self.B, self.alpha, self.beta, count=self.count)
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
         """Loss [nats per token] at `params` [weights] and `tokens` [tokens]."""

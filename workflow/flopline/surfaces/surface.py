@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -36,7 +36,7 @@ class Law(Protocol):
         """Derivatives of ln L with respect to the parameters, along one more, last axis."""
 
     def params_opt(self, flops: ArrayLike) -> Floats:
-        """N_opt [weights] at budgets `flops` [FLOPs], spent as C = 6ND."""
+        """N_opt [weights] at budgets `flops` [FLOPs], spent as C = 6ND or by the law's count."""
 
     def tokens_opt(self, flops: ArrayLike) -> Floats:
         """D_opt [tokens] at budgets `flops` [FLOPs]."""
@@ -46,8 +46,12 @@ class Law(Protocol):
 
 
 def parameters(law: Law | type[Law]) -> tuple[str, ...]:
-    """Names of the parameters, in the order of the last axis of `log_loss_gradient`."""
-    return tuple(f.name for f in fields(law))
+    """Names of the parameters, in the order of the last axis of `log_loss_gradient`.
+
+    A field with a default is none of them: it says how the law is used, as `count` how budgets are
+    spent.
+    """
+    return tuple(f.name for f in fields(law) if f.default is MISSING)
 
 
 def bounds(law: Law) -> Mapping[str, tuple[float, float]]:
@@ -71,10 +75,20 @@ def optimum(law: Law, flops: ArrayLike) -> dict[str, Floats]:
     }
 
 
-def exponent(law: Law) -> Floats:
-    """a of N_opt ~ C^a, of every surface here a power law while tokens are fresh; b is 1 - a."""
-    small, large = np.moveaxis(np.log(law.params_opt([1e18, 1e24])), -1, 0)
-    return np.asarray((large - small) / np.log(1e6))
+def exponents_of(law: Law, flops: float) -> tuple[Floats, Floats]:
+    """a and b of N_opt ~ C^a and D_opt ~ C^b: power laws while tokens are fresh and C is 6ND.
+
+    Under a count they are the slopes at budget `flops` [FLOPs].
+    """
+    counted = getattr(law, "count", None) is not None
+    at = np.array([flops * 0.99, flops / 0.99] if counted else [1e18, 1e24])
+    span = np.log(1e6) if not counted else np.log(at[1] / at[0])
+    small, large = np.moveaxis(np.log(law.params_opt(at)), -1, 0)
+    a = np.asarray((large - small) / span)
+    if not counted:
+        return a, np.asarray(1.0 - a)
+    small, large = np.moveaxis(np.log(law.tokens_opt(at)), -1, 0)
+    return a, np.asarray((large - small) / span)
 
 
 def amplitudes(

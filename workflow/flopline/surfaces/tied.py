@@ -8,13 +8,14 @@ with M = D/N, C = 6ND and eta = alpha / 2; there A = a 6^-eta and B = b 6^-eta. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, FLOOR_BOUNDS, LossSurface
+from flopline.surfaces.count import Count
 from flopline.surfaces.surface import Floats, surface_starts
 
 
@@ -30,6 +31,7 @@ class TiedSurface:
     A: ArrayLike
     B: ArrayLike
     alpha: ArrayLike
+    count: Count | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "E": FLOOR_BOUNDS,
@@ -46,7 +48,7 @@ class TiedSurface:
     @property
     def untied(self) -> LossSurface:
         """The same surface as a Chinchilla surface with beta = alpha."""
-        return LossSurface(self.E, self.A, self.B, self.alpha, self.alpha)
+        return LossSurface(self.E, self.A, self.B, self.alpha, self.alpha, count=self.count)
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
         """Loss [nats per token] at `params` [weights] and `tokens` [tokens]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,23 @@ from flopline.flops import six_nd
 from flopline.laws.common.fit_result import Estimate, Target, targets_of
 from flopline.laws.common.loss_compute import LossLaw
 from flopline.laws.common.power_law import PowerLaw
+from flopline.surfaces.count import Count
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """N_opt = N_coef C^a, D_opt = D_coef C^b, L = L_E + L_K C^-L_c, one set of laws per row."""
+    """N_opt = N_coef C^a, D_opt = D_coef C^b, L = L_E + L_K C^-L_c, one set of laws per row.
+
+    With a `count`, one row or as many, D_opt is what the budget leaves for N_opt instead, and
+    `tokens` no more than its tangent.
+    """
 
     params: PowerLaw
     tokens: PowerLaw
     loss: LossLaw
+    count: Count | None = None
 
     @property
     def absent(self) -> NDArray[np.bool_]:
@@ -33,6 +39,8 @@ class Allocation:
 
     def parameters(self) -> dict[str, Floats]:
         """The parameters in the order in which they are stated, each of shape (rows,)."""
+        count = {} if self.count is None else self.count.parameters()
+        rows = np.ones_like(self.params.p)
         return {
             "a": self.params.p,
             "b": self.tokens.p,
@@ -41,16 +49,31 @@ class Allocation:
             "L_E": self.loss.E,
             "L_K": np.exp(self.loss.ln_K),
             "L_c": self.loss.c,
+            **{name: np.asarray(v, dtype=float) * rows for name, v in count.items()},
         }
 
     def at(self, flops: ArrayLike) -> dict[str, Floats]:
         """params, tokens and loss at `flops` of shape (m,); each of shape (rows, m)."""
         ln_c = np.log(np.asarray(flops, dtype=float))
-        return {
-            "params": np.exp(self.params.ln_at(ln_c)),
-            "tokens": np.exp(self.tokens.ln_at(ln_c)),
-            "loss": self.loss.at(ln_c),
-        }
+        params = np.exp(self.params.ln_at(ln_c))
+        if self.count is None:
+            tokens = np.exp(self.tokens.ln_at(ln_c))
+        else:
+            tokens = self.count.tokens(flops, params)
+        return {"params": params, "tokens": tokens, "loss": self.loss.at(ln_c)}
+
+    def spending(self, count: Count, flops: float) -> Allocation:
+        """The same with D_opt as `count` leaves it, its power law the tangent at budget `flops`.
+
+        Along C = k N^p D^q with N ~ C^a, D goes as C^((1 - p a) / q).
+        """
+        ln_c = np.log(flops)
+        params = np.exp(self.params.ln_at([ln_c]))
+        tokens = count.tokens([flops], params)
+        p, q = (v[..., 0] for v in count.slopes(params, tokens))
+        b = np.asarray((1.0 - p * self.params.p) / q)
+        line = PowerLaw(np.log(tokens[..., 0]) - b * ln_c, b)
+        return replace(self, tokens=line, count=count)
 
 
 def stated(

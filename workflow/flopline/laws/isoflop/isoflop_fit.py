@@ -21,6 +21,7 @@ from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import WILD, chosen
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.budgets import Grouping, group_runs
+from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import (
     CONVERGED,
     WARNING,
@@ -89,6 +90,7 @@ def fit(
     grouping = group_runs(
         table["flops"].to_numpy(), table["budget_flops"].to_numpy(), options.budgets, tolerance
     )
+    count = counted(table, bootstrap.draws, bootstrap.seed, LAW, family)
     resamples = resampled(
         table, _strata(table, grouping), bootstrap.draws, bootstrap.seed, method, NO_BUDGET
     )
@@ -111,20 +113,26 @@ def fit(
     _demand_budgets(table, valleys, family)
     with progress.part(SURFACES, "surfaces"):
         surfaces = fit_surfaces(table, resamples)
+        surfaces = surfaces if count is None else surfaces.spending(count.point)
     with progress.part(1.0, "readings"):
         found = readings(valleys, checks, surfaces, resamples, options.weights)
         chances = Chances.of([v.label for v in valleys], bootstrap.draws, bootstrap.seed)
         laws = all_laws(found, chances)
+        vertices = report.vertex_table(valleys, checks, found, laws[reading].weights)
+        fitted = report.certificate(laws, vertices, surfaces, grouping.how)
+    warnings, notes = report.messages(valleys, checks, fitted, len(table), laws[reading])
+    if count is not None:
+        laws = {name: law.spending(count, targets_flops[0]) for name, law in laws.items()}
+        fitted["count"] = count.sentence
+        notes.append(count.sentence)
     parameters, targets, draw_table = of_laws(
         laws[reading], targets_flops, resamples.new_run, chances
     )
-    vertices = report.vertex_table(valleys, checks, found, laws[reading].weights)
     certificate = {
-        **report.certificate(laws, vertices, surfaces, grouping.how),
+        **fitted,
         "reading": reading,
         "readings": {name: e.to_json() for name, e in known.items()},
     }
-    warnings, notes = report.messages(valleys, checks, certificate, len(table), laws[reading])
     status = WARNING if warnings else CONVERGED
     message = "; ".join([*warnings, *filter(None, [why]), *notes])
     beside = estimators(found, laws, targets_flops, resamples.new_run, chances)

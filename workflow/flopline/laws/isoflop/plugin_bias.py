@@ -8,7 +8,7 @@ less its true optimum. Asymmetric, off-centre and drifting grids need nothing mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline import progress
-from flopline.flops import six_nd
 from flopline.laws.isoflop.profiles import parabola
 from flopline.laws.isoflop.valley import (
     GEOMETRIC,
@@ -30,6 +29,7 @@ from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Problem
 from flopline.solvers.surface_family import CHINCHILLA, UNKNOWNS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.count import Count, best_split
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +50,11 @@ class PluggedIn:
     drawn: LossSurface
     reason: str
     certificate: dict[str, Any]
+
+    def spending(self, count: Count) -> PluggedIn:
+        """The surfaces with budgets spent by `count`, one for all draws."""
+        point, drawn = (replace(s, count=count) for s in (self.point, self.drawn))
+        return replace(self, point=point, drawn=drawn)
 
 
 def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
@@ -106,7 +111,8 @@ def _places(place: NDArray[np.int64], weights: Floats) -> NDArray[np.int64]:
 
 
 def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Vertices:
-    """Bias of one budget's parabolas in ln N, ln D and loss; ln_flops is that of 6ND.
+    """Bias of one budget's parabolas in ln N, ln D and loss; ln_flops is that of 6ND or, where the
+    surface has a count of FLOPs, of this.
 
     `rows` are the runs that the parabolas see. `surface` has one set of parameters a row of
     `weights` (rows, runs): both are those of a draw, so that a corrected draw carries the error of
@@ -114,8 +120,8 @@ def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Ve
     """
     params, tokens = rows["params"].to_numpy(float), rows["tokens"].to_numpy(float)
     predicted = surface.loss(params, tokens)
-    # The surface spends 6ND; a study may count its FLOPs otherwise.
-    ln_spent = compute_of(six_nd(params, tokens), np.nan, weights, GEOMETRIC)
+    # The surface spends 6ND within the few percent up to which a study's FLOPs are taken for it.
+    ln_spent = compute_of(surface.flops(params, tokens), np.nan, weights, GEOMETRIC)
     draws = Resamples(weights, predicted, np.zeros(1), np.full(params.size, np.nan))
     seen = vertices_of(rows, draws, parabola, ln_spent)
     ln_n, ln_d, loss = optimum(surface, ln_spent)
@@ -125,6 +131,10 @@ def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Ve
 def optimum(surface: LossSurface, ln_flops: Floats) -> tuple[Floats, Floats, Floats]:
     """ln N, ln D and loss of the optimum of every surface at a budget of its own, all (rows,)."""
     e, a, b, alpha, beta = (np.asarray(getattr(surface, name), float) for name in PARAMETERS)
-    ln_nd, ln_g = ln_flops - np.log(6.0), np.log(surface.G)
-    ln_n, ln_d = ln_g + surface.a * ln_nd, surface.b * ln_nd - ln_g
+    if surface.count is None:
+        ln_nd, ln_g = ln_flops - np.log(6.0), np.log(surface.G)
+        ln_n, ln_d = ln_g + surface.a * ln_nd, surface.b * ln_nd - ln_g
+    else:
+        own = np.exp(ln_flops)[:, None]
+        ln_n, ln_d = (v[:, 0] for v in best_split(surface.count, (a, b, alpha, beta), own))
     return ln_n, ln_d, e + a * np.exp(-alpha * ln_n) + b * np.exp(-beta * ln_d)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flopline.laws.common.allocation import Allocation
+from flopline.laws.common.counting import Counted
 from flopline.laws.common.lack_of_fit import slopes_of
 from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.common.power_law import fit_power_law
@@ -50,6 +51,14 @@ class Laws:
     drawn: Allocation
     between: Mapping[str, BetweenBudgets]
     weights: Mapping[str, Floats]
+
+    def spending(self, count: Counted, flops: float) -> Laws:
+        """The laws whose tokens are what budgets leave by `count`, see Allocation.spending."""
+        point, drawn = (
+            laws.spending(c, flops)
+            for laws, c in ((self.point, count.point), (self.drawn, count.drawn))
+        )
+        return replace(self, point=point, drawn=drawn)
 
 
 def laws_through(

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from flopline import progress
+from flopline.laws.common.counting import Counted
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -34,7 +35,7 @@ from flopline.solvers.objectives import Objective
 from flopline.solvers.problem import Floats, Problem
 from flopline.solvers.surface_family import CHINCHILLA, FORMS, REPEATED, Form
 from flopline.surfaces.chinchilla import LossSurface
-from flopline.surfaces.surface import Law, exponent, optimum, parameters
+from flopline.surfaces.surface import Law, exponents_of, optimum, parameters
 
 OTHERS: Final = tuple(form for form in FORMS.values() if form is not CHINCHILLA)
 """The forms that stand beside Chinchilla's, by the name of which their estimators are called."""
@@ -70,6 +71,7 @@ def variants(
     mind: Callable[[Floats], list[str]],
     unique_tokens: Floats | None = None,
     *,
+    count: Counted | None = None,
     judged: bool = False,
 ) -> list[Variant]:
     """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
@@ -78,10 +80,11 @@ def variants(
     `surface` is the optimum of Chinchilla's form, `problem` with the main objective;
     `targets_flops` are budgets [FLOPs]; `mind` says what is to be minded of the runs and of their
     log residuals (points,), seen less fitted; with `unique_tokens` [tokens] (points,), fewer than
-    the tokens of some run, the law of repeated data is among them. A variant without an optimum
+    the tokens of some run, the law of repeated data is among them; budgets are spent by `count`,
+    which has a draw a resample. A variant without an optimum
     says so and holds what was found.
     """
-    task, main = _Task(problem, targets_flops, surface, resamples, mind), problem.objective
+    task, main = _Task(problem, targets_flops, surface, resamples, mind, count), problem.objective
     tried: list[_Trial] = []
     if not judged:
         with progress.part(PILOTS, "variants"):
@@ -112,6 +115,7 @@ class _Task:
     surface: LossSurface
     resamples: Resamples
     mind: Callable[[Floats], list[str]]
+    count: Counted | None
 
     @property
     def main_value(self) -> float:
@@ -167,12 +171,17 @@ def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> 
 def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
     """What was found, at the targets, in words and in numbers."""
     name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
-    law, budgets = solved.law, np.asarray(task.targets_flops, float)
+    law, drawn, budgets = solved.law, solved.draws, np.asarray(task.targets_flops, float)
+    if task.count is not None:
+        law, drawn = (
+            replace(law, count=task.count.point),
+            replace(drawn, count=task.count.drawn),
+        )
     with np.errstate(all="ignore"):
-        at, at_draws = optimum(law, budgets), optimum(solved.draws, budgets)
-        a, a_draws = float(exponent(law)), exponent(solved.draws)
+        at, at_draws = optimum(law, budgets), optimum(drawn, budgets)
+        (a, b), (a_draws, b_draws) = (exponents_of(s, budgets[0]) for s in (law, drawn))
     targets, _ = targets_of(task.targets_flops, at, at_draws)
-    exponents = {"a": Estimate.of(a, a_draws), "b": Estimate.of(1.0 - a, 1.0 - a_draws)}
+    exponents = {"a": Estimate.of(float(a), a_draws), "b": Estimate.of(float(b), b_draws)}
     said = {
         p: Estimate.of(
             float(getattr(law, p)), np.ravel(getattr(solved.draws, p)), p in solved.bounds

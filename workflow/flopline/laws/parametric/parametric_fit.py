@@ -19,6 +19,7 @@ from flopline import progress
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import PAIRS, WILD, chosen, new_run_errors, run_weights
 from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -115,7 +116,8 @@ def fit(
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     unique_tokens, for the variant of repeated data; several rows of one run are resampled together.
-    `targets_flops` are budgets C [FLOPs], spent as C = 6ND.
+    `targets_flops` are budgets C [FLOPs], spent as C = 6ND or, where the runs' FLOPs are a few
+    percent off that, by their own law of C / 6ND (laws/common/counting.py).
     `options` are ALONE if not given. The solver hoffmann_grid takes minutes; its resamples start
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
@@ -133,6 +135,7 @@ def fit(
     solver, variant_draws = options.solver, options.variant_draws
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
+    count = counted(table, draws, seed, "parametric", family)
     with progress.part(PILOT, "main fit"):
         problem = problem_of(table, options)
     minimised = problem.objective
@@ -175,11 +178,13 @@ def fit(
             )
 
     surface = CHINCHILLA.law(problem, found.best.unknowns[0])
-    values = {name: getattr(surfaces, name) for name in REPORTED}
+    if count is not None:
+        surface = replace(surface, count=count.point)
+        surfaces = replace(surfaces, count=count.drawn)
     bounds = CHINCHILLA.on_bounds(found.best.unknowns[0])
+    at_point, values = (_stated(s, targets_flops) for s in (surface, surfaces))
     parameters = {
-        name: Estimate.of(float(getattr(surface, name)), values[name], name in bounds)
-        for name in REPORTED
+        name: Estimate.of(float(at_point[name]), values[name], name in bounds) for name in values
     }
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
@@ -190,21 +195,26 @@ def fit(
         _at(surfaces, targets_flops),
         new_run_errors(at_ends, len(PARAMETERS), draws, seed),
     )
-    left_out = _lost(surfaces)
+    left_out = int(np.isnan(values["a"] * values["G"]).sum())
+    spent = {} if count is None else {"count": count.sentence}
     certificate = _certificate(problem, found, table, bounds) | {
         "objective": minimised.value(minimised.residual(predicted, loss)),
         "draws": draws,
         "draws_left_out": left_out,
+        **spent,
     }
     outlying = _outlying(problem, table, surface, targets_flops)
     if outlying is not None:
         certificate["far_off"] = outlying.to_json()
     status, message = _verdict(certificate, solver, stand_in, outlying)
+    if count is not None:
+        message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
     main = Estimator(minimised.name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
+        recounted = count and counted(table, len(again), seed, "parametric", family)
         resamples = Resamples(again, _thick_enough(params, tokens, again))
         others = form_variants.variants(
             problem,
@@ -216,6 +226,7 @@ def fit(
                 *_misfit(*_top_residual(table.assign(log_residual=residual))),
             ],
             table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
+            count=recounted,
             judged=judged,
         )
     settings = options.plain() | bootstrap.plain() | {"method": method}
@@ -351,6 +362,16 @@ def _surfaces(
     return CHINCHILLA.law(problem, unknowns)
 
 
+def _stated(surface: LossSurface, targets_flops: Sequence[float]) -> dict[str, Floats]:
+    """The parameters as they are reported; a and b of a count are those at the first target."""
+    values = {name: np.asarray(getattr(surface, name), float) for name in REPORTED}
+    if surface.count is None:
+        return values
+    a, b = surface.exponents_at(targets_flops[0])
+    count = {name: np.asarray(v, float) for name, v in surface.count.parameters().items()}
+    return values | {"a": a, "b": b} | count
+
+
 def _at(surface: LossSurface, flops: Sequence[float]) -> dict[str, Floats]:
     budgets = np.asarray(flops, dtype=float)
     return {
@@ -397,7 +418,8 @@ def _outlying(
     if far.empty or not len(targets_flops) or not _thick_enough(params, tokens, weights)[0]:
         return None
     found = refitted(problem, weights, surface)
-    again, flops = CHINCHILLA.law(problem, found.unknowns), float(targets_flops[0])
+    again = replace(CHINCHILLA.law(problem, found.unknowns[0]), count=surface.count)
+    flops = float(targets_flops[0])
     best, without = (float(np.ravel(s.params_opt([flops]))[0]) for s in (surface, again))
     if not (found.converged[0] and np.isfinite([best, without]).all()):
         return None

@@ -28,10 +28,15 @@ def paragraph(
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
     points = "every logged loss of each run" if study["points"] == "checkpoints" else "final losses"
+    counted = "count" in fit.get("certificate", {})
+    spent = (
+        "the study's own count of FLOPs follow from the condition of Lagrange."
+        if counted
+        else r"$6ND = C|6ND = C$ follow in closed form."
+    )
     yield (
         f"Parametric surface [@hoffmann2022, section 3.3]. {SURFACE} was fitted to the {points} "
-        "of all runs at once; N and D that minimise it under "
-        r"$6ND = C|6ND = C$ follow in closed form."
+        f"of all runs at once; N and D that minimise it under {spent}"
     )
     objective, delta = s["objective"], s["huber_delta"]
     if objective:

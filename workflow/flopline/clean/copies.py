@@ -1,0 +1,75 @@
+"""Runs that stand in a study more than once under several names, which count once.
+
+A run trained again, from another seed, has another loss and is a repeat. One whose params, tokens
+and loss are those of another to the last digit is the same run: counted twice it narrows every
+interval and hides how runs scatter.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+
+from flopline.clean.run_facts import BETWEEN_FILES
+
+TELLING_DIGITS: Final = 5
+"""Digits of a loss from which two runs do not share it by chance: repeats scatter by about .3 %, or
+some 100 values of the fifth digit."""
+ALL_ALIKE: Final = 3
+"""Sizes that were trained more than once, all with equal losses, from which shorter losses tell as
+much: of real repeats some differ."""
+
+
+def same_files(runs: pd.DataFrame) -> pd.Series:
+    """A sentence for each run whose files are byte for byte those of another, the later by path."""
+    known = runs[runs["sha256"].notna()].sort_values(["source", "run"], kind="stable")
+    # The runs of one table share its digest.
+    files = known.drop_duplicates(["sha256", "source"])
+    first = files.drop_duplicates("sha256").set_index("sha256")[["run", "source"]]
+    original = first.reindex(known["sha256"]).set_axis(known.index)
+    path = original["source"].str.replace(BETWEEN_FILES, ", ")
+    sentence = (
+        "Its file is byte for byte that of run '" + original["run"] + "' (" + path + "), found "
+        "under another name."
+    )
+    return sentence[known["source"] != original["source"]]
+
+
+def same_ends(runs: pd.DataFrame) -> pd.Series:
+    """A sentence for each run that ends as another of its family with as many rows or more.
+
+    `runs` has run, family, source, rows_kept, params [weights], tokens and loss [nats per token].
+    Of runs with equally many rows the first by path and name stays: pieces of a curve, logged
+    beside the whole, are copies of it.
+    """
+    known = runs[runs["loss"].notna()].sort_values(["source", "run"], kind="stable")
+    known = known.sort_values("rows_kept", ascending=False, kind="stable")
+    found = []
+    for _, family in known.groupby("family", sort=False):
+        alike = family.duplicated(["params", "tokens", "loss"])
+        if alike.any() and _telling(family):
+            first = family.groupby(["params", "tokens", "loss"], sort=False)["run"].transform(
+                "first"
+            )
+            found.append(
+                "Its params, tokens and loss are those of run '" + first[alike] + "' to the last "
+                "digit, so it is the same run under another name and counts once; give its loss "
+                "in full if it is a run of its own."
+            )
+    return pd.concat(found) if found else pd.Series(dtype="string")
+
+
+def _telling(family: pd.DataFrame) -> bool:
+    """Whether equal losses in a family are no chance."""
+    if family["loss"].map(_digits).median() >= TELLING_DIGITS:
+        return True
+    losses = family.groupby(["params", "tokens"])["loss"].agg(["size", "nunique"])
+    again = losses[losses["size"] > 1]
+    return len(again) >= ALL_ALIKE and bool((again["nunique"] == 1).all())
+
+
+def _digits(loss: float) -> int:
+    """Significant digits of a number as it is written at its shortest."""
+    mantissa = f"{float(loss)!r}".partition("e")[0]
+    return len(mantissa.replace(".", "").strip("0"))
