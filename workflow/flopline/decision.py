@@ -79,7 +79,7 @@ def decide(
         ]
     )
     table[list(FORECAST)] = math.nan
-    told = {family: forecasts_of(known.findings) for family, known in results.items()}
+    forecast = {family: forecasts_of(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     silent: list[SilenceJson] = []
@@ -99,8 +99,8 @@ def decide(
         if choice.line is None and (lines["status"] != FAILED).any():
             silent.append(silence(str(family), float(budget), lines, reasons, span))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
-        if budget in told[family]:
-            table.loc[rows, list(FORECAST)] = columns(lines, told[family][budget])
+        if budget in forecast[family]:
+            table.loc[rows, list(FORECAST)] = columns(lines, forecast[family][budget])
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
             right = float(table.loc[choice.line, "params"])
@@ -122,7 +122,7 @@ def decide(
         "silent": silent,
         "forecasts": [
             {"family": family, **to_json(made)}
-            for family, by_budget in told.items()
+            for family, by_budget in forecast.items()
             for made in by_budget.values()
         ],
         "rule": rule(list(table["law"].unique()) if len(table) else []),
