@@ -4,7 +4,7 @@ The prior of a study is that of the others. Prints, by distance beyond the runs 
 how often 80 and 95 % forecast intervals hold the best loss, single larger runs and the size, how
 wide they are, and proper scores of all lines together beside each single one; then by study. With
 --write the tables go into docs/uncertainty.md and the prior of all studies into
-workflow/flopline/forecast/prior.toml.
+workflow/flopline/forecast/priors.toml.
 
     python benchmarks/backtest.py [--write]
 """

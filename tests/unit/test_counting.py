@@ -17,7 +17,6 @@ from flopline.audit.next_run import Design
 from flopline.audit.waste import wasted_at
 from flopline.errors import FloplineError
 from flopline.laws.common.counting import counted
-from flopline.laws.envelope import envelope_fit
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.parametric import parametric_fit
 from flopline.options import StudyOptions
@@ -171,31 +170,6 @@ def test_half_of_the_budget_is_no_longer_left() -> None:
     truth = Count(0.0, 1.2, -0.06, 0.0)
     cost = truth.flops(target.values["params"].point, target.values["tokens"].point)
     assert float(cost) == pytest.approx(TARGET, rel=1e-6)
-
-
-def test_an_envelope_spends_the_budget_by_the_count() -> None:
-    ends = grid(DYING)
-    rows = []
-    for run in ends.itertuples():
-        tokens = np.geomspace(run.tokens / 30, run.tokens, 25)
-        loss = SURFACE.loss(run.params, tokens)
-        flops = DYING.flops(np.full(25, run.params), tokens)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "run": run.run,
-                    "params": run.params,
-                    "horizon_tokens": run.tokens,
-                    "step": np.arange(1, 26),
-                    "tokens": tokens,
-                    "flops": flops,
-                    "loss": loss,
-                }
-            )
-        )
-    result = envelope_fit.fit(pd.concat(rows), [TARGET], draws=20, with_variants=False)
-    n, d = (result.targets[0].values[q].point for q in ("params", "tokens"))
-    assert float(DYING.flops(n, d)) == pytest.approx(TARGET, rel=1e-3)
 
 
 def test_audits_price_and_offer_runs_by_the_count() -> None:

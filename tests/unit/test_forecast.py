@@ -203,11 +203,11 @@ def test_the_stored_prior_is_what_is_written_and_knows_every_line():
 
 def test_a_broken_prior_is_named(tmp_path, monkeypatch):
     for text in ("[loss", "[loss.other]\ndrift = 0.1\n", "loss = 3\n"):
-        broken = tmp_path / "prior.toml"
+        broken = tmp_path / "priors.toml"
         broken.write_text(text)
         monkeypatch.setattr(priors_module, "FILE", broken)
         stored.cache_clear()
-        with pytest.raises(FloplineError, match=r"prior\.toml does not hold the prior"):
+        with pytest.raises(FloplineError, match=r"priors\.toml does not hold the prior"):
             stored()
     stored.cache_clear()
 

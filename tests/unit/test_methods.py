@@ -138,7 +138,7 @@ def test_counts_and_conventions_are_those_of_the_study() -> None:
 def test_cleaning_is_told_by_its_options() -> None:
     options = {
         "bad_rows": "drop", "overlap_tolerance": 0.03, "spikes": "drop", "spike_threshold": 9,
-        "unfinished": 0.97, "diverged": 0.2, "untrained": 0.55, "final_window": 0.05,
+        "unfinished": 0.97, "diverged": 0.25, "untrained": 0.5, "final_window": 0.05,
     }  # fmt: skip
     said = methods_text(*written(cleaning=options))
     for words in ("3 %", "more than 9 robust", "97 %", "25 %", "last 5 %", "is dropped"):

@@ -203,7 +203,7 @@ def test_broken_input(
             {"budgets": BUDGETS[:1], "laws": ["isoflop"]},
             ["isoFLOP", "family 'ash'", "budget", "`laws`"],
         ),
-        ({"budgets": BUDGETS[:1], "sizes": 1}, ["family 'ash'", "1", "run"]),
+        ({"budgets": BUDGETS[:1], "sizes": 1}, ["the target", "10,000 times the largest run"]),
     ],
     ids=["single budget", "single run"],
 )
@@ -219,7 +219,9 @@ def test_a_law_that_cannot_be_fitted_stops_no_other(tmp_path: Path) -> None:
     write_study(checkout.folder, families=("ash",), shards=1, budgets=BUDGETS[:1])
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
-    assert "Ash, envelope law" in done.stderr
+    decision = json.loads((checkout.folder / "results/toy/decision.json").read_text())
+    assert decision["headline"] is None
+    assert "the envelope line is not followed since its 95 % interval of N goes from" in done.stderr
     said = "The isoFLOP law is not fitted: isoFLOP needs at least 3 compute budgets, but"
     assert said in done.stderr
     page = (checkout.folder / "results/toy/report.html").read_text()

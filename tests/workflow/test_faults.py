@@ -686,7 +686,7 @@ def test_run_with_nothing_to_do_repeats_its_last_words(lab: Lab) -> None:
 
 def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
     lab.checkout.edit(
-        "workflow/scripts/report.py", "    study, code =", "    1 / 0\n    study, code ="
+        "workflow/scripts/report.py", "    said.append(", "    1 / 0\n    said.append("
     )
     with lab.run() as run:
         assert run.end() == 1

@@ -167,10 +167,12 @@ def test_the_planner_knows_it(judged: Checkout) -> None:
     assert all(len(line["point"]) == 7 and line["draws"] for line in mine)
 
 
-def test_families_are_compared_by_it_where_it_is_the_only_one(alone: Checkout) -> None:
-    (entry, *_) = json.loads(text(alone, "decision.json"))["families"]
-    assert entry["law"] == NAME
-    assert f"by the {LABEL} law" in entry["sentence"]
-    headline = json.loads(text(alone, "decision.json"))["headline"]
-    assert headline["law"] == NAME
-    assert f"{TITLE} law" in Reader(text(alone, "report.html")).text
+def test_it_is_judged_like_any_other_where_it_is_the_only_one(alone: Checkout) -> None:
+    decision = json.loads(text(alone, "decision.json"))
+    assert [entry["law"] for entry in decision["choices"] if entry["law"]] == []
+    assert decision["headline"] is None
+    page = Reader(text(alone, "report.html")).text
+    for said in decision["silent"]:
+        assert f"the {LABEL} line is not followed since its 95 % interval of N" in said["why"]
+    first = decision["choices"][0]["budget_flops"]
+    assert all(s["why"] in page for s in decision["silent"] if s["budget_flops"] == first)

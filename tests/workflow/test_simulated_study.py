@@ -128,7 +128,7 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
         assert b"SYNTHETIC DATA" in archive.read("sim-review/README.txt")
         assert pd.read_csv(archive.open("sim-review/data/runs.csv"))["synthetic"].all()
     said = (simulated.folder / "said.txt").read_text()
-    assert said.count("[synthetic data] ") == 3
+    assert said.count("[synthetic data] ") == 4
     assert "all synthetic" in said
 
 

@@ -27,7 +27,10 @@ for law in STUDY["laws"]:
             family=family_of,
             law=law,
             study=options(*fit_options(law), "file"),
-            open_counts=[] if SYNTHETIC else open_counts(STUDY["source"]),
+            # A function, since what people write may hold braces.
+            open_counts=lambda wildcards: (
+                [] if SYNTHETIC else open_counts(STUDY["source"])
+            ),
             code=code("fit.py", *fit_modules(law)),
         script:
             "../scripts/fit.py"

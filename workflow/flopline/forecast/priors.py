@@ -1,4 +1,4 @@
-"""The prior over discrepancies as `prior.toml` holds it: by quantity and line, with its sources.
+"""The prior over discrepancies as `priors.toml` holds it: by quantity and line, with its sources.
 
 `make backtest` writes the file from public studies; no study ever does.
 """
@@ -14,7 +14,7 @@ from typing import Final
 from flopline.errors import FloplineError
 from flopline.forecast.discrepancy import Prior
 
-FILE: Final = Path(__file__).with_name("prior.toml")
+FILE: Final = Path(__file__).with_name("priors.toml")
 SOURCES: Final = "sources"
 
 HEAD: Final = """\

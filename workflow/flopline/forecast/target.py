@@ -49,7 +49,7 @@ def at_targets(
     """The forecasts at every target of the ladder's table `ahead`, in its order.
 
     `tables` and `numbers` are those of the ladder's finding, `priors` by quantity and line those of
-    `prior.toml` if not given. Targets of which no line says a loss are left out.
+    `priors.toml` if not given. Targets of which no line says a loss are left out.
     """
     known = priors or stored()
     ahead = tables["ahead"]

@@ -20,7 +20,6 @@ from flopline.errors import FloplineError
 from flopline.laws.common.allocation import stated
 from flopline.laws.common.bootstrap import PAIRS
 from flopline.laws.common.bootstrap_options import BootstrapOptions
-from flopline.laws.common.counting import Counted, counted
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -102,12 +101,11 @@ def fit(
     raw, skipped = prepared(curves, family)
     table, per_window = smooth(raw, options.smoothing_steps)
     seed = bootstrap.seed
-    count = counted(raw.groupby("run").last().reset_index(), bootstrap.draws, seed, LAW, family)
 
     def outcome(name: str, way: Way, ends_only: bool) -> _Outcome:
         here = ends(table, last_fraction, family) if ends_only else table
         reading = read(here, targets_flops, options.but(frontier=way), bootstrap, family)
-        return _outcome(name, way, ends_only, reading, targets_flops, last_fraction, seed, count)
+        return _outcome(name, way, ends_only, reading, targets_flops, last_fraction, seed)
 
     mine, only_ends = options.frontier, options.only_schedule_end
     with progress.part(MAIN_SHARE if with_variants else 1.0, "main fit"):
@@ -164,20 +162,14 @@ def _outcome(
     targets_flops: Sequence[float],
     last_fraction: float,
     seed: int,
-    count: Counted | None,
 ) -> _Outcome:
-    point, drawn = reading.point, reading.draws
-    if count is not None:
-        point = point.spending(count.point, targets_flops[0])
-        drawn = drawn.spending(count.drawn, targets_flops[0])
-    parameters, targets, draws = stated(point, drawn, targets_flops)
+    parameters, targets, draws = stated(reading.point, reading.draws, targets_flops)
     listed = frontier_table(reading, last_fraction)
     evidence = {"frontier": way, **certificate(reading, listed)}
     evidence["loss_without_misfit"] = loss_intervals(targets)
     targets, draws = widened(targets, draws, reading.misfit, seed)
     warning = message(evidence, reading.misfit, last_fraction)
-    spent = [] if count is None else [count.sentence]
-    said = "; ".join(filter(None, [warning, *notes(evidence, reading), *spent]))
+    said = "; ".join(filter(None, [warning, *notes(evidence, reading)]))
     return _Outcome(
         Estimator(
             name,
