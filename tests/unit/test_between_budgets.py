@@ -98,6 +98,7 @@ def test_scatter_moves_params_and_tokens_against_each_other() -> None:
     assert np.std(n + d) < 0.1 * np.std(n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sd", "budgets"), [(0.0, 5), (0.12, 5), (0.25, 9)])
 def test_intervals_hold_the_law_of_shifted_valleys(sd: float, budgets: int) -> None:
     # 120 vertex sets of known error; without the scatter between budgets, 1/se^2 alone, 95 %

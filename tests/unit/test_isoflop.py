@@ -190,6 +190,7 @@ def test_no_vertex_weighs_more_than_the_floor_allows() -> None:
     assert vertex_weights(np.empty((0, 3))) == pytest.approx(np.ones(3))
 
 
+@pytest.mark.slow
 def test_bootstrap_error_matches_repeated_experiments() -> None:
     fits = [fit(profiles(sizes=13, noise=0.003, seed=s), draws=100) for s in range(60)]
     vertices = [f.tables["vertices"] for f in fits]

@@ -17,7 +17,7 @@ from tests.builders.checklists import templates
 from tests.builders.page_reading import Reader
 from tests.workflow.conftest import AUDIT, END, Checkout, figures_that
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 NAME, LABEL, TITLE = "lowest", "lowest-run", "Lowest run"
 FOLDER, REGISTRY = f"workflow/flopline/laws/{NAME}", "workflow/flopline/laws/registry.py"

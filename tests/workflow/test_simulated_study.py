@@ -246,6 +246,7 @@ def test_mistake_in_a_design_is_one_sentence(checkout: Checkout) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_nmm_draws_the_published_pair_and_recovers_both_laws(tmp_path: Path) -> None:
     """Golden: after Shukor et al. 2025 (arXiv 2504.07951), Fig. 2, on its stand-in surfaces."""
     checkout = Checkout.fresh(tmp_path / "repo")
