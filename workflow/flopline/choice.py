@@ -40,8 +40,7 @@ class Choice:
     """One family and target: rows of the table (None where there is none) and why, in words.
 
     `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
-    only (no other candidate), NO_INTERVAL (lines, but none with one) or none. `steps` are the
-    steps [largest FLOPs] that were shared.
+    only (no other candidate) or none. `steps` are the steps [largest FLOPs] that were shared.
     """
 
     line: Any

@@ -11,6 +11,7 @@ from typing import Any, Final
 from flopline.drafting.columns import fact_columns
 from flopline.errors import FloplineError
 from flopline.facts import read_sidecar
+from flopline.logs.json_document import flattened
 from flopline.sources import run_name
 from flopline.written_numbers import parse_number
 
@@ -88,19 +89,6 @@ def facts_of(content: Any) -> dict[str, str]:
     ]
     columns = fact_columns([name for name in numbers if name.rpartition(".")[2].lower() != "n"])
     return {ours: key for ours, key in columns.items() if ours in WANTED and isinstance(key, str)}
-
-
-def flattened(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested objects by dotted names."""
-    if not isinstance(content, dict):
-        return {}
-    out: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            out |= flattened(value, f"{prefix}{name}.")
-        else:
-            out[f"{prefix}{name}"] = value
-    return out
 
 
 def _beside(path: str, name: str, root: Path) -> Path:

@@ -93,7 +93,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 def said(path: Path) -> dict[str, Any]:
     """What a document says of its run besides its lists, by dotted names."""
     document = json.loads(read_bytes(path).decode("utf-8-sig", errors="replace"))
-    flat = _flat(document) if isinstance(document, dict) else {}
+    flat = flattened(document)
     return {name: value for name, value in flat.items() if not isinstance(value, list)}
 
 
@@ -105,8 +105,8 @@ def groups(document: Any) -> list[Group]:
 def _groups(content: Any, at: str) -> Iterator[Group]:
     if isinstance(content, list):
         if len(content) > 1 and all(isinstance(record, dict) for record in content):
-            names = dict.fromkeys(name for record in content for name in _flat(record))
-            flat = [_flat(record) for record in content]
+            names = dict.fromkeys(name for record in content for name in flattened(record))
+            flat = [flattened(record) for record in content]
             if not any(_is_position(name) for name in names):
                 return  # results of several sets, say, and not the rows of one curve
             columns = {_joined(at, n): [record.get(n) for record in flat] for n in names}
@@ -131,11 +131,14 @@ def _is_position(name: str) -> bool:
     return last in POSITIONS or "step" in last or "iter" in last
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(content: Any, prefix: str = "") -> dict[str, Any]:
+    """What nested objects hold, by dotted names; nothing of what is no object."""
+    if not isinstance(content, dict):
+        return {}
     out: dict[str, Any] = {}
-    for name, value in record.items():
+    for name, value in content.items():
         if isinstance(value, dict):
-            out |= _flat(value, f"{prefix}{name}.")
+            out |= flattened(value, f"{prefix}{name}.")
         else:
             out[f"{prefix}{name}"] = value
     return out
