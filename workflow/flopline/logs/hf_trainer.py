@@ -88,10 +88,10 @@ def _entries(text: str, history: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 def _losses(entry: dict[str, Any], line: int) -> Iterator[dict[str, Any]]:
     """One row for each loss of an entry; one without a loss for an entry that has none."""
     shared = {name: entry.get(name) for name in COLUMNS.values() if name not in ("loss", "split")}
-    found: list[tuple[str | None, Any]]
-    found = [("train", entry["loss"])] if entry.get("loss") is not None else []
+    losses: list[tuple[str | None, Any]]
+    losses = [("train", entry["loss"])] if entry.get("loss") is not None else []
     for name, value in entry.items():
         if (match := _EVAL_LOSS.fullmatch(name)) and value is not None:
-            found.append((match[1] or "val", value))
-    for split, loss in found or [(None, None)]:
+            losses.append((match[1] or "val", value))
+    for split, loss in losses or [(None, None)]:
         yield {**shared, "split": split, "loss": loss, "line": line}
