@@ -17,6 +17,8 @@ from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import Group, Survey, Table, runs_of
 from flopline.errors import FloplineError
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
 from flopline.study import TODO
 from flopline.tables import read_table
@@ -226,11 +228,19 @@ def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> D
         "",
         "families:  # identifier in the data: label in the figures",
         *_mapping(_families(table, root) or {"all": name}, 2),
+        "",
+        "# one row a run: no training curves, so only the laws of finished runs",
+        f"laws: [{', '.join(_laws_of_finished_runs())}]",
         *_declared(said, missing),
     ]
     if in_bits(chosen):
         lines.append('loss_label: "Loss [bits per byte]"')
     return Draft("\n".join([*lines, ""]), None, missing, notes)
+
+
+def _laws_of_finished_runs() -> list[str]:
+    """The laws that need no training curve, in their usual order."""
+    return [law for law in LAWS if spec_of(law).points is not Points.CURVES]
 
 
 def _losses_noted(names: Sequence[str], chosen: str, found: Any) -> list[str]:
