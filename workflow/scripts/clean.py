@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as summary:
+with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.clean.batches import clean_batches
@@ -31,7 +31,7 @@ with stage(snakemake, measure=True) as summary:
             dropped.write(batch.dropped)
             tallied.append(batch.runs)
             rows, lost = rows + len(batch.curves), lost + len(batch.dropped)
-            summary.counted(sum(map(len, tallied)), len(runs), "runs")
+            said.counted(sum(map(len, tallied)), len(runs), "runs")
     table = pd.concat(tallied) if tallied else pd.DataFrame()
     write_parquet(conform(table, SHARD_RUNS), Path(out.runs))
-    summary.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")
+    said.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as summary:
+with stage(snakemake, measure=True) as said:
     import pandas as pd
 
     from flopline.clean.gathering import gather, stop_at_mistakes
@@ -28,4 +28,4 @@ with stage(snakemake, measure=True) as summary:
     write_parquet(runs, Path(out.runs))
     write_json(notes, Path(out.notes))
     kept = int((runs["status"] == KEPT).sum())
-    summary.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")
+    said.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as summary:
+with stage(snakemake) as said:
     from flopline.outputs.latex_tables import latex_tables
     from flopline.results import read_results
     from flopline.storage import write_text
@@ -21,4 +21,4 @@ with stage(snakemake) as summary:
     )
     for name, table in tables.items():
         write_text(table, Path(snakemake.output[name]))
-    summary.append(f"{len(tables) - 1} tables")
+    said.append(f"{len(tables) - 1} tables")

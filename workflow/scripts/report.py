@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as summary:
+with stage(snakemake) as said:
     from flopline.report.interactive import panels
     from flopline.report.page import ReportInputs, methods_files, render
     from flopline.report.provenance import provenance
@@ -46,4 +46,4 @@ with stage(snakemake) as summary:
     write_text(page, Path(snakemake.output.page))
     for ending, text in methods_files(page_inputs).items():
         write_text(text, Path(snakemake.output[ending]))
-    summary.append(f"{len(page.encode()) / 1e6:.1f} MB")
+    said.append(f"{len(page.encode()) / 1e6:.1f} MB")

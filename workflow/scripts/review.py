@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as summary:
+with stage(snakemake) as said:
     from flopline.atomic import replacing
     from flopline.decision import headline_lines
     from flopline.numbers import count
@@ -32,4 +32,4 @@ with stage(snakemake) as summary:
     )
     with replacing(Path(snakemake.output.zip)) as part:
         part.write_bytes(packed)
-    summary.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")
+    said.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as summary:
+with stage(snakemake) as said:
     from flopline.simulation import curve, planned_runs, run_table
     from flopline.storage import write_text
 
@@ -18,4 +18,4 @@ with stage(snakemake) as summary:
         rows = curve(settings, run).to_json(orient="records", lines=True, double_precision=15)
         write_text(rows, logs / f"{run.run}.jsonl")
     write_text(run_table(runs).to_csv(index=False, lineterminator="\n"), table)
-    summary.append(f"{len(runs):,} runs, {len(runs) * settings['rows']:,} rows, all synthetic")
+    said.append(f"{len(runs):,} runs, {len(runs) * settings['rows']:,} rows, all synthetic")

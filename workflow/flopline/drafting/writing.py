@@ -17,6 +17,8 @@ from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
+from flopline.laws.registry import LAWS
+from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
 from flopline.study import TODO
 from flopline.tables import read_table
@@ -228,6 +230,9 @@ def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> 
         "",
         "families:  # identifier in the data: label in the figures",
         *_mapping(_families(table, root) or {"all": name}, 2),
+        "",
+        "# one row a run: no training curves, so only the laws of finished runs",
+        f"laws: [{', '.join(_laws_of_finished_runs())}]",
         *_declared(given, missing),
     ]
     if in_bits(chosen):
@@ -235,9 +240,14 @@ def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> 
     return Draft("\n".join([*lines, ""]), None, missing, notes)
 
 
-def _losses_noted(names: Sequence[str], chosen: str, survey: Any) -> list[str]:
+def _laws_of_finished_runs() -> list[str]:
+    """The laws that need no training curve, in their usual order."""
+    return [law for law in LAWS if spec_of(law).points is not Points.CURVES]
+
+
+def _losses_noted(names: Sequence[str], chosen: str, mapped: Any) -> list[str]:
     """Which loss of a table was taken, where it has several or one in another unit."""
-    columns = [survey] if isinstance(survey, str) else list(survey.values())
+    columns = [mapped] if isinstance(mapped, str) else list(mapped.values())
     others = [column for column in columns if column != chosen] + other_losses(names)
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
     if split_of(chosen) == "train" and "train" in chosen.lower():
