@@ -93,7 +93,9 @@ def test_draft_of_a_table_of_finished_runs(folder: Path) -> None:
     (folder / "final").mkdir()
     (folder / "final/all.csv").write_text("N,tokens,loss\n1e6,1e8,3.2\n2e6,1e8,3.1\n")
     assert main(["final", *SAID]) == 0
-    source = loaded(folder, "final")["source"]
+    study = loaded(folder, "final")
+    source = study["source"]
+    assert study["laws"] == ["isoflop", "parametric"]  # no curves for the envelope to follow
     assert (source["kind"], source["paths"]) == ("table", "final/all.csv")
     assert source["columns"] == {"tokens": "tokens", "loss": "loss", "params": "N"}
 

@@ -143,7 +143,7 @@ def _all_facts(
     if from_log is False:
         return
     place = "the log itself"
-    stated = {**log_facts.said.get("", {}), **log_facts.said.get(run, {})}
+    stated = {**log_facts.logged.get("", {}), **log_facts.logged.get(run, {})}
     columns, factors = plain_columns(from_log or {})
     for name, key in columns.items():
         if key not in stated:
