@@ -23,10 +23,10 @@ from flopline.choice import (
     steps_of,
 )
 from flopline.documents import (
+    CertificateJson,
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
-    Facts,
     FindingJson,
     FitsJson,
     ForecastJson,
@@ -384,7 +384,7 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     }
 
 
-def _minded(line: pd.Series, certificate: Facts) -> Iterator[str]:
+def _minded(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:

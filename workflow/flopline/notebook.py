@@ -490,10 +490,11 @@ def _findings(
 
     def of_next_run() -> Finding:
         assert law is not None
+        content = law.to_json()
         return next_run.audit(
             runs,
-            surface_of(law.to_json()),
-            float(law.certificate["residual_sd"]),
+            surface_of(content),
+            content["certificate"]["residual_sd"],
             given.target,
             draws=draws_of(law.draws),
         )
