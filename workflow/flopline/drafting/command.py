@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.drafting.survey import LogGroup, Survey, survey
+from flopline.drafting.survey import LogGroup, Survey, Table, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
 from flopline.study import NAME
@@ -77,12 +77,22 @@ def _print_survey(surveyed: Survey) -> None:
             f"losses of {_few(group.splits) or 'one split'}"
         )
         print(f"         {_read(group)}")
-    for table in surveyed.tables:
-        print(f"  table of {table.rows:,} runs {table.path}: {', '.join(table.columns)}")
+    for alike in _alike(surveyed.tables):
+        first, more = alike[0], f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
+        rows = sum(table.rows for table in alike)
+        print(f"  table of {rows:,} runs {first.path}{more}: {', '.join(first.columns)}")
     for path, reason in surveyed.left[:LISTED]:
         print(f"  left: {path}: {reason}")
     if len(surveyed.left) > LISTED:
         print(f"  left: {len(surveyed.left) - LISTED} more files")
+
+
+def _alike(tables: Sequence[Table]) -> list[list[Table]]:
+    """Tables by file name and columns, so that a sidecar in every run's folder is told once."""
+    groups: dict[tuple[str, ...], list[Table]] = {}
+    for table in tables:
+        groups.setdefault((Path(table.path).name, *table.columns), []).append(table)
+    return list(groups.values())
 
 
 def _read(group: LogGroup) -> str:
