@@ -275,3 +275,21 @@ def test_a_draft_of_documents_of_runs_asks_for_little(
         "horizon_steps": "config.iterations",
     }
     assert study["loss_split"] == "val"
+
+
+def test_counted_tokens_of_a_trainer_state_say_the_batch_and_sidecars_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, seen in (("a", 4096), ("b", 8192), ("c", 8192)):
+        folder = tmp_path / "runs" / run / "checkpoint-8"
+        folder.mkdir(parents=True)
+        (folder.parent / "config.json").write_text(json.dumps({"num_parameters": 7_000_000}))
+        history = [{"step": step, "eval_loss": 4 - step / 9} for step in (4, 8)]
+        state = {"log_history": history, "global_step": 8, "num_input_tokens_seen": seen}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("config.json") == 2  # the tables, and where params come from
+    assert "table of 3 runs runs/a/config.json and 2 like it: params" in output
+    assert "batch_tokens" not in output

@@ -208,7 +208,7 @@ def test_facts_are_taken_by_the_same_words_and_must_not_change(tmp_path: Path) -
     read = read_log(
         log(tmp_path / "a.log", head + body), columns, wanted_facts=["Number of weights"]
     )
-    assert read.facts.said[""]["Number of weights"] == "1,234,567"
+    assert read.facts.logged[""]["Number of weights"] == "1,234,567"
     assert read.facts.known[""]["horizon_steps"] == 9
     changed = log(tmp_path / "b.log", head + body + head.replace("1,", "2,") + body)
     with pytest.raises(FloplineError, match=r"is 1,234,567 in line 1 and 2,234,567 in line 6"):
