@@ -102,9 +102,9 @@ def test_runs_of_a_trackio_project_keep_their_facts() -> None:
 
 
 def test_a_database_that_is_cut_is_told(tmp_path: Path) -> None:
-    whole = (ROOT / "tests/fixtures/logs/trackio/scaling.db").read_bytes()
+    undamaged = (ROOT / "tests/fixtures/logs/trackio/scaling.db").read_bytes()
     path = tmp_path / "a.db"
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(undamaged[: len(undamaged) // 2])
     with pytest.raises(FloplineError, match="cannot be read as a store of Trackio"):
         read_log(path, {"loss": "train/loss"}, "trackio")
 

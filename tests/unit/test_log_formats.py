@@ -220,8 +220,8 @@ def test_samples_between_logged_iterations_are_exact(
         low, high = step // every * every, (step // every + 1) * every
         before = Logged(low, consumed[low], batches[low]) if low else None
         after = Logged(high, consumed[high], batches[high]) if high <= 320 else None
-        found = samples_at(step, before, after, ramp)
-        assert found == (None if before is None and after is None else consumed[step])
+        kept_rows = samples_at(step, before, after, ramp)
+        assert kept_rows == (None if before is None and after is None else consumed[step])
         # Without the ramp's rule a change of the batch is seen and no number is made up.
         assert samples_at(step, before, after, None) in (consumed[step], None) or after is None
 
@@ -346,10 +346,10 @@ def test_scalars_of_real_files_are_what_was_logged(name: str) -> None:
         for step, logged in EXPECTED.items()
         if f"{split}/loss" in logged
     ]
-    found = rows[["split", "step", "loss", "tokens", "lr"]].to_numpy().tolist()
-    assert [row[:2] for row in found] == [row[:2] for row in wanted]
+    kept_rows = rows[["split", "step", "loss", "tokens", "lr"]].to_numpy().tolist()
+    assert [row[:2] for row in kept_rows] == [row[:2] for row in wanted]
     # TensorBoard keeps single precision.
-    assert [row[2:] for row in found] == [pytest.approx(row[2:], rel=1e-6) for row in wanted]
+    assert [row[2:] for row in kept_rows] == [pytest.approx(row[2:], rel=1e-6) for row in wanted]
     assert reading.rows_in == 15
     assert reading.rows["wall_s"].is_monotonic_increasing or name == "mlflow"
 
@@ -393,12 +393,14 @@ def test_event_files_of_a_restart_follow_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [300, 1000, 1600, 2500, 3500])
 def test_damaged_wandb_records_are_counted_and_change_no_number(tmp_path: Path, place: int) -> None:
     data = bytearray((FIXTURES / "wandb_offline/run-toy1.wandb").read_bytes())
-    whole = kept(read_log(FIXTURES / "wandb_offline", SCALARS), "split", "step", "loss", "tokens")
+    undamaged = kept(
+        read_log(FIXTURES / "wandb_offline", SCALARS), "split", "step", "loss", "tokens"
+    )
     data[place] ^= 0xFF
     (tmp_path / "run-x.wandb").write_bytes(data)
     reading = read_log(tmp_path, SCALARS)
-    found = kept(reading, "split", "step", "loss", "tokens")
-    assert [row for row in found if row not in whole] == []
+    kept_rows = kept(reading, "split", "step", "loss", "tokens")
+    assert [row for row in kept_rows if row not in undamaged] == []
     assert "not_parsed" in reading.dropped["reason"].tolist()
 
 

@@ -93,12 +93,12 @@ def test_a_column_of_the_run_table_that_names_the_logs(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", json.dumps({"step": 1, "loss": 3.0}) + "\n")
     write(tmp_path, "runs.csv", "run,log,log\na,a.jsonl,b.jsonl\n")
     runs = {"table": "runs.csv", "columns": {"run": "run", "log": "log"}}
-    whole: dict[str, Any] = {
+    full_source: dict[str, Any] = {
         "file": "s.yaml",
         "source": {"kind": "logs", "paths": "*.jsonl", "columns": COLUMNS, "runs": runs},
     }
     with pytest.raises(FloplineError, match="'log' stands there twice"):
-        log_files(whole, tmp_path)
+        log_files(full_source, tmp_path)
 
 
 def facts_of(folder: Path, lines: list[dict[str, Any]], **columns: str) -> dict[str, Any]:

@@ -239,23 +239,49 @@ class AgreementJson(TypedDict):
 
 
 class OtherFamilyJson(TypedDict):
-    """A family beside the winner: the compute that it needs over the budget for the same loss."""
+    """A family beside the winner: the compute that it needs over the budget for the same loss.
+
+    `multiplier` holds if the laws hold; `forecast` also what they have missed when carried so far,
+    None where a family has no forecast.
+    """
 
     family: str
     overlap: bool
     multiplier: EstimateJson
+    forecast: EstimateJson | None
 
 
 class ComparisonJson(TypedDict):
-    """How the families compare at one target; `law` is None where they have none in common."""
+    """How the families compare at one target.
+
+    `winner` is None where they are not ranked, `law` where they have none in common; `estimator`
+    is the form of the law that they are compared by, empty for its main line.
+    """
 
     budget_flops: float
-    winner: str
+    winner: str | None
     law: str | None
+    estimator: str
     laws_agreeing: int
     laws_compared: int
     others: list[OtherFamilyJson]
     short: str
+    sentence: str
+
+
+class FewRunsJson(TypedDict):
+    """A family of too few runs for a law, set beside the loss law of another family.
+
+    `multiplier` is the compute that this law needs for their losses over what they took, on
+    average; `saved_percent` the share of it that they save.
+    """
+
+    family: str
+    beside: str
+    law: str
+    runs: int
+    multiplier: EstimateJson
+    saved_percent: EstimateJson
     sentence: str
 
 
@@ -269,7 +295,7 @@ class ForecastJson(TypedDict):
 
 
 class HeadlineJson(TypedDict):
-    """The recommended line of the winning family at the first target.
+    """The recommended line of one family at the first target.
 
     `label` says which variant of its law it is, empty for the main line; `mind` what must be read
     beside it, empty where there is nothing of that kind.
@@ -300,7 +326,10 @@ class SilenceJson(TypedDict):
 
 
 class VerdictJson(TypedDict):
-    """The decision of a study beside its table; see decision.decide."""
+    """The decision of a study beside its table; see decision.decide.
+
+    `others` are the lines of the families beside that of the headline where none is ranked.
+    """
 
     headline: HeadlineJson | None
     silent: list[SilenceJson]
@@ -310,6 +339,8 @@ class VerdictJson(TypedDict):
     choices: list[ChoiceJson]
     agreement: list[AgreementJson]
     families: list[ComparisonJson]
+    others: NotRequired[list[HeadlineJson]]
+    few_runs: NotRequired[list[FewRunsJson]]
     not_fitted: list[str]
     synthetic: NotRequired[bool]
 
