@@ -169,6 +169,7 @@ class VerdictJson(TypedDict):
     families: list[ComparisonJson]
     not_fitted: list[str]
     synthetic: NotRequired[bool]
+    loss_unit: NotRequired[str]
 
 
 NO_ESTIMATE: EstimateJson = {

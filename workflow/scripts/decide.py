@@ -23,6 +23,7 @@ with stage(snakemake) as said:
         {str(family): span_of(runs) for family, runs in kept.groupby("family")},
         AuditOptions(**study["audit"]),
     )
+    table["loss_unit"] = verdict["loss_unit"] = study["loss_unit"]
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))
