@@ -32,7 +32,14 @@ rule decide:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        study=options("families", "targets", "audit", "loss_unit"),
+        study=options(
+            "families",
+            "targets",
+            "audit",
+            "comparable_losses",
+            "headline_family",
+            "loss_unit",
+        ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),
     script:

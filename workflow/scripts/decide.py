@@ -22,6 +22,9 @@ with stage(snakemake) as said:
         study["families"],
         {str(family): span_of(runs) for family, runs in kept.groupby("family")},
         AuditOptions(**study["audit"]),
+        comparable=study["comparable_losses"],
+        first=study["headline_family"],
+        runs=kept,
     )
     table["loss_unit"] = verdict["loss_unit"] = study["loss_unit"]
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic

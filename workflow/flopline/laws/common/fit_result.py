@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.documents import EstimateJson, Facts, FitJson, TargetJson
+from flopline.documents import EstimateJson, FitJson, TargetJson
 from flopline.schema import LEVELS, QUANTITIES, target_column
 
 CONVERGED = "converged"
@@ -86,10 +86,10 @@ class FitResult:
     message: str
     n_runs: int
     n_points: int
-    settings: Facts
+    settings: Mapping[str, object]
     parameters: Mapping[str, Estimate]
     targets: Sequence[Target]
-    certificate: Facts
+    certificate: Mapping[str, object]
     draws: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -116,8 +116,8 @@ class FitResult:
             for name, e in self.parameters.items()
         ]
         for t in self.targets:
-            said = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
-            lines.append(f"  at {t.budget_flops:.4g} FLOPs: {said}")
+            numbers = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
+            lines.append(f"  at {t.budget_flops:.4g} FLOPs: {numbers}")
         return "\n".join(lines)
 
 
@@ -155,8 +155,8 @@ def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
                 "message": e.message,
                 "budget_flops": target.budget_flops,
             }
-            said = {"a": e.parameters["a"], "b": e.parameters["b"], **target.values}
-            for name, estimate in said.items():
+            estimates = {"a": e.parameters["a"], "b": e.parameters["b"], **target.values}
+            for name, estimate in estimates.items():
                 row[name] = estimate.point
                 row |= {f"{name}_{end}": getattr(estimate, end) for end in ENDS}
             rows.append(row)

@@ -115,27 +115,27 @@ def fit(
         surfaces = fit_surfaces(table, resamples)
         surfaces = surfaces if count is None else surfaces.spending(count.point)
     with progress.part(1.0, "readings"):
-        found = readings(valleys, checks, surfaces, resamples, options.weights)
+        all_readings = readings(valleys, checks, surfaces, resamples, options.weights)
         chances = Chances.of([v.label for v in valleys], bootstrap.draws, bootstrap.seed)
-        laws = all_laws(found, chances)
-        vertices = report.vertex_table(valleys, checks, found, laws[reading].weights)
+        laws = all_laws(all_readings, chances)
+        vertices = report.vertex_table(valleys, checks, all_readings, laws[reading].weights)
         fitted = report.certificate(laws, vertices, surfaces, grouping.how)
     warnings, notes = report.messages(valleys, checks, fitted, len(table), laws[reading])
     if count is not None:
         laws = {name: law.spending(count, targets_flops[0]) for name, law in laws.items()}
-        fitted["count"] = count.sentence
         notes.append(count.sentence)
     parameters, targets, draw_table = of_laws(
         laws[reading], targets_flops, resamples.new_run, chances
     )
     certificate = {
         **fitted,
+        **({} if count is None else {"count": count.sentence}),
         "reading": reading,
         "readings": {name: e.to_json() for name, e in known.items()},
     }
     status = WARNING if warnings else CONVERGED
     message = "; ".join([*warnings, *filter(None, [why]), *notes])
-    beside = estimators(found, laws, targets_flops, resamples.new_run, chances)
+    beside = estimators(all_readings, laws, targets_flops, resamples.new_run, chances)
     main = report.held_against_checked(
         Estimator(reading, LABELS[reading], status, message, parameters, targets), beside
     )

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.documents import Facts
+from flopline.documents import BetweenBudgetsJson
 from flopline.flops import six_nd
-from flopline.laws.common.allocation import residuals
+from flopline.laws.common.allocation import ResidualsJson, residuals
 from flopline.laws.common.budgets import Grouping
 from flopline.laws.common.fit_result import FAILED, WARNING, Estimate, Estimator
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.between_budgets import BetweenBudgets
-from flopline.laws.isoflop.plugin_bias import PluggedIn
+from flopline.laws.isoflop.plugin_bias import PluggedIn, SurfaceCertificate
 from flopline.laws.isoflop.profiles import PARABOLA
 from flopline.laws.isoflop.quality import Checks
-from flopline.laws.isoflop.readings import CORRECTED, Reading
+from flopline.laws.isoflop.readings import CORRECTED, VertexReading
 from flopline.laws.isoflop.valley import Valley
 from flopline.laws.isoflop.vertex_laws import Laws, log_spread, spread
 from flopline.numbers import count, flops_label, humanise, significant
@@ -38,10 +38,39 @@ SCATTERING: Final = {"params": ("vertices", "N"), "loss": ("lowest losses", "the
 """What scatters between budgets, in words."""
 
 
+class GridDriftJson(TypedDict):
+    """How the grids' centres lie and drift against the vertices [ln N]."""
+
+    grid_offset_mean: float
+    grid_offset_drift: float
+    grid_offset_drift_se: float
+    grid_offset_change: float
+
+
+class IsoflopCertificate(GridDriftJson, ResidualsJson):
+    """What certifies the laws through the vertices."""
+
+    budgets: int
+    budgets_used: int
+    budgets_flagged: int
+    budgets_found_by: str
+    draws: int
+    draws_failed: int
+    between_budgets: dict[str, BetweenBudgetsJson]
+    largest_flops_spread: float
+    largest_flops_shift: float
+    least_curvature_t: float
+    equal_weights: dict[str, float]
+    loss_law: str
+    draws_without_floor: int
+    largest_bias_ln_params: float
+    surface: SurfaceCertificate
+
+
 def vertex_table(
     valleys: Sequence[Valley],
     checks: Sequence[Checks],
-    found: Mapping[str, Reading],
+    readings: Mapping[str, VertexReading],
     weights: Mapping[str, Floats],
 ) -> pd.DataFrame:
     """One row per budget: its runs, its optima with intervals, every check, whether it is used.
@@ -51,7 +80,7 @@ def vertex_table(
     (budgets used,) by axis are those of the main laws.
     """
     rows = [
-        _vertex_row(i, v, c, found) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))
+        _vertex_row(i, v, c, readings) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))
     ]
     table = pd.DataFrame(rows)
     for axis, each in weights.items():
@@ -60,14 +89,16 @@ def vertex_table(
     return table
 
 
-def _vertex_row(i: int, v: Valley, checks: Checks, found: Mapping[str, Reading]) -> dict[str, Any]:
+def _vertex_row(
+    i: int, v: Valley, checks: Checks, readings: Mapping[str, VertexReading]
+) -> dict[str, object]:
     ln_c = np.log(v.rows["flops"].to_numpy())
     ln_n, ln_d, bottom = v.optimum
     n, d = float(np.exp(ln_n)), float(np.exp(ln_d))
     flops = float(np.exp(v.ln_flops))
     drawn, view = v.drawn[v.main], v.view
     seen = v.rows["params"].to_numpy()[view.runs]
-    point, sure = found[CORRECTED].point, found[CORRECTED].drawn
+    point, sure = readings[CORRECTED].point, readings[CORRECTED].drawn
     raw = v.point[v.main if v.main in v.views else PARABOLA]
     return {
         "budget_flops": flops,
@@ -149,7 +180,7 @@ def profile_table(
 
 def certificate(
     laws: Mapping[str, Laws], vertices: pd.DataFrame, surfaces: PluggedIn, how: str
-) -> dict[str, Any]:
+) -> IsoflopCertificate:
     """Numbers that certify the laws: what was used, what drifts, how large the bias is."""
     used = vertices[vertices["used"]]
     main = next(iter(laws))
@@ -177,7 +208,7 @@ def certificate(
     }
 
 
-def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
+def _grid_drift(used: pd.DataFrame) -> GridDriftJson:
     """Trend over ln C of the grid's centre less the vertex [ln N], its error and whole change."""
     ln_c = np.log(used["budget_flops"].to_numpy())
     offset = (used["centre_ln_params"] - np.log(used["params"])).to_numpy()
@@ -196,7 +227,7 @@ def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
 def messages(
     valleys: Sequence[Valley],
     checks: Sequence[Checks],
-    certified: Facts,
+    certified: IsoflopCertificate,
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:
@@ -231,7 +262,7 @@ def messages(
 
 def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
     """That the optima of budgets scatter about their law, empty where they do not."""
-    if not between.found:
+    if not between.significant:
         return ""
     what, size = SCATTERING[quantity]
     return (
@@ -256,10 +287,10 @@ def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estima
     n, sound = here.values["params"], there.values["params"].point
     if other.status == FAILED or sound == n.point:
         return main
-    said = (
+    note = (
         f"without the flagged budgets N at {flops_label(here.budget_flops)} FLOPs is "
         f"{humanise(sound)} instead of {humanise(n.point)}"
     )
     outside = sound < n.lo95 or sound > n.hi95
-    message = "; ".join(filter(None, [main.message, said]))
+    message = "; ".join(filter(None, [main.message, note]))
     return replace(main, status=WARNING if outside else main.status, message=message)
