@@ -17,6 +17,7 @@ from flopline.errors import FloplineError
 from flopline.forecast.one_run import RunForecast
 from flopline.hashing import hash_file
 from flopline.laws.common.fit_result import plain
+from flopline.loss_units import stated_unit, words
 from flopline.schema import KEPT
 from flopline.sealed.future_runs import FutureRun
 from flopline.study_document import StudyDocument
