@@ -13,6 +13,7 @@ from flopline.documents import AgreementJson, ChoiceJson, EstimateJson, Headline
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered as ordered_laws
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
 from flopline.report.decision_csv import decision_csv
 from flopline.report.formatting import (
@@ -20,6 +21,7 @@ from flopline.report.formatting import (
     Quantity,
     Shown,
     as_float,
+    in_unit,
     row_estimate,
     shown,
 )
@@ -157,7 +159,11 @@ def headline(
         family_id=str(head["family"]),
         budget_flops=budget,
         intervals=_intervals(head) if told else IF_THE_LAW_HOLDS,
-        quantities=[(q, shown(stated[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
+        quantities=[
+            (q, shown(stated[q.name], q.label))
+            for q in in_unit(str(verdict.get("loss_unit") or NATS))
+            if q.name in head
+        ],
     )
 
 
