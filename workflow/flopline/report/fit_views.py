@@ -12,7 +12,7 @@ from flopline.documents import EstimateJson, FitJson, FitsJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.numbers import count, number
-from flopline.report.formatting import Shown, flat, shown, value_text
+from flopline.report.formatting import FormattedEstimate, flat, formatted, value_text
 from flopline.report.html_tables import Csv, DataTable, csv_file, records_table
 
 Fits = Mapping[str, FitsJson]
@@ -48,7 +48,7 @@ class ParameterRow:
 
     symbol: str
     meaning: str
-    value: Shown
+    value: FormattedEstimate
     note: str
 
 
@@ -59,7 +59,7 @@ class ExponentRow:
     law: str
     message: str
     fit_id: str
-    values: Sequence[Shown]
+    values: Sequence[FormattedEstimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[Exponen
             law=spec_of(law).title,
             message=str(fit["message"]),
             fit_id=ids[family, law],
-            values=[shown(fit["parameters"][name], _four_decimals) for name in names],
+            values=[formatted(fit["parameters"][name], _four_decimals) for name in names],
         )
         table.setdefault(families.get(family, family), []).append(row)
     return table
@@ -194,7 +194,7 @@ def _parameter(name: str, estimate: EstimateJson) -> ParameterRow:
     return ParameterRow(
         symbol=_SYMBOLS.get(name, name),
         meaning=MEANINGS.get(name, ""),
-        value=shown(estimate, number, lambda x: number(x, 4)),
+        value=formatted(estimate, number, lambda x: number(x, 4)),
         note="at its bound" if estimate.get("at_bound") else "",
     )
 
