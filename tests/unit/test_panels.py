@@ -196,8 +196,8 @@ def test_laws_that_failed_or_were_not_fitted_leave_their_panels_out(made: Family
     assert content["planner"]["lines"][1]["message"] == "nothing to fit"
     law = "parametric"
     only = FamilyResults({law: made.fits[law]}, {law: made.draws[law]}, {law: made.tables[law]})
-    panels_of = interactive.panels({"dense": only}, STUDY, runs_table(made), decision_of())
-    assert (panels_of.has_valleys, panels_of.has_surfaces) == (False, True)
+    drawn = interactive.panels({"dense": only}, STUDY, runs_table(made), decision_of())
+    assert (drawn.has_valleys, drawn.has_surfaces) == (False, True)
 
 
 def test_labels_state_the_finding(made: FamilyResults) -> None:

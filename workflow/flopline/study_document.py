@@ -52,6 +52,7 @@ class StudyDocument(TypedDict, total=False):
     exclude: list[Mapping[str, str]]
     reporting: Mapping[str, str]
     held_out: Any
+    future_runs: list[Mapping[str, Any]]
     synthetic: bool
     notes: Sequence[str]
     bootstrap: Mapping[str, Any]

@@ -220,7 +220,7 @@ def law_paragraph(
     """
     settings = Settings(fit["settings"])
     sentences = [*resolved(spec_of(law).methods)(settings, fit, study, variants)]
-    rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.untold()))
+    rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.unused()))
     if rest:
         sentences.append(f"Further settings: {quoted(rest)}.")
     return " ".join(filter(None, sentences))
