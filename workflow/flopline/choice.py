@@ -92,8 +92,9 @@ def rule(laws: Collection[str]) -> str:
         f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
         f"goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
-        "apart: then the same order as in a tie holds. Between families the lowest loss wins, by "
-        "a law that they have in common."
+        "apart: then the same order as in a tie holds. Between families whose losses the study "
+        "calls comparable the lowest loss wins, by a line that all of them have; others stand "
+        "side by side."
     )
 
 

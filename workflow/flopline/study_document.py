@@ -42,6 +42,8 @@ class StudyDocument(TypedDict, total=False):
     description: str
     source: SourceDocument
     families: Mapping[str, str]
+    comparable_losses: bool
+    headline_family: str | None
     params_convention: str
     flops_convention: str
     loss_split: str
