@@ -229,9 +229,10 @@ def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
 
 def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:
     stated = head["forecast"] or head
+    params, tokens = (_with_interval(number) for number in (stated["params"], stated["tokens"]))
     return (
-        f"{labels[head['family']]} ({_law_of(head)}): {_with_interval(stated['params'])} parameters on "
-        f"{_with_interval(stated['tokens'])} tokens, loss {_with_interval(stated['loss'], significant)}."
+        f"{labels[head['family']]} ({_law_of(head)}): {params} parameters on {tokens} tokens, "
+        f"loss {_with_interval(stated['loss'], significant)}."
     )
 
 

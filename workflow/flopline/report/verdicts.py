@@ -140,8 +140,8 @@ def _families(verdict: VerdictJson) -> Iterator[Verdict]:
     entry = entries[0]
     question = "Which family is better?"
     if entry["winner"] is None:
-        finding = str(entry["short"])
-        yield Verdict(UNKNOWN, question, "Families are not ranked", finding, "#families")
+        why = str(entry["short"])
+        yield Verdict(UNKNOWN, question, "Families are not ranked", why, "#families")
         return
     others = entry["others"]
     clear = bool(others) and not any(other["overlap"] for other in others)
