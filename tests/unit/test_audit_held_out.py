@@ -47,7 +47,7 @@ def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
     assert table["error_percent"].abs().max() < 1
     assert (table["lo95"] < table["lo80"]).all()
     assert (table["hi80"] < table["hi95"]).all()
-    assert table["error_nats"].tolist() == (table["foretold"] - table["seen"]).tolist()
+    assert table["error"].tolist() == (table["foretold"] - table["seen"]).tolist()
 
 
 def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitResult) -> None:

@@ -280,6 +280,17 @@ def test_a_training_loss_is_called_one_wherever_the_loss_is_named() -> None:
     assert "training loss" not in Reader(render(made, TEMPLATES)).text
 
 
+def test_the_page_says_the_unit_of_the_loss_and_no_other() -> None:
+    made = make_inputs()
+    bare = {"study": {**made.study, "loss_unit": "bits_per_byte"}, "audits": {}, "figures": []}
+    verdict = {**made.verdict, "loss_unit": "bits_per_byte"}
+    decision = made.decision.assign(loss_unit="bits_per_byte")
+    page = render(dataclasses.replace(made, **bare, verdict=verdict, decision=decision), TEMPLATES)
+    assert "bits per byte.</p>" in page
+    assert "in bits per byte" in page
+    assert "nats" not in page
+
+
 def test_6nd_over_c_takes_a_sentence_where_it_is_always_one() -> None:
     made = make_inputs()
     ratio = {c: 1.0 for c in made.decision if c.startswith("flops_ratio")}

@@ -43,6 +43,7 @@ from flopline.forecast.stated import columns, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
+from flopline.loss_units import words
 from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
@@ -194,6 +195,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
     stated = head["forecast"] or head
+    unit = f" {words(verdict['loss_unit'])}" if "loss_unit" in verdict else ""
     brackets = (
         [
             "brackets are 95 % forecasts: what laws have missed when carried this far is in them.",
@@ -208,7 +210,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"{_with_interval(stated['params'])} parameters",
         f"on {_with_interval(stated['tokens'])} tokens "
         f"({_with_interval(stated['tokens_per_param'])} per parameter)",
-        f"and expect a loss of {_with_interval(stated['loss'], significant)}; {brackets[0]}",
+        f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
         *([f"Mind: {head['mind']}."] if head["mind"] else []),
         *family_lines(verdict, labels),

@@ -343,6 +343,7 @@ class VerdictJson(TypedDict):
     few_runs: NotRequired[list[FewRunsJson]]
     not_fitted: list[str]
     synthetic: NotRequired[bool]
+    loss_unit: NotRequired[str]
 
 
 NO_ESTIMATE: EstimateJson = {

@@ -26,6 +26,7 @@ from flopline.logs.reading import (
     plain_columns,
     scaled,
 )
+from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
 from flopline.sources import format_of, patterns_of
 from flopline.study_document import StudyDocument
@@ -84,9 +85,11 @@ FILES = {
     "rows_in": "int64",
     "rounded": "string",
     "misread": "string",
+    "converted": "string",
 }
 """What is known of a file of a run; `rounded` is the place of its first rounded count, `misread`
-that of the first row that cannot be read, with what stands there."""
+that of the first row that cannot be read, with what stands there; `converted` says which losses
+were turned into the study's unit, and how."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,9 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
         split = constant(study["loss_split"], len(split))
     elif split.isna().any():
         split = split.astype("string").fillna(study["loss_split"])
-    rows = _named(reading.rows.assign(split=split, piece=piece), own)
+    rows = reading.rows.assign(split=split, piece=piece)
+    rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
+    rows = _named(rows, own)
     dropped = _named(reading.dropped.assign(source=file["path"]), own)
     of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
     counts = {own: reading.rows_in}
@@ -183,6 +188,7 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
             **of_file,
             "rounded": f"{file['path']}, line {reading.rounded}" if run in rounded else None,
             "misread": f"{file['path']}, line {misread}" if misread else None,
+            "converted": converted,
         }
         for run, n in counts.items()
     ]
@@ -234,6 +240,7 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
+    rows, converted = in_study_unit(rows, study, {}, file["path"])
     rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
     rows["run"] = rows["run"].fillna(NO_NAME)
@@ -252,7 +259,7 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     if mapped.misread:
         line, cell = mapped.misread
         runs["misread"] = f"{file['path']}, line {line}: {cell}"
-    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
+    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"], converted=converted)
     return Ingested(kept.assign(piece=piece), dropped, runs)
 
 

@@ -39,6 +39,7 @@ from flopline.laws.common.fit_result import FitResult, failed_json
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
+from flopline.loss_units import NATS
 from flopline.option_groups import groups
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
@@ -322,6 +323,7 @@ def figure(
     seed: int = SEED,
     family: str | None = None,
     loss_label: str = "Validation loss",
+    loss_unit: str = NATS,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -365,6 +367,7 @@ def figure(
         "families": labels,
         "targets": [given.target],
         "loss_label": loss_label,
+        "loss_unit": loss_unit,
         "loss_split": "",
     }
     study: StudyDocument = options | facts

@@ -18,6 +18,8 @@ class SourceDocument(TypedDict, total=False):
     pattern: Any
     decimal: str
     phase: Mapping[str, str]
+    loss_unit: str | Mapping[str, str]
+    bytes_per_token: float
     pieces: str
     optional: list[str]
     columns: Mapping[str, Any]
@@ -48,6 +50,7 @@ class StudyDocument(TypedDict, total=False):
     flops_convention: str
     loss_split: str
     loss_label: str
+    loss_unit: str
     points: str
     laws: list[str]
     targets: list[float]

@@ -33,7 +33,12 @@ rule decide:
         runtime=grows(10),
     params:
         study=options(
-            "families", "targets", "audit", "comparable_losses", "headline_family"
+            "families",
+            "targets",
+            "audit",
+            "comparable_losses",
+            "headline_family",
+            "loss_unit",
         ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),

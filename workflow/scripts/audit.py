@@ -43,6 +43,7 @@ with stage(snakemake, measure=True) as summary:
             study["targets"],
             params_convention=study["params_convention"],
             flops_convention=study["flops_convention"],
+            loss_unit=study["loss_unit"],
         )
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
     verdicts = [finding.verdict for finding in findings]

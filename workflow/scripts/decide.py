@@ -26,6 +26,7 @@ with stage(snakemake) as summary:
         first=study["headline_family"],
         runs=kept,
     )
+    table["loss_unit"] = verdict["loss_unit"] = study["loss_unit"]
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))

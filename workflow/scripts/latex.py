@@ -18,6 +18,7 @@ with stage(snakemake) as summary:
         results.runs,
         study["families"],
         synthetic=snakemake.params.synthetic,
+        loss_unit=study["loss_unit"],
     )
     for name, table in tables.items():
         write_text(table, Path(snakemake.output[name]))

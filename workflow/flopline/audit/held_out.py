@@ -130,8 +130,8 @@ def _compared(held: pd.DataFrame, law: str, estimator: str, of: str, loss: Float
     for name in ("run", "params", "tokens", "flops"):
         out[name] = held[name]
     out["of"], out["foretold"], out["seen"] = of, loss, held["loss"].astype(float)
-    out["error_nats"] = out["foretold"] - out["seen"]
-    out["error_percent"] = 100 * out["error_nats"] / out["seen"]
+    out["error"] = out["foretold"] - out["seen"]
+    out["error_percent"] = 100 * out["error"] / out["seen"]
     for level in LEVELS:
         out[f"lo{level}"] = out[f"hi{level}"] = np.nan
     for level in LEVELS:
@@ -170,7 +170,7 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
         low, high = (_signed(f(own["error_percent"])) for f in (min, max))
         sentence += f" Over all objectives and forms the errors go from {low} to {high} %."
     if len(best):
-        under = int((best["error_nats"] > 0).sum())
+        under = int((best["error"] > 0).sum())
         sentence += (
             f" Of the losses that the laws of compute alone foretell for the best run, {under} of "
             f"{len(best)} lie above what was seen, where only noise should put one."

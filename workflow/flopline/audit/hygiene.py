@@ -30,6 +30,7 @@ from flopline.audit.hygiene_facts import (
     trend,
 )
 from flopline.cleaning_options import CleaningOptions
+from flopline.loss_units import NATS, short
 from flopline.numbers import count, significant
 from flopline.options import StudyOptions
 from flopline.schema import KEPT, QUARANTINED
@@ -68,13 +69,15 @@ def audit(
     curves: pd.DataFrame,
     surface: LossSurface | None,
     study: StudyOptions | None = None,
+    *,
+    loss_unit: str = NATS,
 ) -> Finding:
     """Every check that the logs of one family allow; what they do not hold is said to be missing.
 
     `runs` are all runs of the family, with run, params, tokens, horizon_tokens, loss, seed, status
     and reason; `curves` the rows of the kept ones with run, step, tokens, lr; `surface` their
     parametric fit, None if there is none; the limits are options of the cleaning and the audit in
-    `study`. Tables: checks (check, verdict,
+    `study`, and their losses in `loss_unit`. Tables: checks (check, verdict,
     value, limit, sentence), runs (what was read per run), trends (exponents of rate, batch and
     warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
     """
@@ -94,7 +97,7 @@ def audit(
         _rate(facts, trends["lr_peak"]),
         _batch(facts, trends["batch_tokens"]),
         *_residuals(moved),
-        _seeds(facts, groups),
+        _seeds(facts, groups, loss_unit),
     ]
     table = pd.DataFrame(checks)
     tables = {"checks": table, "runs": facts, "trends": _table(trends)}
@@ -288,7 +291,7 @@ def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
             yield Check(name, UNTOLD, np.nan, np.nan, sentence)
 
 
-def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
+def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
     noise, freedom = seed_noise(groups)
     if not freedom:
         sentence = (
@@ -301,7 +304,7 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
         f", {_percent(groups['sd_ln_loss'].min())} to {_percent(groups['sd_ln_loss'].max())}"
     )
     low, high = (significant(f(groups["range_loss"]), 2) for f in (min, max))
-    sentence += f"; the losses of a group lie {low} to {high} nats apart)"
+    sentence += f"; the losses of a group lie {low} to {high} {short(unit)} apart)"
     left = len(facts) - len(PARAMETERS)
     if "log_residual" not in facts or left < 1:
         return Check("seeds", FINE, np.nan, MISFIT, f"{sentence}.")

@@ -27,6 +27,7 @@ from flopline.laws.parametric.parametric_fit import (
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.solvers.descent import assess, jacobian
@@ -59,6 +60,7 @@ def audit(
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
+    loss_unit: str = NATS,
 ) -> Finding:
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
@@ -106,7 +108,7 @@ def audit(
     reach = "from" if closed else "at least from"
     sentence = (
         f"{_weakest(directions)}. A floor E {reach} {significant(near['E'].min(), 3)} to "
-        f"{significant(near['E'].max(), 3)} nats per token fits nearly as well as the best one "
+        f"{significant(near['E'].max(), 3)} {words(loss_unit)} fits nearly as well as the best one "
         f"(objective within {100 * ALLOWED_RISE:.0f} %); over that range N at "
         f"{flops_label(target_flops)} FLOPs goes from {humanise(near['params'].min())} to "
         f"{humanise(near['params'].max())}"

@@ -22,6 +22,7 @@ RUN_FACTS: Final = {
     "rows_in": "int64",
     "rounded": "string",
     "misread": "string",
+    "converted": "string",
     "known": "bool",
 }
 """One row per run; `known` says whether the run table knows it, where there is one."""

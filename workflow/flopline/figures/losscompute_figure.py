@@ -35,6 +35,7 @@ from flopline.laws.common.curvature import LEVEL
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.lack_of_fit import TOP_RUNS, of_minima
 from flopline.laws.spec import Says, ordered, spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, significant
 from flopline.results import StudyResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
@@ -74,6 +75,7 @@ def losscompute(
     target_flops: float,
     seen: Mapping[str, pd.DataFrame] | None = None,
     loss_label: str = "Validation loss",
+    loss_unit: str = NATS,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -105,7 +107,7 @@ def losscompute(
         _draw_misfit(right, misfits, x)
         right.set_title("Frontier over its own law, %")
         _draw_floors(below, fits, laws, misfits)
-        below.set_title("Floor E, nats per token")
+        below.set_title(f"Floor E, {words(loss_unit)}")
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -362,6 +364,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,
+        loss_unit=setting.loss_unit,
         width=setting.width,
         synthetic=setting.synthetic,
     )

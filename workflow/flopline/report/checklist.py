@@ -14,6 +14,7 @@ import pandas as pd
 
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import LawSpec, Points, spec_of
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count, flops_label, humanise
 from flopline.report.audit_views import Audits
 from flopline.report.fit_views import Fits, each_fit
@@ -99,8 +100,8 @@ def _hypothesis(study: StudyDocument, fits: Fits) -> Iterator[Item]:
     yield _item(
         part,
         "Which quantities do they relate, in which units?",
-        "Params N in weights, tokens D, training compute C in FLOPs, loss L in nats per token: "
-        f"{study.get('loss_label') or study['loss_split']}.",
+        "Params N in weights, tokens D, training compute C in FLOPs, loss L in "
+        f"{words(stated_unit(study))}: {study.get('loss_label') or study['loss_split']}.",
     )
     targets = ", ".join(flops_label(c) for c in study["targets"])
     yield _item(

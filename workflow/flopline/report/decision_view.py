@@ -13,6 +13,7 @@ from flopline.documents import AgreementJson, ChoiceJson, EstimateJson, Headline
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered as ordered_laws
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
 from flopline.report.decision_csv import decision_csv
 from flopline.report.formatting import (
@@ -21,6 +22,7 @@ from flopline.report.formatting import (
     QuantityView,
     as_float,
     formatted,
+    in_unit,
     row_estimate,
 )
 from flopline.report.html_tables import Csv
@@ -158,7 +160,9 @@ def headline(
         budget_flops=budget,
         intervals=_intervals(head) if forecast else IF_THE_LAW_HOLDS,
         quantities=[
-            (q, formatted(stated[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head
+            (q, formatted(stated[q.name], q.label))
+            for q in in_unit(str(verdict.get("loss_unit") or NATS))
+            if q.name in head
         ],
     )
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from flopline import loss_units
 from flopline.documents import EstimateJson
+from flopline.loss_units import NATS
 from flopline.numbers import MISSING, count, flops_label, humanise, interval, number, significant
 
 _LONGEST_LIST = 12
@@ -60,7 +62,7 @@ QUANTITY_VIEWS = (
     QuantityView("params", "Params N", "weights", humanise),
     QuantityView("tokens", "Tokens D", "tokens", humanise),
     QuantityView("tokens_per_param", "D/N", "tokens per param", humanise),
-    QuantityView("loss", "Loss", "nats per token", significant),
+    QuantityView("loss", "Loss", loss_units.words(NATS), significant),
     QuantityView("loss_new_run", "Loss of one run", "law and scatter of runs", significant),
     QuantityView("flops_ratio", "6ND/C", "1 where N and D spend C", lambda x: significant(x, 3)),
 )
@@ -69,14 +71,24 @@ LOSSES = {"loss": "{}", "loss_new_run": "{}, one run"}
 """The quantities that are losses, and how they are headed by the study's name for its loss."""
 
 
-def quantity_views(loss_label: str, spends_budget: bool) -> list[QuantityView]:
+def in_unit(loss_unit: str) -> list[QuantityView]:
+    """The quantities, the loss in the unit of the study."""
+    return [
+        replace(q, unit=loss_units.words(loss_unit)) if q.name == "loss" else q
+        for q in QUANTITY_VIEWS
+    ]
+
+
+def quantity_views(
+    loss_label: str, spends_budget: bool, loss_unit: str = NATS
+) -> list[QuantityView]:
     """The quantities that are worth a column, losses headed by the study's own name of them.
 
     `spends_budget` says that 6ND/C is 1 in every line, which then takes a sentence, not a column.
     """
     return [
         replace(q, header=LOSSES[q.name].format(loss_label)) if q.name in LOSSES else q
-        for q in QUANTITY_VIEWS
+        for q in in_unit(loss_unit)
         if not (q.name == "flops_ratio" and spends_budget)
     ]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count, flops_label, humanise, significant
 from flopline.report.html_tables import ColumnSpec, DataTable, data_table
 from flopline.schema import DROPPED, HELD_OUT, KEPT, QUARANTINED
@@ -28,7 +29,7 @@ RUN_COLUMNS = (
     ColumnSpec("horizon_tokens", "Schedule, tokens", humanise, unit="tokens"),
     ColumnSpec("flops", "Compute, FLOPs", flops_label, unit="FLOPs"),
     ColumnSpec("budget_flops", "Budget, FLOPs", flops_label, unit="FLOPs"),
-    ColumnSpec("loss", "Loss, nats per token", significant, unit="nats per token"),
+    ColumnSpec("loss", "Loss", significant),
     ColumnSpec("loss_source", "Loss read from"),
     ColumnSpec("seed", "Seed"),
     ColumnSpec("rows_in", "Rows read", _integer),
@@ -89,7 +90,7 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: StudyDocument) -> 
             "table-runs",
             f"All {count(len(runs), 'run')}",
             runs,
-            RUN_COLUMNS,
+            _in_unit(words(stated_unit(study))),
             f"{folder}/runs.parquet",
         ),
         quarantined=_table(
@@ -104,6 +105,12 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: StudyDocument) -> 
             "table-dropped", "Each dropped row", rows, DROPPED_COLUMNS, f"{folder}/dropped.parquet"
         ),
     )
+
+
+def _in_unit(unit: str) -> tuple[ColumnSpec, ...]:
+    """The columns of runs, the loss with its unit."""
+    loss = ColumnSpec("loss", f"Loss, {unit}", significant, unit=unit)
+    return tuple(loss if spec.name == "loss" else spec for spec in RUN_COLUMNS)
 
 
 def _reasons(dropped: pd.DataFrame) -> pd.DataFrame:

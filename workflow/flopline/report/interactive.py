@@ -15,6 +15,7 @@ from flopline.figures.style import MAKO_MAP, mako
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
 from flopline.figures.ticks import flops_labels
 from flopline.laws.common.fit_result import FAILED
+from flopline.loss_units import stated_unit, with_unit, words
 from flopline.numbers import flops_label, humanise, interval, number
 from flopline.report.formatting import as_float
 from flopline.report.packing import packed_json, plotly_script
@@ -78,9 +79,11 @@ def payload(
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
     """
+    unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}
     return {
-        "loss_label": study.get("loss_label", "Validation loss"),
+        "loss_label": with_unit(study.get("loss_label", "Validation loss"), unit),
+        "loss_unit": words(unit),
         "families": list(families.values()),
         "isoflop": [
             _isoflop(results[f], label, runs[runs["family"] == f]) for f, label in families.items()

@@ -11,6 +11,7 @@ import pandas as pd
 from flopline.documents import FitJson
 from flopline.laws.common.methods_text import Settings
 from flopline.laws.spec import resolved, spec_of
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count, flops_label, humanise, number
 from flopline.report.fit_views import Fits, each_fit
 from flopline.report.formatting import flat, value_text
@@ -185,7 +186,7 @@ def _conventions(study: StudyDocument) -> Iterator[str]:
     yield f"Model size N counts {PARAMS.get(params, quoted(params))}."
     yield f"Training compute C: {FLOPS.get(flops, quoted(flops))}."
     split = quoted(study["loss_split"])
-    yield f"The loss L is the cross-entropy of split {split}, in nats per token."
+    yield f"The loss L is the cross-entropy of split {split}, in {words(stated_unit(study))}."
 
 
 def _laws(

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from flopline.decision import family_lines, silent_lines
 from flopline.documents import FitsJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count
 from flopline.report.audit_views import (
     Audits,
@@ -192,11 +193,12 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     of_first = next((table for table in laws if table.family == first), None)
     at = of_first.target(head.budget_flops) if head and of_first else "laws"
     written = written_methods(inputs)
-    spent = spends_budget(decision)
+    spent, unit = spends_budget(decision), stated_unit(study)
     return {
         "study": study,
         "description": study.get("description") or "",
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
+        "loss_unit": words(unit),
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "seen": _seen(inputs, first),
@@ -216,7 +218,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             Places(f"#{at}", audit_places(audited, figures)),
         ),
         "audits": audits,
-        "quantities": quantity_views(label, spent),
+        "quantities": quantity_views(label, spent, unit),
         "spends_budget": spent,
         "laws": laws,
         "recommended": recommended(laws),
@@ -224,7 +226,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "figure_groups": _grouped(figures, families[first]),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families),
+        "fits": fit_views(inputs.fits, families, unit),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),

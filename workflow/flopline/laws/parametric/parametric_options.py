@@ -24,7 +24,7 @@ class ParametricOptions(OptionGroup):
     )
     huber_delta: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         default=1e-3,
-        description="δ of a Huber objective, on log loss or in nats per token on the loss; `auto` "
+        description="δ of a Huber objective, on log loss or in the loss's unit on the loss; `auto` "
         "takes 1.345 robust standard deviations of the residuals of a LAD fit",
     )
     solver: Literal["varpro_newton", "hoffmann_grid"] = Field(
