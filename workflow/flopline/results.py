@@ -80,7 +80,7 @@ class Findings(Mapping[str, FindingJson]):
 
     @cached_property
     def _all(self) -> dict[str, FindingJson]:
-        found: list[FindingJson] = _reader(self.path)()
+        findings: list[FindingJson] = _reader(self.path)()
         folder = self.path.parent / "tables"
         return {
             f["audit"]: {
@@ -89,7 +89,7 @@ class Findings(Mapping[str, FindingJson]):
                     {n: _reader(folder / f"{f['audit']}.{n}.parquet") for n in f["tables"]}
                 ),
             }
-            for f in found
+            for f in findings
         }
 
 

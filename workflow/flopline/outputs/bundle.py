@@ -149,9 +149,9 @@ def readme(
     `decision` are lines that end on the console; `provenance` is that of ReportInputs.
     """
     name = study["name"]
-    about = [(path, said) for path, said in _ABOUT if any(p.startswith(path) for p in files)]
+    about = [(path, words) for path, words in _ABOUT if any(p.startswith(path) for p in files)]
     width = max(len(path) for path, _ in about)
-    what = [f"  {path:<{width}}  {said}" for path, said in about]
+    what = [f"  {path:<{width}}  {words}" for path, words in about]
     size = sum(len(content) for content in files.values())
     inputs = provenance["files"]
     versions = [f"  {package} {version}" for package, version in provenance["versions"].items()]
