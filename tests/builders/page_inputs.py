@@ -315,9 +315,9 @@ def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
                 "audit": name,
                 "verdict": verdicts.get(name, "mind"),
                 "sentence": f"What {name} found of {family}. More of it.",
-                "tables": told,
+                "tables": tables_of,
             }
-            for name, told in tables.items()
+            for name, tables_of in tables.items()
         }
         for family in families
     }

@@ -70,8 +70,8 @@ def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitRes
     assert set(table["estimator"]) == {"log_huber", *variants["estimator"]}
     rows = variants[variants["estimator"] == "log_lad"].set_index("parameter")["point"]
     law = LossSurface(*(rows[name] for name in ("E", "A", "B", "alpha", "beta")))
-    told = table[table["estimator"] == "log_lad"]
-    assert told["foretold"].tolist() == law.loss(told["params"], told["tokens"]).tolist()
+    own = table[table["estimator"] == "log_lad"]
+    assert own["foretold"].tolist() == law.loss(own["params"], own["tokens"]).tolist()
 
 
 def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:

@@ -28,7 +28,7 @@ from flopline.logs.reading import (
 )
 from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
-from flopline.sources import format_of, patterns_of
+from flopline.sources import LogFile, format_of, patterns_of
 from flopline.study_document import StudyDocument
 from flopline.tables import column_map, read_table
 
@@ -101,7 +101,7 @@ class Ingested:
     runs: pd.DataFrame
 
 
-def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+def ingest(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Ingested:
     """The files of one shard, each {run, path, sha256}, as one Ingested, by run, file and line.
 
     Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
@@ -116,9 +116,7 @@ def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path)
     )
 
 
-def ingest_runs(
-    study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path
-) -> Iterator[Ingested]:
+def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Iterator[Ingested]:
     """The same a run at a time, each of all its files; the tables of a table source in one.
 
     Files that share a run are its pieces, numbered as they come.
@@ -149,7 +147,7 @@ def _by_run(raw: Ingested) -> Ingested:
     )
 
 
-def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     source, own = study["source"], file["run"]
     reading = read_log(
         root / file["path"],
@@ -224,7 +222,7 @@ def constant(text: str, rows: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.zeros(rows, dtype=np.int8), categories=[text])
 
 
-def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
     source, path = study["source"], root / file["path"]
     columns, factors = plain_columns(source["columns"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.audit.audit_options import AuditOptions
     from flopline.bearing import span_of
     from flopline.decision import decide, demand_a_fit
@@ -31,4 +31,4 @@ with stage(snakemake) as said:
     write_parquet(table, Path(snakemake.output.table))
     write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))
     write_json(verdict, Path(snakemake.output.verdict))
-    said.append(f"{len(table)} lines")
+    summary.append(f"{len(table)} lines")

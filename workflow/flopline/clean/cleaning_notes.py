@@ -11,9 +11,10 @@ from flopline.clean.run_facts import BETWEEN_FILES
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
 from flopline.schema import KEPT
+from flopline.study_document import StudyDocument
 
 
-def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
     """Sentences on all `runs` (gather's, with status); none where there is nothing to say."""
     sentences = [
         _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),

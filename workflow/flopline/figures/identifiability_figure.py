@@ -19,8 +19,8 @@ from flopline.figures.panels import (
     surface_of_fits,
     table_of,
 )
-from flopline.figures.placing import clear_spot, margin_of, size_in, trace
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import clear_spot, margin_of, size_in, trace
 from flopline.figures.style import (
     GREY,
     INK,
@@ -236,18 +236,18 @@ def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: floa
     bar.set(xticks=[], ylim=(low, high))
     bar.yaxis.tick_right()
     ticks = [low, (low + high) / 2, high]
-    said = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
-    bar.set_yticks(ticks, said, fontsize=SMALL_PT)
+    labels = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
+    bar.set_yticks(ticks, labels, fontsize=SMALL_PT)
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found, runs = setting.of(results), results.runs
-    surface, no_surface = surface_of_fits(found.fits)
+    family, runs = setting.of(results), results.runs
+    surface, no_surface = surface_of_fits(family.fits)
     return identifiability(
-        table_of(found.findings, "identifiability", "profile"),
-        found.table("parametric", "points") if surface else None,
-        table_of(found.findings, "next_run", "runs"),
+        table_of(family.findings, "identifiability", "profile"),
+        family.table("parametric", "points") if surface else None,
+        table_of(family.findings, "next_run", "runs"),
         runs[(runs["family"] == setting.family) & (runs["status"] == KEPT)],
         best_floor=surface.get("E"),
         target_flops=setting.target,
@@ -255,9 +255,9 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         family_label=setting.family_label,
         loss_unit=setting.loss_unit,
         absent={
-            "profile": reason_of(found.findings, "identifiability"),
+            "profile": reason_of(family.findings, "identifiability"),
             "residuals": no_surface,
-            "next_run": reason_of(found.findings, "next_run"),
+            "next_run": reason_of(family.findings, "next_run"),
         },
         width=setting.width,
         synthetic=setting.synthetic,

@@ -301,8 +301,12 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
     labels = setting.family_labels
     return surface(
         [
-            Panel(labels[family], found.tables["parametric"]["points"], found.fits["parametric"])
-            for family, found in results.families.items()
+            Panel(
+                labels[family],
+                results_of.tables["parametric"]["points"],
+                results_of.fits["parametric"],
+            )
+            for family, results_of in results.families.items()
         ],
         loss_label=setting.loss_label,
         show_surface=setting.study["figures"]["fitted_surface"],
@@ -315,8 +319,8 @@ def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     exponents = "; ".join(
         f"{setting.labels[family]}: alpha {exponent(fit, 'alpha')}, beta {exponent(fit, 'beta')}"
-        for family, found in results.families.items()
-        for fit in [found.fits["parametric"]]
+        for family, family_results in results.families.items()
+        for fit in [family_results.fits["parametric"]]
     )
     return (
         "Loss of every run over its tokens and parameters, coloured by training FLOPs; above each "
@@ -326,9 +330,10 @@ def caption(results: StudyResults, setting: Setting) -> str:
 
 def alt(results: StudyResults, setting: Setting) -> str:
     """The finding, for those who cannot see it."""
+    unit = words(setting.loss_unit)
     return " ".join(
-        f"{setting.labels[family]}: {_in_words(found.fits['parametric'], words(setting.loss_unit))}"
-        for family, found in results.families.items()
+        f"{setting.labels[family]}: {_in_words(of_family.fits['parametric'], unit)}"
+        for family, of_family in results.families.items()
     )
 
 

@@ -16,7 +16,7 @@ from flopline.numbers import MISSING, count, flops_label, humanise, significant
 from flopline.numbers import number as digits
 from flopline.outputs.tex import INTERVALS, TexTable, document, interval, number, text
 from flopline.report.fit_views import EXPONENTS, Fits, each_fit
-from flopline.report.formatting import Shown, row_estimate, shown
+from flopline.report.formatting import FormattedEstimate, formatted, row_estimate
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 NAMES: Final = ("decision", "exponents", "parameters", "runs", "tables")
@@ -109,7 +109,7 @@ def decision_table(
             mark += "" if row["main"] else notes.mark(str(row["label"]))
             budget = number(flops_label(float(row["budget_flops"])))
             facts = [text(families[family]), budget, text(spec_of(row["law"]).title) + mark]
-            cells = [shown(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
+            cells = [formatted(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
             groups.append(_estimate_rows(facts, cells))
         if not rows:
             groups.append([[text(families[family]), "", "none usable"]])
@@ -133,7 +133,7 @@ def exponents_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool)
     for family, law, fit in each_fit(fits, families):
         label = families.get(family, family)
         name = text(spec_of(law).title) + _mark(notes, fit)
-        cells = [shown(_of(fit, e), _four_decimals) for e in EXPONENTS]
+        cells = [formatted(_of(fit, e), _four_decimals) for e in EXPONENTS]
         facts = [text(label), name, count(int(fit["n_runs"])), count(int(fit["n_points"]))]
         groups.append(_estimate_rows(facts, cells))
     return TexTable(
@@ -161,7 +161,7 @@ def parameters_table(
             continue
         group: list[list[str]] = []
         for parameter, estimate in fit["parameters"].items():
-            value = shown(estimate, digits, lambda x: digits(x, 4))
+            value = formatted(estimate, digits, lambda x: digits(x, 4))
             symbol = SYMBOLS.get(parameter) or text(parameter)
             if estimate.get("at_bound"):
                 symbol += notes.mark("at its bound")
@@ -255,7 +255,7 @@ def _four_decimals(x: float) -> str:
     return f"{x:.4f}" if math.isfinite(x) else MISSING
 
 
-def _estimate_rows(facts: Sequence[str], values: Sequence[Shown]) -> list[list[str]]:
+def _estimate_rows(facts: Sequence[str], values: Sequence[FormattedEstimate]) -> list[list[str]]:
     """A row of points and, where there is any, one of intervals for each level."""
     rows = [[*facts, "", *[number(value.point) for value in values]]]
     for level in INTERVALS:

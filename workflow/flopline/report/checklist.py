@@ -127,15 +127,17 @@ def _training(study: StudyDocument, kept: pd.DataFrame, audits: Audits) -> Itera
     )
     yield _item(part, "How is model size counted?", _params(study))
     yield _item(part, "How is compute counted?", _flops(study))
-    yield _told(part, "Which architecture, and how does it grow with size?", study, "architecture")
-    yield _told(part, "Which training data, and how were they filtered?", study, "data")
-    yield _told(part, "Which tokenizer?", study, "tokenizer")
+    yield _reported(
+        part, "Which architecture, and how does it grow with size?", study, "architecture"
+    )
+    yield _reported(part, "Which training data, and how were they filtered?", study, "data")
+    yield _reported(part, "Which tokenizer?", study, "tokenizer")
     yield _item(part, "Were data repeated?", _repeated(kept), "`unique_tokens` in the run table")
-    yield _told(part, "Which optimiser?", study, "optimiser")
-    yield _told(
+    yield _reported(part, "Which optimiser?", study, "optimiser")
+    yield _reported(
         part, "How were learning rate and batch size chosen at each size?", study, "hyperparameters"
     )
-    yield _told(part, "Which learning-rate schedule?", study, "schedule")
+    yield _reported(part, "Which learning-rate schedule?", study, "schedule")
     yield _item(
         part,
         "Does every schedule end where its run ends?",
@@ -146,14 +148,14 @@ def _training(study: StudyDocument, kept: pd.DataFrame, audits: Audits) -> Itera
     yield _item(
         part, "Were all runs trained alike?", _finding(audits, study["families"], "hygiene")
     )
-    yield _told(part, "On which hardware, in which precision?", study, "hardware")
+    yield _reported(part, "On which hardware, in which precision?", study, "hardware")
 
 
 def _collection(
     study: StudyDocument, fits: Fits, runs: pd.DataFrame, dropped_rows: int
 ) -> Iterator[Item]:
     part = PARTS[2]
-    yield _told(part, "On which data is the loss measured?", study, "evaluation")
+    yield _reported(part, "On which data is the loss measured?", study, "evaluation")
     sources = runs.loc[runs["status"] == KEPT, "loss_source"].dropna().unique()
     read = f" read as: {', '.join(sorted(map(str, sources)))}." if len(sources) else ""
     laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
@@ -232,17 +234,17 @@ def _fitting(
     )
     versions = ", ".join(f"{k} {v}" for k, v in (provenance.get("versions") or {}).items())
     yield _item(part, "Which software analysed the runs?", versions)
-    yield _told(part, "Are code and data public?", study, "code")
+    yield _reported(part, "Are code and data public?", study, "code")
 
 
 def _item(part: str, question: str, answer: str, hint: str = "") -> Item:
     return Item(part, question, answer, ANSWERED if answer else UNKNOWN, "" if answer else hint)
 
 
-def _told(part: str, question: str, study: StudyDocument, key: str) -> Item:
+def _reported(part: str, question: str, study: StudyDocument, key: str) -> Item:
     """What only the people of the study know, from `reporting` in the study file."""
-    said = str((study.get("reporting") or {}).get(key, "")).strip()
-    return _item(part, question, said, f"`reporting.{key}` in the study file")
+    answer = str((study.get("reporting") or {}).get(key, "")).strip()
+    return _item(part, question, answer, f"`reporting.{key}` in the study file")
 
 
 def _finding(audits: Audits, families: Mapping[str, str], name: str) -> str:

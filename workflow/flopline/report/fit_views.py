@@ -13,7 +13,7 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.loss_units import NATS, words
 from flopline.numbers import count, number
-from flopline.report.formatting import Shown, flat, shown, value_text
+from flopline.report.formatting import FormattedEstimate, flat, formatted, value_text
 from flopline.report.html_tables import Csv, DataTable, csv_file, records_table
 
 Fits = Mapping[str, FitsJson]
@@ -49,7 +49,7 @@ class ParameterRow:
 
     symbol: str
     meaning: str
-    value: Shown
+    value: FormattedEstimate
     note: str
 
 
@@ -60,7 +60,7 @@ class ExponentRow:
     law: str
     message: str
     fit_id: str
-    values: Sequence[Shown]
+    values: Sequence[FormattedEstimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[Exponen
             law=spec_of(law).title,
             message=str(fit["message"]),
             fit_id=ids[family, law],
-            values=[shown(fit["parameters"][name], _four_decimals) for name in names],
+            values=[formatted(fit["parameters"][name], _four_decimals) for name in names],
         )
         table.setdefault(families.get(family, family), []).append(row)
     return table
@@ -199,7 +199,7 @@ def _parameter(name: str, estimate: EstimateJson, loss_unit: str) -> ParameterRo
     return ParameterRow(
         symbol=_SYMBOLS.get(name, name),
         meaning=_meaning(name, loss_unit),
-        value=shown(estimate, number, lambda x: number(x, 4)),
+        value=formatted(estimate, number, lambda x: number(x, 4)),
         note="at its bound" if estimate.get("at_bound") else "",
     )
 

@@ -13,7 +13,7 @@ from flopline.schema import DROPPED, HELD_OUT, KEPT, QUARANTINED
 from flopline.study_document import StudyDocument
 
 
-def _whole(x: float) -> str:
+def _integer(x: float) -> str:
     return count(int(x))
 
 
@@ -32,9 +32,9 @@ RUN_COLUMNS = (
     ColumnSpec("loss", "Loss", significant),
     ColumnSpec("loss_source", "Loss read from"),
     ColumnSpec("seed", "Seed"),
-    ColumnSpec("rows_in", "Rows read", _whole),
-    ColumnSpec("rows_kept", "Rows kept", _whole),
-    ColumnSpec("rows_dropped", "Rows dropped", _whole),
+    ColumnSpec("rows_in", "Rows read", _integer),
+    ColumnSpec("rows_kept", "Rows kept", _integer),
+    ColumnSpec("rows_dropped", "Rows dropped", _integer),
     ColumnSpec("source", "Source", style="path"),
 )
 
@@ -42,23 +42,23 @@ QUARANTINE_COLUMNS = (
     ColumnSpec("run", "Run"),
     ColumnSpec("family", "Family"),
     ColumnSpec("reason", "Why it was set aside", style="prose"),
-    ColumnSpec("rows_in", "Rows read", _whole),
+    ColumnSpec("rows_in", "Rows read", _integer),
     ColumnSpec("source", "Source", style="path"),
 )
 
 DROPPED_COLUMNS = (
     ColumnSpec("run", "Run"),
-    ColumnSpec("step", "Step", _whole),
+    ColumnSpec("step", "Step", _integer),
     ColumnSpec("reason", "Reason", style="prose"),
     ColumnSpec("source", "Source", style="path"),
-    ColumnSpec("line", "Line", _whole),
+    ColumnSpec("line", "Line", _integer),
 )
 
 
 REASON_COLUMNS = (
     ColumnSpec("reason", "Reason", style="prose"),
-    ColumnSpec("rows", "Rows", _whole),
-    ColumnSpec("runs", "Runs", _whole),
+    ColumnSpec("rows", "Rows", _integer),
+    ColumnSpec("runs", "Runs", _integer),
 )
 
 
@@ -124,9 +124,9 @@ def _table(
     caption: str,
     frame: pd.DataFrame,
     specs: tuple[ColumnSpec, ...],
-    whole: str = "",
+    full_copy: str = "",
 ) -> DataTable | None:
-    return None if frame.empty else data_table(table_id, caption, frame, specs, whole)
+    return None if frame.empty else data_table(table_id, caption, frame, specs, full_copy)
 
 
 def _sentence(runs: pd.DataFrame) -> str:
@@ -136,12 +136,12 @@ def _sentence(runs: pd.DataFrame) -> str:
     )
     held = int((runs["status"] == HELD_OUT).sum())
     apart = f", {held:,} held out" if held else ""
-    said = (
+    sentence = (
         f"{count(len(runs), 'run')} read, {len(kept):,} kept{apart}. "
         f"{count(rows_in, 'row')} read = {rows_kept:,} kept + {rows_lost:,} dropped."
     )
     if kept.empty:
-        return said
+        return sentence
     spans = [
         f"{name} from {label(kept[column].min())} to {label(kept[column].max())}{unit}"
         for column, name, label, unit in (
@@ -150,4 +150,4 @@ def _sentence(runs: pd.DataFrame) -> str:
             ("flops", "compute", flops_label, " FLOPs"),
         )
     ]
-    return f"{said} The kept runs span {', '.join(spans)}."
+    return f"{sentence} The kept runs span {', '.join(spans)}."

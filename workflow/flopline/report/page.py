@@ -175,8 +175,8 @@ def _between(verdict: VerdictJson) -> list[str]:
 
 def _seen(inputs: ReportInputs, family: str) -> str:
     """What runs held out of every fit of a family showed; empty without any."""
-    found = inputs.audits.get(family, {}).get(HELD_OUT)
-    return "" if found is None else found["sentence"]
+    finding = inputs.audits.get(family, {}).get(HELD_OUT)
+    return "" if finding is None else finding["sentence"]
 
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
@@ -291,8 +291,8 @@ def _grouped(figures: Sequence[dict[str, str]], first: str) -> list[FigureGroup]
 
 def _width(svg: str) -> float:
     """The width in points that an SVG declares; that of a page where it declares none."""
-    found = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
-    return float(found[1]) if found else PAGE_WIDTH_PT
+    match = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
+    return float(match[1]) if match else PAGE_WIDTH_PT
 
 
 def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
