@@ -169,6 +169,7 @@ class VerdictJson(TypedDict):
     families: list[ComparisonJson]
     not_fitted: list[str]
     synthetic: NotRequired[bool]
+    questions: NotRequired[list[Facts]]
 
 
 NO_ESTIMATE: EstimateJson = {

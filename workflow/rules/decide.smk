@@ -1,5 +1,12 @@
 # Every law side by side at every target budget, and one recommended line.
 
+# Only of a study that asks anything beside its targets.
+ANSWERS = (
+    {"questions": "results/{study}/questions.csv"}
+    if any(STUDY["questions"].values())
+    else {}
+)
+
 
 rule decide:
     input:
@@ -13,6 +20,7 @@ rule decide:
         ),
         audits=AUDITS,
     output:
+        **ANSWERS,
         table="results/{study}/decision.parquet",
         csv=report(
             "results/{study}/decision.csv",
@@ -32,7 +40,7 @@ rule decide:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        study=options("families", "targets", "audit"),
+        study=options("families", "targets", "audit", "questions"),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),
     script:

@@ -8,6 +8,9 @@ with stage(snakemake) as said:
     from flopline.audit.audit_options import AuditOptions
     from flopline.bearing import span_of
     from flopline.decision import decide, demand_a_fit
+    from flopline.laws.common.fit_result import plain
+    from flopline.question_options import QuestionOptions
+    from flopline.questions import asked, study_answers
     from flopline.results import read_results
     from flopline.schema import KEPT
     from flopline.storage import write_json, write_parquet, write_text
@@ -16,13 +19,17 @@ with stage(snakemake) as said:
     results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
     demand_a_fit({family: results.families[family].fits for family in study["families"]})
     kept = results.runs[results.runs["status"] == KEPT]
+    families = {family: results.families[family] for family in study["families"]}
+    spans = {str(family): span_of(runs) for family, runs in kept.groupby("family")}
     table, verdict = decide(
-        {family: results.families[family] for family in study["families"]},
-        study["targets"],
-        study["families"],
-        {str(family): span_of(runs) for family, runs in kept.groupby("family")},
-        AuditOptions(**study["audit"]),
+        families, study["targets"], study["families"], spans, AuditOptions(**study["audit"])
     )
+    questions = asked(QuestionOptions(**study["questions"]), study["targets"][0])
+    if questions:
+        answers = study_answers(families, verdict["choices"], verdict["silent"], spans, questions)
+        text = answers.to_csv(index=False, lineterminator="\n")
+        write_text(text, Path(snakemake.output.questions))
+        verdict["questions"] = plain(answers.to_dict("records"))
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))

@@ -33,6 +33,7 @@ from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_
 from flopline.report.hygiene_view import hygiene
 from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
+from flopline.report.questions_view import COLUMNS, questions_view
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, verdicts
 from flopline.schema import HELD_OUT
@@ -207,6 +208,8 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             inputs.audits.get(first, {}),
             Places(f"#{at}", audit_places(audited, figures)),
         ),
+        "questions": questions_view(inputs.verdict.get("questions", ()), families),
+        "question_columns": COLUMNS,
         "audits": audits,
         "quantities": quantity_views(label, spent),
         "spends_budget": spent,
