@@ -247,6 +247,7 @@ def make_inputs(
             else [
                 {
                     "budget_flops": c,
+                    "winner": first,
                     "others": [{"family": list(families)[1], "overlap": True}],
                     "laws_agreeing": 3,
                     "laws_compared": 3,
@@ -314,9 +315,9 @@ def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
                 "audit": name,
                 "verdict": verdicts.get(name, "mind"),
                 "sentence": f"What {name} found of {family}. More of it.",
-                "tables": told,
+                "tables": tables_of,
             }
-            for name, told in tables.items()
+            for name, tables_of in tables.items()
         }
         for family in families
     }

@@ -116,12 +116,12 @@ def test_regret_on_three_published_surfaces() -> None:
         (1.25, 1.5, 1.8, 0.1),
         (4.0, 44, 48, 1),
     ):
-        shares = 100 * wasted_share(alpha, beta, -np.log(factor))
-        assert shares.min() == pytest.approx(low, abs=0.6 * unit)
-        assert shares.max() == pytest.approx(high, abs=0.6 * unit)
+        wasted_percent = 100 * wasted_share(alpha, beta, -np.log(factor))
+        assert wasted_percent.min() == pytest.approx(low, abs=0.6 * unit)
+        assert wasted_percent.max() == pytest.approx(high, abs=0.6 * unit)
         if factor <= 2:
             quadratic = 100 * quadratic_share(alpha, beta, np.log(factor))
-            np.testing.assert_allclose(quadratic, shares, rtol=0.11)
+            np.testing.assert_allclose(quadratic, wasted_percent, rtol=0.11)
 
 
 def test_expected_waste_of_the_bootstrap(fitted: FitResult) -> None:

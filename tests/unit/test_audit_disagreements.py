@@ -64,12 +64,12 @@ def test_each_disagreement_in_percent_flops_and_money(tables: dict[str, pd.DataF
 
 def test_the_sentence_names_both_ends_and_the_safest_law(tables: dict[str, pd.DataFrame]) -> None:
     out = disagreements.disagreements(BESIROGLU, tables, price_per_flop=1e-18)
-    said, worst = disagreements.said_of(out, 1e24, 1e-18)
+    sentence, worst = disagreements.said_of(out, 1e24, 1e-18)
     assert worst == pytest.approx(max(waste(0.25), waste(4.0)))
-    assert "(envelope) and " in said
-    assert "(isoFLOP): to follow the wrong one would waste up to" in said
-    assert "in money" in said
-    assert "to follow the parametric law at most" in said
+    assert "(envelope) and " in sentence
+    assert "(isoFLOP): to follow the wrong one would waste up to" in sentence
+    assert "in money" in sentence
+    assert "to follow the parametric law at most" in sentence
     alone = {"parametric": tables["parametric"]}
     assert disagreements.said_of(disagreements.disagreements(BESIROGLU, alone), 1e24) == ("", 0.0)
     assert disagreements.said_of(disagreements.disagreements(BESIROGLU, {}), 1e24) == ("", 0.0)

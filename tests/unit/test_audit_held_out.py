@@ -47,7 +47,7 @@ def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
     assert table["error_percent"].abs().max() < 1
     assert (table["lo95"] < table["lo80"]).all()
     assert (table["hi80"] < table["hi95"]).all()
-    assert table["error_nats"].tolist() == (table["foretold"] - table["seen"]).tolist()
+    assert table["error"].tolist() == (table["foretold"] - table["seen"]).tolist()
 
 
 def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitResult) -> None:
@@ -70,8 +70,8 @@ def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitRes
     assert set(table["estimator"]) == {"log_huber", *variants["estimator"]}
     rows = variants[variants["estimator"] == "log_lad"].set_index("parameter")["point"]
     law = LossSurface(*(rows[name] for name in ("E", "A", "B", "alpha", "beta")))
-    told = table[table["estimator"] == "log_lad"]
-    assert told["foretold"].tolist() == law.loss(told["params"], told["tokens"]).tolist()
+    own = table[table["estimator"] == "log_lad"]
+    assert own["foretold"].tolist() == law.loss(own["params"], own["tokens"]).tolist()
 
 
 def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:

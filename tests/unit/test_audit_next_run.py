@@ -59,14 +59,14 @@ def test_the_published_form_of_the_gradient_agrees() -> None:
 def test_the_reduction_is_that_of_the_design_with_the_run() -> None:
     points = isoflop_runs()
     params, tokens = np.array([2e8, 5e9]), np.array([3e11, 4e9])
-    foretold = of(points).reduction(TARGET, params, tokens)
+    expected = of(points).reduction(TARGET, params, tokens)
     for k in range(2):
         more = pd.concat(
             [points, pd.DataFrame({"params": [params[k]], "tokens": [tokens[k]]})],
             ignore_index=True,
         )
         left = of(more).variance(TARGET) / of(points).variance(TARGET)
-        assert foretold[k] == pytest.approx(1 - left, rel=1e-6)
+        assert expected[k] == pytest.approx(1 - left, rel=1e-6)
 
 
 def test_offers_stay_within_the_cap_and_above_the_smallest_runs() -> None:

@@ -133,7 +133,7 @@ def test_levels_of_loss_are_taken_out_before_shapes_are_compared():
     row = finding.tables["losses"].iloc[1]
     assert row["mean_log_residual"] > 0.2
     assert row["sd_log_residual"] > 0.01
-    assert row["constant_nats"] == pytest.approx(0.7, rel=1e-9)
+    assert row["constant"] == pytest.approx(0.7, rel=1e-9)
     assert row["sd_after_constant"] == pytest.approx(0.0, abs=1e-12)
     # And but for its tokenizer: a factor leaves no spread of log residuals.
     points = runs().assign(loss=lambda t: 1.3 * t["loss"])

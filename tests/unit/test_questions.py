@@ -11,7 +11,7 @@ import pytest
 
 from flopline.bearing import Span
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import ENDS, plain
+from flopline.laws.common.fit_result import ENDS
 from flopline.numbers import humanise
 from flopline.planner import Line, allocation, at_budget, deviation, read_line
 from flopline.question_options import QuestionOptions
@@ -25,6 +25,7 @@ from flopline.questions import (
     Question,
     answer,
     answer_rows,
+    answers_json,
     asked,
     study_answers,
 )
@@ -285,9 +286,7 @@ def test_the_line_that_the_decision_follows_answers_for_each_family() -> None:
     assert set(by_family["elm"]["mind"]) == {"These runs do not say."}
     assert set(by_family["oak"]["mind"]) == {"no line is followed, so that none can answer"}
     # As the page shows it, from what JSON holds.
-    records = plain(
-        table.assign(flops_hi95=[math.inf, *table["flops_hi95"][1:]]).to_dict("records")
-    )
+    records = answers_json(table.assign(flops_hi95=[math.inf, *table["flops_hi95"][1:]]))
     ash, elm, _ = questions_view(records, {"ash": "Ash"})
     assert (ash.family, ash.law, elm.law) == ("Ash", "IsoFLOP", "")
     assert ash.rows[0].question == "1e22 FLOPs, at most 1B params"

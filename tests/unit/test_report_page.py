@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from flopline.laws.common.fit_result import FAILED
-from flopline.report.formatting import gist, shown
+from flopline.report.formatting import formatted, gist
 from flopline.report.html_tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
 from flopline.report.page import ReportInputs, render
 from flopline.schema import QUANTITIES
@@ -26,15 +26,15 @@ FORMULA = '=HYPERLINK("http://x","y")'
 def verdict_links(page: str) -> dict[str, str]:
     """{question: anchor} of the row of verdicts."""
     row = page.partition('class="verdicts"')[2].partition("</ul>")[0]
-    found = re.findall(r'question">([^<]+)</span> <a href="#([^"]+)"', row)
-    return dict(found)
+    links = re.findall(r'question">([^<]+)</span> <a href="#([^"]+)"', row)
+    return dict(links)
 
 
 def element(page: str, anchor: str) -> tuple[str, int]:
     """The tag that has the id `anchor`, and where it stands in the page."""
-    found = re.search(rf'<(\w+)[^>]*\sid="{re.escape(anchor)}"', page)
-    assert found, anchor
-    return found[1], found.start()
+    match = re.search(rf'<(\w+)[^>]*\sid="{re.escape(anchor)}"', page)
+    assert match, anchor
+    return match[1], match.start()
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +87,12 @@ def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
 
 
 def test_a_verdict_of_an_audit_says_what_the_audit_says(page: str) -> None:
-    for state, said, detail in (
+    for state, label, detail in (
         ("good", "Held-out ladder: fine", "What ladder found of dense."),
         ("bad", "Identifiability: refused", "What identifiability found of dense."),
         ("mind", "Run hygiene: caveat", "What hygiene found of dense."),
     ):
-        assert re.search(rf'<li class="{state}">.*?{said}</a> <span>{detail}</span>', page), said
+        assert re.search(rf'<li class="{state}">.*?{label}</a> <span>{detail}</span>', page), label
     assert "No audit was made" not in page
 
 
@@ -141,8 +141,8 @@ def test_decision_csv_holds_every_digit_with_units(audited: ReportInputs, page: 
         for name, unit in (("params", "weights"), ("tokens", "tokens"), ("loss", "nats per token")):
             for end in ("", "_lo80", "_hi80", "_lo95", "_hi95"):
                 assert float(row[f"{name}{end} [{unit}]"]) == line[f"{name}{end}"]
-    whole = csv_rows(page, "laws-1-isoflop")
-    assert len(whole) == len(audited.decision.query("family == 'dense' and law == 'isoflop'"))
+    of_law = csv_rows(page, "laws-1-isoflop")
+    assert len(of_law) == len(audited.decision.query("family == 'dense' and law == 'isoflop'"))
 
 
 def test_csv_of_runs_holds_the_numbers_not_their_short_texts(
@@ -280,6 +280,17 @@ def test_a_training_loss_is_called_one_wherever_the_loss_is_named() -> None:
     assert "training loss" not in Reader(render(made, TEMPLATES)).text
 
 
+def test_the_page_says_the_unit_of_the_loss_and_no_other() -> None:
+    made = make_inputs()
+    bare = {"study": {**made.study, "loss_unit": "bits_per_byte"}, "audits": {}, "figures": []}
+    verdict = {**made.verdict, "loss_unit": "bits_per_byte"}
+    decision = made.decision.assign(loss_unit="bits_per_byte")
+    page = render(dataclasses.replace(made, **bare, verdict=verdict, decision=decision), TEMPLATES)
+    assert "bits per byte.</p>" in page
+    assert "in bits per byte" in page
+    assert "nats" not in page
+
+
 def test_6nd_over_c_takes_a_sentence_where_it_is_always_one() -> None:
     made = make_inputs()
     ratio = {c: 1.0 for c in made.decision if c.startswith("flops_ratio")}
@@ -294,12 +305,12 @@ def test_6nd_over_c_takes_a_sentence_where_it_is_always_one() -> None:
 
 def test_an_interval_that_is_the_point_itself_is_said_in_words() -> None:
     one = {"point": 1.0, "lo80": 0.9999, "hi80": 1.0001, "lo95": 0.9998, "hi95": 1.0002}
-    assert shown(one, lambda x: f"{x:.2f}").fixed
-    assert not shown({**one, "hi95": 1.02}, lambda x: f"{x:.2f}").fixed
+    assert formatted(one, lambda x: f"{x:.2f}").fixed
+    assert not formatted({**one, "hi95": 1.02}, lambda x: f"{x:.2f}").fixed
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("Short. Next one.", "Short."),
         ("At 1.5 of 2. then more", "At 1.5 of 2. then more"),
@@ -307,8 +318,8 @@ def test_an_interval_that_is_the_point_itself_is_said_in_words() -> None:
         ("B" * 200 + "; c.", "B" * 200 + "; c."),
     ],
 )
-def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, said: str) -> None:
-    assert gist(text) == said
+def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, words: str) -> None:
+    assert gist(text) == words
 
 
 def test_alternative_texts_state_the_finding(page: str) -> None:

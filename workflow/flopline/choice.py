@@ -92,8 +92,9 @@ def rule(laws: Collection[str]) -> str:
         f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
         f"goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
-        "apart: then the same order as in a tie holds. Between families the lowest loss wins, by "
-        "a law that they have in common."
+        "apart: then the same order as in a tie holds. Between families whose losses the study "
+        "calls comparable the lowest loss wins, by a line that all of them have; others stand "
+        "side by side."
     )
 
 
@@ -173,19 +174,19 @@ def choose(
         return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:
         only = pool.iloc[0]
-        said = f"The {line_name(only)} line is the only candidate.{note}"
-        return Choice(pool.index[0], None, "only", said)
+        sentence = f"The {line_name(only)} line is the only candidate.{note}"
+        return Choice(pool.index[0], None, "only", sentence)
     steps = held_out(findings)
     judged = _judge(pool, steps)
     if judged is None:
         other = _other_law(pool, list(pool.index))
         first, second = pool.iloc[0], pool.loc[other]
-        said = (
+        sentence = (
             f"No two candidates were held out on {FEWEST_STEPS} or more common steps, so evidence "
             f"cannot choose; the {line_name(first)} line goes before the {line_name(second)} line "
             f"because {_tie_reason(first, second)}."
         )
-        return Choice(pool.index[0], other, "order", said + note)
+        return Choice(pool.index[0], other, "order", sentence + note)
     rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
     ranked = [*judged.tied, *rest]
     second = _other_law(pool, ranked)
@@ -275,19 +276,19 @@ def _other_law(pool: pd.DataFrame, ranked: list[Any]) -> Any:
 def _why(pool: pd.DataFrame, judged: _Judged, chosen: Any, other: Any) -> str:
     first, second = pool.loc[chosen], pool.loc[other]
     mean = judged.mean
-    said = (
+    sentence = (
         f"On {count(len(judged.waste), 'shared step')} of the held-out ladder the N of the "
         f"{line_name(first)} line wastes {_percent(mean[chosen])} of compute on average at the "
         f"optima seen at larger budgets, that of the {line_name(second)} line "
         f"{_percent(mean[other])}"
     )
     if mean[other] > mean[chosen] and other not in judged.loss:
-        return f"{said}."
+        return f"{sentence}."
     if other not in judged.tied:
-        return said + _by_loss(judged, chosen, other)
+        return sentence + _by_loss(judged, chosen, other)
     gap, noise = difference(judged.waste[chosen], judged.waste[other])
     return (
-        f"{said}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
+        f"{sentence}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
         f"{_percent(noise)}), which goes to the {line_name(first)} line because "
         f"{_tie_reason(first, second)}."
     )

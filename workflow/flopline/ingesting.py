@@ -26,8 +26,9 @@ from flopline.logs.reading import (
     plain_columns,
     scaled,
 )
+from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
-from flopline.sources import format_of, patterns_of
+from flopline.sources import LogFile, format_of, patterns_of
 from flopline.study_document import StudyDocument
 from flopline.tables import column_map, read_table
 
@@ -84,9 +85,11 @@ FILES = {
     "rows_in": "int64",
     "rounded": "string",
     "misread": "string",
+    "converted": "string",
 }
 """What is known of a file of a run; `rounded` is the place of its first rounded count, `misread`
-that of the first row that cannot be read, with what stands there."""
+that of the first row that cannot be read, with what stands there; `converted` says which losses
+were turned into the study's unit, and how."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Ingested:
     runs: pd.DataFrame
 
 
-def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+def ingest(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Ingested:
     """The files of one shard, each {run, path, sha256}, as one Ingested, by run, file and line.
 
     Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
@@ -113,9 +116,7 @@ def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path)
     )
 
 
-def ingest_runs(
-    study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path
-) -> Iterator[Ingested]:
+def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Iterator[Ingested]:
     """The same a run at a time, each of all its files; the tables of a table source in one.
 
     Files that share a run are its pieces, numbered as they come.
@@ -146,7 +147,7 @@ def _by_run(raw: Ingested) -> Ingested:
     )
 
 
-def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     source, own = study["source"], file["run"]
     reading = read_log(
         root / file["path"],
@@ -163,7 +164,9 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
         split = constant(study["loss_split"], len(split))
     elif split.isna().any():
         split = split.astype("string").fillna(study["loss_split"])
-    rows = _named(reading.rows.assign(split=split, piece=piece), own)
+    rows = reading.rows.assign(split=split, piece=piece)
+    rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
+    rows = _named(rows, own)
     dropped = _named(reading.dropped.assign(source=file["path"]), own)
     of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
     counts = {own: reading.rows_in}
@@ -183,6 +186,7 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
             **of_file,
             "rounded": f"{file['path']}, line {reading.rounded}" if run in rounded else None,
             "misread": f"{file['path']}, line {misread}" if misread else None,
+            "converted": converted,
         }
         for run, n in counts.items()
     ]
@@ -218,7 +222,7 @@ def constant(text: str, rows: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.zeros(rows, dtype=np.int8), categories=[text])
 
 
-def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
     source, path = study["source"], root / file["path"]
     columns, factors = plain_columns(source["columns"])
@@ -234,6 +238,7 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
+    rows, converted = in_study_unit(rows, study, {}, file["path"])
     rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
     rows["run"] = rows["run"].fillna(NO_NAME)
@@ -252,7 +257,7 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     if mapped.misread:
         line, cell = mapped.misread
         runs["misread"] = f"{file['path']}, line {line}: {cell}"
-    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
+    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"], converted=converted)
     return Ingested(kept.assign(piece=piece), dropped, runs)
 
 

@@ -39,6 +39,7 @@ from flopline.laws.common.fit_result import FitResult, failed_json
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
+from flopline.loss_units import NATS
 from flopline.option_groups import groups
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
@@ -253,7 +254,7 @@ def families(
         for name, part in parts.items()
     }
     reach = {name: span_of(part) for name, part in parts.items()}
-    verdict = decide(results, [given.target], labels, reach)[1]
+    verdict = decide(results, [given.target], labels, reach, comparable=True)[1]
     return draw_families(
         {name: known.fits for name, known in results.items()},
         {name: known.draws for name, known in results.items()},
@@ -322,6 +323,7 @@ def figure(
     seed: int = SEED,
     family: str | None = None,
     loss_label: str = "Validation loss",
+    loss_unit: str = NATS,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -359,12 +361,13 @@ def figure(
     of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
-        of_all["decision"] = decide(fitted, [given.target], labels, reach)[1]
+        of_all["decision"] = decide(fitted, [given.target], labels, reach, comparable=True)[1]
     options: Any = {model.group: model().model_dump() for model in groups()}
     facts: StudyDocument = {
         "families": labels,
         "targets": [given.target],
         "loss_label": loss_label,
+        "loss_unit": loss_unit,
         "loss_split": "",
     }
     study: StudyDocument = options | facts
@@ -490,10 +493,11 @@ def _findings(
 
     def of_next_run() -> Finding:
         assert law is not None
+        content = law.to_json()
         return next_run.audit(
             runs,
-            surface_of(law.to_json()),
-            float(law.certificate["residual_sd"]),
+            surface_of(content),
+            content["certificate"]["residual_sd"],
             given.target,
             draws=draws_of(law.draws),
         )

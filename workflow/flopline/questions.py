@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flopline.audit.waste import excess, wasted_share
 from flopline.bearing import OUTSIDE_FACTOR, Span
 from flopline.choice import refused
-from flopline.documents import ChoiceJson, SilenceJson
+from flopline.documents import AnswerJson, ChoiceJson, SilenceJson
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import ENDS, FEWEST_DRAWS, Estimate
@@ -208,6 +208,41 @@ def study_answers(
         rows.insert(1, "law", law or "")
         parts.append(rows)
     return pd.concat(parts, ignore_index=True)
+
+
+def answers_json(answers: pd.DataFrame) -> list[AnswerJson]:
+    """The rows of `study_answers`, ready for JSON; QUANTITIES of an answer are `stated`."""
+
+    def number_of(row: Mapping[Any, Any], name: str) -> float | None:
+        value = row.get(name)
+        return None if value is None or not math.isfinite(value) else float(value)
+
+    return [
+        {
+            "family": str(row["family"]),
+            "law": str(row["law"]),
+            "question": str(row["question"]),
+            "target_flops": number_of(row, "target_flops"),
+            "target_loss": number_of(row, "target_loss"),
+            "limit": str(row["limit"]),
+            "value": number_of(row, "value"),
+            "never": bool(row["never"]),
+            "borne": bool(row["borne"]),
+            "mind": str(row["mind"]),
+            "never_percent": number_of(row, "never_percent"),
+            "stated": {
+                name: {
+                    "point": number_of(row, name),
+                    "lo80": number_of(row, f"{name}_lo80"),
+                    "hi80": number_of(row, f"{name}_hi80"),
+                    "lo95": number_of(row, f"{name}_lo95"),
+                    "hi95": number_of(row, f"{name}_hi95"),
+                }
+                for name in QUANTITIES
+            },
+        }
+        for row in answers.to_dict("records")
+    ]
 
 
 def _surface_line(known: FamilyResults) -> Line | None:

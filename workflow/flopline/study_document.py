@@ -6,7 +6,31 @@ What a study leaves out is not there; study.load_study says what always is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
+
+Column = str | list[str] | dict[str, Any]
+"""One of our columns in a log or table: its name there, or the names of several that make it, or
+{column, times}; of the loss also one of these for each split."""
+Columns = Mapping[str, Column]
+"""A map of columns by our names, as `columns` and `from_log` hold it."""
+
+
+class SidecarDocument(TypedDict):
+    """Where the sidecars of logs lie, and what they hold under which names."""
+
+    path: str
+    columns: Columns
+
+
+class RunsDocument(TypedDict, total=False):
+    """Where the facts of runs stand."""
+
+    table: str
+    columns: Columns
+    sidecar: SidecarDocument
+    decimal: str
+    from_name: str
+    from_log: Columns | Literal[False]
 
 
 class SourceDocument(TypedDict, total=False):
@@ -18,10 +42,12 @@ class SourceDocument(TypedDict, total=False):
     pattern: Any
     decimal: str
     phase: Mapping[str, str]
+    loss_unit: str | Mapping[str, str]
+    bytes_per_token: float
     pieces: str
     optional: list[str]
-    columns: Mapping[str, Any]
-    runs: Mapping[str, Any]
+    columns: Columns
+    runs: RunsDocument
     shards: int
     seed: int
     rows: int
@@ -42,10 +68,13 @@ class StudyDocument(TypedDict, total=False):
     description: str
     source: SourceDocument
     families: Mapping[str, str]
+    comparable_losses: bool
+    headline_family: str | None
     params_convention: str
     flops_convention: str
     loss_split: str
     loss_label: str
+    loss_unit: str
     points: str
     laws: list[str]
     targets: list[float]

@@ -155,7 +155,7 @@ const Planner = (() => {
       ["params", "N", "params", Panels.humanise],
       ["tokens", "D", "tokens", Panels.humanise],
       ["tokens_per_param", "D/N", "tokens per param", Panels.humanise],
-      ["loss", "Loss", "of the law, nats per token", Panels.significant],
+      ["loss", "Loss", `of the law, ${data.loss_unit}`, Panels.significant],
       ["loss_new_run", "Loss", "of one more run", Panels.significant],
     ];
 
@@ -208,7 +208,7 @@ const Planner = (() => {
           estimateCell("wasted_hours", hours, (x) => Panels.humanise(x)),
         ]);
       });
-      const heads = [["Law"], ["Loss", "nats per token"], ["Extra loss", "nats per token"], ["Wasted", "% of compute"], ["Wasted", "GPU-hours"]];
+      const heads = [["Law"], ["Loss", data.loss_unit], ["Extra loss", data.loss_unit], ["Wasted", "% of compute"], ["Wasted", "GPU-hours"]];
       box.replaceChildren(table(heads, rows));
       return undefined;
     };
@@ -246,7 +246,7 @@ const Planner = (() => {
       ["params", "N", "params", Panels.humanise],
       ["tokens", "D", "tokens", Panels.humanise],
       ["tokens_per_param", "D/N", "tokens per param", Panels.humanise],
-      ["loss", "Loss", "nats per token", Panels.significant],
+      ["loss", "Loss", data.loss_unit, Panels.significant],
       ["wasted_percent", "Wasted", "% of compute", small(0.01, 3)],
     ];
     const orNever = (show) => (x) => (x === Infinity ? "never" : show(x));

@@ -40,7 +40,15 @@ rule decide:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        study=options("families", "targets", "audit", "questions"),
+        study=options(
+            "families",
+            "targets",
+            "audit",
+            "comparable_losses",
+            "headline_family",
+            "loss_unit",
+            "questions",
+        ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),
     script:

@@ -178,12 +178,12 @@ def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
     start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
-    found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    fitted = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
     return {
-        "params": float(found.law.params_opt(base.target_flops)),
-        "a": float(found.law.a),
-        "status": CONVERGED if found.converged else WARNING,
-        "message": "" if found.converged else "the fit ends before its gradient is zero",
+        "params": float(fitted.law.params_opt(base.target_flops)),
+        "a": float(fitted.law.a),
+        "status": CONVERGED if fitted.converged else WARNING,
+        "message": "" if fitted.converged else "the fit ends before its gradient is zero",
     }
 
 
@@ -195,14 +195,14 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    found = parametric_fit.refitted(problem, kept.astype(float), base.surface)
-    surfaces = CHINCHILLA.law(problem, found.unknowns)
+    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface)
+    surfaces = CHINCHILLA.law(problem, refits.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]
-        if found.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
-            said = {"params": float(best[row]), "a": float(a[row])}
-            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
+        if refits.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
+            values = {"params": float(best[row]), "a": float(a[row])}
+            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda values=values: values)  # type: ignore[misc]
         else:
             yield _changed(base, kind, label, runs)
 
@@ -273,10 +273,10 @@ def _recounted(base: Base, other: Floats) -> dict[str, Any]:
     more = base.table["params"].to_numpy() - other
     sign = float(np.sign(more[np.abs(more).argmax()]))
     apart = fit_power_law(np.log(other), np.log(np.maximum(sign * more, 1e-300)), sign * more > 0)
-    found = float(row["params"])
-    turned = found + sign * float(np.exp(apart.ln_at(np.log([found]))[0]))
-    said = f"{humanise(found)} in that count, with C = 6ND in it too; given here in ours"
-    return row | {"params": turned, "message": "; ".join(filter(None, [said, row["message"]]))}
+    params = float(row["params"])
+    turned = params + sign * float(np.exp(apart.ln_at(np.log([params]))[0]))
+    note = f"{humanise(params)} in that count, with C = 6ND in it too; given here in ours"
+    return row | {"params": turned, "message": "; ".join(filter(None, [note, row["message"]]))}
 
 
 def _counts_of_flops(base: Base) -> Iterator[Change]:

@@ -27,6 +27,7 @@ from flopline.laws.parametric.parametric_fit import (
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.solvers.descent import assess, jacobian
@@ -59,6 +60,7 @@ def audit(
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
+    loss_unit: str = NATS,
 ) -> Finding:
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
@@ -78,9 +80,9 @@ def audit(
     spread = token_spread(params, tokens)
     if spread < RAY:
         bootstrap = study.of(BootstrapOptions)
-        told = collinear.tables_of(table, target_flops, bootstrap.draws, bootstrap.seed)
-        said = collinear.sentence(spread, told["ray"].iloc[0])
-        return Finding("identifiability", REFUSE, said, {"token_spread": spread}, told)
+        tables = collinear.tables_of(table, target_flops, bootstrap.draws, bootstrap.seed)
+        sentence = collinear.sentence(spread, tables["ray"].iloc[0])
+        return Finding("identifiability", REFUSE, sentence, {"token_spread": spread}, tables)
     if surface is None:
         raise FloplineError(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
@@ -106,7 +108,7 @@ def audit(
     reach = "from" if closed else "at least from"
     sentence = (
         f"{_weakest(directions)}. A floor E {reach} {significant(near['E'].min(), 3)} to "
-        f"{significant(near['E'].max(), 3)} nats per token fits nearly as well as the best one "
+        f"{significant(near['E'].max(), 3)} {words(loss_unit)} fits nearly as well as the best one "
         f"(objective within {100 * ALLOWED_RISE:.0f} %); over that range N at "
         f"{flops_label(target_flops)} FLOPs goes from {humanise(near['params'].min())} to "
         f"{humanise(near['params'].max())}"
@@ -143,10 +145,10 @@ def profile_of_floor(
     equal = np.ones((held.size, problem.x.size))
     weights = np.hstack([equal, _PIN * np.eye(held.size)])
     best = unknowns_of(problem, surface)
-    found, _ = minimise_resamples(pinned, CHINCHILLA, weights, best)
-    objective = assess(problem, CHINCHILLA, equal, found.unknowns).objective
+    fits, _ = minimise_resamples(pinned, CHINCHILLA, weights, best)
+    objective = assess(problem, CHINCHILLA, equal, fits.unknowns).objective
     lowest = assess(problem, CHINCHILLA, equal[:1], best[None]).objective[0]
-    along = CHINCHILLA.law(problem, found.unknowns)
+    along = CHINCHILLA.law(problem, fits.unknowns)
     return pd.DataFrame(
         {
             "E": held,
@@ -154,7 +156,7 @@ def profile_of_floor(
             "rise": objective / lowest - 1,
             **{name: getattr(along, name) for name in PARAMETERS[1:]},
             "params": along.params_opt([target_flops])[:, 0],
-            "converged": found.converged,
+            "converged": fits.converged,
         }
     )
 
@@ -244,18 +246,18 @@ def _coverage(
 
 
 def _reservations(spread: float, condition: float, coverage: pd.Series) -> str:
-    said = []
+    reasons = []
     if spread < NARROW:
-        said.append(f"tokens nearly follow from params (ln D leaves its line by {spread:.2g})")
+        reasons.append(f"tokens nearly follow from params (ln D leaves its line by {spread:.2g})")
     if condition > ILL_CONDITIONED:
-        said.append(f"parameters trade off freely (condition number {condition:.1e})")
+        reasons.append(f"parameters trade off freely (condition number {condition:.1e})")
     if not coverage["target_inside"]:
-        said.append(
+        reasons.append(
             f"the target's optimum has {humanise(coverage['target_ratio'])} tokens per param, "
             f"outside the runs' {humanise(coverage['ratio_min'])} to "
             f"{humanise(coverage['ratio_max'])}"
         )
-    return "".join(f"; {text}" for text in said)
+    return "".join(f"; {text}" for text in reasons)
 
 
 def _ratios(
@@ -288,13 +290,13 @@ def _beyond(outside: pd.DataFrame) -> str:
     if outside.empty:
         return ""
     farthest = outside.loc[outside.groupby("law", sort=False)["beyond"].idxmax()]
-    said = [
+    reasons = [
         f"the {spec_of(row['law']).label} law wants {humanise(row['tokens_per_param'])} tokens per "
         f"param at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times "
         "beyond the runs"
         for row in farthest.to_dict("records")
     ]
-    return "".join(f"; {text}" for text in said)
+    return "".join(f"; {text}" for text in reasons)
 
 
 def _ratio(largest: float, smallest: float) -> float:

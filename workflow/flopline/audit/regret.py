@@ -71,8 +71,8 @@ def audit(
         f"({flops_label(worst['expected_flops'])} FLOPs{money}) because the fit is uncertain."
     )
     apart = disagreements.disagreements(surface, estimators or {}, price_per_flop=price_per_flop)
-    said, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
-    sentence += f" {said}" if said else ""
+    against, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
+    sentence += f" {against}" if against else ""
     dear = worst["expected_percent"] > 100 * DEAR or between > 100 * disagreements.DEAR
     numbers = {
         "worst_expected_percent": float(worst["expected_percent"]),

@@ -81,8 +81,8 @@ def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
         "refits_failed": failed,
     }
     if mine.empty:
-        said = "No refit with a changed objective or without a part of the runs succeeds."
-        return Finding("sensitivity", MIND, said, numbers, {"changes": rows})
+        sentence = "No refit with a changed objective or without a part of the runs succeeds."
+        return Finding("sensitivity", MIND, sentence, numbers, {"changes": rows})
     worst = known.loc[known["wasted_percent"].idxmax()]
     numbers["worst_wasted_percent"] = float(worst["wasted_percent"])
     ends = (humanise(f(mine["params"])) for f in (min, max))

@@ -18,6 +18,7 @@ from flopline.clean.untrained import untrained
 from flopline.errors import FloplineError
 from flopline.logs.reading import NO_LOSS
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
+from flopline.study_document import StudyDocument
 
 BATCH_TELLS: Final = (
     "if they follow from the step, give the `batch_tokens` of each run in source.runs (of a run "
@@ -29,7 +30,7 @@ _NO_PARAMS = "Its params are not a positive number."
 
 
 def gather(
-    tallied: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]
+    tallied: pd.DataFrame, facts: pd.DataFrame | None, study: StudyDocument
 ) -> tuple[pd.DataFrame, list[str]]:
     """The runs table (RUNS, by run) and notes, from the SHARD_RUNS of all shards.
 
@@ -60,9 +61,7 @@ def gather(
     return conform(runs, RUNS), notes(runs, study)
 
 
-def stop_at_mistakes(
-    dropped: pd.DataFrame, tallied: pd.DataFrame, study: Mapping[str, Any]
-) -> None:
+def stop_at_mistakes(dropped: pd.DataFrame, tallied: pd.DataFrame, study: StudyDocument) -> None:
     """Raise FloplineError at the first faulty row of a run that is not excluded by name.
 
     Losses that are NaN or infinite are no fault of the file where the run ended in them (`tallied`
@@ -90,7 +89,7 @@ def stop_at_mistakes(
         )
 
 
-def _loss_source(study: Mapping[str, Any]) -> str:
+def _loss_source(study: StudyDocument) -> str:
     window, split = study["cleaning"]["final_window"], study["loss_split"]
     if window > 0:
         return f"mean of the {split} rows in the last {window:.0%} of tokens"
@@ -105,7 +104,7 @@ def _over_six_nd(runs: pd.DataFrame, convention: str) -> pd.Series:
     return runs[exact] / (6.0 * runs["params"])
 
 
-def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     """Runs with status and, where set aside, the reason in a sentence; the first that fits."""
     options = study["cleaning"]
     split = study["loss_split"]

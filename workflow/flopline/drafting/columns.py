@@ -234,11 +234,6 @@ def other_candidates(names: Sequence[str], columns: Mapping[str, Any]) -> dict[s
     return out
 
 
-def in_bits(name: str) -> bool:
-    """Whether a loss counts bits per byte or the like, and no nats per token."""
-    return _has(name, _BITS)
-
-
 def fact_columns(names: Sequence[str]) -> dict[str, Any]:
     """A column map for a table with one row per run and columns `names`."""
     return {ours: column for ours in FACTS if (column := _find(names, ours)) is not None}

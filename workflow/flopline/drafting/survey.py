@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from flopline.drafting.columns import (
     fact_columns,
-    in_bits,
     other_candidates,
     other_losses,
     row_columns,
@@ -26,6 +25,7 @@ from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import NO_LOSS, Facts, Reading, Wish, columns_in
+from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of
 from flopline.tables import read_table
 
@@ -58,7 +58,7 @@ class LogGroup:
     `columns` is the proposed column map (None for a format that knows its own), `names` all
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
-    was read, `notes` what was chosen among several.
+    was read, `notes` what was chosen among several, `units` in which a split's losses are.
     """
 
     format: str
@@ -73,6 +73,7 @@ class LogGroup:
     logs: Sequence[LogCount] = ()
     notes: Sequence[str] = ()
     has_steps: bool = True
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ def _group(
     logs: list[LogCount] = []
     known: list[set[str]] = []
     fact_keys: list[dict[str, str]] = []
-    units: dict[str, None] = {}
+    units: dict[str, str] = {}
     tokens = steps = 0
     columns: dict[str, Any] | None = None
     for path in paths:
@@ -221,7 +222,7 @@ def _group(
         own = {fact for facts in reading.facts.known.values() for fact in facts}
         known.append(own)
         fact_keys.append(_fact_keys(root / path, name, columns, here, reading))
-        units.update(dict.fromkeys(_units(reading)))
+        units |= {s: unit for s, unit in reading.facts.units.items() if s and unit != NATS}
         with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
         tokens += with_tokens or "batch_tokens" in {*own, *fact_keys[-1]}
         steps += ("step" in rows and bool(rows["step"].notna().all())) or with_tokens
@@ -240,8 +241,9 @@ def _group(
         tokens == len(logs),
         _in_all(fact_keys),
         logs,
-        [*_title(root / read[0], name), *_chosen(list(names), columns), *units],
+        [*_title(root / read[0], name), *_chosen(list(names), columns), *_in_units(units)],
         steps == len(logs),
+        units,
     )
 
 
@@ -302,14 +304,8 @@ def _constant(
     return out
 
 
-def _units(reading: Reading) -> list[str]:
-    own_names = reading.facts.logged.get("", {})
-    return [
-        f"losses of the split {key.removeprefix('unit of ')} are in {unit}, not in nats per token: "
-        "say so in loss_label."
-        for key, unit in own_names.items()
-        if str(key).startswith("unit of ")
-    ]
+def _in_units(units: Mapping[str, str]) -> list[str]:
+    return [f"losses of the split {split} are in {words(unit)}." for split, unit in units.items()]
 
 
 def _in_all(fact_keys: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -329,9 +325,9 @@ def _chosen(names: Sequence[str], columns: Mapping[str, Any] | None) -> list[str
         listed = ", ".join(f"{column} as {split}" for split, column in taken.items())
         notes.append(f"losses: {listed} were chosen and {', '.join(others[:6])} left out.")
     notes += [
-        f"{column} is in bits per byte, not in nats per token: say so in loss_label."
+        f"{column} is in {words(unit)}, as its name says."
         for column in taken.values()
-        if isinstance(column, str) and in_bits(column)
+        if isinstance(column, str) and (unit := unit_of(column)) not in (None, "", NATS)
     ]
     for ours, candidates in other_candidates(names, columns).items():
         spec = columns[ours]

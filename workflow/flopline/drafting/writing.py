@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flopline.drafting.columns import in_bits, other_losses, row_columns, split_of
+from flopline.drafting.columns import other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
@@ -20,6 +20,7 @@ from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
+from flopline.loss_units import PER_BYTE, unit_of, words
 from flopline.study import TODO
 from flopline.tables import read_table
 
@@ -144,6 +145,7 @@ def _of_logs(
             "loss_split and loss_label if it is another."
         )
     lines += _loss_split(splits, missing)
+    lines += _loss_unit(_unit_of_loss(group, splits))
     if splits == ["train"]:
         lines.append("loss_label: Training loss")
         notes.append("only a training loss was found: set cleaning.final_window to about 0.02.")
@@ -235,8 +237,7 @@ def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> 
         f"laws: [{', '.join(_laws_of_finished_runs())}]",
         *_declared(given, missing),
     ]
-    if in_bits(chosen):
-        lines.append('loss_label: "Loss [bits per byte]"')
+    lines += _loss_unit(unit_of(chosen))
     return Draft("\n".join([*lines, ""]), None, missing, notes)
 
 
@@ -252,8 +253,8 @@ def _losses_noted(names: Sequence[str], chosen: str, mapped: Any) -> list[str]:
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
     if split_of(chosen) == "train" and "train" in chosen.lower():
         notes.append(f"only a training loss was found ({chosen}): say so in loss_label.")
-    if in_bits(chosen):
-        notes.append(f"{chosen} is in bits per byte, not in nats per token.")
+    if unit := unit_of(chosen):
+        notes.append(f"{chosen} is in {words(unit)}, as its name says.")
     return notes
 
 
@@ -288,6 +289,21 @@ def _loss_split(splits: Sequence[str], missing: list[str]) -> list[str]:
     meaning = f"which loss the laws are about, one of: {listed}"
     missing.append("loss_split: which of the losses the laws are about")
     return [*_comment(meaning), f"loss_split: {TODO}"]
+
+
+def _unit_of_loss(group: LogGroup, splits: Sequence[str]) -> str | None:
+    """The unit of the loss that is chosen, as the logs or the column's name say it."""
+    chosen = next((split for split in ("val", *splits) if split in splits), "")
+    columns = (group.columns or {}).get("loss")
+    column = columns.get(chosen) if isinstance(columns, dict) else columns
+    return group.units.get(chosen) or (unit_of(column) if isinstance(column, str) else None)
+
+
+def _loss_unit(unit: str | None) -> list[str]:
+    """The line that says the unit, where it is none that becomes nats per token by rule."""
+    if unit == "":
+        return [f"loss_unit: {TODO}  # bits per what: bits_per_byte or bits_per_token"]
+    return [f"loss_unit: {unit}"] if unit in PER_BYTE else []
 
 
 def _comment(text: str) -> list[str]:

@@ -19,8 +19,8 @@ from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.notes import around, draw_bands, everywhere, write_clear
 from flopline.figures.panels import log_axis, say_instead
-from flopline.figures.placing import add_legend, trace
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import add_legend, trace
 from flopline.figures.style import (
     GUIDE_GREEN,
     INK,
@@ -210,7 +210,7 @@ def _draw_contours(
     obstacles = np.concatenate(taken)
     spots = [*around(axes, target, best), *everywhere()]
     obstacles = write_clear(
-        axes, _said(best, estimate), spots, obstacles, color=GUIDE_GREEN, fontsize=7.5,
+        axes, _label(best, estimate), spots, obstacles, color=GUIDE_GREEN, fontsize=7.5,
         weight="bold", bbox={"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.8},
     )  # fmt: skip
     at = (axes.transData + axes.transAxes.inverted()).transform([(target, best)])[0]
@@ -260,7 +260,7 @@ def _draw_interval(
             )  # fmt: skip
 
 
-def _said(best: float, estimate: EstimateJson | None) -> str:
+def _label(best: float, estimate: EstimateJson | None) -> str:
     """N at the target with its 95 % interval, if any."""
     low, high = (number(estimate, e) for e in ("lo95", "hi95"))
     reach = f" [{short(low)}, {short(high)}]" if np.isfinite([low, high]).all() else ""
@@ -320,8 +320,8 @@ def _draw_slices(
             axes.plot(*optimum, "D", ms=3.6, mfc=color, mec=INK, mew=0.6, zorder=4, gid="optimum")
         taken += [trace(axes, *curve), trace(axes, sizes[mine], moved[mine], join=False)]
         handles.append(Line2D([], [], color=color, marker="o", ms=2.6, mew=0))
-    shown = [b for i, b in enumerate(budgets) if (nearest == i).any()]
-    for handle, name in zip(handles, flops_labels(shown), strict=True):
+    in_slices = [b for i, b in enumerate(budgets) if (nearest == i).any()]
+    for handle, name in zip(handles, flops_labels(in_slices), strict=True):
         handle.set_label(name)
     reach = np.geomspace(*x, 200)
     curve = reach, law.loss(reach, law.tokens_for(target, reach))
@@ -339,15 +339,15 @@ def _draw_slices(
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found = setting.of(results)
-    minima, budgets = found.table("isoflop", "vertices"), None
+    family = setting.of(results)
+    minima, budgets = family.table("isoflop", "vertices"), None
     if minima is not None and len(minima):
         budgets = minima["nominal_flops"].fillna(minima["budget_flops"])
     return contours(
-        found.fits["parametric"],
-        found.tables["parametric"]["points"],
+        family.fits["parametric"],
+        family.tables["parametric"]["points"],
         budgets=budgets,
-        draws=found.draws["parametric"],
+        draws=family.draws["parametric"],
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,

@@ -23,6 +23,7 @@ from flopline.logs.reading import (
     scaled,
     with_neighbours,
 )
+from flopline.loss_units import NATS
 
 
 def read_log(
@@ -82,6 +83,8 @@ def read_batches(
             "it and the others in source.columns."
         )
     own: Mapping[str, Any] = module.COLUMNS if entry.columns.of_format else {}
+    if entry.columns.of_format and "loss" not in (wish.columns or {}):
+        facts.units.setdefault("", NATS)  # as trainers log their cross-entropy, unless they say it
     if entry.columns is Columns.FORMAT:
         wish = _laid_over(own, wish, path, name)
     rows_in = 0

@@ -48,11 +48,13 @@ _DROPPED: Final = ("line", "step", "reason")
 class Facts:
     """What a log says of its runs, each by name; "" is the run that the whole file is.
 
-    `known` has our names and units, `logged` the log's own names.
+    `known` has our names and units, `logged` the log's own names. `units` are those of its losses
+    by split, "" being any other (loss_units.LOGGED).
     """
 
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
     logged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
     def know(self, run: str = "", **facts: Any) -> None:
         """Note facts under our names; None says nothing."""

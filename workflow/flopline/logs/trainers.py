@@ -167,8 +167,7 @@ class _TrainerLog:
         known = self._known()
         _planned(rows, trainer, known)
         facts.know("", **{name: value for name, value in known.items() if name not in _PARTS})
-        for split, unit in trainer.unit.items():
-            facts.say("", f"unit of {split}", unit)
+        facts.units.update(trainer.unit)
         last = max((r.line for r in rows if not r.beside), default=0)
         self._check_bars(rows)
         for record in rows:

@@ -54,7 +54,7 @@ class FindingRow:
     id: str
     audit: str
     question: str
-    said: str
+    label: str
     state: str
     sentence: str
 

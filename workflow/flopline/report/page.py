@@ -14,9 +14,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flopline.decision import silent_lines
+from flopline.decision import family_lines, silent_lines
 from flopline.documents import FitsJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count
 from flopline.report.audit_views import (
     Audits,
@@ -33,7 +34,7 @@ from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_
 from flopline.report.hygiene_view import hygiene
 from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
-from flopline.report.questions_view import COLUMNS, questions_view
+from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, verdicts
 from flopline.schema import HELD_OUT
@@ -80,11 +81,12 @@ class ReportInputs:
         the budget), held_out_steps and held_out_wasted_percent, cost_percent and cost_flops, and
         for every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
     verdict: headline (family, law, estimator, budget_flops, mind and estimates as of
-        Estimate.to_json; None where every law failed), rule (how the recommended line is chosen)
-        and caveat, choices (per family and target: family, budget_flops, basis, short, sentence),
-        agreement (also params_ratio, overlap and agree, None where fewer than two laws have a
-        number), families (per target: short, sentence, others, laws_agreeing, laws_compared; empty
-        for one family).
+        Estimate.to_json; None where every law failed), others (the same of the other families,
+        where none is ranked), few_runs (families set beside the headline's law: sentence), rule
+        (how the recommended line is chosen) and caveat, choices (per family and target: family,
+        budget_flops, basis, short, sentence), agreement (also params_ratio, overlap and agree, None
+        where fewer than two laws have a number), families (per target: short, sentence, winner,
+        others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (a value of spec.Section, or any
@@ -166,10 +168,16 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
     )
 
 
+def _between(verdict: VerdictJson) -> list[str]:
+    """How the families compare at each target; that they are not ranked is said once."""
+    few = [entry["sentence"] for entry in verdict.get("few_runs", ())]
+    return list(dict.fromkeys([*(entry["sentence"] for entry in verdict["families"]), *few]))
+
+
 def _seen(inputs: ReportInputs, family: str) -> str:
     """What runs held out of every fit of a family showed; empty without any."""
-    found = inputs.audits.get(family, {}).get(HELD_OUT)
-    return "" if found is None else found["sentence"]
+    finding = inputs.audits.get(family, {}).get(HELD_OUT)
+    return "" if finding is None else finding["sentence"]
 
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
@@ -186,11 +194,12 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     of_first = next((table for table in laws if table.family == first), None)
     at = of_first.target(head.budget_flops) if head and of_first else "laws"
     written = written_methods(inputs)
-    spent = spends_budget(decision)
+    spent, unit = spends_budget(decision), stated_unit(study)
     return {
         "study": study,
         "description": study.get("description") or "",
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
+        "loss_unit": words(unit),
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "seen": _seen(inputs, first),
@@ -198,7 +207,8 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
-        "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],
+        "between": _between(inputs.verdict),
+        "beside": family_lines(inputs.verdict, families) if head else [],
         "verdicts": verdicts(
             inputs.verdict,
             decision,
@@ -209,9 +219,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             Places(f"#{at}", audit_places(audited, figures)),
         ),
         "questions": questions_view(inputs.verdict.get("questions", ()), families),
-        "question_columns": COLUMNS,
+        "question_columns": question_columns(unit),
         "audits": audits,
-        "quantities": quantity_views(label, spent),
+        "quantities": quantity_views(label, spent, unit),
         "spends_budget": spent,
         "laws": laws,
         "recommended": recommended(laws),
@@ -219,7 +229,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "figure_groups": _grouped(figures, families[first]),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families),
+        "fits": fit_views(inputs.fits, families, unit),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),
@@ -284,8 +294,8 @@ def _grouped(figures: Sequence[dict[str, str]], first: str) -> list[FigureGroup]
 
 def _width(svg: str) -> float:
     """The width in points that an SVG declares; that of a page where it declares none."""
-    found = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
-    return float(found[1]) if found else PAGE_WIDTH_PT
+    match = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
+    return float(match[1]) if match else PAGE_WIDTH_PT
 
 
 def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:

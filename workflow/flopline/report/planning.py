@@ -37,10 +37,14 @@ def planner_view(
     least, most = compute.min(), compute.max()
     first = decision[np.isclose(decision["budget_flops"], targets[0], rtol=1e-9)]
     lines = [
-        _line(found.fits[law], found.draws.get(law), first[first["family"] == family])
+        _line(
+            family_results.fits[law],
+            family_results.draws.get(law),
+            first[first["family"] == family],
+        )
         | {"family": i, "headline": family == headline}
-        for i, (family, found) in enumerate(results.items())
-        for law in ordered(found.fits)
+        for i, (family, family_results) in enumerate(results.items())
+        for law in ordered(family_results.fits)
     ]
     return {
         "targets": [float(c) for c in targets],

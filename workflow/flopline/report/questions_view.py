@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
-from flopline.documents import Facts
+from flopline.documents import AnswerJson, number_in
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import MISSING, flops_label, humanise, significant
-from flopline.report.formatting import Quantity, Shown, as_float
+from flopline.report.formatting import FormattedEstimate, QuantityView
 
 LEAST_PERCENT: Final = 0.01
 """Waste below this share of compute is not written out."""
@@ -22,13 +23,18 @@ def _percent(value: float) -> str:
 
 
 COLUMNS: Final = (
-    Quantity("flops", "Compute C", "FLOPs", flops_label),
-    Quantity("params", "Params N", "weights", humanise),
-    Quantity("tokens", "Tokens D", "tokens", humanise),
-    Quantity("tokens_per_param", "D/N", "tokens per param", humanise),
-    Quantity("loss", "Loss", "nats per token", significant),
-    Quantity("wasted_percent", "Wasted", "% of compute", _percent),
+    QuantityView("flops", "Compute C", "FLOPs", flops_label),
+    QuantityView("params", "Params N", "weights", humanise),
+    QuantityView("tokens", "Tokens D", "tokens", humanise),
+    QuantityView("tokens_per_param", "D/N", "tokens per param", humanise),
+    QuantityView("loss", "Loss", words(NATS), significant),
+    QuantityView("wasted_percent", "Wasted", "% of compute", _percent),
 )
+
+
+def question_columns(loss_unit: str) -> list[QuantityView]:
+    """COLUMNS with the loss in the unit of the study."""
+    return [replace(c, unit=words(loss_unit)) if c.name == "loss" else c for c in COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class AnswerRow:
     """One question: its cells by COLUMNS, none where there is no answer, and what to mind."""
 
     question: str
-    cells: Sequence[Shown]
+    cells: Sequence[FormattedEstimate]
     mind: str
 
 
@@ -49,9 +55,11 @@ class FamilyAnswers:
     rows: Sequence[AnswerRow]
 
 
-def questions_view(answers: Sequence[Facts], families: Mapping[str, str]) -> list[FamilyAnswers]:
+def questions_view(
+    answers: Sequence[AnswerJson], families: Mapping[str, str]
+) -> list[FamilyAnswers]:
     """The answers of the verdict by family, each labelled as in `families`."""
-    by_family: dict[str, list[Facts]] = {}
+    by_family: dict[str, list[AnswerJson]] = {}
     for answer in answers:
         by_family.setdefault(str(answer["family"]), []).append(answer)
     return [
@@ -64,21 +72,21 @@ def questions_view(answers: Sequence[Facts], families: Mapping[str, str]) -> lis
     ]
 
 
-def _row(answer: Facts) -> AnswerRow:
-    cells = [] if not answer["borne"] else [_shown(answer, column) for column in COLUMNS]
+def _row(answer: AnswerJson) -> AnswerRow:
+    cells = [] if not answer["borne"] else [_formatted(answer, column) for column in COLUMNS]
     mind = str(answer["mind"])
     return AnswerRow(str(answer["question"]), cells, mind[:1].upper() + mind[1:])
 
 
-def _shown(answer: Mapping[str, Any], column: Quantity) -> Shown:
-    point = as_float(answer[column.name])
+def _formatted(answer: AnswerJson, column: QuantityView) -> FormattedEstimate:
+    estimate = answer["stated"][column.name]
+    point = number_in(estimate)
 
-    def interval(level: int) -> str:
-        ends = (as_float(answer.get(f"{column.name}_{side}{level}")) for side in ("lo", "hi"))
-        low, high = ends
+    def interval(low: float, high: float) -> str:
         if math.isnan(low):
             return MISSING
-        # JSON has no infinity: what is left out above a number that is there is no number.
         return f"{column.label(low)} to {NEVER if math.isnan(high) else column.label(high)}"
 
-    return Shown(column.label(point), interval(80), interval(95), repr(point))
+    ends80 = interval(number_in(estimate, "lo80"), number_in(estimate, "hi80"))
+    ends95 = interval(number_in(estimate, "lo95"), number_in(estimate, "hi95"))
+    return FormattedEstimate(column.label(point), ends80, ends95, repr(point))

@@ -108,15 +108,17 @@ def verdicts(
 
 def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> Iterator[Verdict]:
     if not findings:
-        said = "Whether small runs foretell large ones was not tested."
-        yield Verdict(UNKNOWN, "Was the law put to the test?", "No audit was made", said, "#audit")
+        sentence = "Whether small runs foretell large ones was not tested."
+        yield Verdict(
+            UNKNOWN, "Was the law put to the test?", "No audit was made", sentence, "#audit"
+        )
     for name, (question, called) in _AUDITS.items():
         if name in findings:
             word = str(findings[name]["verdict"])
             state = STATES.get(word, MIND)
-            said = f"{called}: {SAID.get(word, word)}"
+            sentence = f"{called}: {SAID.get(word, word)}"
             detail = gist(str(findings[name]["sentence"]))
-            yield Verdict(state, question, said, detail, places[name])
+            yield Verdict(state, question, sentence, detail, places[name])
 
 
 def _choice(verdict: VerdictJson) -> Iterator[Verdict]:
@@ -136,12 +138,17 @@ def _families(verdict: VerdictJson) -> Iterator[Verdict]:
     if not entries:
         return
     entry = entries[0]
+    question = "Which family is better?"
+    if entry["winner"] is None:
+        why = str(entry["short"])
+        yield Verdict(UNKNOWN, question, "Families are not ranked", why, "#families")
+        return
     others = entry["others"]
     clear = bool(others) and not any(other["overlap"] for other in others)
     clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
     finding = "One family wins clearly" if clear else "No family wins clearly"
     state = GOOD if clear else MIND
-    yield Verdict(state, "Which family is better?", finding, str(entry["short"]), "#families")
+    yield Verdict(state, question, finding, str(entry["short"]), "#families")
 
 
 def _agreement(verdict: VerdictJson, href: str) -> Verdict:
@@ -176,8 +183,8 @@ def _convergence(fits: Mapping[str, FitsJson]) -> Verdict:
     if not statuses:
         return Verdict(BAD, question, "No law was fitted", "There is nothing to certify.", href)
     if converged == len(statuses):
-        said = f"{count(converged, 'fit')}, none with a warning."
-        return Verdict(GOOD, question, "Every fit converged", said, href)
+        sentence = f"{count(converged, 'fit')}, none with a warning."
+        return Verdict(GOOD, question, "Every fit converged", sentence, href)
     finding = (
         f"{failed} of {len(statuses)} fits failed"
         if failed
@@ -213,16 +220,16 @@ def _extrapolation(decision: pd.DataFrame) -> Verdict:
     question, href = "How far beyond the data?", "#laws"
     reach = decision["extrapolation"].dropna()
     if reach.empty:
-        said = "No budget in the data to compare with."
-        return Verdict(MIND, question, "Reach unknown", said, href)
+        sentence = "No budget in the data to compare with."
+        return Verdict(MIND, question, "Reach unknown", sentence, href)
     farthest = float(reach.max())
     below = float(decision["below_data"].max())
     if below > 1:
-        said = f"The smallest run has {factor(below)} the compute of the smallest target."
-        return Verdict(MIND, question, "Extrapolated downwards", said, href)
+        sentence = f"The smallest run has {factor(below)} the compute of the smallest target."
+        return Verdict(MIND, question, "Extrapolated downwards", sentence, href)
     if farthest <= 1:
-        said = "No target is extrapolated."
-        return Verdict(GOOD, question, "Targets within the data", said, href)
+        sentence = "No target is extrapolated."
+        return Verdict(GOOD, question, "Targets within the data", sentence, href)
     beyond = decision.loc[decision["extrapolation"] > 1, "budget_flops"].nunique()
     total = decision["budget_flops"].nunique()
     return Verdict(
