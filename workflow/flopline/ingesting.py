@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ from flopline.logs.reading import (
 )
 from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
-from flopline.sources import format_of, patterns_of
+from flopline.sources import LogFile, format_of, patterns_of
 from flopline.study_document import StudyDocument
 from flopline.tables import column_map, read_table
 
@@ -101,7 +103,7 @@ class Ingested:
     runs: pd.DataFrame
 
 
-def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+def ingest(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Ingested:
     """The files of one shard, each {run, path, sha256}, as one Ingested, by run, file and line.
 
     Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
@@ -116,9 +118,7 @@ def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path)
     )
 
 
-def ingest_runs(
-    study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path
-) -> Iterator[Ingested]:
+def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Iterator[Ingested]:
     """The same a run at a time, each of all its files; the tables of a table source in one.
 
     Files that share a run are its pieces, numbered as they come.
@@ -149,7 +149,7 @@ def _by_run(raw: Ingested) -> Ingested:
     )
 
 
-def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     source, own = study["source"], file["run"]
     reading = read_log(
         root / file["path"],
@@ -202,9 +202,33 @@ def _misread(reading: Reading, path: Path) -> str:
     if len(unread) and not 0 < line < unread.iloc[0]:
         line, cell = int(unread.iloc[0]), ""
         if path.is_file() and b"\0" not in head_of(path, 1 << 12):
-            text = next((text for number, text, _ in text_lines(path) if number == line), "")
-            cell = repr(text.strip()[:100]) if text.strip() else ""
+            cell = _quoted_line(path, set(unread.tolist()), line)
     return f"{line}: {cell}" if cell else ""
+
+
+def _quoted_line(path: Path, unread: set[int], line: int) -> str:
+    """A line of a text log, and how many there are of its shape where none of them can be read."""
+    text = next((text.strip() for number, text, _ in text_lines(path) if number == line), "")
+    if not text:
+        return ""
+    quoted = repr(text[:QUOTED])
+    if len(unread) < 2:
+        return quoted
+    shape = _shape(text)
+    alike = [number for number, other, _ in text_lines(path) if _shape(other.strip()) == shape]
+    if len(alike) < 2 or not unread.issuperset(alike):
+        return quoted
+    return f"{quoted}; none of the {len(alike):,} lines like it, {shape[:QUOTED]!r}, can be read"
+
+
+QUOTED: Final = 100
+"""How much of a line is quoted."""
+_NUMBERS: Final = re.compile(r"[+-]?\d(?:[\d.,_:/]*\d)?(?:[eE][+-]?\d+)?")
+
+
+def _shape(text: str) -> str:
+    """A line without its numbers."""
+    return _NUMBERS.sub("#", text)
 
 
 def _may_have_facts(run: str, rows_in: int) -> bool:
@@ -224,7 +248,7 @@ def constant(text: str, rows: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.zeros(rows, dtype=np.int8), categories=[text])
 
 
-def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
     source, path = study["source"], root / file["path"]
     columns, factors = plain_columns(source["columns"])

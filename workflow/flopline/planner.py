@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -196,7 +196,7 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
     )
 
 
-def _surface(values: Mapping[str, Any]) -> LossSurface:
+def _surface(values: Mapping[str, float] | Mapping[str, Floats]) -> LossSurface:
     return LossSurface(*(values[name] for name in PARAMETERS), count=Count.stated(values))
 
 

@@ -236,7 +236,7 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
     return StudyResults(families, ByName(of_all), tuple(curves))
 
 
-def _of_kind(files: Mapping[str, Mapping[str, Callable[[], Any]]], kind: str) -> Mapping[str, Any]:
+def _of_kind(files: Mapping[str, Mapping[str, Callable[[], T]]], kind: str) -> Mapping[str, T]:
     return ByName({law: readers[kind] for law, readers in files.items() if kind in readers})
 
 

@@ -6,7 +6,31 @@ What a study leaves out is not there; study.load_study says what always is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
+
+Column = str | list[str] | dict[str, Any]
+"""One of our columns in a log or table: its name there, or the names of several that make it, or
+{column, times}; of the loss also one of these for each split."""
+Columns = Mapping[str, Column]
+"""A map of columns by our names, as `columns` and `from_log` hold it."""
+
+
+class SidecarDocument(TypedDict):
+    """Where the sidecars of logs lie, and what they hold under which names."""
+
+    path: str
+    columns: Columns
+
+
+class RunsDocument(TypedDict, total=False):
+    """Where the facts of runs stand."""
+
+    table: str
+    columns: Columns
+    sidecar: SidecarDocument
+    decimal: str
+    from_name: str
+    from_log: Columns | Literal[False]
 
 
 class SourceDocument(TypedDict, total=False):
@@ -22,8 +46,8 @@ class SourceDocument(TypedDict, total=False):
     bytes_per_token: float
     pieces: str
     optional: list[str]
-    columns: Mapping[str, Any]
-    runs: Mapping[str, Any]
+    columns: Columns
+    runs: RunsDocument
     shards: int
     seed: int
     rows: int

@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 from markupsafe import escape
 
+from flopline.documents import ProvenanceJson
 from flopline.numbers import count
 from flopline.outputs.tex import text
 from flopline.report.html_tables import without_formulas
@@ -38,7 +39,7 @@ def pack(
     files: Mapping[str, bytes],
     runs: pd.DataFrame,
     dropped: pd.DataFrame,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
     decision: Iterable[str],
     folders: Sequence[str],
 ) -> tuple[bytes, int]:
@@ -139,7 +140,7 @@ def without_folders(
 def readme(
     study: StudyDocument,
     files: Mapping[str, bytes],
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
     decision: Iterable[str],
     changed: Sequence[str],
 ) -> str:

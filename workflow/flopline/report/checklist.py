@@ -266,7 +266,9 @@ def _points(spec: LawSpec, study: StudyDocument) -> str:
     if spec.points is Points.CURVES:
         return f"the training curve of each run, split {spec.split(study)}"
     every = spec.points is Points.STUDY and study["points"] == "checkpoints"
-    return f"{'every logged' if every else 'the final'} loss of each run"
+    share = (study.get(spec.name) or {}).get("checkpoints_from", 0)  # type: ignore[attr-defined]
+    after = f" from {share:.3g} of its tokens on" if every and share else ""
+    return f"{'every logged' if every else 'the final'} loss of each run{after}"
 
 
 def _params(study: StudyDocument) -> str:

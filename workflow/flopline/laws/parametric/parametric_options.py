@@ -27,6 +27,13 @@ class ParametricOptions(OptionGroup):
         description="δ of a Huber objective, on log loss or in the loss's unit on the loss; `auto` "
         "takes 1.345 robust standard deviations of the residuals of a LAD fit",
     )
+    checkpoints_from: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="with `points: checkpoints`, the share of a run's tokens from which its losses "
+        "count, as 0.2 to leave out what is logged while the rate warms up",
+    )
     solver: Literal["varpro_newton", "hoffmann_grid"] = Field(
         default="varpro_newton",
         description="`hoffmann_grid` runs the literal 4,500 starts of L-BFGS, for comparison; "
