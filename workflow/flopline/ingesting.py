@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,6 +22,7 @@ from flopline.logs.reading import (
     NO_RUN,
     NOT_PARSED,
     TWICE,
+    PlainMap,
     Reading,
     column_names,
     columns_in,
@@ -288,7 +289,7 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
 
 
 def _require_one_curve(
-    rows: pd.DataFrame, raw: pd.DataFrame, columns: Mapping[str, object], path: Path
+    rows: pd.DataFrame, raw: pd.DataFrame, columns: PlainMap, path: Path
 ) -> None:
     """Raise FloplineError where most steps of a run carry several losses: then it is several runs.
 
