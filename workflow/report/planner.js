@@ -139,8 +139,8 @@ const Planner = (() => {
       const th = node("th", data.families.length > 1 ? `${data.families[line.family]}, ${line.name}` : line.name);
       th.scope = "row";
       if (line.recommended) th.append(" ", node("span", "recommended", "tag"));
-      if (line.refused) th.append(" ", node("span", "refused", "status failed"));
-      else if (line.status !== "converged") th.append(" ", node("span", line.status, `status ${line.status}`));
+      if (line.refused) th.append(" ", node("span", "refused", "status refuted"));
+      else if (line.verdict !== "good") th.append(" ", node("span", line.status, `status ${line.verdict}`));
       if (line.variant) th.append(node("span", `The decision follows the variant “${line.variant}”, which keeps no draws: this is the main line.`, "sub"));
       tr.append(th, ...cells);
       if (!cells.length) {
