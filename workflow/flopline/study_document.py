@@ -97,5 +97,6 @@ class StudyDocument(TypedDict, total=False):
     bootstrap: Mapping[str, Any]
     cleaning: Mapping[str, Any]
     audit: Mapping[str, Any]
+    questions: Mapping[str, Any]
     figures: Mapping[str, Any]
     envelope: Mapping[str, Any]
