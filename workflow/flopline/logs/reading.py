@@ -304,6 +304,9 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     doubt = there & np.isnan(numbers)
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    if values.dtype == object:  # true is no number, though it counts as 1
+        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
+            doubt[place] |= isinstance(values.iloc[place], bool)
     parse = _PARSERS.get(name, parse_number)
     for place in np.flatnonzero(doubt):
         text = str(values.iloc[place]).strip()
@@ -314,7 +317,8 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                fault[place] = DOUBTFUL_COMMA if has_doubtful_comma(text, decimal) else NOT_A_NUMBER
+                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
+                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
