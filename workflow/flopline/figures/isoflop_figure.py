@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from flopline.documents import CertificateJson, FitJson
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
-    PanelQuantity,
     DrawnLaw,
+    PanelQuantity,
     check_target,
     draw_law_panel,
     no_law,
