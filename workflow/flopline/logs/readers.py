@@ -81,6 +81,10 @@ def read_batches(
             f"{path} is in the format {name}, which does not say which column is the loss: name "
             "it and the others in source.columns."
         )
+    if "line" in wish.names:
+        raise FloplineError(
+            f"{path}: a column 'line' cannot be told from the numbers of the lines: rename it."
+        )
     own: Mapping[str, Any] = module.COLUMNS if entry.columns.of_format else {}
     if entry.columns is Columns.FORMAT:
         wish = _laid_over(own, wish, path, name)
