@@ -34,7 +34,7 @@ from flopline.errors import FloplineError
 from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest_runs
 from flopline.logs.checksums import masked
 from flopline.logs.formats import FORMATS
-from flopline.logs.reading import Facts, Wish
+from flopline.logs.reading import LogFacts, Wish
 from flopline.schema import CURVES, DROPPED, conform
 from flopline.storage import RowGroups, read_parquet, row_groups, write_parquet
 from flopline.tables import run_facts
@@ -281,7 +281,7 @@ def _of_formats() -> Iterator[Seed]:
             source = yaml.safe_load(beside.read_text()) if beside.is_file() else {}
             if not entry.columns.of_format:
                 wish = Wish(columns={"loss": ""})
-                names = next(iter(entry.load().read(path, wish, Facts()))).names
+                names = next(iter(entry.load().read(path, wish, LogFacts()))).names
                 columns = {"columns": row_columns(list(names))}
                 source |= columns
             yield from _of_log(f"{name}/{shown}", path, source, name)

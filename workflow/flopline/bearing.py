@@ -17,7 +17,7 @@ import pandas as pd
 from flopline.audit.held_out import THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.spec import Says, spec_of
+from flopline.laws.spec import ESTIMATORS, Says, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import FamilyResults
 
@@ -172,8 +172,8 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
 
 def predictions(findings: Mapping[str, FindingJson]) -> pd.DataFrame | None:
     """What was foretold of runs held out, None where none were."""
-    found = findings.get("held_out")
-    return None if found is None else found.get("tables", {}).get("predictions")
+    finding = findings.get("held_out")
+    return None if finding is None else finding.get("tables", {}).get("predictions")
 
 
 def bounds_of(known: FamilyResults) -> dict[tuple[str, str], list[str]]:
@@ -183,8 +183,10 @@ def bounds_of(known: FamilyResults) -> dict[tuple[str, str], list[str]]:
         if spec_of(law).says is not Says.SURFACE:
             continue
         on = fit.get("certificate", {}).get("bounds") or []
-        if on:
-            out[law, str(fit["settings"]["objective"])] = [str(name) for name in on]
+        estimators = known.table(law, ESTIMATORS)
+        if on and estimators is not None:
+            for name in estimators.loc[estimators["main"].astype(bool), "estimator"].unique():
+                out[law, str(name)] = [str(parameter) for parameter in on]
         table = known.table(law, "variants")
         if table is not None and len(table):
             for name, rows in table[table["at_bound"].astype(bool)].groupby("estimator"):
@@ -249,7 +251,7 @@ def silence(
         first = next(i for i in main.index if "tokens per param" in reasons[i])
         up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
     needed = _needed(why, budget, span)
-    said = (
+    sentence = (
         f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. What they say "
         f"ends at about {flops_label(min(up_to, budget))} FLOPs. {needed}"
     )
@@ -259,7 +261,7 @@ def silence(
         "why": why,
         "up_to_flops": float(min(up_to, budget)),
         "needed": needed,
-        "sentence": said,
+        "sentence": sentence,
     }
 
 

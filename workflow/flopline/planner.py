@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ class Deviation:
     """What training `params` instead of the best size costs at a budget.
 
     `tokens` are what the budget buys, C / (6 params) unless the line has a count; `loss` and
-    `extra_loss` in nats per token; `wasted_percent` of compute is what a smaller budget, well
+    `extra_loss` in the unit of the law; `wasted_percent` of compute is what a smaller budget, well
     spent, would have saved.
     """
 
@@ -196,7 +196,7 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
     )
 
 
-def _surface(values: Mapping[str, Any]) -> LossSurface:
+def _surface(values: Mapping[str, float] | Mapping[str, Floats]) -> LossSurface:
     return LossSurface(*(values[name] for name in PARAMETERS), count=Count.stated(values))
 
 
@@ -226,8 +226,8 @@ def _new_run(fit: FitJson, draws: pd.DataFrame) -> Floats | None:
 
 
 def _misfit(fit: FitJson, draws: int) -> FrontierMisfit | None:
-    lack_of_fit = fit["certificate"].get("lack_of_fit") or {}
-    if not lack_of_fit.get("spread") or draws < 2:
+    lack_of_fit = fit["certificate"].get("lack_of_fit")
+    if not (lack_of_fit and lack_of_fit["spread"]) or draws < 2:
         return None
     errors = misfit_errors(draws, int(fit["settings"]["seed"]))
     return FrontierMisfit(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as said:
+with stage(snakemake, measure=True) as summary:
     from findings import write_findings
 
     from flopline.audit.audit_options import AuditOptions
@@ -17,6 +17,7 @@ with stage(snakemake, measure=True) as said:
     from flopline.points import MOST_ROWS, SCHEDULE, fitted_to, read_curves
     from flopline.progress import heard
     from flopline.results import FamilyResults, read_results
+    from flopline.verdict_scale import tally
 
     study, family = snakemake.params.study, snakemake.params.family
     results = read_results(Path("results", snakemake.wildcards.study), map(Path, snakemake.input))
@@ -35,7 +36,7 @@ with stage(snakemake, measure=True) as said:
         read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
         points,
     )
-    with heard(said.reached):
+    with heard(summary.reached):
         findings = audit_family(
             family_runs,
             results.families.get(family, FamilyResults()),
@@ -43,7 +44,7 @@ with stage(snakemake, measure=True) as said:
             study["targets"],
             params_convention=study["params_convention"],
             flops_convention=study["flops_convention"],
+            loss_unit=study["loss_unit"],
         )
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
-    verdicts = [finding.verdict for finding in findings]
-    said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]
+    summary.append(tally(finding.verdict for finding in findings))

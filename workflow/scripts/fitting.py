@@ -9,7 +9,7 @@ from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.storage import write_json, write_parquet
 
 
-def write_fit(result: FitResult, job, said: list[str]) -> None:
+def write_fit(result: FitResult, job, summary: list[str]) -> None:
     """Write all that a fit leaves to the job's outputs and say its outcome."""
     provenance = {
         "inputs": {path: hash_file(Path(path)) for path in sorted(job.input)},
@@ -21,9 +21,9 @@ def write_fit(result: FitResult, job, said: list[str]) -> None:
     write_parquet(result.draws, Path(job.output.draws))
     for name, table in result.tables.items():
         write_parquet(table, Path(job.output[name]))
-    said.append(f"{result.n_runs:,} runs")
+    summary.append(f"{result.n_runs:,} runs")
     if result.status == FAILED:
-        said.append(f"FAILED: {result.message}")
+        summary.append(f"FAILED: {result.message}")
     else:
         a = result.parameters["a"]
-        said.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")
+        summary.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,15 @@ SAME_COUNT: Final = 1e-6
 """Relative difference within which two counts are the same."""
 
 
+class Refit(TypedDict, total=False):
+    """What a refit says: N at the target, a, and how it ended, which is well unless said."""
+
+    params: float
+    a: float
+    status: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One refit: what is changed, in how many points, and how to find N at the target and a."""
@@ -57,9 +66,9 @@ class Change:
     kind: str
     label: str
     n_points: int
-    refit: Callable[[], dict[str, Any]]
+    refit: Callable[[], Refit]
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """The refit as a row of the tornado; one that fails says why."""
         row = {
             "law": self.law,
@@ -119,7 +128,7 @@ def parametric_changes(base: Base) -> Iterator[Change]:
     yield from _counts_of_flops(base)
 
 
-def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> dict[str, Any]:
+def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> Refit:
     fit = parametric_fit.fit(
         runs, [base.target_flops], options, bootstrap=NO_DRAWS, family=base.family
     )
@@ -172,18 +181,18 @@ def _linear_delta(base: Base) -> float:
     return delta_from(base.surface.loss(params, tokens) - loss)
 
 
-def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
+def _refit_under(base: Base, objective: Objective) -> Refit:
     """The optimum of another objective that the baseline leads to."""
     s = base.surface
     a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
     start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
-    found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    fitted = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
     return {
-        "params": float(found.law.params_opt(base.target_flops)),
-        "a": float(found.law.a),
-        "status": CONVERGED if found.converged else WARNING,
-        "message": "" if found.converged else "the fit ends before its gradient is zero",
+        "params": float(fitted.law.params_opt(base.target_flops)),
+        "a": float(fitted.law.a),
+        "status": CONVERGED if fitted.converged else WARNING,
+        "message": "" if fitted.converged else "the fit ends before its gradient is zero",
     }
 
 
@@ -195,14 +204,14 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    found = parametric_fit.refitted(problem, kept.astype(float), base.surface)
-    surfaces = CHINCHILLA.law(problem, found.unknowns)
+    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface)
+    surfaces = CHINCHILLA.law(problem, refits.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]
-        if found.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
-            said = {"params": float(best[row]), "a": float(a[row])}
-            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
+        if refits.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
+            values = {"params": float(best[row]), "a": float(a[row])}
+            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda values=values: values)  # type: ignore[misc]
         else:
             yield _changed(base, kind, label, runs)
 
@@ -259,7 +268,7 @@ def _counts_of_params(base: Base) -> Iterator[Change]:
             )
 
 
-def _recounted(base: Base, other: Floats) -> dict[str, Any]:
+def _recounted(base: Base, other: Floats) -> Refit:
     """The fit in another count of params, spent as C = 6ND in it, N turned back into ours.
 
     The two counts differ by a power of the other one, as embeddings do (Pearce and Song 2024,
@@ -273,10 +282,10 @@ def _recounted(base: Base, other: Floats) -> dict[str, Any]:
     more = base.table["params"].to_numpy() - other
     sign = float(np.sign(more[np.abs(more).argmax()]))
     apart = fit_power_law(np.log(other), np.log(np.maximum(sign * more, 1e-300)), sign * more > 0)
-    found = float(row["params"])
-    turned = found + sign * float(np.exp(apart.ln_at(np.log([found]))[0]))
-    said = f"{humanise(found)} in that count, with C = 6ND in it too; given here in ours"
-    return row | {"params": turned, "message": "; ".join(filter(None, [said, row["message"]]))}
+    params = float(row["params"])
+    turned = params + sign * float(np.exp(apart.ln_at(np.log([params]))[0]))
+    note = f"{humanise(params)} in that count, with C = 6ND in it too; given here in ours"
+    return row | {"params": turned, "message": "; ".join(filter(None, [note, row["message"]]))}
 
 
 def _counts_of_flops(base: Base) -> Iterator[Change]:
@@ -294,7 +303,7 @@ def _counts_of_flops(base: Base) -> Iterator[Change]:
     yield Change(PARAMETRIC.name, "flops", label, len(table), lambda: _respent(base, ratio))
 
 
-def _as_six_nd(base: Base) -> dict[str, Any]:
+def _as_six_nd(base: Base) -> Refit:
     """The least loss of the same surface where C is spent as 6ND."""
     plain = replace(base.surface, count=None)
     return {
@@ -304,7 +313,7 @@ def _as_six_nd(base: Base) -> dict[str, Any]:
     }
 
 
-def _respent(base: Base, ratio: Floats) -> dict[str, Any]:
+def _respent(base: Base, ratio: Floats) -> Refit:
     """The least loss where C = 6ND r(N), with r = e^u N^v fitted to the runs.
 
     Stationary where alpha A N^-alpha = (1 + v) beta B D^-beta.

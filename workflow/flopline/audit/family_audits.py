@@ -22,7 +22,7 @@ from flopline.audit import (
     sensitivity,
 )
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.judges import SURFACE, VALLEYS
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
@@ -30,10 +30,12 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ESTIMATORS, surface_law
+from flopline.loss_units import NATS
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import HELD_OUT
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict
 
 AUDITS: Final = (
     "ladder",
@@ -80,6 +82,7 @@ def audit_family(
     *,
     params_convention: str,
     flops_convention: str,
+    loss_unit: str = NATS,
 ) -> list[Finding]:
     """Every audit that the family's data supports; one that cannot be made says why.
 
@@ -114,7 +117,13 @@ def audit_family(
             family=family,
         ),
         "identifiability": lambda: identifiability.audit(
-            points, if_any(), target, study, estimators=estimators, family=family
+            points,
+            if_any(),
+            target,
+            study,
+            estimators=estimators,
+            family=family,
+            loss_unit=loss_unit,
         ),
         "regret": lambda: regret.audit(
             of_surface(),
@@ -147,6 +156,7 @@ def audit_family(
             study,
             params_convention=params_convention,
             flops_convention=flops_convention,
+            loss_unit=loss_unit,
         ),
     }
     if VALLEYS.name in fits:
@@ -163,7 +173,9 @@ def audit_family(
             held, points, {SURFACE.name: fitted.fit(), **fits}, study
         )
     if runs is not None and curves is not None:
-        makers["hygiene"] = lambda: hygiene.audit(runs, curves, if_any(), study)
+        makers["hygiene"] = lambda: hygiene.audit(
+            runs, curves, if_any(), study, loss_unit=loss_unit
+        )
     there = [name for name in AUDITS if name in makers]
     return [_made(name, makers[name]) for name in progress.named(there, WORK)]
 
@@ -209,4 +221,4 @@ def _made(name: str, make: Callable[[], Finding]) -> Finding:
     try:
         return make()
     except FloplineError as refusal:
-        return Finding(name, MIND, f"Not made: {refusal}", {})
+        return Finding(name, Verdict.NOT_CHECKED, f"Not made: {refusal}", {})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from flopline.documents import TargetForecastJson
 from flopline.forecast.ladder_errors import LOSS, PARAMS
-from flopline.forecast.lines import COMBINED
+from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.target import TargetForecast
 from flopline.laws.common.fit_result import ENDS, plain
 
@@ -34,7 +35,7 @@ def columns(lines: pd.DataFrame, forecast: TargetForecast) -> pd.DataFrame:
     return out.set_index(lines.index)
 
 
-def to_json(forecast: TargetForecast) -> dict[str, Any]:
+def to_json(forecast: TargetForecast) -> TargetForecastJson:
     """All lines together at one budget, ready for json.dumps, keys in a fixed order.
 
     `size` is the best size and what it is expected to waste, None where no line says one.
@@ -54,7 +55,7 @@ def to_json(forecast: TargetForecast) -> dict[str, Any]:
         }
     single = forecast.lines[forecast.lines["line"] != COMBINED].sort_values("line")
     weights = ["line", f"{LOSS}_weight", f"{PARAMS}_weight"]
-    stated: dict[str, Any] = plain(
+    stated: TargetForecastJson = plain(
         {
             "budget_flops": forecast.budget_flops,
             "size": size,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
-from flopline.laws.parametric.outlying import Outlying, far_off
+from flopline.laws.parametric.outlying import FarOffJson, Outlying, far_off
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
 from flopline.solvers import hoffmann_grid
@@ -89,6 +89,34 @@ PILOT = 0.02
 
 _COLUMNS = ("params", "tokens", "flops", "loss")
 _OPTIONAL = ("unique_tokens",)
+
+
+class ParametricCertificate(TypedDict):
+    """What certifies the optimum; `count` and `far_off` stand there if there is something."""
+
+    converged: bool
+    objective: float
+    scaled_gradient: float
+    iterations: int
+    starts: int
+    starts_agree: int
+    bounds: list[str]
+    condition: float
+    token_spread: float
+    huber_delta: float
+    residual_sd: float
+    top_runs_residual: float
+    top_runs_residual_z: float
+    flops_over_6nd: float
+    draws_unconverged: int
+    draws_disagreed: int
+    draws_without_optimum: int
+    draws: NotRequired[int]
+    draws_left_out: NotRequired[int]
+    count: NotRequired[str]
+    far_off: NotRequired[FarOffJson]
+    early_residual: NotRequired[float]
+    early_residual_z: NotRequired[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +224,18 @@ def fit(
         new_run_errors(at_ends, len(PARAMETERS), draws, seed),
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
-    spent = {} if count is None else {"count": count.sentence}
-    certificate = _certificate(problem, optima, table, bounds) | {
-        "objective": minimised.value(minimised.residual(predicted, loss)),
-        "draws": draws,
-        "draws_left_out": left_out,
-        **spent,
-    }
+    certificate = _certificate(problem, optima, table, bounds)
+    certificate["objective"] = minimised.value(minimised.residual(predicted, loss))
+    certificate["draws"] = draws
+    certificate["draws_left_out"] = left_out
+    if count is not None:
+        certificate["count"] = count.sentence
     outlying = _outlying(problem, table, surface, targets_flops)
     if outlying is not None:
         certificate["far_off"] = outlying.to_json()
+    early = _early_residual(table)
+    if np.isfinite(early).all():
+        certificate["early_residual"], certificate["early_residual_z"] = early
     status, message = _verdict(certificate, solver, stand_in, outlying)
     if count is not None:
         message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
@@ -397,6 +427,36 @@ def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
     return mean, mean / error if error > 0 else 0.0
 
 
+EARLY = 0.2
+"""Share of a run's tokens before which its losses are early: warm-up and the fall from that of a
+guess end before it, where the rate is constant afterwards."""
+
+
+def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
+    """By how much early losses of a run lie above its later ones, over the law, and the z score.
+
+    One value per run, the difference of mean log residuals; NaN where runs have no early losses.
+    """
+    early = table["tokens"] < EARLY * table.groupby("run")["tokens"].transform("max")
+    first, later = (table[rows].groupby("run")["log_residual"].mean() for rows in (early, ~early))
+    above = (first - later).dropna().to_numpy()
+    if above.size < MIN_TOP_RUNS:
+        return np.nan, np.nan
+    error = float(above.std(ddof=1) / np.sqrt(above.size))
+    return float(above.mean()), float(above.mean()) / error if error > 0 else 0.0
+
+
+def _too_early(mean: float, z: float) -> list[str]:
+    """What to mind of the difference of early losses and its z score."""
+    if not (mean > TOP_RUNS[0] and z > TOP_RUNS[1]):
+        return []
+    return [
+        f"losses of the first {EARLY:.0%} of the runs' tokens lie {mean:.1%} farther above the "
+        f"fitted surface than later ones ({z:.1f} standard errors), as in warm-up, and draw it up: "
+        f"leave them out by `parametric: {{checkpoints_from: {EARLY:g}}}`"
+    ]
+
+
 def _poor_design(spread: float) -> list[str]:
     """What to mind of the design of the runs, told by `token_spread`."""
     if spread >= NARROW:
@@ -439,7 +499,7 @@ def _misfit(mean: float, z: float) -> list[str]:
 
 def _certificate(
     problem: Problem, fit: _Fit, table: pd.DataFrame, bounds: list[str]
-) -> dict[str, Any]:
+) -> ParametricCertificate:
     residual = table["log_residual"].to_numpy(float)
     top_mean, top_z = _top_residual(table)
     ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
@@ -468,7 +528,7 @@ def _certificate(
 
 
 def _verdict(
-    certificate: dict[str, Any], solver: str, stand_in: str, outlying: Outlying | None
+    certificate: ParametricCertificate, solver: str, stand_in: str, outlying: Outlying | None
 ) -> tuple[str, str]:
     """Status and a plain message: what forbids use first, then all there is to mind.
 
@@ -501,6 +561,7 @@ def _verdict(
     mind += _poor_design(c["token_spread"])
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
+    mind += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
     mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
     if outlying is not None and outlying.matters:
         mind.append(outlying.sentence())
