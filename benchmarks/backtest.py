@@ -230,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="renew the prior and the page")
     given = parser.parse_args(arguments)
     start = time.process_time()
-    findings = ladders_of(read())
+    families = read()
+    findings = ladders_of(families)
     made: dict[str, Table] = {}
     priors: dict[str, dict[str, Prior]] = {}
     for quantity in QUANTITIES:
