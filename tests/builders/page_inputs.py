@@ -308,12 +308,12 @@ def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
         "hygiene": {"checks": pd.DataFrame({"check": ["warmup"], "value": [0.1]})},
         "sensitivity": {},
     }
-    verdicts = {"ladder": "fine", "identifiability": "refuse"}
+    verdicts = {"ladder": "good", "identifiability": "refuted"}
     return {
         family: {
             name: {
                 "audit": name,
-                "verdict": verdicts.get(name, "mind"),
+                "verdict": verdicts.get(name, "warned"),
                 "sentence": f"What {name} found of {family}. More of it.",
                 "tables": tables_of,
             }

@@ -78,9 +78,9 @@ def test_the_sentence_names_both_ends_and_the_safest_law(tables: dict[str, pd.Da
 def test_regret_minds_laws_that_lie_apart(tables: dict[str, pd.DataFrame]) -> None:
     draws = per_draw(BESIROGLU, 50)
     apart = regret.audit(BESIROGLU, draws, TARGETS, estimators=tables)
-    assert apart.verdict == "mind"
+    assert apart.verdict == "warned"
     assert "The laws put N at 1e22 FLOPs between" in apart.sentence
     assert len(apart.tables["disagreements"]) == 8
     alone = regret.audit(BESIROGLU, draws, TARGETS)
-    assert alone.verdict == "fine"
+    assert alone.verdict == "good"
     assert "disagreements" not in alone.tables

@@ -50,7 +50,7 @@ def verdicts(finding: Finding) -> dict[str, str]:
 
 
 def minded(finding: Finding) -> list[str]:
-    return [check for check, verdict in verdicts(finding).items() if verdict == "mind"]
+    return [check for check, verdict in verdicts(finding).items() if verdict == "warned"]
 
 
 def test_facts_are_read_off_the_curves() -> None:
@@ -79,9 +79,9 @@ def test_good_runs_have_nothing_to_mind() -> None:
     runs["seed"] = np.repeat(["1", "2"], len(table))
     finding = hygiene.audit(runs, curves, BESIROGLU)
     assert minded(finding) == []
-    assert finding.verdict == "fine"
-    assert finding.numbers["not_logged"] == 0
-    assert finding.numbers["fine"] == finding.numbers["checks"] == 10
+    assert finding.verdict == "good"
+    assert finding.numbers["not_checked"] == 0
+    assert finding.numbers["good"] == finding.numbers["checks"] == 10
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_one_fault_is_the_one_thing_to_mind(logs: dict[str, Any], check: str, wo
     finding = audited(points(), **logs)
     assert minded(finding) == [check]
     assert words in finding.sentence
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
 
 
 def test_warmup_longer_for_small_models_is_minded() -> None:
@@ -156,12 +156,12 @@ def test_what_is_not_logged_is_said_and_not_called_fine() -> None:
     bare = hygiene.audit(
         runs.assign(horizon_tokens=np.nan), curves.assign(lr=np.nan, step=np.nan), None
     )
-    assert set(verdicts(bare).values()) == {"not logged"}
-    assert bare.numbers == {"checks": 10, "fine": 0, "mind": 0, "cannot_tell": 0, "not_logged": 10}
+    assert set(verdicts(bare).values()) == {"not checked"}
+    assert bare.numbers == {"checks": 10, "good": 0, "warned": 0, "refuted": 0, "not_checked": 10}
     assert "Not logged, so not checked: schedule, warm-up" in bare.sentence
     nothing = hygiene.audit(runs, curves.iloc[:0], None)
-    assert verdicts(nothing)["schedule"] == "fine"
-    assert verdicts(nothing)["decay"] == "not logged"
+    assert verdicts(nothing)["schedule"] == "good"
+    assert verdicts(nothing)["decay"] == "not checked"
 
 
 def test_a_loss_that_depends_on_the_rate_is_found() -> None:
@@ -183,7 +183,7 @@ def test_a_rate_that_size_and_tokens_fix_is_said_to_be_beyond_telling() -> None:
     harmed = table.assign(loss=table["loss"] * rule**0.02)
     finding = audited(harmed, lr_peak=rule)
     check = finding.tables["checks"].set_index("check").loc["residuals against peak learning rate"]
-    assert check["verdict"] == "cannot tell"
+    assert check["verdict"] == "not checked"
     assert "cannot be told" in check["sentence"]
     assert "These runs cannot tell: residuals against peak learning rate." in finding.sentence
 

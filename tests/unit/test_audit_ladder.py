@@ -53,7 +53,7 @@ def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
     assert len(fitted) >= 5
     assert (fitted["loss_error_percent"] < 1e-5).all()
     np.testing.assert_allclose(fitted["target_params_over_all"], 1.0, atol=1e-4)
-    assert noise_free.verdict == "fine"
+    assert noise_free.verdict == "good"
     assert rows["coverage95"].isna().all()
     assert "prediction" not in noise_free.sentence
 
@@ -157,7 +157,7 @@ def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
     assert "nothing was foretold" in finding.sentence
     assert finding.tables["predictions"].empty
 

@@ -100,7 +100,7 @@ def test_order_of_rows_does_not_matter_and_the_bootstrap_is_told() -> None:
     # ln A alone moves ln N_opt by ln 2 / (alpha + beta); two draws differ by sqrt 2 sd.
     expected = np.log(2) / 0.71 / np.sqrt(2)
     assert one.numbers["bootstrap_sd_ln_params"] == pytest.approx(expected)
-    assert one.verdict == "mind"
+    assert one.verdict == "warned"
 
 
 def test_designs_and_settings_that_tell_nothing_are_refused() -> None:

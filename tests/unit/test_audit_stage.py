@@ -56,16 +56,15 @@ def test_without_the_parametric_law_the_audits_fit_it_for_themselves(made: list[
 def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
     made = findings(on_a_ray=True, laws=("parametric",))
     verdicts = {f.audit: f.verdict for f in made}
-    assert verdicts["identifiability"] == "refuse"
+    assert verdicts["identifiability"] == "refuted"
     # One learning rate for all sizes, as the curves have it, is to be minded.
-    assert verdicts["hygiene"] == "mind"
+    assert verdicts["hygiene"] == "warned"
     refused = ("identifiability", "hygiene")
     others = [f for f in made if f.audit not in refused]
     assert {f.audit for f in others} == set(AUDITS) - {"bias", *refused}
     assert all(f.sentence.startswith("Not made: ") for f in others)
     (view,) = audit_views(as_read(made), {"ash": "Ash"})
-    assert [row.audit for row in view.rows if row.state == "bad"] == ["identifiability"]
-    assert [row.audit for row in view.rows if row.label == "refused"] == ["identifiability"]
+    assert [row.audit for row in view.rows if row.verdict == "refuted"] == ["identifiability"]
 
 
 def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:

@@ -88,7 +88,7 @@ def test_answers_follow_the_runs() -> None:
 
 def test_audits_answer_in_their_own_words() -> None:
     audit: dict[str, Any] = {
-        "audit": "identifiability", "verdict": "fine", "sentence": "They can.", "tables": {}
+        "audit": "identifiability", "verdict": "good", "sentence": "They can.", "tables": {}
     }  # fmt: skip
     made = dataclasses.replace(make_inputs(), audits={"dense": {"identifiability": audit}})
     assert item_of(made, "tell the parameters").answer == "Dense transformer: They can."

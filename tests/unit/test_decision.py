@@ -124,7 +124,7 @@ def test_a_tie_goes_by_warnings_then_runs_then_law(
     [
         [],
         [steps(parametric=[1.0], isoflop=[9.0])],
-        [{"audit": "ladder", "verdict": "mind", "tables": {}}],
+        [{"audit": "ladder", "verdict": "warned", "tables": {}}],
     ],
 )
 @pytest.mark.parametrize(

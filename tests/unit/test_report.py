@@ -242,10 +242,10 @@ def test_audits_show_their_figures_and_those_without_a_title_their_name(
     inputs: ReportInputs,
 ) -> None:
     findings = [
-        {"audit": "ladder", "verdict": "fine", "sentence": "Small runs do.", "tables": {}},
+        {"audit": "ladder", "verdict": "good", "sentence": "Small runs do.", "tables": {}},
         {
             "audit": "brand_new",
-            "verdict": "mind",
+            "verdict": "warned",
             "sentence": "Unheard of.",
             "tables": {"any": pd.DataFrame({"x": [1.0]})},
         },
@@ -260,7 +260,7 @@ def test_audits_show_their_figures_and_those_without_a_title_their_name(
     page = render(made, TEMPLATES)
     read = check_structure(page)
     assert "Brand new" in read.text
-    assert "1 of 2 audits fine" in read.text
+    assert "2 audits: 1 good, 1 warned" in read.text
     drawn = re.findall(r"<b>Figure \d+\. (.*?)\.</b>", page)
     assert drawn.index("Held-out ladder, Dense transformer") == 2
     assert len(drawn) == len(inputs.figures) + 1

@@ -16,6 +16,7 @@ from flopline.report.formatting import formatted, gist
 from flopline.report.html_tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
 from flopline.report.page import ReportInputs, render
 from flopline.schema import QUANTITIES
+from flopline.verdict_scale import Verdict
 from tests.builders.page_inputs import REASON, SVG, TEMPLATES, audits_of, make_inputs
 from tests.builders.page_reading import Reader, check_structure, csv_rows
 
@@ -88,9 +89,9 @@ def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
 
 def test_a_verdict_of_an_audit_says_what_the_audit_says(page: str) -> None:
     for state, label, detail in (
-        ("good", "Held-out ladder: fine", "What ladder found of dense."),
-        ("bad", "Identifiability: refused", "What identifiability found of dense."),
-        ("mind", "Run hygiene: caveat", "What hygiene found of dense."),
+        ("good", "Held-out ladder: good", "What ladder found of dense."),
+        ("refuted", "Identifiability: refuted", "What identifiability found of dense."),
+        ("warned", "Run hygiene: warned", "What hygiene found of dense."),
     ):
         assert re.search(rf'<li class="{state}">.*?{label}</a> <span>{detail}</span>', page), label
     assert "No audit was made" not in page
@@ -261,7 +262,7 @@ def test_one_target_or_many(targets: int) -> None:
 
 def test_a_law_that_failed_is_in_the_verdicts_with_its_reason_in_sight() -> None:
     page = render(make_inputs(fail="isoflop"), TEMPLATES)
-    assert re.search(r'<li class="bad">.*?1 of 3 fits failed</a>', page)
+    assert re.search(r'<li class="refuted">.*?1 of 3 fits failed</a>', page)
     fits = page.partition('id="fits-title"')[2].partition("</section>")[0]
     assert fits.count("<details id") == 3
     assert REASON in fits.partition(" open>")[2]
@@ -344,16 +345,17 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("mode", ["light", "dark", "print"])
 def test_text_stands_out_from_its_ground_in_both_modes(mode: str) -> None:
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    roots = re.findall(r":root \{([^}]*)\}", style)
+    sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    roots = re.findall(r":root \{([^}]*)\}", sheet)
     assert len(roots) == 3
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", roots[0]))
     if mode != "light":
         block = roots[1 if mode == "dark" else 2]
         colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", block))
+    colours |= {v.css: v.look.dark if mode == "dark" else v.look.light for v in Verdict}
     assert contrast("#000", "#fff") == pytest.approx(21)
     grounds = [colours[name] for name in ("paper", "wash", "pick")]
-    for name in ("ink", "soft", "link", "good", "mind", "bad"):
+    for name in ("ink", "soft", "link", *(verdict.css for verdict in Verdict)):
         for ground in grounds:
             assert contrast(colours[name], ground) >= 4.5, (mode, name, ground)
     assert contrast(colours["strong-rule"], colours["paper"]) >= 3

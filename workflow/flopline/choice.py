@@ -14,6 +14,7 @@ from flopline.documents import FindingJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import Says, Uses, ranked, spec_of
 from flopline.numbers import count, significant
+from flopline.verdict_scale import Verdict
 
 BASELINE: Final = ("baseline", "best_run")
 """The ladder's baseline that says a size: tokens per param as in the best run so far."""
@@ -100,7 +101,9 @@ def rule(laws: Collection[str]) -> str:
 
 def refused(findings: Findings) -> bool:
     """Whether N_opt of the surface is refused: the runs do not tell its terms apart."""
-    return "identifiability" in findings and findings["identifiability"]["verdict"] == "refuse"
+    return (
+        "identifiability" in findings and findings["identifiability"]["verdict"] == Verdict.REFUTED
+    )
 
 
 def held_out(findings: Findings) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from flopline.errors import FloplineError
-from flopline.logs.reading import Facts, plain_columns, reach
+from flopline.logs.reading import LogFacts, plain_columns, reach
 from flopline.sources import LogFile, from_name
 from flopline.study_document import SourceDocument
 from flopline.twins import Once, Twice, yaml_once
@@ -41,14 +41,15 @@ _COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembed
 
 def wanted_from_log(source: SourceDocument) -> tuple[str, ...]:
     """The names of facts that the study file takes from the log itself."""
-    return tuple(plain_columns(source.get("runs", {}).get("from_log") or {})[0].values())
+    plain, _ = plain_columns(source.get("runs", {}).get("from_log") or {})
+    return tuple(map(str, plain.values()))
 
 
 def own_facts(
     source: SourceDocument,
     file: LogFile,
     run: str,
-    log_facts: Facts,
+    log_facts: LogFacts,
     root: Path,
     study: str,
 ) -> dict[str, Fact]:
@@ -121,7 +122,7 @@ def _all_facts(
     source: SourceDocument,
     file: LogFile,
     run: str,
-    log_facts: Facts,
+    log_facts: LogFacts,
     root: Path,
     study: str,
 ) -> Iterator[tuple[str, Fact, str]]:
@@ -132,7 +133,7 @@ def _all_facts(
         place = f"the sidecar {file['sidecar']}"
         columns, factors = plain_columns(runs["sidecar"]["columns"])
         for name, key in columns.items():
-            value = reach(content, key)
+            value = reach(content, str(key))
             if value is None:
                 raise FloplineError(
                     f"{file['sidecar']} has no '{key}' (source.runs.sidecar.columns.{name} in "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from flopline.logs.reading import (
     NO_RUN,
     NOT_PARSED,
     TWICE,
+    PlainMap,
     Reading,
     column_names,
     columns_in,
@@ -200,9 +203,33 @@ def _misread(reading: Reading, path: Path) -> str:
     if len(unread) and not 0 < line < unread.iloc[0]:
         line, cell = int(unread.iloc[0]), ""
         if path.is_file() and b"\0" not in head_of(path, 1 << 12):
-            text = next((text for number, text, _ in text_lines(path) if number == line), "")
-            cell = repr(text.strip()[:100]) if text.strip() else ""
+            cell = _quoted_line(path, set(unread.tolist()), line)
     return f"{line}: {cell}" if cell else ""
+
+
+def _quoted_line(path: Path, unread: set[int], line: int) -> str:
+    """A line of a text log, and how many there are of its shape where none of them can be read."""
+    text = next((text.strip() for number, text, _ in text_lines(path) if number == line), "")
+    if not text:
+        return ""
+    quoted = repr(text[:QUOTED])
+    if len(unread) < 2:
+        return quoted
+    shape = _shape(text)
+    alike = [number for number, other, _ in text_lines(path) if _shape(other.strip()) == shape]
+    if len(alike) < 2 or not unread.issuperset(alike):
+        return quoted
+    return f"{quoted}; none of the {len(alike):,} lines like it, {shape[:QUOTED]!r}, can be read"
+
+
+QUOTED: Final = 100
+"""How much of a line is quoted."""
+_NUMBERS: Final = re.compile(r"[+-]?\d(?:[\d.,_:/]*\d)?(?:[eE][+-]?\d+)?")
+
+
+def _shape(text: str) -> str:
+    """A line without its numbers."""
+    return _NUMBERS.sub("#", text)
 
 
 def _may_have_facts(run: str, rows_in: int) -> bool:
@@ -262,7 +289,7 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
 
 
 def _require_one_curve(
-    rows: pd.DataFrame, raw: pd.DataFrame, columns: Mapping[str, object], path: Path
+    rows: pd.DataFrame, raw: pd.DataFrame, columns: PlainMap, path: Path
 ) -> None:
     """Raise FloplineError where most steps of a run carry several losses: then it is several runs.
 

@@ -17,7 +17,7 @@ from flopline.audit import identifiability as of_identifiability
 from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.bearing import span_of
 from flopline.decision import decide
 from flopline.documents import FindingJson, FitJson, FitsJson
@@ -45,6 +45,7 @@ from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import DROPPED, KEPT
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import Verdict
 
 __all__ = [
     "cleaning",
@@ -523,6 +524,6 @@ def _findings(
                 raise FloplineError(failed["parametric"]["message"])
             made = makers[audit]()
         except FloplineError as why:
-            made = Finding(audit, MIND, f"Not made: {why}", {})
+            made = Finding(audit, Verdict.NOT_CHECKED, f"Not made: {why}", {})
         findings[audit] = {**made.to_json(), "tables": made.tables}
     return findings

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-Column = str | list[str] | dict[str, Any]
+ColumnSpec = str | list[str] | dict[str, Any]
 """One of our columns in a log or table: its name there, or the names of several that make it, or
 {column, times}; of the loss also one of these for each split."""
-Columns = Mapping[str, Column]
+ColumnMap = Mapping[str, ColumnSpec]
 """A map of columns by our names, as `columns` and `from_log` hold it."""
 
 
@@ -19,18 +19,18 @@ class SidecarDocument(TypedDict):
     """Where the sidecars of logs lie, and what they hold under which names."""
 
     path: str
-    columns: Columns
+    columns: ColumnMap
 
 
 class RunsDocument(TypedDict, total=False):
     """Where the facts of runs stand."""
 
     table: str
-    columns: Columns
+    columns: ColumnMap
     sidecar: SidecarDocument
     decimal: str
     from_name: str
-    from_log: Columns | Literal[False]
+    from_log: ColumnMap | Literal[False]
 
 
 class SourceDocument(TypedDict, total=False):
@@ -46,7 +46,7 @@ class SourceDocument(TypedDict, total=False):
     bytes_per_token: float
     pieces: str
     optional: list[str]
-    columns: Columns
+    columns: ColumnMap
     runs: RunsDocument
     shards: int
     seed: int
@@ -87,5 +87,6 @@ class StudyDocument(TypedDict, total=False):
     bootstrap: Mapping[str, Any]
     cleaning: Mapping[str, Any]
     audit: Mapping[str, Any]
+    questions: Mapping[str, Any]
     figures: Mapping[str, Any]
     envelope: Mapping[str, Any]

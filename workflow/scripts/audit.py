@@ -17,6 +17,7 @@ with stage(snakemake, measure=True) as summary:
     from flopline.points import MOST_ROWS, SCHEDULE, fitted_to, read_curves
     from flopline.progress import heard
     from flopline.results import FamilyResults, read_results
+    from flopline.verdict_scale import tally
 
     study, family = snakemake.params.study, snakemake.params.family
     results = read_results(Path("results", snakemake.wildcards.study), map(Path, snakemake.input))
@@ -46,5 +47,4 @@ with stage(snakemake, measure=True) as summary:
             loss_unit=study["loss_unit"],
         )
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
-    verdicts = [finding.verdict for finding in findings]
-    summary += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]
+    summary.append(tally(finding.verdict for finding in findings))

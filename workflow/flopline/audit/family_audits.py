@@ -22,7 +22,7 @@ from flopline.audit import (
     sensitivity,
 )
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.judges import SURFACE, VALLEYS
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
@@ -35,6 +35,7 @@ from flopline.options import StudyOptions
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import HELD_OUT
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict
 
 AUDITS: Final = (
     "ladder",
@@ -220,4 +221,4 @@ def _made(name: str, make: Callable[[], Finding]) -> Finding:
     try:
         return make()
     except FloplineError as refusal:
-        return Finding(name, MIND, f"Not made: {refusal}", {})
+        return Finding(name, Verdict.NOT_CHECKED, f"Not made: {refusal}", {})

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.finding import FINE, MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.hygiene_facts import log_residuals
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.documents import number_in
@@ -29,6 +29,7 @@ from flopline.results import LawResults
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS
 from flopline.surfaces.surface import Law
+from flopline.verdict_scale import warned_if, worst
 
 Floats = NDArray[np.float64]
 
@@ -175,8 +176,8 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
             f" Of the losses that the laws of compute alone foretell for the best run, {under} of "
             f"{len(best)} lie above what was seen, where only noise should put one."
         )
-    mind = inside < len(judged) or not len(judged)
-    return Finding("held_out", MIND if mind else FINE, sentence, numbers, {"predictions": table})
+    verdict = worst(warned_if(held != "yes") for held in judged["inside95"])
+    return Finding("held_out", verdict, sentence, numbers, {"predictions": table})
 
 
 def _one(row: pd.Series) -> str:

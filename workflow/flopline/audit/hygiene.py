@@ -8,7 +8,7 @@ models alone moved the exponent of N_opt from .71 to .60, untuned rates and batc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, MIND, NOT_MADE, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.hygiene_facts import (
     APART,
     VARIES,
@@ -35,9 +35,8 @@ from flopline.numbers import count, significant
 from flopline.options import StudyOptions
 from flopline.schema import KEPT, QUARANTINED
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.verdict_scale import Verdict, warned_if, worst
 
-NOT_LOGGED: Final = "not logged"
-UNTOLD: Final = "cannot tell"
 SIGNIFICANT: Final = 0.05
 """Probability, over all settings tried (Bonferroni), from which residuals depend on one."""
 WIDE_SIZES: Final = 4.0
@@ -46,6 +45,8 @@ STEEP: Final = 0.1
 """Exponent in params from which a warm-up share or a batch is said to move with size."""
 MISFIT: Final = 1.5
 """Residuals of the law over the noise of seeds from which the law is said to miss something."""
+NOT_LOGGED, CANNOT_TELL = "not logged", "runs cannot tell"
+"""Why a check is not made: the logs do not hold what it needs, or the runs do not differ in it."""
 SETTINGS: Final = {
     "lr_peak": "the peak learning rate",
     "batch_tokens": "the batch",
@@ -55,13 +56,14 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its verdict (fine, mind, cannot tell or not logged), number and sentence."""
+    """One check: its verdict, number and sentence, and `why_not` where it was not made."""
 
     check: str
-    verdict: str
+    verdict: Verdict
     value: float
     limit: float
     sentence: str
+    why_not: str = ""
 
 
 def audit(
@@ -78,8 +80,8 @@ def audit(
     and reason; `curves` the rows of the kept ones with run, step, tokens, lr; `surface` their
     parametric fit, None if there is none; the limits are options of the cleaning and the audit in
     `study`, and their losses in `loss_unit`. Tables: checks (check, verdict,
-    value, limit, sentence), runs (what was read per run), trends (exponents of rate, batch and
-    warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
+    value, limit, sentence, why_not), runs (what was read per run), trends (exponents of rate, batch
+    and warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
     """
     study = study or StudyOptions()
     limits = study.of(AuditOptions)
@@ -105,33 +107,30 @@ def audit(
         tables["dependence"] = _table(moved)
     if len(groups):
         tables["seeds"] = groups
-    verdicts = table["verdict"].value_counts()
-    numbers = {
-        "checks": len(table),
-        **{
-            name.replace(" ", "_"): int(verdicts.get(name, 0))
-            for name in (FINE, MIND, UNTOLD, NOT_LOGGED)
-        },
+    made = [check.verdict for check in checks]
+    numbers = {"checks": len(checks)} | {
+        verdict.replace(" ", "_"): made.count(verdict) for verdict in Verdict
     }
-    made = FINE if numbers[FINE] else NOT_MADE
-    return Finding("hygiene", MIND if numbers[MIND] else made, _sentence(table), numbers, tables)
+    return Finding("hygiene", worst(made), _sentence(checks), numbers, tables)
 
 
-def _sentence(table: pd.DataFrame) -> str:
-    by = {verdict: table[table["verdict"] == verdict] for verdict in (MIND, UNTOLD, NOT_LOGGED)}
-    made = len(table) - len(by[UNTOLD]) - len(by[NOT_LOGGED])
-    fine = made - len(by[MIND])
+def _sentence(checks: Sequence[Check]) -> str:
+    made = [check for check in checks if check.verdict is not Verdict.NOT_CHECKED]
+    warned = [check for check in made if check.verdict is not Verdict.GOOD]
     sentence = (
-        f"{fine} of {count(made, 'check')} of how the runs were trained are fine."
+        f"{len(made) - len(warned)} of {count(len(made), 'check')} of how the runs were trained "
+        f"{'is' if len(made) - len(warned) == 1 else 'are'} good."
         if made
         else "How the runs were trained could not be checked."
     )
-    if len(by[MIND]):
-        sentence += f" To mind: {' '.join(by[MIND]['sentence'])}"
-    if len(by[UNTOLD]):
-        sentence += f" These runs cannot tell: {', '.join(by[UNTOLD]['check'])}."
-    if len(by[NOT_LOGGED]):
-        sentence += f" Not logged, so not checked: {', '.join(by[NOT_LOGGED]['check'])}."
+    if warned:
+        sentence += f" Warned: {' '.join(check.sentence for check in warned)}"
+    for why, words in (
+        (CANNOT_TELL, "These runs cannot tell"),
+        (NOT_LOGGED, "Not logged, so not checked"),
+    ):
+        names = [check.check for check in checks if check.why_not == why]
+        sentence += f" {words}: {', '.join(names)}." if names else ""
     return sentence
 
 
@@ -143,7 +142,7 @@ def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Che
     apart = f"; {count(aside, 'run')} that {which} set aside" if aside else ""
     if not share["n"]:
         sentence = "No run states where its schedule ends, so whether it got there is not known."
-        return Check("schedule", NOT_LOGGED, np.nan, unfinished, sentence)
+        return Check("schedule", Verdict.NOT_CHECKED, np.nan, unfinished, sentence, NOT_LOGGED)
     short = int((facts["horizon_share"] < unfinished).sum())
     there = _runs(share["n"], "reach", "reaches")
     sentence = f"{there} {_percent(share['min'])} or more of the schedule{apart}."
@@ -152,7 +151,7 @@ def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Che
             f"{_runs(short, 'stop', 'stops')} before {_percent(unfinished)} of the schedule, the "
             f"shortest ({share['run_of_min']}) at {_percent(share['min'])}{apart}."
         )
-    return Check("schedule", MIND if short else FINE, share["min"], unfinished, sentence)
+    return Check("schedule", warned_if(short), share["min"], unfinished, sentence)
 
 
 def _warmup(facts: pd.DataFrame, limit: float) -> Check:
@@ -167,7 +166,7 @@ def _warmup(facts: pd.DataFrame, limit: float) -> Check:
     if long:
         over = f"up over more than {_percent(limit)} of the tokens"
         sentence = f"{_runs(long, 'warm', 'warms')} {over}. {sentence}"
-    return Check("warm-up", MIND if long else FINE, share["max"], limit, sentence)
+    return Check("warm-up", warned_if(long), share["max"], limit, sentence)
 
 
 def _warmup_trend(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
@@ -177,16 +176,16 @@ def _warmup_trend(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
     slope, error = slopes["params"], slopes["params_se"]
     if slopes["spread"] <= VARIES:
         sentence = "The warm-up share is the same in all runs."
-        return Check(name, FINE, 0.0, -STEEP, sentence)
+        return Check(name, Verdict.GOOD, 0.0, -STEEP, sentence)
     if not np.isfinite(slope):
         sentence = (
             "Too few runs, or sizes and tokens too much of one piece, for a trend of warm-up."
         )
-        return Check(name, UNTOLD, np.nan, -STEEP, sentence)
+        return Check(name, Verdict.NOT_CHECKED, np.nan, -STEEP, sentence, CANNOT_TELL)
     falls = slope < -STEEP and slope < -3 * error
     sentence = f"The warm-up share goes as N^{significant(slope, 2)} ± {significant(error, 1)}"
     sentence += ": it is longer for small models, which flatters large ones." if falls else "."
-    return Check(name, MIND if falls else FINE, slope, -STEEP, sentence)
+    return Check(name, warned_if(falls), slope, -STEEP, sentence)
 
 
 def _decay(facts: pd.DataFrame, limit: float) -> Check:
@@ -207,7 +206,7 @@ def _decay(facts: pd.DataFrame, limit: float) -> Check:
         )
     else:
         sentence = f"Every learning rate falls to {_percent(share['max'])} of its peak or less."
-    return Check("decay", MIND if high else FINE, share["max"], limit, sentence)
+    return Check("decay", warned_if(high), share["max"], limit, sentence)
 
 
 def _rate(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
@@ -221,7 +220,7 @@ def _rate(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
             f"All runs have one peak learning rate, over sizes {significant(sizes, 2)} times apart"
         )
         sentence += ", so it is not tuned to each." if wide else "."
-        return Check(name, MIND if wide else FINE, 0.0, 0.0, sentence)
+        return Check(name, warned_if(wide), 0.0, 0.0, sentence)
     return _moving(name, "The peak learning rate", slopes, rises_only=True)
 
 
@@ -229,9 +228,9 @@ def _batch(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
     name = "batch against size"
     if not slopes["n"]:
         sentence = "The logs hold no steps, so the batch is not known."
-        return Check(name, NOT_LOGGED, np.nan, STEEP, sentence)
+        return Check(name, Verdict.NOT_CHECKED, np.nan, STEEP, sentence, NOT_LOGGED)
     if slopes["spread"] <= VARIES:
-        return Check(name, FINE, 0.0, STEEP, "All runs have one batch size.")
+        return Check(name, Verdict.GOOD, 0.0, STEEP, "All runs have one batch size.")
     return _moving(name, "The batch", slopes, rises_only=False)
 
 
@@ -240,7 +239,7 @@ def _moving(name: str, what: str, slopes: Mapping[str, float], rises_only: bool)
     slope, error = slopes["params"], slopes["params_se"]
     if not np.isfinite(slope):
         sentence = f"{what} differs between runs by a factor of {np.exp(slopes['spread']):.3g}."
-        return Check(name, UNTOLD, np.nan, STEEP, sentence)
+        return Check(name, Verdict.NOT_CHECKED, np.nan, STEEP, sentence, CANNOT_TELL)
     size = slope if rises_only else abs(slope)
     steep = size > STEEP and size > 3 * error
     sentence = (
@@ -252,7 +251,7 @@ def _moving(name: str, what: str, slopes: Mapping[str, float], rises_only: bool)
         sentence += "; larger models want lower rates, not higher." if rises_only else "."
     else:
         sentence += "."
-    return Check(name, MIND if steep else FINE, slope, STEEP, sentence)
+    return Check(name, warned_if(steep), slope, STEEP, sentence)
 
 
 def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
@@ -263,7 +262,7 @@ def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
         slopes = moved.get(setting, {"n": 0})
         if not slopes["n"]:
             sentence = f"Without a parametric fit, or {words} in the logs, nothing can be said."
-            yield Check(name, NOT_LOGGED, np.nan, np.nan, sentence)
+            yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
         elif np.isfinite(slopes["t"]):
             freedom = slopes["n"] - len(PARAMETERS) - 1
             limit = float(stats.t.isf(SIGNIFICANT / tried / 2, freedom))
@@ -276,19 +275,19 @@ def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
             sentence += (
                 ": the law takes what that costs for an effect of N or D." if depends else "."
             )
-            yield Check(name, MIND if depends else FINE, slopes["t"], limit, sentence)
+            yield Check(name, warned_if(depends), slopes["t"], limit, sentence)
         elif slopes["left"] < APART:
             sentence = (
                 f"Params and tokens fix {words} (to {_percent(1 - slopes['left'], 3)} of its "
                 "variance), so what it does to the loss cannot be told from what they do."
             )
-            yield Check(name, UNTOLD, np.nan, np.nan, sentence)
+            yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, CANNOT_TELL)
         elif slopes["spread"] <= VARIES:
             sentence = f"{words.capitalize()} is the same in all runs."
-            yield Check(name, FINE, np.nan, np.nan, sentence)
+            yield Check(name, Verdict.GOOD, np.nan, np.nan, sentence)
         else:
             sentence = f"Too few runs state {words} to tell what it does to the loss."
-            yield Check(name, UNTOLD, np.nan, np.nan, sentence)
+            yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, CANNOT_TELL)
 
 
 def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
@@ -297,7 +296,7 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
         sentence = (
             "No run is repeated with another seed, so the noise under the residuals is unknown."
         )
-        return Check("seeds", NOT_LOGGED, np.nan, MISFIT, sentence)
+        return Check("seeds", Verdict.NOT_CHECKED, np.nan, MISFIT, sentence, NOT_LOGGED)
     repeated = f"{count(int(groups['runs'].sum()), 'run')} in {count(len(groups), 'group')}"
     sentence = f"Seeds alone scatter the loss by {_percent(noise)} ({repeated} of repeats"
     sentence += (
@@ -307,7 +306,7 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
     sentence += f"; the losses of a group lie {low} to {high} {short(unit)} apart)"
     left = len(facts) - len(PARAMETERS)
     if "log_residual" not in facts or left < 1:
-        return Check("seeds", FINE, np.nan, MISFIT, f"{sentence}.")
+        return Check("seeds", Verdict.GOOD, np.nan, MISFIT, f"{sentence}.")
     residual = facts["log_residual"].to_numpy()
     sd = float(np.sqrt(residual @ residual / left))
     ratio = sd / noise if noise > 0 else np.inf
@@ -319,12 +318,12 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
     sentence += (
         " as much: the law, or the way runs were trained, misses something." if misses else "."
     )
-    return Check("seeds", MIND if misses else FINE, ratio, MISFIT, sentence)
+    return Check("seeds", warned_if(misses), ratio, MISFIT, sentence)
 
 
 def _no_rate(name: str) -> Check:
     sentence = "The logs hold no learning rate."
-    return Check(name, NOT_LOGGED, np.nan, np.nan, sentence)
+    return Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
 
 
 def _runs(n: int, several: str, one: str) -> str:

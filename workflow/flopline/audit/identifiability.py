@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flopline.audit import collinear
 from flopline.audit.allowed import ALLOWED_RISE
-from flopline.audit.finding import FINE, MIND, REFUSE, Finding
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
@@ -35,6 +35,7 @@ from flopline.solvers.minimisation import minimise_resamples
 from flopline.solvers.problem import Problem
 from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.verdict_scale import Verdict, warned_if
 
 Floats = NDArray[np.float64]
 
@@ -82,7 +83,9 @@ def audit(
         bootstrap = study.of(BootstrapOptions)
         tables = collinear.tables_of(table, target_flops, bootstrap.draws, bootstrap.seed)
         sentence = collinear.sentence(spread, tables["ray"].iloc[0])
-        return Finding("identifiability", REFUSE, sentence, {"token_spread": spread}, tables)
+        return Finding(
+            "identifiability", Verdict.REFUTED, sentence, {"token_spread": spread}, tables
+        )
     if surface is None:
         raise FloplineError(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
@@ -104,7 +107,7 @@ def audit(
         numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
     numbers["profile_closed"] = closed
     inside = bool(coverage["target_inside"].iloc[0])
-    mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
+    warned = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
     reach = "from" if closed else "at least from"
     sentence = (
         f"{_weakest(directions)}. A floor E {reach} {significant(near['E'].min(), 3)} to "
@@ -115,7 +118,7 @@ def audit(
     )
     sentence += _reservations(spread, condition, coverage.iloc[0])
     sentence += _beyond(outside[outside["law"] != PARAMETRIC.name])
-    return Finding("identifiability", MIND if any(mind) else FINE, sentence + ".", numbers, tables)
+    return Finding("identifiability", warned_if(any(warned)), sentence + ".", numbers, tables)
 
 
 def profile_of_floor(

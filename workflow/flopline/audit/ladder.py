@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.baselines import best_runs
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import LadderFit, Options, Runs
 from flopline.audit.ladder_fits import ladder_fits
@@ -42,6 +42,7 @@ from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict, warned_if
 
 Floats = NDArray[np.float64]
 
@@ -262,7 +263,7 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
             "foretold"
         )
         sentence += f" by it. {against}" if against else "."
-        return Finding("ladder", MIND, sentence, numbers, tables)
+        return Finding("ladder", Verdict.NOT_CHECKED, sentence, numbers, tables)
     first, last = fitted.iloc[0], fitted.iloc[-1]
     low, high = (significant(f(fitted["loss_error_percent"]), 2) for f in (min, max))
     sentence = (
@@ -282,5 +283,5 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     sentence += f" {against}" if against else ""
     drifted = last["target_wasted_percent"] > 100 * DRIFTED
     uncovered = last["coverage95"] < UNCOVERED
-    mind = drifted or uncovered or any(not laws for laws in beating.values())
-    return Finding("ladder", MIND if mind else FINE, sentence, numbers, tables)
+    warned = drifted or uncovered or any(not laws for laws in beating.values())
+    return Finding("ladder", warned_if(warned), sentence, numbers, tables)

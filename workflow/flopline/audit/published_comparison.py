@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
 from flopline.loss_units import NATS, words
@@ -27,6 +27,7 @@ from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.compute_laws import ComputePowerLaw
 from flopline.surfaces.published import PublishedLaw
 from flopline.surfaces.surface import Law, exponents_of
+from flopline.verdict_scale import Verdict
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def audit(
     own. Tables: laws (one row per law and target: N, D, loss, exponents, N over the study's, the
     compute wasted by it, and whether it counts N and C as the study does), losses (one row per
     law with a loss surface: log residuals of the study's runs, also with a constant taken out) and
-    sources. The verdict is fine: other people's laws do not judge a fit. Raises FloplineError for
+    sources. There is no verdict: other people's laws do not judge a fit. Raises FloplineError for
     an unknown name.
     """
     names = (study or StudyOptions()).of(AuditOptions).compare
@@ -246,7 +247,7 @@ def _finding(tables: dict[str, pd.DataFrame], headline: float) -> Finding:
         "farthest": farthest["law"],
         "farthest_wasted_percent": float(farthest["wasted_percent"]),
     }
-    return Finding("published", FINE, sentence, numbers, tables)
+    return Finding("published", Verdict.NOT_CHECKED, sentence, numbers, tables)
 
 
 def _followed(row: pd.Series[Any]) -> str:

@@ -30,6 +30,7 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
             "counts are written with K, M, B or T and so rounded, first at {}; they are taken as "
             "they stand",
         ),
+        _unread(runs["misread"], study["cleaning"]),
         *_converted(runs["converted"]),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
@@ -62,6 +63,13 @@ def _counted(where: pd.Series, sentence: str) -> str:
 def _places(first: pd.Series, sentence: str) -> str:
     hits = first.dropna()
     return f"in {count(len(hits), 'run')} {sentence.format(hits.iloc[0])}" if len(hits) else ""
+
+
+def _unread(first: pd.Series, options: Mapping[str, Any]) -> str:
+    """Rows that do not stop the run though they cannot be read."""
+    if options["bad_rows"] != "drop":
+        return ""
+    return _places(first, "rows cannot be read, first in {}; they are dropped")
 
 
 def _converted(done: pd.Series) -> list[str]:

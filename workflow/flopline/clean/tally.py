@@ -34,6 +34,7 @@ TALLY: Final = {
     "early_end": "string",
     "late": "string",
     "dropped_for": "string",
+    "splits": "string",
     "clock_reset": "string",
     "negative_lr": "string",
     "beyond_int64": "string",
@@ -44,7 +45,10 @@ TALLY: Final = {
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
 its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
 `early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
-and `beyond_int64` name the first row of that kind."""
+and `beyond_int64` name the first row of that kind. `splits` are those that have a row, with a
+BETWEEN between them."""
+
+BETWEEN: Final = "\n"
 
 SHARD_RUNS: Final = RUN_FACTS | TALLY
 """One row per run, as clean_rows leaves it."""
@@ -104,6 +108,7 @@ def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
                 "fall": _falls(rows, kept, same, names),
                 "not_finite": _ends_not_finite(rows, kept, of.lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
+                "splits": _splits(rows, kept, names),
                 "clock_reset": _first(
                     rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
                 ),
@@ -141,6 +146,15 @@ def _ends(rows: Rows, kept: Ints, names: Names, study: StudyDocument) -> dict[st
         total = np.add.reduceat(np.where(inside, rows.loss[of_split], 0.0), first)
         out["loss"][run] = total / np.add.reduceat(inside.astype(float), first)
     return out
+
+
+def _splits(rows: Rows, kept: Ints, names: Names) -> list[str]:
+    """The splits of each run of which rows are kept."""
+    held: list[list[str]] = [[] for _ in names.runs]
+    width = max(len(names.splits), 1)
+    for pair in np.unique(rows.run[kept] * width + rows.split[kept]).tolist():
+        held[pair // width].append(str(names.splits[pair % width]))
+    return [BETWEEN.join(splits) for splits in held]
 
 
 def _disagreement(overlap: Overlap | None, tolerance: float) -> str | None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.drafting.columns import (
     fact_columns,
@@ -24,9 +24,10 @@ from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import read_log, sniffed
-from flopline.logs.reading import NO_LOSS, Facts, Reading, Wish, columns_in
+from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in
 from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of
+from flopline.study_document import ColumnMap, ColumnSpec
 from flopline.tables import read_table
 
 NAMED_IN: Final = 200
@@ -64,7 +65,7 @@ class LogGroup:
     format: str
     paths: Sequence[str]
     names: Sequence[str]
-    columns: dict[str, Any] | None
+    columns: dict[str, ColumnSpec] | None
     splits: Sequence[str]
     facts: Sequence[str]
     rows: int
@@ -82,7 +83,7 @@ class Table:
 
     path: str
     names: Sequence[str]
-    columns: dict[str, Any]
+    columns: dict[str, ColumnSpec]
     rows: int
     holds_losses: bool
 
@@ -164,7 +165,7 @@ def _columns_of(path: Path, name: str) -> list[str]:
     if entry.columns.of_format:
         return []
     wish = Wish(columns={"loss": ""}, rows=NAMED_IN)
-    return list(next((raw.names for raw in entry.load().read(path, wish, Facts())), []))
+    return list(next((raw.names for raw in entry.load().read(path, wish, LogFacts())), []))
 
 
 def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -204,7 +205,7 @@ def _group(
     fact_keys: list[dict[str, str]] = []
     units: dict[str, str] = {}
     tokens = steps = 0
-    columns: dict[str, Any] | None = None
+    columns: dict[str, ColumnSpec] | None = None
     for path in paths:
         here = _columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else row_columns(here)
@@ -267,7 +268,7 @@ def _without_rows(name: str, reading: Reading) -> str:
 def _fact_keys(
     path: Path,
     name: str,
-    columns: Mapping[str, Any] | None,
+    columns: ColumnMap | None,
     names: Sequence[str],
     reading: Reading,
 ) -> dict[str, str]:
@@ -284,13 +285,11 @@ def _fact_keys(
     return {ours: key for ours, key in facts.items() if ours not in own}
 
 
-def _constant(
-    path: Path, name: str, columns: Mapping[str, Any], names: Sequence[str]
-) -> dict[str, Any]:
+def _constant(path: Path, name: str, columns: ColumnMap, names: Sequence[str]) -> dict[str, float]:
     """Those columns of a log that say a fact of its run, being the same in every row."""
     if FORMATS[name].several_runs or FORMATS[name].folder is not None:
         return {}
-    out: dict[str, Any] = {}
+    out: dict[str, float] = {}
     loss = columns_in(columns["loss"])[0]
     for key in facts_of(dict.fromkeys(names, 1)).values():
         try:
@@ -313,7 +312,7 @@ def _in_all(fact_keys: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return dict(sorted(common))
 
 
-def _chosen(names: Sequence[str], columns: Mapping[str, Any] | None) -> list[str]:
+def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
     """What was chosen among columns that could mean the same, in a sentence each."""
     if columns is None:
         return []

@@ -22,6 +22,7 @@ from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
 from flopline.loss_units import PER_BYTE, unit_of, words
 from flopline.study import TODO
+from flopline.study_document import ColumnMap
 from flopline.tables import read_table
 
 PARAMS: Final = ("params", "params_total", "params_nonembedding")
@@ -50,7 +51,7 @@ class Draft:
 
 
 def draft(
-    survey: Survey, name: str, given: Mapping[str, Any], table_path: str, root: Path
+    survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
     """The draft of study `name`; `given` holds those of CONVENTIONS that the user gave.
 
@@ -70,7 +71,7 @@ def draft(
 
 
 def _of_logs(
-    survey: Survey, name: str, given: Mapping[str, Any], table_path: str, root: Path
+    survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
     group = survey.groups[0]
     missing, notes = [], []
@@ -209,10 +210,11 @@ def _quoted(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
-def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> Draft:
+def _of_table(table: Table, name: str, given: Mapping[str, object], root: Path) -> Draft:
     rows = row_columns(table.names)
     loss = rows["loss"]
-    chosen = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
+    splits = loss if isinstance(loss, dict) else {"val": loss}
+    chosen = str(splits.get("val", next(iter(splits.values()))))
     rows["loss"] = chosen
     notes = _losses_noted(table.names, chosen, loss)
     columns = {
@@ -267,7 +269,7 @@ def _head(survey: Survey, name: str) -> list[str]:
     ]
 
 
-def _declared(given: Mapping[str, Any], missing: list[str]) -> list[str]:
+def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
     lines = [""]
     for key, meaning in CONVENTIONS.items():
         if key in given:
@@ -324,7 +326,7 @@ def _paths(paths: Sequence[str], root: Path) -> list[str]:
     return ["  paths:", *(f"    - {json.dumps(one)}" for one in globs)]
 
 
-def _mapping(columns: Mapping[str, Any], indent: int) -> list[str]:
+def _mapping(columns: ColumnMap, indent: int) -> list[str]:
     lines = []
     for key, value in columns.items():
         if isinstance(value, dict) and "times" not in value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -96,10 +97,11 @@ def families(
         law = str(entry["law"])
         compared = [f for f in labels if law in fits.get(f, {}) and law_of_loss(fits[f][law])]
         reach = max(float(e["budget_flops"]) for e in entries)
-        _draw_losses(left, fits, draws, law, compared, spans, looks, (target, reach), loss_label)
+        content = _ComparedFamilies(law, fits, draws, spans, looks)
+        _draw_losses(left, content, compared, (target, reach), loss_label)
         left.set_title(f"Lowest loss for the compute, {law_style(law).label} law")
         same = [e for e in entries if (e["law"], e["winner"]) == (law, entry["winner"])]
-        _draw_multipliers(right, fits, draws, entry, same, spans, looks)
+        _draw_multipliers(right, content, entry, same)
         right.set_title(f"Compute for the same loss, over {labels[entry['winner']]}'s")
     if synthetic:
         mark_synthetic(figure)
@@ -116,18 +118,27 @@ def styles_of(labels: Mapping[str, str]) -> dict[str, LawStyle]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _ComparedFamilies:
+    """What both panels show: fits and draws of one law by family, spans of runs, looks."""
+
+    law: str
+    fits: Fits
+    draws: Draws
+    spans: Mapping[str, tuple[float, float]]
+    looks: Mapping[str, LawStyle]
+
+
 def _draw_losses(
     axes: Axes,
-    fits: Fits,
-    draws: Draws,
-    law: str,
+    content: _ComparedFamilies,
     compared: Sequence[str],
-    spans: Mapping[str, tuple[float, float]],
-    looks: Mapping[str, LawStyle],
     targets: tuple[float, float],
     loss_label: str,
 ) -> None:
-    target, reach = targets
+    """The loss law of each family in `compared`; `targets` are the figure's and the farthest."""
+    (target, reach), law, fits = targets, content.law, content.fits
+    spans, looks = content.spans, content.looks
     ends = [c for family in compared for c in spans[family]]
     x = log_axis(axes, "x", [*ends, reach], power_label, 0.04)
     handles: list[Line2D | Patch] = []
@@ -137,7 +148,7 @@ def _draw_losses(
         law_of_family = law_of_loss(fits[family][law])
         assert law_of_family is not None
         line = np.geomspace(first, max(reach, last), 120)
-        drawn = laws_of_draws(draws[family].get(law))
+        drawn = laws_of_draws(content.draws[family].get(law))
         band = None if drawn is None else quantile_band(drawn.loss(line), 95)
         loss = law_of_family.loss(line)
         if band is not None:
@@ -173,15 +184,11 @@ def _draw_losses(
 
 
 def _draw_multipliers(
-    axes: Axes,
-    fits: Fits,
-    draws: Draws,
-    entry: ComparisonJson,
-    entries: Sequence[ComparisonJson],
-    spans: Mapping[str, tuple[float, float]],
-    looks: Mapping[str, LawStyle],
+    axes: Axes, content: _ComparedFamilies, entry: ComparisonJson, entries: Sequence[ComparisonJson]
 ) -> None:
-    law, winner, target = str(entry["law"]), str(entry["winner"]), float(entry["budget_flops"])
+    law, fits, draws = content.law, content.fits, content.draws
+    spans, looks = content.spans, content.looks
+    winner, target = str(entry["winner"]), float(entry["budget_flops"])
     first, last = spans[winner]
     budgets = [float(e["budget_flops"]) for e in entries]
     x = log_axis(axes, "x", [first, last, *budgets], power_label, 0.04)

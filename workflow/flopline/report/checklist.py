@@ -24,6 +24,7 @@ from flopline.report.methods import FLOPS, NOTHING_HELD_OUT, PARAMS, Method
 from flopline.report.references import read_as
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import Verdict
 
 ANSWERED, UNKNOWN = "answered", "not known here"
 
@@ -39,6 +40,11 @@ class Item:
     answer: str
     state: str
     hint: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """An answer is good; a question without one was not checked."""
+        return Verdict.GOOD if self.state == ANSWERED else Verdict.NOT_CHECKED
 
 
 @dataclass(frozen=True, slots=True)

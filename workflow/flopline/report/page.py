@@ -34,10 +34,12 @@ from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_
 from flopline.report.hygiene_view import hygiene
 from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
+from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.verdicts import Places, verdicts
+from flopline.report.verdicts import Places, tiles
 from flopline.schema import HELD_OUT
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
@@ -121,6 +123,7 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
     return page.render(
         **_view(inputs),
         style=_verbatim(template_dir / "style.css"),
+        verdict_style=Markup(style()),  # noqa: S704 - of constants alone
         script=_verbatim(template_dir / "tables.js"),
         panels=inputs.panels,
         panels_style=_verbatim(template_dir / "panels.css"),
@@ -140,7 +143,13 @@ def _environment(template_dir: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["sentence"] = sentence
+    environment.filters["of_fit"] = _class_of_fit
     return environment
+
+
+def _class_of_fit(status: str) -> str:
+    """The class of the verdict on a fit; none where there is no fit."""
+    return OF_FIT[status].css if status else ""
 
 
 def methods_files(inputs: ReportInputs) -> dict[str, str]:
@@ -208,7 +217,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "caveat": inputs.verdict.get("caveat", ""),
         "between": _between(inputs.verdict),
         "beside": family_lines(inputs.verdict, families) if head else [],
-        "verdicts": verdicts(
+        "tiles": tiles(
             inputs.verdict,
             decision,
             inputs.fits,
@@ -217,6 +226,8 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             inputs.audits.get(first, {}),
             Places(f"#{at}", audit_places(audited, figures)),
         ),
+        "questions": questions_view(inputs.verdict.get("questions", ()), families),
+        "question_columns": question_columns(unit),
         "audits": audits,
         "quantities": quantity_views(label, spent, unit),
         "spends_budget": spent,

@@ -18,6 +18,7 @@ from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
+from flopline.verdict_scale import OF_FIT
 
 
 def planner_view(
@@ -64,6 +65,7 @@ def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[
         "name": spec_of(law).title,
         "says": spec_of(law).says.value,
         "status": fit["status"],
+        "verdict": OF_FIT[fit["status"]].css,
         "message": fit["message"],
         "recommended": bool(main["recommended"].any()),
         "refused": bool(main["refused"].any()),
