@@ -140,6 +140,18 @@ class Form(Generic[S]):
         with np.errstate(over="ignore"):
             return self.surface.of_terms(e * np.exp(log_l), ln_a, ln_b, a, b, k)
 
+    def as_stated(self, problem: Problem, unknowns: Floats) -> LossSurface:
+        """The same law as a fit states that of any form: E + (A / N^alpha + B / D^beta)^k."""
+        log_n, log_d, log_l = problem.centre
+        e, ln_a, ln_b, a, b, k = np.moveaxis(unknowns, -1, 0)
+        with np.errstate(over="ignore"):
+            of_params, of_tokens = (
+                np.exp(np.where(ln <= NO_TERM, -np.inf, (ln + exponent * centre + log_l) / k))
+                for ln, exponent, centre in ((ln_a, a, log_n), (ln_b, b, log_d))
+            )
+        floor, power = e * np.exp(log_l), 1.0 if self.straight else k
+        return LossSurface(floor, of_params, of_tokens, a / k, b / k, k=power)
+
     def on_bounds(self, unknowns: Floats) -> list[str]:
         """Parameters of the law on a bound of the search, or whose term has vanished, at (6,)."""
         lower, upper = self.box
@@ -205,14 +217,15 @@ and named in every study."""
 
 
 def unknowns_of(problem: Problem, surface: LossSurface) -> Floats:
-    """All six unknowns, (6,) or (draws, 6), of Chinchilla's `surface`: inverse of `Form.law`."""
+    """All six unknowns, (6,) or (draws, 6), of a `surface`: inverse of `Form.as_stated`."""
     log_n, log_d, log_l = problem.centre
     e, a, b, alpha, beta = (
         np.asarray(getattr(surface, name), float) for name in ("E", "A", "B", "alpha", "beta")
     )
+    k = np.asarray(surface.k, float) * np.ones_like(e)
     with np.errstate(divide="ignore"):
         ln_a, ln_b = (
-            np.maximum(np.log(size) - exponent * centre - log_l, NO_TERM)
+            np.maximum(k * np.log(size) - k * exponent * centre - log_l, NO_TERM)
             for size, exponent, centre in ((a, alpha, log_n), (b, beta, log_d))
         )
-    return np.stack([e * np.exp(-log_l), ln_a, ln_b, alpha, beta, np.ones_like(e)], axis=-1)
+    return np.stack([e * np.exp(-log_l), ln_a, ln_b, k * alpha, k * beta, k], axis=-1)
