@@ -52,13 +52,13 @@ class Cluster:
 
     def job(self, number: str) -> dict[str, str]:
         """What the controller knows of a job."""
-        told = self.control("--oneliner", "show", "job", number)
-        return dict(re.findall(r"(\w+)=(\S*)", told))
+        answer = self.control("--oneliner", "show", "job", number)
+        return dict(re.findall(r"(\w+)=(\S*)", answer))
 
     def jobs_of(self, checkout: Checkout) -> list[dict[str, str]]:
         """All jobs of a checkout so far in their order, finished ones too."""
-        told = self.control("--oneliner", "show", "jobs")
-        jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in told.splitlines()]
+        answer = self.control("--oneliner", "show", "jobs")
+        jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in answer.splitlines()]
         ours = [job for job in jobs if job.get("WorkDir") == str(checkout.folder)]
         return sorted(ours, key=lambda job: int(job["JobId"]))
 
@@ -115,7 +115,7 @@ def snakemake(
     )  # fmt: skip
 
 
-def said(checkout: Checkout) -> str:
+def printed(checkout: Checkout) -> str:
     """All that Snakemake said in a checkout on the cluster."""
     return (checkout.folder / "snakemake.log").read_text()
 
@@ -126,15 +126,15 @@ def finish(run: subprocess.Popen[str], checkout: Checkout) -> None:
         code = run.wait(PATIENCE_S)
     finally:
         run.kill()
-    assert code == 0, said(checkout)
+    assert code == 0, printed(checkout)
 
 
 def digests(checkout: Checkout, study: str) -> dict[str, str]:
     """sha256 of every file that a study left, times, logs and hidden notes aside."""
     base = checkout.folder / "results" / study
     # What came from a cache as a folder is a link to one.
-    found = [Path(at) / name for at, _, names in os.walk(base, followlinks=True) for name in names]
-    files = {path.relative_to(base): path for path in sorted(found)}
+    paths = [Path(at) / name for at, _, names in os.walk(base, followlinks=True) for name in names]
+    files = {path.relative_to(base): path for path in sorted(paths)}
     return {
         str(name): hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in files.items()

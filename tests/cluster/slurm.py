@@ -115,10 +115,10 @@ def descendants(root: int) -> list[int]:
             # The command's name is in brackets and may itself hold blanks and brackets.
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [root]
-    for pid in found:
-        found += children.get(pid, [])
-    return found[1:]
+    tree = [root]
+    for pid in tree:
+        tree += children.get(pid, [])
+    return tree[1:]
 
 
 def started_at(pid: int) -> str | None:
@@ -179,13 +179,13 @@ class Daemons:
 
 def node_states() -> list[str]:
     """The states of all nodes; nothing as long as no controller answers."""
-    told = subprocess.run(
+    listed = subprocess.run(
         ["sinfo", "--noheader", "--Node", "--format=%N %T"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return [line.split()[1] for line in told.stdout.splitlines()]
+    return [line.split()[1] for line in listed.stdout.splitlines()]
 
 
 def nodes_ready() -> bool:

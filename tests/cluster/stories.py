@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.builders.studies import write_study
 from tests.cluster import slurm
-from tests.cluster.conftest import PATIENCE_S, Cluster, digests, finish, said, snakemake
+from tests.cluster.conftest import PATIENCE_S, Cluster, digests, finish, printed, snakemake
 from tests.cluster.tally import TALLY
 from tests.conftest import ROOT
 from tests.workflow.conftest import CACHED, DEFAULT, Checkout, filled_once, run_default_study
@@ -52,7 +52,7 @@ class Story:
     checkout: Checkout
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     same: bool = False
-    said: str = ""
+    printed: str = ""
     again: list[str] | None = None
 
 
@@ -97,7 +97,7 @@ class Quiet:
 
     def compare(self, story: Story, *faults: str) -> None:
         """Say whether a story ended well, after the faults it was told of."""
-        story.said = said(story.checkout)
+        story.printed = printed(story.checkout)
         story.same = TALLY.compare(digests(story.checkout, "toy"), self.files, *faults)
 
 
@@ -120,12 +120,12 @@ def trapped(story: Story, stage: str, but: Trapped | None = None) -> Trapped:
     orders = story.checkout.folder / "orders"
 
     def attempts() -> list[Trapped]:
-        found = []
+        at_work = []
         for path in orders.glob(f"{stage}@*"):
             pid = path.read_text()
             if pid:
-                found.append(Trapped(path.name.rpartition("@")[2], int(pid)))
-        return [attempt for attempt in found if attempt != but]
+                at_work.append(Trapped(path.name.rpartition("@")[2], int(pid)))
+        return [attempt for attempt in at_work if attempt != but]
 
     slurm.wait_for(attempts, f"{stage} trapped in {story.checkout.folder}", PATIENCE_S)
     (one,) = attempts()
@@ -228,7 +228,7 @@ def out_of_memory(cluster: Cluster, quiet: Quiet, folder: Path) -> Story:
     mark = f"[{story.jobs['first']['JobId']}."
     logs = (slurm.STATE / f"slurmd-{node}.log" for node in slurm.NODES)
     lines = [line for log in logs for line in log.read_text().splitlines() if mark in line]
-    story.said = "\n".join([story.said, *lines])
+    story.printed = "\n".join([story.printed, *lines])
     return story
 
 

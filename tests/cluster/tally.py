@@ -16,11 +16,11 @@ class Tally:
     lost: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
-    def compare(self, found: Mapping[str, str], expected: Mapping[str, str], *faults: str) -> bool:
+    def compare(self, actual: Mapping[str, str], expected: Mapping[str, str], *faults: str) -> bool:
         """Whether a disturbed run left the very files of the quiet one, which is written down."""
         self.files += len(expected)
         wrong = sorted(
-            name for name in {*found, *expected} if found.get(name) != expected.get(name)
+            name for name in {*actual, *expected} if actual.get(name) != expected.get(name)
         )
         self.lost += wrong
         self.survived += () if wrong else faults

@@ -44,8 +44,8 @@ class Teller:
         self.folder = folder
 
     def __enter__(self) -> Teller:
-        told = self.folder / "told"
-        told.mkdir(parents=True)
+        stories = self.folder / "told"
+        stories.mkdir(parents=True)
         with (self.folder / "telling.log").open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(self.folder)],
@@ -75,14 +75,14 @@ class Teller:
 
 def heard(folder: Path, name: str) -> dict[str, Any]:
     """What is told under a name below `folder`; waits for it, and skips if nothing can be."""
-    told = folder / "told"
+    stories = folder / "told"
     deadline = time.monotonic() + 3 * PATIENCE_S
     while time.monotonic() < deadline:
         # Looked at first: what came just before the end is found all the same.
-        ended = (told / ENDED).exists()
-        if (told / HINDERED).exists():
-            pytest.skip(f"NO SLURM CLUSTER CAN BE STARTED: {(told / HINDERED).read_text()}")
-        file = told / f"{name}.json"
+        ended = (stories / ENDED).exists()
+        if (stories / HINDERED).exists():
+            pytest.skip(f"NO SLURM CLUSTER CAN BE STARTED: {(stories / HINDERED).read_text()}")
+        file = stories / f"{name}.json"
         if file.exists():
             content: dict[str, Any] = json.loads(file.read_text())
             assert "error" not in content, content["error"]
@@ -104,10 +104,10 @@ def tally_of(content: dict[str, Any]) -> Tally:
 
 def tell(folder: Path) -> None:
     """Start the cluster, have all stories happen at once and leave what became of each."""
-    told = folder / "told"
+    stories = folder / "told"
     hindrance = slurm.why_not(with_accounting=False)
     if hindrance:
-        leave(told / HINDERED, hindrance)
+        leave(stories / HINDERED, hindrance)
         return
     with running_cluster() as cluster, ThreadPoolExecutor(2 + len(DISTURBED)) as pool:
         quiet = pool.submit(Quiet.ran, folder / "quiet")
@@ -119,8 +119,8 @@ def tell(folder: Path) -> None:
             },
         }
         for story, happens in happening.items():
-            pool.submit(put_down, told / f"{story.__name__}.json", happens)
-    leave(told / f"{TALLIED}.json", json.dumps(asdict(TALLY)))
+            pool.submit(put_down, stories / f"{story.__name__}.json", happens)
+    leave(stories / f"{TALLIED}.json", json.dumps(asdict(TALLY)))
 
 
 def put_down(file: Path, happens: Callable[[], Story]) -> None:

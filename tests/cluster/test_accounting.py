@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import accounting, slurm, stories
-from tests.cluster.conftest import PATIENCE_S, Cluster, running_cluster, said
+from tests.cluster.conftest import PATIENCE_S, Cluster, printed, running_cluster
 from tests.cluster.stories import DECIDE, TABLE, Quiet
 
 pytestmark = [pytest.mark.cluster, pytest.mark.accounting]
@@ -34,20 +34,20 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Quiet:
 
 
 def state_by_sacct(number: str) -> str:
-    told = subprocess.run(
+    answer = subprocess.run(
         ["sacct", "-X", "--noheader", "--parsable2", "--format=State", f"--jobs={number}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return told.stdout.strip()
+    return answer.stdout.strip()
 
 
 def test_profile_as_it_is_needs_only_an_account(
     counted: Cluster, quiet: Quiet, tmp_path: Path
 ) -> None:
     story = stories.cancelled(counted, quiet, tmp_path / "repo", *WITH_ACCOUNT)
-    assert "CANCELLED AT" in story.said
+    assert "CANCELLED AT" in story.printed
     assert story.jobs["cancelled"]["Account"] == accounting.ACCOUNT
     assert story.same
 
@@ -72,11 +72,11 @@ def test_cancelled_job_is_not_noticed_by_sacct_and_the_run_waits_for_ever(
             lambda: state_by_sacct(job.number).startswith("CANCELLED"), "cancelled", PATIENCE_S
         )
         assert state_by_sacct(job.number) == "CANCELLED by 0"
-        asked = said(story.checkout).count("Status query returned")
+        asked = printed(story.checkout).count("Status query returned")
         slurm.wait_for(
             lambda: (
                 run.poll() is not None
-                or said(story.checkout).count("Status query returned") >= asked + 3
+                or printed(story.checkout).count("Status query returned") >= asked + 3
             ),
             "asked three times more",
             PATIENCE_S,

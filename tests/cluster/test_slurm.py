@@ -77,15 +77,15 @@ def test_lost_job_is_handed_in_again_with_twice_the_memory_and_time(
 
 def test_job_out_of_memory_was_killed_by_slurm(tell: Told) -> None:
     story = tell(stories.out_of_memory)
-    number, lines = story.jobs["first"]["JobId"], story.said.splitlines()
+    number, lines = story.jobs["first"]["JobId"], story.printed.splitlines()
     assert any(f"[{number}." in line and "exceeded memory limit" in line for line in lines)
 
 
 def test_cancelled_job_fails_the_run_which_then_goes_on(tell: Told) -> None:
     story = tell(stories.cancelled)
     assert story.jobs["cancelled"]["JobState"] == "CANCELLED"
-    assert "flopline: Slurm ended a job: " in story.said
-    assert "CANCELLED AT" in story.said
+    assert "flopline: Slurm ended a job: " in story.printed
+    assert "CANCELLED AT" in story.printed
     assert story.same
 
 
@@ -129,14 +129,14 @@ def test_another_checkout_is_served_from_a_cache_filled_on_the_cluster(tell: Tol
 def asked() -> dict[str, tuple[int, int]]:
     """MB and minutes that every rule asks for at first; those of figures all ask for the same."""
     wanted = re.compile(r"mem_mb=grows\((\d+)\),\s+runtime=grows\((\d+)\)")
-    found = {f"fit_{law}": (spec_of(law).mem_mb, spec_of(law).minutes) for law in LAWS}
+    limits = {f"fit_{law}": (spec_of(law).mem_mb, spec_of(law).minutes) for law in LAWS}
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         for text in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
             name, numbers = re.match(r" (\w+):", text), wanted.search(text)
             if numbers is not None:
                 names = [name[1]] if name else [f"figure_{figure}" for figure in FIGURES]
-                found |= dict.fromkeys(names, (int(numbers[1]), int(numbers[2])))
-    return found
+                limits |= dict.fromkeys(names, (int(numbers[1]), int(numbers[2])))
+    return limits
 
 
 def test_jobs_of_the_default_study_ask_for_half_as_much_again_as_they_use(tell: Told) -> None:

@@ -118,7 +118,7 @@ def test_megatron_keeps_or_names_every_row(real_data: Path, name: str) -> None:
     iterations = lines_like(path, r"iteration +\d+/ +\d+ \|")
     assert reading.rows_in == rows_in == iterations + evaluations
     assert reading.dropped["reason"].tolist() == ["no_loss"] * no_loss
-    said = reading.facts.said[""]
+    said = reading.facts.logged[""]
     assert (said["skipped_iterations"], said["nan_iterations"]) == (skipped, nan)
     assert reading.rows.get("tokens", pd.Series(dtype=float)).notna().all()
 

@@ -86,10 +86,10 @@ def arguments(points: pd.DataFrame):
 
 def fitted(points: pd.DataFrame, objective, make=surface_starts) -> generic.PointFit:
     columns, loss = arguments(points)
-    found = generic.fit(make(**columns, loss=loss), columns, loss, objective)
-    assert found.converged
-    assert found.starts_agree > found.starts / 2
-    return found
+    fit = generic.fit(make(**columns, loss=loss), columns, loss, objective)
+    assert fit.converged
+    assert fit.starts_agree > fit.starts / 2
+    return fit
 
 
 @pytest.mark.parametrize(
@@ -218,11 +218,11 @@ def test_published_decay_constants_are_not_where_the_runs_put_them(datablations)
     columns = {c: datablations[c].to_numpy() for c in ("params", "tokens", "unique_tokens")}
     law, loss = published.load("muennighoff_2023_repeated").law, datablations["val_loss"]
     starts = [law, *repeated.starts(law.base)]
-    found = generic.fit(starts, columns, loss, objectives.log_huber(), free=("R_D", "R_N"))
-    assert found.converged
-    assert found.starts_agree == found.starts
-    assert found.value == pytest.approx(0.015804662474, abs=1e-12)
-    assert_allclose([found.law.R_D, found.law.R_N], [95.365, 1.7059], rtol=1e-4)
+    fit = generic.fit(starts, columns, loss, objectives.log_huber(), free=("R_D", "R_N"))
+    assert fit.converged
+    assert fit.starts_agree == fit.starts
+    assert fit.value == pytest.approx(0.015804662474, abs=1e-12)
+    assert_allclose([fit.law.R_D, fit.law.R_N], [95.365, 1.7059], rtol=1e-4)
 
 
 # Over-training.

@@ -55,7 +55,7 @@ def test_chinchilla_without_outliers(without_outliers):
     result = parametric_fit.fit(without_outliers, [5.76e23], draws=0, seed=0)
     assert result.status == "converged"
     assert result.certificate["objective"] == pytest.approx(0.00101827402, abs=5.05e-12)
-    found = points_of(result)
+    points = points_of(result)
     for name, value, digits in (
         ("E", 1.81721, 1e-5),  # this optimum has 1.817218: the reference cut its last digit
         ("A", 477.83, 5e-3),
@@ -64,7 +64,7 @@ def test_chinchilla_without_outliers(without_outliers):
         ("beta", 0.367172, 5e-7),
         ("a", 0.513900, 5e-7),
     ):
-        assert found[name] == pytest.approx(value, abs=digits * 1.01)
+        assert points[name] == pytest.approx(value, abs=digits * 1.01)
     assert result.targets[0].values["params"].point == pytest.approx(73.2e9, abs=0.05e9)
     assert result.targets[0].values["tokens_per_param"].point == pytest.approx(17.9, abs=0.05)
 
@@ -80,7 +80,7 @@ def test_exact_optimum_beats_the_published_estimate(without_outliers):
 
 
 def test_chinchilla_with_outliers(chinchilla):
-    found = points_of(parametric_fit.fit(chinchilla, [5.76e23], draws=0, seed=0))
+    points = points_of(parametric_fit.fit(chinchilla, [5.76e23], draws=0, seed=0))
     for name, value, digits in (
         ("E", 1.8913, 5e-5),
         ("A", 495.7, 5e-2),
@@ -88,20 +88,20 @@ def test_chinchilla_with_outliers(chinchilla):
         ("alpha", 0.3493, 5e-5),
         ("beta", 0.4530, 5e-5),
     ):
-        assert found[name] == pytest.approx(value, abs=digits * 1.01)
+        assert points[name] == pytest.approx(value, abs=digits * 1.01)
 
 
 def test_gemstones_hot(gemstones):
     result = parametric_fit.fit(gemstones, [1e21], draws=0, seed=0)
-    found = points_of(result)
+    points = points_of(result)
     assert (result.n_runs, result.n_points) == (22, 220)
     assert result.certificate["objective"] == pytest.approx(1.981613e-3, abs=5e-10)
     for value, expected in (
-        (found["alpha"], 0.2929),
-        (found["beta"], 0.7130),
-        (np.log(found["A"]), 5.3617),
-        (np.log(found["B"]), 15.4185),
-        (np.log(found["E"]), 0.7623),
+        (points["alpha"], 0.2929),
+        (points["beta"], 0.7130),
+        (np.log(points["A"]), 5.3617),
+        (np.log(points["B"]), 15.4185),
+        (np.log(points["E"]), 0.7623),
     ):
         assert value == pytest.approx(expected, abs=5e-5)
 
@@ -116,10 +116,10 @@ def test_no_resample_of_chinchilla_is_worse_than_tight_lbfgs(without_outliers):
     problem = problem_of(without_outliers)
     weights = run_weights(without_outliers["run"].tolist(), 100, 0)
     near, _, _ = minimise(problem, CHINCHILLA, np.ones(240))
-    found, _ = minimise_resamples(problem, CHINCHILLA, weights, near.unknowns[0])
-    assert found.converged.all()
+    optima, _ = minimise_resamples(problem, CHINCHILLA, weights, near.unknowns[0])
+    assert optima.converged.all()
     rough = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
-    for row, unknowns, ours in zip(weights, found.unknowns, found.objective, strict=True):
+    for row, unknowns, ours in zip(weights, optima.unknowns, optima.objective, strict=True):
         theirs = min(lbfgs(problem, row, start) for start in (unknowns, near.unknowns[0], rough))
         assert ours <= theirs * (1 + 1e-9)
 

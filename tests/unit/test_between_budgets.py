@@ -40,13 +40,13 @@ def test_chi_square_and_reml_are_the_closed_form_of_equal_errors() -> None:
     y = np.array([0.0, 0.3, -0.1, 0.2, 0.1, -0.2, 0.25])
     se = np.full(7, 0.05)
     left = np.polyfit(np.arange(7.0), y, 1, full=True)[1][0]
-    found = scatter_of(y, se)
-    assert found.freedom == 5
-    assert found.chi_square == pytest.approx(left / 0.05**2, rel=1e-9)
-    assert found.p_value == pytest.approx(chi2.sf(left / 0.05**2, 5), rel=1e-6)
+    scatter = scatter_of(y, se)
+    assert scatter.freedom == 5
+    assert scatter.chi_square == pytest.approx(left / 0.05**2, rel=1e-9)
+    assert scatter.p_value == pytest.approx(chi2.sf(left / 0.05**2, 5), rel=1e-6)
     # The grid of standard deviations has steps of 6 %.
-    assert found.reml == pytest.approx(np.sqrt(left / 5 - 0.05**2), rel=0.04)
-    assert found.found
+    assert scatter.reml == pytest.approx(np.sqrt(left / 5 - 0.05**2), rel=0.04)
+    assert scatter.significant
 
 
 def test_the_standard_deviation_is_open_by_as_much_as_few_budgets_leave_it() -> None:
@@ -62,10 +62,10 @@ def test_the_standard_deviation_is_open_by_as_much_as_few_budgets_leave_it() -> 
 def test_sound_budgets_are_drawn_towards_no_scatter() -> None:
     rng = RNG(0)
     se = np.full(5, 0.03)
-    found = [scatter_of(se * rng.standard_normal(5), se) for _ in range(200)]
-    assert np.mean([f.found for f in found]) == pytest.approx(0.05, abs=0.04)
-    assert np.mean([np.mean(f.drawn == 0) for f in found]) > 0.5
-    assert np.median([f.sd for f in found]) < 0.03
+    scatters = [scatter_of(se * rng.standard_normal(5), se) for _ in range(200)]
+    assert np.mean([f.significant for f in scatters]) == pytest.approx(0.05, abs=0.04)
+    assert np.mean([np.mean(f.drawn == 0) for f in scatters]) > 0.5
+    assert np.median([f.sd for f in scatters]) < 0.03
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_sound_budgets_are_drawn_towards_no_scatter() -> None:
     ],
 )
 def test_there_is_no_scatter_where_none_can_be_told(y: np.ndarray, se: np.ndarray) -> None:
-    found = scatter_of(y, se)
-    assert found.sd == 0
-    assert not found.found
-    assert (found.drawn == 0).all()
+    scatter = scatter_of(y, se)
+    assert scatter.sd == 0
+    assert not scatter.significant
+    assert (scatter.drawn == 0).all()
 
 
 def test_an_error_unknown_is_the_largest_known() -> None:
@@ -125,9 +125,9 @@ def test_intervals_hold_the_law_of_shifted_valleys(sd: float, budgets: int) -> N
 
 def test_vertices_off_their_law_are_told_and_widen_every_interval() -> None:
     result, sound = fit(shifted(0.25, 3)), fit(shifted(0.0, 3))
-    told = result.certificate["between_budgets"]["params"]
-    assert told["p_value"] < 1e-6
-    assert told["sd_lo95"] > 0.05
+    between = result.certificate["between_budgets"]["params"]
+    assert between["p_value"] < 1e-6
+    assert between["sd_lo95"] > 0.05
     assert "the vertices of the budgets lie off their law by more than their own errors" in (
         result.message
     )

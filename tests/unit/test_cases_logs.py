@@ -70,13 +70,13 @@ def cases(real_data: Path) -> Path:
 
 @pytest.mark.parametrize("name", LAST)
 def test_rows_are_those_that_are_right(cases: Path, name: str) -> None:
-    told, splits = LAST[name]
-    assert sniffed(cases / name) == told
+    format_name, splits = LAST[name]
+    assert sniffed(cases / name) == format_name
     read = read_log(cases / name)
     for split, expected in splits.items():
         of_split = read.rows[read.rows["split"] == split]
-        found = list(zip(of_split["step"], of_split["loss"], strict=True))
-        assert found == expected
+        points = list(zip(of_split["step"], of_split["loss"], strict=True))
+        assert points == expected
     assert len(read.rows) == sum(map(len, splits.values()))
     known = read.facts.known.get("", {})
     assert {name: known[name] for name in FACTS.get(name, {})} == FACTS.get(name, {})
@@ -98,7 +98,7 @@ def test_the_base_phase_of_nanochat_is_read_by_itself(cases: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "loss"),
+    ("name", "format_name", "loss"),
     [
         ("lightning_metrics.csv", "csv", {T: "train_loss_step", V: "val_loss"}),
         ("llamafactory_trainer_log.jsonl", "jsonl", "loss"),
@@ -108,20 +108,20 @@ def test_the_base_phase_of_nanochat_is_read_by_itself(cases: Path) -> None:
     ],
 )
 def test_drafts_find_the_losses(
-    cases: Path, tmp_path: Path, name: str, told: str, loss: Any
+    cases: Path, tmp_path: Path, name: str, format_name: str, loss: Any
 ) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / name).symlink_to(cases / name)
     folder = cases / name if (cases / name).is_dir() else tmp_path / "here"
     (group,) = survey(folder, tmp_path).groups
-    assert (group.format, (group.columns or {})["loss"]) == (told, loss)
+    assert (group.format, (group.columns or {})["loss"]) == (format_name, loss)
 
 
 def test_a_job_script_that_quotes_a_line_is_no_log(cases: Path, tmp_path: Path) -> None:
     (tmp_path / "job.slurm").symlink_to(cases / "slurm_script_with_example.slurm")
-    found = survey(tmp_path, tmp_path)
-    assert not found.groups
-    assert "quotes rows" in found.left[0][1]
+    surveyed = survey(tmp_path, tmp_path)
+    assert not surveyed.groups
+    assert "quotes rows" in surveyed.left[0][1]
 
 
 def test_a_table_with_names_of_nanochat_is_a_table(cases: Path, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ def table(losses: list[float], copies: int = 4, family: str = "all") -> pd.DataF
 
 def test_the_same_rows_under_other_names_count_once() -> None:
     runs = table([3.14159, 2.98765, 2.87654, 2.76543])
-    found = same_ends(runs)
-    assert len(found) == 12
-    assert set(runs["run"].drop(found.index)) == {"0-0", "0-1", "0-2", "0-3"}
-    assert "are those of run '0-0' to the last digit" in found[4]
+    notes = same_ends(runs)
+    assert len(notes) == 12
+    assert set(runs["run"].drop(notes.index)) == {"0-0", "0-1", "0-2", "0-3"}
+    assert "are those of run '0-0' to the last digit" in notes[4]
 
 
 def test_repeats_by_seed_remain_repeats() -> None:

@@ -51,14 +51,14 @@ def grid(count: Count, noise: float = 0.0) -> pd.DataFrame:
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_optimum_is_that_of_a_search_along_the_budget(count: Count) -> None:
     law = replace(SURFACE, count=count)
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda ln_n: float(law.loss(np.exp(ln_n), law.tokens_for(TARGET, np.exp(ln_n)))),
         bounds=(np.log(1e7), np.log(1e12)),
         method="bounded",
         options={"xatol": 1e-10},
     )
-    assert float(law.params_opt(TARGET)) == pytest.approx(np.exp(found.x), rel=1e-5)
-    assert float(law.loss_opt(TARGET)) == pytest.approx(found.fun, rel=1e-12)
+    assert float(law.params_opt(TARGET)) == pytest.approx(np.exp(best.x), rel=1e-5)
+    assert float(law.loss_opt(TARGET)) == pytest.approx(best.fun, rel=1e-12)
     spent = law.flops(law.params_opt(TARGET), law.tokens_opt(TARGET))
     assert float(spent) == pytest.approx(TARGET, rel=1e-12)
 
@@ -80,8 +80,8 @@ def test_the_waste_of_a_wrong_size_is_what_a_smaller_budget_would_do() -> None:
         params = factor * law.params_opt(TARGET)
         loss = float(law.loss(params, law.tokens_for(TARGET, params)))
         needed = float(LossOfCompute.frontier(law).flops_for(loss))
-        said = float(wasted_at(law, TARGET, np.log(factor)))
-        assert said == pytest.approx(1 - needed / TARGET, rel=1e-6)
+        wasted = float(wasted_at(law, TARGET, np.log(factor)))
+        assert wasted == pytest.approx(1 - needed / TARGET, rel=1e-6)
 
 
 def test_loss_of_compute_follows_the_count() -> None:
@@ -94,21 +94,23 @@ def test_loss_of_compute_follows_the_count() -> None:
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_law_of_the_ratio_is_found_in_the_runs(count: Count) -> None:
-    found = counted(grid(count), 20, 0, "parametric", "all")
-    assert found is not None
-    law, truth = replace(SURFACE, count=found.point), replace(SURFACE, count=count)
+    counts = counted(grid(count), 20, 0, "parametric", "all")
+    assert counts is not None
+    law, truth = replace(SURFACE, count=counts.point), replace(SURFACE, count=count)
     for budget in (1e18, TARGET, 1e23):
         at = truth.params_opt(budget), truth.tokens_opt(budget)
         assert float(law.flops(*at)) == pytest.approx(budget, rel=2e-3)
-    assert np.shape(found.drawn.coef) == (20,)
+    assert np.shape(counts.drawn.coef) == (20,)
 
 
 def test_a_run_with_a_slip_does_not_turn_the_law_of_the_ratio() -> None:
     runs = grid(DYING)
     runs.loc[4, "flops"] *= 30
-    found = counted(runs, 0, 0, "parametric", "all")
-    assert found is not None
-    assert float(found.point.ratio(1e9, 1e10)) == pytest.approx(float(DYING.ratio(1e9, 1e10)), 0.01)
+    counts = counted(runs, 0, 0, "parametric", "all")
+    assert counts is not None
+    assert float(counts.point.ratio(1e9, 1e10)) == pytest.approx(
+        float(DYING.ratio(1e9, 1e10)), 0.01
+    )
 
 
 def test_runs_within_a_few_percent_of_six_nd_are_spent_as_six_nd() -> None:
@@ -123,9 +125,9 @@ def test_runs_within_a_few_percent_of_six_nd_are_spent_as_six_nd() -> None:
 def test_an_absurd_ratio_stops_every_law_in_one_sentence(factor: float) -> None:
     runs = grid(DYING).assign(flops=lambda t: t["flops"] * factor)
     for fit in (parametric_fit.fit, isoflop_fit.fit):
-        with pytest.raises(FloplineError, match=r"times 6ND.*correct the unit") as said:
+        with pytest.raises(FloplineError, match=r"times 6ND.*correct the unit") as refusal:
             fit(runs, [TARGET], draws=10)
-        assert "run 'r" in str(said.value)
+        assert "run 'r" in str(refusal.value)
 
 
 def test_laws_spend_the_budget_by_the_count() -> None:
@@ -152,11 +154,11 @@ def test_without_runs_far_off_the_budget_is_spent_by_the_count_too() -> None:
     sound = parametric_fit.fit(runs, [TARGET], draws=0)
     bad = runs.index[[0, 9, 18]]
     far = runs.assign(loss=runs["loss"].where(~runs.index.isin(bad), runs["loss"] * 1.2))
-    told = parametric_fit.fit(far, [TARGET], draws=0).certificate["far_off"]
-    assert told["runs"]
-    assert set(told["runs"]) <= set(runs.loc[bad, "run"])
+    far_off = parametric_fit.fit(far, [TARGET], draws=0).certificate["far_off"]
+    assert far_off["runs"]
+    assert set(far_off["runs"]) <= set(runs.loc[bad, "run"])
     best = sound.targets[0].values["params"].point
-    assert told["params_without"] == pytest.approx(best, rel=0.03)
+    assert far_off["params_without"] == pytest.approx(best, rel=0.03)
     six_nd = float(replace(surface_of(sound.to_json()), count=None).params_opt(TARGET))
     assert abs(six_nd / best - 1) > 0.05
 
@@ -198,7 +200,7 @@ def test_the_gradient_of_the_next_run_is_that_of_the_counted_optimum() -> None:
     law = replace(SURFACE, count=POWERS)
     params, tokens = runs["params"].to_numpy(), runs["tokens"].to_numpy()
     gradient = Design.of(law, params, tokens, 0.01).gradient(TARGET)
-    step, found = 1e-6, []
+    step, differences = 1e-6, []
     centre = np.log(params).mean(), np.log(tokens).mean()
     for name in ("A", "B", "alpha", "beta"):
         ends = []
@@ -215,8 +217,8 @@ def test_the_gradient_of_the_next_run_is_that_of_the_counted_optimum() -> None:
                     },
                 )
             ends.append(np.log(float(moved.params_opt(TARGET))))
-        found.append((ends[0] - ends[1]) / (2 * step))
-    np.testing.assert_allclose(gradient[1:], found, rtol=1e-4)
+        differences.append((ends[0] - ends[1]) / (2 * step))
+    np.testing.assert_allclose(gradient[1:], differences, rtol=1e-4)
 
 
 @pytest.mark.parametrize("law", ["parametric", "isoflop"])

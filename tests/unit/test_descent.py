@@ -66,8 +66,8 @@ def test_objective_is_the_sum_of_huber_losses():
     residual = np.abs(np.log(BESIROGLU.loss(params, tokens)) - np.log(loss))
     huber = np.where(residual <= DELTA, residual**2 / 2, DELTA * (residual - DELTA / 2))
     unknowns = unknowns_of(problem, BESIROGLU)[None]
-    found = descent.assess(problem, CHINCHILLA, np.ones((1, 30)), unknowns)
-    assert found.objective[0] == pytest.approx(huber.sum(), rel=1e-12)
+    assessed = descent.assess(problem, CHINCHILLA, np.ones((1, 30)), unknowns)
+    assert assessed.objective[0] == pytest.approx(huber.sum(), rel=1e-12)
 
 
 def test_frame_of_the_problem_and_back():
@@ -102,10 +102,10 @@ def test_no_resample_is_worse_than_tight_lbfgs(seed, points, noise):
     weights = np.random.default_rng(seed).multinomial(points, np.full(points, 1 / points), 40)
     weights = weights.astype(float)
     near, _, _ = minimise(problem, CHINCHILLA, np.ones(points))
-    found, _ = minimise_resamples(problem, CHINCHILLA, weights, near.unknowns[0])
-    assert found.converged.all()
+    optima, _ = minimise_resamples(problem, CHINCHILLA, weights, near.unknowns[0])
+    assert optima.converged.all()
     fixed = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
-    for row, unknowns, ours in zip(weights, found.unknowns, found.objective, strict=True):
+    for row, unknowns, ours in zip(weights, optima.unknowns, optima.objective, strict=True):
         theirs = min(lbfgs(problem, row, start) for start in (unknowns, near.unknowns[0], fixed))
         assert ours <= theirs * (1 + 1e-9)
 
@@ -114,9 +114,9 @@ def test_unweighted_resample_is_the_point_fit():
     problem = Problem.of(*design(4, 50, 0.005), log_huber(DELTA))
     best, _, _ = minimise(problem, CHINCHILLA, np.ones(50))
     rough = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
-    found, disagreed = minimise_resamples(problem, CHINCHILLA, np.ones((3, 50)), rough)
+    optima, disagreed = minimise_resamples(problem, CHINCHILLA, np.ones((3, 50)), rough)
     assert not disagreed.any()
-    np.testing.assert_allclose(found.objective, best.objective[0], rtol=1e-12)
+    np.testing.assert_allclose(optima.objective, best.objective[0], rtol=1e-12)
 
 
 def test_resamples_that_starts_dispute_are_solved_again():
@@ -128,8 +128,8 @@ def test_resamples_that_starts_dispute_are_solved_again():
     best, _, _ = minimise(problem, KAPLAN, np.ones(count))
     near = np.tile(best.unknowns, (60, 1))
     alone = descent.descend(problem, KAPLAN, weights.astype(float), near)
-    found, disagreed = minimise_resamples(problem, KAPLAN, weights.astype(float), near[0])
-    higher = alone.objective > found.objective * (1 + 1e-9)
+    optima, disagreed = minimise_resamples(problem, KAPLAN, weights.astype(float), near[0])
+    higher = alone.objective > optima.objective * (1 + 1e-9)
     assert higher.any()
     assert disagreed[higher].all()
     assert not disagreed.all()
@@ -143,15 +143,15 @@ def test_no_start_is_a_trap(exponents, terms):
     weights = np.ones((1, 50))
     best, _, _ = minimise(problem, CHINCHILLA, weights[0])
     start = np.array([[0.9, *terms, *exponents, 1.0]])
-    found = descent.descend(problem, CHINCHILLA, weights, start)
-    assert found.objective[0] == pytest.approx(best.objective[0], rel=1e-9)
+    optimum = descent.descend(problem, CHINCHILLA, weights, start)
+    assert optimum.objective[0] == pytest.approx(best.objective[0], rel=1e-9)
 
 
 def test_no_resamples_is_no_error():
     problem = Problem.of(*design(4, 20, 0.005), log_huber(DELTA))
     best, _, _ = minimise(problem, CHINCHILLA, np.ones(20))
-    found, disagreed = minimise_resamples(problem, CHINCHILLA, np.empty((0, 20)), best.unknowns[0])
-    assert found.unknowns.shape == (0, 6)
+    optima, disagreed = minimise_resamples(problem, CHINCHILLA, np.empty((0, 20)), best.unknowns[0])
+    assert optima.unknowns.shape == (0, 6)
     assert disagreed.shape == (0,)
 
 

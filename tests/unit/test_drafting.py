@@ -15,7 +15,7 @@ from flopline.study import load_study, read_yaml
 from running.log_search import log_files
 from tests.conftest import ROOT
 
-SAID = ["--params-convention", "total", "--flops-convention", "six_nd", "--targets", "1e20"]
+CONVENTIONS = ["--params-convention", "total", "--flops-convention", "six_nd", "--targets", "1e20"]
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_draft_marks_what_only_a_person_can_say(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["sweep", "--name", "mine"]) == 0
-    said = capsys.readouterr().out
-    assert "3 jsonl logs" in said
-    assert "sweep/README.md: no log format that is known fits it" in said
-    assert "params of every run, in config/studies/mine.runs.csv" in said
+    printed = capsys.readouterr().out
+    assert "3 jsonl logs" in printed
+    assert "sweep/README.md: no log format that is known fits it" in printed
+    assert "params of every run, in config/studies/mine.runs.csv" in printed
     study = yaml.safe_load((folder / "config/studies/mine.yaml").read_text())
     assert study["source"]["columns"] == {
         "step": "iter",
@@ -61,7 +61,7 @@ def test_draft_marks_what_only_a_person_can_say(
 
 
 def test_draft_with_everything_said_loads_and_names_its_logs(folder: Path) -> None:
-    assert main(["sweep", "--name", "mine", *SAID]) == 0
+    assert main(["sweep", "--name", "mine", *CONVENTIONS]) == 0
     study = loaded(folder, "mine")
     assert study["targets"] == [1e20]
     assert study["source"]["paths"] == "sweep/logs/*.jsonl"
@@ -77,7 +77,7 @@ def test_draft_finds_the_run_table_and_leaves_out_what_it_does_not_name(
     (folder / "sweep/runs.csv").write_text(
         "name,file,arch,n_params\na,logs/a.v1.jsonl,dense,100\nb,logs/b.v1.jsonl,moe,200\n"
     )
-    assert main(["sweep", *SAID]) == 0
+    assert main(["sweep", *CONVENTIONS]) == 0
     study = loaded(folder, "sweep")
     assert study["source"]["runs"] == {
         "table": "sweep/runs.csv",
@@ -92,7 +92,7 @@ def test_draft_finds_the_run_table_and_leaves_out_what_it_does_not_name(
 def test_draft_of_a_table_of_finished_runs(folder: Path) -> None:
     (folder / "final").mkdir()
     (folder / "final/all.csv").write_text("N,tokens,loss\n1e6,1e8,3.2\n2e6,1e8,3.1\n")
-    assert main(["final", *SAID]) == 0
+    assert main(["final", *CONVENTIONS]) == 0
     study = loaded(folder, "final")
     source = study["source"]
     assert study["laws"] == ["isoflop", "parametric"]  # no curves for the envelope to follow
@@ -153,9 +153,9 @@ def test_draft_of_real_logs_of_several_labs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for number, (name, logs) in enumerate({"llmc": 2, "megatron_deepspeed": 7}.items()):
-        assert main([str(real_data / "raw_logs" / name), "--name", f"s{number}", *SAID]) == 0
+        assert main([str(real_data / "raw_logs" / name), "--name", f"s{number}", *CONVENTIONS]) == 0
         study = loaded(tmp_path, f"s{number}")
         assert len(log_files(study, tmp_path)) == logs
-    assert main([str(real_data / "olmo_ladder"), "--name", "olmo", *SAID]) == 0
+    assert main([str(real_data / "olmo_ladder"), "--name", "olmo", *CONVENTIONS]) == 0
     with pytest.raises(FloplineError, match="`loss_split` still says TODO"):
         loaded(tmp_path, "olmo")

@@ -20,7 +20,7 @@ from flopline.study import load_study, read_yaml
 from running.log_search import log_files
 from tests.conftest import ROOT
 
-SAID = ["--params-convention", "total", "--flops-convention", "six_nd", "--targets", "1e20"]
+CONVENTIONS = ["--params-convention", "total", "--flops-convention", "six_nd", "--targets", "1e20"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def drafted(folder: str) -> dict[str, Any]:
-    assert main([folder, "--name", "mine", "--force", *SAID]) == 0
+    assert main([folder, "--name", "mine", "--force", *CONVENTIONS]) == 0
     return yaml.safe_load(Path("config/studies/mine.yaml").read_text())
 
 
@@ -69,7 +69,7 @@ def test_runs_of_one_file_name_are_named_by_their_folders_and_never_merged(here:
     assert [line.split(",")[0] for line in table.splitlines()] == ["run", "seed0", "seed1", "seed2"]
     filled = table.replace(",,", ",1000,")
     (here / "config/studies/mine.runs.csv").write_text(filled)
-    assert {run: found[-1][2] for run, found in ingested(here).items()} == {
+    assert {run: curve[-1][2] for run, curve in ingested(here).items()} == {
         "seed0": 6.0, "seed1": 6.1, "seed2": 6.2,
     }  # fmt: skip
 
@@ -150,9 +150,9 @@ def test_folders_of_splits_are_one_run(here: Path) -> None:
     for paths in ("tb/*", "tb/**"):
         text = yaml.safe_dump({**study, "source": {**study["source"], "paths": paths}})
         (here / "config/studies/mine.yaml").write_text(text)
-        found = ingested(here)
-        assert set(found) == {"a", "b"}
-        assert sorted(found["b"]) == [
+        curves_of = ingested(here)
+        assert set(curves_of) == {"a", "b"}
+        assert sorted(curves_of["b"]) == [
             ("train", 0, 9.5), ("train", 1, 8.5), ("train", 2, 7.5),
             ("val", 0, 9.75), ("val", 1, 8.75), ("val", 2, 7.75),
         ]  # fmt: skip
@@ -184,9 +184,9 @@ def test_every_log_is_judged_and_its_share_told(
     written(here / "logs/9.jsonl", half)
     written(here / "logs/cut.log", " iteration 7/ 10 | consumed samples: 28 | elapsed\n")
     drafted("logs")
-    said = capsys.readouterr().out
-    assert "18 of 21 rows are read; of logs/9.jsonl 50%" in said
-    assert "logs/cut.log: it looks like megatron, but no whole row is in it" in said
+    printed = capsys.readouterr().out
+    assert "18 of 21 rows are read; of logs/9.jsonl 50%" in printed
+    assert "logs/cut.log: it looks like megatron, but no whole row is in it" in printed
 
 
 def test_the_line_most_like_a_row_is_quoted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,9 +238,9 @@ def test_what_was_chosen_and_left_is_said(here: Path, capsys: pytest.CaptureFixt
         "0,10,5.0,,\n1,20,4.5,4.8,4.6\n",
     )
     drafted("logs")
-    said = capsys.readouterr().out
-    assert "train_loss_step as train, val_loss as val were chosen and train_loss_epoch" in said
-    assert "step: trainer/global_step was chosen; _step could be it, too." in said
+    printed = capsys.readouterr().out
+    assert "train_loss_step as train, val_loss as val were chosen and train_loss_epoch" in printed
+    assert "step: trainer/global_step was chosen; _step could be it, too." in printed
     written(
         here / "final/all.csv", "N,tokens,train_loss,val_loss\n1e6,1e8,3.2,3.3\n2e6,1e8,3,3.1\n"
     )
@@ -267,7 +267,7 @@ def test_a_draft_of_documents_of_runs_asks_for_little(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([str(real_data / "haegele"), "--name", "mine", *SAID]) == 0
+    assert main([str(real_data / "haegele"), "--name", "mine", *CONVENTIONS]) == 0
     study = yaml.safe_load(Path("config/studies/mine.yaml").read_text())
     assert study["source"]["format"] == "json"
     assert study["source"]["runs"]["from_log"] == {
@@ -275,3 +275,21 @@ def test_a_draft_of_documents_of_runs_asks_for_little(
         "horizon_steps": "config.iterations",
     }
     assert study["loss_split"] == "val"
+
+
+def test_counted_tokens_of_a_trainer_state_say_the_batch_and_sidecars_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, seen in (("a", 4096), ("b", 8192), ("c", 8192)):
+        folder = tmp_path / "runs" / run / "checkpoint-8"
+        folder.mkdir(parents=True)
+        (folder.parent / "config.json").write_text(json.dumps({"num_parameters": 7_000_000}))
+        history = [{"step": step, "eval_loss": 4 - step / 9} for step in (4, 8)]
+        state = {"log_history": history, "global_step": 8, "num_input_tokens_seen": seen}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("config.json") == 2  # the tables, and where params come from
+    assert "table of 3 runs runs/a/config.json and 2 like it: params" in output
+    assert "batch_tokens" not in output

@@ -266,9 +266,9 @@ def test_a_draw_is_the_fit_of_the_resampled_runs(frontier: str) -> None:
 
 
 def test_memory_bound_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = fit(CURVES, draws=30, bins=200)
+    once = fit(CURVES, draws=30, bins=200)
     monkeypatch.setattr(envelope_reading, "CELLS_AT_ONCE", 700)
-    pd.testing.assert_frame_equal(whole.draws, fit(CURVES, draws=30, bins=200).draws)
+    pd.testing.assert_frame_equal(once.draws, fit(CURVES, draws=30, bins=200).draws)
 
 
 @pytest.mark.parametrize("frontier", ["bins", "hull"])
@@ -380,7 +380,7 @@ def test_without_horizons_nothing_is_claimed_about_schedules() -> None:
 
 
 @pytest.mark.parametrize(
-    ("curves", "said"),
+    ("curves", "sentence"),
     [
         (CURVES[CURVES["run"] < "00-02"], "has 2 runs of 1 size"),
         (CURVES[CURVES["params"] < 6e7], "has 4 runs of 1 size"),
@@ -398,8 +398,8 @@ def test_without_horizons_nothing_is_claimed_about_schedules() -> None:
         ),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(curves: pd.DataFrame, said: str) -> None:
-    refused(lambda: fit(curves, family="oak"), said, "family 'oak'")
+def test_mistakes_are_told_in_one_sentence(curves: pd.DataFrame, sentence: str) -> None:
+    refused(lambda: fit(curves, family="oak"), sentence, "family 'oak'")
 
 
 def test_an_unknown_frontier_is_told() -> None:
@@ -495,8 +495,8 @@ def test_a_pinned_floor_is_kept_and_its_law_is_recovered() -> None:
     loss = 1.7 + np.exp(6.0 - 0.15 * ln_c)
     for floor in (1.7, None):
         law = fit_loss_compute(ln_c, loss, 1.0, floor=floor)
-        found = (law.E[0], law.ln_K[0], law.c[0])
-        assert found == pytest.approx((1.7, 6.0, 0.15), rel=1e-6)
+        fitted = (law.E[0], law.ln_K[0], law.c[0])
+        assert fitted == pytest.approx((1.7, 6.0, 0.15), rel=1e-6)
     pinned = fit_loss_compute(ln_c, loss, 1.0, floor=1.5)
     assert pinned.E[0] == 1.5
     assert pinned.form() == "E + K C^-c with E pinned at 1.5"
@@ -565,12 +565,12 @@ def test_the_misfit_is_what_runs_leave_and_widens_by_its_leverage() -> None:
     law = fit_loss_compute(x, 1.7 + np.exp(6.0 - 0.15 * x), 1.0)
     rng = np.random.default_rng(2)
     draws, seen = 0.001 * rng.standard_normal((500, 20)), 0.01 * np.sign(np.sin(7 * x))
-    found = lack_of_fit(x, np.ones(20), law, (seen, draws), 9, [np.exp(53.0)])
+    misfit = lack_of_fit(x, np.ones(20), law, (seen, draws), 9, [np.exp(53.0)])
     noise = np.mean((draws - draws.mean(axis=0)) ** 2)
-    assert found.rms_seen == pytest.approx(0.01)
-    assert found.rms_of_runs == pytest.approx(noise**0.5)
-    assert found.p_value == pytest.approx(1 / 501)
-    assert found.misfit == pytest.approx(np.sqrt((0.01**2 - noise) * 9 / 6))
+    assert misfit.rms_seen == pytest.approx(0.01)
+    assert misfit.rms_of_runs == pytest.approx(noise**0.5)
+    assert misfit.p_value == pytest.approx(1 / 501)
+    assert misfit.misfit == pytest.approx(np.sqrt((0.01**2 - noise) * 9 / 6))
 
     def slopes(at: np.ndarray) -> np.ndarray:
         def ln_loss(e: float, ln_k: float, c: float) -> np.ndarray:
@@ -582,9 +582,9 @@ def test_the_misfit_is_what_runs_leave_and_widens_by_its_leverage() -> None:
 
     inside, target = slopes(x), slopes(np.array([53.0]))
     leverage = (target @ np.linalg.inv(inside.T @ inside / 20) @ target.T).item()
-    assert found.sd[0] == pytest.approx(found.misfit * np.sqrt(1 + leverage / 9), rel=1e-4)
+    assert misfit.sd[0] == pytest.approx(misfit.misfit * np.sqrt(1 + leverage / 9), rel=1e-4)
     quiet = lack_of_fit(x, np.ones(20), law, (0.0001 * seen, draws), 9, [np.exp(53.0)])
-    assert (quiet.misfit, quiet.sd[0], quiet.found) == (0.0, 0.0, False)
+    assert (quiet.misfit, quiet.sd[0], quiet.significant) == (0.0, 0.0, False)
 
 
 def test_widened_draws_have_the_spread_of_the_misfit() -> None:
@@ -593,13 +593,13 @@ def test_widened_draws_have_the_spread_of_the_misfit() -> None:
     draws = pd.DataFrame(
         {target_column("loss", t.budget_flops): np.full(999, 2.0) for t in targets}
     )
-    found = LackOfFit(0.01, 0.02, 0.01, 0.02, np.array([0.03, 0.05]))
-    after, table = widened(targets, draws, found, seed=4)
+    misfit = LackOfFit(0.01, 0.02, 0.01, 0.02, np.array([0.03, 0.05]))
+    after, table = widened(targets, draws, misfit, seed=4)
     spread = table.to_numpy() / 2.0 - 1.0
     np.testing.assert_allclose(spread.std(axis=0), [0.03, 0.05], rtol=0.01)
     np.testing.assert_allclose(spread[:, 0] / 0.03, spread[:, 1] / 0.05, atol=1e-9)
     assert after[0].values["loss"].hi95 == pytest.approx(2.0 * (1 + 1.96 * 0.03), rel=1e-3)
-    pd.testing.assert_frame_equal(table, widened(targets, draws, found, seed=4)[1])
+    pd.testing.assert_frame_equal(table, widened(targets, draws, misfit, seed=4)[1])
 
 
 def test_the_settings_state_how_curves_are_smoothed() -> None:

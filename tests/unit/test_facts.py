@@ -43,9 +43,11 @@ def study_of(runs: dict[str, Any] | None = None, **source: Any) -> dict[str, Any
     }
 
 
-def facts(tmp_path: Path, runs: dict[str, Any], said: Facts | None = None) -> dict[str, Any]:
+def facts(tmp_path: Path, runs: dict[str, Any], log_facts: Facts | None = None) -> dict[str, Any]:
     file = FILE if "sidecar" in runs else {k: v for k, v in FILE.items() if k != "sidecar"}
-    return own_facts(study_of(runs)["source"], file, "a", said or Facts(), tmp_path, "study.yaml")
+    return own_facts(
+        study_of(runs)["source"], file, "a", log_facts or Facts(), tmp_path, "study.yaml"
+    )
 
 
 def sidecar(tmp_path: Path, text: str) -> dict[str, Any]:
@@ -118,16 +120,16 @@ def test_a_missing_sidecar_is_told(tmp_path: Path) -> None:
 
 
 def test_what_a_log_says_is_a_fact_unless_it_is_not_to_be(tmp_path: Path) -> None:
-    said = Facts()
-    said.know("", batch_tokens=1024.0)
-    said.say("", "hidden_size", "64")
-    assert facts(tmp_path, {"from_log": {"width": "hidden_size"}}, said) == {
+    log_facts = Facts()
+    log_facts.know("", batch_tokens=1024.0)
+    log_facts.say("", "hidden_size", "64")
+    assert facts(tmp_path, {"from_log": {"width": "hidden_size"}}, log_facts) == {
         "width": 64,
         "batch_tokens": 1024,
     }
-    assert facts(tmp_path, {"from_log": False}, said) == {}
+    assert facts(tmp_path, {"from_log": False}, log_facts) == {}
     with pytest.raises(FloplineError, match=r"does not say 'layers' .*it says: hidden_size\."):
-        facts(tmp_path, {"from_log": {"depth": "layers"}}, said)
+        facts(tmp_path, {"from_log": {"depth": "layers"}}, log_facts)
 
 
 def test_a_contradiction_names_both_values_and_places(tmp_path: Path) -> None:
@@ -261,10 +263,8 @@ def test_runs_of_a_file_store_are_one_run_each() -> None:
         "mlflow/mlruns/0/meta.yaml",
         *(f"mlflow/mlruns/0/{p.name}" for p in STORE_RUNS),
     ]
-    found = logs_among(hits, {"kind": "logs", "format": "mlflow"}, FIXTURES)
-    assert [f"mlflow/mlruns/0/{p.name}" for p in STORE_RUNS] == [
-        f for f in found if "meta" not in f
-    ]
+    logs = logs_among(hits, {"kind": "logs", "format": "mlflow"}, FIXTURES)
+    assert [f"mlflow/mlruns/0/{p.name}" for p in STORE_RUNS] == [f for f in logs if "meta" not in f]
     assert len(parts_of(STORE_RUNS[0])) == 7
 
 

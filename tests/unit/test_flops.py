@@ -109,10 +109,10 @@ def test_exact_count_prefers_what_the_run_table_says() -> None:
 def test_a_convention_says_what_it_needs(name: str) -> None:
     """With each of its sets of facts it gives a number, and without any one of them it lacks it."""
     convention = convention_named(name)
-    whole = {n: v[:1] for n, v in facts(**TABLE_A4, params=[1e8] * 6, params_total=[1e8] * 6,
+    complete = {n: v[:1] for n, v in facts(**TABLE_A4, params=[1e8] * 6, params_total=[1e8] * 6,
              params_nonembedding=[9e7] * 6, flops_per_token=[6e8] * 6).items()}  # fmt: skip
     for needs in convention.needs:
-        given = {n: v if n in needs else v * np.nan for n, v in whole.items()}
+        given = {n: v if n in needs else v * np.nan for n, v in complete.items()}
         assert np.isfinite(flops_per_token(name, given)).all()
         assert convention.lacks(set(needs)) == ()
         for fact in needs:

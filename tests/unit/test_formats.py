@@ -30,8 +30,8 @@ FIXTURES = ROOT / "tests/fixtures/logs"
 def fixtures(name: str) -> list[Path]:
     """The logs of a format; `source.yaml` beside them describes those that need it."""
     hits = glob.glob(f"{name}/**", root_dir=FIXTURES, recursive=True)  # noqa: PTH207
-    found = logs_among([hit.rstrip("/") for hit in hits], {"kind": "logs"}, FIXTURES)
-    return [FIXTURES / log for log in found if not log.endswith(("source.yaml", "meta.yaml"))]
+    surveyed = logs_among([hit.rstrip("/") for hit in hits], {"kind": "logs"}, FIXTURES)
+    return [FIXTURES / log for log in surveyed if not log.endswith(("source.yaml", "meta.yaml"))]
 
 
 def named(name: str, path: Path) -> dict[str, Any]:
@@ -122,16 +122,16 @@ def test_every_format_knows_its_columns_as_it_says(name: str) -> None:
 
 @every
 def test_every_format_says_of_its_run_what_its_entry_says(name: str) -> None:
-    said = set()
+    says = set()
     for path in fixtures(name):
         reading = reading_of(name, path)
         known = {fact for facts in reading.facts.known.values() for fact in facts}
         if known & {"params", "params_total", "params_nonembedding"}:
-            said.add("params")
+            says.add("params")
         by_row = FORMATS[name].columns.of_format and "tokens" in reading.rows
         if "batch_tokens" in known or (by_row and reading.rows["tokens"].notna().any()):
-            said.add("tokens")
-    assert said == set(FORMATS[name].says)
+            says.add("tokens")
+    assert says == set(FORMATS[name].says)
 
 
 @every
@@ -159,10 +159,10 @@ def test_every_format_of_tables_reads_one(name: str) -> None:
 def test_every_format_is_drafted(name: str) -> None:
     if FORMATS[name].described_by:
         pytest.skip("only a person can describe its lines")
-    found = survey(FIXTURES / name, ROOT)
-    assert [group.format for group in found.groups] == [name]
-    assert [ROOT / path for path in found.groups[0].paths] == fixtures(name)
-    assert found.groups[0].rows
+    surveyed = survey(FIXTURES / name, ROOT)
+    assert [group.format for group in surveyed.groups] == [name]
+    assert [ROOT / path for path in surveyed.groups[0].paths] == fixtures(name)
+    assert surveyed.groups[0].rows
 
 
 def test_names_of_runs_lose_the_endings_of_every_format() -> None:

@@ -126,9 +126,9 @@ def test_no_resample_is_beaten_by_the_generic_fit(form):
     objective = objectives.log_huber()
     problem, best, _ = solved(form, objective, loss)
     weights = run_weights([str(i) for i in range(loss.size)], 4, 4)
-    found, _ = minimise_resamples(problem, FAMILY[form], weights, best.unknowns[0])
-    assert found.converged.all()
-    for row, ours in zip(weights, found.objective, strict=True):
+    optima, _ = minimise_resamples(problem, FAMILY[form], weights, best.unknowns[0])
+    assert optima.converged.all()
+    for row, ours in zip(weights, optima.objective, strict=True):
         rows = np.repeat(np.arange(loss.size), row.astype(int))
         points = {"params": GRID[0][rows], "tokens": GRID[1][rows]}
         theirs = generic.fit(some_starts(form, loss), points, loss[rows], objective)
@@ -145,16 +145,16 @@ def test_resamples_that_do_not_converge_are_solved_again(monkeypatch):
     honest, calls = descent.descend, []
 
     def lame(*args):
-        found = honest(*args)
-        calls.append(len(found.objective))
+        optima = honest(*args)
+        calls.append(len(optima.objective))
         if len(calls) <= 2:
             return replace(
-                found,
-                unknowns=found.unknowns + 0.1,
-                objective=found.objective + 1,
-                scaled_gradient=found.scaled_gradient + 1.0,
+                optima,
+                unknowns=optima.unknowns + 0.1,
+                objective=optima.objective + 1,
+                scaled_gradient=optima.scaled_gradient + 1.0,
             )
-        return found
+        return optima
 
     monkeypatch.setattr(minimisation, "descend", lame)
     rescued, _ = minimise_resamples(problem, CHINCHILLA, weights, near)
@@ -174,9 +174,9 @@ def test_a_small_delta_is_narrowed_to_once_the_starts_agree(monkeypatch):
         return honest(*args)
 
     monkeypatch.setattr(minimisation, "descend", counted)
-    found, disagreed = minimise_resamples(problem, CHINCHILLA, weights, best.unknowns[0])
+    optima, disagreed = minimise_resamples(problem, CHINCHILLA, weights, best.unknowns[0])
     assert not disagreed.any()
-    assert found.converged.all()
+    assert optima.converged.all()
     assert [rows for rows, *_ in calls[:3]] == [20, 20, 20]
     widths = np.concatenate([widths for _, widths in calls[:3]])
     assert_allclose(widths, [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7], rtol=1e-12)
@@ -187,12 +187,12 @@ def test_resamples_of_kaplan_s_form_end_in_the_lowest_of_their_minima():
     loss = noisy(BESIROGLU, sd=0.01, seed=1)
     problem, best, _ = solved("kaplan", objectives.log_huber(), loss)
     weights = run_weights([str(i) for i in range(loss.size)], 60, 1)
-    found, disagreed = minimise_resamples(problem, KAPLAN, weights, best.unknowns[0])
+    optima, disagreed = minimise_resamples(problem, KAPLAN, weights, best.unknowns[0])
     begin = starts(problem, KAPLAN, weights, len(cells_of(KAPLAN).blocks))
     many = np.repeat(weights, begin.shape[1], axis=0)
     ends = descent.descend(problem, KAPLAN, many, begin.reshape(-1, len(UNKNOWNS)))
     lowest = ends.objective.reshape(60, -1).min(axis=1)
-    assert (found.objective <= lowest * (1 + 1e-9)).all()
+    assert (optima.objective <= lowest * (1 + 1e-9)).all()
     assert disagreed.any()
 
 
@@ -315,19 +315,19 @@ def test_main_fit_under_every_objective_is_the_variant_of_the_plain_one(objectiv
     again = parametric_fit.fit(table(loss), TARGETS, draws=0, seed=1, huber_delta=delta)
     nearest = {"linear_huber": "log_huber_auto", "linear_squares": "log_squares"}.get(objective)
     expected = plain.loc[nearest or name, "params"].to_list()
-    found = [target.values["params"].point for target in again.targets]
+    params = [target.values["params"].point for target in again.targets]
     # Its delta is that of the loss over the mean loss, near to the one for log loss.
-    assert_allclose(found, expected, rtol=0.1 if objective == "linear_huber" else 1e-4)
+    assert_allclose(params, expected, rtol=0.1 if objective == "linear_huber" else 1e-4)
 
 
 def test_delta_from_the_data_is_1_345_robust_sigma_of_a_lad_fit():
     loss = noisy(BESIROGLU)
-    found = objective_choice.choose("log_huber", "auto", problem_of(loss))
+    chosen = objective_choice.choose("log_huber", "auto", problem_of(loss))
     points = {"params": GRID[0], "tokens": GRID[1]}
     theirs = generic.fit_log_huber(surface_starts(*GRID, loss), points, loss)
-    assert found.delta == pytest.approx(theirs.objective.delta, rel=1e-4)
+    assert chosen.delta == pytest.approx(theirs.objective.delta, rel=1e-4)
     linear = objective_choice.choose("linear_huber", "auto", problem_of(loss))
-    assert linear.delta == pytest.approx(found.delta * loss.mean(), rel=0.3)
+    assert linear.delta == pytest.approx(chosen.delta * loss.mean(), rel=0.3)
 
 
 def test_delta_from_losses_on_the_law_is_not_zero():
@@ -370,12 +370,12 @@ def test_a_term_that_vanishes_fails_that_variant():
     problem = problem_of(flat)
     surface = LossSurface(1.5, 400.0, 1e-3, 0.33, 0.3)
     weights = run_weights([str(i) for i in range(d.size)], 10, 0)
-    resamples = form_fits.Resamples(weights, np.ones(10, bool))
+    resamples = form_fits.ResampleWeights(weights, np.ones(10, bool))
     made = form_variants.variants(problem, TARGETS, surface, resamples, lambda residual: [])
-    found = {v.estimator.name: v.estimator for v in made}
-    assert found["log_squares"].status == FAILED
-    assert found["log_squares"].message.startswith("B is 0 here")
-    assert np.isnan(found["log_squares"].targets[0].values["params"].point)
+    by_name = {v.estimator.name: v.estimator for v in made}
+    assert by_name["log_squares"].status == FAILED
+    assert by_name["log_squares"].message.startswith("B is 0 here")
+    assert np.isnan(by_name["log_squares"].targets[0].values["params"].point)
 
 
 def test_repeated_data_are_told_from_fresh_ones():
@@ -393,14 +393,14 @@ def test_repeated_data_are_told_from_fresh_ones():
     assert r_d["lo95"] < 8.0 < r_d["hi95"]
     assert r_d["against_main"] < -0.5
     assert (rows.loc["repeated", "status"] == CONVERGED).all()
-    found = rows.loc["repeated"]
+    repeated = rows.loc["repeated"]
     optimum = truth.base.params_opt(TARGETS)
-    assert_allclose(found["params"], optimum, rtol=0.2)
-    assert (np.abs(np.log(found["params"] / optimum)) < np.abs(
+    assert_allclose(repeated["params"], optimum, rtol=0.2)
+    assert (np.abs(np.log(repeated["params"] / optimum)) < np.abs(
         np.log(rows.loc["log_huber", "params"].to_numpy() / optimum)
     )).all()  # fmt: skip
-    assert (found["params_lo95"] < optimum).all()
-    assert (found["params_hi95"] > optimum).all()
+    assert (repeated["params_lo95"] < optimum).all()
+    assert (repeated["params_hi95"] > optimum).all()
 
 
 def test_runs_without_repeats_have_no_law_of_them():
@@ -420,9 +420,9 @@ def test_variants_mind_the_runs_as_the_main_fit_does():
         "estimators"
     ]
     assert "runs of largest compute lie" in rows.loc[rows["main"], "message"].iloc[0]
-    said = rows["message"].str.contains("runs of largest compute lie")
-    assert said[~rows["main"]].any()
-    assert (rows.loc[said, "status"] == WARNING).all()
+    warned = rows["message"].str.contains("runs of largest compute lie")
+    assert warned[~rows["main"]].any()
+    assert (rows.loc[warned, "status"] == WARNING).all()
 
     points = table(noisy(BESIROGLU))
     scatter = np.exp(0.15 * np.random.default_rng(7).normal(size=35))

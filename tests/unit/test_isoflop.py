@@ -29,8 +29,8 @@ def test_gaps_given_and_nominal_budgets_agree() -> None:
     for result in (by_given, by_nominal):
         assert result.certificate["equal_weights"] == by_gaps.certificate["equal_weights"]
         assert list(result.tables["vertices"]["nominal_flops"]) == list(BUDGETS)
-    found = [r.certificate["budgets_found_by"] for r in (by_gaps, by_given, by_nominal)]
-    assert found == ["gaps", "given", "nominal"]
+    rules = [r.certificate["budgets_found_by"] for r in (by_gaps, by_given, by_nominal)]
+    assert rules == ["gaps", "given", "nominal"]
     assert by_gaps.tables["vertices"]["nominal_flops"].isna().all()
     assert by_gaps.status == CONVERGED
 
@@ -68,7 +68,7 @@ def test_seed_repeats_enter_the_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "reason"),
     [
         (lambda p: p[:3], "only 3 distinct sizes, needs 4"),
         (lambda p: p.assign(loss=5.0 - p["loss"]), "no valley"),
@@ -79,14 +79,14 @@ def test_seed_repeats_enter_the_fit() -> None:
         ),
     ],
 )
-def test_a_poor_budget_is_not_used_and_says_why(spoil: object, said: str) -> None:
+def test_a_poor_budget_is_not_used_and_says_why(spoil: object, reason: str) -> None:
     points = profiles(sizes=17, noise=0.0)
     first = points["flops"] < 2e18
     poor = spoil(points[first])  # type: ignore[operator]
     result = fit(pd.concat([poor, points[~first]]), budgets=BUDGETS)
     vertex = result.tables["vertices"].iloc[0]
     assert not vertex["used"]
-    assert said in vertex["reason"]
+    assert reason in vertex["reason"]
     assert result.status == WARNING
     assert "not used" in result.message
     assert result.certificate["budgets_used"] == 4
@@ -104,7 +104,7 @@ def test_runs_without_gaps_are_no_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "said"),
+    ("points", "sentence"),
     [
         (profiles().iloc[:1], "single run ('1e+18-0')"),
         (profiles(budgets=(1e18,)), "has 1 (1e+18 FLOPs)"),
@@ -117,8 +117,8 @@ def test_runs_without_gaps_are_no_budget() -> None:
         (profiles().assign(params=0.0), "params = 0"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(points: pd.DataFrame, said: str) -> None:
-    refused(lambda: fit(points, family="oak"), said, "family 'oak'")
+def test_mistakes_are_told_in_one_sentence(points: pd.DataFrame, sentence: str) -> None:
+    refused(lambda: fit(points, family="oak"), sentence, "family 'oak'")
 
 
 def test_budgets_that_match_nothing_are_told() -> None:
@@ -195,9 +195,9 @@ def test_bootstrap_error_matches_repeated_experiments() -> None:
     fits = [fit(profiles(sizes=13, noise=0.003, seed=s), draws=100) for s in range(60)]
     vertices = [f.tables["vertices"] for f in fits]
     truth = np.log(np.array([v["params"] for v in vertices])).std(axis=0, ddof=1)
-    told = np.array([v["params_se_ln"] for v in vertices]).mean(axis=0)
+    stated = np.array([v["params_se_ln"] for v in vertices]).mean(axis=0)
     # 60 repetitions know one standard deviation to 9 %, and the mean over 5 budgets to 4 %.
-    assert (told / truth).mean() == pytest.approx(1.0, abs=0.15)
+    assert (stated / truth).mean() == pytest.approx(1.0, abs=0.15)
     a = np.array([f.parameters["a"].point for f in fits])
     exact = float(UNTIED.a)
     assert a.mean() == pytest.approx(exact, abs=4 * a.std() / np.sqrt(60))

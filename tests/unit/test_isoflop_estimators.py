@@ -165,8 +165,8 @@ def test_a_corrected_draw_carries_the_error_of_its_own_correction() -> None:
     a = np.array([line[0] for line in lines])
     row = by_name(result).loc["corrected"]
     expected = np.percentile(a, [2.5, 10, 90, 97.5])
-    found = row[["a_lo95", "a_lo80", "a_hi80", "a_hi95"]].to_numpy(float)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    ends = row[["a_lo95", "a_lo80", "a_hi80", "a_hi95"]].to_numpy(float)
+    np.testing.assert_allclose(ends, expected, rtol=1e-5)
     np.testing.assert_allclose(
         v["params_corrected_hi95"], np.percentile(np.exp(corrected), 97.5, axis=0), rtol=1e-5
     )
@@ -191,27 +191,27 @@ def test_without_a_surface_the_correction_fails_and_says_why_and_the_rest_stands
 
 def test_runs_too_few_for_a_surface_are_told() -> None:
     points = profiles().iloc[:5]
-    found = fit_surfaces(points, resamples(points, np.ones((2, 5))))
-    assert found.reason == "there are fewer than 6 distinct runs"
-    assert np.isnan(found.drawn.G).all()
+    surfaces = fit_surfaces(points, resamples(points, np.ones((2, 5))))
+    assert surfaces.reason == "there are fewer than 6 distinct runs"
+    assert np.isnan(surfaces.drawn.G).all()
 
 
 def test_a_draw_with_too_few_distinct_runs_has_no_surface() -> None:
     points = profiles(noise=0.003)
     weights = np.ones((3, len(points)))
     weights[1, 5:] = 0.0
-    found = fit_surfaces(points, resamples(points, weights))
-    np.testing.assert_array_equal(np.isfinite(found.drawn.G), [True, False, True])
-    assert found.certificate["draws_without_surface"] == 1
-    assert found.point.alpha[0] == pytest.approx(found.drawn.alpha[0], rel=1e-6)  # type: ignore[index]
+    surfaces = fit_surfaces(points, resamples(points, weights))
+    np.testing.assert_array_equal(np.isfinite(surfaces.drawn.G), [True, False, True])
+    assert surfaces.certificate["draws_without_surface"] == 1
+    assert surfaces.point.alpha[0] == pytest.approx(surfaces.drawn.alpha[0], rel=1e-6)  # type: ignore[index]
 
 
 def test_a_bound_of_the_surface_is_a_warning() -> None:
     points = profiles(noise=0.0)
     steep = (points["tokens"] / points["tokens"].min()) ** -6.0
     loss = UNTIED.E + UNTIED.A * points["params"] ** -UNTIED.alpha + steep
-    found = fit_surfaces(points.assign(loss=loss), resamples(points, np.ones((1, len(points)))))
-    assert found.certificate["bounds"] == ["beta"]
+    surfaces = fit_surfaces(points.assign(loss=loss), resamples(points, np.ones((1, len(points)))))
+    assert surfaces.certificate["bounds"] == ["beta"]
 
 
 def test_unweighted_is_the_law_of_equal_vertices() -> None:

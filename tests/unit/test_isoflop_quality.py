@@ -56,7 +56,7 @@ def drifting(points: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "check", "said"),
+    ("spoil", "check", "flag"),
     [
         (flat, "curved", "its curvature is not significant (t = "),
         (repeating, "sizes_apart", "5 of its 15 sizes nearly repeat another"),
@@ -66,7 +66,7 @@ def drifting(points: pd.DataFrame) -> pd.DataFrame:
     ],
 )
 def test_a_fault_is_flagged_by_its_own_check_with_a_reason(
-    spoil: Callable[[pd.DataFrame], pd.DataFrame], check: str, said: str
+    spoil: Callable[[pd.DataFrame], pd.DataFrame], check: str, flag: str
 ) -> None:
     points = profiles(sizes=15, noise=0.0005)
     first = points["flops"] < 2e18
@@ -75,9 +75,9 @@ def test_a_fault_is_flagged_by_its_own_check_with_a_reason(
     result = fit(spoiled, budgets=BUDGETS, method="pairs")
     vertices = result.tables["vertices"]
     assert vertices.loc[0, VERDICTS].to_dict() == {name: name != check for name in VERDICTS}
-    assert said in vertices.loc[0, "flags"]
+    assert flag in vertices.loc[0, "flags"]
     assert "1e+18" in result.message
-    assert said in result.message
+    assert flag in result.message
     assert list(vertices["flagged"]) == [True] + [False] * 4
     assert vertices.loc[1:, VERDICTS].all(axis=None)
     assert vertices["used"].all()
@@ -119,10 +119,10 @@ def test_flagged_budgets_are_left_out_on_demand() -> None:
     flagged, excluded = (
         fit(spoiled, budgets=BUDGETS, quality=word) for word in ("flag", "exclude")
     )
-    said = [r.tables["estimators"].set_index("estimator") for r in (flagged, excluded)]
+    tables = [r.tables["estimators"].set_index("estimator") for r in (flagged, excluded)]
     for a, b in (("checked", "parabola"), ("checked", "checked"), ("all_budgets", "all_budgets")):
         numbers = [t.loc[name].drop(columns=["label", "main", "status", "message"])
-                   for t, name in zip(said, (a, b), strict=True)]  # fmt: skip
+                   for t, name in zip(tables, (a, b), strict=True)]  # fmt: skip
         pd.testing.assert_frame_equal(*(n.reset_index(drop=True) for n in numbers))
     vertex = excluded.tables["vertices"].iloc[0]
     assert not vertex["used"]
@@ -170,7 +170,7 @@ def test_deleted_residuals_are_those_of_a_refit_without_the_run() -> None:
     x = np.linspace(17, 20, 9)
     y = 2.5 + 0.05 * (x - 18.4) ** 2 + 0.01 * rng.standard_normal(9)
     fitted = fit_parabolas(x, y, np.arange(9), np.ones((1, 9))).at(x)
-    found = deleted_residuals(x, y, fitted)
+    residuals = deleted_residuals(x, y, fitted)
     for i in range(9):
         rest = np.arange(9) != i
         design = np.vander(x - 18, 3)
@@ -178,7 +178,7 @@ def test_deleted_residuals_are_those_of_a_refit_without_the_run() -> None:
         variance = left[0] / (8 - 3)
         apart = design[i] @ np.linalg.inv(design[rest].T @ design[rest]) @ design[i]
         expected = (y[i] - design[i] @ beta) / np.sqrt(variance * (1 + apart))
-        assert found[i] == pytest.approx(expected, rel=1e-7)
+        assert residuals[i] == pytest.approx(expected, rel=1e-7)
 
 
 def test_sound_noise_is_seldom_called_an_outlier() -> None:

@@ -33,7 +33,7 @@ def test_objects_of_lists_are_read_with_their_own_steps() -> None:
     assert rows["step"].tolist() == [10, 20, 30, 40, 20, 40]
     assert rows["loss"].tolist() == [6.0, 5.0, 4.5, 4.2, 5.1, 4.3]
     assert rows["line"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert read.facts.said[""] == {"summary.parameters": 1_234_567, "config.n_layer": 2}
+    assert read.facts.logged[""] == {"summary.parameters": 1_234_567, "config.n_layer": 2}
 
 
 def test_lists_of_different_lengths_are_never_put_side_by_side() -> None:
@@ -94,7 +94,7 @@ def test_runs_of_a_trackio_project_keep_their_facts() -> None:
     small = read.rows[read.rows["run"] == "small"]
     assert small["loss"].tolist() == [6.0, 5.0, 5.1, 4.0, 4.1]
     assert small["step"].tolist() == [0, 10, 10, 20, 20]
-    assert read.facts.said == {
+    assert read.facts.logged == {
         "small": {"model.n_params": 1_000_000}, "large": {"model.n_params": 4_000_000},
     }  # fmt: skip
     with pytest.raises(FloplineError, match="it has: step, run_name, train/loss"):
@@ -102,9 +102,9 @@ def test_runs_of_a_trackio_project_keep_their_facts() -> None:
 
 
 def test_a_database_that_is_cut_is_told(tmp_path: Path) -> None:
-    whole = (ROOT / "tests/fixtures/logs/trackio/scaling.db").read_bytes()
+    undamaged = (ROOT / "tests/fixtures/logs/trackio/scaling.db").read_bytes()
     path = tmp_path / "a.db"
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(undamaged[: len(undamaged) // 2])
     with pytest.raises(FloplineError, match="cannot be read as a store of Trackio"):
         read_log(path, {"loss": "train/loss"}, "trackio")
 

@@ -58,9 +58,9 @@ def test_published_power_law_of_early_fusion_models():
 
 def fitted(loss: np.ndarray, floor: float | None, free: tuple[str, ...]):
     begin = starts(FLOPS, loss, floor)
-    found = generic.fit(begin, {"flops": FLOPS}, loss, objectives.log_squares(), free=free)
-    assert found.converged
-    return found.law
+    fit = generic.fit(begin, {"flops": FLOPS}, loss, objectives.log_squares(), free=free)
+    assert fit.converged
+    return fit.law
 
 
 def test_law_is_recovered_with_its_floor_free_and_pinned():

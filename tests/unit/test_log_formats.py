@@ -105,7 +105,7 @@ def test_nanogpt_has_losses_of_steps_and_of_evaluations(tmp_path: Path) -> None:
     ]
     assert dropped(reading) == [[6, "not_parsed"]]
     assert reading.facts.known == {"": {"batch_tokens": 491520}}
-    assert reading.facts.said == {"": {"number of parameters": "123590000"}}
+    assert reading.facts.logged == {"": {"number of parameters": "123590000"}}
 
 
 def test_torchtitan_reads_through_colours_and_ranks(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_megatron_lm_rows_and_facts(tmp_path: Path) -> None:
     assert [row[1] for row in dropped(reading)] == ["no_loss", "not_parsed"]
     known = {"params_total": 124475904, "horizon_tokens": 1000 * 64 * 1024}
     assert reading.facts.known[""] == known
-    assert reading.facts.said[""]["nan_iterations"] == 6
+    assert reading.facts.logged[""]["nan_iterations"] == 6
 
 
 def test_megatron_test_losses_are_a_split_of_their_own(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_samples_between_logged_iterations_are_exact(
         low, high = step // every * every, (step // every + 1) * every
         before = Logged(low, consumed[low], batches[low]) if low else None
         after = Logged(high, consumed[high], batches[high]) if high <= 320 else None
-        found = samples_at(step, before, after, ramp)
-        assert found == (None if before is None and after is None else consumed[step])
+        kept_rows = samples_at(step, before, after, ramp)
+        assert kept_rows == (None if before is None and after is None else consumed[step])
         # Without the ramp's rule a change of the batch is seen and no number is made up.
         assert samples_at(step, before, after, None) in (consumed[step], None) or after is None
 
@@ -230,7 +230,7 @@ def test_trainer_state_without_any_loss_is_counted(tmp_path: Path) -> None:
     state = {"log_history": [{"step": 5, "train_runtime": 3.1}], "max_steps": 5, "total_flos": 1.5}
     reading = read(tmp_path, json.dumps(state), "trainer_state.json")
     assert dropped(reading) == [[1, "no_loss"]]
-    assert reading.facts.said[""]["total_flos"] == 1.5
+    assert reading.facts.logged[""]["total_flos"] == 1.5
 
 
 def test_trainer_state_reads_tokens_and_the_default_evaluation(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_table_with_a_run_column_holds_several_runs(tmp_path: Path) -> None:
     reading = read(tmp_path, text, "all.csv", columns=columns, wanted_facts=["n"])
     assert kept(reading, "run", "step", "loss") == [["a", 1, 3.0], ["b", 1, 4.0], ["b", 3, 3.5]]
     assert dropped(reading) == [[4, "no_run_name"]]
-    assert reading.facts.said == {"a": {"n": "5"}, "b": {"n": "7"}}
+    assert reading.facts.logged == {"a": {"n": "5"}, "b": {"n": "7"}}
 
 
 def test_a_fact_that_changes_within_a_run_is_refused(tmp_path: Path) -> None:
@@ -346,20 +346,20 @@ def test_scalars_of_real_files_are_what_was_logged(name: str) -> None:
         for step, logged in EXPECTED.items()
         if f"{split}/loss" in logged
     ]
-    found = rows[["split", "step", "loss", "tokens", "lr"]].to_numpy().tolist()
-    assert [row[:2] for row in found] == [row[:2] for row in wanted]
+    kept_rows = rows[["split", "step", "loss", "tokens", "lr"]].to_numpy().tolist()
+    assert [row[:2] for row in kept_rows] == [row[:2] for row in wanted]
     # TensorBoard keeps single precision.
-    assert [row[2:] for row in found] == [pytest.approx(row[2:], rel=1e-6) for row in wanted]
+    assert [row[2:] for row in kept_rows] == [pytest.approx(row[2:], rel=1e-6) for row in wanted]
     assert reading.rows_in == 15
     assert reading.rows["wall_s"].is_monotonic_increasing or name == "mlflow"
 
 
 def test_configs_of_wandb_and_mlflow_are_facts() -> None:
-    offline = read_log(FIXTURES / "wandb_offline", SCALARS).facts.said[""]
+    offline = read_log(FIXTURES / "wandb_offline", SCALARS).facts.logged[""]
     assert offline["n_params"] == 123456
     assert offline["model.width"] == 64
     assert offline["display_name"] == "toy run"
-    store = read_log(next((FIXTURES / "mlflow/mlruns/0").glob("*/")), SCALARS).facts.said[""]
+    store = read_log(next((FIXTURES / "mlflow/mlruns/0").glob("*/")), SCALARS).facts.logged[""]
     assert store["n_params"] == "123456"
     assert store["mlflow.runName"] == "toy run"
 
@@ -393,12 +393,14 @@ def test_event_files_of_a_restart_follow_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [300, 1000, 1600, 2500, 3500])
 def test_damaged_wandb_records_are_counted_and_change_no_number(tmp_path: Path, place: int) -> None:
     data = bytearray((FIXTURES / "wandb_offline/run-toy1.wandb").read_bytes())
-    whole = kept(read_log(FIXTURES / "wandb_offline", SCALARS), "split", "step", "loss", "tokens")
+    undamaged = kept(
+        read_log(FIXTURES / "wandb_offline", SCALARS), "split", "step", "loss", "tokens"
+    )
     data[place] ^= 0xFF
     (tmp_path / "run-x.wandb").write_bytes(data)
     reading = read_log(tmp_path, SCALARS)
-    found = kept(reading, "split", "step", "loss", "tokens")
-    assert [row for row in found if row not in whole] == []
+    kept_rows = kept(reading, "split", "step", "loss", "tokens")
+    assert [row for row in kept_rows if row not in undamaged] == []
     assert "not_parsed" in reading.dropped["reason"].tolist()
 
 
@@ -472,7 +474,7 @@ def test_pattern_lines_become_rows_and_others_do_not(tmp_path: Path) -> None:
         [5, "val", 3.5, 4],
     ]
     assert dropped(reading) == [[3, "not_a_number"]]
-    assert reading.facts.said == {"": {"s": "3"}}
+    assert reading.facts.logged == {"": {"s": "3"}}
 
 
 def test_pattern_groups_may_have_names_of_their_own(tmp_path: Path) -> None:

@@ -148,16 +148,16 @@ OF_LINES = [name for name, entry in FORMATS.items() if entry.of_lines]
 @pytest.mark.parametrize("name", OF_LINES)
 def test_a_study_may_name_the_phase_that_counts(tmp_path: Path, name: str) -> None:
     text = TEXTS[name]
-    whole = read(tmp_path / "a.out", text, name)
+    undivided = read(tmp_path / "a.out", text, name)
     several = f"begin base\n{text}begin tuning\n{text}"
     base = read(tmp_path / "b.out", several, name, phase={"from": "base$", "to": "tuning$"})
     assert rows(base)
-    assert [row[:2] for row in rows(base)] == [row[:2] for row in rows(whole)]
-    assert [row[2] - 1 for row in rows(base)] == [row[2] for row in rows(whole)]
+    assert [row[:2] for row in rows(base)] == [row[:2] for row in rows(undivided)]
+    assert [row[2] - 1 for row in rows(base)] == [row[2] for row in rows(undivided)]
     until = read(tmp_path / "c.out", text + "== end ==\n" + text, name, phase={"to": "== end =="})
-    assert rows(until) == rows(whole)
+    assert rows(until) == rows(undivided)
     after = read(tmp_path / "d.out", several, name, phase={"from": "tuning"})
-    assert [row[:2] for row in rows(after)] == [row[:2] for row in rows(whole)]
+    assert [row[:2] for row in rows(after)] == [row[:2] for row in rows(undivided)]
     with pytest.raises(FloplineError, match=r"source\.phase\.from 'never' fits no line"):
         read(tmp_path / "e.out", text, name, phase={"from": "never"})
 

@@ -90,7 +90,7 @@ def test_a_line_without_end_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"a\n" + b"x" * (2 * LONGEST_LINE + 5) + b"\nb\nc")
     lines = list(text_lines(path))
-    assert [(n, len(text), whole) for n, text, whole in lines] == [
+    assert [(n, len(text), complete) for n, text, complete in lines] == [
         (1, 1, True),
         (2, LONGEST_LINE, True),
         (3, 1, True),

@@ -100,9 +100,9 @@ def test_a_form_that_nearly_is_a_smaller_one_is_fitted(form, unknown, value, sd)
     truth = law_of(EVERY[form], **{unknown: value})
     loss = noisy(truth.loss(**points_of(form)), sd)
     objective = objectives.log_huber()
-    found = fitted(form, loss, objective)
-    assert found.converged, found.message
-    assert found.value <= value_of(truth, form, loss, objective) * (1 + 1e-9) + 1e-12
+    fit = fitted(form, loss, objective)
+    assert fit.converged, fit.message
+    assert fit.value <= value_of(truth, form, loss, objective) * (1 + 1e-9) + 1e-12
 
 
 @pytest.mark.parametrize(("form", "unknown", "value"), [v for v in VANISHING if v[0] != "skaling"])
@@ -110,19 +110,19 @@ def test_so_it_is_by_least_absolute_errors(form, unknown, value):
     truth = law_of(EVERY[form], **{unknown: value})
     loss = noisy(truth.loss(**points_of(form)), 0.004)
     objective = objectives.log_lad()
-    found = fitted(form, loss, objective)
-    assert found.converged, found.message
-    assert found.value <= value_of(truth, form, loss, objective) * (1 + 1e-9)
+    fit = fitted(form, loss, objective)
+    assert fit.converged, fit.message
+    assert fit.value <= value_of(truth, form, loss, objective) * (1 + 1e-9)
 
 
 def test_a_fit_that_does_not_settle_says_so():
     """k, the exponent and the amplitude of the only term trade freely, and LAD has no curvature."""
     loss = noisy(law_of(FORMS["skaling"], ln_A=-np.inf).loss(*GRID), 0.004)
-    found = fitted("skaling", loss, objectives.log_lad(), count=1)
-    assert not found.converged
-    assert found.scaled_gradient > GRADIENT_TOLERANCE
-    assert found.message.startswith("the fit ends before its gradient is zero (scaled gradient ")
-    assert value_of(found.law, "skaling", loss, objectives.log_lad()) == found.value
+    fit = fitted("skaling", loss, objectives.log_lad(), count=1)
+    assert not fit.converged
+    assert fit.scaled_gradient > GRADIENT_TOLERANCE
+    assert fit.message.startswith("the fit ends before its gradient is zero (scaled gradient ")
+    assert value_of(fit.law, "skaling", loss, objectives.log_lad()) == fit.value
 
 
 @pytest.mark.parametrize("name", ["E", "A", "B"])
@@ -134,11 +134,11 @@ def test_an_amplitude_that_the_losses_deny_is_said_to_tend_to_zero(name):
         "A": law_of(FORMS["chinchilla"], ln_A=-np.inf).loss(n, d) * n**0.001,
         "B": law_of(FORMS["chinchilla"], ln_B=-np.inf).loss(n, d) * d**0.001,
     }[name]
-    found = fitted("chinchilla", loss, objectives.log_squares())
-    assert found.converged
-    assert name in found.vanished
-    assert found.limits[name] == 0.0
-    assert f"{name} tends to 0" in found.message
+    fit = fitted("chinchilla", loss, objectives.log_squares())
+    assert fit.converged
+    assert name in fit.vanished
+    assert fit.limits[name] == 0.0
+    assert f"{name} tends to 0" in fit.message
 
 
 @pytest.mark.parametrize(("constant", "word"), [(1e-14, "0"), (1e18, "infinity")])
@@ -146,23 +146,23 @@ def test_a_decay_without_end_or_at_once_is_said_to_be_one(constant, word):
     law = replace(BESIROGLU_REPEATED, R_D=constant)
     points = points_of("repeated")
     with no_warning():
-        found = generic.fit(
+        fit = generic.fit(
             [replace(law, R_D=r_d) for r_d in (2.0, 32.0)],
             points,
             law.loss(**points),
             objectives.log_huber(),
             free=("E", "A", "B", "alpha", "beta", "R_D"),
         )
-    assert found.converged
-    assert f"R_D tends to {word}" in found.message
+    assert fit.converged
+    assert f"R_D tends to {word}" in fit.message
 
 
 def test_an_exponent_on_its_bound_is_said_to_be_there():
     loss = law_of(FORMS["chinchilla"], a=0.002).loss(*GRID)
-    found = fitted("chinchilla", loss, objectives.log_huber())
-    assert found.converged
-    assert found.limits == {"alpha": 0.01}
-    assert "alpha lies on the bound of its search, 0.01" in found.message
+    fit = fitted("chinchilla", loss, objectives.log_huber())
+    assert fit.converged
+    assert fit.limits == {"alpha": 0.01}
+    assert "alpha lies on the bound of its search, 0.01" in fit.message
 
 
 def test_starts_at_zero_are_left_out_and_said_to_be_of_no_use_alone():
@@ -170,8 +170,8 @@ def test_starts_at_zero_are_left_out_and_said_to_be_of_no_use_alone():
     none = replace(BESIROGLU, A=0.0)
     points = points_of("chinchilla")
     with no_warning():
-        found = generic.fit([none, BESIROGLU], points, loss, objectives.log_huber())
-        assert found.law == generic.fit([BESIROGLU], points, loss, objectives.log_huber()).law
+        fit = generic.fit([none, BESIROGLU], points, loss, objectives.log_huber())
+        assert fit.law == generic.fit([BESIROGLU], points, loss, objectives.log_huber()).law
         with pytest.raises(FloplineError, match="no start gives finite losses with positive"):
             generic.fit([none], points, loss, objectives.log_huber())
 
@@ -195,10 +195,10 @@ def test_whatever_the_design_there_is_a_fit_or_a_sentence(case, seed, count, sd,
     begin = starts_of(form, n, d, loss)[:2]
     with no_warning():
         try:
-            found = generic.fit(begin, points, loss, objective)
+            fit = generic.fit(begin, points, loss, objective)
         except FloplineError as error:
             assert "points cannot determine" in str(error)
             return
-    assert np.isfinite(found.value)
-    assert found.message.endswith(".")
-    assert found.converged == (not found.message.startswith("the fit ends before"))
+    assert np.isfinite(fit.value)
+    assert fit.message.endswith(".")
+    assert fit.converged == (not fit.message.startswith("the fit ends before"))

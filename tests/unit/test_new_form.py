@@ -39,14 +39,14 @@ steps = ladder.audit(points, 1e23, study, steps_flops=[BUDGETS[2] * 1.01]).table
 changes = sensitivity(points, 1e23, study, estimators={"parametric": table}).tables["changes"]
 unseen = points.tail(1).assign(run="large")
 seen = held_out(unseen, points, {"parametric": LawResults.of(fit)}, study).tables["predictions"]
-said = law_paragraph("parametric", fit.to_json(), {"points": "final"}, list(table["estimator"]))
+methods = law_paragraph("parametric", fit.to_json(), {"points": "final"}, list(table["estimator"]))
 print(json.dumps({
     "labels": list(table["label"]),
     "statuses": dict(zip(table["estimator"], table["status"])),
     "climbing": list(steps.loc[steps["law"] == "parametric", "estimator"]),
     "changes": list(changes["change"]),
     "held_out": list(seen["estimator"]),
-    "methods": said,
+    "methods": methods,
 }))
 """
 
@@ -72,10 +72,10 @@ def test_a_new_form_is_one_entry(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert "terms under a square root" in found["labels"]
-    assert found["statuses"]["half"] != "failed"
-    assert "half" in found["climbing"]
-    assert "terms under a square root" in found["changes"]
-    assert "half" in found["held_out"]
-    assert "its two terms added under a square root" in found["methods"]
+    printed = json.loads(done.stdout)
+    assert "terms under a square root" in printed["labels"]
+    assert printed["statuses"]["half"] != "failed"
+    assert "half" in printed["climbing"]
+    assert "terms under a square root" in printed["changes"]
+    assert "half" in printed["held_out"]
+    assert "its two terms added under a square root" in printed["methods"]

@@ -124,9 +124,14 @@ def test_an_option_is_one_field(copy: Path) -> None:
     }
 
     write_study_file(copy, "new", STUDY | {"isoflop": {"min_runs": 4}})
-    told: dict[str, Any] = json.loads(ran(copy, "-c", USES))
-    assert (told["study"], told["fit"], told["changed"], told["ladder"]) == (4, 4, 2, [4])
+    printed: dict[str, Any] = json.loads(ran(copy, "-c", USES))
+    assert (printed["study"], printed["fit"], printed["changed"], printed["ladder"]) == (
+        4,
+        4,
+        2,
+        [4],
+    )
     assert (
         "'min_run' is no option of isoflop or bootstrap (did you mean 'min_runs'?)"
-        in (told["refused"])
+        in (printed["refused"])
     )

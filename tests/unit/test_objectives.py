@@ -106,62 +106,60 @@ def test_bad_deltas_are_refused():
 def test_law_is_recovered_from_its_own_losses(form, objective):
     truth = FORMS[form]
     loss = truth.loss(*GRID)
-    found = generic.fit(starts_of(form, *GRID, loss), covariates(), loss, objective)
-    assert found.converged
-    assert_allclose(values_of(found.law), values_of(truth), rtol=1e-6)
-    assert np.abs(found.residual).max() < 1e-10
+    fit = generic.fit(starts_of(form, *GRID, loss), covariates(), loss, objective)
+    assert fit.converged
+    assert_allclose(values_of(fit.law), values_of(truth), rtol=1e-6)
+    assert np.abs(fit.residual).max() < 1e-10
 
 
 def test_repeated_law_is_recovered_with_its_base_held():
     truth = MUENNIGHOFF_REPEATED
     points = covariates() | {"unique_tokens": GRID[1] / np.tile([1, 3, 10, 40, 200], 7)}
     loss = truth.loss(**points)
-    found = generic.fit(
+    fit = generic.fit(
         repeated.starts(truth.base), points, loss, objectives.log_huber(), free=("R_D", "R_N")
     )
-    assert found.converged
-    assert_allclose(values_of(found.law), values_of(truth), rtol=1e-8)
-    assert_array_equal(values_of(found.law)[:5], values_of(truth)[:5])
+    assert fit.converged
+    assert_allclose(values_of(fit.law), values_of(truth), rtol=1e-8)
+    assert_array_equal(values_of(fit.law)[:5], values_of(truth)[:5])
 
 
 @pytest.mark.parametrize("delta", [1e-3, 1e-2])
 def test_generic_fit_is_that_of_the_parametric_law(delta):
     loss = noisy()
-    found = generic.fit(
-        surface_starts(*GRID, loss), covariates(), loss, objectives.log_huber(delta)
-    )
+    fit = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objectives.log_huber(delta))
     table = pd.DataFrame(covariates()).assign(loss=loss, flops=6 * GRID[0] * GRID[1])
     table["run"] = [f"{i:03d}" for i in table.index]
     theirs = parametric_fit.fit(table, [1e21], huber_delta=delta, draws=0, seed=0)
-    assert found.value == pytest.approx(theirs.certificate["objective"], rel=1e-10)
+    assert fit.value == pytest.approx(theirs.certificate["objective"], rel=1e-10)
     for name in parameters(BESIROGLU):
-        assert getattr(found.law, name) == pytest.approx(theirs.parameters[name].point, rel=1e-5)
-    assert found.converged
-    assert found.starts_agree >= 2
+        assert getattr(fit.law, name) == pytest.approx(theirs.parameters[name].point, rel=1e-5)
+    assert fit.converged
+    assert fit.starts_agree >= 2
 
 
 @every_objective
 def test_no_simplex_search_finds_less(objective):
     loss = noisy()
-    found = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objective)
+    fit = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objective)
 
     def value(logs):
-        law = LossSurface(*(values_of(found.law) * np.exp(logs)))
+        law = LossSurface(*(values_of(fit.law) * np.exp(logs)))
         return objective.value(objective.residual(law.loss(*GRID), loss))
 
     near = np.random.default_rng(1).normal(0, 0.01, (3, 5))
     lowest = min(minimize(value, start, method="Nelder-Mead").fun for start in near)
-    assert found.converged
-    assert found.value <= lowest * (1 + 1e-9)
+    assert fit.converged
+    assert fit.value <= lowest * (1 + 1e-9)
 
 
 def test_lad_is_a_vertex_that_no_linear_step_improves():
     loss = noisy()
-    found = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objectives.log_lad())
-    residual = np.log(found.law.loss(*GRID)) - np.log(loss)
-    assert_allclose(residual, found.residual, atol=1e-15)
+    fit = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objectives.log_lad())
+    residual = np.log(fit.law.loss(*GRID)) - np.log(loss)
+    assert_allclose(residual, fit.residual, atol=1e-15)
     assert (np.abs(residual) < 1e-12).sum() >= 5
-    slopes = found.law.log_loss_gradient(*GRID) * values_of(found.law)
+    slopes = fit.law.log_loss_gradient(*GRID) * values_of(fit.law)
     n = loss.size
     rows = np.block([[slopes, -np.eye(n)], [-slopes, -np.eye(n)]])
     best = linprog(
@@ -170,7 +168,7 @@ def test_lad_is_a_vertex_that_no_linear_step_improves():
         b_ub=np.r_[-residual, residual],
         bounds=[(-1e-3, 1e-3)] * 5 + [(0, None)] * n,
     )
-    assert found.value - best.fun <= 1e-12 * n
+    assert fit.value - best.fun <= 1e-12 * n
 
 
 def test_order_of_the_points_does_not_matter():
@@ -187,35 +185,35 @@ def test_order_of_the_points_does_not_matter():
 def test_delta_of_the_data():
     loss = noisy()
     starts = surface_starts(*GRID, loss)
-    found = generic.fit_log_huber(starts, covariates(), loss)
+    fit = generic.fit_log_huber(starts, covariates(), loss)
     pilot = generic.fit(starts, covariates(), loss, objectives.log_lad())
-    assert found.objective.delta == 1.345 * objectives.robust_sigma(pilot.residual)
-    assert found.converged
-    again = generic.fit(starts, covariates(), loss, found.objective)
-    assert found.value == pytest.approx(again.value, rel=1e-9)
+    assert fit.objective.delta == 1.345 * objectives.robust_sigma(pilot.residual)
+    assert fit.converged
+    again = generic.fit(starts, covariates(), loss, fit.objective)
+    assert fit.value == pytest.approx(again.value, rel=1e-9)
 
 
 def test_floor_that_the_losses_deny_is_said_to_vanish():
     truth = replace(BESIROGLU, E=0.0)
     loss = truth.loss(*GRID) * (1 - 0.01 * np.log(GRID[0] / 1e8) ** 2 / 10)
-    found = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objectives.log_squares())
-    assert found.vanished == ("E",)
-    assert found.converged
+    fit = generic.fit(surface_starts(*GRID, loss), covariates(), loss, objectives.log_squares())
+    assert fit.vanished == ("E",)
+    assert fit.converged
     table = pd.DataFrame(covariates()).assign(loss=loss, flops=6 * GRID[0] * GRID[1])
     table["run"] = [f"{i:03d}" for i in table.index]
     theirs = parametric_fit.fit(table, [1e21], huber_delta=1.0, draws=0, seed=0)
     assert "E" in theirs.certificate["bounds"]
-    assert found.value == pytest.approx(theirs.certificate["objective"], rel=1e-7)
+    assert fit.value == pytest.approx(theirs.certificate["objective"], rel=1e-7)
 
 
 def test_start_without_finite_losses_does_not_spoil_the_others():
     loss, huber = noisy(), objectives.log_huber()
     lost = LossSurface(1.0, 1.0, math.inf, 0.3, 0.3)
     good = surface_starts(*GRID, loss)
-    found = generic.fit([lost, *good], covariates(), loss, huber)
-    assert found.law == generic.fit(good, covariates(), loss, huber).law
-    assert found.starts == len(good) + 1
-    assert found.starts_agree <= len(good)
+    fit = generic.fit([lost, *good], covariates(), loss, huber)
+    assert fit.law == generic.fit(good, covariates(), loss, huber).law
+    assert fit.starts == len(good) + 1
+    assert fit.starts_agree <= len(good)
     with pytest.raises(FloplineError, match="no start gives finite losses"):
         generic.fit([lost], covariates(), loss, huber)
 

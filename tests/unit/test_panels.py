@@ -43,13 +43,13 @@ def evidence_of(runs: pd.DataFrame, draws: int) -> FamilyResults:
     return replace(FamilyResults.of(laws), fits={law: json_of(fit) for law, fit in laws.items()})
 
 
-def with_tables(found: FamilyResults, **changed: pd.DataFrame) -> FamilyResults:
+def with_tables(results: FamilyResults, **changed: pd.DataFrame) -> FamilyResults:
     """The same with these tables of the fits instead of theirs."""
     tables = {
         law: {name: changed.get(name, table) for name, table in of_law.items()}
-        for law, of_law in found.tables.items()
+        for law, of_law in results.tables.items()
     }
-    return replace(found, tables=tables)
+    return replace(results, tables=tables)
 
 
 def json_of(fit: FitResult) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def test_laws_that_failed_or_were_not_fitted_leave_their_panels_out(made: Family
     assert content["planner"]["lines"][1]["message"] == "nothing to fit"
     law = "parametric"
     only = FamilyResults({law: made.fits[law]}, {law: made.draws[law]}, {law: made.tables[law]})
-    shown = interactive.panels({"dense": only}, STUDY, runs_table(made), decision_of())
-    assert (shown.has_valleys, shown.has_surfaces) == (False, True)
+    drawn = interactive.panels({"dense": only}, STUDY, runs_table(made), decision_of())
+    assert (drawn.has_valleys, drawn.has_surfaces) == (False, True)
 
 
 def test_labels_state_the_finding(made: FamilyResults) -> None:

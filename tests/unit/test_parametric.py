@@ -61,19 +61,19 @@ def test_result_keeps_the_contract():
     assert_allclose(
         points["log_residual"], np.log(points["loss"]) - np.log(points["predicted"]), rtol=1e-12
     )
-    said = result.certificate
-    assert said["converged"]
-    assert said["scaled_gradient"] <= 1e-8
-    assert said["bounds"] == []
-    assert said["draws"] == 50
-    assert said["draws_left_out"] == 0
-    assert said["flops_over_6nd"] == pytest.approx(1.0)
+    certificate = result.certificate
+    assert certificate["converged"]
+    assert certificate["scaled_gradient"] <= 1e-8
+    assert certificate["bounds"] == []
+    assert certificate["draws"] == 50
+    assert certificate["draws_left_out"] == 0
+    assert certificate["flops_over_6nd"] == pytest.approx(1.0)
     json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_residual_sd_is_that_of_the_noise():
-    said = fitted(runs(400, noise=0.004), draws=2).certificate
-    assert said["residual_sd"] == pytest.approx(0.004, rel=0.15)
+    certificate = fitted(runs(400, noise=0.004), draws=2).certificate
+    assert certificate["residual_sd"] == pytest.approx(0.004, rel=0.15)
 
 
 def test_intervals_hold_the_truth_at_about_their_level():
@@ -142,17 +142,17 @@ def test_runs_far_off_the_surface_are_named_with_what_n_is_without_them():
     bad = points["tokens"].div(points["params"]).nsmallest(3).index
     loss = points["loss"].where(~points.index.isin(bad), points["loss"] * 1.1)
     result = fitted(points.assign(loss=loss))
-    told = result.certificate["far_off"]
-    assert set(told["runs"]) == set(points.loc[bad, "run"])
-    assert told["params_without"] == pytest.approx(
+    far_off = result.certificate["far_off"]
+    assert set(far_off["runs"]) == set(points.loc[bad, "run"])
+    assert far_off["params_without"] == pytest.approx(
         sound.targets[0].values["params"].point, rel=0.15
     )
 
 
 def test_runs_far_off_are_to_be_minded_where_n_hangs_on_them():
-    told = Outlying(["a", "b"], 34.0, 5.76e23, 119e9, 74.4e9)
-    assert told.matters
-    assert told.sentence() == (
+    outlying = Outlying(["a", "b"], 34.0, 5.76e23, 119e9, 74.4e9)
+    assert outlying.matters
+    assert outlying.sentence() == (
         "'a', 'b' lie far off the fitted surface (up to 34 robust standard deviations): N at "
         "5.76e23 FLOPs is 119B with and 74.4B without them"
     )
@@ -211,7 +211,7 @@ def test_irreducible_loss_of_zero_is_warned_of():
 
 
 @pytest.mark.parametrize(
-    ("points", "said"),
+    ("points", "sentence"),
     [
         (runs(5), r"'x' needs at least 6 runs .* has 5 runs at 5"),
         (pd.concat([runs(5)] * 3), r"needs at least 6 runs .* has 5 runs at 5"),
@@ -223,8 +223,8 @@ def test_irreducible_loss_of_zero_is_warned_of():
         (runs().assign(params=[np.inf] + [1e9] * 39), r"'r000' has params = inf"),
     ],
 )
-def test_unusable_points_are_told_in_a_sentence(points, said):
-    with pytest.raises(FloplineError, match=said):
+def test_unusable_points_are_told_in_a_sentence(points, sentence):
+    with pytest.raises(FloplineError, match=sentence):
         fitted(points, family="x")
 
 

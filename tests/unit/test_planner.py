@@ -54,11 +54,11 @@ def test_targets_of_the_study_are_met_to_the_last_digits(
 ) -> None:
     line = line_of(fits[law])
     for target in fits[law].targets:
-        found = planner.at_budget(line, target.budget_flops)
+        planned = planner.at_budget(line, target.budget_flops)
         for quantity in QUANTITIES:
             for end in ("point", *ENDS):
                 wanted = getattr(target.values[quantity], end)
-                assert getattr(found.values[quantity], end) == pytest.approx(
+                assert getattr(planned.values[quantity], end) == pytest.approx(
                     wanted, rel=1e-12, nan_ok=True
                 )
 
@@ -67,9 +67,9 @@ def test_the_misfit_of_the_envelope_is_carried_to_any_budget(fits: dict[str, Fit
     """The same curves fitted with another target state there what the planner says."""
     assert fits["envelope"].certificate["lack_of_fit"]["misfit"] > 0
     elsewhere = envelope_fit.fit(simulated_curves(), [3e24], draws=200, seed=1, with_variants=False)
-    found = planner.at_budget(line_of(fits["envelope"]), 3e24).values["loss"]
+    loss = planner.at_budget(line_of(fits["envelope"]), 3e24).values["loss"]
     wanted = elsewhere.targets[0].values["loss"]
-    assert [getattr(found, end) for end in ENDS] == pytest.approx(
+    assert [getattr(loss, end) for end in ENDS] == pytest.approx(
         [getattr(wanted, end) for end in ENDS], rel=1e-9
     )
 
@@ -79,10 +79,10 @@ def test_any_budget_says_what_a_fit_with_that_target_would(
     fits: dict[str, FitResult], law: str
 ) -> None:
     again = fit(law, simulated_runs(), [7.7e24], draws=200, seed=1)
-    found = planner.at_budget(line_of(fits[law]), 7.7e24)
+    planned = planner.at_budget(line_of(fits[law]), 7.7e24)
     for quantity in QUANTITIES:
         wanted = again.targets[0].values[quantity]
-        assert [getattr(found.values[quantity], e) for e in ("point", *ENDS)] == pytest.approx(
+        assert [getattr(planned.values[quantity], e) for e in ("point", *ENDS)] == pytest.approx(
             [getattr(wanted, e) for e in ("point", *ENDS)], rel=1e-12
         )
 
@@ -96,13 +96,15 @@ def test_waste_is_the_budget_that_the_best_size_would_save(
     assert isinstance(surface, LossSurface)
     flops = 2e22
     params = ratio * float(surface.params_opt(flops))
-    found = planner.deviation(line, line, flops, params)
+    deviation = planner.deviation(line, line, flops, params)
     loss = float(surface.loss(params, flops / (6 * params)))
     enough = brentq(lambda c: float(surface.loss_opt(c)) - loss, flops / 1e6, flops * 1.01)
-    assert found.loss == pytest.approx(loss, rel=1e-12)
-    assert found.extra_loss.point == pytest.approx(loss - float(surface.loss_opt(flops)), abs=1e-12)
-    assert found.wasted_percent.point == pytest.approx(100 * (1 - enough / flops), abs=1e-6)
-    assert found.tokens == flops / (6 * params)
+    assert deviation.loss == pytest.approx(loss, rel=1e-12)
+    assert deviation.extra_loss.point == pytest.approx(
+        loss - float(surface.loss_opt(flops)), abs=1e-12
+    )
+    assert deviation.wasted_percent.point == pytest.approx(100 * (1 - enough / flops), abs=1e-6)
+    assert deviation.tokens == flops / (6 * params)
 
 
 def test_every_draw_of_the_parametric_law_weighs_a_deviation_by_itself(
@@ -110,12 +112,12 @@ def test_every_draw_of_the_parametric_law_weighs_a_deviation_by_itself(
 ) -> None:
     line = line_of(fits["parametric"])
     params, flops = 3e10, 1e23
-    found = planner.deviation(line, line, flops, params)
+    deviation = planner.deviation(line, line, flops, params)
     draws = line.draws
     assert isinstance(draws, LossSurface)
     extra = draws.loss([params], [flops / (6 * params)]) - draws.loss_opt([flops])
     wanted = np.percentile(extra, [10, 90, 2.5, 97.5])
-    assert [getattr(found.extra_loss, e) for e in ENDS] == pytest.approx(wanted, rel=1e-6)
+    assert [getattr(deviation.extra_loss, e) for e in ENDS] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_other_laws_say_where_the_best_size_is_and_the_surface_what_it_costs_to_miss(
@@ -142,9 +144,9 @@ def test_gpu_hours_and_flops_are_each_others_inverse() -> None:
 
 
 def test_every_accelerator_names_its_source() -> None:
-    found = planner.accelerators()
-    assert len({a.name for a in found}) == len(found) >= 10
-    assert all("https://" in a.source and 1e14 < a.peak_flops < 1e16 for a in found)
+    listed = planner.accelerators()
+    assert len({a.name for a in listed}) == len(listed) >= 10
+    assert all("https://" in a.source and 1e14 < a.peak_flops < 1e16 for a in listed)
 
 
 @pytest.mark.parametrize("flops", [0.0, -1e21, np.inf, np.nan])
@@ -171,6 +173,6 @@ def test_other_mistakes_are_told_in_one_sentence(fits: dict[str, FitResult]) -> 
 
 def test_a_law_without_draws_has_points_and_no_intervals() -> None:
     fit = parametric_fit.fit(simulated_runs(), TARGETS, draws=0, seed=1)
-    found = planner.at_budget(line_of(fit), 1e23).values["params"]
-    assert found.point > 0
-    assert np.isnan(found.lo95)
+    params = planner.at_budget(line_of(fit), 1e23).values["params"]
+    assert params.point > 0
+    assert np.isnan(params.lo95)

@@ -39,18 +39,18 @@ def test_akima_is_that_of_scipy(seed: int, sizes: int) -> None:
     x, y = profile(seed, sizes)
     slopes = akima_slopes((np.diff(y) / np.diff(x))[None])[0]
     np.testing.assert_allclose(slopes, Akima1DInterpolator(x, y).derivative()(x), atol=1e-10)
-    found = akima(x, y, np.arange(sizes), np.ones((1, sizes)))
+    minimum = akima(x, y, np.arange(sizes), np.ones((1, sizes)))
     at, value = scipy_minimum(x, y)
-    np.testing.assert_allclose(found.value[0], value, atol=1e-10)
-    np.testing.assert_allclose(found.at[0], at, atol=1e-6)
+    np.testing.assert_allclose(minimum.value[0], value, atol=1e-10)
+    np.testing.assert_allclose(minimum.at[0], at, atol=1e-6)
 
 
 def test_every_draw_is_interpolated_through_the_sizes_it_holds() -> None:
     x, y = profile(3, 9)
     weights = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=200).astype(float)
-    found = akima(x, y, np.arange(9), weights)
-    assert np.isfinite(found.at).mean() > 0.5
-    for row, at in zip(weights, found.at, strict=True):
+    minima = akima(x, y, np.arange(9), weights)
+    assert np.isfinite(minima.at).mean() > 0.5
+    for row, at in zip(weights, minima.at, strict=True):
         held = row > 0
         expected = scipy_minimum(x[held], y[held])[0] if held.sum() >= 4 else np.nan
         np.testing.assert_allclose(at, expected, atol=1e-6)
@@ -63,8 +63,8 @@ def test_runs_of_one_size_enter_the_interpolant_as_their_weighted_mean() -> None
     weights = np.array([[1.0] * 7 + [1.0, 3.0]])
     mean = y.copy()
     mean[3] += 0.015
-    found, expected = akima(again_x, again_y, sizes, weights), scipy_minimum(x, mean)
-    assert (found.at[0], found.value[0]) == pytest.approx(expected, abs=1e-8)
+    minimum, expected = akima(again_x, again_y, sizes, weights), scipy_minimum(x, mean)
+    assert (minimum.at[0], minimum.value[0]) == pytest.approx(expected, abs=1e-8)
 
 
 def test_flat_profiles_and_straight_ones_have_no_minimum_that_is_made_up() -> None:
@@ -81,9 +81,9 @@ def test_a_cubic_finds_the_bottom_of_a_cubic_where_a_parabola_does_not(third: fl
     u = x - 18.3
     y = 2.5 + 0.1 * u**2 + third * u**3
     weights = np.random.default_rng(1).integers(1, 4, size=(5, 11)).astype(float)
-    found = cubic(x, y, np.arange(11), weights)
-    np.testing.assert_allclose(found.at, 18.3, atol=1e-9)
-    np.testing.assert_allclose(found.value, 2.5, rtol=1e-12)
+    minima = cubic(x, y, np.arange(11), weights)
+    np.testing.assert_allclose(minima.at, 18.3, atol=1e-9)
+    np.testing.assert_allclose(minima.value, 2.5, rtol=1e-12)
     missed = np.abs(parabola(x, y, np.arange(11), weights).at - 18.3)
     assert (missed > 0.01).all() if third else (missed < 1e-9).all()
 

@@ -86,8 +86,10 @@ def in_units(table: pd.DataFrame, unit_n: float, unit_d: float) -> pd.DataFrame:
 def everything(result: FitResult) -> list[str]:
     """All that a fit says, to the last bit."""
     tables = {"draws": result.draws, **result.tables}
-    said = [json.dumps(result.to_json())]
-    return said + [f"{name} {table.to_csv(float_format='%.17g')}" for name, table in tables.items()]
+    texts = [json.dumps(result.to_json())]
+    return texts + [
+        f"{name} {table.to_csv(float_format='%.17g')}" for name, table in tables.items()
+    ]
 
 
 units = st.floats(-9, 3).map(lambda power: 10.0**power)
@@ -168,9 +170,9 @@ def test_a_twin_of_every_run_changes_no_point_estimate(name: str) -> None:
 
 
 def test_parametric_recovers_the_law_of_its_own_losses() -> None:
-    found = fit("parametric", profiles(noise=0.0)).parameters
+    parameters = fit("parametric", profiles(noise=0.0)).parameters
     for name in ("E", "A", "B", "alpha", "beta"):
-        assert_allclose(found[name].point, getattr(BESIROGLU, name), rtol=1e-6)
+        assert_allclose(parameters[name].point, getattr(BESIROGLU, name), rtol=1e-6)
 
 
 def test_isoflop_recovers_a_symmetric_law_and_the_exponent_of_any() -> None:

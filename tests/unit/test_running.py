@@ -48,7 +48,7 @@ def log_of(stage: str) -> Path:
 
 
 def passed(
-    shown: Console,
+    view: Console,
     event: LogEvent | None,
     message: str = "",
     level: int = logging.INFO,
@@ -57,7 +57,7 @@ def passed(
     """Whether a record with these fields is shown, too."""
     record = logging.LogRecord("snakemake", level, "", 0, message, (), None)
     record.__dict__.update({"event": event, **fields} if event else fields)
-    return shown.passes(record)
+    return view.passes(record)
 
 
 def job_info(number: int, stage: str) -> dict[str, object]:
@@ -65,22 +65,22 @@ def job_info(number: int, stage: str) -> dict[str, object]:
 
 
 def begun(stream: io.StringIO, stages: list[str], **options: object) -> Console:
-    shown = Console(stream=stream, **options)  # type: ignore[arg-type]
-    shown._look = lambda: None  # type: ignore[method-assign]
-    shown.begin()
-    passed(shown, LogEvent.RUN_INFO, stats={"all": 1, "fit": len(stages), "total": 1 + len(stages)})
+    view = Console(stream=stream, **options)  # type: ignore[arg-type]
+    view._look = lambda: None  # type: ignore[method-assign]
+    view.begin()
+    passed(view, LogEvent.RUN_INFO, stats={"all": 1, "fit": len(stages), "total": 1 + len(stages)})
     for number, stage in enumerate(stages):
-        passed(shown, LogEvent.JOB_INFO, **job_info(number, stage))
-    return shown
+        passed(view, LogEvent.JOB_INFO, **job_info(number, stage))
+    return view
 
 
 def test_finished_stages_are_counted_and_quote_their_log() -> None:
     stream = io.StringIO()
-    shown = begun(stream, ["ingest.0", "gather"])
+    view = begun(stream, ["ingest.0", "gather"])
     log_of("gather").write_text("gather                       3 of 3 runs kept (0.1 s)\n")
-    assert not passed(shown, LogEvent.JOB_FINISHED, job_id=1)
-    assert not passed(shown, LogEvent.JOB_FINISHED, job_id=0)
-    assert not passed(shown, LogEvent.JOB_FINISHED, job_id=99)  # the rule `all`
+    assert not passed(view, LogEvent.JOB_FINISHED, job_id=1)
+    assert not passed(view, LogEvent.JOB_FINISHED, job_id=0)
+    assert not passed(view, LogEvent.JOB_FINISHED, job_id=99)  # the rule `all`
     assert stream.getvalue().splitlines() == [
         "[1/2] gather                       3 of 3 runs kept (0.1 s)",
         "[2/2] ingest.0",
@@ -88,7 +88,7 @@ def test_finished_stages_are_counted_and_quote_their_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "level", "shown"),
+    ("message", "level", "is_shown"),
     [
         ("Select jobs to execute...", logging.INFO, False),
         ("Removing output files of failed job", logging.INFO, False),
@@ -97,9 +97,11 @@ def test_finished_stages_are_counted_and_quote_their_log() -> None:
         ("an error", logging.ERROR, True),
     ],
 )
-def test_steps_are_kept_back_in_a_run_unless_wanted(message: str, level: int, shown: bool) -> None:
+def test_steps_are_kept_back_in_a_run_unless_wanted(
+    message: str, level: int, is_shown: bool
+) -> None:
     console = begun(io.StringIO(), [])
-    assert passed(console, None, message, level) == shown
+    assert passed(console, None, message, level) == is_shown
     assert passed(begun(io.StringIO(), [], quiet=False), None, message, level)
     # What Snakemake answers where it runs nothing, and after the last words of a run.
     assert passed(Console(), None, message, level)
@@ -109,38 +111,38 @@ def test_steps_are_kept_back_in_a_run_unless_wanted(message: str, level: int, sh
 
 def test_a_failed_run_explains_itself_once() -> None:
     """By the sentences of its jobs; what Snakemake adds points to its own messages, kept back."""
-    shown = begun(io.StringIO(), ["a"])
-    assert passed(shown, LogEvent.ERROR, "WorkflowError:\nno executor", exception="WorkflowError")
-    shown = begun(io.StringIO(), ["a"])
-    passed(shown, LogEvent.JOB_ERROR, jobid=0)
-    assert not passed(shown, None, "Look below for error messages", logging.ERROR)
-    assert passed(shown, LogEvent.ERROR, "WorkflowError:\nanother", exception="WorkflowError")
-    shown.stop()
-    assert not passed(shown, LogEvent.ERROR, "WorkflowError:\nAt least one job", exception="W")
+    view = begun(io.StringIO(), ["a"])
+    assert passed(view, LogEvent.ERROR, "WorkflowError:\nno executor", exception="WorkflowError")
+    view = begun(io.StringIO(), ["a"])
+    passed(view, LogEvent.JOB_ERROR, jobid=0)
+    assert not passed(view, None, "Look below for error messages", logging.ERROR)
+    assert passed(view, LogEvent.ERROR, "WorkflowError:\nanother", exception="WorkflowError")
+    view.stop()
+    assert not passed(view, LogEvent.ERROR, "WorkflowError:\nAt least one job", exception="W")
 
 
 def test_job_that_is_tried_again_is_named() -> None:
     stream = io.StringIO()
-    shown = begun(stream, ["a"])
-    passed(shown, LogEvent.JOB_ERROR, jobid=0)
-    passed(shown, LogEvent.JOB_INFO, **job_info(0, "a"))
-    passed(shown, LogEvent.JOB_FINISHED, job_id=0)
+    view = begun(stream, ["a"])
+    passed(view, LogEvent.JOB_ERROR, jobid=0)
+    passed(view, LogEvent.JOB_INFO, **job_info(0, "a"))
+    passed(view, LogEvent.JOB_FINISHED, job_id=0)
     assert stream.getvalue().splitlines() == ["[0/1] a failed and is tried again", "[1/1] a"]
-    assert shown.failures() == []
+    assert view.failures() == []
 
 
 def test_last_words_of_a_run_with_nothing_to_do_and_of_no_other() -> None:
     stream = io.StringIO()
     for begins, event in ((False, None), (True, LogEvent.ERROR), (True, LogEvent.RUN_INFO)):
-        shown = Console(lambda: "idle", stream=stream)
+        view = Console(lambda: "idle", stream=stream)
         if begins:
-            shown.begin()
-        passed(shown, event, "x", stats={"fit": 1, "total": 1})
-        shown.close()
+            view.begin()
+        passed(view, event, "x", stats={"fit": 1, "total": 1})
+        view.close()
     assert stream.getvalue() == ""
-    shown = Console(lambda: "idle", stream=stream)
-    shown.begin()
-    shown.close()
+    view = Console(lambda: "idle", stream=stream)
+    view.begin()
+    view.close()
     assert stream.getvalue() == "idle\n"
 
 
@@ -158,28 +160,28 @@ SENTENCES = {
 @pytest.mark.parametrize("words", [SENTENCES, {key: f"äöü {key}" for key in SENTENCES}])
 def test_lines_are_the_same_whatever_the_words_of_snakemake(words: dict[str, str]) -> None:
     stream, outputs = io.StringIO(), []
-    shown = Console(stream=stream, job_ends=outputs.append)
-    assert passed(shown, None, words["plan"])
-    shown.begin()
+    view = Console(stream=stream, job_ends=outputs.append)
+    assert passed(view, None, words["plan"])
+    view.begin()
     log_of("b").with_suffix(".error").write_text("no loss\n")
     log_of("b").write_text("no loss\n")
     flags = [
-        passed(shown, None, words["steps"]),
-        passed(shown, LogEvent.RUN_INFO, words["steps"], stats={"all": 1, "fit": 2, "total": 3}),
-        passed(shown, LogEvent.JOB_INFO, words["info"], **job_info(0, "a") | {"output": ["x"]}),
-        passed(shown, LogEvent.JOB_INFO, words["info"], **job_info(1, "b")),
-        passed(shown, LogEvent.JOB_FINISHED, words["finished"], job_id=0),
-        passed(shown, LogEvent.PROGRESS, done=1, total=3),
-        passed(shown, None, words["end"], logging.INFO),
+        passed(view, None, words["steps"]),
+        passed(view, LogEvent.RUN_INFO, words["steps"], stats={"all": 1, "fit": 2, "total": 3}),
+        passed(view, LogEvent.JOB_INFO, words["info"], **job_info(0, "a") | {"output": ["x"]}),
+        passed(view, LogEvent.JOB_INFO, words["info"], **job_info(1, "b")),
+        passed(view, LogEvent.JOB_FINISHED, words["finished"], job_id=0),
+        passed(view, LogEvent.PROGRESS, done=1, total=3),
+        passed(view, None, words["end"], logging.INFO),
     ]
-    passed(shown, LogEvent.JOB_ERROR, words["failed"], logging.ERROR, jobid=1)
-    flags.append(passed(shown, None, words["end"], logging.ERROR))
-    shown.stop()
-    flags.append(passed(shown, LogEvent.ERROR, words["last"], logging.ERROR, exception="E"))
+    passed(view, LogEvent.JOB_ERROR, words["failed"], logging.ERROR, jobid=1)
+    flags.append(passed(view, None, words["end"], logging.ERROR))
+    view.stop()
+    flags.append(passed(view, LogEvent.ERROR, words["last"], logging.ERROR, exception="E"))
     assert flags == [False] * 9
     assert outputs == [["x"]]
     assert stream.getvalue() == "[1/2] a\n"
-    assert shown.failures() == ["no loss"]
+    assert view.failures() == ["no loss"]
 
 
 def test_raw_file_from_the_future_is_one_sentence() -> None:
@@ -200,11 +202,11 @@ def test_lines_without_a_terminal_are_plain_and_grow_rarer(monkeypatch: pytest.M
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     stream = io.StringIO()
-    shown = begun(stream, ["fit_parametric.ash"])
-    shown.jobs[0].began = 0.0
+    view = begun(stream, ["fit_parametric.ash"])
+    view.jobs[0].began = 0.0
     for second in range(0, 1500):
         now[0] = float(second)
-        shown._give_signs()
+        view._give_signs()
     lines = stream.getvalue().splitlines()
     assert lines[:3] == [
         "[0/1] fit_parametric.ash 10 s, still at work",
@@ -219,22 +221,22 @@ def test_lines_without_a_terminal_are_plain_and_grow_rarer(monkeypatch: pytest.M
 def test_bar_on_a_terminal_gives_way_to_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     stream = Terminal()
-    shown = begun(stream, ["ingest.0", "ingest.1"])
+    view = begun(stream, ["ingest.0", "ingest.1"])
     log_of("ingest.0").with_suffix(".progress").write_text("0.3 30 of 100 runs")
-    shown._draw()
+    view._draw()
     assert stream.getvalue().startswith("[0/2] ingest.0 [###-------] 30 of 100 runs, ")
     assert len(stream.getvalue()) <= 59
-    passed(shown, LogEvent.JOB_FINISHED, job_id=1)
+    passed(view, LogEvent.JOB_FINISHED, job_id=1)
     assert "\r\033[K[1/2] ingest.1\n" in stream.getvalue()
 
 
 def test_what_the_library_announces_is_a_bar_on_the_terminal(script: ModuleType) -> None:
     """From `progress` through the stage's file to the console, and gone with the stage."""
-    with script.stage(job()) as said, heard(said.reached):
+    with script.stage(job()) as summary, heard(summary.reached):
         for step in over("abc", "laws"):
-            said.written -= 1
+            summary.written -= 1
             with part(0.5):
-                said.written -= 1
+                summary.written -= 1
             if step == "b":
                 assert Job(log_of("a.b"), []).state() == "a.b [#####-----] 1 of 3 laws, 0 s"
     assert Job(log_of("a.b"), []).state() == "a.b 0 s"
@@ -260,12 +262,12 @@ def test_progress_that_cannot_be_read_is_the_time_alone(text: str) -> None:
 def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
     reason: str, words: list[str]
 ) -> None:
-    shown = begun(io.StringIO(), ["fit_isoflop.ash"])
+    view = begun(io.StringIO(), ["fit_isoflop.ash"])
     log_of("fit_isoflop.ash").write_text("".join(f"line {i}\n" for i in range(30)))
     if reason:
-        passed(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
-    passed(shown, LogEvent.JOB_ERROR, jobid=0)
-    (sentence,) = shown.failures()
+        passed(view, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    passed(view, LogEvent.JOB_ERROR, jobid=0)
+    (sentence,) = view.failures()
     assert sentence.startswith("fit_isoflop.ash ")
     assert all(word in sentence for word in [*words, str(log_of("fit_isoflop.ash")), "line 29"])
     assert "line 17\n" not in sentence
@@ -275,33 +277,33 @@ def test_job_without_a_sentence_is_told_with_the_end_of_its_log(
     "reason", ["x returned non-zero exit status 130.", "x died with <Signals.SIGINT: 2>."]
 )
 def test_job_ended_by_ctrl_c_is_no_failure_of_the_machine(reason: str) -> None:
-    shown = begun(io.StringIO(), ["fit_isoflop.ash"])
-    passed(shown, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
-    passed(shown, LogEvent.JOB_ERROR, jobid=0)
-    assert shown.failures() == ["fit_isoflop.ash was interrupted."]
+    view = begun(io.StringIO(), ["fit_isoflop.ash"])
+    passed(view, LogEvent.ERROR, f"RuleException:\nCalledProcessError in file a:\n{reason}")
+    passed(view, LogEvent.JOB_ERROR, jobid=0)
+    assert view.failures() == ["fit_isoflop.ash was interrupted."]
 
 
 def test_sentence_of_a_job_is_its_failure_and_a_later_success_takes_it_back() -> None:
-    shown = begun(io.StringIO(), ["a", "b"])
+    view = begun(io.StringIO(), ["a", "b"])
     for stage, log in (("a", "no loss\n"), ("b", "Traceback\n  deep\n")):
         log_of(stage).write_text(log)
         log_of(stage).with_suffix(".error").write_text("no loss\n")
-    passed(shown, LogEvent.JOB_ERROR, jobid=0)
-    passed(shown, LogEvent.JOB_ERROR, jobid=1)
-    first, second = shown.failures()
+    passed(view, LogEvent.JOB_ERROR, jobid=0)
+    passed(view, LogEvent.JOB_ERROR, jobid=1)
+    first, second = view.failures()
     assert first == "no loss"
     assert second == f"no loss\n  The end of {log_of('b')}:\n    Traceback\n      deep"
-    passed(shown, LogEvent.JOB_INFO, **job_info(1, "b"))
-    passed(shown, LogEvent.JOB_FINISHED, job_id=1)
-    assert shown.failures() == ["no loss"]
+    passed(view, LogEvent.JOB_INFO, **job_info(1, "b"))
+    passed(view, LogEvent.JOB_FINISHED, job_id=1)
+    assert view.failures() == ["no loss"]
 
 
 def test_full_disk_in_a_traceback_is_one_sentence() -> None:
-    shown = begun(io.StringIO(), [])
+    view = begun(io.StringIO(), [])
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, "", (), None)
     record.msg = "Traceback\n  x\nOSError: [Errno 28] No space left on device: 'a/b'\n"
     record.__dict__["event"] = LogEvent.ERROR
-    assert shown.passes(record)
+    assert view.passes(record)
     assert record.msg == ("flopline: No space left on device: 'a/b': make room and start again.")
 
 
@@ -700,14 +702,14 @@ def job(*inputs: Path) -> SimpleNamespace:
 
 def test_stage_says_how_far_it_is_and_signs_what_it_wrote(script: ModuleType) -> None:
     progress = log_of("a.b").with_suffix(".progress")
-    with script.stage(job()) as said:
-        said.counted(1, 4, "runs")
+    with script.stage(job()) as summary:
+        summary.counted(1, 4, "runs")
         assert not progress.exists()
-        said.written -= 1
-        said.counted(2, 4, "runs")
+        summary.written -= 1
+        summary.counted(2, 4, "runs")
         assert progress.read_text() == "0.5000 2 of 4 runs"
         Path("results/toy/out").write_text("x")
-        said.append("4 runs")
+        summary.append("4 runs")
     assert not progress.exists()
     assert log_of("a.b").read_text().startswith("a.b                          4 runs (")
     assert receipts.receipt_of(Path("results/toy/out"), RESULTS).is_file()

@@ -245,18 +245,18 @@ def test_full_disk_is_one_sentence(
 def test_every_flipped_bit_of_the_data_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_parquet(TABLE, path)
-    whole_bytes = path.read_bytes()
-    footer = int.from_bytes(whole_bytes[-8:-4], "little") + 8
-    for place in range(4, len(whole_bytes) - footer, 97):
-        spoilt = bytearray(whole_bytes)
+    all_bytes = path.read_bytes()
+    footer = int.from_bytes(all_bytes[-8:-4], "little") + 8
+    for place in range(4, len(all_bytes) - footer, 97):
+        spoilt = bytearray(all_bytes)
         spoilt[place] ^= 1
         path.write_bytes(spoilt)
         try:
-            found = read_parquet(path)
+            table = read_parquet(path)
         except FloplineError as error:
             assert str(path) in str(error)
         else:
-            pd.testing.assert_frame_equal(found, TABLE.astype({"run": "string"}))
+            pd.testing.assert_frame_equal(table, TABLE.astype({"run": "string"}))
 
 
 @pytest.mark.parametrize("read", [read_parquet, lambda path: list(row_groups(path))])
@@ -348,8 +348,8 @@ def test_folders_that_hold_logs_or_other_things_are_no_mistake(tmp_path: Path) -
     (tmp_path / "x.csv/a.csv").write_text("n,d,l\n1,1,1\n")
     (tmp_path / "b.csv").symlink_to("x.csv/a.csv")
     study = loaded(tmp_path / "apart", source=source)
-    found = [file["path"] for file in log_files(study, tmp_path)]  # type: ignore[arg-type]
-    assert {"b.csv", "x.csv/a.csv"} <= set(found)
+    paths = [file["path"] for file in log_files(study, tmp_path)]  # type: ignore[arg-type]
+    assert {"b.csv", "x.csv/a.csv"} <= set(paths)
 
 
 def test_links_in_circles_are_told_and_not_followed(tmp_path: Path) -> None:

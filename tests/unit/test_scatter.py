@@ -44,20 +44,20 @@ def drawn(table: pd.DataFrame, draws: int, seed: int = 1) -> tuple[np.ndarray, R
 
 
 def test_scatter_is_that_of_the_noise():
-    found = [scatter_of(study(seed)) for seed in range(40)]
-    pooled = np.sqrt(np.mean([(f.sd**2).mean() for f in found]))
+    scatters = [scatter_of(study(seed)) for seed in range(40)]
+    pooled = np.sqrt(np.mean([(f.sd**2).mean() for f in scatters]))
     assert pooled == pytest.approx(0.003, rel=0.1)
     # Budgets of equal noise are mostly told to be alike, and then share one scale.
-    alike = [f for f in found if f.alike]
+    alike = [f for f in scatters if f.alike]
     assert len(alike) >= 20
     assert all(np.ptp(f.sd) == 0 and (f.freedom == 20).all() for f in alike)
 
 
 def test_budgets_of_unequal_noise_keep_their_own_scale():
     sd = np.array([0.012, 0.006, 0.003, 0.0015, 0.00075])
-    found = [scatter_of(study(seed, sizes=12, sd=sd)) for seed in range(20)]
-    assert not any(f.alike for f in found)
-    typical = np.median([f.sd for f in found], axis=0)
+    scatters = [scatter_of(study(seed, sizes=12, sd=sd)) for seed in range(20)]
+    assert not any(f.alike for f in scatters)
+    typical = np.median([f.sd for f in scatters], axis=0)
     assert_allclose(typical, sd, rtol=0.35)
 
 
@@ -73,11 +73,11 @@ def test_draws_lie_about_what_parabola_and_cubic_see():
 
 
 def test_draws_scatter_as_the_losses_do():
-    losses, found = drawn(study(), 4000)
+    losses, scatter = drawn(study(), 4000)
     relative = losses[:, :7].std(axis=0) / losses[:, :7].mean(axis=0)
     # Student's t of d degrees of freedom has variance d / (d - 2).
-    wider = np.sqrt(found.freedom[0] / (found.freedom[0] - 2))
-    assert_allclose(relative, found.sd[0] * wider, rtol=0.1)
+    wider = np.sqrt(scatter.freedom[0] / (scatter.freedom[0] - 2))
+    assert_allclose(relative, scatter.sd[0] * wider, rtol=0.1)
 
 
 def test_losses_without_noise_are_drawn_as_they_are():
@@ -87,9 +87,9 @@ def test_losses_without_noise_are_drawn_as_they_are():
 
 
 def test_valleys_without_a_spare_run_have_no_draws():
-    losses, found = drawn(study(sizes=3), 5)
+    losses, scatter = drawn(study(sizes=3), 5)
     assert np.isnan(losses).all()
-    assert np.isnan(found.of_new_run(5, 1)).all()
+    assert np.isnan(scatter.of_new_run(5, 1)).all()
     result = isoflop_fit.fit(study(sizes=3), [1e22], min_sizes=3, draws=20, method="wild")
     at = result.targets[0].values["params"]
     assert np.isfinite(at.point)
@@ -99,9 +99,9 @@ def test_valleys_without_a_spare_run_have_no_draws():
 def test_a_valley_without_a_spare_run_borrows_the_scatter_of_the_others():
     table = study()
     few = table.drop(index=[1, 2, 4, 5])  # the first budget keeps three runs
-    losses, found = drawn(few, 2000)
+    losses, scatter = drawn(few, 2000)
     assert np.isfinite(losses).all()
-    assert found.sd[0] == pytest.approx(np.median(found.sd[1:]), rel=0.5)
+    assert scatter.sd[0] == pytest.approx(np.median(scatter.sd[1:]), rel=0.5)
 
 
 def test_order_of_rows_changes_nothing():

@@ -93,7 +93,7 @@ def test_run_table_may_give_a_run_several_logs(tmp_path: Path) -> None:
 
 def test_batches_give_what_all_at_once_gives(tmp_path: Path) -> None:
     files, facts, options = many(tmp_path)
-    whole = clean(ingest(options, files, tmp_path), facts, options)
+    unsharded = clean(ingest(options, files, tmp_path), facts, options)
     runs, curves, dropped = [], [], []
     for number, shard in enumerate(by_shard(files, 3)):
         path = tmp_path / f"{number}.parquet"
@@ -110,13 +110,13 @@ def test_batches_give_what_all_at_once_gives(tmp_path: Path) -> None:
             curves.append(conform(batch.curves, CURVES))
             dropped.append(conform(batch.dropped, DROPPED))
     gathered, notes = gather(pd.concat(runs), facts, options)
-    pd.testing.assert_frame_equal(gathered, whole.runs)
-    assert tuple(notes) == whole.notes
-    for parts, table in ((curves, whole.curves), (dropped, whole.dropped)):
+    pd.testing.assert_frame_equal(gathered, unsharded.runs)
+    assert tuple(notes) == unsharded.notes
+    for parts, table in ((curves, unsharded.curves), (dropped, unsharded.dropped)):
         together = pd.concat(parts).sort_values(["run", "source", "line"], ignore_index=True)
         wanted = table.sort_values(["run", "source", "line"], ignore_index=True)
         pd.testing.assert_frame_equal(together, wanted)
-    assert whole.runs.set_index("run").loc["r7", "source"] == "logs/r7-a.jsonl\nlogs/r7-b.jsonl"
+    assert unsharded.runs.set_index("run").loc["r7", "source"] == "logs/r7-a.jsonl\nlogs/r7-b.jsonl"
 
 
 def test_all_files_of_a_run_share_a_shard(tmp_path: Path) -> None:

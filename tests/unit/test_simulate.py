@@ -67,9 +67,9 @@ def test_without_noise_every_row_lies_on_the_law() -> None:
 
 def test_without_noise_the_fit_gives_the_law_back() -> None:
     points = final_points(settings(GRID, noise={"run": 0, "row": 0}), "ash")
-    found = parametric_fit.fit(points, [1e18], draws=100, seed=1, family="ash")
+    fit = parametric_fit.fit(points, [1e18], draws=100, seed=1, family="ash")
     for name, value in constants_of(LAW).items():
-        assert found.parameters[name].point == pytest.approx(value, rel=1e-6)
+        assert fit.parameters[name].point == pytest.approx(value, rel=1e-6)
 
 
 def test_noise_is_as_large_as_stated_and_shared_within_a_run() -> None:
@@ -181,8 +181,8 @@ def test_impossible_designs_are_refused_in_a_sentence(
 def test_mistakes_in_the_study_file_name_the_key(
     tmp_path: Path, source: dict[str, Any], study: dict[str, Any], words: str
 ) -> None:
-    whole = {k: v for k, v in (settings() | source).items() if v is not None}
-    study_file(tmp_path, whole, **study)
+    complete = {k: v for k, v in (settings() | source).items() if v is not None}
+    study_file(tmp_path, complete, **study)
     with pytest.raises(FloplineError) as error:
         loaded(tmp_path, "sim")
     assert str(error.value).startswith("config/studies/sim.yaml: ")
@@ -199,11 +199,11 @@ def test_files_are_known_before_they_exist(tmp_path: Path) -> None:
 
 
 def test_description_says_synthetic_and_states_every_number() -> None:
-    said = " ".join(described(settings(), {"ash": "Ash"}))
+    text = " ".join(described(settings(), {"ash": "Ash"}))
     for words in ("synthetic", "0.2 % per run", "0.1 % per row", "seed 11", "Ash"):
-        assert words in said
+        assert words in text
     for name in PARAMETERS:
-        assert f"{name} = {getattr(LAW, name):g}" in said
+        assert f"{name} = {getattr(LAW, name):g}" in text
 
 
 def test_every_key_is_explained() -> None:
@@ -268,9 +268,9 @@ def test_intervals_of_nmm_cover_the_truth_as_often_as_they_say() -> None:
     for seed in range(40):
         for family, truth in truths.items():
             points = final_points(NMM | {"seed": seed, "log_every": 100}, family)
-            found = parametric_fit.fit(points, [1e22], draws=200, seed=1, family=family)
+            fit = parametric_fit.fit(points, [1e22], draws=200, seed=1, family=family)
             for name in covered:
-                estimate = found.parameters[name]
+                estimate = fit.parameters[name]
                 covered[name] += estimate.lo95 <= truth[name] <= estimate.hi95
     # Of 80 intervals at 95 %, fewer than 69 cover with probability 0.06 %.
     assert min(covered.values()) >= 69, covered

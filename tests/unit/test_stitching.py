@@ -96,9 +96,9 @@ def test_every_row_of_every_piece_is_kept_or_dropped_once(
     digests = ("same",) * len(files) if copied else ()
     result = pieces(*files, sha256=digests)
     both = pd.concat([result.curves, result.dropped])
-    found = both[both["run"] == "a"][["source", "line"]].sort_values(["source", "line"])
+    stitched = both[both["run"] == "a"][["source", "line"]].sort_values(["source", "line"])
     wanted = [[f"f{n}", i] for n, f in enumerate(files) for i in range(1, len(f) + 1)]
-    assert found.to_numpy().tolist() == wanted
+    assert stitched.to_numpy().tolist() == wanted
     for _, curve in result.curves.groupby(["run", "split"]):
         assert curve["step"].is_monotonic_increasing
         assert curve["step"].is_unique

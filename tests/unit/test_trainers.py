@@ -95,14 +95,14 @@ def test_rows_of_every_trainer(name: str) -> None:
     assert set(read.dropped["reason"]) <= {"no_loss"}
     if name in TOKENS:
         assert read.rows["tokens"].iloc[-1] == TOKENS[name]
-    said = read.facts.known.get("", {})
+    known = read.facts.known.get("", {})
     for fact, value in FACTS.get(name, {}).items():
-        assert said[fact] == value, fact
+        assert known[fact] == value, fact
 
 
 def test_every_trainer_has_a_fixture_that_is_told_as_its_own() -> None:
-    told = [trainer_of(in_lines(path.read_bytes())) for path in (LOGS / "trainer").iterdir()]
-    assert {one.name for one in told if one} == {one.name for one in trainers()}
+    recognised = [trainer_of(in_lines(path.read_bytes())) for path in (LOGS / "trainer").iterdir()]
+    assert {one.name for one in recognised if one} == {one.name for one in trainers()}
     assert all(one.title and "/" in one.source for one in trainers())
 
 
@@ -151,11 +151,11 @@ def test_unknown_lines_are_read_by_the_names_that_the_study_gives(tmp_path: Path
     assert sniffed(path) == "lines"
     with pytest.raises(FloplineError, match="does not say which column is the loss"):
         read_log(path)
-    found = read_log(
+    read = read_log(
         path, {"step": "step", "tokens": "seen", "loss": {T: "train_nll", V: "held_nll"}}
     ).rows
-    assert found["tokens"].tolist()[:2] == [4_096_000, 4_096_000]
-    assert found["loss"].tolist() == [5, 5.5, 4, 4.5, 3, 3.5, 2, 2.5]
+    assert read["tokens"].tolist()[:2] == [4_096_000, 4_096_000]
+    assert read["loss"].tolist() == [5, 5.5, 4, 4.5, 3, 3.5, 2, 2.5]
     with pytest.raises(FloplineError, match="it has: step, seen, train_nll, held_nll"):
         read_log(path, {"step": "step", "loss": "validation"})
 
@@ -208,7 +208,7 @@ def test_facts_are_taken_by_the_same_words_and_must_not_change(tmp_path: Path) -
     read = read_log(
         log(tmp_path / "a.log", head + body), columns, wanted_facts=["Number of weights"]
     )
-    assert read.facts.said[""]["Number of weights"] == "1,234,567"
+    assert read.facts.logged[""]["Number of weights"] == "1,234,567"
     assert read.facts.known[""]["horizon_steps"] == 9
     changed = log(tmp_path / "b.log", head + body + head.replace("1,", "2,") + body)
     with pytest.raises(FloplineError, match=r"is 1,234,567 in line 1 and 2,234,567 in line 6"):
@@ -228,6 +228,6 @@ def test_a_progress_bar_that_lags_gives_no_step(tmp_path: Path) -> None:
         f"{{'loss': {loss}, 'grad_norm': 1.0, 'learning_rate': 0.1, 'epoch': {epoch}}}\n"
         for at, loss, epoch in ((10, 4.0, 1.0), (13, 3.5, 2.0), (30, 3.2, 3.0), (40, 3.0, 4.0))
     )
-    found = rows(log(tmp_path / "a.log", bars))
-    assert [loss for _, _, loss in found] == [4.0, 3.5, 3.2, 3.0]
-    assert [step for _, step, _ in found if not math.isnan(step)] == [10, 30, 40]
+    curve = rows(log(tmp_path / "a.log", bars))
+    assert [loss for _, _, loss in curve] == [4.0, 3.5, 3.2, 3.0]
+    assert [step for _, step, _ in curve if not math.isnan(step)] == [10, 30, 40]

@@ -93,17 +93,17 @@ def test_a_column_of_the_run_table_that_names_the_logs(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", json.dumps({"step": 1, "loss": 3.0}) + "\n")
     write(tmp_path, "runs.csv", "run,log,log\na,a.jsonl,b.jsonl\n")
     runs = {"table": "runs.csv", "columns": {"run": "run", "log": "log"}}
-    whole: dict[str, Any] = {
+    full_source: dict[str, Any] = {
         "file": "s.yaml",
         "source": {"kind": "logs", "paths": "*.jsonl", "columns": COLUMNS, "runs": runs},
     }
     with pytest.raises(FloplineError, match="'log' stands there twice"):
-        log_files(whole, tmp_path)
+        log_files(full_source, tmp_path)
 
 
 def facts_of(folder: Path, lines: list[dict[str, Any]], **columns: str) -> dict[str, Any]:
     path = write(folder, "all.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    return read_log(path, {**COLUMNS, **columns}, wanted_facts=["size.n"]).facts.said
+    return read_log(path, {**COLUMNS, **columns}, wanted_facts=["size.n"]).facts.logged
 
 
 def test_facts_belong_to_their_run(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_facts_of_a_pattern_belong_to_their_run(tmp_path: Path) -> None:
     pattern = [{"pattern": r"(?P<run>\w) n=(?P<n>\d) (?P<step>\d): (?P<loss>\S+)"}]
     columns = {**COLUMNS, "run": "run"}
     reading = read_log(path, columns, "pattern", pattern, ["n"])
-    assert reading.facts.said == {"a": {"n": "5"}, "b": {"n": "7"}}
+    assert reading.facts.logged == {"a": {"n": "5"}, "b": {"n": "7"}}
     path.write_text(path.read_text().replace("n=7 2", "n=8 2"))
     with pytest.raises(FloplineError, match="is 7 in one row and 8 in another of run b"):
         read_log(path, columns, "pattern", pattern, ["n"])

@@ -31,16 +31,16 @@ def table(folder: Path, header: str, *columns: Any, columns_of: dict[str, Any]) 
 
 def cleaned(folder: Path, study: dict[str, Any]) -> Cleaned:
     write_study_file(folder, "sweep", study)
-    whole = loaded(folder, "sweep")
+    loaded_study = loaded(folder, "sweep")
     files = [{"run": "", "path": "sweep.csv", "sha256": "x"}]
-    return clean(ingest(whole, files, folder), None, whole)
+    return clean(ingest(loaded_study, files, folder), None, loaded_study)
 
 
-def told_line(sentence: str) -> dict[str, Any]:
+def proposed_line(sentence: str) -> dict[str, Any]:
     """The line that a sentence says to write, as YAML."""
-    found = re.search(r"`(\w+: \{.*?\})`", sentence)
-    assert found, sentence
-    return dict(yaml.safe_load(found[1].replace("e6", ".0e+6").replace("e9", ".0e+9")))
+    match = re.search(r"`(\w+: \{.*?\})`", sentence)
+    assert match, sentence
+    return dict(yaml.safe_load(match[1].replace("e6", ".0e+6").replace("e9", ".0e+9")))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_name_with_a_unit_stops_until_the_study_says_it(tmp_path: Path, name: 
     study = table(tmp_path, f"{name},tokens", N / 1e6, D, columns_of=columns)
     with pytest.raises(FloplineError, match=re.escape(name)) as error:
         cleaned(tmp_path, study)
-    study["source"]["columns"] |= told_line(str(error.value))
+    study["source"]["columns"] |= proposed_line(str(error.value))
     assert np.allclose(sorted(cleaned(tmp_path, study).runs["params"]), N)
 
 
@@ -89,7 +89,7 @@ def test_counts_in_millions_or_billions_are_no_runs(
     with pytest.raises(FloplineError) as error:
         cleaned(tmp_path, study)
     assert wrong in str(error.value)
-    assert wrong in told_line(str(error.value))
+    assert wrong in proposed_line(str(error.value))
     for name, column, times in (("params", "n", params), ("tokens", "d", tokens)):
         study["source"]["columns"][name] = {"column": column, "times": times}
     runs = cleaned(tmp_path, study).runs
@@ -149,6 +149,6 @@ def test_a_target_far_beyond_all_runs_asks_for_the_units() -> None:
     demand_reach(1e18, [1e21], "x.yaml", open_counts(source))
     with pytest.raises(FloplineError, match=r"1e\+23 FLOPs is 100,000 times") as error:
         demand_reach(1e18, [1e21, 1e23], "x.yaml", open_counts(source))
-    source["columns"] |= told_line(str(error.value))
+    source["columns"] |= proposed_line(str(error.value))
     assert open_counts(source) == []
     demand_reach(1e18, [1e21, 1e23], "x.yaml", open_counts(source))

@@ -53,7 +53,7 @@ def test_unseen_residuals_of_least_squares_are_those_of_the_linear_model(rows):
     table = checkpoint_runs(rows=rows)
     problem, unknowns = problem_of(table, delta=10.0)
     runs = table["run"].tolist()
-    found = wild.unseen_residuals(problem, unknowns, runs)
+    residuals = wild.unseen_residuals(problem, unknowns, runs)
     j = jacobian(problem, CHINCHILLA, unknowns[None])[0].T
     r = wild.residuals_of(problem, unknowns)
     for run in ("r000", "r017"):
@@ -61,13 +61,13 @@ def test_unseen_residuals_of_least_squares_are_those_of_the_linear_model(rows):
         mine = np.flatnonzero(table["run"] == run)
         # In the model that is linear at unknowns the others move the parameters by this much.
         move = np.linalg.lstsq(j[rest], -r[rest], rcond=None)[0]
-        assert_allclose(found[mine], r[mine] + j[mine] @ move, rtol=1e-5, atol=1e-9)
+        assert_allclose(residuals[mine], r[mine] + j[mine] @ move, rtol=1e-5, atol=1e-9)
 
 
 def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
     table = checkpoint_runs(60, noise=0.003)
     problem, unknowns = problem_of(table, delta=1e-3)
-    found = wild.unseen_residuals(problem, unknowns, table["run"].tolist())
+    residuals = wild.unseen_residuals(problem, unknowns, table["run"].tolist())
     weights = 1.0 - np.eye(60)
     refitted, _ = minimise_resamples(problem, CHINCHILLA, weights, unknowns)
     truth = np.array(
@@ -75,8 +75,8 @@ def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
     )
     seen = wild.residuals_of(problem, unknowns)
     # First-order, so it need not be exact, but it must make up most of what was missing.
-    assert np.abs(found - truth).sum() < 0.6 * np.abs(seen - truth).sum()
-    assert np.sqrt((found**2).mean()) == pytest.approx(np.sqrt((truth**2).mean()), rel=0.05)
+    assert np.abs(residuals - truth).sum() < 0.6 * np.abs(seen - truth).sum()
+    assert np.sqrt((residuals**2).mean()) == pytest.approx(np.sqrt((truth**2).mean()), rel=0.05)
 
 
 def test_a_resample_flips_whole_runs_about_the_fit():
@@ -99,8 +99,8 @@ def test_losses_of_their_own_are_solved_like_losses_shared_by_all():
         alone = replace(problem, target=drawn.target[i])
         best, _, _ = minimise(alone, CHINCHILLA, equal[0])
         assert together.objective[i] <= best.objective[0] * (1 + 1e-9)
-        found, _ = minimise_resamples(alone, CHINCHILLA, equal[:1], unknowns)
-        assert together.objective[i] == pytest.approx(found.objective[0], rel=1e-9)
+        alone_optimum, _ = minimise_resamples(alone, CHINCHILLA, equal[:1], unknowns)
+        assert together.objective[i] == pytest.approx(alone_optimum.objective[0], rel=1e-9)
 
 
 def test_shared_losses_repeated_for_every_row_change_no_start():
@@ -170,9 +170,9 @@ def test_a_law_that_knows_no_scatter_states_no_interval_of_a_new_run():
     point = {name: np.array([v]) for name, v in (("params", 1e9), ("tokens", 2e10), ("loss", 2.5))}
     draws = {name: v * np.linspace(0.9, 1.1, 20)[:, None] for name, v in point.items()}
     targets, columns = targets_of([1.2e20], point, draws)
-    said = targets[0].values["loss_new_run"]
-    assert said.point == 2.5
-    assert np.isnan([said.lo80, said.hi80, said.lo95, said.hi95]).all()
+    estimate = targets[0].values["loss_new_run"]
+    assert estimate.point == 2.5
+    assert np.isnan([estimate.lo80, estimate.hi80, estimate.lo95, estimate.hi95]).all()
     assert np.isnan(columns["loss_new_run@1.2e+20"]).all()
 
 

@@ -136,10 +136,10 @@ def test_a_note_says_where_counts_are_rounded() -> None:
     for name in ("late", "tokens_from", "source", "clock_reset", "negative_lr", "beyond_int64"):
         runs[name] = pd.Series([None, None], dtype="string")
     runs["spikes"], runs["status"], runs["flops_over_six_nd"] = 0, "kept", 1.0
-    said = notes(runs, {"cleaning": {"spikes": "keep"}, "flops_convention": "six_nd"})
-    assert len(said) == 1
-    assert said[0].startswith("in 1 run counts are written with K, M, B or T and so rounded")
-    assert "x.csv, line 2" in said[0]
+    sentences = notes(runs, {"cleaning": {"spikes": "keep"}, "flops_convention": "six_nd"})
+    assert len(sentences) == 1
+    assert sentences[0].startswith("in 1 run counts are written with K, M, B or T and so rounded")
+    assert "x.csv, line 2" in sentences[0]
 
 
 def test_a_decimal_comma_in_a_fact_names_its_line_and_the_option(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def names_files(folder: Path) -> dict[str, Path]:
     """Rows of runs that are called by digits, and one row of no run, which makes floats of all."""
     rows = [f'{{"id": {name}, "step": 1, "loss": 3.0}}\n' for name in NAMES]
     (folder / "log.jsonl").write_text('{"note": "begin"}\n' + "".join(rows))
-    whole = pa.array([None, *map(int, NAMES[:-1])], pa.int64())
-    table = {"id": whole, "step": [1] * len(whole), "loss": [3.0] * len(whole)}
+    ids = pa.array([None, *map(int, NAMES[:-1])], pa.int64())
+    table = {"id": ids, "step": [1] * len(ids), "loss": [3.0] * len(ids)}
     pq.write_table(pa.table(table), folder / "log.parquet")
     lines = "".join(f"{name},1,3.0\n" for name in NAMES)
     (folder / "log.csv").write_text(f"id,step,loss\n{lines}")
@@ -170,8 +170,8 @@ def names_files(folder: Path) -> dict[str, Path]:
 def test_names_of_digits_stay_as_they_stand(tmp_path: Path) -> None:
     columns = {"run": "id", "step": "step", "loss": "loss"}
     for ending, path in names_files(tmp_path).items():
-        found = read_log(path, columns).rows["run"].tolist()
-        assert found == (NAMES[:-1] if ending == "parquet" else NAMES), ending
+        run_names = read_log(path, columns).rows["run"].tolist()
+        assert run_names == (NAMES[:-1] if ending == "parquet" else NAMES), ending
 
 
 def test_names_of_runs_of_a_table_are_digits_too(tmp_path: Path) -> None:

@@ -99,15 +99,15 @@ class Checkout:
 
     def touched(self) -> list[str]:
         """The files of the workflow and its config that differ from ours."""
-        found = []
+        paths = []
         for part in ("workflow", "config", "profiles", "Snakefile"):
             path = self.folder / part
             for file in [path] if path.is_file() else path.rglob("*"):
                 ours = ROOT / file.relative_to(self.folder)
-                told = file.is_file() and "__pycache__" not in file.parts
-                if told and not (ours.is_file() and filecmp.cmp(file, ours, shallow=False)):
-                    found.append(str(file.relative_to(self.folder)))
-        return sorted(found)
+                is_input = file.is_file() and "__pycache__" not in file.parts
+                if is_input and not (ours.is_file() and filecmp.cmp(file, ours, shallow=False)):
+                    paths.append(str(file.relative_to(self.folder)))
+        return sorted(paths)
 
     def snakemake(
         self, *arguments: str, study: str = "toy", environment: Mapping[str, str] | None = None
@@ -141,11 +141,11 @@ class Checkout:
 
 def planned_jobs(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
     """How many jobs of each rule a dry run said that it plans, `all` aside."""
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", printed, re.DOTALL)
     if stats is None:
-        assert "Nothing to be done" in said, said
+        assert "Nothing to be done" in printed, printed
         return {}
     counts = Counter()
     for line in stats[1].splitlines():

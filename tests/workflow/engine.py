@@ -61,11 +61,11 @@ def _answer(python: str, folder: str, arguments: list[str]) -> tuple[int, str, s
             main(arguments)
             sys.exit()
         _, status = os.waitpid(child, 0)
-        told = []
+        texts = []
         for stream in (out, errors):
             stream.seek(0)
-            told.append(stream.read().decode())
-        return os.waitstatus_to_exitcode(status), told[0], told[1]
+            texts.append(stream.read().decode())
+        return os.waitstatus_to_exitcode(status), texts[0], texts[1]
 
 
 def _serve() -> None:

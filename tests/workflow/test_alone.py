@@ -61,10 +61,10 @@ def test_the_prompt_stands_where_an_error_arose(finished: Checkout, tmp_path: Pa
 
 
 def test_a_job_that_there_is_not_is_one_sentence(finished: Checkout) -> None:
-    for words, said in (
+    for words, sentence in (
         (["fit_isoflops"], "flopline: no job of this study is called 'fit_isoflops': choose one"),
         (["fit_isoflop", "family=oak"], "flopline: no job of fit_isoflop is that of oak"),
     ):
         done = alone(finished, *words)
         assert done.returncode == 1
-        assert done.stderr.startswith(said)
+        assert done.stderr.startswith(sentence)

@@ -222,10 +222,10 @@ def test_a_law_that_cannot_be_fitted_stops_no_other(tmp_path: Path) -> None:
     decision = json.loads((checkout.folder / "results/toy/decision.json").read_text())
     assert decision["headline"] is None
     assert "the envelope line is not followed since its 95 % interval of N goes from" in done.stderr
-    said = "The isoFLOP law is not fitted: isoFLOP needs at least 3 compute budgets, but"
-    assert said in done.stderr
+    sentence = "The isoFLOP law is not fitted: isoFLOP needs at least 3 compute budgets, but"
+    assert sentence in done.stderr
     page = (checkout.folder / "results/toy/report.html").read_text()
-    assert said in page
+    assert sentence in page
     table = (checkout.folder / "results/toy/decision.csv").read_text()
     assert ",isoflop,not fitted," in table
 

@@ -84,10 +84,10 @@ def test_results_are_byte_identical_between_runs(finished: Checkout, first: Chec
 
     That the same holds for figures and pages is shown by the default study, on a cluster.
     """
-    expected, found = results(finished, *FOLDERS), results(first, *FOLDERS)
+    expected, actual = results(finished, *FOLDERS), results(first, *FOLDERS)
     assert len(expected) > 40
-    assert found.keys() == expected.keys()
-    assert [path for path in expected if found[path] != expected[path]] == []
+    assert actual.keys() == expected.keys()
+    assert [path for path in expected if actual[path] != expected[path]] == []
 
 
 def test_a_second_checkout_computes_nothing_of_what_is_shared(
@@ -120,13 +120,13 @@ def test_an_entry_is_used_only_for_the_same_options_code_and_data(
             environment={"SNAKEMAKE_OUTPUT_CACHE": str(cache)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        said = re.findall(
+        decisions = re.findall(
             r"results/toy/(\S+) will be (obtained|written)", done.stdout + done.stderr
         )
-        found: dict[str, set[str]] = {}
-        for path, how in said:
-            found.setdefault(re.sub(r"\d|ash|birch", "*", path), set()).add(how)
-        return found
+        actual: dict[str, set[str]] = {}
+        for path, how in decisions:
+            actual.setdefault(re.sub(r"\d|ash|birch", "*", path), set()).add(how)
+        return actual
 
     obtained = fetched(copy)
     assert set().union(*obtained.values()) == {"obtained"}
@@ -165,10 +165,10 @@ def test_a_damaged_entry_is_never_read_and_made_anew(
     spoilt = tmp_path / "cache"
     shutil.copytree(cache, spoilt, ignore=shutil.ignore_patterns("*_tables"))
     link = first.folder / "results/toy/fits/ash/isoflop.json"
-    whole = link.read_bytes()
+    original = link.read_bytes()
     entry = spoilt / link.readlink().name
-    entry.write_bytes(whole.replace(b'"point": 0.4', b'"point": 0.5', 1))
-    assert entry.read_bytes() != whole
+    entry.write_bytes(original.replace(b'"point": 0.4', b'"point": 0.5', 1))
+    assert entry.read_bytes() != original
     checkout = without_results(first, tmp_path / "repo")
     figure = "results/toy/figures/ash/isoflop.svg"
     environment = {"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)}
@@ -177,9 +177,9 @@ def test_a_damaged_entry_is_never_read_and_made_anew(
     assert "fits/ash/isoflop.json was changed or damaged" in done.stderr
     done = checkout.snakemake(figure, "--cache", environment=environment)
     assert done.returncode == 0, done.stderr
-    assert (checkout.folder / "results/toy/fits/ash/isoflop.json").read_bytes() == whole
+    assert (checkout.folder / "results/toy/fits/ash/isoflop.json").read_bytes() == original
     assert (checkout.folder / figure).read_bytes() == (finished.folder / figure).read_bytes()
-    assert entry.read_bytes() == whole
+    assert entry.read_bytes() == original
 
 
 def test_results_that_lead_nowhere_are_made_again(copy: Checkout) -> None:

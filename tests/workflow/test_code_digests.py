@@ -97,16 +97,16 @@ class Finder(ModuleFinder):
             super().scan_code(co, m)
 
     def import_hook(self, name: str, *rest: Any, **more: Any) -> Any:
-        found = super().import_hook(name, *rest, **more)
+        module = super().import_hook(name, *rest, **more)
         self.named.add(name)
         if name in self.waiting:
             super().scan_code(*self.waiting.pop(name))
-        return found
+        return module
 
     def files(self) -> set[Path]:
         """The files of the workflow that it found."""
-        found = {Path(m.__file__) for m in self.modules.values() if m.__file__}
-        return {path for path in found if path.is_relative_to(self.path[1])}
+        paths = {Path(m.__file__) for m in self.modules.values() if m.__file__}
+        return {path for path in paths if path.is_relative_to(self.path[1])}
 
 
 @pytest.fixture(scope="module")
@@ -171,27 +171,27 @@ def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:
 
 def rule_texts() -> dict[str, str]:
     """What stands in each rule, by its name; `x_*` where a loop makes them."""
-    found = {}
+    by_rule = {}
     for file in (WORKFLOW / "rules").glob("*.smk"):
         for text in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
             named = re.match(r"(?: (\w+))?:(?:\s+name:\s+f\"(\w+)_\{)?", text)
             assert named is not None, text
-            found[named[1] or f"{named[2]}_*"] = text
-    return found
+            by_rule[named[1] or f"{named[2]}_*"] = text
+    return by_rule
 
 
 @pytest.fixture(scope="module")
 def traces(finished: Checkout) -> dict[str, list[dict[str, Any]]]:
     """By rule, what each of its jobs really loaded and opened."""
-    found = defaultdict(list)
+    by_rule = defaultdict(list)
     for file in (finished.folder / "trace").glob("*.json"):
         trace = json.loads(file.read_text())
-        found[trace["rule"]].append(trace)
+        by_rule[trace["rule"]].append(trace)
     scripts = {
-        Path(trace["script"]).name.split(".")[1] for jobs in found.values() for trace in jobs
+        Path(trace["script"]).name.split(".")[1] for jobs in by_rule.values() for trace in jobs
     }
     assert scripts == set(SCRIPTS) - {"simulate"}
-    return found
+    return by_rule
 
 
 def test_no_job_loads_a_module_that_its_digest_does_not_know(

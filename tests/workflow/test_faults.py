@@ -110,8 +110,8 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def different(found: dict[str, bytes], wanted: dict[str, bytes]) -> list[str]:
-    return sorted(p for p in found.keys() | wanted.keys() if found.get(p) != wanted.get(p))
+def different(actual: dict[str, bytes], wanted: dict[str, bytes]) -> list[str]:
+    return sorted(p for p in actual.keys() | wanted.keys() if actual.get(p) != wanted.get(p))
 
 
 def until(reached: Callable[[], object], seconds: float = 240) -> None:
@@ -148,7 +148,7 @@ class Run:
             )
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text()
 
     def end(self) -> int:
@@ -159,7 +159,7 @@ class Run:
         notes = [note_of(order) for order in orders]
 
         def reached() -> bool:
-            assert self.process.poll() is None, self.said
+            assert self.process.poll() is None, self.printed
             return all(note.exists() and note.read_text() for note in notes)
 
         until(reached)
@@ -168,7 +168,7 @@ class Run:
     def finished(self, stages: Iterable[str]) -> bool:
         # Stages still at work say so in lines that begin alike.
         ends = (rf"\] {re.escape(stage)} .*\([\d.]+ s\)$" for stage in stages)
-        return all(re.search(end, self.said, re.MULTILINE) for end in ends)
+        return all(re.search(end, self.printed, re.MULTILINE) for end in ends)
 
     def signal_all(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -223,10 +223,10 @@ class Lab:
     def resumed(self, undisturbed: dict[str, bytes], *arguments: str) -> str:
         """The plain command goes on to its end, and to the same bytes; what it said."""
         with self.run(*arguments) as run:
-            assert run.end() == 0, run.said
+            assert run.end() == 0, run.printed
         assert different(content(self.folder), undisturbed) == []
         assert list(self.folder.glob(".snakemake/locks/*")) == []
-        return run.said
+        return run.printed
 
 
 @contextlib.contextmanager
@@ -288,9 +288,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def undisturbed(small: Checkout) -> dict[str, bytes]:
-    found = content(small.folder)
-    assert len(found) > 50
-    return found
+    actual = content(small.folder)
+    assert len(actual) > 50
+    return actual
 
 
 @pytest.fixture
@@ -338,7 +338,7 @@ def kill_in_each_stage(
                 for order in begins:
                     note_of(order).unlink()
                 sentence = rf"flopline: {RESULTS}/\S+ cannot be written \(No space left on device\)"
-                until(lambda: len(re.findall(sentence, run.said)) == len(stages))  # noqa: B023
+                until(lambda: len(re.findall(sentence, run.printed)) == len(stages))  # noqa: B023
                 filler.unlink()
                 faults += len(stages)
             for order in begins:
@@ -349,11 +349,11 @@ def kill_in_each_stage(
             faults += len(stages)
         before_these = stages
         # What stands under its name is whole: it is a part of what comes out in the end.
-        whole = {p: b for p, b in before.items() if not p.endswith(".part")}
-        assert different(whole, {p: undisturbed[p] for p in whole}) == [], stages
-        assert len(before) >= len(whole) + len(stages), stages
-    said = lab.resumed(undisturbed, *target)
-    assert f"The last run in {RESULTS} was killed; going on where it stopped." in said
+        complete = {p: b for p, b in before.items() if not p.endswith(".part")}
+        assert different(complete, {p: undisturbed[p] for p in complete}) == [], stages
+        assert len(before) >= len(complete) + len(stages), stages
+    printed = lab.resumed(undisturbed, *target)
+    assert f"The last run in {RESULTS} was killed; going on where it stopped." in printed
     lost = different(content(lab.folder), undisturbed)
     print(f"\nfaults injected: {faults}, survived: {faults}, files lost or changed: {len(lost)}")
 
@@ -374,13 +374,13 @@ def small_disk(disk: Path) -> Iterator[Path | None]:
 
 def test_no_rule_is_forgotten_by_the_faults_in_each_stage() -> None:
     files = [*(ROOT / "workflow/rules").glob("*.smk"), ROOT / "Snakefile"]
-    found = re.findall(
+    rules = re.findall(
         r"^\s*(?:rule|checkpoint) (\w+):", "\n".join(f.read_text() for f in files), re.MULTILINE
     )
     listed = {f"figure_{spec.name}" for spec in SPECS} | {f"fit_{law}" for law in LAWS}
     covered = [*STAGES, BETWEEN_FAMILIES, ("simulate",)]
     named = {s.split(".")[0] for together in covered for s in together}
-    assert (set(found) - {"all"}) | listed == named
+    assert (set(rules) - {"all"}) | listed == named
 
 
 @pytest.mark.slow
@@ -427,7 +427,7 @@ def test_killed_and_out_of_room_while_runs_are_simulated(fresh: Lab) -> None:
     path.write_text(yaml.safe_dump(study))
     target = [f"{RESULTS}/simulated/runs.csv"]
     with fresh.run(*target) as run:
-        assert run.end() == 0, run.said
+        assert run.end() == 0, run.printed
     undisturbed = content(fresh.folder)
     assert len(undisturbed) > 2
     shutil.rmtree(fresh.folder / "results")
@@ -444,10 +444,10 @@ def test_full_disk_is_one_sentence(lab: Lab, undisturbed: dict[str, bytes]) -> N
         filler = fill(target)
         with on_disk.run(PAGE) as run:
             assert run.end() == 1
-        sentences = [line for line in run.said.splitlines() if "flopline: " in line]
-        assert len(sentences) == 1, run.said
+        sentences = [line for line in run.printed.splitlines() if "flopline: " in line]
+        assert len(sentences) == 1, run.printed
         assert "cannot be written (No space left on device): make room" in sentences[0]
-        assert "Traceback" not in run.said
+        assert "Traceback" not in run.printed
         assert parts(on_disk) == []
         filler.unlink()
         on_disk.resumed(undisturbed, PAGE)
@@ -462,9 +462,9 @@ def test_read_only_results_are_one_sentence(lab: Lab, undisturbed: dict[str, byt
             assert run.end() == 1
     assert (
         f"flopline: {RESULTS}/.lock cannot be written (Read-only file system): make the folder"
-        in (run.said)
+        in (run.printed)
     )
-    assert "Traceback" not in run.said
+    assert "Traceback" not in run.printed
     lab.resumed(undisturbed, PAGE)
 
 
@@ -475,9 +475,9 @@ def test_killed_job_is_tried_again(lab: Lab, undisturbed: dict[str, bytes]) -> N
         (pid,) = run.held(order)
         os.kill(pid, signal.SIGKILL)
         order.unlink()
-        assert run.end() == 0, run.said
-    assert "[1/1] report " in run.said
-    assert "was killed" not in run.said
+        assert run.end() == 0, run.printed
+    assert "[1/1] report " in run.printed
+    assert "was killed" not in run.printed
     assert different(content(lab.folder), undisturbed) == []
 
 
@@ -491,11 +491,11 @@ def test_killed_job_is_told_with_its_log_and_what_to_do(
         os.kill(pid, signal.SIGKILL)
         assert run.end() == 1
     assert "flopline: report was killed (SIGKILL): if not by you, the machine may have run" in (
-        run.said
+        run.printed
     )
-    assert f"The end of {RESULTS}/logs/report.log:" in run.said
-    assert "The same command goes on from here." in run.said
-    assert "Traceback" not in run.said
+    assert f"The end of {RESULTS}/logs/report.log:" in run.printed
+    assert "The same command goes on from here." in run.printed
+    assert "Traceback" not in run.printed
     lab.resumed(undisturbed, PAGE)
 
 
@@ -514,7 +514,7 @@ def test_interrupted_fit_leaves_nothing_half_done(
     assert parts(lab) == []
     assert list(lab.folder.glob(".snakemake/locks/*")) == []
     assert (lab.results / ".lock").read_text() == ""
-    assert "Traceback" not in run.said
+    assert "Traceback" not in run.printed
     lab.resumed(undisturbed, target)
 
 
@@ -524,9 +524,9 @@ def test_run_told_to_end_finishes_the_job_at_work(lab: Lab, undisturbed: dict[st
     with lab.run(PAGE) as run:
         run.held(order)
         run.process.terminate()
-        until(lambda: "Will exit after finishing currently running jobs" in run.said)
+        until(lambda: "Will exit after finishing currently running jobs" in run.printed)
         order.unlink()
-        assert run.end() == 1, run.said
+        assert run.end() == 1, run.printed
     assert "Nothing to do: results are up to date." in lab.resumed(undisturbed, PAGE)
 
 
@@ -541,11 +541,11 @@ def test_second_run_is_refused_and_the_first_unharmed(
         assert second.end() == 1
         assert (
             f"flopline: another run is at work in {RESULTS} (process {first.process.pid} on "
-            in (second.said)
+            in (second.printed)
         )
-        assert "Traceback" not in second.said
+        assert "Traceback" not in second.printed
         order.unlink()
-        assert first.end() == 0, first.said
+        assert first.end() == 0, first.printed
     assert different(content(lab.folder), undisturbed) == []
 
 
@@ -559,14 +559,14 @@ def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, by
         first.process.wait(60)
         second = Run(lab, PAGE)
         waits = f"A job of a run that was killed is still at work (process {pid}): waiting for it"
-        until(lambda: waits in second.said)
-        assert f"`kill {pid}`" in second.said
+        until(lambda: waits in second.printed)
+        assert f"`kill {pid}`" in second.printed
         second.process.send_signal(signal.SIGINT)
         assert second.end() == 1
         third = Run(lab, PAGE)
-        until(lambda: waits in third.said)
+        until(lambda: waits in third.printed)
         order.unlink()
-        assert third.end() == 0, third.said
+        assert third.end() == 0, third.printed
     assert different(content(lab.folder), undisturbed) == []
 
 
@@ -581,8 +581,8 @@ def test_log_that_is_written_while_a_run_is_at_work_is_refused(lab: Lab) -> None
         order.unlink()
         assert run.end() == 1
     place = log.relative_to(lab.folder)
-    assert f"flopline: {place} changed while the run was at work" in run.said
-    assert "Traceback" not in run.said
+    assert f"flopline: {place} changed while the run was at work" in run.printed
+    assert "Traceback" not in run.printed
 
 
 def flip_a_bit(path: Path) -> None:
@@ -599,17 +599,17 @@ def test_damaged_results_are_made_again(lab: Lab, undisturbed: dict[str, bytes])
     flip_a_bit(lab.results / "figures/surface.svg")
     cut(lab.results / "figures/surface.pdf")
     flip_a_bit(lab.results / "report.html")
-    told = "was changed or damaged since it was written"
+    reason = "was changed or damaged since it was written"
     dry = lab.checkout.snakemake("--dry-run")
-    assert dry.stderr.count(told) == 3
+    assert dry.stderr.count(reason) == 3
     with lab.run() as run:
-        assert run.end() == 0, run.said
+        assert run.end() == 0, run.printed
     for name in ("figures/surface.svg", "figures/surface.pdf", "report.html"):
-        assert f"flopline: {RESULTS}/{name} {told}: it is made again." in run.said
+        assert f"flopline: {RESULTS}/{name} {reason}: it is made again." in run.printed
         aside = lab.results / f"{name}.changed"
         assert aside.read_bytes() != undisturbed[name]
         aside.unlink()
-    assert re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.said, re.MULTILINE) == [
+    assert re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.printed, re.MULTILINE) == [
         ("3", "figure_surface"),
         ("3", "report"),
         ("3", "review"),
@@ -635,16 +635,16 @@ def test_other_words_of_snakemake_change_neither_safety_nor_lines(
         run.held(order)
         second = Run(lab)
         assert second.end() == 1
-        assert "flopline: another run is at work in" in second.said
+        assert "flopline: another run is at work in" in second.printed
         order.unlink()
-        assert run.end() == 0, run.said
-    for said in (run.said, second.said):
-        assert "other words" in said
-        assert "Building DAG" not in said
-    assert f"flopline: {RESULTS}/report.html was changed or damaged" in run.said
-    stages = re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.said, re.MULTILINE)
+        assert run.end() == 0, run.printed
+    for printed in (run.printed, second.printed):
+        assert "other words" in printed
+        assert "Building DAG" not in printed
+    assert f"flopline: {RESULTS}/report.html was changed or damaged" in run.printed
+    stages = re.findall(r"^\[\d/(\d)\] (\w+)(?!.* still at work)", run.printed, re.MULTILINE)
     assert stages == [("2", "report"), ("2", "review")]
-    assert "At 1e18 FLOPs (" in run.said
+    assert "At 1e18 FLOPs (" in run.printed
     (lab.results / "report.html.changed").unlink()
     assert "Nothing to do: results are up to date." in lab.resumed(undisturbed)
 
@@ -654,7 +654,7 @@ def test_no_job_begins_where_nothing_guards_the_results(lab: Lab) -> None:
     (lab.results / "report.html").unlink()
     with lab.run() as run:
         assert run.end() == 1
-    assert "so that nothing guards the results: install its version" in run.said
+    assert "so that nothing guards the results: install its version" in run.printed
     assert not (lab.results / "report.html").exists()
 
 
@@ -670,18 +670,18 @@ def test_clock_set_back_reruns_nothing_and_misses_nothing(lab: Lab) -> None:
     assert lab.checkout.planned() == {"latex": 1, "report": 1, "review": 1}
     # Results are brought to now; files of the user are his to change.
     with lab.run() as run:
-        assert run.end() == 0, run.said
+        assert run.end() == 0, run.printed
     assert "Another study" in (lab.results / "report.html").read_text()
     assert lab.checkout.planned() == {}
 
 
 def test_run_with_nothing_to_do_repeats_its_last_words(lab: Lab) -> None:
     with lab.run() as run:
-        assert run.end() == 0, run.said
-    tail = run.said[run.said.index("Nothing to do: results are up to date.") :].splitlines()
+        assert run.end() == 0, run.printed
+    tail = run.printed[run.printed.index("Nothing to do: results are up to date.") :].splitlines()
     assert tail[2] == f"Report: {lab.results.resolve() / 'report.html'}"
     assert tail[3].startswith("At 1e18 FLOPs (")
-    assert "Traceback" not in run.said
+    assert "Traceback" not in run.printed
 
 
 def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
@@ -690,19 +690,21 @@ def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
     )
     with lab.run() as run:
         assert run.end() == 1
-    assert "flopline: report stopped unexpectedly (ZeroDivisionError: division by zero)" in run.said
-    end = run.said[run.said.index(f"  The end of {RESULTS}/logs/report.log:") :]
+    assert (
+        "flopline: report stopped unexpectedly (ZeroDivisionError: division by zero)" in run.printed
+    )
+    end = run.printed[run.printed.index(f"  The end of {RESULTS}/logs/report.log:") :]
     assert "    ZeroDivisionError: division by zero" in end
-    assert "CalledProcessError" not in run.said
+    assert "CalledProcessError" not in run.printed
 
 
 def test_verbose_run_shows_what_snakemake_says(lab: Lab) -> None:
     (lab.results / "report.html").unlink()
     with lab.run(PAGE, "--quiet", "host") as run:
-        assert run.end() == 0, run.said
-    assert "rule report:" in run.said
-    assert "reason: Missing output files" in run.said
-    assert "[1/1] report " in run.said
+        assert run.end() == 0, run.printed
+    assert "rule report:" in run.printed
+    assert "reason: Missing output files" in run.printed
+    assert "[1/1] report " in run.printed
 
 
 def test_digests_of_finished_files_stand_beside_them(small: Checkout) -> None:

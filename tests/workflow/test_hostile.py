@@ -146,9 +146,9 @@ def test_page_shows_hostile_words_as_words(hostile: Checkout) -> None:
     assert "x-evil" not in page.names
     assert not {name for name in page.attributes if name.startswith("on") or "evil" in name}
     assert not [script for script in page.scripts if script.startswith("alert")]
-    shown = " ".join(page.text.split())
+    page_text = " ".join(page.text.split())
     for name in BAD.values():
-        assert " ".join(name.split()) in shown, name
+        assert " ".join(name.split()) in page_text, name
 
 
 def test_latex_of_a_hostile_study_has_no_command_of_it(hostile: Checkout) -> None:

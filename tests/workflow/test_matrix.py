@@ -347,17 +347,17 @@ class Scratch:
 
     def files(self) -> dict[Path, tuple[int, ...]]:
         """Size, times and inode of every file that a plan may hang on."""
-        found = {}
+        by_name = {}
         for top, folders, names in os.walk(self.checkout.folder):
             here = Path(top).relative_to(self.checkout.folder)
             if here.name == ".snakemake":
                 folders[:] = ["metadata"]
             for name in names:
                 stat = (self.checkout.folder / here / name).stat()
-                found[here / name] = (
+                by_name[here / name] = (
                     stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino,
                 )  # fmt: skip
-        return found
+        return by_name
 
     def put_back(self) -> None:
         """Restore what changed, by the time stamps of the inodes, and remove what is new."""
@@ -471,7 +471,7 @@ def below(folder: Path) -> dict[str, set[str]]:
     graph = engine().snakemake(folder, "--rulegraph", "--config", "study=toy").stdout
     names = dict(re.findall(r"(\d+)\[label ?= ?\"(\w+)\"", graph))
     edges = [(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)]
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for rule in names.values():
         reached, todo = set(), [rule]
         while todo:
@@ -479,8 +479,8 @@ def below(folder: Path) -> dict[str, set[str]]:
             for b in {b for a, b in edges if a == at} - reached:
                 reached.add(b)
                 todo.append(b)
-        found[rule] = reached - {"all"}
-    return found
+        by_name[rule] = reached - {"all"}
+    return by_name
 
 
 FIGURES_THAT: dict[str, Callable[[FigureSpec], bool]] = {
@@ -502,13 +502,13 @@ def test_the_table_and_the_cases_are_one(finished: Checkout) -> None:
     rows, under = documented(), below(finished.folder)
     assert set(rows) == {case.row for case in CASES.values()} | OTHER_ROWS
     for case in CASES.values():
-        said = rows[case.row]
-        if "import it" in said:
+        sentence = rows[case.row]
+        if "import it" in sentence:
             continue  # test_code_digests.py: every module, every rule
-        named = set(re.findall(r"`(\w+)`", said))
+        named = set(re.findall(r"`(\w+)`", sentence))
         for words, need in FIGURES_THAT.items():
-            if words in said:
+            if words in sentence:
                 named |= figures_that(need).keys()
-        if "all below" in said:
+        if "all below" in sentence:
             named |= set().union(*(under[rule] for rule in named))
         assert named == set(case.jobs), case

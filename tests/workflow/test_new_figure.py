@@ -52,15 +52,15 @@ def test_it_is_drawn_in_every_format_with_words_of_its_own(checkout: Checkout) -
         stem = checkout.folder / RESULTS / f"figures/{family}/{NAME}"
         for end in ("svg", "png", "pdf"):
             assert stem.with_suffix(f".{end}").stat().st_size > 1000
-        said = words(checkout, family)
-        assert said["title"] == "Tokens per parameter"
+        figure_words = words(checkout, family)
+        assert figure_words["title"] == "Tokens per parameter"
         assert re.fullmatch(
             r"Tokens per parameter of \d+ runs over their compute\. "
             r"Runs took from \S+ to \S+ tokens per parameter\.",
-            said["caption"],
+            figure_words["caption"],
         )
-        assert said["alt"].startswith("Runs took from ")
-        assert said["caption"].endswith(said["alt"])
+        assert figure_words["alt"].startswith("Runs took from ")
+        assert figure_words["caption"].endswith(figure_words["alt"])
 
 
 def test_it_stands_on_the_page_under_its_own_words(checkout: Checkout) -> None:
@@ -68,16 +68,16 @@ def test_it_stands_on_the_page_under_its_own_words(checkout: Checkout) -> None:
     image = r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]*)"'
     figures = re.findall(rf"{image}.*?<figcaption>(.*?)</figcaption>", page, re.DOTALL)
     for family in FAMILIES:
-        said = words(checkout, family)
+        figure_words = words(checkout, family)
         svg = (checkout.folder / RESULTS / f"figures/{family}/{NAME}.svg").read_bytes()
         ((alt, below),) = [
             (unescape(alt), unescape(below))
             for source, alt, below in figures
             if base64.b64decode(source) == svg
         ]
-        assert alt == f"Tokens per parameter, {LABELS[family]}. {said['alt']}"
+        assert alt == f"Tokens per parameter, {LABELS[family]}. {figure_words['alt']}"
         assert f"Tokens per parameter, {LABELS[family]}." in below
-        assert below.endswith(said["caption"])
+        assert below.endswith(figure_words["caption"])
     titles = re.findall(r"<b>Figure \d+\. (.*?)\.</b>", page)
     assert len(titles) == len(set(titles))
 
@@ -94,13 +94,13 @@ def test_it_is_in_snakemakes_own_report(checkout: Checkout, tmp_path: Path) -> N
     done = checkout.snakemake("--report", str(tmp_path / "engine.zip"))
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "engine.zip") as packed:
-        told = "".join(
+        text = "".join(
             packed.read(name).decode("utf-8", "replace")
             for name in packed.namelist()
             if name.endswith((".html", ".js"))
         )
-    assert "Tokens per parameter of every run, over its compute." in told
-    assert f'"what": "{NAME}"' in told
+    assert "Tokens per parameter of every run, over its compute." in text
+    assert f'"what": "{NAME}"' in text
 
 
 def test_an_edit_of_it_draws_it_again_and_no_other(checkout: Checkout) -> None:
@@ -122,7 +122,7 @@ def test_without_words_of_its_own_nothing_starts(checkout: Checkout) -> None:
         done = checkout.snakemake("--dry-run")
         (checkout.folder / MODULE).write_text(before)
         assert done.returncode != 0
-        (said,) = [row for row in done.stderr.splitlines() if row.startswith("flopline: ")]
-        assert f"{NAME}_figure.py" in said
-        assert sentence in said
+        (figure_words,) = [row for row in done.stderr.splitlines() if row.startswith("flopline: ")]
+        assert f"{NAME}_figure.py" in figure_words
+        assert sentence in figure_words
         assert "Traceback" not in done.stderr

@@ -83,8 +83,8 @@ def text(checkout: Checkout, path: str) -> str:
 
 
 def findings(checkout: Checkout) -> dict[str, dict[str, Any]]:
-    found = json.loads(text(checkout, "audit/ash/findings.json"))
-    return {finding["audit"]: finding for finding in found}
+    listed = json.loads(text(checkout, "audit/ash/findings.json"))
+    return {finding["audit"]: finding for finding in listed}
 
 
 def test_it_is_one_folder_and_one_line(tmp_path: Path) -> None:
@@ -121,16 +121,16 @@ def test_it_is_decided_upon_and_listed(judged: Checkout) -> None:
 
 
 def test_it_is_judged_by_every_audit_of_laws(judged: Checkout) -> None:
-    said = findings(judged)
+    stated = findings(judged)
     for name in ("scores", "steps", "optima"):
         rows = table(judged, f"audit/ash/tables/ladder.{name}.parquet")
         assert set(rows["estimator"]) == {"lowest", "large"}, name
-    assert f"% ({LABEL})" in said["ladder"]["sentence"]
+    assert f"% ({LABEL})" in stated["ladder"]["sentence"]
     predictions = table(judged, "audit/ash/tables/held_out.predictions.parquet")
     assert set(predictions["of"]) == {"the best run of its compute"}
     changes = table(judged, "audit/ash/tables/sensitivity.changes.parquet")
     assert list(changes["change"]) == ["without the smallest budget"]
-    assert f"over the variants of the {LABEL} law" in said["sensitivity"]["sentence"]
+    assert f"over the variants of the {LABEL} law" in stated["sensitivity"]["sentence"]
     for path in ("regret.disagreements", "identifiability.ratios"):
         assert len(table(judged, f"audit/ash/tables/{path}.parquet")), path
 
@@ -172,7 +172,7 @@ def test_it_is_judged_like_any_other_where_it_is_the_only_one(alone: Checkout) -
     assert [entry["law"] for entry in decision["choices"] if entry["law"]] == []
     assert decision["headline"] is None
     page = Reader(text(alone, "report.html")).text
-    for said in decision["silent"]:
-        assert f"the {LABEL} line is not followed since its 95 % interval of N" in said["why"]
+    for stated in decision["silent"]:
+        assert f"the {LABEL} line is not followed since its 95 % interval of N" in stated["why"]
     first = decision["choices"][0]["budget_flops"]
     assert all(s["why"] in page for s in decision["silent"] if s["budget_flops"] == first)

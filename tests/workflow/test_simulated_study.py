@@ -127,9 +127,9 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     with zipfile.ZipFile(results / "sim-review.zip") as archive:
         assert b"SYNTHETIC DATA" in archive.read("sim-review/README.txt")
         assert pd.read_csv(archive.open("sim-review/data/runs.csv"))["synthetic"].all()
-    said = (simulated.folder / "said.txt").read_text()
-    assert said.count("[synthetic data] ") == 4
-    assert "all synthetic" in said
+    printed = (simulated.folder / "said.txt").read_text()
+    assert printed.count("[synthetic data] ") == 4
+    assert "all synthetic" in printed
 
 
 def test_read_studies_do_not_say_synthetic(finished: Checkout) -> None:
@@ -240,9 +240,9 @@ def test_mistake_in_a_design_is_one_sentence(checkout: Checkout) -> None:
     change(checkout, alter)
     done = checkout.snakemake(study="sim")
     assert done.returncode == 1
-    said = [line for line in done.stderr.splitlines() if line.startswith("flopline: ")]
-    assert len(said) == 1
-    assert "config/studies/sim.yaml: source.families.birch.design has the keys" in said[0]
+    printed = [line for line in done.stderr.splitlines() if line.startswith("flopline: ")]
+    assert len(printed) == 1
+    assert "config/studies/sim.yaml: source.families.birch.design has the keys" in printed[0]
 
 
 @pytest.mark.slow
@@ -258,12 +258,12 @@ def test_nmm_draws_the_published_pair_and_recovers_both_laws(tmp_path: Path) -> 
         fit = json.loads((results / f"fits/{family}/parametric.json").read_text())
         assert (fit["status"], fit["n_runs"]) == ("converged", 64)
         for name in PARAMETERS:
-            found = fit["parameters"][name]
-            assert found["lo95"] <= given["law"][name] <= found["hi95"], (family, name)
+            interval = fit["parameters"][name]
+            assert interval["lo95"] <= given["law"][name] <= interval["hi95"], (family, name)
         # Two exponents that differ between the panels must not be lost in their own intervals.
         for name in ("alpha", "beta"):
-            found = fit["parameters"][name]
-            assert found["hi95"] - found["lo95"] < 0.08
+            interval = fit["parameters"][name]
+            assert interval["hi95"] - interval["lo95"] < 0.08
     drawn = texts(results / "figures/surface.svg")
     for text in ("Early fusion", "Late fusion", "synthetic data"):
         assert drawn[text] == 1

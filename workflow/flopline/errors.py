@@ -9,8 +9,8 @@ class FloplineError(Exception):
 
     def __init__(self, sentence: object = "") -> None:
         """Keep `sentence` on one line."""
-        shown = (c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
-        super().__init__("".join(shown))
+        printable = (c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
+        super().__init__("".join(printable))
 
 
 def clause_of(message: str) -> str:

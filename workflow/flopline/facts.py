@@ -45,7 +45,7 @@ def own_facts(
     source: SourceDocument,
     file: Mapping[str, Any],
     run: str,
-    said: Facts,
+    log_facts: Facts,
     root: Path,
     study: str,
 ) -> dict[str, Any]:
@@ -55,17 +55,17 @@ def own_facts(
     naming the study file `study` or the file in question, for a fact that is not there, is no
     number, or is said in two ways.
     """
-    found: dict[str, tuple[Any, str]] = {}
-    for name, value, place in _all_facts(source, file, run, said, root, study):
+    values: dict[str, tuple[Any, str]] = {}
+    for name, value, place in _all_facts(source, file, run, log_facts, root, study):
         if name == "run":
             continue
-        known = found.setdefault(name, (value, place))
+        known = values.setdefault(name, (value, place))
         if disagree(known[0], value):
             raise FloplineError(
-                f"{file['path']}: {name} of run '{run}' is {_shown(known[0])} by {known[1]} and "
-                f"{_shown(value)} by {place}: correct one, or name it in one place only."
+                f"{file['path']}: {name} of run '{run}' is {_text(known[0])} by {known[1]} and "
+                f"{_text(value)} by {place}: correct one, or name it in one place only."
             )
-    return {name: value for name, (value, _) in found.items()}
+    return {name: value for name, (value, _) in values.items()}
 
 
 def laid_over(
@@ -79,8 +79,8 @@ def laid_over(
     for run, one, other in zip(runs[both], first[both], second[both], strict=True):
         if disagree(one, other):
             raise FloplineError(
-                f"{table}: {name} of run '{run}' is {_shown(one)}, but its log (or the log's name "
-                f"or sidecar) says {_shown(other)}: correct one, leave it out of "
+                f"{table}: {name} of run '{run}' is {_text(one)}, but its log (or the log's name "
+                f"or sidecar) says {_text(other)}: correct one, leave it out of "
                 "source.runs.columns, or set `from_log: false` in source.runs."
             )
     return first.where(first.notna(), second)
@@ -118,7 +118,7 @@ def _all_facts(
     source: SourceDocument,
     file: Mapping[str, Any],
     run: str,
-    said: Facts,
+    log_facts: Facts,
     root: Path,
     study: str,
 ) -> Iterator[tuple[str, Any, str]]:
@@ -143,18 +143,19 @@ def _all_facts(
     if from_log is False:
         return
     place = "the log itself"
-    told = {**said.said.get("", {}), **said.said.get(run, {})}
+    stated = {**log_facts.logged.get("", {}), **log_facts.logged.get(run, {})}
     columns, factors = plain_columns(from_log or {})
     for name, key in columns.items():
-        if key not in told:
-            some = ", ".join(sorted(map(str, told))[:30])
+        if key not in stated:
+            some = ", ".join(sorted(map(str, stated))[:30])
             raise FloplineError(
                 f"{file['path']} does not say '{key}' (source.runs.from_log.{name} in {study}); "
                 f"it says: {some or 'nothing of itself'}."
             )
         of_log = source.get("decimal", ".")
-        yield name, _value(name, told[key], factors, f"{place} ('{key}')", of_log, "source"), place
-    for name, value in {**said.known.get("", {}), **said.known.get(run, {})}.items():
+        value = _value(name, stated[key], factors, f"{place} ('{key}')", of_log, "source")
+        yield name, value, place
+    for name, value in {**log_facts.known.get("", {}), **log_facts.known.get(run, {})}.items():
         if name not in columns:
             yield name, value, place
 
@@ -186,13 +187,13 @@ def _value(
     factors: Mapping[str, float],
     place: str,
     decimal: str,
-    said_in: str = "source.runs",
+    option: str = "source.runs",
 ) -> Any:
     if name in TEXT_FACTS:
         return str(value)
     parsed = parse_number(value, decimal)
     if math.isnan(parsed):
-        why = why_no_number(value, decimal, said_in)
+        why = why_no_number(value, decimal, option)
         raise FloplineError(f"{place} says {name} is {str(value)[:60]!r}, {why}.")
     return parsed * factors.get(name, 1.0)
 
@@ -202,5 +203,5 @@ def _digits(value: float) -> int:
     return len(mantissa.rstrip("0"))
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)

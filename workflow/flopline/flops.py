@@ -124,10 +124,10 @@ def gemstones_flops_per_token(width: ArrayLike, depth: ArrayLike) -> Floats:
     q = w / h
     kv = q  # q/2 heads each for keys and for values
     projections = 2 * s * (q + kv) * w * h + 3.5 * s * (q + kv / 2) * h
-    scores = s**2 * h * q + 3 * s**2 * q + 2 * s**2 * h * q
+    attention_scores = s**2 * h * q + 3 * s**2 * q + 2 * s**2 * h * q
     output = 2 * s * w * h * q
-    attention_forward = projections + scores + output
-    attention_backward = 2 * projections + 2.5 * scores + 2 * output
+    attention_forward = projections + attention_scores + output
+    attention_backward = 2 * projections + 2.5 * attention_scores + 2 * output
     mlp = 6 * s * w * ffn + 10 * s * ffn + 2 * w * s
     norm, last_norm, logits = 14 * w * s, 7 * w * s, 2 * s * w * v
     rest = d * (mlp + norm) + last_norm + logits

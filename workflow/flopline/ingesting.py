@@ -125,9 +125,9 @@ def ingest_runs(
     for _, pieces in groupby(ordered, key=lambda file: file["run"]):
         read = _table if table else _log
         parts = [read(study, file, number, root) for number, file in enumerate(pieces)]
-        whole = parts[0] if len(parts) == 1 else _together(parts)
+        pieced = parts[0] if len(parts) == 1 else _together(parts)
         # Only what holds several runs need be put in the order of runs.
-        yield _by_run(whole) if len(set(whole.runs["run"])) > 1 else whole
+        yield _by_run(pieced) if len(set(pieced.runs["run"])) > 1 else pieced
 
 
 def _together(parts: Sequence[Ingested]) -> Ingested:
@@ -158,7 +158,7 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
         decimal=source.get("decimal", "."),
         phase=source.get("phase"),
     )
-    said, split = reading.facts, reading.rows["split"]
+    log_facts, split = reading.facts, reading.rows["split"]
     if split.isna().all():
         split = constant(study["loss_split"], len(split))
     elif split.isna().any():
@@ -173,7 +173,11 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
     misread = _misread(reading, root / file["path"])
     runs = [
         {
-            **(own_facts(source, file, run, said, root, study["file"]) if _told(run, n) else {}),
+            **(
+                own_facts(source, file, run, log_facts, root, study["file"])
+                if _may_have_facts(run, n)
+                else {}
+            ),
             "run": run,
             "rows_in": n,
             **of_file,
@@ -197,7 +201,7 @@ def _misread(reading: Reading, path: Path) -> str:
     return f"{line}: {cell}" if cell else ""
 
 
-def _told(run: str, rows_in: int) -> bool:
+def _may_have_facts(run: str, rows_in: int) -> bool:
     """Whether facts may be asked of a run: it has a name and its log is not empty."""
     return run != NO_NAME and rows_in > 0
 
@@ -294,7 +298,7 @@ def _require_one_curve(
 
 def _keys(rows: pd.DataFrame, raw: pd.DataFrame, clock: str, mapped: AbstractSet[str]) -> list[str]:
     """The columns of `raw` that, beside the run, leave each step with one loss."""
-    found = []
+    names = []
     for name in [str(c) for c in raw.columns if c not in mapped]:
         values = raw.loc[rows.index, name].astype("string").to_numpy()
         # A measure differs on nearly every row; what names runs comes again and again.
@@ -303,8 +307,8 @@ def _keys(rows: pd.DataFrame, raw: pd.DataFrame, clock: str, mapped: AbstractSet
         where = rows.assign(_key=values).groupby(["run", "split", clock, "_key"], dropna=False)
         loss = where["loss"]
         if not (loss.max() > loss.min() * (1 + APART)).any():
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def _require_one_size(rows: pd.DataFrame, path: Path) -> None:

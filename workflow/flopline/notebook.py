@@ -215,12 +215,12 @@ def losscompute(
     if curves is not None:
         rows = _one(_checked(curves, CURVE_COLUMNS, "curves"), family)[0]
     given = _given(runs, target, budgets, draws, seed)
-    found, failed = _laws(runs, given, rows)
+    fits, failed = _laws(runs, given, rows)
 
     return draw_losscompute(
-        {law: fit.to_json() for law, fit in found.items()} | failed,
-        {law: fit.draws for law, fit in found.items()},
-        seen={law: fit.tables[spec_of(law).frontier.table] for law, fit in found.items()},
+        {law: fit.to_json() for law, fit in fits.items()} | failed,
+        {law: fit.draws for law, fit in fits.items()},
+        seen={law: fit.tables[spec_of(law).frontier.table] for law, fit in fits.items()},
         **_common(given, name, drawing),
     )
 
@@ -347,13 +347,13 @@ def figure(
     labels = {_label(part): _label(part) for part in parts}
     of_family, fitted, reach = {}, {}, {}
     for part, mine in parts.items():
-        found, failed = _laws(mine, given, rows.get(part))
+        fits, failed = _laws(mine, given, rows.get(part))
         for law in spec.laws:
-            if law not in found:
+            if law not in fits:
                 raise FloplineError(_missing(name, law, failed))
         audits = FINDINGS.get(name, AUDITS) if spec.needs.findings else ()
-        findings = _findings(audits, mine, given, found, failed)
-        known = fitted[_label(part)] = FamilyResults.of(found, findings)
+        findings = _findings(audits, mine, given, fits, failed)
+        known = fitted[_label(part)] = FamilyResults.of(fits, findings)
         of_family[_label(part)] = replace(known, fits={**known.fits, **failed})
         reach[_label(part)] = span_of(mine)
     of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
@@ -361,13 +361,13 @@ def figure(
     if spec.needs.decision:
         of_all["decision"] = decide(fitted, [given.target], labels, reach)[1]
     options: Any = {model.group: model().model_dump() for model in groups()}
-    told: StudyDocument = {
+    facts: StudyDocument = {
         "families": labels,
         "targets": [given.target],
         "loss_label": loss_label,
         "loss_split": "",
     }
-    study: StudyDocument = options | told
+    study: StudyDocument = options | facts
     setting = Setting(
         study, next(iter(labels)) if spec.per_family else "", width, synthetic, formulas=True
     )
@@ -464,29 +464,29 @@ def _laws(
 
     Those of training curves are fitted where there are `curves`.
     """
-    found: dict[str, FitResult] = {}
+    fits: dict[str, FitResult] = {}
     failed: dict[str, FitJson] = {}
     for law in LAWS:
         rows = curves if spec_of(law).points is Points.CURVES else runs
         if rows is None:
             continue
         try:
-            found[law] = _fit(law, rows, given)
+            fits[law] = _fit(law, rows, given)
         except FloplineError as why:
             failed[law] = failed_json(law, str(why))
-    return found, failed
+    return fits, failed
 
 
 def _findings(
     audits: Sequence[str],
     runs: pd.DataFrame,
     given: _Settings,
-    found: Mapping[str, FitResult],
+    fits: Mapping[str, FitResult],
     failed: FitsJson,
 ) -> dict[str, FindingJson]:
     """What these audits find of the runs of one family, each with its tables; why, if nothing."""
-    law = found.get("parametric")
-    estimators = {n: fit.tables["estimators"] for n, fit in found.items()}
+    law = fits.get("parametric")
+    estimators = {n: fit.tables["estimators"] for n, fit in fits.items()}
 
     def of_next_run() -> Finding:
         assert law is not None

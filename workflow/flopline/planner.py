@@ -48,7 +48,7 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class FrontierMisfit:
     """What a law misses at its own frontier, as a LackOfFit states it, and its error per draw."""
 
     share: float
@@ -68,7 +68,7 @@ class Line:
     point: Allocation | LossSurface
     draws: Allocation | LossSurface
     new_run: Floats | None
-    misfit: Misfit | None
+    misfit: FrontierMisfit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def at_budget(line: Line, flops: float) -> Target:
     """
     _demand_positive("a budget in FLOPs", flops)
     budgets = [float(flops)]
-    point, draws = _said(line.point, budgets), _said(line.draws, budgets)
+    point, draws = _at_budgets(line.point, budgets), _at_budgets(line.draws, budgets)
     if line.misfit is not None:
         assert isinstance(line.point, Allocation)
         m = line.misfit
@@ -139,7 +139,7 @@ def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviati
     _demand_positive("a number of parameters", params)
     if not isinstance(surface.point, LossSurface):
         raise FloplineError("a deviation is weighed by the line of a surface, not by another law.")
-    best, drawn = (_said(v, [float(flops)]) for v in (line.point, line.draws))
+    best, drawn = (_at_budgets(v, [float(flops)]) for v in (line.point, line.draws))
     ln_ratio = np.log(params) - np.log(best["params"]).ravel()[0]
     ln_ratios = np.log(params) - np.log(drawn["params"][:, 0])
     s = surface.point
@@ -147,14 +147,14 @@ def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviati
     extra = excess_at(s, flops, ln_ratio) * _reducible(s, flops)
     extras = excess_at(spread, flops, ln_ratios) * _reducible(spread, flops)
     share = wasted_at(s, flops, ln_ratio)
-    shares = wasted_at(spread, flops, ln_ratios)
+    drawn_shares = wasted_at(spread, flops, ln_ratios)
     return Deviation(
         budget_flops=float(flops),
         params=float(params),
         tokens=float(np.ravel(tokens_for(line.point.count, [flops], [params]))[0]),
         loss=float(best["loss"].ravel()[0] + extra),
         extra_loss=Estimate.of(float(extra), extras),
-        wasted_percent=Estimate.of(100 * float(share), 100 * shares),
+        wasted_percent=Estimate.of(100 * float(share), 100 * drawn_shares),
     )
 
 
@@ -196,7 +196,7 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
     )
 
 
-def _said(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:
+def _at_budgets(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:
     if isinstance(laws, Allocation):
         return laws.at(budgets)
     c = np.asarray(budgets)
@@ -221,12 +221,14 @@ def _new_run(fit: FitJson, draws: pd.DataFrame) -> Floats | None:
     return errors if np.isfinite(errors).any() else None
 
 
-def _misfit(fit: FitJson, draws: int) -> Misfit | None:
-    found = fit["certificate"].get("lack_of_fit") or {}
-    if not found.get("spread") or draws < 2:
+def _misfit(fit: FitJson, draws: int) -> FrontierMisfit | None:
+    lack_of_fit = fit["certificate"].get("lack_of_fit") or {}
+    if not lack_of_fit.get("spread") or draws < 2:
         return None
     errors = misfit_errors(draws, int(fit["settings"]["seed"]))
-    return Misfit(found["misfit"], found["runs"], np.asarray(found["spread"]), errors)
+    return FrontierMisfit(
+        lack_of_fit["misfit"], lack_of_fit["runs"], np.asarray(lack_of_fit["spread"]), errors
+    )
 
 
 def _demand_positive(what: str, value: float) -> None:

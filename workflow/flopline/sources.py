@@ -100,13 +100,13 @@ def from_name(source: SourceDocument, path: str, file: str) -> dict[str, str]:
     pattern = source.get("runs", {}).get("from_name")
     if pattern is None:
         return {}
-    found = re.search(pattern, PurePosixPath(path).as_posix())
-    if found is None:
+    match = re.search(pattern, PurePosixPath(path).as_posix())
+    if match is None:
         raise FloplineError(
             f"{file}: source.runs.from_name {pattern!r} does not fit {path}: widen the pattern or "
             "rename the file."
         )
-    return {name: text for name, text in found.groupdict().items() if text is not None}
+    return {name: text for name, text in match.groupdict().items() if text is not None}
 
 
 def fact_names(source: SourceDocument) -> set[str]:

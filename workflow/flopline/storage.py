@@ -53,8 +53,8 @@ def _undamaged(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise FloplineError(f"{path} is gone: start again, it is made anew.") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise FloplineError(f"{path} is damaged ({said}): {DAMAGED}.") from None
+        reason = " ".join(str(error).split())
+        raise FloplineError(f"{path} is damaged ({reason}): {DAMAGED}.") from None
 
 
 class RowGroups:

@@ -85,13 +85,13 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDoc
     return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 
-def read_yaml(path: Path, shown: str | None = None) -> Any:
+def read_yaml(path: Path, called: str | None = None) -> Any:
     """The content of a YAML file, where numbers such as 1e21 are numbers.
 
     YAML 1.1 reads 1e21 as text and only 1.0e+21 as a number, which nobody expects. Raises
-    FloplineError, which calls the file `shown`, when it is missing or not YAML.
+    FloplineError, which calls the file `called`, when it is missing or not YAML.
     """
-    name = shown or str(path)
+    name = called or str(path)
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml_once(text, name)
@@ -108,9 +108,9 @@ def read_yaml(path: Path, shown: str | None = None) -> Any:
     for place, value in _leaves(content):
         if isinstance(value, float) and not math.isfinite(value):
             raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
-        if isinstance(value, str) and (found := _CONTROL.search(value)):
+        if isinstance(value, str) and (match := _CONTROL.search(value)):
             raise FloplineError(
-                f"{name}: `{place}` holds the control character U+{ord(found[0]):04X}, which a "
+                f"{name}: `{place}` holds the control character U+{ord(match[0]):04X}, which a "
                 "terminal might obey: take it out."
             )
     return content
@@ -332,9 +332,9 @@ def _params_misfits(study: StudyDocument, facts: set[str]) -> Iterator[str]:
         return
     declared = format_of(source)
     may_say = declared is None or "params" in FORMATS[declared].says
-    said = may_say and source.get("runs", {}).get("from_log", True)
+    from_log = may_say and source.get("runs", {}).get("from_log", True)
     counted = {"total": "params_total", "non_embedding": "params_nonembedding"}
-    if not ({"params", counted.get(study["params_convention"])} & facts or said):
+    if not ({"params", counted.get(study["params_convention"])} & facts or from_log):
         yield (
             "params of the runs are not given: name them in a run table (source.runs.table), a "
             "sidecar (source.runs.sidecar), the file name (source.runs.from_name) or the log "
@@ -346,9 +346,9 @@ def _tokens_misfits(study: StudyDocument, columns: set[str], facts: set[str]) ->
     source = study["source"]
     declared = format_of(source)
     may_say = declared is not None and "tokens" in FORMATS[declared].says
-    said = source["kind"] == "logs" and may_say
+    may_be_logged = source["kind"] == "logs" and may_say
     of_flops = study["flops_convention"] == "six_nd" and "flops" in columns
-    if not ("tokens" in columns or "batch_tokens" in facts or said or of_flops):
+    if not ("tokens" in columns or "batch_tokens" in facts or may_be_logged or of_flops):
         yield (
             "tokens are not given: name a `tokens` column, or `batch_tokens` of each run, or with "
             "flops_convention six_nd a `flops` column from which tokens = flops / (6 params)."

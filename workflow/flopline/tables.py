@@ -76,8 +76,8 @@ def column_map(
     cells: list[Cells] = []
     bad: list[tuple[int, str]] = []
     for name, column in columns.items():
-        found = {one: _column(table, one) for one in columns_in(column)}
-        for wanted, values in found.items():
+        series = {one: _column(table, one) for one in columns_in(column)}
+        for wanted, values in series.items():
             if values is None:
                 there = [str(c) for c in table.columns if c != "line"]
                 raise FloplineError(
@@ -85,9 +85,9 @@ def column_map(
                     f"it has: {', '.join(there)}{other_separator(there)}."
                 )
         if name in TEXT_FACTS:
-            out[name] = names_in(pd.DataFrame(found), column, path)
+            out[name] = names_in(pd.DataFrame(series), column, path)
         else:
-            given[name] = found[column]
+            given[name] = series[column]
             cells.append(read_cells(given[name], name, decimal))
             out[name] = cells[-1].numbers
             bad += faulty(cells[-1], column, given[name], out["line"])

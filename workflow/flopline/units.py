@@ -69,8 +69,8 @@ def unit_of(column: str) -> float | None:
     if _DAYS.search(column):
         return _PF_DAY
     for regex, units in ((_WORD, _WORDS), (_OF_FLOPS, _FLOPS)):
-        if found := regex.search(column):
-            return list(units.values())[int(str(found.lastgroup)[1:])]
+        if counted := regex.search(column):
+            return list(units.values())[int(str(counted.lastgroup)[1:])]
     letter = _LETTER.search(column)
     return _LETTERS[(letter[1] or letter[2]).lower()] if letter else None
 
@@ -86,14 +86,14 @@ class Place:
     spec: Any
 
     @property
-    def told(self) -> bool:
+    def gives_unit(self) -> bool:
         """Whether it says its unit."""
         return isinstance(self.spec, dict)
 
     @property
     def column(self) -> str:
         """The name of the column."""
-        return str(self.spec["column"] if self.told else self.spec)
+        return str(self.spec["column"] if self.gives_unit else self.spec)
 
     def line(self, name: str, times: float) -> str:
         """The line of the study file that says the unit."""
@@ -120,7 +120,7 @@ def places(source: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
 def unsaid_units(source: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each column whose name tells a unit that the study file does not."""
     for name, place in places(source):
-        unit = None if place.told else unit_of(place.column)
+        unit = None if place.gives_unit else unit_of(place.column)
         if unit is not None:
             yield (
                 f"the column '{place.column}' ({place.key}.{name}) says that it is not in units of "
@@ -131,8 +131,8 @@ def unsaid_units(source: Mapping[str, Any]) -> Iterator[str]:
 def open_counts(source: Mapping[str, Any]) -> list[str]:
     """The lines that would say the units of N, D and C, of those that a source does not tell."""
     wanted = ("params", "tokens", "flops")
-    found = ((name, place) for name, place in places(source) if name in wanted)
-    return [place.line(name, 1) for name, place in found if not place.told]
+    counted = ((name, place) for name, place in places(source) if name in wanted)
+    return [place.line(name, 1) for name, place in counted if not place.gives_unit]
 
 
 def demand_reach(most: float, targets: Sequence[float], file: str, lines: Sequence[str]) -> None:

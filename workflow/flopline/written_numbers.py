@@ -77,10 +77,10 @@ def _parsed(text: Any, decimal: str, units: Mapping[str, str]) -> float:
         return math.nan
     if isinstance(text, int | float):
         return float(text)
-    found = _NUMBERS[decimal].fullmatch(str(text).strip())
-    if found is None or (unit := found["unit"].lower()) not in units:
+    match = _NUMBERS[decimal].fullmatch(str(text).strip())
+    if match is None or (unit := match["unit"].lower()) not in units:
         return math.nan
-    digits = found["digits"].replace(found["mark"] or "_", "").replace(decimal, ".")
-    if found["power"]:
-        return float(digits + found["power"]) * float(f"1{units[unit]}")
+    digits = match["digits"].replace(match["mark"] or "_", "").replace(decimal, ".")
+    if match["power"]:
+        return float(digits + match["power"]) * float(f"1{units[unit]}")
     return float(digits + units[unit])

@@ -115,13 +115,13 @@ class Console:
             if event is not None:
                 self._note(event, record.__dict__)
             if event is LogEvent.ERROR:
-                shown = self._is_new(str(record.msg))
+                is_shown = self._is_new(str(record.msg))
                 record.msg = full_disk(str(record.msg)) or record.msg
             elif event is None:
-                shown = self._is_news(str(record.msg), record.levelno)
+                is_shown = self._is_news(str(record.msg), record.levelno)
             else:
-                shown = event not in _OWN
-            return shown or not self.quiet
+                is_shown = event not in _OWN
+            return is_shown or not self.quiet
 
     def begin(self) -> None:
         """A run is being planned, which is more than a look at what would run."""

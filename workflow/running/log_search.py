@@ -39,7 +39,7 @@ def log_files(study: StudyDocument, root: Path) -> list[dict[str, str]]:
         return _planned_files(study)
     source = study["source"]
     patterns = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
-    found: list[str] = []
+    paths: list[str] = []
     for pattern in patterns:
         # Path.glob takes no absolute pattern and no `..`, and studies use both.
         _refuse_loops(pattern, root)
@@ -51,8 +51,8 @@ def log_files(study: StudyDocument, root: Path) -> list[dict[str, str]]:
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
                 "directory: correct the path or put the files there."
             )
-        found += [os.path.normpath(hit) for hit in hits]
-    files = sorted(set(found))
+        paths += [os.path.normpath(hit) for hit in hits]
+    files = sorted(set(paths))
     if source["kind"] == "table":
         _demand_names(study, files)
         return [{"run": "", "path": p} for p in files]

@@ -27,11 +27,11 @@ class Elsewhere:
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         """What the function of that name returns."""
-        found: Callable[..., Any] = getattr(import_module(self.module), self.name)
-        return found(*args, **more)
+        function: Callable[..., Any] = getattr(import_module(self.module), self.name)
+        return function(*args, **more)
 
 
-class _Names(dict[str, Any]):
+class _SpecNames(dict[str, Any]):
     """What stands in `spec` as it is, all other names of a figure's module unloaded."""
 
     def __init__(self, module: str) -> None:
@@ -64,14 +64,14 @@ def _outline(name: str, library: Path) -> FigureSpec:
     written = _written(text, path)
     try:
         # Code of this project, as importing it would run it.
-        found = eval(written, {"__builtins__": {}}, _Names(module))  # noqa: S307
+        figure = eval(written, {"__builtins__": {}}, _SpecNames(module))  # noqa: S307
     except FloplineError:
         raise
     except Exception as error:
         raise FloplineError(f"FIGURE in {path} cannot be made ({error}): correct it.") from None
-    if not isinstance(found, FigureSpec) or found.name != name:
+    if not isinstance(figure, FigureSpec) or figure.name != name:
         raise FloplineError(f"FIGURE in {path} is no FigureSpec of the name '{name}': correct it.")
-    return found
+    return figure
 
 
 def _written(text: str, path: Path) -> Any:

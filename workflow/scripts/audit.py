@@ -6,6 +6,7 @@ from stage import stage
 
 with stage(snakemake, measure=True) as said:
     from findings import write_findings
+    from fitting import provenance_of, write_law
 
     from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import FamilyRuns, audit_family
@@ -36,7 +37,7 @@ with stage(snakemake, measure=True) as said:
         points,
     )
     with heard(said.reached):
-        findings = audit_family(
+        audited = audit_family(
             family_runs,
             results.families.get(family, FamilyResults()),
             StudyOptions.read(study, groups),
@@ -44,6 +45,12 @@ with stage(snakemake, measure=True) as said:
             params_convention=study["params_convention"],
             flops_convention=study["flops_convention"],
         )
+    findings = audited.findings
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
+    if audited.law is not None:
+        # Of the published form it is the study's own fit as it stands.
+        content = {"family": family, **audited.law.content}
+        content.setdefault("provenance", provenance_of(snakemake))
+        write_law(content, audited.law.draws, audited.law.tables, snakemake)
     verdicts = [finding.verdict for finding in findings]
     said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]

@@ -94,9 +94,11 @@ def anarchism(root: Path) -> Iterator[list[str]]:
     """
     for page in sorted((root / "usr/share/doc/anarchism/html").glob("*.html")):
         body = page.read_text("utf-8", "replace")
-        found = re.findall(r"<(?:p|blockquote)\b[^>]*>(.*?)</(?:p|blockquote)>", body, re.S | re.I)
+        elements = re.findall(
+            r"<(?:p|blockquote)\b[^>]*>(.*?)</(?:p|blockquote)>", body, re.S | re.I
+        )
         document: list[str] = []
-        for part in found:
+        for part in elements:
             document.append(SPACE.sub(" ", html.unescape(re.sub(r"<[^>]+>", " ", part))).strip())
             if sum(map(len, document)) > 2000:
                 yield document
@@ -168,12 +170,14 @@ def downloaded(name: str, sha256: str, folder: Path) -> Path:
         [*apt, "--print-uris", name], cwd=folder, text=True, capture_output=True, check=False
     )
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        sys.exit(f"corpus.py: apt does not find {name} ({told}): run apt-get update, as root.")
-    said = re.search(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})\s*$", done.stdout, re.MULTILINE)
-    if said is None:
+        complaint = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        sys.exit(f"corpus.py: apt does not find {name} ({complaint}): run apt-get update, as root.")
+    match = re.search(
+        r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})\s*$", done.stdout, re.MULTILINE
+    )
+    if match is None:
         sys.exit(f"corpus.py: apt names no sha256 for {name}: use a signed archive of Debian.")
-    uri, file, size, promised = said.groups()
+    uri, file, size, promised = match.groups()
     if promised != sha256:
         sys.exit(
             f"corpus.py: {uri} has the sha256 {promised}, but config.yaml names {sha256}: fetch "
@@ -195,8 +199,8 @@ def why_wrong(deb: Path, sha256: str) -> str | None:
         return "was not fetched"
     if deb.stat().st_size > MOST_BYTES:
         return f"has more than {MOST_BYTES:,} bytes"
-    found = hashlib.sha256(deb.read_bytes()).hexdigest()
-    return None if found == sha256 else f"came with the sha256 {found} instead of {sha256}"
+    actual = hashlib.sha256(deb.read_bytes()).hexdigest()
+    return None if actual == sha256 else f"came with the sha256 {actual} instead of {sha256}"
 
 
 def keep(paragraph: str, minimum: int, letters: float) -> bool:

@@ -102,14 +102,16 @@ def cells(config: dict[str, Any]) -> list[tuple[str, float, int, int, str]]:
 
     Cut short, the sweep is then whole below the cut.
     """
-    found = []
+    designed = []
     for family in FAMILIES:
         for budget, widths in config["isoflop"][family].items():
-            found += [(family, float(budget), width, config["seed"], "isoflop") for width in widths]
+            designed += [
+                (family, float(budget), width, config["seed"], "isoflop") for width in widths
+            ]
         for repeat in config["seed_repeats"][family]:
             cell = (family, float(repeat["budget"]), repeat["width"])
-            found += [(*cell, seed, "seed_repeat") for seed in repeat["seeds"]]
-    return sorted(found, key=lambda c: (c[1], c[4], FAMILIES.index(c[0]), c[2], c[3]))
+            designed += [(*cell, seed, "seed_repeat") for seed in repeat["seeds"]]
+    return sorted(designed, key=lambda c: (c[1], c[4], FAMILIES.index(c[0]), c[2], c[3]))
 
 
 def sweep(config: dict[str, Any], rules: dict[str, dict[str, float]]) -> list[Run]:

@@ -48,14 +48,14 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="folder that log paths start from")
     args = parser.parse_args()
     keys = ["family", "budget_flops", "params"]
-    shown = [*keys, "d_model", "batch_tokens", "steps", "lr_max", "loss", "log"]
+    columns = [*keys, "d_model", "batch_tokens", "steps", "lr_max", "loss", "log"]
     runs = list(json.loads(args.design.read_text())["runs"].values())
     runs.sort(key=itemgetter(*keys, "lr_max"))
     rates, cells = [], []
     for key, group in groupby(runs, key=itemgetter(*keys)):
-        found = [run | {"loss": final_loss(args.study / run["log"])} for run in group]
-        rates += [{key: run[key] for key in shown} for run in found]
-        best = best_rate([run["lr_max"] for run in found], [run["loss"] for run in found])
+        searched = [run | {"loss": final_loss(args.study / run["log"])} for run in group]
+        rates += [{key: run[key] for key in columns} for run in searched]
+        best = best_rate([run["lr_max"] for run in searched], [run["loss"] for run in searched])
         cells.append(dict(zip(keys, key, strict=True)) | {"best_rate": float(f"{best:.4g}")})
     rules = {family: fit(list(group)) for family, group in groupby(cells, itemgetter("family"))}
     for cell in cells:

@@ -97,15 +97,15 @@ def lr_search(study: Path) -> str:
         marked = [
             f"**{t}**" if row["loss"] == low else t for t, row in zip(losses, tried, strict=True)
         ]
-        found = best[key]
+        rates = best[key]
         rows.append(
             [
                 key[0],
                 f"{key[1]:.3g}",
                 f"{key[2]:,}",
                 ", ".join(marked),
-                f"{found['best_rate']:g}",
-                f"{found['rate_by_rule']:g}",
+                f"{rates['best_rate']:g}",
+                f"{rates['rate_by_rule']:g}",
             ]
         )
     table = markdown(

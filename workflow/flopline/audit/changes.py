@@ -30,8 +30,9 @@ from flopline.solvers.objectives import (
     log_lad,
 )
 from flopline.solvers.problem import Problem
-from flopline.solvers.surface_family import CHINCHILLA
+from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.surface import exponents_of
 
 Floats = NDArray[np.float64]
 
@@ -91,6 +92,7 @@ class Base:
     options: ParametricOptions
     problem: Problem
     family: str
+    form: Form[Any] = CHINCHILLA
 
     @property
     def objective(self) -> Objective:
@@ -99,16 +101,23 @@ class Base:
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, target_flops: float, options: ParametricOptions, family: str
+        cls,
+        table: pd.DataFrame,
+        target_flops: float,
+        options: ParametricOptions,
+        family: str,
+        form: Form[Any] = CHINCHILLA,
     ) -> Base:
         """The fit of all runs. Raises FloplineError where it fails."""
         alone = options.but(variant_draws=None)
-        fit = parametric_fit.fit(table, [target_flops], alone, bootstrap=NO_DRAWS, family=family)
+        fit = parametric_fit.fit(
+            table, [target_flops], alone, bootstrap=NO_DRAWS, family=family, form=form
+        )
         surface = surface_of(fit.to_json())
         problem = parametric_fit.problem_of(table, options)
         if "huber" in problem.objective.name:
             alone = alone.but(huber_delta=problem.objective.delta)
-        return cls(table, surface, target_flops, alone, problem, family)
+        return cls(table, surface, target_flops, alone, problem, family, form)
 
 
 def parametric_changes(base: Base) -> Iterator[Change]:
@@ -121,7 +130,12 @@ def parametric_changes(base: Base) -> Iterator[Change]:
 
 def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> dict[str, Any]:
     fit = parametric_fit.fit(
-        runs, [base.target_flops], options, bootstrap=NO_DRAWS, family=base.family
+        runs,
+        [base.target_flops],
+        options,
+        bootstrap=NO_DRAWS,
+        family=base.family,
+        form=base.form,
     )
     if fit.status == FAILED:
         return {"status": FAILED, "message": fit.message}
@@ -174,14 +188,13 @@ def _linear_delta(base: Base) -> float:
 
 def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     """The optimum of another objective that the baseline leads to."""
-    s = base.surface
-    a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
+    start = base.form.law(base.problem, unknowns_of(base.problem, base.surface))
     found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    law = replace(found.law, count=base.surface.count)
     return {
-        "params": float(found.law.params_opt(base.target_flops)),
-        "a": float(found.law.a),
+        "params": float(law.params_opt(base.target_flops)),
+        "a": float(exponents_of(law, base.target_flops)[0]),
         "status": CONVERGED if found.converged else WARNING,
         "message": "" if found.converged else "the fit ends before its gradient is zero",
     }
@@ -195,8 +208,8 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    found = parametric_fit.refitted(problem, kept.astype(float), base.surface)
-    surfaces = CHINCHILLA.law(problem, found.unknowns)
+    found = parametric_fit.refitted(problem, kept.astype(float), base.surface, base.form)
+    surfaces = base.form.as_stated(problem, found.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]

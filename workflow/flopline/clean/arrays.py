@@ -101,7 +101,7 @@ def curve_table(rows: Rows, kept: Ints, segment: NDArray[np.int32], names: Names
     table = {
         "run": _text(rows.run[kept], names.runs),
         "split": _text(rows.split[kept], names.splits),
-        "step": _whole(rows.step[kept]),
+        "step": _as_integers(rows.step[kept]),
         **{name: getattr(rows, name)[kept] for name in ("tokens", "flops", "loss", "lr", "wall_s")},
         "segment": segment[kept],
         "source": _text(rows.file[kept], names.files),
@@ -115,7 +115,7 @@ def dropped_table(rows: Rows, gone: Ints, reasons: list[str], names: Names) -> p
     step = rows.step[gone]
     table = {
         "run": pd.Series(_text(rows.run[gone], names.runs)).astype("string"),
-        "step": _whole(np.rint(step)),
+        "step": _as_integers(np.rint(step)),
         "reason": pd.Series(reasons, dtype="string"),
         "source": pd.Series(_text(rows.file[gone], names.files)).astype("string"),
         "line": rows.line[gone],
@@ -123,10 +123,10 @@ def dropped_table(rows: Rows, gone: Ints, reasons: list[str], names: Names) -> p
     return pd.DataFrame({name: table[name] for name in DROPPED})
 
 
-def is_whole(values: Floats) -> Bools:
+def is_integer(values: Floats) -> Bools:
     """Where a number is whole and fits into 64 bits."""
-    whole: Bools = (np.abs(values) < 2.0**63) & (np.rint(values) == values)
-    return whole
+    integers: Bools = (np.abs(values) < 2.0**63) & (np.rint(values) == values)
+    return integers
 
 
 def _ordered(rows: Rows) -> bool:
@@ -172,6 +172,6 @@ def _text(codes: Ints, names: pd.Index) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=names)
 
 
-def _whole(values: Floats) -> pd.arrays.IntegerArray:
-    missing = ~is_whole(values)
+def _as_integers(values: Floats) -> pd.arrays.IntegerArray:
+    missing = ~is_integer(values)
     return pd.arrays.IntegerArray(np.where(missing, 0, values).astype(np.int64), missing)

@@ -15,7 +15,7 @@ from flopline.schema import KEPT
 
 def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
     """Sentences on all `runs` (gather's, with status); none where there is nothing to say."""
-    said = [
+    sentences = [
         _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),
         _counted(runs["tokens_from"] == "flops", "tokens are C / (6 N), from the FLOPs given"),
         _places(
@@ -47,7 +47,7 @@ def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
         ),
         _gap(runs[runs["status"] == KEPT], study["flops_convention"]),
     ]
-    return [sentence for sentence in said if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _counted(where: pd.Series, sentence: str) -> str:

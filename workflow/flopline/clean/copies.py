@@ -45,19 +45,19 @@ def same_ends(runs: pd.DataFrame) -> pd.Series:
     """
     known = runs[runs["loss"].notna()].sort_values(["source", "run"], kind="stable")
     known = known.sort_values("rows_kept", ascending=False, kind="stable")
-    found = []
+    messages = []
     for _, family in known.groupby("family", sort=False):
         alike = family.duplicated(["params", "tokens", "loss"])
         if alike.any() and _telling(family):
             first = family.groupby(["params", "tokens", "loss"], sort=False)["run"].transform(
                 "first"
             )
-            found.append(
+            messages.append(
                 "Its params, tokens and loss are those of run '" + first[alike] + "' to the last "
                 "digit, so it is the same run under another name and counts once; give its loss "
                 "in full if it is a run of its own."
             )
-    return pd.concat(found) if found else pd.Series(dtype="string")
+    return pd.concat(messages) if messages else pd.Series(dtype="string")
 
 
 def _telling(family: pd.DataFrame) -> bool:

@@ -79,10 +79,12 @@ def stop_at_mistakes(
         others = f" (and {len(mistakes) - 1} more such rows)" if len(mistakes) > 1 else ""
         place = f"{first['source']}, line {first['line']}"
         known = tallied["misread"].dropna()
-        found = next((m for m in known if m.startswith(f"{place}: ")), "").removeprefix(place)
+        misread_cell = next((m for m in known if m.startswith(f"{place}: ")), "").removeprefix(
+            place
+        )
         way = f"{BATCH_TELLS}, " if first["reason"] == NO_TOKENS else ""
         raise FloplineError(
-            f"{place}: {REASONS[first['reason']]}{found}{others}; {way}"
+            f"{place}: {REASONS[first['reason']]}{misread_cell}{others}; {way}"
             "mend the file, or set `cleaning: {bad_rows: drop}` in the study file to leave such "
             "rows out, counted and listed in the report."
         )

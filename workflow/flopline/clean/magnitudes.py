@@ -38,7 +38,7 @@ def demand_magnitudes(runs: pd.DataFrame, study: Mapping[str, Any]) -> None:
         return
     for name, (low, high) in LIMITS.items():
         place = _origin(name, kept, where)
-        if place is None or place[1].told:
+        if place is None or place[1].gives_unit:
             continue
         value = kept[name].to_numpy(dtype=float, na_value=np.nan)
         # One run may be odd at its upper end for many reasons, all runs for one.
@@ -72,11 +72,11 @@ def _refuse(
     place: tuple[str, Place],
 ) -> None:
     run, value = kept["run"].iloc[at], float(kept[name].iloc[at])
-    of, found = place
+    of, column = place
     some = f" ({hits} of {len(kept)} runs have)" if len(kept) > 1 else ""
     raise FloplineError(
         f"{study['file']}: run '{run}' has {value:.6g} {name}, {words}{some}, from the column "
-        f"'{found.column}': {_mend(of, found)}, correct the number, or leave the run out by "
+        f"'{column.column}': {_mend(of, column)}, correct the number, or leave the run out by "
         "`exclude`."
     )
 
@@ -100,7 +100,7 @@ def _demand_ratios(
     six_nd = 6.0 * kept["params"] * kept["tokens"]
     ratios = {"flops": kept["flops_over_six_nd"], "budget_flops": kept["budget_flops"] / six_nd}
     known = {name: _origin(name, kept, where) for name in ("params", "tokens", *ratios)}
-    unsaid = {name: place for name, place in known.items() if place and not place[1].told}
+    unsaid = {name: place for name, place in known.items() if place and not place[1].gives_unit}
     of_size = [unsaid[name] for name in ("params", "tokens") if name in unsaid]
     for name, ratio in ratios.items():
         asked = [*([unsaid[name]] if name in unsaid else []), *of_size]

@@ -19,7 +19,7 @@ from flopline.clean.arrays import (
     curve_table,
     dropped_table,
     in_order_of_time,
-    is_whole,
+    is_integer,
     names_of,
     rows_of,
 )
@@ -163,7 +163,7 @@ def _faults(rows: Rows, facts: conventions.Facts, names: Names, needs_step: bool
     # A run that logs no step at all has its tokens for a clock; one that mixes both has none.
     stepped = np.isin(rows.run, rows.run[~np.isnan(rows.step)])
     no_step &= stepped | ~np.isfinite(rows.clock)
-    reason[no_step | (~np.isnan(rows.step) & ~is_whole(rows.step))] = _code(NO_STEP)
+    reason[no_step | (~np.isnan(rows.step) & ~is_integer(rows.step))] = _code(NO_STEP)
     reason[~(rows.loss > 0)] = _code(NOT_POSITIVE)
     reason[~np.isfinite(rows.loss)] = _code(NOT_FINITE)
     reason[names.copies[rows.file]] = _code(DUPLICATE_FILE)
@@ -219,8 +219,8 @@ def _segments(rows: Rows, kept: Ints, stitched: Stitched) -> NDArray[np.int32]:
 def _spiked(rows: Rows, kept: Ints, threshold: float) -> Ints:
     starts = np.flatnonzero(~_same_curve(rows, kept)) + 1
     curves = np.split(kept, starts) if kept.size else []
-    found = [curve[spikes(rows.loss[curve], threshold)] for curve in curves]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *found])
+    spike_rows = [curve[spikes(rows.loss[curve], threshold)] for curve in curves]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *spike_rows])
 
 
 def _all_dropped(unread: pd.DataFrame, rows: Rows, reason: Ints, names: Names) -> pd.DataFrame:

@@ -125,9 +125,9 @@ def stitch(
             passed = np.searchsorted(when, time[rows - low], side="right")
             segment[rows] = passed
             superseded[rows] = clock[rows] >= lowest[passed]
-            found = _overlap(rows, superseded[rows], clock, loss)
-            if found and (code not in overlaps or found.median > overlaps[code].median):
-                overlaps[code] = found
+            overlap = _overlap(rows, superseded[rows], clock, loss)
+            if overlap and (code not in overlaps or overlap.median > overlaps[code].median):
+                overlaps[code] = overlap
         # The same log twice over is no second run.
         if begun > 1 and code in overlaps and overlaps[code].median > 0:
             attempts[code] = begun
@@ -167,9 +167,9 @@ def _restarts(
     for number in [densest, *(s for s in splits.tolist() if s != densest)]:
         rows = np.flatnonzero((split == number) & known)
         common = sorted((e[0], e[1]) for e in events if e[2] == EVERY_SPLIT)
-        found, going = _judged(rows, time, clock, common, late)
+        begun_at, going = _judged(rows, time, clock, common, late)
         applies = EVERY_SPLIT if number == densest else number
-        events += [(int(time[first]), float(clock[first]), applies) for first in found]
+        events += [(int(time[first]), float(clock[first]), applies) for first in begun_at]
         if number == densest and going.there:
             begun = 1 + sum(end >= going.there[-1] for end in going.ends)
     return events, late, begun

@@ -244,8 +244,8 @@ def _ends_early(
 def _late(rows: Rows, late: Ints, names: Names) -> list[str | None]:
     """For each run its first row that was logged after later steps, with both steps."""
     out: list[str | None] = [None] * len(names.runs)
-    found, at = np.unique(rows.run[late], return_index=True)
-    for run, row in zip(found.tolist(), late[at].tolist(), strict=True):
+    late_runs, at = np.unique(rows.run[late], return_index=True)
+    for run, row in zip(late_runs.tolist(), late[at].tolist(), strict=True):
         earlier = np.flatnonzero((rows.run[:row] == run) & (rows.split[:row] == rows.split[row]))
         top = int(earlier[np.nanargmax(rows.clock[earlier])])
         out[run] = f"{_place(rows, row, names)} ({_clock(rows, row)} after {_clock(rows, top)})"
@@ -260,8 +260,8 @@ def _beyond_int64(rows: Rows) -> Ints:
 def _first(rows: Rows, hits: Ints, names: Names) -> list[str | None]:
     """For each run its first hit as `file, line n`."""
     out: list[str | None] = [None] * len(names.runs)
-    found, at = np.unique(rows.run[hits], return_index=True)
-    for run, row in zip(found.tolist(), hits[at].tolist(), strict=True):
+    hit_runs, at = np.unique(rows.run[hits], return_index=True)
+    for run, row in zip(hit_runs.tolist(), hits[at].tolist(), strict=True):
         out[run] = _place(rows, row, names)
     return out
 

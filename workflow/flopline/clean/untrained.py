@@ -31,7 +31,7 @@ def untrained(runs: pd.DataFrame, above: float) -> pd.Series:
     unique_tokens, missing where not known: passes over the same data raise losses of sound runs, so
     runs on fewer unique tokens than tokens are let pass. Families are held apart.
     """
-    found: dict[object, str] = {}
+    messages: dict[object, str] = {}
     for _, family in runs.groupby("family", sort=False):
         ln_n, ln_d = (np.log(family[c].to_numpy(dtype=float)) for c in ("params", "tokens"))
         loss = family["loss"].to_numpy(dtype=float)
@@ -50,9 +50,9 @@ def untrained(runs: pd.DataFrame, above: float) -> pd.Series:
                     continue
                 reach = float(np.quantile(loss[others], QUANTILE))
                 if loss[place] > (1 + above) * reach:
-                    found[index] = (
+                    messages[index] = (
                         f"It hardly trained: its final loss {loss[place]:.3f} is far above "
                         f"{reach:.3f}, which a quarter of {np.count_nonzero(others)} {words} reach."
                     )
                     break
-    return pd.Series(found, dtype="string")
+    return pd.Series(messages, dtype="string")

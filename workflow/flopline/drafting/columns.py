@@ -180,8 +180,8 @@ def row_columns(names: Sequence[str]) -> dict[str, Any]:
     """
     out: dict[str, Any] = {}
     for ours in ROW:
-        if (found := _find(names, ours)) is not None:
-            out[ours] = found
+        if (column := _find(names, ours)) is not None:
+            out[ours] = column
     losses = chosen_losses(names)
     splits = _splits(losses)
     if "split" in out and losses:
@@ -241,7 +241,7 @@ def in_bits(name: str) -> bool:
 
 def fact_columns(names: Sequence[str]) -> dict[str, Any]:
     """A column map for a table with one row per run and columns `names`."""
-    return {ours: found for ours in FACTS if (found := _find(names, ours)) is not None}
+    return {ours: column for ours in FACTS if (column := _find(names, ours)) is not None}
 
 
 def _find(names: Sequence[str], ours: str) -> Any:
@@ -270,11 +270,11 @@ def _splits(losses: Sequence[str]) -> dict[str, str]:
         if len(here) == 1:
             out[kind] = here[0]
         else:
-            out |= {_told_apart(name, here): name for name in here}
+            out |= {_distinct_parts(name, here): name for name in here}
     return out
 
 
-def _told_apart(name: str, others: Sequence[str]) -> str:
+def _distinct_parts(name: str, others: Sequence[str]) -> str:
     """The parts of a name, between slashes or dots, that not all `others` have in their place."""
     parts = [re.split(r"[/.]", other) for other in others]
     own = re.split(r"[/.]", name)
@@ -300,8 +300,8 @@ def _what(name: str) -> str:
         "in bits per byte": _BITS,
         "a mean of an epoch": _AGGREGATE,
     }
-    found = next((what for what, words in kinds.items() if _has(name, words)), "a further loss")
-    return f"{split_of(name)}: {found}"
+    kind = next((what for what, words in kinds.items() if _has(name, words)), "a further loss")
+    return f"{split_of(name)}: {kind}"
 
 
 def _has(name: str, words: Sequence[str]) -> bool:

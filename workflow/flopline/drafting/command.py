@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.drafting.survey import Group, Survey, survey
+from flopline.drafting.survey import LogGroup, Survey, Table, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
 from flopline.study import NAME
 
-SHOWN = 10
+LISTED = 10
 """Files that are neither log nor table and are named one by one."""
 
 
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "`_`, `.` and `-`, 100 at most: choose another."
             )
         study, table = (Path(f"config/studies/{name}{end}") for end in (".yaml", ".runs.csv"))
-        found = survey(options.folder, root)
-        _say_found(found)
-        said = {key: getattr(options, key) for key in CONVENTIONS if getattr(options, key)}
-        made = draft(found, name, said, str(table), root)
+        surveyed = survey(options.folder, root)
+        _print_survey(surveyed)
+        given = {key: getattr(options, key) for key in CONVENTIONS if getattr(options, key)}
+        made = draft(surveyed, name, given, str(table), root)
         for path in [study, *([table] if made.run_table is not None else [])]:
             if (root / path).exists() and not options.force:
                 raise FloplineError(
@@ -68,31 +68,41 @@ def _options(arguments: Sequence[str] | None) -> Any:
     return parser.parse_args(arguments)
 
 
-def _say_found(found: Survey) -> None:
-    print(f"Found in {found.folder}:")
-    for group in found.groups:
+def _print_survey(surveyed: Survey) -> None:
+    print(f"Found in {surveyed.folder}:")
+    for group in surveyed.groups:
         columns = ", ".join(group.columns) if group.columns else "its own columns"
         print(
             f"  {len(group.paths):>6,} {group.format} logs ({group.paths[0]}, ...): {columns}; "
             f"losses of {_few(group.splits) or 'one split'}"
         )
         print(f"         {_read(group)}")
-    for table in found.tables:
-        print(f"  table of {table.rows:,} runs {table.path}: {', '.join(table.columns)}")
-    for path, reason in found.left[:SHOWN]:
+    for alike in _alike(surveyed.tables):
+        first, more = alike[0], f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
+        rows = sum(table.rows for table in alike)
+        print(f"  table of {rows:,} runs {first.path}{more}: {', '.join(first.columns)}")
+    for path, reason in surveyed.left[:LISTED]:
         print(f"  left: {path}: {reason}")
-    if len(found.left) > SHOWN:
-        print(f"  left: {len(found.left) - SHOWN} more files")
+    if len(surveyed.left) > LISTED:
+        print(f"  left: {len(surveyed.left) - LISTED} more files")
 
 
-def _read(group: Group) -> str:
+def _alike(tables: Sequence[Table]) -> list[list[Table]]:
+    """Tables by file name and columns, so that a sidecar in every run's folder is told once."""
+    groups: dict[tuple[str, ...], list[Table]] = {}
+    for table in tables:
+        groups.setdefault((Path(table.path).name, *table.columns), []).append(table)
+    return list(groups.values())
+
+
+def _read(group: LogGroup) -> str:
     """How much of the logs of a group is read."""
     rows, rows_in = (sum(getattr(log, name) for log in group.logs) for name in ("rows", "rows_in"))
     worst = min(group.logs, key=lambda log: log.rows / max(log.rows_in, 1))
-    said = f"{rows:,} of {rows_in:,} rows are read"
+    sentence = f"{rows:,} of {rows_in:,} rows are read"
     share = worst.rows / max(worst.rows_in, 1)
     more = f"; of {worst.path} {share:.0%}" if share < 1 and len(group.logs) > 1 else ""
-    return f"{said}{more}"
+    return f"{sentence}{more}"
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:

@@ -39,16 +39,16 @@ def name_pattern(paths: Sequence[str]) -> str | None:
     pattern = (
         f"{before}/(?P<run>.+){behind}{ending}$" if before else f"(?P<run>.+){behind}{ending}$"
     )
-    found = [re.search(pattern, path) for path in paths]
-    fits = all(f and f["run"] == names[p] for p, f in zip(paths, found, strict=True))
+    matches = [re.search(pattern, path) for path in paths]
+    fits = all(f and f["run"] == names[p] for p, f in zip(paths, matches, strict=True))
     return pattern if fits else None
 
 
 def path_globs(paths: Sequence[str], root: Path) -> list[str]:
     """The fewest globs that match these paths and no other; else every path by name."""
-    whole = _starred(paths)
-    if len(paths) > 1 and whole and _matched(whole, root) == set(paths):
-        return [whole]
+    starred = _starred(paths)
+    if len(paths) > 1 and starred and _matched(starred, root) == set(paths):
+        return [starred]
     globs: list[str] = []
     for place in sorted({_in_folder(path) for path in paths}):
         here = [path for path in paths if _in_folder(path) == place]
@@ -61,11 +61,13 @@ def last_of_checkpoints(paths: Sequence[str]) -> tuple[list[str], list[str]]:
     by_run: dict[str, list[tuple[float, str]]] = {}
     for path in paths:
         parent = Path(path).parent
-        found = CHECKPOINT.match(parent.name)
-        home = parent.parent if found else parent
+        checkpoint = CHECKPOINT.match(parent.name)
+        home = parent.parent if checkpoint else parent
         of = f"{home}\0{Path(path).name}"
-        by_run.setdefault(of, []).append((float(found[1]) if found else float("inf"), path))
-    kept = {max(found)[1] for found in by_run.values()}
+        by_run.setdefault(of, []).append(
+            (float(checkpoint[1]) if checkpoint else float("inf"), path)
+        )
+    kept = {max(checkpoint)[1] for checkpoint in by_run.values()}
     return [p for p in paths if p in kept], [p for p in paths if p not in kept]
 
 

@@ -55,13 +55,13 @@ class Sidecar:
 
 def sidecar_for(paths: Sequence[str], root: Path) -> Sidecar | None:
     """The file beside all logs that says most of their runs; None where none says anything."""
-    found = []
+    sidecars = []
     for place in PLACES:
         for name in NAMES:
             columns = _columns([_beside(path, place + name, root) for path in paths])
             if columns:
-                found.append(Sidecar(place + name, columns))
-    return max(found, key=lambda one: ("params" in one.columns, len(one.columns)), default=None)
+                sidecars.append(Sidecar(place + name, columns))
+    return max(sidecars, key=lambda one: ("params" in one.columns, len(one.columns)), default=None)
 
 
 def partly_beside(paths: Sequence[str], root: Path) -> str:

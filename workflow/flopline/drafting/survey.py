@@ -43,7 +43,7 @@ LOOKED_THROUGH: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogCount:
     """One log as it was read: how many rows it holds and how many of them are read."""
 
     path: str
@@ -52,11 +52,11 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LogGroup:
     """Logs of one format with the same columns, and what they say.
 
     `columns` is the proposed column map (None for a format that knows its own), `names` all
-    columns seen, `splits` those with a loss, `facts` what every log knows of its run and `said`
+    columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
     was read, `notes` what was chosen among several.
     """
@@ -69,8 +69,8 @@ class Group:
     facts: Sequence[str]
     rows: int
     has_tokens: bool
-    said: Mapping[str, str] = field(default_factory=dict)
-    logs: Sequence[Log] = ()
+    fact_keys: Mapping[str, str] = field(default_factory=dict)
+    logs: Sequence[LogCount] = ()
     notes: Sequence[str] = ()
     has_steps: bool = True
 
@@ -91,7 +91,7 @@ class Survey:
     """Everything in a folder; `left` has (path, reason) of what is neither log nor table."""
 
     folder: str
-    groups: Sequence[Group]
+    groups: Sequence[LogGroup]
     tables: Sequence[Table]
     left: Sequence[tuple[str, str]]
 
@@ -107,28 +107,28 @@ def survey(folder: Path, root: Path) -> Survey:
     tables: list[Table] = []
     left: list[tuple[str, str]] = []
     for path in _candidates(folder):
-        shown = _shown(path, root)
+        relative = _relative(path, root)
         name = None
         try:
             name = sniffed(path)
             if name is None:
-                left.append((shown, "it is empty"))
+                left.append((relative, "it is empty"))
                 continue
             if path.suffix.lower().removeprefix(".") in DOCUMENTS:
-                left.append((shown, f"it is a program or a document that quotes rows of {name}"))
+                left.append((relative, f"it is a program or a document that quotes rows of {name}"))
                 continue
             names = _columns_of(path, name)
-            table = _as_table(path, shown, name, names)
+            table = _as_table(path, relative, name, names)
         except FloplineError as refusal:
-            left.append((shown, str(refusal) if name else _unknown(path)))
+            left.append((relative, str(refusal) if name else _unknown(path)))
             continue
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
             some = ", ".join([*names][:10])
-            left.append((shown, f"it is {name}, but no column is named like a loss ({some})"))
+            left.append((relative, f"it is {name}, but no column is named like a loss ({some})"))
         else:
-            logs.setdefault((name, _shape(name, names)), []).append(shown)
+            logs.setdefault((name, _shape(name, names)), []).append(relative)
     groups = []
     for (name, _), paths in logs.items():
         if (group := _group(name, paths, root, left)) is not None:
@@ -136,10 +136,10 @@ def survey(folder: Path, root: Path) -> Survey:
     if not (groups or tables or left):
         raise FloplineError(f"{folder} holds no file: name the folder that holds the logs.")
     groups.sort(key=lambda g: (-len(g.paths), "val" not in g.splits, not g.has_tokens, g.format))
-    return Survey(_shown(folder, root), groups, tables, left)
+    return Survey(_relative(folder, root), groups, tables, left)
 
 
-def _shown(path: Path, root: Path) -> str:
+def _relative(path: Path, root: Path) -> str:
     """A path as a study file names it: relative below `root`, else absolute."""
     path = Path(os.path.normpath(root / path))
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
@@ -173,7 +173,7 @@ def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(column) for column in row_columns(names).values())
 
 
-def _as_table(path: Path, shown: str, name: str, names: Sequence[str]) -> Table | None:
+def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Table | None:
     """The file as a table of runs, where it has params and names every run once; else None."""
     if not FORMATS[name].is_table:
         return None
@@ -187,20 +187,20 @@ def _as_table(path: Path, shown: str, name: str, names: Sequence[str]) -> Table 
     for count in ("params_total", "params_nonembedding"):
         if "params" not in facts and count in facts:
             facts["params"] = facts[count]
-    return Table(shown, names, facts, len(table), "loss" in rows)
+    return Table(relative, names, facts, len(table), "loss" in rows)
 
 
 def _group(
     name: str, paths: Sequence[str], root: Path, left: list[tuple[str, str]]
-) -> Group | None:
+) -> LogGroup | None:
     """The logs of a kind, each read whole; None where none holds a row. What holds none is left."""
     paths, begun = last_of_checkpoints(paths)
     left += [(path, "it is the beginning of the log of a later checkpoint") for path in begun]
     names: dict[str, None] = {}
     splits: dict[str, None] = {}
-    logs: list[Log] = []
+    logs: list[LogCount] = []
     known: list[set[str]] = []
-    said: list[dict[str, str]] = []
+    fact_keys: list[dict[str, str]] = []
     units: dict[str, None] = {}
     tokens = steps = 0
     columns: dict[str, Any] | None = None
@@ -217,19 +217,19 @@ def _group(
             left.append((path, _without_rows(name, reading)))
             continue
         names.update(dict.fromkeys(here))
-        logs.append(Log(path, reading.rows_in, len(rows)))
+        logs.append(LogCount(path, reading.rows_in, len(rows)))
         own = {fact for facts in reading.facts.known.values() for fact in facts}
         known.append(own)
-        said.append(_said(root / path, name, columns, here, reading))
+        fact_keys.append(_fact_keys(root / path, name, columns, here, reading))
         units.update(dict.fromkeys(_units(reading)))
         with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
-        tokens += with_tokens or "batch_tokens" in {*own, *said[-1]}
+        tokens += with_tokens or "batch_tokens" in {*own, *fact_keys[-1]}
         steps += ("step" in rows and bool(rows["step"].notna().all())) or with_tokens
         splits.update(dict.fromkeys(str(s) for s in rows["split"].dropna().unique()))
     if not logs:
         return None
     read = [log.path for log in logs]
-    return Group(
+    return LogGroup(
         name,
         read,
         list(names),
@@ -238,7 +238,7 @@ def _group(
         sorted(set.intersection(*known)),
         sum(log.rows for log in logs),
         tokens == len(logs),
-        _in_all(said),
+        _in_all(fact_keys),
         logs,
         [*_title(root / read[0], name), *_chosen(list(names), columns), *units],
         steps == len(logs),
@@ -262,7 +262,7 @@ def _without_rows(name: str, reading: Reading) -> str:
     )
 
 
-def _said(
+def _fact_keys(
     path: Path,
     name: str,
     columns: Mapping[str, Any] | None,
@@ -271,9 +271,9 @@ def _said(
 ) -> dict[str, str]:
     """Which of our facts a log says of its run, under which name of its own."""
     module = FORMATS[name].load()
-    of_run = dict(reading.facts.said.get("", {}))
-    if hasattr(module, "said"):
-        of_run |= module.said(path)
+    of_run = dict(reading.facts.logged.get("", {}))
+    if hasattr(module, "run_facts"):
+        of_run |= module.run_facts(path)
     elif not FORMATS[name].columns.of_format:
         of_run |= _constant(path, name, columns or {}, names)
     taken = {one for column in (columns or {}).values() for one in columns_in(column)}
@@ -297,23 +297,23 @@ def _constant(
             reading = read_log(path, {"loss": loss}, name, wanted_facts=[key])
         except FloplineError:
             continue
-        if len(values) == 1 and key in reading.facts.said.get("", {}):
+        if len(values) == 1 and key in reading.facts.logged.get("", {}):
             out[key] = float(values[0])
     return out
 
 
 def _units(reading: Reading) -> list[str]:
-    said = reading.facts.said.get("", {})
+    own_names = reading.facts.logged.get("", {})
     return [
         f"losses of the split {key.removeprefix('unit of ')} are in {unit}, not in nats per token: "
         "say so in loss_label."
-        for key, unit in said.items()
+        for key, unit in own_names.items()
         if str(key).startswith("unit of ")
     ]
 
 
-def _in_all(said: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    common = set.intersection(*(set(one.items()) for one in said)) if said else set()
+def _in_all(fact_keys: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    common = set.intersection(*(set(one.items()) for one in fact_keys)) if fact_keys else set()
     return dict(sorted(common))
 
 
@@ -350,10 +350,10 @@ def _unknown(path: Path) -> str:
     for number, text, _ in text_lines(path):
         if number > LOOKED_THROUGH:
             break
-        found = parsed(number, text)
-        values = found.values
+        record = parsed(number, text)
+        values = record.values
         # Two numbers with names stand in any prose, unless one is a position.
-        if len(values) > max(best, 1 if found.placed else 2):
+        if len(values) > max(best, 1 if record.placed else 2):
             best, keys, line = len(values), list(values), text.strip()
     if not best:
         return plain
@@ -363,7 +363,7 @@ def _unknown(path: Path) -> str:
     )
 
 
-def runs_of(group: Group) -> list[str]:
+def runs_of(group: LogGroup) -> list[str]:
     """The runs that the logs of a group would be called."""
     names = run_names(group.paths)
     return [names[path] for path in group.paths]

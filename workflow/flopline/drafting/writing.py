@@ -15,7 +15,7 @@ from typing import Any, Final
 from flopline.drafting.columns import in_bits, other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.sidecars import partly_beside, sidecar_for
-from flopline.drafting.survey import Group, Survey, Table, runs_of
+from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
@@ -48,36 +48,38 @@ class Draft:
     notes: Sequence[str]
 
 
-def draft(found: Survey, name: str, said: Mapping[str, Any], table_path: str, root: Path) -> Draft:
-    """The draft of study `name`; `said` holds those of CONVENTIONS that the user gave.
+def draft(
+    survey: Survey, name: str, given: Mapping[str, Any], table_path: str, root: Path
+) -> Draft:
+    """The draft of study `name`; `given` holds those of CONVENTIONS that the user gave.
 
     `table_path` is where the run table would be written. Paths are relative to `root`.
     Raises FloplineError when the survey has neither logs nor a table of losses.
     """
-    if found.groups:
-        return _of_logs(found, name, said, table_path, root)
-    tables = [table for table in found.tables if table.holds_losses]
+    if survey.groups:
+        return _of_logs(survey, name, given, table_path, root)
+    tables = [table for table in survey.tables if table.holds_losses]
     if tables:
-        return _of_table(tables[0], name, said, root)
-    why = "; ".join(f"{path}: {reason}" for path, reason in found.left[:3])
+        return _of_table(tables[0], name, given, root)
+    why = "; ".join(f"{path}: {reason}" for path, reason in survey.left[:3])
     raise FloplineError(
-        f"{found.folder} holds no log and no table with params and a loss ({why or 'no file'}): "
+        f"{survey.folder} holds no log and no table with params and a loss ({why or 'no file'}): "
         "describe the lines of a text log in source.pattern (docs/formats.md)."
     )
 
 
 def _of_logs(
-    found: Survey, name: str, said: Mapping[str, Any], table_path: str, root: Path
+    survey: Survey, name: str, given: Mapping[str, Any], table_path: str, root: Path
 ) -> Draft:
-    group = found.groups[0]
+    group = survey.groups[0]
     missing, notes = [], []
-    for other in found.groups[1:]:
+    for other in survey.groups[1:]:
         notes.append(
             f"{_counted(other)} beside {_counted(group)} are left out: one study reads one kind; "
             "draft them on their own."
         )
     notes += group.notes
-    table = _table_for(group, found.tables, root)
+    table = _table_for(group, survey.tables, root)
     paths = list(group.paths)
     if table is not None:
         paths = [path for path in paths if path in _known_to(table, group, root)]
@@ -86,7 +88,7 @@ def _of_logs(
                 f"{len(group.paths) - len(paths)} {group.format} logs that {table.path} does not "
                 "name are left out."
             )
-    lines = [*_head(found, name), "source:", "  kind: logs", f"  format: {group.format}"]
+    lines = [*_head(survey, name), "source:", "  kind: logs", f"  format: {group.format}"]
     lines += _paths(paths, root)
     if group.columns is not None:
         lines.append("  columns:  # check: told by their names")
@@ -132,7 +134,7 @@ def _of_logs(
     families = _families(table, root)
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)
-    lines += _declared(said, missing)
+    lines += _declared(given, missing)
     splits = list(group.splits)
     only = group.columns["loss"] if group.columns is not None else None
     if not splits and isinstance(only, str) and "split" not in (group.columns or {}):
@@ -158,7 +160,7 @@ class _RunFacts:
     notes: Sequence[str]
 
 
-def _run_facts(group: Group, paths: Sequence[str], table: Table | None, root: Path) -> _RunFacts:
+def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root: Path) -> _RunFacts:
     """What is known of runs from a table, files beside the logs and the logs themselves."""
     pattern = name_pattern(paths)
     lines: list[str] = []
@@ -176,7 +178,7 @@ def _run_facts(group: Group, paths: Sequence[str], table: Table | None, root: Pa
         notes.append(partly)
     for where, columns in (
         ("sidecar", sidecar.columns if sidecar else {}),
-        ("from_log", group.said if table is None else {}),
+        ("from_log", group.fact_keys if table is None else {}),
     ):
         fresh = {ours: key for ours, key in columns.items() if ours not in known}
         count = next((one for one in PARAMS if one in fresh), None)
@@ -205,7 +207,7 @@ def _quoted(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
-def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> Draft:
+def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> Draft:
     rows = row_columns(table.names)
     loss = rows["loss"]
     chosen = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
@@ -231,7 +233,7 @@ def _of_table(table: Table, name: str, said: Mapping[str, Any], root: Path) -> D
         "",
         "# one row a run: no training curves, so only the laws of finished runs",
         f"laws: [{', '.join(_laws_of_finished_runs())}]",
-        *_declared(said, missing),
+        *_declared(given, missing),
     ]
     if in_bits(chosen):
         lines.append('loss_label: "Loss [bits per byte]"')
@@ -243,9 +245,9 @@ def _laws_of_finished_runs() -> list[str]:
     return [law for law in LAWS if spec_of(law).points is not Points.CURVES]
 
 
-def _losses_noted(names: Sequence[str], chosen: str, found: Any) -> list[str]:
+def _losses_noted(names: Sequence[str], chosen: str, mapped: Any) -> list[str]:
     """Which loss of a table was taken, where it has several or one in another unit."""
-    columns = [found] if isinstance(found, str) else list(found.values())
+    columns = [mapped] if isinstance(mapped, str) else list(mapped.values())
     others = [column for column in columns if column != chosen] + other_losses(names)
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
     if split_of(chosen) == "train" and "train" in chosen.lower():
@@ -255,20 +257,20 @@ def _losses_noted(names: Sequence[str], chosen: str, found: Any) -> list[str]:
     return notes
 
 
-def _head(found: Survey, name: str) -> list[str]:
-    listed = ", ".join(_counted(group) for group in found.groups)
+def _head(survey: Survey, name: str) -> list[str]:
+    listed = ", ".join(_counted(group) for group in survey.groups)
     return [
-        f"# Drafted from {found.folder}: {listed}. Lines with TODO wait for you.",
+        f"# Drafted from {survey.folder}: {listed}. Lines with TODO wait for you.",
         f"title: {json.dumps(name)}",
         "",
     ]
 
 
-def _declared(said: Mapping[str, Any], missing: list[str]) -> list[str]:
+def _declared(given: Mapping[str, Any], missing: list[str]) -> list[str]:
     lines = [""]
     for key, meaning in CONVENTIONS.items():
-        if key in said:
-            lines.append(f"{key}: {json.dumps(said[key]) if key == 'targets' else said[key]}")
+        if key in given:
+            lines.append(f"{key}: {json.dumps(given[key]) if key == 'targets' else given[key]}")
         else:
             lines += [*_comment(meaning), f"{key}: {TODO}"]
             missing.append(f"{key}: {meaning}")
@@ -294,7 +296,7 @@ def _comment(text: str) -> list[str]:
     )
 
 
-def _counted(group: Group) -> str:
+def _counted(group: LogGroup) -> str:
     return f"{len(group.paths)} {group.format} log{'s' if len(group.paths) > 1 else ''}"
 
 
@@ -316,13 +318,13 @@ def _mapping(columns: Mapping[str, Any], indent: int) -> list[str]:
     return lines
 
 
-def _table_for(group: Group, tables: Sequence[Table], root: Path) -> Table | None:
+def _table_for(group: LogGroup, tables: Sequence[Table], root: Path) -> Table | None:
     """The table that names most logs of the group; None where none names any."""
     naming = [table for table in tables if _known_to(table, group, root)]
     return max(naming, key=lambda table: len(_known_to(table, group, root)), default=None)
 
 
-def _known_to(table: Table, group: Group, root: Path) -> set[str]:
+def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
     """The logs of the group that are runs of the table: by its `log` column, or by their names."""
     if "run" not in table.columns:
         return set()
@@ -344,7 +346,7 @@ def _families(table: Table | None, root: Path) -> dict[str, str]:
     return {value: value for value in values}
 
 
-def _blank_table(group: Group, facts: Sequence[str], table_path: str) -> str:
+def _blank_table(group: LogGroup, facts: Sequence[str], table_path: str) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["run", "log", *facts])

@@ -69,7 +69,7 @@ class Style:
 
 
 @dataclass(frozen=True, slots=True)
-class Frontier:
+class FrontierColumns:
     """Where a law's tables hold the losses that its L(C) is held against.
 
     `table` is one of the law's own, `flops` the column of their compute [FLOPs]; of the table of a
@@ -119,7 +119,7 @@ class LawSpec:
     options: str
     fit: str
     methods: str
-    frontier: Frontier
+    frontier: FrontierColumns
     recommendable: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
     of_surface: tuple[str, ...] = ()

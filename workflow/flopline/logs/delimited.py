@@ -91,7 +91,7 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
     text = io.StringIO(data.decode("utf-8-sig", errors="replace"), newline="")
     rows = _rows(path, text, separator)
     header = [name.strip() for name in next(rows, (0, []))[1]]
-    found: list[list[str | int | None]] = []
+    records: list[list[str | int | None]] = []
     for line, cells in rows:
         if len(cells) > len(header):
             raise FloplineError(
@@ -99,8 +99,8 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
                 f"{len(cells)} cells, but the header names {len(header)}: mend or quote it."
             )
         absent = [None] * (len(header) - len(cells))
-        found.append([*(cell if cell.strip() else None for cell in cells), *absent, line])
-    table = pd.DataFrame(found, columns=[*header, "line"], dtype=object)
+        records.append([*(cell if cell.strip() else None for cell in cells), *absent, line])
+    table = pd.DataFrame(records, columns=[*header, "line"], dtype=object)
     return table.assign(line=table["line"].astype("int64")), []
 
 

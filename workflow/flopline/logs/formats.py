@@ -69,8 +69,8 @@ class Format:
     """One log format.
 
     `name` is the word for source.format, `module` the module of this folder where that has another
-    name. `told_by` and `reads` are its words in docs/formats.md. `says` are what its logs may say
-    of a run by themselves: params, tokens. `several_runs` says whether one log may hold several
+    name. `recognised_by` and `reads` are its words in docs/formats.md. `says` are what its logs may
+    say of a run by themselves: params, tokens. `several_runs` says whether one log may hold several
     runs, `folder` how a folder is one log. `is_table` says whether it may also be a table of
     finished runs; its module then has `read_runs`, and text has the `separator` between cells.
     `of_lines` says whether a study may name the lines of one phase of a log (source.phase).
@@ -79,7 +79,7 @@ class Format:
     """
 
     name: str
-    told_by: str
+    recognised_by: str
     reads: str
     columns: Columns
     module: str = ""

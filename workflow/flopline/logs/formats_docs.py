@@ -42,7 +42,8 @@ def _row(entry: Format) -> tuple[str, ...]:
     table = ", or a table of finished runs" if entry.is_table else ""
     says = ", ".join(entry.says)
     return (
-        f"`{entry.name}`", entry.told_by, entry.reads, log + runs + table, says, entry.columns.value
+        f"`{entry.name}`", entry.recognised_by, entry.reads, log + runs + table, says,
+        entry.columns.value,
     )  # fmt: skip
 
 

@@ -35,7 +35,10 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
-    """The entries of `log_history`; `max_steps` becomes `horizon_steps`, numbers aside are facts.
+    """The entries of `log_history`; what stands beside them are facts.
+
+    `max_steps` becomes `horizon_steps`, and the tokens seen by the last step, where they are a
+    whole multiple of the steps, say `batch_tokens`.
 
     Raises FloplineError when the file is not a whole JSON document with a `log_history`.
     """
@@ -60,6 +63,8 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
             facts.say("", name, value)
     if document.get("max_steps"):
         facts.know(horizon_steps=float(document["max_steps"]))
+    if (batch := _batch_tokens(document)) is not None:
+        facts.know(batch_tokens=batch)
     names = list(dict.fromkeys(key for _, entry in entries for key in entry))
     if wish.columns is None:
         rows = [row for line, entry in entries for row in _losses(entry, line)]
@@ -68,6 +73,14 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         rows = [{**entry, "line": line} for line, entry in entries]
         wanted = [name for name in wish.names if name in names]
     yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
+
+
+def _batch_tokens(document: dict[str, Any]) -> float | None:
+    """Tokens of one step, where all steps took the same count and the trainer counted them."""
+    seen, steps = document.get("num_input_tokens_seen"), document.get("global_step")
+    if not (isinstance(seen, int) and isinstance(steps, int) and seen > 0 and steps > 0):
+        return None
+    return float(seen // steps) if seen % steps == 0 else None
 
 
 def _entries(text: str, history: Any) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -88,10 +101,10 @@ def _entries(text: str, history: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 def _losses(entry: dict[str, Any], line: int) -> Iterator[dict[str, Any]]:
     """One row for each loss of an entry; one without a loss for an entry that has none."""
     shared = {name: entry.get(name) for name in COLUMNS.values() if name not in ("loss", "split")}
-    found: list[tuple[str | None, Any]]
-    found = [("train", entry["loss"])] if entry.get("loss") is not None else []
+    losses: list[tuple[str | None, Any]]
+    losses = [("train", entry["loss"])] if entry.get("loss") is not None else []
     for name, value in entry.items():
         if (match := _EVAL_LOSS.fullmatch(name)) and value is not None:
-            found.append((match[1] or "val", value))
-    for split, loss in found or [(None, None)]:
+            losses.append((match[1] or "val", value))
+    for split, loss in losses or [(None, None)]:
         yield {**shared, "split": split, "loss": loss, "line": line}

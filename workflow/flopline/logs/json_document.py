@@ -20,16 +20,16 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
-from flopline.logs.key_values import POSITIONS, is_loss
+from flopline.logs.key_values import POSITIONS, is_loss, leaves
 from flopline.logs.opening import HEAD, read_bytes
-from flopline.logs.reading import Facts, Raw, Wish, column_names, columns_in, reach, told
+from flopline.logs.reading import Facts, Raw, Wish, as_cell, column_names, columns_in, reach
 
 _SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}\s*\n\s*\{")
 _LISTS: Final = re.compile(rb"\"\s*:\s*\[\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:")
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MetricGroup:
     """Metrics that stand side by side: `columns` by their names in the document, `at` its place."""
 
     at: str
@@ -73,15 +73,15 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         value = reach(document, name)
         if value is not None and not isinstance(value, list | dict):
             facts.say("", name, value)
-    found = groups(document)
-    shared = _shared(found)
-    names = list(dict.fromkeys([*shared, *(name for g in found for name in g.columns)]))
+    metrics = groups(document)
+    shared = _shared(metrics)
+    names = list(dict.fromkeys([*shared, *(name for g in metrics for name in g.columns)]))
     columns = wish.columns or {}
     losses = columns_in(columns.get("loss", ()))
     wanted = [name for name in column_names(columns) if name in names]
     rows: list[dict[str, Any]] = []
     line = 0
-    for group in found:
+    for group in metrics:
         here = dict(group.columns)
         here |= {name: here[full] for name in shared if (full := _joined(group.at, name)) in here}
         if any(name in here for name in losses):
@@ -90,19 +90,19 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
 
 
-def said(path: Path) -> dict[str, Any]:
+def run_facts(path: Path) -> dict[str, Any]:
     """What a document says of its run besides its lists, by dotted names."""
     document = json.loads(read_bytes(path).decode("utf-8-sig", errors="replace"))
     flat = flattened(document)
     return {name: value for name, value in flat.items() if not isinstance(value, list)}
 
 
-def groups(document: Any) -> list[Group]:
+def groups(document: Any) -> list[MetricGroup]:
     """The metrics of a document, object by object, in its order."""
     return [group for group in _groups(document, "") if group.columns]
 
 
-def _groups(content: Any, at: str) -> Iterator[Group]:
+def _groups(content: Any, at: str) -> Iterator[MetricGroup]:
     if isinstance(content, list):
         if len(content) > 1 and all(isinstance(record, dict) for record in content):
             names = dict.fromkeys(name for record in content for name in flattened(record))
@@ -110,7 +110,7 @@ def _groups(content: Any, at: str) -> Iterator[Group]:
             if not any(_is_position(name) for name in names):
                 return  # results of several sets, say, and not the rows of one curve
             columns = {_joined(at, n): [record.get(n) for record in flat] for n in names}
-            yield Group(at, {name: c for name, c in columns.items() if _of_values(c)})
+            yield MetricGroup(at, {name: c for name, c in columns.items() if _of_values(c)})
         return
     if not isinstance(content, dict):
         return
@@ -122,7 +122,7 @@ def _groups(content: Any, at: str) -> Iterator[Group]:
             columns[_joined(at, name)] = list(value.values())
         else:
             yield from _groups(value, _joined(at, name))
-    yield Group(at, columns)
+    yield MetricGroup(at, columns)
 
 
 def _is_position(name: str) -> bool:
@@ -131,17 +131,9 @@ def _is_position(name: str) -> bool:
     return last in POSITIONS or "step" in last or "iter" in last
 
 
-def flattened(content: Any, prefix: str = "") -> dict[str, Any]:
+def flattened(content: Any) -> dict[str, Any]:
     """What nested objects hold, by dotted names; nothing of what is no object."""
-    if not isinstance(content, dict):
-        return {}
-    out: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            out |= flattened(value, f"{prefix}{name}.")
-        else:
-            out[f"{prefix}{name}"] = value
-    return out
+    return dict(leaves(content)) if isinstance(content, dict) else {}
 
 
 def _of_values(values: Sequence[Any]) -> bool:
@@ -163,9 +155,9 @@ def _joined(at: str, name: str) -> str:
     return f"{at}.{name}" if at else name
 
 
-def _shared(found: Sequence[Group]) -> list[str]:
+def _shared(metrics: Sequence[MetricGroup]) -> list[str]:
     """Names that all objects with a loss have in common, such as that of their steps."""
-    with_loss = [g for g in found if any(is_loss(n.rpartition(".")[2]) for n in g.columns)]
+    with_loss = [g for g in metrics if any(is_loss(n.rpartition(".")[2]) for n in g.columns)]
     if len(with_loss) < 2:
         return []
     own = [{n[len(g.at) + 1 :] if g.at else n for n in g.columns} for g in with_loss]
@@ -184,6 +176,6 @@ def _rows(path: Path, columns: Mapping[str, Sequence[Any]], line: int) -> list[d
         )
     cells = zip(*columns.values(), strict=True)
     return [
-        {**{n: told(v) for n, v in zip(columns, row, strict=True)}, "line": line + place}
+        {**{n: as_cell(v) for n, v in zip(columns, row, strict=True)}, "line": line + place}
         for place, row in enumerate(cells, start=1)
     ]

@@ -38,7 +38,7 @@ from flopline.twins import Once, Twice
 BLOCK = 1 << 20
 """Bytes that are parsed at a time; a file with a longer line is parsed line by line."""
 
-_TOLD_BY = 4
+_FIRST_LINES = 4
 """Lines by which a file without the ending is told."""
 
 TEXT_COLUMNS = ("split",)
@@ -52,12 +52,12 @@ def sniff(path: Path, head: bytes) -> bool:
     if FORMATS["jsonl"].ends(path.name):
         return True
     lines = (line for line in io.BytesIO(head) if line.strip())
-    first, *others = [*islice(lines, _TOLD_BY)] or [b""]
+    first, *others = [*islice(lines, _FIRST_LINES)] or [b""]
     try:
-        whole = isinstance(json.loads(first), dict)
+        is_object = isinstance(json.loads(first), dict)
     except (ValueError, RecursionError):
         return False
-    return whole and (not others or any(line.lstrip()[:1] == b"{" for line in others))
+    return is_object and (not others or any(line.lstrip()[:1] == b"{" for line in others))
 
 
 def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
@@ -110,13 +110,16 @@ def parse(
     the keys in `once` (without it: any) stands twice in a record.
     """
     read_float = Digits.of if names is None else None
-    read_whole = _whole if LONG.search(data) else None
+    read_integer = _integer if LONG.search(data) else None
     # Looking for doubles in every object takes longer than reading it.
     once_only = Once(once)
     suspects = [json.dumps(name).encode() for name in once_only.wanted or ()]
     plain, careful = (
         json.JSONDecoder(
-            parse_constant=str, parse_int=read_whole, parse_float=read_float, object_pairs_hook=hook
+            parse_constant=str,
+            parse_int=read_integer,
+            parse_float=read_float,
+            object_pairs_hook=hook,
         )
         for hook in (None, once_only)
     )
@@ -151,7 +154,7 @@ def _say_facts(path: Path, data: bytes, wish: Wish, facts: Facts) -> None:
         leaf = re.escape(json.dumps(name.rsplit(".", 1)[-1]).encode())
         holding = re.compile(leaf + rb"\s*:\s*(\"(?:[^\"\\\n]|\\.)*\"|[^,}\]\s]+)")
         # Where all values of the key are one, one line says it; else each is looked at.
-        alike = len({found[1] for found in holding.finditer(data)}) == 1
+        alike = len({match[1] for match in holding.finditer(data)}) == 1
         for line in data.split(b"\n"):
             if holding.search(line) is None:
                 continue
@@ -216,8 +219,8 @@ def _guesses(data: bytes, names: list[str], text: set[str]) -> list[dict[str, pa
         return []
     order = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
     plain = {name: pa.string() if name in text else pa.float64() for name in order}
-    whole = {name for name in order if type(first.get(name)) is int and name not in text}
-    return [{**plain, **dict.fromkeys(whole, pa.int64())}, plain] if whole else [plain]
+    integers = {name for name in order if type(first.get(name)) is int and name not in text}
+    return [{**plain, **dict.fromkeys(integers, pa.int64())}, plain] if integers else [plain]
 
 
 def _objects(data: bytes) -> int | None:
@@ -253,10 +256,12 @@ def _reading(table: pa.Table, columns: dict[str, Any]) -> Reading:
         loss = loss[row]
     without = np.flatnonzero(np.bincount(row, minlength=len(line)) == 0)
     steps = rows.get("step", np.full(len(line), np.nan))[without]
-    told = [name for name in BESIDE if name in rows]
+    beside_names = [name for name in BESIDE if name in rows]
     beside = None
-    if len(without) and told:
-        beside = pd.DataFrame({name: rows[name][without] for name in told}).assign(step=steps)
+    if len(without) and beside_names:
+        beside = pd.DataFrame({name: rows[name][without] for name in beside_names}).assign(
+            step=steps
+        )
     if len(without) or isinstance(losses, dict):
         rows = {name: values[row] for name, values in rows.items()}
     return Reading(
@@ -278,6 +283,6 @@ def _split(table: pa.Table, columns: dict[str, Any], row: NDArray[np.int64]) -> 
     return words.iloc[row].reset_index(drop=True)
 
 
-def _whole(digits: str) -> int | str:
+def _integer(digits: str) -> int | str:
     """A whole number; its digits where 64 bits do not hold it, since it may be a name."""
     return int(digits) if len(digits) < 19 else digits

@@ -11,7 +11,7 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -115,20 +115,20 @@ def records(lines: Iterable[tuple[int, str, bool]]) -> Iterator[Record]:
     block: Record | None = None
     for number, text, _ in lines:
         # Most lines of a log that is not all metrics hold no number or no letter.
-        found = parsed(number, text)
+        record = parsed(number, text)
         below = _RANK.sub("", text, count=1)[:1] in (" ", "\t")
-        if block is not None and below and not found.placed:
-            for name, value in found.values.items():
+        if block is not None and below and not record.placed:
+            for name, value in record.values.items():
                 block.note(name, value)
-            block.ends, block.text = found.ends, f"{block.text}\n{text}"
+            block.ends, block.text = record.ends, f"{block.text}\n{text}"
             continue
         if block is not None:
             yield block
             block = None
-        if found.placed:
-            block = found
-        elif found.values:
-            yield found
+        if record.placed:
+            block = record
+        elif record.values:
+            yield record
     if block is not None:
         yield block
 
@@ -137,12 +137,13 @@ def parsed(number: int, text: str) -> Record:
     """What one line says."""
     record = Record(number, text=text)
     plain = _NOISE.sub(" ", text) if ":" in text or "\x1b" in text or "/" in text else text
-    if "{" in text and (found := _object(text)):
-        before, content = found
+    if "{" in text and (split_line := _object(text)):
+        before, content = split_line
         record.lead = _split_word(_words(_NOISE.sub(" ", before)))
         _bar(record, before)
-        for name, value in _flat(content):
-            record.note(_named(name, record.lead), value)
+        for name, value in leaves(content, pairs=True):
+            if isinstance(value, int | float | str) and not isinstance(value, bool):
+                record.note(_named(name, record.lead), value)
         record.ends = ""
         return record
     if "<" in text and "/" in text and (bar := _bar(record, text)):
@@ -151,18 +152,32 @@ def parsed(number: int, text: str) -> Record:
     return record
 
 
+def leaves(
+    content: Mapping[Any, Any], *, pairs: bool = False, prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """What nested objects hold, by dotted names; with `pairs`, `key` and `value` of one are one."""
+    if pairs and isinstance(content.get("key"), str) and "value" in content:
+        others = {name: value for name, value in content.items() if name not in ("key", "value")}
+        content = {**others, content["key"]: content["value"]}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from leaves(value, pairs=pairs, prefix=f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def _pairs(record: Record, text: str) -> None:
     end, measure = 0, ""
-    for found in _NUMBER.finditer(text):
-        between = text[end : found.start()]
-        after, end = end, found.end()
-        value = found["number"] or found["word"] or found["last"]
-        if found["number"]:
-            value += found["unit"] or ""
+    for match in _NUMBER.finditer(text):
+        between = text[end : match.start()]
+        after, end = end, match.end()
+        value = match["number"] or match["word"] or match["last"]
+        if match["number"]:
+            value += match["unit"] or ""
         sep = _SEPARATOR.search(between)
         words = between[: sep.start()] if sep else between
         if not after and not words.strip():
-            if not sep and not found["unit"] and _BEGINS.match(text, end):
+            if not sep and not match["unit"] and _BEGINS.match(text, end):
                 record.note(FIRST, value)
             continue
         key = _key(words, explicit=sep is not None)
@@ -179,8 +194,8 @@ def _pairs(record: Record, text: str) -> None:
             record.lead = record.lead or _split_word(_words(words))
             if at := _AT.match(first):
                 measure = at[1]
-            if found["total"]:
-                record.totals.setdefault(last, found["total"])
+            if match["total"]:
+                record.totals.setdefault(last, match["total"])
             if last not in record.values:
                 record.values[last] = value
             elif record.values[last] != value:
@@ -194,8 +209,8 @@ def _pairs(record: Record, text: str) -> None:
         name = _named(key, record.lead)
         record.note(name, value)
         record.ends = name
-        if found["total"]:
-            record.totals.setdefault(name, found["total"])
+        if match["total"]:
+            record.totals.setdefault(name, match["total"])
     if text[end:].strip(" \t|,;)]}\"'"):
         record.ends = ""
 
@@ -275,16 +290,3 @@ def _object(text: str) -> tuple[str, dict[str, Any]] | None:
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
     return (text[:begin], content) if isinstance(content, dict) else None
-
-
-def _flat(content: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The numbers and texts of nested objects by dotted names; `key` and `value` are a pair."""
-    if isinstance(content.get("key"), str) and "value" in content:
-        content = {**content, content["key"]: content["value"]}
-        content.pop("key")
-        content.pop("value")
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float | str) and not isinstance(value, bool):
-            yield f"{prefix}{name}", value

@@ -18,7 +18,7 @@ from flopline.logs.key_values import (
     records,
 )
 from flopline.logs.opening import text_lines
-from flopline.logs.placing import Said, faults, placed, unread
+from flopline.logs.placing import AskedFacts, faults, placed, unread
 from flopline.logs.reading import (
     BATCH,
     SECOND,
@@ -26,9 +26,9 @@ from flopline.logs.reading import (
     Raw,
     Unparsed,
     Wish,
+    as_cell,
     column_names,
     columns_in,
-    told,
 )
 from flopline.written_numbers import parse_number
 
@@ -63,9 +63,9 @@ def is_log(head: bytes) -> bool:
     if not may_hold_losses(head):
         return False
     losses = positions = 0
-    for found in records(likely(head)):
-        losses += any(is_loss(name) for name in found.values) or is_split_row(found)
-        positions += found.placed or FIRST in found.values or PROGRESS in found.values
+    for record in records(likely(head)):
+        losses += any(is_loss(name) for name in record.values) or is_split_row(record)
+        positions += record.placed or FIRST in record.values or PROGRESS in record.values
         if losses >= ENOUGH and positions >= ENOUGH:
             return True
     return False
@@ -103,7 +103,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         if ours in columns
         for name in columns_in(columns[ours])
     ]
-    log = _Log(path, wish)
+    log = _LineLog(path, wish)
     rows = placed(log.heard(), losses, positions, wanted=column_names(columns))
     names = list(log.names)
     if not names:
@@ -111,38 +111,38 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     if not any(name in log.names for name in losses):
         yield Raw(pd.DataFrame(columns=[*names, "line"]), (), names)
         return
-    log.said.say(facts)
+    log.asked.say(facts)
     _plan(rows, columns, facts)
     wanted = [name for name in column_names(columns) if name in log.names]
     unparsed: list[tuple[int, str]] = []
     cells = []
     for record in rows:
-        wrong = list(faults(record, {*losses, *positions}, whole=record.line not in log.cut))
+        wrong = list(faults(record, {*losses, *positions}, complete=record.line not in log.cut))
         wrong += [Unparsed(record.line)] * unread(record, losses)
         unparsed += [(fault.line, fault.reason) for fault in wrong]
         if all(fault.reason == SECOND for fault in wrong):
-            cells.append([*(told(record.values.get(name)) for name in wanted), record.line])
+            cells.append([*(as_cell(record.values.get(name)) for name in wanted), record.line])
     for at in range(0, max(len(cells), 1), BATCH):
         table = pd.DataFrame(cells[at : at + BATCH], columns=[*wanted, "line"], dtype=object)
         yield Raw(table, unparsed if not at else (), names)
 
 
-def said(path: Path) -> dict[str, Any]:
+def run_facts(path: Path) -> dict[str, Any]:
     """What a log says of its run, by its own keys: what stands outside of its rows, and once."""
-    log = _Log(path, Wish())
+    log = _LineLog(path, Wish())
     for _ in log.heard():
         pass
     return {name: value for name, value in log.facts.items() if name not in log.changing}
 
 
-class _Log:
+class _LineLog:
     """A log as it is read: the names that it offers, what it says, and lines without their end."""
 
     def __init__(self, path: Path, wish: Wish) -> None:
         self.path, self.wish = path, wish
         self.names: dict[str, None] = {}
         self.cut: set[int] = set()
-        self.said = Said(path, wish.facts)
+        self.asked = AskedFacts(path, wish.facts)
         self.facts: dict[str, Any] = {}
         self.changing: set[str] = set()
 
@@ -150,7 +150,7 @@ class _Log:
         """Its records; of one that is only asked for its names, some."""
         most = None if self.wish.rows is None else max(self.wish.rows, NAMED_BY)
         for record in islice(records(self._lines()), most):
-            self.said.hear(record)
+            self.asked.hear(record)
             if record.placed or FIRST in record.values or any(map(is_loss, record.values)):
                 fresh = (name for name in record.values if name not in _OF_PROCESSES)
                 self.names.update(dict.fromkeys(fresh))
@@ -163,10 +163,10 @@ class _Log:
             yield record
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
-        for number, text, whole in text_lines(self.path, self.wish.phase):
-            if not whole:
+        for number, text, complete in text_lines(self.path, self.wish.phase):
+            if not complete:
                 self.cut.add(number)
-            yield number, text, whole
+            yield number, text, complete
 
 
 def _plan(rows: list[Record], columns: Mapping[str, Any], facts: Facts) -> None:

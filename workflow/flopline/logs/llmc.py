@@ -30,12 +30,12 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 
 def _rows(path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
-    for number, text, whole in text_lines(path, wish.phase):
+    for number, text, complete in text_lines(path, wish.phase):
         if not text.startswith("s:") or not text[2:3].isdigit():
             continue
         row = _ROW.fullmatch(text)
         # A line without its end may hold a number without its end.
-        if row is None or not whole:
+        if row is None or not complete:
             yield Unparsed(number)
             continue
         pairs = row[2].split()

@@ -53,15 +53,15 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
     `skipped_iterations` and `nan_iterations` are sums over the log.
     """
-    yield from batched(_Log(facts).rows(path, wish), list(COLUMNS))
+    yield from batched(_MegatronLog(facts).rows(path, wish), list(COLUMNS))
 
 
-class _Log:
+class _MegatronLog:
     """One log as it is read: what was said so far and which validations wait for their tokens."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self.said: dict[str, str] = {}
+        self.arguments: dict[str, str] = {}
         self.last: Logged | None = None
         self.tokens: float | None = None
         # Whether samples differ in length, as under a curriculum.
@@ -73,19 +73,19 @@ class _Log:
 
     def rows(self, path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
         for number, text, _ in text_lines(path, wish.phase):
-            if found := _ITERATION.search(text):
-                yield from self._iteration(number, found)
-            elif found := _EVALUATION.search(text):
-                yield from self._evaluation(number, found)
+            if match := _ITERATION.search(text):
+                yield from self._iteration(number, match)
+            elif match := _EVALUATION.search(text):
+                yield from self._evaluation(number, match)
             elif not self.last:
                 self._header(text)
         yield from self._placed(None)
         self._conclude()
 
-    def _iteration(self, number: int, found: re.Match[str]) -> Iterator[dict[str, Any] | Unparsed]:
-        cells = found[3].split("|")
+    def _iteration(self, number: int, match: re.Match[str]) -> Iterator[dict[str, Any] | Unparsed]:
+        cells = match[3].split("|")
         values, twice = _values(cells[:-1])
-        step = int(found[1])
+        step = int(match[1])
         if cells[-1].strip() and "number of nan iterations" not in values:
             yield Unparsed(number)
             return
@@ -99,7 +99,7 @@ class _Log:
             self.uneven = True
         yield from self._placed(now)
         passed = step - self.last.step if self.last else 0
-        passed = passed if passed > 0 else _int(self.said.get("log_interval")) or step
+        passed = passed if passed > 0 else _int(self.arguments.get("log_interval")) or step
         for unit, of_second in (("ms", 1000.0), ("s", 1.0)):
             each = values.get(f"elapsed time per iteration ({unit})")
             self.wall_s += (_float(each) or 0.0) / of_second * passed
@@ -118,15 +118,15 @@ class _Log:
             "line": number,
         }
 
-    def _evaluation(self, number: int, found: re.Match[str]) -> Iterator[Unparsed]:
-        values, twice = _values(found[3].split("|")[:-1])
+    def _evaluation(self, number: int, match: re.Match[str]) -> Iterator[Unparsed]:
+        values, twice = _values(match[3].split("|")[:-1])
         loss = next((values[f"{n} value"] for n in _LOSSES if f"{n} value" in values), None)
-        at = re.search(r"\biteration (\d+)", found[2])
+        at = re.search(r"\biteration (\d+)", match[2])
         if loss is None or twice or not (at or self.last):
             yield Unparsed(number, TWICE if twice else NOT_PARSED)
             return
-        is_test = re.search(r"\btest (set|data)\b", found[2])
-        split = "test" if is_test else _SPLITS.get(found[1], found[1])
+        is_test = re.search(r"\btest (set|data)\b", match[2])
+        split = "test" if is_test else _SPLITS.get(match[1], match[1])
         step = int(at[1]) if at else self.last.step if self.last else None
         self.waiting.append({"step": step, "split": split, "loss": loss, "line": number})
 
@@ -145,41 +145,45 @@ class _Log:
 
     def _ramp(self) -> Ramp | None:
         """How the batch grows; None where it does not."""
-        grows = re.findall(r"\d[\d_]*", self.said.get(RAMP, ""))
-        final = _int(self.said.get("global_batch_size"))
+        grows = re.findall(r"\d[\d_]*", self.arguments.get(RAMP, ""))
+        final = _int(self.arguments.get("global_batch_size"))
         if len(grows) != 3 or not final:
             return None
         start, increment, samples = (int(number.replace("_", "")) for number in grows)
         return Ramp(start, increment, samples, final) if increment else None
 
     def _tokens(self, samples: float | None) -> float | None:
-        length = _int(self.said.get("seq_length"))
+        length = _int(self.arguments.get("seq_length"))
         return None if samples is None or length is None else samples * length
 
     def _header(self, text: str) -> None:
-        if found := _ARGUMENT.match(text):
-            self.said.setdefault(found[1], found[2])
-            self.facts.say("", found[1], found[2])
-        elif found := _ESTIMATE.search(text):
+        if match := _ARGUMENT.match(text):
+            self.arguments.setdefault(match[1], match[2])
+            self.facts.say("", match[1], match[2])
+        elif match := _ESTIMATE.search(text):
             # In billions, to the single weight.
-            name = "params_nonembedding" if found[1] else "params_total"
-            self.facts.know("", **{name: float(round(float(found[2]) * 1e9))})
-        elif found := _ON_RANK.search(text):
-            self.on_rank[found[1], found[2]] = float(found[3])
-        elif found := _FLAG.search(text):
-            self.said.setdefault("seq_length", found[1])
+            name = "params_nonembedding" if match[1] else "params_total"
+            self.facts.know("", **{name: float(round(float(match[2]) * 1e9))})
+        elif match := _ON_RANK.search(text):
+            self.on_rank[match[1], match[2]] = float(match[3])
+        elif match := _FLAG.search(text):
+            self.arguments.setdefault("seq_length", match[1])
 
     def _conclude(self) -> None:
         for name, count in self.counts.items():
             self.facts.say("", name, count)
         # Of a model cut over several ranks, what they share is counted more than once.
-        parallel = [self.said.get(f"{k}_model_parallel_size") for k in ("tensor", "pipeline")]
+        parallel = [self.arguments.get(f"{k}_model_parallel_size") for k in ("tensor", "pipeline")]
         if parallel == ["1", "1"] and set(self.on_rank) == {("0", "0")}:
             self.facts.known.setdefault("", {}).setdefault("params_total", self.on_rank["0", "0"])
-        length = _int(self.said.get("seq_length"))
-        samples = _int(self.said.get("lr_decay_samples")) or _int(self.said.get("train_samples"))
-        steps = _int(self.said.get("lr_decay_iters")) or _int(self.said.get("train_iters"))
-        batch = _int(self.said.get("global_batch_size"))
+        length = _int(self.arguments.get("seq_length"))
+        samples = _int(self.arguments.get("lr_decay_samples")) or _int(
+            self.arguments.get("train_samples")
+        )
+        steps = _int(self.arguments.get("lr_decay_iters")) or _int(
+            self.arguments.get("train_iters")
+        )
+        batch = _int(self.arguments.get("global_batch_size"))
         if samples is None and steps and batch and self._ramp() is None:
             samples = steps * batch
         if samples and length:

@@ -42,17 +42,17 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 
 def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
-    for number, text, whole in text_lines(path, wish.phase):
-        if found := _BATCH.search(text):
-            facts.know(batch_tokens=float(found[1].replace(",", "")))
-        elif found := _SIZE.match(text):
-            facts.say("", "number of parameters", f"{float(found[1]) * 1e6:.0f}")
+    for number, text, complete in text_lines(path, wish.phase):
+        if match := _BATCH.search(text):
+            facts.know(batch_tokens=float(match[1].replace(",", "")))
+        elif match := _SIZE.match(text):
+            facts.say("", "number of parameters", f"{float(match[1]) * 1e6:.0f}")
         if not _START.match(text):
             continue
         # A line without its end may hold a number without its end.
-        if whole and (row := _ITER.fullmatch(text)):
+        if complete and (row := _ITER.fullmatch(text)):
             yield {"step": row[1], "split": "train", "loss": row[2], "line": number}
-        elif whole and (row := _EVAL.fullmatch(text)):
+        elif complete and (row := _EVAL.fullmatch(text)):
             yield {"step": row[1], "split": "train_eval", "loss": row[2], "line": number}
             yield {"step": row[1], "split": "val", "loss": row[3], "line": number}
         else:

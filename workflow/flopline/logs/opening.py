@@ -99,12 +99,12 @@ def _all_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
         number = 0
         while line := text.readline(LONGEST_LINE):
             number += 1
-            whole = line.endswith("\n")
+            complete = line.endswith("\n")
             rest = line
-            while not whole and len(rest) == LONGEST_LINE:
+            while not complete and len(rest) == LONGEST_LINE:
                 rest = text.readline(LONGEST_LINE)
-                whole = rest.endswith("\n")
-            yield number, line.removesuffix("\n"), whole
+                complete = rest.endswith("\n")
+            yield number, line.removesuffix("\n"), complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Phase:
     end: re.Pattern[str] | None = None
 
     @classmethod
-    def told(cls, spec: Mapping[str, str]) -> Phase:
+    def from_spec(cls, spec: Mapping[str, str]) -> Phase:
         """`source.phase` of a study file."""
         begin, end = (re.compile(spec[key]) if key in spec else None for key in ("from", "to"))
         return cls(begin, end)
@@ -132,12 +132,12 @@ class Phase:
         Raises FloplineError where it never begins.
         """
         begun = self.begin is None
-        for number, text, whole in lines:
+        for number, text, complete in lines:
             if begun and self.end and self.end.search(text):
                 return
             begun = begun or (self.begin is not None and bool(self.begin.search(text)))
             if begun:
-                yield number, text, whole
+                yield number, text, complete
         if not begun and self.begin is not None:
             raise FloplineError(
                 f"{path}: source.phase.from {self.begin.pattern!r} fits no line, so that the phase "

@@ -18,7 +18,7 @@ from flopline.logs.opening import head_of, read_bytes, refuse_bomb
 from flopline.logs.reading import BATCH, Facts, Raw, Wish
 from flopline.twins import demand_once
 
-_WHOLE: Final = {
+_NULLABLE_INTEGERS: Final = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -69,7 +69,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     gaps = any(pa.types.is_integer(c.type) and c.null_count for c in table.columns)
     # What pandas once wrote beside the columns makes indices of some and may be damaged.
     plain = table.replace_schema_metadata(None)
-    frame: pd.DataFrame = plain.to_pandas(types_mapper=_WHOLE.get if gaps else None)
+    frame: pd.DataFrame = plain.to_pandas(types_mapper=_NULLABLE_INTEGERS.get if gaps else None)
     for place, column in enumerate(table.columns):
         if not pa.types.is_floating(column.type):
             continue
@@ -83,8 +83,8 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
     try:
-        told = pq.read_metadata(io.BytesIO(data))
-        refuse_bomb(path, 8 * told.num_rows * told.num_columns)
+        metadata = pq.read_metadata(io.BytesIO(data))
+        refuse_bomb(path, 8 * metadata.num_rows * metadata.num_columns)
         table = _frame(pq.ParquetFile(io.BytesIO(data)).read())
     except FloplineError:
         raise

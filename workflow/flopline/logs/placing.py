@@ -99,8 +99,8 @@ def _side(waiting: Sequence[_Waiting], positions: Sequence[str]) -> str:
         return BEFORE
     rounds = []
     for side in ("before", "after"):
-        found = [_step(getattr(one, side), positions) for one in waiting]
-        rounds.append(math.gcd(*(int(step) for step in found if math.isfinite(step))))
+        steps = [_step(getattr(one, side), positions) for one in waiting]
+        rounds.append(math.gcd(*(int(step) for step in steps if math.isfinite(step))))
     if len(waiting) > 1 and rounds[0] != rounds[1]:
         return BEFORE if rounds[0] > rounds[1] else AFTER
     return ""
@@ -112,16 +112,16 @@ def _step(record: Record | None, positions: Sequence[str]) -> float:
     return next((parse_number(record.values[n]) for n in positions if n in record.values), math.nan)
 
 
-def faults(record: Record, wanted: Collection[str], *, whole: bool) -> Iterator[Unparsed]:
+def faults(record: Record, wanted: Collection[str], *, complete: bool) -> Iterator[Unparsed]:
     """What of a row cannot be read: a key that stands twice, a loss that may lack its end.
 
-    `whole` says whether its last line ends in a line break.
+    `complete` says whether its last line ends in a line break.
     """
     again = max(
         (record.repeated.count(name) for name in set(record.repeated) & set(wanted)), default=0
     )
     yield from [Unparsed(record.line, SECOND)] * again
-    if not whole and record.ends in wanted:
+    if not complete and record.ends in wanted:
         yield Unparsed(record.line, NOT_PARSED)
 
 
@@ -135,12 +135,12 @@ def unread(record: Record, losses: Collection[str]) -> bool:
 
 
 @dataclass(slots=True)
-class Said:
+class AskedFacts:
     """The facts that a log is asked for, as its records say them; they must not change."""
 
     path: Path
     names: Sequence[str]
-    told: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    values: dict[str, tuple[Any, int]] = field(default_factory=dict)
 
     def hear(self, record: Record) -> None:
         """Note what a record says. Raises FloplineError where it contradicts an earlier one."""
@@ -148,7 +148,7 @@ class Said:
             if name not in record.values:
                 continue
             value = record.values[name]
-            before, line = self.told.setdefault(name, (value, record.line))
+            before, line = self.values.setdefault(name, (value, record.line))
             if str(before) != str(value):
                 raise FloplineError(
                     f"{self.path}: the fact '{name}' (source.runs.from_log) is {before} in line "
@@ -158,5 +158,5 @@ class Said:
 
     def say(self, facts: Facts) -> None:
         """Hand on what was heard."""
-        for name, (value, _) in self.told.items():
+        for name, (value, _) in self.values.items():
             facts.say("", name, value)

@@ -51,7 +51,7 @@ def read_log(
         tuple(patterns),
         tuple(optional),
         decimal,
-        Phase.told(phase) if phase else None,
+        Phase.from_spec(phase) if phase else None,
     )
     factors = plain_columns(columns)[1] if columns else {}
     readings = list(read_batches(path, wish, format_name, facts))
@@ -148,5 +148,5 @@ def _looks_like(entry: Format, path: Path, head: bytes) -> bool:
     """Whether a log is of a format: a folder by its names, a file by its first bytes."""
     if path.is_dir():
         return entry.folder is not None and entry.folder.holds(path)
-    found: bool = entry.load().sniff(path, head)
-    return found
+    is_of_format: bool = entry.load().sniff(path, head)
+    return is_of_format

@@ -48,27 +48,27 @@ _DROPPED: Final = ("line", "step", "reason")
 class Facts:
     """What a log says of its runs, each by name; "" is the run that the whole file is.
 
-    `known` has our names and units, `said` the log's own names.
+    `known` has our names and units, `logged` the log's own names.
     """
 
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
-    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def know(self, run: str = "", **facts: Any) -> None:
         """Note facts under our names; None says nothing."""
-        told = {name: value for name, value in facts.items() if value is not None}
-        self.known.setdefault(run, {}).update(told)
+        known = {name: value for name, value in facts.items() if value is not None}
+        self.known.setdefault(run, {}).update(known)
 
     def say(self, run: str, name: str, value: Any) -> None:
         """Note what the log says under its own name."""
-        self.said.setdefault(run, {})[name] = value
+        self.logged.setdefault(run, {})[name] = value
 
     def say_once(self, run: str, name: str, value: Any, path: Path) -> None:
         """The same of a fact that must not change within a run.
 
         Raises FloplineError with both values where it does.
         """
-        known = self.said.setdefault(run, {}).setdefault(name, value)
+        known = self.logged.setdefault(run, {}).setdefault(name, value)
         if known != value:
             raise FloplineError(
                 f"{path}: the fact '{name}' (source.runs.from_log) is {known} in one row and "
@@ -142,9 +142,11 @@ class Unparsed:
     reason: str = NOT_PARSED
 
 
-def batched(found: Iterable[dict[str, Any] | Unparsed], names: Sequence[str]) -> Iterator[Raw]:
+def batched(
+    rows_and_faults: Iterable[dict[str, Any] | Unparsed], names: Sequence[str]
+) -> Iterator[Raw]:
     """Rows of a text log in batches; `names` are the columns besides `line`."""
-    stream = iter(found)
+    stream = iter(rows_and_faults)
     while batch := list(islice(stream, BATCH)):
         rows = [row for row in batch if isinstance(row, dict)]
         yield Raw(
@@ -364,7 +366,7 @@ def worst(cells: Iterable[Cells], rows: int) -> tuple[NDArray[np.object_], NDArr
     return fault, rounded
 
 
-def told(value: Any) -> Any:
+def as_cell(value: Any) -> Any:
     """A logged value as a cell: NaN as text, since in a table it stands for an absent one."""
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
@@ -452,11 +454,11 @@ def _require(
         for wanted in columns_in(column):
             if wanted not in raw:
                 there = names or [str(c) for c in raw.columns if c != "line"]
-                shown = [*there[:30], f"and {len(there) - 30} more"] if len(there) > 30 else there
+                listed = [*there[:30], f"and {len(there) - 30} more"] if len(there) > 30 else there
                 raise FloplineError(
                     f"{path} has no column '{wanted}' (source.columns.{name} in the study file)"
                     f"{_way(name)}; "
-                    f"it has: {', '.join(shown) or 'none'}{other_separator(there)}."
+                    f"it has: {', '.join(listed) or 'none'}{other_separator(there)}."
                 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from flopline.logs.reading import Raw, Unparsed, Wish, column_names, plain_columns, told
+from flopline.logs.reading import Raw, Unparsed, Wish, as_cell, column_names, plain_columns
 
 STEP, WALL = "step", "wall_time"
 """The columns that every such log has besides its metrics."""
@@ -49,8 +49,8 @@ def side_by_side(
             at = (point.step, times[point.step])
             times[point.step] += 1
             wall_s = None if point.wall_s is None else point.wall_s - begin
-            row = {STEP: point.step, WALL: wall_s, loss: told(point.value), "line": point.line}
-            rows.append({**row, **{name: found.get(at) for name, found in beside.items()}})
+            row = {STEP: point.step, WALL: wall_s, loss: as_cell(point.value), "line": point.line}
+            rows.append({**row, **{name: values.get(at) for name, values in beside.items()}})
     there = [STEP, WALL, *(n for n in of_loss if n in series), *others, "line"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys(there)), dtype=object)
     dropped = [(row.line, row.reason) for row in unparsed]

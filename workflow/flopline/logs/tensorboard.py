@@ -49,7 +49,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     read = [(within, list(_events(file))) for within, file in _files(path)]
     # The names of files need not tell which is older.
     in_time = sorted(read, key=lambda one: _begin(one[1]))
-    events = chain.from_iterable(((within, event) for event in found) for within, found in in_time)
+    events = chain.from_iterable(
+        ((within, event) for event in of_file) for within, of_file in in_time
+    )
     for count, (within, event) in enumerate(events, start=1):
         if event is None:
             unparsed.append(Unparsed(count))
@@ -81,9 +83,9 @@ def _events(file: Path) -> Iterator[Event | None]:
     records = _records(file)
     while batch := list(islice(records, _BATCH)):
         sums = checksums.masked([record.body if record else b"" for record in batch])
-        for record, found in zip(batch, sums, strict=True):
+        for record, expected in zip(batch, sums, strict=True):
             # Some writers leave the checksum out, as zeros.
-            if record is None or record.checksum not in (0, found):
+            if record is None or record.checksum not in (0, expected):
                 yield None
                 continue
             try:
@@ -98,12 +100,12 @@ def _begin(events: Sequence[Event | None]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _EventRecord:
     body: bytes
     checksum: int
 
 
-def _records(file: Path) -> Iterator[_Record | None]:
+def _records(file: Path) -> Iterator[_EventRecord | None]:
     """The records of an event file; None, at the end, for one that is cut off or has no length."""
     with reading(file), open_binary(file) as stream:
         while header := stream.read(12):
@@ -114,7 +116,7 @@ def _records(file: Path) -> Iterator[_Record | None]:
             if len(body) != size + 4:
                 yield None
                 return
-            yield _Record(body[:-4], struct.unpack("<I", body[-4:])[0])
+            yield _EventRecord(body[:-4], struct.unpack("<I", body[-4:])[0])
 
 
 @lru_cache(1 << 12)
@@ -133,7 +135,7 @@ def _event(record: bytes) -> Event:
             step = wire.signed(value)
         elif field == 5 and isinstance(value, bytes):
             summaries = (v for f, v in wire.fields(value) if f == 1 and isinstance(v, bytes))
-            values += [found for found in map(_scalar, summaries) if found is not None]
+            values += [scalar for scalar in map(_scalar, summaries) if scalar is not None]
     return wall_s, step, values
 
 

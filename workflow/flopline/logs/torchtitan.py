@@ -40,10 +40,10 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
     for number, coloured, _ in text_lines(path, wish.phase):
         text = _COLOUR.sub("", coloured)
-        if found := _SIZE.search(text):
-            facts.know(params_total=float(found[1].replace(",", "")))
-        elif found := _DESIGN.search(text):
-            batch, length, steps = (float(part) for part in found.groups())
+        if match := _SIZE.search(text):
+            facts.know(params_total=float(match[1].replace(",", "")))
+        elif match := _DESIGN.search(text):
+            batch, length, steps = (float(part) for part in match.groups())
             facts.know(batch_tokens=batch * length, horizon_steps=steps)
         row = _ROW.search(text)
         if row is None:

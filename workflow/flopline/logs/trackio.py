@@ -23,10 +23,10 @@ from flopline.logs.reading import (
     Facts,
     Raw,
     Wish,
+    as_cell,
     column_names,
     columns_in,
     reach,
-    told,
 )
 
 _MAGIC = b"SQLite format 3\0"
@@ -62,10 +62,12 @@ def _metrics(
     path: Path, store: sqlite3.Connection, columns: dict[str, Any], wanted: list[str]
 ) -> Iterator[Raw]:
     names: dict[str, None] = {"step": None, "run_name": None}
-    found = store.execute("SELECT id, run_name, step, metrics FROM metrics ORDER BY run_name, id")
+    logged_rows = store.execute(
+        "SELECT id, run_name, step, metrics FROM metrics ORDER BY run_name, id"
+    )
     losses = columns_in(columns.get("loss", ()))
     batches = []
-    while batch := list(islice(found, BATCH)):
+    while batch := list(islice(logged_rows, BATCH)):
         rows, unparsed = [], []
         for number, run, step, text in batch:
             try:
@@ -76,7 +78,7 @@ def _metrics(
                 unparsed.append((number, NOT_PARSED))
                 continue
             names.update(dict.fromkeys(logged))
-            cells = {name: told(reach(logged, name)) for name in wanted}
+            cells = {name: as_cell(reach(logged, name)) for name in wanted}
             rows.append({"step": step, "run_name": run, **cells, "line": number})
         batches.append((rows, unparsed))
     # A metric that no run logs is missing, one that some batch lacks is not.

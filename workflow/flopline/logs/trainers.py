@@ -14,8 +14,8 @@ from typing import Any, Final
 from flopline.logs.key_values import PROGRESS, Record, records
 from flopline.logs.lines import likely, may_hold_losses
 from flopline.logs.opening import HEAD, head_of, in_lines, text_lines
-from flopline.logs.placing import Said, faults, placed, unread
-from flopline.logs.reading import SECOND, Facts, Raw, Unparsed, Wish, batched, told
+from flopline.logs.placing import AskedFacts, faults, placed, unread
+from flopline.logs.reading import SECOND, Facts, Raw, Unparsed, Wish, as_cell, batched
 from flopline.written_numbers import parse_number
 
 COLUMNS: Final = {
@@ -29,7 +29,7 @@ COLUMNS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LineFact:
     """A fact of a run that a pattern finds in a line; with `add`, the sum of all that it finds."""
 
     fact: str
@@ -46,7 +46,7 @@ class Trainer:
     source: str
     step: tuple[str, ...]
     losses: Mapping[str, tuple[str, ...]]
-    told_by: tuple[tuple[str, ...], ...] = ()
+    recognised_by: tuple[tuple[str, ...], ...] = ()
     without: tuple[str, ...] = ()
     head: str = ""
     line: str = ""
@@ -60,7 +60,7 @@ class Trainer:
     unit: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scaled_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    found: tuple[Found, ...] = ()
+    line_facts: tuple[LineFact, ...] = ()
 
     @property
     def positions(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Trainer:
     def knows(self, record: Record) -> bool:
         """Whether it prints such records."""
         here = record.values
-        return any(all(name in here for name in keys) for keys in self.told_by) and not any(
+        return any(all(name in here for name in keys) for keys in self.recognised_by) and not any(
             name in here for name in self.without
         )
 
@@ -91,8 +91,8 @@ def trainers() -> tuple[Trainer, ...]:
 
 
 def _trainer(entry: dict[str, Any]) -> Trainer:
-    entry["told_by"] = tuple(map(tuple, entry.get("told_by", ())))
-    entry["found"] = tuple(Found(**one) for one in entry.get("found", ()))
+    entry["recognised_by"] = tuple(map(tuple, entry.get("recognised_by", ())))
+    entry["line_facts"] = tuple(LineFact(**one) for one in entry.get("line_facts", ()))
     return Trainer(**entry)
 
 
@@ -133,12 +133,12 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     trainer = trainer_of(in_lines(head_of(path, HEAD)))
     if trainer is None:
         return
-    log = _Log(path, trainer, wish)
+    log = _TrainerLog(path, trainer, wish)
     names = list(dict.fromkeys([*COLUMNS, *log.wanted]))
     yield from batched(log.rows(facts), names)
 
 
-class _Log:
+class _TrainerLog:
     """A log of a trainer as it is read."""
 
     def __init__(self, path: Path, trainer: Trainer, wish: Wish) -> None:
@@ -147,8 +147,8 @@ class _Log:
         self.splits: dict[str, str] = {}
         self.cut: set[int] = set()
         self.sums: dict[str, float] = {}
-        self.said = Said(path, wish.facts)
-        self.own = Said(path, self._facts())
+        self.asked = AskedFacts(path, wish.facts)
+        self.own = AskedFacts(path, self._facts())
 
     def _facts(self) -> tuple[str, ...]:
         trainer = self.trainer
@@ -163,7 +163,7 @@ class _Log:
             self._heard(), self.splits, trainer.positions, trainer.beside,
             (*self.wanted, trainer.lr, trainer.wall_s, "epoch"),
         )  # fmt: skip
-        self.said.say(facts)
+        self.asked.say(facts)
         known = self._known()
         _planned(rows, trainer, known)
         facts.know("", **{name: value for name, value in known.items() if name not in _PARTS})
@@ -172,11 +172,13 @@ class _Log:
         last = max((r.line for r in rows if not r.beside), default=0)
         self._check_bars(rows)
         for record in rows:
-            wrong = list(faults(record, (*self.splits, *trainer.step), whole=self._whole(record)))
+            wrong = list(
+                faults(record, (*self.splits, *trainer.step), complete=self._is_complete(record))
+            )
             wrong += [Unparsed(record.line)] * unread(record, self.splits)
             yield from wrong
             if all(fault.reason == SECOND for fault in wrong):
-                late = record.line > last and trainer.final_step in self.own.told
+                late = record.line > last and trainer.final_step in self.own.values
                 yield from self._row(record, known, late=late)
 
     def _row(
@@ -192,20 +194,20 @@ class _Log:
             if not trainer.step and known.get("batch_sequences"):
                 step = samples / known["batch_sequences"]
         if late:
-            step = self.own.told[trainer.final_step][0]
+            step = self.own.values[trainer.final_step][0]
         row = {
-            "step": told(step),
-            "tokens": told(tokens),
-            "lr": told(values.get(trainer.lr)),
-            "wall_s": told(values.get(trainer.wall_s)),
-            **{name: told(values.get(name)) for name in self.wanted},
+            "step": as_cell(step),
+            "tokens": as_cell(tokens),
+            "lr": as_cell(values.get(trainer.lr)),
+            "wall_s": as_cell(values.get(trainer.wall_s)),
+            **{name: as_cell(values.get(name)) for name in self.wanted},
             "line": record.line,
         }
         splits = {self.splits[name]: value for name, value in values.items()
                   if name in self.splits}  # fmt: skip
         first = {split: self._first(split, values) for split in splits}
         for split, loss in first.items():
-            yield {**row, "split": split, "loss": told(loss)}
+            yield {**row, "split": split, "loss": as_cell(loss)}
         if not splits:
             yield {**row, "split": None, "loss": None}
 
@@ -232,19 +234,19 @@ class _Log:
         names = [*self.trainer.losses.get(split, ()), *self.splits]
         return next(values[n] for n in names if n in values and self.splits.get(n) == split)
 
-    def _whole(self, record: Record) -> bool:
+    def _is_complete(self, record: Record) -> bool:
         return record.line not in self.cut
 
     def _known(self) -> dict[str, float]:
         """What the log says of its run, as far as it goes."""
         trainer, known = self.trainer, dict(self.sums)
         for ours, names in trainer.facts.items():
-            value = next((self.own.told[n][0] for n in names if n in self.own.told), None)
+            value = next((self.own.values[n][0] for n in names if n in self.own.values), None)
             if value is not None and not math.isnan(number := parse_number(value)):
                 known[ours] = number
         for ours, spec in trainer.scaled_facts.items():
-            if spec["name"] in self.own.told:
-                known[ours] = parse_number(self.own.told[spec["name"]][0]) * spec["times"]
+            if spec["name"] in self.own.values:
+                known[ours] = parse_number(self.own.values[spec["name"]][0]) * spec["times"]
         if {"seq_len", "batch_sequences"} <= set(known):
             known.setdefault("batch_tokens", known["seq_len"] * known["batch_sequences"])
         return known
@@ -253,7 +255,7 @@ class _Log:
         """Its records; names of losses and facts are noted as they come."""
         trainer = self.trainer
         for record in _named(self._lines(), trainer) if trainer.line else records(self._lines()):
-            self.said.hear(record)
+            self.asked.hear(record)
             self.own.hear(record)
             for name in record.values:
                 if name not in self.splits and (split := trainer.split_of(name)) is not None:
@@ -261,16 +263,16 @@ class _Log:
             yield record
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
-        patterns = [(one, re.compile(one.pattern)) for one in self.trainer.found]
-        for number, text, whole in text_lines(self.path, self.wish.phase):
-            if not whole:
+        patterns = [(one, re.compile(one.pattern)) for one in self.trainer.line_facts]
+        for number, text, complete in text_lines(self.path, self.wish.phase):
+            if not complete:
                 self.cut.add(number)
             for one, pattern in patterns:
                 if match := pattern.search(text):
                     value = parse_number(match[1])
                     before = self.sums.get(one.fact, 0.0) if one.add else 0.0
                     self.sums[one.fact] = before + value
-            yield number, text, whole
+            yield number, text, complete
 
 
 _DIGIT: Final = 0.005
@@ -284,8 +286,8 @@ def _named(lines: Iterable[tuple[int, str, bool]], trainer: Trainer) -> Iterator
     """Records of lines whose values have no names."""
     pattern = re.compile(trainer.line)
     for number, text, _ in lines:
-        if found := pattern.search(text):
-            yield Record(number, dict(found.groupdict()))
+        if match := pattern.search(text):
+            yield Record(number, dict(match.groupdict()))
 
 
 def _planned(rows: list[Record], trainer: Trainer, known: dict[str, float]) -> None:

@@ -23,8 +23,8 @@ _RANGES: Final = ("__MIN", "__MAX")
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether the header has a column `RUN - METRIC` with its `__MIN` and `__MAX`."""
-    whole = head[: head.rfind(b"\n") + 1] or head
-    header = delimited.header_of(whole, ",")
+    complete_lines = head[: head.rfind(b"\n") + 1] or head
+    header = delimited.header_of(complete_lines, ",")
     return any(_BETWEEN in name and all(name + end in header for end in _RANGES) for name in header)
 
 
@@ -40,7 +40,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
     columns: dict[str, Any] = {"step": axis, **(wish.columns or {}), "run": "run"}
     while batch := list(islice(rows, BATCH)):
-        found, unparsed = [], []
+        points, unparsed = [], []
         for line, cells in batch:
             if len(cells) != len(header):
                 unparsed.append((line, NOT_PARSED))
@@ -48,10 +48,10 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
             for run, places in runs.items():
                 values = {metric: cells[at].strip() or None for metric, at in places.items()}
                 if any(value is not None for value in values.values()):
-                    found.append(
+                    points.append(
                         {axis: cells[0].strip() or None, **values, "run": run, "line": line}
                     )
-        table = pd.DataFrame(found, columns=[*names, "run", "line"], dtype=object)
+        table = pd.DataFrame(points, columns=[*names, "run", "line"], dtype=object)
         yield Raw(table, unparsed, names, columns)
 
 

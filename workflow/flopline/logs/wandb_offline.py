@@ -19,7 +19,7 @@ import pandas as pd
 from flopline.errors import FloplineError
 from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish, told
+from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish, as_cell
 
 _HEADER: Final = b":W&B\xe1\xbe"
 _BLOCK: Final = 32768
@@ -100,10 +100,10 @@ def _records(file: Path) -> Iterator[bytes | None]:
             checksum, size, kind = struct.unpack("<IHB", head) if len(head) == 7 else (0, 0, 0)
             body = stream.read(size)
             place += 7 + size
-            whole = len(head) == 7 and len(body) == size
-            if not whole or zlib.crc32(head[6:] + body) != checksum:
+            complete = len(head) == 7 and len(body) == size
+            if not complete or zlib.crc32(head[6:] + body) != checksum:
                 yield None
-                if not whole:
+                if not complete:
                     return
                 parts = []
                 continue
@@ -129,14 +129,14 @@ def _items(record: bytes) -> tuple[int, dict[str, Any]]:
                     items.setdefault("_step", (steps or [0])[0])
             return field, items
         if field == 17 and isinstance(value, bytes):
-            said: dict[str, Any] = {}
+            settings: dict[str, Any] = {}
             for part, item in wire.fields(value):
                 if part == 8:
-                    said["display_name"] = wire.text(item)
+                    settings["display_name"] = wire.text(item)
                 elif part == 4 and isinstance(item, bytes):
                     updates = (v for f, v in wire.fields(item) if f == 1 and isinstance(v, bytes))
-                    said |= dict(map(_item, updates))
-            return field, said
+                    settings |= dict(map(_item, updates))
+            return field, settings
     return 0, {}
 
 
@@ -154,7 +154,7 @@ def _item(item: bytes) -> tuple[str, Any]:
         elif field == 5:
             content = wire.signed(value)
         elif field == 6:
-            content = told(wire.number(value))
+            content = as_cell(wire.number(value))
         elif field == 7:
             content = wire.text(value)
     return ".".join(nested) if nested else key, content

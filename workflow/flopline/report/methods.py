@@ -218,7 +218,7 @@ def law_paragraph(
     """
     settings = Settings(fit["settings"])
     told = [*resolved(spec_of(law).methods)(settings, fit, study, variants)]
-    rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.untold()))
+    rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.unused()))
     if rest:
         told.append(f"Further settings: {quoted(rest)}.")
     return " ".join(filter(None, told))

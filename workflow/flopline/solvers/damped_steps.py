@@ -33,7 +33,7 @@ _NO_DAMPING = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowArrays:
     """Arrays over rows, some of which can be taken or overwritten."""
 
     def take(self, rows: Ints | Bools) -> Self:
@@ -54,7 +54,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Model(Rows):
+class QuadraticModel(RowArrays):
     """Objective, gradient and Hessian at the unknowns of each row."""
 
     objective: Floats
@@ -62,7 +62,7 @@ class Model(Rows):
     hessian: Floats
 
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=QuadraticModel)
 
 
 class Task(Protocol[M]):

@@ -24,8 +24,8 @@ from flopline.solvers.damped_steps import (
     GRADIENT_TOLERANCE,
     ROUNDING,
     TINY,
-    Model,
-    Rows,
+    QuadraticModel,
+    RowArrays,
     descended,
     widths_down_to,
 )
@@ -37,7 +37,7 @@ CHUNK_ELEMENTS = 24_576
 
 
 @dataclass(frozen=True, slots=True)
-class Optimum(Rows):
+class Optimum(RowArrays):
     """Minimisers under several weight vectors; every array is over the rows.
 
     `unknowns` has shape (rows, 6): those of the family, in the frame of the problem. `objective`
@@ -113,7 +113,7 @@ which products of -x and -y: u = ln_A - a x and v = ln_B - b y."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Model(Model):
+class _ScaledModel(QuadraticModel):
     """With the squared lengths that scale the gradient: of Jacobian columns and of the scores."""
 
     column_square: Floats
@@ -144,7 +144,7 @@ class _Task:
         columns = {"u": (one, x, x * x), "v": (one, y, y * y), "uv": (one, x, y, x * y)}
         return {name: np.stack(c, axis=1) for name, c in columns.items()} | {"k": one[:, None]}
 
-    def evaluate(self, rows: Ints | slice, theta: Floats) -> _Model:
+    def evaluate(self, rows: Ints | slice, theta: Floats) -> _ScaledModel:
         """The objective and its derivatives, computed in blocks that fit the cache."""
         problem, weights = self.problem.of_rows(rows), self.weights[rows]
         full = self.form.expand(theta)
@@ -152,9 +152,9 @@ class _Task:
         blocks = [slice(i, i + size) for i in range(0, max(1, theta.shape[0]), size)]
         with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
             made = [self._block(problem.of_rows(b), weights[b], full[b]) for b in blocks]
-        return made[0] if len(made) == 1 else _Model.joined(made)
+        return made[0] if len(made) == 1 else _ScaledModel.joined(made)
 
-    def _block(self, problem: Problem, weights: Floats, full: Floats) -> _Model:
+    def _block(self, problem: Problem, weights: Floats, full: Floats) -> _ScaledModel:
         form, log = self.form, problem.objective.scale == "log"
         terms = _Terms.of(problem, form, full, log=log)
         slopes = form.gather(terms.slopes)
@@ -175,14 +175,14 @@ class _Task:
             curvature -= weighted
         hessian = np.matmul(slopes * curvature[:, None, :], slopes.transpose(0, 2, 1))
         hessian += form.spread.T @ terms.curvature(weighted, self.moments) @ form.spread
-        return _Model(objective, gradient, hessian, column_square, score_square)
+        return _ScaledModel(objective, gradient, hessian, column_square, score_square)
 
     def _blocked(self, theta: Floats, gradient: Floats) -> Bools:
         """Unknowns on a bound that descent would push through it."""
         lower, upper = self.form.box
         return ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
 
-    def scaled_gradient(self, rows: Ints | slice, theta: Floats, model: _Model) -> Floats:
+    def scaled_gradient(self, rows: Ints | slice, theta: Floats, model: _ScaledModel) -> Floats:
         score = np.sqrt(np.maximum(model.score_square, self.floor[rows]))
         length = np.sqrt(model.column_square) * score[:, None]
         with np.errstate(invalid="ignore"):
@@ -190,7 +190,7 @@ class _Task:
         cosine = np.where(self._blocked(theta, model.gradient), 0.0, cosine).max(axis=1)
         return np.asarray(np.where(np.isnan(cosine), np.inf, cosine))
 
-    def step(self, theta: Floats, model: _Model, damping: Floats) -> tuple[Floats, Floats]:
+    def step(self, theta: Floats, model: _ScaledModel, damping: Floats) -> tuple[Floats, Floats]:
         """Damped Newton steps (rows, free), and the decrease that their quadratic model promises.
 
         Unknowns are scaled by the length of their Jacobian column. The LDL' factorisation takes

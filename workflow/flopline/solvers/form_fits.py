@@ -28,7 +28,7 @@ SMALLEST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Resamples:
+class ResampleWeights:
     """Bootstrap weights (draws, points), and the draws that keep enough points to be fitted."""
 
     weights: Floats
@@ -48,15 +48,15 @@ class Solved:
     covariates: Mapping[str, Floats] = field(default_factory=dict)
 
 
-def solve(problem: Problem, form: Form[Any], resamples: Resamples) -> Solved:
+def solve(problem: Problem, form: Form[Any], resamples: ResampleWeights) -> Solved:
     """`form` fitted to all points of `problem` and to its `resamples`."""
     with progress.part(ONCE):
         best, starts, agreeing = minimise(problem, form, np.ones(problem.x.size))
     unknowns = best.unknowns[0]
     draws = np.full((resamples.usable.size, len(UNKNOWNS)), np.nan)
     if resamples.usable.any():
-        found, _ = minimise_resamples(problem, form, resamples.weights[resamples.usable], unknowns)
-        draws[resamples.usable] = np.where(found.converged[:, None], found.unknowns, np.nan)
+        optima, _ = minimise_resamples(problem, form, resamples.weights[resamples.usable], unknowns)
+        draws[resamples.usable] = np.where(optima.converged[:, None], optima.unknowns, np.nan)
     return Solved(
         form.law(problem, unknowns),
         form.law(problem, draws),
@@ -68,7 +68,7 @@ def solve(problem: Problem, form: Form[Any], resamples: Resamples) -> Solved:
 
 
 def solve_repeated(
-    problem: Problem, surface: LossSurface, resamples: Resamples, unique_tokens: Floats
+    problem: Problem, surface: LossSurface, resamples: ResampleWeights, unique_tokens: Floats
 ) -> Solved:
     """The law of repeated data, params beyond what the data merit being worth their full count.
 
@@ -78,7 +78,7 @@ def solve_repeated(
     points = problem.points
     seen = points.pop("loss")
     e, a, b, alpha, beta = (max(float(getattr(surface, name)), SMALLEST) for name in PARAMETERS)
-    found = generic.fit(
+    fit = generic.fit(
         [RepeatedSurface(e, a, b, alpha, beta, r_d, NO_DECAY) for r_d in repeated.START_CONSTANTS],
         {**points, "unique_tokens": unique_tokens},
         seen,
@@ -92,7 +92,7 @@ def solve_repeated(
     middle = R_D_GRID.size // 2
     for side in progress.over((R_D_GRID[middle:], R_D_GRID[middle - 1 :: -1])):
         begin = np.broadcast_to(near, (len(weights), near.size))
-        for r_d in progress.over(np.asarray(found.law.R_D) * side):
+        for r_d in progress.over(np.asarray(fit.law.R_D) * side):
             data = repeated.effective_tokens(points["tokens"], unique_tokens, r_d)
             fresh = Problem.of(points["params"], data, seen, problem.objective)
             ends = descend(fresh, CHINCHILLA, weights, begin)
@@ -105,11 +105,11 @@ def solve_repeated(
     draws[resamples.usable] = kept
     draws[:, -1] = NO_DECAY
     return Solved(
-        found.law,
+        fit.law,
         RepeatedSurface(*draws.T),
-        found.scaled_gradient,
-        found.starts,
-        found.starts_agree,
-        list(dict.fromkeys((*found.limits, *found.vanished))),
+        fit.scaled_gradient,
+        fit.starts,
+        fit.starts_agree,
+        list(dict.fromkeys((*fit.limits, *fit.vanished))),
         {"unique_tokens": unique_tokens},
     )

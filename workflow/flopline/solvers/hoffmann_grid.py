@@ -39,8 +39,8 @@ def minimise(problem: Problem, weights: Floats, starts: Floats) -> tuple[Optimum
     values = np.array([value for value, _, _ in ends])
     best = int(values.argmin())
     _, unknowns, iterations = ends[best]
-    found = _assessed(problem, weights[None], [unknowns], [iterations])
-    return found, len(ends), int(agree(values, values[best], weights.sum()).sum())
+    optimum = _assessed(problem, weights[None], [unknowns], [iterations])
+    return optimum, len(ends), int(agree(values, values[best], weights.sum()).sum())
 
 
 def minimise_resamples(problem: Problem, weights: Floats, near: Floats) -> Optimum:
@@ -58,8 +58,8 @@ def _assessed(
     problem: Problem, weights: Floats, ends: list[Floats], iterations: list[int]
 ) -> Optimum:
     unknowns = np.stack([unknowns_of(problem, _surface(end)) for end in ends])
-    found = assess(problem, CHINCHILLA, weights, unknowns)
-    return replace(found, iterations=np.array(iterations, dtype=np.int64))
+    optimum = assess(problem, CHINCHILLA, weights, unknowns)
+    return replace(optimum, iterations=np.array(iterations, dtype=np.int64))
 
 
 def _surface(unknowns: Floats) -> LossSurface:

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from flopline.errors import FloplineError
-from flopline.solvers.damped_steps import ROUNDING, TINY, Model
+from flopline.solvers.damped_steps import ROUNDING, TINY, QuadraticModel
 from flopline.solvers.objectives import Objective
 from flopline.solvers.problem import PERFECT_FIT, Bools, Floats, Ints
 from flopline.surfaces.surface import Law, bounds, parameters
@@ -38,7 +38,7 @@ L = TypeVar("L", bound=Law)
 
 
 @dataclass(frozen=True, slots=True)
-class LawModel(Model):
+class LawModel(QuadraticModel):
     """With the scaled gradient; the Hessian is that along the directions `axes`."""
 
     cosine: Floats

@@ -57,13 +57,13 @@ def minimise_resamples(
         begin = starts(problem, form, weights, form.own_starts)
         begin = np.insert(begin, 0, near, axis=1)
         for number, start in enumerate(progress.over(begin.swapaxes(0, 1))):
-            found = descend(problem, form, weights, start, [widest])
+            ends = descend(problem, form, weights, start, [widest])
             if number == 0:
-                best = found
+                best = ends
                 continue
-            low, high = np.sort([best.objective, found.objective], axis=0)
+            low, high = np.sort([best.objective, ends.objective], axis=0)
             disagreed |= ~agree(high, low, total)
-            _keep_better(best, everyone, found)
+            _keep_better(best, everyone, ends)
     if narrower:
         with progress.part(_BOTH):
             wide = best
@@ -92,9 +92,9 @@ def _best_from(
 ) -> tuple[Optimum, int, int]:
     begin = starts(problem, form, weights[None], cells)[0]
     many = np.broadcast_to(weights, (begin.shape[0], weights.size))
-    found = descend(problem, form, many, begin)
-    best = found.take(np.array([found.objective.argmin()]))
-    agreeing = agree(found.objective, best.objective, weights.sum() * problem.value_unit)
+    ends = descend(problem, form, many, begin)
+    best = ends.take(np.array([ends.objective.argmin()]))
+    agreeing = agree(ends.objective, best.objective, weights.sum() * problem.value_unit)
     return best, begin.shape[0], int(agreeing.sum())
 
 
@@ -103,9 +103,9 @@ def _from_blocks(problem: Problem, form: Form[Any], weights: Floats) -> Optimum:
     begin = starts(problem, form, weights, len(cells_of(form).blocks))
     rows, count, width = begin.shape
     many = np.repeat(np.arange(rows), count)
-    found = descend(problem.of_rows(many), form, weights[many], begin.reshape(-1, width))
-    lowest = found.objective.reshape(rows, count).argmin(axis=1)
-    return found.take(lowest + count * np.arange(rows))
+    ends = descend(problem.of_rows(many), form, weights[many], begin.reshape(-1, width))
+    lowest = ends.objective.reshape(rows, count).argmin(axis=1)
+    return ends.take(lowest + count * np.arange(rows))
 
 
 def _keep_better(best: Optimum, rows: Ints, other: Optimum) -> None:

@@ -61,17 +61,19 @@ S = TypeVar("S", bound=FamilySurface)
 class Form(Generic[S]):
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
-    `surface` is the class of the law in the units of the points. `label` names the form beside
-    others in a few words, `phrase` in a sentence of the methods, marked up as `report.references`
-    says. `free` names the free unknowns; `tied` maps an unknown to the free one that it equals; the
-    rest are held at `fixed`, E at 0. `called` holds the names of the law's parameters by unknown,
-    where these are not A, B, alpha and beta. Every resample takes `own_starts` besides the optimum
+    `surface` is the class of the law in the units of the points. `title` and `formula` name the
+    form by itself, `label` beside others in a few words, `phrase` in a sentence of the methods,
+    marked up as `report.references` says. `free` names the free unknowns; `tied` maps an unknown
+    to the free one that it equals; the rest are held at `fixed`, E at 0. `called` holds the names
+    of the law's parameters by unknown, where these are not A, B, alpha and beta. Every resample takes `own_starts` besides the optimum
     of all points: more than one where it has several minima. A form that `climbs` is fitted at
     every step of the held-out ladder.
     """
 
     name: str
     surface: type[S]
+    title: str
+    formula: str
     label: str
     phrase: str
     free: tuple[str, ...] = UNKNOWNS
@@ -101,6 +103,12 @@ class Form(Generic[S]):
         on = self.spread > 0
         lower = np.where(on, LOWER[:, None], -np.inf).max(axis=0)
         return lower, np.where(on, UPPER[:, None], np.inf).min(axis=0)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The free unknowns as the law calls its parameters, in their order."""
+        called = dict((*_CALLED, *self.called))
+        return tuple(called.get(name, name) for name in self.free)
 
     @cached_property
     def straight(self) -> bool:
@@ -155,14 +163,16 @@ class Form(Generic[S]):
     def on_bounds(self, unknowns: Floats) -> list[str]:
         """Parameters of the law on a bound of the search, or whose term has vanished, at (6,)."""
         lower, upper = self.box
-        free, names = self.reduce(unknowns[None])[0], dict((*_CALLED, *self.called))
+        free = self.reduce(unknowns[None])[0]
         at = (free <= lower) | (free >= upper)
-        return [names.get(n, n) for n, hit in zip(self.free, at, strict=True) if hit]
+        return [name for name, hit in zip(self.names, at, strict=True) if hit]
 
 
 CHINCHILLA: Final = Form[LossSurface](
     "chinchilla",
     LossSurface,
+    "Chinchilla's form",
+    "L(N, D) = E + A/N^α + B/D^β",
     "one exponent for each term",
     "the form of @hoffmann2022",
     free=("E", "ln_A", "ln_B", "a", "b"),
@@ -171,6 +181,8 @@ CHINCHILLA: Final = Form[LossSurface](
 TIED: Final = Form(
     "tied",
     TiedSurface,
+    "the tied form",
+    "L(N, D) = E + A/N^α + B/D^α",
     "one exponent for both terms",
     "one exponent for both terms [@gadre2024]",
     free=("E", "ln_A", "ln_B", "a"),
@@ -180,12 +192,16 @@ TIED: Final = Form(
 SKALING: Final = Form(
     "skaling",
     SkalingSurface,
+    "the Skaling form",
+    "L(N, D) = E + (A/N^α + B/D^β)^k",
     "reducible loss to a power k",
     "the reducible loss raised to a power [@videau2026]",
 )
 KAPLAN: Final = Form(
     "kaplan",
     KaplanSurface,
+    "Kaplan's joint form",
+    "L(N, D) = (A/N^α + B/D)^k",
     "Kaplan's joint law, no floor",
     "the joint law of @kaplan2020",
     free=("ln_A", "ln_B", "a", "k"),
@@ -201,6 +217,8 @@ however well it fits, so that it does not climb."""
 REPEATED: Final = Form[RepeatedSurface](
     "repeated",
     RepeatedSurface,
+    "the form of repeated data",
+    "L(N, D, U) = E + A/N'^α + B/D'^β",
     "repeated data, targets with fresh tokens",
     "the law of repeated data of @muennighoff2023",
     free=CHINCHILLA.free,

@@ -35,7 +35,7 @@ _CHUNK: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class GridCells:
     """Exponents and floors at which amplitudes are projected, and the blocks that they make.
 
     `unknowns` (cells, 6) lacks the amplitudes; `floor` is E as a share of the lowest loss, NaN
@@ -48,7 +48,7 @@ class Cells:
 
 
 @cache
-def cells_of(form: Form[Any]) -> Cells:
+def cells_of(form: Form[Any]) -> GridCells:
     """The cells of `form`: every third of the exponents, at every power, is a block."""
     steps: list[list[tuple[float, int]]] = []
     tied = {source for name, source in form.tied if name in ("a", "b")}
@@ -63,8 +63,8 @@ def cells_of(form: Form[Any]) -> Cells:
     for cell in product(*steps):
         full = form.expand(np.array([[value for value, _ in cell]]))[0]
         linear = full[UNKNOWNS.index("k")] == 1.0
-        shares = (0.0,) if "E" not in form.free else (np.nan,) if linear else _FLOORS
-        for share in shares:
+        floor_shares = (0.0,) if "E" not in form.free else (np.nan,) if linear else _FLOORS
+        for share in floor_shares:
             rows.append(full)
             floors.append(share)
             places.append(tuple(place for _, place in cell))
@@ -73,7 +73,7 @@ def cells_of(form: Form[Any]) -> Cells:
     blocks = tuple(
         np.flatnonzero([place == own for own in places]) for place in dict.fromkeys(places)
     )
-    return Cells(np.array(rows), np.array(floors), blocks)
+    return GridCells(np.array(rows), np.array(floors), blocks)
 
 
 def starts(problem: Problem, form: Form[Any], weights: Floats, count: int | None = None) -> Floats:
@@ -141,7 +141,7 @@ def project(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Floats,
     return amplitudes, error
 
 
-def _layers(cells: Cells) -> Iterator[tuple[Ints, float, float]]:
+def _layers(cells: GridCells) -> Iterator[tuple[Ints, float, float]]:
     """The cells of one power and one floor, which share what is fitted, with these two."""
     keys = np.stack([cells.unknowns[:, UNKNOWNS.index("k")], cells.floor], axis=1)
     for key in dict.fromkeys(map(tuple, np.nan_to_num(keys, nan=-1.0).tolist())):

@@ -133,9 +133,9 @@ def best_split(
         for _ in range(STEPS):
             p, q = count.slopes(np.exp(ln_n), np.exp(ln_d))
             ln_k = np.log(count.flops(np.exp(ln_n), np.exp(ln_d))) - p * ln_n - q * ln_d
-            found = (h + np.log(q / p) + beta * (ln_c - ln_k) / q) / (alpha + beta * p / q)
-            moved = np.abs(found - ln_n)
-            ln_n, ln_d = found, (ln_c - ln_k - p * found) / q
+            ln_n_next = (h + np.log(q / p) + beta * (ln_c - ln_k) / q) / (alpha + beta * p / q)
+            moved = np.abs(ln_n_next - ln_n)
+            ln_n, ln_d = ln_n_next, (ln_c - ln_k - p * ln_n_next) / q
             if not np.nanmax(moved, initial=0.0) > CLOSE * 100:
                 break
     return np.asarray(ln_n), np.asarray(ln_d)

@@ -124,8 +124,8 @@ class RepeatedSurface:
                 size = np.exp(middle)
                 rising = self._slope(size, c / size, unique) > 0
                 low, high = np.where(rising, low, middle), np.where(rising, middle, high)
-            found = np.exp(0.5 * (low + high))
-        return np.asarray(np.where(enough | np.isnan(fresh), fresh, found))
+            between = np.exp(0.5 * (low + high))
+        return np.asarray(np.where(enough | np.isnan(fresh), fresh, between))
 
     def tokens_opt(self, flops: ArrayLike, unique_tokens: ArrayLike = np.inf) -> Floats:
         """D_opt [tokens, repeats counted] at budgets `flops`: C / (6 N_opt)."""

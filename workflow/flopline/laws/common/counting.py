@@ -120,8 +120,8 @@ def _chosen(
             errors.append(np.inf)
             continue
         count, _ = _fitted(form, {k: v[below] for k, v in spread.items()}, ln_ratio[below])
-        told = count.ratio(*(np.exp(spread[k][largest]) for k in ("params", "tokens")))
-        error = np.median(np.abs(np.log(told) - ln_ratio[largest]))
+        ratio = count.ratio(*(np.exp(spread[k][largest]) for k in ("params", "tokens")))
+        error = np.median(np.abs(np.log(ratio) - ln_ratio[largest]))
         errors.append(float(error) if np.isfinite(error) else np.inf)
     times, more = TIE
     enough = max(times * min(errors), min(errors) + more)
@@ -155,9 +155,9 @@ def _fitted(form: _Form, spread: dict[str, Floats], ln_ratio: Floats) -> tuple[C
     for _ in range(STEPS):
         weights = np.maximum(robust * size**2 if form.floor else robust, 1e-12)
         count = _solved(form, spread, ln_ratio, weights[None])
-        told = count.ratio(np.exp(spread["params"]), np.exp(spread["tokens"]))[0]
-        size = np.minimum(np.abs(told - 1.0), excess.max())
-        rest = np.abs(np.log(told) - ln_ratio)
+        ratio = count.ratio(np.exp(spread["params"]), np.exp(spread["tokens"]))[0]
+        size = np.minimum(np.abs(ratio - 1.0), excess.max())
+        rest = np.abs(np.log(ratio) - ln_ratio)
         scale = HUBER * 1.4826 * float(np.median(rest))
         robust = np.where(rest > scale, scale / np.maximum(rest, 1e-300), 1.0)
     fields = (count.floor, count.coef, count.of_params, count.of_tokens)

@@ -116,8 +116,8 @@ class FitResult:
             for name, e in self.parameters.items()
         ]
         for t in self.targets:
-            said = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
-            lines.append(f"  at {t.budget_flops:.4g} FLOPs: {said}")
+            numbers = ", ".join(f"{name} {e.point:.4g}" for name, e in t.values.items())
+            lines.append(f"  at {t.budget_flops:.4g} FLOPs: {numbers}")
         return "\n".join(lines)
 
 
@@ -155,8 +155,8 @@ def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
                 "message": e.message,
                 "budget_flops": target.budget_flops,
             }
-            said = {"a": e.parameters["a"], "b": e.parameters["b"], **target.values}
-            for name, estimate in said.items():
+            estimates = {"a": e.parameters["a"], "b": e.parameters["b"], **target.values}
+            for name, estimate in estimates.items():
                 row[name] = estimate.point
                 row |= {f"{name}_{end}": getattr(estimate, end) for end in ENDS}
             rows.append(row)

@@ -65,7 +65,7 @@ class LackOfFit:
         }
 
     @property
-    def found(self) -> bool:
+    def significant(self) -> bool:
         """Whether runs alone hardly explain what the law misses."""
         return bool(self.p_value < LEVEL)
 
@@ -73,12 +73,12 @@ class LackOfFit:
         """The finding in words, empty where it could not be tested."""
         if not np.isfinite(self.p_value):
             return ""
-        said = (
+        text = (
             f"the loss law misses the frontier by {100 * self.rms_seen:.2g} %, "
             f"of which runs explain {100 * self.rms_of_runs:.2g} % (lack of fit p = "
             f"{self.p_value:.2g})"
         )
-        return f"{said}: intervals of the loss are widened" if self.misfit > 0 else said
+        return f"{text}: intervals of the loss are widened" if self.misfit > 0 else text
 
 
 def by_cells(ln_flops: Floats, loss: Floats, weight: Floats, law: LossLaw, edges: Floats) -> Floats:
@@ -126,10 +126,10 @@ def lack_of_fit(
     count = finite.sum(axis=0)
     inside = np.isfinite(seen) & (count > 0)
     # A resample tells of the law only if it has most of the frontier.
-    whole = (finite & inside).sum(axis=1) >= 0.5 * max(1, int(inside.sum()))
-    if not inside.any() or whole.sum() < FEW_DRAWS:
+    enough = (finite & inside).sum(axis=1) >= 0.5 * max(1, int(inside.sum()))
+    if not inside.any() or enough.sum() < FEW_DRAWS:
         return LackOfFit(np.nan, np.nan, np.nan, np.nan, none)
-    draws, finite = draws[whole][:, inside], finite[whole][:, inside]
+    draws, finite = draws[enough][:, inside], finite[enough][:, inside]
     filled = np.where(finite, draws, 0.0)
     deviation = np.where(finite, filled - filled.sum(axis=0) / finite.sum(axis=0).clip(1), 0.0)
     scatter = (deviation**2).sum(axis=1) / finite.sum(axis=1)
@@ -183,15 +183,15 @@ def of_minima(residual: Floats, se: Floats, unknowns: int) -> float:
 
 
 def widened(
-    targets: Sequence[Target], draws: pd.DataFrame, found: LackOfFit, seed: int
+    targets: Sequence[Target], draws: pd.DataFrame, misfit: LackOfFit, seed: int
 ) -> tuple[list[Target], pd.DataFrame]:
     """`targets` and `draws` with the misfit added to every loss, draw by draw (misfit_errors)."""
     n = len(draws)
-    if n < 2 or not (found.sd > 0).any():
+    if n < 2 or not (misfit.sd > 0).any():
         return list(targets), draws
     error = misfit_errors(n, seed)
     columns, out = {}, []
-    for target, sd in zip(targets, found.sd, strict=True):
+    for target, sd in zip(targets, misfit.sd, strict=True):
         values = dict(target.values)
         for quantity in (q for q in values if q.startswith("loss")):
             name = target_column(quantity, target.budget_flops)

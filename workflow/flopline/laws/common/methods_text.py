@@ -1,4 +1,4 @@
-"""What the paragraphs of methods share: settings that remember what was told, words, formulas.
+"""What the paragraphs of methods share: settings that remember which were used, words, formulas.
 
 Texts are marked up as `report.references` says.
 """
@@ -16,23 +16,23 @@ _INERT: Final = str.maketrans({"@": "\ue000", "$": "\ue001"})
 
 
 class Settings:
-    """The settings of a fit, which remembers those that a sentence has told."""
+    """The settings of a fit, which remembers those that a sentence has used."""
 
     def __init__(self, settings: Facts) -> None:
         self.settings = settings
-        self.told: set[str] = {"draws", "seed", "method"}
+        self.used: set[str] = {"draws", "seed", "method"}
         """Those of the bootstrap stand in a paragraph of their own."""
 
     def __getitem__(self, key: str) -> Any:
-        self.told.add(key)
+        self.used.add(key)
         return self.settings.get(key)
 
     def __contains__(self, key: str) -> bool:
         return key in self.settings
 
-    def untold(self) -> dict[str, Any]:
-        """What no sentence told."""
-        return {k: v for k, v in self.settings.items() if k not in self.told and v is not None}
+    def unused(self) -> dict[str, Any]:
+        """Those that no sentence used."""
+        return {k: v for k, v in self.settings.items() if k not in self.used and v is not None}
 
 
 def quoted(text: object) -> str:

@@ -66,8 +66,8 @@ def not_fitted(
     if spec.says is Says.SURFACE:
         there = np.isfinite(points[KNOWN].astype(float)) & (points[KNOWN] > 0)
         named = points[there.all(axis=1)].reset_index(drop=True)
-        shown = tables[spec.frontier.table]
-        tables[spec.frontier.table] = named.reindex(columns=shown.columns).astype(shown.dtypes)
+        empty = tables[spec.frontier.table]
+        tables[spec.frontier.table] = named.reindex(columns=empty.columns).astype(empty.dtypes)
     drawn = pd.DataFrame(np.nan, index=range(draws), columns=shape.draws.columns)
     return replace(
         shape,

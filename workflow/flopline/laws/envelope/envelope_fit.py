@@ -33,7 +33,7 @@ from flopline.laws.common.fit_result import (
 from flopline.laws.common.lack_of_fit import loss_intervals, widened
 from flopline.laws.envelope.envelope_curves import LAW, ends, prepared, smooth
 from flopline.laws.envelope.envelope_options import FRONTIERS, EnvelopeOptions, Way
-from flopline.laws.envelope.envelope_reading import Reading, read
+from flopline.laws.envelope.envelope_reading import EnvelopeReading, read
 from flopline.laws.envelope.envelope_report import (
     certificate,
     frontier_table,
@@ -121,12 +121,12 @@ def fit(
         for name, way, ends_only in progress.over(more if with_variants else [], "variants")
     ]
     beside = [v for v in variants if v.name == "schedule_end"]
-    said = _beside(main.estimator, beside[0]) if beside else main.estimator
+    estimator = _beside(main.estimator, beside[0]) if beside else main.estimator
     return FitResult(
         law=LAW,
-        estimator=said.label,
-        status=said.status,
-        message=said.message,
+        estimator=estimator.label,
+        status=estimator.status,
+        message=estimator.message,
         n_runs=main.n_runs,
         n_points=main.n_points,
         settings={
@@ -138,8 +138,8 @@ def fit(
             **bootstrap.plain(),
             "method": PAIRS,
         },
-        parameters=said.parameters,
-        targets=said.targets,
+        parameters=estimator.parameters,
+        targets=estimator.targets,
         certificate={
             **main.certificate,
             "points_per_window": per_window,
@@ -147,7 +147,7 @@ def fit(
         },
         draws=main.draws,
         tables={
-            "estimators": estimator_table([said, *variants]),
+            "estimators": estimator_table([estimator, *variants]),
             "frontier": main.frontier,
             "curves": thinned(table),
         },
@@ -158,7 +158,7 @@ def _outcome(
     name: str,
     way: str,
     ends_only: bool,
-    reading: Reading,
+    reading: EnvelopeReading,
     targets_flops: Sequence[float],
     last_fraction: float,
     seed: int,
@@ -169,13 +169,13 @@ def _outcome(
     evidence["loss_without_misfit"] = loss_intervals(targets)
     targets, draws = widened(targets, draws, reading.misfit, seed)
     warning = message(evidence, reading.misfit, last_fraction)
-    said = "; ".join(filter(None, [warning, *notes(evidence, reading)]))
+    sentences = "; ".join(filter(None, [warning, *notes(evidence, reading)]))
     return _Outcome(
         Estimator(
             name,
             _label(way, ends_only, last_fraction),
             WARNING if warning else CONVERGED,
-            said,
+            sentences,
             parameters,
             targets,
         ),
@@ -213,12 +213,12 @@ def _beside(main: Estimator, ends: Estimator) -> Estimator:
         n, other = ours.values["params"], theirs.values["params"].point
         outside = other < n.lo95 or other > n.hi95
         if outside and abs(np.log(other / n.point)) > MATTERS:
-            said = (
+            warning = (
                 f"schedule ends alone give N ~ C^{ends.parameters['a'].point:.2f} and "
                 f"{humanise(other)} params at {flops_label(ours.budget_flops)} FLOPs, outside the "
                 "95 % interval"
             )
-            message = "; ".join(filter(None, [said, main.message]))
+            message = "; ".join(filter(None, [warning, main.message]))
             return replace(main, status=WARNING, message=message)
     return main
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.laws.spec import ESTIMATORS, Frontier, LawSpec, Points, Says, Style, Uses
+from flopline.laws.spec import ESTIMATORS, FrontierColumns, LawSpec, Points, Says, Style, Uses
 
 LAW: Final = LawSpec(
     name="envelope",
@@ -19,7 +19,7 @@ LAW: Final = LawSpec(
     options="flopline.laws.envelope.envelope_options:EnvelopeOptions",
     fit="flopline.laws.envelope.envelope_fit:fit",
     methods="flopline.laws.envelope.envelope_methods:paragraph",
-    frontier=Frontier("frontier", "flops"),
+    frontier=FrontierColumns("frontier", "flops"),
     judged={"with_variants": False},
     mem_mb=2000,
 )

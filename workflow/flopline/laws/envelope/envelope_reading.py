@@ -43,7 +43,7 @@ CELLS_AT_ONCE: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EnvelopeReading:
     """A frontier of the data with its laws, and the laws of its resamples by run.
 
     `slopes` and `draw_slopes` are those of params by thirds, (1, 3) and (draws, 3); `bin_width`
@@ -78,7 +78,7 @@ def read(
     options: EnvelopeOptions,
     bootstrap: BootstrapOptions,
     family: str,
-) -> Reading:
+) -> EnvelopeReading:
     """Read the frontier of `table`, the smoothed curves with `run_number`, and resample it.
 
     Every resample selects its frontier anew. Raises FloplineError where nothing competes, where
@@ -124,7 +124,7 @@ def read(
         int(np.unique(chosen.run[chosen.used]).size),
         targets_flops,
     )
-    return Reading(
+    return EnvelopeReading(
         chosen,
         rule,
         bin_width,

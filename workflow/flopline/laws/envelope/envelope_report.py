@@ -12,7 +12,7 @@ from flopline.laws.common import curvature
 from flopline.laws.common.allocation import residuals
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.lack_of_fit import LackOfFit
-from flopline.laws.envelope.envelope_reading import Reading, winning_sizes
+from flopline.laws.envelope.envelope_reading import EnvelopeReading, winning_sizes
 from flopline.laws.envelope.frontier import ABSENT, Frontier
 from flopline.numbers import count
 
@@ -30,7 +30,7 @@ def at_schedule_end(position: Floats, last_fraction: float) -> NDArray[np.bool_]
     return np.asarray(position >= 1.0 - last_fraction - ROUNDING)
 
 
-def frontier_table(reading: Reading, last_fraction: float) -> pd.DataFrame:
+def frontier_table(reading: EnvelopeReading, last_fraction: float) -> pd.DataFrame:
     """One row per frontier point of the data.
 
     `position` is tokens / horizon_tokens (NaN without a horizon); `in_last_fraction` and
@@ -92,7 +92,7 @@ def shift(point: float, draws: Floats) -> float:
     return float(np.nanmedian(draws) - point) if np.isfinite(draws).any() else float("nan")
 
 
-def certificate(reading: Reading, listed: pd.DataFrame) -> dict[str, Any]:
+def certificate(reading: EnvelopeReading, listed: pd.DataFrame) -> dict[str, Any]:
     """What is known of a reading beside its laws; `listed` is its frontier table."""
     chosen, used = reading.chosen, listed[listed["used"]]
     floors = reading.draws.loss
@@ -121,7 +121,7 @@ def certificate(reading: Reading, listed: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _slopes(reading: Reading) -> dict[str, list[float]]:
+def _slopes(reading: EnvelopeReading) -> dict[str, list[float]]:
     """Slopes of params and tokens in each third of the frontier (Hoffmann et al., appendix E)."""
     chosen = reading.chosen
     tokens = slopes_by_thirds(chosen.ln_flops, chosen.ln_tokens, chosen.used)
@@ -148,46 +148,46 @@ def thinned(table: pd.DataFrame) -> pd.DataFrame:
 
 def message(certificate: dict[str, Any], misfit: LackOfFit, last_fraction: float) -> str:
     """What a reader has to mind, empty if nothing."""
-    said = []
+    warnings = []
     share, n_sizes = certificate["share_in_last_fraction"], certificate["sizes_on_frontier"]
     if n_sizes < FEW_SIZES:
-        said.append(f"only {n_sizes} sizes win on the frontier, a coarse staircase")
+        warnings.append(f"only {n_sizes} sizes win on the frontier, a coarse staircase")
     if share is not None and share < 0.5:
-        said.append(
+        warnings.append(
             f"only {share:.0%} of the frontier lies in the last {last_fraction:.0%} of its "
             "schedule, where the loss is what a finished run would have: set "
             "envelope.only_schedule_end if runs log enough there"
         )
     if certificate["runs_unfinished"]:
-        said.append(
+        warnings.append(
             f"{count(certificate['runs_unfinished'], 'run')} ended before their schedule and hold "
             f"{certificate['share_of_unfinished_runs']:.0%} of the frontier"
         )
     if certificate["share_at_end_sizes"] > END_SHARE:
-        said.append(
+        warnings.append(
             f"{certificate['share_at_end_sizes']:.0%} of the frontier belongs to the smallest or "
             "largest size, which flattens the law"
         )
     if certificate["draws_failed"] > 0.05 * certificate["draws"]:
-        said.append(
+        warnings.append(
             f"{certificate['draws_failed']} of {certificate['draws']} resamples have no frontier"
         )
     if not certificate["loss_law"].startswith("E"):
-        said.append(f"loss law {certificate['loss_law']}")
+        warnings.append(f"loss law {certificate['loss_law']}")
     test = certificate["curvature"]
     if test["p_value"] is not None and test["p_value"] < curvature.LEVEL:
-        said.append(curvature.sentence(certificate["a_by_thirds"], test))
-    if misfit.found:
-        said.append(misfit.sentence())
-    return "; ".join(said)
+        warnings.append(curvature.sentence(certificate["a_by_thirds"], test))
+    if misfit.significant:
+        warnings.append(misfit.sentence())
+    return "; ".join(warnings)
 
 
-def notes(certificate: dict[str, Any], reading: Reading) -> list[str]:
+def notes(certificate: dict[str, Any], reading: EnvelopeReading) -> list[str]:
     """What else was found, no reason to warn: tests that found nothing, the floor of the loss."""
     test = certificate["curvature"]
     bends = test["p_value"] is not None and test["p_value"] < curvature.LEVEL
     return [
         "" if bends else curvature.sentence(certificate["a_by_thirds"], test),
-        "" if reading.misfit.found else reading.misfit.sentence(),
+        "" if reading.misfit.significant else reading.misfit.sentence(),
         reading.point.loss.note(),
     ]

@@ -70,7 +70,7 @@ class BetweenBudgets:
         return replace(self, sd=0.0, drawn=np.zeros_like(self.drawn))
 
     @property
-    def found(self) -> bool:
+    def significant(self) -> bool:
         """Whether the optima lie farther from the law than their own errors let them."""
         return bool(self.p_value < LEVEL)
 

@@ -115,10 +115,10 @@ def fit(
         surfaces = fit_surfaces(table, resamples)
         surfaces = surfaces if count is None else surfaces.spending(count.point)
     with progress.part(1.0, "readings"):
-        found = readings(valleys, checks, surfaces, resamples, options.weights)
+        all_readings = readings(valleys, checks, surfaces, resamples, options.weights)
         chances = Chances.of([v.label for v in valleys], bootstrap.draws, bootstrap.seed)
-        laws = all_laws(found, chances)
-        vertices = report.vertex_table(valleys, checks, found, laws[reading].weights)
+        laws = all_laws(all_readings, chances)
+        vertices = report.vertex_table(valleys, checks, all_readings, laws[reading].weights)
         fitted = report.certificate(laws, vertices, surfaces, grouping.how)
     warnings, notes = report.messages(valleys, checks, fitted, len(table), laws[reading])
     if count is not None:
@@ -135,7 +135,7 @@ def fit(
     }
     status = WARNING if warnings else CONVERGED
     message = "; ".join([*warnings, *filter(None, [why]), *notes])
-    beside = estimators(found, laws, targets_flops, resamples.new_run, chances)
+    beside = estimators(all_readings, laws, targets_flops, resamples.new_run, chances)
     main = report.held_against_checked(
         Estimator(reading, LABELS[reading], status, message, parameters, targets), beside
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.laws.spec import ESTIMATORS, Frontier, LawSpec, Points, Says, Style, Uses
+from flopline.laws.spec import ESTIMATORS, FrontierColumns, LawSpec, Points, Says, Style, Uses
 
 LAW: Final = LawSpec(
     name="isoflop",
@@ -19,7 +19,7 @@ LAW: Final = LawSpec(
     options="flopline.laws.isoflop.isoflop_options:IsoflopOptions",
     fit="flopline.laws.isoflop.isoflop_fit:fit",
     methods="flopline.laws.isoflop.isoflop_methods:paragraph",
-    frontier=Frontier("vertices", "budget_flops", "loss_se_ln", few=True),
+    frontier=FrontierColumns("vertices", "budget_flops", "loss_se_ln", few=True),
     recommendable=("corrected",),
     rivals=("parabola", "window", "cubic", "akima"),
     of_surface=("corrected",),

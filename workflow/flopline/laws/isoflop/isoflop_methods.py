@@ -21,9 +21,9 @@ def paragraph(
     s: Settings, fit: FitJson, study: StudyDocument, variants: Sequence[str]
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
-    found, budgets = fit.get("certificate", {}).get("budgets_found_by"), s["budgets"]
+    rule, budgets = fit.get("certificate", {}).get("budgets_found_by"), s["budgets"]
     tolerance, least = s["budget_tolerance"], s["min_sizes"]
-    grouped = BUDGETS.get("given" if budgets and found != "gaps" else str(found), "by compute")
+    grouped = BUDGETS.get("given" if budgets and rule != "gaps" else str(rule), "by compute")
     listed = f" ({', '.join(map(flops_label, budgets))} FLOPs)" if budgets else ""
     within = f", within {100 * tolerance:.3g} % of compute" if tolerance else ""
     yield (

@@ -20,7 +20,7 @@ from flopline.laws.isoflop.between_budgets import BetweenBudgets
 from flopline.laws.isoflop.plugin_bias import PluggedIn
 from flopline.laws.isoflop.profiles import PARABOLA
 from flopline.laws.isoflop.quality import Checks
-from flopline.laws.isoflop.readings import CORRECTED, Reading
+from flopline.laws.isoflop.readings import CORRECTED, VertexReading
 from flopline.laws.isoflop.valley import Valley
 from flopline.laws.isoflop.vertex_laws import Laws, log_spread, spread
 from flopline.numbers import count, flops_label, humanise, significant
@@ -41,7 +41,7 @@ SCATTERING: Final = {"params": ("vertices", "N"), "loss": ("lowest losses", "the
 def vertex_table(
     valleys: Sequence[Valley],
     checks: Sequence[Checks],
-    found: Mapping[str, Reading],
+    readings: Mapping[str, VertexReading],
     weights: Mapping[str, Floats],
 ) -> pd.DataFrame:
     """One row per budget: its runs, its optima with intervals, every check, whether it is used.
@@ -51,7 +51,7 @@ def vertex_table(
     (budgets used,) by axis are those of the main laws.
     """
     rows = [
-        _vertex_row(i, v, c, found) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))
+        _vertex_row(i, v, c, readings) for i, (v, c) in enumerate(zip(valleys, checks, strict=True))
     ]
     table = pd.DataFrame(rows)
     for axis, each in weights.items():
@@ -60,14 +60,16 @@ def vertex_table(
     return table
 
 
-def _vertex_row(i: int, v: Valley, checks: Checks, found: Mapping[str, Reading]) -> dict[str, Any]:
+def _vertex_row(
+    i: int, v: Valley, checks: Checks, readings: Mapping[str, VertexReading]
+) -> dict[str, Any]:
     ln_c = np.log(v.rows["flops"].to_numpy())
     ln_n, ln_d, bottom = v.optimum
     n, d = float(np.exp(ln_n)), float(np.exp(ln_d))
     flops = float(np.exp(v.ln_flops))
     drawn, view = v.drawn[v.main], v.view
     seen = v.rows["params"].to_numpy()[view.runs]
-    point, sure = found[CORRECTED].point, found[CORRECTED].drawn
+    point, sure = readings[CORRECTED].point, readings[CORRECTED].drawn
     raw = v.point[v.main if v.main in v.views else PARABOLA]
     return {
         "budget_flops": flops,
@@ -231,7 +233,7 @@ def messages(
 
 def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
     """That the optima of budgets scatter about their law, empty where they do not."""
-    if not between.found:
+    if not between.significant:
         return ""
     what, size = SCATTERING[quantity]
     return (
@@ -256,10 +258,10 @@ def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estima
     n, sound = here.values["params"], there.values["params"].point
     if other.status == FAILED or sound == n.point:
         return main
-    said = (
+    note = (
         f"without the flagged budgets N at {flops_label(here.budget_flops)} FLOPs is "
         f"{humanise(sound)} instead of {humanise(n.point)}"
     )
     outside = sound < n.lo95 or sound > n.hi95
-    message = "; ".join(filter(None, [main.message, said]))
+    message = "; ".join(filter(None, [main.message, note]))
     return replace(main, status=WARNING if outside else main.status, message=message)

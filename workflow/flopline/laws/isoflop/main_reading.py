@@ -52,7 +52,7 @@ RULE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ReadingTests:
     """What is known of one reading.
 
     `budgets` have a vertex by it. `lack_of_fit` is the p value that its parabolas fit their runs,
@@ -83,7 +83,7 @@ class Evidence:
         }
 
 
-def evidence(valleys: Sequence[Valley]) -> dict[str, Evidence]:
+def evidence(valleys: Sequence[Valley]) -> dict[str, ReadingTests]:
     """The evidence on every reading of ORDER."""
     usable = {name: np.array([not v.faults[name] for v in valleys], dtype=bool) for name in ORDER}
     ln_n = {name: np.array([v.point[name].ln_params[0] for v in valleys]) for name in ORDER}
@@ -93,7 +93,7 @@ def evidence(valleys: Sequence[Valley]) -> dict[str, Evidence]:
         both = usable[name] & usable[WINDOW]
         moved = np.abs(ln_n[name] - ln_n[WINDOW])[both]
         mine = [v for v, there in zip(valleys, usable[name], strict=True) if there]
-        out[name] = Evidence(
+        out[name] = ReadingTests(
             budgets=int(usable[name].sum()),
             lack_of_fit=lack_of_fit(mine, name) if name in (PARABOLA, WINDOW) else np.nan,
             moved=float(moved.max()) if moved.size else 0.0,
@@ -103,28 +103,28 @@ def evidence(valleys: Sequence[Valley]) -> dict[str, Evidence]:
     return out
 
 
-def chosen_reading(found: Mapping[str, Evidence], noise: float) -> str:
+def chosen_reading(tests: Mapping[str, ReadingTests], noise: float) -> str:
     """The main reading by RULE; the first that has a vertex at three budgets if none fits.
 
     `noise` is the relative standard deviation of a run, NaN where unknown. The parabola where none
     has a vertex at three budgets.
     """
-    able = [name for name in ORDER if found[name].budgets >= MIN_BUDGETS]
-    fitting = [name for name in able if found[name].fits] or able
+    able = [name for name in ORDER if tests[name].budgets >= MIN_BUDGETS]
+    fitting = [name for name in able if tests[name].fits] or able
     if not fitting:
         return PARABOLA
-    least = min((e.excess for e in (found[n] for n in fitting) if e.held_out), default=0.0)
+    least = min((e.excess for e in (tests[n] for n in fitting) if e.held_out), default=0.0)
     for name in fitting:
-        e = found[name]
+        e = tests[name]
         slack = BEATEN[1] * np.nan_to_num(noise) / np.sqrt(max(e.held_out, 1))
         if not e.held_out or e.excess - least <= max(BEATEN[0], slack):
             return name
     return fitting[0]
 
 
-def sentence(found: Mapping[str, Evidence], main: str) -> str:
+def sentence(tests: Mapping[str, ReadingTests], main: str) -> str:
     """Why the main reading is not the parabola through all runs, empty where it is."""
-    raw = found[PARABOLA]
+    raw = tests[PARABOLA]
     if main == PARABOLA:
         return ""
     if raw.budgets < MIN_BUDGETS:
@@ -139,7 +139,7 @@ def sentence(found: Mapping[str, Evidence], main: str) -> str:
         why = (
             "at held-out budgets the parabola's sizes lie "
             f"{significant(100 * raw.excess, 2)} % above the lowest loss, against "
-            f"{significant(100 * found[main].excess, 2)} %"
+            f"{significant(100 * tests[main].excess, 2)} %"
         )
     return f"valleys are read by {WORDS[main]}: {why}"
 

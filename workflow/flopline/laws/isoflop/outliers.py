@@ -39,7 +39,7 @@ class Outliers:
     of such a distance, `p` the chance of one as large as the largest among as many sound runs.
     """
 
-    found: Bools
+    outlying: Bools
     t: Floats
     p: float
 
@@ -72,12 +72,12 @@ def outliers(x: Floats, y: Floats, level: float) -> Outliers:
         order = ranked[:size]
     if size == n:
         return nothing
-    found = np.ones(n, dtype=bool)
-    found[order] = False
+    outlying = np.ones(n, dtype=bool)
+    outlying[order] = False
     t = _distances(design, y, order)
-    worst = float(np.abs(t[found]).max())
+    worst = float(np.abs(t[outlying]).max())
     p = min(1.0, 2.0 * (size + 1) * float(stdtr(size - UNKNOWNS, -worst)))
-    return Outliers(found, np.where(found, t, 0.0), p)
+    return Outliers(outlying, np.where(outlying, t, 0.0), p)
 
 
 def _agreeing(design: Floats, y: Floats, count: int) -> Ints | None:

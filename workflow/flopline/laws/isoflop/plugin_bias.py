@@ -79,8 +79,8 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
     enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.loss).all(axis=-1)
     if not reason and enough.any():
         again = problem.with_losses(draws.loss).of_rows(np.flatnonzero(enough))
-        found, _ = minimise_resamples(again, CHINCHILLA, weights[enough], best.unknowns[0])
-        drawn[enough] = np.where(found.converged[:, None], found.unknowns, np.nan)
+        optima, _ = minimise_resamples(again, CHINCHILLA, weights[enough], best.unknowns[0])
+        drawn[enough] = np.where(optima.converged[:, None], optima.unknowns, np.nan)
     point, surfaces = CHINCHILLA.law(problem, best.unknowns), CHINCHILLA.law(problem, drawn)
     residual = np.log(point.loss(params, tokens)[0] / loss)
     certificate = {

@@ -44,8 +44,8 @@ Reader = Callable[[Floats, Floats, Ints, Floats], Minima]
 
 def parabola(x: Floats, y: Floats, sizes: Ints, weights: Floats) -> Minima:
     """Vertices of weighted least-squares parabolas, wherever they lie."""
-    found = fit_parabolas(x, y, sizes, weights)
-    return Minima(found.vertex, found.minimum)
+    parabolas = fit_parabolas(x, y, sizes, weights)
+    return Minima(parabolas.vertex, parabolas.minimum)
 
 
 def cubic(x: Floats, y: Floats, sizes: Ints, weights: Floats) -> Minima:

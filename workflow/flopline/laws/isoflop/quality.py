@@ -101,18 +101,18 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
     distinct, kept = np.unique(ln_n).size, int(size_classes(np.exp(ln_n)).max()) + 1
     outlier = deleted_residuals(ln_n, loss, in_params.at(ln_n))
     together = outliers(ln_n, loss, LEVEL)
-    several = int(together.found.sum()) > 1
+    several = int(together.outlying.sum()) > 1
     if several:
         outlier = together.t
     worst = int(np.argmax(np.abs(outlier)))
     outlier_p = together.p if several else _outlier_p(float(outlier[worst]), ln_n.size)
     slope, shift = _flops_trend(ln_n, ln_c, loss_slope, float(in_params.c2[0]))
     moves = leave_one_out_moves(ln_n, loss, float(in_params.vertex[0]))
-    found = together.found if several else np.arange(ln_n.size) == worst
+    outlying_runs = together.outlying if several else np.arange(ln_n.size) == worst
     move = float(moves[worst])
     if several:
         classes = size_classes(np.exp(ln_n))
-        others = fit_parabolas(ln_n, loss, classes, (~found).astype(float)[None])
+        others = fit_parabolas(ln_n, loss, classes, (~outlying_runs).astype(float)[None])
         move = float(others.vertex[0] - in_params.vertex[0])
     # A parabola lacks a little fit even without noise: what moves no vertex is none of our concern.
     outlying = (several or outlier_p < LEVEL) and abs(move) > SHIFT
@@ -124,13 +124,13 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
         "without_outlier": not outlying,
         "flops_level": not abs(shift) > SHIFT,
     }
-    names = [str(run) for run in rows["run"][found]]
+    names = [str(run) for run in rows["run"][outlying_runs]]
     quoted = ", ".join(
         f"'{run}' ({humanise(float(n))} params)"
-        for run, n in zip(names, rows["params"][found], strict=True)
+        for run, n in zip(names, rows["params"][outlying_runs], strict=True)
     )
     those = f"runs {quoted} are outliers" if several else f"run {quoted} is an outlier"
-    said = {
+    reasons = {
         "curved": f"its curvature is not significant (t = {significant(t, 2)})",
         "sizes_apart": f"{distinct - kept} of its {distinct} sizes nearly repeat another",
         "centred": (
@@ -147,7 +147,7 @@ def _assessed(v: Valley, loss_slope: float, min_sizes: int) -> Checks:
             f"{significant(100 * np.expm1(shift), 2)} %"
         ),
     }
-    flags = "; ".join(said[name] for name, fine in verdicts.items() if not fine)
+    flags = "; ".join(reasons[name] for name, fine in verdicts.items() if not fine)
     return Checks(
         enough_sizes=v.n_sizes >= min_sizes,
         valley=valley,

@@ -50,7 +50,7 @@ reading the valley otherwise, not for mending a parabola on it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class VertexReading:
     """Vertices (1, budgets) of the data and (draws, budgets) of the draws; NaN where left out.
 
     `wanted` are the budgets that it can use, `weighing` the draws whose errors weigh them by
@@ -93,7 +93,7 @@ def readings(
     surfaces: PluggedIn,
     draws: Resamples,
     weights: str,
-) -> dict[str, Reading]:
+) -> dict[str, VertexReading]:
     """Every reading by name, the main one first; columns of their vertices are the `valleys`.
 
     `draws` are those of the whole table, of which the rows of a valley carry their positions;
@@ -109,19 +109,19 @@ def readings(
     every = np.array([not v.chained for v in valleys]) & raw.present[0]
     sound = used & np.array([not c.flags for c in checks])
 
-    def raw_over(name: str, wanted: Bools, weights: str = weights) -> Reading:
+    def raw_over(name: str, wanted: Bools, weights: str = weights) -> VertexReading:
         same = np.array_equal(wanted, used) and weights == weighing
         twin = main if name != main and same else ""
-        return Reading(name, raw, raw_drawn, wanted, raw_drawn, weights, twin=twin)
+        return VertexReading(name, raw, raw_drawn, wanted, raw_drawn, weights, twin=twin)
 
     weighing = weights
     read = {
-        name: Reading(
+        name: VertexReading(
             name, point[name], drawn[name], able[name], raw_drawn, weights, _lacking(valleys, name)
         )
         for name in READERS
     }
-    found = [
+    all_readings = [
         read.pop(main),
         *(read.pop(name) for name in (PARABOLA, WINDOW) if name in read),
         _corrected(valleys, surfaces, draws, weights),
@@ -130,7 +130,7 @@ def readings(
         raw_over("all_budgets", every),
         raw_over("checked", sound),
     ]
-    return {r.name: r for r in found}
+    return {r.name: r for r in all_readings}
 
 
 def _lacking(valleys: Sequence[Valley], reading: str) -> str:
@@ -144,7 +144,7 @@ def _lacking(valleys: Sequence[Valley], reading: str) -> str:
 
 def _corrected(
     valleys: Sequence[Valley], surfaces: PluggedIn, draws: Resamples, weights: str
-) -> Reading:
+) -> VertexReading:
     """The vertices of the main parabola less its bias, if there is a surface that may tell it."""
     base = valleys[0].main if valleys[0].main in valleys[0].views else PARABOLA
     raw, raw_drawn = (
@@ -152,7 +152,7 @@ def _corrected(
     )
     able = np.array([not (v.faults[base] or v.excluded) for v in valleys])
     bias, bias_drawn = _biases(valleys, base, surfaces, draws)
-    return Reading(
+    return VertexReading(
         CORRECTED,
         raw.less(bias),
         raw_drawn.less(bias_drawn),
@@ -202,19 +202,19 @@ def _biases(
 
 
 def _surface_note(surfaces: PluggedIn) -> str:
-    said = []
+    notes = []
     if surfaces.certificate.get("bounds"):
         bounds = " and ".join(surfaces.certificate["bounds"])
-        said.append(f"{bounds} of the surface plugged in on the bound of the search")
+        notes.append(f"{bounds} of the surface plugged in on the bound of the search")
     if surfaces.certificate.get("starts_agree", 2) < 2:
-        said.append("only one start reached the surface plugged in")
-    return "; ".join(said)
+        notes.append("only one start reached the surface plugged in")
+    return "; ".join(notes)
 
 
-def all_laws(found: Mapping[str, Reading], chances: Chances) -> dict[str, Laws]:
+def all_laws(all_readings: Mapping[str, VertexReading], chances: Chances) -> dict[str, Laws]:
     """The laws of every reading that has some, those of twins only once."""
-    made = {name: r.laws(chances) for name, r in found.items() if not (r.failed or r.twin)}
-    return made | {name: made[r.twin] for name, r in found.items() if r.twin}
+    made = {name: r.laws(chances) for name, r in all_readings.items() if not (r.failed or r.twin)}
+    return made | {name: made[r.twin] for name, r in all_readings.items() if r.twin}
 
 
 def of_laws(
@@ -229,7 +229,7 @@ def of_laws(
 
 
 def estimators(
-    found: Mapping[str, Reading],
+    all_readings: Mapping[str, VertexReading],
     laws: Mapping[str, Laws],
     targets: Sequence[float],
     new_run: Floats,
@@ -238,12 +238,12 @@ def estimators(
     """An estimator for every reading but the main one; one that cannot be made has failed."""
     return [
         _estimator(r, laws.get(name), targets, new_run, chances)
-        for name, r in list(found.items())[1:]
+        for name, r in list(all_readings.items())[1:]
     ]
 
 
 def _estimator(
-    r: Reading,
+    r: VertexReading,
     laws: Laws | None,
     targets: Sequence[float],
     new_run: Floats,

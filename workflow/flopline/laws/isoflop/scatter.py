@@ -221,10 +221,10 @@ def best_profiles(ln_params: Sequence[Floats], loss: Sequence[Floats]) -> list[P
 
 def _scaled(profile: Profile) -> Floats:
     """Residuals with the scale of the errors behind them, of the runs that tell any."""
-    told = profile.leverage < MET
+    telling = profile.leverage < MET
     if not profile.freedom:
         return np.empty(0)
-    return np.asarray(profile.residual[told] / np.sqrt(1.0 - profile.leverage[told]))
+    return np.asarray(profile.residual[telling] / np.sqrt(1.0 - profile.leverage[telling]))
 
 
 def _open(freedom: float, name: str, draws: int, seed: int) -> Floats:

@@ -298,17 +298,17 @@ def _within(vertex: Floats, x: Floats, margin: float) -> Bools:
 
 def fault_of(v: Valley, reading: str, min_sizes: int) -> str:
     """Why a reading cannot use a budget, empty if it can."""
-    whole = v.views[PARABOLA]
+    parabola = v.views[PARABOLA]
     if v.chained:
         fold = v.rows["flops"].max() / v.rows["flops"].min()
         return f"its runs spread {fold:.2g}-fold in FLOPs without a gap, which is not one budget"
     needed = max(min_sizes, CORNERS)
     if v.n_sizes < needed:
         return f"only {v.n_sizes} distinct size{'s' if v.n_sizes != 1 else ''}, needs {needed}"
-    if np.isnan(whole.in_tokens.c2[0]):
+    if np.isnan(parabola.in_tokens.c2[0]):
         return f"its {v.n_sizes} sizes share fewer than {CORNERS} token counts"
     view = v.views.get(reading)
-    runs = whole.runs if view is None else view.runs
+    runs = parabola.runs if view is None else view.runs
     params, tokens = (v.rows[c].to_numpy()[runs] for c in ("params", "tokens"))
     if view is None:
         if not v.point[reading].present[0]:

@@ -79,25 +79,25 @@ def laws_through(
     for axis, way in (("params", 1.0), ("tokens", -1.0)):
         name = f"ln_{axis}"
         y, again, errors = (getattr(v, name) for v in (point, drawn, weighing))
-        found = between_budgets(axis, line, y[0], spread(again), chances.of_sd)
-        found = found if scattered else found.unused()
-        moved = way * found.drawn[:, None] * chances.shift
-        w, w_drawn = _weights(spread(errors), found, weights)
+        scatter = between_budgets(axis, line, y[0], spread(again), chances.of_sd)
+        scatter = scatter if scattered else scatter.unused()
+        moved = way * scatter.drawn[:, None] * chances.shift
+        w, w_drawn = _weights(spread(errors), scatter, weights)
         laws[axis] = (
             fit_power_law(point.ln_flops, y, w),
             fit_power_law(drawn.ln_flops, again + moved, w_drawn * kept),
         )
-        between[axis], used[axis] = found, w
+        between[axis], used[axis] = scatter, w
     first = fit_loss_compute(point.ln_flops, point.loss, 1.0)
-    found = BetweenBudgets.nothing(enough.size)
+    scatter = BetweenBudgets.nothing(enough.size)
     if np.isfinite(first.c[0]):
         rest = point.loss[0] / first.at(ln_c)[0] - 1.0
         se = log_spread(drawn.loss)
-        found = between_budgets("loss", slopes_of(first, ln_c), rest, se, chances.of_loss_sd)
-        found = found if scattered else found.unused()
-    between["loss"] = found
-    w, w_drawn = _weights(log_spread(weighing.loss), found, weights)
-    moved = 1.0 + found.drawn[:, None] * chances.of_loss
+        scatter = between_budgets("loss", slopes_of(first, ln_c), rest, se, chances.of_loss_sd)
+        scatter = scatter if scattered else scatter.unused()
+    between["loss"] = scatter
+    w, w_drawn = _weights(log_spread(weighing.loss), scatter, weights)
+    moved = 1.0 + scatter.drawn[:, None] * chances.of_loss
     bottoms = (
         fit_loss_compute(point.ln_flops, point.loss, w),
         fit_loss_compute(drawn.ln_flops, drawn.loss * moved, w_drawn * kept),
@@ -108,11 +108,11 @@ def laws_through(
     return Laws(of_data, of_draws, between, used)
 
 
-def _weights(se: Floats, found: BetweenBudgets, weights: str) -> tuple[Floats, Floats]:
+def _weights(se: Floats, scatter: BetweenBudgets, weights: str) -> tuple[Floats, Floats]:
     """Weights of the data's vertices (budgets,) and of those of the draws (draws, budgets)."""
     if weights == EQUAL or not np.isfinite(se).any():
-        return np.ones(se.size), np.ones((found.drawn.size, se.size))
-    return weights_from(se, found.sd), weights_from(se, found.drawn[:, None])
+        return np.ones(se.size), np.ones((scatter.drawn.size, se.size))
+    return weights_from(se, scatter.sd), weights_from(se, scatter.drawn[:, None])
 
 
 def vertex_weights(ln_vertices: Floats) -> Floats:

@@ -29,7 +29,7 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.solvers import objectives
 from flopline.solvers.damped_steps import GRADIENT_TOLERANCE
-from flopline.solvers.form_fits import Resamples, Solved, solve, solve_repeated
+from flopline.solvers.form_fits import ResampleWeights, Solved, solve, solve_repeated
 from flopline.solvers.objective_choice import AUTO, OBJECTIVES, choose, data_delta, least_absolute
 from flopline.solvers.objectives import Objective
 from flopline.solvers.problem import Floats, Problem
@@ -67,7 +67,7 @@ def variants(
     problem: Problem,
     targets_flops: Sequence[float],
     surface: LossSurface,
-    resamples: Resamples,
+    resamples: ResampleWeights,
     mind: Callable[[Floats], list[str]],
     unique_tokens: Floats | None = None,
     *,
@@ -84,7 +84,10 @@ def variants(
     which has a draw a resample. A variant without an optimum
     says so and holds what was found.
     """
-    task, main = _Task(problem, targets_flops, surface, resamples, mind, count), problem.objective
+    task, main = (
+        _MainFit(problem, targets_flops, surface, resamples, mind, count),
+        problem.objective,
+    )
     tried: list[_Trial] = []
     if not judged:
         with progress.part(PILOTS, "variants"):
@@ -109,11 +112,11 @@ def variant_table(made: Sequence[Variant]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _MainFit:
     problem: Problem
     targets_flops: Sequence[float]
     surface: LossSurface
-    resamples: Resamples
+    resamples: ResampleWeights
     mind: Callable[[Floats], list[str]]
     count: Counted | None
 
@@ -140,7 +143,7 @@ class _Trial:
         return SLOW if slow else 1.0
 
 
-def _under(task: _Task, name: str, objective: Objective) -> _Trial:
+def _under(task: _MainFit, name: str, objective: Objective) -> _Trial:
     """Chinchilla's form under another objective."""
     label = OBJECTIVES[objective.name]
     if objective.name in ("log_huber", "linear_huber"):
@@ -168,7 +171,7 @@ def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> 
     return objective.value(objective.residual(law.loss(**points), seen))
 
 
-def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
+def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
     """What was found, at the targets, in words and in numbers."""
     name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
     law, drawn, budgets = solved.law, solved.draws, np.asarray(task.targets_flops, float)
@@ -182,7 +185,7 @@ def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
         (a, b), (a_draws, b_draws) = (exponents_of(s, budgets[0]) for s in (law, drawn))
     targets, _ = targets_of(task.targets_flops, at, at_draws)
     exponents = {"a": Estimate.of(float(a), a_draws), "b": Estimate.of(float(b), b_draws)}
-    said = {
+    estimates = {
         p: Estimate.of(
             float(getattr(law, p)), np.ravel(getattr(solved.draws, p)), p in solved.bounds
         )
@@ -195,7 +198,7 @@ def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
     points = task.problem.points | dict(solved.covariates)
     mind = task.mind(np.log(points.pop("loss")) - np.log(law.loss(**points)))
     left_out = int(np.isnan(a_draws).sum())
-    status, message = _verdict(solved, mind, (left_out, a_draws.size), against, said.get("k"))
+    status, message = _verdict(solved, mind, (left_out, a_draws.size), against, estimates.get("k"))
     common = {
         "estimator": name,
         "form": trial.form.name,
@@ -209,7 +212,7 @@ def _stated(task: _Task, trial: _Trial, solved: Solved) -> Variant:
         "draws": a_draws.size,
         "draws_left_out": left_out,
     }
-    rows = [{**common, "parameter": p, **e.to_json()} for p, e in said.items()]
+    rows = [{**common, "parameter": p, **e.to_json()} for p, e in estimates.items()]
     return Variant(Estimator(name, label, status, message, exponents, targets), rows)
 
 

@@ -38,7 +38,7 @@ from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
 from flopline.solvers import hoffmann_grid
 from flopline.solvers.descent import Optimum
-from flopline.solvers.form_fits import Resamples
+from flopline.solvers.form_fits import ResampleWeights
 from flopline.solvers.minimisation import (
     ONCE,
     condition_number,
@@ -168,26 +168,26 @@ def fit(
 
     stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
-        found = _solve(problem, form, weights[solved], solver, redrawn)
-        surfaces = _surfaces(problem, form, found.draws, solved, solver)
+        optima = _solve(problem, form, weights[solved], solver, redrawn)
+        surfaces = _surfaces(problem, form, optima.draws, solved, solver)
         lost = _lost(surfaces)
         if method == PAIRS and minimised.scale == "log" and several and lost > MOST * draws:
             # Those that are left hold other studies than the one at hand: keep every run.
             method, weights = WILD, np.ones_like(weights)
             solved = np.ones(draws, dtype=bool)
-            flipped = redrawn(found.best.unknowns[0])
-            found = _drawn_again(found, flipped, form, weights, solver)
-            surfaces = _surfaces(problem, form, found.draws, solved, solver)
+            flipped = redrawn(optima.best.unknowns[0])
+            optima = _drawn_again(optima, flipped, form, weights, solver)
+            surfaces = _surfaces(problem, form, optima.draws, solved, solver)
             stand_in = (
                 f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
                 "or no optimum, so every run is kept and residuals are resampled instead"
             )
 
-    surface = form.as_stated(problem, found.best.unknowns[0])
+    surface = form.as_stated(problem, optima.best.unknowns[0])
     if count is not None:
         surface = replace(surface, count=count.point)
         surfaces = replace(surfaces, count=count.drawn)
-    bounds = form.on_bounds(found.best.unknowns[0])
+    bounds = form.on_bounds(optima.best.unknowns[0])
     at_point, values = (_stated(s, targets_flops) for s in (surface, surfaces))
     parameters = {
         name: Estimate.of(float(at_point[name]), values[name], name in bounds) for name in values
@@ -203,7 +203,7 @@ def fit(
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
     spent = {} if count is None else {"count": count.sentence}
-    certificate = _certificate(problem, form, found, table, bounds) | {
+    certificate = _certificate(problem, form, optima, table, bounds) | {
         "objective": minimised.value(minimised.residual(predicted, loss)),
         "draws": draws,
         "draws_left_out": left_out,
@@ -224,7 +224,7 @@ def fit(
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
         recounted = count and counted(table, len(again), seed, "parametric", family)
-        resamples = Resamples(again, _thick_enough(params, tokens, again))
+        resamples = ResampleWeights(again, _thick_enough(params, tokens, again))
         others = form_variants.variants(
             problem,
             targets_flops,
@@ -365,14 +365,14 @@ def _solve(
 
 
 def _drawn_again(
-    found: _Fit, problem: Problem, form: Form[Any], weights: Floats, solver: str
+    fit: _Fit, problem: Problem, form: Form[Any], weights: Floats, solver: str
 ) -> _Fit:
     """The same optimum of all points, with the draws of another `problem`."""
-    near = found.best.unknowns[0]
+    near = fit.best.unknowns[0]
     if solver == "hoffmann_grid":
-        return replace(found, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
+        return replace(fit, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
     draws, disagreed = minimise_resamples(problem, form, weights, near)
-    return replace(found, draws=draws, disagreed=int(disagreed.sum()))
+    return replace(fit, draws=draws, disagreed=int(disagreed.sum()))
 
 
 def _lost(surfaces: LossSurface) -> int:
@@ -381,15 +381,15 @@ def _lost(surfaces: LossSurface) -> int:
 
 
 def _surfaces(
-    problem: Problem, form: Form[Any], found: Optimum, solved: NDArray[np.bool_], solver: str
+    problem: Problem, form: Form[Any], optima: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
     """One surface per draw, NaN where there is none to be trusted.
 
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
     """
-    trusted = found.converged | (solver == "hoffmann_grid")
+    trusted = optima.converged | (solver == "hoffmann_grid")
     unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
-    unknowns[solved] = np.where(trusted[:, None], found.unknowns, np.nan)
+    unknowns[solved] = np.where(trusted[:, None], optima.unknowns, np.nan)
     return form.as_stated(problem, unknowns)
 
 
@@ -455,11 +455,11 @@ def _outlying(
     thick = _thick_enough(params, tokens, weights, form)[0]
     if far.empty or not len(targets_flops) or not thick:
         return None
-    found = refitted(problem, weights, surface, form)
-    again = replace(form.as_stated(problem, found.unknowns[0]), count=surface.count)
+    refit = refitted(problem, weights, surface, form)
+    again = replace(form.as_stated(problem, refit.unknowns[0]), count=surface.count)
     flops = float(targets_flops[0])
     best, without = (float(np.ravel(s.params_opt([flops]))[0]) for s in (surface, again))
-    if not (found.converged[0] and np.isfinite([best, without]).all()):
+    if not (refit.converged[0] and np.isfinite([best, without]).all()):
         return None
     return Outlying([str(run) for run in far.index], float(far.iloc[0]), flops, best, without)
 
@@ -476,31 +476,29 @@ def _misfit(mean: float, z: float) -> list[str]:
 
 
 def _certificate(
-    problem: Problem, form: Form[Any], found: _Fit, table: pd.DataFrame, bounds: list[str]
+    problem: Problem, form: Form[Any], fit: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> dict[str, Any]:
     residual = table["log_residual"].to_numpy(float)
     top_mean, top_z = _top_residual(table)
     ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
-    amplitudes = found.draws.unknowns[:, 1:3]
+    amplitudes = fit.draws.unknowns[:, 1:3]
     return {
-        "converged": bool(found.best.converged[0]),
-        "objective": float(found.best.objective[0]),
-        "scaled_gradient": float(found.best.scaled_gradient[0]),
-        "iterations": int(found.best.iterations[0]),
-        "starts": found.starts,
-        "starts_agree": found.starts_agree,
+        "converged": bool(fit.best.converged[0]),
+        "objective": float(fit.best.objective[0]),
+        "scaled_gradient": float(fit.best.scaled_gradient[0]),
+        "iterations": int(fit.best.iterations[0]),
+        "starts": fit.starts,
+        "starts_agree": fit.starts_agree,
         "bounds": bounds,
-        "condition": condition_number(
-            problem, form, np.ones_like(residual), found.best.unknowns[0]
-        ),
+        "condition": condition_number(problem, form, np.ones_like(residual), fit.best.unknowns[0]),
         "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
         "huber_delta": min(problem.delta, LEAST_SQUARES),
         "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
         "top_runs_residual": top_mean,
         "top_runs_residual_z": top_z,
         "flops_over_6nd": float(ratio.median()),
-        "draws_unconverged": int((~found.draws.converged).sum()),
-        "draws_disagreed": found.disagreed,
+        "draws_unconverged": int((~fit.draws.converged).sum()),
+        "draws_disagreed": fit.disagreed,
         "draws_without_optimum": int((amplitudes <= NO_TERM).any(axis=1).sum()),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flopline.laws.spec import ESTIMATORS, Frontier, LawSpec, Points, Says, Style, Uses
+from flopline.laws.spec import ESTIMATORS, FrontierColumns, LawSpec, Points, Says, Style, Uses
 
 LAW: Final = LawSpec(
     name="parametric",
@@ -19,7 +19,7 @@ LAW: Final = LawSpec(
     options="flopline.laws.parametric.parametric_options:ParametricOptions",
     fit="flopline.laws.parametric.parametric_fit:fit",
     methods="flopline.laws.parametric.parametric_methods:paragraph",
-    frontier=Frontier("points", "flops"),
+    frontier=FrontierColumns("points", "flops"),
     rivals=("tied", "skaling", "kaplan"),
     judged={"judged": True},
     mem_mb=2000,

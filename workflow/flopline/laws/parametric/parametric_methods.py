@@ -41,8 +41,8 @@ def paragraph(
     objective, delta = s["objective"], s["huber_delta"]
     if objective:
         used = fit.get("certificate", {}).get("huber_delta", delta)
-        shown = number(used) if isinstance(used, float) else used
-        size = f" (δ = {shown})" if used and "huber" in str(objective) else ""
+        value = number(used) if isinstance(used, float) else used
+        size = f" (δ = {value})" if used and "huber" in str(objective) else ""
         yield f"The objective is {OBJECTIVES.get(str(objective), quoted(objective))}{size}."
     solver = s["solver"]
     if solver == "hoffmann_grid":
