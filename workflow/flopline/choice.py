@@ -14,6 +14,7 @@ from flopline.audit.evidence import FEWEST_STEPS, TIE_LOSS_PERCENT, TIE_PERCENT,
 from flopline.audit.evidence import tied as tied_in
 from flopline.documents import FindingJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import Says, Uses, ranked, spec_of
 from flopline.numbers import count, significant
 
@@ -118,11 +119,13 @@ def held_out(findings: Findings) -> pd.DataFrame:
 def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.DataFrame:
     """The rows of `held_out` that are those of a line of the decision table.
 
-    The ladder may call a law's main line by another name, and then lists it first.
+    The ladder may call a law's main line by another name, and then lists it first; so it does the
+    published form of a surface where another one is the law of the study.
     """
     mine = steps[steps["law"] == line["law"]]
     same = mine[mine["estimator"] == line["estimator"]]
-    if same.empty and line["main"] and len(mine):
+    first = line["main"] or line["estimator"] == PUBLISHED
+    if same.empty and first and len(mine):
         return mine[mine["estimator"] == mine["estimator"].iloc[0]]
     return same
 
@@ -140,9 +143,15 @@ def candidates(
     def may_be(line: Any) -> bool:
         spec = spec_of(line.law)
         of_surface = spec.says is Says.SURFACE or line.estimator in spec.of_surface
-        rival = line.estimator in spec.rivals and (
-            len(steps_of({"law": line.law, "estimator": line.estimator, "main": False}, steps))
-            >= FEWEST_STEPS
+        # Among the forms of the surface the audits have chosen already.
+        settled = spec.says is Says.SURFACE and "form" in findings
+        rival = (
+            not settled
+            and line.estimator in spec.rivals
+            and (
+                len(steps_of({"law": line.law, "estimator": line.estimator, "main": False}, steps))
+                >= FEWEST_STEPS
+            )
         )
         offered = line.main or line.estimator in spec.recommendable or rival
         return bool(offered) and not (unpinned and of_surface) and not reasons.get(line.Index)

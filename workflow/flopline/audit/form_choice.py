@@ -20,6 +20,7 @@ import pandas as pd
 from flopline.audit.evidence import FEWEST_STEPS, TIE_LOSS_PERCENT, TIE_PERCENT, tied
 from flopline.audit.finding import FINE, Finding
 from flopline.audit.judges import SURFACE
+from flopline.errors import FloplineError, clause_of
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import ESTIMATORS
 from flopline.numbers import count, significant
@@ -56,11 +57,14 @@ def choose(fit: LawResults, steps: pd.DataFrame | None) -> FormChoice:
     """
     status = _status(fit)
     names = [name for name in FORMS if status.get(name, FAILED) != FAILED]
+    if not names:
+        message = clause_of(str(fit.content["message"]))
+        raise FloplineError(f"no form of the surface could be fitted: {message}.")
     order = sorted(names, key=lambda name: (status[name] != CONVERGED, list(FORMS).index(name)))
     waste, losses = (_by_step(steps, names, column, fit) for column in (WASTE, LOSSES))
     table = _table(names, status, waste, losses)
     if len(order) < 2:
-        only = FORMS[order[0]] if order else CHINCHILLA
+        only = FORMS[order[0]]
         sentence = f"No other form than {only.title} could be fitted, so it is the parametric law."
         return FormChoice(only, ONLY, sentence, table.assign(chosen=table["form"] == only.name))
     left, basis = list(order), ORDER

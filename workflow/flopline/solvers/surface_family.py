@@ -65,9 +65,9 @@ class Form(Generic[S]):
     form by itself, `label` beside others in a few words, `phrase` in a sentence of the methods,
     marked up as `report.references` says. `free` names the free unknowns; `tied` maps an unknown
     to the free one that it equals; the rest are held at `fixed`, E at 0. `called` holds the names
-    of the law's parameters by unknown, where these are not A, B, alpha and beta. Every resample takes `own_starts` besides the optimum
-    of all points: more than one where it has several minima. A form that `climbs` is fitted at
-    every step of the held-out ladder.
+    of the law's parameters by unknown, where these are not A, B, alpha and beta. Every resample
+    takes `own_starts` besides the optimum of all points: more than one where it has several minima.
+    A form that `climbs` is fitted at every step of the held-out ladder.
     """
 
     name: str
