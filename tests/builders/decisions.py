@@ -107,5 +107,6 @@ def decided(
     labels: Mapping[str, str],
     options: AuditOptions | None = None,
 ) -> tuple[pd.DataFrame, VerdictJson]:
-    """The decision where the largest run of each family took 1e19 FLOPs."""
-    return decide(results, targets, labels, dict.fromkeys(results, ANYTHING), options)
+    """The decision where the largest run of each family took 1e19 FLOPs, losses comparable."""
+    spans = dict.fromkeys(results, ANYTHING)
+    return decide(results, targets, labels, spans, options, comparable=True)

@@ -169,6 +169,7 @@ def compared(names: Sequence[str]) -> dict[str, Any]:
         TARGETS,
         labels,
         dict.fromkeys(names, replace(ANYTHING, largest_flops=max(BUDGETS))),
+        comparable=True,
     )[1]
     return {
         "fits": {name: known.fits for name, known in results.items()},

@@ -247,6 +247,7 @@ def make_inputs(
             else [
                 {
                     "budget_flops": c,
+                    "winner": first,
                     "others": [{"family": list(families)[1], "overlap": True}],
                     "laws_agreeing": 3,
                     "laws_compared": 3,

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.bearing import Span, apart, barred, borne_up_to, refuted, silence, span_of
+from flopline.bearing import (
+    Span,
+    apart,
+    barred,
+    borne_up_to,
+    bounds_of,
+    refuted,
+    silence,
+    span_of,
+)
 from flopline.decision import decide, headline_lines
 from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
 from tests.builders.designs import isoflop_runs
@@ -72,6 +81,13 @@ def test_a_parameter_on_its_bound_bars_a_size_that_hangs_on_it(high: float, hang
     said = reason({"params_hi95": high}, bounds=bounds)
     assert ("E sits on the bound" in said) is hangs
     assert reason({"params_hi95": high, "estimator": "tied"}, bounds=bounds) == ""
+
+
+def test_bounds_are_those_of_the_main_line_by_whatever_name_a_law_gives_it() -> None:
+    results = family(parametric=[line(1e10, name="least"), line(2e10, name="tied")])
+    for fit in results.fits.values():
+        fit["certificate"], fit["settings"] = {"bounds": ["E", "alpha"]}, {}
+    assert bounds_of(results) == {("parametric", "least"): ["E", "alpha"]}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ import pandas as pd
 from flopline.audit.held_out import THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.parametric.stated_form import estimator_of
-from flopline.laws.spec import Says, spec_of
+from flopline.laws.spec import ESTIMATORS, Says, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import FamilyResults
 
@@ -184,8 +183,10 @@ def bounds_of(known: FamilyResults) -> dict[tuple[str, str], list[str]]:
         if spec_of(law).says is not Says.SURFACE:
             continue
         on = fit.get("certificate", {}).get("bounds") or []
-        if on:
-            out[law, estimator_of(fit)] = [str(name) for name in on]
+        estimators = known.table(law, ESTIMATORS)
+        if on and estimators is not None:
+            for name in estimators.loc[estimators["main"].astype(bool), "estimator"].unique():
+                out[law, str(name)] = [str(parameter) for parameter in on]
         table = known.table(law, "variants")
         if table is not None and len(table):
             for name, rows in table[table["at_bound"].astype(bool)].groupby("estimator"):

@@ -14,7 +14,6 @@ from flopline.audit.evidence import FEWEST_STEPS, TIE_LOSS_PERCENT, TIE_PERCENT,
 from flopline.audit.evidence import tied as tied_in
 from flopline.documents import FindingJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
-from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import Says, Uses, ranked, spec_of
 from flopline.numbers import count, significant
 
@@ -89,8 +88,9 @@ def rule(laws: Collection[str]) -> str:
         f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
         f"goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
-        "apart: then the same order as in a tie holds. Between families the lowest loss wins, by "
-        "a law that they have in common."
+        "apart: then the same order as in a tie holds. Between families whose losses the study "
+        "calls comparable the lowest loss wins, by a line that all of them have; others stand "
+        "side by side."
     )
 
 
@@ -119,13 +119,11 @@ def held_out(findings: Findings) -> pd.DataFrame:
 def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.DataFrame:
     """The rows of `held_out` that are those of a line of the decision table.
 
-    The ladder may call a law's main line by another name, and then lists it first; so it does the
-    published form of a surface where another one is the law of the study.
+    The ladder may call a law's main line by another name, and then lists it first.
     """
     mine = steps[steps["law"] == line["law"]]
     same = mine[mine["estimator"] == line["estimator"]]
-    first = line["main"] or line["estimator"] == PUBLISHED
-    if same.empty and first and len(mine):
+    if same.empty and line["main"] and len(mine):
         return mine[mine["estimator"] == mine["estimator"].iloc[0]]
     return same
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent, too_wide
+from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
@@ -23,10 +23,11 @@ from flopline.choice import (
     steps_of,
 )
 from flopline.documents import (
+    CertificateJson,
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
-    Facts,
+    FewRunsJson,
     FindingJson,
     FitsJson,
     ForecastJson,
@@ -36,6 +37,7 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError, clause_of
+from flopline.family_comparison import Beside, few_runs, loss_law
 from flopline.forecast.stated import COLUMNS as FORECAST
 from flopline.forecast.stated import columns, to_json
 from flopline.forecast.target import TargetForecast, at_targets
@@ -59,11 +61,18 @@ def decide(
     labels: Mapping[str, str],
     spans: Mapping[str, Span],
     options: AuditOptions | None = None,
+    *,
+    comparable: bool = False,
+    first: str | None = None,
+    runs: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, VerdictJson]:
     """The decision table and its verdict, by `choice.rule`.
 
     `results`, `labels` and `spans`, what the runs span, are by family, `targets` budgets [FLOPs];
-    of the `options` of the audit the price counts.
+    of the `options` of the audit the price counts. Families are ranked where their losses are
+    `comparable`; where they are not, or where `first` names one, that one has the headline, else
+    the first that has a line. Of `runs`, with columns family, flops and loss, those of a family
+    without a law of its own are set beside the headline's loss law, where losses are comparable.
 
     The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
@@ -116,9 +125,13 @@ def decide(
         agreements.append(told)
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
-    families = _families(table, targets, labels, results)
+    families = _families(table, targets, labels, results, comparable)
+    headlines = _headlines(table, targets, results)
+    head = _first(headlines, families, first)
     verdict: VerdictJson = {
-        "headline": _headline(table, targets, families, results),
+        "headline": head,
+        "others": [] if comparable else [h for h in headlines if h is not head],
+        "few_runs": _few_runs(results, runs, labels, spans, head) if comparable else [],
         "silent": silent,
         "forecasts": [
             {"family": family, **to_json(made)}
@@ -180,7 +193,6 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         silent = silent or ["No law could be fitted: the report says why."]
         return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
-    law = f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
     told = head["forecast"] or head
     brackets = (
         [
@@ -192,15 +204,38 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         else ["brackets are 95 % intervals if the law holds."]
     )
     return [
-        f"At {budget} FLOPs ({labels[head['family']]}, {law}) train "
+        f"At {budget} FLOPs ({labels[head['family']]}, {_law_of(head)}) train "
         f"{_said(told['params'])} parameters",
         f"on {_said(told['tokens'])} tokens ({_said(told['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_said(told['loss'], significant)}; {brackets[0]}",
         *brackets[1:],
         *([f"Mind: {head['mind']}."] if head["mind"] else []),
+        *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
     ]
+
+
+def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
+    """A sentence for each family beside the headline's: its own line, or what its few runs say.
+
+    Before them stands why the families are not ranked, where they are not.
+    """
+    others = [_in_one_line(head, labels) for head in verdict.get("others", ())]
+    why = [e["sentence"] for e in verdict["families"][:1] if e["winner"] is None]
+    return [*why, *others, *(entry["sentence"] for entry in verdict.get("few_runs", ()))]
+
+
+def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:
+    stated = head["forecast"] or head
+    return (
+        f"{labels[head['family']]} ({_law_of(head)}): {_said(stated['params'])} parameters on "
+        f"{_said(stated['tokens'])} tokens, loss {_said(stated['loss'], significant)}."
+    )
+
+
+def _law_of(head: HeadlineJson) -> str:
+    return f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
 
 
 def silent_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
@@ -325,7 +360,10 @@ def _families(
     targets: Sequence[float],
     labels: Mapping[str, str],
     results: Mapping[str, FamilyResults],
+    comparable: bool,
 ) -> list[ComparisonJson]:
+    if not comparable:
+        return [unranked(budget) for budget in targets] if len(labels) > 1 else []
     found = [
         between(table[table["budget_flops"] == budget], float(budget), labels, results)
         for budget in targets
@@ -333,30 +371,57 @@ def _families(
     return [entry for entry in found if entry is not None]
 
 
-def _headline(
-    table: pd.DataFrame,
-    targets: Sequence[float],
-    families: Sequence[ComparisonJson],
-    results: Mapping[str, FamilyResults],
+def _headlines(
+    table: pd.DataFrame, targets: Sequence[float], results: Mapping[str, FamilyResults]
+) -> list[HeadlineJson]:
+    """The recommended line of every family that has one at the first target."""
+    lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
+    return [_headline(line, results) for _, line in lines.iterrows()]
+
+
+def _first(
+    headlines: Sequence[HeadlineJson], families: Sequence[ComparisonJson], named: str | None
 ) -> HeadlineJson | None:
-    """The recommended line of the winning family at the first target, with its intervals.
+    """The headline of the study: that of the family named, else of the winner, else the first."""
+    budget = headlines[0]["budget_flops"] if headlines else None
+    winners = [e["winner"] for e in families if e["budget_flops"] == budget]
+    for family in (named, *winners):
+        for head in headlines:
+            if head["family"] == family:
+                return head
+    return headlines[0] if headlines else None
+
+
+def _few_runs(
+    results: Mapping[str, FamilyResults],
+    runs: pd.DataFrame | None,
+    labels: Mapping[str, str],
+    spans: Mapping[str, Span],
+    head: HeadlineJson | None,
+) -> list[FewRunsJson]:
+    if head is None or runs is None:
+        return []
+    form = head["estimator"] if head["label"] else ""
+    if loss_law(results[head["family"]], head["law"], form) is None:
+        form = ""
+    largest = spans[head["family"]].largest_flops
+    beside = Beside(head["family"], head["law"], form, largest)
+    return list(few_runs(results, runs, labels, beside))
+
+
+def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> HeadlineJson:
+    """A recommended line with its intervals.
 
     `mind` is what must be read beside it: an interval or a condition number that is no answer, a
     target below all runs; empty where there is nothing of that kind.
     """
-    lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
-    if lines.empty:
-        return None
-    best = lines.sort_values("loss", kind="stable").iloc[0]
-    if families and families[0]["budget_flops"] == targets[0]:
-        best = lines[lines["family"] == families[0]["winner"]].iloc[0]
     fit = results[str(best["family"])].fits[str(best["law"])]
     return {
         "family": str(best["family"]),
         "law": str(best["law"]),
         "estimator": str(best["estimator"]),
         "label": "" if best["main"] else str(best["label"]),
-        "budget_flops": float(targets[0]),
+        "budget_flops": float(best["budget_flops"]),
         "params": _estimate(best, "params"),
         "tokens": _estimate(best, "tokens"),
         "loss": _estimate(best, "loss"),
@@ -384,7 +449,7 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     }
 
 
-def _minded(line: pd.Series, certificate: Facts) -> Iterator[str]:
+def _minded(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:

@@ -253,7 +253,7 @@ def families(
         for name, part in parts.items()
     }
     reach = {name: span_of(part) for name, part in parts.items()}
-    verdict = decide(results, [given.target], labels, reach)[1]
+    verdict = decide(results, [given.target], labels, reach, comparable=True)[1]
     return draw_families(
         {name: known.fits for name, known in results.items()},
         {name: known.draws for name, known in results.items()},
@@ -359,7 +359,7 @@ def figure(
     of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
-        of_all["decision"] = decide(fitted, [given.target], labels, reach)[1]
+        of_all["decision"] = decide(fitted, [given.target], labels, reach, comparable=True)[1]
     options: Any = {model.group: model().model_dump() for model in groups()}
     facts: StudyDocument = {
         "families": labels,
@@ -490,10 +490,11 @@ def _findings(
 
     def of_next_run() -> Finding:
         assert law is not None
+        content = law.to_json()
         return next_run.audit(
             runs,
-            surface_of(law.to_json()),
-            float(law.certificate["residual_sd"]),
+            surface_of(content),
+            content["certificate"]["residual_sd"],
             given.target,
             draws=draws_of(law.draws),
         )

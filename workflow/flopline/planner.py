@@ -222,8 +222,8 @@ def _new_run(fit: FitJson, draws: pd.DataFrame) -> Floats | None:
 
 
 def _misfit(fit: FitJson, draws: int) -> FrontierMisfit | None:
-    lack_of_fit = fit["certificate"].get("lack_of_fit") or {}
-    if not lack_of_fit.get("spread") or draws < 2:
+    lack_of_fit = fit["certificate"].get("lack_of_fit")
+    if not (lack_of_fit and lack_of_fit["spread"]) or draws < 2:
         return None
     errors = misfit_errors(draws, int(fit["settings"]["seed"]))
     return FrontierMisfit(

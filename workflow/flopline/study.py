@@ -258,7 +258,7 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
 def _check_meaning(study: StudyDocument, path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
     # One after the other: what is wrong in one place may keep the next from being asked.
-    for sentence in chain(_unknown_laws(study), _misfits(study)):
+    for sentence in chain(_unknown_laws(study), _unknown_family(study), _misfits(study)):
         raise FloplineError(f"{path}: {sentence}")
 
 
@@ -269,6 +269,15 @@ def _unknown_laws(study: StudyDocument) -> Iterator[str]:
                 f"`audit.compare` names '{name}', which is no published law"
                 f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."
             )
+
+
+def _unknown_family(study: StudyDocument) -> Iterator[str]:
+    named, known = study["headline_family"], list(study["families"])
+    if named is not None and named not in known:
+        yield (
+            f"`headline_family` names '{named}', which is none of the study's families"
+            f"{_did_you_mean(named, known)}; there are: {', '.join(known)}."
+        )
 
 
 def _misfits(study: StudyDocument) -> Iterator[str]:

@@ -42,6 +42,8 @@ class StudyDocument(TypedDict, total=False):
     description: str
     source: SourceDocument
     families: Mapping[str, str]
+    comparable_losses: bool
+    headline_family: str | None
     params_convention: str
     flops_convention: str
     loss_split: str
@@ -52,6 +54,7 @@ class StudyDocument(TypedDict, total=False):
     exclude: list[Mapping[str, str]]
     reporting: Mapping[str, str]
     held_out: Any
+    future_runs: list[Mapping[str, Any]]
     synthetic: bool
     notes: Sequence[str]
     bootstrap: Mapping[str, Any]

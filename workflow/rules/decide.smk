@@ -28,7 +28,9 @@ rule decide:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        study=options("families", "targets", "audit"),
+        study=options(
+            "families", "targets", "audit", "comparable_losses", "headline_family"
+        ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),
     script:

@@ -22,6 +22,9 @@ with stage(snakemake) as said:
         study["families"],
         {str(family): span_of(runs) for family, runs in kept.groupby("family")},
         AuditOptions(**study["audit"]),
+        comparable=study["comparable_losses"],
+        first=study["headline_family"],
+        runs=kept,
     )
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))

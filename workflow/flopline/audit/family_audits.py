@@ -55,7 +55,7 @@ AUDITS: Final = (
 """The audits in the order in which a reader wants them."""
 OF_FORM: Final = {*AUDITS} - {"ladder", "form", "held_out", "hygiene"}
 """The audits that are of the surface of the study's form, and say which that is."""
-WORK: Final = {"ladder": 80.0, "form": 2.0, "sensitivity": 5.0}
+WORK: Final = {"ladder": 80.0, "sensitivity": 5.0}
 """Time of the audits that take longer than the others, in that of one of these: for 64 runs the
 ladder takes 0.9 of all, for 2,500 more."""
 OWN_FIT: Final = 0.05
@@ -113,9 +113,6 @@ def audit_family(
     law = _Law.of(family_runs, fits, study, targets_flops)
     made: list[Finding] = []
 
-    def steps() -> pd.DataFrame | None:
-        return next((f.tables.get("steps") for f in made if f.audit == "ladder"), None)
-
     def estimators() -> dict[str, pd.DataFrame]:
         """The tables of estimators by law, that of the surface as the choice has left it."""
         tables = results.of_each(ESTIMATORS)
@@ -129,16 +126,18 @@ def audit_family(
             return None
 
     makers: dict[str, Callable[[], Finding]] = {
-        "ladder": lambda: ladder.audit(
-            points,
-            target,
-            study,
-            fitted_to=family_runs.fitted_to,
-            fits=fits,
-            more_targets=targets_flops[1:],
-            family=family,
+        "ladder": lambda: law.settled_by(
+            ladder.climb(
+                points,
+                target,
+                study,
+                fitted_to=family_runs.fitted_to,
+                fits=fits,
+                more_targets=targets_flops[1:],
+                family=family,
+            )
         ),
-        "form": lambda: law.choose(steps()),
+        "form": law.choice,
         "identifiability": lambda: identifiability.audit(
             points,
             if_any(),
@@ -217,6 +216,7 @@ class _Law:
     draws: int
     known: LawResults | None
     refusal: str = ""
+    chosen: Finding | None = None
 
     @classmethod
     def of(
@@ -270,8 +270,19 @@ class _Law:
         """The surface that it states; FloplineError where there is none."""
         return surface_of(self.fit().content)
 
-    def choose(self, steps: pd.DataFrame | None) -> Finding:
-        """Fit the form that the ladder's `steps` prefer, and say why it is that one."""
+    def settled_by(self, climbed: ladder.Ladder) -> Finding:
+        """What a ladder shows of the form that it prefers, which is the law from then on."""
+        self._choose(climbed.tables["steps"])
+        return climbed.of_form(self.form).finding()
+
+    def choice(self) -> Finding:
+        """Why the law is of its form; FloplineError where there is none."""
+        if self.chosen is None:
+            self._choose(None)
+        assert self.chosen is not None
+        return self.chosen
+
+    def _choose(self, steps: pd.DataFrame | None) -> None:
         choice = form_choice.choose(self.fit(), steps)
         runs = self.family_runs
         self.known = law_of_study(
@@ -283,7 +294,14 @@ class _Law:
             self.bootstrap,
             runs.family,
         )
-        return choice.finding()
+        if self.form is choice.form:
+            self.chosen = choice.finding()
+            return
+        sentence = (
+            f"{choice.sentence} It could not be fitted with resamples, so that "
+            f"{self.form.title} stands in for it."
+        )
+        self.chosen = replace(choice.finding(MIND), sentence=sentence)
 
 
 def _made(name: str, make: Callable[[], Finding], law: _Law) -> Finding:

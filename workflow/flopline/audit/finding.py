@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.documents import Facts, FindingJson, FitJson, number_in
+from flopline.documents import FindingJson, FitJson, number_in
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED, plain
 from flopline.laws.spec import Says, spec_of
@@ -29,7 +29,7 @@ class Finding:
     audit: str
     verdict: str
     sentence: str
-    numbers: Facts
+    numbers: Mapping[str, object]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def to_json(self) -> FindingJson:

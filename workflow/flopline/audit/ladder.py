@@ -8,9 +8,9 @@ that fit next to nothing climb along, since a law that does not beat them is not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from flopline.audit.baselines import best_runs
 from flopline.audit.finding import FINE, MIND, Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import Options, Rung, Runs
-from flopline.audit.ladder_fits import climbed
+from flopline.audit.ladder_fits import Rungs, climbed, of_form
 from flopline.audit.ladder_predictions import Whole, ahead, optima, predicted, row_of, runs_told
 from flopline.audit.ladder_scores import compared, scores
 from flopline.audit.prepared_runs import prepared
@@ -30,10 +30,12 @@ from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import named
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.results import LawResults
+from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
@@ -59,6 +61,30 @@ def audit(
     more_targets: Sequence[float] = (),
     family: str = "",
 ) -> Finding:
+    """What the ladder of Chinchilla's form shows, see `climb`."""
+    return climb(
+        points,
+        target_flops,
+        study,
+        fitted_to=fitted_to,
+        fits=fits,
+        steps_flops=steps_flops,
+        more_targets=more_targets,
+        family=family,
+    ).finding()
+
+
+def climb(
+    points: pd.DataFrame,
+    target_flops: float,
+    study: StudyOptions | None = None,
+    *,
+    fitted_to: Mapping[str, pd.DataFrame] | None = None,
+    fits: Mapping[str, LawResults] | None = None,
+    steps_flops: Sequence[float] | None = None,
+    more_targets: Sequence[float] = (),
+    family: str = "",
+) -> Ladder:
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
@@ -91,43 +117,122 @@ def audit(
     taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
     how = Options(
-        target_flops, study, study.of(AuditOptions).ladder_draws, family, tuple(more_targets)
+        target_flops,
+        study,
+        study.of(AuditOptions).ladder_draws,
+        family,
+        more_targets=tuple(more_targets),
     )
     with progress.part(WHOLE, "all runs"):
         whole = _whole(table, cuts, how, fits or {})
-    largest = float(flops.max())
-    told_ahead = [ahead(rung, how.targets, largest) for rung in whole.laws.values()]
     mains: dict[str, str] = {}
     for law, estimator in whole.laws:
         mains.setdefault(law, estimator)
     budgets = tuple(whole.bottoms["budget_flops"].astype(float))
     how = replace(how, budgets_flops=budgets, mains=mains)
-    rows, bottoms, predictions, told = [], [], [], []
-    climbing = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
+    ground = _Ground(table, cuts, how, steps, grouping.budget_tolerance)
+    return Ladder(ground, whole, _told(ground, whole, ground.rungs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The runs of a ladder, what each law is fitted to, and its steps [FLOPs].
+
+    `tolerance` [ln C] is that of a budget.
+    """
+
+    table: pd.DataFrame
+    cuts: Mapping[str, Cut]
+    how: Options
+    steps: Sequence[float]
+    tolerance: float
+
+    def runs(self, c: float) -> Runs:
+        """The runs of at most `c` FLOPs."""
+        return _runs(self.table, self.cuts, c, self.edge(c))
+
+    def edge(self, c: float) -> float:
+        """The largest FLOPs that count as the budget of a step."""
+        return c * math.exp(self.tolerance)
+
+    def rungs(self, number: int, c: float) -> Rungs:
+        """Every law fitted below step `number`."""
+        return climbed(self.runs(c), self.how, number)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """A ladder that was climbed: its `tables`, and what it takes to climb it again."""
+
+    ground: _Ground
+    whole: Whole
+    tables: dict[str, pd.DataFrame]
+
+    def finding(self) -> Finding:
+        """What it shows, as an audit states it."""
+        return _finding(self.tables, self.whole)
+
+    def of_form(self, form: Form[Any]) -> Ladder:
+        """The same with another form of the surface as the parametric law, which then comes first.
+
+        It climbs once more, with draws. Chinchilla's form stays, by its own name. Who wastes what
+        is still judged by the published surface, as it was when the form was chosen.
+        """
+        if form is CHINCHILLA:
+            return self
+        ground, (law, published) = self.ground, self.whole.reference
+        own = (law, form.name)
+
+        def rungs(number: int, c: float) -> Rungs:
+            return {own: of_form(form, ground.runs(c), ground.how, number)}
+
+        everything = ground.runs(math.inf)
+        mine = of_form(form, everything, ground.how, 0)
+        whole = replace(self.whole, reference=own, laws={own: mine, **self.whole.laws})
+        again = _told(ground, replace(whole, laws={own: mine}), rungs)
+        tables = {}
+        for name, table in self.tables.items():
+            if "estimator" in table:
+                was = (table["law"] == law) & (table["estimator"] == form.name)
+                first = (table["law"] == law) & (table["estimator"] == published)
+                kept = table.assign(estimator=table["estimator"].mask(first, PUBLISHED))[~was]
+                tables[name] = pd.concat([again[name], kept], ignore_index=True)
+            else:
+                tables[name] = again[name]
+        tables["scores"] = scores(tables["steps"])
+        return Ladder(ground, whole, tables)
+
+
+def _told(
+    ground: _Ground, whole: Whole, fitted: Callable[[int, float], Rungs]
+) -> dict[str, pd.DataFrame]:
+    """The tables of all steps; `fitted` takes number and FLOPs of one to its rungs."""
+    flops, how = ground.table["flops"].to_numpy(), ground.how
+    rows, bottoms, predictions, runs = [], [], [], []
+    climbing = progress.over(ground.steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(climbing):
-        edge = c * math.exp(grouping.budget_tolerance)
-        rungs = climbed(_runs(table, cuts, c, edge), how, number)
-        held = table[flops > c]
-        surface = rungs[whole.reference]
-        predictions.append(predicted(surface, held, c, how.bootstrap(number).seed))
+        rungs = fitted(number, c)
+        held, seed = ground.table[flops > c], how.bootstrap(number).seed
+        predictions.append(predicted(rungs[whole.reference], held, c, seed))
         for rung in rungs.values():
-            bottoms.append(optima(rung, whole, c, edge, how.bootstrap(number).seed))
-            told.append(runs_told(rung, held, c))
+            bottoms.append(optima(rung, whole, c, ground.edge(c), seed))
+            runs.append(runs_told(rung, held, c))
             rows.append(row_of(rung, whole, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
     names = dict.fromkeys([*whole.laws, *((row["law"], row["estimator"]) for row in rows)])
     place = {name: k for k, name in enumerate(names)}
     rows.sort(key=lambda row: place[row["law"], row["estimator"]])
     by_step = pd.DataFrame(rows)
-    tables = {
+    budgets = list(dict.fromkeys((how.target_flops, *how.more_targets)))
+    unseen = [ahead(rung, budgets, float(flops.max())) for rung in whole.laws.values()]
+    return {
         "scores": scores(by_step),
         "steps": by_step,
         "optima": pd.concat(bottoms, ignore_index=True),
         "predictions": pd.concat(predictions, ignore_index=True),
-        "runs": pd.concat([part for part in told if len(part)] or told[:1], ignore_index=True),
+        "runs": pd.concat([part for part in runs if len(part)] or runs[:1], ignore_index=True),
+        "ahead": pd.concat(unseen, ignore_index=True),
     }
-    tables["ahead"] = pd.concat(told_ahead, ignore_index=True)
-    return _finding(tables, whole)
 
 
 def default_steps(table: pd.DataFrame) -> list[float]:

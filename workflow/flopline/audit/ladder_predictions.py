@@ -96,7 +96,7 @@ def runs_told(step: Rung, held: pd.DataFrame, c: float) -> pd.DataFrame:
         return out.reset_index(drop=True)
     out["scatter_ln"] = _scatter_of(step)
     with suppress(FloplineError):  # without draws their spread is not known
-        out["sd_ln"] = _spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
+        out["sd_ln"] = spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
     return out.reset_index(drop=True)
 
 
@@ -114,7 +114,7 @@ def ahead(rung: Rung, targets_flops: Sequence[float], largest_flops: float) -> p
         ("loss", rung.loss_opt, rung.loss_draws),
     ):
         out[f"{name}_foretold"] = np.nan if foretell is None else foretell(budgets)
-        out[f"{name}_sd_ln"] = np.nan if draws is None else _spread_of(np.log(draws(budgets)))
+        out[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
     out["scatter_ln"] = _scatter_of(rung)
     return out
 
@@ -151,7 +151,7 @@ def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.Da
         if draws is not None and budgets.size:
             error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
             spread = np.log(draws(budgets))
-            out[f"{name}_sd_ln"] = _spread_of(spread)
+            out[f"{name}_sd_ln"] = spread_of(spread)
             spread = spread + error * rng.standard_normal(spread.shape)
         for level in LEVELS:
             ends = (50 - level / 2, 50 + level / 2)
@@ -241,10 +241,10 @@ def _scatter_of(rung: Rung) -> float:
     residuals = rung.fit.tables["points"]["log_residual"].to_numpy()
     spare = max(residuals.size - len(PARAMETERS), 1)
     # A few runs far off are not what the rest do.
-    return float(_spread_of(residuals[:, None])[0] * math.sqrt(residuals.size / spare))
+    return float(spread_of(residuals[:, None])[0] * math.sqrt(residuals.size / spare))
 
 
-def _spread_of(logs: Floats) -> Floats:
+def spread_of(logs: Floats) -> Floats:
     """Spread of draws (draws, k) as a standard deviation: half their central 68 %."""
     low, high = np.nanpercentile(logs, (15.865, 84.135), axis=0)
     return np.asarray((high - low) / 2)

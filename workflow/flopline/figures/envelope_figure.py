@@ -280,8 +280,8 @@ def caption(results: StudyResults, setting: Setting) -> str:
 
 def _curvature(fit: FitJson) -> str:
     """Slopes of params in the outer thirds, and how sure their difference is."""
-    test = fit["certificate"].get("curvature") or {}
-    if test.get("p_value") is None:
+    test = fit["certificate"].get("curvature")
+    if test is None or test["p_value"] is None:
         return ""
     slopes = fit["certificate"]["a_by_thirds"]
     return (

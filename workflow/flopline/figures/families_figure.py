@@ -86,7 +86,7 @@ def families(
     figure, (left, right) = laid_out(width, [Box(2.9, 2.35), Box(2.9, 2.35, left=0.66)])
     mine = [e for e in entries if math.isclose(e["budget_flops"], target, rel_tol=1e-9)]
     entry = mine[0] if mine else None
-    if entry is None or entry["law"] is None:
+    if entry is None or entry["law"] is None or entry["winner"] is None:
         why = "fewer than two families have a line that may be recommended"
         why = why if entry is None else str(entry["sentence"])
         say_instead(left, "Lowest loss for the compute", why)

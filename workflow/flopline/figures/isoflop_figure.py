@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flopline.documents import Facts, FitJson
+from flopline.documents import CertificateJson, FitJson
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
     Law,
@@ -181,7 +181,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
     )
 
 
-def _correction(certificate: Facts) -> str:
+def _correction(certificate: CertificateJson) -> str:
     """What the crosses and the second line are, empty where the bias could not be had."""
     bias = certificate.get("largest_bias_ln_params")
     if bias is None:

@@ -14,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flopline.decision import silent_lines
+from flopline.decision import family_lines, silent_lines
 from flopline.documents import FitsJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.numbers import count
@@ -79,11 +79,12 @@ class ReportInputs:
         the budget), held_out_steps and held_out_wasted_percent, cost_percent and cost_flops, and
         for every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
     verdict: headline (family, law, estimator, budget_flops, mind and estimates as of
-        Estimate.to_json; None where every law failed), rule (how the recommended line is chosen)
-        and caveat, choices (per family and target: family, budget_flops, basis, short, sentence),
-        agreement (also params_ratio, overlap and agree, None where fewer than two laws have a
-        number), families (per target: short, sentence, others, laws_agreeing, laws_compared; empty
-        for one family).
+        Estimate.to_json; None where every law failed), others (the same of the other families,
+        where none is ranked), few_runs (families set beside the headline's law: sentence), rule
+        (how the recommended line is chosen) and caveat, choices (per family and target: family,
+        budget_flops, basis, short, sentence), agreement (also params_ratio, overlap and agree, None
+        where fewer than two laws have a number), families (per target: short, sentence, winner,
+        others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (a value of spec.Section, or any
@@ -165,6 +166,12 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
     )
 
 
+def _between(verdict: VerdictJson) -> list[str]:
+    """How the families compare at each target; that they are not ranked is said once."""
+    few = [entry["sentence"] for entry in verdict.get("few_runs", ())]
+    return list(dict.fromkeys([*(entry["sentence"] for entry in verdict["families"]), *few]))
+
+
 def _seen(inputs: ReportInputs, family: str) -> str:
     """What runs held out of every fit of a family showed; empty without any."""
     found = inputs.audits.get(family, {}).get(HELD_OUT)
@@ -197,7 +204,8 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
-        "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],
+        "between": _between(inputs.verdict),
+        "beside": family_lines(inputs.verdict, families) if head else [],
         "verdicts": verdicts(
             inputs.verdict,
             decision,

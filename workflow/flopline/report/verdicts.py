@@ -136,12 +136,17 @@ def _families(verdict: VerdictJson) -> Iterator[Verdict]:
     if not entries:
         return
     entry = entries[0]
+    question = "Which family is better?"
+    if entry["winner"] is None:
+        said = str(entry["short"])
+        yield Verdict(UNKNOWN, question, "Families are not ranked", said, "#families")
+        return
     others = entry["others"]
     clear = bool(others) and not any(other["overlap"] for other in others)
     clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
     finding = "One family wins clearly" if clear else "No family wins clearly"
     state = GOOD if clear else MIND
-    yield Verdict(state, "Which family is better?", finding, str(entry["short"]), "#families")
+    yield Verdict(state, question, finding, str(entry["short"]), "#families")
 
 
 def _agreement(verdict: VerdictJson, href: str) -> Verdict:

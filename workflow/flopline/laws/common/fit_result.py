@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.documents import EstimateJson, Facts, FitJson, TargetJson
+from flopline.documents import EstimateJson, FitJson, TargetJson
 from flopline.schema import LEVELS, QUANTITIES, target_column
 
 CONVERGED = "converged"
@@ -86,10 +86,10 @@ class FitResult:
     message: str
     n_runs: int
     n_points: int
-    settings: Facts
+    settings: Mapping[str, object]
     parameters: Mapping[str, Estimate]
     targets: Sequence[Target]
-    certificate: Facts
+    certificate: Mapping[str, object]
     draws: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 

@@ -12,13 +12,14 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtri
 
+from flopline.documents import LackOfFitJson
 from flopline.laws.common.curvature import FEW_DRAWS, LEVEL
 from flopline.laws.common.fit_result import ENDS, Estimate, Target
 from flopline.laws.common.loss_compute import LossLaw
@@ -52,7 +53,7 @@ class LackOfFit:
     runs: int = 0
     spread: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> LackOfFitJson:
         """The certificate's entry; NaN becomes None on writing."""
         return {
             "p_value": self.p_value,

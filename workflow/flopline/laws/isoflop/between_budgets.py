@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
+from flopline.documents import BetweenBudgetsJson
 from flopline.laws.common.bootstrap import named_generator
 
 Floats = NDArray[np.float64]
@@ -74,7 +75,7 @@ class BetweenBudgets:
         """Whether the optima lie farther from the law than their own errors let them."""
         return bool(self.p_value < LEVEL)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> BetweenBudgetsJson:
         """The certificate's entry."""
         low, high = np.percentile(self.drawn, (2.5, 97.5)) if self.drawn.size else (np.nan, np.nan)
         return {

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.documents import Facts
+from flopline.documents import BetweenBudgetsJson
 from flopline.flops import six_nd
-from flopline.laws.common.allocation import residuals
+from flopline.laws.common.allocation import ResidualsJson, residuals
 from flopline.laws.common.budgets import Grouping
 from flopline.laws.common.fit_result import FAILED, WARNING, Estimate, Estimator
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.between_budgets import BetweenBudgets
-from flopline.laws.isoflop.plugin_bias import PluggedIn
+from flopline.laws.isoflop.plugin_bias import PluggedIn, SurfaceCertificate
 from flopline.laws.isoflop.profiles import PARABOLA
 from flopline.laws.isoflop.quality import Checks
 from flopline.laws.isoflop.readings import CORRECTED, VertexReading
@@ -36,6 +36,35 @@ where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339).
 
 SCATTERING: Final = {"params": ("vertices", "N"), "loss": ("lowest losses", "the loss")}
 """What scatters between budgets, in words."""
+
+
+class GridDriftJson(TypedDict):
+    """How the grids' centres lie and drift against the vertices [ln N]."""
+
+    grid_offset_mean: float
+    grid_offset_drift: float
+    grid_offset_drift_se: float
+    grid_offset_change: float
+
+
+class IsoflopCertificate(GridDriftJson, ResidualsJson):
+    """What certifies the laws through the vertices."""
+
+    budgets: int
+    budgets_used: int
+    budgets_flagged: int
+    budgets_found_by: str
+    draws: int
+    draws_failed: int
+    between_budgets: dict[str, BetweenBudgetsJson]
+    largest_flops_spread: float
+    largest_flops_shift: float
+    least_curvature_t: float
+    equal_weights: dict[str, float]
+    loss_law: str
+    draws_without_floor: int
+    largest_bias_ln_params: float
+    surface: SurfaceCertificate
 
 
 def vertex_table(
@@ -62,7 +91,7 @@ def vertex_table(
 
 def _vertex_row(
     i: int, v: Valley, checks: Checks, readings: Mapping[str, VertexReading]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     ln_c = np.log(v.rows["flops"].to_numpy())
     ln_n, ln_d, bottom = v.optimum
     n, d = float(np.exp(ln_n)), float(np.exp(ln_d))
@@ -151,7 +180,7 @@ def profile_table(
 
 def certificate(
     laws: Mapping[str, Laws], vertices: pd.DataFrame, surfaces: PluggedIn, how: str
-) -> dict[str, Any]:
+) -> IsoflopCertificate:
     """Numbers that certify the laws: what was used, what drifts, how large the bias is."""
     used = vertices[vertices["used"]]
     main = next(iter(laws))
@@ -179,7 +208,7 @@ def certificate(
     }
 
 
-def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
+def _grid_drift(used: pd.DataFrame) -> GridDriftJson:
     """Trend over ln C of the grid's centre less the vertex [ln N], its error and whole change."""
     ln_c = np.log(used["budget_flops"].to_numpy())
     offset = (used["centre_ln_params"] - np.log(used["params"])).to_numpy()
@@ -198,7 +227,7 @@ def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
 def messages(
     valleys: Sequence[Valley],
     checks: Sequence[Checks],
-    certified: Facts,
+    certified: IsoflopCertificate,
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,16 @@ RULE: Final = (
 )
 
 
+class ReadingTestsJson(TypedDict):
+    """The tests of one reading as the certificate holds them."""
+
+    budgets: int
+    lack_of_fit_p: float
+    largest_move_ln_params: float
+    held_out_excess_percent: float
+    held_out_budgets: int
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingTests:
     """What is known of one reading.
@@ -72,7 +82,7 @@ class ReadingTests:
         """Whether its parabolas fit their runs well enough for where their vertices lie."""
         return not (self.lack_of_fit < MISFIT and self.moved > MOVED)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ReadingTestsJson:
         """The certificate's entry."""
         return {
             "budgets": self.budgets,

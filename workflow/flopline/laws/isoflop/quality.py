@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Checks:
     flops_level: bool
     flags: str
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, object]:
         """All of it, in order, for one row of a table."""
         return asdict(self)
 

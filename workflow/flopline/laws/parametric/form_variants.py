@@ -60,7 +60,7 @@ class Variant:
     """One other way to fit the same runs: what the optimiser found, and what it foretells."""
 
     estimator: Estimator
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, object]]
 
 
 def variants(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,14 @@ MOVES: Final = 0.05
 """Change of N at the target above which runs far off are told of."""
 NAMED: Final = 5
 """Runs that a sentence names; of more it says the number."""
+
+
+class FarOffJson(TypedDict):
+    """The runs far off a surface as the certificate holds them."""
+
+    runs: list[str]
+    farthest: float
+    params_without: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Outlying:
             f"{'it' if len(self.runs) == 1 else 'them'}"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FarOffJson:
         """The certificate's entry."""
         return {"runs": self.runs, "farthest": self.z, "params_without": self.without}
 

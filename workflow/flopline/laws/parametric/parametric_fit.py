@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ from flopline.laws.common.fit_result import (
 )
 from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
-from flopline.laws.parametric.outlying import Outlying, far_off
+from flopline.laws.parametric.outlying import FarOffJson, Outlying, far_off
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
 from flopline.solvers import hoffmann_grid
@@ -90,6 +90,32 @@ PILOT = 0.02
 
 _COLUMNS = ("params", "tokens", "flops", "loss")
 _OPTIONAL = ("unique_tokens",)
+
+
+class ParametricCertificate(TypedDict):
+    """What certifies the optimum; `count` and `far_off` stand there if there is something."""
+
+    converged: bool
+    objective: float
+    scaled_gradient: float
+    iterations: int
+    starts: int
+    starts_agree: int
+    bounds: list[str]
+    condition: float
+    token_spread: float
+    huber_delta: float
+    residual_sd: float
+    top_runs_residual: float
+    top_runs_residual_z: float
+    flops_over_6nd: float
+    draws_unconverged: int
+    draws_disagreed: int
+    draws_without_optimum: int
+    draws: NotRequired[int]
+    draws_left_out: NotRequired[int]
+    count: NotRequired[str]
+    far_off: NotRequired[FarOffJson]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +228,12 @@ def fit(
         new_run_errors(at_ends, len(form.free), draws, seed),
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
-    spent = {} if count is None else {"count": count.sentence}
-    certificate = _certificate(problem, form, optima, table, bounds) | {
-        "objective": minimised.value(minimised.residual(predicted, loss)),
-        "draws": draws,
-        "draws_left_out": left_out,
-        **spent,
-    }
+    certificate = _certificate(problem, form, optima, table, bounds)
+    certificate["objective"] = minimised.value(minimised.residual(predicted, loss))
+    certificate["draws"] = draws
+    certificate["draws_left_out"] = left_out
+    if count is not None:
+        certificate["count"] = count.sentence
     outlying = _outlying(problem, form, table, surface, targets_flops)
     if outlying is not None:
         certificate["far_off"] = outlying.to_json()
@@ -477,7 +502,7 @@ def _misfit(mean: float, z: float) -> list[str]:
 
 def _certificate(
     problem: Problem, form: Form[Any], fit: _Fit, table: pd.DataFrame, bounds: list[str]
-) -> dict[str, Any]:
+) -> ParametricCertificate:
     residual = table["log_residual"].to_numpy(float)
     top_mean, top_z = _top_residual(table)
     ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
@@ -504,7 +529,7 @@ def _certificate(
 
 
 def _verdict(
-    certificate: dict[str, Any], solver: str, stand_in: str, outlying: Outlying | None
+    certificate: ParametricCertificate, solver: str, stand_in: str, outlying: Outlying | None
 ) -> tuple[str, str]:
     """Status and a plain message: what forbids use first, then all there is to mind.
 

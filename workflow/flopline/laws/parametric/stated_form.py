@@ -8,8 +8,7 @@ from flopline.documents import FitJson
 from flopline.solvers.surface_family import CHINCHILLA, FORMS, Form
 
 PUBLISHED: Final = CHINCHILLA.name
-"""The estimator of Chinchilla's form where another one is the law of the study; the held-out
-ladder lists it as the law's own main line, first."""
+"""The estimator of Chinchilla's form where another one is the law of the study."""
 
 
 def form_of(fit: FitJson) -> Form[Any]:
