@@ -2,9 +2,10 @@
 
 The forms climb side by side. The one whose sizes waste least compute at the optima seen at larger
 budgets wins; where that is a tie, or nothing is known of it, the one that foretells the losses of
-larger runs best; what is still tied goes to a form without a warning, then to the one published
-first. A power of what lies above the floor changes the losses that a law foretells far more than
-its sizes, so that two forms are often tied in the first and ten times apart in the second.
+larger runs best; what is still tied goes to the published form, or where that has lack of fit to
+one that has no warning. A power of what lies above the floor changes the losses that a law
+foretells far more than its sizes, so that two forms are often tied in the first and ten times apart
+in the second.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from flopline.numbers import count, significant
 from flopline.results import LawResults
 from flopline.solvers.surface_family import CHINCHILLA, FORMS, Form
 
+PLACE: Final = {name: place for place, name in enumerate(FORMS)}
+"""The order in which forms go before others that they are tied with."""
 WASTE: Final = "wasted_percent"
 LOSSES: Final = "loss_error_percent"
 """Mean error of the losses of all larger runs, in the ladder's table of steps."""
@@ -60,7 +63,9 @@ def choose(fit: LawResults, steps: pd.DataFrame | None) -> FormChoice:
     if not names:
         message = clause_of(str(fit.content["message"]))
         raise FloplineError(f"no form of the surface could be fitted: {message}.")
-    order = sorted(names, key=lambda name: (status[name] != CONVERGED, list(FORMS).index(name)))
+    certified = fit.content["certificate"].get("misfit")
+    misfit = certified is not None and certified["found"]
+    order = sorted(names, key=lambda name: (misfit and status[name] != CONVERGED, PLACE[name]))
     waste, losses = (_by_step(steps, names, column, fit) for column in (WASTE, LOSSES))
     table = _table(names, status, waste, losses)
     if len(order) < 2:
@@ -174,15 +179,10 @@ def _sentence(
 def _order_reason(form: Form[Any], status: dict[str, str]) -> str:
     """Why a form goes before those that it is tied with."""
     if form is CHINCHILLA:
-        return "it is the published one" + (
-            " and has no warning" if status[form.name] == CONVERGED else ""
-        )
-    earlier = list(FORMS)[: list(FORMS).index(form.name)]
-    warned = [FORMS[n].title for n in earlier if status.get(n) not in (None, CONVERGED, FAILED)]
-    if status[form.name] == CONVERGED and warned:
-        has = "have" if len(warned) > 1 else "has"
-        return f"it has no warning, while {' and '.join(warned)} {has}"
-    return "it comes first of those that could be fitted"
+        return "it is the published one"
+    if status.get(CHINCHILLA.name, FAILED) == FAILED:
+        return "it comes first of those that could be fitted"
+    return f"it has no warning, while {CHINCHILLA.title} does not fit these runs"
 
 
 def _percent(value: float) -> str:

@@ -64,7 +64,8 @@ class Options:
     """How the laws are fitted: the target budget [FLOPs] and the options of the study.
 
     Every fit takes `draws` resamples, the rest of the study's bootstrap and the law's own group of
-    options whole. `more_targets` are the study's other targets, `budgets_flops` the other budgets at which the estimators of a fit are to be
+    options whole. `more_targets` are the other targets of the study, `budgets_flops` the other
+    budgets at which the estimators of a fit are to be
     read; `mains` names the main estimator of each law, which its fit of all runs has told.
     """
 

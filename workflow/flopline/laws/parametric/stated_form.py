@@ -13,7 +13,7 @@ PUBLISHED: Final = CHINCHILLA.name
 
 def form_of(fit: FitJson) -> Form[Any]:
     """The form of a fitted surface; Chinchilla's where the fit names none."""
-    return FORMS[str(fit["settings"].get("form", PUBLISHED))]
+    return FORMS[str(fit.get("settings", {}).get("form", PUBLISHED))]
 
 
 def estimator_of(fit: FitJson) -> str:
@@ -21,7 +21,7 @@ def estimator_of(fit: FitJson) -> str:
     form = form_of(fit)
     if form is not CHINCHILLA:
         return form.name
-    return str(fit["settings"].get("objective", PUBLISHED))
+    return str(fit.get("settings", {}).get("objective", PUBLISHED))
 
 
 def form_sentence(form: Form[Any]) -> str:
