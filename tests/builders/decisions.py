@@ -67,10 +67,10 @@ def steps(**waste: list[float]) -> dict[str, Any]:
         for name, values in waste.items()
         for i, w in enumerate(values)
     ]
-    return {"audit": "ladder", "verdict": "fine", "tables": {"steps": pd.DataFrame(rows)}}
+    return {"audit": "ladder", "verdict": "good", "tables": {"steps": pd.DataFrame(rows)}}
 
 
-REFUSAL = {"audit": "identifiability", "verdict": "refuse", "tables": {}}
+REFUSAL = {"audit": "identifiability", "verdict": "refuted", "tables": {}}
 """The finding that bars the line of a surface."""
 
 

@@ -308,16 +308,16 @@ def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
         "hygiene": {"checks": pd.DataFrame({"check": ["warmup"], "value": [0.1]})},
         "sensitivity": {},
     }
-    verdicts = {"ladder": "fine", "identifiability": "refuse"}
+    verdicts = {"ladder": "good", "identifiability": "refuted"}
     return {
         family: {
             name: {
                 "audit": name,
-                "verdict": verdicts.get(name, "mind"),
+                "verdict": verdicts.get(name, "warned"),
                 "sentence": f"What {name} found of {family}. More of it.",
-                "tables": told,
+                "tables": tables_of,
             }
-            for name, told in tables.items()
+            for name, tables_of in tables.items()
         }
         for family in families
     }

@@ -40,7 +40,7 @@ def well_tuned(table: pd.DataFrame) -> np.ndarray:
     return 3.0 * table["params"].to_numpy() ** -0.3 * scatter
 
 
-def found(table: pd.DataFrame, **logs: Any) -> Finding:
+def audited(table: pd.DataFrame, **logs: Any) -> Finding:
     logs.setdefault("lr_peak", well_tuned(table))
     return hygiene.audit(*logged(table, **logs), BESIROGLU)
 
@@ -50,7 +50,7 @@ def verdicts(finding: Finding) -> dict[str, str]:
 
 
 def minded(finding: Finding) -> list[str]:
-    return [check for check, verdict in verdicts(finding).items() if verdict == "mind"]
+    return [check for check, verdict in verdicts(finding).items() if verdict == "warned"]
 
 
 def test_facts_are_read_off_the_curves() -> None:
@@ -79,9 +79,9 @@ def test_good_runs_have_nothing_to_mind() -> None:
     runs["seed"] = np.repeat(["1", "2"], len(table))
     finding = hygiene.audit(runs, curves, BESIROGLU)
     assert minded(finding) == []
-    assert finding.verdict == "fine"
-    assert finding.numbers["not_logged"] == 0
-    assert finding.numbers["fine"] == finding.numbers["checks"] == 10
+    assert finding.verdict == "good"
+    assert finding.numbers["not_checked"] == 0
+    assert finding.numbers["good"] == finding.numbers["checks"] == 10
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def test_good_runs_have_nothing_to_mind() -> None:
     ],
 )
 def test_one_fault_is_the_one_thing_to_mind(logs: dict[str, Any], check: str, words: str) -> None:
-    finding = found(points(), **logs)
+    finding = audited(points(), **logs)
     assert minded(finding) == [check]
     assert words in finding.sentence
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
 
 
 def test_warmup_longer_for_small_models_is_minded() -> None:
     table = points()
     share = 0.1 * (table["params"] / table["params"].min()) ** -0.3
-    finding = found(table, warmup=share.to_numpy())
+    finding = audited(table, warmup=share.to_numpy())
     assert "warm-up against size" in minded(finding)
     trends = finding.tables["trends"].set_index("setting")
     assert trends.loc["warmup_share", "params"] == pytest.approx(-0.3, abs=0.1)
@@ -119,9 +119,9 @@ def test_warmup_longer_for_small_models_is_minded() -> None:
 
 def test_batch_that_grows_with_size_is_minded_and_one_that_grows_with_tokens_is_not() -> None:
     table = points()
-    by_size = found(table, batch=table["params"].to_numpy() ** 0.5)
+    by_size = audited(table, batch=table["params"].to_numpy() ** 0.5)
     assert minded(by_size) == ["batch against size"]
-    by_tokens = found(table, batch=table["tokens"].to_numpy() ** 0.8)
+    by_tokens = audited(table, batch=table["tokens"].to_numpy() ** 0.8)
     assert minded(by_tokens) == []
     checks = by_tokens.tables["checks"].set_index("check")
     assert "D^0.80" in checks.loc["batch against size", "sentence"]
@@ -129,7 +129,7 @@ def test_batch_that_grows_with_size_is_minded_and_one_that_grows_with_tokens_is_
 
 def test_rates_that_rise_with_size_are_minded() -> None:
     table = points()
-    finding = found(table, lr_peak=1e-4 * table["params"].to_numpy() ** 0.25)
+    finding = audited(table, lr_peak=1e-4 * table["params"].to_numpy() ** 0.25)
     assert "learning rate against size" in minded(finding)
     assert "larger models want lower rates" in finding.sentence
 
@@ -146,9 +146,9 @@ def test_schedules_that_end_beyond_the_run_are_minded_and_counted() -> None:
     runs.loc[3, ["status", "reason"]] = ["quarantined", "It is unfinished."]
     aside = hygiene.audit(runs, curves, BESIROGLU)
     assert minded(aside) == []
-    said = aside.tables["checks"].set_index("check").loc["schedule", "sentence"]
-    assert "44 runs reach 100 % or more" in said
-    assert "1 run that stops before is set aside" in said
+    sentence = aside.tables["checks"].set_index("check").loc["schedule", "sentence"]
+    assert "44 runs reach 100 % or more" in sentence
+    assert "1 run that stops before is set aside" in sentence
 
 
 def test_what_is_not_logged_is_said_and_not_called_fine() -> None:
@@ -156,12 +156,12 @@ def test_what_is_not_logged_is_said_and_not_called_fine() -> None:
     bare = hygiene.audit(
         runs.assign(horizon_tokens=np.nan), curves.assign(lr=np.nan, step=np.nan), None
     )
-    assert set(verdicts(bare).values()) == {"not logged"}
-    assert bare.numbers == {"checks": 10, "fine": 0, "mind": 0, "cannot_tell": 0, "not_logged": 10}
+    assert set(verdicts(bare).values()) == {"not checked"}
+    assert bare.numbers == {"checks": 10, "good": 0, "warned": 0, "refuted": 0, "not_checked": 10}
     assert "Not logged, so not checked: schedule, warm-up" in bare.sentence
     nothing = hygiene.audit(runs, curves.iloc[:0], None)
-    assert verdicts(nothing)["schedule"] == "fine"
-    assert verdicts(nothing)["decay"] == "not logged"
+    assert verdicts(nothing)["schedule"] == "good"
+    assert verdicts(nothing)["decay"] == "not checked"
 
 
 def test_a_loss_that_depends_on_the_rate_is_found() -> None:
@@ -172,19 +172,19 @@ def test_a_loss_that_depends_on_the_rate_is_found() -> None:
     moved = dependence(BESIROGLU, facts, "lr_peak")
     # The law takes up what size explains of the rate; its own scatter has the true slope.
     assert moved["slope"] == pytest.approx(0.02, abs=0.005)
-    finding = found(harmed, lr_peak=peak)
+    finding = audited(harmed, lr_peak=peak)
     assert minded(finding) == ["residuals against peak learning rate"]
-    assert minded(found(table, lr_peak=peak)) == []
+    assert minded(audited(table, lr_peak=peak)) == []
 
 
 def test_a_rate_that_size_and_tokens_fix_is_said_to_be_beyond_telling() -> None:
     table = points()
     rule = 3.0 * table["params"].to_numpy() ** -0.3
     harmed = table.assign(loss=table["loss"] * rule**0.02)
-    finding = found(harmed, lr_peak=rule)
-    said = finding.tables["checks"].set_index("check").loc["residuals against peak learning rate"]
-    assert said["verdict"] == "cannot tell"
-    assert "cannot be told" in said["sentence"]
+    finding = audited(harmed, lr_peak=rule)
+    check = finding.tables["checks"].set_index("check").loc["residuals against peak learning rate"]
+    assert check["verdict"] == "not checked"
+    assert "cannot be told" in check["sentence"]
     assert "These runs cannot tell: residuals against peak learning rate." in finding.sentence
 
 

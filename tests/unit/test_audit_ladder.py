@@ -53,7 +53,7 @@ def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
     assert len(fitted) >= 5
     assert (fitted["loss_error_percent"] < 1e-5).all()
     np.testing.assert_allclose(fitted["target_params_over_all"], 1.0, atol=1e-4)
-    assert noise_free.verdict == "fine"
+    assert noise_free.verdict == "good"
     assert rows["coverage95"].isna().all()
     assert "prediction" not in noise_free.sentence
 
@@ -72,11 +72,11 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     assert row["loss_error_percent"] == pytest.approx(100 * np.abs(relative).mean())
     assert row["loss_bias_percent"] == pytest.approx(100 * relative.mean())
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    whole = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
-    best = whole.targets[0].values["params"].point
+    of_all_runs = parametric_fit.fit(points, [TARGET], draws=0, seed=0)
+    best = of_all_runs.targets[0].values["params"].point
     share = wasted_share(
-        whole.parameters["alpha"].point,
-        whole.parameters["beta"].point,
+        of_all_runs.parameters["alpha"].point,
+        of_all_runs.parameters["beta"].point,
         np.log(row["target_params"] / best),
     )
     assert row["target_wasted_percent"] == pytest.approx(100 * float(share))
@@ -157,7 +157,7 @@ def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
     assert "nothing was foretold" in finding.sentence
     assert finding.tables["predictions"].empty
 
@@ -180,13 +180,15 @@ def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
 
 def test_the_loss_compute_baseline_knows_no_size_but_every_loss(noise_free: Finding) -> None:
     # Sizes at the optimum itself, and a floor.
-    rows = steps_of(noise_free, "baseline", "loss_compute")
-    whole = rows[rows["largest_flops"] >= BUDGETS[3] * 0.99]  # from four points on it has a floor
-    assert (whole["bottom_error_percent"] < 0.1).all()  # the bottoms are those of parabolas
+    rows = steps_of(noise_free, "baseline", "loss_compute")  # from four points on they have a floor
+    with_floor = rows[
+        rows["largest_flops"] >= BUDGETS[3] * 0.99
+    ]  # from four points on it has a floor
+    assert (with_floor["bottom_error_percent"] < 0.1).all()  # the bottoms are those of parabolas
     assert rows["target_params"].isna().all()
     assert rows["wasted_percent"].isna().all()
     best_run = steps_of(noise_free, "baseline", "best_run").iloc[-1]
-    assert best_run["bottom_error_percent"] > whole["bottom_error_percent"].iloc[-1]
+    assert best_run["bottom_error_percent"] > with_floor["bottom_error_percent"].iloc[-1]
 
 
 def test_the_best_of_each_band_stands_in_for_budgets() -> None:
@@ -218,8 +220,8 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     fit = envelope_fit.fit(small, [TARGET], options, draws=0)
     row = steps_of(finding, "envelope").iloc[0]
     assert row["target_params"] == pytest.approx(fit.targets[0].values["params"].point)
-    whole = envelope_fit.fit(curves, [TARGET], options, draws=0).targets[0].values["params"].point
-    assert row["target_params_over_all"] == pytest.approx(row["target_params"] / whole)
+    best = envelope_fit.fit(curves, [TARGET], options, draws=0).targets[0].values["params"].point
+    assert row["target_params_over_all"] == pytest.approx(row["target_params"] / best)
     assert row["n_bottoms"] == 3
     assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
     without = ladder.audit(points, TARGET, climbing(0), steps_flops=[c])
@@ -299,7 +301,7 @@ def test_scores_are_means_over_the_steps_that_all_climb() -> None:
             step("baseline", "loss_compute", 3.0, bottom_error_percent=4.0),
         ]
     )
-    table = ladder_scores.scores(steps)
+    table = ladder_scores.ladder_scores(steps)
     by = table.set_index("law")
     assert list(table["n_steps"]) == [2, 2, 0, 2, 2]
     assert by.loc["parametric", "loss_error_percent"] == 1.5
@@ -311,7 +313,7 @@ def test_scores_are_means_over_the_steps_that_all_climb() -> None:
     assert beating == {"loss": ["parametric"], "size": ["isoFLOP"]}
     assert "in the loss parametric beats the baselines" in sentence
     assert "in the size isoFLOP beats the baselines" in sentence
-    assert "the 2 steps that all climb" in sentence
+    assert "the 2 steps at which all were fitted" in sentence
 
 
 def test_laws_that_do_not_beat_the_baselines_are_told_so() -> None:
@@ -321,11 +323,11 @@ def test_laws_that_do_not_beat_the_baselines_are_told_so() -> None:
             step("baseline", "best_run", 1.0, bottom_error_percent=2.0, wasted_percent=1.0),
         ]
     )
-    sentence, beating = ladder_scores.compared(ladder_scores.scores(steps))
+    sentence, beating = ladder_scores.compared(ladder_scores.ladder_scores(steps))
     assert beating == {"loss": [], "size": []}
     assert "in the loss no law beats the baselines" in sentence
     assert "the one step" in sentence
-    assert ladder_scores.compared(ladder_scores.scores(steps.iloc[:1])) == ("", {})
+    assert ladder_scores.compared(ladder_scores.ladder_scores(steps.iloc[:1])) == ("", {})
 
 
 def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
@@ -335,7 +337,7 @@ def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
             step("baseline", "best_run", 2.0, bottom_error_percent=2.0),
         ]
     )
-    table = ladder_scores.scores(steps)
+    table = ladder_scores.ladder_scores(steps)
     assert list(table["n_steps"]) == [1, 1]
     assert not table["common"].any()
     assert "Each over its own steps" in ladder_scores.compared(table)[0]

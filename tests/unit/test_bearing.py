@@ -49,8 +49,8 @@ def reason(change: dict[str, object], span: Span = SPAN, **more: object) -> str:
 
 def held_out(errors: list[float], inside: str = "no", **changes: object) -> pd.DataFrame:
     row = {"law": "parametric", "estimator": "log_huber", "of": "this run", "flops": 1e22}
-    told = [row | {"error_percent": e, "inside95": inside} | changes for e in errors]
-    return pd.DataFrame(told)
+    rows = [row | {"error_percent": e, "inside95": inside} | changes for e in errors]
+    return pd.DataFrame(rows)
 
 
 def test_a_sound_line_is_borne() -> None:
@@ -58,7 +58,7 @@ def test_a_sound_line_is_borne() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         ({"params_lo95": np.nan, "params_hi95": np.nan}, "no interval"),
         ({"params_lo95": 1e9, "params_hi95": 1.1e10}, "from 1B to 11B, a factor of 11"),
@@ -66,8 +66,8 @@ def test_a_sound_line_is_borne() -> None:
         ({"tokens_per_param": 301.0}, "more than 3 times outside"),
     ],
 )
-def test_what_the_runs_do_not_bear_is_said(change: dict[str, object], said: str) -> None:
-    assert said in reason(change)
+def test_what_the_runs_do_not_bear_is_said(change: dict[str, object], words: str) -> None:
+    assert words in reason(change)
 
 
 @pytest.mark.parametrize("ratio", [1.7, 299.0])
@@ -78,8 +78,8 @@ def test_an_optimum_just_outside_the_runs_is_borne(ratio: float) -> None:
 @pytest.mark.parametrize(("high", "hangs"), [(2.3e10, False), (2.5e10, True)])
 def test_a_parameter_on_its_bound_bars_a_size_that_hangs_on_it(high: float, hangs: bool) -> None:
     bounds = {("parametric", "log_huber"): ["E"]}
-    said = reason({"params_hi95": high}, bounds=bounds)
-    assert ("E sits on the bound" in said) is hangs
+    sentence = reason({"params_hi95": high}, bounds=bounds)
+    assert ("E sits on the bound" in sentence) is hangs
     assert reason({"params_hi95": high, "estimator": "tied"}, bounds=bounds) == ""
 
 
@@ -104,10 +104,10 @@ def test_bounds_are_those_of_the_main_line_by_whatever_name_a_law_gives_it() -> 
     ],
 )
 def test_runs_held_out_near_the_target_refute(held: pd.DataFrame | None, wrong: bool) -> None:
-    said = refuted(SOUND, held)
-    assert bool(said) is wrong
+    sentence = refuted(SOUND, held)
+    assert bool(sentence) is wrong
     if wrong:
-        assert "too high on average" in said
+        assert "too high on average" in sentence
 
 
 def test_losses_that_rise_with_compute_bar_every_line() -> None:
@@ -137,8 +137,8 @@ def test_how_far_tokens_per_param_stay_within_reach() -> None:
 
 def test_silence_says_why_how_far_and_what_would_help() -> None:
     table = lines({"params_lo95": 1e9, "params_hi95": 2e10})
-    said = silence("ash", 1e22, table, barred(table, SPAN, {}, None), SPAN)["sentence"]
-    assert said == (
+    sentence = silence("ash", 1e22, table, barred(table, SPAN, {}, None), SPAN)["sentence"]
+    assert sentence == (
         "These runs do not say what to train at 1e22 FLOPs: the parametric line is not followed "
         "since its 95 % interval of N goes from 1B to 20B, a factor of 20. What they say ends at "
         "about 1e21 FLOPs. Several sizes at budgets up to about 3.16e21 FLOPs, each budget with "

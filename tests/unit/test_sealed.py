@@ -16,7 +16,7 @@ import pytest
 from flopline.audit import ladder
 from flopline.audit.audit_options import AuditOptions
 from flopline.errors import FloplineError
-from flopline.forecast.lines import COMBINED
+from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.one_run import SCORES, RunForecast, at_target, of_runs
 from flopline.forecast.target import at_targets
 from flopline.laws.common.bootstrap_options import BootstrapOptions

@@ -67,7 +67,7 @@ def agreement(
     if len(usable) < 2:
         number = "Only one law gives a number" if len(usable) else "No law gives a number"
         sentence = f"{number} here, so nothing can be compared."
-        said = " ".join(filter(None, [sentence, _spent(usable, counted)]))
+        text = " ".join(filter(None, [sentence, _spent(usable, counted)]))
         return {
             "family": family,
             "budget_flops": float(budget),
@@ -75,10 +75,10 @@ def agreement(
             "overlap": None,
             "agree": None,
             "short": sentence,
-            "sentence": said,
+            "sentence": text,
         }
     low, high = usable["params"].min(), usable["params"].max()
-    apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
+    apart = [words for q, words in COMPARED.items() if not _overlap(usable, q)]
     ratio = float(high / low)
     losses = usable["loss"]
     near = ratio <= AGREE_FACTOR and losses.max() / losses.min() - 1 <= AGREE_LOSS
@@ -88,7 +88,7 @@ def agreement(
         f"{ratio:.2f}{worst}, and the loss between {significant(losses.min())} and "
         f"{significant(losses.max())}; {_told_apart(usable, apart, near)}"
     )
-    said = " ".join(
+    text = " ".join(
         filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable, counted)])
     )
     return {
@@ -98,7 +98,7 @@ def agreement(
         "overlap": not apart,
         "agree": bool(near and not apart),
         "short": sentence,
-        "sentence": said,
+        "sentence": text,
     }
 
 
@@ -326,20 +326,20 @@ def _needed(parameters: Mapping[str, float | Floats], loss: Any) -> Floats:
 def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJson) -> str:
     family, times = other["family"], other["multiplier"]
     held = "overlap" if other["overlap"] else "do not overlap"
-    said = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
-    said += f" {significant(lines.loc[family, 'loss'])}"
+    sentence = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
+    sentence += f" {significant(lines.loc[family, 'loss'])}"
     point = number_in(times)
     if math.isinf(point):
-        return f"{said}, whose law never comes down to that loss."
+        return f"{sentence}, whose law never comes down to that loss."
     if math.isnan(point):
-        return f"{said}."
-    return f"{said}, which needs {said_times(times, other['forecast'])} the compute for it."
+        return f"{sentence}."
+    return f"{sentence}, which needs {said_times(times, other['forecast'])} the compute for it."
 
 
 def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> ComparisonJson:
     """Families that have no law in common: the losses of their own lines, and no more."""
     winner = str(chosen["loss"].idxmin())
-    said = (
+    sentence = (
         f"At {flops_label(budget)} FLOPs {labels[winner]} has the lowest loss, "
         f"{significant(chosen.loc[winner, 'loss'])}, but the families have no usable law in "
         "common, so that their losses come from different laws and are compared with caution."
@@ -352,8 +352,8 @@ def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> C
         "laws_agreeing": 0,
         "laws_compared": 0,
         "others": [],
-        "short": said,
-        "sentence": said,
+        "short": sentence,
+        "sentence": sentence,
     }
 
 
@@ -367,10 +367,10 @@ def _costs(lines: pd.DataFrame, chosen: Any, surface: LossSurface | None) -> str
     others = lines[lines["main"] & lines["params"].notna() & (lines.index != chosen)]
     if others.empty:
         return ""
-    said = [f"the {line_name(line)} line {_cost(line)}" for _, line in others.iterrows()]
+    costs = [f"the {line_name(line)} line {_cost(line)}" for _, line in others.iterrows()]
     return (
         f"If the {line_name(right)} line is right, following another would waste compute: "
-        f"{', '.join(said)}."
+        f"{', '.join(costs)}."
     )
 
 
@@ -388,17 +388,18 @@ def _spent(usable: pd.DataFrame, counted: bool) -> str:
     off = usable[np.abs(usable["flops_ratio"] - 1) > CONSISTENT]
     if usable.empty or off["flops_ratio"].notna().sum() == 0:
         return "N and D spend the budget: 6ND/C is 1 within 2 %." if len(usable) else ""
-    said = [
+    ratios = [
         f"{significant(line['flops_ratio'], 3)} for the {line_name(line)} line"
         for _, line in off.iterrows()
     ]
     if counted:
         return (
             "N and D spend the budget as the study counts FLOPs, which is not as 6ND: 6ND/C is "
-            f"{' and '.join(said)}."
+            f"{' and '.join(ratios)}."
         )
     return (
-        f"6ND/C is {' and '.join(said)}: N and D were fitted apart, or FLOPs are counted otherwise."
+        f"6ND/C is {' and '.join(ratios)}: "
+        "N and D were fitted apart, or FLOPs are counted otherwise."
     )
 
 

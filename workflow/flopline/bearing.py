@@ -172,8 +172,8 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
 
 def predictions(findings: Mapping[str, FindingJson]) -> pd.DataFrame | None:
     """What was foretold of runs held out, None where none were."""
-    found = findings.get("held_out")
-    return None if found is None else found.get("tables", {}).get("predictions")
+    finding = findings.get("held_out")
+    return None if finding is None else finding.get("tables", {}).get("predictions")
 
 
 def bounds_of(known: FamilyResults) -> dict[tuple[str, str], list[str]]:
@@ -251,7 +251,7 @@ def silence(
         first = next(i for i in main.index if "tokens per param" in reasons[i])
         up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
     needed = _needed(why, budget, span)
-    said = (
+    sentence = (
         f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. What they say "
         f"ends at about {flops_label(min(up_to, budget))} FLOPs. {needed}"
     )
@@ -261,7 +261,7 @@ def silence(
         "why": why,
         "up_to_flops": float(min(up_to, budget)),
         "needed": needed,
-        "sentence": said,
+        "sentence": sentence,
     }
 
 

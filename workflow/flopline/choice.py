@@ -16,6 +16,7 @@ from flopline.documents import FindingJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import Says, Uses, ranked, spec_of
 from flopline.numbers import count, significant
+from flopline.verdict_scale import Verdict
 
 BASELINE: Final = ("baseline", "best_run")
 """The ladder's baseline that says a size: tokens per param as in the best run so far."""
@@ -96,7 +97,9 @@ def rule(laws: Collection[str]) -> str:
 
 def refused(findings: Findings) -> bool:
     """Whether N_opt of the surface is refused: the runs do not tell its terms apart."""
-    return "identifiability" in findings and findings["identifiability"]["verdict"] == "refuse"
+    return (
+        "identifiability" in findings and findings["identifiability"]["verdict"] == Verdict.REFUTED
+    )
 
 
 def held_out(findings: Findings) -> pd.DataFrame:
@@ -176,19 +179,19 @@ def choose(
         return Choice(None, None, "none", f"No law gives a number that may be used.{note}")
     if len(pool) == 1:
         only = pool.iloc[0]
-        said = f"The {line_name(only)} line is the only candidate.{note}"
-        return Choice(pool.index[0], None, "only", said)
+        sentence = f"The {line_name(only)} line is the only candidate.{note}"
+        return Choice(pool.index[0], None, "only", sentence)
     steps = held_out(findings)
     judged = _judge(pool, steps)
     if judged is None:
         other = _other_law(pool, list(pool.index))
         first, second = pool.iloc[0], pool.loc[other]
-        said = (
+        sentence = (
             f"No two candidates were held out on {FEWEST_STEPS} or more common steps, so evidence "
             f"cannot choose; the {line_name(first)} line goes before the {line_name(second)} line "
             f"because {_tie_reason(first, second)}."
         )
-        return Choice(pool.index[0], other, "order", said + note)
+        return Choice(pool.index[0], other, "order", sentence + note)
     rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
     ranked = [*judged.tied, *rest]
     second = _other_law(pool, ranked)
@@ -258,19 +261,19 @@ def _other_law(pool: pd.DataFrame, ranked: list[Any]) -> Any:
 def _why(pool: pd.DataFrame, judged: _Judged, chosen: Any, other: Any) -> str:
     first, second = pool.loc[chosen], pool.loc[other]
     mean = judged.mean
-    said = (
+    sentence = (
         f"On {count(len(judged.waste), 'shared step')} of the held-out ladder the N of the "
         f"{line_name(first)} line wastes {_percent(mean[chosen])} of compute on average at the "
         f"optima seen at larger budgets, that of the {line_name(second)} line "
         f"{_percent(mean[other])}"
     )
     if mean[other] > mean[chosen] and other not in judged.loss:
-        return f"{said}."
+        return f"{sentence}."
     if other not in judged.tied:
-        return said + _by_loss(judged, chosen, other)
+        return sentence + _by_loss(judged, chosen, other)
     gap, noise = difference(judged.waste[chosen], judged.waste[other])
     return (
-        f"{said}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
+        f"{sentence}: a tie (they differ by {_percent(abs(gap))}, with a standard error of "
         f"{_percent(noise)}), which goes to the {line_name(first)} line because "
         f"{_tie_reason(first, second)}."
     )

@@ -43,6 +43,7 @@ from flopline.forecast.stated import columns, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
+from flopline.loss_units import words
 from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
@@ -121,8 +122,8 @@ def decide(
         )
         choices.append(_choice(family, float(budget), lines, choice))
         counted = any(fit.get("certificate", {}).get("count") for fit in known.fits.values())
-        told = agreement(family, float(budget), lines, choice.line, surface, counted)
-        agreements.append(told)
+        compared = agreement(family, float(budget), lines, choice.line, surface, counted)
+        agreements.append(compared)
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
     families = _families(table, targets, labels, results, comparable)
@@ -151,11 +152,11 @@ def decide(
 
 def forecasts_of(findings: Mapping[str, FindingJson]) -> dict[float, TargetForecast]:
     """What a family's held-out ladder lets one forecast, by target [FLOPs]; empty without one."""
-    found = findings.get("ladder")
-    tables = {} if found is None else found.get("tables", {})
-    if found is None or "ahead" not in tables or not len(tables["ahead"]):
+    ladder = findings.get("ladder")
+    tables = {} if ladder is None else ladder.get("tables", {})
+    if ladder is None or "ahead" not in tables or not len(tables["ahead"]):
         return {}
-    return {made.budget_flops: made for made in at_targets(tables, found["numbers"])}
+    return {made.budget_flops: made for made in at_targets(tables, ladder["numbers"])}
 
 
 def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
@@ -193,21 +194,23 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         silent = silent or ["No law could be fitted: the report says why."]
         return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
-    told = head["forecast"] or head
+    stated = head["forecast"] or head
+    unit = f" {words(verdict['loss_unit'])}" if "loss_unit" in verdict else ""
     brackets = (
         [
             "brackets are 95 % forecasts: what laws have missed when carried this far is in them.",
-            f"If the law holds: N {_said(head['params'])}, "
-            f"loss {_said(head['loss'], significant)}.",
+            f"If the law holds: N {_with_interval(head['params'])}, "
+            f"loss {_with_interval(head['loss'], significant)}.",
         ]
         if head["forecast"]
         else ["brackets are 95 % intervals if the law holds."]
     )
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {_law_of(head)}) train "
-        f"{_said(told['params'])} parameters",
-        f"on {_said(told['tokens'])} tokens ({_said(told['tokens_per_param'])} per parameter)",
-        f"and expect a loss of {_said(told['loss'], significant)}; {brackets[0]}",
+        f"{_with_interval(stated['params'])} parameters",
+        f"on {_with_interval(stated['tokens'])} tokens "
+        f"({_with_interval(stated['tokens_per_param'])} per parameter)",
+        f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
         *([f"Mind: {head['mind']}."] if head["mind"] else []),
         *family_lines(verdict, labels),
@@ -228,9 +231,10 @@ def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
 
 def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:
     stated = head["forecast"] or head
+    params, tokens = (_with_interval(number) for number in (stated["params"], stated["tokens"]))
     return (
-        f"{labels[head['family']]} ({_law_of(head)}): {_said(stated['params'])} parameters on "
-        f"{_said(stated['tokens'])} tokens, loss {_said(stated['loss'], significant)}."
+        f"{labels[head['family']]} ({_law_of(head)}): {params} parameters on {tokens} tokens, "
+        f"loss {_with_interval(stated['loss'], significant)}."
     )
 
 
@@ -241,12 +245,12 @@ def _law_of(head: HeadlineJson) -> str:
 def silent_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     """A sentence for each family that no line can be followed for at the first target."""
     first = next((c["budget_flops"] for c in verdict["choices"]), None)
-    said = [s for s in verdict["silent"] if s["budget_flops"] == first]
+    silences = [s for s in verdict["silent"] if s["budget_flops"] == first]
     alone = len(labels) < 2
-    return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in said]
+    return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in silences]
 
 
-def _said(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
+def _with_interval(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
     point, low, high = (number_in(estimate, end) for end in ("point", "lo95", "hi95"))
     if math.isnan(low):
         return f"{show(point)} (no interval)"
@@ -364,11 +368,11 @@ def _families(
 ) -> list[ComparisonJson]:
     if not comparable:
         return [unranked(budget) for budget in targets] if len(labels) > 1 else []
-    found = [
+    entries = [
         between(table[table["budget_flops"] == budget], float(budget), labels, results)
         for budget in targets
     ]
-    return [entry for entry in found if entry is not None]
+    return [entry for entry in entries if entry is not None]
 
 
 def _headlines(

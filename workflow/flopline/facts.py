@@ -17,11 +17,14 @@ import pandas as pd
 import yaml
 
 from flopline.errors import FloplineError
-from flopline.logs.reading import Facts, plain_columns, reach
-from flopline.sources import from_name
+from flopline.logs.reading import LogFacts, plain_columns, reach
+from flopline.sources import LogFile, from_name
 from flopline.study_document import SourceDocument
 from flopline.twins import Once, Twice, yaml_once
 from flopline.written_numbers import parse_number, why_no_number
+
+Fact = str | float
+"""A fact of a run: text where it is one of TEXT_FACTS."""
 
 TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
 """Facts that are text, all others being numbers."""
@@ -38,24 +41,25 @@ _COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembed
 
 def wanted_from_log(source: SourceDocument) -> tuple[str, ...]:
     """The names of facts that the study file takes from the log itself."""
-    return tuple(plain_columns(source.get("runs", {}).get("from_log") or {})[0].values())
+    plain, _ = plain_columns(source.get("runs", {}).get("from_log") or {})
+    return tuple(map(str, plain.values()))
 
 
 def own_facts(
     source: SourceDocument,
-    file: Mapping[str, Any],
+    file: LogFile,
     run: str,
-    log_facts: Facts,
+    log_facts: LogFacts,
     root: Path,
     study: str,
-) -> dict[str, Any]:
+) -> dict[str, Fact]:
     """The facts of one run from everything but the run table, under our names.
 
     `file` is {run, path, sidecar?} and `run` one of the runs that it holds. Raises FloplineError,
     naming the study file `study` or the file in question, for a fact that is not there, is no
     number, or is said in two ways.
     """
-    values: dict[str, tuple[Any, str]] = {}
+    values: dict[str, tuple[Fact, str]] = {}
     for name, value, place in _all_facts(source, file, run, log_facts, root, study):
         if name == "run":
             continue
@@ -101,7 +105,7 @@ def completed(runs: pd.DataFrame, convention: str | None) -> pd.DataFrame:
     return out
 
 
-def disagree(one: Any, other: Any) -> bool:
+def disagree(one: object, other: object) -> bool:
     """Whether two values of one fact differ by more than rounding.
 
     Numbers are compared to the digits of the one with fewer, but to DIGITS at least.
@@ -116,12 +120,12 @@ def disagree(one: Any, other: Any) -> bool:
 
 def _all_facts(
     source: SourceDocument,
-    file: Mapping[str, Any],
+    file: LogFile,
     run: str,
-    log_facts: Facts,
+    log_facts: LogFacts,
     root: Path,
     study: str,
-) -> Iterator[tuple[str, Any, str]]:
+) -> Iterator[tuple[str, Fact, str]]:
     runs = source.get("runs", {})
     decimal = runs.get("decimal", ".")
     if "sidecar" in file:
@@ -129,7 +133,7 @@ def _all_facts(
         place = f"the sidecar {file['sidecar']}"
         columns, factors = plain_columns(runs["sidecar"]["columns"])
         for name, key in columns.items():
-            value = reach(content, key)
+            value = reach(content, str(key))
             if value is None:
                 raise FloplineError(
                     f"{file['sidecar']} has no '{key}' (source.runs.sidecar.columns.{name} in "
@@ -188,7 +192,7 @@ def _value(
     place: str,
     decimal: str,
     option: str = "source.runs",
-) -> Any:
+) -> Fact:
     if name in TEXT_FACTS:
         return str(value)
     parsed = parse_number(value, decimal)
@@ -203,5 +207,5 @@ def _digits(value: float) -> int:
     return len(mantissa.rstrip("0"))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,14 +22,16 @@ from flopline.logs.reading import (
     NO_RUN,
     NOT_PARSED,
     TWICE,
+    PlainMap,
     Reading,
     column_names,
     columns_in,
     plain_columns,
     scaled,
 )
+from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
-from flopline.sources import format_of, patterns_of
+from flopline.sources import LogFile, format_of, patterns_of
 from flopline.study_document import StudyDocument
 from flopline.tables import column_map, read_table
 
@@ -84,9 +88,11 @@ FILES = {
     "rows_in": "int64",
     "rounded": "string",
     "misread": "string",
+    "converted": "string",
 }
 """What is known of a file of a run; `rounded` is the place of its first rounded count, `misread`
-that of the first row that cannot be read, with what stands there."""
+that of the first row that cannot be read, with what stands there; `converted` says which losses
+were turned into the study's unit, and how."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Ingested:
     runs: pd.DataFrame
 
 
-def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+def ingest(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Ingested:
     """The files of one shard, each {run, path, sha256}, as one Ingested, by run, file and line.
 
     Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
@@ -113,9 +119,7 @@ def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path)
     )
 
 
-def ingest_runs(
-    study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path
-) -> Iterator[Ingested]:
+def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Iterator[Ingested]:
     """The same a run at a time, each of all its files; the tables of a table source in one.
 
     Files that share a run are its pieces, numbered as they come.
@@ -146,7 +150,7 @@ def _by_run(raw: Ingested) -> Ingested:
     )
 
 
-def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     source, own = study["source"], file["run"]
     reading = read_log(
         root / file["path"],
@@ -163,7 +167,9 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
         split = constant(study["loss_split"], len(split))
     elif split.isna().any():
         split = split.astype("string").fillna(study["loss_split"])
-    rows = _named(reading.rows.assign(split=split, piece=piece), own)
+    rows = reading.rows.assign(split=split, piece=piece)
+    rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
+    rows = _named(rows, own)
     dropped = _named(reading.dropped.assign(source=file["path"]), own)
     of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
     counts = {own: reading.rows_in}
@@ -183,6 +189,7 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
             **of_file,
             "rounded": f"{file['path']}, line {reading.rounded}" if run in rounded else None,
             "misread": f"{file['path']}, line {misread}" if misread else None,
+            "converted": converted,
         }
         for run, n in counts.items()
     ]
@@ -196,9 +203,33 @@ def _misread(reading: Reading, path: Path) -> str:
     if len(unread) and not 0 < line < unread.iloc[0]:
         line, cell = int(unread.iloc[0]), ""
         if path.is_file() and b"\0" not in head_of(path, 1 << 12):
-            text = next((text for number, text, _ in text_lines(path) if number == line), "")
-            cell = repr(text.strip()[:100]) if text.strip() else ""
+            cell = _quoted_line(path, set(unread.tolist()), line)
     return f"{line}: {cell}" if cell else ""
+
+
+def _quoted_line(path: Path, unread: set[int], line: int) -> str:
+    """A line of a text log, and how many there are of its shape where none of them can be read."""
+    text = next((text.strip() for number, text, _ in text_lines(path) if number == line), "")
+    if not text:
+        return ""
+    quoted = repr(text[:QUOTED])
+    if len(unread) < 2:
+        return quoted
+    shape = _shape(text)
+    alike = [number for number, other, _ in text_lines(path) if _shape(other.strip()) == shape]
+    if len(alike) < 2 or not unread.issuperset(alike):
+        return quoted
+    return f"{quoted}; none of the {len(alike):,} lines like it, {shape[:QUOTED]!r}, can be read"
+
+
+QUOTED: Final = 100
+"""How much of a line is quoted."""
+_NUMBERS: Final = re.compile(r"[+-]?\d(?:[\d.,_:/]*\d)?(?:[eE][+-]?\d+)?")
+
+
+def _shape(text: str) -> str:
+    """A line without its numbers."""
+    return _NUMBERS.sub("#", text)
 
 
 def _may_have_facts(run: str, rows_in: int) -> bool:
@@ -218,7 +249,7 @@ def constant(text: str, rows: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.zeros(rows, dtype=np.int8), categories=[text])
 
 
-def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
     source, path = study["source"], root / file["path"]
     columns, factors = plain_columns(source["columns"])
@@ -234,6 +265,7 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
+    rows, converted = in_study_unit(rows, study, {}, file["path"])
     rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
     rows["run"] = rows["run"].fillna(NO_NAME)
@@ -252,12 +284,12 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     if mapped.misread:
         line, cell = mapped.misread
         runs["misread"] = f"{file['path']}, line {line}: {cell}"
-    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
+    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"], converted=converted)
     return Ingested(kept.assign(piece=piece), dropped, runs)
 
 
 def _require_one_curve(
-    rows: pd.DataFrame, raw: pd.DataFrame, columns: Mapping[str, object], path: Path
+    rows: pd.DataFrame, raw: pd.DataFrame, columns: PlainMap, path: Path
 ) -> None:
     """Raise FloplineError where most steps of a run carry several losses: then it is several runs.
 

@@ -17,7 +17,7 @@ from flopline.audit import identifiability as of_identifiability
 from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.bearing import span_of
 from flopline.decision import decide
 from flopline.documents import FindingJson, FitJson, FitsJson
@@ -39,11 +39,13 @@ from flopline.laws.common.fit_result import FitResult, failed_json
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
+from flopline.loss_units import NATS
 from flopline.option_groups import groups
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import DROPPED, KEPT
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import Verdict
 
 __all__ = [
     "cleaning",
@@ -322,6 +324,7 @@ def figure(
     seed: int = SEED,
     family: str | None = None,
     loss_label: str = "Validation loss",
+    loss_unit: str = NATS,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -365,6 +368,7 @@ def figure(
         "families": labels,
         "targets": [given.target],
         "loss_label": loss_label,
+        "loss_unit": loss_unit,
         "loss_split": "",
     }
     study: StudyDocument = options | facts
@@ -520,6 +524,6 @@ def _findings(
                 raise FloplineError(failed["parametric"]["message"])
             made = makers[audit]()
         except FloplineError as why:
-            made = Finding(audit, MIND, f"Not made: {why}", {})
+            made = Finding(audit, Verdict.NOT_CHECKED, f"Not made: {why}", {})
         findings[audit] = {**made.to_json(), "tables": made.tables}
     return findings

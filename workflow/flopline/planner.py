@@ -76,7 +76,7 @@ class Deviation:
     """What training `params` instead of the best size costs at a budget.
 
     `tokens` are what the budget buys, C / (6 params) unless the line has a count; `loss` and
-    `extra_loss` in nats per token; `wasted_percent` of compute is what a smaller budget, well
+    `extra_loss` in the unit of the law; `wasted_percent` of compute is what a smaller budget, well
     spent, would have saved.
     """
 

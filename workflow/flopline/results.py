@@ -81,7 +81,7 @@ class Findings(Mapping[str, FindingJson]):
 
     @cached_property
     def _all(self) -> dict[str, FindingJson]:
-        found: list[FindingJson] = _reader(self.path)()
+        findings: list[FindingJson] = _reader(self.path)()
         folder = self.path.parent / "tables"
         return {
             f["audit"]: {
@@ -90,7 +90,7 @@ class Findings(Mapping[str, FindingJson]):
                     {n: _reader(folder / f"{f['audit']}.{n}.parquet") for n in f["tables"]}
                 ),
             }
-            for f in found
+            for f in findings
         }
 
 
@@ -244,7 +244,7 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
     return StudyResults(families, ByName(of_all), tuple(curves))
 
 
-def _of_kind(files: Mapping[str, Mapping[str, Callable[[], Any]]], kind: str) -> Mapping[str, Any]:
+def _of_kind(files: Mapping[str, Mapping[str, Callable[[], T]]], kind: str) -> Mapping[str, T]:
     return ByName({law: readers[kind] for law, readers in files.items() if kind in readers})
 
 

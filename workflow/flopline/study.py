@@ -12,9 +12,11 @@ from typing import Any, cast
 
 import yaml
 
+from flopline import loss_units
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.logs.formats import FORMATS
+from flopline.loss_units import unit_of_study
 from flopline.option_groups import config_schema
 from flopline.schema import split_label
 from flopline.sources import (
@@ -82,6 +84,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDoc
     _check(study, study_schema, str(path))
     _check_meaning(cast("StudyDocument", study), path)
     study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
+    study["loss_unit"] = unit_of_study(study)
     return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 
@@ -302,6 +305,7 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
     yield from unsaid_units(source)
+    yield from loss_units.misfits(study)
     columns = source.get("columns", {})
     table, declared = source["kind"] == "table", format_of(source)
     entry = FORMATS[declared] if declared else None

@@ -6,7 +6,31 @@ What a study leaves out is not there; study.load_study says what always is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
+
+ColumnSpec = str | list[str] | dict[str, Any]
+"""One of our columns in a log or table: its name there, or the names of several that make it, or
+{column, times}; of the loss also one of these for each split."""
+ColumnMap = Mapping[str, ColumnSpec]
+"""A map of columns by our names, as `columns` and `from_log` hold it."""
+
+
+class SidecarDocument(TypedDict):
+    """Where the sidecars of logs lie, and what they hold under which names."""
+
+    path: str
+    columns: ColumnMap
+
+
+class RunsDocument(TypedDict, total=False):
+    """Where the facts of runs stand."""
+
+    table: str
+    columns: ColumnMap
+    sidecar: SidecarDocument
+    decimal: str
+    from_name: str
+    from_log: ColumnMap | Literal[False]
 
 
 class SourceDocument(TypedDict, total=False):
@@ -18,10 +42,12 @@ class SourceDocument(TypedDict, total=False):
     pattern: Any
     decimal: str
     phase: Mapping[str, str]
+    loss_unit: str | Mapping[str, str]
+    bytes_per_token: float
     pieces: str
     optional: list[str]
-    columns: Mapping[str, Any]
-    runs: Mapping[str, Any]
+    columns: ColumnMap
+    runs: RunsDocument
     shards: int
     seed: int
     rows: int
@@ -48,6 +74,7 @@ class StudyDocument(TypedDict, total=False):
     flops_convention: str
     loss_split: str
     loss_label: str
+    loss_unit: str
     points: str
     laws: list[str]
     targets: list[float]
@@ -60,5 +87,6 @@ class StudyDocument(TypedDict, total=False):
     bootstrap: Mapping[str, Any]
     cleaning: Mapping[str, Any]
     audit: Mapping[str, Any]
+    questions: Mapping[str, Any]
     figures: Mapping[str, Any]
     envelope: Mapping[str, Any]

@@ -42,6 +42,7 @@ rule audit:
             "targets",
             "points",
             "loss_split",
+            "loss_unit",
             "params_convention",
             "flops_convention",
             "bootstrap",

@@ -1,5 +1,12 @@
 # Every law side by side at every target budget, and one recommended line.
 
+# Only of a study that asks anything beside its targets.
+ANSWERS = (
+    {"questions": "results/{study}/questions.csv"}
+    if any(STUDY["questions"].values())
+    else {}
+)
+
 
 rule decide:
     input:
@@ -9,6 +16,7 @@ rule decide:
         draws=stated("draws", STUDY["laws"]),
         audits=AUDITS,
     output:
+        **ANSWERS,
         table="results/{study}/decision.parquet",
         csv=report(
             "results/{study}/decision.csv",
@@ -29,7 +37,13 @@ rule decide:
         runtime=grows(10),
     params:
         study=options(
-            "families", "targets", "audit", "comparable_losses", "headline_family"
+            "families",
+            "targets",
+            "audit",
+            "comparable_losses",
+            "headline_family",
+            "loss_unit",
+            "questions",
         ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),

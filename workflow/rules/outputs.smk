@@ -24,7 +24,7 @@ rule latex:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        study=options("title", "families"),
+        study=options("title", "families", "loss_unit"),
         synthetic=SYNTHETIC,
         code=code("latex.py", *SPECS),
     script:

@@ -13,6 +13,7 @@ from pathlib import Path
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
 from flopline.sources import (
+    LogFile,
     format_of,
     from_name,
     parts_of,
@@ -25,7 +26,7 @@ from flopline.study_document import SourceDocument, StudyDocument
 from flopline.twins import demand_once
 
 
-def log_files(study: StudyDocument, root: Path) -> list[dict[str, str]]:
+def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
     """The logs of the study's source as a sorted list of {run, path, sidecar?}, relative to `root`.
 
     A log is one run, or a piece of one, a file or a folder: named by the `log` column of the run
@@ -150,9 +151,12 @@ def _refuse_loops(pattern: str, root: Path) -> None:
                 )
 
 
-def _with_sidecar(source: SourceDocument, run: str, path: str) -> dict[str, str]:
+def _with_sidecar(source: SourceDocument, run: str, path: str) -> LogFile:
     sidecar = sidecar_of(source, run, path)
-    return {"run": run, "path": path} | ({} if sidecar is None else {"sidecar": sidecar})
+    file: LogFile = {"run": run, "path": path}
+    if sidecar is not None:
+        file["sidecar"] = sidecar
+    return file
 
 
 def _demand_names(study: StudyDocument, tables: list[str]) -> None:
@@ -177,7 +181,7 @@ def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:
     return (match[1], True) if match else (name, False)
 
 
-def _planned_files(study: StudyDocument) -> list[dict[str, str]]:
+def _planned_files(study: StudyDocument) -> list[LogFile]:
     from flopline.simulation import planned_runs
 
     try:
@@ -203,7 +207,7 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, str]:
             rows = list(reader)
     except FileNotFoundError:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
-    columns = (runs["columns"][key] for key in ("run", "log"))
+    columns = (str(runs["columns"][key]) for key in ("run", "log"))
     demand_once(list(reader.fieldnames or []), columns, Path(runs["table"]))
     named: dict[str, str] = {}
     for row in rows:

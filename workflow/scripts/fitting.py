@@ -28,7 +28,7 @@ def write_law(content: Mapping[str, Any], draws, tables: Mapping[str, Any], job)
         write_parquet(table, Path(job.output[name]))
 
 
-def write_fit(result: FitResult, job, said: list[str]) -> None:
+def write_fit(result: FitResult, job, summary: list[str]) -> None:
     """Write all that a fit leaves to the job's outputs and say its outcome."""
     content = {
         "family": job.wildcards.family,
@@ -36,9 +36,9 @@ def write_fit(result: FitResult, job, said: list[str]) -> None:
         "provenance": provenance_of(job),
     }
     write_law(content, result.draws, result.tables, job)
-    said.append(f"{result.n_runs:,} runs")
+    summary.append(f"{result.n_runs:,} runs")
     if result.status == FAILED:
-        said.append(f"FAILED: {result.message}")
+        summary.append(f"FAILED: {result.message}")
     else:
         a = result.parameters["a"]
-        said.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")
+        summary.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")

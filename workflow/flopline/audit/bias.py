@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.power_law import PowerLaw, fit_power_law
 from flopline.laws.isoflop.plugin_bias import optimum, plugin_bias
 from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
 from flopline.numbers import flops_label, humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import warned_if
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +132,7 @@ def _finding(
     )
     return Finding(
         "bias",
-        MIND if abs(change[worst]) > LARGE else FINE,
+        warned_if(abs(change[worst]) > LARGE),
         sentence,
         {
             "a_raw": float(laws["params"]["raw"].p),

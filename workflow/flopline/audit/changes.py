@@ -190,13 +190,13 @@ def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
     """The optimum of another objective that the baseline leads to."""
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
     start = base.form.law(base.problem, unknowns_of(base.problem, base.surface))
-    found = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
-    law = replace(found.law, count=base.surface.count)
+    fitted = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    law = replace(fitted.law, count=base.surface.count)
     return {
         "params": float(law.params_opt(base.target_flops)),
         "a": float(exponents_of(law, base.target_flops)[0]),
-        "status": CONVERGED if found.converged else WARNING,
-        "message": "" if found.converged else "the fit ends before its gradient is zero",
+        "status": CONVERGED if fitted.converged else WARNING,
+        "message": "" if fitted.converged else "the fit ends before its gradient is zero",
     }
 
 
@@ -208,14 +208,14 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    found = parametric_fit.refitted(problem, kept.astype(float), base.surface, base.form)
-    surfaces = base.form.as_stated(problem, found.unknowns)
+    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface, base.form)
+    surfaces = base.form.as_stated(problem, refits.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]
-        if found.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
-            said = {"params": float(best[row]), "a": float(a[row])}
-            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda said=said: said)  # type: ignore[misc]
+        if refits.converged[row] and np.isfinite(best[row]) and _can_be_fitted(runs):
+            values = {"params": float(best[row]), "a": float(a[row])}
+            yield Change(PARAMETRIC.name, kind, label, len(runs), lambda values=values: values)  # type: ignore[misc]
         else:
             yield _changed(base, kind, label, runs)
 
@@ -286,10 +286,10 @@ def _recounted(base: Base, other: Floats) -> dict[str, Any]:
     more = base.table["params"].to_numpy() - other
     sign = float(np.sign(more[np.abs(more).argmax()]))
     apart = fit_power_law(np.log(other), np.log(np.maximum(sign * more, 1e-300)), sign * more > 0)
-    found = float(row["params"])
-    turned = found + sign * float(np.exp(apart.ln_at(np.log([found]))[0]))
-    said = f"{humanise(found)} in that count, with C = 6ND in it too; given here in ours"
-    return row | {"params": turned, "message": "; ".join(filter(None, [said, row["message"]]))}
+    params = float(row["params"])
+    turned = params + sign * float(np.exp(apart.ln_at(np.log([params]))[0]))
+    note = f"{humanise(params)} in that count, with C = 6ND in it too; given here in ours"
+    return row | {"params": turned, "message": "; ".join(filter(None, [note, row["message"]]))}
 
 
 def _counts_of_flops(base: Base) -> Iterator[Change]:

@@ -23,7 +23,7 @@ from flopline.audit import (
     sensitivity,
 )
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import MIND, REFUSE, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.judges import SURFACE, VALLEYS
 from flopline.audit.law_of_study import law_of_study
 from flopline.errors import FloplineError
@@ -33,11 +33,13 @@ from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.parametric.stated_form import form_of, form_sentence
 from flopline.laws.spec import ESTIMATORS, surface_law
+from flopline.loss_units import NATS
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import HELD_OUT
 from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict
 
 AUDITS: Final = (
     "ladder",
@@ -98,6 +100,7 @@ def audit_family(
     *,
     params_convention: str,
     flops_convention: str,
+    loss_unit: str = NATS,
 ) -> Audited:
     """Every audit that the family's data supports; one that cannot be made says why.
 
@@ -146,6 +149,7 @@ def audit_family(
             form=law.form,
             estimators=estimators(),
             family=family,
+            loss_unit=loss_unit,
         ),
         "regret": lambda: regret.audit(
             law.surface(),
@@ -180,6 +184,7 @@ def audit_family(
             study,
             params_convention=params_convention,
             flops_convention=flops_convention,
+            loss_unit=loss_unit,
         ),
     }
     if VALLEYS.name in fits:
@@ -196,7 +201,9 @@ def audit_family(
             held, points, {**fits, surface_law(fits) or SURFACE.name: law.fit()}, study
         )
     if runs is not None and curves is not None:
-        makers["hygiene"] = lambda: hygiene.audit(runs, curves, if_any(), study)
+        makers["hygiene"] = lambda: hygiene.audit(
+            runs, curves, if_any(), study, loss_unit=loss_unit
+        )
     there = [name for name in AUDITS if name in makers]
     for name in progress.named(there, WORK):
         made.append(_made(name, makers[name], law))
@@ -301,7 +308,7 @@ class _Law:
             f"{choice.sentence} It could not be fitted with resamples, so that "
             f"{self.form.title} stands in for it."
         )
-        self.chosen = replace(choice.finding(MIND), sentence=sentence)
+        self.chosen = replace(choice.finding(Verdict.WARNED), sentence=sentence)
 
 
 def _made(name: str, make: Callable[[], Finding], law: _Law) -> Finding:
@@ -309,8 +316,8 @@ def _made(name: str, make: Callable[[], Finding], law: _Law) -> Finding:
     try:
         finding = make()
     except FloplineError as refusal:
-        return Finding(name, MIND, f"Not made: {refusal}", {})
-    if name not in OF_FORM or finding.verdict == REFUSE:
+        return Finding(name, Verdict.NOT_CHECKED, f"Not made: {refusal}", {})
+    if name not in OF_FORM or finding.verdict == Verdict.REFUTED:
         return finding
     sentence = f"{finding.sentence} {form_sentence(law.form)}"
     numbers = {**finding.numbers, "form": law.form.name}

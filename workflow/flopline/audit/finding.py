@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,19 +14,15 @@ from flopline.laws.common.fit_result import FAILED, plain
 from flopline.laws.spec import Says, spec_of
 from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 from flopline.surfaces.count import COUNT
-
-FINE: Final = "fine"
-MIND: Final = "mind"
-REFUSE: Final = "refuse"
-NOT_MADE: Final = "not made"
+from flopline.verdict_scale import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One audit: a verdict (fine, mind or refuse), one plain sentence, numbers and tables."""
+    """One audit: a verdict, one plain sentence, numbers and tables."""
 
     audit: str
-    verdict: str
+    verdict: Verdict
     sentence: str
     numbers: Mapping[str, object]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -36,7 +31,7 @@ class Finding:
         """Everything but the tables, in a fixed key order, ready for json.dumps."""
         return {
             "audit": self.audit,
-            "verdict": self.verdict,
+            "verdict": self.verdict.value,
             "sentence": self.sentence,
             "numbers": plain(dict(self.numbers)),
         }

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.evidence import FEWEST_STEPS, TIE_LOSS_PERCENT, TIE_PERCENT, tied
-from flopline.audit.finding import FINE, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.judges import SURFACE
 from flopline.errors import FloplineError, clause_of
 from flopline.laws.common.fit_result import CONVERGED, FAILED
@@ -27,6 +27,7 @@ from flopline.laws.spec import ESTIMATORS
 from flopline.numbers import count, significant
 from flopline.results import LawResults
 from flopline.solvers.surface_family import CHINCHILLA, FORMS, Form
+from flopline.verdict_scale import Verdict
 
 PLACE: Final = {name: place for place, name in enumerate(FORMS)}
 """The order in which forms go before others that they are tied with."""
@@ -46,7 +47,7 @@ class FormChoice:
     sentence: str
     table: pd.DataFrame
 
-    def finding(self, verdict: str = FINE) -> Finding:
+    def finding(self, verdict: Verdict = Verdict.GOOD) -> Finding:
         """As an audit states it."""
         numbers = {"form": self.form.name, "basis": self.basis}
         return Finding("form", verdict, self.sentence, numbers, {"forms": self.table})
@@ -148,7 +149,7 @@ def _sentence(
     waste: pd.DataFrame,
     losses: pd.DataFrame,
 ) -> str:
-    said = f"The parametric law of these runs is {form.title}, {form.formula}"
+    named = f"The parametric law of these runs is {form.title}, {form.formula}"
     others = [name for name in status if name != form.name and status[name] != FAILED]
     parts = []
     for errors, words in (
@@ -168,12 +169,12 @@ def _sentence(
         steps = len(shared)
     if not parts:
         why = _order_reason(form, status)
-        return f"{said}: nothing was held out that could tell forms apart, and {why}."
+        return f"{named}: nothing was held out that could tell forms apart, and {why}."
     over = f"on {count(steps, 'step')} of the held-out ladder it {' and '.join(parts)}"
     if basis == HELD_OUT:
-        return f"{said}: {over}."
+        return f"{named}: {over}."
     rest = " and ".join(FORMS[name].title for name in left[1:])
-    return f"{said}: {over}. It is tied with {rest}, and {_order_reason(form, status)}."
+    return f"{named}: {over}. It is tied with {rest}, and {_order_reason(form, status)}."
 
 
 def _order_reason(form: Form[Any], status: dict[str, str]) -> str:

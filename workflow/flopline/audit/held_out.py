@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.finding import FINE, MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.hygiene_facts import log_residuals
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.documents import number_in
@@ -29,6 +29,7 @@ from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.schema import LEVELS
 from flopline.surfaces.surface import Law
+from flopline.verdict_scale import warned_if, worst
 
 Floats = NDArray[np.float64]
 
@@ -91,11 +92,11 @@ def _of_surface(
     ends = points.sort_values(["run", "tokens"], kind="stable").groupby("run").tail(1)
     residuals = log_residuals(surface, ends)
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    told = draws.loss(params, tokens)
-    scatter = new_run_errors(residuals, len(form_of(fit.content).free), len(told), seed)
-    told = told * np.exp(scatter)[:, None]
+    losses = draws.loss(params, tokens)
+    scatter = new_run_errors(residuals, len(form_of(fit.content).free), len(losses), seed)
+    losses = losses * np.exp(scatter)[:, None]
     for level in LEVELS:
-        low, high = np.percentile(told, (50 - level / 2, 50 + level / 2), axis=0)
+        low, high = np.percentile(losses, (50 - level / 2, 50 + level / 2), axis=0)
         out[f"lo{level}"], out[f"hi{level}"] = low, high
         inside = out["seen"].between(out[f"lo{level}"], out[f"hi{level}"])
         out[f"inside{level}"] = np.where(inside, "yes", "no")
@@ -104,7 +105,7 @@ def _of_surface(
 
 def _of_law(held: pd.DataFrame, name: str, estimator: str, law: Law) -> pd.DataFrame:
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    return _told(held, name, estimator, THIS_RUN, law.loss(params, tokens))
+    return _compared(held, name, estimator, THIS_RUN, law.loss(params, tokens))
 
 
 def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
@@ -114,24 +115,24 @@ def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
         return held.iloc[:0]
     names, flops = ["L_E", "L_K", "L_c"], held["flops"].to_numpy(dtype=float)
     floor, scale, power = (number_in(content["parameters"][name]) for name in names)
-    out = _told(held, law, UNNAMED, BEST_RUN, floor + scale * flops**-power)
+    out = _compared(held, law, UNNAMED, BEST_RUN, floor + scale * flops**-power)
     drawn = fit.draws[names].dropna().to_numpy(dtype=float)
     if len(drawn) > 1:
         floors, scales, powers = drawn.T[:, :, None]
-        told = floors + scales * flops**-powers
+        losses = floors + scales * flops**-powers
         for level in LEVELS:
-            low, high = np.percentile(told, (50 - level / 2, 50 + level / 2), axis=0)
+            low, high = np.percentile(losses, (50 - level / 2, 50 + level / 2), axis=0)
             out[f"lo{level}"], out[f"hi{level}"] = low, high
     return out
 
 
-def _told(held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Floats) -> pd.DataFrame:
+def _compared(held: pd.DataFrame, law: str, estimator: str, of: str, loss: Floats) -> pd.DataFrame:
     out = pd.DataFrame({"law": law, "estimator": estimator}, index=held.index)
     for name in ("run", "params", "tokens", "flops"):
         out[name] = held[name]
-    out["of"], out["foretold"], out["seen"] = of, foretold, held["loss"].astype(float)
-    out["error_nats"] = out["foretold"] - out["seen"]
-    out["error_percent"] = 100 * out["error_nats"] / out["seen"]
+    out["of"], out["foretold"], out["seen"] = of, loss, held["loss"].astype(float)
+    out["error"] = out["foretold"] - out["seen"]
+    out["error_percent"] = 100 * out["error"] / out["seen"]
     for level in LEVELS:
         out[f"lo{level}"] = out[f"hi{level}"] = np.nan
     for level in LEVELS:
@@ -158,32 +159,34 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
         "largest_error_percent_of_all": float(own["error_percent"].max()),
     }
     order = main["error_percent"].abs().sort_values(ascending=False, kind="stable").index
-    told = "; ".join(_one(row) for _, row in main.loc[order[:NAMED]].iterrows())
+    listed = "; ".join(_one(row) for _, row in main.loc[order[:NAMED]].iterrows())
     more = f" (the {NAMED} largest errors of {len(main)})" if len(main) > NAMED else ""
-    said = (
+    sentence = (
         f"No fit has seen {count(len(held), 'run')} of up to {factor(reach)} the compute of the "
-        f"largest that was fitted. The {spec_of(law).label} law foretells{more}: {told}."
+        f"largest that was fitted. The {spec_of(law).label} law foretells{more}: {listed}."
     )
     if len(judged):
-        said += f" {inside} of {len(judged)} lie in the 95 % prediction of one new run."
+        sentence += f" {inside} of {len(judged)} lie in the 95 % prediction of one new run."
     if len(own) > len(main):
         low, high = (_signed(f(own["error_percent"])) for f in (min, max))
-        said += f" Over all objectives and forms the errors go from {low} to {high} %."
+        sentence += f" Over all objectives and forms the errors go from {low} to {high} %."
     if len(best):
-        under = int((best["error_nats"] > 0).sum())
-        said += (
+        under = int((best["error"] > 0).sum())
+        sentence += (
             f" Of the losses that the laws of compute alone foretell for the best run, {under} of "
             f"{len(best)} lie above what was seen, where only noise should put one."
         )
-    mind = inside < len(judged) or not len(judged)
-    return Finding("held_out", MIND if mind else FINE, said, numbers, {"predictions": table})
+    verdict = worst(warned_if(held != "yes") for held in judged["inside95"])
+    return Finding("held_out", verdict, sentence, numbers, {"predictions": table})
 
 
 def _one(row: pd.Series) -> str:
-    said = f"{significant(row['foretold'])} for {row['run']}"
+    sentence = f"{significant(row['foretold'])} for {row['run']}"
     if np.isfinite(row["lo95"]):
-        said += f" [{significant(row['lo95'])}, {significant(row['hi95'])}]"
-    return f"{said}, where {significant(row['seen'])} is seen ({_signed(row['error_percent'])} %)"
+        sentence += f" [{significant(row['lo95'])}, {significant(row['hi95'])}]"
+    return (
+        f"{sentence}, where {significant(row['seen'])} is seen ({_signed(row['error_percent'])} %)"
+    )
 
 
 def _signed(percent: float) -> str:

@@ -49,13 +49,13 @@ def run_facts(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     warm = rated[rated["lr"] >= AT_PEAK * rated["run"].map(peak).astype(float)]
     end = rows.groupby("run")["tokens"].last()
     stepped = rows[rows["step"].astype("float64") > 0].groupby("run")[["tokens", "step"]].last()
-    found = {
+    columns = {
         "lr_peak": peak,
         "warmup_share": warm.groupby("run")["tokens"].first() / end,
         "lr_final_share": rated.groupby("run")["lr"].last() / peak,
         "batch_tokens": stepped["tokens"] / stepped["step"].astype("float64"),
     }
-    for name, values in found.items():
+    for name, values in columns.items():
         out[name] = out["run"].map(values.to_dict()).astype(float)
     return out
 

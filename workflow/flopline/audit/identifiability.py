@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flopline.audit import collinear
 from flopline.audit.allowed import ALLOWED_RISE
-from flopline.audit.finding import FINE, MIND, REFUSE, Finding
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
@@ -27,6 +27,7 @@ from flopline.laws.parametric.parametric_fit import (
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.solvers.descent import assess, jacobian
@@ -35,6 +36,7 @@ from flopline.solvers.problem import Problem
 from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 from flopline.surfaces.surface import parameters
+from flopline.verdict_scale import Verdict, warned_if
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +63,7 @@ def audit(
     form: Form[Any] = CHINCHILLA,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
+    loss_unit: str = NATS,
 ) -> Finding:
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
@@ -80,9 +83,11 @@ def audit(
     spread = token_spread(params, tokens)
     if spread < RAY:
         bootstrap = study.of(BootstrapOptions)
-        told = collinear.tables_of(table, target_flops, bootstrap.draws, bootstrap.seed)
-        said = collinear.sentence(spread, told["ray"].iloc[0])
-        return Finding("identifiability", REFUSE, said, {"token_spread": spread}, told)
+        tables = collinear.tables_of(table, target_flops, bootstrap.draws, bootstrap.seed)
+        sentence = collinear.sentence(spread, tables["ray"].iloc[0])
+        return Finding(
+            "identifiability", Verdict.REFUTED, sentence, {"token_spread": spread}, tables
+        )
     if surface is None:
         raise FloplineError(
             f"the identifiability of {named(family)} needs its parametric fit, which is missing: "
@@ -105,20 +110,20 @@ def audit(
         for name in ("E", "alpha", "beta", "params"):
             numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
         numbers["profile_closed"] = closed
-        sentence += f". {_floors(near, closed, target_flops)}"
+        sentence += f". {_floors(near, closed, target_flops, loss_unit)}"
     inside = bool(coverage["target_inside"].iloc[0])
-    mind = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
+    warned = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
     sentence += _reservations(spread, condition, coverage.iloc[0])
     sentence += _beyond(outside[outside["law"] != PARAMETRIC.name])
-    return Finding("identifiability", MIND if any(mind) else FINE, sentence + ".", numbers, tables)
+    return Finding("identifiability", warned_if(any(warned)), sentence + ".", numbers, tables)
 
 
-def _floors(near: pd.DataFrame, closed: bool, target_flops: float) -> str:
+def _floors(near: pd.DataFrame, closed: bool, target_flops: float, loss_unit: str) -> str:
     """Which floors fit nearly as well as the best one, and the N that they go with."""
     reach = "from" if closed else "at least from"
     return (
         f"A floor E {reach} {significant(near['E'].min(), 3)} to "
-        f"{significant(near['E'].max(), 3)} nats per token fits nearly as well as the best one "
+        f"{significant(near['E'].max(), 3)} {words(loss_unit)} fits nearly as well as the best one "
         f"(objective within {100 * ALLOWED_RISE:.0f} %); over that range N at "
         f"{flops_label(target_flops)} FLOPs goes from {humanise(near['params'].min())} to "
         f"{humanise(near['params'].max())}"
@@ -153,10 +158,10 @@ def profile_of_floor(
     equal = np.ones((held.size, problem.x.size))
     weights = np.hstack([equal, _PIN * np.eye(held.size)])
     best = unknowns_of(problem, surface)
-    found, _ = minimise_resamples(pinned, form, weights, best)
-    objective = assess(problem, form, equal, found.unknowns).objective
+    fits, _ = minimise_resamples(pinned, form, weights, best)
+    objective = assess(problem, form, equal, fits.unknowns).objective
     lowest = assess(problem, form, equal[:1], best[None]).objective[0]
-    along = form.as_stated(problem, found.unknowns)
+    along = form.as_stated(problem, fits.unknowns)
     return pd.DataFrame(
         {
             "E": held,
@@ -164,7 +169,7 @@ def profile_of_floor(
             "rise": objective / lowest - 1,
             **{name: getattr(along, name) for name in PARAMETERS[1:]},
             "params": along.params_opt([target_flops])[:, 0],
-            "converged": found.converged,
+            "converged": fits.converged,
         }
     )
 
@@ -256,18 +261,18 @@ def _coverage(
 
 
 def _reservations(spread: float, condition: float, coverage: pd.Series) -> str:
-    said = []
+    reasons = []
     if spread < NARROW:
-        said.append(f"tokens nearly follow from params (ln D leaves its line by {spread:.2g})")
+        reasons.append(f"tokens nearly follow from params (ln D leaves its line by {spread:.2g})")
     if condition > ILL_CONDITIONED:
-        said.append(f"parameters trade off freely (condition number {condition:.1e})")
+        reasons.append(f"parameters trade off freely (condition number {condition:.1e})")
     if not coverage["target_inside"]:
-        said.append(
+        reasons.append(
             f"the target's optimum has {humanise(coverage['target_ratio'])} tokens per param, "
             f"outside the runs' {humanise(coverage['ratio_min'])} to "
             f"{humanise(coverage['ratio_max'])}"
         )
-    return "".join(f"; {text}" for text in said)
+    return "".join(f"; {text}" for text in reasons)
 
 
 def _ratios(
@@ -300,13 +305,13 @@ def _beyond(outside: pd.DataFrame) -> str:
     if outside.empty:
         return ""
     farthest = outside.loc[outside.groupby("law", sort=False)["beyond"].idxmax()]
-    said = [
+    reasons = [
         f"the {spec_of(row['law']).label} law wants {humanise(row['tokens_per_param'])} tokens per "
         f"param at {flops_label(row['budget_flops'])} FLOPs, {humanise(row['beyond'])} times "
         "beyond the runs"
         for row in farthest.to_dict("records")
     ]
-    return "".join(f"; {text}" for text in said)
+    return "".join(f"; {text}" for text in reasons)
 
 
 def _ratio(largest: float, smallest: float) -> float:

@@ -16,11 +16,12 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, Finding
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict
 
 RATIOS: Final = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 """Tokens per param in the table of over-training."""
@@ -69,7 +70,7 @@ def audit(
         "lifetime": lifetime,
         "overtraining": _overtraining(surface, target_flops, loss, sorted(ratios)),
     }
-    return Finding("inference", FINE, sentence, numbers, tables)
+    return Finding("inference", Verdict.NOT_CHECKED, sentence, numbers, tables)
 
 
 def best_for_lifetime(

@@ -2,7 +2,7 @@
 
 A law can predict losses well and still advise the wrong size, so every step is scored on both:
 the losses of larger runs, and the best size at larger budgets, as compute wasted. Two baselines
-that fit next to nothing climb along, since a law that does not beat them is not worth its name.
+that fit next to nothing are judged, too, since a law that does not beat them is not worth its name.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.baselines import best_runs
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
-from flopline.audit.ladder_fit import Options, Rung, Runs
-from flopline.audit.ladder_fits import Rungs, climbed, of_form
-from flopline.audit.ladder_predictions import Whole, ahead, optima, predicted, row_of, runs_told
-from flopline.audit.ladder_scores import compared, scores
+from flopline.audit.ladder_fit import LadderFit, Options, Runs
+from flopline.audit.ladder_fits import LadderFits, ladder_fits, of_form
+from flopline.audit.ladder_predictions import (
+    AllRuns,
+    ahead,
+    optima,
+    predicted,
+    predicted_runs,
+    row_of,
+)
+from flopline.audit.ladder_scores import compared, ladder_scores
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
@@ -37,6 +44,7 @@ from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict, warned_if
 
 Floats = NDArray[np.float64]
 
@@ -88,16 +96,17 @@ def climb(
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
-    budget_flops. The JUDGES climb, and the laws in `fitted_to`, which says what each is fitted to
-    if that is not `points`: other rows of the same runs, or their curves. Each is fitted with its
-    options in `study`, whole, and as many draws as those of the audit say; of what is in `fits` the
-    fit of all runs is taken from there. Runs are grouped into budgets as isoFLOP groups them.
-    Without `steps_flops` the steps are the budgets, or shares of the runs.
-    Tables: scores (one row per law: means over the steps that all climb), steps (one row per law
-    and step: error, bias and coverage of the loss of larger runs and of the best loss at larger
-    budgets, waste there, N at the target), optima (N and loss foretold and seen per larger budget)
-    and predictions of the surface (one row per step and held-out run). Steps whose fit fails say
-    so. Table ahead: what the fits of all runs foretell at the target and at `more_targets`.
+    budget_flops. The JUDGES are fitted at every step, and the laws in `fitted_to`, which says what
+    each is fitted to if that is not `points`: other rows of the same runs, or their curves. Each is
+    fitted with its options in `study` and as many draws as those of the audit say; of what is in
+    `fits` the fit of all runs is taken from there. Runs are grouped into budgets as isoFLOP groups
+    them. Without `steps_flops` the steps are the budgets, or shares of the runs.
+    Tables: scores (one row per law: means over the steps at which all are fitted), steps (one row
+    per law and step: error, bias and coverage of the loss of larger runs and of the best loss at
+    larger budgets, waste there, N at the target), optima (N and loss predicted and seen per larger
+    budget) and predictions of the surface (one row per step and held-out run). Steps whose fit
+    fails say so. Table ahead: what the fits of all runs predict at the target and at
+    `more_targets`.
 
     Raises FloplineError if the surface of all runs cannot be fitted or no step leaves runs on both
     sides.
@@ -124,14 +133,14 @@ def climb(
         more_targets=tuple(more_targets),
     )
     with progress.part(WHOLE, "all runs"):
-        whole = _whole(table, cuts, how, fits or {})
+        all_runs = _of_all_runs(table, cuts, how, fits or {})
     mains: dict[str, str] = {}
-    for law, estimator in whole.laws:
+    for law, estimator in all_runs.laws:
         mains.setdefault(law, estimator)
-    budgets = tuple(whole.bottoms["budget_flops"].astype(float))
+    budgets = tuple(all_runs.bottoms["budget_flops"].astype(float))
     how = replace(how, budgets_flops=budgets, mains=mains)
     ground = _Ground(table, cuts, how, steps, grouping.budget_tolerance)
-    return Ladder(ground, whole, _told(ground, whole, ground.rungs))
+    return Ladder(ground, all_runs, _tables_of(ground, all_runs, ground.step_fits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +164,9 @@ class _Ground:
         """The largest FLOPs that count as the budget of a step."""
         return c * math.exp(self.tolerance)
 
-    def rungs(self, number: int, c: float) -> Rungs:
+    def step_fits(self, number: int, c: float) -> LadderFits:
         """Every law fitted below step `number`."""
-        return climbed(self.runs(c), self.how, number)
+        return ladder_fits(self.runs(c), self.how, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +174,12 @@ class Ladder:
     """A ladder that was climbed: its `tables`, and what it takes to climb it again."""
 
     ground: _Ground
-    whole: Whole
+    all_runs: AllRuns
     tables: dict[str, pd.DataFrame]
 
     def finding(self) -> Finding:
         """What it shows, as an audit states it."""
-        return _finding(self.tables, self.whole)
+        return _finding(self.tables, self.all_runs)
 
     def of_form(self, form: Form[Any]) -> Ladder:
         """The same with another form of the surface as the parametric law, which then comes first.
@@ -180,16 +189,16 @@ class Ladder:
         """
         if form is CHINCHILLA:
             return self
-        ground, (law, published) = self.ground, self.whole.reference
+        ground, (law, published) = self.ground, self.all_runs.reference
         own = (law, form.name)
 
-        def rungs(number: int, c: float) -> Rungs:
+        def step_fits(number: int, c: float) -> LadderFits:
             return {own: of_form(form, ground.runs(c), ground.how, number)}
 
         everything = ground.runs(math.inf)
         mine = of_form(form, everything, ground.how, 0)
-        whole = replace(self.whole, reference=own, laws={own: mine, **self.whole.laws})
-        again = _told(ground, replace(whole, laws={own: mine}), rungs)
+        all_runs = replace(self.all_runs, reference=own, laws={own: mine, **self.all_runs.laws})
+        again = _tables_of(ground, replace(all_runs, laws={own: mine}), step_fits)
         tables = {}
         for name, table in self.tables.items():
             if "estimator" in table:
@@ -199,34 +208,34 @@ class Ladder:
                 tables[name] = pd.concat([again[name], kept], ignore_index=True)
             else:
                 tables[name] = again[name]
-        tables["scores"] = scores(tables["steps"])
-        return Ladder(ground, whole, tables)
+        tables["scores"] = ladder_scores(tables["steps"])
+        return Ladder(ground, all_runs, tables)
 
 
-def _told(
-    ground: _Ground, whole: Whole, fitted: Callable[[int, float], Rungs]
+def _tables_of(
+    ground: _Ground, all_runs: AllRuns, fitted: Callable[[int, float], LadderFits]
 ) -> dict[str, pd.DataFrame]:
-    """The tables of all steps; `fitted` takes number and FLOPs of one to its rungs."""
+    """The tables of all steps; `fitted` takes number and FLOPs of one to its step_fits."""
     flops, how = ground.table["flops"].to_numpy(), ground.how
     rows, bottoms, predictions, runs = [], [], [], []
     climbing = progress.over(ground.steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(climbing):
-        rungs = fitted(number, c)
+        step_fits = fitted(number, c)
         held, seed = ground.table[flops > c], how.bootstrap(number).seed
-        predictions.append(predicted(rungs[whole.reference], held, c, seed))
-        for rung in rungs.values():
-            bottoms.append(optima(rung, whole, c, ground.edge(c), seed))
-            runs.append(runs_told(rung, held, c))
-            rows.append(row_of(rung, whole, c, held, predictions[-1], bottoms[-1]))
+        predictions.append(predicted(step_fits[all_runs.reference], held, c, seed))
+        for fit in step_fits.values():
+            bottoms.append(optima(fit, all_runs, c, ground.edge(c), seed))
+            runs.append(predicted_runs(fit, held, c))
+            rows.append(row_of(fit, all_runs, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
-    names = dict.fromkeys([*whole.laws, *((row["law"], row["estimator"]) for row in rows)])
+    names = dict.fromkeys([*all_runs.laws, *((row["law"], row["estimator"]) for row in rows)])
     place = {name: k for k, name in enumerate(names)}
     rows.sort(key=lambda row: place[row["law"], row["estimator"]])
     by_step = pd.DataFrame(rows)
     budgets = list(dict.fromkeys((how.target_flops, *how.more_targets)))
-    unseen = [ahead(rung, budgets, float(flops.max())) for rung in whole.laws.values()]
+    unseen = [ahead(fit, budgets, float(flops.max())) for fit in all_runs.laws.values()]
     return {
-        "scores": scores(by_step),
+        "scores": ladder_scores(by_step),
         "steps": by_step,
         "optima": pd.concat(bottoms, ignore_index=True),
         "predictions": pd.concat(predictions, ignore_index=True),
@@ -283,21 +292,21 @@ def _runs(table: pd.DataFrame, cuts: Mapping[str, Cut], c: float, edge: float) -
     return Runs(points, in_budgets, by_law)
 
 
-def _whole(
+def _of_all_runs(
     table: pd.DataFrame,
     cuts: Mapping[str, Cut],
     options: Options,
     fits: Mapping[str, LawResults],
-) -> Whole:
-    laws = climbed(_runs(table, cuts, math.inf, math.inf), options, 0, fits)
-    first: dict[str, Rung] = {}
-    for rung in laws.values():
-        first.setdefault(rung.law, rung)
+) -> AllRuns:
+    laws = ladder_fits(_runs(table, cuts, math.inf, math.inf), options, 0, fits)
+    first: dict[str, LadderFit] = {}
+    for fit in laws.values():
+        first.setdefault(fit.law, fit)
     judge, valleys = first[SURFACE.name], first[VALLEYS.name]
     if not isinstance(judge.surface, LossSurface):
         # It judges all others, so that the ladder makes no sense without it.
         raise FloplineError(f"the {SURFACE.label} fit failed: {judge.message}")
-    return Whole(
+    return AllRuns(
         judge.surface,
         (judge.law, judge.estimator),
         options.target_flops,
@@ -307,12 +316,12 @@ def _whole(
     )
 
 
-def _bottoms(valleys: Rung, table: pd.DataFrame, surface: LossSurface) -> pd.DataFrame:
+def _bottoms(valleys: LadderFit, table: pd.DataFrame, surface: LossSurface) -> pd.DataFrame:
     """The best size and loss of each budget as they are seen, see `Whole`."""
     if valleys.fit is not None:
-        found = valleys.fit.tables["vertices"]
+        vertices = valleys.fit.tables["vertices"]
         names = ["budget_flops", "params", "loss", "params_se_ln", "loss_se_ln"]
-        used = found.loc[found["used"], names].assign(seen="vertex").reset_index(drop=True)
+        used = vertices.loc[vertices["used"], names].assign(seen="vertex").reset_index(drop=True)
         for quantity in ("params", "loss"):
             # What is seen lies off the law by its own error and by the scatter between budgets.
             between = valleys.fit.content["certificate"]["between_budgets"][quantity]["sd"]
@@ -334,38 +343,39 @@ def _bottoms(valleys: Rung, table: pd.DataFrame, surface: LossSurface) -> pd.Dat
     )
 
 
-def _finding(tables: dict[str, pd.DataFrame], whole: Whole) -> Finding:
+def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     steps = tables["steps"]
-    law, estimator = whole.reference
+    law, estimator = all_runs.reference
     mine = steps[(steps["law"] == law) & (steps["estimator"] == estimator)]
     fitted = mine[mine["status"] != FAILED]
     against, beating = compared(tables["scores"])
-    target_of_all = whole.target_params(whole.laws[whole.reference])
+    target_of_all = all_runs.target_params(all_runs.laws[all_runs.reference])
     numbers = {
         "steps": len(mine),
         "steps_fitted": len(fitted),
-        "target_flops": whole.target_flops,
+        "target_flops": all_runs.target_flops,
         "target_params_of_all": target_of_all,
-        "alpha": np.asarray(whole.surface.alpha).item(),
-        "beta": np.asarray(whole.surface.beta).item(),
-        "vertices_absent": whole.vertices_absent,
+        "alpha": np.asarray(all_runs.surface.alpha).item(),
+        "beta": np.asarray(all_runs.surface.beta).item(),
+        "vertices_absent": all_runs.vertices_absent,
         "beats_baselines": beating,
     }
     if fitted.empty:
-        said = (
+        sentence = (
             f"No step of the ladder has enough runs for a {SURFACE.label} fit, so nothing was "
             "foretold"
         )
-        said += f" by it. {against}" if against else "."
-        return Finding("ladder", MIND, said, numbers, tables)
+        sentence += f" by it. {against}" if against else "."
+        return Finding("ladder", Verdict.NOT_CHECKED, sentence, numbers, tables)
     first, last = fitted.iloc[0], fitted.iloc[-1]
     low, high = (significant(f(fitted["loss_error_percent"]), 2) for f in (min, max))
     sentence = (
         f"Fitted to the runs of at most {flops_label(first['largest_flops'])} to "
         f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law foretells the losses "
         f"of all larger runs within {low} to {high} % on average, while its N at "
-        f"{flops_label(whole.target_flops)} FLOPs goes from {humanise(first['target_params'])} to "
-        f"{humanise(last['target_params'])} and is {humanise(target_of_all)} with all runs: "
+        f"{flops_label(all_runs.target_flops)} FLOPs goes from "
+        f"{humanise(first['target_params'])} to {humanise(last['target_params'])} and is "
+        f"{humanise(target_of_all)} with all runs: "
         f"the last step would have wasted {significant(last['target_wasted_percent'], 2)} % there."
     )
     if math.isfinite(last["coverage95"]):
@@ -376,5 +386,5 @@ def _finding(tables: dict[str, pd.DataFrame], whole: Whole) -> Finding:
     sentence += f" {against}" if against else ""
     drifted = last["target_wasted_percent"] > 100 * DRIFTED
     uncovered = last["coverage95"] < UNCOVERED
-    mind = drifted or uncovered or any(not laws for laws in beating.values())
-    return Finding("ladder", MIND if mind else FINE, sentence, numbers, tables)
+    warned = drifted or uncovered or any(not laws for laws in beating.values())
+    return Finding("ladder", warned_if(warned), sentence, numbers, tables)

@@ -1,4 +1,4 @@
-"""A rung of the held-out ladder: one law or baseline, fitted to the runs up to a step."""
+"""A fit of the held-out ladder: one law or baseline, fitted to the runs up to a step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAIN: Final = "main"
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class LadderFit:
     """One law fitted to some of the runs; what it does not say is None.
 
     `params_opt` and `loss_opt` take budgets (k,) [FLOPs] to N [weights] and to the lowest loss
@@ -48,7 +48,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What a rung is fitted to: the runs up to a step, in the ways in which laws take them.
+    """What a fit of the ladder takes: the runs up to a step, in the ways in which laws take them.
 
     `points` are the rows of at most the step's FLOPs; `in_budgets` those of whole budgets up to
     it, which the baselines take; `by_law` what each law is fitted to.
@@ -88,4 +88,4 @@ class Options:
         return study.but(draws=self.draws, seed=study.seed + number)
 
 
-Fitter = Callable[[Runs, Options, int], Rung]
+Fitter = Callable[[Runs, Options, int], LadderFit]

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.inputs import checked, named
 from flopline.numbers import flops_label, humanise, significant
@@ -27,6 +27,7 @@ from flopline.solvers.objectives import log_squares
 from flopline.solvers.problem import Problem
 from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import warned_if
 
 Floats = NDArray[np.float64]
 
@@ -193,7 +194,7 @@ def audit(
     }
     return Finding(
         "next_run",
-        MIND if np.fmax(sd, seen) > UNCERTAIN else FINE,
+        warned_if(np.fmax(sd, seen) > UNCERTAIN),
         sentence,
         numbers,
         {"runs": runs},

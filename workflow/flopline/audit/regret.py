@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit import disagreements
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.waste import quadratic_share, terms_at, wasted_at
 from flopline.errors import FloplineError
 from flopline.numbers import flops_label, significant
 from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import warned_if
 
 Floats = NDArray[np.float64]
 
@@ -71,8 +72,8 @@ def audit(
         f"({flops_label(worst['expected_flops'])} FLOPs{money}) because the fit is uncertain."
     )
     apart = disagreements.disagreements(surface, estimators or {}, price_per_flop=price_per_flop)
-    said, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
-    sentence += f" {said}" if said else ""
+    against, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
+    sentence += f" {against}" if against else ""
     dear = worst["expected_percent"] > 100 * DEAR or between > 100 * disagreements.DEAR
     numbers = {
         "worst_expected_percent": float(worst["expected_percent"]),
@@ -82,7 +83,7 @@ def audit(
     tables = {"expected": expected, "sizes": sizes}
     if len(apart):
         tables["disagreements"] = apart
-    return Finding("regret", MIND if dear else FINE, sentence, numbers, tables)
+    return Finding("regret", warned_if(dear), sentence, numbers, tables)
 
 
 def _expected(

@@ -11,7 +11,7 @@ import pandas as pd
 from flopline import progress
 from flopline.audit.changes import Base, parametric_changes
 from flopline.audit.estimator_changes import main_params, other_estimators, without_budgets
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.prepared_runs import prepared
 from flopline.audit.waste import wasted_at
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
@@ -21,6 +21,7 @@ from flopline.laws.spec import ranked, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.solvers.surface_family import CHINCHILLA, Form
+from flopline.verdict_scale import Verdict, warned_if
 
 DEAR: Final = 0.05
 """Share of compute that a single change may waste before it is to be minded."""
@@ -83,8 +84,8 @@ def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
         "refits_failed": failed,
     }
     if mine.empty:
-        said = "No refit with a changed objective or without a part of the runs succeeds."
-        return Finding("sensitivity", MIND, said, numbers, {"changes": rows})
+        sentence = "No refit with a changed objective or without a part of the runs succeeds."
+        return Finding("sensitivity", Verdict.NOT_CHECKED, sentence, numbers, {"changes": rows})
     worst = known.loc[known["wasted_percent"].idxmax()]
     numbers["worst_wasted_percent"] = float(worst["wasted_percent"])
     ends = (humanise(f(mine["params"])) for f in (min, max))
@@ -108,5 +109,5 @@ def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
         f"{significant(worst['wasted_percent'], 2)} % if the latter is right"
     )
     sentence += f"; {failed} more refits fail." if failed else "."
-    mind = failed or worst["wasted_percent"] > 100 * DEAR
-    return Finding("sensitivity", MIND if mind else FINE, sentence, numbers, {"changes": rows})
+    warned = failed or worst["wasted_percent"] > 100 * DEAR
+    return Finding("sensitivity", warned_if(warned), sentence, numbers, {"changes": rows})

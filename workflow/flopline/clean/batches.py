@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from flopline.clean.rows import CleanRows, clean_rows
 from flopline.ingesting import RAW_CURVES, Ingested
 from flopline.schema import conform
+from flopline.study_document import StudyDocument
 
 
 def clean_batches(
@@ -17,7 +17,7 @@ def clean_batches(
     unread: pd.DataFrame,
     raw_runs: pd.DataFrame,
     runs: pd.DataFrame,
-    study: Mapping[str, Any],
+    study: StudyDocument,
 ) -> Iterator[CleanRows]:
     """clean_rows of each batch of raw curves, then of the runs that have no curve at all.
 
@@ -39,7 +39,7 @@ def _of(
     unread: pd.DataFrame,
     raw_runs: pd.DataFrame,
     runs: pd.DataFrame,
-    study: Mapping[str, Any],
+    study: StudyDocument,
 ) -> CleanRows:
     unread, raw_runs, runs = (
         table[table["run"].isin(names)].reset_index(drop=True) for table in (unread, raw_runs, runs)

@@ -11,9 +11,10 @@ from flopline.clean.run_facts import BETWEEN_FILES
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
 from flopline.schema import KEPT
+from flopline.study_document import StudyDocument
 
 
-def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
     """Sentences on all `runs` (gather's, with status); none where there is nothing to say."""
     sentences = [
         _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),
@@ -29,6 +30,8 @@ def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
             "counts are written with K, M, B or T and so rounded, first at {}; they are taken as "
             "they stand",
         ),
+        _unread(runs["misread"], study["cleaning"]),
+        *_converted(runs["converted"]),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
         _places(
@@ -60,6 +63,18 @@ def _counted(where: pd.Series, sentence: str) -> str:
 def _places(first: pd.Series, sentence: str) -> str:
     hits = first.dropna()
     return f"in {count(len(hits), 'run')} {sentence.format(hits.iloc[0])}" if len(hits) else ""
+
+
+def _unread(first: pd.Series, options: Mapping[str, Any]) -> str:
+    """Rows that do not stop the run though they cannot be read."""
+    if options["bad_rows"] != "drop":
+        return ""
+    return _places(first, "rows cannot be read, first in {}; they are dropped")
+
+
+def _converted(done: pd.Series) -> list[str]:
+    """What was done to losses to have them in the study's unit, each kind once."""
+    return [f"in {count(n, 'run')} {what}" for what, n in done.value_counts().sort_index().items()]
 
 
 def _pieces(runs: pd.DataFrame) -> str:

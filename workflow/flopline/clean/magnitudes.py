@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.schema import KEPT
+from flopline.study_document import StudyDocument
 from flopline.units import Place, places
 
 LIMITS: Final = {
@@ -27,7 +28,7 @@ _OFF: Final = 2.2
 """Decades by which C and 6ND differ where one of the two is not in our unit (3 for thousands)."""
 
 
-def demand_magnitudes(runs: pd.DataFrame, study: Mapping[str, Any]) -> None:
+def demand_magnitudes(runs: pd.DataFrame, study: StudyDocument) -> None:
     """Raise FloplineError where the kept `runs` have counts that no language model has.
 
     The sentence says the line to write in the study file; `study` has file and source.
@@ -63,7 +64,7 @@ def _origin(name: str, kept: pd.DataFrame, where: Mapping[str, Place]) -> tuple[
 
 
 def _refuse(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     kept: pd.DataFrame,
     name: str,
     at: int,
@@ -94,9 +95,7 @@ _WHICH: Final = (
 )
 
 
-def _demand_ratios(
-    kept: pd.DataFrame, where: Mapping[str, Place], study: Mapping[str, Any]
-) -> None:
+def _demand_ratios(kept: pd.DataFrame, where: Mapping[str, Place], study: StudyDocument) -> None:
     six_nd = 6.0 * kept["params"] * kept["tokens"]
     ratios = {"flops": kept["flops_over_six_nd"], "budget_flops": kept["budget_flops"] / six_nd}
     known = {name: _origin(name, kept, where) for name in ("params", "tokens", *ratios)}

@@ -29,8 +29,8 @@ REASONS: Final = {
     NOT_A_NUMBER: "a number was expected and something else stands there",
     DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
     "comma, set `decimal: ','` in source)",
-    SECOND: "the line holds more than one match of source.pattern, of which the first is read (let "
-    "one pattern take all of it, with a group for each loss)",
+    SECOND: "the line holds more than one record, of which the first is read (let one match of "
+    "source.pattern take all of it, with a group for each loss, or put a line break between them)",
     TWICE: "the line gives one name twice, so that it is not told which value counts (two records "
     "may have run together: put a line break between them)",
     NO_RUN: "the row does not say which run it belongs to",

@@ -23,8 +23,8 @@ from flopline.figures.panels import (
     say_instead,
     table_of,
 )
-from flopline.figures.placing import add_legend, trace
 from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import add_legend, trace
 from flopline.figures.style import (
     GREY,
     SMALL_PT,
@@ -64,7 +64,7 @@ def ladder(
     largest_flops: float,
     family_label: str,
     loss_label: str = "Validation loss",
-    absent: str = "no ladder was climbed",
+    absent: str = "no ladder was made",
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -103,11 +103,11 @@ def ladder(
         say_instead(errors, titles[0], "no step of the parametric law could be fitted")
     else:
         _draw_errors(errors, predictions, loss_label)
-    foretold = None if optima is None or "loss_foretold" not in optima else _main_lines(optima)
-    if foretold is None or not _known(foretold, "loss_foretold").any():
+    predicted = None if optima is None or "loss_foretold" not in optima else _main_lines(optima)
+    if predicted is None or not _known(predicted, "loss_foretold").any():
         say_instead(lowest, titles[1], "no larger budget shows a lowest loss to judge by")
     else:
-        _draw_lowest(lowest, foretold[_known(foretold, "loss_foretold")], laws)
+        _draw_lowest(lowest, predicted[_known(predicted, "loss_foretold")], laws)
     wasted = kept[_known(kept, "wasted_percent")]
     if wasted.empty:
         say_instead(waste, titles[2], "no larger budget shows its own optimum to judge by")
@@ -156,12 +156,12 @@ def _draw_errors(axes: Axes, predictions: pd.DataFrame, loss_label: str) -> None
     rows = predictions[np.isfinite(predictions["log_error"])]
     rows = rows.sort_values(["largest_flops", "loss", "run"])
     every = np.unique(rows["largest_flops"])
-    shown = every[np.unique(np.linspace(0, len(every) - 1, MOST_STEPS).round().astype(int))]
-    colors = mako(len(shown))
+    drawn = every[np.unique(np.linspace(0, len(every) - 1, MOST_STEPS).round().astype(int))]
+    colors = mako(len(drawn))
     handles, obstacles = [], []
-    names = flops_labels(list(shown))
-    dense = is_dense(int(rows["largest_flops"].isin(shown).sum()))
-    for step, color, name in zip(shown, colors, names, strict=True):
+    names = flops_labels(list(drawn))
+    dense = is_dense(int(rows["largest_flops"].isin(drawn).sum()))
+    for step, color, name in zip(drawn, colors, names, strict=True):
         mine = rows[rows["largest_flops"] == step]
         loss = mine["loss"].to_numpy(dtype=float)
         error = 100 * np.expm1(mine["log_error"].to_numpy(dtype=float))
@@ -249,9 +249,9 @@ def _draw_drift(
     log_axis(axes, "x", at, power_label, 0.1)
     # A first step may foretell anything; what lies far off becomes an arrow at the edge.
     middle = np.median(ends or values[0])
-    shown = np.concatenate([*values, ends])
-    near = shown[(shown > middle / FARTHEST) & (shown < middle * FARTHEST)]
-    low, high = log_axis(axes, "y", near if len(near) else shown)
+    drawn = np.concatenate([*values, ends])
+    near = drawn[(drawn > middle / FARTHEST) & (drawn < middle * FARTHEST)]
+    low, high = log_axis(axes, "y", near if len(near) else drawn)
     laws = [*ranked(_laws(steps)), *_baseline(steps)]
     for number, law in enumerate(laws):
         mine, look = steps[steps["law"] == law], _style(law)
@@ -289,18 +289,18 @@ def _draw_drift(
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found, runs = setting.of(results), results.runs
+    family, runs = setting.of(results), results.runs
     mine = runs[(runs["family"] == setting.family) & (runs["status"] == KEPT)]
     return ladder(
-        table_of(found.findings, "ladder", "steps"),
-        table_of(found.findings, "ladder", "predictions"),
-        table_of(found.findings, "ladder", "optima"),
-        {law: _params_at(fit, setting.target) for law, fit in found.fits.items()},
+        table_of(family.findings, "ladder", "steps"),
+        table_of(family.findings, "ladder", "predictions"),
+        table_of(family.findings, "ladder", "optima"),
+        {law: _params_at(fit, setting.target) for law, fit in family.fits.items()},
         target_flops=setting.target,
         largest_flops=float(mine["flops"].max()),
         family_label=setting.family_label,
         loss_label=setting.loss_label,
-        absent=reason_of(found.findings, "ladder"),
+        absent=reason_of(family.findings, "ladder"),
         width=setting.width,
         synthetic=setting.synthetic,
     )

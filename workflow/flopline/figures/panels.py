@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.documents import FindingJson, FitsJson, number_in
-from flopline.figures.placing import write_reason
+from flopline.figures.spots import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.laws.common.fit_result import FAILED

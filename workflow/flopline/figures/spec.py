@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from flopline.errors import FloplineError
+from flopline.loss_units import stated_unit, with_unit
 from flopline.results import FamilyResults, StudyResults
 from flopline.study_document import StudyDocument
 
@@ -104,8 +105,20 @@ class Setting:
 
     @property
     def loss_label(self) -> str:
-        """What the study calls its loss, to be drawn."""
-        return self.drawn(self.study["loss_label"])
+        """What the study calls its loss, with its unit, to be drawn."""
+        return self.of_loss(self.study["loss_label"])
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of the study's losses, one of loss_units.UNITS."""
+        return stated_unit(self.study)
+
+    def of_loss(self, label: str) -> str:
+        """What a loss of the study is called, with its unit, to be drawn.
+
+        In a notebook the label is the caller's own, to be drawn as it stands.
+        """
+        return self.drawn(label if self.formulas else with_unit(label, self.loss_unit))
 
     @property
     def target(self) -> float:
@@ -153,7 +166,7 @@ class FigureSpec:
     per_family: bool = True
     laws: tuple[str, ...] = ()
     families: int = 1
-    options: tuple[str, ...] = ("families", "targets", "loss_label")
+    options: tuple[str, ...] = ("families", "targets", "loss_label", "loss_unit")
 
     def __post_init__(self) -> None:
         where = f"FIGURE in flopline/figures/{self.name}_figure.py"

@@ -35,6 +35,7 @@ from flopline.figures.style import (
 from flopline.figures.ticks import log_pad, set_log_ticks, signed_power_label
 from flopline.figures.wording import exponent
 from flopline.laws.common.fit_result import FAILED
+from flopline.loss_units import words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
@@ -316,8 +317,12 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
     labels = setting.family_labels
     return surface(
         [
-            Panel(labels[family], found.tables["parametric"]["points"], found.fits["parametric"])
-            for family, found in results.families.items()
+            Panel(
+                labels[family],
+                results_of.tables["parametric"]["points"],
+                results_of.fits["parametric"],
+            )
+            for family, results_of in results.families.items()
         ],
         loss_label=setting.loss_label,
         show_surface=setting.study["figures"]["fitted_surface"],
@@ -330,8 +335,8 @@ def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     exponents = "; ".join(
         f"{setting.labels[family]}: alpha {exponent(fit, 'alpha')}, beta {exponent(fit, 'beta')}"
-        for family, found in results.families.items()
-        for fit in [found.fits["parametric"]]
+        for family, family_results in results.families.items()
+        for fit in [family_results.fits["parametric"]]
     )
     return (
         "Loss of every run over its tokens and parameters, coloured by training FLOPs; above each "
@@ -341,18 +346,19 @@ def caption(results: StudyResults, setting: Setting) -> str:
 
 def alt(results: StudyResults, setting: Setting) -> str:
     """The finding, for those who cannot see it."""
+    unit = words(setting.loss_unit)
     return " ".join(
-        f"{setting.labels[family]}: {_in_words(found.fits['parametric'])}"
-        for family, found in results.families.items()
+        f"{setting.labels[family]}: {_in_words(of_family.fits['parametric'], unit)}"
+        for family, of_family in results.families.items()
     )
 
 
-def _in_words(fit: FitJson) -> str:
+def _in_words(fit: FitJson, unit: str) -> str:
     if fit["status"] == FAILED:
         return f"no surface was fitted: {fit['message']}"
     e, alpha, beta = (number(fit["parameters"][name]) for name in ("E", "alpha", "beta"))
     return (
-        f"the loss falls to {significant(e)} nats per token in the limit, with exponents "
+        f"the loss falls to {significant(e)} {unit} in the limit, with exponents "
         f"{alpha:.3f} in params and {beta:.3f} in tokens."
     )
 
@@ -366,7 +372,7 @@ FIGURE = FigureSpec(
     needs=Needs(fits=("parametric",), tables=("parametric.points",)),
     per_family=False,
     laws=("parametric",),
-    options=("families", "loss_label", "figures"),
+    options=("families", "loss_label", "loss_unit", "figures"),
     draw=draw,
     caption=caption,
     alt=alt,

@@ -62,13 +62,13 @@ def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def _optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    told, seen = (_number(optima, f"{quantity}_{what}") for what in ("foretold", "seen"))
+    predicted, seen = (_number(optima, f"{quantity}_{what}") for what in ("foretold", "seen"))
     return pd.DataFrame(
         {
             "line": _lines(optima),
             "step": _number(optima, "largest_flops"),
             "flops": _number(optima, "budget_flops"),
-            "told_ln": np.log(told),
+            "told_ln": np.log(predicted),
             "seen_ln": np.log(seen),
             "draws_ln": _number(optima, f"{quantity}_sd_ln").fillna(0.0),
             "noise_ln": _number(optima, f"{quantity}_seen_se_ln").fillna(0.0),
@@ -83,8 +83,8 @@ def of_ahead(ahead: pd.DataFrame, quantity: str) -> pd.DataFrame:
     The column `line` is law/estimator.
     """
     nothing = {f"{quantity}_seen": np.nan, f"{quantity}_seen_se_ln": np.nan}
-    told = _optima(ahead.assign(**nothing), quantity)
-    return told[np.isfinite(told["told_ln"])].reset_index(drop=True)
+    predictions = _optima(ahead.assign(**nothing), quantity)
+    return predictions[np.isfinite(predictions["told_ln"])].reset_index(drop=True)
 
 
 def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -114,13 +114,15 @@ def of_ladder(tables: Mapping[str, pd.DataFrame], quantity: str) -> pd.DataFrame
     """
     lines = {f"{law}/{name}": line for (law, name), line in admitted(tables["steps"]).items()}
     if quantity == RUN:
-        told = of_runs(tables["runs"])
+        predictions = of_runs(tables["runs"])
     else:
-        told = of_optima(tables["optima"], quantity)
+        predictions = of_optima(tables["optima"], quantity)
         if "ahead" in tables:
-            told = pd.concat([told, of_ahead(tables["ahead"], quantity)], ignore_index=True)
-    told = told.assign(line=told["line"].map(lines))
-    return told[told["line"].notna()].reset_index(drop=True)
+            predictions = pd.concat(
+                [predictions, of_ahead(tables["ahead"], quantity)], ignore_index=True
+            )
+    predictions = predictions.assign(line=predictions["line"].map(lines))
+    return predictions[predictions["line"].notna()].reset_index(drop=True)
 
 
 def _lines(table: pd.DataFrame) -> pd.Series:

@@ -22,7 +22,7 @@ from flopline.audit.ladder_predictions import spread_of
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
 from flopline.forecast.ladder_errors import LOSS, RUN, admitted, of_ladder
-from flopline.forecast.lines import COMBINED, Priors, forecasts
+from flopline.forecast.line_forecasts import COMBINED, Priors, forecasts
 from flopline.forecast.priors import stored
 from flopline.forecast.student import StudentT
 from flopline.laws.common.fit_result import Estimate
@@ -97,7 +97,7 @@ def of_runs(
     tables, surfaces = _evidence(known)
     largest = float(tables["ahead"]["largest_flops"].astype(float).max())
     parts = [
-        _foretold(wanted, line, law, draws, largest, _scatter(tables))
+        _predicted(wanted, line, law, draws, largest, _scatter(tables))
         for line, law, draws in surfaces
     ]
     history = of_ladder(tables, RUN)
@@ -170,7 +170,7 @@ def _surfaces(
             yield f"{law}/{estimator}", surface, None
 
 
-def _foretold(
+def _predicted(
     wanted: pd.DataFrame,
     line: str,
     law: Law,

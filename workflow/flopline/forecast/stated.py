@@ -8,7 +8,7 @@ import pandas as pd
 
 from flopline.documents import TargetForecastJson
 from flopline.forecast.ladder_errors import LOSS, PARAMS
-from flopline.forecast.lines import COMBINED
+from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.target import TargetForecast
 from flopline.laws.common.fit_result import ENDS, plain
 from flopline.laws.parametric.stated_form import PUBLISHED

@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.documents import NumbersJson
 from flopline.forecast.best_size import BestSize, best_size
 from flopline.forecast.ladder_errors import LOSS, PARAMS, of_ladder
-from flopline.forecast.lines import COMBINED, Priors, forecasts, weights
+from flopline.forecast.line_forecasts import COMBINED, Priors, forecasts, weights
 from flopline.forecast.priors import stored
 from flopline.forecast.student import StudentT
 from flopline.laws.common.fit_result import Estimate

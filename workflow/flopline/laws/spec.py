@@ -125,7 +125,7 @@ class LawSpec:
     of_surface: tuple[str, ...] = ()
     wild: str = ""
     wild_source: str = ""
-    judged: Mapping[str, Any] = field(default_factory=dict)
+    judged: Mapping[str, object] = field(default_factory=dict)
     mem_mb: int = 1000
     minutes: int = 30
 
@@ -142,8 +142,10 @@ class LawSpec:
 
     def split(self, study: StudyDocument) -> str:
         """The split whose losses the law is fitted to, in a study."""
-        groups: Mapping[str, Any] = study
-        return str((groups.get(self.name) or {}).get("split") or study["loss_split"])
+        groups: Mapping[str, object] = study
+        own = groups.get(self.name)
+        split = own.get("split") if isinstance(own, Mapping) else None
+        return str(split or study["loss_split"])
 
 
 ESTIMATORS: Final = "estimators"

@@ -16,7 +16,7 @@ from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import (
     BATCH,
     NOT_PARSED,
-    Facts,
+    LogFacts,
     Raw,
     Wish,
     columns_in,
@@ -63,7 +63,7 @@ def _rows(path: Path, text: TextIO, separator: str) -> Iterator[tuple[int, list[
         ) from None
 
 
-def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read_table_log(path: Path, separator: str, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The wanted columns in batches; a row with more or fewer cells than the header is not read."""
     rows = read_cells(path, separator)
     header = [name.strip() for name in next(rows, (0, []))[1]]
@@ -104,7 +104,7 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
     return table.assign(line=table["line"].astype("int64")), []
 
 
-def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:
+def say_constants(table: pd.DataFrame, wish: Wish, facts: LogFacts, path: Path) -> None:
     """Note wanted facts that stand in rows of a run; they must not change within it.
 
     Raises FloplineError when they do.

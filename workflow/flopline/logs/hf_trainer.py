@@ -16,7 +16,7 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs.opening import read_bytes
-from flopline.logs.reading import Facts, Raw, Wish
+from flopline.logs.reading import LogFacts, Raw, Wish
 
 COLUMNS: Final = {
     "step": "step",
@@ -34,7 +34,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and b'"log_history"' in head
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The entries of `log_history`; what stands beside them are facts.
 
     `max_steps` becomes `horizon_steps`, and the tokens seen by the last step, where they are a
@@ -98,7 +98,7 @@ def _entries(text: str, history: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         yield line, entry
 
 
-def _losses(entry: dict[str, Any], line: int) -> Iterator[dict[str, Any]]:
+def _losses(entry: dict[str, Any], line: int) -> Iterator[dict[str, object]]:
     """One row for each loss of an entry; one without a loss for an entry that has none."""
     shared = {name: entry.get(name) for name in COLUMNS.values() if name not in ("loss", "split")}
     losses: list[tuple[str | None, Any]]

@@ -22,7 +22,7 @@ from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import POSITIONS, is_loss, leaves
 from flopline.logs.opening import HEAD, read_bytes
-from flopline.logs.reading import Facts, Raw, Wish, as_cell, column_names, columns_in, reach
+from flopline.logs.reading import LogFacts, Raw, Wish, as_cell, column_names, columns_in, reach
 
 _SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}\s*\n\s*\{")
 _LISTS: Final = re.compile(rb"\"\s*:\s*\[\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:")
@@ -51,7 +51,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return any(is_loss(name.rpartition(".")[2]) for g in groups(document) for name in g.columns)
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The objects that hold a wanted loss; `line` counts their rows from 1.
 
     Raises FloplineError for what is no whole JSON, and for columns of one object that differ in
@@ -77,9 +77,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     shared = _shared(metrics)
     names = list(dict.fromkeys([*shared, *(name for g in metrics for name in g.columns)]))
     columns = wish.columns or {}
-    losses = columns_in(columns.get("loss", ()))
+    losses = columns_in(columns.get("loss", []))
     wanted = [name for name in column_names(columns) if name in names]
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     line = 0
     for group in metrics:
         here = dict(group.columns)
@@ -90,7 +90,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
 
 
-def run_facts(path: Path) -> dict[str, Any]:
+def run_facts(path: Path) -> dict[str, object]:
     """What a document says of its run besides its lists, by dotted names."""
     document = json.loads(read_bytes(path).decode("utf-8-sig", errors="replace"))
     flat = flattened(document)
@@ -131,7 +131,7 @@ def _is_position(name: str) -> bool:
     return last in POSITIONS or "step" in last or "iter" in last
 
 
-def flattened(content: Any) -> dict[str, Any]:
+def flattened(content: Any) -> dict[str, object]:
     """What nested objects hold, by dotted names; nothing of what is no object."""
     return dict(leaves(content)) if isinstance(content, dict) else {}
 
@@ -166,7 +166,7 @@ def _shared(metrics: Sequence[MetricGroup]) -> list[str]:
     return [n for full in first.columns if (n := full[len(first.at) + 1 :]) in common]
 
 
-def _rows(path: Path, columns: Mapping[str, Sequence[Any]], line: int) -> list[dict[str, Any]]:
+def _rows(path: Path, columns: Mapping[str, Sequence[Any]], line: int) -> list[dict[str, object]]:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise FloplineError(

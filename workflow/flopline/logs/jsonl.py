@@ -26,7 +26,8 @@ from flopline.logs.reading import (
     NO_LOSS,
     NOT_PARSED,
     Digits,
-    Facts,
+    LogFacts,
+    PlainMap,
     Raw,
     Reading,
     Wish,
@@ -60,7 +61,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return is_object and (not others or any(line.lstrip()[:1] == b"{" for line in others))
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw | Reading]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw | Reading]:
     """The rows of JSON lines; a line that is no JSON object is dropped with its number.
 
     Column names may be dotted to reach into nested objects.
@@ -145,7 +146,7 @@ def parse(
     return pd.DataFrame(records, dtype=None if names == [] else object), unparsed
 
 
-def _say_facts(path: Path, data: bytes, wish: Wish, facts: Facts) -> None:
+def _say_facts(path: Path, data: bytes, wish: Wish, facts: LogFacts) -> None:
     """Note the wanted facts of the run that the file is, wherever they stand; names may be dotted.
 
     Raises FloplineError where one of them changes.
@@ -176,7 +177,7 @@ def _of_phase(path: Path, data: bytes, phase: Phase) -> bytes:
     return b"\n".join(line if n in inside else b"" for n, line in enumerate(lines))
 
 
-def _well_formed(data: bytes, columns: dict[str, Any]) -> pa.Table | None:
+def _well_formed(data: bytes, columns: PlainMap) -> pa.Table | None:
     """The mapped columns as Arrow reads them, an order of magnitude faster; None where it cannot.
 
     That is where a line is blank or no object (which Arrow may answer with a crash), where a NaN
@@ -191,7 +192,7 @@ def _well_formed(data: bytes, columns: dict[str, Any]) -> pa.Table | None:
     says_nan = b"N" in data and b"NaN" in data
     if lines is None or says_nan or any("." in name for name in names):
         return None
-    text = {columns[name] for name in TEXT_COLUMNS if name in columns}
+    text = {str(columns[name]) for name in TEXT_COLUMNS if name in columns}
     for types in _guesses(data, names, text):
         try:
             table = pa.json.read_json(
@@ -238,7 +239,7 @@ def _objects(data: bytes) -> int | None:
     return ends + 1 if begun == ends else None
 
 
-def _reading(table: pa.Table, columns: dict[str, Any]) -> Reading:
+def _reading(table: pa.Table, columns: PlainMap) -> Reading:
     """What curve_rows makes of a table without faults, in which a null is an absent value."""
     line = np.arange(1, table.num_rows + 1)
     rows = {name: _floats(table[columns[name]]) for name in MEASURES if name in columns}
@@ -276,7 +277,7 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return values
 
 
-def _split(table: pa.Table, columns: dict[str, Any], row: NDArray[np.int64]) -> pd.Series:
+def _split(table: pa.Table, columns: PlainMap, row: NDArray[np.int64]) -> pd.Series:
     if "split" not in columns:
         return pd.Series(pd.Categorical.from_codes(np.full(len(row), -1, np.int8), categories=[]))
     words = table[columns["split"]].combine_chunks().dictionary_encode().to_pandas()

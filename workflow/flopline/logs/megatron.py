@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import NOT_PARSED, TWICE, Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import NOT_PARSED, TWICE, LogFacts, Raw, Unparsed, Wish, batched
 from flopline.logs.samples import Logged, Ramp, samples_at
 
 RAMP: Final = "rampup_batch_size"
@@ -48,7 +48,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return bool(re.search(rb"\biteration\s+\d+\s*/\s*\d+\s*\|\s*consumed samples:", head))
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches; the printed arguments and what follows from them become facts.
 
     `skipped_iterations` and `nan_iterations` are sums over the log.
@@ -59,7 +59,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 class _MegatronLog:
     """One log as it is read: what was said so far and which validations wait for their tokens."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: LogFacts) -> None:
         self.facts = facts
         self.arguments: dict[str, str] = {}
         self.last: Logged | None = None
@@ -71,7 +71,7 @@ class _MegatronLog:
         self.counts = {"skipped_iterations": 0, "nan_iterations": 0}
         self.on_rank: dict[tuple[str, str], float] = {}
 
-    def rows(self, path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
+    def rows(self, path: Path, wish: Wish) -> Iterator[dict[str, object] | Unparsed]:
         for number, text, _ in text_lines(path, wish.phase):
             if match := _ITERATION.search(text):
                 yield from self._iteration(number, match)
@@ -82,7 +82,9 @@ class _MegatronLog:
         yield from self._placed(None)
         self._conclude()
 
-    def _iteration(self, number: int, match: re.Match[str]) -> Iterator[dict[str, Any] | Unparsed]:
+    def _iteration(
+        self, number: int, match: re.Match[str]
+    ) -> Iterator[dict[str, object] | Unparsed]:
         cells = match[3].split("|")
         values, twice = _values(cells[:-1])
         step = int(match[1])
@@ -130,7 +132,7 @@ class _MegatronLog:
         step = int(at[1]) if at else self.last.step if self.last else None
         self.waiting.append({"step": step, "split": split, "loss": loss, "line": number})
 
-    def _placed(self, after: Logged | None) -> Iterator[dict[str, Any]]:
+    def _placed(self, after: Logged | None) -> Iterator[dict[str, object]]:
         """The validations since the last logged iteration, with the tokens seen by then."""
         ramp = self._ramp()
         for row in self.waiting:

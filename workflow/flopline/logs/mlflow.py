@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, column_names
+from flopline.logs.reading import LogFacts, Raw, Unparsed, Wish, column_names
 from flopline.logs.series import Point, side_by_side
 
 
@@ -19,7 +19,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return False
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """One row for each value of a loss; `line` is its line in the file of that metric.
 
     What stands in `params` and the tags of the run become facts.

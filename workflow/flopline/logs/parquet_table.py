@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from flopline.errors import FloplineError
 from flopline.logs.delimited import say_constants
 from flopline.logs.opening import head_of, read_bytes, refuse_bomb
-from flopline.logs.reading import BATCH, Facts, Raw, Wish
+from flopline.logs.reading import BATCH, LogFacts, Raw, Wish
 from flopline.twins import demand_once
 
 _NULLABLE_INTEGERS: Final = {
@@ -36,7 +36,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.startswith(b"PAR1")
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The wanted columns in batches; `line` counts the rows from 1.
 
     Raises FloplineError when the file is not Parquet.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flopline.errors import FloplineError
 from flopline.logs.key_values import POSITIONS, PROGRESS, Record
-from flopline.logs.reading import NOT_PARSED, SECOND, Facts, Unparsed
+from flopline.logs.reading import NOT_PARSED, SECOND, LogFacts, Unparsed
 from flopline.written_numbers import parse_number
 
 BEFORE: Final = "before"
@@ -156,7 +156,7 @@ class AskedFacts:
                     "say in source.phase which part of the log counts."
                 )
 
-    def say(self, facts: Facts) -> None:
+    def say(self, facts: LogFacts) -> None:
         """Hand on what was heard."""
         for name, (value, _) in self.values.items():
             facts.say("", name, value)

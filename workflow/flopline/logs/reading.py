@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.logs.opening import Phase
+from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
     has_doubtful_comma,
     is_rounded,
@@ -44,15 +45,24 @@ BESIDE: Final = ("tokens", "flops")
 _DROPPED: Final = ("line", "step", "reason")
 
 
+PlainColumn = str | list[str] | dict[str, str]
+"""What one of our columns is read from: a column of the log, several that make it together, or of
+the loss one for each split."""
+PlainMap = Mapping[str, PlainColumn]
+"""Columns of a log by our names, as `plain_columns` makes them of a study's."""
+
+
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LogFacts:
     """What a log says of its runs, each by name; "" is the run that the whole file is.
 
-    `known` has our names and units, `logged` the log's own names.
+    `known` has our names and units, `logged` the log's own names. `units` are those of its losses
+    by split, "" being any other (loss_units.LOGGED).
     """
 
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: dict[str, dict[str, str | float]] = field(default_factory=dict)
+    logged: dict[str, dict[str, object]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
     def know(self, run: str = "", **facts: Any) -> None:
         """Note facts under our names; None says nothing."""
@@ -89,7 +99,7 @@ class Reading:
 
     rows: pd.DataFrame
     dropped: pd.DataFrame
-    facts: Facts = field(default_factory=Facts)
+    facts: LogFacts = field(default_factory=LogFacts)
     rounded: int | None = None
     misread: tuple[int, str] | None = None
     beside: pd.DataFrame | None = None
@@ -107,7 +117,7 @@ class Wish:
     may lack, what parts the whole of its numbers from the fraction, and which phase of it counts.
     With `rows`, so many will do, as where only the names of columns are asked for."""
 
-    columns: Mapping[str, Any] | None = None
+    columns: PlainMap | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
     optional: tuple[str, ...] = ()
@@ -131,7 +141,7 @@ class Raw:
     table: pd.DataFrame
     unparsed: Sequence[tuple[int, str]] = ()
     names: Sequence[str] = ()
-    columns: Mapping[str, Any] | None = None
+    columns: PlainMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,7 @@ class Unparsed:
 
 
 def batched(
-    rows_and_faults: Iterable[dict[str, Any] | Unparsed], names: Sequence[str]
+    rows_and_faults: Iterable[dict[str, object] | Unparsed], names: Sequence[str]
 ) -> Iterator[Raw]:
     """Rows of a text log in batches; `names` are the columns besides `line`."""
     stream = iter(rows_and_faults)
@@ -157,7 +167,7 @@ def batched(
 
 def curve_rows(
     raw: Raw,
-    columns: Mapping[str, Any],
+    columns: PlainMap,
     path: Path,
     optional: Sequence[str] = (),
     decimal: str = ".",
@@ -194,9 +204,10 @@ def curve_rows(
     line = base["line"].to_numpy()
     bad = [m for n, c in cells.items() for m in faulty(c, columns[n], table[columns[n]], line)]
     parts = []
-    per_split = isinstance(columns["loss"], dict)
-    losses = columns["loss"] if per_split else {"": columns["loss"]}
-    losses = {split: column for split, column in losses.items() if column in table}
+    loss = columns["loss"]
+    per_split = isinstance(loss, dict)
+    of_splits: PlainMap = loss if isinstance(loss, dict) else {"": loss}
+    losses = {split: column for split, column in of_splits.items() if column in table}
     seen = np.zeros(len(table), dtype=bool)
     for split, column in losses.items():
         has = table[column].notna().to_numpy()
@@ -237,7 +248,7 @@ def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
 
 
 def faulty(
-    read: Cells, column: str, given: pd.Series, line: NDArray[np.int64]
+    read: Cells, column: PlainColumn, given: pd.Series, line: NDArray[np.int64]
 ) -> list[tuple[int, str]]:
     """The first cell of a column that is no number, with its line, if there is one."""
     at = np.flatnonzero(read.fault != "")[:1]
@@ -306,7 +317,7 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
-def names_in(table: pd.DataFrame, column: str | Sequence[str], path: Path) -> pd.Series:
+def names_in(table: pd.DataFrame, column: PlainColumn, path: Path) -> pd.Series:
     """Names that stand in a column, digit for digit; of several columns joined by a slash.
 
     They are missing where a cell is absent or blank. Raises FloplineError for names that are
@@ -371,30 +382,31 @@ def as_cell(value: Any) -> Any:
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
-def column_names(columns: Mapping[str, Any]) -> list[str]:
+def column_names(columns: ColumnMap) -> list[str]:
     """Every column of the file that a map names (see `plain_columns`), once."""
     plain, _ = plain_columns(columns)
     return list(dict.fromkeys(v for c in plain.values() for v in columns_in(c)))
 
 
-def columns_in(column: Any) -> Sequence[str]:
+def columns_in(column: PlainColumn) -> Sequence[str]:
     """The columns of the file that one of ours is read from."""
     if isinstance(column, dict):
         return list(column.values())
     return [column] if isinstance(column, str) else column
 
 
-def plain_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+def plain_columns(columns: ColumnMap) -> tuple[dict[str, PlainColumn], dict[str, float]]:
     """A column map as names alone, and what to multiply each by where `times` says so.
 
     A column is a name or {column, times}; `loss` may also map each split to one of these. The
     factors are called by our name, those of losses `loss`, or `loss.SPLIT`.
     """
-    plain: dict[str, Any] = {}
+    plain: dict[str, PlainColumn] = {}
     factors: dict[str, float] = {}
     for name, spec in columns.items():
         if isinstance(spec, dict) and "times" not in spec:
-            plain[name], of_splits = plain_columns(spec)
+            of_each, of_splits = plain_columns(spec)
+            plain[name] = {split: str(column) for split, column in of_each.items()}
             factors |= {f"{name}.{split}": times for split, times in of_splits.items()}
         elif isinstance(spec, dict):
             plain[name] = spec["column"]
@@ -413,7 +425,7 @@ def scaled(rows: pd.DataFrame, factors: Mapping[str, float]) -> pd.DataFrame:
     return rows
 
 
-def joined(readings: Sequence[Reading], facts: Facts) -> Reading:
+def joined(readings: Sequence[Reading], facts: LogFacts) -> Reading:
     """The batches of one file as one Reading."""
     if not readings:
         return Reading(_rows([]), _sorted(pd.DataFrame(columns=_DROPPED)), facts)
@@ -443,7 +455,7 @@ def reach(record: Any, dotted: str) -> Any:
 
 def _require(
     raw: pd.DataFrame,
-    columns: Mapping[str, Any],
+    columns: PlainMap,
     path: Path,
     names: Sequence[str],
     lacking: AbstractSet[str],

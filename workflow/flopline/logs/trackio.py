@@ -20,7 +20,9 @@ from flopline.errors import FloplineError
 from flopline.logs.reading import (
     BATCH,
     NOT_PARSED,
-    Facts,
+    LogFacts,
+    PlainColumn,
+    PlainMap,
     Raw,
     Wish,
     as_cell,
@@ -37,13 +39,13 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.startswith(_MAGIC) and b"run_name" in head and b"metrics" in head
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The logged steps of all runs, by run and in the order of logging; `line` is their number.
 
     What stands in the config of a run are facts of it. Raises FloplineError where it is no whole
     database of Trackio.
     """
-    columns: dict[str, Any] = {"step": "step", **(wish.columns or {}), "run": "run_name"}
+    columns: dict[str, PlainColumn] = {"step": "step", **(wish.columns or {}), "run": "run_name"}
     wanted = [name for name in column_names(columns) if name not in ("step", "run_name")]
     if not path.stat().st_size:
         return
@@ -59,13 +61,13 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 
 def _metrics(
-    path: Path, store: sqlite3.Connection, columns: dict[str, Any], wanted: list[str]
+    path: Path, store: sqlite3.Connection, columns: PlainMap, wanted: list[str]
 ) -> Iterator[Raw]:
     names: dict[str, None] = {"step": None, "run_name": None}
     logged_rows = store.execute(
         "SELECT id, run_name, step, metrics FROM metrics ORDER BY run_name, id"
     )
-    losses = columns_in(columns.get("loss", ()))
+    losses = columns_in(columns.get("loss", []))
     batches = []
     while batch := list(islice(logged_rows, BATCH)):
         rows, unparsed = [], []
@@ -95,7 +97,7 @@ def _is_there(name: str, names: dict[str, None], batches: list[Any]) -> bool:
     return name in names or any(row[name] is not None for rows, _ in batches for row in rows)
 
 
-def _say(store: sqlite3.Connection, wish: Wish, facts: Facts) -> None:
+def _say(store: sqlite3.Connection, wish: Wish, facts: LogFacts) -> None:
     tables = store.execute("SELECT name FROM sqlite_master WHERE name = 'configs'").fetchall()
     for run, text in store.execute("SELECT run_name, config FROM configs") if tables else ():
         try:

@@ -19,7 +19,7 @@ import pandas as pd
 from flopline.errors import FloplineError
 from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish, as_cell
+from flopline.logs.reading import NOT_PARSED, LogFacts, PlainColumn, Raw, Wish, as_cell
 
 _HEADER: Final = b":W&B\xe1\xbe"
 _BLOCK: Final = 32768
@@ -31,7 +31,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.startswith(_HEADER[:4])
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The history rows with their wanted keys; `line` is the number of the row in the file.
 
     The config and the summary become facts, nested keys with dots. Without `step` in the column
@@ -43,9 +43,13 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         raise FloplineError(
             f"{path} holds {len(files)} .wandb files: name each of them in source.paths instead."
         )
-    columns: dict[str, Any] = {"step": "_step", "wall_s": "_runtime", **(wish.columns or {})}
+    columns: dict[str, PlainColumn] = {
+        "step": "_step",
+        "wall_s": "_runtime",
+        **(wish.columns or {}),
+    }
     asked = Wish(columns, wish.facts)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     unparsed: list[tuple[int, str]] = []
     names: dict[str, None] = {}
     count = 0

@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 from markupsafe import escape
 
+from flopline.documents import ProvenanceJson
 from flopline.numbers import count
 from flopline.outputs.tex import text
 from flopline.report.html_tables import without_formulas
@@ -38,7 +39,7 @@ def pack(
     files: Mapping[str, bytes],
     runs: pd.DataFrame,
     dropped: pd.DataFrame,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
     decision: Iterable[str],
     folders: Sequence[str],
 ) -> tuple[bytes, int]:
@@ -139,7 +140,7 @@ def without_folders(
 def readme(
     study: StudyDocument,
     files: Mapping[str, bytes],
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
     decision: Iterable[str],
     changed: Sequence[str],
 ) -> str:
@@ -148,9 +149,9 @@ def readme(
     `decision` are lines that end on the console; `provenance` is that of ReportInputs.
     """
     name = study["name"]
-    about = [(path, said) for path, said in _ABOUT if any(p.startswith(path) for p in files)]
+    about = [(path, words) for path, words in _ABOUT if any(p.startswith(path) for p in files)]
     width = max(len(path) for path, _ in about)
-    what = [f"  {path:<{width}}  {said}" for path, said in about]
+    what = [f"  {path:<{width}}  {words}" for path, words in about]
     size = sum(len(content) for content in files.values())
     inputs = provenance["files"]
     versions = [f"  {package} {version}" for package, version in provenance["versions"].items()]

@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.documents import FindingJson
 from flopline.numbers import count, number
 from flopline.report.html_tables import ColumnSpec, Csv, DataTable, csv_file, data_table
-from flopline.report.verdicts import MIND, SAID, STATES
+from flopline.verdict_scale import Verdict, tally
 
 Audits = Mapping[str, Mapping[str, FindingJson]]
 
@@ -51,13 +51,12 @@ SHOWN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """A question, what the audit says of it in a word and a sentence, and its anchor."""
+    """A question, the audit's verdict and sentence, and its anchor."""
 
     id: str
     audit: str
     question: str
-    said: str
-    state: str
+    verdict: Verdict
     sentence: str
 
 
@@ -86,8 +85,7 @@ def audit_views(audits: Audits, families: Mapping[str, str], first: str = "") ->
                     f"audit-{i}-{f['audit']}",
                     f["audit"],
                     _question(f["audit"]),
-                    SAID.get(str(f["verdict"]), str(f["verdict"])),
-                    STATES.get(f["verdict"], MIND),
+                    Verdict(f["verdict"]),
                     f["sentence"],
                 )
                 for f in audits[family].values()
@@ -127,8 +125,8 @@ def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
 
 
 def _summary(findings: Mapping[str, FindingJson]) -> str:
-    fine = sum(f["verdict"] == "fine" for f in findings.values())
-    return f"{fine} of {count(len(findings), 'audit')} fine"
+    verdicts = tally(Verdict(f["verdict"]) for f in findings.values())
+    return f"{count(len(findings), 'audit')}: {verdicts}"
 
 
 def _csv(findings: Mapping[str, FindingJson]) -> Csv:

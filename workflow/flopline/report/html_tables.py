@@ -82,7 +82,7 @@ def data_table(
     caption: str,
     frame: pd.DataFrame,
     specs: Sequence[ColumnSpec],
-    whole: str = "",
+    full_copy: str = "",
 ) -> DataTable:
     """`frame` as a table of the page, without the columns that hold nothing at all.
 
@@ -93,7 +93,7 @@ def data_table(
     columns = [[_cell(value, spec) for value in head[spec.name]] for spec in used]
     file = csv_file(frame, {spec.name: spec.unit for spec in used})
     rows = list(zip(*columns, strict=True))
-    return DataTable(table_id, caption, used, rows, file, _cut(len(frame), file, whole))
+    return DataTable(table_id, caption, used, rows, file, _cut(len(frame), file, full_copy))
 
 
 def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, Any]]) -> DataTable:
@@ -101,7 +101,7 @@ def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, An
     keys = list(dict.fromkeys(key for record in records for key in record))
     columns = [ColumnSpec(key, words(key), style="num" if _numeric(records, key) else "")
                for key in keys]  # fmt: skip
-    shown = [
+    rows_of_cells = [
         [Cell(value_text(r.get(key), key), _exact(r.get(key))) for key in keys]
         for r in records[:MOST_ROWS]
     ]
@@ -110,7 +110,7 @@ def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, An
         for r in records
     ]
     file = csv_file(pd.DataFrame(plain, columns=keys, dtype=object), dict.fromkeys(keys, ""))
-    return DataTable(table_id, caption, columns, shown, file, _cut(len(records), file, ""))
+    return DataTable(table_id, caption, columns, rows_of_cells, file, _cut(len(records), file, ""))
 
 
 def csv_file(frame: pd.DataFrame, units: Mapping[str, str]) -> Csv:
@@ -134,8 +134,8 @@ def csv_file(frame: pd.DataFrame, units: Mapping[str, str]) -> Csv:
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """A table whose texts are led by an apostrophe where a spreadsheet would run them."""
     texts = frame.select_dtypes(["object", "string", "category"])
-    said = texts.astype(object).map(_no_formula, na_action="ignore")
-    return frame.assign(**{str(name): said[name] for name in said})
+    escaped = texts.astype(object).map(_no_formula, na_action="ignore")
+    return frame.assign(**{str(name): escaped[name] for name in escaped})
 
 
 def text_file(text: str) -> TextFile:
@@ -154,11 +154,11 @@ def _line(fields: Sequence[str]) -> str:
     return stream.getvalue()
 
 
-def _cut(total: int, file: Csv, whole: str) -> str:
+def _cut(total: int, file: Csv, full_copy: str) -> str:
     if total <= MOST_ROWS:
         return ""
     held = "all of them" if file.rows == total else f"the first {file.rows:,}"
-    rest = f"; {whole} holds every row" if whole and file.rows < total else ""
+    rest = f"; {full_copy} holds every row" if full_copy and file.rows < total else ""
     return (
         f"The first {MOST_ROWS:,} of {count(total, 'row')} stand here, and sorting and search go "
         f"over these alone. The CSV holds {held}{rest}."

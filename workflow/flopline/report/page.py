@@ -17,6 +17,7 @@ from markupsafe import Markup
 from flopline.decision import family_lines, silent_lines
 from flopline.documents import FitsJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count
 from flopline.report.audit_views import (
     Audits,
@@ -33,10 +34,12 @@ from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_
 from flopline.report.hygiene_view import hygiene
 from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
+from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.verdicts import Places, verdicts
+from flopline.report.verdicts import Places, tiles
 from flopline.schema import HELD_OUT
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
@@ -120,6 +123,7 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
     return page.render(
         **_view(inputs),
         style=_verbatim(template_dir / "style.css"),
+        verdict_style=Markup(style()),  # noqa: S704 - of constants alone
         script=_verbatim(template_dir / "tables.js"),
         panels=inputs.panels,
         panels_style=_verbatim(template_dir / "panels.css"),
@@ -139,7 +143,13 @@ def _environment(template_dir: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["sentence"] = sentence
+    environment.filters["of_fit"] = _class_of_fit
     return environment
+
+
+def _class_of_fit(status: str) -> str:
+    """The class of the verdict on a fit; none where there is no fit."""
+    return OF_FIT[status].css if status else ""
 
 
 def methods_files(inputs: ReportInputs) -> dict[str, str]:
@@ -174,8 +184,8 @@ def _between(verdict: VerdictJson) -> list[str]:
 
 def _seen(inputs: ReportInputs, family: str) -> str:
     """What runs held out of every fit of a family showed; empty without any."""
-    found = inputs.audits.get(family, {}).get(HELD_OUT)
-    return "" if found is None else found["sentence"]
+    finding = inputs.audits.get(family, {}).get(HELD_OUT)
+    return "" if finding is None else finding["sentence"]
 
 
 def _view(inputs: ReportInputs) -> dict[str, Any]:
@@ -192,11 +202,12 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     of_first = next((table for table in laws if table.family == first), None)
     at = of_first.target(head.budget_flops) if head and of_first else "laws"
     written = written_methods(inputs)
-    spent = spends_budget(decision)
+    spent, unit = spends_budget(decision), stated_unit(study)
     return {
         "study": study,
         "description": study.get("description") or "",
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
+        "loss_unit": words(unit),
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "seen": _seen(inputs, first),
@@ -206,7 +217,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "caveat": inputs.verdict.get("caveat", ""),
         "between": _between(inputs.verdict),
         "beside": family_lines(inputs.verdict, families) if head else [],
-        "verdicts": verdicts(
+        "tiles": tiles(
             inputs.verdict,
             decision,
             inputs.fits,
@@ -215,8 +226,10 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             inputs.audits.get(first, {}),
             Places(f"#{at}", audit_places(audited, figures)),
         ),
+        "questions": questions_view(inputs.verdict.get("questions", ()), families),
+        "question_columns": question_columns(unit),
         "audits": audits,
-        "quantities": quantity_views(label, spent),
+        "quantities": quantity_views(label, spent, unit),
         "spends_budget": spent,
         "laws": laws,
         "recommended": recommended(laws),
@@ -224,7 +237,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "figure_groups": _grouped(figures, families[first]),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families),
+        "fits": fit_views(inputs.fits, families, unit),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),
@@ -289,8 +302,8 @@ def _grouped(figures: Sequence[dict[str, str]], first: str) -> list[FigureGroup]
 
 def _width(svg: str) -> float:
     """The width in points that an SVG declares; that of a page where it declares none."""
-    found = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
-    return float(found[1]) if found else PAGE_WIDTH_PT
+    match = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
+    return float(match[1]) if match else PAGE_WIDTH_PT
 
 
 def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:

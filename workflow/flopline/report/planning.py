@@ -18,6 +18,7 @@ from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
+from flopline.verdict_scale import OF_FIT
 
 
 def planner_view(
@@ -37,10 +38,14 @@ def planner_view(
     least, most = compute.min(), compute.max()
     first = decision[np.isclose(decision["budget_flops"], targets[0], rtol=1e-9)]
     lines = [
-        _line(found.fits[law], found.draws.get(law), first[first["family"] == family])
+        _line(
+            family_results.fits[law],
+            family_results.draws.get(law),
+            first[first["family"] == family],
+        )
         | {"family": i, "headline": family == headline}
-        for i, (family, found) in enumerate(results.items())
-        for law in ordered(found.fits)
+        for i, (family, family_results) in enumerate(results.items())
+        for law in ordered(family_results.fits)
     ]
     return {
         "targets": [float(c) for c in targets],
@@ -60,6 +65,7 @@ def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[
         "name": spec_of(law).title,
         "says": spec_of(law).says.value,
         "status": fit["status"],
+        "verdict": OF_FIT[fit["status"]].css,
         "message": fit["message"],
         "recommended": bool(main["recommended"].any()),
         "refused": bool(main["refused"].any()),

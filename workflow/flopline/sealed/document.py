@@ -17,6 +17,7 @@ from flopline.errors import FloplineError
 from flopline.forecast.one_run import RunForecast
 from flopline.hashing import hash_file
 from flopline.laws.common.fit_result import plain
+from flopline.loss_units import stated_unit, words
 from flopline.schema import KEPT
 from flopline.sealed.future_runs import FutureRun
 from flopline.study_document import StudyDocument
@@ -145,7 +146,7 @@ def holds_of(study: StudyDocument) -> dict[str, str | None]:
     """What a forecast holds for: which loss, in which unit, of params and FLOPs counted how."""
     reporting = study.get("reporting", {})
     return {
-        "loss_unit": "nats per token",
+        "loss_unit": words(stated_unit(study)),
         "loss_split": study["loss_split"],
         "loss_label": study["loss_label"],
         "tokenizer": reporting.get("tokenizer"),

@@ -12,7 +12,7 @@ import pandas as pd
 from flopline.bearing import NEAR_TARGET, OUTSIDE_FACTOR, REFUTED_PERCENT, span_of
 from flopline.errors import FloplineError
 from flopline.forecast.ladder_errors import RUN
-from flopline.forecast.lines import COMBINED
+from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.one_run import RunForecast, of_runs
 from flopline.forecast.record import record
 from flopline.numbers import factor, humanise, significant

@@ -116,6 +116,8 @@ class ParametricCertificate(TypedDict):
     draws_left_out: NotRequired[int]
     count: NotRequired[str]
     far_off: NotRequired[FarOffJson]
+    early_residual: NotRequired[float]
+    early_residual_z: NotRequired[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,9 @@ def fit(
     outlying = _outlying(problem, form, table, surface, targets_flops)
     if outlying is not None:
         certificate["far_off"] = outlying.to_json()
+    early = _early_residual(table)
+    if np.isfinite(early).all():
+        certificate["early_residual"], certificate["early_residual_z"] = early
     status, message = _verdict(certificate, solver, stand_in, outlying)
     if count is not None:
         message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
@@ -455,6 +460,36 @@ def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
     return mean, mean / error if error > 0 else 0.0
 
 
+EARLY = 0.2
+"""Share of a run's tokens before which its losses are early: warm-up and the fall from that of a
+guess end before it, where the rate is constant afterwards."""
+
+
+def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
+    """By how much early losses of a run lie above its later ones, over the law, and the z score.
+
+    One value per run, the difference of mean log residuals; NaN where runs have no early losses.
+    """
+    early = table["tokens"] < EARLY * table.groupby("run")["tokens"].transform("max")
+    first, later = (table[rows].groupby("run")["log_residual"].mean() for rows in (early, ~early))
+    above = (first - later).dropna().to_numpy()
+    if above.size < MIN_TOP_RUNS:
+        return np.nan, np.nan
+    error = float(above.std(ddof=1) / np.sqrt(above.size))
+    return float(above.mean()), float(above.mean()) / error if error > 0 else 0.0
+
+
+def _too_early(mean: float, z: float) -> list[str]:
+    """What to mind of the difference of early losses and its z score."""
+    if not (mean > TOP_RUNS[0] and z > TOP_RUNS[1]):
+        return []
+    return [
+        f"losses of the first {EARLY:.0%} of the runs' tokens lie {mean:.1%} farther above the "
+        f"fitted surface than later ones ({z:.1f} standard errors), as in warm-up, and draw it up: "
+        f"leave them out by `parametric: {{checkpoints_from: {EARLY:g}}}`"
+    ]
+
+
 def _poor_design(spread: float) -> list[str]:
     """What to mind of the design of the runs, told by `token_spread`."""
     if spread >= NARROW:
@@ -562,6 +597,7 @@ def _verdict(
     mind += _poor_design(c["token_spread"])
     if c["condition"] > ILL_CONDITIONED:
         mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
+    mind += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
     mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
     if outlying is not None and outlying.matters:
         mind.append(outlying.sentence())

@@ -28,7 +28,11 @@ def paragraph(
     s: Settings, fit: FitJson, study: StudyDocument, variants: Sequence[str]
 ) -> Iterator[str]:
     """The sentences of the law's paragraph; arguments as `laws.spec.LawSpec` says."""
-    points = "every logged loss of each run" if study["points"] == "checkpoints" else "final losses"
+    points = "final losses"
+    if study["points"] == "checkpoints":
+        share = s["checkpoints_from"]
+        after = f" from {share:.3g} of its tokens on" if isinstance(share, float) and share else ""
+        points = f"every logged loss of each run{after}"
     counted = "count" in fit.get("certificate", {})
     spent = (
         "the study's own count of FLOPs follow from the condition of Lagrange."
