@@ -149,7 +149,9 @@ def _sentence(
     waste: pd.DataFrame,
     losses: pd.DataFrame,
 ) -> str:
-    named = f"The parametric law of these runs is {form.title}, {form.formula}"
+    named = ", ".join(
+        filter(None, [f"The parametric law of these runs is {form.title}", form.formula])
+    )
     others = [name for name in status if name != form.name and status[name] != FAILED]
     parts = []
     for errors, words in (

@@ -61,7 +61,7 @@ S = TypeVar("S", bound=FamilySurface)
 class Form(Generic[S]):
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
-    `surface` is the class of the law in the units of the points. `title` and `formula` name the
+    `surface` is the class of the law in the units of the points. `heading` and `formula` name the
     form by itself, `label` beside others in a few words, `phrase` in a sentence of the methods,
     marked up as `report.references` says. `free` names the free unknowns; `tied` maps an unknown
     to the free one that it equals; the rest are held at `fixed`, E at 0. `called` holds the names
@@ -72,8 +72,6 @@ class Form(Generic[S]):
 
     name: str
     surface: type[S]
-    title: str
-    formula: str
     label: str
     phrase: str
     free: tuple[str, ...] = UNKNOWNS
@@ -82,6 +80,13 @@ class Form(Generic[S]):
     called: tuple[tuple[str, str], ...] = ()
     own_starts: int = 1
     climbs: bool = True
+    heading: str = ""
+    formula: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the form is called by itself, in a sentence."""
+        return self.heading or f"the form '{self.name}'"
 
     @cached_property
     def spread(self) -> Floats:
@@ -171,37 +176,35 @@ class Form(Generic[S]):
 CHINCHILLA: Final = Form[LossSurface](
     "chinchilla",
     LossSurface,
-    "Chinchilla's form",
-    "L(N, D) = E + A/N^α + B/D^β",
     "one exponent for each term",
     "the form of @hoffmann2022",
     free=("E", "ln_A", "ln_B", "a", "b"),
     fixed=(("k", 1.0),),
+    heading="Chinchilla's form",
+    formula="L(N, D) = E + A/N^α + B/D^β",
 )
 TIED: Final = Form(
     "tied",
     TiedSurface,
-    "the tied form",
-    "L(N, D) = E + A/N^α + B/D^α",
     "one exponent for both terms",
     "one exponent for both terms [@gadre2024]",
     free=("E", "ln_A", "ln_B", "a"),
     tied=(("b", "a"),),
     fixed=(("k", 1.0),),
+    heading="the tied form",
+    formula="L(N, D) = E + A/N^α + B/D^α",
 )
 SKALING: Final = Form(
     "skaling",
     SkalingSurface,
-    "the Skaling form",
-    "L(N, D) = E + (A/N^α + B/D^β)^k",
     "reducible loss to a power k",
     "the reducible loss raised to a power [@videau2026]",
+    heading="the Skaling form",
+    formula="L(N, D) = E + (A/N^α + B/D^β)^k",
 )
 KAPLAN: Final = Form(
     "kaplan",
     KaplanSurface,
-    "Kaplan's joint form",
-    "L(N, D) = (A/N^α + B/D)^k",
     "Kaplan's joint law, no floor",
     "the joint law of @kaplan2020",
     free=("ln_A", "ln_B", "a", "k"),
@@ -210,6 +213,8 @@ KAPLAN: Final = Form(
     called=(("ln_A", "N_c"), ("ln_B", "D_c"), ("a", "alpha_N"), ("k", "alpha_D")),
     own_starts=4,
     climbs=False,
+    heading="Kaplan's joint form",
+    formula="L(N, D) = (A/N^α + B/D)^k",
 )
 """From one start 5 % of the resamples of the default study's runs end in a higher minimum; those of
 the other forms agree from every start. A law without a floor predicts too low losses of larger runs
@@ -217,12 +222,12 @@ however well it fits, so that it does not climb."""
 REPEATED: Final = Form[RepeatedSurface](
     "repeated",
     RepeatedSurface,
-    "the form of repeated data",
-    "L(N, D, U) = E + A/N'^α + B/D'^β",
     "repeated data, targets with fresh tokens",
     "the law of repeated data of @muennighoff2023",
     free=CHINCHILLA.free,
     fixed=CHINCHILLA.fixed,
+    heading="the form of repeated data",
+    formula="L(N, D, U) = E + A/N'^α + B/D'^β",
 )
 """Chinchilla's form of the tokens that count (`form_fits.solve_repeated`), for runs that tell their
 unique tokens: not one of FORMS."""

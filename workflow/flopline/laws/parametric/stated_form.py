@@ -26,4 +26,5 @@ def estimator_of(fit: FitJson) -> str:
 
 def form_sentence(form: Form[Any]) -> str:
     """A sentence that names the form of the parametric law, for an audit or a figure."""
-    return f"The parametric law is {form.title}: {form.formula}."
+    formula = f": {form.formula}" if form.formula else ""
+    return f"The parametric law is {form.title}{formula}."
