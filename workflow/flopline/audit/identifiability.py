@@ -100,7 +100,7 @@ def audit(
     tables = {"directions": directions, "coverage": coverage}
     tables["ratios"] = _ratios(estimators or {}, coverage.iloc[0], target_flops)
     outside = tables["ratios"].query("main and not inside")
-    numbers: dict[str, Any] = {"token_spread": spread, "condition": condition}
+    numbers: dict[str, object] = {"token_spread": spread, "condition": condition}
     numbers["ratio_variance"] = float(coverage["ratio_variance"].iloc[0])
     sentence = _weakest(directions)
     if "E" in form.free:

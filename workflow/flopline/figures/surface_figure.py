@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.documents import FitJson
+from flopline.documents import EstimateJson, FitJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import no_law, number
 from flopline.figures.layout import PAGE, width_in
@@ -132,7 +132,7 @@ def color_map(name: str) -> Colormap:
     return LinearSegmentedColormap.from_list(f"flopline_{name}", base(np.linspace(0.25, 1.0, 64)))
 
 
-def law_text(parameters: Mapping[str, Any]) -> str:
+def law_text(parameters: Mapping[str, EstimateJson]) -> str:
     """Mathtext of L = E + A N^-alpha + B D^-beta with the fitted numbers; "" if any is missing.
 
     Where the law has a power k, the two terms stand in brackets with it.
@@ -147,7 +147,7 @@ def law_text(parameters: Mapping[str, Any]) -> str:
     return f"$L = {significant(e, 3)} + {above}$"
 
 
-def _law(parameters: Mapping[str, Any]) -> LossSurface | None:
+def _law(parameters: Mapping[str, EstimateJson]) -> LossSurface | None:
     """The surface that a fit's parameters state; None if any is missing."""
     stated = {name: number(parameters[name]) for name in (*PARAMETERS, POWER) if name in parameters}
     if not set(PARAMETERS) <= set(stated) or not np.isfinite(list(stated.values())).all():
@@ -284,7 +284,7 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
 
 def _draw_mesh(
     axes: Axes3D,
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, EstimateJson],
     points: pd.DataFrame,
     limits: tuple[float, float],
 ) -> None:
