@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page
 
 from flopline import planner
 from flopline.laws.common.fit_result import ENDS, Estimate
+from flopline.questions import Question, answer
 from flopline.report.packing import packed_json
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage
@@ -157,6 +158,46 @@ def test_another_size_costs_what_the_library_says(open_page: OpenPage, study_fol
             agrees(values_of["extra_loss"], wanted.extra_loss)
             agrees(values_of["wasted_percent"], wanted.wasted_percent)
             agrees(values_of["wasted_hours"], wanted.wasted_percent, hours / 100)
+
+
+@pytest.mark.parametrize(
+    ("loss", "limit", "value"),
+    [
+        (1.4, "free", None),
+        (0.3, "free", None),
+        (1.45, "params", 3e5),
+        (1.45, "tokens_per_param", 30.0),
+        (1.45, "most_tokens", 1e7),
+        (None, "most_params", 2e5),
+        (None, "tokens_per_param", 500.0),
+    ],
+)
+def test_questions_are_answered_as_the_library_answers_them(
+    open_page: OpenPage,
+    study_folder: Path,
+    loss: float | None,
+    limit: str,
+    value: float | None,
+) -> None:
+    page = planner_of(open_page)
+    lines = lines_of(study_folder)
+    flops = None if loss else 3e14
+    type_in(page, "#plan-flops", "3e14")
+    page.fill("#ask-loss", "" if loss is None else repr(loss))
+    page.select_option("#ask-limit", limit)
+    if value is not None:
+        page.fill("#ask-value", repr(value))
+    plain = [f"{number:.15g}" if number else "" for number in (loss or flops, value)]
+    key = f"{plain[0]},{limit},{plain[1]}"
+    page.wait_for_selector(f'#ask-answer[data-asked="{key}"]', timeout=PATIENCE_MS)
+    shown = cells(page, "#ask-answer")
+    assert set(shown) == set(lines)
+    question = Question(flops=flops, loss=loss, limit=limit, value=value)
+    for (family, law), found in shown.items():
+        wanted = answer(lines[family, law], lines[family, "parametric"], question)
+        assert bool(found) != wanted.never
+        for quantity, numbers in found.items():
+            agrees(numbers, getattr(wanted, quantity))
 
 
 READ = {

@@ -299,9 +299,10 @@ def test_every_run_stands_beside_its_own_family(inputs: ReportInputs) -> None:
 
 def test_held_out_test_is_reported_or_its_lack_is(inputs: ReportInputs, page: str) -> None:
     assert "No run was held out" in page
-    study = {**inputs.study, "held_out": "The largest budget was held out"}
+    study = {**inputs.study, "held_out": [{"column": "flops", "above": 1e20}]}
     rendered = render(dataclasses.replace(inputs, study=study), TEMPLATES)
-    assert "The largest budget was held out." in rendered
+    assert "Runs were held out of every fit, but no law could be judged by them." in rendered
+    assert "above" not in rendered.partition("Held-out test")[2][:300]
     assert "No run was held out" not in rendered
 
 

@@ -325,6 +325,27 @@ class SilenceJson(TypedDict):
     sentence: str
 
 
+class AnswerJson(TypedDict):
+    """What a law answers to a question of the study; without numbers where `borne` is not so.
+
+    An end of an interval that is None above one that is there is infinite: in `never_percent` of
+    the draws no compute reaches the loss.
+    """
+
+    family: str
+    law: str
+    question: str
+    target_flops: float | None
+    target_loss: float | None
+    limit: str
+    value: float | None
+    never: bool
+    borne: bool
+    mind: str
+    never_percent: float | None
+    stated: Mapping[str, EstimateJson]
+
+
 class VerdictJson(TypedDict):
     """The decision of a study beside its table; see decision.decide.
 
@@ -344,6 +365,7 @@ class VerdictJson(TypedDict):
     not_fitted: list[str]
     synthetic: NotRequired[bool]
     loss_unit: NotRequired[str]
+    questions: NotRequired[list[AnswerJson]]
 
 
 NO_ESTIMATE: EstimateJson = {

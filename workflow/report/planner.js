@@ -213,6 +213,72 @@ const Planner = (() => {
       return undefined;
     };
 
+    const LIMITS = {
+      params: ["params", "7B, 1.3e9 or 70,000,000"],
+      tokens_per_param: ["tokens per param", "20"],
+      most_tokens: ["tokens", "1T or 5e11"],
+      most_params: ["params", "7B or 1.3e9"],
+    };
+
+    // The question of the form, null where nothing is asked, or what is wrong with it.
+    const readQuestion = () => {
+      const [lossField, valueField] = ["ask-loss", "ask-value"].map(el);
+      const limit = el("ask-limit").value;
+      for (const field of [lossField, valueField]) wrong(field, "");
+      valueField.disabled = limit === "free";
+      const loss = lossField.value.trim() ? bare(lossField.value) : null;
+      if (lossField.value.trim() && !(loss > 0)) {
+        return { problem: wrong(lossField, `“${lossField.value.trim()}” is not a loss: write it as 2.1.`) };
+      }
+      if (limit === "free") return loss === null ? null : { flops: null, loss, limit, value: null };
+      if (!valueField.value.trim()) return null;
+      const [what, example] = LIMITS[limit];
+      const value = parseCount(valueField.value);
+      if (!(value > 0 && value < 1e30)) {
+        return { problem: wrong(valueField, `“${valueField.value.trim()}” is not a number of ${what}: write it as ${example}.`) };
+      }
+      if (loss === null && !last) return null;
+      return { flops: loss === null ? last.flops : null, loss, limit, value };
+    };
+
+    const ASKED = [
+      ["flops", "C", "FLOPs", Panels.flopsLabel],
+      ["params", "N", "params", Panels.humanise],
+      ["tokens", "D", "tokens", Panels.humanise],
+      ["tokens_per_param", "D/N", "tokens per param", Panels.humanise],
+      ["loss", "Loss", data.loss_unit, Panels.significant],
+      ["wasted_percent", "Wasted", "% of compute", small(0.01, 3)],
+    ];
+    const orNever = (show) => (x) => (x === Infinity ? "never" : show(x));
+
+    const ask = () => {
+      const question = readQuestion();
+      const box = el("ask-answer");
+      if (!question || question.problem) {
+        box.replaceChildren();
+        return say(el("ask-said"), question ? [[question.problem, "wrong"]] : []);
+      }
+      say(el("ask-said"), []);
+      const rows = usable.map((line) => {
+        const surface = surfaces[line.family];
+        if (!surface && question.limit !== "free") return rowOf(line, [], ASKED.length, "No fitted surface of this family tells how fast the loss rises beside the best size.");
+        const found = Laws.answer(line, surface, question);
+        if (found.never) return rowOf(line, [], ASKED.length, "Never: no compute reaches this loss by this law.");
+        return rowOf(line, ASKED.map(([q, , , show]) =>
+          (found[q].lo95 === found[q].hi95 ? cell(show(found[q].point), found[q].point) : estimateCell(q, found[q], orNever(show)))));
+      });
+      box.dataset.asked = [question.loss ?? question.flops, question.limit, question.value].join();
+      box.replaceChildren(table([["Law"], ...ASKED.map(([, name, unit]) => [name, unit])], rows));
+      return undefined;
+    };
+
+    let asking = 0;
+    // Draws are searched one by one: not at every key.
+    const askSoon = () => {
+      clearTimeout(asking);
+      asking = setTimeout(ask, 200);
+    };
+
     const fromSlider = () => {
       if (!last) return;
       const best = Math.exp(Laws.pointOf(reference, last.flops).lnN);
@@ -232,6 +298,7 @@ const Planner = (() => {
         say(el("plan-said"), [[found.problem, "wrong"]]);
         say(el("plan-size-said"), []);
         el("plan-answer").replaceChildren();
+        askSoon();
         return cost();
       }
       last = found;
@@ -249,6 +316,7 @@ const Planner = (() => {
       ]);
       answer(found.flops);
       if (slider.dataset.typed !== "yes") fromSlider();
+      askSoon();
       return cost();
     };
 
@@ -278,6 +346,8 @@ const Planner = (() => {
       }
       cost();
     });
+    for (const id of ["ask-loss", "ask-value"]) el(id).addEventListener("input", askSoon);
+    el("ask-limit").addEventListener("change", askSoon);
     el("planner").hidden = !usable.length;
     if (usable.length) update();
   };

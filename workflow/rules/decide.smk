@@ -1,5 +1,12 @@
 # Every law side by side at every target budget, and one recommended line.
 
+# Only of a study that asks anything beside its targets.
+ANSWERS = (
+    {"questions": "results/{study}/questions.csv"}
+    if any(STUDY["questions"].values())
+    else {}
+)
+
 
 rule decide:
     input:
@@ -13,6 +20,7 @@ rule decide:
         ),
         audits=AUDITS,
     output:
+        **ANSWERS,
         table="results/{study}/decision.parquet",
         csv=report(
             "results/{study}/decision.csv",
@@ -39,6 +47,7 @@ rule decide:
             "comparable_losses",
             "headline_family",
             "loss_unit",
+            "questions",
         ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,15 @@ SAME_COUNT: Final = 1e-6
 """Relative difference within which two counts are the same."""
 
 
+class Refit(TypedDict, total=False):
+    """What a refit says: N at the target, a, and how it ended, which is well unless said."""
+
+    params: float
+    a: float
+    status: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One refit: what is changed, in how many points, and how to find N at the target and a."""
@@ -57,9 +66,9 @@ class Change:
     kind: str
     label: str
     n_points: int
-    refit: Callable[[], dict[str, Any]]
+    refit: Callable[[], Refit]
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """The refit as a row of the tornado; one that fails says why."""
         row = {
             "law": self.law,
@@ -119,7 +128,7 @@ def parametric_changes(base: Base) -> Iterator[Change]:
     yield from _counts_of_flops(base)
 
 
-def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> dict[str, Any]:
+def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> Refit:
     fit = parametric_fit.fit(
         runs, [base.target_flops], options, bootstrap=NO_DRAWS, family=base.family
     )
@@ -172,7 +181,7 @@ def _linear_delta(base: Base) -> float:
     return delta_from(base.surface.loss(params, tokens) - loss)
 
 
-def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
+def _refit_under(base: Base, objective: Objective) -> Refit:
     """The optimum of another objective that the baseline leads to."""
     s = base.surface
     a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
@@ -259,7 +268,7 @@ def _counts_of_params(base: Base) -> Iterator[Change]:
             )
 
 
-def _recounted(base: Base, other: Floats) -> dict[str, Any]:
+def _recounted(base: Base, other: Floats) -> Refit:
     """The fit in another count of params, spent as C = 6ND in it, N turned back into ours.
 
     The two counts differ by a power of the other one, as embeddings do (Pearce and Song 2024,
@@ -294,7 +303,7 @@ def _counts_of_flops(base: Base) -> Iterator[Change]:
     yield Change(PARAMETRIC.name, "flops", label, len(table), lambda: _respent(base, ratio))
 
 
-def _as_six_nd(base: Base) -> dict[str, Any]:
+def _as_six_nd(base: Base) -> Refit:
     """The least loss of the same surface where C is spent as 6ND."""
     plain = replace(base.surface, count=None)
     return {
@@ -304,7 +313,7 @@ def _as_six_nd(base: Base) -> dict[str, Any]:
     }
 
 
-def _respent(base: Base, ratio: Floats) -> dict[str, Any]:
+def _respent(base: Base, ratio: Floats) -> Refit:
     """The least loss where C = 6ND r(N), with r = e^u N^v fitted to the runs.
 
     Stationary where alpha A N^-alpha = (1 + v) beta B D^-beta.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def audit(
     tables = {"directions": directions, "coverage": coverage}
     tables["ratios"] = _ratios(estimators or {}, coverage.iloc[0], target_flops)
     outside = tables["ratios"].query("main and not inside")
-    numbers: dict[str, Any] = {"token_spread": spread, "condition": condition}
+    numbers: dict[str, object] = {"token_spread": spread, "condition": condition}
     numbers["ratio_variance"] = float(coverage["ratio_variance"].iloc[0])
     profile, closed = _closed_profile(problem, surface, target_flops)
     tables["profile"] = profile

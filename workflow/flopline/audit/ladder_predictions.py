@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -171,7 +170,7 @@ def row_of(
     held: pd.DataFrame,
     predictions: pd.DataFrame,
     seen: pd.DataFrame,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One row of the table of steps: what `step`, fitted up to `c`, scores on the larger runs.
 
     `held` are the runs above it, `predictions` what `predicted` makes of them for the reference,
@@ -179,7 +178,7 @@ def row_of(
     """
     target = params_at(step, all_runs.target_flops)
     ln_drift = math.log(target / all_runs.target_params(step))
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "law": step.law,
         "estimator": step.estimator,
         "largest_flops": c,

@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
-from flopline.documents import FitJson
+from flopline.documents import EstimateJson, FitJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import no_law, number
 from flopline.figures.layout import PAGE, width_in
@@ -131,7 +131,7 @@ def color_map(name: str) -> Colormap:
     return LinearSegmentedColormap.from_list(f"flopline_{name}", base(np.linspace(0.25, 1.0, 64)))
 
 
-def law_text(parameters: Mapping[str, Any]) -> str:
+def law_text(parameters: Mapping[str, EstimateJson]) -> str:
     """Mathtext of L = E + A N^-alpha + B D^-beta with the fitted numbers; "" if any is missing."""
     e, a, b, alpha, beta = (
         number(parameters.get(name)) for name in ("E", "A", "B", "alpha", "beta")
@@ -267,7 +267,7 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
 
 def _draw_mesh(
     axes: Axes3D,
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, EstimateJson],
     points: pd.DataFrame,
     limits: tuple[float, float],
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.documents import ProvenanceJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.loss_units import stated_unit, words
@@ -63,7 +64,7 @@ def checklist(
     dropped_rows: int,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> list[Item]:
     """Every item, in the order of PARTS.
 
@@ -202,7 +203,7 @@ def _fitting(
     fits: Fits,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> Iterator[Item]:
     part = PARTS[3]
     laws = " ".join(text for term, text in written.items() if term.endswith(" law"))

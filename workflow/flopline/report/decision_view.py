@@ -335,7 +335,7 @@ def _sentence_of(
     return ""
 
 
-def _beside(head: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _beside(head: HeadlineJson, row: Mapping[Any, Any]) -> str:
     """How far the target lies beyond the data, and what else must be read beside the headline."""
     warnings = str(head.get("warnings") or "")
     reach = _reach(float(head["budget_flops"]), as_float(row["extrapolation"]), _below(row))
