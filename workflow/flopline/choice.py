@@ -85,7 +85,7 @@ def rule(laws: Collection[str]) -> str:
         "share, the line whose N wastes least compute at the optima seen at larger budgets, on "
         "average over the steps. Lines that differ by less than the standard error of their "
         f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; "
-        "among these the line wins that foretold the lowest losses there best, by more than the "
+        "among these the line wins that predicted the lowest losses there best, by more than the "
         f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
         f"goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
@@ -284,13 +284,13 @@ def _by_loss(judged: _Judged, chosen: Any, other: Any) -> str:
         return "."
     mine, its = (_percent(float(judged.loss[i].mean())) for i in (chosen, other))
     return (
-        f": a tie in the size. Of the losses it foretold the lowest ones there within {mine}, the "
+        f": a tie in the size. Of the losses it predicted the lowest ones there within {mine}, the "
         f"other within {its}."
     )
 
 
 def _beaten(judged: _Judged, chosen: Any, steps: pd.DataFrame) -> str:
-    """A sentence where the chosen line wastes more than going on as the best run so far."""
+    """A sentence where the chosen line wastes more than extrapolating the best runs."""
     mine = steps[(steps["law"] == BASELINE[0]) & (steps["estimator"] == BASELINE[1])]
     waste = mine.set_index("largest_flops")["wasted_percent"].reindex(judged.waste.index)
     if waste.isna().any() or waste.mean() >= judged.mean[chosen]:

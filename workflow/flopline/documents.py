@@ -311,8 +311,8 @@ class ForecastJson(TypedDict):
 class HeadlineJson(TypedDict):
     """The recommended line of one family at the first target.
 
-    `label` says which variant of its law it is, empty for the main line; `mind` what must be read
-    beside it, empty where there is nothing of that kind.
+    `label` says which variant of its law it is, empty for the main line; `warnings` what must be
+    read beside it, empty where there is nothing of that kind.
     """
 
     family: str
@@ -325,7 +325,7 @@ class HeadlineJson(TypedDict):
     loss: EstimateJson
     tokens_per_param: EstimateJson
     forecast: ForecastJson | None
-    mind: str
+    warnings: str
 
 
 class SilenceJson(TypedDict):

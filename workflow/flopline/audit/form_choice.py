@@ -1,10 +1,10 @@
 """Which form of the surface is the parametric law of a study: chosen by the held-out ladder.
 
 The forms climb side by side. The one whose sizes waste least compute at the optima seen at larger
-budgets wins; where that is a tie, or nothing is known of it, the one that foretells the losses of
+budgets wins; where that is a tie, or nothing is known of it, the one that predicts the losses of
 larger runs best; what is still tied goes to the published form, or where that has lack of fit to
 one that has no warning. A power of what lies above the floor changes the losses that a law
-foretells far more than its sizes, so that two forms are often tied in the first and ten times apart
+predicts far more than its sizes, so that two forms are often tied in the first and ten times apart
 in the second.
 """
 

@@ -51,11 +51,11 @@ Floats = NDArray[np.float64]
 QUANTILES: Final = (0.4, 0.6, 0.8, 0.9)
 """Shares of the runs, by compute, that the steps hold where no budgets are known."""
 DRIFTED: Final = 0.05
-"""Waste at the target, against the fit of all runs, from which the last step's is to be minded."""
+"""Waste at the target, against the fit of all runs, from which the last step's is warned about."""
 WHOLE: Final = 0.1
 """Share of the ladder's time, about, that the fits of all runs take before the first step."""
 UNCOVERED: Final = 0.8
-"""Share of held-out runs inside the 95 % prediction below which it is to be minded."""
+"""Share of held-out runs inside the 95 % prediction below which it is warned about."""
 
 
 def audit(
@@ -363,7 +363,7 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     if fitted.empty:
         sentence = (
             f"No step of the ladder has enough runs for a {SURFACE.label} fit, so nothing was "
-            "foretold"
+            "predicted"
         )
         sentence += f" by it. {against}" if against else "."
         return Finding("ladder", Verdict.NOT_CHECKED, sentence, numbers, tables)
@@ -371,7 +371,7 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     low, high = (significant(f(fitted["loss_error_percent"]), 2) for f in (min, max))
     sentence = (
         f"Fitted to the runs of at most {flops_label(first['largest_flops'])} to "
-        f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law foretells the losses "
+        f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law predicts the losses "
         f"of all larger runs within {low} to {high} % on average, while its N at "
         f"{flops_label(all_runs.target_flops)} FLOPs goes from "
         f"{humanise(first['target_params'])} to {humanise(last['target_params'])} and is "

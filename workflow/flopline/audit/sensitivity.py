@@ -24,7 +24,7 @@ from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.verdict_scale import Verdict, warned_if
 
 DEAR: Final = 0.05
-"""Share of compute that a single change may waste before it is to be minded."""
+"""Share of compute that a single change may waste before it is warned about."""
 BASELINE: Final = 0.05
 """Share of the time, about, before the refits."""
 

@@ -1,8 +1,8 @@
-"""What the steps of a held-out ladder foretold and what was seen, in one table for all quantities.
+"""What the steps of a held-out ladder predicted and what was seen, in one table for all quantities.
 
-A table of foretellings has one row per line, step and thing foretold: `line` (law/estimator),
+A table of predictions has one row per line, step and thing predicted: `line` (law/estimator),
 `step` and `flops` (the largest FLOPs fitted, those of the target), `told_ln` and `seen_ln` (logs of
-the number foretold and seen), `draws_ln` (standard deviation of the line's draws, 0 where it has
+the number predicted and seen), `draws_ln` (standard deviation of the line's draws, 0 where it has
 none), `noise_ln` (that of what is seen), `what` (a run's name, else empty).
 """
 
@@ -54,7 +54,7 @@ def admitted(steps: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """Foretellings of the loss or the size at larger budgets, of the ladder's table `optima`.
+    """Predictions of the loss or the size at larger budgets, of the ladder's table `optima`.
 
     The column `line` is law/estimator.
     """
@@ -62,7 +62,7 @@ def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def _optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    predicted, seen = (_number(optima, f"{quantity}_{what}") for what in ("foretold", "seen"))
+    predicted, seen = (_number(optima, f"{quantity}_{what}") for what in ("predicted", "seen"))
     return pd.DataFrame(
         {
             "line": _lines(optima),
@@ -78,7 +78,7 @@ def _optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def of_ahead(ahead: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """Foretellings of the loss or the size at targets, of the ladder's table `ahead`: unseen yet.
+    """Predictions of the loss or the size at targets, of the ladder's table `ahead`: unseen yet.
 
     The column `line` is law/estimator.
     """
@@ -88,7 +88,7 @@ def of_ahead(ahead: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Foretellings of single larger runs, of the ladder's table `runs`.
+    """Predictions of single larger runs, of the ladder's table `runs`.
 
     A form that states no scatter of its runs is given that of its step: it is the same runs'.
     """
@@ -98,7 +98,7 @@ def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
             "line": _lines(runs),
             "step": step,
             "flops": _number(runs, "flops"),
-            "told_ln": np.log(_number(runs, "foretold")),
+            "told_ln": np.log(_number(runs, "predicted")),
             "seen_ln": np.log(_number(runs, "seen")),
             "draws_ln": _number(runs, "sd_ln").fillna(0.0),
             "noise_ln": _number(runs, "scatter_ln").groupby(step).transform("max").fillna(0.0),
@@ -108,7 +108,7 @@ def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_ladder(tables: Mapping[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
-    """Foretellings of one of QUANTITIES by the lines `admitted`, of the ladder's tables.
+    """Predictions of one of QUANTITIES by the lines `admitted`, of the ladder's tables.
 
     With the table `ahead` those of its targets stand among them, of which nothing is seen yet.
     """

@@ -480,7 +480,7 @@ def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _too_early(mean: float, z: float) -> list[str]:
-    """What to mind of the difference of early losses and its z score."""
+    """A warning about the difference of early losses and its z score."""
     if not (mean > TOP_RUNS[0] and z > TOP_RUNS[1]):
         return []
     return [
@@ -491,7 +491,7 @@ def _too_early(mean: float, z: float) -> list[str]:
 
 
 def _poor_design(spread: float) -> list[str]:
-    """What to mind of the design of the runs, told by `token_spread`."""
+    """A warning about the design of the runs, told by `token_spread`."""
     if spread >= NARROW:
         return []
     return [
@@ -525,7 +525,7 @@ def _outlying(
 
 
 def _misfit(mean: float, z: float) -> list[str]:
-    """What to mind of the mean log residual of the top runs and its z score."""
+    """A warning about the mean log residual of the top runs and its z score."""
     if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
         return []
     return [
@@ -566,7 +566,7 @@ def _certificate(
 def _verdict(
     certificate: ParametricCertificate, solver: str, stand_in: str, outlying: Outlying | None
 ) -> tuple[str, str]:
-    """Status and a plain message: what forbids use first, then all there is to mind.
+    """Status and a plain message: what forbids use first, then all warnings.
 
     `stand_in` says why the draws are not of the kind that was asked for, empty if they are.
     """
@@ -587,30 +587,30 @@ def _verdict(
             f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
             f"split: check the losses or add runs that differ more in {axis}."
         )
-    mind = []
+    cautions = []
     if not c["converged"]:
-        mind.append(f"L-BFGS stopped short of the optimum ({gradient})")
+        cautions.append(f"L-BFGS stopped short of the optimum ({gradient})")
     if c["starts_agree"] < 2:
-        mind.append(f"only one of {c['starts']} starts reached the lowest objective")
+        cautions.append(f"only one of {c['starts']} starts reached the lowest objective")
     if c["bounds"]:
-        mind.append(f"{' and '.join(c['bounds'])} on the bound of the search")
-    mind += _poor_design(c["token_spread"])
+        cautions.append(f"{' and '.join(c['bounds'])} on the bound of the search")
+    cautions += _poor_design(c["token_spread"])
     if c["condition"] > ILL_CONDITIONED:
-        mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
-    mind += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
-    mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+        cautions.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
+    cautions += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
+    cautions += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
     if outlying is not None and outlying.matters:
-        mind.append(outlying.sentence())
-    mind += [stand_in] * bool(stand_in)
+        cautions.append(outlying.sentence())
+    cautions += [stand_in] * bool(stand_in)
     if c["draws_left_out"] > form_variants.MAX_LEFT_OUT * c["draws"]:
         lost = f"{c['draws_left_out']} of {c['draws']} resamples had "
         lost += "no optimum" if stand_in else "too few points or no optimum"
         few = c["draws_left_out"] > MOST * c["draws"]
-        mind.append(
+        cautions.append(
             f"{lost}, so there are no intervals"
             if few
             else f"{lost} and are left out of the intervals"
         )
-    if mind:
-        return WARNING, "Mind: " + "; ".join(mind) + "."
+    if cautions:
+        return WARNING, "Warning: " + "; ".join(cautions) + "."
     return CONVERGED, f"{c['starts_agree']} of {c['starts']} starts reach the same optimum."

@@ -47,7 +47,7 @@ def paragraph(
     )
     if form is not CHINCHILLA:
         yield (
-            f"This form, {form.phrase}, was chosen among those fitted by how well it foretold "
+            f"This form, {form.phrase}, was chosen among those fitted by how well it predicted "
             f"larger runs on the held-out ladder; {CHINCHILLA.title} [@hoffmann2022] stands beside "
             "it."
         )

@@ -1,6 +1,6 @@
 """Wild bootstrap: losses are resampled about a fit, and every run stays in every resample.
 
-A pairs bootstrap of a few runs often loses those that a fit hangs on, the ends of a valley above
+A pairs bootstrap of a few runs often loses those that a fit depends on, the ends of a valley above
 all, and its intervals are too wide; docs/uncertainty.md measures by how much. Here residuals are
 first made as large as those of runs that the fit has not seen.
 """
