@@ -9,7 +9,7 @@
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
-# make forecast STUDY=mine   seal what is foretold of runs still to be made (docs/forecasts.md)
+# make forecast STUDY=mine   seal what is predicted of runs still to be made (docs/forecasts.md)
 # make judge STUDY=mine      score it, now that the runs are there
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 

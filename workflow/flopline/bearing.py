@@ -29,7 +29,7 @@ WIDEST_FACTOR: Final = 10.0
 """Ends of a 95 % interval of N that are farther apart say no size."""
 BOUND_FACTOR: Final = 3.0
 """Where a parameter sits on its bound, ends of a 95 % interval of N that are farther apart say that
-the size hangs on that parameter."""
+the size depends on that parameter."""
 APART_FACTOR: Final = 3.0
 """Lines that nothing tells apart may differ by this factor in N."""
 UNTESTED_EXTRAPOLATION: Final = 3.0
@@ -128,7 +128,7 @@ def _fault(
     if on and wide > BOUND_FACTOR:
         return (
             f"{' and '.join(on)} {'sits' if len(on) == 1 else 'sit'} on the bound of the search "
-            f"and N hangs on it: its 95 % interval goes from {humanise(low)} to {humanise(high)}"
+            f"and N depends on it: its 95 % interval goes from {humanise(low)} to {humanise(high)}"
         )
     ratio = float(line["tokens_per_param"])
     least, most = span.tokens_per_param
@@ -152,7 +152,7 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
     far = np.abs(np.log(held["flops"].astype(float) / float(line["budget_flops"])))
     mine = held[(held["law"] == line["law"]) & (far <= math.log(NEAR_TARGET))]
     same = mine[mine["estimator"] == line["estimator"]]
-    # A law of compute foretells the best run of its compute, which one run held out need not be.
+    # A law of compute predicts the best run of its compute, which one run held out need not be.
     mine = same[same["of"] == THIS_RUN]
     if mine.empty:
         return ""
@@ -174,7 +174,7 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
 
 
 def predictions(findings: Mapping[str, FindingJson]) -> pd.DataFrame | None:
-    """What was foretold of runs held out, None where none were."""
+    """What was predicted of runs held out, None where none were."""
     finding = findings.get("held_out")
     return None if finding is None else finding.get("tables", {}).get("predictions")
 

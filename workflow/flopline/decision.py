@@ -213,7 +213,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"({_with_interval(stated['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
-        *([f"Mind: {head['mind']}."] if head["mind"] else []),
+        *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
@@ -417,8 +417,8 @@ def _few_runs(
 def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> HeadlineJson:
     """A recommended line with its intervals.
 
-    `mind` is what must be read beside it: an interval or a condition number that is no answer, a
-    target below all runs; empty where there is nothing of that kind.
+    `warnings` is what must be read beside it: an interval or a condition number that is no answer,
+    a target below all runs; empty where there is nothing of that kind.
     """
     fit = results[str(best["family"])].fits[str(best["law"])]
     return {
@@ -432,7 +432,7 @@ def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> Headline
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
-        "mind": "; ".join(_minded(best, fit.get("certificate", {}))),
+        "warnings": "; ".join(_warnings(best, fit.get("certificate", {}))),
     }
 
 
@@ -454,7 +454,7 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     }
 
 
-def _minded(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
+def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:

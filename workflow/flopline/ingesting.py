@@ -18,6 +18,7 @@ from flopline.facts import own_facts, wanted_from_log
 from flopline.logs.opening import head_of, text_lines
 from flopline.logs.readers import read_log
 from flopline.logs.reading import (
+    AFTER_BRANCH,
     NO_LOSS,
     NO_RUN,
     NOT_PARSED,
@@ -126,12 +127,44 @@ def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> I
     """
     ordered = sorted(files, key=lambda file: file["run"])
     table = study["source"]["kind"] == "table"
-    for _, pieces in groupby(ordered, key=lambda file: file["run"]):
+    for _, group in groupby(ordered, key=lambda file: file["run"]):
+        pieces = list(group)
         read = _table if table else _log
         parts = [read(study, file, number, root) for number, file in enumerate(pieces)]
+        if len(parts) > 1:
+            parts = list(_branched(pieces, parts))
         pieced = parts[0] if len(parts) == 1 else _together(parts)
         # Only what holds several runs need be put in the order of runs.
         yield _by_run(pieced) if len(set(pieced.runs["run"])) > 1 else pieced
+
+
+def _branched(files: Sequence[LogFile], parts: Sequence[Ingested]) -> Iterator[Ingested]:
+    """The pieces of a run, those that it shares with others up to where its next piece begins.
+
+    Raises FloplineError where a run has no row but those that it shares.
+    """
+    begins = [float(_clock(part.curves).min()) for part in parts]
+    for file, part, begin in zip(files, parts, begins, strict=True):
+        if not file.get("shared"):
+            yield part
+            continue
+        later = [other for other in begins if other > begin]
+        if not later:
+            raise FloplineError(
+                f"{file['path']} is the beginning of several runs, and run '{file['run']}' has no "
+                "row of its own after it: take its rows out of the run table, or restore its log."
+            )
+        beyond = (_clock(part.curves) >= min(later)).to_numpy()
+        cut = part.curves[beyond].assign(reason=AFTER_BRANCH, source=file["path"])
+        dropped = pd.concat([part.dropped, cut[["run", "line", "step", "reason", "source"]]])
+        yield Ingested(part.curves[~beyond], dropped, part.runs)
+
+
+def _clock(curves: pd.DataFrame) -> pd.Series:
+    """The steps of rows, or the tokens where none is logged."""
+    known = "step" in curves and curves["step"].notna().any()
+    clock: pd.Series = curves["step" if known or "tokens" not in curves else "tokens"]
+    return clock.astype("float64")
 
 
 def _together(parts: Sequence[Ingested]) -> Ingested:

@@ -41,7 +41,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
-def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDocument:
+def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> StudyDocument:
     """The study that `config` names, merged with the run-wide options, defaults filled in.
 
     Adds the keys `name` (letters, digits, `_`, `.`, `-`) and `file` (its path). Paths in a study

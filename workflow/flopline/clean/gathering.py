@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from flopline.logs.reading import NO_LOSS
 from flopline.loss_units import fitted_splits
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
 from flopline.sources import patterns_of
-from flopline.study_document import StudyDocument
+from flopline.study_document import RunRule, StudyDocument
 
 BATCH_TELLS: Final = (
     "if they follow from the step, give the `batch_tokens` of each run in source.runs (of a run "
@@ -200,7 +200,7 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     return runs.assign(reason=reason, status=status)
 
 
-def _named_by(runs: pd.DataFrame, rule: Mapping[str, Any], key: str) -> pd.Series:
+def _named_by(runs: pd.DataFrame, rule: RunRule, key: str) -> pd.Series:
     """Which runs a rule of the list `key` of the study file means."""
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -134,7 +134,15 @@ def _draw_profile(
     return lines
 
 
-def filling(color: str, used: bool, flagged: bool) -> dict[str, Any]:
+class MarkerFill(TypedDict, total=False):
+    """How a marker is filled, as Matplotlib's Line2D takes it."""
+
+    fillstyle: Literal["bottom"]
+    mfc: str
+    mfcalt: str
+
+
+def filling(color: str, used: bool, flagged: bool) -> MarkerFill:
     """Marker style of a vertex: full, half full where flagged, hollow where not used."""
     if used and flagged:
         return {"fillstyle": "bottom", "mfc": color, "mfcalt": "white"}

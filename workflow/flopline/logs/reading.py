@@ -32,6 +32,7 @@ SECOND = "second_in_line"
 TWICE = "twice_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
+AFTER_BRANCH = "after_branch"
 
 MEASURES = ("step", "tokens", "flops", "lr", "wall_s")
 """Columns of a curve row that may be mapped, besides the loss, its split and its run."""

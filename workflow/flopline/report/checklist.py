@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.documents import ProvenanceJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.loss_units import stated_unit, words
@@ -63,7 +64,7 @@ def checklist(
     dropped_rows: int,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> list[Item]:
     """Every item, in the order of PARTS.
 
@@ -112,7 +113,7 @@ def _hypothesis(study: StudyDocument, fits: Fits) -> Iterator[Item]:
     targets = ", ".join(flops_label(c) for c in study["targets"])
     yield _item(
         part,
-        "What are they to decide or foretell?",
+        "What are they to decide or predict?",
         f"N, D and the loss at {targets} FLOPs, for "
         f"{' and '.join(str(label) for label in study['families'].values())}.",
     )
@@ -202,7 +203,7 @@ def _fitting(
     fits: Fits,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> Iterator[Item]:
     part = PARTS[3]
     laws = " ".join(text for term, text in written.items() if term.endswith(" law"))
@@ -230,7 +231,7 @@ def _fitting(
     )
     yield _item(
         part,
-        "How much do the results hang on the choices made?",
+        "How much do the results depend on the choices made?",
         _finding(audits, study["families"], "sensitivity"),
     )
     yield _item(

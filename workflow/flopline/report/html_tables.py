@@ -96,7 +96,9 @@ def data_table(
     return DataTable(table_id, caption, used, rows, file, _cut(len(frame), file, full_copy))
 
 
-def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, Any]]) -> DataTable:
+def records_table(
+    table_id: str, caption: str, records: Sequence[Mapping[str, object]]
+) -> DataTable:
     """Diagnostics that are records, such as one per budget, as a table of the page."""
     keys = list(dict.fromkeys(key for record in records for key in record))
     columns = [ColumnSpec(key, words(key), style="num" if _numeric(records, key) else "")
@@ -191,11 +193,12 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
-def _exact(value: Any) -> str:
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return repr(float(value)) if numeric else ""
+def _exact(value: object) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return repr(float(value))
+    return ""
 
 
-def _numeric(records: Sequence[Mapping[str, Any]], key: str) -> bool:
+def _numeric(records: Sequence[Mapping[str, object]], key: str) -> bool:
     known = [r[key] for r in records if r.get(key) is not None]
     return bool(known) and all(_exact(value) for value in known)

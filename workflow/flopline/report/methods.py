@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.documents import FitJson
+from flopline.documents import FitJson, ProvenanceJson
 from flopline.laws.common.methods_text import Settings
 from flopline.laws.spec import resolved, spec_of
 from flopline.loss_units import stated_unit, words
@@ -63,7 +63,7 @@ def methods(
     runs: pd.DataFrame,
     rule: str,
     *,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: ProvenanceJson | None = None,
     variants: Mapping[str, Sequence[str]] | None = None,
     held_out: str = "",
 ) -> list[Method]:
@@ -94,7 +94,7 @@ def methods_text(
     runs: pd.DataFrame,
     rule: str,
     *,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: ProvenanceJson | None = None,
     variants: Mapping[str, Sequence[str]] | None = None,
     held_out: str = "",
     form: str = PLAIN,
@@ -250,7 +250,7 @@ def _uncertainty(fits: Fits, study: StudyDocument) -> Iterator[str]:
         yield f"Residuals are resampled after @cameron2008{own}."
 
 
-def _software(provenance: Mapping[str, Any]) -> Iterator[str]:
+def _software(provenance: ProvenanceJson) -> Iterator[str]:
     versions = provenance.get("versions") or {}
     if versions:
         named = (
