@@ -28,7 +28,7 @@ from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.spec import Says, spec_of
 from flopline.numbers import number
 from flopline.schema import target_column
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 from flopline.surfaces.count import COUNT, Count, tokens_for
 
 Floats = NDArray[np.float64]
@@ -99,12 +99,12 @@ def read_line(fit: FitJson, draws: pd.DataFrame) -> Line:
         )
     of_surface = spec_of(fit["law"]).says is Says.SURFACE
     names = PARAMETERS if of_surface else OF_COMPUTE
-    names = (*names, *(name for name in COUNT if name in fit["parameters"]))
+    names = (*names, *(name for name in (POWER, *COUNT) if name in fit["parameters"]))
     values = {name: np.array([number_in(fit["parameters"][name])]) for name in names}
     drawn = {name: draws[name].to_numpy(dtype=float) for name in names}
     if of_surface:
-        point: Allocation | LossSurface = _surface({n: float(v[0]) for n, v in values.items()})
-        return Line(fit["law"], point, _surface(drawn), _new_run(fit, draws), None)
+        stated = LossSurface.stated({n: float(v[0]) for n, v in values.items()})
+        return Line(fit["law"], stated, LossSurface.stated(drawn), _new_run(fit, draws), None)
     laws = allocation(values), allocation(drawn)
     return Line(fit["law"], *laws, _new_run(fit, draws), _misfit(fit, len(draws)))
 
@@ -194,10 +194,6 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
         LossLaw(values["L_E"], ln_k, values["L_c"], nowhere, nowhere),
         Count.stated(values),
     )
-
-
-def _surface(values: Mapping[str, float] | Mapping[str, Floats]) -> LossSurface:
-    return LossSurface(*(values[name] for name in PARAMETERS), count=Count.stated(values))
 
 
 def _at_budgets(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:

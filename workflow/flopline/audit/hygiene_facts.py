@@ -116,7 +116,7 @@ def dependence(surface: LossSurface, facts: pd.DataFrame, name: str) -> dict[str
     z = np.log(rows[name].to_numpy())
     z = z - z.mean()
     out["spread"] = float(np.ptp(z))
-    freedom = len(rows) - len(PARAMETERS) - 1
+    freedom = len(rows) - len(PARAMETERS) - (not surface.straight) - 1
     if freedom < 1 or out["spread"] <= VARIES:
         return out
     own = surface.log_loss_gradient(rows["params"].to_numpy(), rows["tokens"].to_numpy())

@@ -23,7 +23,7 @@ from flopline.report.planning import planner_view
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.study_document import StudyDocument
-from flopline.surfaces.chinchilla import PARAMETERS
+from flopline.surfaces.chinchilla import PARAMETERS, POWER
 
 MOST_POINTS: Final = 5000
 """Points of a family that a panel holds; of more, every k-th by compute is drawn and it says so."""
@@ -186,6 +186,7 @@ def _surface(family: FamilyResults, label: str, colors: str) -> dict[str, object
     drawn = _thinned(points.sort_values(["flops", "run", "tokens"]))
     stated = fit["parameters"]
     law = [stated[name]["point"] if name in stated else None for name in PARAMETERS]
+    law.append(stated[POWER]["point"] if POWER in stated else 1.0)
     usable = _usable(family, "parametric") and None not in law
     scale = color_map(colors)(np.linspace(0.0, 1.0, MAP_LEVELS))
     return {

@@ -99,8 +99,9 @@ def _columns(laws: Allocation | LossSurface) -> list[Floats]:
         powers = [laws.params.ln_k, laws.params.p, laws.tokens.ln_k, laws.tokens.p]
         return [*powers, laws.loss.E, laws.loss.ln_K, laws.loss.c, *_count(laws, powers[0])]
     e, a, b, alpha, beta = (np.atleast_1d(getattr(laws, name)) for name in PARAMETERS)
+    power = np.asarray(laws.k, dtype=float) * np.ones_like(e)
     with np.errstate(divide="ignore"):
-        return [e, np.log(a), np.log(b), alpha, beta, *_count(laws, e)]
+        return [e, np.log(a), np.log(b), alpha, beta, power, *_count(laws, e)]
 
 
 def _count(laws: Allocation | LossSurface, like: Floats) -> list[Floats]:
