@@ -55,7 +55,7 @@ def chinchilla_ladder(without_outliers: pd.DataFrame) -> Finding:
     )
 
 
-def test_the_advice_drifts_while_the_loss_is_foretold(chinchilla_ladder: Finding) -> None:
+def test_the_advice_drifts_while_the_loss_is_predicted(chinchilla_ladder: Finding) -> None:
     steps = chinchilla_ladder.tables["steps"].query("estimator == 'log_huber'")
     billions = steps["target_params"] / 1e9
     # Reference values, printed to a billion; the first two lie 0.54 above and 0.52 below.
@@ -86,7 +86,7 @@ def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> Non
     assert (largest > 2.8e21).all()
 
 
-def test_one_exponent_for_both_terms_foretells_the_size_best(chinchilla_ladder: Finding) -> None:
+def test_one_exponent_for_both_terms_predicts_the_size_best(chinchilla_ladder: Finding) -> None:
     # Measured: what no published analysis of these points states, and the reason to read scores.
     table = chinchilla_ladder.tables["scores"].set_index(["law", "estimator"])
     assert (table["n_steps"] == 6).all()

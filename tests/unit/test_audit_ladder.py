@@ -45,7 +45,7 @@ def noise_free() -> Finding:
     return ladder.audit(isoflop_runs(budgets=BUDGETS), TARGET, climbing(0))
 
 
-def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
+def test_noise_free_runs_are_predicted_exactly(noise_free: Finding) -> None:
     rows = steps_of(noise_free, "parametric")
     assert len(rows) == len(BUDGETS) - 1
     fitted = rows[rows["status"] != "failed"]
@@ -83,9 +83,9 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     seen = finding.tables["optima"].query("estimator == 'log_huber'")
     vertices = isoflop_fit.fit(points, [TARGET], draws=0).tables["vertices"]
     np.testing.assert_allclose(seen["params_seen"], vertices["params"][-3:])
-    np.testing.assert_allclose(seen["params_foretold"], surface.params_opt(BUDGETS[-3:]))
+    np.testing.assert_allclose(seen["params_predicted"], surface.params_opt(BUDGETS[-3:]))
     np.testing.assert_allclose(
-        seen["ln_ratio"], np.log(seen["params_foretold"] / seen["params_seen"])
+        seen["ln_ratio"], np.log(seen["params_predicted"] / seen["params_seen"])
     )
 
 
@@ -152,13 +152,13 @@ def test_steps_without_runs_on_both_sides_are_refused() -> None:
         ladder.audit(isoflop_runs(), TARGET, steps_flops=[1e10, 1e30])
 
 
-def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
+def test_a_ladder_of_too_few_runs_says_that_nothing_was_predicted() -> None:
     finding = ladder.audit(isoflop_runs(), TARGET, climbing(0), steps_flops=[1e18])
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
     assert finding.verdict == "warned"
-    assert "nothing was foretold" in finding.sentence
+    assert "nothing was predicted" in finding.sentence
     assert finding.tables["predictions"].empty
 
 
@@ -256,8 +256,8 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
     finding = ladder.audit(points, TARGET, climbing(0))
     optima = finding.tables["optima"].set_index("estimator")
     main, large = optima.loc["parabola"], optima.loc["large"]
-    np.testing.assert_allclose(large["params_foretold"], 2 * main["params_foretold"])
-    np.testing.assert_allclose(large["loss_foretold"], main["loss_foretold"])
+    np.testing.assert_allclose(large["params_predicted"], 2 * main["params_predicted"])
+    np.testing.assert_allclose(large["loss_predicted"], main["loss_predicted"])
     rows = steps_of(finding, "isoflop", "large")
     assert list(rows["status"] == "failed") == [False] * len(rows)  # it fails with its fit
     pd.testing.assert_series_equal(

@@ -179,7 +179,7 @@ def test_a_target_below_all_runs_is_an_extrapolation(inputs: ReportInputs) -> No
 
 
 def test_what_makes_the_headline_no_answer_stands_beside_it(inputs: ReportInputs) -> None:
-    head = {**inputs.verdict["headline"], "mind": "the 95 % interval of N spans 30x"}
+    head = {**inputs.verdict["headline"], "warnings": "the 95 % interval of N spans 30x"}
     verdict = {**inputs.verdict, "headline": head}
     text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
     assert "The 95 % interval of N spans 30x." in text

@@ -100,7 +100,7 @@ def sealed_of(
     return Sealed(**about, holds={}, runs=runs, sealed_runs=[SealedRun(run, forecast, [])])
 
 
-def test_a_new_run_is_foretold_where_the_truth_puts_it(known, points):
+def test_a_new_run_is_predicted_where_the_truth_puts_it(known, points):
     for ratio in (10.0, 20.0, 60.0):
         run = at(ratio)
         forecast = forecast_of(run, known)
@@ -329,7 +329,7 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
     assert main(["forecast", "ash", "--date", "2026-11-29"], tmp_path) == 0
     made = capsys.readouterr().out
     assert "big (ash): 10B params on 160B tokens, 9.6e21 FLOPs: loss" in made
-    assert "(by combined). Mind: its compute is 9.6× that of the largest run" in made
+    assert "(by combined). Warning: its compute is 9.6× that of the largest run" in made
     sealed = tmp_path / "forecasts/ash/2026-11-29.json"
     assert json.loads(sealed.read_text())["inputs"]["runs"]["number"] == len(runs)
     assert main(["forecast", "ash", "--date", "2026-11-29"], tmp_path) == 1

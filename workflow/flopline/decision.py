@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
-from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
+from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
 from flopline.choice import (
     CAVEAT,
     Choice,
@@ -102,7 +102,8 @@ def decide(
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
-            reasons = reasons.mask(reasons == "", apart(lines[reasons == ""], span))
+            borne = lines[reasons == ""]
+            reasons = reasons.mask(reasons == "", apart(borne, span, misfits(known)))
             if reasons[choice.line]:
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons
@@ -212,7 +213,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"({_with_interval(stated['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
-        *([f"Mind: {head['mind']}."] if head["mind"] else []),
+        *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
@@ -416,8 +417,8 @@ def _few_runs(
 def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> HeadlineJson:
     """A recommended line with its intervals.
 
-    `mind` is what must be read beside it: an interval or a condition number that is no answer, a
-    target below all runs; empty where there is nothing of that kind.
+    `warnings` is what must be read beside it: an interval or a condition number that is no answer,
+    a target below all runs; empty where there is nothing of that kind.
     """
     fit = results[str(best["family"])].fits[str(best["law"])]
     return {
@@ -431,7 +432,7 @@ def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> Headline
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
-        "mind": "; ".join(_minded(best, fit.get("certificate", {}))),
+        "warnings": "; ".join(_warnings(best, fit.get("certificate", {}))),
     }
 
 
@@ -453,7 +454,7 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     }
 
 
-def _minded(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
+def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:

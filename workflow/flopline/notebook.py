@@ -284,7 +284,7 @@ def identifiability(table: pd.DataFrame, **options: Any) -> Figure:
 
 
 def stakes(table: pd.DataFrame, **options: Any) -> Figure:
-    """What N hangs on, what a wrong N costs, and the bootstrap draws of every law.
+    """What N depends on, what a wrong N costs, and the bootstrap draws of every law.
 
     Options are those of `isoflop`.
     """

@@ -85,11 +85,19 @@ def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> 
     return "which is no number: correct it"
 
 
+def as_float(number: float) -> float:
+    """A number as floating-point, infinite where it is beyond."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def _parsed(text: Any, decimal: str, units: Mapping[str, str]) -> float:
     if isinstance(text, bool) or text is None:
         return math.nan
     if isinstance(text, int | float):
-        return float(text)
+        return as_float(text)
     match = _NUMBERS[decimal].fullmatch(str(text).strip())
     if match is None or (unit := match["unit"].lower()) not in units:
         return math.nan

@@ -25,7 +25,7 @@ from flopline.verdict_scale import warned_if
 Floats = NDArray[np.float64]
 
 LARGE: Final = 0.05
-"""Change of N at a target [ln] from which the bias is to be minded."""
+"""Change of N at a target [ln] from which the bias is warned about."""
 
 
 def audit(

@@ -15,7 +15,7 @@ from flopline.numbers import flops_label, humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
 
 DEAR: Final = 0.05
-"""Waste between two laws from which their disagreement is to be minded."""
+"""Waste between two laws from which their disagreement is warned about."""
 
 
 def disagreements(

@@ -105,7 +105,7 @@ def losscompute(
         x = _draw_laws(left, fits, laws, draws, tables, target, loss_label)
         left.set_title(title)
         _draw_misfit(right, misfits, x)
-        right.set_title("Frontier over its own law, %")
+        right.set_title("Frontier over its fitted law, %")
         _draw_floors(below, fits, laws, misfits)
         below.set_title(f"Floor E, {words(loss_unit)}")
     if synthetic:
@@ -376,9 +376,9 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "Left: the lowest loss that each law expects of a budget, with what it was fitted to "
         "(small dots: every run), 80 and 95 % bands, its floor E (dotted) where that is near, and "
         "at the target what it states; grey, the largest run. Right, above: the losses at each "
-        "frontier over the law's own (bars: 95 %; for the surface, runs averaged over stretches of "
-        "compute). A trend there means that the law bends away and its forecast is biased. Below: "
-        "E with 80 and 95 % intervals, and whether the law has lack of fit. "
+        "frontier over the fitted law (bars: 95 %; for the surface, runs averaged over stretches "
+        "of compute). A trend there means that the law bends away and its forecast is biased. "
+        "Below: E with 80 and 95 % intervals, and whether the law has lack of fit. "
         f"{alt(results, setting)}"
     )
 

@@ -1,4 +1,4 @@
-"""What is at stake: what N hangs on, what a wrong N costs, how far the laws' draws spread."""
+"""What is at stake: what N depends on, what a wrong N costs, how far the laws' draws spread."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def stakes(
         foot_in=0.08,
     )
     sizes = _sizes(fits, target_flops)
-    title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
+    title = f"{family_label}: what N at {flops_label(target_flops)} depends on"
     if largest is None:
         say_instead(tornado, title, why["sensitivity"])
     else:
@@ -175,7 +175,9 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-heights.sum() - 2, 2))
     left = int(largest["of"].iloc[0]) - len(largest)
-    axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
+    axes.set_xlabel(
+        "N over that of the main fit" + (f"\n({left} more change less)" if left else "")
+    )
 
 
 def _draw_regret(

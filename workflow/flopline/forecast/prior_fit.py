@@ -34,7 +34,7 @@ FEWEST: Final = 3
 """Studies that a line needs for a drift of its own; one with fewer takes that of all lines."""
 
 Predictions = Mapping[tuple[str, str], pd.DataFrame]
-"""Foretellings by study and family."""
+"""Predictions by study and family."""
 
 
 def likelihoods(predictions: Predictions) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def chosen(of_priors: pd.DataFrame, without: str = "") -> dict[str, Prior]:
 def combined_of(
     predictions: Predictions, priors: Mapping[str, Priors]
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Foretellings of all lines together in every ladder, by the priors of each study."""
+    """Predictions of all lines together in every ladder, by the priors of each study."""
     return {
         (study, family): combined(of_lines(rows, priors[study]))
         for (study, family), rows in predictions.items()

@@ -113,7 +113,7 @@ def _hypothesis(study: StudyDocument, fits: Fits) -> Iterator[Item]:
     targets = ", ".join(flops_label(c) for c in study["targets"])
     yield _item(
         part,
-        "What are they to decide or foretell?",
+        "What are they to decide or predict?",
         f"N, D and the loss at {targets} FLOPs, for "
         f"{' and '.join(str(label) for label in study['families'].values())}.",
     )
@@ -231,7 +231,7 @@ def _fitting(
     )
     yield _item(
         part,
-        "How much do the results hang on the choices made?",
+        "How much do the results depend on the choices made?",
         _finding(audits, study["families"], "sensitivity"),
     )
     yield _item(

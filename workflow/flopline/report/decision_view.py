@@ -337,9 +337,9 @@ def _sentence_of(
 
 def _beside(head: HeadlineJson, row: Mapping[Any, Any]) -> str:
     """How far the target lies beyond the data, and what else must be read beside the headline."""
-    mind = str(head.get("mind") or "")
+    warnings = str(head.get("warnings") or "")
     reach = _reach(float(head["budget_flops"]), as_float(row["extrapolation"]), _below(row))
-    return f"{reach} {mind[0].upper()}{mind[1:]}." if mind else reach
+    return f"{reach} {warnings[0].upper()}{warnings[1:]}." if warnings else reach
 
 
 def _below(row: Mapping[str, Any] | pd.Series) -> float:

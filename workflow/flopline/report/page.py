@@ -84,7 +84,7 @@ class ReportInputs:
         extrapolation (budget over the largest training budget), below_data (the smallest one over
         the budget), held_out_steps and held_out_wasted_percent, cost_percent and cost_flops, and
         for every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
-    verdict: headline (family, law, estimator, budget_flops, mind and estimates as of
+    verdict: headline (family, law, estimator, budget_flops, warnings and estimates as of
         Estimate.to_json; None where every law failed), others (the same of the other families,
         where none is ranked), few_runs (families set beside the headline's law: sentence), rule
         (how the recommended line is chosen) and caveat, choices (per family and target: family,

@@ -1,4 +1,4 @@
-"""Where the runs of a study cannot bear a forecast, and what to mind where they can."""
+"""Where the runs of a study cannot bear a forecast, and what to warn of where they can."""
 
 from __future__ import annotations
 

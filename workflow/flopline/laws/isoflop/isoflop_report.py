@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 FEW_BUDGETS: Final = 5
 GRID_DRIFT: Final = (float(np.log(2.0)), 2.0)
 """Change of the grids' offset from the vertices over the budgets [ln N], and the same in standard
-errors, beyond which it is to be minded: an offset that drifts with compute biases the exponent,
+errors, beyond which it is warned about: an offset that drifts with compute biases the exponent,
 where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339)."""
 
 

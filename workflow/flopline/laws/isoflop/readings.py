@@ -56,7 +56,7 @@ class VertexReading:
     `wanted` are the budgets that it can use, `weighing` the draws whose errors weigh them by
     `weights` (of the options). `lacking` says which budgets it cannot use, and why. `twin` names
     the reading that has the very same vertices, budgets and weights; `fault` says why there is no
-    law, `note` what to mind of it.
+    law, `note` a warning about it.
     """
 
     name: str
@@ -258,7 +258,7 @@ def _estimator(
             r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
         )
     parameters, at_targets, _ = of_laws(laws, targets, new_run, chances)
-    mind = "; ".join(filter(None, [r.note, r.lacking]))
+    cautions = "; ".join(filter(None, [r.note, r.lacking]))
     same = "the same budgets as the main estimate" if r.twin else ""
-    status = WARNING if mind else CONVERGED
-    return Estimator(r.name, LABELS[r.name], status, mind or same, parameters, at_targets)
+    status = WARNING if cautions else CONVERGED
+    return Estimator(r.name, LABELS[r.name], status, cautions or same, parameters, at_targets)

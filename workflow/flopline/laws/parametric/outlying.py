@@ -45,7 +45,7 @@ class Outlying:
 
     @property
     def matters(self) -> bool:
-        """Whether N hangs on them."""
+        """Whether N depends on them."""
         return bool(abs(np.log(self.without / self.params)) > np.log1p(MOVES))
 
     def sentence(self) -> str:
