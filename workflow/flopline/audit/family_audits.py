@@ -91,6 +91,9 @@ def audit_family(
 
     Where no law of the study says a surface the audits fit one for themselves, with as
     many draws as a step of the ladder has.
+
+    Returns one finding for each of AUDITS that the data allow, in that order; one that raised
+    FloplineError has the verdict `not checked` and its sentence.
     """
     target, family, points = targets_flops[0], family_runs.family, family_runs.points
     fits = {law: results.of_law(law) for law in results.fits}
