@@ -141,7 +141,7 @@ def _sizes(fits: Fits, target_flops: float) -> dict[str, TargetJson]:
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
+    """The changes that move N most, each with its `law`, its `text`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     largest = rows.loc[order[:MOST_CHANGES]]
