@@ -30,6 +30,7 @@ from tests.workflow.conftest import (
     Checkout,
     engine,
     figures_that,
+    of_audit,
     of_law,
     planned_jobs,
 )
@@ -183,7 +184,7 @@ ENVELOPE, ISOFLOP, PARAMETRIC = (
     {f"fit_{law}": 2} | OF_LAWS[law] | AUDIT | END for law in ("envelope", "isoflop", "parametric")
 )
 # What depends on the audit or the fit of one family, and all that needs the decision.
-ONE_AUDIT = {"audit": 1} | figures_that(lambda spec: spec.needs.findings, families=1) | END
+ONE_AUDIT = {"audit": 1} | figures_that(of_audit, families=1) | END
 ONE_ISOFLOP = {"fit_isoflop": 1} | figures_that(of_law("isoflop"), families=1) | ONE_AUDIT
 
 

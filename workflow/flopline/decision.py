@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
-from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
+from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
 from flopline.choice import (
     CAVEAT,
     Choice,
@@ -104,7 +104,8 @@ def decide(
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
-            reasons = reasons.mask(reasons == "", apart(lines[reasons == ""], span))
+            borne = lines[reasons == ""]
+            reasons = reasons.mask(reasons == "", apart(borne, span, misfits(known)))
             if reasons[choice.line]:
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons

@@ -59,7 +59,7 @@ const Laws = (() => {
   };
 
   // Lines of one law: row i of its columns, or its point where columns are single numbers.
-  const ofSurface = ([E, lnA, lnB, alpha, beta, ...count], flops) => {
+  const ofSurface = ([E, lnA, lnB, alpha, beta, k, ...count], flops) => {
     const sum = alpha + beta;
     const lnG = (Math.log(alpha) + lnA - Math.log(beta) - lnB) / sum;
     const lnC = Math.log(flops / 6);
@@ -76,8 +76,9 @@ const Laws = (() => {
       lnN = next;
       lnD = (left - p * lnN) / q;
     }
-    const reducible = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
-    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p };
+    const inner = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
+    const reducible = k === 1 ? inner : inner ** k;
+    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p, k };
   };
 
   const ofCompute = ([lnKN, a, lnKD, b, E, lnK, c, ...count], flops) => {
@@ -88,7 +89,7 @@ const Laws = (() => {
   };
 
   // The columns of a line that say how its FLOPs are counted; none where they are 6ND.
-  const countOf = (line) => line.point.slice(line.says === "surface" ? 5 : 7);
+  const countOf = (line) => line.point.slice(line.says === "surface" ? 6 : 7);
   const tokens = (line, flops, params) => Math.exp(lnTokens(countOf(line), flops, Math.log(params)));
 
   const said = (line, columns, flops) =>
@@ -146,7 +147,8 @@ const Laws = (() => {
     const weigh = pointOf(surface, flops);
     const draws = drawsOf(line, flops);
     const spread = (d) => (line.says === "surface" ? d : weigh);
-    const extra = (s, x) => excess(s.alpha, s.beta, s.steep * x) * s.reducible;
+    const extra = (s, x) =>
+      Math.expm1(s.k * Math.log1p(excess(s.alpha, s.beta, s.steep * x))) * s.reducible;
     const share = (s, x) => 100 * wastedShare(s.alpha, s.beta, s.steep * x);
     const x = lnN - best.lnN;
     return {

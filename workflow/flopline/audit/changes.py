@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,9 @@ from flopline.solvers.objectives import (
     log_lad,
 )
 from flopline.solvers.problem import Problem
-from flopline.solvers.surface_family import CHINCHILLA
+from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.surface import exponents_of
 
 Floats = NDArray[np.float64]
 
@@ -100,6 +101,7 @@ class Base:
     options: ParametricOptions
     problem: Problem
     family: str
+    form: Form[Any] = CHINCHILLA
 
     @property
     def objective(self) -> Objective:
@@ -108,16 +110,23 @@ class Base:
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, target_flops: float, options: ParametricOptions, family: str
+        cls,
+        table: pd.DataFrame,
+        target_flops: float,
+        options: ParametricOptions,
+        family: str,
+        form: Form[Any] = CHINCHILLA,
     ) -> Base:
         """The fit of all runs. Raises FloplineError where it fails."""
         alone = options.but(variant_draws=None)
-        fit = parametric_fit.fit(table, [target_flops], alone, bootstrap=NO_DRAWS, family=family)
+        fit = parametric_fit.fit(
+            table, [target_flops], alone, bootstrap=NO_DRAWS, family=family, form=form
+        )
         surface = surface_of(fit.to_json())
         problem = parametric_fit.problem_of(table, options)
         if "huber" in problem.objective.name:
             alone = alone.but(huber_delta=problem.objective.delta)
-        return cls(table, surface, target_flops, alone, problem, family)
+        return cls(table, surface, target_flops, alone, problem, family, form)
 
 
 def parametric_changes(base: Base) -> Iterator[Change]:
@@ -130,7 +139,12 @@ def parametric_changes(base: Base) -> Iterator[Change]:
 
 def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> Refit:
     fit = parametric_fit.fit(
-        runs, [base.target_flops], options, bootstrap=NO_DRAWS, family=base.family
+        runs,
+        [base.target_flops],
+        options,
+        bootstrap=NO_DRAWS,
+        family=base.family,
+        form=base.form,
     )
     if fit.status == FAILED:
         return {"status": FAILED, "message": fit.message}
@@ -187,14 +201,13 @@ def _linear_delta(base: Base) -> float:
 
 def _refit_under(base: Base, objective: Objective) -> Refit:
     """The optimum of another objective that the baseline leads to."""
-    s = base.surface
-    a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
+    start = base.form.law(base.problem, unknowns_of(base.problem, base.surface))
     fitted = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    law = replace(fitted.law, count=base.surface.count)
     return {
-        "params": float(fitted.law.params_opt(base.target_flops)),
-        "a": float(fitted.law.a),
+        "params": float(law.params_opt(base.target_flops)),
+        "a": float(exponents_of(law, base.target_flops)[0]),
         "status": CONVERGED if fitted.converged else WARNING,
         "message": "" if fitted.converged else "the fit ends before its gradient is zero",
     }
@@ -208,8 +221,8 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface)
-    surfaces = CHINCHILLA.law(problem, refits.unknowns)
+    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface, base.form)
+    surfaces = base.form.as_stated(problem, refits.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]

@@ -22,12 +22,12 @@ from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import new_run_errors
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.stated_form import estimator_of, form_of
 from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import count, factor, significant
 from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.schema import LEVELS
-from flopline.surfaces.chinchilla import PARAMETERS
 from flopline.surfaces.surface import Law
 from flopline.verdict_scale import warned_if, worst
 
@@ -86,7 +86,7 @@ def _of_surface(
     Returns the rows of `_compared`, with intervals filled in where there are draws.
     """
     surface = surface_of(fit.content)
-    out = _of_law(held, law, str(fit.content["settings"].get("objective", UNNAMED)), surface)
+    out = _of_law(held, law, estimator_of(fit.content), surface)
     try:
         draws = draws_of(fit.draws)
     except FloplineError:
@@ -96,7 +96,7 @@ def _of_surface(
     residuals = log_residuals(surface, ends)
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
     losses = draws.loss(params, tokens)
-    scatter = new_run_errors(residuals, len(PARAMETERS), len(losses), seed)
+    scatter = new_run_errors(residuals, len(form_of(fit.content).free), len(losses), seed)
     losses = losses * np.exp(scatter)[:, None]
     for level in LEVELS:
         low, high = np.percentile(losses, (50 - level / 2, 50 + level / 2), axis=0)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.ladder_fit import BASELINE
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import Says, spec_of
 from flopline.solvers.surface_family import FORMS
 
@@ -31,7 +32,8 @@ QUANTITIES: Final = (LOSS, PARAMS, RUN)
 def admitted(steps: pd.DataFrame) -> dict[tuple[str, str], str]:
     """The lines that forecast, by law and estimator, of the ladder's table `steps`.
 
-    They are the main line of each law, called by the law's name alone, its variants that may be
+    They are the main line of each law, called by the law's name alone (of a surface that of the
+    published form), its variants that may be
     recommended, every form of a surface, and the baselines: to go on as before has a record, too.
     """
     lines: dict[tuple[str, str], str] = {}
@@ -41,9 +43,12 @@ def admitted(steps: pd.DataFrame) -> dict[tuple[str, str], str]:
             others = names
         else:
             spec = spec_of(str(law))
-            lines[str(law), names[0]] = str(law)
             forms = FORMS if spec.says is Says.SURFACE else ()
-            others = [name for name in names[1:] if name in (*spec.recommendable, *forms)]
+            # Where another form is the law of the study the published one goes by its own name.
+            first = PUBLISHED if PUBLISHED in names else names[0]
+            lines[str(law), first] = str(law)
+            offered = (*spec.recommendable, *forms)
+            others = [name for name in names if name != first and name in offered]
         lines |= {(str(law), name): f"{law}/{name}" for name in others}
     return lines
 

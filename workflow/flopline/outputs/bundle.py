@@ -212,7 +212,7 @@ _ABOUT: Final = (
     ("latex/", "the tables for a paper; tables.tex shows them all"),
     ("figures/", "every figure as PDF and PNG, a folder per family"),
     ("fits/", "every fit as JSON: parameters, intervals, settings, what certifies it"),
-    ("audit/", "what the audits found, by family"),
+    ("audit/", "what the audits found, by family, and the law of the form that they chose"),
     ("data/runs.csv", "every run after cleaning, with its status and the reason for it"),
     ("data/dropped.csv", "every row of the logs that was left out, with its reason and line"),
     ("methods/", "the methods in words: text, and for a paper LaTeX (natbib) and BibTeX"),

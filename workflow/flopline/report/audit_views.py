@@ -17,6 +17,7 @@ Audits = Mapping[str, Mapping[str, FindingJson]]
 
 QUESTIONS: Final = {
     "ladder": "Do small runs predict large ones?",
+    "form": "Which form of the surface?",
     "held_out": "Do the laws predict the runs held out?",
     "identifiability": "Can the runs tell the terms apart?",
     "regret": "What does the fit's uncertainty cost?",
@@ -30,6 +31,7 @@ QUESTIONS: Final = {
 SHOWN: Final = {
     ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
+    ("form", "forms"): "Forms of the surface on the held-out ladder",
     ("held_out", "predictions"): "Runs held out: predicted and seen",
     ("sensitivity", "changes"): "Refits and what they cost",
     ("regret", "sizes"): "Compute wasted by other sizes",

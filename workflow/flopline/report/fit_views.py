@@ -38,6 +38,7 @@ MEANINGS = {
     "R_D": "its exponent in tokens",
     "alpha": "exponent of the params term",
     "beta": "exponent of the tokens term",
+    "k": "power of what lies above E",
 }
 
 _SYMBOLS = {"alpha": "α", "beta": "β"}

@@ -48,14 +48,15 @@ from flopline.solvers.minimisation import (
 from flopline.solvers.objective_choice import OBJECTIVES, choose
 from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Floats, Problem
-from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, unknowns_of
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, Form, unknowns_of
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 
 SOLVERS = {
     "varpro_newton": "variable projection and Newton",
     "hoffmann_grid": "L-BFGS from the 4,500 starts of Hoffmann et al. 2022",
 }
-REPORTED = (*PARAMETERS, "a", "b", "G")
+DERIVED = ("a", "b", "G")
+REPORTED = (*PARAMETERS, *DERIVED)
 ALONE = ParametricOptions(variant_draws=None)
 """What a fit without options is: without its variants, which take four times as long."""
 
@@ -138,6 +139,7 @@ def fit(
     bootstrap: BootstrapOptions | None = None,
     family: str = "",
     judged: bool = False,
+    form: Form[Any] = CHINCHILLA,
     **changes: Any,
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
@@ -151,6 +153,8 @@ def fit(
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
     and form (form_variants.variants) with `variant_draws` resamples, always by pairs; if `judged`
     only the forms that climb in the held-out ladder, without resamples.
+    Another `form` than Chinchilla's is fitted with the same care and stated by the same names, and
+    k where it has one; it has no table of other objectives and forms.
     `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
     Resamples that leave too few distinct points, do not converge or lack an optimum hold NaN and
     are counted in the certificate.
@@ -159,8 +163,10 @@ def fit(
     or that do not go together.
     """
     options, bootstrap = changed(options or ALONE, bootstrap or BootstrapOptions(), changes)
-    table = _checked(points, family)
+    table = _checked(points, family, form)
     solver, variant_draws = options.solver, options.variant_draws
+    if form is not CHINCHILLA:
+        solver, variant_draws = "varpro_newton", None
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     count = counted(table, draws, seed, "parametric", family)
@@ -180,36 +186,36 @@ def fit(
         )
     weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
     several = token_spread(params, tokens) >= RAY
-    solved = _thick_enough(params, tokens, weights) & several
+    solved = _thick_enough(params, tokens, weights, form) & several
 
     def redrawn(best: Floats) -> Problem:
         """The problem whose resamples are solved, from the optimum `best` of all points."""
         if method == PAIRS:
             return problem
-        return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
+        return wild.resampled_losses(problem, best, runs, draws, seed, form).of_rows(solved)
 
     stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
-        optima = _solve(problem, weights[solved], solver, redrawn)
-        surfaces = _surfaces(problem, optima.draws, solved, solver)
+        optima = _solve(problem, form, weights[solved], solver, redrawn)
+        surfaces = _surfaces(problem, form, optima.draws, solved, solver)
         lost = _lost(surfaces)
         if method == PAIRS and minimised.scale == "log" and several and lost > MOST * draws:
             # Those that are left hold other studies than the one at hand: keep every run.
             method, weights = WILD, np.ones_like(weights)
             solved = np.ones(draws, dtype=bool)
             flipped = redrawn(optima.best.unknowns[0])
-            optima = _drawn_again(optima, flipped, weights, solver)
-            surfaces = _surfaces(problem, optima.draws, solved, solver)
+            optima = _drawn_again(optima, flipped, form, weights, solver)
+            surfaces = _surfaces(problem, form, optima.draws, solved, solver)
             stand_in = (
                 f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
                 "or no optimum, so every run is kept and residuals are resampled instead"
             )
 
-    surface = CHINCHILLA.law(problem, optima.best.unknowns[0])
+    surface = form.as_stated(problem, optima.best.unknowns[0])
     if count is not None:
         surface = replace(surface, count=count.point)
         surfaces = replace(surfaces, count=count.drawn)
-    bounds = CHINCHILLA.on_bounds(optima.best.unknowns[0])
+    bounds = form.on_bounds(optima.best.unknowns[0])
     at_point, values = (_stated(s, targets_flops) for s in (surface, surfaces))
     parameters = {
         name: Estimate.of(float(at_point[name]), values[name], name in bounds) for name in values
@@ -221,16 +227,16 @@ def fit(
         targets_flops,
         _at(surface, targets_flops),
         _at(surfaces, targets_flops),
-        new_run_errors(at_ends, len(PARAMETERS), draws, seed),
+        new_run_errors(at_ends, len(form.free), draws, seed),
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
-    certificate = _certificate(problem, optima, table, bounds)
+    certificate = _certificate(problem, form, optima, table, bounds)
     certificate["objective"] = minimised.value(minimised.residual(predicted, loss))
     certificate["draws"] = draws
     certificate["draws_left_out"] = left_out
     if count is not None:
         certificate["count"] = count.sentence
-    outlying = _outlying(problem, table, surface, targets_flops)
+    outlying = _outlying(problem, form, table, surface, targets_flops)
     if outlying is not None:
         certificate["far_off"] = outlying.to_json()
     early = _early_residual(table)
@@ -240,7 +246,10 @@ def fit(
     if count is not None:
         message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
-    main = Estimator(minimised.name, label, status, message, parameters, targets)
+    name = minimised.name
+    if form is not CHINCHILLA:
+        name, label = form.name, f"{form.label}; {label}"
+    main = Estimator(name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
@@ -259,7 +268,9 @@ def fit(
             count=recounted,
             judged=judged,
         )
-    settings = options.plain() | bootstrap.plain() | {"method": method}
+    settings = options.plain() | bootstrap.plain() | {"method": method, "form": form.name}
+    if form is not CHINCHILLA:
+        settings |= {"solver": solver, "variant_draws": None}
     if "huber" in minimised.name:
         settings["huber_delta"] = minimised.delta
     else:
@@ -295,12 +306,19 @@ def problem_of(points: pd.DataFrame, options: ParametricOptions) -> Problem:
     return replace(problem, objective=choose(options.objective, options.huber_delta, problem))
 
 
-def refitted(problem: Problem, weights: Floats, surface: LossSurface) -> Optimum:
+def refitted(
+    problem: Problem, weights: Floats, surface: LossSurface, form: Form[Any] = CHINCHILLA
+) -> Optimum:
     """The optima for the rows of `weights` (rows, points), from that of all points on."""
-    return minimise_resamples(problem, CHINCHILLA, weights, unknowns_of(problem, surface))[0]
+    return minimise_resamples(problem, form, weights, unknowns_of(problem, surface))[0]
 
 
-def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
+def fewest_points(form: Form[Any]) -> int:
+    """Distinct (N, D) points, and runs, that a form needs: so that its fit can be wrong."""
+    return max(MIN_POINTS, len(form.free) + 1)
+
+
+def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) -> pd.DataFrame:
     """The columns of the fit in their fixed order of rows, or FloplineError."""
     where = f"parametric fit of family {family!r}" if family else "parametric fit"
     columns = (*_COLUMNS, *(c for c in _OPTIONAL if c in points))
@@ -317,9 +335,10 @@ def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
                 f"positive finite number: correct it or quarantine the run."
             )
     runs, distinct = table["run"].nunique(), len(table[["params", "tokens"]].drop_duplicates())
-    if runs < MIN_POINTS or distinct < MIN_POINTS:
+    least = fewest_points(form)
+    if runs < least or distinct < least:
         raise FloplineError(
-            f"{where} needs at least {MIN_POINTS} runs at {MIN_POINTS} distinct (params, tokens), "
+            f"{where} needs at least {least} runs at {least} distinct (params, tokens), "
             f"but has {runs} runs at {distinct}: add runs or take parametric out of `laws` in the "
             f"study file."
         )
@@ -334,11 +353,17 @@ def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
     return table
 
 
-def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np.bool_]:
+def _thick_enough(
+    params: Floats, tokens: Floats, weights: Floats, form: Form[Any] = CHINCHILLA
+) -> NDArray[np.bool_]:
     """Resamples that keep enough distinct points, sizes and token counts to be fitted."""
     points = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1]
     enough = np.ones(weights.shape[0], dtype=bool)
-    for labels, least in ((points, MIN_POINTS), (params, MIN_LEVELS), (tokens, MIN_LEVELS)):
+    for labels, least in (
+        (points, fewest_points(form)),
+        (params, MIN_LEVELS),
+        (tokens, MIN_LEVELS),
+    ):
         codes = np.unique(labels, return_inverse=True)[1].ravel()
         order = np.argsort(codes, kind="stable")
         first = np.flatnonzero(np.diff(codes[order], prepend=-1))
@@ -348,7 +373,11 @@ def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np
 
 
 def _solve(
-    problem: Problem, weights: Floats, solver: str, redrawn: Callable[[Floats], Problem]
+    problem: Problem,
+    form: Form[Any],
+    weights: Floats,
+    solver: str,
+    redrawn: Callable[[Floats], Problem],
 ) -> _Fit:
     equal = np.ones(problem.x.size)
     if solver == "hoffmann_grid":
@@ -359,18 +388,20 @@ def _solve(
         draws = hoffmann_grid.minimise_resamples(redrawn(near), weights, near)
         return _Fit(best, starts, agreeing, draws, 0)
     with progress.part(ONCE):
-        best, starts, agreeing = minimise(problem, CHINCHILLA, equal)
+        best, starts, agreeing = minimise(problem, form, equal)
     near = best.unknowns[0]
-    draws, disagreed = minimise_resamples(redrawn(near), CHINCHILLA, weights, near)
+    draws, disagreed = minimise_resamples(redrawn(near), form, weights, near)
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 
 
-def _drawn_again(fit: _Fit, problem: Problem, weights: Floats, solver: str) -> _Fit:
+def _drawn_again(
+    fit: _Fit, problem: Problem, form: Form[Any], weights: Floats, solver: str
+) -> _Fit:
     """The same optimum of all points, with the draws of another `problem`."""
     near = fit.best.unknowns[0]
     if solver == "hoffmann_grid":
         return replace(fit, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
-    draws, disagreed = minimise_resamples(problem, CHINCHILLA, weights, near)
+    draws, disagreed = minimise_resamples(problem, form, weights, near)
     return replace(fit, draws=draws, disagreed=int(disagreed.sum()))
 
 
@@ -380,7 +411,7 @@ def _lost(surfaces: LossSurface) -> int:
 
 
 def _surfaces(
-    problem: Problem, optima: Optimum, solved: NDArray[np.bool_], solver: str
+    problem: Problem, form: Form[Any], optima: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
     """One surface per draw, NaN where there is none to be trusted.
 
@@ -389,12 +420,14 @@ def _surfaces(
     trusted = optima.converged | (solver == "hoffmann_grid")
     unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
     unknowns[solved] = np.where(trusted[:, None], optima.unknowns, np.nan)
-    return CHINCHILLA.law(problem, unknowns)
+    return form.as_stated(problem, unknowns)
 
 
 def _stated(surface: LossSurface, targets_flops: Sequence[float]) -> dict[str, Floats]:
     """The parameters as they are reported; a and b of a count are those at the first target."""
-    values = {name: np.asarray(getattr(surface, name), float) for name in REPORTED}
+    power = () if surface.straight else (POWER,)
+    names = (*PARAMETERS, *power, *DERIVED)
+    values = {name: np.asarray(getattr(surface, name), float) for name in names}
     if surface.count is None:
         return values
     a, b = surface.exponents_at(targets_flops[0])
@@ -468,17 +501,22 @@ def _poor_design(spread: float) -> list[str]:
 
 
 def _outlying(
-    problem: Problem, table: pd.DataFrame, surface: LossSurface, targets_flops: Sequence[float]
+    problem: Problem,
+    form: Form[Any],
+    table: pd.DataFrame,
+    surface: LossSurface,
+    targets_flops: Sequence[float],
 ) -> Outlying | None:
     """The runs far off the surface with N at the first target without them, None without any."""
-    far = far_off(table, len(PARAMETERS))
+    far = far_off(table, len(form.free))
     kept = ~table["run"].isin(far.index).to_numpy()
     params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
     weights = kept[None].astype(float)
-    if far.empty or not len(targets_flops) or not _thick_enough(params, tokens, weights)[0]:
+    thick = _thick_enough(params, tokens, weights, form)[0]
+    if far.empty or not len(targets_flops) or not thick:
         return None
-    refit = refitted(problem, weights, surface)
-    again = replace(CHINCHILLA.law(problem, refit.unknowns[0]), count=surface.count)
+    refit = refitted(problem, weights, surface, form)
+    again = replace(form.as_stated(problem, refit.unknowns[0]), count=surface.count)
     flops = float(targets_flops[0])
     best, without = (float(np.ravel(s.params_opt([flops]))[0]) for s in (surface, again))
     if not (refit.converged[0] and np.isfinite([best, without]).all()):
@@ -498,7 +536,7 @@ def _misfit(mean: float, z: float) -> list[str]:
 
 
 def _certificate(
-    problem: Problem, fit: _Fit, table: pd.DataFrame, bounds: list[str]
+    problem: Problem, form: Form[Any], fit: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> ParametricCertificate:
     residual = table["log_residual"].to_numpy(float)
     top_mean, top_z = _top_residual(table)
@@ -512,9 +550,7 @@ def _certificate(
         "starts": fit.starts,
         "starts_agree": fit.starts_agree,
         "bounds": bounds,
-        "condition": condition_number(
-            problem, CHINCHILLA, np.ones_like(residual), fit.best.unknowns[0]
-        ),
+        "condition": condition_number(problem, form, np.ones_like(residual), fit.best.unknowns[0]),
         "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
         "huber_delta": min(problem.delta, LEAST_SQUARES),
         "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
