@@ -62,6 +62,8 @@ def agreement(
     the recommended one or None; `counted` says that budgets are spent by the study's own count of
     FLOPs. Lines agree where they lie near each other; intervals that overlap without that say no
     more than that the data cannot tell which is right.
+
+    Returns None as ratio, overlap and verdict where fewer than two lines are usable.
     """
     usable = lines[lines["params"].notna() & lines["main"]]
     if len(usable) < 2:

@@ -86,6 +86,8 @@ def losscompute(
     (dotted) and the stated intervals at the target. Right,
     above: what each law misses its own frontier by, in percent; below: E with its intervals, and
     whether the law has lack of fit. A law that failed is named with its reason.
+
+    Returns the figure. Raises FloplineError for a target that is not positive.
     """
     target = check_target(target_flops)
     floors = 0.16 + 0.27 * max(len(fits), 1)

@@ -81,6 +81,8 @@ def stakes(
     `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
     alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
     the best. `absent` says why the tornado or the regret is missing.
+
+    Returns the figure; a panel without data says why.
     """
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())

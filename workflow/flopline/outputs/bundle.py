@@ -48,6 +48,8 @@ def pack(
     study: as loaded, and `synthetic`; files: results by their path in the zip; runs, dropped:
     tables with the columns of schema.RUNS and schema.DROPPED; provenance: as in ReportInputs;
     decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
+
+    Returns the same bytes for the same inputs.
     """
     tables = {"runs": runs.assign(synthetic=study["synthetic"]), "dropped": dropped}
     made = {
@@ -147,6 +149,8 @@ def readme(
     """What is what, the decision in words, how to remake it, versions and licence, as text.
 
     `decision` are lines that end on the console; `provenance` is that of ReportInputs.
+
+    Returns the text with a line break at its end.
     """
     name = study["name"]
     about = [(path, words) for path, words in _ABOUT if any(p.startswith(path) for p in files)]

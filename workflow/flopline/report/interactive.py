@@ -66,7 +66,10 @@ def panels(
     decision: pd.DataFrame,
     headline: str = "",
 ) -> Panels:
-    """The panels of a study; the arguments are those of `payload`."""
+    """The panels of a study; the arguments are those of `payload`.
+
+    Returns what the page's template needs.
+    """
     content = payload(results, study, runs, decision, headline)
     return Panels(
         packed_json(content),
@@ -89,6 +92,8 @@ def payload(
     `results` are by family, `study` holds families {id: label} and targets [FLOPs] and maybe
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
+
+    Returns None for a family that has no valleys or no surface.
     """
     unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}

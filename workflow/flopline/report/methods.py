@@ -73,6 +73,9 @@ def methods(
     of schema.RUNS; rule: how the recommended line is chosen, from the decision; provenance: as in
     ReportInputs, for versions, seeds and digest; variants: {law: estimators beside the main one};
     held_out: what the held-out test found.
+
+    Returns those that have something to say, in the order of the page, marked up as `references`
+    says.
     """
     items = [
         Method("Data", " ".join(_data(study, runs))),

@@ -97,6 +97,9 @@ def between_budgets(
     `quantity` (params, tokens or loss) says which prior, `se` (budgets,) are the errors of y, NaN
     where unknown (the largest known one then), `uniform` (draws,) the quantiles of the standard
     deviations to be drawn.
+
+    Returns no scatter, with NaN for its test, where no budget is to spare, no error is known, or
+    all of both is rounding.
     """
     none, widest = NONE[quantity], WIDEST[quantity]
     freedom = y.size - design.shape[1]

@@ -231,7 +231,11 @@ def messages(
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:
-    """What makes the status a warning, and what is to be known besides."""
+    """What makes the status a warning, and what is to be known besides.
+
+    `runs` is the number of runs given, `laws` are those of the main reading. Returns both as lists
+    of clauses, empty where there is nothing to say.
+    """
     warnings = [f"{_budget(v)} not used: {v.reason}" for v in valleys if v.reason]
     n_used = sum(v.used for v in valleys)
     if n_used < FEW_BUDGETS:

@@ -98,6 +98,8 @@ def readings(
 
     `draws` are those of the whole table, of which the rows of a valley carry their positions;
     `weights` is that of the options.
+
+    Returns those without a law, too: `fault` or `lacking` of each says why.
     """
     main = valleys[0].main
     used = np.array([v.used for v in valleys])
@@ -235,7 +237,11 @@ def estimators(
     new_run: Floats,
     chances: Chances,
 ) -> list[Estimator]:
-    """An estimator for every reading but the main one; one that cannot be made has failed."""
+    """An estimator for every reading but the main one; one that cannot be made has failed.
+
+    `laws` are those of `all_laws`, `targets` budgets [FLOPs], `new_run` (draws,) the error of ln L
+    of one more run. Returns them in the order of the readings.
+    """
     return [
         _estimator(r, laws.get(name), targets, new_run, chances)
         for name, r in list(all_readings.items())[1:]

@@ -81,6 +81,9 @@ def resampled(
 
     Pairs: adding a run to one budget leaves the draws of the others as they were. Wild: only the
     size of their errors changes.
+
+    Returns the weights and losses of `draws` draws by `method` (pairs or wild); `no_budget` is the
+    stratum of runs near no budget.
     """
     runs, loss = list(table["run"]), table["loss"].to_numpy()
     ln_params = np.log(table["params"].to_numpy())
@@ -227,6 +230,8 @@ def read_valley(
 
     `chained` says that the rows were grouped by gaps but span more than one budget; `compute` is
     that of the options.
+
+    Returns a valley whose `faults` say by reading why it cannot be used, empty where it can.
     """
     ln_n = np.log(rows["params"].to_numpy())
     loss = rows["loss"].to_numpy()

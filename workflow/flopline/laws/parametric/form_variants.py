@@ -83,6 +83,8 @@ def variants(
     the tokens of some run, the law of repeated data is among them; budgets are spent by `count`,
     which has a draw a resample. A variant without an optimum
     says so and holds what was found.
+
+    Returns the variants, objectives first, then forms.
     """
     task, main = (
         _MainFit(problem, targets_flops, surface, resamples, cautions, count),
