@@ -268,7 +268,7 @@ def silence(
 
     `lines` and `reasons` are those of one family and target.
 
-    Returns the sentence and its parts; what the runs say ends at `budget` at most.
+    Returns the sentence and its parts, as decision.json holds them.
     """
     main = lines[lines["main"]]
     # What bars several laws alike is said once.

@@ -144,7 +144,7 @@ def profile_of_floor(
     loss. Each E is held by one pseudo-observation of
     large weight at infinite N and D, so that the exact solver of the fit does the rest.
 
-    Returns one row per held E.
+    Returns one row for each E that was held; `converged` says whether its fit did.
     """
     floor = float(np.asarray(surface.E))
     unit = floor or float(np.exp(problem.target.min() + problem.centre[2]))

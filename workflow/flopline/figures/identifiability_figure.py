@@ -67,7 +67,7 @@ def identifiability(
     fitted E, `allowed_rise` the rise of the objective up to which an E counts as fitting. `absent`
     says by panel (profile, residuals, next_run) why a table is None.
 
-    Returns the figure; a panel without data says why.
+    Returns the figure; a panel without its table holds the reason.
     """
     why = {"profile": "", "residuals": "", "next_run": ""} | (absent or {})
     figure, (left, centre, right) = laid_out(

@@ -49,7 +49,7 @@ def pack(
     tables with the columns of schema.RUNS and schema.DROPPED; provenance: as in ReportInputs;
     decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
 
-    Returns the same bytes for the same inputs.
+    Returns the bytes of the zip and the count.
     """
     tables = {"runs": runs.assign(synthetic=study["synthetic"]), "dropped": dropped}
     made = {
@@ -150,7 +150,7 @@ def readme(
 
     `decision` are lines that end on the console; `provenance` is that of ReportInputs.
 
-    Returns the text with a line break at its end.
+    Returns the text of README.txt in the zip.
     """
     name = study["name"]
     about = [(path, words) for path, words in _ABOUT if any(p.startswith(path) for p in files)]

@@ -86,7 +86,7 @@ def latex_tables(
     one of loss_units.UNITS.
     Words of the user (title, labels, messages) are escaped.
 
-    Returns the text of each table by its name.
+    Returns one text for each, `tables` being a document that holds the others.
     """
     tables = [
         decision_table(decision, families, synthetic=synthetic, unit=words(loss_unit)),

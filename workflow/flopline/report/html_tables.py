@@ -88,7 +88,7 @@ def data_table(
 
     `full_copy` is a file that holds every row, for the sentence that says what is cut.
 
-    Returns the table with all its rows as a CSV link.
+    Returns the table with its CSV; both are cut where they would be too long.
     """
     used = [s for s in specs if s.name in frame and (frame.empty or frame[s.name].notna().any())]
     head = frame.head(MOST_ROWS)

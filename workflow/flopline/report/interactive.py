@@ -68,7 +68,7 @@ def panels(
 ) -> Panels:
     """The panels of a study; the arguments are those of `payload`.
 
-    Returns what the page's template needs.
+    Returns their data packed as text, and which of them have anything to show.
     """
     content = payload(results, study, runs, decision, headline)
     return Panels(
@@ -93,7 +93,7 @@ def payload(
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
 
-    Returns None for a family that has no valleys or no surface.
+    Returns one entry for each kind of panel, empty where no family has it.
     """
     unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}

@@ -74,8 +74,7 @@ def methods(
     ReportInputs, for versions, seeds and digest; variants: {law: estimators beside the main one};
     held_out: what the held-out test found.
 
-    Returns those that have something to say, in the order of the page, marked up as `references`
-    says.
+    Returns only methods that have something to say.
     """
     items = [
         Method("Data", " ".join(_data(study, runs))),
