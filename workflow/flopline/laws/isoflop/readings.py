@@ -136,7 +136,7 @@ def readings(
 
 
 def _lacking(valleys: Sequence[Valley], reading: str) -> str:
-    """Which budgets a reading cannot use, by reason, but for those that no reading can."""
+    """The budgets that a reading cannot use, by reason, without those that no reading can use."""
     why: dict[str, list[str]] = {}
     for v in valleys:
         if v.faults[reading] and not all(v.faults.values()):
@@ -147,7 +147,7 @@ def _lacking(valleys: Sequence[Valley], reading: str) -> str:
 def _corrected(
     valleys: Sequence[Valley], surfaces: PluggedIn, draws: Resamples, weights: str
 ) -> VertexReading:
-    """The vertices of the main parabola less its bias, if there is a surface that may tell it."""
+    """The vertices of the main parabola less its bias, if a surface gives one."""
     base = valleys[0].main if valleys[0].main in valleys[0].views else PARABOLA
     raw, raw_drawn = (
         side_by_side([getattr(v, which)[base] for v in valleys]) for which in ("point", "drawn")

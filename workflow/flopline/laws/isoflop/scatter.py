@@ -224,7 +224,7 @@ def best_profiles(ln_params: Sequence[Floats], loss: Sequence[Floats]) -> list[P
 
 
 def _scaled(profile: Profile) -> Floats:
-    """Residuals with the scale of the errors behind them, of the runs that tell any."""
+    """Residuals scaled to the errors behind them, of the runs that are not fitted exactly."""
     telling = profile.leverage < MET
     if not profile.freedom:
         return np.empty(0)

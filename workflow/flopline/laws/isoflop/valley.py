@@ -57,7 +57,7 @@ class Resamples:
     noise: Floats
 
     def of(self, runs: Sequence[int] | NDArray[np.int64] | Bools) -> Resamples:
-        """The same draws of some of the runs, told by their positions."""
+        """The same draws of some of the runs, given by their positions."""
         return Resamples(
             self.weights[:, runs], self.loss[..., runs], self.new_run, self.noise[runs]
         )
@@ -190,7 +190,7 @@ class Valley:
 
     @property
     def view(self) -> View:
-        """The main reading's view; of a reading without parabola the one near the bottom."""
+        """The view of the main reading; that near the bottom where a reading has no parabola."""
         return self.views.get(self.main, self.views[WINDOW])
 
     @property
@@ -214,7 +214,7 @@ class Valley:
 
 
 def budget_label(nominal: float, flops: Floats) -> str:
-    """What the random numbers of a budget with runs of `flops` are named by."""
+    """The name that seeds the random numbers of a budget with runs of `flops`."""
     return f"{nominal if np.isfinite(nominal) else np.exp(np.log(flops).mean()):.12g}"
 
 
