@@ -53,10 +53,6 @@ def decided(
     points: pd.DataFrame,
     ladder_finding: Finding,
     grouping: IsoflopOptions | None,
-    family: str,
-    points: pd.DataFrame,
-    ladder_finding: Finding,
-    grouping: IsoflopOptions | None,
 ) -> Iterator[dict[str, Any]]:
     """One row per step and larger budget: whether a headline was given, and what its N wastes.
 
