@@ -178,6 +178,9 @@ def curve_rows(
     `columns` maps our names to the file's; `loss` may map each split to a column of its own, and
     `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
     whole of a number from its fraction.
+
+    Returns the rows in the order of their lines. Raises FloplineError for a column that is mapped,
+    not optional, and not there.
     """
     several = "run" in columns
     table = raw.table

@@ -66,7 +66,10 @@ def panels(
     decision: pd.DataFrame,
     headline: str = "",
 ) -> Panels:
-    """The panels of a study; the arguments are those of `payload`."""
+    """The panels of a study; the arguments are those of `payload`.
+
+    Returns their data packed as text, and which of them have anything to show.
+    """
     content = payload(results, study, runs, decision, headline)
     return Panels(
         packed_json(content),
@@ -89,6 +92,8 @@ def payload(
     `results` are by family, `study` holds families {id: label} and targets [FLOPs] and maybe
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
+
+    Returns one entry for each kind of panel, empty where no family has it.
     """
     unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}

@@ -31,6 +31,8 @@ def planner_view(
 
     `results` are by family, `targets` budgets [FLOPs], `runs` and `decision` the
     tables of the report, `headline` the family that the decision recommends.
+
+    Returns targets, accelerators and one entry for each fit.
     """
     kept = runs[runs["status"] == KEPT]
     compute = kept.groupby("family")["flops"]
