@@ -86,7 +86,7 @@ def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> Study
     _check(study, study_schema, str(path))
     _check_meaning(cast("StudyDocument", study), path)
     study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
-    study["loss_unit"] = unit_of_study(study)
+    study["loss_unit"] = unit_of_study(cast("StudyDocument", study))
     return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 

@@ -178,6 +178,9 @@ def curve_rows(
     `columns` maps our names to the file's; `loss` may map each split to a column of its own, and
     `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
     whole of a number from its fraction.
+
+    Returns the rows in the order of their lines. Raises FloplineError for a column that is mapped,
+    not optional, and not there.
     """
     several = "run" in columns
     table = raw.table
@@ -309,6 +312,9 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     doubt = there & np.isnan(numbers)
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    if values.dtype == object:  # true is no number, though it counts as 1
+        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
+            doubt[place] |= isinstance(values.iloc[place], bool)
     parse = _PARSERS.get(name, parse_number)
     for place in np.flatnonzero(doubt):
         text = str(values.iloc[place]).strip()
@@ -319,7 +325,8 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                fault[place] = DOUBTFUL_COMMA if has_doubtful_comma(text, decimal) else NOT_A_NUMBER
+                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
+                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 

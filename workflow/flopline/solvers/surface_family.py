@@ -51,6 +51,8 @@ class FamilySurface(Law, Protocol):
         """The surface with floor `e` [nats], ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D.
 
         Numbers or arrays of shape (draws,); ln_a or ln_b is -inf where its term has vanished.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
         """
 
 

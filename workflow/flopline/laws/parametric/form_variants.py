@@ -83,6 +83,8 @@ def variants(
     the tokens of some run, the law of repeated data is among them; budgets are spent by `count`,
     which has a draw a resample. A variant without an optimum
     says so and holds what was found.
+
+    Returns the variants, objectives first, then forms.
     """
     task, main = (
         _MainFit(problem, targets_flops, surface, resamples, cautions, count),
@@ -138,7 +140,7 @@ class _Trial:
 
     @property
     def work(self) -> float:
-        """Its time in that of a plain one, about."""
+        """About how many times the time of a plain variant it takes."""
         slow = self.form is REPEATED or self.form.own_starts > 1 or self.objective.delta == 0
         return SLOW if slow else 1.0
 
@@ -172,7 +174,7 @@ def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> 
 
 
 def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
-    """What was found, at the targets, in words and in numbers."""
+    """The variant with its numbers at the targets and its message."""
     name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
     law, drawn, budgets = solved.law, solved.draws, np.asarray(task.targets_flops, float)
     if task.count is not None:

@@ -122,7 +122,7 @@ class ParametricCertificate(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The optimum of all points and of the resamples, before anything is said about them."""
+    """The optimum of all points and of the resamples, before it is judged."""
 
     best: Optimum
     starts: int
@@ -413,7 +413,7 @@ def _lost(surfaces: LossSurface) -> int:
 def _surfaces(
     problem: Problem, form: Form[Any], optima: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
-    """One surface per draw, NaN where there is none to be trusted.
+    """One surface per draw, NaN where none can be trusted.
 
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
     """
