@@ -24,8 +24,8 @@ def in_study_unit(
 ) -> tuple[pd.DataFrame, str | None]:
     """Rows with losses in the study's unit, and what was done to them, None where nothing was.
 
-    `rows` has split and loss; `of_format` are the units that their format says, by split, "" being any
-    other. Splits of which no law is, and that cannot be converted, stay as they stand. Raises
+    `rows` has split and loss; `of_format` are the units that their format says, by split, "" being
+    any other. Splits of which no law is, and that cannot be converted, stay as they stand. Raises
     FloplineError, which says `where`, for others.
     """
     unit = stated_unit(study)
