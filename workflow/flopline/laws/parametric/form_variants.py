@@ -75,7 +75,7 @@ def variants(
     judged: bool = False,
 ) -> list[Variant]:
     """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
-    climb in the held-out ladder alone.
+    are on the held-out ladder alone.
 
     `surface` is the optimum of Chinchilla's form, `problem` with the main objective;
     `targets_flops` are budgets [FLOPs]; `cautions` says what to watch for in the runs and their
@@ -95,7 +95,7 @@ def variants(
         with progress.part(PILOTS, "variants"):
             others = _other_objectives(problem)
         tried += [_under(task, name, objective) for name, objective in others]
-    for form in (form for form in OTHERS if form.climbs or not judged):
+    for form in (form for form in OTHERS if form.on_ladder or not judged):
         tried.append(_Trial(form.name, form, main, partial(solve, problem, form, resamples)))
     repeats = unique_tokens is not None and (unique_tokens < problem.points["tokens"] * 0.999).any()
     if unique_tokens is not None and repeats and not judged:

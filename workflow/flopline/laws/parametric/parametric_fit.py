@@ -152,7 +152,7 @@ def fit(
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
     and form (form_variants.variants) with `variant_draws` resamples, always by pairs; if `judged`
-    only the forms that climb in the held-out ladder, without resamples.
+    only the forms on the held-out ladder, without resamples.
     Another `form` than Chinchilla's is fitted with the same care and stated by the same names, and
     k where it has one; it has no table of other objectives and forms.
     `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
