@@ -200,7 +200,9 @@ def test_lines_of_one_shape_that_none_can_read_are_counted(tmp_path: Path) -> No
 
 def test_a_sentence_is_of_the_run_that_tells_most(tmp_path: Path) -> None:
     rows = [
-        {"step": s, "tokens": 1e6 * s, "loss": 5 - s / 4} for _ in range(2) for s in range(1, 9)
+        {"step": s, "tokens": 1e6 * s, "loss": 5 - s / 4 + seed / 10}
+        for seed in range(2)
+        for s in range(1, 9)
     ]
     path = write(tmp_path, rows, "jsonl")
     options = study(source={"columns": {n: n for n in ("step", "tokens", "loss")},
