@@ -267,6 +267,8 @@ def silence(
     """What is said where no line can be followed: why, up to which compute, and what would help.
 
     `lines` and `reasons` are those of one family and target.
+
+    Returns the sentence and its parts, as decision.json holds them.
     """
     main = lines[lines["main"]]
     # What bars several laws alike is said once.

@@ -80,6 +80,8 @@ def decide(
     the recommended line is right. The verdict holds the headline at the first target, the rule, the
     choice of every family and target, how far the laws agree, how the families compare, and which
     laws could not be fitted.
+
+    Returns the table and the verdict, which is ready for JSON.
     """
     table = pd.DataFrame(
         [
@@ -367,6 +369,10 @@ def _families(
     results: Mapping[str, FamilyResults],
     comparable: bool,
 ) -> list[ComparisonJson]:
+    """How the families compare at each target.
+
+    Returns nothing for a target at which too few families have a line.
+    """
     if not comparable:
         return [unranked(budget) for budget in targets] if len(labels) > 1 else []
     entries = [
@@ -404,6 +410,10 @@ def _few_runs(
     spans: Mapping[str, Span],
     head: HeadlineJson | None,
 ) -> list[FewRunsJson]:
+    """Families without a law of their own, beside the loss law of the headline.
+
+    Returns nothing where losses are not comparable or there is no headline.
+    """
     if head is None or runs is None:
         return []
     form = head["estimator"] if head["label"] else ""

@@ -298,6 +298,7 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
+    rows["split"] = rows["split"].fillna(study["loss_split"])
     rows, converted = in_study_unit(rows, study, {}, file["path"])
     rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
@@ -330,8 +331,10 @@ def _require_one_curve(
     few runs are left to cleaning, which sets them aside.
     """
     clock = next((name for name in ("step", "tokens", "flops") if name in rows), None)
-    rows = rows[rows["loss"] > 0]
-    if clock is None or rows.empty:
+    if clock is None:
+        return
+    rows = rows[(rows["loss"] > 0) & rows[clock].notna()]
+    if rows.empty:
         return
     where = rows.groupby(["run", "split", clock], dropna=False)["loss"]
     apart = where.max() > where.min() * (1 + APART)

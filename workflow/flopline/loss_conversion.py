@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,11 @@ from flopline.loss_units import (
     stated_unit,
     words,
 )
+from flopline.study_document import StudyDocument
 
 
 def in_study_unit(
-    rows: pd.DataFrame, study: Mapping[str, Any], told: Mapping[str, str], where: str
+    rows: pd.DataFrame, study: StudyDocument, told: Mapping[str, str], where: str
 ) -> tuple[pd.DataFrame, str | None]:
     """Rows with losses in the study's unit, and what was done to them, None where nothing was.
 

@@ -110,6 +110,9 @@ def audit_family(
     The ladder comes first: by what it shows the form of the surface is chosen, and the audits after
     it, and all that reads the law that is returned, are of that form. Where no law of the study
     says a surface the audits fit one for themselves, with as many draws as a step of the ladder.
+
+    Returns one finding for each of AUDITS that the data allow, in that order; one that raised
+    FloplineError has the verdict `not checked` and its sentence.
     """
     target, family, points = targets_flops[0], family_runs.family, family_runs.points
     fits = {law: results.of_law(law) for law in results.fits}

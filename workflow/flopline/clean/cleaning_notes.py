@@ -32,6 +32,11 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
         ),
         _unread(runs["misread"], study["cleaning"]),
         *_converted(runs["converted"]),
+        _places(
+            runs["repeats"],
+            "steps stand there again with another loss, as where several processes log, most "
+            "apart at {}; the first of each counts",
+        ),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
         _places(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from flopline import flops as conventions
 from flopline.clean.arrays import Floats, Ints, Names, Rows
+from flopline.clean.lost_ends import going_on, standing_tokens
 from flopline.clean.run_facts import RUN_FACTS
 from flopline.clean.stitching import Overlap, Stitched
 from flopline.numbers import count, humanise
@@ -28,6 +29,7 @@ TALLY: Final = {
     "tokens_from": "string",
     "overlap": "string",
     "doubles": "string",
+    "repeats": "string",
     "fall": "string",
     "not_finite": "string",
     "attempts": "string",
@@ -45,8 +47,8 @@ TALLY: Final = {
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
 its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
 `early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
-and `beyond_int64` name the first row of that kind. `splits` are those that have a row, with a
-BETWEEN between them."""
+and `beyond_int64` name the first row of that kind, `repeats` the step whose losses differ most.
+`splits` are those that have a row, with a BETWEEN between them."""
 
 BETWEEN: Final = "\n"
 
@@ -102,10 +104,16 @@ def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
                     _disagreement(of.stitched.overlaps.get(i), tolerance) for i in range(runs)
                 ],
                 "doubles": [_double(of.doubles.get(i), tolerance) for i in range(runs)],
+                "repeats": [_repeat(of.doubles.get(i)) for i in range(runs)],
                 "attempts": _attempts(rows, kept, of.stitched.attempts, names),
-                "early_end": _ends_early(rows, kept, of.gone, names, study["loss_split"]),
+                "early_end": _first_of(
+                    _ends_early(rows, kept, of.gone, names, study["loss_split"]),
+                    going_on(rows, kept, dropped, names, study["loss_split"]),
+                ),
                 "late": _late(rows, np.flatnonzero(of.stitched.late), names),
-                "fall": _falls(rows, kept, same, names),
+                "fall": _first_of(
+                    _falls(rows, kept, same, names), standing_tokens(rows, kept, same, names)
+                ),
                 "not_finite": _ends_not_finite(rows, kept, of.lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
                 "splits": _splits(rows, kept, names),
@@ -180,6 +188,18 @@ def _double(overlap: Overlap | None, tolerance: float) -> str | None:
     )
 
 
+def _repeat(overlap: Overlap | None) -> str | None:
+    """Where steps stand there twice and the losses differ most, however little."""
+    if overlap is None or overlap.before == overlap.after:
+        return None
+    return f"{overlap.at:,}, {overlap.before:.6g} and {overlap.after:.6g}"
+
+
+def _first_of(*doubts: list[str | None]) -> list[str | None]:
+    """The first sentence on each run."""
+    return [next((one for one in of_run if one), None) for of_run in zip(*doubts, strict=True)]
+
+
 def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
     """The first place of each run where tokens go down although steps go up."""
     out: list[str | None] = [None] * len(names.runs)
@@ -233,9 +253,10 @@ def _attempts(
         last = int(end[np.argmax(rows.clock[end])]) if end.size else -1
         reached = f" ({_clock(rows, last)})" if end.size else ""
         out[run] = (
-            f"Its log holds {number} attempts from the first step to the same last one{reached}: "
-            f"these are {number} runs and no restarts, so put each into a file of its own, or name "
-            "the column that tells them apart (source.columns.run)."
+            f"Its log holds {number} attempts from the first step to the same last one{reached} or "
+            f"beyond: these are {number} runs and no restarts, so put each into a file of its own, "
+            "name the column that tells them apart (source.columns.run), or say which phase of a "
+            "text log counts (source.phase)."
         )
     return out
 

@@ -178,7 +178,10 @@ def _predicted(
     largest: float,
     scatter: float,
 ) -> pd.DataFrame:
-    """Rows of `ladder_errors` of which nothing is seen yet, as one line predicts them."""
+    """Rows of `ladder_errors` of which nothing is seen yet, as one line predicts them.
+
+    Returns only rows whose prediction is finite.
+    """
     params, tokens = (wanted[name].to_numpy(dtype=float) for name in ("params", "tokens"))
     out = pd.DataFrame(
         {

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
+from flopline.decoders import Undecodable, json_of, whole_letters
 from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
 from flopline.logs.opening import Phase, in_lines, read_bytes
@@ -55,8 +56,8 @@ def sniff(path: Path, head: bytes) -> bool:
     lines = (line for line in io.BytesIO(head) if line.strip())
     first, *others = [*islice(lines, _FIRST_LINES)] or [b""]
     try:
-        is_object = isinstance(json.loads(first), dict)
-    except (ValueError, RecursionError):
+        is_object = isinstance(json_of(first), dict)
+    except Undecodable:
         return False
     return is_object and (not others or any(line.lstrip()[:1] == b"{" for line in others))
 
@@ -137,6 +138,8 @@ def parse(
             raise twice.at(f"{path}, line {number}") from None
         except (ValueError, RecursionError):
             record = None
+        if b"\\u" in line:
+            record = whole_letters(record)
         if not isinstance(record, dict):
             unparsed.append((number, NOT_PARSED))
             continue
@@ -160,8 +163,8 @@ def _say_facts(path: Path, data: bytes, wish: Wish, facts: LogFacts) -> None:
             if holding.search(line) is None:
                 continue
             try:
-                value = reach(json.loads(line.decode("utf-8", errors="replace")), name)
-            except (ValueError, RecursionError):
+                value = reach(json_of(line.decode("utf-8", errors="replace")), name)
+            except Undecodable:
                 continue
             if value is not None:
                 facts.say_once("", name, value, path)
@@ -215,8 +218,8 @@ def _guesses(data: bytes, names: list[str], text: set[str]) -> list[dict[str, pa
     They stand in the order of the first line, in which Arrow finds them fastest.
     """
     try:
-        first = json.loads(data[: data.find(b"\n") if b"\n" in data else len(data)])
-    except (ValueError, RecursionError):
+        first = json_of(data[: data.find(b"\n") if b"\n" in data else len(data)])
+    except Undecodable:
         return []
     order = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
     plain = {name: pa.string() if name in text else pa.float64() for name in order}

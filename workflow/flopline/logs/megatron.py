@@ -30,8 +30,10 @@ COLUMNS: Final = {
 }
 
 _ITERATION: Final = re.compile(r"\biteration\s+(\d+)\s*/\s*(\d+)\s*\|(.*)")
-_EVALUATION: Final = re.compile(r"([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)")
-_ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.+?)\s*$")
+_EVALUATION: Final = re.compile(
+    r"(?<![^\s:])([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)"
+)
+_ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.*\S)\s*$")
 _FLAG: Final = re.compile(r"--seq-length[ =](\d+)")
 _ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: ([\d.]+)")
 _ON_RANK: Final = re.compile(

@@ -66,8 +66,8 @@ class LogFacts:
     units: dict[str, str] = field(default_factory=dict)
 
     def know(self, run: str = "", **facts: Any) -> None:
-        """Note facts under our names; None says nothing."""
-        known = {name: value for name, value in facts.items() if value is not None}
+        """Note facts under our names; None, NaN and infinity say nothing."""
+        known = {name: value for name, value in facts.items() if is_said(value)}
         self.known.setdefault(run, {}).update(known)
 
     def say(self, run: str, name: str, value: Any) -> None:
@@ -231,6 +231,7 @@ def curve_rows(
     wrong = rows["reason"] != ""
     kept = [*_DROPPED, *(["run"] if several else [])]
     no_loss = base[~seen].assign(reason=NO_LOSS).reindex(columns=kept)
+    no_loss["step"] = no_loss["step"].where(_is_whole(no_loss["step"]))
     beside = base.loc[~seen, [n for n in ("run", "step", *BESIDE) if n in base]]
     wrong_rows = rows.loc[wrong].assign(step=None).reindex(columns=kept)
     filled = [part for part in (unread, no_loss, wrong_rows) if len(part)]
@@ -240,6 +241,16 @@ def curve_rows(
     return Reading(
         rows, _sorted(dropped), rounded=first, misread=min(bad, default=None), beside=beside
     )
+
+
+def _is_whole(steps: pd.Series) -> pd.Series:
+    """Which steps are whole numbers that a table of whole numbers can hold."""
+    return (steps % 1 == 0) & (steps.abs() < MOST_EXACT)
+
+
+def is_said(value: Any) -> bool:
+    """Whether a fact says anything: None, NaN and infinity do not."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
@@ -304,6 +315,9 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     doubt = there & np.isnan(numbers)
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    if values.dtype == object:  # true is no number, though it counts as 1
+        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
+            doubt[place] |= isinstance(values.iloc[place], bool)
     parse = _PARSERS.get(name, parse_number)
     for place in np.flatnonzero(doubt):
         text = str(values.iloc[place]).strip()
@@ -314,7 +328,8 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                fault[place] = DOUBTFUL_COMMA if has_doubtful_comma(text, decimal) else NOT_A_NUMBER
+                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
+                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
