@@ -30,10 +30,13 @@ from flopline.surfaces.skaling import SkalingSurface
 from flopline.surfaces.surface import Law, parameters
 from flopline.surfaces.tied import TiedSurface
 
-LEVEL: Final = 0.03
+LEVEL: Final = 0.025
 """Nominal chance of warning of a sound study, all tests together: Gauss's distribution of errors
 that a fit of few runs and curved terms leaves is but nearly that of F (docs/uncertainty.md says of
 how many simulated sound studies are warned)."""
+WIDER_LEVEL: Final = 0.01
+"""Below this p value the parameters of a wider form are evidence by themselves: its interval then
+leaves out what the form holds fixed, such as k = 1."""
 SAME_BUDGET: Final = 0.15
 """Gap in ln C that parts two budgets, as isoflop.budget_tolerance has it by default."""
 MOST_STRETCHES: Final = 10
@@ -78,15 +81,17 @@ class Misfit:
         """Where the surface misses the runs, empty where nothing was found."""
         if not self.found:
             return ""
-        seen = [name for name, p in holm(self.p_values).items() if p < LEVEL]
+        seen = [name for name, p in adjusted(self.p_values).items() if p < LEVEL]
         first = min(seen, key=lambda name: self.p_values[name])
         p = self.p_values[first]
         shown = f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
-        others = [SHORT[name] for name in seen if name != first]
-        also = f"; so do {' and '.join(others)}" if others else ""
+        others = [SHORT[name] for name in seen if name not in (first, TOP)]
+        also = f"; {' and '.join(others)} tell it, too" if others else ""
+        top = f"; {self.words[TOP]}" if TOP in seen and first != TOP else ""
+        reach = "hold up to there" if TOP in seen else "fit these runs"
         return (
-            f"the form does not fit these runs: {self.words[first]} ({shown}{also}), so that "
-            "forecasts beyond are biased; its intervals are widened"
+            f"{self.words[first]} ({shown}{also}){top}, so the form does not {reach} and forecasts "
+            "beyond are biased"
         )
 
     def clauses(self) -> list[str]:
@@ -174,8 +179,7 @@ def misfit(
     if wider is not None:
         every = np.stack([by_run(column) for column in wider.T], axis=1)
         p_values[WIDER] = _p(cut, own, every)
-    adjusted = holm(p_values)
-    p_value = min(adjusted.values(), default=np.nan)
+    p_value = min(adjusted(p_values).values(), default=np.nan)
     mean = _means(cut - own @ (own.T @ cut), stretch)
     words = _words(p_values, residual, groups, mean, flops, stretch, largest, list(first.index))
     sd = _between(cut, own, stretch) if p_value < LEVEL else 0.0
@@ -201,6 +205,14 @@ def top(values: Floats) -> Bools:
         return np.zeros(values.size, dtype=bool)
     edge = np.sort(values)[-count]
     return np.asarray(values >= edge * (1 - 1e-9))
+
+
+def adjusted(p_values: Mapping[str, float]) -> dict[str, float]:
+    """The p values by Holm's rule, that of the wider form also against its own level."""
+    out = holm(p_values)
+    if WIDER in out:
+        out[WIDER] = min(out[WIDER], p_values[WIDER] * LEVEL / WIDER_LEVEL)
+    return out
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
