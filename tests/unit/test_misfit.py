@@ -19,8 +19,8 @@ BENT = LossSurface(1.2, 60.0, 200.0, 0.5, 0.45, k=0.5)
 BUDGETS = np.geomspace(1e18, 1e21, 7)
 
 
-def runs(surface: LossSurface = BESIROGLU, seed: int = 1) -> pd.DataFrame:
-    return isoflop_runs(surface, BUDGETS, 8, noise=0.003, seed=seed)
+def runs(surface: LossSurface = BESIROGLU, seed: int = 1, noise: float = 0.003) -> pd.DataFrame:
+    return isoflop_runs(surface, BUDGETS, 8, noise=noise, seed=seed)
 
 
 def s_shaped(table: pd.DataFrame, size: float = 0.01) -> pd.DataFrame:
@@ -50,14 +50,8 @@ def test_an_s_over_budgets_reaches_status_sentence_and_intervals() -> None:
     assert "forecasts beyond are biased" in fit.message
     sd = fit.certificate["misfit"]["between_sd"]
     assert 0.002 < sd < 0.02
-    spread = [
-        float(
-            np.log(
-                parametric_fit.fit(t, [TARGET], draws=60).draws.filter(like="loss_").iloc[:, 0]
-            ).std()
-        )
-        for t in (sound, bent)
-    ]
+    fits = [parametric_fit.fit(table, [TARGET], draws=60) for table in (sound, bent)]
+    spread = [float(np.log(fit.draws.filter(like="loss_").iloc[:, 0]).std()) for fit in fits]
     assert spread[1] > 1.5 * spread[0]
 
 
@@ -81,7 +75,7 @@ def test_the_largest_sizes_and_ratios_are_found(column: str) -> None:
 
 
 def test_a_power_off_one_is_lack_of_fit_of_the_plain_form_only() -> None:
-    table = runs(BENT)
+    table = runs(BENT, noise=0.001)
     plain, bent = fitted(table), fitted(table, form=SKALING)
     assert plain.certificate["misfit"]["p_values"]["wider_form"] < 0.001
     assert plain.status == "warning"
