@@ -99,8 +99,8 @@ generate: $(VENV)/ready
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
 
-# Forecasts every step of the ladders of public studies, in a minute of CPU, and renews the prior of
-# forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
+# Forecasts every step of the ladders of public studies and puts the gates of the headline to them, in
+# three minutes of CPU; renews the prior of forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
 backtest: $(VENV)/ready-dev
 	@python benchmarks/backtest.py --write
 

@@ -48,7 +48,7 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True)
-class FrontierMisfit:
+class LineMisfit:
     """What a law misses at its own frontier, as a LackOfFit states it, and its error per draw."""
 
     share: float
@@ -68,7 +68,7 @@ class Line:
     point: Allocation | LossSurface
     draws: Allocation | LossSurface
     new_run: Floats | None
-    misfit: FrontierMisfit | None
+    misfit: LineMisfit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +221,12 @@ def _new_run(fit: FitJson, draws: pd.DataFrame) -> Floats | None:
     return errors if np.isfinite(errors).any() else None
 
 
-def _misfit(fit: FitJson, draws: int) -> FrontierMisfit | None:
+def _misfit(fit: FitJson, draws: int) -> LineMisfit | None:
     lack_of_fit = fit["certificate"].get("lack_of_fit")
     if not (lack_of_fit and lack_of_fit["spread"]) or draws < 2:
         return None
     errors = misfit_errors(draws, int(fit["settings"]["seed"]))
-    return FrontierMisfit(
+    return LineMisfit(
         lack_of_fit["misfit"], lack_of_fit["runs"], np.asarray(lack_of_fit["spread"]), errors
     )
 

@@ -69,7 +69,8 @@ class SourceDocument(TypedDict, total=False):
 class StudyDocument(TypedDict, total=False):
     """A study; the groups of options of laws stand in it by the laws' names, too.
 
-    `synthetic` and `notes` are told to those who write of the study.
+    `synthetic` and `notes` are told to those who write of the study, `fitted_splits` to those who
+    read its logs.
     """
 
     name: str
@@ -83,6 +84,7 @@ class StudyDocument(TypedDict, total=False):
     params_convention: str
     flops_convention: str
     loss_split: str
+    fitted_splits: list[str]
     loss_label: str
     loss_unit: str
     points: str

@@ -159,6 +159,10 @@ def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> Refit:
 def _changed(
     base: Base, kind: str, label: str, runs: pd.DataFrame, options: ParametricOptions | None = None
 ) -> Change:
+    """One refit of the surface under changed `options`.
+
+    Returns a change whose fit is made only when it is asked for.
+    """
     chosen = options or base.options
     return Change(PARAMETRIC.name, kind, label, len(runs), lambda: _refit(base, runs, chosen))
 

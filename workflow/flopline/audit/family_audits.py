@@ -110,6 +110,9 @@ def audit_family(
     The ladder comes first: by what it shows the form of the surface is chosen, and the audits after
     it, and all that reads the law that is returned, are of that form. Where no law of the study
     says a surface the audits fit one for themselves, with as many draws as a step of the ladder.
+
+    Returns one finding for each of AUDITS that the data allow, in that order; one that raised
+    FloplineError has the verdict `not checked` and its sentence.
     """
     target, family, points = targets_flops[0], family_runs.family, family_runs.points
     fits = {law: results.of_law(law) for law in results.fits}
@@ -130,7 +133,7 @@ def audit_family(
 
     makers: dict[str, Callable[[], Finding]] = {
         "ladder": lambda: law.settled_by(
-            ladder.climb(
+            ladder.build(
                 points,
                 target,
                 study,
@@ -277,10 +280,10 @@ class _Law:
         """The surface that it states; FloplineError where there is none."""
         return surface_of(self.fit().content)
 
-    def settled_by(self, climbed: ladder.Ladder) -> Finding:
+    def settled_by(self, made: ladder.Ladder) -> Finding:
         """What a ladder shows of the form that it prefers, which is the law from then on."""
-        self._choose(climbed.tables["steps"])
-        return climbed.of_form(self.form).finding()
+        self._choose(made.tables["steps"])
+        return made.of_form(self.form).finding()
 
     def choice(self) -> Finding:
         """Why the law is of its form; FloplineError where there is none."""

@@ -81,7 +81,10 @@ def audit(
 def _of_surface(
     held: pd.DataFrame, points: pd.DataFrame, law: str, fit: LawResults, seed: int
 ) -> pd.DataFrame:
-    """What a surface predicts, with intervals where it has draws."""
+    """What a surface predicts, with intervals where it has draws.
+
+    Returns the rows of `_compared`, with intervals filled in where there are draws.
+    """
     surface = surface_of(fit.content)
     out = _of_law(held, law, estimator_of(fit.content), surface)
     try:
@@ -127,6 +130,10 @@ def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
 
 
 def _compared(held: pd.DataFrame, law: str, estimator: str, of: str, loss: Floats) -> pd.DataFrame:
+    """Predictions beside what was seen.
+
+    Returns one row for each held run, intervals missing and not yet judged.
+    """
     out = pd.DataFrame({"law": law, "estimator": estimator}, index=held.index)
     for name in ("run", "params", "tokens", "flops"):
         out[name] = held[name]

@@ -82,6 +82,8 @@ def audit(
     `study`, and their losses in `loss_unit`. Tables: checks (check, verdict,
     value, limit, sentence, why_not), runs (what was read per run), trends (exponents of rate, batch
     and warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
+
+    Returns the worst verdict of the checks that were made; `not checked` if none was.
     """
     study = study or StudyOptions()
     limits = study.of(AuditOptions)

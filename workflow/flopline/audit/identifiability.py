@@ -143,6 +143,8 @@ def profile_of_floor(
     E runs `reach` of itself to both sides in `steps`, where it is 0 up to that share of the least
     loss. Each E is held by one pseudo-observation of
     large weight at infinite N and D, so that the exact solver of the fit does the rest.
+
+    Returns one row for each E that was held; `converged` says whether its fit did.
     """
     floor = float(np.asarray(surface.E))
     unit = floor or float(np.exp(problem.target.min() + problem.centre[2]))

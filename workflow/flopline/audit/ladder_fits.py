@@ -97,7 +97,10 @@ def _baseline(name: str, runs: Runs, options: Options, number: int) -> LadderFit
 def _of_law(
     spec: LawSpec, runs: Runs, options: Options, number: int, known: LawResults | None
 ) -> list[LadderFit]:
-    """The main line of a law and every other estimator that its fit has left, in their order."""
+    """The main line of a law and every other estimator that its fit has left, in their order.
+
+    Returns one fit that carries the reason where the law cannot be fitted.
+    """
     try:
         fit = known or fitted(spec, runs, options, number)
         if fit.content["status"] == FAILED:
@@ -115,7 +118,10 @@ def _of_law(
 def _of_estimator(
     spec: LawSpec, name: str, rows: pd.DataFrame, fit: LawResults, surfaces: Mapping[str, Law]
 ) -> LadderFit:
-    """What one estimator states at the budgets of its table; the main line has draws, too."""
+    """What one estimator states at the budgets of its table; the main line has draws, too.
+
+    Returns a fit without numbers where the estimator failed.
+    """
     main, status = bool(rows["main"].iloc[0]), str(rows["status"].iloc[0])
     n_fitted = fit.content["n_points" if spec.says is Says.SURFACE else "n_runs"]
     about = (spec.name, name, n_fitted, status, str(rows["message"].iloc[0]))

@@ -122,6 +122,8 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
     """N and loss predicted against the valley bottom seen, for each budget beyond `above`.
 
     The intervals are those of the draws, widened by the error of the bottom that is seen.
+
+    Returns one row for each larger budget, with NaN where the fit states nothing.
     """
     seen = all_runs.bottoms[all_runs.bottoms["budget_flops"] > above]
     if step.status == FAILED:
@@ -175,6 +177,8 @@ def row_of(
 
     `held` are the runs above it, `predictions` what `predicted` makes of them for the reference,
     `seen` what `optima` finds for this one.
+
+    Returns the cells by column; scores are NaN where the fit failed.
     """
     target = params_at(step, all_runs.target_flops)
     ln_drift = math.log(target / all_runs.target_params(step))

@@ -208,6 +208,10 @@ def _offers(
     budgets: Floats,
     ratios: Sequence[float],
 ) -> pd.DataFrame:
+    """Runs that could be added, and what each is worth.
+
+    Returns one row for each, the most useful per FLOP first.
+    """
     flops, ratio = (v.ravel() for v in np.meshgrid(budgets, np.asarray(ratios, float)))
     params = ratio * surface.params_opt(flops)
     tokens = surface.tokens_for(flops, params)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
-from flopline.clean.copies import same_ends, same_files
+from flopline.clean.copies import same_ends, same_files, same_processes, summaries
 from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import without_log
@@ -144,6 +144,9 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
         say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
     copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
+    if study["source"]["kind"] == "table":
+        sums = summaries(runs).reindex(runs.index)
+        say(sums.notna(), sums)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
     say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
@@ -190,6 +193,8 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     )
     hardly = untrained(runs[reason == ""], options["untrained"]).reindex(runs.index)
     say(hardly.notna(), hardly)
+    process = same_processes(runs[reason == ""]).reindex(runs.index)
+    say(process.notna(), process)
     copy_of = same_ends(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)

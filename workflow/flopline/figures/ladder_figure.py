@@ -76,6 +76,8 @@ def ladder(
     step; N at `target_flops` as the largest budget used grows, with 80 % bars, and last, at
     `largest_flops`, with all runs: `seen_by_all` maps a law to the estimate of N of its own fit.
     A panel without data says why: `absent`.
+
+    Returns the figure.
     """
     boxes = [Box(2.85, 1.66, left=0.6, bottom=0.4, top=0.24)]
     boxes.append(Box(2.85, 1.66, left=0.75, right=0.15, bottom=0.4, top=0.24))

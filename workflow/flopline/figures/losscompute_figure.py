@@ -86,6 +86,8 @@ def losscompute(
     (dotted) and the stated intervals at the target. Right,
     above: what each law misses its own frontier by, in percent; below: E with its intervals, and
     whether the law has lack of fit. A law that failed is named with its reason.
+
+    Returns the figure. Raises FloplineError if `target_flops` is not a positive number.
     """
     target = check_target(target_flops)
     floors = 0.16 + 0.27 * max(len(fits), 1)
@@ -188,6 +190,10 @@ def _draw_laws(
     target: float,
     loss_label: str,
 ) -> tuple[float, float]:
+    """Draw what the laws expect of each budget.
+
+    Returns the range of compute drawn [FLOPs].
+    """
     marks = {law: _points(law, seen[law]) for law in laws}
     flops = np.concatenate([m[:, 0] for m in marks.values()] + [np.array([target])])
     x = log_axis(axes, "x", flops, power_label, 0.05)

@@ -81,6 +81,8 @@ def stakes(
     `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
     alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
     the best. `absent` says why the tornado or the regret is missing.
+
+    Returns the figure; a panel without its numbers holds the reason.
     """
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
@@ -139,7 +141,7 @@ def _sizes(fits: Fits, target_flops: float) -> dict[str, TargetJson]:
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
+    """The changes that move N most, each with its `law`, its `text`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     largest = rows.loc[order[:MOST_CHANGES]]

@@ -87,7 +87,7 @@ def draw_valleys(
 
 
 def _write_on_top(axes: Axes, words: str, obstacles: Floats) -> Floats:
-    """Write `said` near the upper edge where nothing is hidden; returns the place it takes."""
+    """Write `words` near the upper edge where nothing is hidden; returns the place it takes."""
     text = axes.text(0, 0, words, transform=axes.transAxes, fontsize=SMALL_PT)
     size, gap = size_in(axes, text), margin_of(axes)
     rows = 1 - size[1] - gap[1] * np.arange(1, 9)

@@ -33,7 +33,7 @@ TARGET: Final = ["step", "flops", "what"]
 
 
 def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
-    """Every row of `told` (see `ladder_errors`) with a forecast of the log of what will be seen.
+    """Every row of `predictions` (see `ladder_errors`) with a forecast of the log of what is seen.
 
     Adds `distance`, and `centre`, `scale`, `df` of a Student t that holds draws, discrepancy and
     the noise of what is seen; `mean` and `drift` are mean and scale of the next drift. Rows whose
@@ -45,7 +45,7 @@ def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
 
 
 def of_lines(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
-    """The same for the lines that stand in `told` alone."""
+    """The same for the lines that stand in `predictions` alone."""
     table = predictions.assign(distance=distance(predictions["flops"], predictions["step"]))
     parts = [
         _of_line(rows, priors.get(str(line), priors[OTHER]))

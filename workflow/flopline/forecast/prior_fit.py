@@ -40,7 +40,7 @@ Predictions = Mapping[tuple[str, str], pd.DataFrame]
 def likelihoods(predictions: Predictions) -> pd.DataFrame:
     """Mean log score of each line's forecasts in each study under every prior that is tried.
 
-    `told` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
+    `predictions` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
     (centre_steps, steps, drift).
     """
     seen = {key: rows[rows["seen_ln"].notna()] for key, rows in predictions.items()}

@@ -85,6 +85,8 @@ def latex_tables(
     `decision`, `fits`, `runs` and `families` are those of report.page.ReportInputs; `loss_unit` is
     one of loss_units.UNITS.
     Words of the user (title, labels, messages) are escaped.
+
+    Returns one text for each, `tables` being a document that holds the others.
     """
     tables = [
         decision_table(decision, families, synthetic=synthetic, unit=words(loss_unit)),

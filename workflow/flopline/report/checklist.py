@@ -70,6 +70,8 @@ def checklist(
 
     study, fits, runs, audits, provenance: as in ReportInputs; `written` holds the paragraphs of
     the methods by heading, in plain text, so that both say the same.
+
+    Returns answered items and open ones alike; an open one says how to answer it.
     """
     kept = runs[runs["status"] == KEPT]
     return [
@@ -205,6 +207,10 @@ def _fitting(
     audits: Audits,
     provenance: ProvenanceJson,
 ) -> Iterator[Item]:
+    """Items on how the laws were fitted and tested.
+
+    Returns them in the order in which they are asked.
+    """
     part = PARTS[3]
     laws = " ".join(text for term, text in written.items() if term.endswith(" law"))
     yield _item(part, "What is minimised, by which algorithm, from which starts?", laws)

@@ -204,6 +204,10 @@ def law_tables(
             family: str = str(family),
             label: str = label,
         ) -> list[TargetGroup]:
+            """Rows of one table by target.
+
+            Returns one group for each budget, in the order of the rows.
+            """
             return [
                 TargetGroup(
                     id=f"{name}-target-{i}",

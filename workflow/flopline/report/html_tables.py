@@ -86,7 +86,9 @@ def data_table(
 ) -> DataTable:
     """`frame` as a table of the page, without the columns that hold nothing at all.
 
-    `whole` is a file that holds every row, for the sentence that says what is cut.
+    `full_copy` is a file that holds every row, for the sentence that says what is cut.
+
+    Returns the table with its CSV; both are cut where they would be too long.
     """
     used = [s for s in specs if s.name in frame and (frame.empty or frame[s.name].notna().any())]
     head = frame.head(MOST_ROWS)

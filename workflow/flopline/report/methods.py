@@ -73,6 +73,8 @@ def methods(
     of schema.RUNS; rule: how the recommended line is chosen, from the decision; provenance: as in
     ReportInputs, for versions, seeds and digest; variants: {law: estimators beside the main one};
     held_out: what the held-out test found.
+
+    Returns only methods that have something to say.
     """
     items = [
         Method("Data", " ".join(_data(study, runs))),

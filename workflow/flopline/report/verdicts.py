@@ -99,6 +99,8 @@ def tiles(
     """Agreement, audits, convergence, choice, families, reach and data, in this order.
 
     `findings` are the audits of the headline's family.
+
+    Returns one tile for each question that the study can answer or has left open.
     """
     return [
         _agreement(verdict, places.agreement),

@@ -242,7 +242,11 @@ def messages(
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:
-    """What makes the status a warning, and what is to be known besides."""
+    """What makes the status a warning, and what a reader should know besides.
+
+    `runs` is the number of runs given, `laws` are those of the main reading. Returns both as lists
+    of clauses, empty where there is nothing to say.
+    """
     warnings = [f"{_budget(v)}{NOT_USED}{v.reason}" for v in valleys if v.reason]
     n_used = sum(v.used for v in valleys)
     if n_used < FEW_BUDGETS:
@@ -296,7 +300,7 @@ def inherited(warnings: Sequence[str], reading: str) -> str:
 
 
 def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
-    """That the optima of budgets scatter about their law, empty where they do not."""
+    """A sentence on how the optima of budgets scatter about their law, empty where they do not."""
     if not between.significant:
         return ""
     what, size = SCATTERING[quantity]
@@ -325,7 +329,7 @@ def warned_with(other: Estimator, warnings: Sequence[str], laws: Laws | None) ->
 
 
 def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estimator:
-    """`main` with a word on what the flagged budgets do to it; a warning if that is much.
+    """`main` with a note on how the flagged budgets change it; a warning if they change it much.
 
     Much is a change of N at the first target to outside of its 95 % interval.
     """

@@ -126,7 +126,7 @@ class ParametricCertificate(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The optimum of all points and of the resamples, before anything is said about them."""
+    """The optimum of all points and of the resamples, before it is judged."""
 
     best: Optimum
     starts: int
@@ -156,7 +156,7 @@ def fit(
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
     and form (form_variants.variants) with `variant_draws` resamples, always by pairs; if `judged`
-    only the forms that climb in the held-out ladder, without resamples.
+    only the forms on the held-out ladder, without resamples.
     Another `form` than Chinchilla's is fitted with the same care and stated by the same names, and
     k where it has one; it has no table of other objectives and forms.
     `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
@@ -433,7 +433,7 @@ def _lost(surfaces: LossSurface) -> int:
 def _surfaces(
     problem: Problem, form: Form[Any], optima: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
-    """One surface per draw, NaN where there is none to be trusted.
+    """One surface per draw, NaN where none can be trusted.
 
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
     """
