@@ -20,9 +20,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
+
 import numpy as np
 import pandas as pd
 from backtest_studies import STUDIES
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from flopline.audit import ladder
 from flopline.audit.finding import Finding
