@@ -24,7 +24,7 @@ from running.receipts import receipt_of
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.workflow.conftest import SPECS, Checkout, of_law
+from tests.workflow.conftest import SPECS, Checkout, of_law, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -276,14 +276,17 @@ def write_small_study(folder: Path) -> None:
     path.write_text(yaml.safe_dump(study, sort_keys=False))
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose small study has run to its end; copy it before changing anything."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("small") / "repo")
+def run_small_study(folder: Path) -> None:
+    checkout = Checkout.fresh(folder)
     write_small_study(checkout.folder)
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
-    return checkout
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose small study has run to its end; copy it before changing anything."""
+    return Checkout(once_a_session(tmp_path_factory, "small", run_small_study))
 
 
 @pytest.fixture(scope="module")
