@@ -167,6 +167,9 @@ def curve_rows(
     `columns` maps our names to the file's; `loss` may map each split to a column of its own, and
     `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
     whole of a number from its fraction.
+
+    Returns the rows, and with line and reason those that cannot be read.
+    Raises FloplineError where a mapped column is not there.
     """
     several = "run" in columns
     table = raw.table
@@ -448,6 +451,10 @@ def _require(
     names: Sequence[str],
     lacking: AbstractSet[str],
 ) -> None:
+    """Ask for every column of a map but those that are `lacking`; `names` are all of the file.
+
+    Raises FloplineError, naming the columns that there are, where one is not there.
+    """
     for name, column in columns.items():
         if name in lacking:
             continue
