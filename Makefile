@@ -9,10 +9,12 @@
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
+# make forecast STUDY=mine   seal what is predicted of runs still to be made (docs/forecasts.md)
+# make judge STUDY=mine      score it, now that the runs are there
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf draft test slow cluster cluster-accounting lint format generate bench backtest audit lock \
+.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock \
     clean
 
 PYTHON ?= python3
@@ -47,6 +49,16 @@ pdf: run
 	@name=$(or $(STUDY),$$(sed -n 's/^study: *\([^ #]*\).*/\1/p' config/config.yaml)); \
 	name=$${name##*/}; name=$${name%.yaml}; name=$${name%.yml}; \
 	python -m flopline.printing "results/$$name/report.html" "results/$$name/report.pdf"
+
+# RUN="big 7e9 1.4e11" forecasts one run that the study file does not name.
+forecast: run
+	@python -m flopline.sealed forecast $(STUDY_FILE) $(if $(RUN),--run $(RUN)) \
+	    $(if $(DATE),--date $(DATE)) $(if $(FILE),--file $(FILE))
+
+# With RESULTS, a table of runs and losses, nothing is run.
+judge: $(if $(RESULTS),$(VENV)/ready,run)
+	@python -m flopline.sealed judge $(STUDY_FILE) $(if $(RESULTS),--results $(RESULTS)) \
+	    $(if $(FILE),--file $(FILE))
 
 draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
@@ -87,8 +99,8 @@ generate: $(VENV)/ready
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
 
-# Forecasts every step of the ladders of public studies, in a minute of CPU, and renews the prior of
-# forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
+# Forecasts every step of the ladders of public studies and puts the gates of the headline to them, in
+# three minutes of CPU; renews the prior of forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
 backtest: $(VENV)/ready-dev
 	@python benchmarks/backtest.py --write
 

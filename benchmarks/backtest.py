@@ -2,7 +2,8 @@
 
 The prior of a study is that of the others. Prints, by distance beyond the runs that were fitted,
 how often 80 and 95 % forecast intervals hold the best loss, single larger runs and the size, how
-wide they are, and proper scores of all lines together beside each single one; then by study. With
+wide they are, and proper scores of all lines together beside each single one; then by study; then
+what the gates of a headline refuse, and what that spares. With
 --write the tables go into docs/uncertainty.md and the prior of all studies into
 workflow/flopline/forecast/priors.toml.
 
@@ -25,9 +26,11 @@ for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 import pandas as pd
-from backtest_studies import STUDIES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+import backtest_gates
+from backtest_studies import STUDIES
 
 from flopline.audit import ladder
 from flopline.audit.finding import Finding
@@ -35,7 +38,7 @@ from flopline.audit.waste import wasted_share
 from flopline.forecast.best_size import best_sizes
 from flopline.forecast.discrepancy import Prior
 from flopline.forecast.ladder_errors import LOSS, PARAMS, QUANTITIES, RUN, of_ladder
-from flopline.forecast.lines import COMBINED, forecasts
+from flopline.forecast.line_forecasts import COMBINED, forecasts
 from flopline.forecast.prior_fit import chosen, combined_of, likelihoods
 from flopline.forecast.priors import FILE, written
 from flopline.forecast.student import StudentT
@@ -64,19 +67,19 @@ Key = tuple[str, str]
 Table = pd.DataFrame
 
 
-def climbed(families: Mapping[Key, Table]) -> dict[Key, Finding]:
+def ladders_of(families: Mapping[Key, Table]) -> dict[Key, Finding]:
     """The ladder of each family; a family that has none says so on the terminal."""
-    found = {}
+    findings = {}
     for (study, family), points in families.items():
         options = StudyOptions(*([GROUPING[study]] if study in GROUPING else []))
         start = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             target = BEYOND * float(points["flops"].max())
-            found[study, family] = ladder.audit(points, target, options, family=family)
+            findings[study, family] = ladder.audit(points, target, options, family=family)
         seconds = time.process_time() - start
         print(f"{study} {family}: {len(points)} rows, {seconds:.1f} s", file=sys.stderr)
-    return found
+    return findings
 
 
 def read() -> dict[Key, Table]:
@@ -91,20 +94,20 @@ def read() -> dict[Key, Table]:
     return families
 
 
-def backtested(found: Mapping[Key, Finding], quantity: str) -> tuple[Table, dict[str, Prior]]:
+def backtested(findings: Mapping[Key, Finding], quantity: str) -> tuple[Table, dict[str, Prior]]:
     """Forecasts of one quantity at every step, each study by the prior of the others.
 
     Also the priors of all studies, by line.
     """
-    told = {key: of_ladder(finding.tables, quantity) for key, finding in found.items()}
-    told = {key: rows[rows["seen_ln"].notna()] for key, rows in told.items()}
-    told = {key: rows for key, rows in told.items() if len(rows)}
-    studies = {study for study, _ in told}
-    single = likelihoods(told)
+    predictions = {key: of_ladder(finding.tables, quantity) for key, finding in findings.items()}
+    predictions = {key: rows[rows["seen_ln"].notna()] for key, rows in predictions.items()}
+    predictions = {key: rows for key, rows in predictions.items() if len(rows)}
+    studies = {study for study, _ in predictions}
+    single = likelihoods(predictions)
     priors = {study: chosen(single, study) for study in studies}
-    together = likelihoods(combined_of(told, priors))
+    together = likelihoods(combined_of(predictions, priors))
     parts = []
-    for (study, family), rows in told.items():
+    for (study, family), rows in predictions.items():
         own = {**priors[study], COMBINED: chosen(together, study)[COMBINED]}
         parts.append(forecasts(rows, own).assign(study=study, family=family))
     return pd.concat(parts, ignore_index=True), {
@@ -138,20 +141,20 @@ def pooled(rows: Table, by: Sequence[str], columns: Sequence[str] = SCORES) -> T
     return means.set_index(list(by))
 
 
-def wasted(made: Table, found: Mapping[Key, Finding]) -> Table:
+def wasted(made: Table, findings: Mapping[Key, Finding]) -> Table:
     """Compute wasted by the size of each line, and by the best size of all lines together.
 
     A single line is taken at its word, not at its forecast's centre.
     """
     parts = []
     for (study, family), rows in made.groupby(["study", "family"], sort=False):
-        numbers = found[study, family].numbers
+        numbers = findings[study, family].numbers
         exponents = numbers["alpha"], numbers["beta"]
         seen = rows.groupby(["step", "flops"])["seen_ln"].first()
         best = {(s, c): np.log(size.params) for s, c, size in best_sizes(rows, *exponents)}
         size = [
-            best[s, c] if line == COMBINED else told
-            for line, s, c, told in rows[["line", "step", "flops", "told_ln"]].to_numpy()
+            best[s, c] if line == COMBINED else predicted_ln
+            for line, s, c, predicted_ln in rows[["line", "step", "flops", "told_ln"]].to_numpy()
         ]
         off = np.array(size, float) - seen.reindex(
             pd.MultiIndex.from_frame(rows[["step", "flops"]])
@@ -182,11 +185,11 @@ def tables(made: Mapping[str, Table]) -> list[str]:
         within = mine[mine["flops"] <= DECADE * mine["step"]]
         for name, part in [*bands, ("a decade", within), ("all", mine)]:
             means = pooled(part.assign(all=0), ["all"]).iloc[0]
-            shares = percent(pd.DataFrame([[means["in80"], means["in95"]]]), 0)[0]
+            coverages = percent(pd.DataFrame([[means["in80"], means["in95"]]]), 0)[0]
             wide = percent(
                 pd.DataFrame([[part["wide95"].median(), means["score95"], means["crps"]]])
             )
-            rows.append([SAID[quantity], name, str(len(part)), *shares, *wide[0]])
+            rows.append([SAID[quantity], name, str(len(part)), *coverages, *wide[0]])
     head = ["forecast of", "beyond the runs", "n", "80 holds", "95 holds", "median width"]
     out.append(markdown([*head, "interval score", "CRPS"], rows))
     for quantity, table in made.items():
@@ -211,6 +214,16 @@ def tables(made: Mapping[str, Table]) -> list[str]:
     return out
 
 
+def gates(families: Mapping[Key, Table], findings: Mapping[Key, Finding]) -> list[str]:
+    """The tables of what the gates refuse at every step."""
+    rows: list[dict[str, object]] = []
+    for key, finding in findings.items():
+        start = time.process_time()
+        rows += backtest_gates.decided(*key, families[key], finding, GROUPING.get(key[0]))
+        print(f"gates of {' '.join(key)}: {time.process_time() - start:.1f} s", file=sys.stderr)
+    return [markdown(head, lines) for head, lines in backtest_gates.tables(pd.DataFrame(rows))]
+
+
 def replaced(document: str, text: str) -> str:
     """The document with `text` between the markers."""
     start, end = (document.index(marker) for marker in MARKERS)
@@ -218,23 +231,24 @@ def replaced(document: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Climb, forecast, score, print."""
+    """Make the ladders, forecast, score, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--write", action="store_true", help="renew the prior and the page")
     given = parser.parse_args(arguments)
     start = time.process_time()
-    found = climbed(read())
+    families = read()
+    findings = ladders_of(families)
     made: dict[str, Table] = {}
     priors: dict[str, dict[str, Prior]] = {}
     for quantity in QUANTITIES:
-        table, priors[quantity] = backtested(found, quantity)
-        made[quantity] = scored(wasted(table, found) if quantity == PARAMS else table)
-    page = "\n\n".join(tables(made))
+        table, priors[quantity] = backtested(findings, quantity)
+        made[quantity] = scored(wasted(table, findings) if quantity == PARAMS else table)
+    page = "\n\n".join([*tables(made), *gates(families, findings)])
     print(page)
     print(f"\n{time.process_time() - start:.0f} s of CPU", file=sys.stderr)
     if not given.write:
         return
-    studies = sorted({study for study, _ in found})
+    studies = sorted({study for study, _ in findings})
     missing = sorted(set(STUDIES) - set(studies))
     if missing:
         sys.exit(f"nothing written: {', '.join(missing)} not at hand, see FLOPLINE_TEST_DATA")

@@ -1,4 +1,4 @@
-"""The public studies that the backtest climbs: one table of finished runs for each family.
+"""The public studies that the backtest reads: one table of finished runs for each family.
 
 Each is read from the files of `shared/data/README.md` as the golden tests read it. Columns: run,
 params [weights], tokens, flops, loss [nats per token, or bits per byte: only ratios count].

@@ -211,7 +211,10 @@ def simulated(design: Design, surface: LossSurface, rng: np.random.Generator) ->
 def fitted(
     law: str, table: pd.DataFrame, targets: Sequence[float], method: str, draws: int, seed: int
 ) -> FitResult:
-    """One law fitted to one study."""
+    """One law fitted to one study.
+
+    Returns the fit of `law`.
+    """
     if law == "envelope":
         return envelope_fit.fit(
             table, targets, smoothing_steps=0.0, draws=draws, seed=seed, with_variants=False
@@ -233,6 +236,8 @@ def repetition(
     the envelope too: simulated curves know no schedule, so each of their points is what a finished
     run of that length would give, and the lower envelope of all sizes is the loss of the optimum.
     One new run is trained at the size that the law itself advises.
+
+    Returns {estimator: {quantity and target: whether its intervals hold the truth}}.
     """
     surface = surface_of(surface_name)
     design = DESIGNS[design_name]
@@ -265,9 +270,11 @@ def repetition(
         rows = [dict(r) for _, r in rows.iterrows()]
         if rows[0]["status"] == FAILED or name not in SHOWN:
             continue
-        said = [{q: _estimate(row, q) for q in ("a", "b", *truths, "loss_new_run")} for row in rows]
-        out[name] = {q: Held.of(said[0][q], float(parameters[q])) for q in ("a", "b")}
-        out[name] |= _at_targets(said, truths, surface, new_runs)
+        estimates = [
+            {q: _estimate(row, q) for q in ("a", "b", *truths, "loss_new_run")} for row in rows
+        ]
+        out[name] = {q: Held.of(estimates[0][q], float(parameters[q])) for q in ("a", "b")}
+        out[name] |= _at_targets(estimates, truths, surface, new_runs)
     return out
 
 
@@ -289,7 +296,7 @@ def _estimate(row: Mapping[str, float], quantity: str) -> Estimate:
 
 
 def _at_targets(
-    said: Sequence[Mapping[str, Estimate]],
+    estimates: Sequence[Mapping[str, Estimate]],
     truths: Mapping[str, Floats],
     surface: LossSurface,
     new_runs: Floats,
@@ -297,9 +304,9 @@ def _at_targets(
     out = {}
     for i, times in enumerate(BEYOND):
         for name, truth in truths.items():
-            out[f"{name} {times:.0f}x"] = Held.of(said[i][name], truth[i])
-        there = surface.loss(said[i]["params"].point, said[i]["tokens"].point)
-        held = Held.of(said[i]["loss_new_run"], float(there * np.exp(new_runs[i])))
+            out[f"{name} {times:.0f}x"] = Held.of(estimates[i][name], truth[i])
+        there = surface.loss(estimates[i]["params"].point, estimates[i]["tokens"].point)
+        held = Held.of(estimates[i]["loss_new_run"], float(there * np.exp(new_runs[i])))
         out[f"new run {times:.0f}x"] = held
     return out
 
@@ -338,15 +345,15 @@ def coverage(held: Sequence[Held]) -> Coverage:
 
     if np.isnan(lo95).all():
         return Coverage(len(held), *[float("nan")] * 6)
-    shares = (share(lo80, hi80, truth), share(lo95, hi95, truth))
+    coverages = (share(lo80, hi80, truth), share(lo95, hi95, truth))
     if np.ptp(truth) > 0:  # the truth is drawn anew: it is one of a new run
-        return Coverage(len(held), *shares, *[float("nan")] * 4)
+        return Coverage(len(held), *coverages, *[float("nan")] * 4)
     middle = float(np.nanmedian(point))
     low, high = np.nanpercentile(point, [15.865525, 84.134475])
     sd = (high - low) / 2.0
     return Coverage(
         len(held),
-        *shares,
+        *coverages,
         share(lo80, hi80, middle),
         share(lo95, hi95, middle),
         float(np.nanmedian(hi95 - lo95) / 2.0 / (Z95 * sd)),

@@ -107,18 +107,18 @@ def add_run(folder: Path) -> None:
 
 def call(folder: Path, *arguments: str) -> Used:
     """One call of Snakemake, which must succeed."""
-    with (folder / "said.txt").open("w") as said:
+    with (folder / "output.txt").open("w") as stream:
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments,
              "--config", "study=many"],
-            cwd=folder, stdout=said, stderr=said,
+            cwd=folder, stdout=stream, stderr=stream,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError((folder / "said.txt").read_text())
+        raise RuntimeError((folder / "output.txt").read_text())
     seconds = time.perf_counter() - began
     return Used(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
@@ -147,11 +147,11 @@ def measure(runs: int) -> dict[str, Used]:
 
 def main(sizes: list[int]) -> None:
     """Print one table: a line for each kind of call, columns for each size and their ratio."""
-    found = [measure(size) for size in sizes]
+    measurements = [measure(size) for size in sizes]
     head = "".join(f"{f'{size:,} runs':>30}" for size in sizes)
     print(f"{'':32}{head}{'':4}ratio of CPU, peak")
-    for what in found[0]:
-        used = [one[what] for one in found]
+    for what in measurements[0]:
+        used = [one[what] for one in measurements]
         cells = "".join(f"{u.wall:9.1f} s {u.cpu:6.1f} CPU s {u.peak:4.0f} MB" for u in used)
         print(f"{what:<32}{cells}   {used[-1].cpu / used[0].cpu:5.1f}"
               f"  {used[-1].peak / used[0].peak:4.1f}")  # fmt: skip

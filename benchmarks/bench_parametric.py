@@ -97,50 +97,50 @@ def main() -> None:
     print(f"{params.size} points of {options.points or 'a simulation'}, Huber delta {DELTA:g}\n")
 
     wall, cpu, (best, starts, agreeing) = timed(lambda: minimise(problem, CHINCHILLA, equal), 10)
-    said = (
+    note = (
         f"{reached(problem, best.unknowns[0], params, tokens, loss)}, {agreeing} of {starts} agree"
     )
-    say("point fit, ours", wall, cpu, said)
+    say("point fit, ours", wall, cpu, note)
     point = cpu
     grid = hoffmann_grid.grid()
     their_wall, their_cpu, (theirs, count, reach) = timed(
         lambda: hoffmann_grid.minimise(problem, equal, grid)
     )
-    said = f"{reached(problem, theirs.unknowns[0], params, tokens, loss)}, {reach} of {count} agree"
-    say("point fit, L-BFGS-B from the 4,500 starts", their_wall, their_cpu, said)
+    note = f"{reached(problem, theirs.unknowns[0], params, tokens, loss)}, {reach} of {count} agree"
+    say("point fit, L-BFGS-B from the 4,500 starts", their_wall, their_cpu, note)
     excess = theirs.objective[0] / best.objective[0] - 1
     print(f"{'':<58} ratio of CPU {their_cpu / cpu:,.0f}, theirs above ours by {excess:.1e}")
     beside_package(params, tokens, loss, best.objective[0], cpu)
     print()
 
     near = best.unknowns[0]
-    wall, cpu, (found, disagreed) = timed(
+    wall, cpu, (fits, disagreed) = timed(
         lambda: minimise_resamples(problem, CHINCHILLA, weights, near), 3
     )
-    lost = int((~found.converged).sum())
-    said = f"{int(disagreed.sum())} disputed, {lost} not converged"
+    lost = int((~fits.converged).sum())
+    note = f"{int(disagreed.sum())} disputed, {lost} not converged"
     many = cpu
-    say(f"{options.draws} resamples, ours, two starts each", wall, cpu, said)
+    say(f"{options.draws} resamples, ours, two starts each", wall, cpu, note)
     rows = weights[:LBFGS_ROWS]
     _, their_cpu, theirs = timed(lambda: hoffmann_grid.minimise_resamples(problem, rows, near))
     scaled = their_cpu * options.draws / len(rows)
-    excess = np.median(theirs.objective / found.objective[: len(rows)] - 1)
-    said = f"scaled from {len(rows)}; objective above ours by {excess:.1e} (median)"
-    say(f"{options.draws} resamples, L-BFGS-B, one start each", np.nan, scaled, said)
+    excess = np.median(theirs.objective / fits.objective[: len(rows)] - 1)
+    note = f"scaled from {len(rows)}; objective above ours by {excess:.1e} (median)"
+    say(f"{options.draws} resamples, L-BFGS-B, one start each", np.nan, scaled, note)
     print(f"{'':<58} ratio of CPU {scaled / cpu:,.0f}")
     _, their_cpu, _ = timed(
         lambda: [hoffmann_grid.minimise(problem, row, grid[::45]) for row in weights[:GRID_ROWS]]
     )
     scaled = their_cpu * 45 * options.draws / GRID_ROWS
-    said = f"scaled from {GRID_ROWS} resamples and 100 starts"
-    say(f"{options.draws} resamples, L-BFGS-B from 4,500 starts each", np.nan, scaled, said)
+    note = f"scaled from {GRID_ROWS} resamples and 100 starts"
+    say(f"{options.draws} resamples, L-BFGS-B from 4,500 starts each", np.nan, scaled, note)
     print(f"{'':<58} ratio of CPU {scaled / cpu:,.0f}")
 
     claim("point fit", point, CLAIMS["point"], "s CPU")
     if options.draws == 4000:
         claim("4,000 resamples, two starts each", many, CLAIMS["resamples"], "s CPU, one thread")
     if options.verify:
-        gain = verify(problem, weights[: options.verify], found.unknowns, found.objective, near)
+        gain = verify(problem, weights[: options.verify], fits.unknowns, fits.objective, near)
         claim("tight L-BFGS-B below ours", gain, CLAIMS["below"], "relative, the largest")
 
 
@@ -163,7 +163,10 @@ def words(surface: LossSurface, params: Floats, tokens: Floats, loss: Floats) ->
 
 
 def reached(problem: Problem, z: Floats, params: Floats, tokens: Floats, loss: Floats) -> str:
-    """The same for the unknowns of a fit."""
+    """The same for the unknowns of a fit.
+
+    Returns objective and N in words.
+    """
     return words(CHINCHILLA.law(problem, z), params, tokens, loss)
 
 
@@ -206,7 +209,10 @@ def beside_package(
 def verify(
     problem: Problem, weights: Floats, unknowns: Floats, ours: Floats, near: Floats
 ) -> float:
-    """Largest relative gain of tight L-BFGS-B from three starts; counts those above 1e-9."""
+    """Largest relative gain of tight L-BFGS-B from three starts; counts those above 1e-9.
+
+    Returns that gain; 0 or less means that no start did better.
+    """
     rough = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
     theirs = np.array(
         [

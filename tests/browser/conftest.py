@@ -72,7 +72,10 @@ class Seen:
         return [address for address in self.requests if not address.startswith(LOCAL)]
 
     def watch(self, page: Page) -> None:
-        page.on("console", lambda said: self.errors.extend([said.text] * (said.type == "error")))
+        page.on(
+            "console",
+            lambda line: self.errors.extend([line.text] * (line.type == "error")),
+        )
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url[:200]))
 

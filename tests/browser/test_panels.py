@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page
 
 from flopline import planner
 from flopline.laws.common.fit_result import ENDS, Estimate
+from flopline.questions import Question, answer
 from flopline.report.packing import packed_json
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage
@@ -44,8 +45,8 @@ def fits(page: Page, width: int) -> bool:
 
 
 def buttons(page: Page, plot: str) -> list[str]:
-    found = page.locator(f"{plot} .modebar-btn")
-    return [str(button.get_attribute("data-title")) for button in found.all()]
+    buttons_found = page.locator(f"{plot} .modebar-btn")
+    return [str(button.get_attribute("data-title")) for button in buttons_found.all()]
 
 
 def lines_of(study: Path) -> dict[tuple[str, str], planner.Line]:
@@ -73,9 +74,9 @@ def cells(page: Page, table: str) -> dict[tuple[str, str], dict[str, dict[str, f
     return {
         (_family(family), law): {
             q: dict(zip(("point", *ENDS), map(float, values), strict=False))
-            for q, values in found.items()
+            for q, values in values_of.items()
         }
-        for family, law, found in rows
+        for family, law, values_of in rows
     }
 
 
@@ -83,13 +84,13 @@ def _family(label: str) -> str:
     return LABELS.get(label, label)
 
 
-def agrees(shown: dict[str, float], wanted: Estimate, scale: float = 1.0) -> None:
+def agrees(values: dict[str, float], wanted: Estimate, scale: float = 1.0) -> None:
     for end in ("point", *ENDS):
         value = scale * getattr(wanted, end)
         if np.isnan(value):
-            assert end not in shown
+            assert end not in values
         else:
-            assert shown[end] == pytest.approx(value, rel=SIX_DIGITS, abs=1e-13)
+            assert values[end] == pytest.approx(value, rel=SIX_DIGITS, abs=1e-13)
 
 
 def type_in(page: Page, field: str, text: str) -> None:
@@ -109,18 +110,18 @@ def test_the_planner_says_what_the_library_and_the_decision_say(
     drawn_budgets = (10 ** np.random.default_rng(0).uniform(11, 23, 6)).tolist()
     for flops in [*targets, *drawn_budgets]:
         type_in(page, "#plan-flops", repr(flops))
-        shown = cells(page, "#plan-answer")
-        assert set(shown) == set(lines)
+        cells_of = cells(page, "#plan-answer")
+        assert set(cells_of) == set(lines)
         for key, line in lines.items():
             wanted = planner.at_budget(line, flops).values
-            for quantity, found in shown[key].items():
-                agrees(found, wanted[quantity])
+            for quantity, values_of in cells_of[key].items():
+                agrees(values_of, wanted[quantity])
         rows = decision[decision["main"] & (decision["budget_flops"] == flops)]
         assert len(rows) == (len(lines) if flops in targets else 0)
         for row in rows.to_dict("records"):
-            for quantity, found in shown[row["family"], row["law"]].items():
+            for quantity, values_of in cells_of[row["family"], row["law"]].items():
                 ends = {end: row[f"{quantity}_{end}"] for end in ENDS}
-                agrees(found, Estimate(row[quantity], **ends))
+                agrees(values_of, Estimate(row[quantity], **ends))
 
 
 def test_gpu_hours_give_the_budget_that_the_library_gives(
@@ -137,9 +138,9 @@ def test_gpu_hours_give_the_budget_that_the_library_gives(
         type_in(page, "#plan-hours", repr(hours))
         assert kind.source in page.inner_text("#plan-source")
         flops = planner.flops_of(hours, kind.peak_flops, percent / 100)
-        shown = cells(page, "#plan-answer")
+        cells_of = cells(page, "#plan-answer")
         for key, line in lines.items():
-            agrees(shown[key]["params"], planner.at_budget(line, flops).values["params"])
+            agrees(cells_of[key]["params"], planner.at_budget(line, flops).values["params"])
 
 
 def test_another_size_costs_what_the_library_says(open_page: OpenPage, study_folder: Path) -> None:
@@ -150,13 +151,53 @@ def test_another_size_costs_what_the_library_says(open_page: OpenPage, study_fol
         type_in(page, "#plan-flops", repr(flops))
         type_in(page, "#plan-size", repr(params))
         hours = planner.device_hours_of(flops, kind.peak_flops, 0.4)
-        for (family, law), found in cells(page, "#plan-cost").items():
+        for (family, law), values_of in cells(page, "#plan-cost").items():
             wanted = planner.deviation(
                 lines[family, law], lines[family, "parametric"], flops, params
             )
-            agrees(found["extra_loss"], wanted.extra_loss)
-            agrees(found["wasted_percent"], wanted.wasted_percent)
-            agrees(found["wasted_hours"], wanted.wasted_percent, hours / 100)
+            agrees(values_of["extra_loss"], wanted.extra_loss)
+            agrees(values_of["wasted_percent"], wanted.wasted_percent)
+            agrees(values_of["wasted_hours"], wanted.wasted_percent, hours / 100)
+
+
+@pytest.mark.parametrize(
+    ("loss", "limit", "value"),
+    [
+        (1.4, "free", None),
+        (0.3, "free", None),
+        (1.45, "params", 3e5),
+        (1.45, "tokens_per_param", 30.0),
+        (1.45, "most_tokens", 1e7),
+        (None, "most_params", 2e5),
+        (None, "tokens_per_param", 500.0),
+    ],
+)
+def test_questions_are_answered_as_the_library_answers_them(
+    open_page: OpenPage,
+    study_folder: Path,
+    loss: float | None,
+    limit: str,
+    value: float | None,
+) -> None:
+    page = planner_of(open_page)
+    lines = lines_of(study_folder)
+    flops = None if loss else 3e14
+    type_in(page, "#plan-flops", "3e14")
+    page.fill("#ask-loss", "" if loss is None else repr(loss))
+    page.select_option("#ask-limit", limit)
+    if value is not None:
+        page.fill("#ask-value", repr(value))
+    plain = [f"{number:.15g}" if number else "" for number in (loss or flops, value)]
+    key = f"{plain[0]},{limit},{plain[1]}"
+    page.wait_for_selector(f'#ask-answer[data-asked="{key}"]', timeout=PATIENCE_MS)
+    cells_of = cells(page, "#ask-answer")
+    assert set(cells_of) == set(lines)
+    question = Question(flops=flops, loss=loss, limit=limit, value=value)
+    for (family, law), quantities in cells_of.items():
+        wanted = answer(lines[family, law], lines[family, "parametric"], question)
+        assert bool(quantities) != wanted.never
+        for quantity, numbers in quantities.items():
+            agrees(numbers, getattr(wanted, quantity))
 
 
 READ = {
@@ -176,13 +217,13 @@ def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:
     page = planner_of(open_page)
     for typed, flops in READ.items():
         type_in(page, "#plan-flops", typed)
-        said = page.inner_text("#plan-said")
-        assert float(said.split(" FLOPs")[0]) == pytest.approx(flops, rel=1e-3), typed
+        text = page.inner_text("#plan-said")
+        assert float(text.split(" FLOPs")[0]) == pytest.approx(flops, rel=1e-3), typed
         assert page.locator("#plan-answer table").count() == 1
     for typed in NOT_READ:
         type_in(page, "#plan-flops", typed)
-        said = page.inner_text("#plan-said")
-        assert re.search("write it as|Type a budget|lies between", said), typed
+        text = page.inner_text("#plan-said")
+        assert re.search("write it as|Type a budget|lies between", text), typed
         assert page.get_attribute("#plan-flops", "aria-invalid") == "true"
         assert page.locator("#plan-answer table").count() == 0
 

@@ -53,8 +53,8 @@ def test_rows_are_sorted_inside_their_group_whose_head_stays(open_page: Any, sma
             assert keys == sorted(keys, reverse=order == "descending")
         assert table.locator("tr.group").all_inner_texts() == heads
         assert table.locator("tbody tr:first-child.group").count() == 2
-    said = page.locator('[data-for="laws-1-table"] output').inner_text()
-    assert said.startswith("Sorted by Params N")
+    status = page.locator('[data-for="laws-1-table"] output').inner_text()
+    assert status.startswith("Sorted by Params N")
 
 
 def test_a_search_hides_groups_without_a_hit(open_page: Any, small: Path) -> None:

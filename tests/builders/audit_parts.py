@@ -91,14 +91,14 @@ def findings(budgets: Floats, points: pd.DataFrame, best: float) -> list[dict[st
                 }
             )
         held = points[points["flops"] > c * 1.01]
-        foretold = held["loss"] * 1.01
+        predicted = held["loss"] * 1.01
         predictions.append(
             held.assign(
                 largest_flops=c,
-                predicted=foretold,
+                predicted=predicted,
                 log_error=0.01,
-                predicted_lo95=foretold * 0.98,
-                predicted_hi95=foretold * 1.02,
+                predicted_lo95=predicted * 0.98,
+                predicted_hi95=predicted * 1.02,
             )
         )
     optima = pd.DataFrame(
@@ -108,7 +108,7 @@ def findings(budgets: Floats, points: pd.DataFrame, best: float) -> list[dict[st
                 "estimator": name,
                 "largest_flops": c,
                 "budget_flops": above,
-                "loss_foretold": off * 2.5,
+                "loss_predicted": off * 2.5,
                 "loss_seen": 2.5,
                 "loss_lo95": 2.4,
                 "loss_hi95": 2.6,
@@ -144,7 +144,7 @@ def findings(budgets: Floats, points: pd.DataFrame, best: float) -> list[dict[st
     )
 
     def made(audit: str, **tables: pd.DataFrame) -> dict[str, Any]:
-        return {"audit": audit, "verdict": "fine", "sentence": f"{audit} said.", "tables": tables}
+        return {"audit": audit, "verdict": "good", "sentence": f"{audit} said.", "tables": tables}
 
     return [
         made(

@@ -67,10 +67,10 @@ def steps(**waste: list[float]) -> dict[str, Any]:
         for name, values in waste.items()
         for i, w in enumerate(values)
     ]
-    return {"audit": "ladder", "verdict": "fine", "tables": {"steps": pd.DataFrame(rows)}}
+    return {"audit": "ladder", "verdict": "good", "tables": {"steps": pd.DataFrame(rows)}}
 
 
-REFUSAL = {"audit": "identifiability", "verdict": "refuse", "tables": {}}
+REFUSAL = {"audit": "identifiability", "verdict": "refuted", "tables": {}}
 """The finding that bars the line of a surface."""
 
 
@@ -107,5 +107,6 @@ def decided(
     labels: Mapping[str, str],
     options: AuditOptions | None = None,
 ) -> tuple[pd.DataFrame, VerdictJson]:
-    """The decision where the largest run of each family took 1e19 FLOPs."""
-    return decide(results, targets, labels, dict.fromkeys(results, ANYTHING), options)
+    """The decision where the largest run of each family took 1e19 FLOPs, losses comparable."""
+    spans = dict.fromkeys(results, ANYTHING)
+    return decide(results, targets, labels, spans, options, comparable=True)

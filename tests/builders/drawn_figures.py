@@ -151,11 +151,11 @@ def drawn_contours(width: str = "page", **changes: Any) -> Figure:
 
 def drawn_loss(width: str = "page", **changes: Any) -> Figure:
     """Loss over compute of the first family."""
-    found = fitted()
+    fits = fitted()
     parts = {
         "fits": as_json(),
-        "draws": {law: fit.draws for law, fit in found.items()},
-        "seen": {law: fit.tables[spec_of(law).frontier.table] for law, fit in found.items()},
+        "draws": {law: fit.draws for law, fit in fits.items()},
+        "seen": {law: fit.tables[spec_of(law).frontier.table] for law, fit in fits.items()},
     } | changes
     return losscompute(family_label="Ash", target_flops=GOPHER, width=width, **parts)
 
@@ -169,6 +169,7 @@ def compared(names: Sequence[str]) -> dict[str, Any]:
         TARGETS,
         labels,
         dict.fromkeys(names, replace(ANYTHING, largest_flops=max(BUDGETS))),
+        comparable=True,
     )[1]
     return {
         "fits": {name: known.fits for name, known in results.items()},

@@ -21,8 +21,8 @@ def family_results(
     `draws` and `tables` are those of FamilyResults; what else is named concerns all families.
     """
     kinds = {kind: more.pop(kind) for kind in ("draws", "tables") if kind in more}
-    found = FamilyResults(fits or {}, findings={f["audit"]: f for f in findings}, **kinds)
-    return StudyResults({FAMILY: found}, more)
+    results = FamilyResults(fits or {}, findings={f["audit"]: f for f in findings}, **kinds)
+    return StudyResults({FAMILY: results}, more)
 
 
 def setting(target: float = 1e22, **more: Any) -> Setting:

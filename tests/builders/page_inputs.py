@@ -230,7 +230,7 @@ def make_inputs(
                 "forecast": None,
                 "budget_flops": head.budget_flops,
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
-                "mind": "",
+                "warnings": "",
             },
             "silent": [],
             "forecasts": [],
@@ -247,6 +247,7 @@ def make_inputs(
             else [
                 {
                     "budget_flops": c,
+                    "winner": first,
                     "others": [{"family": list(families)[1], "overlap": True}],
                     "laws_agreeing": 3,
                     "laws_compared": 3,
@@ -300,23 +301,23 @@ def make_inputs(
 
 
 def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Findings of each family: one is fine, one refuses, the others are to be minded."""
+    """Findings of each family: one is fine, one refuses, the others are warned about."""
     tables = {
         "ladder": {"scores": pd.DataFrame({"law": ["isoflop"], "wasted_percent": [1 / 3]})},
         "identifiability": {"ratios": pd.DataFrame({"law": ["isoflop"], "beyond": [2.5]})},
         "hygiene": {"checks": pd.DataFrame({"check": ["warmup"], "value": [0.1]})},
         "sensitivity": {},
     }
-    verdicts = {"ladder": "fine", "identifiability": "refuse"}
+    verdicts = {"ladder": "good", "identifiability": "refuted"}
     return {
         family: {
             name: {
                 "audit": name,
-                "verdict": verdicts.get(name, "mind"),
+                "verdict": verdicts.get(name, "warned"),
                 "sentence": f"What {name} found of {family}. More of it.",
-                "tables": told,
+                "tables": tables_of,
             }
-            for name, told in tables.items()
+            for name, tables_of in tables.items()
         }
         for family in families
     }

@@ -14,9 +14,9 @@ import numpy as np
 
 def csv_rows(page: str, table_id: str) -> list[dict[str, str]]:
     """The CSV that is saved beside a table."""
-    found = re.search(rf'data-for="{table_id}">\s*<a class="csv" href="([^"]+)"', page)
-    assert found, table_id
-    text = base64.b64decode(found[1].partition("base64,")[2]).decode()
+    match = re.search(rf'data-for="{table_id}">\s*<a class="csv" href="([^"]+)"', page)
+    assert match, table_id
+    text = base64.b64decode(match[1].partition("base64,")[2]).decode()
     return list(csv.DictReader(io.StringIO(text)))
 
 

@@ -33,7 +33,7 @@ from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Problem
 from flopline.surfaces import published
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs, runs_at
-from tests.builders.options import auditing, climbing
+from tests.builders.options import auditing, ladder_options
 from tests.builders.surfaces import BESIROGLU, HOFFMANN, HOFFMANN_PRINTED
 from tests.conftest import ROOT
 
@@ -50,12 +50,12 @@ def chinchilla_ladder(without_outliers: pd.DataFrame) -> Finding:
     return ladder.audit(
         without_outliers,
         GOPHER,
-        climbing(400).but(IsoflopOptions(budgets=HOFFMANN_BUDGETS)),
+        ladder_options(400).but(IsoflopOptions(budgets=HOFFMANN_BUDGETS)),
         steps_flops=(3e19, 1e20, 3e20, 6e20, 1e21, 2e21),
     )
 
 
-def test_the_advice_drifts_while_the_loss_is_foretold(chinchilla_ladder: Finding) -> None:
+def test_the_advice_drifts_while_the_loss_is_predicted(chinchilla_ladder: Finding) -> None:
     steps = chinchilla_ladder.tables["steps"].query("estimator == 'log_huber'")
     billions = steps["target_params"] / 1e9
     # Reference values, printed to a billion; the first two lie 0.54 above and 0.52 below.
@@ -75,7 +75,7 @@ def test_stated_predictions_of_the_ladder_cover_too_little(chinchilla_ladder: Fi
     # Measured: the scatter of the digitised losses is not the same at every budget.
     assert steps["coverage80"].between(0.20, 0.70).all()
     assert steps["coverage95"].between(0.50, 0.95).all()
-    assert chinchilla_ladder.verdict == "mind"
+    assert chinchilla_ladder.verdict == "warned"
 
 
 def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> None:
@@ -86,7 +86,7 @@ def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> Non
     assert (largest > 2.8e21).all()
 
 
-def test_one_exponent_for_both_terms_foretells_the_size_best(chinchilla_ladder: Finding) -> None:
+def test_one_exponent_for_both_terms_predicts_the_size_best(chinchilla_ladder: Finding) -> None:
     # Measured: what no published analysis of these points states, and the reason to read scores.
     table = chinchilla_ladder.tables["scores"].set_index(["law", "estimator"])
     assert (table["n_steps"] == 6).all()
@@ -116,12 +116,12 @@ def test_regret_on_three_published_surfaces() -> None:
         (1.25, 1.5, 1.8, 0.1),
         (4.0, 44, 48, 1),
     ):
-        shares = 100 * wasted_share(alpha, beta, -np.log(factor))
-        assert shares.min() == pytest.approx(low, abs=0.6 * unit)
-        assert shares.max() == pytest.approx(high, abs=0.6 * unit)
+        wasted_percent = 100 * wasted_share(alpha, beta, -np.log(factor))
+        assert wasted_percent.min() == pytest.approx(low, abs=0.6 * unit)
+        assert wasted_percent.max() == pytest.approx(high, abs=0.6 * unit)
         if factor <= 2:
             quadratic = 100 * quadratic_share(alpha, beta, np.log(factor))
-            np.testing.assert_allclose(quadratic, shares, rtol=0.11)
+            np.testing.assert_allclose(quadratic, wasted_percent, rtol=0.11)
 
 
 def test_expected_waste_of_the_bootstrap(fitted: FitResult) -> None:
@@ -151,7 +151,7 @@ def test_amplitudes_trade_with_exponents(without_outliers: pd.DataFrame, fitted:
     published = finding.tables["directions"].query("frame == 'published'")
     assert list(published["words"][:2]) == ["B trades with beta", "A trades with alpha"]
     assert finding.numbers["condition"] == pytest.approx(fitted.certificate["condition"], rel=1e-6)
-    assert finding.verdict == "fine"
+    assert finding.verdict == "good"
     assert finding.numbers["profile_closed"]
     # Measured, on a grid of E in steps of 0.011.
     assert [round(e, 2) for e in finding.numbers["profile_E"]] == [1.72, 1.90]
@@ -161,7 +161,7 @@ def test_amplitudes_trade_with_exponents(without_outliers: pd.DataFrame, fitted:
 def test_a_ray_of_twenty_tokens_per_param_is_refused() -> None:
     n = np.geomspace(5e7, 1.6e10, 40)
     finding = identifiability.audit(runs_at(BESIROGLU, n, 20 * n), None, GOPHER)
-    assert finding.verdict == "refuse"
+    assert finding.verdict == "refuted"
     law = finding.tables["ray"].iloc[0]
     # alpha and beta nearly agree, so that one power law serves; the floor stays.
     assert BESIROGLU.alpha < law["alpha"] < BESIROGLU.beta
@@ -314,5 +314,5 @@ def test_the_logs_of_tinylm_tell_how_it_was_trained(
     deviations = seeds["sd_ln_loss"] * seeds["mean_loss"]
     np.testing.assert_allclose(deviations, [0.0052, 0.0063, 0.0067, 0.0039], atol=6e-5)
     checks = finding.tables["checks"].set_index("check")
-    assert list(checks.index[checks["verdict"] == "mind"]) == ["seeds"]
+    assert list(checks.index[checks["verdict"] == "warned"]) == ["seeds"]
     assert checks.loc["seeds", "value"] == pytest.approx(5.25, abs=0.05)  # measured

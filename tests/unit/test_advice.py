@@ -154,3 +154,45 @@ def test_a_log_without_the_loss_of_the_others_is_a_run_without_it(
     assert (len(found.rows), found.rows_in) == (1, 1)
     none = read_log(path, {**COLUMNS, "loss": "val"}, optional=["loss"])
     assert none.dropped["reason"].tolist() == ["no_loss"]
+
+
+LINES = "".join(
+    f"step {i} loss: {5 - i / 10} |\nstep {i} eval loss: {5 - i / 20}x |\n" for i in range(1, 9)
+)
+READ = {
+    "kind": "logs",
+    "format": "pattern",
+    "paths": "*.log",
+    "pattern": [
+        {"pattern": r"^step (?P<step>\d+) loss: (?P<loss>\S+) ", "split": "train"},
+        {"pattern": r"^step (?P<step>\d+) eval loss: (?P<loss>\S+) ", "split": "val"},
+    ],
+}  # fmt: skip
+
+
+def logs_cleaned(folder: Path, **changes: Any) -> Cleaned:
+    (folder / "a.log").write_text(LINES)
+    options = study(source=READ, **changes)
+    raw = ingest(options, [{"run": "a", "path": "a.log", "sha256": "x"}], folder)
+    facts = pd.DataFrame({"run": ["a"], "params": [1e8], "batch_tokens": [1e6]})
+    return clean(raw, facts, options)
+
+
+def test_a_split_of_which_no_row_is_left_stops_the_run(tmp_path: Path) -> None:
+    dropping = {"cleaning": {"bad_rows": "drop"}}
+    with pytest.raises(FloplineError, match="no row of the split 'val'") as error:
+        logs_cleaned(tmp_path, loss_split="train", **dropping)
+    assert "source.pattern" in str(error.value)
+    assert "rows of train" in str(error.value)
+
+
+def test_lines_of_one_shape_that_none_can_read_are_counted(tmp_path: Path) -> None:
+    rows = [{"step": i, "tokens": 1e6 * i, "loss": 5.0 - i} for i in range(3)]
+    text = "".join(f"{json.dumps(row)}\nGPU {row['step']}: 61 C, 412 W\n" for row in rows)
+    (tmp_path / "a.jsonl").write_text(text)
+    columns = {name: name for name in ("step", "tokens", "loss")}
+    options = study(source={"kind": "logs", "format": "jsonl", "columns": columns})
+    raw = ingest(options, [{"run": "a", "path": "a.jsonl", "sha256": "x"}], tmp_path)
+    (sentence,) = raw.runs["misread"]
+    assert "line 2: 'GPU 0: 61 C, 412 W'" in sentence
+    assert "none of the 3 lines like it, 'GPU #: # C, # W', can be read" in sentence

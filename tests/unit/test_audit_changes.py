@@ -94,10 +94,10 @@ def test_estimators_of_the_other_laws_are_rows_against_their_own_main_line() -> 
     table = isoflop_fit.fit(points, [TARGET], draws=50).tables["estimators"]
     rows = changes(points, estimators={"isoflop": table})
     mine = rows[rows["law"] == "isoflop"]
-    said = table[~table["main"]].set_index("label")["params"]
+    params_of = table[~table["main"]].set_index("label")["params"]
     main = table.loc[table["main"], "params"].iloc[0]
     pd.testing.assert_series_equal(
-        mine["params"].sort_index(), said.sort_index(), check_names=False
+        mine["params"].sort_index(), params_of.sort_index(), check_names=False
     )
     np.testing.assert_allclose(mine["ratio"], mine["params"] / main)
     assert set(mine["kind"]) == {"isoflop"}

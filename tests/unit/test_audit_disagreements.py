@@ -64,12 +64,12 @@ def test_each_disagreement_in_percent_flops_and_money(tables: dict[str, pd.DataF
 
 def test_the_sentence_names_both_ends_and_the_safest_law(tables: dict[str, pd.DataFrame]) -> None:
     out = disagreements.disagreements(BESIROGLU, tables, price_per_flop=1e-18)
-    said, worst = disagreements.said_of(out, 1e24, 1e-18)
+    sentence, worst = disagreements.said_of(out, 1e24, 1e-18)
     assert worst == pytest.approx(max(waste(0.25), waste(4.0)))
-    assert "(envelope) and " in said
-    assert "(isoFLOP): to follow the wrong one would waste up to" in said
-    assert "in money" in said
-    assert "to follow the parametric law at most" in said
+    assert "(envelope) and " in sentence
+    assert "(isoFLOP): to follow the wrong one would waste up to" in sentence
+    assert "in money" in sentence
+    assert "to follow the parametric law at most" in sentence
     alone = {"parametric": tables["parametric"]}
     assert disagreements.said_of(disagreements.disagreements(BESIROGLU, alone), 1e24) == ("", 0.0)
     assert disagreements.said_of(disagreements.disagreements(BESIROGLU, {}), 1e24) == ("", 0.0)
@@ -78,9 +78,9 @@ def test_the_sentence_names_both_ends_and_the_safest_law(tables: dict[str, pd.Da
 def test_regret_minds_laws_that_lie_apart(tables: dict[str, pd.DataFrame]) -> None:
     draws = per_draw(BESIROGLU, 50)
     apart = regret.audit(BESIROGLU, draws, TARGETS, estimators=tables)
-    assert apart.verdict == "mind"
+    assert apart.verdict == "warned"
     assert "The laws put N at 1e22 FLOPs between" in apart.sentence
     assert len(apart.tables["disagreements"]) == 8
     alone = regret.audit(BESIROGLU, draws, TARGETS)
-    assert alone.verdict == "fine"
+    assert alone.verdict == "good"
     assert "disagreements" not in alone.tables

@@ -10,6 +10,7 @@ import pytest
 from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.errors import FloplineError
 from flopline.laws.parametric import parametric_fit
+from flopline.verdict_scale import Verdict
 from tests.builders.designs import isoflop_runs, ray_runs
 
 
@@ -44,10 +45,10 @@ def test_a_fit_that_cannot_be_audited_is_refused() -> None:
 
 def test_a_finding_is_plain_json_without_its_tables() -> None:
     numbers = {"n": np.float64(2.0), "none": np.nan}
-    finding = Finding("x", "fine", "s.", numbers, {"t": isoflop_runs()})
+    finding = Finding("x", Verdict.GOOD, "s.", numbers, {"t": isoflop_runs()})
     assert json.loads(json.dumps(finding.to_json())) == {
         "audit": "x",
-        "verdict": "fine",
+        "verdict": "good",
         "sentence": "s.",
         "numbers": {"n": 2.0, "none": None},
     }

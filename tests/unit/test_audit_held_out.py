@@ -1,4 +1,4 @@
-"""Runs held out: what the laws foretell of them, and how that is judged."""
+"""Runs held out: what the laws predict of them, and how that is judged."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
     finding = audited(held(), fitted)
     table = finding.tables["predictions"].query("estimator == 'log_huber'")
     assert table["inside95"].tolist() == ["yes", "yes"]
-    assert finding.verdict == "fine"
+    assert finding.verdict == "good"
     assert table["error_percent"].abs().max() < 1
     assert (table["lo95"] < table["lo80"]).all()
     assert (table["hi80"] < table["hi95"]).all()
-    assert table["error_nats"].tolist() == (table["foretold"] - table["seen"]).tolist()
+    assert table["error"].tolist() == (table["predicted"] - table["seen"]).tolist()
 
 
-def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitResult) -> None:
+def test_a_run_of_another_recipe_lies_outside_and_is_warned_of(fitted: FitResult) -> None:
     finding = audited(held(factor=1.1), fitted)
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
     assert finding.numbers["inside95"] == 0
     assert "0 of 2 lie in the 95 % prediction of one new run" in finding.sentence
     assert finding.numbers["mean_error_percent"] == pytest.approx(100 * (1 / 1.1 - 1), abs=1)
@@ -61,27 +61,27 @@ def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitRes
 def test_without_draws_nothing_is_judged(fitted: FitResult) -> None:
     finding = audited(held(), replace(fitted, draws=fitted.draws.iloc[:0]))
     assert set(finding.tables["predictions"]["inside95"]) == {"not judged"}
-    assert finding.verdict == "mind"
+    assert finding.verdict == "not checked"
 
 
-def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitResult) -> None:
+def test_every_objective_and_form_predicts_by_its_own_parameters(fitted: FitResult) -> None:
     variants = fitted.tables["variants"]
     table = audited(held(), fitted).tables["predictions"]
     assert set(table["estimator"]) == {"log_huber", *variants["estimator"]}
     rows = variants[variants["estimator"] == "log_lad"].set_index("parameter")["point"]
     law = LossSurface(*(rows[name] for name in ("E", "A", "B", "alpha", "beta")))
-    told = table[table["estimator"] == "log_lad"]
-    assert told["foretold"].tolist() == law.loss(told["params"], told["tokens"]).tolist()
+    own = table[table["estimator"] == "log_lad"]
+    assert own["predicted"].tolist() == law.loss(own["params"], own["tokens"]).tolist()
 
 
-def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:
+def test_a_law_of_compute_alone_predicts_the_best_run_only(fitted: FitResult) -> None:
     fit = isoflop_fit.fit(points(), TARGETS, draws=200, seed=1)
     finding = audited(held(), fit, fitted)
     rows = finding.tables["predictions"].query("law == 'isoflop'")
     assert set(rows["of"]) == {"the best run of its compute"}
     assert set(rows["inside95"]) == {"not judged"}
     best = [fit.parameters[name].point for name in ("L_E", "L_K", "L_c")]
-    assert rows["foretold"].tolist() == pytest.approx(
+    assert rows["predicted"].tolist() == pytest.approx(
         (best[0] + best[1] * rows["flops"] ** -best[2]).tolist()
     )
     # Twice the tokens of the optimum cost little, but some.

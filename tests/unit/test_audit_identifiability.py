@@ -1,4 +1,4 @@
-"""What the runs identify: the profile against SciPy, rays refused, hulls minded."""
+"""What the runs identify: the profile against SciPy, rays refused, hulls warned about."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_ray_is_refused_and_offered_the_law_it_can_tell() -> None:
     tied = LossSurface(1.8, 400.0, 900.0, 0.33, 0.33)
     points = ray_runs(tied, ratio=20.0)
     finding = identifiability.audit(points, None, TARGET)
-    assert finding.verdict == "refuse"
+    assert finding.verdict == "refuted"
     assert "N_opt is not identified" in finding.sentence
     law = finding.tables["ray"].iloc[0]
     # With alpha = beta the ray's law is exactly E + (A + B 20^-alpha) N^-alpha.
@@ -117,12 +117,12 @@ def test_a_ray_without_a_falling_loss_tells_nothing() -> None:
     assert "not even a law of N" in finding.sentence
 
 
-def test_a_target_outside_of_the_ratios_trained_is_to_be_minded() -> None:
+def test_a_target_outside_of_the_ratios_trained_is_warned_of() -> None:
     surface = LossSurface(1.8, 400.0, 900.0, 0.34, 0.26)
     points = isoflop_runs(surface, width=2.0, noise=0.001)
     inside = identifiability.audit(points, surface, 1e22)
     outside = identifiability.audit(points, surface, 1e30)
-    assert (inside.verdict, outside.verdict) == ("fine", "mind")
+    assert (inside.verdict, outside.verdict) == ("good", "warned")
     row = outside.tables["coverage"].iloc[0]
     optimum = float(surface.tokens_opt(1e30) / surface.params_opt(1e30))
     assert row["target_ratio"] == pytest.approx(optimum)
@@ -135,12 +135,12 @@ def test_a_target_outside_of_the_ratios_trained_is_to_be_minded() -> None:
     )
 
 
-def test_a_thin_design_is_to_be_minded() -> None:
+def test_a_thin_design_is_warned_of() -> None:
     points = ray_runs(BESIROGLU, count=30)
     tokens = points["tokens"] * np.exp(0.1 * np.random.default_rng(0).standard_normal(30))
     points = points.assign(tokens=tokens, loss=BESIROGLU.loss(points["params"], tokens))
     finding = identifiability.audit(points, BESIROGLU, 1e21)
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
     assert "tokens nearly follow from params" in finding.sentence
 
 
@@ -238,4 +238,4 @@ def test_laws_that_want_other_ratios_than_the_runs_are_flagged() -> None:
     assert "the isoFLOP law wants" in finding.sentence
     assert "3 times beyond the runs" in finding.sentence
     assert "the envelope law wants" not in finding.sentence
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"

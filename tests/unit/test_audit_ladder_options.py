@@ -12,7 +12,7 @@ import pytest
 from flopline.audit import ladder
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.ladder_fit import BASELINE, Options, Runs
-from flopline.audit.ladder_fits import climbed
+from flopline.audit.ladder_fits import ladder_fits
 from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap_options import BootstrapOptions
@@ -60,24 +60,24 @@ def fits_of(study: StudyOptions, taken: Mapping[str, pd.DataFrame]) -> dict[str,
 def compare(
     study: StudyOptions, points: pd.DataFrame, laws: Sequence[str] = LAWS
 ) -> dict[str, list[str]]:
-    """The estimators of each law that climb, all of whose N are those of the study's fits."""
+    """The estimators of each law in the ladder, all of whose N are those of the study's fits."""
     taken = fitted_to(points, laws)
     fits = fits_of(study, taken)
     table = prepared(points, study.of(IsoflopOptions), "", "")
-    rungs = climbed(Runs(table, table, taken), Options(TARGET, study, DRAWS, ""), 0)
-    climbing: dict[str, list[str]] = {law: [] for law in laws}
-    for (law, estimator), rung in rungs.items():
+    made = ladder_fits(Runs(table, table, taken), Options(TARGET, study, DRAWS, ""), 0)
+    judged: dict[str, list[str]] = {law: [] for law in laws}
+    for (law, estimator), ladder_fit in made.items():
         if law == BASELINE:
             continue
-        climbing[law].append(estimator)
+        judged[law].append(estimator)
         fit = fits[law]
         if isinstance(fit, str):
-            assert (rung.status, rung.message) == ("failed", fit)
+            assert (ladder_fit.status, ladder_fit.message) == ("failed", fit)
             continue
         stated = fit.tables[ESTIMATORS].set_index("estimator")["params"]
-        assert rung.params_opt is not None
-        assert rung.params_opt(np.array([TARGET]))[0] == stated[estimator], (law, estimator)
-    return climbing
+        assert ladder_fit.params_opt is not None
+        assert ladder_fit.params_opt(np.array([TARGET]))[0] == stated[estimator], (law, estimator)
+    return judged
 
 
 @pytest.mark.parametrize("method", choices(BootstrapOptions, "method"))
@@ -89,10 +89,10 @@ def test_the_ladder_fits_all_runs_as_the_study_does(objective: str, method: str)
         ParametricOptions(objective=objective, huber_delta="auto", variant_draws=0),
     )
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
-    climbing = compare(study, points, ["parametric"])["parametric"]
-    forms = [form.name for form in FORMS.values() if form.climbs and form is not CHINCHILLA]
+    judged = compare(study, points, ["parametric"])["parametric"]
+    forms = [form.name for form in FORMS.values() if form.on_ladder and form is not CHINCHILLA]
     wild_on_loss = method == "wild" and objective.startswith("linear")
-    assert climbing == (["main"] if wild_on_loss else [objective, *forms])
+    assert judged == (["main"] if wild_on_loss else [objective, *forms])
 
 
 @pytest.mark.parametrize("method", choices(BootstrapOptions, "method"))
@@ -104,10 +104,10 @@ def test_so_it_does_by_every_other_law(method: str) -> None:
         EnvelopeOptions(frontier="hull", smoothing_steps=0, only_schedule_end=True),
     )
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
-    climbing = compare(study, points, [law for law in LAWS if law != "parametric"])
-    assert climbing["envelope"] == ["hull"]
-    assert climbing["isoflop"][0] == "parabola"
-    assert len(climbing["isoflop"]) > 5
+    judged = compare(study, points, [law for law in LAWS if law != "parametric"])
+    assert judged["envelope"] == ["hull"]
+    assert judged["isoflop"][0] == "parabola"
+    assert len(judged["isoflop"]) > 5
 
 
 def test_runs_near_no_budget_inform_the_ladder_as_they_do_the_study() -> None:

@@ -59,14 +59,14 @@ def test_the_published_form_of_the_gradient_agrees() -> None:
 def test_the_reduction_is_that_of_the_design_with_the_run() -> None:
     points = isoflop_runs()
     params, tokens = np.array([2e8, 5e9]), np.array([3e11, 4e9])
-    foretold = of(points).reduction(TARGET, params, tokens)
+    expected = of(points).reduction(TARGET, params, tokens)
     for k in range(2):
         more = pd.concat(
             [points, pd.DataFrame({"params": [params[k]], "tokens": [tokens[k]]})],
             ignore_index=True,
         )
         left = of(more).variance(TARGET) / of(points).variance(TARGET)
-        assert foretold[k] == pytest.approx(1 - left, rel=1e-6)
+        assert expected[k] == pytest.approx(1 - left, rel=1e-6)
 
 
 def test_offers_stay_within_the_cap_and_above_the_smallest_runs() -> None:
@@ -100,7 +100,7 @@ def test_order_of_rows_does_not_matter_and_the_bootstrap_is_told() -> None:
     # ln A alone moves ln N_opt by ln 2 / (alpha + beta); two draws differ by sqrt 2 sd.
     expected = np.log(2) / 0.71 / np.sqrt(2)
     assert one.numbers["bootstrap_sd_ln_params"] == pytest.approx(expected)
-    assert one.verdict == "mind"
+    assert one.verdict == "warned"
 
 
 def test_designs_and_settings_that_tell_nothing_are_refused() -> None:

@@ -65,15 +65,15 @@ def test_small_errors_cost_their_square() -> None:
 def test_the_expected_share_takes_each_draw_for_the_truth() -> None:
     for flops in (1e21, 1e24):
         params = float(BESIROGLU.params_opt(flops))
-        shares = []
+        wasted = []
         for e, a, b, alpha, beta in zip(
             DRAWS.E, DRAWS.A, DRAWS.B, DRAWS.alpha, DRAWS.beta, strict=True
         ):
             truth = LossSurface(e, a, b, alpha, beta)
             excess = float(truth.loss(params, flops / (6 * params)) - truth.loss_opt(flops))
             gamma = alpha * beta / (alpha + beta)
-            shares.append(1 - (1 + excess / (float(truth.loss_opt(flops)) - e)) ** (-1 / gamma))
-        assert float(expected_share(BESIROGLU, DRAWS, flops)) == pytest.approx(np.mean(shares))
+            wasted.append(1 - (1 + excess / (float(truth.loss_opt(flops)) - e)) ** (-1 / gamma))
+        assert float(expected_share(BESIROGLU, DRAWS, flops)) == pytest.approx(np.mean(wasted))
 
 
 def test_the_audit_tells_waste_in_flops_and_in_money() -> None:
@@ -95,10 +95,10 @@ def test_the_audit_tells_waste_in_flops_and_in_money() -> None:
     assert "expected_money" not in regret.audit(BESIROGLU, DRAWS, [1e21]).tables["expected"]
 
 
-def test_dear_uncertainty_is_to_be_minded() -> None:
-    assert regret.audit(BESIROGLU, DRAWS, [1e21]).verdict == "fine"
+def test_dear_uncertainty_is_warned_of() -> None:
+    assert regret.audit(BESIROGLU, DRAWS, [1e21]).verdict == "good"
     wild = LossSurface(DRAWS.E, DRAWS.A * np.array([0.5, 1, 2]), DRAWS.B, DRAWS.alpha, DRAWS.beta)
-    assert regret.audit(BESIROGLU, wild, [1e21]).verdict == "mind"
+    assert regret.audit(BESIROGLU, wild, [1e21]).verdict == "warned"
 
 
 @pytest.mark.parametrize("targets", [[], [0.0], [1e21, np.inf]])

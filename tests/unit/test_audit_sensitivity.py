@@ -78,7 +78,7 @@ def test_rows_are_sorted_and_complete(points: pd.DataFrame, finding: Finding) ->
 def test_one_bad_run_is_found() -> None:
     points = isoflop_runs(budgets=BUDGETS[:4], sizes=5, noise=0.001, seed=1)
     clean = sensitivity.audit(points, TARGET)
-    assert clean.verdict == "fine"
+    assert clean.verdict == "good"
     points.loc[3, "loss"] *= 1.5
     # Least squares follows the bad run; Huber with a small delta hardly does.
     robust = sensitivity.audit(points, TARGET).tables["changes"].set_index("change")
@@ -87,7 +87,7 @@ def test_one_bad_run_is_found() -> None:
     rows = finding.tables["changes"].set_index("change")
     dropped = np.log(rows.loc["without the largest residual", "ratio"])
     assert abs(dropped) > 5 * abs(np.log(robust.loc["without the largest residual", "ratio"]))
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
     assert finding.numbers["worst_wasted_percent"] == rows["wasted_percent"].max()
 
 
@@ -101,7 +101,7 @@ def test_refits_that_fail_say_why() -> None:
     assert failed["message"].str.contains("Tokens follow from params").all()
     assert finding.numbers["refits_failed"] == 2
     assert "2 more refits fail" in finding.sentence
-    assert finding.verdict == "mind"
+    assert finding.verdict == "warned"
 
 
 def test_order_of_rows_does_not_matter(points: pd.DataFrame, finding: Finding) -> None:

@@ -47,7 +47,7 @@ def test_without_the_parametric_law_the_audits_fit_it_for_themselves(made: list[
     other = findings(laws=("isoflop", "envelope"))
     assert [f.audit for f in other] == [f.audit for f in made]
     assert not any(f.sentence.startswith("Not made") for f in other)
-    ladders = [next(f for f in found if f.audit == "ladder") for found in (made, other)]
+    ladders = [next(f for f in of_both if f.audit == "ladder") for of_both in (made, other)]
     assert ladders[0].to_json() == ladders[1].to_json()
     regret = next(f for f in other if f.audit == "regret")
     assert regret.numbers["draws"] == LADDER_DRAWS
@@ -56,22 +56,21 @@ def test_without_the_parametric_law_the_audits_fit_it_for_themselves(made: list[
 def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
     made = findings(on_a_ray=True, laws=("parametric",))
     verdicts = {f.audit: f.verdict for f in made}
-    assert verdicts["identifiability"] == "refuse"
-    # One learning rate for all sizes, as the curves have it, is to be minded.
-    assert verdicts["hygiene"] == "mind"
+    assert verdicts["identifiability"] == "refuted"
+    # One learning rate for all sizes, as the curves have it, is warned about.
+    assert verdicts["hygiene"] == "warned"
     refused = ("identifiability", "hygiene")
     others = [f for f in made if f.audit not in refused]
     assert {f.audit for f in others} == set(AUDITS) - {"bias", *refused}
     assert all(f.sentence.startswith("Not made: ") for f in others)
     (view,) = audit_views(as_read(made), {"ash": "Ash"})
-    assert [row.audit for row in view.rows if row.state == "bad"] == ["identifiability"]
-    assert [row.audit for row in view.rows if row.said == "refused"] == ["identifiability"]
+    assert [row.audit for row in view.rows if row.verdict == "refuted"] == ["identifiability"]
 
 
 def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     (view,) = audit_views(as_read(made), {"ash": "Ash", "birch": "Birch"})
     assert view.family == "Ash"
-    assert view.rows[0].question == "Do small runs foretell large ones?"
+    assert view.rows[0].question == "Do small runs predict large ones?"
     tables = {f"#{table.id}" for table in view.tables}
     places = audit_places(view, [{"name": "ladder", "family": "Ash", "id": "figure-1"}])
     assert places["ladder"] == "#figure-1"
@@ -82,9 +81,9 @@ def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     assert "Held-out ladder, step by step" in captions
     assert len({table.id for table in view.tables}) == len(view.tables)
     ladder, held = (next(f for f in made if f.audit == n) for n in ("ladder", "held_out"))
-    said = f"Ash: {ladder.sentence} Ash: {held.sentence}"
-    assert held_out_sentence(as_read(made), {"ash": "Ash"}) == said
-    assert "Runs held out: foretold and seen" in captions
+    sentence = f"Ash: {ladder.sentence} Ash: {held.sentence}"
+    assert held_out_sentence(as_read(made), {"ash": "Ash"}) == sentence
+    assert "Runs held out: predicted and seen" in captions
 
 
 def test_nothing_audited_is_nothing_shown() -> None:

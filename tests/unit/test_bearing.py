@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flopline.bearing import Span, apart, barred, borne_up_to, refuted, silence, span_of
+from flopline.bearing import (
+    Span,
+    apart,
+    barred,
+    borne_up_to,
+    bounds_of,
+    misfits,
+    refuted,
+    silence,
+    span_of,
+)
 from flopline.decision import decide, headline_lines
 from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
 from tests.builders.designs import isoflop_runs
@@ -40,8 +50,8 @@ def reason(change: dict[str, object], span: Span = SPAN, **more: object) -> str:
 
 def held_out(errors: list[float], inside: str = "no", **changes: object) -> pd.DataFrame:
     row = {"law": "parametric", "estimator": "log_huber", "of": "this run", "flops": 1e22}
-    told = [row | {"error_percent": e, "inside95": inside} | changes for e in errors]
-    return pd.DataFrame(told)
+    rows = [row | {"error_percent": e, "inside95": inside} | changes for e in errors]
+    return pd.DataFrame(rows)
 
 
 def test_a_sound_line_is_borne() -> None:
@@ -49,7 +59,7 @@ def test_a_sound_line_is_borne() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         ({"params_lo95": np.nan, "params_hi95": np.nan}, "no interval"),
         ({"params_lo95": 1e9, "params_hi95": 1.1e10}, "from 1B to 11B, a factor of 11"),
@@ -57,8 +67,8 @@ def test_a_sound_line_is_borne() -> None:
         ({"tokens_per_param": 301.0}, "more than 3 times outside"),
     ],
 )
-def test_what_the_runs_do_not_bear_is_said(change: dict[str, object], said: str) -> None:
-    assert said in reason(change)
+def test_what_the_runs_do_not_bear_is_said(change: dict[str, object], words: str) -> None:
+    assert words in reason(change)
 
 
 @pytest.mark.parametrize("ratio", [1.7, 299.0])
@@ -69,9 +79,16 @@ def test_an_optimum_just_outside_the_runs_is_borne(ratio: float) -> None:
 @pytest.mark.parametrize(("high", "hangs"), [(2.3e10, False), (2.5e10, True)])
 def test_a_parameter_on_its_bound_bars_a_size_that_hangs_on_it(high: float, hangs: bool) -> None:
     bounds = {("parametric", "log_huber"): ["E"]}
-    said = reason({"params_hi95": high}, bounds=bounds)
-    assert ("E sits on the bound" in said) is hangs
+    sentence = reason({"params_hi95": high}, bounds=bounds)
+    assert ("E sits on the bound" in sentence) is hangs
     assert reason({"params_hi95": high, "estimator": "tied"}, bounds=bounds) == ""
+
+
+def test_bounds_are_those_of_the_main_line_by_whatever_name_a_law_gives_it() -> None:
+    results = family(parametric=[line(1e10, name="least"), line(2e10, name="tied")])
+    for fit in results.fits.values():
+        fit["certificate"], fit["settings"] = {"bounds": ["E", "alpha"]}, {}
+    assert bounds_of(results) == {("parametric", "least"): ["E", "alpha"]}
 
 
 @pytest.mark.parametrize(
@@ -88,10 +105,10 @@ def test_a_parameter_on_its_bound_bars_a_size_that_hangs_on_it(high: float, hang
     ],
 )
 def test_runs_held_out_near_the_target_refute(held: pd.DataFrame | None, wrong: bool) -> None:
-    said = refuted(SOUND, held)
-    assert bool(said) is wrong
+    sentence = refuted(SOUND, held)
+    assert bool(sentence) is wrong
     if wrong:
-        assert "too high on average" in said
+        assert "too high on average" in sentence
 
 
 def test_losses_that_rise_with_compute_bar_every_line() -> None:
@@ -111,6 +128,30 @@ def test_laws_that_nothing_tells_apart_say_no_size_together() -> None:
     assert apart(lines({}, {"estimator": "tied", "main": False, "params": 4e10}), SPAN)
 
 
+def test_a_form_that_the_runs_refute_tells_no_laws_apart() -> None:
+    """Kaplan's form fits runs of Farseer ten times worse, and had refused a headline."""
+    far = lines({}, {"estimator": "kaplan", "main": False, "params": 4e10})
+    assert apart(far, SPAN)
+    assert apart(far, SPAN, {("parametric", "kaplan")}) == ""
+    known = family(parametric=line(1e9), runs={"parametric": 165})
+    against = {"kaplan": 5.9, "tied": 0.004, "skaling": -0.05, "log_lad": np.nan}
+    table = pd.DataFrame({"estimator": list(against), "against_main": list(against.values())})
+    known = replace(known, tables={"parametric": {**known.tables["parametric"], "variants": table}})
+    assert misfits(known) == {("parametric", "kaplan")}
+    # A sixth less misfit refutes the others where the runs are many.
+    table.loc[2, "against_main"] = -0.17
+    assert misfits(known) == {("parametric", "kaplan"), ("parametric", "tied")}
+    few = {**known.fits["parametric"], "n_runs": 8}
+    assert misfits(replace(known, fits={"parametric": few})) == set()
+
+
+def test_what_bars_several_laws_alike_is_said_once() -> None:
+    table = lines({}, {"law": "isoflop", "estimator": "parabola"})
+    reasons = pd.Series(["they lie apart"] * 2)
+    sentence = silence("ash", 1e22, table, reasons, SPAN)["sentence"]
+    assert "the parametric and isoFLOP lines are not followed since they lie apart." in sentence
+
+
 def test_how_far_tokens_per_param_stay_within_reach() -> None:
     drifting = SOUND | {"tokens_per_param": 0.5, "a": 0.6, "b": 0.4}
     reach = borne_up_to(drifting, SPAN)
@@ -121,8 +162,8 @@ def test_how_far_tokens_per_param_stay_within_reach() -> None:
 
 def test_silence_says_why_how_far_and_what_would_help() -> None:
     table = lines({"params_lo95": 1e9, "params_hi95": 2e10})
-    said = silence("ash", 1e22, table, barred(table, SPAN, {}, None), SPAN)["sentence"]
-    assert said == (
+    sentence = silence("ash", 1e22, table, barred(table, SPAN, {}, None), SPAN)["sentence"]
+    assert sentence == (
         "These runs do not say what to train at 1e22 FLOPs: the parametric line is not followed "
         "since its 95 % interval of N goes from 1B to 20B, a factor of 20. What they say ends at "
         "about 1e21 FLOPs. Several sizes at budgets up to about 3.16e21 FLOPs, each budget with "

@@ -89,8 +89,8 @@ def copies(tree: ast.AST) -> list[tuple[int, str]]:
 
 def test_no_file_has_a_published_law_of_its_own() -> None:
     files = [path for path in FILES if path.parent.name not in ("builders", "golden")]
-    found = [(name_of(path), *copy) for path in files for copy in copies(tree_of(path))]
-    assert not found, "take the surface from tests/builders/surfaces.py"
+    own_laws = [(name_of(path), *copy) for path in files for copy in copies(tree_of(path))]
+    assert not own_laws, "take the surface from tests/builders/surfaces.py"
     # Golden tests state published numbers that they check, but no surface to draw runs from.
     for path in sorted((TESTS / "golden").glob("*.py")):
         nodes = list(ast.walk(tree_of(path)))

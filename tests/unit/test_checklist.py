@@ -27,7 +27,7 @@ def items_of(made: ReportInputs) -> dict[str, Item]:
     return {item.question: item for item in items}
 
 
-def found(made: ReportInputs, words: str) -> Item:
+def item_of(made: ReportInputs, words: str) -> Item:
     (item,) = (item for question, item in items_of(made).items() if words in question)
     return item
 
@@ -45,17 +45,17 @@ def test_every_text_of_the_study_file_answers_an_item() -> None:
     made = make_inputs()
     unknown = {item.hint for item in items_of(made).values() if item.state == UNKNOWN}
     assert {f"`reporting.{key}` in the study file" for key in keys} <= unknown
-    said = {key: f"What we say of {key}." for key in keys}
-    told = dataclasses.replace(made, study={**made.study, "reporting": said})
-    answers = {item.answer for item in items_of(told).values()}
-    assert set(said.values()) <= answers
+    texts = {key: f"What we say of {key}." for key in keys}
+    study = dataclasses.replace(made, study={**made.study, "reporting": texts})
+    answers = {item.answer for item in items_of(study).values()}
+    assert set(texts.values()) <= answers
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "answer"),
     [
         ("Which laws", "Parametric: L(N, D) = E + A/N^α + B/D^β"),
-        ("decide or foretell", "at 1e22, 5.76e23 FLOPs, for Dense transformer"),
+        ("decide or predict", "at 1e22, 5.76e23 FLOPs, for Dense transformer"),
         ("How is model size counted", "total: all weights, embeddings included."),
         ("How is compute counted", "six_nd: C = 6ND"),
         ("How many points", "Dense transformer, IsoFLOP: 240 points of 240 runs"),
@@ -65,33 +65,33 @@ def test_every_text_of_the_study_file_answers_an_item() -> None:
         ("not fitted to", "No run was held out"),
     ],
 )
-def test_answers_are_worked_out(words: str, said: str) -> None:
-    assert said in found(make_inputs(), words).answer
+def test_answers_are_worked_out(words: str, answer: str) -> None:
+    assert answer in item_of(make_inputs(), words).answer
 
 
 def test_answers_follow_the_runs() -> None:
     made = make_inputs(runs_each=40)
     kept = made.runs["status"] == "kept"
-    assert f"{kept.sum()} runs kept" in found(made, "How many models").answer
-    assert f"{(~kept).sum()} run set aside" in found(made, "left out").answer
-    assert found(made, "data repeated").state == UNKNOWN
+    assert f"{kept.sum()} runs kept" in item_of(made, "How many models").answer
+    assert f"{(~kept).sum()} run set aside" in item_of(made, "left out").answer
+    assert item_of(made, "data repeated").state == UNKNOWN
     runs = made.runs.assign(
         unique_tokens=made.runs["tokens"] / 4,
         horizon_tokens=made.runs["tokens"],
         seed=pd.Series(["1", "2"] * 20, dtype="string"),
     )
     more = dataclasses.replace(made, runs=runs)
-    assert "4 to 4 epochs" in found(more, "data repeated").answer
-    assert f"known of {kept.sum()} of {kept.sum()} runs" in found(more, "schedule end").answer
-    assert "2 seeds in all" in found(more, "other seeds").answer
+    assert "4 to 4 epochs" in item_of(more, "data repeated").answer
+    assert f"known of {kept.sum()} of {kept.sum()} runs" in item_of(more, "schedule end").answer
+    assert "2 seeds in all" in item_of(more, "other seeds").answer
 
 
 def test_audits_answer_in_their_own_words() -> None:
     audit: dict[str, Any] = {
-        "audit": "identifiability", "verdict": "fine", "sentence": "They can.", "tables": {}
+        "audit": "identifiability", "verdict": "good", "sentence": "They can.", "tables": {}
     }  # fmt: skip
     made = dataclasses.replace(make_inputs(), audits={"dense": {"identifiability": audit}})
-    assert found(made, "tell the parameters").answer == "Dense transformer: They can."
+    assert item_of(made, "tell the parameters").answer == "Dense transformer: They can."
 
 
 def test_the_page_shows_the_checklist_and_saves_it() -> None:

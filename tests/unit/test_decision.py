@@ -52,10 +52,10 @@ def test_the_line_that_wastes_least_on_held_out_budgets_is_recommended(
     waste: dict[str, list[float]], law: str
 ) -> None:
     laws = {name: line(1e9) for name in waste}
-    found, said = chosen(family(steps(**waste), **laws))
-    assert found == law
-    assert "shared steps of the held-out ladder" in said
-    assert "a tie" not in said
+    line_chosen, sentence = chosen(family(steps(**waste), **laws))
+    assert line_chosen == law
+    assert "shared steps of the held-out ladder" in sentence
+    assert "a tie" not in sentence
 
 
 def test_evidence_goes_before_a_warning() -> None:
@@ -67,10 +67,10 @@ def test_evidence_goes_before_a_warning() -> None:
 def test_only_shared_steps_count() -> None:
     """The step that isoFLOP could not take would have cost the parametric line its lead."""
     ladder = steps(parametric=[50.0, 1.0, 1.1], isoflop=[math.nan, 5.0, 5.2])
-    law, said = chosen(family(ladder, parametric=line(1e9), isoflop=line(1.2e9)))
+    law, sentence = chosen(family(ladder, parametric=line(1e9), isoflop=line(1.2e9)))
     assert law == "parametric"
-    assert "On 2 shared steps" in said
-    assert "wastes 1.1 % of compute" in said
+    assert "On 2 shared steps" in sentence
+    assert "wastes 1.1 % of compute" in sentence
     table, _ = decided({"ash": family(ladder, parametric=line(1e9), isoflop=line(1.2e9))}, TARGETS,
                       LABELS)  # fmt: skip
     assert table["held_out_steps"].tolist() == [2, 2, 2, 2]
@@ -83,9 +83,9 @@ def test_a_law_with_too_few_steps_does_not_keep_others_from_being_compared() -> 
     )
     ladder["tables"]["steps"].loc[7, "wasted_percent"] = math.nan
     lines = {law: line(1e9) for law in LAWS}
-    law, said = chosen(family(ladder, **lines))
+    law, sentence = chosen(family(ladder, **lines))
     assert law == "isoflop"
-    assert "3 shared steps" in said
+    assert "3 shared steps" in sentence
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_tie_goes_by_warnings_then_runs_then_law(
     laws = ("parametric", "isoflop")
     ladder = steps(**dict(zip(laws, waste, strict=True)))
     lines = {name: line(1e9, status=s) for name, s in zip(laws, statuses, strict=True)}
-    found, said = chosen(family(ladder, runs=dict(zip(laws, runs, strict=True)), **lines))
-    assert found == law
-    assert "a tie" in said
-    assert reason in said
+    line_chosen, sentence = chosen(family(ladder, runs=dict(zip(laws, runs, strict=True)), **lines))
+    assert line_chosen == law
+    assert "a tie" in sentence
+    assert reason in sentence
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_tie_goes_by_warnings_then_runs_then_law(
     [
         [],
         [steps(parametric=[1.0], isoflop=[9.0])],
-        [{"audit": "ladder", "verdict": "mind", "tables": {}}],
+        [{"audit": "ladder", "verdict": "warned", "tables": {}}],
     ],
 )
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_without_held_out_steps_a_law_without_a_warning_goes_first(
     evidence = family(
         *ladder, isoflop=line(1e9, status=isoflop), parametric=line(1e9, status=parametric)
     )
-    found, said = chosen(evidence)
-    assert found == law
-    assert ("evidence cannot choose" in said) == (parametric != "failed")
+    line_chosen, sentence = chosen(evidence)
+    assert line_chosen == law
+    assert ("evidence cannot choose" in sentence) == (parametric != "failed")
 
 
 def test_a_refused_surface_bars_its_line_and_the_price_of_others() -> None:
@@ -155,15 +155,15 @@ def test_a_refused_surface_bars_its_line_and_the_price_of_others() -> None:
 
 
 def test_a_refused_surface_alone_leaves_nothing_to_recommend() -> None:
-    law, said = chosen(family(REFUSAL, parametric=line(1e9)))
+    law, sentence = chosen(family(REFUSAL, parametric=line(1e9)))
     assert law is None
-    assert "refused" in said
+    assert "refused" in sentence
 
 
 def test_one_law_is_recommended_for_want_of_others() -> None:
-    law, said = chosen(family(parametric=line(1e9)))
+    law, sentence = chosen(family(parametric=line(1e9)))
     assert law == "parametric"
-    assert "only candidate" in said
+    assert "only candidate" in sentence
     _, verdict = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)
     assert verdict["agreement"][0]["overlap"] is None
 
@@ -219,18 +219,18 @@ def test_a_line_is_held_against_another_law_not_against_its_own_variant() -> Non
 
 
 @pytest.mark.parametrize(
-    ("baseline", "said"),
+    ("baseline", "words"),
     [([0.4, 0.6], "less than any of these lines did, 0.50 %"),
      ([1.4, 1.4], "would have wasted less, 1.4 %"), ([9.0, 9.0], ""),
      ([0.1, math.nan], "")],
 )  # fmt: skip
-def test_a_baseline_that_wastes_less_is_told(baseline: list[float], said: str) -> None:
+def test_a_baseline_that_wastes_less_is_told(baseline: list[float], words: str) -> None:
     ladder = steps(parametric=[1.5, 1.5], isoflop=[1.0, 1.0], baseline__best_run=baseline)
     runs = {"parametric": 120}
     law, why = chosen(family(ladder, runs=runs, parametric=line(1e9), isoflop=line(1e9)))
     assert law == "parametric"
-    assert said in why
-    assert ("best run so far" in why) == bool(said)
+    assert words in why
+    assert ("best run so far" in why) == bool(words)
 
 
 def test_the_runner_up_says_its_numbers() -> None:
@@ -259,9 +259,9 @@ def test_following_another_line_costs_what_the_surface_says() -> None:
     assert by_law.loc["isoflop", "cost_money"] == pytest.approx(
         by_law.loc["isoflop", "cost_percent"] / 100 * 1e3
     )
-    said = verdict["agreement"][1]["sentence"]
-    assert "the isoFLOP line 16 % (1.57e20 FLOPs, 157 in money)" in said
-    assert "the envelope line less than 0.01 %" in said
+    sentence = verdict["agreement"][1]["sentence"]
+    assert "the isoFLOP line 16 % (1.57e20 FLOPs, 157 in money)" in sentence
+    assert "the envelope line less than 0.01 %" in sentence
 
 
 def test_a_line_that_does_not_spend_the_budget_is_told() -> None:
@@ -315,13 +315,13 @@ def test_laws_far_apart_do_not_agree_because_an_interval_is_wide() -> None:
     """1.6 apart in N, one interval five times wide: they were said to agree."""
     known = family(isoflop=wide(1.6e9, 5.0**0.5), parametric=line(1e9))
     _, verdict = decided({"ash": known}, TARGETS, LABELS)
-    told = verdict["agreement"][0]
-    assert told["overlap"] is True
-    assert told["agree"] is False
-    assert "a factor of 1.60 (to follow the wrong one wastes up to 7.6 % of compute)" in told[
+    agreement = verdict["agreement"][0]
+    assert agreement["overlap"] is True
+    assert agreement["agree"] is False
+    assert "a factor of 1.60 (to follow the wrong one wastes up to 7.6 % of compute)" in agreement[
         "sentence"]  # fmt: skip
-    assert "they do not agree, and the data cannot tell which is right" in told["sentence"]
-    assert "by the isoFLOP line over a factor of 5.00" in told["sentence"]
+    assert "they do not agree, and the data cannot tell which is right" in agreement["sentence"]
+    assert "by the isoFLOP line over a factor of 5.00" in agreement["sentence"]
     known = family(isoflop=line(1.2e9), parametric=line(1e9))
     _, verdict = decided({"ash": known}, TARGETS, LABELS)
     assert verdict["agreement"][0]["agree"] is True
@@ -330,15 +330,15 @@ def test_laws_far_apart_do_not_agree_because_an_interval_is_wide() -> None:
 def test_a_line_that_hardly_tells_the_size_says_so_in_the_headline() -> None:
     _, verdict = decided({"ash": family(parametric=wide(1e9, 2.5))}, TARGETS, LABELS)
     assert headline_lines(verdict, LABELS)[3:] == [
-        "Mind: the 95 % interval of N spans 6.25×, so these runs hardly tell the size."
+        "Warning: the 95 % interval of N spans 6.25×, so these runs hardly tell the size."
     ]
     sound = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)[1]
     assert sound["headline"] is not None
-    assert sound["headline"]["mind"] == ""
+    assert sound["headline"]["warnings"] == ""
 
 
 def test_a_line_that_is_not_barred_may_still_hardly_tell_the_size() -> None:
-    """Were they the same number, `mind` could never be said: such a line is not followed."""
+    """Were they the same number, `warnings` could never be said: such a line is not followed."""
     assert WIDE < WIDEST_FACTOR
 
 
@@ -384,9 +384,9 @@ def bare(made: Estimator) -> Estimator:
 
 def test_a_line_without_an_interval_is_never_recommended() -> None:
     ladder = steps(parametric=[0.1, 0.1, 0.1], isoflop=[9.0, 9.0, 9.0])
-    law, said = chosen(family(ladder, parametric=bare(line(1e9)), isoflop=line(2e9)))
+    law, sentence = chosen(family(ladder, parametric=bare(line(1e9)), isoflop=line(2e9)))
     assert law == "isoflop"
-    assert "The parametric line is not followed: it has no interval" in said
+    assert "The parametric line is not followed: it has no interval" in sentence
 
 
 def test_where_no_line_has_an_interval_none_is_recommended_and_the_terminal_says_why() -> None:
@@ -394,8 +394,8 @@ def test_where_no_line_has_an_interval_none_is_recommended_and_the_terminal_says
     table, verdict = decided({"ash": evidence}, TARGETS, {"ash": "Ash"})
     assert not table["recommended"].any()
     assert verdict["headline"] is None
-    [said] = headline_lines(verdict, {"ash": "Ash"})
-    assert "the parametric line is not followed since it has no interval" in said
+    [sentence] = headline_lines(verdict, {"ash": "Ash"})
+    assert "the parametric line is not followed since it has no interval" in sentence
 
 
 def test_headline_is_the_family_of_lowest_loss() -> None:
@@ -497,18 +497,18 @@ def test_the_rule_holds_for_any_evidence(
     if not any(waste.values()):
         findings = findings[1:]
     evidence = family(*findings, **{law: line(1e9, status=status[law]) for law in laws})
-    law, said = chosen(evidence)
+    law, sentence = chosen(evidence)
     allowed = [
         name for name in LAWS
         if status[name] != "failed" and not (refuse and name == "parametric")
     ]  # fmt: skip
     assert (law is None) == (not allowed)
-    assert said
+    assert sentence
     if law is None:
         return
     assert law in allowed
     again, same = chosen(family(*findings, **{n: line(1e9, status=status[n]) for n in LAWS}))
-    assert (again, same) == (law, said)
+    assert (again, same) == (law, sentence)
     table = pd.DataFrame({name: pd.Series(waste[name], dtype=float) for name in allowed})
     shared = table.dropna()
     if len(shared) >= FEWEST_STEPS and len(allowed) >= 2:

@@ -15,7 +15,7 @@ from flopline.clean import clean
 from flopline.errors import FloplineError
 from flopline.facts import completed, disagree, own_facts, parse_number
 from flopline.ingesting import FACTS, ingest
-from flopline.logs.reading import Facts
+from flopline.logs.reading import LogFacts
 from flopline.sources import parts_of
 from flopline.study import read_yaml
 from running.log_search import log_files, logs_among
@@ -43,10 +43,12 @@ def study_of(runs: dict[str, Any] | None = None, **source: Any) -> dict[str, Any
     }
 
 
-def facts(tmp_path: Path, runs: dict[str, Any], log_facts: Facts | None = None) -> dict[str, Any]:
+def facts(
+    tmp_path: Path, runs: dict[str, Any], log_facts: LogFacts | None = None
+) -> dict[str, Any]:
     file = FILE if "sidecar" in runs else {k: v for k, v in FILE.items() if k != "sidecar"}
     return own_facts(
-        study_of(runs)["source"], file, "a", log_facts or Facts(), tmp_path, "study.yaml"
+        study_of(runs)["source"], file, "a", log_facts or LogFacts(), tmp_path, "study.yaml"
     )
 
 
@@ -120,7 +122,7 @@ def test_a_missing_sidecar_is_told(tmp_path: Path) -> None:
 
 
 def test_what_a_log_says_is_a_fact_unless_it_is_not_to_be(tmp_path: Path) -> None:
-    log_facts = Facts()
+    log_facts = LogFacts()
     log_facts.know("", batch_tokens=1024.0)
     log_facts.say("", "hidden_size", "64")
     assert facts(tmp_path, {"from_log": {"width": "hidden_size"}}, log_facts) == {

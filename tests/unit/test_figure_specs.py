@@ -30,9 +30,9 @@ def study_of(**more: Any) -> tuple[StudyResults, Any]:
     fits = {law: dict(fit) for law, fit in inputs.fits[FAMILY].items()}
     fits["isoflop"]["certificate"] |= {"budgets_used": 8, "budgets": 9}
     audits = audits_of(FAMILY)[FAMILY]
-    found = FamilyResults(fits, findings=audits)
+    family_results = FamilyResults(fits, findings=audits)
     results = StudyResults(
-        {FAMILY: found},
+        {FAMILY: family_results},
         {"runs": inputs.runs, "decision": {"families": [{"sentence": BETTER}]}},
     )
     return results, setting(study=inputs.study | {"loss_label": "Loss"}, family=FAMILY)
@@ -79,10 +79,10 @@ def test_a_start_loads_no_package_that_draws_or_reads_tables() -> None:
 
 def test_every_figure_has_words_of_its_own() -> None:
     specs = [figure_spec(name) for name in FIGURES]
-    said = [words_of(spec) for spec in specs]
-    assert all(len(words["caption"]) > 60 and len(words["alt"]) > 20 for words in said)
+    texts = [words_of(spec) for spec in specs]
+    assert all(len(words["caption"]) > 60 and len(words["alt"]) > 20 for words in texts)
     for part in ("name", "title", "caption"):
-        assert len({words[part] for words in said}) == len(FIGURES), part
+        assert len({words[part] for words in texts}) == len(FIGURES), part
     assert len({spec.about for spec in specs}) == len(FIGURES)
 
 
@@ -95,7 +95,7 @@ def test_words_of_synthetic_data_say_so(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "start"),
     [
         ("isoflop", "The best params grow as C^0.513, the best tokens as C^0.487; at 1e22 FLOPs"),
         ("envelope", "params on"),
@@ -109,8 +109,8 @@ def test_words_of_synthetic_data_say_so(name: str) -> None:
         ("cleaning", "234 of 240 runs are in the fits"),
     ],
 )
-def test_an_alternative_text_is_the_finding(name: str, said: str) -> None:
-    assert figure_spec(name).alt(*study_of()).startswith(said) or said in figure_spec(name).alt(
+def test_an_alternative_text_is_the_finding(name: str, start: str) -> None:
+    assert figure_spec(name).alt(*study_of()).startswith(start) or start in figure_spec(name).alt(
         *study_of()
     )
 

@@ -22,7 +22,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from flopline.errors import FloplineError
 from flopline.figures.envelope_figure import THIRD_COLORS, envelope
 from flopline.figures.isoflop_figure import isoflop
-from flopline.figures.placing import clear_spot, filled
+from flopline.figures.spots import clear_spot, filled
 from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako, save
 from flopline.figures.surface_figure import Panel, law_text, surface
 from flopline.figures.ticks import (
@@ -171,9 +171,9 @@ def test_exponent_and_its_interval_stand_in_the_law_panels(drawn):
     figure, fit, *_ = drawn
     for axes, symbol, name in zip(figure.axes[1:], "ND", "ab", strict=True):
         e = fit["parameters"][name]
-        said = rf"${symbol}_{{\mathrm{{opt}}}} \propto C^{{{e['point']:.2f}}}$"
-        said += f" [{e['lo80']:.2f}, {e['hi80']:.2f}]"
-        assert said in texts_of(axes)
+        text = rf"${symbol}_{{\mathrm{{opt}}}} \propto C^{{{e['point']:.2f}}}$"
+        text += f" [{e['lo80']:.2f}, {e['hi80']:.2f}]"
+        assert text in texts_of(axes)
 
 
 def test_texts_in_law_panels_hide_neither_points_nor_law(drawn):
@@ -182,11 +182,11 @@ def test_texts_in_law_panels_hide_neither_points_nor_law(drawn):
     for axes, name in zip(figure.axes[1:], ("params", "tokens"), strict=True):
         points = vertices[["budget_flops", name]].to_numpy()
         line = np.column_stack(by_gid(axes, "law")[0].get_data())
-        shown = axes.transData.transform(np.concatenate([points, line]))
+        spots = axes.transData.transform(np.concatenate([points, line]))
         boxes = [text.get_window_extent(renderer) for text in axes.texts]
         assert len(boxes) == 3
         for box in boxes:
-            assert not any(box.contains(x, y) for x, y in shown)
+            assert not any(box.contains(x, y) for x, y in spots)
         for one, other in itertools.combinations(boxes, 2):
             assert not one.overlaps(other)
 
@@ -348,19 +348,19 @@ def corrected(request):
 
 def test_raw_and_corrected_laws_stand_side_by_side_and_are_told_apart(corrected):
     figure, result = corrected
-    said = result.tables["estimators"].set_index("estimator").loc["corrected"]
+    row = result.tables["estimators"].set_index("estimator").loc["corrected"]
     for axes, quantity, exponent in zip(figure.axes[1:], ("params", "tokens"), "ab", strict=True):
         (raw,), (other,) = by_gid(axes, "law"), by_gid(axes, "corrected")
         assert (raw.get_linestyle(), raw.get_color()) == ("--", LAW_RED)
         assert other.get_linestyle() == "-."
         assert other.get_color() != LAW_RED
         x, y = np.log(other.get_data())
-        assert np.polyfit(x, y, 1)[0] == pytest.approx(said[exponent])
-        assert other.get_ydata()[-1] == pytest.approx(said[quantity])
+        assert np.polyfit(x, y, 1)[0] == pytest.approx(row[exponent])
+        assert other.get_ydata()[-1] == pytest.approx(row[quantity])
         assert other.get_ydata()[-1] != pytest.approx(raw.get_ydata()[-1], rel=1e-3)
         handles, texts = axes.get_legend().legend_handles, axes.get_legend().get_texts()
         assert [h.get_linestyle() for h in handles] == ["--", "-."]
-        assert f"{said[exponent]:.2f}" in texts[1].get_text()
+        assert f"{row[exponent]:.2f}" in texts[1].get_text()
         assert texts[1].get_text().startswith("corrected ")
     assert_clean(figure)
     assert_legends_clean(figure)
@@ -505,10 +505,10 @@ def test_the_caption_states_the_thirds_and_the_points_in_mid_schedule():
         "curvature": {"difference": -0.19, "lo95": -0.4, "hi95": 0.02, "p_value": 0.07},
         "share_mid_schedule": 0.25,
     }
-    said = caption_of("envelope", {"envelope": fit})
-    assert "C^0.60 in the first third and C^0.41 in the last" in said
-    assert "(difference -0.19, 95 % interval -0.40 to +0.02)" in said
-    assert "25% of the fitted points lie in the middle of a learning-rate schedule." in said
+    caption = caption_of("envelope", {"envelope": fit})
+    assert "C^0.60 in the first third and C^0.41 in the last" in caption
+    assert "(difference -0.19, 95 % interval -0.40 to +0.02)" in caption
+    assert "25% of the fitted points lie in the middle of a learning-rate schedule." in caption
 
 
 def test_envelope_is_clean(traced):
@@ -541,11 +541,11 @@ def test_without_a_frontier_every_panel_says_why():
 )
 def test_surface_is_clean_with_any_number_of_families(panels, show_surface):
     figure = surface(panels, show_surface=show_surface, synthetic=True)
-    shown = scenes(figure)
-    assert len(shown) == len(panels)
-    assert len({axes.get_zlim() for axes in shown}) == 1
-    assert all(bool(by_gid(axes, "law")) == show_surface for axes in shown)
-    for axes, panel in zip(shown, panels, strict=True):
+    scenes_drawn = scenes(figure)
+    assert len(scenes_drawn) == len(panels)
+    assert len({axes.get_zlim() for axes in scenes_drawn}) == 1
+    assert all(bool(by_gid(axes, "law")) == show_surface for axes in scenes_drawn)
+    for axes, panel in zip(scenes_drawn, panels, strict=True):
         (runs,) = by_gid(axes, "runs")
         assert len(runs.get_offsets()) == len(panel.points)
         assert panel.points["loss"].between(*axes.get_zlim()).all()

@@ -187,8 +187,8 @@ def test_a_panel_without_its_table_says_why() -> None:
         finding["sentence"] = f"Not made: no {finding['audit']}."
     figures = drawn_audits(parts)
     assert reasons_in(figures["ladder"]) == ["Not made: no ladder."] * 4
-    said = ["Not made: no identifiability.", "Not made: no next_run."]
-    assert sorted(reasons_in(figures["identifiability"])) == said
+    reasons = ["Not made: no identifiability.", "Not made: no next_run."]
+    assert sorted(reasons_in(figures["identifiability"])) == reasons
     assert reasons_in(figures["stakes"]) == ["Not made: no sensitivity."]
 
 
@@ -210,9 +210,9 @@ def test_without_the_parametric_law_its_panels_say_so() -> None:
     parts = made_up("tiny", ("envelope", "isoflop"))
     parts["residuals"] = None
     figures = drawn_audits(parts)
-    said = "the parametric law is not among the study's laws"
-    assert reasons_in(figures["identifiability"]) == [said]
-    assert reasons_in(figures["stakes"]) == [said]
+    reasons = "the parametric law is not among the study's laws"
+    assert reasons_in(figures["identifiability"]) == [reasons]
+    assert reasons_in(figures["stakes"]) == [reasons]
     assert not reasons_in(figures["ladder"])
 
 

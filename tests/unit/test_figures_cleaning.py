@@ -65,7 +65,7 @@ def test_places_along_training_are_steps_over_the_last_one() -> None:
 
 
 def test_the_reasons_of_single_runs_are_one_kind() -> None:
-    for said, kind in (
+    for sentence, kind in (
         ("It diverged: its final loss 3.2 is far above its own lowest, 2.", "diverged"),
         ("Excluded in the study file: wrong corpus", "excluded: wrong corpus"),
         ("Its file is byte for byte that of run 'a7' (x.jsonl), found under another name.",
@@ -74,7 +74,7 @@ def test_the_reasons_of_single_runs_are_one_kind() -> None:
         ("Its family 'oak' is not listed in the study file.",
          "its family … is not listed in the study file"),
     ):  # fmt: skip
-        assert kind_of(said) == kind
+        assert kind_of(sentence) == kind
     (held, diverged) = (
         by_gid(drawn_cleaning(1).axes[1], "cause") or drawn_cleaning(1).axes[1].patches
     )
@@ -83,9 +83,9 @@ def test_the_reasons_of_single_runs_are_one_kind() -> None:
 
 def test_the_caption_has_the_equation() -> None:
     runs, _ = cleaned(2)
-    said = caption_of("cleaning", runs=runs)
-    assert "12 of 24 runs are in the fits" in said
-    assert "2,472 rows read = 2,400 kept + 72 dropped" in said
+    sentence = caption_of("cleaning", runs=runs)
+    assert "12 of 24 runs are in the fits" in sentence
+    assert "2,472 rows read = 2,400 kept + 72 dropped" in sentence
 
 
 def test_the_last_step_of_a_run_is_kept_or_dropped(tmp_path: Any) -> None:

@@ -77,26 +77,26 @@ def apart(one: Any, other: Any, vision: str) -> float:
 
 def forms(axes: Axes) -> dict[tuple[Any, ...], list[Any]]:
     """The colours of all series in `axes`, by everything else that tells them apart."""
-    found: dict[tuple[Any, ...], list[Any]] = {}
+    colors_of: dict[tuple[Any, ...], list[Any]] = {}
     for line in axes.lines:
         if not line.get_gid() or line.get_gid() in WITH_POINTS:
             continue
         style, marker, fill = line.get_linestyle(), line.get_marker(), line.get_fillstyle()
         hollow = line.get_markerfacecolor() == "white"
         form = (line.get_gid() if style == "None" else "", style, marker, fill, hollow)
-        colors = found.setdefault((*form, line.get_linewidth()), [])
+        colors = colors_of.setdefault((*form, line.get_linewidth()), [])
         face = line.get_markeredgecolor() if hollow else line.get_markerfacecolor()
         color = face if style == "None" else line.get_color()
         if color not in colors:
             colors.append(color)
-    return found
+    return colors_of
 
 
 def figures() -> dict[str, Any]:
-    found = {f"isoflop-{n}": simple_isoflop(np.geomspace(6e18, 3e21, n)) for n in (3, 9, 12, 20)}
+    drawn = {f"isoflop-{n}": simple_isoflop(np.geomspace(6e18, 3e21, n)) for n in (3, 9, 12, 20)}
     every = {name: example(name) for name in FIGURES}
-    found["envelope"] = simple_envelope(horizons=[1e6, 1e7])
-    return every | found | drawn_audits(made_up("chinchilla"))
+    drawn["envelope"] = simple_envelope(horizons=[1e6, 1e7])
+    return every | drawn | drawn_audits(made_up("chinchilla"))
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +145,8 @@ def test_laws_differ_in_marker_and_dash_too() -> None:
 @pytest.mark.parametrize("vision", VISIONS)
 @pytest.mark.parametrize("name", ["mako", *COLOR_MAPS])
 def test_maps_of_colours_darken_all_the_way(name: str, vision: str) -> None:
-    shown = MAKO_MAP if name == "mako" else color_map(name)
-    lightness = np.array([lab(shown(x)[:3], vision)[0] for x in np.linspace(0, 1, 17)])
+    colours = MAKO_MAP if name == "mako" else color_map(name)
+    lightness = np.array([lab(colours(x)[:3], vision)[0] for x in np.linspace(0, 1, 17)])
     assert (np.diff(lightness) < 0).all()
     assert lightness[0] - lightness[-1] > 40
 

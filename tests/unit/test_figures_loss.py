@@ -143,12 +143,12 @@ def test_a_trend_that_a_law_misses_is_lack_of_fit_and_noise_is_not() -> None:
     noisy = law.loss(flops) * (1 + 0.8 * se * [1, -1, 1, -1, 1])
     seen = misfit("isoflop", fit, law, vertices.assign(loss=noisy))
     assert seen is not None
-    assert not seen.found
+    assert not seen.lacks_fit
     np.testing.assert_allclose(seen.residual, 0.8 * se * [1, -1, 1, -1, 1], rtol=1e-9)
     bent = vertices.assign(loss=vertices["loss"] * [0.98, 1.01, 1.02, 1.01, 0.98])
     worse = misfit("isoflop", fit, law, bent)
     assert worse is not None
-    assert worse.found
+    assert worse.lacks_fit
     verdicts = [t.get_text() for t in by_gid(drawn_loss(seen={"isoflop": bent}).axes[2], "verdict")]
     assert [text for text in verdicts if "LACK OF FIT" in text] == [verdicts[-1]]
 
@@ -185,8 +185,8 @@ def test_multipliers_are_those_of_the_decision_at_every_target() -> None:
     x, y = line.get_xdata()[known], line.get_ydata()[known]
     assert x[-1] == pytest.approx(GOPHER)
     assert y[-1] == pytest.approx(other["multiplier"]["point"], rel=1e-9)
-    said = right.get_legend().get_texts()[0].get_text()
-    assert said.startswith(f"{LABELS[other['family']]}, ")
+    label = right.get_legend().get_texts()[0].get_text()
+    assert label.startswith(f"{LABELS[other['family']]}, ")
 
 
 def test_the_multiplier_of_a_known_pair_is_recovered() -> None:
@@ -229,14 +229,14 @@ def test_one_family_is_not_compared_with_itself() -> None:
 def test_captions_state_what_was_found() -> None:
     fits = as_json()
     n, loss = (fits["parametric"]["targets"][0][q] for q in ("params", "loss"))
-    said = caption_of("contours", fits)
-    assert humanise(n["point"]) in said
-    assert significant(loss["lo95"]) in said
-    said = caption_of("losscompute", fits)
-    assert all(significant(fit["targets"][0]["loss"]["point"]) in said for fit in fits.values())
+    caption = caption_of("contours", fits)
+    assert humanise(n["point"]) in caption
+    assert significant(loss["lo95"]) in caption
+    caption = caption_of("losscompute", fits)
+    assert all(significant(fit["targets"][0]["loss"]["point"]) in caption for fit in fits.values())
     entries = compared(NAMES[:2])["entries"]
-    said = caption_of("families", decision={"families": entries})
-    assert entries[0]["sentence"] in said
+    caption = caption_of("families", decision={"families": entries})
+    assert entries[0]["sentence"] in caption
     failed = fits["parametric"] | {"status": "failed", "message": "B is 0."}
     assert "B is 0." in caption_of("contours", {"parametric": failed})
     assert "No law gives a loss" in caption_of("losscompute", {"parametric": failed})

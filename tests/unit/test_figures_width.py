@@ -54,9 +54,9 @@ def columns() -> dict[str, Figure]:
 
 
 def sizes_of_text(figure: Figure) -> set[float]:
-    shown = [text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.title)]
+    texts = [text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.title)]
     ticks = [t for axes in figure.axes for t in axes.get_xticklabels() if t.get_text()]
-    return {text.get_fontsize() for text in (*shown, *ticks)}
+    return {text.get_fontsize() for text in (*texts, *ticks)}
 
 
 def test_a_column_is_stacked_and_not_shrunk(pages: Any, columns: Any) -> None:
@@ -173,8 +173,8 @@ def test_no_run_hides_another_and_the_mesh_hides_none(panel: Panel) -> None:
     assert mesh.get_zorder() < runs.get_zorder()
     x, y, z = (panel.points[name].to_numpy() for name in ("tokens", "params", "loss"))
     flat = np.column_stack(proj3d.proj_transform(np.log10(x), np.log10(y), z, axes.M)[:2])
-    shown = axes.transData.transform(flat)
-    apart = np.hypot(*(shown[:, None] - shown[None]).transpose(2, 0, 1))
+    spots = axes.transData.transform(flat)
+    apart = np.hypot(*(spots[:, None] - spots[None]).transpose(2, 0, 1))
     np.fill_diagonal(apart, np.inf)
     radius = np.sqrt(runs.get_sizes()[0]) / 2 / 72 * figure.dpi
     assert apart.min() > radius
@@ -186,8 +186,8 @@ def test_five_runs_without_a_law_are_drawn_with_the_reason() -> None:
     failed = Panel("Dense", points, {"status": "failed", "message": why})
     for width in WIDTHS_IN:
         figure = surface([failed], show_surface=True, width=width)
-        said = [text.get_text().replace("\n", " ") for text in figure.texts]
-        assert said == ["Dense", f"no law: {why}"]
+        reasons = [text.get_text().replace("\n", " ") for text in figure.texts]
+        assert reasons == ["Dense", f"no law: {why}"]
         (axes,) = scenes(figure)
         # Without a mesh, stems show where the runs stand.
         assert by_gid(axes, "stems")
@@ -209,9 +209,9 @@ def test_an_isoflop_fit_without_budgets_or_law_is_drawn_with_the_reason() -> Non
         renderer = renderer_of(figure)
         for axes, name in zip(figure.axes[1:], ("params", "tokens"), strict=True):
             (text,) = by_gid(axes, "reason")
-            shown = axes.transData.transform(vertices[["budget_flops", name]].to_numpy())
+            spots = axes.transData.transform(vertices[["budget_flops", name]].to_numpy())
             box = text.get_window_extent(renderer)
-            assert not any(box.contains(x, y) for x, y in shown)
+            assert not any(box.contains(x, y) for x, y in spots)
             assert axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1
         assert_clean(figure)
 

@@ -13,7 +13,7 @@ from flopline.flops import (
     ARCHITECTURE,
     CONVENTIONS,
     NEEDS,
-    Facts,
+    FactArrays,
     convention_named,
     exact_flops_per_token,
     flops_per_token,
@@ -39,7 +39,7 @@ RATIOS = [1.03, 1.10, 1.08, 1.04, 1.03, 0.99]
 """Their FLOP ratios as printed there."""
 
 
-def facts(**given: object) -> Facts:
+def facts(**given: object) -> FactArrays:
     size = max((np.size(v) for v in given.values()), default=1)
     out = {name: np.full(size, np.nan) for name in NEEDS}
     return {**out, **{name: np.asarray(v, dtype=float) for name, v in given.items()}}

@@ -17,12 +17,12 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.audit.judges import SURFACE
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
-from flopline.forecast import lines
+from flopline.forecast import line_forecasts
 from flopline.forecast import priors as priors_module
 from flopline.forecast.best_size import best_size
 from flopline.forecast.discrepancy import NEAREST, Prior, distance, drift_of, learned
 from flopline.forecast.ladder_errors import QUANTITIES
-from flopline.forecast.lines import COMBINED, OTHER, forecasts, of_lines, weights
+from flopline.forecast.line_forecasts import COMBINED, OTHER, forecasts, of_lines, weights
 from flopline.forecast.prior_fit import chosen, likelihoods
 from flopline.forecast.priors import FILE, stored, written
 from flopline.forecast.record import record
@@ -37,7 +37,7 @@ from tests.conftest import ROOT
 PRIOR = Prior(drift=0.01, steps=4.0, centre_steps=1.0)
 
 
-def told(errors: dict[str, float], noise: float = 0.0, steps: int = 5, seed: int = 0):
+def predictions(errors: dict[str, float], noise: float = 0.0, steps: int = 5, seed: int = 0):
     """Lines whose log errors are `errors` per unit of ln C, at budgets of e^0, e^1, ..."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -85,7 +85,7 @@ def test_without_steps_the_prior_speaks_and_with_many_the_steps_do():
 
 
 def test_intervals_widen_with_distance_and_hold_draws_and_noise():
-    table = told({"a": 0.02})
+    table = predictions({"a": 0.02})
     wide = of_lines(table.assign(draws_ln=0.3, noise_ln=0.4), {OTHER: PRIOR})
     near = of_lines(table, {OTHER: PRIOR})
     first = near[near["step"] == near["step"].min()]
@@ -94,11 +94,11 @@ def test_intervals_widen_with_distance_and_hold_draws_and_noise():
 
 
 def test_a_forecast_knows_only_what_had_been_seen_at_its_step():
-    table = told({"a": 0.02, "b": -0.01}, noise=0.01)
+    table = predictions({"a": 0.02, "b": -0.01}, noise=0.01)
     all_steps = forecasts(table, {OTHER: PRIOR})
     for step in table["step"].unique():
         past = table.assign(
-            seen_ln=table["seen_ln"].where(table["flops"] <= step * lines.REACHED, 9.0)
+            seen_ln=table["seen_ln"].where(table["flops"] <= step * line_forecasts.REACHED, 9.0)
         )
         mine = forecasts(past, {OTHER: PRIOR})
         at = all_steps["step"] == step
@@ -107,20 +107,20 @@ def test_a_forecast_knows_only_what_had_been_seen_at_its_step():
 
 
 def test_a_target_is_one_more_step_of_which_nothing_is_seen():
-    table = told({"a": 0.0, "b": 0.05})
+    table = predictions({"a": 0.0, "b": 0.05})
     ahead = pd.DataFrame(
         {"line": ["a", "b"], "step": math.exp(5), "flops": math.exp(7), "told_ln": [0.0, 0.1]}
     ).assign(seen_ln=math.nan, draws_ln=0.0, noise_ln=0.0, what="")
     made = forecasts(pd.concat([table, ahead]), {OTHER: PRIOR})
     mine = made[made["seen_ln"].isna()].set_index("line")
-    # b has missed by .05 per unit at every step, so its next miss is foretold, too.
+    # b has missed by .05 per unit at every step, so its next miss is predicted, too.
     assert mine.loc["b", "centre"] == pytest.approx(0.0, abs=0.025)
     assert mine.loc["a", "centre"] == pytest.approx(0.0, abs=1e-12)
     assert abs(mine.loc[COMBINED, "centre"]) < abs(mine.loc["b", "centre"])
 
 
 def test_weights_follow_the_scores_and_a_silent_line_gains_nothing():
-    table = told({"good": 0.0, "bad": 0.2}, noise=0.002)
+    table = predictions({"good": 0.0, "bad": 0.2}, noise=0.002)
     silent = table[(table["line"] == "good") & (table["step"] > math.exp(2.5))]
     made = of_lines(pd.concat([table, silent.assign(line="late")]), {OTHER: PRIOR})
     last = made.assign(weight=weights(made))
@@ -132,7 +132,7 @@ def test_weights_follow_the_scores_and_a_silent_line_gains_nothing():
 
 
 def test_order_of_rows_does_not_matter():
-    table = told({"a": 0.01, "b": 0.03}, noise=0.02)
+    table = predictions({"a": 0.01, "b": 0.03}, noise=0.02)
     one = forecasts(table, {OTHER: PRIOR})
     other = forecasts(table.sample(frac=1, random_state=3), {OTHER: PRIOR})
     key = ["line", "step", "flops"]
@@ -143,15 +143,16 @@ def test_order_of_rows_does_not_matter():
 def test_the_fitted_prior_is_near_the_drifts_of_the_studies():
     drifts = np.random.default_rng(2).normal(0.0, 0.03, 12)
     ladders = {
-        (f"study {k}", ""): told({"a": drift}, noise=0.03, seed=k) for k, drift in enumerate(drifts)
+        (f"study {k}", ""): predictions({"a": drift}, noise=0.03, seed=k)
+        for k, drift in enumerate(drifts)
     }
     prior = chosen(likelihoods(ladders))["a"]
     assert 0.015 < prior.drift < 0.06
     # A study's own ladder does not count where it is left out.
-    odd = {**ladders, ("odd", ""): told({"a": 0.5}, noise=0.5)}
-    found = likelihoods(odd)
-    assert chosen(found, "odd") == chosen(likelihoods(ladders))
-    assert chosen(found)["a"] != prior
+    odd = {**ladders, ("odd", ""): predictions({"a": 0.5}, noise=0.5)}
+    likelihood = likelihoods(odd)
+    assert chosen(likelihood, "odd") == chosen(likelihoods(ladders))
+    assert chosen(likelihood)["a"] != prior
 
 
 def sizes(centres: dict[str, float], weight: list[float], spread: float = 1e-6) -> pd.DataFrame:
@@ -169,26 +170,26 @@ def sizes(centres: dict[str, float], weight: list[float], spread: float = 1e-6) 
 
 
 def test_the_best_size_of_one_sure_line_is_its_own_and_wastes_nothing():
-    found = best_size(sizes({"a": 20.0}, [1.0], 1e-3), 0.35, 0.37)
-    assert math.log(found.params) == pytest.approx(20.0, abs=1e-4)
-    assert found.wasted_percent == pytest.approx(0.0, abs=1e-3)
-    assert found.tokens(6e21) == pytest.approx(1e21 / found.params)
+    best = best_size(sizes({"a": 20.0}, [1.0], 1e-3), 0.35, 0.37)
+    assert math.log(best.params) == pytest.approx(20.0, abs=1e-4)
+    assert best.wasted_percent == pytest.approx(0.0, abs=1e-3)
+    assert best.tokens(6e21) == pytest.approx(1e21 / best.params)
 
 
 def test_the_best_size_wastes_least_over_lines_and_states_what_wastes_little():
     lines_at, weight = {"a": 20.0, "b": 20.6}, [0.75, 0.25]
-    found = best_size(sizes(lines_at, weight), 0.34, 0.28)
+    best = best_size(sizes(lines_at, weight), 0.34, 0.28)
     x = np.linspace(19.5, 21.0, 15001)
     waste = 100 * sum(
         w * wasted_share(0.34, 0.28, x - at)
         for w, at in zip(weight, lines_at.values(), strict=True)
     )
-    assert math.log(found.params) == pytest.approx(x[waste.argmin()], abs=2e-3)
-    assert found.wasted_percent == pytest.approx(waste.min(), rel=1e-3)
-    low, high = found.ranges[5.0]
+    assert math.log(best.params) == pytest.approx(x[waste.argmin()], abs=2e-3)
+    assert best.wasted_percent == pytest.approx(waste.min(), rel=1e-3)
+    low, high = best.ranges[5.0]
     inside = x[waste < 5.0]
     assert np.log([low, high]) == pytest.approx([inside[0], inside[-1]], abs=5e-3)
-    assert np.isnan(found.ranges[1.0]).all()
+    assert np.isnan(best.ranges[1.0]).all()
 
 
 def test_the_stored_prior_is_what_is_written_and_knows_every_line():
@@ -259,42 +260,42 @@ def test_the_decision_states_a_forecast_beside_each_line(ladder_finding):
         ("isoflop", "x", False),
     ]
     table = pd.DataFrame(rows, columns=["law", "estimator", "main"], index=[7, 3, 5])
-    found = columns(table, made)
-    assert tuple(found) == COLUMNS
-    assert found.index.tolist() == [7, 3, 5]
+    best = columns(table, made)
+    assert tuple(best) == COLUMNS
+    assert best.index.tolist() == [7, 3, 5]
     lines_of = made.lines.set_index("line")
-    assert found.loc[7, "forecast_params_lo95"] == lines_of.loc["parametric", "params_lo95"]
-    assert found.loc[3, "forecast_loss_hi80"] == lines_of.loc["parametric/tied", "loss_hi80"]
-    assert found.loc[5].isna().all()
-    assert found.loc[7, "forecast_loss_new_run_hi95"] > found.loc[7, "forecast_loss_hi95"]
-    said = json.loads(json.dumps(to_json(made), allow_nan=False))
-    assert said["size"]["params"] == made.size.params
-    assert said["loss"]["lo95"] == made.loss.lo95
-    assert sum(line["loss_weight"] for line in said["lines"]) == pytest.approx(1.0)
+    assert best.loc[7, "forecast_params_lo95"] == lines_of.loc["parametric", "params_lo95"]
+    assert best.loc[3, "forecast_loss_hi80"] == lines_of.loc["parametric/tied", "loss_hi80"]
+    assert best.loc[5].isna().all()
+    assert best.loc[7, "forecast_loss_new_run_hi95"] > best.loc[7, "forecast_loss_hi95"]
+    as_json = json.loads(json.dumps(to_json(made), allow_nan=False))
+    assert as_json["size"]["params"] == made.size.params
+    assert as_json["loss"]["lo95"] == made.loss.lo95
+    assert sum(line["loss_weight"] for line in as_json["lines"]) == pytest.approx(1.0)
 
 
 def test_lines_have_a_record_of_their_forecasts(ladder_finding):
-    found = record(ladder_finding.tables).set_index(["quantity", "line"])
-    assert set(found.index.get_level_values(0)) == set(QUANTITIES)
-    # One form made the runs: it foretells their losses better than going on as before.
+    best = record(ladder_finding.tables).set_index(["quantity", "line"])
+    assert set(best.index.get_level_values(0)) == set(QUANTITIES)
+    # One form made the runs: it predicts their losses better than extrapolating the best runs.
     assert (
-        found.loc[("loss", "parametric"), "crps_percent"]
-        < (found.loc[("loss", "baseline/best_run"), "crps_percent"])
+        best.loc[("loss", "parametric"), "crps_percent"]
+        < (best.loc[("loss", "baseline/best_run"), "crps_percent"])
     )
-    assert found["inside80"].between(0, 1).all()
-    assert (found["inside95"] >= found["inside80"]).all()
+    assert best["inside80"].between(0, 1).all()
+    assert (best["inside95"] >= best["inside80"]).all()
     assert record({**ladder_finding.tables, "optima": ladder_finding.tables["optima"][:0]})[
         "quantity"
     ].unique().tolist() == ["run"]
 
 
 def test_a_wrong_law_is_corrected_by_what_it_has_missed(ladder_finding):
-    """Every loss is foretold 3 % per unit of ln C too high, and so will the next be."""
+    """Every loss is predicted 3 % per unit of ln C too high, and so will the next be."""
     tables = dict(ladder_finding.tables)
     for name in ("optima", "ahead"):
         table = tables[name].copy()
         x = distance(table["budget_flops"], table["largest_flops"])
-        table["loss_foretold"] *= np.exp(0.03 * x)
+        table["loss_predicted"] *= np.exp(0.03 * x)
         tables[name] = table
     straight = at_targets(ladder_finding.tables, ladder_finding.numbers)[0].loss
     bent = at_targets(tables, ladder_finding.numbers)[0].loss

@@ -17,7 +17,7 @@ from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns
 from flopline.logs.formats_docs import written
 from flopline.logs.readers import read_log, sniffed
-from flopline.logs.reading import Facts, Reading, Wish
+from flopline.logs.reading import LogFacts, Reading, Wish
 from flopline.sources import patterns_of, readers_of, run_name, run_table_readers
 from flopline.study import load_study, read_yaml
 from flopline.tables import read_table
@@ -37,7 +37,7 @@ def fixtures(name: str) -> list[Path]:
 def named(name: str, path: Path) -> dict[str, Any]:
     """A column map for a log whose format does not know its columns."""
     wish = Wish(columns={"loss": ""})
-    names = next(iter(FORMATS[name].load().read(path, wish, Facts()))).names
+    names = next(iter(FORMATS[name].load().read(path, wish, LogFacts()))).names
     return row_columns(list(names))
 
 

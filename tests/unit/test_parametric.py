@@ -14,11 +14,12 @@ from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.outlying import Outlying
 from flopline.laws.spec import spec_of
+from flopline.points import checkpoint_points
 from flopline.schema import QUANTITIES, target_column
 from flopline.solvers import hoffmann_grid
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders import fits
-from tests.builders.designs import ray_runs
+from tests.builders.designs import checkpoint_runs, ray_runs
 from tests.builders.designs import scattered_runs as runs
 from tests.builders.surfaces import BESIROGLU
 
@@ -260,3 +261,28 @@ def test_a_form_that_misses_the_largest_runs_is_said_to():
     true = fitted(points)
     assert true.status == CONVERGED
     assert abs(true.certificate["top_runs_residual_z"]) < 3
+
+
+def warming(points: pd.DataFrame) -> pd.DataFrame:
+    """The same checkpoints, whose losses still come down in the first fifth of their run."""
+    share = points["tokens"] / points.groupby("run")["tokens"].transform("max")
+    return points.assign(loss=points["loss"] * np.where(share < 0.2, 1 + 0.6 * (0.2 - share), 1.0))
+
+
+def test_early_losses_are_named_and_can_be_left_out() -> None:
+    sound = checkpoint_runs(rows=12, noise=0.0, row_noise=0.0005)
+    early = warming(sound)
+    result = fitted(early, draws=0, variant_draws=None)
+    assert "checkpoints_from: 0.2" in result.message
+    assert result.certificate["early_residual_z"] > 3
+    assert "checkpoints_from" not in fitted(sound, draws=0, variant_draws=None).message
+    ends = early.groupby("run", as_index=False).last()
+    assert "early_residual" not in fitted(ends, draws=0, variant_draws=None).certificate
+    family = ends.assign(family="ash", status="kept", horizon_tokens=np.nan)
+    curves = early.assign(split="val")[["run", "split", "tokens", "flops", "loss"]]
+    kept = checkpoint_points(family, curves, "ash", "val", 0.2)
+    assert 0 < len(kept) < len(early)
+    assert_allclose(kept.groupby("run")["tokens"].max(), ends.set_index("run")["tokens"])
+    truth = float(BESIROGLU.params_opt([TARGETS[0]])[0])
+    found = fitted(kept, draws=0, variant_draws=None).targets[0].values["params"].point
+    assert_allclose(found, truth, rtol=0.03)

@@ -217,9 +217,9 @@ def test_share_never_falls_and_ends_at_all_whatever_nests(forest: list[Any]) -> 
 @given(st.lists(st.integers(), max_size=5))
 def test_loop_hands_out_its_items_whether_heard_or_not(items: list[int]) -> None:
     assert list(over(items, "items")) == items
-    found: list[int] = []
-    signs_of(lambda: found.extend(over(items, "items")))
-    assert found == items
+    items_seen: list[int] = []
+    signs_of(lambda: items_seen.extend(over(items, "items")))
+    assert items_seen == items
 
 
 def counted(total: int, unit: str, before: str = "") -> list[str]:
@@ -264,10 +264,10 @@ def longest_leap(signs: Signs) -> float:
 def test_ladder_tells_its_steps_and_every_audit_its_name() -> None:
     evidence, made = study.evidence(), []
     signs = signs_of(lambda: made.extend(study.audited(*evidence)))
-    told = words_in_order(signs)
+    in_order = words_in_order(signs)
     ladder = ["ladder, all runs", *counted(4, "steps", "ladder, ")]
-    assert [words for words in told if words.startswith("ladder, ")] == ladder
-    names = list(dict.fromkeys(words.split(",")[0] for words in told))
+    assert [words for words in in_order if words.startswith("ladder, ")] == ladder
+    names = list(dict.fromkeys(words.split(",")[0] for words in in_order))
     assert names == [finding.audit for finding in made]
     assert signs[-1][0] == 1
     assert longest_leap(signs) < 0.1

@@ -22,7 +22,7 @@ from flopline.numbers import (
     number,
     significant,
 )
-from flopline.report.formatting import shown
+from flopline.report.formatting import formatted
 from flopline.report.html_tables import MOST_ROWS
 from flopline.report.page import ReportInputs, render
 from flopline.schema import KEPT, QUANTITIES
@@ -86,16 +86,16 @@ def test_loads_nothing_from_elsewhere(page: str, read: Reader) -> None:
 
 def test_headline_numbers_stand_first(inputs: ReportInputs, read: Reader) -> None:
     head = inputs.verdict["headline"]
-    said = read.text.partition("With ")[2][:500]
+    words = read.text.partition("With ")[2][:500]
     n, d, expected = (head[q]["point"] for q in ("params", "tokens", "loss"))
-    assert said.startswith(
+    assert words.startswith(
         f"{flops_label(head['budget_flops'])} FLOPs, train {humanise(n)} params on "
         f"{humanise(d)} tokens. Expected validation loss: {significant(expected)} nats per token."
     )
     for q, label in (("params", humanise), ("tokens", humanise), ("loss", significant)):
         for level in (80, 95):
             ends = " to ".join(label(head[q][f"{end}{level}"]) for end in ("lo", "hi"))
-            assert f"{level} % {ends}" in said
+            assert f"{level} % {ends}" in words
 
 
 def test_extrapolation_is_said_plainly(read: Reader) -> None:
@@ -150,7 +150,7 @@ def test_all_laws_failed_gives_no_recommendation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlap", "agree", "said"),
+    ("overlap", "agree", "words"),
     [
         (True, True, "The laws agree"),
         (True, False, "The laws differ, and the data cannot tell"),
@@ -159,13 +159,13 @@ def test_all_laws_failed_gives_no_recommendation() -> None:
     ],
 )
 def test_agreement_is_said_as_it_is(
-    inputs: ReportInputs, overlap: bool | None, agree: bool | None, said: str
+    inputs: ReportInputs, overlap: bool | None, agree: bool | None, words: str
 ) -> None:
-    told = {"overlap": overlap, "agree": agree}
-    agreement = [{**e, **told} for e in inputs.verdict["agreement"]]
+    values = {"overlap": overlap, "agree": agree}
+    agreement = [{**e, **values} for e in inputs.verdict["agreement"]]
     verdict = {**inputs.verdict, "agreement": agreement}
     text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
-    assert said in text
+    assert words in text
     assert ("the laws disagree at 4" in text) == (overlap is False)
 
 
@@ -179,31 +179,31 @@ def test_a_target_below_all_runs_is_an_extrapolation(inputs: ReportInputs) -> No
 
 
 def test_what_makes_the_headline_no_answer_stands_beside_it(inputs: ReportInputs) -> None:
-    head = {**inputs.verdict["headline"], "mind": "the 95 % interval of N spans 30x"}
+    head = {**inputs.verdict["headline"], "warnings": "the 95 % interval of N spans 30x"}
     verdict = {**inputs.verdict, "headline": head}
     text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
     assert "The 95 % interval of N spans 30x." in text
 
 
 def test_the_choice_and_the_rule_stand_with_the_headline(read: Reader) -> None:
-    said = read.text.partition(" With ")[2].partition("Findings No audit")[0]
-    assert WHY in said
-    assert "How the line is chosen The law with the narrowest" in said
-    assert "leans towards isoFLOP" in said
-    assert FAMILIES in said
-    assert "Chosen by held-out budgets" in said
-    assert "No family wins clearly" in said
+    words = read.text.partition(" With ")[2].partition("Findings No audit")[0]
+    assert WHY in words
+    assert "How the line is chosen The law with the narrowest" in words
+    assert "leans towards isoFLOP" in words
+    assert FAMILIES in words
+    assert "Chosen by held-out budgets" in words
+    assert "No family wins clearly" in words
 
 
 @pytest.mark.parametrize(
-    ("basis", "said"),
+    ("basis", "words"),
     [("tie", "Held-out budgets leave a tie"), ("order", "Not chosen by held-out budgets"),
      ("only", "Only one line to choose")],
 )  # fmt: skip
-def test_what_decided_is_said_as_it_is(inputs: ReportInputs, basis: str, said: str) -> None:
+def test_what_decided_is_said_as_it_is(inputs: ReportInputs, basis: str, words: str) -> None:
     choices = [{**c, "basis": basis} for c in inputs.verdict["choices"]]
     verdict = {**inputs.verdict, "choices": choices}
-    assert said in Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
+    assert words in Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
 
 
 def test_one_family_is_compared_with_none() -> None:
@@ -241,11 +241,11 @@ def test_a_refused_line_is_marked(inputs: ReportInputs) -> None:
 def test_audits_show_their_figures_and_those_without_a_title_their_name(
     inputs: ReportInputs,
 ) -> None:
-    found = [
-        {"audit": "ladder", "verdict": "fine", "sentence": "Small runs do.", "tables": {}},
+    findings = [
+        {"audit": "ladder", "verdict": "good", "sentence": "Small runs do.", "tables": {}},
         {
             "audit": "brand_new",
-            "verdict": "mind",
+            "verdict": "warned",
             "sentence": "Unheard of.",
             "tables": {"any": pd.DataFrame({"x": [1.0]})},
         },
@@ -254,13 +254,13 @@ def test_audits_show_their_figures_and_those_without_a_title_their_name(
     laws = [{**f, "section": "laws"} for f in inputs.figures]
     made = dataclasses.replace(
         inputs,
-        audits={"dense": {finding["audit"]: finding for finding in found}},
+        audits={"dense": {finding["audit"]: finding for finding in findings}},
         figures=[*laws, figure],
     )
     page = render(made, TEMPLATES)
     read = check_structure(page)
     assert "Brand new" in read.text
-    assert "1 of 2 audits fine" in read.text
+    assert "2 audits: 1 good, 1 warned" in read.text
     drawn = re.findall(r"<b>Figure \d+\. (.*?)\.</b>", page)
     assert drawn.index("Held-out ladder, Dense transformer") == 2
     assert len(drawn) == len(inputs.figures) + 1
@@ -299,10 +299,11 @@ def test_every_run_stands_beside_its_own_family(inputs: ReportInputs) -> None:
 
 def test_held_out_test_is_reported_or_its_lack_is(inputs: ReportInputs, page: str) -> None:
     assert "No run was held out" in page
-    study = {**inputs.study, "held_out": "The largest budget was held out"}
-    told = render(dataclasses.replace(inputs, study=study), TEMPLATES)
-    assert "The largest budget was held out." in told
-    assert "No run was held out" not in told
+    study = {**inputs.study, "held_out": [{"column": "flops", "above": 1e20}]}
+    rendered = render(dataclasses.replace(inputs, study=study), TEMPLATES)
+    assert "Runs were held out of every fit, but no law could be judged by them." in rendered
+    assert "above" not in rendered.partition("Held-out test")[2][:300]
+    assert "No run was held out" not in rendered
 
 
 def test_counts_that_do_not_add_up_are_said(inputs: ReportInputs) -> None:
@@ -367,7 +368,7 @@ def test_methods_and_provenance_are_verbatim(inputs: ReportInputs, read: Reader)
     assert inputs.provenance["config"] in raw
     assert inputs.provenance["command"] in raw
     assert all(f["sha256"] in raw for f in inputs.provenance["files"])
-    for said in (
+    for words in (
         "Model size N counts all weights, embeddings included.",
         "Training compute C: C = 6ND, six FLOPs per weight and token",
         "tokens derived as C/(6N).",
@@ -376,11 +377,11 @@ def test_methods_and_provenance_are_verbatim(inputs: ReportInputs, read: Reader)
         "starts agreeing 412",
         "at its bound",
     ):
-        assert said in read.text, said
+        assert words in read.text, words
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "words"),
     [
         (63.2e9, "63.2B"),
         (1.4e12, "1.4T"),
@@ -399,8 +400,8 @@ def test_methods_and_provenance_are_verbatim(inputs: ReportInputs, read: Reader)
         (float("inf"), "∞"),
     ],
 )
-def test_humanise(value: float, said: str) -> None:
-    assert humanise(value) == said
+def test_humanise(value: float, words: str) -> None:
+    assert humanise(value) == words
 
 
 def test_other_labels() -> None:
@@ -424,5 +425,5 @@ def test_other_labels() -> None:
 
 def test_an_estimate_without_interval_says_so() -> None:
     alone = {"point": 1.5, "lo80": None, "hi80": None, "lo95": None, "hi95": None}
-    assert not shown(alone, significant).has_interval
-    assert shown({**alone, "lo95": 1.4, "hi95": 1.6}, significant).has_interval
+    assert not formatted(alone, significant).has_interval
+    assert formatted({**alone, "lo95": 1.4, "hi95": 1.6}, significant).has_interval

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from flopline.laws.common.fit_result import FAILED
-from flopline.report.formatting import gist, shown
+from flopline.report.formatting import formatted, gist
 from flopline.report.html_tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
 from flopline.report.page import ReportInputs, render
 from flopline.schema import QUANTITIES
+from flopline.verdict_scale import Verdict
 from tests.builders.page_inputs import REASON, SVG, TEMPLATES, audits_of, make_inputs
 from tests.builders.page_reading import Reader, check_structure, csv_rows
 
@@ -26,15 +27,15 @@ FORMULA = '=HYPERLINK("http://x","y")'
 def verdict_links(page: str) -> dict[str, str]:
     """{question: anchor} of the row of verdicts."""
     row = page.partition('class="verdicts"')[2].partition("</ul>")[0]
-    found = re.findall(r'question">([^<]+)</span> <a href="#([^"]+)"', row)
-    return dict(found)
+    links = re.findall(r'question">([^<]+)</span> <a href="#([^"]+)"', row)
+    return dict(links)
 
 
 def element(page: str, anchor: str) -> tuple[str, int]:
     """The tag that has the id `anchor`, and where it stands in the page."""
-    found = re.search(rf'<(\w+)[^>]*\sid="{re.escape(anchor)}"', page)
-    assert found, anchor
-    return found[1], found.start()
+    match = re.search(rf'<(\w+)[^>]*\sid="{re.escape(anchor)}"', page)
+    assert match, anchor
+    return match[1], match.start()
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +73,13 @@ def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
     links = verdict_links(page)
     expected = {
         "Do the laws agree?": "tr",
-        "Do small runs foretell large ones?": "figure",
+        "Do small runs predict large ones?": "figure",
         "Can the runs tell the terms apart?": "table",
         "Were the runs trained alike, and well?": "table",
         "Did every fit converge?": "section",
     }
     assert {question: element(page, links[question])[0] for question in expected} == expected
-    ladder = page[element(page, links["Do small runs foretell large ones?"])[1] :]
+    ladder = page[element(page, links["Do small runs predict large ones?"])[1] :]
     assert 'alt="ladder, Dense transformer. Synthetic data. Found by ladder."' in ladder[:2000]
     target = page[element(page, links["Do the laws agree?"])[1] :]
     assert "C = 5.76e23 FLOPs" in target[:400]
@@ -87,12 +88,12 @@ def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
 
 
 def test_a_verdict_of_an_audit_says_what_the_audit_says(page: str) -> None:
-    for state, said, detail in (
-        ("good", "Held-out ladder: fine", "What ladder found of dense."),
-        ("bad", "Identifiability: refused", "What identifiability found of dense."),
-        ("mind", "Run hygiene: caveat", "What hygiene found of dense."),
+    for state, label, detail in (
+        ("good", "Held-out ladder: good", "What ladder found of dense."),
+        ("refuted", "Identifiability: refuted", "What identifiability found of dense."),
+        ("warned", "Run hygiene: warned", "What hygiene found of dense."),
     ):
-        assert re.search(rf'<li class="{state}">.*?{said}</a> <span>{detail}</span>', page), said
+        assert re.search(rf'<li class="{state}">.*?{label}</a> <span>{detail}</span>', page), label
     assert "No audit was made" not in page
 
 
@@ -141,8 +142,8 @@ def test_decision_csv_holds_every_digit_with_units(audited: ReportInputs, page: 
         for name, unit in (("params", "weights"), ("tokens", "tokens"), ("loss", "nats per token")):
             for end in ("", "_lo80", "_hi80", "_lo95", "_hi95"):
                 assert float(row[f"{name}{end} [{unit}]"]) == line[f"{name}{end}"]
-    whole = csv_rows(page, "laws-1-isoflop")
-    assert len(whole) == len(audited.decision.query("family == 'dense' and law == 'isoflop'"))
+    of_law = csv_rows(page, "laws-1-isoflop")
+    assert len(of_law) == len(audited.decision.query("family == 'dense' and law == 'isoflop'"))
 
 
 def test_csv_of_runs_holds_the_numbers_not_their_short_texts(
@@ -261,7 +262,7 @@ def test_one_target_or_many(targets: int) -> None:
 
 def test_a_law_that_failed_is_in_the_verdicts_with_its_reason_in_sight() -> None:
     page = render(make_inputs(fail="isoflop"), TEMPLATES)
-    assert re.search(r'<li class="bad">.*?1 of 3 fits failed</a>', page)
+    assert re.search(r'<li class="refuted">.*?1 of 3 fits failed</a>', page)
     fits = page.partition('id="fits-title"')[2].partition("</section>")[0]
     assert fits.count("<details id") == 3
     assert REASON in fits.partition(" open>")[2]
@@ -280,6 +281,17 @@ def test_a_training_loss_is_called_one_wherever_the_loss_is_named() -> None:
     assert "training loss" not in Reader(render(made, TEMPLATES)).text
 
 
+def test_the_page_says_the_unit_of_the_loss_and_no_other() -> None:
+    made = make_inputs()
+    bare = {"study": {**made.study, "loss_unit": "bits_per_byte"}, "audits": {}, "figures": []}
+    verdict = {**made.verdict, "loss_unit": "bits_per_byte"}
+    decision = made.decision.assign(loss_unit="bits_per_byte")
+    page = render(dataclasses.replace(made, **bare, verdict=verdict, decision=decision), TEMPLATES)
+    assert "bits per byte.</p>" in page
+    assert "in bits per byte" in page
+    assert "nats" not in page
+
+
 def test_6nd_over_c_takes_a_sentence_where_it_is_always_one() -> None:
     made = make_inputs()
     ratio = {c: 1.0 for c in made.decision if c.startswith("flops_ratio")}
@@ -294,12 +306,12 @@ def test_6nd_over_c_takes_a_sentence_where_it_is_always_one() -> None:
 
 def test_an_interval_that_is_the_point_itself_is_said_in_words() -> None:
     one = {"point": 1.0, "lo80": 0.9999, "hi80": 1.0001, "lo95": 0.9998, "hi95": 1.0002}
-    assert shown(one, lambda x: f"{x:.2f}").fixed
-    assert not shown({**one, "hi95": 1.02}, lambda x: f"{x:.2f}").fixed
+    assert formatted(one, lambda x: f"{x:.2f}").fixed
+    assert not formatted({**one, "hi95": 1.02}, lambda x: f"{x:.2f}").fixed
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("Short. Next one.", "Short."),
         ("At 1.5 of 2. then more", "At 1.5 of 2. then more"),
@@ -307,8 +319,8 @@ def test_an_interval_that_is_the_point_itself_is_said_in_words() -> None:
         ("B" * 200 + "; c.", "B" * 200 + "; c."),
     ],
 )
-def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, said: str) -> None:
-    assert gist(text) == said
+def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, words: str) -> None:
+    assert gist(text) == words
 
 
 def test_alternative_texts_state_the_finding(page: str) -> None:
@@ -333,16 +345,17 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("mode", ["light", "dark", "print"])
 def test_text_stands_out_from_its_ground_in_both_modes(mode: str) -> None:
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    roots = re.findall(r":root \{([^}]*)\}", style)
+    sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    roots = re.findall(r":root \{([^}]*)\}", sheet)
     assert len(roots) == 3
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", roots[0]))
     if mode != "light":
         block = roots[1 if mode == "dark" else 2]
         colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", block))
+    colours |= {v.css: v.look.dark if mode == "dark" else v.look.light for v in Verdict}
     assert contrast("#000", "#fff") == pytest.approx(21)
     grounds = [colours[name] for name in ("paper", "wash", "pick")]
-    for name in ("ink", "soft", "link", "good", "mind", "bad"):
+    for name in ("ink", "soft", "link", *(verdict.css for verdict in Verdict)):
         for ground in grounds:
             assert contrast(colours[name], ground) >= 4.5, (mode, name, ground)
     assert contrast(colours["strong-rule"], colours["paper"]) >= 3

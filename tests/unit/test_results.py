@@ -27,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
                 write_parquet(TABLE.assign(x=len(family)), base / f"{law}.{table}.parquet")
         audit = tmp_path / "audit" / family
         (audit / "tables").mkdir(parents=True)
-        found = {"audit": "ladder", "sentence": family, "tables": ["steps"]}
-        write_json([found], audit / "findings.json")
+        findings = {"audit": "ladder", "sentence": family, "tables": ["steps"]}
+        write_json([findings], audit / "findings.json")
         write_parquet(TABLE, audit / "tables/ladder.steps.parquet")
     (tmp_path / "clean/curves").mkdir(parents=True)
     for name in ("runs", "dropped"):
@@ -48,21 +48,21 @@ def test_everything_is_found_under_its_name(folder: Path) -> None:
     files += [folder / "audit/a.b/tables", folder / "clean/curves/0.parquet"]
     results = read_results(folder, files)
     assert list(results.families) == ["a.b", "fits"]
-    for family, found in results.families.items():
-        assert found.fits["isoflop"] == {"law": "isoflop", "family": family}
-        assert list(found.draws) == ["envelope", "isoflop"]
-        table = found.table("envelope", "vertices")
+    for family, family_results in results.families.items():
+        assert family_results.fits["isoflop"] == {"law": "isoflop", "family": family}
+        assert list(family_results.draws) == ["envelope", "isoflop"]
+        table = family_results.table("envelope", "vertices")
         assert table is not None
         assert table["x"].tolist() == [len(family)] * 2
-        assert found.table("envelope", "draws") is None
-        assert found.table("parametric", "points") is None
-        assert list(found.of_each("vertices")) == ["envelope", "isoflop"]
-        law = found.of_law("isoflop")
-        assert law.content is found.fits["isoflop"]
-        assert law.draws is found.draws["isoflop"]
+        assert family_results.table("envelope", "draws") is None
+        assert family_results.table("parametric", "points") is None
+        assert list(family_results.of_each("vertices")) == ["envelope", "isoflop"]
+        law = family_results.of_law("isoflop")
+        assert law.content is family_results.fits["isoflop"]
+        assert law.draws is family_results.draws["isoflop"]
         assert law.tables["vertices"]["x"].tolist() == [len(family)] * 2
-        assert found.findings["ladder"]["sentence"] == family
-        assert found.findings["ladder"]["tables"]["steps"]["x"].tolist() == [1.0, 2.0]
+        assert family_results.findings["ladder"]["sentence"] == family
+        assert family_results.findings["ladder"]["tables"]["steps"]["x"].tolist() == [1.0, 2.0]
     assert results.runs.equals(results.dropped)
     assert results.decision == {"rule": "any"}
     assert results.lines["x"].tolist() == [3.0, 3.0]
@@ -83,31 +83,31 @@ def test_a_damaged_file_matters_to_who_asks_for_it(folder: Path) -> None:
     for name in ("isoflop.json", "isoflop.draws.parquet"):
         (folder / "fits/a.b" / name).write_text("{")
     (folder / "audit/a.b/tables/ladder.steps.parquet").write_text("{")
-    found = read_results(folder, all_files(folder)).families["a.b"]
-    assert found.fits["envelope"]["law"] == "envelope"
-    assert found.findings["ladder"]["sentence"] == "a.b"
+    family_results = read_results(folder, all_files(folder)).families["a.b"]
+    assert family_results.fits["envelope"]["law"] == "envelope"
+    assert family_results.findings["ladder"]["sentence"] == "a.b"
     for ask in (
-        lambda: found.fits["isoflop"],
-        lambda: found.draws["isoflop"],
-        lambda: found.findings["ladder"]["tables"]["steps"],
+        lambda: family_results.fits["isoflop"],
+        lambda: family_results.draws["isoflop"],
+        lambda: family_results.findings["ladder"]["tables"]["steps"],
     ):
         with pytest.raises(FloplineError, match="is damaged"):
             ask()
 
 
 def test_each_file_is_read_once(folder: Path) -> None:
-    found = read_results(folder, all_files(folder)).families["fits"]
-    assert found.draws["isoflop"] is found.draws["isoflop"]
-    assert found.findings["ladder"] is found.findings["ladder"]
+    family_results = read_results(folder, all_files(folder)).families["fits"]
+    assert family_results.draws["isoflop"] is family_results.draws["isoflop"]
+    assert family_results.findings["ladder"] is family_results.findings["ladder"]
 
 
 def test_results_in_memory_are_read_as_those_of_files_are() -> None:
     fit = FitResult("isoflop", "parabola", CONVERGED, "", 1, 1, {}, {}, [], {}, TABLE, {"t": TABLE})
-    found = FamilyResults.of({"isoflop": fit})
-    assert found.of_law("isoflop").content == LawResults.of(fit).content
-    assert found.of_law("isoflop").draws is TABLE
-    assert found.fits["isoflop"]["status"] == CONVERGED
-    assert found.table("isoflop", "t") is TABLE
+    family_results = FamilyResults.of({"isoflop": fit})
+    assert family_results.of_law("isoflop").content == LawResults.of(fit).content
+    assert family_results.of_law("isoflop").draws is TABLE
+    assert family_results.fits["isoflop"]["status"] == CONVERGED
+    assert family_results.table("isoflop", "t") is TABLE
 
 
 def test_a_file_of_another_kind_is_refused(folder: Path) -> None:

@@ -24,7 +24,7 @@ from running.receipts import receipt_of
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.workflow.conftest import SPECS, Checkout, of_law, once_a_session
+from tests.workflow.conftest import SPECS, Checkout, of_audit, of_law, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -46,7 +46,7 @@ def drawn_after(spec: FigureSpec) -> str:
     """The last stage that a figure needs."""
     if spec.needs.decision:
         return "decide"
-    if spec.needs.findings:
+    if of_audit(spec):
         return "audit"
     return "fit" if any(of_law(law)(spec) for law in LAWS) else "gather"
 
@@ -689,7 +689,7 @@ def test_run_with_nothing_to_do_repeats_its_last_words(lab: Lab) -> None:
 
 def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
     lab.checkout.edit(
-        "workflow/scripts/report.py", "    said.append(", "    1 / 0\n    said.append("
+        "workflow/scripts/report.py", "    summary.append(", "    1 / 0\n    summary.append("
     )
     with lab.run() as run:
         assert run.end() == 1

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flopline.audit.waste import wasted_at
 from flopline.choice import line_name
 from flopline.documents import (
+    NO_ESTIMATE,
     AgreementJson,
     ComparisonJson,
     EstimateJson,
@@ -20,8 +21,8 @@ from flopline.documents import (
     OtherFamilyJson,
     number_in,
 )
-from flopline.laws.spec import spec_of
-from flopline.numbers import factor, flops_label, humanise, interval, significant
+from flopline.family_comparison import NOT_COMPARABLE, loss_law, multiplier_of, said_times
+from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import LEVELS, target_column
 from flopline.surfaces.chinchilla import LossSurface, per_point
@@ -61,12 +62,15 @@ def agreement(
     the recommended one or None; `counted` says that budgets are spent by the study's own count of
     FLOPs. Lines agree where they lie near each other; intervals that overlap without that say no
     more than that the data cannot tell which is right.
+
+    Returns the ratio of the largest to the smallest N, whether intervals overlap and whether the
+    lines agree (all None with fewer than two lines), and a short and a full sentence.
     """
     usable = lines[lines["params"].notna() & lines["main"]]
     if len(usable) < 2:
         number = "Only one law gives a number" if len(usable) else "No law gives a number"
         sentence = f"{number} here, so nothing can be compared."
-        said = " ".join(filter(None, [sentence, _spent(usable, counted)]))
+        text = " ".join(filter(None, [sentence, _spent(usable, counted)]))
         return {
             "family": family,
             "budget_flops": float(budget),
@@ -74,10 +78,10 @@ def agreement(
             "overlap": None,
             "agree": None,
             "short": sentence,
-            "sentence": said,
+            "sentence": text,
         }
     low, high = usable["params"].min(), usable["params"].max()
-    apart = [said for q, said in COMPARED.items() if not _overlap(usable, q)]
+    apart = [words for q, words in COMPARED.items() if not _overlap(usable, q)]
     ratio = float(high / low)
     losses = usable["loss"]
     near = ratio <= AGREE_FACTOR and losses.max() / losses.min() - 1 <= AGREE_LOSS
@@ -87,7 +91,7 @@ def agreement(
         f"{ratio:.2f}{worst}, and the loss between {significant(losses.min())} and "
         f"{significant(losses.max())}; {_told_apart(usable, apart, near)}"
     )
-    said = " ".join(
+    text = " ".join(
         filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable, counted)])
     )
     return {
@@ -97,7 +101,7 @@ def agreement(
         "overlap": not apart,
         "agree": bool(near and not apart),
         "short": sentence,
-        "sentence": said,
+        "sentence": text,
     }
 
 
@@ -159,48 +163,100 @@ def between(
 ) -> ComparisonJson | None:
     """Which family wins at one target and how much more compute the others need for its loss.
 
-    `table` are the rows of that target; families are compared by the law that most of them are
-    recommended by among those that all of them have. None with fewer than two families that have
-    a recommended line. The multiplier pairs the draws of two families, which are independent.
+    `table` are the rows of that target; families are compared by the line that most of them are
+    recommended by among those that all of them have and their runs bear. None with fewer than two
+    families that have a recommended line. The multiplier pairs the draws of two families, which
+    are independent; of a form, whose draws are not kept, it joins the intervals of their losses,
+    and so does its forecast.
     """
     chosen = table[table["recommended"]].set_index("family")
     if len(chosen) < 2:
         return None
     families = list(chosen.index)
-    mains = table[
-        table["main"] & table["params"].notna() & ~table["refused"] & (table["barred"] == "")
-    ]
-    common = [law for law, rows in mains.groupby("law", sort=False) if len(rows) == len(families)]
+    common = _in_common(table, families, results)
     if not common:
         return _across(chosen, budget, labels)
-    by_law = {law: mains[mains["law"] == law].set_index("family").loc[families] for law in common}
-    law = max(common, key=lambda name: int((chosen["law"] == name).sum()))
-    lines = by_law[law]
+
+    def followed(line: tuple[str, str]) -> tuple[int, bool]:
+        law, form = line
+        named = chosen["estimator"].where(~chosen["main"].astype(bool), "")
+        return int(((chosen["law"] == law) & (named == form)).sum()), not form
+
+    law, form = max(common, key=followed)
+    lines = common[law, form]
     winner = str(lines["loss"].idxmin())
-    agreeing = sum(str(rows["loss"].idxmin()) == winner for rows in by_law.values())
+    agreeing = sum(str(rows["loss"].idxmin()) == winner for rows in common.values())
     others: list[OtherFamilyJson] = []
     for family in families:
         if family != winner:
-            best, other = results[winner].of_law(law), results[family].of_law(law)
-            times = multiplier(best, other, budget)
-            overlap = _overlap(lines.loc[[winner, family]], "loss")
-            others.append({"family": family, "overlap": overlap, "multiplier": times})
+            pair = lines.loc[winner], lines.loc[family]
+            of_other = loss_law(results[family], law, form)
+            if form or of_other is None:
+                times = of_other and multiplier_of(*pair, of_other)
+            else:
+                times = multiplier(results[winner].of_law(law), results[family].of_law(law), budget)
+            forecast = of_other and multiplier_of(*pair, of_other, "forecast_loss")
+            others.append(
+                {
+                    "family": family,
+                    "overlap": _overlap(lines.loc[[winner, family]], "loss"),
+                    "multiplier": times or NO_ESTIMATE,
+                    "forecast": forecast,
+                }
+            )
+    named = line_name(lines.iloc[0])
     head = (
         f"At {flops_label(budget)} FLOPs {labels[winner]} reaches the lowest loss, "
-        f"{significant(lines.loc[winner, 'loss'])} by the {spec_of(law).label} law"
+        f"{significant(lines.loc[winner, 'loss'])} by the {named} law"
     )
     if len(common) > 1:
         head += f" ({agreeing} of {len(common)} laws say so)"
-    said = [_beside(labels, lines, other) for other in others]
+    sentences = [_beside(labels, lines, other) for other in others]
     return {
         "budget_flops": float(budget),
         "winner": winner,
         "law": law,
+        "estimator": form,
         "laws_agreeing": agreeing,
         "laws_compared": len(common),
         "others": others,
         "short": f"{head}.",
-        "sentence": " ".join([f"{head}.", *said]),
+        "sentence": " ".join([f"{head}.", *sentences]),
+    }
+
+
+def _in_common(
+    table: pd.DataFrame, families: Sequence[str], results: Mapping[str, FamilyResults]
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """The lines that every family has and its runs bear, by law and form, each with its rows.
+
+    Main lines, whose form is empty, and forms of a surface that some family is recommended by.
+    """
+    borne = table[table["params"].notna() & ~table["refused"] & (table["barred"] == "")]
+    recommended = borne[borne["recommended"] & ~borne["main"]]
+    forms = {*zip(recommended["law"], recommended["estimator"], strict=True)}
+    form_of = borne["estimator"].where(~borne["main"].astype(bool), "")
+    out = {}
+    for (law, form), rows in borne.groupby([borne["law"], form_of], sort=False):
+        if len(rows) != len(families) or (form and (law, form) not in forms):
+            continue
+        if not form or all(loss_law(results[f], law, form) for f in families):
+            out[str(law), str(form)] = rows.set_index("family").loc[list(families)]
+    return out
+
+
+def unranked(budget: float) -> ComparisonJson:
+    """What is said of families at one target [FLOPs] whose losses cannot be compared."""
+    return {
+        "budget_flops": float(budget),
+        "winner": None,
+        "law": None,
+        "estimator": "",
+        "laws_agreeing": 0,
+        "laws_compared": 0,
+        "others": [],
+        "short": NOT_COMPARABLE,
+        "sentence": NOT_COMPARABLE,
     }
 
 
@@ -235,7 +291,10 @@ def _multiplier(
     lo95: float | None = None,
     hi95: float | None = None,
 ) -> EstimateJson:
-    """A multiplier, which may be infinite."""
+    """A multiplier, which may be infinite.
+
+    Returns it as an estimate of decision.json.
+    """
     return {"point": point, "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
 
 
@@ -273,19 +332,20 @@ def _needed(parameters: Mapping[str, float | Floats], loss: Any) -> Floats:
 def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJson) -> str:
     family, times = other["family"], other["multiplier"]
     held = "overlap" if other["overlap"] else "do not overlap"
-    said = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
-    said += f" {significant(lines.loc[family, 'loss'])}"
-    point, low, high = (number_in(times, end) for end in ("point", "lo95", "hi95"))
+    sentence = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
+    sentence += f" {significant(lines.loc[family, 'loss'])}"
+    point = number_in(times)
     if math.isinf(point):
-        return f"{said}, whose law never comes down to that loss."
-    reach = "" if math.isnan(low) else f" [{interval(low, high, factor)}]"
-    return f"{said}, which needs {factor(point)}{reach} the compute for the same loss."
+        return f"{sentence}, whose law never comes down to that loss."
+    if math.isnan(point):
+        return f"{sentence}."
+    return f"{sentence}, which needs {said_times(times, other['forecast'])} the compute for it."
 
 
 def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> ComparisonJson:
     """Families that have no law in common: the losses of their own lines, and no more."""
     winner = str(chosen["loss"].idxmin())
-    said = (
+    sentence = (
         f"At {flops_label(budget)} FLOPs {labels[winner]} has the lowest loss, "
         f"{significant(chosen.loc[winner, 'loss'])}, but the families have no usable law in "
         "common, so that their losses come from different laws and are compared with caution."
@@ -294,11 +354,12 @@ def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> C
         "budget_flops": float(budget),
         "winner": winner,
         "law": None,
+        "estimator": "",
         "laws_agreeing": 0,
         "laws_compared": 0,
         "others": [],
-        "short": said,
-        "sentence": said,
+        "short": sentence,
+        "sentence": sentence,
     }
 
 
@@ -312,10 +373,10 @@ def _costs(lines: pd.DataFrame, chosen: Any, surface: LossSurface | None) -> str
     others = lines[lines["main"] & lines["params"].notna() & (lines.index != chosen)]
     if others.empty:
         return ""
-    said = [f"the {line_name(line)} line {_cost(line)}" for _, line in others.iterrows()]
+    costs = [f"the {line_name(line)} line {_cost(line)}" for _, line in others.iterrows()]
     return (
         f"If the {line_name(right)} line is right, following another would waste compute: "
-        f"{', '.join(said)}."
+        f"{', '.join(costs)}."
     )
 
 
@@ -333,17 +394,18 @@ def _spent(usable: pd.DataFrame, counted: bool) -> str:
     off = usable[np.abs(usable["flops_ratio"] - 1) > CONSISTENT]
     if usable.empty or off["flops_ratio"].notna().sum() == 0:
         return "N and D spend the budget: 6ND/C is 1 within 2 %." if len(usable) else ""
-    said = [
+    ratios = [
         f"{significant(line['flops_ratio'], 3)} for the {line_name(line)} line"
         for _, line in off.iterrows()
     ]
     if counted:
         return (
             "N and D spend the budget as the study counts FLOPs, which is not as 6ND: 6ND/C is "
-            f"{' and '.join(said)}."
+            f"{' and '.join(ratios)}."
         )
     return (
-        f"6ND/C is {' and '.join(said)}: N and D were fitted apart, or FLOPs are counted otherwise."
+        f"6ND/C is {' and '.join(ratios)}: "
+        "N and D were fitted apart, or FLOPs are counted otherwise."
     )
 
 

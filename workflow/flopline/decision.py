@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent, too_wide
+from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
-from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
+from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
 from flopline.choice import (
     CAVEAT,
     Choice,
@@ -23,10 +23,11 @@ from flopline.choice import (
     steps_of,
 )
 from flopline.documents import (
+    CertificateJson,
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
-    Facts,
+    FewRunsJson,
     FindingJson,
     FitsJson,
     ForecastJson,
@@ -36,11 +37,13 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError, clause_of
+from flopline.family_comparison import Beside, few_runs, loss_law
 from flopline.forecast.stated import COLUMNS as FORECAST
 from flopline.forecast.stated import columns, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
+from flopline.loss_units import words
 from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
@@ -59,17 +62,26 @@ def decide(
     labels: Mapping[str, str],
     spans: Mapping[str, Span],
     options: AuditOptions | None = None,
+    *,
+    comparable: bool = False,
+    first: str | None = None,
+    runs: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, VerdictJson]:
     """The decision table and its verdict, by `choice.rule`.
 
     `results`, `labels` and `spans`, what the runs span, are by family, `targets` budgets [FLOPs];
-    of the `options` of the audit the price counts.
+    of the `options` of the audit the price counts. Families are ranked where their losses are
+    `comparable`; where they are not, or where `first` names one, that one has the headline, else
+    the first that has a line. Of `runs`, with columns family, flops and loss, those of a family
+    without a law of its own are set beside the headline's loss law, where losses are comparable.
 
     The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
     the recommended line is right. The verdict holds the headline at the first target, the rule, the
     choice of every family and target, how far the laws agree, how the families compare, and which
     laws could not be fitted.
+
+    Returns the table and the verdict, which is ready for JSON.
     """
     table = pd.DataFrame(
         [
@@ -92,7 +104,8 @@ def decide(
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
-            reasons = reasons.mask(reasons == "", apart(lines[reasons == ""], span))
+            borne = lines[reasons == ""]
+            reasons = reasons.mask(reasons == "", apart(borne, span, misfits(known)))
             if reasons[choice.line]:
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons
@@ -112,13 +125,17 @@ def decide(
         )
         choices.append(_choice(family, float(budget), lines, choice))
         counted = any(fit.get("certificate", {}).get("count") for fit in known.fits.values())
-        told = agreement(family, float(budget), lines, choice.line, surface, counted)
-        agreements.append(told)
+        compared = agreement(family, float(budget), lines, choice.line, surface, counted)
+        agreements.append(compared)
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
-    families = _families(table, targets, labels, results)
+    families = _families(table, targets, labels, results, comparable)
+    headlines = _headlines(table, targets, results)
+    head = _first(headlines, families, first)
     verdict: VerdictJson = {
-        "headline": _headline(table, targets, families, results),
+        "headline": head,
+        "others": [] if comparable else [h for h in headlines if h is not head],
+        "few_runs": _few_runs(results, runs, labels, spans, head) if comparable else [],
         "silent": silent,
         "forecasts": [
             {"family": family, **to_json(made)}
@@ -138,11 +155,11 @@ def decide(
 
 def forecasts_of(findings: Mapping[str, FindingJson]) -> dict[float, TargetForecast]:
     """What a family's held-out ladder lets one forecast, by target [FLOPs]; empty without one."""
-    found = findings.get("ladder")
-    tables = {} if found is None else found.get("tables", {})
-    if found is None or "ahead" not in tables or not len(tables["ahead"]):
+    ladder = findings.get("ladder")
+    tables = {} if ladder is None else ladder.get("tables", {})
+    if ladder is None or "ahead" not in tables or not len(tables["ahead"]):
         return {}
-    return {made.budget_flops: made for made in at_targets(tables, found["numbers"])}
+    return {made.budget_flops: made for made in at_targets(tables, ladder["numbers"])}
 
 
 def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
@@ -180,38 +197,63 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         silent = silent or ["No law could be fitted: the report says why."]
         return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
-    law = f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
-    told = head["forecast"] or head
+    stated = head["forecast"] or head
+    unit = f" {words(verdict['loss_unit'])}" if "loss_unit" in verdict else ""
     brackets = (
         [
             "brackets are 95 % forecasts: what laws have missed when carried this far is in them.",
-            f"If the law holds: N {_said(head['params'])}, "
-            f"loss {_said(head['loss'], significant)}.",
+            f"If the law holds: N {_with_interval(head['params'])}, "
+            f"loss {_with_interval(head['loss'], significant)}.",
         ]
         if head["forecast"]
         else ["brackets are 95 % intervals if the law holds."]
     )
     return [
-        f"At {budget} FLOPs ({labels[head['family']]}, {law}) train "
-        f"{_said(told['params'])} parameters",
-        f"on {_said(told['tokens'])} tokens ({_said(told['tokens_per_param'])} per parameter)",
-        f"and expect a loss of {_said(told['loss'], significant)}; {brackets[0]}",
+        f"At {budget} FLOPs ({labels[head['family']]}, {_law_of(head)}) train "
+        f"{_with_interval(stated['params'])} parameters",
+        f"on {_with_interval(stated['tokens'])} tokens "
+        f"({_with_interval(stated['tokens_per_param'])} per parameter)",
+        f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
-        *([f"Mind: {head['mind']}."] if head["mind"] else []),
+        *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
+        *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
     ]
 
 
+def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
+    """A sentence for each family beside the headline's: its own line, or what its few runs say.
+
+    Before them stands why the families are not ranked, where they are not.
+    """
+    others = [_in_one_line(head, labels) for head in verdict.get("others", ())]
+    why = [e["sentence"] for e in verdict["families"][:1] if e["winner"] is None]
+    return [*why, *others, *(entry["sentence"] for entry in verdict.get("few_runs", ()))]
+
+
+def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:
+    stated = head["forecast"] or head
+    params, tokens = (_with_interval(number) for number in (stated["params"], stated["tokens"]))
+    return (
+        f"{labels[head['family']]} ({_law_of(head)}): {params} parameters on {tokens} tokens, "
+        f"loss {_with_interval(stated['loss'], significant)}."
+    )
+
+
+def _law_of(head: HeadlineJson) -> str:
+    return f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
+
+
 def silent_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     """A sentence for each family that no line can be followed for at the first target."""
     first = next((c["budget_flops"] for c in verdict["choices"]), None)
-    said = [s for s in verdict["silent"] if s["budget_flops"] == first]
+    silences = [s for s in verdict["silent"] if s["budget_flops"] == first]
     alone = len(labels) < 2
-    return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in said]
+    return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in silences]
 
 
-def _said(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
+def _with_interval(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
     point, low, high = (number_in(estimate, end) for end in ("point", "lo95", "hi95"))
     if math.isnan(low):
         return f"{show(point)} (no interval)"
@@ -325,44 +367,82 @@ def _families(
     targets: Sequence[float],
     labels: Mapping[str, str],
     results: Mapping[str, FamilyResults],
+    comparable: bool,
 ) -> list[ComparisonJson]:
-    found = [
+    """How the families compare at each target.
+
+    Returns nothing for a target at which too few families have a line.
+    """
+    if not comparable:
+        return [unranked(budget) for budget in targets] if len(labels) > 1 else []
+    entries = [
         between(table[table["budget_flops"] == budget], float(budget), labels, results)
         for budget in targets
     ]
-    return [entry for entry in found if entry is not None]
+    return [entry for entry in entries if entry is not None]
 
 
-def _headline(
-    table: pd.DataFrame,
-    targets: Sequence[float],
-    families: Sequence[ComparisonJson],
-    results: Mapping[str, FamilyResults],
-) -> HeadlineJson | None:
-    """The recommended line of the winning family at the first target, with its intervals.
-
-    `mind` is what must be read beside it: an interval or a condition number that is no answer, a
-    target below all runs; empty where there is nothing of that kind.
-    """
+def _headlines(
+    table: pd.DataFrame, targets: Sequence[float], results: Mapping[str, FamilyResults]
+) -> list[HeadlineJson]:
+    """The recommended line of every family that has one at the first target."""
     lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
-    if lines.empty:
-        return None
-    best = lines.sort_values("loss", kind="stable").iloc[0]
-    if families and families[0]["budget_flops"] == targets[0]:
-        best = lines[lines["family"] == families[0]["winner"]].iloc[0]
+    return [_headline(line, results) for _, line in lines.iterrows()]
+
+
+def _first(
+    headlines: Sequence[HeadlineJson], families: Sequence[ComparisonJson], named: str | None
+) -> HeadlineJson | None:
+    """The headline of the study: that of the family named, else of the winner, else the first."""
+    budget = headlines[0]["budget_flops"] if headlines else None
+    winners = [e["winner"] for e in families if e["budget_flops"] == budget]
+    for family in (named, *winners):
+        for head in headlines:
+            if head["family"] == family:
+                return head
+    return headlines[0] if headlines else None
+
+
+def _few_runs(
+    results: Mapping[str, FamilyResults],
+    runs: pd.DataFrame | None,
+    labels: Mapping[str, str],
+    spans: Mapping[str, Span],
+    head: HeadlineJson | None,
+) -> list[FewRunsJson]:
+    """Families without a law of their own, beside the loss law of the headline.
+
+    Returns nothing where losses are not comparable or there is no headline.
+    """
+    if head is None or runs is None:
+        return []
+    form = head["estimator"] if head["label"] else ""
+    if loss_law(results[head["family"]], head["law"], form) is None:
+        form = ""
+    largest = spans[head["family"]].largest_flops
+    beside = Beside(head["family"], head["law"], form, largest)
+    return list(few_runs(results, runs, labels, beside))
+
+
+def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> HeadlineJson:
+    """A recommended line with its intervals.
+
+    `warnings` is what must be read beside it: an interval or a condition number that is no answer,
+    a target below all runs; empty where there is nothing of that kind.
+    """
     fit = results[str(best["family"])].fits[str(best["law"])]
     return {
         "family": str(best["family"]),
         "law": str(best["law"]),
         "estimator": str(best["estimator"]),
         "label": "" if best["main"] else str(best["label"]),
-        "budget_flops": float(targets[0]),
+        "budget_flops": float(best["budget_flops"]),
         "params": _estimate(best, "params"),
         "tokens": _estimate(best, "tokens"),
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
-        "mind": "; ".join(_minded(best, fit.get("certificate", {}))),
+        "warnings": "; ".join(_warnings(best, fit.get("certificate", {}))),
     }
 
 
@@ -384,7 +464,7 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     }
 
 
-def _minded(line: pd.Series, certificate: Facts) -> Iterator[str]:
+def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:

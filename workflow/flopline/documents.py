@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Facts = Mapping[str, Any]
-"""Numbers and words under names that only their writer and what speaks of it know: the
-certificate and the settings of a law's fit, the numbers of an audit."""
 Stated = Literal["params", "tokens", "tokens_per_param", "loss", "loss_new_run", "flops_ratio"]
 """What a fit states at each target."""
 End = Literal["point", "lo80", "hi80", "lo95", "hi95"]
@@ -44,6 +41,166 @@ class TargetJson(TypedDict):
     flops_ratio: EstimateJson
 
 
+class SettingsJson(TypedDict, total=False):
+    """The settings of a fit that others than its law read; there are more, each an option's."""
+
+    draws: int
+    seed: int
+    method: str
+    objective: str
+    smoothing_steps: float
+
+
+class CurvatureJson(TypedDict):
+    """Whether a frontier bends; see curvature.curvature. None where that could not be tested."""
+
+    difference: float
+    lo95: float | None
+    hi95: float | None
+    p_value: float | None
+
+
+class LackOfFitJson(TypedDict):
+    """How far a loss law misses its own frontier; see lack_of_fit.LackOfFit.
+
+    Shares are None where there is no law or too few resamples; `spread` is empty then.
+    """
+
+    p_value: float | None
+    rms_seen: float | None
+    rms_of_runs: float | None
+    misfit: float
+    relative_sd_at_targets: list[float]
+    runs: int
+    spread: list[float]
+
+
+class MisfitJson(TypedDict):
+    """Whether the runs lie about a surface as they would by chance; see parametric.misfit.
+
+    `p_values` are those of each test alone, None where it could not be made, `p_value` that of all
+    together; `between_sd` is how far stretches of compute lie off beyond chance [ln loss].
+    """
+
+    found: bool
+    p_value: float | None
+    p_values: Mapping[str, float | None]
+    between_sd: float
+
+
+class BetweenBudgetsJson(TypedDict):
+    """How optima scatter between budgets; see between_budgets.BetweenBudgets."""
+
+    chi_square: float | None
+    freedom: int
+    p_value: float | None
+    reml_sd: float | None
+    sd: float
+    sd_lo95: float | None
+    sd_hi95: float | None
+
+
+class CertificateJson(TypedDict, total=False):
+    """What certifies a fit, as far as others than its law read it; each law writes its own part."""
+
+    count: str
+    lack_of_fit: LackOfFitJson
+    misfit: MisfitJson
+    curvature: CurvatureJson
+    a_by_thirds: list[float]
+    share_mid_schedule: float | None
+    rule: str
+    between_budgets: Mapping[str, BetweenBudgetsJson]
+    budgets: int
+    budgets_used: int
+    budgets_flagged: int
+    budgets_found_by: str
+    largest_bias_ln_params: float | None
+    bounds: list[str]
+    condition: float | None
+    huber_delta: float
+    residual_sd: float
+    top_runs_residual: float | None
+    top_runs_residual_z: float | None
+
+
+class NumbersJson(TypedDict, total=False):
+    """The numbers of a finding that others than its audit read: exponents, of the ladder."""
+
+    alpha: float
+    beta: float
+
+
+class InputFileJson(TypedDict):
+    """One input of a study with its digest and size."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class ProvenanceJson(TypedDict, total=False):
+    """Where the numbers of a report come from; see report.provenance."""
+
+    files: list[InputFileJson]
+    versions: Mapping[str, str]
+    seeds: Mapping[str, int]
+    config: str
+    command: str
+    code: str
+
+
+class RangeJson(TypedDict):
+    """Sizes between which no more than so much compute is wasted."""
+
+    wasted_percent: float
+    params_lo: float
+    params_hi: float
+
+
+class BestSizeJson(TypedDict):
+    """The best size at a budget, and what it is expected to waste."""
+
+    params: float
+    tokens: float
+    tokens_per_param: float
+    wasted_percent: float
+    ranges: list[RangeJson]
+
+
+class LineWeightJson(TypedDict):
+    """What one line weighs in a forecast of the loss and of the size."""
+
+    line: str
+    loss_weight: float | None
+    params_weight: float | None
+
+
+class TargetForecastJson(TypedDict):
+    """What all lines of a family together forecast at one budget; see forecast.stated.to_json."""
+
+    budget_flops: float
+    size: BestSizeJson | None
+    params: EstimateJson | None
+    loss: EstimateJson
+    loss_new_run: EstimateJson
+    lines: list[LineWeightJson]
+
+
+class FamilyForecastJson(TargetForecastJson):
+    """The same with the family that it is of."""
+
+    family: str
+
+
+class FitProvenanceJson(TypedDict):
+    """What a fit was made from; the script of the fit writes it."""
+
+    inputs: Mapping[str, str]
+    code: str
+    seed: int
+
+
 class FitJson(TypedDict):
     """A law fitted to a family; see fit_result.FitResult. The file names its family, too."""
 
@@ -54,11 +211,11 @@ class FitJson(TypedDict):
     message: str
     n_runs: int
     n_points: int
-    settings: Facts
+    settings: SettingsJson
     parameters: Mapping[str, EstimateJson]
     targets: list[TargetJson]
-    certificate: Facts
-    provenance: NotRequired[Facts]
+    certificate: CertificateJson
+    provenance: NotRequired[FitProvenanceJson]
 
 
 class FindingJson(TypedDict):
@@ -67,7 +224,7 @@ class FindingJson(TypedDict):
     audit: str
     verdict: str
     sentence: str
-    numbers: Facts
+    numbers: NumbersJson
     tables: NotRequired[Mapping[str, pd.DataFrame]]
 
 
@@ -96,23 +253,49 @@ class AgreementJson(TypedDict):
 
 
 class OtherFamilyJson(TypedDict):
-    """A family beside the winner: the compute that it needs over the budget for the same loss."""
+    """A family beside the winner: the compute that it needs over the budget for the same loss.
+
+    `multiplier` holds if the laws hold; `forecast` also what they have missed when carried so far,
+    None where a family has no forecast.
+    """
 
     family: str
     overlap: bool
     multiplier: EstimateJson
+    forecast: EstimateJson | None
 
 
 class ComparisonJson(TypedDict):
-    """How the families compare at one target; `law` is None where they have none in common."""
+    """How the families compare at one target.
+
+    `winner` is None where they are not ranked, `law` where they have none in common; `estimator`
+    is the form of the law that they are compared by, empty for its main line.
+    """
 
     budget_flops: float
-    winner: str
+    winner: str | None
     law: str | None
+    estimator: str
     laws_agreeing: int
     laws_compared: int
     others: list[OtherFamilyJson]
     short: str
+    sentence: str
+
+
+class FewRunsJson(TypedDict):
+    """A family of too few runs for a law, set beside the loss law of another family.
+
+    `multiplier` is the compute that this law needs for their losses over what they took, on
+    average; `saved_percent` the share of it that they save.
+    """
+
+    family: str
+    beside: str
+    law: str
+    runs: int
+    multiplier: EstimateJson
+    saved_percent: EstimateJson
     sentence: str
 
 
@@ -126,10 +309,10 @@ class ForecastJson(TypedDict):
 
 
 class HeadlineJson(TypedDict):
-    """The recommended line of the winning family at the first target.
+    """The recommended line of one family at the first target.
 
-    `label` says which variant of its law it is, empty for the main line; `mind` what must be read
-    beside it, empty where there is nothing of that kind.
+    `label` says which variant of its law it is, empty for the main line; `warnings` what must be
+    read beside it, empty where there is nothing of that kind.
     """
 
     family: str
@@ -142,7 +325,7 @@ class HeadlineJson(TypedDict):
     loss: EstimateJson
     tokens_per_param: EstimateJson
     forecast: ForecastJson | None
-    mind: str
+    warnings: str
 
 
 class SilenceJson(TypedDict):
@@ -156,19 +339,47 @@ class SilenceJson(TypedDict):
     sentence: str
 
 
+class AnswerJson(TypedDict):
+    """What a law answers to a question of the study; without numbers where `borne` is not so.
+
+    An end of an interval that is None above one that is there is infinite: in `never_percent` of
+    the draws no compute reaches the loss.
+    """
+
+    family: str
+    law: str
+    question: str
+    target_flops: float | None
+    target_loss: float | None
+    limit: str
+    value: float | None
+    never: bool
+    borne: bool
+    mind: str
+    never_percent: float | None
+    stated: Mapping[str, EstimateJson]
+
+
 class VerdictJson(TypedDict):
-    """The decision of a study beside its table; see decision.decide."""
+    """The decision of a study beside its table; see decision.decide.
+
+    `others` are the lines of the families beside that of the headline where none is ranked.
+    """
 
     headline: HeadlineJson | None
     silent: list[SilenceJson]
-    forecasts: list[Facts]
+    forecasts: list[FamilyForecastJson]
     rule: str
     caveat: str
     choices: list[ChoiceJson]
     agreement: list[AgreementJson]
     families: list[ComparisonJson]
+    others: NotRequired[list[HeadlineJson]]
+    few_runs: NotRequired[list[FewRunsJson]]
     not_fitted: list[str]
     synthetic: NotRequired[bool]
+    loss_unit: NotRequired[str]
+    questions: NotRequired[list[AnswerJson]]
 
 
 NO_ESTIMATE: EstimateJson = {

@@ -7,21 +7,23 @@ rounding alone: a contradiction is an error that names both.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import yaml
 
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
-from flopline.logs.reading import Facts, plain_columns, reach
-from flopline.sources import from_name
+from flopline.logs.reading import LogFacts, plain_columns, reach
+from flopline.sources import LogFile, from_name
 from flopline.study_document import SourceDocument
 from flopline.twins import Once, Twice, yaml_once
 from flopline.written_numbers import parse_number, why_no_number
+
+Fact = str | float
+"""A fact of a run: text where it is one of TEXT_FACTS."""
 
 TEXT_FACTS: Final = ("run", "family", "log", "seed", "split")
 """Facts that are text, all others being numbers."""
@@ -38,17 +40,18 @@ _COUNTED_BY: Final = {"total": "params_total", "non_embedding": "params_nonembed
 
 def wanted_from_log(source: SourceDocument) -> tuple[str, ...]:
     """The names of facts that the study file takes from the log itself."""
-    return tuple(plain_columns(source.get("runs", {}).get("from_log") or {})[0].values())
+    plain, _ = plain_columns(source.get("runs", {}).get("from_log") or {})
+    return tuple(map(str, plain.values()))
 
 
 def own_facts(
     source: SourceDocument,
-    file: Mapping[str, Any],
+    file: LogFile,
     run: str,
-    log_facts: Facts,
+    log_facts: LogFacts,
     root: Path,
     study: str,
-) -> dict[str, Any]:
+) -> dict[str, Fact]:
     """The facts of one run from everything but the run table, under our names.
 
     `file` is {run, path, sidecar?} and `run` one of the runs that it holds.
@@ -57,7 +60,7 @@ def own_facts(
     Raises FloplineError, naming the study file `study` or the file in question, for a fact that is
     not there, is no number, or is said in two ways.
     """
-    values: dict[str, tuple[Any, str]] = {}
+    values: dict[str, tuple[Fact, str]] = {}
     for name, value, place in _all_facts(source, file, run, log_facts, root, study):
         if name == "run":
             continue
@@ -103,13 +106,15 @@ def completed(runs: pd.DataFrame, convention: str | None) -> pd.DataFrame:
     return out
 
 
-def disagree(one: Any, other: Any) -> bool:
+def disagree(one: object, other: object) -> bool:
     """Whether two values of one fact differ by more than rounding.
 
     Numbers are compared to the digits of the one with fewer, but to DIGITS at least.
     """
     if not isinstance(one, int | float) or not isinstance(other, int | float):
         return str(one) != str(other)
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return one != other
     digits = max(DIGITS, min(_digits(one), _digits(other), MOST_DIGITS))
     shorter = min((one, other), key=_digits)
     last = 10.0 ** (math.floor(math.log10(abs(shorter))) - digits + 1) if shorter else 0.0
@@ -118,12 +123,12 @@ def disagree(one: Any, other: Any) -> bool:
 
 def _all_facts(
     source: SourceDocument,
-    file: Mapping[str, Any],
+    file: LogFile,
     run: str,
-    log_facts: Facts,
+    log_facts: LogFacts,
     root: Path,
     study: str,
-) -> Iterator[tuple[str, Any, str]]:
+) -> Iterator[tuple[str, Fact, str]]:
     """Name, value and place of every fact that something says of a run; one may come twice.
 
     Raises FloplineError for a fact that is not where the study says, or is no number.
@@ -135,7 +140,7 @@ def _all_facts(
         place = f"the sidecar {file['sidecar']}"
         columns, factors = plain_columns(runs["sidecar"]["columns"])
         for name, key in columns.items():
-            value = reach(content, key)
+            value = reach(content, str(key))
             if value is None:
                 raise FloplineError(
                     f"{file['sidecar']} has no '{key}' (source.runs.sidecar.columns.{name} in "
@@ -172,7 +177,7 @@ def read_sidecar(path: Path) -> Any:
         text = path.read_text(encoding="utf-8-sig")
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
         if path.suffix.lower() == ".json":
-            return json.loads(text, object_pairs_hook=Once(None))
+            return json_of(text, object_pairs_hook=Once(None))
         return yaml_once(text, str(path))
     except Twice as twice:
         raise twice.at(str(path)) from None
@@ -180,10 +185,13 @@ def read_sidecar(path: Path) -> Any:
         raise FloplineError(
             f"{path} (source.runs.sidecar) does not exist: restore it or take its log out."
         ) from None
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except OSError as error:
+        raise FloplineError(f"{path} (source.runs.sidecar) cannot be read: {error}.") from None
+    except ValueError as error:
+        line = getattr(error, "line", None)
         raise FloplineError(
-            f"{path} is neither JSON nor YAML that can be read: {reason}."
+            f"{path} is neither JSON nor YAML that can be read: "
+            f"{f'in line {line} ' if line else ''}{error}."
         ) from None
 
 
@@ -194,7 +202,7 @@ def _value(
     place: str,
     decimal: str,
     option: str = "source.runs",
-) -> Any:
+) -> Fact:
     """The value of a fact as a number in units of one, or as text where it is one of TEXT_FACTS.
 
     `option` is the part of the study file that says how its numbers are written.
@@ -204,7 +212,7 @@ def _value(
     if name in TEXT_FACTS:
         return str(value)
     parsed = parse_number(value, decimal)
-    if math.isnan(parsed):
+    if not math.isfinite(parsed):
         why = why_no_number(value, decimal, option)
         raise FloplineError(f"{place} says {name} is {str(value)[:60]!r}, {why}.")
     return parsed * factors.get(name, 1.0)
@@ -215,5 +223,5 @@ def _digits(value: float) -> int:
     return len(mantissa.rstrip("0"))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)

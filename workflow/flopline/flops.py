@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.errors import FloplineError
 
 Floats = NDArray[np.float64]
-Facts = Mapping[str, Floats]
+FactArrays = Mapping[str, Floats]
 
 GEMSTONES_VOCABULARY: Final = 50_304
 GEMSTONES_SEQUENCE: Final = 2_048
@@ -43,7 +43,7 @@ def six_nd(params: ArrayLike, tokens: ArrayLike) -> Floats:
     return np.asarray(6.0 * n * d, dtype=float)
 
 
-def nonembedding_params(facts: Facts) -> Floats:
+def nonembedding_params(facts: FactArrays) -> Floats:
     """Weights without embeddings: as given, else 2 x width x depth x (2 x heads x kv_size + ffn).
 
     Four attention matrices and two feed-forward ones a layer, no biases and norms: Kaplan et al.
@@ -55,14 +55,14 @@ def nonembedding_params(facts: Facts) -> Floats:
     return np.where(np.isnan(given), counted, given)
 
 
-def total_params(facts: Facts) -> Floats:
+def total_params(facts: FactArrays) -> Floats:
     """Weights with embeddings: as given, else those without plus vocab x width, tied once."""
     counted = nonembedding_params(facts) + facts["vocab"] * facts["width"]
     given = facts["params_total"]
     return np.where(np.isnan(given), counted, given)
 
 
-def hoffmann_params(facts: Facts) -> Floats:
+def hoffmann_params(facts: FactArrays) -> Floats:
     """Weights as the tables of Hoffmann et al. 2022 count them, embedding included.
 
     Five attention matrices a layer, as relative positions want: this gives the sizes of their
@@ -73,7 +73,7 @@ def hoffmann_params(facts: Facts) -> Floats:
     return facts["depth"] * layer + facts["vocab"] * facts["width"]
 
 
-def hoffmann_flops_per_token(facts: Facts, *, vocabulary: bool = True) -> Floats:
+def hoffmann_flops_per_token(facts: FactArrays, *, vocabulary: bool = True) -> Floats:
     """Training FLOPs per token after Hoffmann et al. 2022 (arXiv 2203.15556), appendix F.
 
     Forward: embedding, per layer the query, key and value projections, scores, softmax, their
@@ -91,7 +91,7 @@ def hoffmann_flops_per_token(facts: Facts, *, vocabulary: bool = True) -> Floats
     return 3.0 * forward / s
 
 
-def deepseek_flops_per_token(facts: Facts) -> Floats:
+def deepseek_flops_per_token(facts: FactArrays) -> Floats:
     """Non-embedding training FLOPs per token, 72 n d^2 + 12 n d s, n layers of width d.
 
     Source: M of DeepSeek LLM (Bi et al. 2024, arXiv 2401.02954), section 3.2, equation 2; it holds
@@ -101,7 +101,7 @@ def deepseek_flops_per_token(facts: Facts) -> Floats:
     return 72.0 * n * d * d + 12.0 * n * d * facts["seq_len"]
 
 
-def attention_flops_per_token(facts: Facts) -> Floats:
+def attention_flops_per_token(facts: FactArrays) -> Floats:
     """6 x params + 12 x depth x heads x kv_size x seq_len training FLOPs per token.
 
     Source: Chowdhery et al. 2022 (PaLM, arXiv 2204.02311), appendix B.
@@ -146,7 +146,7 @@ class Convention:
     name: str
     formula: str
     source: str
-    per_token: Callable[[Facts], Floats] | None
+    per_token: Callable[[FactArrays], Floats] | None
     needs: tuple[tuple[str, ...], ...] = ()
 
     def lacks(self, known: set[str]) -> tuple[str, ...]:
@@ -239,7 +239,7 @@ def convention_named(name: str) -> Convention:
     return CONVENTIONS[name]
 
 
-def flops_per_token(convention: str, facts: Facts) -> Floats | None:
+def flops_per_token(convention: str, facts: FactArrays) -> Floats | None:
     """Training FLOPs per token of each run [FLOPs]; NaN where facts are missing.
 
     `facts` holds one array for each of NEEDS, a value per run. None for `supplied`. Raises
@@ -249,7 +249,7 @@ def flops_per_token(convention: str, facts: Facts) -> Floats | None:
     return None if count is None else np.asarray(count(facts), dtype=float)
 
 
-def exact_flops_per_token(facts: Facts) -> Floats:
+def exact_flops_per_token(facts: FactArrays) -> Floats:
     """The exact count of each run where one is known [FLOPs per token], else NaN.
 
     The run table's `flops_per_token` comes first, then Hoffmann's appendix F as written.

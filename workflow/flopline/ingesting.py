@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,18 +18,22 @@ from flopline.facts import own_facts, wanted_from_log
 from flopline.logs.opening import head_of, text_lines
 from flopline.logs.readers import read_log
 from flopline.logs.reading import (
+    AFTER_BRANCH,
+    MOST_EXACT,
     NO_LOSS,
     NO_RUN,
     NOT_PARSED,
     TWICE,
+    PlainMap,
     Reading,
     column_names,
     columns_in,
     plain_columns,
     scaled,
 )
+from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
-from flopline.sources import format_of, patterns_of
+from flopline.sources import LogFile, format_of, patterns_of
 from flopline.study_document import StudyDocument
 from flopline.tables import column_map, read_table
 
@@ -84,9 +90,11 @@ FILES = {
     "rows_in": "int64",
     "rounded": "string",
     "misread": "string",
+    "converted": "string",
 }
 """What is known of a file of a run; `rounded` is the place of its first rounded count, `misread`
-that of the first row that cannot be read, with what stands there."""
+that of the first row that cannot be read, with what stands there; `converted` says which losses
+were turned into the study's unit, and how."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Ingested:
     runs: pd.DataFrame
 
 
-def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path) -> Ingested:
+def ingest(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Ingested:
     """The files of one shard, each {run, path, sha256}, as one Ingested, by run, file and line.
 
     Raises FloplineError naming the file when it cannot be read or lacks a mapped column.
@@ -113,21 +121,51 @@ def ingest(study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path)
     )
 
 
-def ingest_runs(
-    study: StudyDocument, files: Sequence[Mapping[str, str]], root: Path
-) -> Iterator[Ingested]:
+def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> Iterator[Ingested]:
     """The same a run at a time, each of all its files; the tables of a table source in one.
 
     Files that share a run are its pieces, numbered as they come.
     """
     ordered = sorted(files, key=lambda file: file["run"])
     table = study["source"]["kind"] == "table"
-    for _, pieces in groupby(ordered, key=lambda file: file["run"]):
+    for _, group in groupby(ordered, key=lambda file: file["run"]):
+        pieces = list(group)
         read = _table if table else _log
         parts = [read(study, file, number, root) for number, file in enumerate(pieces)]
+        if len(parts) > 1:
+            parts = list(_branched(pieces, parts))
         pieced = parts[0] if len(parts) == 1 else _together(parts)
         # Only what holds several runs need be put in the order of runs.
         yield _by_run(pieced) if len(set(pieced.runs["run"])) > 1 else pieced
+
+
+def _branched(files: Sequence[LogFile], parts: Sequence[Ingested]) -> Iterator[Ingested]:
+    """The pieces of a run, those that it shares with others up to where its next piece begins.
+
+    Raises FloplineError where a run has no row but those that it shares.
+    """
+    begins = [float(_clock(part.curves).min()) for part in parts]
+    for file, part, begin in zip(files, parts, begins, strict=True):
+        if not file.get("shared"):
+            yield part
+            continue
+        later = [other for other in begins if other > begin]
+        if not later:
+            raise FloplineError(
+                f"{file['path']} is the beginning of several runs, and run '{file['run']}' has no "
+                "row of its own after it: take its rows out of the run table, or restore its log."
+            )
+        beyond = (_clock(part.curves) >= min(later)).to_numpy()
+        cut = part.curves[beyond].assign(reason=AFTER_BRANCH, source=file["path"])
+        dropped = pd.concat([part.dropped, cut[["run", "line", "step", "reason", "source"]]])
+        yield Ingested(part.curves[~beyond], dropped, part.runs)
+
+
+def _clock(curves: pd.DataFrame) -> pd.Series:
+    """The steps of rows, or the tokens where none is logged."""
+    known = "step" in curves and curves["step"].notna().any()
+    clock: pd.Series = curves["step" if known or "tokens" not in curves else "tokens"]
+    return clock.astype("float64")
 
 
 def _together(parts: Sequence[Ingested]) -> Ingested:
@@ -146,7 +184,7 @@ def _by_run(raw: Ingested) -> Ingested:
     )
 
 
-def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     source, own = study["source"], file["run"]
     reading = read_log(
         root / file["path"],
@@ -163,8 +201,10 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
         split = constant(study["loss_split"], len(split))
     elif split.isna().any():
         split = split.astype("string").fillna(study["loss_split"])
-    rows = _named(reading.rows.assign(split=split, piece=piece), own)
-    dropped = _named(reading.dropped.assign(source=file["path"]), own)
+    rows = reading.rows.assign(split=split, piece=piece)
+    rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
+    rows = _named(rows, own)
+    dropped = _named(_with_whole_steps(reading.dropped).assign(source=file["path"]), own)
     of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
     counts = {own: reading.rows_in}
     if "run" in reading.rows:
@@ -183,10 +223,19 @@ def _log(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) 
             **of_file,
             "rounded": f"{file['path']}, line {reading.rounded}" if run in rounded else None,
             "misread": f"{file['path']}, line {misread}" if misread else None,
+            "converted": converted,
         }
         for run, n in counts.items()
     ]
     return Ingested(rows, dropped, pd.DataFrame(runs))
+
+
+def _with_whole_steps(dropped: pd.DataFrame) -> pd.DataFrame:
+    """Dropped rows with the steps that a table of whole numbers can hold."""
+    if dropped.empty or "step" not in dropped:
+        return dropped
+    steps = pd.to_numeric(dropped["step"], errors="coerce")
+    return dropped.assign(step=steps.where((steps % 1 == 0) & (steps.abs() < MOST_EXACT)))
 
 
 def _misread(reading: Reading, path: Path) -> str:
@@ -196,9 +245,33 @@ def _misread(reading: Reading, path: Path) -> str:
     if len(unread) and not 0 < line < unread.iloc[0]:
         line, cell = int(unread.iloc[0]), ""
         if path.is_file() and b"\0" not in head_of(path, 1 << 12):
-            text = next((text for number, text, _ in text_lines(path) if number == line), "")
-            cell = repr(text.strip()[:100]) if text.strip() else ""
+            cell = _quoted_line(path, set(unread.tolist()), line)
     return f"{line}: {cell}" if cell else ""
+
+
+def _quoted_line(path: Path, unread: set[int], line: int) -> str:
+    """A line of a text log, and how many there are of its shape where none of them can be read."""
+    text = next((text.strip() for number, text, _ in text_lines(path) if number == line), "")
+    if not text:
+        return ""
+    quoted = repr(text[:QUOTED])
+    if len(unread) < 2:
+        return quoted
+    shape = _shape(text)
+    alike = [number for number, other, _ in text_lines(path) if _shape(other.strip()) == shape]
+    if len(alike) < 2 or not unread.issuperset(alike):
+        return quoted
+    return f"{quoted}; none of the {len(alike):,} lines like it, {shape[:QUOTED]!r}, can be read"
+
+
+QUOTED: Final = 100
+"""How much of a line is quoted."""
+_NUMBERS: Final = re.compile(r"[+-]?\d(?:[\d.,_:/]*\d)?(?:[eE][+-]?\d+)?")
+
+
+def _shape(text: str) -> str:
+    """A line without its numbers."""
+    return _NUMBERS.sub("#", text)
 
 
 def _may_have_facts(run: str, rows_in: int) -> bool:
@@ -218,7 +291,7 @@ def constant(text: str, rows: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.zeros(rows, dtype=np.int8), categories=[text])
 
 
-def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path) -> Ingested:
+def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingested:
     """A table of finished runs or checkpoints; without a `run` column each row is its own run."""
     source, path = study["source"], root / file["path"]
     columns, factors = plain_columns(source["columns"])
@@ -234,6 +307,8 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
+    rows["split"] = rows["split"].fillna(study["loss_split"])
+    rows, converted = in_study_unit(rows, study, {}, file["path"])
     rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
     rows["run"] = rows["run"].fillna(NO_NAME)
@@ -241,7 +316,8 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     _require_one_curve(rows[rows["reason"] == ""], raw, columns, path)
     unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
     kept = rows[rows["reason"] == ""]
-    dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
+    dropped = pd.concat([_with_whole_steps(rows[rows["reason"] != ""]), unread])
+    dropped = dropped.assign(source=file["path"])
     counts = pd.concat([kept["run"], dropped["run"]]).value_counts()
     runs = pd.DataFrame({"run": counts.index.astype("string"), "rows_in": counts.to_numpy()})
     facts = rows.groupby("run", sort=True).first().reset_index()
@@ -252,12 +328,12 @@ def _table(study: StudyDocument, file: Mapping[str, str], piece: int, root: Path
     if mapped.misread:
         line, cell = mapped.misread
         runs["misread"] = f"{file['path']}, line {line}: {cell}"
-    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"])
+    runs = runs.assign(piece=piece, source=file["path"], sha256=file["sha256"], converted=converted)
     return Ingested(kept.assign(piece=piece), dropped, runs)
 
 
 def _require_one_curve(
-    rows: pd.DataFrame, raw: pd.DataFrame, columns: Mapping[str, object], path: Path
+    rows: pd.DataFrame, raw: pd.DataFrame, columns: PlainMap, path: Path
 ) -> None:
     """Raise FloplineError where most steps of a run carry several losses: then it is several runs.
 
@@ -265,8 +341,10 @@ def _require_one_curve(
     few runs are left to cleaning, which sets them aside.
     """
     clock = next((name for name in ("step", "tokens", "flops") if name in rows), None)
-    rows = rows[rows["loss"] > 0]
-    if clock is None or rows.empty:
+    if clock is None:
+        return
+    rows = rows[(rows["loss"] > 0) & rows[clock].notna()]
+    if rows.empty:
         return
     where = rows.groupby(["run", "split", clock], dropna=False)["loss"]
     apart = where.max() > where.min() * (1 + APART)

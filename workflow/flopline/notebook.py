@@ -17,7 +17,7 @@ from flopline.audit import identifiability as of_identifiability
 from flopline.audit import ladder as of_ladder
 from flopline.audit import next_run, sensitivity
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.bearing import span_of
 from flopline.decision import decide
 from flopline.documents import FindingJson, FitJson, FitsJson
@@ -39,11 +39,13 @@ from flopline.laws.common.fit_result import FitResult, failed_json
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
+from flopline.loss_units import NATS
 from flopline.option_groups import groups
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import DROPPED, KEPT
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import Verdict
 
 __all__ = [
     "cleaning",
@@ -112,8 +114,8 @@ def isoflop(
     maybe family and budget [FLOPs]; of several families `family` names the one to draw. `target`
     is the budget to decide for [FLOPs], by default ten times the largest run's. `budgets` [FLOPs]
     group the runs; without them, and without a column, gaps in their compute do. `drawing` goes
-    to `figures.isoflop.isoflop`, such as loss_label. Raises FloplineError for a table that lacks a
-    column and where no law can be fitted.
+    to `figures.isoflop_figure.isoflop`, such as loss_label. Raises FloplineError for a table that
+    lacks a column and where no law can be fitted.
     """
     runs, name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
@@ -141,6 +143,9 @@ def envelope(
 
     Its columns are run, params, step, tokens, flops, loss and maybe family and horizon_tokens (the
     length of each schedule). Otherwise as `isoflop`.
+
+    Returns the figure. Raises FloplineError as `isoflop` does, and where several families are there
+    and none is named.
     """
     rows, name = _one(_checked(curves, CURVE_COLUMNS, "curves"), family)
     given = _given(rows, target, None, draws, seed)
@@ -182,6 +187,8 @@ def contours(
     """Contours of the fitted loss with the efficient frontier, and slices at `budgets` [FLOPs].
 
     Otherwise as `isoflop`.
+
+    Returns the figure. Raises FloplineError as `isoflop` does.
     """
     runs, name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
@@ -209,6 +216,9 @@ def losscompute(
     """Lowest loss over compute by isoFLOP and the surface, and by the envelope given `curves`.
 
     A law that cannot be fitted is left out. Otherwise as `isoflop`.
+
+    Returns the figure. Raises FloplineError for a table that lacks a column, and where several
+    families are there and none is named.
     """
     runs, name = _one(_runs(table), family)
     rows = None
@@ -237,6 +247,8 @@ def families(
     """The families of a table side by side, with the compute that the others need for one loss.
 
     `table` has a column family beside those of `isoflop`, with two or more families in it.
+
+    Returns the figure. Raises FloplineError for a table with fewer than two families.
     """
     runs = _runs(table)
     given = _given(runs, target, budgets, draws, seed)
@@ -253,7 +265,7 @@ def families(
         for name, part in parts.items()
     }
     reach = {name: span_of(part) for name, part in parts.items()}
-    verdict = decide(results, [given.target], labels, reach)[1]
+    verdict = decide(results, [given.target], labels, reach, comparable=True)[1]
     return draw_families(
         {name: known.fits for name, known in results.items()},
         {name: known.draws for name, known in results.items()},
@@ -282,7 +294,7 @@ def identifiability(table: pd.DataFrame, **options: Any) -> Figure:
 
 
 def stakes(table: pd.DataFrame, **options: Any) -> Figure:
-    """What N hangs on, what a wrong N costs, and the bootstrap draws of every law.
+    """What N depends on, what a wrong N costs, and the bootstrap draws of every law.
 
     Options are those of `isoflop`.
     """
@@ -322,6 +334,7 @@ def figure(
     seed: int = SEED,
     family: str | None = None,
     loss_label: str = "Validation loss",
+    loss_unit: str = NATS,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -359,12 +372,13 @@ def figure(
     of_all = {"runs": pd.concat([mine.assign(family=_label(part), status=KEPT)
                                  for part, mine in parts.items()])}  # fmt: skip
     if spec.needs.decision:
-        of_all["decision"] = decide(fitted, [given.target], labels, reach)[1]
+        of_all["decision"] = decide(fitted, [given.target], labels, reach, comparable=True)[1]
     options: Any = {model.group: model().model_dump() for model in groups()}
     facts: StudyDocument = {
         "families": labels,
         "targets": [given.target],
         "loss_label": loss_label,
+        "loss_unit": loss_unit,
         "loss_split": "",
     }
     study: StudyDocument = options | facts
@@ -490,10 +504,11 @@ def _findings(
 
     def of_next_run() -> Finding:
         assert law is not None
+        content = law.to_json()
         return next_run.audit(
             runs,
-            surface_of(law.to_json()),
-            float(law.certificate["residual_sd"]),
+            surface_of(content),
+            content["certificate"]["residual_sd"],
             given.target,
             draws=draws_of(law.draws),
         )
@@ -519,6 +534,6 @@ def _findings(
                 raise FloplineError(failed["parametric"]["message"])
             made = makers[audit]()
         except FloplineError as why:
-            made = Finding(audit, MIND, f"Not made: {why}", {})
+            made = Finding(audit, Verdict.NOT_CHECKED, f"Not made: {why}", {})
         findings[audit] = {**made.to_json(), "tables": made.tables}
     return findings

@@ -15,6 +15,7 @@ from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import spec_of
 from flopline.options import OptionGroup
+from flopline.question_options import QuestionOptions
 
 STUDY: Final = {
     "type": "string",
@@ -27,7 +28,7 @@ STUDY: Final = {
 def groups() -> tuple[type[OptionGroup], ...]:
     """The models of all groups, in the order in which readers meet them."""
     laws = (spec_of(law).model for law in LAWS)
-    return (BootstrapOptions, CleaningOptions, *laws, AuditOptions, FigureOptions)
+    return (BootstrapOptions, CleaningOptions, *laws, AuditOptions, QuestionOptions, FigureOptions)
 
 
 def config_schema() -> dict[str, Any]:

@@ -58,7 +58,7 @@ class OptionGroup(BaseModel):
         """The same options with some changed. Raises FloplineError as the group itself does."""
         return type(self)(**{**dict(self), **changes}) if changes else self
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """The options as JSON has them, numbers as a person writes them: 10 and not 10.0."""
         return {name: _plain(value) for name, value in self}
 
@@ -99,7 +99,7 @@ class StudyOptions:
         return StudyOptions(*(self._groups | {type(group): group for group in groups}).values())
 
 
-def changed(first: First, second: Second, changes: Mapping[str, Any]) -> tuple[First, Second]:
+def changed(first: First, second: Second, changes: Mapping[str, object]) -> tuple[First, Second]:
     """Two groups with some options of either changed, by their names alone.
 
     Raises FloplineError for a name that is an option of neither, or a value that does not fit.

@@ -42,10 +42,19 @@ def final_points(runs: pd.DataFrame, family: str) -> pd.DataFrame:
 
 
 def checkpoint_points(
-    runs: pd.DataFrame, curves: pd.DataFrame, family: str, split: str
+    runs: pd.DataFrame, curves: pd.DataFrame, family: str, split: str, from_share: float = 0.0
 ) -> pd.DataFrame:
-    """One point per logged loss of `split` in the kept runs of `family`."""
-    return _rows(runs, curves, family, split)[POINT].reset_index(drop=True)
+    """One point per logged loss of `split` in the kept runs of `family`.
+
+    Those before the share `from_share` of their run's tokens are left out.
+
+    Returns one row per loss. Raises FloplineError where no run is kept or no row of the split is
+    logged.
+    """
+    rows = _rows(runs, curves, family, split)
+    if from_share > 0:
+        rows = rows[rows["tokens"] >= from_share * rows.groupby("run")["tokens"].transform("max")]
+    return rows[POINT].reset_index(drop=True)
 
 
 def fitted_to(
@@ -66,7 +75,9 @@ def fitted_to(
         return final_points(runs, family)
     split = spec.split(study)
     if every_loss:
-        return checkpoint_points(runs, read_curves(paths, runs, family, split), family, split)
+        share = float((study.get(spec.name) or {}).get("checkpoints_from", 0.0))  # type: ignore[attr-defined]
+        curves = read_curves(paths, runs, family, split)
+        return checkpoint_points(runs, curves, family, split, share)
     return training_curves(runs, read_curves(paths, runs, family, split, MOST_ROWS), family, split)
 
 
@@ -93,6 +104,8 @@ def read_curves(
     `columns` has run, split, step and tokens at least; with `split` None all splits are read. Row
     groups, which hold whole runs, are read one at a time. With `most_rows` every run keeps at most
     its even share of them, spread evenly over its rows with the first and the last among them.
+
+    Returns them by run, step and tokens. Raises FloplineError where no run is kept.
     """
     names = _kept(runs, family)["run"]
     share = None if most_rows is None else max(most_rows // len(names), 2)

@@ -36,17 +36,17 @@ def find_chromium() -> Path:
     """
     named = os.environ.get(CHROMIUM_VARIABLE)
     if named:
-        found = shutil.which(named)
-        if found is None:
+        path = shutil.which(named)
+        if path is None:
             raise FloplineError(
                 f"{CHROMIUM_VARIABLE} names {named}, which is no program that can be run: "
                 "correct the path, or unset it."
             )
-        return Path(found)
+        return Path(path)
     for name in NAMES:
-        found = shutil.which(name)
-        if found:
-            return Path(found)
+        path = shutil.which(name)
+        if path:
+            return Path(path)
     raise FloplineError(
         "No Chromium or Chrome is installed: install one (Debian: apt install chromium), or name "
         f"it, as in {CHROMIUM_VARIABLE}=/path/to/chrome."
@@ -82,8 +82,8 @@ def print_page(page: Path, pdf: Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise FloplineError(f"{browser} could not print {page}: {error}.") from None
         if not made.is_file():
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise FloplineError(f"{browser} printed nothing of {page}: {said}")
+            message = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise FloplineError(f"{browser} printed nothing of {page}: {message}")
         pdf.write_bytes(made.read_bytes())
 
 

@@ -35,7 +35,7 @@ class _Hearing:
 
     def reach(self, share: float) -> None:
         """Go on to `share`, never back, and tell if there is anything new or to be said."""
-        words = [said for said in self.words if said][:SPOKEN]
+        words = [part for part in self.words if part][:SPOKEN]
         if words or share > self.share:
             self.share = max(self.share, share)
             self.listener(self.share, ", ".join(words))

@@ -1,7 +1,8 @@
 """What a study left in its folder of results, read by name and not before it is asked for.
 
 Of each family these are the files `fits/<family>/<law>.json`, `<law>.draws.parquet` and
-`<law>.<table>.parquet`, and `audit/<family>/findings.json` with its `tables/`; of the study
+`<law>.<table>.parquet`, and `audit/<family>/findings.json` with its `tables/`; files of a law in
+`audit/<family>/`, of the form that the audits chose, stand for those of its fit. Of the study
 `clean/runs.parquet`, `clean/dropped.parquet`, `clean/notes.json`, `clean/curves/`, `decision.json`
 and `decision.parquet`.
 """
@@ -80,7 +81,7 @@ class Findings(Mapping[str, FindingJson]):
 
     @cached_property
     def _all(self) -> dict[str, FindingJson]:
-        found: list[FindingJson] = _reader(self.path)()
+        findings: list[FindingJson] = _reader(self.path)()
         folder = self.path.parent / "tables"
         return {
             f["audit"]: {
@@ -89,7 +90,7 @@ class Findings(Mapping[str, FindingJson]):
                     {n: _reader(folder / f"{f['audit']}.{n}.parquet") for n in f["tables"]}
                 ),
             }
-            for f in found
+            for f in findings
         }
 
 
@@ -197,6 +198,7 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
     and, when it is asked for, for one that is damaged.
     """
     fits: dict[str, dict[str, dict[str, Callable[[], Any]]]] = {}
+    chosen: dict[str, dict[str, dict[str, Callable[[], Any]]]] = {}
     findings: dict[str, Findings] = {}
     of_all: dict[str, Callable[[], Any]] = {}
     curves: list[Path] = []
@@ -210,6 +212,11 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
                 findings[family] = Findings(path)
             case ("audit", _, "tables"):
                 continue  # read by the names that the findings give
+            case ("audit", family, name):
+                law, *table, _ = name.split(".")
+                fits.setdefault(family, {}).setdefault(law, {})
+                of_law = chosen.setdefault(family, {}).setdefault(law, {})
+                of_law[table[0] if table else "fit"] = _reader(path)
             case ("clean", "curves", _):
                 curves.append(path)
             case ("clean", ("runs.parquet" | "dropped.parquet" | "notes.json")):
@@ -223,7 +230,8 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
                 )
     families = {}
     for family in {**fits, **findings}:
-        of_laws = fits.get(family, {})
+        audited = chosen.get(family, {})
+        of_laws = {law: f | audited.get(law, {}) for law, f in fits.get(family, {}).items()}
         families[family] = FamilyResults(
             _of_kind(of_laws, "fit"),
             _of_kind(of_laws, "draws"),
@@ -236,7 +244,7 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
     return StudyResults(families, ByName(of_all), tuple(curves))
 
 
-def _of_kind(files: Mapping[str, Mapping[str, Callable[[], Any]]], kind: str) -> Mapping[str, Any]:
+def _of_kind(files: Mapping[str, Mapping[str, Callable[[], T]]], kind: str) -> Mapping[str, T]:
     return ByName({law: readers[kind] for law, readers in files.items() if kind in readers})
 
 

@@ -1,7 +1,8 @@
 """Names, types and units of every table: the only place where they are written.
 
 Units: params in weights, tokens in tokens, flops in floating-point operations of training
-(forward and backward), loss in nats per token, wall_s in seconds, lr as the optimiser used it.
+(forward and backward), loss in the unit of the study (see loss_units; nats per token unless it says
+another), wall_s in seconds, lr as the optimiser used it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NotRequired, TypedDict
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS
@@ -22,6 +22,30 @@ PACKED_ENDINGS: Final = ("gz", "zst", "xz", "bz2")
 """Endings of compressed files."""
 
 _KNOWN_ENDINGS: Final = "|".join((*ENDINGS, *TEXT_ENDINGS, *PACKED_ENDINGS))
+
+
+class LogFile(TypedDict):
+    """One log of a study: the run that its path names, its digest, and the sidecar beside it.
+
+    In place of the digest of a log that is yet to be simulated stands what it is `made_of`. A log
+    that is `shared` is the beginning of several runs.
+    """
+
+    run: str
+    path: str
+    sha256: NotRequired[str | None]
+    made_of: NotRequired[str]
+    shared: NotRequired[bool]
+    sidecar: NotRequired[str]
+    sidecar_sha256: NotRequired[str]
+
+
+class TableFile(TypedDict):
+    """The run table of a study with its digest; `made_of` as in LogFile."""
+
+    path: str | None
+    sha256: str | None
+    made_of: NotRequired[str]
 
 
 def format_of(source: SourceDocument) -> str | None:

@@ -12,9 +12,12 @@ from typing import Any, cast
 
 import yaml
 
+from flopline import loss_units
+from flopline.decoders import Undecodable
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.logs.formats import FORMATS
+from flopline.loss_units import unit_of_study
 from flopline.option_groups import config_schema
 from flopline.schema import split_label
 from flopline.sources import (
@@ -27,6 +30,7 @@ from flopline.study_document import SourceDocument, StudyDocument
 from flopline.surfaces import published_entries
 from flopline.twins import yaml_once
 from flopline.units import unsaid_units
+from flopline.written_numbers import as_float
 
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
@@ -35,11 +39,11 @@ MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_FLOAT = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
-def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDocument:
+def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> StudyDocument:
     """The study that `config` names, merged with the run-wide options, defaults filled in.
 
     Adds the keys `name` (letters, digits, `_`, `.`, `-`) and `file` (its path). Paths in a study
@@ -82,6 +86,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDoc
     _check(study, study_schema, str(path))
     _check_meaning(cast("StudyDocument", study), path)
     study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
+    study["loss_unit"] = unit_of_study(cast("StudyDocument", study))
     return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 
@@ -100,14 +105,17 @@ def read_yaml(path: Path, called: str | None = None) -> Any:
         raise FloplineError(f"{name} does not exist.") from None
     except UnicodeDecodeError:
         raise FloplineError(f"{name} is not UTF-8 text: save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise FloplineError(f"{name}{where} is not valid YAML: {problem}.") from None
+    except Undecodable as error:
+        where = f", line {error.line}" if error.line else ""
+        raise FloplineError(f"{name}{where} is not valid YAML: {error}.") from None
     for place, value in _leaves(content):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
+        if isinstance(value, int | float) and not math.isfinite(as_float(value)):
+            raise FloplineError(f"{name}: `{place}` is {as_float(value)}: give a finite number.")
+        if value is not None and not isinstance(value, str | int | float):
+            raise FloplineError(
+                f"{name}: `{place}` is a {type(value).__name__} to YAML, which no option is: put "
+                "it in quotes if it is text."
+            )
         if isinstance(value, str) and (match := _CONTROL.search(value)):
             raise FloplineError(
                 f"{name}: `{place}` holds the control character U+{ord(match[0]):04X}, which a "
@@ -258,7 +266,7 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
 def _check_meaning(study: StudyDocument, path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
     # One after the other: what is wrong in one place may keep the next from being asked.
-    for sentence in chain(_unknown_laws(study), _misfits(study)):
+    for sentence in chain(_unknown_laws(study), _unknown_family(study), _misfits(study)):
         raise FloplineError(f"{path}: {sentence}")
 
 
@@ -269,6 +277,15 @@ def _unknown_laws(study: StudyDocument) -> Iterator[str]:
                 f"`audit.compare` names '{name}', which is no published law"
                 f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."
             )
+
+
+def _unknown_family(study: StudyDocument) -> Iterator[str]:
+    named, known = study["headline_family"], list(study["families"])
+    if named is not None and named not in known:
+        yield (
+            f"`headline_family` names '{named}', which is none of the study's families"
+            f"{_did_you_mean(named, known)}; there are: {', '.join(known)}."
+        )
 
 
 def _misfits(study: StudyDocument) -> Iterator[str]:
@@ -293,6 +310,7 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
     yield from unsaid_units(source)
+    yield from loss_units.misfits(study)
     columns = source.get("columns", {})
     table, declared = source["kind"] == "table", format_of(source)
     entry = FORMATS[declared] if declared else None

@@ -6,7 +6,41 @@ What a study leaves out is not there; study.load_study says what always is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
+
+MappedColumn = str | list[str] | dict[str, Any]
+"""One of our columns in a log or table: its name there, or the names of several that make it, or
+{column, times}; of the loss also one of these for each split."""
+ColumnMap = Mapping[str, MappedColumn]
+"""A map of columns by our names, as `columns` and `from_log` hold it."""
+
+
+class RunRule(TypedDict, total=False):
+    """Runs by name, or those whose `column` lies below or above a number, and why they are out."""
+
+    runs: list[str]
+    column: str
+    below: float
+    above: float
+    reason: str
+
+
+class SidecarDocument(TypedDict):
+    """Where the sidecars of logs lie, and what they hold under which names."""
+
+    path: str
+    columns: ColumnMap
+
+
+class RunsDocument(TypedDict, total=False):
+    """Where the facts of runs stand."""
+
+    table: str
+    columns: ColumnMap
+    sidecar: SidecarDocument
+    decimal: str
+    from_name: str
+    from_log: ColumnMap | Literal[False]
 
 
 class SourceDocument(TypedDict, total=False):
@@ -18,10 +52,12 @@ class SourceDocument(TypedDict, total=False):
     pattern: Any
     decimal: str
     phase: Mapping[str, str]
+    loss_unit: str | Mapping[str, str]
+    bytes_per_token: float
     pieces: str
     optional: list[str]
-    columns: Mapping[str, Any]
-    runs: Mapping[str, Any]
+    columns: ColumnMap
+    runs: RunsDocument
     shards: int
     seed: int
     rows: int
@@ -33,7 +69,8 @@ class SourceDocument(TypedDict, total=False):
 class StudyDocument(TypedDict, total=False):
     """A study; the groups of options of laws stand in it by the laws' names, too.
 
-    `synthetic` and `notes` are told to those who write of the study.
+    `synthetic` and `notes` are told to those who write of the study, `fitted_splits` to those who
+    read its logs.
     """
 
     name: str
@@ -42,20 +79,26 @@ class StudyDocument(TypedDict, total=False):
     description: str
     source: SourceDocument
     families: Mapping[str, str]
+    comparable_losses: bool
+    headline_family: str | None
     params_convention: str
     flops_convention: str
     loss_split: str
+    fitted_splits: list[str]
     loss_label: str
+    loss_unit: str
     points: str
     laws: list[str]
     targets: list[float]
-    exclude: list[Mapping[str, str]]
+    exclude: list[RunRule]
     reporting: Mapping[str, str]
-    held_out: Any
+    held_out: list[RunRule]
+    future_runs: list[Mapping[str, Any]]
     synthetic: bool
     notes: Sequence[str]
     bootstrap: Mapping[str, Any]
     cleaning: Mapping[str, Any]
     audit: Mapping[str, Any]
+    questions: Mapping[str, Any]
     figures: Mapping[str, Any]
     envelope: Mapping[str, Any]

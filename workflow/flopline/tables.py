@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,8 @@ from flopline.logs.formats import FORMATS, table_format
 from flopline.logs.opening import read_bytes
 from flopline.logs.reading import (
     Cells,
+    PlainColumn,
+    PlainMap,
     column_names,
     columns_in,
     faulty,
@@ -63,15 +64,20 @@ class Mapped:
 
 
 def column_map(
-    table: pd.DataFrame, columns: Mapping[str, Any], path: Path, place: str, decimal: str = "."
+    table: pd.DataFrame, columns: PlainMap, path: Path, place: str, decimal: str = "."
 ) -> Mapped:
     """`table` under our names; `decimal` is what parts the whole of a number from its fraction.
 
     A name may be dotted, to reach into records that stand in a cell. Raises FloplineError for a
     column that does not exist; `place` says where it was named.
     """
+    if "line" in column_names(columns):
+        raise FloplineError(
+            f"{path}: a column 'line' cannot be told from the numbers of the lines: rename it."
+        )
     demand_once([str(name) for name in table.columns], column_names(columns), path)
-    out: dict[str, Any] = {"line": table["line"].to_numpy()}
+    line = table["line"].to_numpy()
+    out: dict[str, object] = {"line": line}
     given: dict[str, pd.Series] = {}
     cells: list[Cells] = []
     bad: list[tuple[int, str]] = []
@@ -87,10 +93,10 @@ def column_map(
         if name in TEXT_FACTS:
             out[name] = names_in(pd.DataFrame(series), column, path)
         else:
-            given[name] = series[column]
+            given[name] = series[str(column)]
             cells.append(read_cells(given[name], name, decimal))
             out[name] = cells[-1].numbers
-            bad += faulty(cells[-1], column, given[name], out["line"])
+            bad += faulty(cells[-1], column, given[name], line)
     frame = pd.DataFrame(out, index=table.index)
     return Mapped(frame, given, *worst(cells, len(table)), min(bad, default=None))
 
@@ -139,7 +145,12 @@ def run_facts(source: SourceDocument, root: Path) -> pd.DataFrame:
 
 
 def _demand_numbers(
-    cells: pd.Series, parsed: pd.Series, lines: pd.Series, column: str, path: Path, decimal: str
+    cells: pd.Series,
+    parsed: pd.Series,
+    lines: pd.Series,
+    column: PlainColumn,
+    path: Path,
+    decimal: str,
 ) -> None:
     """Raise FloplineError at the first of a column's cells that is neither a number nor empty."""
     text = cells.astype("string").str.strip()

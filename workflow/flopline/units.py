@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flopline.errors import FloplineError
+from flopline.study_document import SourceDocument
 
 COUNTS: Final = (
     "params",
@@ -102,7 +103,7 @@ class Place:
         )
 
 
-def places(source: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+def places(source: SourceDocument) -> Iterator[tuple[str, Place]]:
     """Every count that a source maps, by our name, and where."""
     runs = source.get("runs", {})
     maps = {
@@ -117,7 +118,7 @@ def places(source: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
                 yield name, Place(key, spec)
 
 
-def unsaid_units(source: Mapping[str, Any]) -> Iterator[str]:
+def unsaid_units(source: SourceDocument) -> Iterator[str]:
     """A sentence for each column whose name tells a unit that the study file does not."""
     for name, place in places(source):
         unit = None if place.gives_unit else unit_of(place.column)
@@ -128,7 +129,7 @@ def unsaid_units(source: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def open_counts(source: Mapping[str, Any]) -> list[str]:
+def open_counts(source: SourceDocument) -> list[str]:
     """The lines that would say the units of N, D and C, of those that a source does not tell."""
     wanted = ("params", "tokens", "flops")
     counted = ((name, place) for name, place in places(source) if name in wanted)

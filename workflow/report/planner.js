@@ -139,8 +139,8 @@ const Planner = (() => {
       const th = node("th", data.families.length > 1 ? `${data.families[line.family]}, ${line.name}` : line.name);
       th.scope = "row";
       if (line.recommended) th.append(" ", node("span", "recommended", "tag"));
-      if (line.refused) th.append(" ", node("span", "refused", "status failed"));
-      else if (line.status !== "converged") th.append(" ", node("span", line.status, `status ${line.status}`));
+      if (line.refused) th.append(" ", node("span", "refused", "status refuted"));
+      else if (line.verdict !== "good") th.append(" ", node("span", line.status, `status ${line.verdict}`));
       if (line.variant) th.append(node("span", `The decision follows the variant “${line.variant}”, which keeps no draws: this is the main line.`, "sub"));
       tr.append(th, ...cells);
       if (!cells.length) {
@@ -155,7 +155,7 @@ const Planner = (() => {
       ["params", "N", "params", Panels.humanise],
       ["tokens", "D", "tokens", Panels.humanise],
       ["tokens_per_param", "D/N", "tokens per param", Panels.humanise],
-      ["loss", "Loss", "of the law, nats per token", Panels.significant],
+      ["loss", "Loss", `of the law, ${data.loss_unit}`, Panels.significant],
       ["loss_new_run", "Loss", "of one more run", Panels.significant],
     ];
 
@@ -208,9 +208,75 @@ const Planner = (() => {
           estimateCell("wasted_hours", hours, (x) => Panels.humanise(x)),
         ]);
       });
-      const heads = [["Law"], ["Loss", "nats per token"], ["Extra loss", "nats per token"], ["Wasted", "% of compute"], ["Wasted", "GPU-hours"]];
+      const heads = [["Law"], ["Loss", data.loss_unit], ["Extra loss", data.loss_unit], ["Wasted", "% of compute"], ["Wasted", "GPU-hours"]];
       box.replaceChildren(table(heads, rows));
       return undefined;
+    };
+
+    const LIMITS = {
+      params: ["params", "7B, 1.3e9 or 70,000,000"],
+      tokens_per_param: ["tokens per param", "20"],
+      most_tokens: ["tokens", "1T or 5e11"],
+      most_params: ["params", "7B or 1.3e9"],
+    };
+
+    // The question of the form, null where nothing is asked, or what is wrong with it.
+    const readQuestion = () => {
+      const [lossField, valueField] = ["ask-loss", "ask-value"].map(el);
+      const limit = el("ask-limit").value;
+      for (const field of [lossField, valueField]) wrong(field, "");
+      valueField.disabled = limit === "free";
+      const loss = lossField.value.trim() ? bare(lossField.value) : null;
+      if (lossField.value.trim() && !(loss > 0)) {
+        return { problem: wrong(lossField, `“${lossField.value.trim()}” is not a loss: write it as 2.1.`) };
+      }
+      if (limit === "free") return loss === null ? null : { flops: null, loss, limit, value: null };
+      if (!valueField.value.trim()) return null;
+      const [what, example] = LIMITS[limit];
+      const value = parseCount(valueField.value);
+      if (!(value > 0 && value < 1e30)) {
+        return { problem: wrong(valueField, `“${valueField.value.trim()}” is not a number of ${what}: write it as ${example}.`) };
+      }
+      if (loss === null && !last) return null;
+      return { flops: loss === null ? last.flops : null, loss, limit, value };
+    };
+
+    const ASKED = [
+      ["flops", "C", "FLOPs", Panels.flopsLabel],
+      ["params", "N", "params", Panels.humanise],
+      ["tokens", "D", "tokens", Panels.humanise],
+      ["tokens_per_param", "D/N", "tokens per param", Panels.humanise],
+      ["loss", "Loss", data.loss_unit, Panels.significant],
+      ["wasted_percent", "Wasted", "% of compute", small(0.01, 3)],
+    ];
+    const orNever = (show) => (x) => (x === Infinity ? "never" : show(x));
+
+    const ask = () => {
+      const question = readQuestion();
+      const box = el("ask-answer");
+      if (!question || question.problem) {
+        box.replaceChildren();
+        return say(el("ask-said"), question ? [[question.problem, "wrong"]] : []);
+      }
+      say(el("ask-said"), []);
+      const rows = usable.map((line) => {
+        const surface = surfaces[line.family];
+        if (!surface && question.limit !== "free") return rowOf(line, [], ASKED.length, "No fitted surface of this family tells how fast the loss rises beside the best size.");
+        const found = Laws.answer(line, surface, question);
+        if (found.never) return rowOf(line, [], ASKED.length, "Never: no compute reaches this loss by this law.");
+        return rowOf(line, ASKED.map(([q, , , show]) =>
+          (found[q].lo95 === found[q].hi95 ? cell(show(found[q].point), found[q].point) : estimateCell(q, found[q], orNever(show)))));
+      });
+      box.dataset.asked = [question.loss ?? question.flops, question.limit, question.value].join();
+      box.replaceChildren(table([["Law"], ...ASKED.map(([, name, unit]) => [name, unit])], rows));
+      return undefined;
+    };
+
+    let asking = 0;
+    // Draws are searched one by one: not at every key.
+    const askSoon = () => {
+      clearTimeout(asking);
+      asking = setTimeout(ask, 200);
     };
 
     const fromSlider = () => {
@@ -232,6 +298,7 @@ const Planner = (() => {
         say(el("plan-said"), [[found.problem, "wrong"]]);
         say(el("plan-size-said"), []);
         el("plan-answer").replaceChildren();
+        askSoon();
         return cost();
       }
       last = found;
@@ -245,10 +312,11 @@ const Planner = (() => {
       const outside = far.some((text) => !text.includes("within"));
       say(el("plan-said"), [
         [`${Panels.flopsLabel(found.flops, 4)} FLOPs are ${Panels.plain(found.hours, 4)} GPU-hours of ${name} at ${percent} % utilisation.`],
-        far.length && [`${far.join("; ")}.${outside ? " There the laws are carried beyond what was seen, and their intervals hold no error of the form." : ""}`, outside ? "note mind" : ""],
+        far.length && [`${far.join("; ")}.${outside ? " There the laws are carried beyond what was seen, and their intervals hold no error of the form." : ""}`, outside ? "note warned" : ""],
       ]);
       answer(found.flops);
       if (slider.dataset.typed !== "yes") fromSlider();
+      askSoon();
       return cost();
     };
 
@@ -278,6 +346,8 @@ const Planner = (() => {
       }
       cost();
     });
+    for (const id of ["ask-loss", "ask-value"]) el(id).addEventListener("input", askSoon);
+    el("ask-limit").addEventListener("change", askSoon);
     el("planner").hidden = !usable.length;
     if (usable.length) update();
   };

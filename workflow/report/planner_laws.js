@@ -23,6 +23,9 @@ const Laws = (() => {
     errors: line.misfit ? floats(line.misfit.errors) : null,
   });
 
+  // Draws that must have a value for there to be an interval, as laws/common/fit_result.py has it.
+  const fewest = (draws) => Math.max(2, 0.5 * draws.length);
+
   // A point with its percentile intervals of the finite draws, as numpy.percentile has them.
   const estimate = (point, draws) => {
     const out = { point };
@@ -31,7 +34,7 @@ const Laws = (() => {
       const at = (LEVELS[k] / 100) * (finite.length - 1);
       const low = Math.floor(at);
       const high = Math.min(low + 1, finite.length - 1);
-      out[end] = finite.length < 2 ? NaN : finite[low] + (finite[high] - finite[low]) * (at - low);
+      out[end] = finite.length < fewest(draws) ? NaN : finite[low] + (finite[high] - finite[low]) * (at - low);
     });
     return out;
   };
@@ -56,7 +59,7 @@ const Laws = (() => {
   };
 
   // Lines of one law: row i of its columns, or its point where columns are single numbers.
-  const ofSurface = ([E, lnA, lnB, alpha, beta, ...count], flops) => {
+  const ofSurface = ([E, lnA, lnB, alpha, beta, k, ...count], flops) => {
     const sum = alpha + beta;
     const lnG = (Math.log(alpha) + lnA - Math.log(beta) - lnB) / sum;
     const lnC = Math.log(flops / 6);
@@ -73,8 +76,9 @@ const Laws = (() => {
       lnN = next;
       lnD = (left - p * lnN) / q;
     }
-    const reducible = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
-    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p };
+    const inner = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
+    const reducible = k === 1 ? inner : inner ** k;
+    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p, k };
   };
 
   const ofCompute = ([lnKN, a, lnKD, b, E, lnK, c, ...count], flops) => {
@@ -85,7 +89,7 @@ const Laws = (() => {
   };
 
   // The columns of a line that say how its FLOPs are counted; none where they are 6ND.
-  const countOf = (line) => line.point.slice(line.says === "surface" ? 5 : 7);
+  const countOf = (line) => line.point.slice(line.says === "surface" ? 6 : 7);
   const tokens = (line, flops, params) => Math.exp(lnTokens(countOf(line), flops, Math.log(params)));
 
   const said = (line, columns, flops) =>
@@ -143,7 +147,8 @@ const Laws = (() => {
     const weigh = pointOf(surface, flops);
     const draws = drawsOf(line, flops);
     const spread = (d) => (line.says === "surface" ? d : weigh);
-    const extra = (s, x) => excess(s.alpha, s.beta, s.steep * x) * s.reducible;
+    const extra = (s, x) =>
+      Math.expm1(s.k * Math.log1p(excess(s.alpha, s.beta, s.steep * x))) * s.reducible;
     const share = (s, x) => 100 * wastedShare(s.alpha, s.beta, s.steep * x);
     const x = lnN - best.lnN;
     return {
@@ -156,5 +161,138 @@ const Laws = (() => {
     };
   };
 
-  return { unpack, pointOf, atBudget, deviation, tokens, countOf };
+  // Questions, as flopline.questions has them: N as a function of C under a limit, then either the
+  // loss of a budget or the least C for a loss.
+  const [LEAST_FLOPS, MOST_FLOPS] = [1, 1e40];
+  const STEP = Math.log(10) / 2;
+  const HALVINGS = 40;
+
+  // ln N that a budget buys with D = e^lnK N^power.
+  const onRay = (count, flops, lnK, power) => {
+    let lnN = (Math.log(flops / 6) - lnK) / (1 + power);
+    for (let step = 0, moved = Infinity; count.length && step < 200 && Math.abs(moved) > 1e-13; step += 1) {
+      const { lnC, p, q } = counted(count, lnN, lnK + power * lnN);
+      moved = (Math.log(flops) - lnC) / (p + power * q);
+      lnN += moved;
+    }
+    return lnN;
+  };
+
+  const lnParams = (best, count, flops, limit, value) => {
+    if (limit === "params") return Math.log(value);
+    if (limit === "tokens_per_param") return onRay(count, flops, Math.log(value), 1);
+    if (limit === "most_params") return Math.min(best.lnN, Math.log(value));
+    if (limit === "most_tokens") return Math.max(best.lnN, onRay(count, flops, Math.log(value), 0));
+    return best.lnN;
+  };
+
+  // One row of a line, its point or a draw, as functions of C; `error` is its share of the misfit.
+  const rowOf = (line, columns, weigh, error) => {
+    const surface = line.says === "surface";
+    const count = columns.slice(surface ? 5 : 7);
+    const best = (flops) => said(line, columns, flops);
+    const stray = (flops) => (line.misfit && error ? 1 + relativeSd(line, flops) * error : 1);
+    const weights = (flops, own) => (surface ? own : weigh(flops));
+    const lossAt = (flops, limit, value) => {
+      const own = best(flops);
+      const lowest = own.loss * (surface ? 1 : stray(flops));
+      if (limit === "free") return { own, lnN: own.lnN, loss: lowest };
+      const lnN = lnParams(own, count, flops, limit, value);
+      if (surface) {
+        const [E, lnA, lnB, alpha, beta] = columns;
+        const lnD = lnTokens(count, flops, lnN);
+        return { own, lnN, loss: E + Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD) };
+      }
+      const s = weigh(flops);
+      const extra = excess(s.alpha, s.beta, s.steep * (lnN - own.lnN)) * s.reducible;
+      return { own, lnN, loss: lowest + extra };
+    };
+    const wasted = (flops, own, lnN) => {
+      const s = weights(flops, own);
+      return wastedShare(s.alpha, s.beta, s.steep * (lnN - own.lnN));
+    };
+    return { count, lossAt, wasted };
+  };
+
+  // The least C whose loss is low enough, looked for from `start` on; Infinity where there is none.
+  const least = (row, loss, limit, value, start) => {
+    const above = (lnC) => row.lossAt(Math.exp(lnC), limit, value).loss > loss;
+    const [first, last] = [Math.log(LEAST_FLOPS), Math.log(MOST_FLOPS)];
+    let low = Number.isFinite(start) ? STEP * Math.floor(Math.log(start) / STEP) : first;
+    while (low > first && !above(low)) low = Math.max(first, low - STEP);
+    if (!above(low)) return NaN;
+    let high = low;
+    while (above(high)) {
+      if (high >= last) return Infinity;
+      low = high;
+      high = Math.min(last, high + STEP);
+    }
+    for (let step = 0; step < HALVINGS; step += 1) {
+      const middle = (low + high) / 2;
+      if (above(middle)) low = middle;
+      else high = middle;
+    }
+    return Math.exp(high);
+  };
+
+  const solved = (line, row, { flops, loss, limit, value }, start) => {
+    const c = loss === null ? flops : least(row, loss, limit, value, start.flops);
+    if (c === Infinity) {
+      const held = (names) => (names.includes(limit) ? value : Infinity);
+      return {
+        flops: c, params: held(["params", "most_params"]), tokens: held(["most_tokens"]),
+        tokens_per_param: NaN, loss: NaN, wasted_percent: NaN,
+      };
+    }
+    const at = row.lossAt(c, limit, value);
+    const lnD = limit === "free" ? at.own.lnD : lnTokens(row.count, c, at.lnN);
+    let share = 0;
+    if (limit !== "free") {
+      share = loss === null ? row.wasted(c, at.own, at.lnN) : 1 - least(row, loss, "free", null, start.best) / c;
+    }
+    return {
+      flops: Number.isNaN(at.own.lnN) ? NaN : c, params: Math.exp(at.lnN), tokens: Math.exp(lnD),
+      tokens_per_param: Math.exp(lnD - at.lnN), loss: at.loss, wasted_percent: 100 * share,
+    };
+  };
+
+  // As `estimate`, with draws among them that never reach a loss.
+  const estimateOrNever = (point, draws) => {
+    const out = { point };
+    const known = draws.filter((v) => !Number.isNaN(v)).sort();
+    ENDS.forEach((end, k) => {
+      const at = (LEVELS[k] / 100) * (known.length - 1);
+      const low = Math.floor(at);
+      const high = Math.min(low + 1, known.length - 1);
+      if (known.length < fewest(draws)) out[end] = NaN;
+      else if (at === low || known[low] === known[high]) out[end] = known[low];
+      else out[end] = known[low] + (known[high] - known[low]) * (at - low);
+    });
+    return out;
+  };
+
+  // `question` has flops or loss (else null), limit and value; `surface` is that of the family.
+  const answer = (line, surface, question) => {
+    const seen = new Map();
+    const weigh = (flops) => {
+      if (!seen.has(flops)) seen.set(flops, pointOf(surface, flops));
+      return seen.get(flops);
+    };
+    const nowhere = { flops: NaN, best: NaN };
+    const own = rowOf(line, line.point.map(number), weigh, 0);
+    const point = solved(line, own, question, nowhere);
+    const best = question.loss === null ? NaN : least(own, question.loss, "free", null, NaN);
+    const start = { flops: point.flops, best };
+    const rows = Array.from(line.draws[0], (_, i) => {
+      const row = rowOf(line, line.draws.map((column) => column[i]), weigh, line.errors ? line.errors[i] : 0);
+      return solved(line, row, question, start);
+    });
+    const out = { never: point.flops === Infinity };
+    for (const name of Object.keys(point)) {
+      out[name] = estimateOrNever(point[name], Float64Array.from(rows, (row) => row[name]));
+    }
+    return out;
+  };
+
+  return { unpack, pointOf, atBudget, deviation, answer, tokens, countOf };
 })();

@@ -1,18 +1,22 @@
 # Every law side by side at every target budget, and one recommended line.
 
+# Only of a study that asks anything beside its targets.
+ANSWERS = (
+    {"questions": "results/{study}/questions.csv"}
+    if any(STUDY["questions"].values())
+    else {}
+)
+
 
 rule decide:
     input:
         runs="results/{study}/clean/runs.parquet",
-        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
-        estimators=per_family(
-            "results/{study}/fits/{family}/{law}.estimators.parquet", law=STUDY["laws"]
-        ),
-        draws=per_family(
-            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
-        ),
+        fits=stated("fit", STUDY["laws"]),
+        estimators=stated("estimators", STUDY["laws"]),
+        draws=stated("draws", STUDY["laws"]),
         audits=AUDITS,
     output:
+        **ANSWERS,
         table="results/{study}/decision.parquet",
         csv=report(
             "results/{study}/decision.csv",
@@ -32,7 +36,15 @@ rule decide:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        study=options("families", "targets", "audit"),
+        study=options(
+            "families",
+            "targets",
+            "audit",
+            "comparable_losses",
+            "headline_family",
+            "loss_unit",
+            "questions",
+        ),
         synthetic=SYNTHETIC,
         code=code("decide.py", *SPECS),
     script:

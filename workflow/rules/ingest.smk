@@ -1,6 +1,9 @@
 # Raw files, in whatever form, become one shape of table; each shard holds a stable set of runs.
 
 
+from flopline.loss_units import fitted_splits
+
+
 rule ingest:
     input:
         logs=lambda wildcards: RAW.read_by(int(wildcards.shard)),
@@ -19,7 +22,10 @@ rule ingest:
         runtime=grows(30),
     params:
         files=lambda wildcards: RAW.by_shard[int(wildcards.shard)],
-        study=options("file", "source", "loss_split"),
+        study={
+            **options("file", "source", "loss_split", "loss_unit"),
+            "fitted_splits": fitted_splits(STUDY),
+        },
         code=code("ingest.py", *readers_of(raw_source(STUDY))),
     script:
         "../scripts/ingest.py"

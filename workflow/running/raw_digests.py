@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.sources import parts_of
+from flopline.sources import LogFile, parts_of
 
 CLOCKS_DIFFER_S: Final = 60.0
 """By how much the clock of a file server may be ahead of that of a job."""
@@ -25,7 +25,7 @@ def log_digest(path: Path, of_file: Callable[[Path], str] = hash_file) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def demand_unchanged(files: Sequence[Mapping[str, Any]], root: Path) -> None:
+def demand_unchanged(files: Sequence[LogFile], root: Path) -> None:
     """Stop a job whose files are no longer those that the run was planned on, or from the future.
 
     `files` are {path, sha256, sidecar?, sidecar_sha256?} with paths below `root`; those without

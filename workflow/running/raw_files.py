@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
-from flopline.sources import parts_of, why_no_file
+from flopline.sources import LogFile, TableFile, parts_of, why_no_file
 from flopline.study import is_simulated, raw_source
 from flopline.study_document import SourceDocument, StudyDocument
 from running.digest import Memory
@@ -21,21 +20,17 @@ from running.log_search import log_files
 from running.raw_digests import log_digest
 from running.shards import by_shard, fact_digests, hold_several
 
-File = dict[str, Any]
-"""{path, sha256}, of a log {run, path, sha256, sidecar?, sidecar_sha256?}; in place of the sha256
-of what is yet to be simulated stands `made_of`."""
-
 
 @dataclass(frozen=True)
 class RawFiles:
     """The logs of a study, its run table, and what of both belongs to each of its shards."""
 
     source: SourceDocument
-    logs: list[File]
-    run_table: File | None
+    logs: list[LogFile]
+    run_table: TableFile | None
 
     @cached_property
-    def by_shard(self) -> list[list[Mapping[str, Any]]]:
+    def by_shard(self) -> list[list[LogFile]]:
         """The logs of every shard."""
         return by_shard(self.logs, self.source["shards"], together=self._hold_several)
 
@@ -49,8 +44,9 @@ class RawFiles:
             return [table["made_of"]] * shards
         if self._hold_several:
             return [table["sha256"]] * shards
-        run = self.source["runs"]["columns"]["run"]
-        return [*fact_digests(Path(table["path"]), run, table["sha256"], shards)]
+        run = str(self.source["runs"]["columns"]["run"])
+        path, digest = Path(str(table["path"])), str(table["sha256"])
+        return [*fact_digests(path, run, digest, shards)]
 
     def read_by(self, shard: int) -> list[str]:
         """All files that are read for a shard: of a log that is a folder its own, and sidecars."""
@@ -61,7 +57,7 @@ class RawFiles:
         return hold_several(self.source, [log["path"] for log in self.logs])
 
 
-def simulation_of(study: StudyDocument) -> dict[str, Any]:
+def simulation_of(study: StudyDocument) -> dict[str, object]:
     """What simulated runs are made of: how many jobs read their logs back is no part of it."""
     return {key: value for key, value in study["source"].items() if key != "shards"}
 
@@ -77,9 +73,11 @@ def raw_files(study: StudyDocument, simulator: Callable[[], str]) -> RawFiles:
     table: str | None = source.get("runs", {}).get("table")
     if is_simulated(study):
         parts = json.dumps([simulation_of(study), simulator()], sort_keys=True)
-        digests = {"sha256": None, "made_of": hashlib.sha256(parts.encode()).hexdigest()}
-        unborn = [{**file, **digests} for file in log_files(study, Path.cwd())]
-        return RawFiles(source, unborn, {"path": table, **digests})
+        made_of = hashlib.sha256(parts.encode()).hexdigest()
+        unborn = log_files(study, Path.cwd())
+        for file in unborn:
+            file["sha256"], file["made_of"] = None, made_of
+        return RawFiles(source, unborn, {"path": table, "sha256": None, "made_of": made_of})
     memory = Memory(Path("results", study["name"], ".digests.json"))
     if table:
         _demand_file(table, f"{study['file']}: source.runs.table")
@@ -90,18 +88,20 @@ def raw_files(study: StudyDocument, simulator: Callable[[], str]) -> RawFiles:
             raise FloplineError(f"{path} {why}, where a log should be: take it away.")
         return str(memory.of(path, hash_file))
 
-    logs: list[File] = [dict(file) for file in log_files(study, Path.cwd())]
+    logs = log_files(study, Path.cwd())
     for log in logs:
         log["sha256"] = log_digest(Path(log["path"]), hashed)
         if "sidecar" in log:
             _demand_file(log["sidecar"], f"{study['file']}: source.runs.sidecar")
             log["sidecar_sha256"] = hashed(Path(log["sidecar"]))
-    run_table = {"path": table, "sha256": hashed(Path(table))} if table else None
+    run_table: TableFile | None = None
+    if table:
+        run_table = {"path": table, "sha256": hashed(Path(table))}
     memory.save()
     return RawFiles(source, logs, run_table)
 
 
-def _read_for(log: Mapping[str, Any]) -> list[str]:
+def _read_for(log: LogFile) -> list[str]:
     parts = [str(part) for part in parts_of(Path(log["path"]))]
     return [*parts, *([log["sidecar"]] if "sidecar" in log else [])]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from flopline.logs.formats import FORMATS
-from flopline.sources import format_of
+from flopline.sources import LogFile, format_of
 from flopline.study_document import SourceDocument
 
 
@@ -29,14 +28,12 @@ def hold_several(source: SourceDocument, paths: Sequence[str]) -> bool:
     return any(entry.ends(Path(path).name) for entry in several for path in paths)
 
 
-def by_shard(
-    files: Sequence[Mapping[str, Any]], shards: int, together: bool = False
-) -> list[list[Mapping[str, Any]]]:
+def by_shard(files: Sequence[LogFile], shards: int, together: bool = False) -> list[list[LogFile]]:
     """The files of every shard; all files of one run stand in the same.
 
     `together` puts all into one: where files hold several runs, any two may share one.
     """
-    out: list[list[Mapping[str, Any]]] = [[] for _ in range(shards)]
+    out: list[list[LogFile]] = [[] for _ in range(shards)]
     for file in files:
         out[0 if together else shard_of(file["run"], shards)].append(file)
     return out

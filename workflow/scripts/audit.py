@@ -4,8 +4,9 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as said:
+with stage(snakemake, measure=True) as summary:
     from findings import write_findings
+    from fitting import provenance_of, write_law
 
     from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import FamilyRuns, audit_family
@@ -17,6 +18,7 @@ with stage(snakemake, measure=True) as said:
     from flopline.points import MOST_ROWS, SCHEDULE, fitted_to, read_curves
     from flopline.progress import heard
     from flopline.results import FamilyResults, read_results
+    from flopline.verdict_scale import tally
 
     study, family = snakemake.params.study, snakemake.params.family
     results = read_results(Path("results", snakemake.wildcards.study), map(Path, snakemake.input))
@@ -35,15 +37,21 @@ with stage(snakemake, measure=True) as said:
         read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
         points,
     )
-    with heard(said.reached):
-        findings = audit_family(
+    with heard(summary.reached):
+        audited = audit_family(
             family_runs,
             results.families.get(family, FamilyResults()),
             StudyOptions.read(study, groups),
             study["targets"],
             params_convention=study["params_convention"],
             flops_convention=study["flops_convention"],
+            loss_unit=study["loss_unit"],
         )
+    findings = audited.findings
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
-    verdicts = [finding.verdict for finding in findings]
-    said += [f"{verdicts.count(v)} {v}" for v in ("fine", "mind", "refuse") if v in verdicts]
+    if audited.law is not None:
+        # Of the published form it is the study's own fit as it stands.
+        content = {"family": family, **audited.law.content}
+        content.setdefault("provenance", provenance_of(snakemake))
+        write_law(content, audited.law.draws, audited.law.tables, snakemake)
+    summary.append(tally(finding.verdict for finding in findings))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as said:
+with stage(snakemake, measure=True) as summary:
     import pandas as pd
 
     from flopline.clean.batches import clean_batches
@@ -31,7 +31,7 @@ with stage(snakemake, measure=True) as said:
             dropped.write(batch.dropped)
             tallied.append(batch.runs)
             rows, lost = rows + len(batch.curves), lost + len(batch.dropped)
-            said.counted(sum(map(len, tallied)), len(runs), "runs")
+            summary.counted(sum(map(len, tallied)), len(runs), "runs")
     table = pd.concat(tallied) if tallied else pd.DataFrame()
     write_parquet(conform(table, SHARD_RUNS), Path(out.runs))
-    said.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")
+    summary.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.audit.audit_options import AuditOptions
     from flopline.bearing import span_of
     from flopline.decision import decide, demand_a_fit
+    from flopline.question_options import QuestionOptions
+    from flopline.questions import answers_json, asked, study_answers
     from flopline.results import read_results
     from flopline.schema import KEPT
     from flopline.storage import write_json, write_parquet, write_text
@@ -16,15 +18,27 @@ with stage(snakemake) as said:
     results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
     demand_a_fit({family: results.families[family].fits for family in study["families"]})
     kept = results.runs[results.runs["status"] == KEPT]
+    families = {family: results.families[family] for family in study["families"]}
+    spans = {str(family): span_of(runs) for family, runs in kept.groupby("family")}
     table, verdict = decide(
-        {family: results.families[family] for family in study["families"]},
+        families,
         study["targets"],
         study["families"],
-        {str(family): span_of(runs) for family, runs in kept.groupby("family")},
+        spans,
         AuditOptions(**study["audit"]),
+        comparable=study["comparable_losses"],
+        first=study["headline_family"],
+        runs=kept,
     )
+    table["loss_unit"] = verdict["loss_unit"] = study["loss_unit"]
+    questions = asked(QuestionOptions(**study["questions"]), study["targets"][0])
+    if questions:
+        answers = study_answers(families, verdict["choices"], verdict["silent"], spans, questions)
+        text = answers.to_csv(index=False, lineterminator="\n")
+        write_text(text, Path(snakemake.output.questions))
+        verdict["questions"] = answers_json(answers)
     table["synthetic"] = verdict["synthetic"] = snakemake.params.synthetic
     write_parquet(table, Path(snakemake.output.table))
     write_text(table.to_csv(index=False, lineterminator="\n"), Path(snakemake.output.csv))
     write_json(verdict, Path(snakemake.output.verdict))
-    said.append(f"{len(table)} lines")
+    summary.append(f"{len(table)} lines")

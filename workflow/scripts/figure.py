@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.figures.spec import Setting, figure_spec
     from flopline.figures.style import save
     from flopline.results import read_results
@@ -16,4 +16,4 @@ with stage(snakemake) as said:
     setting = Setting(params.study, wildcards.get("family", ""), params.width, params.synthetic)
     save(spec.draw(results, setting), Path(snakemake.output.svg).with_suffix(""))
     write_json(spec.words(results, setting), Path(snakemake.output.json))
-    said.append("svg, png, pdf")
+    summary.append("svg, png, pdf")

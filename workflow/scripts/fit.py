@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as said:
+with stage(snakemake, measure=True) as summary:
     from fitting import write_fit
 
     from flopline.errors import FloplineError
@@ -25,7 +25,7 @@ with stage(snakemake, measure=True) as said:
     points = fitted_to(spec, runs, map(Path, snakemake.input.curves), study, family)
     targets, bootstrap = study["targets"], BootstrapOptions(**study["bootstrap"])
     try:
-        with heard(said.reached):
+        with heard(summary.reached):
             result = spec.fitted(
                 points,
                 targets,
@@ -36,4 +36,4 @@ with stage(snakemake, measure=True) as said:
     except FloplineError as reason:
         # The other laws go on; where there are none the decision says so.
         result = not_fitted(spec, targets, str(reason), points=points, draws=bootstrap.draws)
-    write_fit(result, snakemake, said)
+    write_fit(result, snakemake, summary)

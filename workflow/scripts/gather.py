@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as said:
+with stage(snakemake, measure=True) as summary:
     import pandas as pd
 
     from flopline.clean.gathering import gather, stop_at_mistakes
@@ -28,4 +28,4 @@ with stage(snakemake, measure=True) as said:
     write_parquet(runs, Path(out.runs))
     write_json(notes, Path(out.notes))
     kept = int((runs["status"] == KEPT).sum())
-    said.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")
+    summary.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as said:
+with stage(snakemake, measure=True) as summary:
     import pandas as pd
 
     from flopline.ingesting import FACTS, FILES, RAW_CURVES, ingest_runs
@@ -23,8 +23,8 @@ with stage(snakemake, measure=True) as said:
             dropped.write(raw.dropped)
             runs.append(raw.runs)
             rows += len(raw.curves)
-            said.counted(len(runs), len({file["run"] for file in files}), "runs")
+            summary.counted(len(runs), len({file["run"] for file in files}), "runs")
         demand_unchanged(files, Path.cwd())
     files = conform(pd.concat(runs) if runs else pd.DataFrame(), FACTS | FILES)
     write_parquet(files, Path(out.runs))
-    said.append(f"{files['run'].nunique():,} runs, {rows:,} rows")
+    summary.append(f"{files['run'].nunique():,} runs, {rows:,} rows")

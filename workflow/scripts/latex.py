@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.outputs.latex_tables import latex_tables
     from flopline.results import read_results
     from flopline.storage import write_text
@@ -18,7 +18,8 @@ with stage(snakemake) as said:
         results.runs,
         study["families"],
         synthetic=snakemake.params.synthetic,
+        loss_unit=study["loss_unit"],
     )
     for name, table in tables.items():
         write_text(table, Path(snakemake.output[name]))
-    said.append(f"{len(tables) - 1} tables")
+    summary.append(f"{len(tables) - 1} tables")

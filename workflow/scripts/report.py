@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.report.interactive import panels
     from flopline.report.page import ReportInputs, methods_files, render
     from flopline.report.provenance import provenance
@@ -31,12 +31,12 @@ with stage(snakemake) as said:
         study={**study, "synthetic": synthetic, "notes": notes},
         decision=results.lines,
         verdict=results.decision,
-        fits={family: found.fits for family, found in families.items()},
+        fits={family: of_family.fits for family, of_family in families.items()},
         runs=results.runs,
         dropped=results.dropped,
         figures=figures,
         provenance=provenance(study, results.runs, snakemake.params.run_table, code),
-        audits={family: found.findings for family, found in families.items()},
+        audits={family: of_family.findings for family, of_family in families.items()},
         downloads=snakemake.params.downloads,
         panels=panels(
             families, study, results.runs, results.lines, headline["family"] if headline else ""
@@ -46,4 +46,4 @@ with stage(snakemake) as said:
     write_text(page, Path(snakemake.output.page))
     for ending, text in methods_files(page_inputs).items():
         write_text(text, Path(snakemake.output[ending]))
-    said.append(f"{len(page.encode()) / 1e6:.1f} MB")
+    summary.append(f"{len(page.encode()) / 1e6:.1f} MB")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.atomic import replacing
     from flopline.decision import headline_lines
     from flopline.numbers import count
@@ -14,8 +14,8 @@ with stage(snakemake) as said:
 
     study, inputs = snakemake.params.study, snakemake.input
     base = Path("results", study["name"])
-    found = [inputs.runs, inputs.dropped, inputs.verdict]
-    results = read_results(base, map(Path, found))
+    paths = [inputs.runs, inputs.dropped, inputs.verdict]
+    results = read_results(base, map(Path, paths))
     copied = [inputs.page, inputs.table, *inputs.latex, *inputs.methods, *inputs.figures]
     copied += inputs.fits
     files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in copied}
@@ -32,4 +32,4 @@ with stage(snakemake) as said:
     )
     with replacing(Path(snakemake.output.zip)) as part:
         part.write_bytes(packed)
-    said.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")
+    summary.append(f"{count(entries, 'file')}, {len(packed) / 1e6:.1f} MB")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake) as said:
+with stage(snakemake) as summary:
     from flopline.simulation import curve, planned_runs, run_table
     from flopline.storage import write_text
 
@@ -18,4 +18,4 @@ with stage(snakemake) as said:
         rows = curve(settings, run).to_json(orient="records", lines=True, double_precision=15)
         write_text(rows, logs / f"{run.run}.jsonl")
     write_text(run_table(runs).to_csv(index=False, lineterminator="\n"), table)
-    said.append(f"{len(runs):,} runs, {len(runs) * settings['rows']:,} rows, all synthetic")
+    summary.append(f"{len(runs):,} runs, {len(runs) * settings['rows']:,} rows, all synthetic")

@@ -21,7 +21,7 @@ from running.receipts import differing, drop_receipts, write_receipts
 INTERRUPTED = 130
 
 
-class Said(list[str]):
+class StageSummary(list[str]):
     """What a stage says in its line of progress, and how far it is until then."""
 
     def __init__(self, progress: Path) -> None:
@@ -43,7 +43,7 @@ class Said(list[str]):
 
 
 @contextmanager
-def stage(job, *, measure: bool = False) -> Iterator[Said]:
+def stage(job, *, measure: bool = False) -> Iterator[StageSummary]:
     """Run a job's work; what is appended to the list it yields is said in its progress line.
 
     Its time and memory go to benchmarks/ beside logs/ if told to `measure`: rules that may be
@@ -56,7 +56,7 @@ def stage(job, *, measure: bool = False) -> Iterator[Said]:
     log = Path(job.log[0])
     name, results = log.stem, log.parent.parent
     outputs = [Path(path) for path in job.output]
-    said = Said(log.with_suffix(".progress"))
+    summary = StageSummary(log.with_suffix(".progress"))
     began = time.perf_counter()
     signal.signal(signal.SIGTERM, _interrupt)
     drop(log.with_suffix(".error"))
@@ -69,7 +69,7 @@ def stage(job, *, measure: bool = False) -> Iterator[Said]:
     for_the_debugger = (Exception,) if "FLOPLINE_RAISE" in os.environ else ()
     try:
         _refuse_damaged(job, results)
-        yield said
+        yield summary
     except for_the_debugger:
         raise
     except FloplineError as mistake:
@@ -84,11 +84,11 @@ def stage(job, *, measure: bool = False) -> Iterator[Said]:
         )
         _stop(log, traceback.format_exc(), sentence)
     finally:
-        drop(said.progress)
+        drop(summary.progress)
     write_receipts(outputs, results)
     seconds = time.perf_counter() - began
     with suppress(OSError):
-        log.write_text(f"{name:<28} {', '.join(said)} ({seconds:.1f} s)\n", encoding="utf-8")
+        log.write_text(f"{name:<28} {', '.join(summary)} ({seconds:.1f} s)\n", encoding="utf-8")
         if measure:
             _measure(results / "benchmarks" / f"{name}.tsv", seconds)
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.audit.ladder_fit import BASELINE, Opt, Options, Rung, Runs
+from flopline.audit.ladder_fit import BASELINE, LadderFit, Opt, Options, Runs
 from flopline.errors import FloplineError
 from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import CONVERGED
@@ -36,14 +36,14 @@ def best_runs(table: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["loss"] < before].reset_index(drop=True)
 
 
-def best_run(runs: Runs, options: Options, number: int) -> Rung:
+def best_run(runs: Runs, options: Options, number: int) -> LadderFit:
     """Go on as before: the last best run's tokens per param, the last two best losses' line."""
     best = _at_least_two(runs, options)
     last = best.iloc[-1]
     ratio = float(last["tokens"] / last["params"])
     ln_c, ln_loss = (np.log(best[c].to_numpy(dtype=float)[-2:]) for c in ("flops", "loss"))
     slope = float(np.diff(ln_loss)[0] / np.diff(ln_c)[0])
-    return Rung(
+    return LadderFit(
         BASELINE,
         "best_run",
         len(runs.points),
@@ -62,13 +62,13 @@ def _params_at(runs: Runs, options: Options, ratio: float) -> Opt:
     return lambda flops: count.point.params_along(flops, math.log(ratio), 1.0)
 
 
-def loss_compute(runs: Runs, options: Options, number: int) -> Rung:
+def loss_compute(runs: Runs, options: Options, number: int) -> LadderFit:
     """L = E + K C^-c through the best losses; it says nothing of N."""
     best = _at_least_two(runs, options)
     law: LossLaw = fit_loss_compute(np.log(best["flops"].to_numpy()), best["loss"], 1.0)
     if not np.isfinite(law.c[0]):
         raise FloplineError("the best losses do not fall with compute")
-    return Rung(
+    return LadderFit(
         BASELINE,
         "loss_compute",
         len(runs.points),

@@ -6,25 +6,26 @@ the arithmetic); here it is the parametric fit that is plugged in, as a judge fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.power_law import PowerLaw, fit_power_law
 from flopline.laws.isoflop.plugin_bias import optimum, plugin_bias
 from flopline.laws.isoflop.vertex_laws import MIN_BUDGETS
 from flopline.numbers import flops_label, humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import warned_if
 
 Floats = NDArray[np.float64]
 
 LARGE: Final = 0.05
-"""Change of N at a target [ln] from which the bias is to be minded."""
+"""Change of N at a target [ln] from which the bias is warned about."""
 
 
 def audit(
@@ -60,7 +61,9 @@ def audit(
     return _finding(table, laws, at_targets, float(trend.p))
 
 
-def _bias(surface: LossSurface, vertex: dict[str, Any], profiles: pd.DataFrame) -> dict[str, float]:
+def _bias(
+    surface: LossSurface, vertex: Mapping[Any, Any], profiles: pd.DataFrame
+) -> dict[str, float]:
     """Bias of one budget's two parabolas, its grid's offset, and the leading-order formula."""
     rows = profiles[profiles["budget_flops"] == vertex["budget_flops"]]
     # Runs far up the walls of a wide grid have no place on a parabola near the bottom.
@@ -131,7 +134,7 @@ def _finding(
     )
     return Finding(
         "bias",
-        MIND if abs(change[worst]) > LARGE else FINE,
+        warned_if(abs(change[worst]) > LARGE),
         sentence,
         {
             "a_raw": float(laws["params"]["raw"].p),

@@ -53,8 +53,8 @@ def tables_of(
     at_target = (np.log(target_flops / 6) - float(line.ln_k)) / (1 + float(line.p))
     count = counted(points, 0, seed, "identifiability", "") if "flops" in points else None
     if count is not None:
-        ray = float(line.ln_k), float(line.p)
-        at_target = float(np.log(count.point.params_along(target_flops, *ray)))
+        power_law = float(line.ln_k), float(line.p)
+        at_target = float(np.log(count.point.params_along(target_flops, *power_law)))
     weights = run_weights(points["run"].tolist(), draws, seed)
     point = fit_loss_compute(ln_n, loss, 1.0)
     grid = np.linspace(ln_n.min(), max(at_target, ln_n.max()), CURVE_POINTS)

@@ -1,7 +1,7 @@
 """Runs that no fit has seen, such as the large models that a ladder was made for: told and seen.
 
-What a law is worth shows where its maker could not look. A law L(N, D) foretells the loss of any
-run; a law of compute foretells only that of the best run of the same compute, which a run with
+What a law is worth shows where its maker could not look. A law L(N, D) predicts the loss of any
+run; a law of compute predicts only that of the best run of the same compute, which a run with
 other params and tokens should lie above.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.audit.finding import FINE, MIND, Finding, draws_of, surface_of
+from flopline.audit.finding import Finding, draws_of, surface_of
 from flopline.audit.hygiene_facts import log_residuals
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.documents import number_in
@@ -22,20 +22,21 @@ from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import new_run_errors
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.stated_form import estimator_of, form_of
 from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import count, factor, significant
 from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.schema import LEVELS
-from flopline.surfaces.chinchilla import PARAMETERS
 from flopline.surfaces.surface import Law
+from flopline.verdict_scale import warned_if, worst
 
 Floats = NDArray[np.float64]
 
 THIS_RUN: Final = "this run"
 BEST_RUN: Final = "the best run of its compute"
 UNNAMED: Final = "main"
-"""The estimator of a law of compute, of which only the main line foretells a run."""
+"""The estimator of a law of compute, of which only the main line predicts a run."""
 NAMED: Final = 3
 """Runs that the sentence names at most: those with the largest errors."""
 
@@ -46,12 +47,12 @@ def audit(
     fits: Mapping[str, LawResults],
     study: StudyOptions | None = None,
 ) -> Finding:
-    """What every law foretells of the `held` runs, beside what was seen.
+    """What every law predicts of the `held` runs, beside what was seen.
 
     `held` and `points`, what a surface is fitted to, have columns run, params [weights], tokens,
     flops, loss [nats per token]; `fits` are those of the laws, a surface L(N, D) among them, under
-    the options `study`. Table predictions: one row per run and estimator, with foretold, seen,
-    error (foretold less seen), its intervals and whether they hold what was seen. Those of the
+    the options `study`. Table predictions: one row per run and estimator, with predicted, seen,
+    error (predicted less seen), its intervals and whether they hold what was seen. Those of the
     surface are of one new run: draws and the scatter of the fitted runs. Its other objectives and
     forms have no scatter, laws of compute none at all, and so no such judgement.
 
@@ -80,9 +81,12 @@ def audit(
 def _of_surface(
     held: pd.DataFrame, points: pd.DataFrame, law: str, fit: LawResults, seed: int
 ) -> pd.DataFrame:
-    """What a surface foretells, with intervals where it has draws."""
+    """What a surface predicts, with intervals where it has draws.
+
+    Returns the rows of `_compared`, with intervals filled in where there are draws.
+    """
     surface = surface_of(fit.content)
-    out = _of_law(held, law, str(fit.content["settings"].get("objective", UNNAMED)), surface)
+    out = _of_law(held, law, estimator_of(fit.content), surface)
     try:
         draws = draws_of(fit.draws)
     except FloplineError:
@@ -91,11 +95,11 @@ def _of_surface(
     ends = points.sort_values(["run", "tokens"], kind="stable").groupby("run").tail(1)
     residuals = log_residuals(surface, ends)
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    told = draws.loss(params, tokens)
-    scatter = new_run_errors(residuals, len(PARAMETERS), len(told), seed)
-    told = told * np.exp(scatter)[:, None]
+    losses = draws.loss(params, tokens)
+    scatter = new_run_errors(residuals, len(form_of(fit.content).free), len(losses), seed)
+    losses = losses * np.exp(scatter)[:, None]
     for level in LEVELS:
-        low, high = np.percentile(told, (50 - level / 2, 50 + level / 2), axis=0)
+        low, high = np.percentile(losses, (50 - level / 2, 50 + level / 2), axis=0)
         out[f"lo{level}"], out[f"hi{level}"] = low, high
         inside = out["seen"].between(out[f"lo{level}"], out[f"hi{level}"])
         out[f"inside{level}"] = np.where(inside, "yes", "no")
@@ -104,7 +108,7 @@ def _of_surface(
 
 def _of_law(held: pd.DataFrame, name: str, estimator: str, law: Law) -> pd.DataFrame:
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    return _told(held, name, estimator, THIS_RUN, law.loss(params, tokens))
+    return _compared(held, name, estimator, THIS_RUN, law.loss(params, tokens))
 
 
 def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
@@ -114,24 +118,28 @@ def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
         return held.iloc[:0]
     names, flops = ["L_E", "L_K", "L_c"], held["flops"].to_numpy(dtype=float)
     floor, scale, power = (number_in(content["parameters"][name]) for name in names)
-    out = _told(held, law, UNNAMED, BEST_RUN, floor + scale * flops**-power)
+    out = _compared(held, law, UNNAMED, BEST_RUN, floor + scale * flops**-power)
     drawn = fit.draws[names].dropna().to_numpy(dtype=float)
     if len(drawn) > 1:
         floors, scales, powers = drawn.T[:, :, None]
-        told = floors + scales * flops**-powers
+        losses = floors + scales * flops**-powers
         for level in LEVELS:
-            low, high = np.percentile(told, (50 - level / 2, 50 + level / 2), axis=0)
+            low, high = np.percentile(losses, (50 - level / 2, 50 + level / 2), axis=0)
             out[f"lo{level}"], out[f"hi{level}"] = low, high
     return out
 
 
-def _told(held: pd.DataFrame, law: str, estimator: str, of: str, foretold: Floats) -> pd.DataFrame:
+def _compared(held: pd.DataFrame, law: str, estimator: str, of: str, loss: Floats) -> pd.DataFrame:
+    """Predictions beside what was seen.
+
+    Returns one row for each held run, intervals missing and not yet judged.
+    """
     out = pd.DataFrame({"law": law, "estimator": estimator}, index=held.index)
     for name in ("run", "params", "tokens", "flops"):
         out[name] = held[name]
-    out["of"], out["foretold"], out["seen"] = of, foretold, held["loss"].astype(float)
-    out["error_nats"] = out["foretold"] - out["seen"]
-    out["error_percent"] = 100 * out["error_nats"] / out["seen"]
+    out["of"], out["predicted"], out["seen"] = of, loss, held["loss"].astype(float)
+    out["error"] = out["predicted"] - out["seen"]
+    out["error_percent"] = 100 * out["error"] / out["seen"]
     for level in LEVELS:
         out[f"lo{level}"] = out[f"hi{level}"] = np.nan
     for level in LEVELS:
@@ -158,32 +166,34 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
         "largest_error_percent_of_all": float(own["error_percent"].max()),
     }
     order = main["error_percent"].abs().sort_values(ascending=False, kind="stable").index
-    told = "; ".join(_one(row) for _, row in main.loc[order[:NAMED]].iterrows())
+    listed = "; ".join(_one(row) for _, row in main.loc[order[:NAMED]].iterrows())
     more = f" (the {NAMED} largest errors of {len(main)})" if len(main) > NAMED else ""
-    said = (
+    sentence = (
         f"No fit has seen {count(len(held), 'run')} of up to {factor(reach)} the compute of the "
-        f"largest that was fitted. The {spec_of(law).label} law foretells{more}: {told}."
+        f"largest that was fitted. The {spec_of(law).label} law predicts{more}: {listed}."
     )
     if len(judged):
-        said += f" {inside} of {len(judged)} lie in the 95 % prediction of one new run."
+        sentence += f" {inside} of {len(judged)} lie in the 95 % prediction of one new run."
     if len(own) > len(main):
         low, high = (_signed(f(own["error_percent"])) for f in (min, max))
-        said += f" Over all objectives and forms the errors go from {low} to {high} %."
+        sentence += f" Over all objectives and forms the errors go from {low} to {high} %."
     if len(best):
-        under = int((best["error_nats"] > 0).sum())
-        said += (
-            f" Of the losses that the laws of compute alone foretell for the best run, {under} of "
+        under = int((best["error"] > 0).sum())
+        sentence += (
+            f" Of the losses that the laws of compute alone predict for the best run, {under} of "
             f"{len(best)} lie above what was seen, where only noise should put one."
         )
-    mind = inside < len(judged) or not len(judged)
-    return Finding("held_out", MIND if mind else FINE, said, numbers, {"predictions": table})
+    verdict = worst(warned_if(held != "yes") for held in judged["inside95"])
+    return Finding("held_out", verdict, sentence, numbers, {"predictions": table})
 
 
 def _one(row: pd.Series) -> str:
-    said = f"{significant(row['foretold'])} for {row['run']}"
+    sentence = f"{significant(row['predicted'])} for {row['run']}"
     if np.isfinite(row["lo95"]):
-        said += f" [{significant(row['lo95'])}, {significant(row['hi95'])}]"
-    return f"{said}, where {significant(row['seen'])} is seen ({_signed(row['error_percent'])} %)"
+        sentence += f" [{significant(row['lo95'])}, {significant(row['hi95'])}]"
+    return (
+        f"{sentence}, where {significant(row['seen'])} is seen ({_signed(row['error_percent'])} %)"
+    )
 
 
 def _signed(percent: float) -> str:

@@ -8,16 +8,16 @@ models alone moved the exponent of N_opt from .71 to .60, untuned rates and batc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, MIND, NOT_MADE, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.hygiene_facts import (
     APART,
     VARIES,
@@ -30,13 +30,13 @@ from flopline.audit.hygiene_facts import (
     trend,
 )
 from flopline.cleaning_options import CleaningOptions
+from flopline.loss_units import NATS, short
 from flopline.numbers import count, significant
 from flopline.options import StudyOptions
 from flopline.schema import KEPT, QUARANTINED
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.verdict_scale import Verdict, warned_if, worst
 
-NOT_LOGGED: Final = "not logged"
-UNTOLD: Final = "cannot tell"
 SIGNIFICANT: Final = 0.05
 """Probability, over all settings tried (Bonferroni), from which residuals depend on one."""
 WIDE_SIZES: Final = 4.0
@@ -45,6 +45,8 @@ STEEP: Final = 0.1
 """Exponent in params from which a warm-up share or a batch is said to move with size."""
 MISFIT: Final = 1.5
 """Residuals of the law over the noise of seeds from which the law is said to miss something."""
+NOT_LOGGED, CANNOT_TELL = "not logged", "runs cannot tell"
+"""Why a check is not made: the logs do not hold what it needs, or the runs do not differ in it."""
 SETTINGS: Final = {
     "lr_peak": "the peak learning rate",
     "batch_tokens": "the batch",
@@ -54,13 +56,14 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its verdict (fine, mind, cannot tell or not logged), number and sentence."""
+    """One check: its verdict, number and sentence, and `why_not` where it was not made."""
 
     check: str
-    verdict: str
+    verdict: Verdict
     value: float
     limit: float
     sentence: str
+    why_not: str = ""
 
 
 def audit(
@@ -68,15 +71,19 @@ def audit(
     curves: pd.DataFrame,
     surface: LossSurface | None,
     study: StudyOptions | None = None,
+    *,
+    loss_unit: str = NATS,
 ) -> Finding:
     """Every check that the logs of one family allow; what they do not hold is said to be missing.
 
     `runs` are all runs of the family, with run, params, tokens, horizon_tokens, loss, seed, status
     and reason; `curves` the rows of the kept ones with run, step, tokens, lr; `surface` their
     parametric fit, None if there is none; the limits are options of the cleaning and the audit in
-    `study`. Tables: checks (check, verdict,
-    value, limit, sentence), runs (what was read per run), trends (exponents of rate, batch and
-    warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
+    `study`, and their losses in `loss_unit`. Tables: checks (check, verdict,
+    value, limit, sentence, why_not), runs (what was read per run), trends (exponents of rate, batch
+    and warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
+
+    Returns the worst verdict of the checks that were made; `not checked` if none was.
     """
     study = study or StudyOptions()
     limits = study.of(AuditOptions)
@@ -94,7 +101,7 @@ def audit(
         _rate(facts, trends["lr_peak"]),
         _batch(facts, trends["batch_tokens"]),
         *_residuals(moved),
-        _seeds(facts, groups),
+        _seeds(facts, groups, loss_unit),
     ]
     table = pd.DataFrame(checks)
     tables = {"checks": table, "runs": facts, "trends": _table(trends)}
@@ -102,34 +109,31 @@ def audit(
         tables["dependence"] = _table(moved)
     if len(groups):
         tables["seeds"] = groups
-    verdicts = table["verdict"].value_counts()
-    numbers = {
-        "checks": len(table),
-        **{
-            name.replace(" ", "_"): int(verdicts.get(name, 0))
-            for name in (FINE, MIND, UNTOLD, NOT_LOGGED)
-        },
+    made = [check.verdict for check in checks]
+    numbers = {"checks": len(checks)} | {
+        verdict.replace(" ", "_"): made.count(verdict) for verdict in Verdict
     }
-    made = FINE if numbers[FINE] else NOT_MADE
-    return Finding("hygiene", MIND if numbers[MIND] else made, _said(table), numbers, tables)
+    return Finding("hygiene", worst(made), _sentence(checks), numbers, tables)
 
 
-def _said(table: pd.DataFrame) -> str:
-    by = {verdict: table[table["verdict"] == verdict] for verdict in (MIND, UNTOLD, NOT_LOGGED)}
-    made = len(table) - len(by[UNTOLD]) - len(by[NOT_LOGGED])
-    fine = made - len(by[MIND])
-    said = (
-        f"{fine} of {count(made, 'check')} of how the runs were trained are fine."
+def _sentence(checks: Sequence[Check]) -> str:
+    made = [check for check in checks if check.verdict is not Verdict.NOT_CHECKED]
+    warned = [check for check in made if check.verdict is not Verdict.GOOD]
+    sentence = (
+        f"{len(made) - len(warned)} of {count(len(made), 'check')} of how the runs were trained "
+        f"{'is' if len(made) - len(warned) == 1 else 'are'} good."
         if made
         else "How the runs were trained could not be checked."
     )
-    if len(by[MIND]):
-        said += f" To mind: {' '.join(by[MIND]['sentence'])}"
-    if len(by[UNTOLD]):
-        said += f" These runs cannot tell: {', '.join(by[UNTOLD]['check'])}."
-    if len(by[NOT_LOGGED]):
-        said += f" Not logged, so not checked: {', '.join(by[NOT_LOGGED]['check'])}."
-    return said
+    if warned:
+        sentence += f" Warned: {' '.join(check.sentence for check in warned)}"
+    for why, words in (
+        (CANNOT_TELL, "These runs cannot tell"),
+        (NOT_LOGGED, "Not logged, so not checked"),
+    ):
+        names = [check.check for check in checks if check.why_not == why]
+        sentence += f" {words}: {', '.join(names)}." if names else ""
+    return sentence
 
 
 def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Check:
@@ -139,17 +143,17 @@ def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Che
     which = "stops before is" if aside == 1 else "stop before are"
     apart = f"; {count(aside, 'run')} that {which} set aside" if aside else ""
     if not share["n"]:
-        said = "No run states where its schedule ends, so whether it got there is not known."
-        return Check("schedule", NOT_LOGGED, np.nan, unfinished, said)
+        sentence = "No run states where its schedule ends, so whether it got there is not known."
+        return Check("schedule", Verdict.NOT_CHECKED, np.nan, unfinished, sentence, NOT_LOGGED)
     short = int((facts["horizon_share"] < unfinished).sum())
     there = _runs(share["n"], "reach", "reaches")
-    said = f"{there} {_percent(share['min'])} or more of the schedule{apart}."
+    sentence = f"{there} {_percent(share['min'])} or more of the schedule{apart}."
     if short:
-        said = (
+        sentence = (
             f"{_runs(short, 'stop', 'stops')} before {_percent(unfinished)} of the schedule, the "
             f"shortest ({share['run_of_min']}) at {_percent(share['min'])}{apart}."
         )
-    return Check("schedule", MIND if short else FINE, share["min"], unfinished, said)
+    return Check("schedule", warned_if(short), share["min"], unfinished, sentence)
 
 
 def _warmup(facts: pd.DataFrame, limit: float) -> Check:
@@ -157,31 +161,33 @@ def _warmup(facts: pd.DataFrame, limit: float) -> Check:
     if not share["n"]:
         return _no_rate("warm-up")
     long = int((facts["warmup_share"] > limit).sum())
-    said = (
+    sentence = (
         f"Warm-up takes {_percent(share['median'])} of a run's tokens at the median, at most "
         f"{_percent(share['max'])} ({share['run_of_max']})."
     )
     if long:
         over = f"up over more than {_percent(limit)} of the tokens"
-        said = f"{_runs(long, 'warm', 'warms')} {over}. {said}"
-    return Check("warm-up", MIND if long else FINE, share["max"], limit, said)
+        sentence = f"{_runs(long, 'warm', 'warms')} {over}. {sentence}"
+    return Check("warm-up", warned_if(long), share["max"], limit, sentence)
 
 
-def _warmup_trend(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
+def _warmup_trend(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
     name = "warm-up against size"
-    if not found["n"]:
+    if not slopes["n"]:
         return _no_rate(name)
-    slope, error = found["params"], found["params_se"]
-    if found["spread"] <= VARIES:
-        said = "The warm-up share is the same in all runs."
-        return Check(name, FINE, 0.0, -STEEP, said)
+    slope, error = slopes["params"], slopes["params_se"]
+    if slopes["spread"] <= VARIES:
+        sentence = "The warm-up share is the same in all runs."
+        return Check(name, Verdict.GOOD, 0.0, -STEEP, sentence)
     if not np.isfinite(slope):
-        said = "Too few runs, or sizes and tokens too much of one piece, for a trend of warm-up."
-        return Check(name, UNTOLD, np.nan, -STEEP, said)
+        sentence = (
+            "Too few runs, or sizes and tokens too much of one piece, for a trend of warm-up."
+        )
+        return Check(name, Verdict.NOT_CHECKED, np.nan, -STEEP, sentence, CANNOT_TELL)
     falls = slope < -STEEP and slope < -3 * error
-    said = f"The warm-up share goes as N^{significant(slope, 2)} ± {significant(error, 1)}"
-    said += ": it is longer for small models, which flatters large ones." if falls else "."
-    return Check(name, MIND if falls else FINE, slope, -STEEP, said)
+    sentence = f"The warm-up share goes as N^{significant(slope, 2)} ± {significant(error, 1)}"
+    sentence += ": it is longer for small models, which flatters large ones." if falls else "."
+    return Check(name, warned_if(falls), slope, -STEEP, sentence)
 
 
 def _decay(facts: pd.DataFrame, limit: float) -> Check:
@@ -190,124 +196,136 @@ def _decay(facts: pd.DataFrame, limit: float) -> Check:
         return _no_rate("decay")
     high = int((facts["lr_final_share"] > limit).sum())
     if share["min"] > 0.95:
-        said = "The learning rate never falls: losses are those before a decay, in all runs alike."
+        sentence = (
+            "The learning rate never falls: losses are those before a decay, in all runs alike."
+        )
     elif high:
         ends = f"{count(high, 'run')} of {share['n']} end{'s' if high == 1 else ''}"
-        said = (
+        sentence = (
             f"{ends} with a learning rate above {_percent(limit)} of the peak (the highest "
             f"{_percent(share['max'])}, {share['run_of_max']}), so that their loss is not that of "
             "a finished schedule."
         )
     else:
-        said = f"Every learning rate falls to {_percent(share['max'])} of its peak or less."
-    return Check("decay", MIND if high else FINE, share["max"], limit, said)
+        sentence = f"Every learning rate falls to {_percent(share['max'])} of its peak or less."
+    return Check("decay", warned_if(high), share["max"], limit, sentence)
 
 
-def _rate(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
+def _rate(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
     name = "learning rate against size"
-    if not found["n"]:
+    if not slopes["n"]:
         return _no_rate(name)
     sizes = float(facts["params"].max() / facts["params"].min())
-    if found["spread"] <= VARIES:
+    if slopes["spread"] <= VARIES:
         wide = sizes > WIDE_SIZES
-        said = (
+        sentence = (
             f"All runs have one peak learning rate, over sizes {significant(sizes, 2)} times apart"
         )
-        said += ", so it is not tuned to each." if wide else "."
-        return Check(name, MIND if wide else FINE, 0.0, 0.0, said)
-    return _moving(name, "The peak learning rate", found, rises_only=True)
+        sentence += ", so it is not tuned to each." if wide else "."
+        return Check(name, warned_if(wide), 0.0, 0.0, sentence)
+    return _moving(name, "The peak learning rate", slopes, rises_only=True)
 
 
-def _batch(facts: pd.DataFrame, found: Mapping[str, float]) -> Check:
+def _batch(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
     name = "batch against size"
-    if not found["n"]:
-        said = "The logs hold no steps, so the batch is not known."
-        return Check(name, NOT_LOGGED, np.nan, STEEP, said)
-    if found["spread"] <= VARIES:
-        return Check(name, FINE, 0.0, STEEP, "All runs have one batch size.")
-    return _moving(name, "The batch", found, rises_only=False)
+    if not slopes["n"]:
+        sentence = "The logs hold no steps, so the batch is not known."
+        return Check(name, Verdict.NOT_CHECKED, np.nan, STEEP, sentence, NOT_LOGGED)
+    if slopes["spread"] <= VARIES:
+        return Check(name, Verdict.GOOD, 0.0, STEEP, "All runs have one batch size.")
+    return _moving(name, "The batch", slopes, rises_only=False)
 
 
-def _moving(name: str, what: str, found: Mapping[str, float], rises_only: bool) -> Check:
+def _moving(name: str, what: str, slopes: Mapping[str, float], rises_only: bool) -> Check:
     """A setting that differs between runs: how it goes with params and tokens."""
-    slope, error = found["params"], found["params_se"]
+    slope, error = slopes["params"], slopes["params_se"]
     if not np.isfinite(slope):
-        said = f"{what} differs between runs by a factor of {np.exp(found['spread']):.3g}."
-        return Check(name, UNTOLD, np.nan, STEEP, said)
+        sentence = f"{what} differs between runs by a factor of {np.exp(slopes['spread']):.3g}."
+        return Check(name, Verdict.NOT_CHECKED, np.nan, STEEP, sentence, CANNOT_TELL)
     size = slope if rises_only else abs(slope)
     steep = size > STEEP and size > 3 * error
-    said = (
-        f"{what} goes as N^{significant(slope, 2)} D^{significant(found['tokens'], 2)} "
-        f"(R² {significant(found['r2'], 3)})"
+    sentence = (
+        f"{what} goes as N^{significant(slope, 2)} D^{significant(slopes['tokens'], 2)} "
+        f"(R² {significant(slopes['r2'], 3)})"
     )
     if steep:
-        said += ", so that its effect is counted as one of size"
-        said += "; larger models want lower rates, not higher." if rises_only else "."
+        sentence += ", so that its effect is counted as one of size"
+        sentence += "; larger models want lower rates, not higher." if rises_only else "."
     else:
-        said += "."
-    return Check(name, MIND if steep else FINE, slope, STEEP, said)
+        sentence += "."
+    return Check(name, warned_if(steep), slope, STEEP, sentence)
 
 
 def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
     """Whether the loss at given N and D moves with a setting; the limit is that of |t|."""
-    tried = sum(np.isfinite(found["p"]) for found in moved.values())
+    tried = sum(np.isfinite(slopes["p"]) for slopes in moved.values())
     for setting, words in SETTINGS.items():
         name = f"residuals against {words.removeprefix('the ')}"
-        found = moved.get(setting, {"n": 0})
-        if not found["n"]:
-            said = f"Without a parametric fit, or {words} in the logs, nothing can be said."
-            yield Check(name, NOT_LOGGED, np.nan, np.nan, said)
-        elif np.isfinite(found["t"]):
-            freedom = found["n"] - len(PARAMETERS) - 1
+        slopes = moved.get(setting, {"n": 0})
+        if not slopes["n"]:
+            sentence = f"Without a parametric fit, or {words} in the logs, nothing can be said."
+            yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
+        elif np.isfinite(slopes["t"]):
+            freedom = slopes["n"] - len(PARAMETERS) - 1
             limit = float(stats.t.isf(SIGNIFICANT / tried / 2, freedom))
-            depends = abs(found["t"]) > limit
-            effect = 100 * np.expm1(found["slope"] * np.log(2))
-            said = (
+            depends = abs(slopes["t"]) > limit
+            effect = 100 * np.expm1(slopes["slope"] * np.log(2))
+            sentence = (
                 f"At given N and D the loss moves by {significant(effect, 2)} % per doubling of "
-                f"{words} (t = {significant(found['t'], 2)})"
+                f"{words} (t = {significant(slopes['t'], 2)})"
             )
-            said += ": the law takes what that costs for an effect of N or D." if depends else "."
-            yield Check(name, MIND if depends else FINE, found["t"], limit, said)
-        elif found["left"] < APART:
-            said = (
-                f"Params and tokens fix {words} (to {_percent(1 - found['left'], 3)} of its "
+            sentence += (
+                ": the law takes what that costs for an effect of N or D." if depends else "."
+            )
+            yield Check(name, warned_if(depends), slopes["t"], limit, sentence)
+        elif slopes["left"] < APART:
+            sentence = (
+                f"Params and tokens fix {words} (to {_percent(1 - slopes['left'], 3)} of its "
                 "variance), so what it does to the loss cannot be told from what they do."
             )
-            yield Check(name, UNTOLD, np.nan, np.nan, said)
-        elif found["spread"] <= VARIES:
-            said = f"{words.capitalize()} is the same in all runs."
-            yield Check(name, FINE, np.nan, np.nan, said)
+            yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, CANNOT_TELL)
+        elif slopes["spread"] <= VARIES:
+            sentence = f"{words.capitalize()} is the same in all runs."
+            yield Check(name, Verdict.GOOD, np.nan, np.nan, sentence)
         else:
-            said = f"Too few runs state {words} to tell what it does to the loss."
-            yield Check(name, UNTOLD, np.nan, np.nan, said)
+            sentence = f"Too few runs state {words} to tell what it does to the loss."
+            yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, CANNOT_TELL)
 
 
-def _seeds(facts: pd.DataFrame, groups: pd.DataFrame) -> Check:
+def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
     noise, freedom = seed_noise(groups)
     if not freedom:
-        said = "No run is repeated with another seed, so the noise under the residuals is unknown."
-        return Check("seeds", NOT_LOGGED, np.nan, MISFIT, said)
+        sentence = (
+            "No run is repeated with another seed, so the noise under the residuals is unknown."
+        )
+        return Check("seeds", Verdict.NOT_CHECKED, np.nan, MISFIT, sentence, NOT_LOGGED)
     repeated = f"{count(int(groups['runs'].sum()), 'run')} in {count(len(groups), 'group')}"
-    said = f"Seeds alone scatter the loss by {_percent(noise)} ({repeated} of repeats"
-    said += f", {_percent(groups['sd_ln_loss'].min())} to {_percent(groups['sd_ln_loss'].max())}"
+    sentence = f"Seeds alone scatter the loss by {_percent(noise)} ({repeated} of repeats"
+    sentence += (
+        f", {_percent(groups['sd_ln_loss'].min())} to {_percent(groups['sd_ln_loss'].max())}"
+    )
     low, high = (significant(f(groups["range_loss"]), 2) for f in (min, max))
-    said += f"; the losses of a group lie {low} to {high} nats apart)"
+    sentence += f"; the losses of a group lie {low} to {high} {short(unit)} apart)"
     left = len(facts) - len(PARAMETERS)
     if "log_residual" not in facts or left < 1:
-        return Check("seeds", FINE, np.nan, MISFIT, f"{said}.")
+        return Check("seeds", Verdict.GOOD, np.nan, MISFIT, f"{sentence}.")
     residual = facts["log_residual"].to_numpy()
     sd = float(np.sqrt(residual @ residual / left))
     ratio = sd / noise if noise > 0 else np.inf
     chance = float(stats.f.sf(ratio**2, left, freedom))
     misses = ratio > MISFIT and chance < SIGNIFICANT
-    said += f", the residuals of the parametric law {_percent(sd)}, {significant(ratio, 2)} times"
-    said += " as much: the law, or the way runs were trained, misses something." if misses else "."
-    return Check("seeds", MIND if misses else FINE, ratio, MISFIT, said)
+    sentence += (
+        f", the residuals of the parametric law {_percent(sd)}, {significant(ratio, 2)} times"
+    )
+    sentence += (
+        " as much: the law, or the way runs were trained, misses something." if misses else "."
+    )
+    return Check("seeds", warned_if(misses), ratio, MISFIT, sentence)
 
 
 def _no_rate(name: str) -> Check:
-    said = "The logs hold no learning rate."
-    return Check(name, NOT_LOGGED, np.nan, np.nan, said)
+    sentence = "The logs hold no learning rate."
+    return Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
 
 
 def _runs(n: int, several: str, one: str) -> str:
@@ -316,9 +334,9 @@ def _runs(n: int, several: str, one: str) -> str:
 
 def _percent(share: float, digits: int = 2) -> str:
     percent = 100 * share
-    whole = abs(percent) >= 10**digits - 0.5
-    return f"{percent:.0f} %" if whole else f"{significant(percent, digits)} %"
+    no_digits = abs(percent) >= 10**digits - 0.5
+    return f"{percent:.0f} %" if no_digits else f"{significant(percent, digits)} %"
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _table(rows: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame([{"setting": name, **row} for name, row in rows.items()])

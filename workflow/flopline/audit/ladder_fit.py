@@ -1,4 +1,4 @@
-"""A rung of the held-out ladder: one law or baseline, fitted to the runs up to a step."""
+"""A fit of the held-out ladder: one law or baseline, fitted to the runs up to a step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAIN: Final = "main"
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class LadderFit:
     """One law fitted to some of the runs; what it does not say is None.
 
     `params_opt` and `loss_opt` take budgets (k,) [FLOPs] to N [weights] and to the lowest loss
@@ -48,7 +48,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What a rung is fitted to: the runs up to a step, in the ways in which laws take them.
+    """What a fit of the ladder takes: the runs up to a step, in the ways in which laws take them.
 
     `points` are the rows of at most the step's FLOPs; `in_budgets` those of whole budgets up to
     it, which the baselines take; `by_law` what each law is fitted to.
@@ -64,7 +64,8 @@ class Options:
     """How the laws are fitted: the target budget [FLOPs] and the options of the study.
 
     Every fit takes `draws` resamples, the rest of the study's bootstrap and the law's own group of
-    options whole. `budgets_flops` are the other budgets at which the estimators of a fit are to be
+    options whole. `more_targets` are the other targets of the study, `budgets_flops` the other
+    budgets at which the estimators of a fit are to be
     read; `mains` names the main estimator of each law, which its fit of all runs has told.
     """
 
@@ -74,11 +75,12 @@ class Options:
     family: str
     budgets_flops: tuple[float, ...] = ()
     mains: Mapping[str, str] = field(default_factory=dict)
+    more_targets: tuple[float, ...] = ()
 
     @property
     def targets(self) -> list[float]:
         """All budgets at which a fit is to state itself, the target first."""
-        return list(dict.fromkeys((self.target_flops, *self.budgets_flops)))
+        return list(dict.fromkeys((self.target_flops, *self.more_targets, *self.budgets_flops)))
 
     def bootstrap(self, number: int) -> BootstrapOptions:
         """The bootstrap of step `number`, whose draws have nothing to do with another's."""
@@ -86,4 +88,4 @@ class Options:
         return study.but(draws=self.draws, seed=study.seed + number)
 
 
-Fitter = Callable[[Runs, Options, int], Rung]
+Fitter = Callable[[Runs, Options, int], LadderFit]

@@ -1,14 +1,14 @@
 """The laws and the baselines that the held-out ladder fits to the runs below a step.
 
-Each becomes a `Rung`, one form for all: N and loss of the best run at the budgets asked for, and by
-bootstrap draw at any. A law is fitted with the study's own options; every estimator that its fit
-leaves climbs along, and states what the fit states.
+Each becomes a `LadderFit`, one form for all: N and loss of the best run at the budgets asked
+for, and by bootstrap draw at any. A law is fitted with the study's own options; every estimator
+that its fit leaves is judged, too, and states what the fit states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,37 +17,41 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.audit.baselines import best_run, loss_compute
 from flopline.audit.finding import draws_of, surface_of
-from flopline.audit.ladder_fit import BASELINE, MAIN, Fitter, Opt, Options, Rung, Runs
+from flopline.audit.judges import SURFACE
+from flopline.audit.ladder_fit import BASELINE, MAIN, Fitter, LadderFit, Opt, Options, Runs
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.power_law import PowerLaw
+from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ESTIMATORS, LawSpec, Says, ranked, spec_of
 from flopline.results import LawResults
+from flopline.solvers.surface_family import Form
 from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
-Rungs = dict[tuple[str, str], Rung]
+LadderFits = dict[tuple[str, str], LadderFit]
 
 BASELINES: Final[dict[str, Fitter]] = {"best_run": best_run, "loss_compute": loss_compute}
 
 
-def climbed(
+def ladder_fits(
     runs: Runs, options: Options, number: int, known: Mapping[str, LawResults] | None = None
-) -> Rungs:
-    """The rungs of `runs` by law and estimator; one that fails says why.
+) -> LadderFits:
+    """The fits of `runs` by law and estimator; one that fails says why.
 
     Laws come by how much of the runs they rest on, the most first, each with its main line first;
     baselines come last. `number` tells the step, and sets the seeds of its draws apart from those
     of others. Laws that are `known` are not fitted again.
     """
-    rungs: list[Rung] = []
+    fits: list[LadderFit] = []
     for name in progress.over([*ranked(runs.by_law), *BASELINES]):
         if name in BASELINES:
-            rungs.append(_baseline(name, runs, options, number))
+            fits.append(_baseline(name, runs, options, number))
         else:
-            rungs += _of_law(spec_of(name), runs, options, number, (known or {}).get(name))
-    return {(rung.law, rung.estimator): rung for rung in rungs}
+            fits += _of_law(spec_of(name), runs, options, number, (known or {}).get(name))
+    return {(fit.law, fit.estimator): fit for fit in fits}
 
 
 def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> LawResults:
@@ -63,17 +67,40 @@ def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> LawResul
     return LawResults.of(result)
 
 
-def _baseline(name: str, runs: Runs, options: Options, number: int) -> Rung:
+def of_form(form: Form[Any], runs: Runs, options: Options, number: int) -> LadderFit:
+    """One form of the surface fitted to the runs below a step, with draws as a main line has."""
+    try:
+        result = parametric_fit.fit(
+            runs.by_law[SURFACE.name],
+            options.targets,
+            options.study.of(ParametricOptions),
+            bootstrap=options.bootstrap(number),
+            family=options.family,
+            form=form,
+        )
+        if result.status == FAILED:
+            raise FloplineError(result.message)
+        fit = LawResults.of(result)
+        surfaces = {MAIN: surface_of(fit.content)}
+        return _of_estimator(SURFACE, form.name, fit.tables[ESTIMATORS], fit, surfaces)
+    except FloplineError as error:
+        return LadderFit(SURFACE.name, form.name, len(runs.points), FAILED, str(error))
+
+
+def _baseline(name: str, runs: Runs, options: Options, number: int) -> LadderFit:
     try:
         return BASELINES[name](runs, options, number)
     except FloplineError as error:
-        return Rung(BASELINE, name, len(runs.points), FAILED, str(error))
+        return LadderFit(BASELINE, name, len(runs.points), FAILED, str(error))
 
 
 def _of_law(
     spec: LawSpec, runs: Runs, options: Options, number: int, known: LawResults | None
-) -> list[Rung]:
-    """The main line of a law and every other estimator that its fit has left, in their order."""
+) -> list[LadderFit]:
+    """The main line of a law and every other estimator that its fit has left, in their order.
+
+    Returns one fit that carries the reason where the law cannot be fitted.
+    """
     try:
         fit = known or fitted(spec, runs, options, number)
         if fit.content["status"] == FAILED:
@@ -85,23 +112,26 @@ def _of_law(
         return [_of_estimator(spec, str(name), rows, fit, surfaces) for name, rows in groups]
     except FloplineError as error:
         name = options.mains.get(spec.name, MAIN)
-        return [Rung(spec.name, name, len(runs.points), FAILED, str(error))]
+        return [LadderFit(spec.name, name, len(runs.points), FAILED, str(error))]
 
 
 def _of_estimator(
     spec: LawSpec, name: str, rows: pd.DataFrame, fit: LawResults, surfaces: Mapping[str, Law]
-) -> Rung:
-    """What one estimator states at the budgets of its table; the main line has draws, too."""
+) -> LadderFit:
+    """What one estimator states at the budgets of its table; the main line has draws, too.
+
+    Returns a fit without numbers where the estimator failed.
+    """
     main, status = bool(rows["main"].iloc[0]), str(rows["status"].iloc[0])
     n_fitted = fit.content["n_points" if spec.says is Says.SURFACE else "n_runs"]
     about = (spec.name, name, n_fitted, status, str(rows["message"].iloc[0]))
     if status == FAILED:
-        return Rung(*about)
+        return LadderFit(*about)
     at = (_looked_up(rows, "params"), _looked_up(rows, "loss"))
     if not main:
-        return Rung(*about, *at, surface=surfaces.get(name))
+        return LadderFit(*about, *at, surface=surfaces.get(name))
     of = _surface_draws if spec.says is Says.SURFACE else _compute_draws
-    return Rung(*about, *at, *of(fit.draws), surfaces.get(MAIN), fit)
+    return LadderFit(*about, *at, *of(fit.draws), surfaces.get(MAIN), fit)
 
 
 def _surface_draws(draws: pd.DataFrame) -> tuple[Opt | None, Opt | None]:

@@ -1,4 +1,4 @@
-"""What a step of the held-out ladder foretold, beside what the larger runs show."""
+"""What a step of the held-out ladder predicted, beside what the larger runs show."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.finding import draws_of
-from flopline.audit.ladder_fit import Rung
+from flopline.audit.ladder_fit import LadderFit
 from flopline.audit.waste import wasted_at
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
@@ -24,12 +23,12 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class AllRuns:
     """What the fits of all runs say: the judge of every step.
 
     `bottoms` has a row per budget: budget_flops, params, loss and their standard errors in logs,
     from the valleys where there are any, else from the best runs of `baselines.best_runs` (then
-    params are missing: such a run is on the way to an optimum, not at it). `laws` are the rungs of
+    params are missing: such a run is on the way to an optimum, not at it). `laws` are the fits of
     all runs, by law and estimator, `reference` that of the `surface`.
     """
 
@@ -38,20 +37,20 @@ class Whole:
     target_flops: float
     bottoms: pd.DataFrame
     vertices_absent: str
-    laws: Mapping[tuple[str, str], Rung]
+    laws: Mapping[tuple[str, str], LadderFit]
 
-    def target_params(self, rung: Rung) -> float:
-        """N at the target by the fit of the rung's own law to all runs [weights]."""
-        whole = self.laws.get((rung.law, rung.estimator))
-        return math.nan if whole is None else params_at(whole, self.target_flops)
+    def target_params(self, fit: LadderFit) -> float:
+        """N at the target by the same law fitted to all runs [weights]."""
+        of_all_runs = self.laws.get((fit.law, fit.estimator))
+        return math.nan if of_all_runs is None else params_at(of_all_runs, self.target_flops)
 
     def wasted_percent(self, ln_ratio: Floats) -> Floats:
         """Compute wasted by sizes that are off by `ln_ratio`, by the surface of all runs."""
         return 100 * wasted_at(self.surface, self.target_flops, ln_ratio)
 
 
-def predicted(step: Rung, held: pd.DataFrame, c: float, seed: int) -> pd.DataFrame:
-    """Losses of the runs above `c`, foretold with intervals that hold both draws and scatter.
+def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.DataFrame:
+    """Losses of the runs above `c`, predicted with intervals that hold both draws and scatter.
 
     The scatter is resampled from the step's own log residuals.
     """
@@ -77,8 +76,8 @@ def predicted(step: Rung, held: pd.DataFrame, c: float, seed: int) -> pd.DataFra
     return out
 
 
-def runs_told(step: Rung, held: pd.DataFrame, c: float) -> pd.DataFrame:
-    """The loss of each run above `c` as a surface foretells it, beside what was seen.
+def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFrame:
+    """The loss of each run above `c` as a surface predicts it, beside what was seen.
 
     `sd_ln` is the spread of the draws [ln loss] where there are any, `scatter_ln` that of the
     fitted runs about the surface where its own fit tells it. No rows for what is no surface.
@@ -89,42 +88,44 @@ def runs_told(step: Rung, held: pd.DataFrame, c: float) -> pd.DataFrame:
     for name in ("run", "params", "tokens", "flops"):
         out[name] = rows[name]
     params, tokens = (rows[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    out["foretold"] = step.surface.loss(params, tokens) if step.surface is not None else math.nan
+    out["predicted"] = step.surface.loss(params, tokens) if step.surface is not None else math.nan
     out["seen"] = rows["loss"].astype(float)
     out["sd_ln"] = out["scatter_ln"] = math.nan
     if step.surface is None or step.fit is None:
         return out.reset_index(drop=True)
     out["scatter_ln"] = _scatter_of(step)
     with suppress(FloplineError):  # without draws their spread is not known
-        out["sd_ln"] = _spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
+        out["sd_ln"] = spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
     return out.reset_index(drop=True)
 
 
-def ahead(rung: Rung, targets_flops: Sequence[float], largest_flops: float) -> pd.DataFrame:
-    """N and lowest loss that a rung of all runs foretells at the targets, with spreads of draws.
+def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) -> pd.DataFrame:
+    """N and lowest loss that a fit of all runs predicts at the targets, with spreads of draws.
 
     Columns are those of `optima` as far as nothing is seen yet. `scatter_ln` is the scatter of the
     fitted runs, where the fit of a surface tells it.
     """
     budgets = np.asarray(targets_flops, dtype=float)
-    out = pd.DataFrame({"law": rung.law, "estimator": rung.estimator, "budget_flops": budgets})
+    out = pd.DataFrame({"law": fit.law, "estimator": fit.estimator, "budget_flops": budgets})
     out.insert(2, "largest_flops", largest_flops)
-    for name, foretell, draws in (
-        ("params", rung.params_opt, rung.params_draws),
-        ("loss", rung.loss_opt, rung.loss_draws),
+    for name, predict, draws in (
+        ("params", fit.params_opt, fit.params_draws),
+        ("loss", fit.loss_opt, fit.loss_draws),
     ):
-        out[f"{name}_foretold"] = np.nan if foretell is None else foretell(budgets)
-        out[f"{name}_sd_ln"] = np.nan if draws is None else _spread_of(np.log(draws(budgets)))
-    out["scatter_ln"] = _scatter_of(rung)
+        out[f"{name}_predicted"] = np.nan if predict is None else predict(budgets)
+        out[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
+    out["scatter_ln"] = _scatter_of(fit)
     return out
 
 
-def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.DataFrame:
-    """N and loss foretold against the valley bottom seen, for each budget beyond `above`.
+def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int) -> pd.DataFrame:
+    """N and loss predicted against the valley bottom seen, for each budget beyond `above`.
 
     The intervals are those of the draws, widened by the error of the bottom that is seen.
+
+    Returns one row for each larger budget, with NaN where the fit states nothing.
     """
-    seen = whole.bottoms[whole.bottoms["budget_flops"] > above]
+    seen = all_runs.bottoms[all_runs.bottoms["budget_flops"] > above]
     if step.status == FAILED:
         seen = seen.iloc[:0]
     budgets = seen["budget_flops"].to_numpy(dtype=float)
@@ -138,12 +139,12 @@ def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.Da
         }
     )
     rng = np.random.default_rng(seed)
-    for name, foretell, draws in (
+    for name, predict, draws in (
         ("params", step.params_opt, step.params_draws),
         ("loss", step.loss_opt, step.loss_draws),
     ):
         nothing = np.full(budgets.size, np.nan)
-        out[f"{name}_foretold"] = foretell(budgets) if foretell and budgets.size else nothing
+        out[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
         out[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
         out[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
         out[f"{name}_sd_ln"] = nothing
@@ -151,7 +152,7 @@ def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.Da
         if draws is not None and budgets.size:
             error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
             spread = np.log(draws(budgets))
-            out[f"{name}_sd_ln"] = _spread_of(spread)
+            out[f"{name}_sd_ln"] = spread_of(spread)
             spread = spread + error * rng.standard_normal(spread.shape)
         for level in LEVELS:
             ends = (50 - level / 2, 50 + level / 2)
@@ -159,27 +160,29 @@ def optima(step: Rung, whole: Whole, c: float, above: float, seed: int) -> pd.Da
                 np.exp(np.percentile(spread, ends, axis=0)) if len(spread) else [nothing] * 2
             )
             out[f"{name}_lo{level}"], out[f"{name}_hi{level}"] = low, high
-    out["ln_ratio"] = np.log(out["params_foretold"] / out["params_seen"])
-    out["wasted_percent"] = whole.wasted_percent(out["ln_ratio"].to_numpy())
+    out["ln_ratio"] = np.log(out["params_predicted"] / out["params_seen"])
+    out["wasted_percent"] = all_runs.wasted_percent(out["ln_ratio"].to_numpy())
     return out
 
 
 def row_of(
-    step: Rung,
-    whole: Whole,
+    step: LadderFit,
+    all_runs: AllRuns,
     c: float,
     held: pd.DataFrame,
     predictions: pd.DataFrame,
     seen: pd.DataFrame,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One row of the table of steps: what `step`, fitted up to `c`, scores on the larger runs.
 
     `held` are the runs above it, `predictions` what `predicted` makes of them for the reference,
     `seen` what `optima` finds for this one.
+
+    Returns the cells by column; scores are NaN where the fit failed.
     """
-    target = params_at(step, whole.target_flops)
-    ln_drift = math.log(target / whole.target_params(step))
-    row: dict[str, Any] = {
+    target = params_at(step, all_runs.target_flops)
+    ln_drift = math.log(target / all_runs.target_params(step))
+    row: dict[str, object] = {
         "law": step.law,
         "estimator": step.estimator,
         "largest_flops": c,
@@ -200,22 +203,22 @@ def row_of(
         "target_params_lo80": math.nan,
         "target_params_hi80": math.nan,
         "target_params_over_all": math.exp(ln_drift),
-        "target_wasted_percent": float(whole.wasted_percent(np.array(ln_drift))),
+        "target_wasted_percent": float(all_runs.wasted_percent(np.array(ln_drift))),
         "message": step.message,
     }
     if step.surface is not None:
-        foretold = step.surface.loss(held["params"].to_numpy(), held["tokens"].to_numpy())
-        relative = foretold / held["loss"].to_numpy() - 1
+        losses = step.surface.loss(held["params"].to_numpy(), held["tokens"].to_numpy())
+        relative = losses / held["loss"].to_numpy() - 1
         row["n_held_out"] = len(held)
         row["loss_error_percent"] = float(100 * np.abs(relative).mean())
         row["loss_bias_percent"] = float(100 * relative.mean())
-    if (step.law, step.estimator) == whole.reference:
+    if (step.law, step.estimator) == all_runs.reference:
         for level in LEVELS:
             if f"predicted_lo{level}" in predictions:
                 ends = (predictions[f"predicted_{end}{level}"] for end in ("lo", "hi"))
                 row[f"coverage{level}"] = float(predictions["loss"].between(*ends).mean())
     if len(seen):
-        relative = seen["loss_foretold"] / seen["loss_seen"] - 1
+        relative = seen["loss_predicted"] / seen["loss_seen"] - 1
         row["bottom_error_percent"] = float(100 * relative.abs().mean())
         row["bottom_bias_percent"] = float(100 * relative.mean())
         row["params_bias_percent"] = float(100 * np.expm1(seen["ln_ratio"].mean()))
@@ -224,27 +227,27 @@ def row_of(
             row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
             row[f"params_coverage{level}"] = _covered(seen, "params", level)
     if step.params_draws is not None:
-        at = step.params_draws(np.array([whole.target_flops]))[:, 0]
+        at = step.params_draws(np.array([all_runs.target_flops]))[:, 0]
         row["target_params_lo80"], row["target_params_hi80"] = np.nanpercentile(at, [10, 90])
     return row
 
 
-def params_at(rung: Rung, flops: float) -> float:
-    """N of the rung at one budget [weights]; NaN where it states none."""
-    return float(rung.params_opt(np.array([flops]))[0]) if rung.params_opt else math.nan
+def params_at(fit: LadderFit, flops: float) -> float:
+    """N of a fit at one budget [weights]; NaN where it states none."""
+    return float(fit.params_opt(np.array([flops]))[0]) if fit.params_opt else math.nan
 
 
-def _scatter_of(rung: Rung) -> float:
+def _scatter_of(fit: LadderFit) -> float:
     """Standard deviation of ln loss of runs about the surface; NaN where no fit tells it."""
-    if rung.surface is None or rung.fit is None:
+    if fit.surface is None or fit.fit is None:
         return math.nan
-    residuals = rung.fit.tables["points"]["log_residual"].to_numpy()
+    residuals = fit.fit.tables["points"]["log_residual"].to_numpy()
     spare = max(residuals.size - len(PARAMETERS), 1)
     # A few runs far off are not what the rest do.
-    return float(_spread_of(residuals[:, None])[0] * math.sqrt(residuals.size / spare))
+    return float(spread_of(residuals[:, None])[0] * math.sqrt(residuals.size / spare))
 
 
-def _spread_of(logs: Floats) -> Floats:
+def spread_of(logs: Floats) -> Floats:
     """Spread of draws (draws, k) as a standard deviation: half their central 68 %."""
     low, high = np.nanpercentile(logs, (15.865, 84.135), axis=0)
     return np.asarray((high - low) / 2)

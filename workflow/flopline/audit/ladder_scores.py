@@ -13,7 +13,7 @@ from flopline.numbers import significant
 from flopline.schema import LEVELS
 
 BASELINES: Final = {
-    "best_run": "going on as the best run",
+    "best_run": "extrapolating the best runs",
     "loss_compute": "a law of loss and compute alone",
 }
 """How a sentence calls the baselines."""
@@ -30,11 +30,11 @@ MEANS: Final = {
 """Columns of the scores and the columns of the steps that they are means of."""
 
 
-def scores(steps: pd.DataFrame) -> pd.DataFrame:
-    """Means over the steps that every law climbs, each step weighing the same.
+def ladder_scores(steps: pd.DataFrame) -> pd.DataFrame:
+    """Means over the steps at which every law is fitted, each step weighing the same.
 
     A step's own numbers are means over the larger budgets. A step counts only if all laws that
-    climb any were fitted there, since the first steps are the hardest and a law that skips them
+    have any were fitted there, since the first steps are the hardest and a law that skips them
     would look better; where no step is common to all, each law keeps its own (`common` is false).
     Losses are those of the best run at a budget, so that laws with and without a surface compare;
     `runs_error_percent` is the error over all larger runs, for surfaces. Columns: law, estimator,
@@ -43,8 +43,8 @@ def scores(steps: pd.DataFrame) -> pd.DataFrame:
     used = steps[(steps["status"] != FAILED) & (steps["n_bottoms"] > 0)]
     names = list(dict.fromkeys(_names(steps)))
     of_law = {(law, e): used[(used["law"] == law) & (used["estimator"] == e)] for law, e in names}
-    climbed = [set(mine["largest_flops"]) for mine in of_law.values() if len(mine)]
-    shared = set.intersection(*climbed) if climbed else set()
+    steps_of_each = [set(mine["largest_flops"]) for mine in of_law.values() if len(mine)]
+    shared = set.intersection(*steps_of_each) if steps_of_each else set()
     rows = []
     for (law, estimator), mine in of_law.items():
         if shared:
@@ -91,7 +91,11 @@ def compared(table: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
     if not parts:
         return "", {}
     n = int(rows["n_steps"].max())
-    over = "the one step that all climb" if n == 1 else f"the {n} steps that all climb"
+    over = (
+        "the one step at which all were fitted"
+        if n == 1
+        else f"the {n} steps at which all were fitted"
+    )
     where = f"Over {over}" if rows["common"].all() else "Each over its own steps"
     return f"{where}, at larger budgets {'; '.join(parts)}.", beating
 

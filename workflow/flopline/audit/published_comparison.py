@@ -16,9 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.waste import wasted_share
 from flopline.errors import FloplineError
+from flopline.loss_units import NATS, words
 from flopline.numbers import count, flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.surfaces import published
@@ -26,6 +27,7 @@ from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.compute_laws import ComputePowerLaw
 from flopline.surfaces.published import PublishedLaw
 from flopline.surfaces.surface import Law, exponents_of
+from flopline.verdict_scale import Verdict
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +45,7 @@ def audit(
     *,
     params_convention: str,
     flops_convention: str,
+    loss_unit: str = NATS,
 ) -> Finding:
     """The published laws of the options at the targets [FLOPs], all that name a size if none.
 
@@ -50,7 +53,7 @@ def audit(
     own. Tables: laws (one row per law and target: N, D, loss, exponents, N over the study's, the
     compute wasted by it, and whether it counts N and C as the study does), losses (one row per
     law with a loss surface: log residuals of the study's runs, also with a constant taken out) and
-    sources. The verdict is fine: other people's laws do not judge a fit. Raises FloplineError for
+    sources. There is no verdict: other people's laws do not judge a fit. Raises FloplineError for
     an unknown name.
     """
     names = (study or StudyOptions()).of(AuditOptions).compare
@@ -58,14 +61,14 @@ def audit(
     chosen = [published.load(name) for name in (names or published.names())]
     entries = [law for law in chosen if names or np.isfinite(advice(law, budgets)[0]).all()]
     conventions = (params_convention, flops_convention)
-    rows = [_ours(surface, budgets, conventions)]
+    rows = [_ours(surface, budgets, conventions, words(loss_unit))]
     rows += [_law(law, surface, budgets, conventions) for law in entries]
     laws = pd.concat(rows, ignore_index=True).sort_values(
         "budget_flops", key=lambda c: c.map({b: i for i, b in enumerate(budgets)}), kind="stable"
     )
     tables = {
         "laws": laws.reset_index(drop=True),
-        "losses": _losses(points, surface, entries),
+        "losses": _losses(points, surface, entries, words(loss_unit)),
         "sources": pd.DataFrame([_source(law) for law in entries]),
     }
     return _finding(tables, targets_flops[0])
@@ -98,7 +101,9 @@ def _exponents(law: Law | ComputePowerLaw) -> tuple[float, float]:
     return a, 1.0 - a
 
 
-def _ours(surface: LossSurface, budgets: Floats, conventions: tuple[str, str]) -> pd.DataFrame:
+def _ours(
+    surface: LossSurface, budgets: Floats, conventions: tuple[str, str], own_unit: str
+) -> pd.DataFrame:
     params, tokens = surface.params_opt(budgets), surface.tokens_opt(budgets)
     return pd.DataFrame(
         {
@@ -110,6 +115,7 @@ def _ours(surface: LossSurface, budgets: Floats, conventions: tuple[str, str]) -
             "tokens": tokens,
             "tokens_per_param": tokens / params,
             "loss": surface.loss_opt(budgets),
+            "loss_unit": own_unit,
             "params_over_ours": 1.0,
             "wasted_percent": 0.0,
             "wasted_flops": 0.0,
@@ -141,6 +147,7 @@ def _law(
             "tokens": tokens,
             "tokens_per_param": tokens / params,
             "loss": entry.surface().loss(params, tokens) if surfaced else np.nan,
+            "loss_unit": entry.loss_unit if surfaced else "",
             "params_over_ours": ratio,
             "wasted_percent": 100 * share,
             "wasted_flops": share * budgets,
@@ -160,34 +167,36 @@ def _same(theirs: str, ours: str) -> str:
 
 
 def _losses(
-    points: pd.DataFrame, surface: LossSurface, entries: Sequence[PublishedLaw]
+    points: pd.DataFrame, surface: LossSurface, entries: Sequence[PublishedLaw], own_unit: str
 ) -> pd.DataFrame:
     """Log residuals of the study's runs under each loss surface.
 
     `sd` is what a factor on the loss, such as another tokenizer makes, leaves of them;
-    `sd_after_constant` what one constant in nats leaves, such as other data make.
+    `sd_after_constant` what one constant on it leaves, such as other data make. Levels of losses in
+    another unit than `own_unit` are not compared: there only `sd` stands.
     """
     n, d, seen = (points[c].to_numpy(float) for c in ("params", "tokens", "loss"))
-    laws: list[tuple[str, str, Law]] = [(OURS, "nats per token", surface)]
+    laws: list[tuple[str, str, Law]] = [(OURS, own_unit, surface)]
     laws += [
         (e.name, e.loss_unit, e.surface())
         for e in entries
         if not isinstance(e.law, ComputePowerLaw)
     ]
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for name, unit, law in laws:
         fitted = law.loss(n, d)
         residual = np.log(seen) - np.log(fitted)
-        constant = float(np.mean(seen - fitted))
-        moved = fitted + constant
+        level = fitted if unit.startswith(own_unit) else np.full(n.shape, np.nan)
+        constant = float(np.mean(seen - level))
+        moved = level + constant
         after = np.std(np.log(seen) - np.log(moved)) if (moved > 0).all() else np.nan
         rows.append(
             {
                 "law": name,
                 "loss_unit": unit,
-                "mean_log_residual": float(residual.mean()),
+                "mean_log_residual": float((np.log(seen) - np.log(level)).mean()),
                 "sd_log_residual": float(residual.std()),
-                "constant_nats": constant,
+                "constant": constant,
                 "sd_after_constant": float(after),
             }
         )
@@ -238,7 +247,7 @@ def _finding(tables: dict[str, pd.DataFrame], headline: float) -> Finding:
         "farthest": farthest["law"],
         "farthest_wasted_percent": float(farthest["wasted_percent"]),
     }
-    return Finding("published", FINE, sentence, numbers, tables)
+    return Finding("published", Verdict.NOT_CHECKED, sentence, numbers, tables)
 
 
 def _followed(row: pd.Series[Any]) -> str:

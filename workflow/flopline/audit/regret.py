@@ -15,19 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from flopline.audit import disagreements
 from flopline.audit.audit_options import AuditOptions
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.waste import quadratic_share, terms_at, wasted_at
 from flopline.errors import FloplineError
 from flopline.numbers import flops_label, significant
 from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import warned_if
 
 Floats = NDArray[np.float64]
 
 FACTORS: Final = (0.25, 0.5, 1 / 1.58, 0.8, 1.0, 1.25, 1.58, 2.0, 4.0)
 """Multiples of N_opt in the table; 1.58 is 10^0.2, a fifth of a decade."""
 DEAR: Final = 0.05
-"""Expected waste from which it is to be minded: a twentieth of the budget."""
+"""Expected waste from which it is warned about: a twentieth of the budget."""
 
 
 def expected_share(surface: LossSurface, draws: LossSurface, flops: ArrayLike) -> Floats:
@@ -71,8 +72,8 @@ def audit(
         f"({flops_label(worst['expected_flops'])} FLOPs{money}) because the fit is uncertain."
     )
     apart = disagreements.disagreements(surface, estimators or {}, price_per_flop=price_per_flop)
-    said, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
-    sentence += f" {said}" if said else ""
+    against, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
+    sentence += f" {against}" if against else ""
     dear = worst["expected_percent"] > 100 * DEAR or between > 100 * disagreements.DEAR
     numbers = {
         "worst_expected_percent": float(worst["expected_percent"]),
@@ -82,7 +83,7 @@ def audit(
     tables = {"expected": expected, "sizes": sizes}
     if len(apart):
         tables["disagreements"] = apart
-    return Finding("regret", MIND if dear else FINE, sentence, numbers, tables)
+    return Finding("regret", warned_if(dear), sentence, numbers, tables)
 
 
 def _expected(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from flopline import progress
 from flopline.audit.changes import Base, parametric_changes
 from flopline.audit.estimator_changes import main_params, other_estimators, without_budgets
-from flopline.audit.finding import FINE, MIND, Finding
+from flopline.audit.finding import Finding
 from flopline.audit.prepared_runs import prepared
 from flopline.audit.waste import wasted_at
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
@@ -20,9 +20,11 @@ from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ranked, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
+from flopline.solvers.surface_family import CHINCHILLA, Form
+from flopline.verdict_scale import Verdict, warned_if
 
 DEAR: Final = 0.05
-"""Share of compute that a single change may waste before it is to be minded."""
+"""Share of compute that a single change may waste before it is warned about."""
 BASELINE: Final = 0.05
 """Share of the time, about, before the refits."""
 
@@ -34,17 +36,18 @@ def audit(
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     vertices: pd.DataFrame | None = None,
+    form: Form[Any] = CHINCHILLA,
     family: str = "",
 ) -> Finding:
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     budget_flops, params_total and params_nonembedding. `study` are its options: the
-    parametric law is fitted with its own whole, and runs are grouped into budgets as the isoFLOP
-    law groups them; without budgets none is left out. `estimators` are the tables of estimators by
-    law, whose rows are measured against the law's own main estimator; `vertices` are the isoFLOP
-    fit's, of which each budget in turn is left out. Table changes: one row per
-    refit, farthest from its reference first, with its N, the ratio to the reference and the compute
+    parametric law, of `form`, is fitted with its own whole, and runs are grouped into budgets as
+    the isoFLOP law groups them; without budgets none is left out. `estimators` are the tables of
+    estimators by law, whose rows are measured against the law's own main estimator; `vertices` are
+    the isoFLOP fit's, of which each budget in turn is left out. Table changes: one row per refit,
+    farthest from its reference first, with its N, the ratio to the reference and the compute
     that it would waste if the reference is right; refits that fail say why.
 
     Raises FloplineError if the parametric fit of all runs fails.
@@ -52,7 +55,7 @@ def audit(
     study = study or StudyOptions()
     table = prepared(points, study.of(IsoflopOptions), "sensitivity", family)
     with progress.part(BASELINE):
-        base = Base.of(table, target_flops, study.of(ParametricOptions), family)
+        base = Base.of(table, target_flops, study.of(ParametricOptions), family, form)
     surface, tables = base.surface, estimators or {}
     changes = [*parametric_changes(base), *other_estimators(tables, target_flops)]
     if vertices is not None:
@@ -81,8 +84,8 @@ def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
         "refits_failed": failed,
     }
     if mine.empty:
-        said = "No refit with a changed objective or without a part of the runs succeeds."
-        return Finding("sensitivity", MIND, said, numbers, {"changes": rows})
+        sentence = "No refit with a changed objective or without a part of the runs succeeds."
+        return Finding("sensitivity", Verdict.NOT_CHECKED, sentence, numbers, {"changes": rows})
     worst = known.loc[known["wasted_percent"].idxmax()]
     numbers["worst_wasted_percent"] = float(worst["wasted_percent"])
     ends = (humanise(f(mine["params"])) for f in (min, max))
@@ -106,5 +109,5 @@ def _finding(rows: pd.DataFrame, best: float, target_flops: float) -> Finding:
         f"{significant(worst['wasted_percent'], 2)} % if the latter is right"
     )
     sentence += f"; {failed} more refits fail." if failed else "."
-    mind = failed or worst["wasted_percent"] > 100 * DEAR
-    return Finding("sensitivity", MIND if mind else FINE, sentence, numbers, {"changes": rows})
+    warned = failed or worst["wasted_percent"] > 100 * DEAR
+    return Finding("sensitivity", warned_if(warned), sentence, numbers, {"changes": rows})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from flopline.clean.rows import CleanRows, clean_rows
 from flopline.ingesting import RAW_CURVES, Ingested
 from flopline.schema import conform
+from flopline.study_document import StudyDocument
 
 
 def clean_batches(
@@ -17,14 +17,14 @@ def clean_batches(
     unread: pd.DataFrame,
     raw_runs: pd.DataFrame,
     runs: pd.DataFrame,
-    study: Mapping[str, Any],
+    study: StudyDocument,
 ) -> Iterator[CleanRows]:
     """clean_rows of each batch of raw curves, then of the runs that have no curve at all.
 
     A batch holds whole runs. `unread` are the rows that could not be read and `raw_runs` the files
     of the whole shard, `runs` the same by run with their facts (facts.with_facts).
 
-    Returns the curves, the dropped rows and one line per run of each batch, one batch at a time.
+    Returns an iterator with an item for each batch and a last one for those runs.
     """
     todo = set(runs["run"])
     for curves in batches:
@@ -41,7 +41,7 @@ def _of(
     unread: pd.DataFrame,
     raw_runs: pd.DataFrame,
     runs: pd.DataFrame,
-    study: Mapping[str, Any],
+    study: StudyDocument,
 ) -> CleanRows:
     """clean_rows of the runs `names`; `curves` is None where these have none."""
     unread, raw_runs, runs = (

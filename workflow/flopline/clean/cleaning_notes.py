@@ -11,9 +11,10 @@ from flopline.clean.run_facts import BETWEEN_FILES
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
 from flopline.schema import KEPT
+from flopline.study_document import StudyDocument
 
 
-def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
     """Sentences on all `runs` (gather's, with status); none where there is nothing to say."""
     sentences = [
         _counted(runs["tokens_from"] == "batch", "tokens are step times the run's batch in tokens"),
@@ -29,6 +30,14 @@ def notes(runs: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
             "counts are written with K, M, B or T and so rounded, first at {}; they are taken as "
             "they stand",
         ),
+        _unread(runs["misread"], study["cleaning"]),
+        *_converted(runs["converted"]),
+        _places(
+            runs["repeats"],
+            "steps stand there again with another loss, as where several processes log, most "
+            "apart at {}; the first of each counts",
+        ),
+        _same_beginnings(runs),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
         _places(
@@ -60,6 +69,34 @@ def _counted(where: pd.Series, sentence: str) -> str:
 def _places(first: pd.Series, sentence: str) -> str:
     hits = first.dropna()
     return f"in {count(len(hits), 'run')} {sentence.format(hits.iloc[0])}" if len(hits) else ""
+
+
+def _unread(first: pd.Series, options: Mapping[str, Any]) -> str:
+    """Rows that do not stop the run though they cannot be read."""
+    if options["bad_rows"] != "drop":
+        return ""
+    return _places(first, "rows cannot be read, first in {}; they are dropped")
+
+
+def _converted(done: pd.Series) -> list[str]:
+    """What was done to losses to have them in the study's unit, each kind once."""
+    return [f"in {count(n, 'run')} {what}" for what, n in done.value_counts().sort_index().items()]
+
+
+def _same_beginnings(runs: pd.DataFrame) -> str:
+    """Kept runs that begin with the same losses: one may be an earlier log of the other."""
+    kept = runs[(runs["status"] == KEPT) & runs["begins"].notna()]
+    kept = kept[~kept["source"].str.contains(BETWEEN_FILES)]
+    same = kept[kept.duplicated(["params", "begins"], keep=False)]
+    if same.empty:
+        return ""
+    begins = same["begins"].iloc[0]
+    one, other, *_ = same["run"][same["begins"] == begins]
+    return (
+        f"{count(len(same), 'run')} begin with losses that are those of another one of the same "
+        f"params to the last digit (first '{one}' and '{other}'): if one is an earlier log of the "
+        "other, as of a checkpoint or a backup, leave it out by `exclude`"
+    )
 
 
 def _pieces(runs: pd.DataFrame) -> str:

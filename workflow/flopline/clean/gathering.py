@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
-from flopline.clean.copies import same_ends, same_files
+from flopline.clean.copies import same_ends, same_files, same_processes, summaries
 from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import without_log
-from flopline.clean.tally import SHARD_RUNS
+from flopline.clean.tally import BETWEEN, SHARD_RUNS
 from flopline.clean.untrained import untrained
 from flopline.errors import FloplineError
 from flopline.logs.reading import NO_LOSS
+from flopline.loss_units import fitted_splits
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
+from flopline.sources import patterns_of
+from flopline.study_document import RunRule, StudyDocument
 
 BATCH_TELLS: Final = (
     "if they follow from the step, give the `batch_tokens` of each run in source.runs (of a run "
@@ -29,7 +32,7 @@ _NO_PARAMS = "Its params are not a positive number."
 
 
 def gather(
-    tallied: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]
+    tallied: pd.DataFrame, facts: pd.DataFrame | None, study: StudyDocument
 ) -> tuple[pd.DataFrame, list[str]]:
     """The runs table (RUNS, by run) and notes, from the SHARD_RUNS of all shards.
 
@@ -46,6 +49,7 @@ def gather(
         raise AssertionError(f"rows were lost in {lost['run'].tolist()[:3]}")
     if len(study["families"]) == 1 and runs["family"].isna().all():
         runs["family"] = next(iter(study["families"]))
+    _demand_splits(runs, study)
     runs["loss_source"] = _loss_source(study)
     runs["flops_convention"] = study["flops_convention"]
     runs["flops_over_six_nd"] = _over_six_nd(runs, study["flops_convention"])
@@ -60,9 +64,7 @@ def gather(
     return conform(runs, RUNS), notes(runs, study)
 
 
-def stop_at_mistakes(
-    dropped: pd.DataFrame, tallied: pd.DataFrame, study: Mapping[str, Any]
-) -> None:
+def stop_at_mistakes(dropped: pd.DataFrame, tallied: pd.DataFrame, study: StudyDocument) -> None:
     """Raise FloplineError at the first faulty row of a run that is not excluded by name.
 
     Losses that are NaN or infinite are no fault of the file where the run ended in them (`tallied`
@@ -90,7 +92,30 @@ def stop_at_mistakes(
         )
 
 
-def _loss_source(study: Mapping[str, Any]) -> str:
+def _demand_splits(runs: pd.DataFrame, study: StudyDocument) -> None:
+    """Raise FloplineError where no row is left of a split that the study file names."""
+    held = {split for splits in runs["splits"].dropna() for split in splits.split(BETWEEN)}
+    if not held - {""}:
+        return  # the runs say themselves why they are set aside
+    source = study["source"]
+    losses = (source.get("columns") or {}).get("loss")
+    named = dict.fromkeys(fitted_splits(study), "loss_split")
+    if isinstance(losses, Mapping) and "times" not in losses:
+        named |= dict.fromkeys(losses, "source.columns.loss")
+    named |= {p["split"]: "source.pattern" for p in patterns_of(source) if "split" in p}
+    lost = next((split for split in named if split not in held), None)
+    if lost is None:
+        return
+    why = runs["misread"].dropna()
+    raise FloplineError(
+        f"{study['file']}: no row of the split '{lost}' ({named[lost]}) is left in any of the "
+        f"{len(runs)} runs, of which there are rows of {', '.join(sorted(held - {''}))}: "
+        f"{f'see {why.iloc[0]}, or ' if len(why) else ''}name the split or its column as the logs "
+        "do, or take it out."
+    )
+
+
+def _loss_source(study: StudyDocument) -> str:
     window, split = study["cleaning"]["final_window"], study["loss_split"]
     if window > 0:
         return f"mean of the {split} rows in the last {window:.0%} of tokens"
@@ -105,7 +130,7 @@ def _over_six_nd(runs: pd.DataFrame, convention: str) -> pd.Series:
     return runs[exact] / (6.0 * runs["params"])
 
 
-def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     """Runs with status and, where set aside, the reason in a sentence; the first that fits."""
     options = study["cleaning"]
     split = study["loss_split"]
@@ -119,6 +144,9 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
         say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
     copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
+    if study["source"]["kind"] == "table":
+        sums = summaries(runs).reindex(runs.index)
+        say(sums.notna(), sums)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
     say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
@@ -165,6 +193,8 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
     )
     hardly = untrained(runs[reason == ""], options["untrained"]).reindex(runs.index)
     say(hardly.notna(), hardly)
+    process = same_processes(runs[reason == ""]).reindex(runs.index)
+    say(process.notna(), process)
     copy_of = same_ends(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
@@ -175,7 +205,7 @@ def _quarantine(runs: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
     return runs.assign(reason=reason, status=status)
 
 
-def _named_by(runs: pd.DataFrame, rule: Mapping[str, Any], key: str) -> pd.Series:
+def _named_by(runs: pd.DataFrame, rule: RunRule, key: str) -> pd.Series:
     """Which runs a rule of the list `key` of the study file means."""
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.errors import FloplineError
+from flopline.loss_units import (
+    BITS,
+    BITS_PER_BYTE,
+    NATS,
+    NATS_PER_BYTE,
+    PERPLEXITY,
+    stated_unit,
+    words,
+)
 from flopline.schema import KEPT
+from flopline.study_document import StudyDocument
 from flopline.units import Place, places
 
 LIMITS: Final = {
@@ -27,7 +38,7 @@ _OFF: Final = 2.2
 """Decades by which C and 6ND differ where one of the two is not in our unit (3 for thousands)."""
 
 
-def demand_magnitudes(runs: pd.DataFrame, study: Mapping[str, Any]) -> None:
+def demand_magnitudes(runs: pd.DataFrame, study: StudyDocument) -> None:
     """Raise FloplineError where the kept `runs` have counts that no language model has.
 
     The sentence says the line to write in the study file; `study` has file and source.
@@ -43,10 +54,11 @@ def demand_magnitudes(runs: pd.DataFrame, study: Mapping[str, Any]) -> None:
         value = kept[name].to_numpy(dtype=float, na_value=np.nan)
         # One run may be odd at its upper end for many reasons, all runs for one.
         above = (value > high) & bool(kept[name].median() > high)
-        for hit, words in ((value < low, f"fewer than {low:,.0f}"), (above, f"over {high:g}")):
+        for hit, how in ((value < low, f"fewer than {low:,.0f}"), (above, f"over {high:g}")):
             if hit.any():
-                _refuse(study, kept, name, int(np.argmax(hit)), int(hit.sum()), words, place)
+                _refuse(study, kept, name, int(np.argmax(hit)), int(hit.sum()), how, place)
     _demand_ratios(kept, where, study)
+    _demand_loss(kept, study)
 
 
 def _origin(name: str, kept: pd.DataFrame, where: Mapping[str, Place]) -> tuple[str, Place] | None:
@@ -63,7 +75,7 @@ def _origin(name: str, kept: pd.DataFrame, where: Mapping[str, Place]) -> tuple[
 
 
 def _refuse(
-    study: Mapping[str, Any],
+    study: StudyDocument,
     kept: pd.DataFrame,
     name: str,
     at: int,
@@ -95,15 +107,38 @@ def _mend(name: str, place: Place) -> str:
     )
 
 
+GUESSES: Final = {
+    NATS: math.log(2**20),
+    BITS: 20.0,
+    BITS_PER_BYTE: 8.0,
+    NATS_PER_BYTE: 8.0 * math.log(2),
+}
+"""The loss of a guess among a million entries of a vocabulary, or among the values of a byte."""
+
+
+def _demand_loss(kept: pd.DataFrame, study: StudyDocument) -> None:
+    """Raise FloplineError where most losses are above those of a guess."""
+    unit = stated_unit(study)
+    above = kept[kept["loss"] > GUESSES[unit]]
+    if 2 * len(above) <= len(kept):
+        return
+    first = above.iloc[0]
+    raise FloplineError(
+        f"{study['file']}: run '{first['run']}' ends at a loss of {first['loss']:.6g} "
+        f"({len(above)} of {len(kept)} runs end above {GUESSES[unit]:.3g}), which is worse than a "
+        f"guess in {words(unit)}, so that it is in another unit: write `loss_unit: {PERPLEXITY}` "
+        "in source if it is that, else the unit that it is in, or divide it by what it sums over "
+        "with `times` in source.columns.loss."
+    )
+
+
 _WHICH: Final = (
     "say which by its times (1e3 for thousands, 1e6 for millions, 1e9 for billions; 1 for counts "
     "that are right), in each of "
 )
 
 
-def _demand_ratios(
-    kept: pd.DataFrame, where: Mapping[str, Place], study: Mapping[str, Any]
-) -> None:
+def _demand_ratios(kept: pd.DataFrame, where: Mapping[str, Place], study: StudyDocument) -> None:
     six_nd = 6.0 * kept["params"] * kept["tokens"]
     ratios = {"flops": kept["flops_over_six_nd"], "budget_flops": kept["budget_flops"] / six_nd}
     known = {name: _origin(name, kept, where) for name in ("params", "tokens", *ratios)}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -13,6 +11,7 @@ from flopline.clean.rows import clean_rows
 from flopline.clean.run_facts import with_facts
 from flopline.ingesting import Ingested
 from flopline.schema import CURVES, DROPPED, conform
+from flopline.study_document import StudyDocument
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Cleaned:
     notes: tuple[str, ...] = ()
 
 
-def clean(raw: Ingested, facts: pd.DataFrame | None, study: Mapping[str, Any]) -> Cleaned:
+def clean(raw: Ingested, facts: pd.DataFrame | None, study: StudyDocument) -> Cleaned:
     """Raw rows, and the run table's facts where there is one, as clean tables.
 
     `study` has the keys that gather needs. Raises FloplineError at the first faulty row unless

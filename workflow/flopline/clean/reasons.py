@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flopline.logs.reading import (
+    AFTER_BRANCH,
     DOUBTFUL_COMMA,
     NO_LOSS,
     NO_RUN,
@@ -29,8 +30,8 @@ REASONS: Final = {
     NOT_A_NUMBER: "a number was expected and something else stands there",
     DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
     "comma, set `decimal: ','` in source)",
-    SECOND: "the line holds more than one match of source.pattern, of which the first is read (let "
-    "one pattern take all of it, with a group for each loss)",
+    SECOND: "the line holds more than one record, of which the first is read (let one match of "
+    "source.pattern take all of it, with a group for each loss, or put a line break between them)",
     TWICE: "the line gives one name twice, so that it is not told which value counts (two records "
     "may have run together: put a line break between them)",
     NO_RUN: "the row does not say which run it belongs to",
@@ -42,6 +43,8 @@ REASONS: Final = {
     DUPLICATE: "the same step was logged twice; the first is kept",
     DUPLICATE_FILE: "its file holds byte for byte what another file of the same run holds",
     SUPERSEDED: "the run was restarted from an earlier step and logged this step again",
+    AFTER_BRANCH: "the log is shared by several runs, and this run goes on in another from before "
+    "here",
     OUT_OF_PLACE: "it was logged after later steps, among which its loss does not fit",
     SPIKE: "the loss stands far above its neighbours (cleaning.spikes: drop)",
 }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -36,9 +35,10 @@ from flopline.clean.reasons import (
 )
 from flopline.clean.spikes import spikes
 from flopline.clean.stitching import Stitched, overlaps_of, stitch
-from flopline.clean.tally import tally
+from flopline.clean.tally import SortedRows, tally
 from flopline.ingesting import Ingested
 from flopline.schema import DROPPED, conform
+from flopline.study_document import StudyDocument
 
 KEEP: Final = ""
 _CODES: Final = (
@@ -70,7 +70,7 @@ class CleanRows:
     runs: pd.DataFrame
 
 
-def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> CleanRows:
+def clean_rows(raw: Ingested, runs: pd.DataFrame, study: StudyDocument) -> CleanRows:
     """Apply every row rule to the rows of whole runs.
 
     `runs` has one row per run of `raw`, with its facts (facts.with_facts); `study` has the keys
@@ -103,27 +103,26 @@ def clean_rows(raw: Ingested, runs: pd.DataFrame, study: Mapping[str, Any]) -> C
     if options["spikes"] == "drop":
         reason[spiked] = _code(SPIKE)
         kept = _by_curve(rows, reason)
-    dropped = _all_dropped(raw.dropped, rows, reason, names)
-    lost = np.flatnonzero(reason == _code(NOT_FINITE))
-    summary = tally(
-        rows,
-        given,
-        kept,
-        lost,
-        spiked,
-        np.flatnonzero(np.isin(reason, [_code(r) for r in (SUPERSEDED, NO_TOKENS, NOT_POSITIVE)])),
-        stitched,
-        doubles,
-        names,
-        facts,
-        dropped,
-        tokens_from,
-        study,
+    unusable = [_code(r) for r in (SUPERSEDED, NO_TOKENS, NOT_POSITIVE)]
+    sorted_rows = SortedRows(
+        rows=rows,
+        given=given,
+        kept=kept,
+        lost=np.flatnonzero(reason == _code(NOT_FINITE)),
+        spiked=spiked,
+        gone=np.flatnonzero(np.isin(reason, unusable)),
+        stitched=stitched,
+        doubles=doubles,
+        names=names,
+        facts=facts,
+        dropped=_all_dropped(raw.dropped, rows, reason, names),
+        tokens_from=tokens_from,
     )
+    summary = tally(sorted_rows, study)
     summary.index = runs.index
     return CleanRows(
         curve_table(rows, kept, segment, names),
-        dropped,
+        sorted_rows.dropped,
         pd.concat([runs, summary], axis=1),
     )
 
@@ -133,7 +132,7 @@ def _code(reason: str) -> int:
 
 
 def _with_tokens(
-    rows: Rows, facts: conventions.Facts, convention: str
+    rows: Rows, facts: conventions.FactArrays, convention: str
 ) -> tuple[Rows, list[str | None]]:
     """Rows with tokens, and for each run from what they follow where they were not given."""
     tokens = rows.tokens.copy()
@@ -150,12 +149,12 @@ def _with_tokens(
     return replace(rows, tokens=tokens, clock=clock), origin
 
 
-def _with_flops(rows: Rows, facts: conventions.Facts, convention: str) -> Rows:
+def _with_flops(rows: Rows, facts: conventions.FactArrays, convention: str) -> Rows:
     per_token = conventions.flops_per_token(convention, facts)
     return rows if per_token is None else replace(rows, flops=per_token[rows.run] * rows.tokens)
 
 
-def _faults(rows: Rows, facts: conventions.Facts, names: Names, needs_step: bool) -> Ints:
+def _faults(rows: Rows, facts: conventions.FactArrays, names: Names, needs_step: bool) -> Ints:
     """The code of the first fault of each row; later rules stand over earlier ones."""
     reason = np.zeros(len(rows.run), dtype=np.int64)
     reason[~np.isfinite(rows.tokens) & ~np.isnan(facts["params"][rows.run])] = _code(NO_TOKENS)

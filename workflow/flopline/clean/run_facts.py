@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from flopline.errors import FloplineError
 from flopline.facts import completed, laid_over
 from flopline.ingesting import FACTS, FILES
 from flopline.schema import conform
+from flopline.study_document import StudyDocument
 
 BETWEEN_FILES: Final = "\n"
 """Stands between the paths, and between the digests, of a run of several files."""
@@ -22,13 +22,14 @@ RUN_FACTS: Final = {
     "rows_in": "int64",
     "rounded": "string",
     "misread": "string",
+    "converted": "string",
     "known": "bool",
 }
 """One row per run; `known` says whether the run table knows it, where there is one."""
 
 
 def with_facts(
-    raw_runs: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]
+    raw_runs: pd.DataFrame, facts: pd.DataFrame | None, study: StudyDocument
 ) -> pd.DataFrame:
     """One row per run of `raw_runs` (one per run and file) as RUN_FACTS, by run.
 
@@ -57,7 +58,7 @@ def with_facts(
 
 
 def without_log(
-    runs: pd.DataFrame, facts: pd.DataFrame | None, study: Mapping[str, Any]
+    runs: pd.DataFrame, facts: pd.DataFrame | None, study: StudyDocument
 ) -> pd.DataFrame:
     """The runs of the run table that are not among `runs`, as RUN_FACTS with no rows."""
     if facts is None:
@@ -68,7 +69,7 @@ def without_log(
     return _conform(missing.assign(source=table, rows_in=0, known=True))
 
 
-def one_row_each(facts: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+def one_row_each(facts: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     """The run table with a run of several logs, which has a row for each, taken as one."""
     source = study["source"]["runs"]
     twice = facts.duplicated("run", keep=False)

@@ -104,8 +104,7 @@ def stitch(
     goes back by itself, that split alone restarts. Rows that go back and log nothing again came
     late. A clock that is NaN takes no part. `loss` is NaN where it is unusable.
 
-    Returns for each row how many restarts lie before it, whether it was logged again and whether it
-    came late; for each run how well what was logged twice agrees.
+    Returns what stands at these rows, and what of a run is doubtful, see Stitched.
     """
     count = len(run)
     segment, superseded = np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool)
@@ -264,7 +263,7 @@ def overlaps_of(
 
     `twice` marks those of `kept` that repeat the clock of the row before.
 
-    Returns an Overlap by the number of the run; runs without a repeated clock have none.
+    Returns the overlap by the number of the run, of those alone that repeat a clock.
     """
     first = np.maximum.accumulate(np.where(twice, 0, np.arange(kept.size)))
     old, new = kept[first[twice]], kept[twice]

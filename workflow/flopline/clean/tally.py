@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 
 from flopline import flops as conventions
 from flopline.clean.arrays import Floats, Ints, Names, Rows
+from flopline.clean.lost_ends import going_on, standing_tokens
 from flopline.clean.run_facts import RUN_FACTS
 from flopline.clean.stitching import Overlap, Stitched
 from flopline.numbers import count, humanise
 from flopline.schema import conform
+from flopline.study_document import StudyDocument
 
 TALLY: Final = {
     "tokens": "float64",
@@ -26,12 +29,15 @@ TALLY: Final = {
     "tokens_from": "string",
     "overlap": "string",
     "doubles": "string",
+    "repeats": "string",
     "fall": "string",
     "not_finite": "string",
     "attempts": "string",
     "early_end": "string",
     "late": "string",
     "dropped_for": "string",
+    "splits": "string",
+    "begins": "string",
     "clock_reset": "string",
     "negative_lr": "string",
     "beyond_int64": "string",
@@ -42,7 +48,11 @@ TALLY: Final = {
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
 its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
 `early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
-and `beyond_int64` name the first row of that kind."""
+and `beyond_int64` name the first row of that kind, `repeats` the step whose losses differ most.
+`splits` are those that have a row, with a BETWEEN between them, and `begins` holds the first losses
+of the study's split."""
+
+BETWEEN: Final = "\n"
 
 SHARD_RUNS: Final = RUN_FACTS | TALLY
 """One row per run, as clean_rows leaves it."""
@@ -50,58 +60,72 @@ SHARD_RUNS: Final = RUN_FACTS | TALLY
 INT64: Final = 2.0**63
 
 
-def tally(
-    rows: Rows,
-    given: Rows,
-    kept: Ints,
-    lost: Ints,
-    spiked: Ints,
-    gone: Ints,
-    stitched: Stitched,
-    doubles: Mapping[int, Overlap],
-    names: Names,
-    facts: conventions.Facts,
-    dropped: pd.DataFrame,
-    tokens_from: Sequence[str | None],
-    study: Mapping[str, Any],
-) -> pd.DataFrame:
-    """The TALLY of every run in `names.runs`, from its rows at `kept` (by run, split and clock).
+@dataclass(frozen=True, slots=True)
+class SortedRows:
+    """The rows of whole runs in order of time, and what the row rules made of each.
 
-    `lost` are those whose loss is NaN or infinite, `gone` those that were replaced or cannot be
-    used though they were logged.
-
-    Returns one row per run, in the order of `names.runs`.
+    `given` are the rows as they were logged, `dropped` the table of those that a rule dropped. The
+    others are places in `rows`: `kept` by run, split and clock, `spiked` those of spikes, `lost`
+    those whose loss is NaN or infinite, `gone` those that were replaced or cannot be used though
+    they were logged. `doubles` are by the number of the run; `facts` and `tokens_from` hold one
+    value per run.
     """
+
+    rows: Rows
+    given: Rows
+    kept: Ints
+    lost: Ints
+    spiked: Ints
+    gone: Ints
+    stitched: Stitched
+    doubles: Mapping[int, Overlap]
+    names: Names
+    facts: conventions.FactArrays
+    dropped: pd.DataFrame
+    tokens_from: Sequence[str | None]
+
+
+def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
+    """The TALLY of every run in `of.names.runs`, from its rows."""
+    rows, kept, names, dropped = of.rows, of.kept, of.names, of.dropped
     runs = len(names.runs)
     where = names.runs.get_indexer(pd.Index(dropped["run"].astype(object)))
     same = np.diff(rows.run[kept], prepend=-1) == 0
     same &= np.diff(rows.split[kept], prepend=-1) == 0
     tolerance = study["cleaning"]["overlap_tolerance"]
-    per_token = conventions.flops_per_token(study["flops_convention"], facts)
+    per_token = conventions.flops_per_token(study["flops_convention"], of.facts)
     nothing = np.full(runs, np.nan)
     return conform(
         pd.DataFrame(
             {
                 **_ends(rows, kept, names, study),
                 "declared_per_token": nothing if per_token is None else per_token,
-                "exact_per_token": conventions.exact_flops_per_token(facts),
-                "tokens_from": list(tokens_from),
+                "exact_per_token": conventions.exact_flops_per_token(of.facts),
+                "tokens_from": list(of.tokens_from),
                 "overlap": [
-                    _disagreement(stitched.overlaps.get(i), tolerance) for i in range(runs)
+                    _disagreement(of.stitched.overlaps.get(i), tolerance) for i in range(runs)
                 ],
-                "doubles": [_double(doubles.get(i), tolerance) for i in range(runs)],
-                "attempts": _attempts(rows, kept, stitched.attempts, names),
-                "early_end": _ends_early(rows, kept, gone, names, study["loss_split"]),
-                "late": _late(rows, np.flatnonzero(stitched.late), names),
-                "fall": _falls(rows, kept, same, names),
-                "not_finite": _ends_not_finite(rows, kept, lost, names, study["loss_split"]),
+                "doubles": [_double(of.doubles.get(i), tolerance) for i in range(runs)],
+                "repeats": [_repeat(of.doubles.get(i)) for i in range(runs)],
+                "attempts": _attempts(rows, kept, of.stitched.attempts, names),
+                "early_end": _first_of(
+                    _ends_early(rows, kept, of.gone, names, study["loss_split"]),
+                    going_on(rows, kept, dropped, names, study["loss_split"]),
+                ),
+                "late": _late(rows, np.flatnonzero(of.stitched.late), names),
+                "fall": _first_of(
+                    _falls(rows, kept, same, names), standing_tokens(rows, kept, same, names)
+                ),
+                "not_finite": _ends_not_finite(rows, kept, of.lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
+                "splits": _splits(rows, kept, names),
+                "begins": _begins(rows, kept, names, study["loss_split"]),
                 "clock_reset": _first(
                     rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
                 ),
                 "negative_lr": _first(rows, kept[rows.lr[kept] < 0], names),
-                "beyond_int64": _first(given, _beyond_int64(given), names),
-                "spikes": np.bincount(rows.run[spiked], minlength=runs),
+                "beyond_int64": _first(of.given, _beyond_int64(of.given), names),
+                "spikes": np.bincount(rows.run[of.spiked], minlength=runs),
                 "rows_kept": np.bincount(rows.run[kept], minlength=runs),
                 "rows_dropped": np.bincount(where[where >= 0], minlength=runs),
             }
@@ -110,7 +134,7 @@ def tally(
     )
 
 
-def _ends(rows: Rows, kept: Ints, names: Names, study: Mapping[str, Any]) -> dict[str, Floats]:
+def _ends(rows: Rows, kept: Ints, names: Names, study: StudyDocument) -> dict[str, Floats]:
     out = {
         name: np.full(len(names.runs), np.nan)
         for name in ("tokens", "flops", "loss", "lowest", "reached")
@@ -135,6 +159,36 @@ def _ends(rows: Rows, kept: Ints, names: Names, study: Mapping[str, Any]) -> dic
     return out
 
 
+def _splits(rows: Rows, kept: Ints, names: Names) -> list[str]:
+    """The splits of each run of which rows are kept."""
+    held: list[list[str]] = [[] for _ in names.runs]
+    width = max(len(names.splits), 1)
+    for pair in np.unique(rows.run[kept] * width + rows.split[kept]).tolist():
+        held[pair // width].append(str(names.splits[pair % width]))
+    return [BETWEEN.join(splits) for splits in held]
+
+
+FIRST: Final = 5
+"""Losses that two logs of one training share at least."""
+
+
+def _begins(rows: Rows, kept: Ints, names: Names, loss_split: str) -> list[str | None]:
+    """The first losses of each run, as it logs them."""
+    out: list[str | None] = [None] * len(names.runs)
+    split = names.splits.get_indexer(pd.Index([loss_split]))[0]
+    mine = kept[rows.split[kept] == split]
+    if not mine.size:
+        return out
+    starts = np.flatnonzero(np.diff(rows.run[mine], prepend=-1))
+    ends = np.append(starts[1:], mine.size)
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if end - start >= FIRST:
+            first = mine[start : start + FIRST]
+            pairs = zip(rows.clock[first].tolist(), rows.loss[first].tolist(), strict=True)
+            out[rows.run[mine[start]]] = " ".join(f"{clock:g}:{loss!r}" for clock, loss in pairs)
+    return out
+
+
 def _disagreement(overlap: Overlap | None, tolerance: float) -> str | None:
     if overlap is None or overlap.median <= np.log1p(tolerance):
         return None
@@ -156,6 +210,18 @@ def _double(overlap: Overlap | None, tolerance: float) -> str | None:
         "runs under one name or several splits in one column (cleaning.overlap_tolerance is "
         f"{tolerance:g})."
     )
+
+
+def _repeat(overlap: Overlap | None) -> str | None:
+    """Where steps stand there twice and the losses differ most, however little."""
+    if overlap is None or overlap.before == overlap.after:
+        return None
+    return f"{overlap.at:,}, {overlap.before:.6g} and {overlap.after:.6g}"
+
+
+def _first_of(*doubts: list[str | None]) -> list[str | None]:
+    """The first sentence on each run."""
+    return [next((one for one in of_run if one), None) for of_run in zip(*doubts, strict=True)]
 
 
 def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
@@ -213,9 +279,10 @@ def _attempts(
         last = int(end[np.argmax(rows.clock[end])]) if end.size else -1
         reached = f" ({_clock(rows, last)})" if end.size else ""
         out[run] = (
-            f"Its log holds {number} attempts from the first step to the same last one{reached}: "
-            f"these are {number} runs and no restarts, so put each into a file of its own, or name "
-            "the column that tells them apart (source.columns.run)."
+            f"Its log holds {number} attempts from the first step to the same last one{reached} or "
+            f"beyond: these are {number} runs and no restarts, so put each into a file of its own, "
+            "name the column that tells them apart (source.columns.run), or say which phase of a "
+            "text log counts (source.phase)."
         )
     return out
 

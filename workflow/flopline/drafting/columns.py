@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from flopline.logs.key_values import is_loss
+from flopline.study_document import ColumnMap, MappedColumn
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "step": (
@@ -173,12 +174,12 @@ _BITS: Final = ("bpb", "bits", "bpc")
 _SCALED: Final = {"g": 1e9, "t": 1e12, "p": 1e15}
 
 
-def row_columns(names: Sequence[str]) -> dict[str, Any]:
+def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     """A column map for the rows of a log with columns `names`; `loss` only where one is found.
 
     Several losses become splits: `train`, `val`, and for further ones a name of their own.
     """
-    out: dict[str, Any] = {}
+    out: dict[str, MappedColumn] = {}
     for ours in ROW:
         if (column := _find(names, ours)) is not None:
             out[ours] = column
@@ -215,7 +216,7 @@ def other_losses(names: Sequence[str]) -> list[str]:
     ]
 
 
-def other_candidates(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, list[str]]:
+def other_candidates(names: Sequence[str], columns: ColumnMap) -> dict[str, list[str]]:
     """For each column that was chosen by its name, the others that could be meant."""
     out = {}
     for ours, spec in columns.items():
@@ -234,17 +235,12 @@ def other_candidates(names: Sequence[str], columns: Mapping[str, Any]) -> dict[s
     return out
 
 
-def in_bits(name: str) -> bool:
-    """Whether a loss counts bits per byte or the like, and no nats per token."""
-    return _has(name, _BITS)
-
-
-def fact_columns(names: Sequence[str]) -> dict[str, Any]:
+def fact_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     """A column map for a table with one row per run and columns `names`."""
     return {ours: column for ours in FACTS if (column := _find(names, ours)) is not None}
 
 
-def _find(names: Sequence[str], ours: str) -> Any:
+def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
     # What begins with an underscore are a tracker's own counters, of its calls and not of steps.
     ordered = sorted(names, key=lambda name: name.startswith("_"))
     plain = {_bare(name): name for name in reversed(ordered)}

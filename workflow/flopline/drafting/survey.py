@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.drafting.columns import (
     fact_columns,
-    in_bits,
     other_candidates,
     other_losses,
     row_columns,
@@ -25,8 +24,10 @@ from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import read_log, sniffed
-from flopline.logs.reading import NO_LOSS, Facts, Reading, Wish, columns_in
+from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in
+from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of
+from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import read_table
 
 NAMED_IN: Final = 200
@@ -58,13 +59,13 @@ class LogGroup:
     `columns` is the proposed column map (None for a format that knows its own), `names` all
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
-    was read, `notes` what was chosen among several.
+    was read, `notes` what was chosen among several, `units` in which a split's losses are.
     """
 
     format: str
     paths: Sequence[str]
     names: Sequence[str]
-    columns: dict[str, Any] | None
+    columns: dict[str, MappedColumn] | None
     splits: Sequence[str]
     facts: Sequence[str]
     rows: int
@@ -73,6 +74,7 @@ class LogGroup:
     logs: Sequence[LogCount] = ()
     notes: Sequence[str] = ()
     has_steps: bool = True
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Table:
 
     path: str
     names: Sequence[str]
-    columns: dict[str, Any]
+    columns: dict[str, MappedColumn]
     rows: int
     holds_losses: bool
 
@@ -163,7 +165,7 @@ def _columns_of(path: Path, name: str) -> list[str]:
     if entry.columns.of_format:
         return []
     wish = Wish(columns={"loss": ""}, rows=NAMED_IN)
-    return list(next((raw.names for raw in entry.load().read(path, wish, Facts())), []))
+    return list(next((raw.names for raw in entry.load().read(path, wish, LogFacts())), []))
 
 
 def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -201,9 +203,9 @@ def _group(
     logs: list[LogCount] = []
     known: list[set[str]] = []
     fact_keys: list[dict[str, str]] = []
-    units: dict[str, None] = {}
+    units: dict[str, str] = {}
     tokens = steps = 0
-    columns: dict[str, Any] | None = None
+    columns: dict[str, MappedColumn] | None = None
     for path in paths:
         here = _columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else row_columns(here)
@@ -221,7 +223,7 @@ def _group(
         own = {fact for facts in reading.facts.known.values() for fact in facts}
         known.append(own)
         fact_keys.append(_fact_keys(root / path, name, columns, here, reading))
-        units.update(dict.fromkeys(_units(reading)))
+        units |= {s: unit for s, unit in reading.facts.units.items() if s and unit != NATS}
         with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
         tokens += with_tokens or "batch_tokens" in {*own, *fact_keys[-1]}
         steps += ("step" in rows and bool(rows["step"].notna().all())) or with_tokens
@@ -240,8 +242,9 @@ def _group(
         tokens == len(logs),
         _in_all(fact_keys),
         logs,
-        [*_title(root / read[0], name), *_chosen(list(names), columns), *units],
+        [*_title(root / read[0], name), *_chosen(list(names), columns), *_in_units(units)],
         steps == len(logs),
+        units,
     )
 
 
@@ -265,7 +268,7 @@ def _without_rows(name: str, reading: Reading) -> str:
 def _fact_keys(
     path: Path,
     name: str,
-    columns: Mapping[str, Any] | None,
+    columns: ColumnMap | None,
     names: Sequence[str],
     reading: Reading,
 ) -> dict[str, str]:
@@ -286,13 +289,11 @@ def _fact_keys(
     return {ours: key for ours, key in facts.items() if ours not in own}
 
 
-def _constant(
-    path: Path, name: str, columns: Mapping[str, Any], names: Sequence[str]
-) -> dict[str, Any]:
+def _constant(path: Path, name: str, columns: ColumnMap, names: Sequence[str]) -> dict[str, float]:
     """Those columns of a log that say a fact of its run, being the same in every row."""
     if FORMATS[name].several_runs or FORMATS[name].folder is not None:
         return {}
-    out: dict[str, Any] = {}
+    out: dict[str, float] = {}
     loss = columns_in(columns["loss"])[0]
     for key in facts_of(dict.fromkeys(names, 1)).values():
         try:
@@ -306,14 +307,8 @@ def _constant(
     return out
 
 
-def _units(reading: Reading) -> list[str]:
-    own_names = reading.facts.logged.get("", {})
-    return [
-        f"losses of the split {key.removeprefix('unit of ')} are in {unit}, not in nats per token: "
-        "say so in loss_label."
-        for key, unit in own_names.items()
-        if str(key).startswith("unit of ")
-    ]
+def _in_units(units: Mapping[str, str]) -> list[str]:
+    return [f"losses of the split {split} are in {words(unit)}." for split, unit in units.items()]
 
 
 def _in_all(fact_keys: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -321,7 +316,7 @@ def _in_all(fact_keys: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return dict(sorted(common))
 
 
-def _chosen(names: Sequence[str], columns: Mapping[str, Any] | None) -> list[str]:
+def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
     """What was chosen among columns that could mean the same, in a sentence each."""
     if columns is None:
         return []
@@ -333,9 +328,9 @@ def _chosen(names: Sequence[str], columns: Mapping[str, Any] | None) -> list[str
         listed = ", ".join(f"{column} as {split}" for split, column in taken.items())
         notes.append(f"losses: {listed} were chosen and {', '.join(others[:6])} left out.")
     notes += [
-        f"{column} is in bits per byte, not in nats per token: say so in loss_label."
+        f"{column} is in {words(unit)}, as its name says."
         for column in taken.values()
-        if isinstance(column, str) and in_bits(column)
+        if isinstance(column, str) and (unit := unit_of(column)) not in (None, "", NATS)
     ]
     for ours, candidates in other_candidates(names, columns).items():
         spec = columns[ours]

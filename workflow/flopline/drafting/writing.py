@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flopline.drafting.columns import in_bits, other_losses, row_columns, split_of
+from flopline.drafting.columns import other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
@@ -20,7 +20,9 @@ from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
+from flopline.loss_units import PER_BYTE, unit_of, words
 from flopline.study import TODO
+from flopline.study_document import ColumnMap
 from flopline.tables import read_table
 
 PARAMS: Final = ("params", "params_total", "params_nonembedding")
@@ -49,7 +51,7 @@ class Draft:
 
 
 def draft(
-    survey: Survey, name: str, given: Mapping[str, Any], table_path: str, root: Path
+    survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
     """The draft of study `name`; `given` holds those of CONVENTIONS that the user gave.
 
@@ -72,7 +74,7 @@ def draft(
 
 
 def _of_logs(
-    survey: Survey, name: str, given: Mapping[str, Any], table_path: str, root: Path
+    survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
     """The draft of the largest group of logs; the arguments and the result are those of `draft`."""
     group = survey.groups[0]
@@ -148,6 +150,7 @@ def _of_logs(
             "loss_split and loss_label if it is another."
         )
     lines += _loss_split(splits, missing)
+    lines += _loss_unit(_unit_of_loss(group, splits))
     if splits == ["train"]:
         lines.append("loss_label: Training loss")
         notes.append("only a training loss was found: set cleaning.final_window to about 0.02.")
@@ -211,10 +214,11 @@ def _quoted(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
-def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> Draft:
+def _of_table(table: Table, name: str, given: Mapping[str, object], root: Path) -> Draft:
     rows = row_columns(table.names)
     loss = rows["loss"]
-    chosen = loss if isinstance(loss, str) else loss.get("val", next(iter(loss.values())))
+    splits = loss if isinstance(loss, dict) else {"val": loss}
+    chosen = str(splits.get("val", next(iter(splits.values()))))
     rows["loss"] = chosen
     notes = _losses_noted(table.names, chosen, loss)
     columns = {
@@ -239,8 +243,7 @@ def _of_table(table: Table, name: str, given: Mapping[str, Any], root: Path) -> 
         f"laws: [{', '.join(_laws_of_finished_runs())}]",
         *_declared(given, missing),
     ]
-    if in_bits(chosen):
-        lines.append('loss_label: "Loss [bits per byte]"')
+    lines += _loss_unit(unit_of(chosen))
     return Draft("\n".join([*lines, ""]), None, missing, notes)
 
 
@@ -256,8 +259,8 @@ def _losses_noted(names: Sequence[str], chosen: str, mapped: Any) -> list[str]:
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
     if split_of(chosen) == "train" and "train" in chosen.lower():
         notes.append(f"only a training loss was found ({chosen}): say so in loss_label.")
-    if in_bits(chosen):
-        notes.append(f"{chosen} is in bits per byte, not in nats per token.")
+    if unit := unit_of(chosen):
+        notes.append(f"{chosen} is in {words(unit)}, as its name says.")
     return notes
 
 
@@ -270,7 +273,7 @@ def _head(survey: Survey, name: str) -> list[str]:
     ]
 
 
-def _declared(given: Mapping[str, Any], missing: list[str]) -> list[str]:
+def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
     lines = [""]
     for key, meaning in CONVENTIONS.items():
         if key in given:
@@ -294,6 +297,21 @@ def _loss_split(splits: Sequence[str], missing: list[str]) -> list[str]:
     return [*_comment(meaning), f"loss_split: {TODO}"]
 
 
+def _unit_of_loss(group: LogGroup, splits: Sequence[str]) -> str | None:
+    """The unit of the loss that is chosen, as the logs or the column's name say it."""
+    chosen = next((split for split in ("val", *splits) if split in splits), "")
+    columns = (group.columns or {}).get("loss")
+    column = columns.get(chosen) if isinstance(columns, dict) else columns
+    return group.units.get(chosen) or (unit_of(column) if isinstance(column, str) else None)
+
+
+def _loss_unit(unit: str | None) -> list[str]:
+    """The line that says the unit, where it is none that becomes nats per token by rule."""
+    if unit == "":
+        return [f"loss_unit: {TODO}  # bits per what: bits_per_byte or bits_per_token"]
+    return [f"loss_unit: {unit}"] if unit in PER_BYTE else []
+
+
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(
         text, 98, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
@@ -312,7 +330,7 @@ def _paths(paths: Sequence[str], root: Path) -> list[str]:
     return ["  paths:", *(f"    - {json.dumps(one)}" for one in globs)]
 
 
-def _mapping(columns: Mapping[str, Any], indent: int) -> list[str]:
+def _mapping(columns: ColumnMap, indent: int) -> list[str]:
     lines = []
     for key, value in columns.items():
         if isinstance(value, dict) and "times" not in value:

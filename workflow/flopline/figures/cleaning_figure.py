@@ -143,13 +143,13 @@ def set_aside(runs: pd.DataFrame) -> list[tuple[str, str, int]]:
     out = runs[runs["status"] != KEPT]
     kinds = pd.DataFrame({"status": out["status"], "why": [kind_of(str(r)) for r in out["reason"]]})
     sizes = kinds.value_counts()
-    found = [(str(s), str(w), int(n)) for (s, w), n in sizes.items()]
-    found.sort(key=lambda x: (-x[2], x[0], x[1]))
-    if len(found) > MOST_LINES:
-        rest = found[MOST_LINES - 1 :]
+    groups = [(str(s), str(w), int(n)) for (s, w), n in sizes.items()]
+    groups.sort(key=lambda x: (-x[2], x[0], x[1]))
+    if len(groups) > MOST_LINES:
+        rest = groups[MOST_LINES - 1 :]
         more = (QUARANTINED, f"{len(rest)} more reasons", sum(n for *_, n in rest))
-        found = [*found[: MOST_LINES - 1], more]
-    return found
+        groups = [*groups[: MOST_LINES - 1], more]
+    return groups
 
 
 def kind_of(reason: str) -> str:
@@ -180,11 +180,11 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
                   lw=0.4, label=label, zorder=3, gid=status)  # fmt: skip
         left += width
     for row, name in zip(y, columns, strict=True):
-        said = ", ".join(
+        text = ", ".join(
             f"{int(counts.loc[name, s]):,} {STATUS[s][0]}" for s in STATUS
             if s in counts and (counts.loc[name, s] or s == KEPT)
         )  # fmt: skip
-        axes.text(0.02 * most, row, said, va="center", fontsize=SMALL_PT, zorder=4, gid="said",
+        axes.text(0.02 * most, row, text, va="center", fontsize=SMALL_PT, zorder=4, gid="text",
                   bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
     axes.set_yticks(y, [literal(textwrap.shorten(c, 22, placeholder=" …")) for c in columns])
     axes.set_xlim(0, 1.02 * most)
@@ -209,8 +209,8 @@ def _draw_causes(axes: Axes, causes: list[tuple[str, str, int]], runs: int) -> N
                   zorder=3, gid="cause")  # fmt: skip
         axes.annotate(f"{n:,}", (n, row), (2, 0), textcoords="offset points", va="center",
                       fontsize=SMALL_PT, zorder=4)  # fmt: skip
-    shown = [literal(textwrap.shorten(why, LONGEST, placeholder=" …")) for _, why, _ in causes]
-    axes.set_yticks(y, shown, fontsize=SMALL_PT)
+    labels = [literal(textwrap.shorten(why, LONGEST, placeholder=" …")) for _, why, _ in causes]
+    axes.set_yticks(y, labels, fontsize=SMALL_PT)
     axes.set(xlim=(0, 1.35 * max(n for *_, n in causes)), xticks=[])
     axes.set_ylim(min(-0.6, len(causes) - 0.4 - FEWEST_LINES), len(causes) - 0.4)
     axes.tick_params(axis="y", length=0)
@@ -240,8 +240,8 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(n - 0.5 - np.arange(n), names, fontsize=SMALL_PT)
     letters = int(axes.bbox.width / axes.figure.dpi * 72 / wide / (0.62 * _cell_size(wide)))
     heads = [c if len(c) <= letters else f"{c[: letters - 1].rstrip()}…" for c in rows.columns]
-    shown = list(map(literal, heads))
-    axes.set_xticks(np.arange(wide) + 0.94, shown, fontsize=_cell_size(wide), ha="right")
+    labels = list(map(literal, heads))
+    axes.set_xticks(np.arange(wide) + 0.94, labels, fontsize=_cell_size(wide), ha="right")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.grid(visible=False)
     axes.set_xlabel("Rows of the logs")
@@ -280,8 +280,8 @@ def _draw_places(
                 gid=f"places {name}",
             )  # fmt: skip
         if len(known) < len(mine):
-            said = "step not known" if not len(known) else f"{humanise(len(mine) - len(known))} not"
-            axes.text(0.98, y + 0.5, said, ha="right", va="center", fontsize=SMALL_PT - 1,
+            text = "step not known" if not len(known) else f"{humanise(len(mine) - len(known))} not"
+            axes.text(0.98, y + 0.5, text, ha="right", va="center", fontsize=SMALL_PT - 1,
                       color="#555555", gid="unknown", zorder=3)  # fmt: skip
     axes.axhline(n - 2, color="#777777", lw=0.6)
     axes.text(0.02, n - 1.0, "darker where more were dropped", va="center", fontsize=SMALL_PT - 0.5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,8 +20,8 @@ from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.notes import around, draw_bands, everywhere, write_clear
 from flopline.figures.panels import log_axis, say_instead
-from flopline.figures.placing import add_legend, trace
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import add_legend, trace
 from flopline.figures.style import (
     GUIDE_GREEN,
     INK,
@@ -37,8 +38,8 @@ from flopline.laws.common.budgets import by_gaps
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from flopline.surfaces.count import COUNT, Count
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
+from flopline.surfaces.count import COUNT
 
 Floats = NDArray[np.float64]
 
@@ -99,11 +100,11 @@ def contours(
         runs = runs.assign(flops=law.flops(runs["params"], runs["tokens"]))
         drawn, bar = surfaces_in(draws), bar_beside(left)
         cuts = _checked(budgets) if budgets is not None else slices_of(runs["flops"].to_numpy())
-        estimate = _at(fit, target)
-        _draw_contours(left, bar, law, runs, cuts, target, drawn, estimate, params_label)
+        content = _SlicedSurface(law, runs, cuts, target, drawn, _at(fit, target))
+        _draw_contours(left, bar, content, params_label)
         left.set_title(family_label)
         bar.set_title("Loss", fontsize=7.0)
-        _draw_slices(right, law, runs, cuts, target, drawn, estimate, (params_label, loss_label))
+        _draw_slices(right, content, (params_label, loss_label))
         right.set_title("Slices at fixed compute, FLOPs")
     if synthetic:
         mark_synthetic(figure)
@@ -112,10 +113,11 @@ def contours(
 
 def surface_in(fit: FitJson) -> LossSurface | None:
     """The surface of a parametric fit's JSON; None where it failed or has no optimum."""
-    values = [number(fit.get("parameters", {}).get(name)) for name in PARAMETERS]
-    count = Count.stated({name: number(e) for name, e in fit.get("parameters", {}).items()})
-    surface = LossSurface(*values, count=count)
-    usable = fit.get("status") != FAILED and np.isfinite(values).all() and np.isfinite(surface.G)
+    stated = {name: number(e) for name, e in fit.get("parameters", {}).items()}
+    if fit.get("status") == FAILED or not set(PARAMETERS) <= set(stated):
+        return None
+    surface = LossSurface.stated(stated)
+    usable = np.isfinite([stated[name] for name in PARAMETERS]).all() and np.isfinite(surface.G)
     return surface if usable else None
 
 
@@ -123,13 +125,12 @@ def surfaces_in(draws: pd.DataFrame | None) -> LossSurface | None:
     """The surfaces of bootstrap draws that have an optimum, None with fewer than two."""
     if draws is None or not set(PARAMETERS) <= set(draws.columns):
         return None
-    counted = [name for name in COUNT if name in draws]
-    values = draws[[*PARAMETERS, *counted]].to_numpy(dtype=float)
-    values = values[np.isfinite(values).all(axis=1) & (values[:, 1:3] > 0).all(axis=1)]
+    more = [name for name in (POWER, *COUNT) if name in draws]
+    values = draws[[*PARAMETERS, *more]].astype(float)
+    values = values[np.isfinite(values).all(axis=1) & (values[["A", "B"]] > 0).all(axis=1)]
     if len(values) < 2:
         return None
-    count = Count(*values[:, len(PARAMETERS) :].T) if counted else None
-    return LossSurface(*values[:, : len(PARAMETERS)].T, count=count)
+    return LossSurface.stated({str(name): values[name].to_numpy() for name in values})
 
 
 def slices_of(flops: Floats) -> Floats:
@@ -165,17 +166,23 @@ def _levels(low: float, high: float, floor: float) -> Floats:
     return np.asarray(rounded)
 
 
-def _draw_contours(
-    axes: Axes,
-    bar: Axes,
-    law: LossSurface,
-    runs: pd.DataFrame,
-    budgets: Floats,
-    target: float,
-    drawn: LossSurface | None,
-    estimate: EstimateJson | None,
-    params_label: str,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _SlicedSurface:
+    """What both panels show: the law with its runs, the budgets of the slices and the target.
+
+    `drawn` are the laws of the draws and `estimate` is N at the target, None without any.
+    """
+
+    law: LossSurface
+    runs: pd.DataFrame
+    budgets: Floats
+    target: float
+    drawn: LossSurface | None
+    estimate: EstimateJson | None
+
+
+def _draw_contours(axes: Axes, bar: Axes, content: _SlicedSurface, params_label: str) -> None:
+    law, runs, target, estimate = content.law, content.runs, content.target, content.estimate
     floor, best = float(np.asarray(law.E)), float(law.params_opt(target))
     flops, sizes, loss = (runs[c].to_numpy(float) for c in ("flops", "params", "loss"))
     ends = [number(estimate, e) for e in ("lo95", "hi95")]
@@ -194,14 +201,14 @@ def _draw_contours(
         norm=norm, linewidths=0.8, zorder=1.8,
     )  # fmt: skip
     lines.set_gid("contours")
-    for budget, color in zip(budgets, mako(len(budgets)), strict=True):
+    for budget, color in zip(content.budgets, mako(len(content.budgets)), strict=True):
         axes.axvline(budget, ls="--", lw=0.6, color=color, zorder=1.6, gid="slice")
     axes.scatter(
         flops, sizes, s=13 if len(runs) <= _FEW else 5, c=np.maximum(loss, levels[0]) - floor,
         cmap=MAKO_MAP.reversed(), norm=norm, edgecolors="white", linewidths=0.35, zorder=3,
         gid="runs", rasterized=is_dense(len(runs)),
     )  # fmt: skip
-    taken = [trace(axes, flops, sizes, join=False), *_draw_frontier(axes, law, drawn, runs, target)]
+    taken = [trace(axes, flops, sizes, join=False), *_draw_frontier(axes, content)]
     _draw_interval(axes, [target, target], estimate, upright=True)
     guides = [x[0], target, target], [best, best, y[0]]
     axes.plot(*guides, color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
@@ -210,7 +217,7 @@ def _draw_contours(
     obstacles = np.concatenate(taken)
     spots = [*around(axes, target, best), *everywhere()]
     obstacles = write_clear(
-        axes, _said(best, estimate), spots, obstacles, color=GUIDE_GREEN, fontsize=7.5,
+        axes, _label(best, estimate), spots, obstacles, color=GUIDE_GREEN, fontsize=7.5,
         weight="bold", bbox={"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.8},
     )  # fmt: skip
     at = (axes.transData + axes.transAxes.inverted()).transform([(target, best)])[0]
@@ -222,11 +229,10 @@ def _draw_contours(
     _draw_bar(bar, levels, floor)
 
 
-def _draw_frontier(
-    axes: Axes, law: LossSurface, drawn: LossSurface | None, runs: pd.DataFrame, target: float
-) -> list[Floats]:
+def _draw_frontier(axes: Axes, content: _SlicedSurface) -> list[Floats]:
     """N_opt(C), solid where there are runs and dashed beyond; returns what it covers."""
-    flops = runs["flops"]
+    law, drawn, target = content.law, content.drawn, content.target
+    flops = content.runs["flops"]
     first, last = float(flops.min()), float(flops.max())
     line = np.geomspace(min(first, target), max(last, target), 120)
     edges = []
@@ -260,7 +266,7 @@ def _draw_interval(
             )  # fmt: skip
 
 
-def _said(best: float, estimate: EstimateJson | None) -> str:
+def _label(best: float, estimate: EstimateJson | None) -> str:
     """N at the target with its 95 % interval, if any."""
     low, high = (number(estimate, e) for e in ("lo95", "hi95"))
     reach = f" [{short(low)}, {short(high)}]" if np.isfinite([low, high]).all() else ""
@@ -280,16 +286,9 @@ def _draw_bar(bar: Axes, levels: Floats, floor: float) -> None:
     bar.set_yticks([], minor=True)
 
 
-def _draw_slices(
-    axes: Axes,
-    law: LossSurface,
-    runs: pd.DataFrame,
-    budgets: Floats,
-    target: float,
-    drawn: LossSurface | None,
-    estimate: EstimateJson | None,
-    labels: tuple[str, str],
-) -> None:
+def _draw_slices(axes: Axes, content: _SlicedSurface, labels: tuple[str, str]) -> None:
+    law, runs, budgets, target = content.law, content.runs, content.budgets, content.target
+    drawn, estimate = content.drawn, content.estimate
     flops, sizes, tokens, loss = (
         runs[c].to_numpy(float) for c in ("flops", "params", "tokens", "loss")
     )
@@ -320,8 +319,8 @@ def _draw_slices(
             axes.plot(*optimum, "D", ms=3.6, mfc=color, mec=INK, mew=0.6, zorder=4, gid="optimum")
         taken += [trace(axes, *curve), trace(axes, sizes[mine], moved[mine], join=False)]
         handles.append(Line2D([], [], color=color, marker="o", ms=2.6, mew=0))
-    shown = [b for i, b in enumerate(budgets) if (nearest == i).any()]
-    for handle, name in zip(handles, flops_labels(shown), strict=True):
+    in_slices = [b for i, b in enumerate(budgets) if (nearest == i).any()]
+    for handle, name in zip(handles, flops_labels(in_slices), strict=True):
         handle.set_label(name)
     reach = np.geomspace(*x, 200)
     curve = reach, law.loss(reach, law.tokens_for(target, reach))
@@ -339,15 +338,15 @@ def _draw_slices(
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found = setting.of(results)
-    minima, budgets = found.table("isoflop", "vertices"), None
+    family = setting.of(results)
+    minima, budgets = family.table("isoflop", "vertices"), None
     if minima is not None and len(minima):
         budgets = minima["nominal_flops"].fillna(minima["budget_flops"])
     return contours(
-        found.fits["parametric"],
-        found.tables["parametric"]["points"],
+        family.fits["parametric"],
+        family.tables["parametric"]["points"],
         budgets=budgets,
-        draws=found.draws["parametric"],
+        draws=family.draws["parametric"],
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flopline.documents import FitJson
 from flopline.figures.lawpanel import (
-    Quantity,
+    PanelQuantity,
     check_target,
     draw_law_panel,
     no_law,
@@ -22,8 +22,8 @@ from flopline.figures.lawpanel import (
     tokens_quantity,
 )
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
-from flopline.figures.placing import add_legend, trace, write_reason
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import add_legend, trace, write_reason
 from flopline.figures.style import (
     GREY,
     INK,
@@ -114,10 +114,10 @@ def envelope(
 def _draw_curves(
     axes: Axes, points: pd.DataFrame, curves: pd.DataFrame, norm: LogNorm, loss_label: str
 ) -> None:
-    shown = curves[(curves["flops"] > 0) & np.isfinite(curves["loss"])]
-    flops, losses = shown["flops"].to_numpy(float), shown["loss"].to_numpy(float)
+    drawn = curves[(curves["flops"] > 0) & np.isfinite(curves["loss"])]
+    flops, losses = drawn["flops"].to_numpy(float), drawn["loss"].to_numpy(float)
     # A frontier of schedule ends only still stands in view of the curves that lead to it.
-    approach = _APPROACH * shown.groupby("run")["flops"].max().min()
+    approach = _APPROACH * drawn.groupby("run")["flops"].max().min()
     first = min(points["flops"].min(), approach)
     x = log_pad(first, max(flops.max(), points["flops"].max()), 0.12, 0.04)
     low = min(losses.min(), points["loss"].min())
@@ -129,16 +129,16 @@ def _draw_curves(
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
     set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
     # Small models, which make the frontier, are drawn over large ones.
-    shown = shown.sort_values(["params", "run", "flops"], ascending=[False, True, True])
-    runs = shown["run"].to_numpy(object)
+    drawn = drawn.sort_values(["params", "run", "flops"], ascending=[False, True, True])
+    runs = drawn["run"].to_numpy(object)
     starts = np.flatnonzero(np.append(True, runs[1:] != runs[:-1]))
-    whole = np.split(shown[["flops", "loss"]].to_numpy(dtype=np.float64), starts[1:])
-    lines = [_in_sight(line, *x) for line in whole]
+    pieces = np.split(drawn[["flops", "loss"]].to_numpy(dtype=np.float64), starts[1:])
+    lines = [_in_sight(line, *x) for line in pieces]
     dense = is_dense(sum(len(line) for line in lines))
     axes.add_collection(
         LineCollection(
             lines,
-            colors=MAKO_MAP(norm(shown["params"].to_numpy(float)[starts])),
+            colors=MAKO_MAP(norm(drawn["params"].to_numpy(float)[starts])),
             linewidths=0.6,
             rasterized=dense,
             gid="curves",
@@ -203,7 +203,7 @@ def _draw_frontier(
     axes: Axes,
     fit: FitJson,
     points: pd.DataFrame,
-    quantity: Quantity,
+    quantity: PanelQuantity,
     norm: LogNorm,
     target: float,
     draws: pd.DataFrame | None,
@@ -226,7 +226,7 @@ def _draw_frontier(
     _draw_thirds(axes, points, quantity)
 
 
-def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: Quantity) -> None:
+def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: PanelQuantity) -> None:
     x, y = (np.log(points[name].to_numpy(float)) for name in ("flops", quantity.key))
     slopes = slopes_by_thirds(x[None], y[None], points["used"].to_numpy(bool)[None])[0]
     for number, (slope, color) in enumerate(zip(slopes, THIRD_COLORS, strict=True), 1):
@@ -247,18 +247,18 @@ def _apart(low: float, high: float) -> tuple[float, float]:
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found, study = setting.of(results), setting.study
+    family, study = setting.of(results), setting.study
     split = study["envelope"]["split"] or study["loss_split"]
     same = split == study["loss_split"]
-    tables = found.tables["envelope"]
+    tables = family.tables["envelope"]
     return envelope(
-        found.fits["envelope"],
+        family.fits["envelope"],
         tables["frontier"],
         tables["curves"],
         family_label=setting.family_label,
         target_flops=setting.target,
-        loss_label=setting.loss_label if same else setting.drawn(split_label(split)),
-        draws=found.draws["envelope"],
+        loss_label=setting.loss_label if same else setting.of_loss(split_label(split)),
+        draws=family.draws["envelope"],
         width=setting.width,
         synthetic=setting.synthetic,
     )
@@ -280,8 +280,8 @@ def caption(results: StudyResults, setting: Setting) -> str:
 
 def _curvature(fit: FitJson) -> str:
     """Slopes of params in the outer thirds, and how sure their difference is."""
-    test = fit["certificate"].get("curvature") or {}
-    if test.get("p_value") is None:
+    test = fit["certificate"].get("curvature")
+    if test is None or test["p_value"] is None:
         return ""
     slopes = fit["certificate"]["a_by_thirds"]
     return (
@@ -315,7 +315,7 @@ FIGURE = FigureSpec(
         tables=("envelope.frontier", "envelope.curves"),
     ),
     laws=("envelope",),
-    options=("families", "targets", "loss_split", "loss_label", "envelope"),
+    options=("families", "targets", "loss_split", "loss_label", "loss_unit", "envelope"),
     draw=draw,
     caption=caption,
     alt=alt,

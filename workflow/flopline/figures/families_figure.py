@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +23,8 @@ from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.losscompute_figure import law_of_loss, laws_of_draws
 from flopline.figures.notes import on_white, quantile_band
 from flopline.figures.panels import LawStyle, law_style, log_axis, say_instead
-from flopline.figures.placing import (
+from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import (
     add_legend,
     clear_spot,
     corner,
@@ -30,7 +32,6 @@ from flopline.figures.placing import (
     size_in,
     trace,
 )
-from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
@@ -86,7 +87,7 @@ def families(
     figure, (left, right) = laid_out(width, [Box(2.9, 2.35), Box(2.9, 2.35, left=0.66)])
     mine = [e for e in entries if math.isclose(e["budget_flops"], target, rel_tol=1e-9)]
     entry = mine[0] if mine else None
-    if entry is None or entry["law"] is None:
+    if entry is None or entry["law"] is None or entry["winner"] is None:
         why = "fewer than two families have a line that may be recommended"
         why = why if entry is None else str(entry["sentence"])
         say_instead(left, "Lowest loss for the compute", why)
@@ -96,10 +97,11 @@ def families(
         law = str(entry["law"])
         compared = [f for f in labels if law in fits.get(f, {}) and law_of_loss(fits[f][law])]
         reach = max(float(e["budget_flops"]) for e in entries)
-        _draw_losses(left, fits, draws, law, compared, spans, looks, (target, reach), loss_label)
+        content = _ComparedFamilies(law, fits, draws, spans, looks)
+        _draw_losses(left, content, compared, (target, reach), loss_label)
         left.set_title(f"Lowest loss for the compute, {law_style(law).label} law")
         same = [e for e in entries if (e["law"], e["winner"]) == (law, entry["winner"])]
-        _draw_multipliers(right, fits, draws, entry, same, spans, looks)
+        _draw_multipliers(right, content, entry, same)
         right.set_title(f"Compute for the same loss, over {labels[entry['winner']]}'s")
     if synthetic:
         mark_synthetic(figure)
@@ -116,49 +118,58 @@ def styles_of(labels: Mapping[str, str]) -> dict[str, LawStyle]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _ComparedFamilies:
+    """What both panels show: fits and draws of one law by family, spans of runs, looks."""
+
+    law: str
+    fits: Fits
+    draws: Draws
+    spans: Mapping[str, tuple[float, float]]
+    looks: Mapping[str, LawStyle]
+
+
 def _draw_losses(
     axes: Axes,
-    fits: Fits,
-    draws: Draws,
-    law: str,
+    content: _ComparedFamilies,
     compared: Sequence[str],
-    spans: Mapping[str, tuple[float, float]],
-    looks: Mapping[str, LawStyle],
     targets: tuple[float, float],
     loss_label: str,
 ) -> None:
-    target, reach = targets
+    """The loss law of each family in `compared`; `targets` are the figure's and the farthest."""
+    (target, reach), law, fits = targets, content.law, content.fits
+    spans, looks = content.spans, content.looks
     ends = [c for family in compared for c in spans[family]]
     x = log_axis(axes, "x", [*ends, reach], power_label, 0.04)
     handles: list[Line2D | Patch] = []
     held: list[Floats] = []
     for family in compared:
         look, (first, last) = looks[family], spans[family]
-        found = law_of_loss(fits[family][law])
-        assert found is not None
+        law_of_family = law_of_loss(fits[family][law])
+        assert law_of_family is not None
         line = np.geomspace(first, max(reach, last), 120)
-        drawn = laws_of_draws(draws[family].get(law))
+        drawn = laws_of_draws(content.draws[family].get(law))
         band = None if drawn is None else quantile_band(drawn.loss(line), 95)
-        loss = found.loss(line)
+        loss = law_of_family.loss(line)
         if band is not None:
             _fill(axes, line, band, line <= last, look.color)
             held += list(band)
         _draw_parted(axes, line, loss, line <= last, look, family)
         at = next((t for t in fits[family][law]["targets"]
                    if math.isclose(t["budget_flops"], target, rel_tol=1e-9)), None)  # fmt: skip
-        said = looks[family].label
+        label = looks[family].label
         if at is not None:
             low, high = (number(at["loss"], e) for e in ("lo95", "hi95"))
             point = number(at["loss"])
             axes.vlines(target, low, high, color=look.color, lw=1.2, zorder=4, gid="interval")
             axes.plot(target, point, look.marker, ms=4.4, color=look.color, mec="white", mew=0.7,
                       zorder=5, gid="target")  # fmt: skip
-            said += f", {significant(point)}"
+            label += f", {significant(point)}"
             if np.isfinite([low, high]).all():
-                said += f" [{significant(low)}, {significant(high)}]"
+                label += f" [{significant(low)}, {significant(high)}]"
                 held.append(np.array([low, high]))
         held.append(loss)
-        handles.append(Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=said))
+        handles.append(Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=label))
     every = np.concatenate(held)
     every = every[np.isfinite(every)]
     pad = 0.05 * float(np.ptp(every) or 0.1)
@@ -173,15 +184,11 @@ def _draw_losses(
 
 
 def _draw_multipliers(
-    axes: Axes,
-    fits: Fits,
-    draws: Draws,
-    entry: ComparisonJson,
-    entries: Sequence[ComparisonJson],
-    spans: Mapping[str, tuple[float, float]],
-    looks: Mapping[str, LawStyle],
+    axes: Axes, content: _ComparedFamilies, entry: ComparisonJson, entries: Sequence[ComparisonJson]
 ) -> None:
-    law, winner, target = str(entry["law"]), str(entry["winner"]), float(entry["budget_flops"])
+    law, fits, draws = content.law, content.fits, content.draws
+    spans, looks = content.spans, content.looks
+    winner, target = str(entry["winner"]), float(entry["budget_flops"])
     first, last = spans[winner]
     budgets = [float(e["budget_flops"]) for e in entries]
     x = log_axis(axes, "x", [first, last, *budgets], power_label, 0.04)
@@ -197,17 +204,17 @@ def _draw_multipliers(
         times, drawn = multipliers(best, worse, line)
         inside = known & (line * times <= spans[family][1])
         # Far above the panel, but finite, so that quantiles count every draw.
-        shown, drawn = np.minimum(times, BEYOND), np.minimum(drawn, BEYOND)
+        bounded, drawn = np.minimum(times, BEYOND), np.minimum(drawn, BEYOND)
         for level in levels:
             band = quantile_band(drawn, level)
             if band is not None:
                 _fill(axes, line, band, inside, look.color)
                 held.append(np.ravel(band))
-        _draw_parted(axes, line, shown, inside, look, family)
-        held.append(shown)
-        curves.append((line, shown))
+        _draw_parted(axes, line, bounded, inside, look, family)
+        held.append(bounded)
+        curves.append((line, bounded))
         handles.append(
-            Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=_said(other, look))
+            Line2D([], [], color=look.color, marker=look.marker, ms=3.4, label=_label(other, look))
         )
         for e in entries:
             held.append(_draw_stated(axes, e, family, look))
@@ -238,7 +245,7 @@ def _draw_stated(axes: Axes, entry: ComparisonJson, family: str, look: LawStyle)
     return np.array(spans)
 
 
-def _said(other: OtherFamilyJson, look: LawStyle) -> str:
+def _label(other: OtherFamilyJson, look: LawStyle) -> str:
     """A family with its multiplier at the target and the 95 % interval of it."""
     point, low, high = (number(other["multiplier"], e) for e in ("point", "lo95", "hi95"))
     if not math.isfinite(point):
@@ -299,11 +306,11 @@ def _legend_clear(
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of a study."""
-    runs, found = results.runs, results.families
+    runs, results_of = results.runs, results.families
     flops = runs[runs["status"] == KEPT].groupby("family")["flops"]
     return families(
-        {family: of.fits for family, of in found.items()},
-        {family: of.draws for family, of in found.items()},
+        {family: of.fits for family, of in results_of.items()},
+        {family: of.draws for family, of in results_of.items()},
         results.decision["families"],
         {f: (float(flops.min()[f]), float(flops.max()[f])) for f in setting.labels},
         labels=setting.family_labels,

@@ -19,8 +19,8 @@ from flopline.figures.panels import (
     surface_of_fits,
     table_of,
 )
-from flopline.figures.placing import clear_spot, margin_of, size_in, trace
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import clear_spot, margin_of, size_in, trace
 from flopline.figures.style import (
     GREY,
     INK,
@@ -33,6 +33,7 @@ from flopline.figures.style import (
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.figures.wording import finding
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
+from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.schema import KEPT
@@ -54,6 +55,7 @@ def identifiability(
     target_flops: float,
     allowed_rise: float,
     family_label: str,
+    loss_unit: str = NATS,
     absent: dict[str, str] | None = None,
     width: str = PAGE,
     synthetic: bool = False,
@@ -64,6 +66,8 @@ def identifiability(
     those of the parametric fit with its log_residual, `runs` all runs so far. `best_floor` is the
     fitted E, `allowed_rise` the rise of the objective up to which an E counts as fitting. `absent`
     says by panel (profile, residuals, next_run) why a table is None.
+
+    Returns the figure; a panel without its table holds the reason.
     """
     why = {"profile": "", "residuals": "", "next_run": ""} | (absent or {})
     figure, (left, centre, right) = laid_out(
@@ -80,7 +84,7 @@ def identifiability(
         say_instead(left, title, why["profile"])
     else:
         top, bottom = _halves(left)
-        _draw_profile(top, bottom, profile, best_floor, target_flops, allowed_rise)
+        _draw_profile(top, bottom, profile, best_floor, target_flops, allowed_rise, loss_unit)
         top.set_title(title)
     if points is None or points.empty:
         say_instead(centre, "Residuals", why["residuals"])
@@ -117,6 +121,7 @@ def _draw_profile(
     best: float | None,
     target_flops: float,
     allowed: float,
+    loss_unit: str,
 ) -> None:
     rows = profile[profile["converged"].astype(bool)].sort_values("E")
     e, rise = rows["E"].to_numpy(dtype=float), 100 * rows["rise"].to_numpy(dtype=float)
@@ -137,7 +142,7 @@ def _draw_profile(
     top.tick_params(labelbottom=False)
     log_axis(bottom, "y", params, pad=0.12)
     bottom.plot(e, params, "-", color=look.color, lw=1.2, gid="params")
-    bottom.set(xlabel="E held, nats per token", ylabel=f"N at {flops_label(target_flops)}")
+    bottom.set(xlabel=f"E held, {words(loss_unit)}", ylabel=f"N at {flops_label(target_flops)}")
 
 
 def _draw_residuals(axes: Axes, bar: Axes, points: pd.DataFrame) -> None:
@@ -233,27 +238,28 @@ def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: floa
     bar.set(xticks=[], ylim=(low, high))
     bar.yaxis.tick_right()
     ticks = [low, (low + high) / 2, high]
-    said = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
-    bar.set_yticks(ticks, said, fontsize=SMALL_PT)
+    labels = [significant(t, 2).replace("-", "−") if t else "0" for t in ticks]
+    bar.set_yticks(ticks, labels, fontsize=SMALL_PT)
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found, runs = setting.of(results), results.runs
-    surface, no_surface = surface_of_fits(found.fits)
+    family, runs = setting.of(results), results.runs
+    surface, no_surface = surface_of_fits(family.fits)
     return identifiability(
-        table_of(found.findings, "identifiability", "profile"),
-        found.table("parametric", "points") if surface else None,
-        table_of(found.findings, "next_run", "runs"),
+        table_of(family.findings, "identifiability", "profile"),
+        family.table("parametric", "points") if surface else None,
+        table_of(family.findings, "next_run", "runs"),
         runs[(runs["family"] == setting.family) & (runs["status"] == KEPT)],
         best_floor=surface.get("E"),
         target_flops=setting.target,
         allowed_rise=ALLOWED_RISE,
         family_label=setting.family_label,
+        loss_unit=setting.loss_unit,
         absent={
-            "profile": reason_of(found.findings, "identifiability"),
+            "profile": reason_of(family.findings, "identifiability"),
             "residuals": no_surface,
-            "next_run": reason_of(found.findings, "next_run"),
+            "next_run": reason_of(family.findings, "next_run"),
         },
         width=setting.width,
         synthetic=setting.synthetic,
@@ -285,7 +291,7 @@ FIGURE = FigureSpec(
     "the worth of one more run.",
     section=Section.AUDIT,
     needs=Needs(fits=("parametric",), tables=("parametric.points",), findings=True, runs=True),
-    options=("families", "targets"),
+    options=("families", "targets", "loss_unit"),
     draw=draw,
     caption=caption,
     alt=alt,

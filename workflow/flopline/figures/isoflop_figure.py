@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flopline.documents import Facts, FitJson
+from flopline.documents import CertificateJson, FitJson
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
-    Law,
-    Quantity,
+    DrawnLaw,
+    PanelQuantity,
     check_target,
     draw_law_panel,
     no_law,
@@ -22,8 +22,8 @@ from flopline.figures.lawpanel import (
     tokens_quantity,
 )
 from flopline.figures.layout import PAGE, Box, laid_out
-from flopline.figures.placing import write_reason
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import write_reason
 from flopline.figures.style import GREY, INK, mark_synthetic, styled
 from flopline.figures.valleys import Looks, draw_valleys, filling, looks_of
 from flopline.figures.wording import at_target, law_in_words, power_laws
@@ -94,22 +94,22 @@ def _draw_vertices(
     axes: Axes,
     fit: FitJson,
     budgets: pd.DataFrame,
-    quantity: Quantity,
+    quantity: PanelQuantity,
     looks: Looks,
     target: float,
     draws: pd.DataFrame | None,
-    corrected: Law | None,
+    corrected: DrawnLaw | None,
 ) -> None:
     flops = budgets["budget_flops"].to_numpy(float)
     names = (quantity.key, f"{quantity.key}_lo80", f"{quantity.key}_hi80")
     values = budgets[list(names)].to_numpy(float).T
     used, flagged = (budgets[name].to_numpy(bool) for name in ("used", "flagged"))
     # The vertex of a bad parabola may lie anywhere; outside its own sizes it sets no limits.
-    shown = used | budgets["inside"].to_numpy(bool)
+    drawn = used | budgets["inside"].to_numpy(bool)
     unbiased = np.full(flops.size, np.nan)
     if corrected is not None and f"{quantity.key}_corrected" in budgets:
         unbiased = np.where(used, budgets[f"{quantity.key}_corrected"].to_numpy(float), np.nan)
-    points = np.vstack([np.where(shown, values, np.nan), unbiased])
+    points = np.vstack([np.where(drawn, values, np.nan), unbiased])
     draw_law_panel(axes, fit, quantity, flops, points, target, draws, corrected)
     for budget, (value, low, high), ok, doubt in zip(flops, values.T, used, flagged, strict=True):
         color, shape = looks[budget]
@@ -132,7 +132,7 @@ def _draw_vertices(
         marks.set(zorder=3.8, gid="corrected vertex")
 
 
-def corrected_law(estimators: pd.DataFrame | None, quantity: Quantity) -> Law | None:
+def corrected_law(estimators: pd.DataFrame | None, quantity: PanelQuantity) -> DrawnLaw | None:
     """The bias-corrected law of `quantity` from a fit's estimators, None where there is none."""
     if estimators is None:
         return None
@@ -143,21 +143,21 @@ def corrected_law(estimators: pd.DataFrame | None, quantity: Quantity) -> Law | 
     exponent = float(row[quantity.exponent])
     # The table states the law by its value at a target.
     scale = float(np.log(row[quantity.key]) - exponent * np.log(row["budget_flops"]))
-    return Law(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))
+    return DrawnLaw(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found = setting.of(results)
-    tables = found.tables["isoflop"]
+    family = setting.of(results)
+    tables = family.tables["isoflop"]
     return isoflop(
-        found.fits["isoflop"],
+        family.fits["isoflop"],
         tables["vertices"],
         tables["profiles"],
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,
-        draws=found.draws["isoflop"],
+        draws=family.draws["isoflop"],
         estimators=tables["estimators"],
         width=setting.width,
         synthetic=setting.synthetic,
@@ -181,7 +181,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
     )
 
 
-def _correction(certificate: Facts) -> str:
+def _correction(certificate: CertificateJson) -> str:
     """What the crosses and the second line are, empty where the bias could not be had."""
     bias = certificate.get("largest_bias_ln_params")
     if bias is None:

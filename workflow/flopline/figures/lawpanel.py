@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flopline.documents import FitJson
 from flopline.errors import FloplineError
-from flopline.figures.placing import (
+from flopline.figures.spots import (
     Spot,
     clear_spot,
     filled,
@@ -42,7 +42,7 @@ CORRECTED_MARKER: Final = "x"
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class PanelQuantity:
     """What the y axis of a law panel shows, and where the fit keeps it."""
 
     key: str
@@ -52,18 +52,18 @@ class Quantity:
     label: str
 
 
-def params_quantity(label: str) -> Quantity:
+def params_quantity(label: str) -> PanelQuantity:
     """N_opt = N_coef C^a."""
-    return Quantity("params", "N", "a", "N_coef", label)
+    return PanelQuantity("params", "N", "a", "N_coef", label)
 
 
-def tokens_quantity(label: str) -> Quantity:
+def tokens_quantity(label: str) -> PanelQuantity:
     """D_opt = D_coef C^b."""
-    return Quantity("tokens", "D", "b", "D_coef", label)
+    return PanelQuantity("tokens", "D", "b", "D_coef", label)
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class DrawnLaw:
     """A fitted power law, quantity = exp(log_coefficient) C^exponent."""
 
     exponent: float
@@ -81,10 +81,10 @@ class Law:
         Without `symbol` it is the power of C alone.
         """
         left = rf"{symbol}_{{\mathrm{{opt}}}} \propto " if symbol else ""
-        said = rf"${left}C^{{{self.exponent:.2f}}}$"
+        words = rf"${left}C^{{{self.exponent:.2f}}}$"
         if math.isfinite(self.lo80) and math.isfinite(self.hi80):
-            said += f" [{self.lo80:.2f}, {self.hi80:.2f}]".replace("-", "−")
-        return said
+            words += f" [{self.lo80:.2f}, {self.hi80:.2f}]".replace("-", "−")
+        return words
 
 
 def check_target(target_flops: float) -> float:
@@ -103,7 +103,7 @@ def number(entries: Mapping[str, object] | None, key: str = "point") -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def law_of(fit: FitJson, quantity: Quantity) -> Law | None:
+def law_of(fit: FitJson, quantity: PanelQuantity) -> DrawnLaw | None:
     """The law of `quantity` in a fit JSON, None where the fit failed or left it out."""
     parameters = fit.get("parameters", {})
     a = parameters.get(quantity.exponent)
@@ -111,7 +111,7 @@ def law_of(fit: FitJson, quantity: Quantity) -> Law | None:
     usable = math.isfinite(exponent) and math.isfinite(coefficient) and coefficient > 0
     if fit.get("status") == FAILED or not usable:
         return None
-    return Law(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
+    return DrawnLaw(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
 
 
 def no_law(fit: FitJson) -> str:
@@ -119,7 +119,7 @@ def no_law(fit: FitJson) -> str:
     return f"no law: {fit.get('message') or 'the fit failed'}"
 
 
-def law_band(draws: pd.DataFrame | None, quantity: Quantity, flops: Floats) -> Floats | None:
+def law_band(draws: pd.DataFrame | None, quantity: PanelQuantity, flops: Floats) -> Floats | None:
     """10th and 90th percentile of the law over bootstrap draws, shape (2, flops), or None."""
     wanted = [quantity.exponent, quantity.coefficient]
     if draws is None or not set(wanted) <= set(draws.columns):
@@ -135,12 +135,12 @@ def law_band(draws: pd.DataFrame | None, quantity: Quantity, flops: Floats) -> F
 def draw_law_panel(
     axes: Axes,
     fit: FitJson,
-    quantity: Quantity,
+    quantity: PanelQuantity,
     flops: Floats,
     values: Floats,
     target_flops: float,
     draws: pd.DataFrame | None,
-    corrected: Law | None = None,
+    corrected: DrawnLaw | None = None,
 ) -> None:
     """Set scales and limits for the points (`flops`, `values`), draw law, band, guides and texts.
 
@@ -186,7 +186,7 @@ def draw_law_panel(
 
 
 def _set_axes(
-    axes: Axes, quantity: Quantity, x: tuple[float, float], y: tuple[float, float]
+    axes: Axes, quantity: PanelQuantity, x: tuple[float, float], y: tuple[float, float]
 ) -> None:
     axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel="FLOPs", ylabel=quantity.label)
     box = axes.get_window_extent()
@@ -197,8 +197,8 @@ def _set_axes(
 
 def _write(
     axes: Axes,
-    law: Law,
-    corrected: Law | None,
+    law: DrawnLaw,
+    corrected: DrawnLaw | None,
     symbol: str,
     value: float,
     target: float,

@@ -19,8 +19,8 @@ from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.notes import draw_bands, on_white
 from flopline.figures.panels import law_style, log_axis, say_instead
-from flopline.figures.placing import add_legend, trace
 from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import add_legend, trace
 from flopline.figures.style import (
     GREY,
     GUIDE_GREEN,
@@ -35,6 +35,7 @@ from flopline.laws.common.curvature import LEVEL
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.lack_of_fit import TOP_RUNS, of_minima
 from flopline.laws.spec import Says, ordered, spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, significant
 from flopline.results import StudyResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
@@ -51,18 +52,18 @@ SHIFT: Final = 0.012
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class FrontierMisfit:
     """How far a law misses the losses at its frontier, and whether that is more than noise.
 
-    `residual` is relative, with its standard error where one is known, over `flops`; `said` is the
-    finding in a few words, empty where it could not be tested.
+    `residual` is relative, with its standard error where one is known, over `flops`; `evidence`
+    says in a few words what was measured, empty where it could not be tested.
     """
 
     flops: Floats
     residual: Floats
     se: Floats
-    found: bool
-    said: str
+    lacks_fit: bool
+    evidence: str
 
 
 @styled
@@ -74,6 +75,7 @@ def losscompute(
     target_flops: float,
     seen: Mapping[str, pd.DataFrame] | None = None,
     loss_label: str = "Validation loss",
+    loss_unit: str = NATS,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -84,13 +86,15 @@ def losscompute(
     (dotted) and the stated intervals at the target. Right,
     above: what each law misses its own frontier by, in percent; below: E with its intervals, and
     whether the law has lack of fit. A law that failed is named with its reason.
+
+    Returns the figure. Raises FloplineError if `target_flops` is not a positive number.
     """
     target = check_target(target_flops)
     floors = 0.16 + 0.27 * max(len(fits), 1)
     figure, (left, right, below) = laid_out(
         width, [Box(3.3, 2.2), Box(2.4, 2.2), Box(3.0, floors, left=0.9, bottom=0.3, top=0.32)]
     )
-    laws = {law: found for law in ordered(fits) if (found := law_of_loss(fits[law]))}
+    laws = {law: curve for law in ordered(fits) if (curve := law_of_loss(fits[law]))}
     title = f"{family_label}: lowest loss for the compute"
     if not laws:
         why = "; ".join(f"{spec_of(n).label}: {f['message']}" for n, f in fits.items())
@@ -99,13 +103,13 @@ def losscompute(
         say_instead(below, "Floor E", "no law was fitted")
     else:
         tables = {law: (seen or {}).get(law) for law in laws}
-        misfits = {law: misfit(law, fits[law], found, tables[law]) for law, found in laws.items()}
+        misfits = {law: misfit(law, fits[law], curve, tables[law]) for law, curve in laws.items()}
         x = _draw_laws(left, fits, laws, draws, tables, target, loss_label)
         left.set_title(title)
         _draw_misfit(right, misfits, x)
-        right.set_title("Frontier over its own law, %")
+        right.set_title("Frontier over its fitted law, %")
         _draw_floors(below, fits, laws, misfits)
-        below.set_title("Floor E, nats per token")
+        below.set_title(f"Floor E, {words(loss_unit)}")
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -130,8 +134,8 @@ def laws_of_draws(draws: pd.DataFrame | None) -> LossOfCompute | None:
 
 
 def misfit(
-    law: str, fit: FitJson, found: LossOfCompute, table: pd.DataFrame | None
-) -> Misfit | None:
+    law: str, fit: FitJson, curve: LossOfCompute, table: pd.DataFrame | None
+) -> FrontierMisfit | None:
     """Residuals of what a law was fitted to, and its own test of fit; None without the table.
 
     A surface is judged by the runs of largest compute, from which forecasts start. Another law's
@@ -145,16 +149,16 @@ def misfit(
         return _of_runs(fit, table)
     used = table[table["used"].astype(bool)]
     flops = used[spec.frontier.flops].to_numpy(dtype=float)
-    residual = used["loss"].to_numpy(dtype=float) / found.loss(flops) - 1.0
+    residual = used["loss"].to_numpy(dtype=float) / curve.loss(flops) - 1.0
     if spec.frontier.loss_se:
         se = used[spec.frontier.loss_se].to_numpy(dtype=float)
-        p = of_minima(residual, se, 3 if float(np.asarray(found.E)) > 0 else 2)
-        return Misfit(flops, residual, se, p < LEVEL, _p_value(p))
+        p = of_minima(residual, se, 3 if float(np.asarray(curve.E)) > 0 else 2)
+        return FrontierMisfit(flops, residual, se, p < LEVEL, _p_value(p))
     p = number((fit["certificate"].get("lack_of_fit") or {}), "p_value")
-    return Misfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
+    return FrontierMisfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
 
 
-def _of_runs(fit: FitJson, points: pd.DataFrame) -> Misfit:
+def _of_runs(fit: FitJson, points: pd.DataFrame) -> FrontierMisfit:
     """Mean residual of the runs of each stretch of compute, with its standard error."""
     ln_c = np.log(points["flops"].to_numpy(dtype=float))
     residual = np.expm1(points["log_residual"].to_numpy(dtype=float))
@@ -164,10 +168,10 @@ def _of_runs(fit: FitJson, points: pd.DataFrame) -> Misfit:
     mean, se = groups.mean(), groups["y"].sem()
     certificate = fit["certificate"]
     off, z = (number(certificate, f"top_runs_residual{end}") for end in ("", "_z"))
-    found = abs(off) > TOP_RUNS[0] and abs(z) > TOP_RUNS[1]
-    said = f"top runs {100 * off:+.2g} %".replace("-", "−") if math.isfinite(off) else ""
-    return Misfit(
-        np.exp(mean["x"].to_numpy()), mean["y"].to_numpy(), se.to_numpy(float), found, said
+    lacks_fit = abs(off) > TOP_RUNS[0] and abs(z) > TOP_RUNS[1]
+    evidence = f"top runs {100 * off:+.2g} %".replace("-", "−") if math.isfinite(off) else ""
+    return FrontierMisfit(
+        np.exp(mean["x"].to_numpy()), mean["y"].to_numpy(), se.to_numpy(float), lacks_fit, evidence
     )
 
 
@@ -186,35 +190,39 @@ def _draw_laws(
     target: float,
     loss_label: str,
 ) -> tuple[float, float]:
+    """Draw what the laws expect of each budget.
+
+    Returns the range of compute drawn [FLOPs].
+    """
     marks = {law: _points(law, seen[law]) for law in laws}
     flops = np.concatenate([m[:, 0] for m in marks.values()] + [np.array([target])])
     x = log_axis(axes, "x", flops, power_label, 0.05)
     line = np.geomspace(float(flops.min()), float(flops.max()), 120)
     last = max((float(m[:, 0].max()) for m in marks.values() if len(m)), default=target)
     held, handles = [], []
-    for number_, (law, found) in enumerate(laws.items()):
-        look, loss = law_style(law), found.loss(line)
+    for number_, (law, curve) in enumerate(laws.items()):
+        look, loss = law_style(law), curve.loss(line)
         drawn = laws_of_draws(draws.get(law))
         if drawn is not None:
             held += draw_bands(axes, line, drawn.loss(line), look.color)
         axes.plot(line, loss, look.dashes, color=look.color, lw=1.3, zorder=3, gid=law)
-        shown, few = marks[law], spec_of(law).frontier.few
+        points, few = marks[law], spec_of(law).frontier.few
         axes.plot(
-            *shown.T, look.marker, ms=3.4 if few else 1.8, color=look.color, mew=0,
+            *points.T, look.marker, ms=3.4 if few else 1.8, color=look.color, mew=0,
             alpha=1.0 if few else 0.55, zorder=2.6, gid=f"{law} points",
-            rasterized=is_dense(len(shown)),
+            rasterized=is_dense(len(points)),
         )  # fmt: skip
         at = target * math.exp(SHIFT * (number_ - (len(laws) - 1) / 2) * math.log(x[1] / x[0]))
         held.append(_draw_stated(axes, at, fits[law], target, law))
-        held += [loss, shown[:, 1]]
+        held += [loss, points[:, 1]]
         handles.append(Line2D([], [], color=look.color, ls=look.dashes, marker=look.marker, ms=3,
                               lw=1.3, label=_label(law, fits[law], target)))  # fmt: skip
     axes.set(xlabel="FLOPs", ylabel=loss_label)
     low, high = _limits(
-        np.concatenate(held), [float(np.asarray(found.E)) for found in laws.values()]
+        np.concatenate(held), [float(np.asarray(curve.E)) for curve in laws.values()]
     )
     axes.set_ylim(low, high)
-    floors = {law: float(np.asarray(found.E)) for law, found in laws.items()}
+    floors = {law: float(np.asarray(curve.E)) for law, curve in laws.items()}
     for law, floor in floors.items():
         if low < floor < high:
             axes.axhline(floor, ls=":", lw=0.9, color=law_style(law).color, zorder=1.6,
@@ -222,7 +230,7 @@ def _draw_laws(
     if last < target:
         axes.axvline(last, color=GREY, lw=0.7, zorder=1.2, gid="largest")
     axes.axvline(target, color=GUIDE_GREEN, lw=0.8, zorder=1.4, gid="guide")
-    taken = [trace(axes, line, found.loss(line)) for found in laws.values()]
+    taken = [trace(axes, line, curve.loss(line)) for curve in laws.values()]
     taken += [trace(axes, m[:, 0], m[:, 1], join=False) for m in marks.values()]
     taken += [trace(axes, x, [floor] * 2) for floor in floors.values()]
     add_legend(axes, handles, np.concatenate(taken), most=1)
@@ -240,10 +248,10 @@ def _points(law: str, table: pd.DataFrame | None) -> Floats:
         rows = table.sort_values([name, "run"])
         return np.asarray(rows[[name, "loss"]].to_numpy(dtype=float))
     used = table[table["used"].astype(bool)]
-    found = used.sort_values(name)[[name, "loss"]].to_numpy(dtype=float)
-    if len(found) > MOST_POINTS:
-        found = found[np.unique(np.linspace(0, len(found) - 1, MOST_POINTS).round().astype(int))]
-    return np.asarray(found)
+    points = used.sort_values(name)[[name, "loss"]].to_numpy(dtype=float)
+    if len(points) > MOST_POINTS:
+        points = points[np.unique(np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int))]
+    return np.asarray(points)
 
 
 def _draw_stated(axes: Axes, at: float, fit: FitJson, target: float, law: str) -> Floats:
@@ -269,10 +277,10 @@ def _label(law: str, fit: FitJson, target: float) -> str:
     if not rows:
         return law_style(law).label
     loss = rows[0]["loss"]
-    said = f"{law_style(law).label}, at {flops_label(target)}: {significant(number(loss))}"
+    label = f"{law_style(law).label}, at {flops_label(target)}: {significant(number(loss))}"
     if loss["lo95"] is None:
-        return said
-    return f"{said} [{significant(number(loss, 'lo95'))}, {significant(number(loss, 'hi95'))}]"
+        return label
+    return f"{label} [{significant(number(loss, 'lo95'))}, {significant(number(loss, 'hi95'))}]"
 
 
 def _limits(held: Floats, floors: list[float]) -> tuple[float, float]:
@@ -285,27 +293,29 @@ def _limits(held: Floats, floors: list[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _draw_misfit(axes: Axes, misfits: Mapping[str, Misfit | None], x: tuple[float, float]) -> None:
+def _draw_misfit(
+    axes: Axes, misfits: Mapping[str, FrontierMisfit | None], x: tuple[float, float]
+) -> None:
     log_axis(axes, "x", x, power_label, 0.0)
     axes.axhline(0.0, color=GREY, lw=0.8, zorder=1.5)
     spans = []
-    for law, found in misfits.items():
-        if found is None:
+    for law, one in misfits.items():
+        if one is None:
             continue
-        look, y = law_style(law), 100 * found.residual
-        bars = np.isfinite(found.se)
+        look, y = law_style(law), 100 * one.residual
+        bars = np.isfinite(one.se)
         axes.vlines(
-            found.flops[bars], y[bars] - 196 * found.se[bars], y[bars] + 196 * found.se[bars],
+            one.flops[bars], y[bars] - 196 * one.se[bars], y[bars] + 196 * one.se[bars],
             color=look.color, lw=0.9, zorder=2.4, gid=f"{law} error",
         )  # fmt: skip
-        order = np.argsort(found.flops)
+        order = np.argsort(one.flops)
         many = len(y) > 3 * BINS
         axes.plot(
-            found.flops[order], y[order], ls="none" if many else look.dashes, marker=look.marker,
+            one.flops[order], y[order], ls="none" if many else look.dashes, marker=look.marker,
             ms=1.4 if many else 3.0, color=look.color, lw=0.9, mew=0, zorder=2.8, gid=law,
             rasterized=is_dense(len(y)),
         )  # fmt: skip
-        spans += [*y, *(y[bars] - 196 * found.se[bars]), *(y[bars] + 196 * found.se[bars])]
+        spans += [*y, *(y[bars] - 196 * one.se[bars]), *(y[bars] + 196 * one.se[bars])]
     reach = 1.08 * max(np.abs(spans), default=1.0)
     axes.set(ylim=(-reach, reach), xlabel="FLOPs")
 
@@ -314,7 +324,7 @@ def _draw_floors(
     axes: Axes,
     fits: Fits,
     laws: Mapping[str, LossOfCompute],
-    misfits: Mapping[str, Misfit | None],
+    misfits: Mapping[str, FrontierMisfit | None],
 ) -> None:
     names = list(laws)
     for row, law in enumerate(reversed(names)):
@@ -340,24 +350,27 @@ def _draw_floors(
     axes.grid(visible=False, axis="y")
 
 
-def _verdict(found: Misfit | None, floor: float) -> str:
+def _verdict(misfit: FrontierMisfit | None, floor: float) -> str:
     """Whether a law misses its frontier, and whether it has a floor at all."""
-    said = "no floor seen; " if floor == 0 else ""
-    if found is None or not found.said:
-        return f"{said}fit not tested"
-    return f"{said}{'LACK OF FIT' if found.found else 'no lack of fit'} ({found.said})"
+    no_floor = "no floor seen; " if floor == 0 else ""
+    if misfit is None or not misfit.evidence:
+        return f"{no_floor}fit not tested"
+    return (
+        f"{no_floor}{'LACK OF FIT' if misfit.lacks_fit else 'no lack of fit'} ({misfit.evidence})"
+    )
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found = setting.of(results)
+    family = setting.of(results)
     return losscompute(
-        found.fits,
-        found.draws,
-        seen={law: found.table(law, spec_of(law).frontier.table) for law in found.fits},
+        family.fits,
+        family.draws,
+        seen={law: family.table(law, spec_of(law).frontier.table) for law in family.fits},
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,
+        loss_unit=setting.loss_unit,
         width=setting.width,
         synthetic=setting.synthetic,
     )
@@ -369,9 +382,9 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "Left: the lowest loss that each law expects of a budget, with what it was fitted to "
         "(small dots: every run), 80 and 95 % bands, its floor E (dotted) where that is near, and "
         "at the target what it states; grey, the largest run. Right, above: the losses at each "
-        "frontier over the law's own (bars: 95 %; for the surface, runs averaged over stretches of "
-        "compute). A trend there means that the law bends away and its forecast is biased. Below: "
-        "E with 80 and 95 % intervals, and whether the law has lack of fit. "
+        "frontier over the fitted law (bars: 95 %; for the surface, runs averaged over stretches "
+        "of compute). A trend there means that the law bends away and its forecast is biased. "
+        "Below: E with 80 and 95 % intervals, and whether the law has lack of fit. "
         f"{alt(results, setting)}"
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from flopline.figures.placing import Spot, clear_spot, filled, margin_of, size_in
+from flopline.figures.spots import Spot, clear_spot, filled, margin_of, size_in
 
 Floats = NDArray[np.float64]
 

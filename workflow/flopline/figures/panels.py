@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.documents import FindingJson, FitsJson, number_in
-from flopline.figures.placing import write_reason
+from flopline.figures.spots import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.laws.common.fit_result import FAILED
@@ -134,7 +134,10 @@ def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: fl
 def log_axis(
     axes: Axes, along: str, values: ArrayLike, label: object = humanise, pad: float = 0.06
 ) -> tuple[float, float]:
-    """A logarithmic x or y axis that holds `values`, with ticks that do not run together."""
+    """A logarithmic x or y axis that holds `values`, with ticks that do not run together.
+
+    Returns the limits of the axis.
+    """
     seen = np.ravel(np.asarray(values, dtype=float))
     seen = seen[np.isfinite(seen) & (seen > 0)]
     low, high = log_pad(float(seen.min()), float(seen.max()), pad, pad)

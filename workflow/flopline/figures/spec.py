@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from flopline.errors import FloplineError
+from flopline.loss_units import stated_unit, with_unit
 from flopline.results import FamilyResults, StudyResults
 from flopline.study_document import StudyDocument
 
@@ -104,8 +105,20 @@ class Setting:
 
     @property
     def loss_label(self) -> str:
-        """What the study calls its loss, to be drawn."""
-        return self.drawn(self.study["loss_label"])
+        """What the study calls its loss, with its unit, to be drawn."""
+        return self.of_loss(self.study["loss_label"])
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of the study's losses, one of loss_units.UNITS."""
+        return stated_unit(self.study)
+
+    def of_loss(self, label: str) -> str:
+        """What a loss of the study is called, with its unit, to be drawn.
+
+        In a notebook the label is the caller's own, to be drawn as it stands.
+        """
+        return self.drawn(label if self.formulas else with_unit(label, self.loss_unit))
 
     @property
     def target(self) -> float:
@@ -153,7 +166,7 @@ class FigureSpec:
     per_family: bool = True
     laws: tuple[str, ...] = ()
     families: int = 1
-    options: tuple[str, ...] = ("families", "targets", "loss_label")
+    options: tuple[str, ...] = ("families", "targets", "loss_label", "loss_unit")
 
     def __post_init__(self) -> None:
         where = f"FIGURE in flopline/figures/{self.name}_figure.py"
@@ -181,14 +194,36 @@ class FigureSpec:
     def words(self, results: StudyResults, setting: Setting) -> dict[str, str]:
         """What stands beside the figure: name, family (a label), section, title, caption, alt."""
         before = SYNTHETIC if setting.synthetic else ""
+        after = self._form_words(results, setting)
         return {
             "name": self.name,
             "family": setting.label,
             "section": self.section.value,
             "title": self.title,
-            "caption": before + self.caption(results, setting),
+            "caption": before + self.caption(results, setting) + after,
             "alt": before + self.alt(results, setting),
         }
+
+    def _form_words(self, results: StudyResults, setting: Setting) -> str:
+        """Which form the parametric law is of, for figures that show it; else empty."""
+        from flopline.laws.common.fit_result import FAILED
+        from flopline.laws.parametric.parametric_law import LAW
+        from flopline.laws.parametric.stated_form import form_of, form_sentence
+
+        needs = self.needs
+        asked = [*needs.fits, *needs.draws, *(table.partition(".")[0] for table in needs.tables)]
+        if not needs.every_law and LAW.name not in asked:
+            return ""
+        sentences = {
+            family: form_sentence(form_of(of_family.fits[LAW.name]))
+            for family, of_family in results.families.items()
+            if setting.family in ("", family)
+            and LAW.name in of_family.fits
+            and of_family.fits[LAW.name]["status"] != FAILED
+        }
+        if len(set(sentences.values())) < 2:
+            return "".join(f" {sentence}" for sentence in {*sentences.values()})
+        return "".join(f" {setting.labels[f]}: {sentence}" for f, sentence in sentences.items())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What is at stake: what N hangs on, what a wrong N costs, how far the laws' draws spread."""
+"""What is at stake: what N depends on, what a wrong N costs, how far the laws' draws spread."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ def stakes(
     `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
     alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
     the best. `absent` says why the tornado or the regret is missing.
+
+    Returns the figure; a panel without its numbers holds the reason.
     """
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
@@ -98,7 +100,7 @@ def stakes(
         foot_in=0.08,
     )
     sizes = _sizes(fits, target_flops)
-    title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
+    title = f"{family_label}: what N at {flops_label(target_flops)} depends on"
     if largest is None:
         say_instead(tornado, title, why["sensitivity"])
     else:
@@ -130,34 +132,34 @@ def stakes(
 
 def _sizes(fits: Fits, target_flops: float) -> dict[str, TargetJson]:
     """What each usable law says at the target, by law."""
-    found = {}
+    sizes = {}
     for law, fit in fits.items():
         at = next((t for t in fit["targets"] if np.isclose(t["budget_flops"], target_flops)), None)
         if at is not None and at["params"]["point"] is not None and fit["status"] != "failed":
-            found[law] = at
-    return found
+            sizes[law] = at
+    return sizes
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
+    """The changes that move N most, each with its `law`, its `text`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
-    shown = rows.loc[order[:MOST_CHANGES]]
-    pairs = zip(shown["law"], shown["change"], strict=True)
-    said = [_wrapped(law, str(change)) for law, change in pairs]
-    return shown.assign(said=said, of=len(rows))
+    largest = rows.loc[order[:MOST_CHANGES]]
+    pairs = zip(largest["law"], largest["change"], strict=True)
+    texts = [_wrapped(law, str(change)) for law, change in pairs]
+    return largest.assign(text=texts, of=len(rows))
 
 
 def _wrapped(law: str, change: str) -> str:
     """A change in lines that fit beside the axes, with its law unless that is the surface."""
     spec = spec_of(law)
-    said = change if spec.says is Says.SURFACE else f"{spec.label}: {change}"
-    lines = textwrap.wrap(said, LETTERS, max_lines=MOST_LINES, placeholder=" …")
+    text = change if spec.says is Says.SURFACE else f"{spec.label}: {change}"
+    lines = textwrap.wrap(text, LETTERS, max_lines=MOST_LINES, placeholder=" …")
     return "\n".join(lines)
 
 
 def _heights_pt(largest: pd.DataFrame) -> list[float]:
-    return [LINE_PT * (said.count("\n") + 1) + APART_PT for said in largest["said"]]
+    return [LINE_PT * (text.count("\n") + 1) + APART_PT for text in largest["text"]]
 
 
 def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
@@ -170,12 +172,14 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     thick = 0.62 * (LINE_PT + APART_PT)
     axes.barh(y, ratio - 1, left=1.0, height=thick, color=colors, zorder=3, gid="changes")
     axes.axvline(1.0, color=INK, lw=0.8, zorder=4)
-    axes.set_yticks(y, list(largest["said"]), fontsize=SMALL_PT - 0.5, linespacing=1.0)
+    axes.set_yticks(y, list(largest["text"]), fontsize=SMALL_PT - 0.5, linespacing=1.0)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-heights.sum() - 2, 2))
     left = int(largest["of"].iloc[0]) - len(largest)
-    axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
+    axes.set_xlabel(
+        "N over that of the main fit" + (f"\n({left} more change less)" if left else "")
+    )
 
 
 def _draw_regret(
@@ -211,8 +215,8 @@ def _draw_regret(
             here, wasted, look.marker, ms=5.5, color=look.color, mec="white", mew=0.6, zorder=5,
             gid=law,
         )  # fmt: skip
-        said = "taken as best" if law == reference else f"{significant(wasted, 2)} %"
-        mark.set_label(f"{look.label}, {humanise(number_in(at))}: {said}")
+        waste = "taken as best" if law == reference else f"{significant(wasted, 2)} %"
+        mark.set_label(f"{look.label}, {humanise(number_in(at))}: {waste}")
         handles.append(mark)
     # Inside the curve, whose middle is always low.
     axes.legend(handles=handles, loc="upper center", borderaxespad=0.6, handletextpad=0.3)
@@ -286,13 +290,13 @@ def _draw_strips(
     spread = NormalDist(0.0, 0.11)
     for row, law in enumerate(reversed(names)):
         look, e = law_style(law), fits[law]["parameters"]["a"]
-        shown = values[law][:MOST_DRAWS]
+        drawn = values[law][:MOST_DRAWS]
         # A fixed sequence that fills (0, 1) evenly in any order of the draws.
-        level = (0.5 + 0.6180339887498949 * np.arange(len(shown))) % 1.0
+        level = (0.5 + 0.6180339887498949 * np.arange(len(drawn))) % 1.0
         jitter = np.array([spread.inv_cdf(min(max(u, 0.005), 0.995)) for u in level])
         axes.plot(
-            shown, row + 0.12 + jitter, look.marker, ms=1.6, mew=0, alpha=0.45, color=look.color,
-            zorder=2, gid="draws", rasterized=is_dense(len(shown)),
+            drawn, row + 0.12 + jitter, look.marker, ms=1.6, mew=0, alpha=0.45, color=look.color,
+            zorder=2, gid="draws", rasterized=is_dense(len(drawn)),
         )  # fmt: skip
         for kind, width in (("95", 1.0), ("80", 2.6)):
             span = [number(e, f"{side}{kind}") for side in ("lo", "hi")]
@@ -326,19 +330,19 @@ def _kept(draws: pd.DataFrame, names: list[str]) -> Floats:
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
-    found = setting.of(results)
-    surface, no_surface = surface_of_fits(found.fits)
+    family = setting.of(results)
+    surface, no_surface = surface_of_fits(family.fits)
     return stakes(
-        table_of(found.findings, "sensitivity", "changes"),
-        found.fits,
-        found.draws,
+        table_of(family.findings, "sensitivity", "changes"),
+        family.fits,
+        family.draws,
         exponents=(surface["alpha"], surface["beta"]) if surface else None,
         reference=_recommended(results.decision, setting.family, setting.target),
         target_flops=setting.target,
         family_label=setting.family_label,
         absent={
-            "sensitivity": reason_of(found.findings, "sensitivity"),
-            "regret": no_surface or reason_of(found.findings, "regret"),
+            "sensitivity": reason_of(family.findings, "sensitivity"),
+            "regret": no_surface or reason_of(family.findings, "regret"),
         },
         width=setting.width,
         synthetic=setting.synthetic,

@@ -27,8 +27,8 @@ _GAP_PT: Final = 3.0
 
 def short(value: float) -> str:
     """A count as figures annotate it, two digits or all before the point: 63B, 1.4T, 128K."""
-    whole = math.isfinite(value) and value > 0 and math.floor(math.log10(value)) % 3 == 2
-    return humanise(value, 3 if whole else 2)
+    hundreds = math.isfinite(value) and value > 0 and math.floor(math.log10(value)) % 3 == 2
+    return humanise(value, 3 if hundreds else 2)
 
 
 def flops_labels(values: Sequence[float]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from flopline.figures.placing import add_legend, clear_spot, filled, margin_of, size_in, trace
+from flopline.figures.spots import add_legend, clear_spot, filled, margin_of, size_in, trace
 from flopline.figures.style import GREY, INK, MAKO, SMALL_PT, is_dense, mako
 from flopline.figures.ticks import flops_labels, log_pad, set_log_ticks
 from flopline.numbers import count, humanise, significant
@@ -81,14 +81,14 @@ def draw_valleys(
         edge = np.full(beyond.sum(), y[1] - 0.3 * pad)
         axes.plot(sizes[beyond], edge, "^", color=INK, ms=3.6, mew=0, zorder=6, gid="beyond")
         obstacles = np.concatenate([obstacles, trace(axes, sizes[beyond], edge, join=False)])
-        said = f"▲ {count(int(beyond.sum()), 'run')} above, up to {significant(losses.max(), 3)}"
-        obstacles = np.concatenate([obstacles, _write_on_top(axes, said, obstacles)])
+        text = f"▲ {count(int(beyond.sum()), 'run')} above, up to {significant(losses.max(), 3)}"
+        obstacles = np.concatenate([obstacles, _write_on_top(axes, text, obstacles)])
     _add_budgets(axes, budgets, looks, obstacles, strays=not loose.empty)
 
 
-def _write_on_top(axes: Axes, said: str, obstacles: Floats) -> Floats:
-    """Write `said` near the upper edge where nothing is hidden; returns the place it takes."""
-    text = axes.text(0, 0, said, transform=axes.transAxes, fontsize=SMALL_PT)
+def _write_on_top(axes: Axes, words: str, obstacles: Floats) -> Floats:
+    """Write `words` near the upper edge where nothing is hidden; returns the place it takes."""
+    text = axes.text(0, 0, words, transform=axes.transAxes, fontsize=SMALL_PT)
     size, gap = size_in(axes, text), margin_of(axes)
     rows = 1 - size[1] - gap[1] * np.arange(1, 9)
     spots = [(float(x), float(y)) for y in rows for x in np.arange(1 - size[0] - gap[0], 0, -0.02)]
@@ -134,7 +134,15 @@ def _draw_profile(
     return lines
 
 
-def filling(color: str, used: bool, flagged: bool) -> dict[str, Any]:
+class MarkerFill(TypedDict, total=False):
+    """How a marker is filled, as Matplotlib's Line2D takes it."""
+
+    fillstyle: Literal["bottom"]
+    mfc: str
+    mfcalt: str
+
+
+def filling(color: str, used: bool, flagged: bool) -> MarkerFill:
     """Marker style of a vertex: full, half full where flagged, hollow where not used."""
     if used and flagged:
         return {"fillstyle": "bottom", "mfc": color, "mfcalt": "white"}

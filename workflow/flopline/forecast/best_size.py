@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.waste import wasted_share
-from flopline.forecast.lines import COMBINED, weights
+from flopline.forecast.line_forecasts import COMBINED, weights
 from flopline.forecast.student import StudentT
 
 Floats = NDArray[np.float64]

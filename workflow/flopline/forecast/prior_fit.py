@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from flopline.forecast.discrepancy import Prior, distance
-from flopline.forecast.lines import (
+from flopline.forecast.line_forecasts import (
     OTHER,
     Priors,
     combined,
     forecast_of,
+    log_scores,
     of_lines,
-    scores,
     with_history,
 )
 
@@ -33,17 +33,17 @@ DRIFTS: Final = np.geomspace(1e-3, 0.5, 26)
 FEWEST: Final = 3
 """Studies that a line needs for a drift of its own; one with fewer takes that of all lines."""
 
-Told = Mapping[tuple[str, str], pd.DataFrame]
-"""Foretellings by study and family."""
+Predictions = Mapping[tuple[str, str], pd.DataFrame]
+"""Predictions by study and family."""
 
 
-def likelihoods(told: Told) -> pd.DataFrame:
+def likelihoods(predictions: Predictions) -> pd.DataFrame:
     """Mean log score of each line's forecasts in each study under every prior that is tried.
 
-    `told` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
+    `predictions` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
     (centre_steps, steps, drift).
     """
-    seen = {key: rows[rows["seen_ln"].notna()] for key, rows in told.items()}
+    seen = {key: rows[rows["seen_ln"].notna()] for key, rows in predictions.items()}
     table = pd.concat([_weighed(rows, *key) for key, rows in seen.items() if len(rows)])
     keys = [table["line"], table["study"]]
     tried = {
@@ -53,14 +53,14 @@ def likelihoods(told: Told) -> pd.DataFrame:
     return pd.DataFrame(tried)
 
 
-def chosen(found: pd.DataFrame, without: str = "") -> dict[str, Prior]:
+def chosen(of_priors: pd.DataFrame, without: str = "") -> dict[str, Prior]:
     """The likeliest priors by line and for OTHER, from all studies of `likelihoods` but one."""
-    used = found[found.index.get_level_values(1) != without]
+    used = of_priors[of_priors.index.get_level_values(1) != without]
     by_line = used.groupby(level=0).sum()
     studies = used.groupby(level=0).size()
     pooled = used.groupby(level=1).mean().sum()
-    whole = by_line.T.groupby(level=[0, 1]).max().T.sum()
-    centre, steps = whole.idxmax()
+    total = by_line.T.groupby(level=[0, 1]).max().T.sum()
+    centre, steps = total.idxmax()
     priors = {OTHER: Prior(float(pooled[centre, steps].idxmax()), steps, centre)}
     for line in by_line.index[studies >= FEWEST]:
         drift = float(by_line.loc[line, (centre, steps)].idxmax())
@@ -68,11 +68,13 @@ def chosen(found: pd.DataFrame, without: str = "") -> dict[str, Prior]:
     return priors
 
 
-def combined_of(told: Told, priors: Mapping[str, Priors]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Foretellings of all lines together in every ladder, by the priors of each study."""
+def combined_of(
+    predictions: Predictions, priors: Mapping[str, Priors]
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """Predictions of all lines together in every ladder, by the priors of each study."""
     return {
         (study, family): combined(of_lines(rows, priors[study]))
-        for (study, family), rows in told.items()
+        for (study, family), rows in predictions.items()
         if len(rows)
     }
 
@@ -89,6 +91,6 @@ def _weighed(rows: pd.DataFrame, study: str, family: str) -> pd.DataFrame:
 
 def _mean_score(table: pd.DataFrame, prior: Prior, keys: list[pd.Series]) -> pd.Series:
     """By line and study; families of a study weigh the same."""
-    weighed = scores(forecast_of(table, prior)) * table["weight"]
+    weighed = log_scores(forecast_of(table, prior)) * table["weight"]
     by_family = weighed.groupby([*keys, table["family"]]).sum()
     return by_family.groupby(level=[0, 1]).mean()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.forecast.ladder_errors import QUANTITIES, of_ladder
-from flopline.forecast.lines import Priors, forecasts
+from flopline.forecast.line_forecasts import Priors, forecasts
 from flopline.forecast.priors import stored
 from flopline.forecast.student import StudentT
 from flopline.schema import LEVELS
@@ -31,10 +31,10 @@ def record(
     known = priors or stored()
     parts = []
     for quantity in QUANTITIES:
-        told = of_ladder(tables, quantity)
-        told = told[told["seen_ln"].notna()]
-        if len(told):
-            made = _scored(forecasts(told, known[quantity]))
+        predictions = of_ladder(tables, quantity)
+        predictions = predictions[predictions["seen_ln"].notna()]
+        if len(predictions):
+            made = _scored(forecasts(predictions, known[quantity]))
             by_step = made.groupby(["line", "step"])[list(SCORED)].mean()
             means = by_step.groupby(level="line").mean()
             means.insert(0, "steps", by_step.groupby(level="line").size())

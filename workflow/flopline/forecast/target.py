@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from flopline.documents import NumbersJson
 from flopline.forecast.best_size import BestSize, best_size
 from flopline.forecast.ladder_errors import LOSS, PARAMS, of_ladder
-from flopline.forecast.lines import COMBINED, Priors, forecasts, weights
+from flopline.forecast.line_forecasts import COMBINED, Priors, forecasts, weights
 from flopline.forecast.priors import stored
 from flopline.forecast.student import StudentT
 from flopline.laws.common.fit_result import Estimate
@@ -43,7 +43,7 @@ class TargetForecast:
 
 def at_targets(
     tables: Mapping[str, pd.DataFrame],
-    numbers: Mapping[str, Any],
+    numbers: NumbersJson,
     priors: Mapping[str, Priors] | None = None,
 ) -> list[TargetForecast]:
     """The forecasts at every target of the ladder's table `ahead`, in its order.

@@ -96,7 +96,7 @@ class LawSpec:
         methods(settings, fit, study, variants) -> the sentences of its paragraph of methods
 
     `judged` is what the fit is told besides where the held-out ladder asks for it, which needs the
-    main line and those variants that climb, and of these no draws. `methods` is given the fit's
+    main line and those variants on the ladder, and of these no draws. `methods` is given the fit's
     settings as `methods_text.Settings`, its JSON, the study and the names of its variants; its
     sentences are marked up as `report.references` says.
 
@@ -125,7 +125,7 @@ class LawSpec:
     of_surface: tuple[str, ...] = ()
     wild: str = ""
     wild_source: str = ""
-    judged: Mapping[str, Any] = field(default_factory=dict)
+    judged: Mapping[str, object] = field(default_factory=dict)
     mem_mb: int = 1000
     minutes: int = 30
 
@@ -142,8 +142,10 @@ class LawSpec:
 
     def split(self, study: StudyDocument) -> str:
         """The split whose losses the law is fitted to, in a study."""
-        groups: Mapping[str, Any] = study
-        return str((groups.get(self.name) or {}).get("split") or study["loss_split"])
+        groups: Mapping[str, object] = study
+        own = groups.get(self.name)
+        split = own.get("split") if isinstance(own, Mapping) else None
+        return str(split or study["loss_split"])
 
 
 ESTIMATORS: Final = "estimators"

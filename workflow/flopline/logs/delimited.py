@@ -16,7 +16,7 @@ from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import (
     BATCH,
     NOT_PARSED,
-    Facts,
+    LogFacts,
     Raw,
     Wish,
     columns_in,
@@ -54,7 +54,8 @@ def _rows(path: Path, text: TextIO, separator: str) -> Iterator[tuple[int, list[
     reader = csv.reader(text, delimiter=separator)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            # The first cell of most rows says enough.
+            if cells and (cells[0].strip() or any(cell.strip() for cell in cells)):
                 yield reader.line_num, cells
     except csv.Error as error:
         raise FloplineError(
@@ -63,7 +64,7 @@ def _rows(path: Path, text: TextIO, separator: str) -> Iterator[tuple[int, list[
         ) from None
 
 
-def read_table_log(path: Path, separator: str, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read_table_log(path: Path, separator: str, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The wanted columns in batches; a row with more or fewer cells than the header is not read."""
     rows = read_cells(path, separator)
     header = [name.strip() for name in next(rows, (0, []))[1]]
@@ -104,7 +105,7 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
     return table.assign(line=table["line"].astype("int64")), []
 
 
-def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> None:
+def say_constants(table: pd.DataFrame, wish: Wish, facts: LogFacts, path: Path) -> None:
     """Note wanted facts that stand in rows of a run; they must not change within it.
 
     Raises FloplineError when they do.
@@ -119,5 +120,8 @@ def say_constants(table: pd.DataFrame, wish: Wish, facts: Facts, path: Path) -> 
         groups = table.groupby(names_in(table, of_run, path), sort=False)
     for run, rows in groups:
         for name in wanted:
-            for value in dict.fromkeys(rows[name].dropna()):
-                facts.say_once(str(run), name, value, path)
+            before: object = None
+            for value in rows[name].dropna():
+                if value != before:
+                    facts.say_once(str(run), name, value, path)
+                before = value

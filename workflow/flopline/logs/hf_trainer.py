@@ -14,9 +14,11 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.decoders import Undecodable, decoding, json_of
 from flopline.errors import FloplineError
+from flopline.logs.json_document import no_document
 from flopline.logs.opening import read_bytes
-from flopline.logs.reading import Facts, Raw, Wish
+from flopline.logs.reading import LogFacts, Raw, Wish
 
 COLUMNS: Final = {
     "step": "step",
@@ -34,7 +36,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and b'"log_history"' in head
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The entries of `log_history`; what stands beside them are facts.
 
     `max_steps` becomes `horizon_steps`, and the tokens seen by the last step, where they are a
@@ -47,13 +49,12 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         return
     try:
         # A NaN as text, since in a table it would stand for an absent loss.
-        document = json.loads(text, parse_constant=str)
-        entries = list(_entries(text, document["log_history"]))
-    except json.JSONDecodeError as error:
-        raise FloplineError(
-            f"{path}, line {error.lineno}, is no complete JSON ({error.msg}): copy it again."
-        ) from None
-    except (KeyError, TypeError, RecursionError):
+        document = json_of(text, parse_constant=str)
+        with decoding():
+            entries = list(_entries(text, document["log_history"]))
+    except Undecodable as error:
+        raise no_document(path, error) from None
+    except (KeyError, TypeError):
         raise FloplineError(
             f"{path} has no list `log_history`, so it is no trainer_state.json: correct "
             "source.format or take the file out."
@@ -98,7 +99,7 @@ def _entries(text: str, history: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         yield line, entry
 
 
-def _losses(entry: dict[str, Any], line: int) -> Iterator[dict[str, Any]]:
+def _losses(entry: dict[str, Any], line: int) -> Iterator[dict[str, object]]:
     """One row for each loss of an entry; one without a loss for an entry that has none."""
     shared = {name: entry.get(name) for name in COLUMNS.values() if name not in ("loss", "split")}
     losses: list[tuple[str | None, Any]]

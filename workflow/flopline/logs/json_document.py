@@ -9,7 +9,6 @@ the same name has this name, too. Everything else in the document are facts.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.decoders import Undecodable, json_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import POSITIONS, is_loss, leaves
 from flopline.logs.opening import HEAD, read_bytes
-from flopline.logs.reading import Facts, Raw, Wish, as_cell, column_names, columns_in, reach
+from flopline.logs.reading import LogFacts, Raw, Wish, as_cell, column_names, columns_in, reach
 
-_SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}\s*\n\s*\{")
+_SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}[^\S\n]*\n\s*\{")
 _LISTS: Final = re.compile(rb"\"\s*:\s*\[\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:")
 
 
@@ -45,13 +45,13 @@ def sniff(path: Path, head: bytes) -> bool:
     if _SEVERAL_LINES.match(head) or not _LISTS.search(head) or b"oss" not in head.lower():
         return False
     try:
-        document = json.loads(head if len(head) < HEAD else read_bytes(path))
-    except (ValueError, RecursionError):
+        document = json_of(head if len(head) < HEAD else read_bytes(path))
+    except Undecodable:
         return False
     return any(is_loss(name.rpartition(".")[2]) for g in groups(document) for name in g.columns)
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The objects that hold a wanted loss; `line` counts their rows from 1.
 
     Raises FloplineError for what is no whole JSON, and for columns of one object that differ in
@@ -62,13 +62,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         return
     try:
         # A NaN as text, since in a table it would stand for an absent loss.
-        document = json.loads(text, parse_constant=str)
-    except json.JSONDecodeError as error:
-        raise FloplineError(
-            f"{path}, line {error.lineno}, is no complete JSON ({error.msg}): copy it again."
-        ) from None
-    except RecursionError:
-        raise FloplineError(f"{path} is nested too deeply to be a log: take it out.") from None
+        document = json_of(text, parse_constant=str)
+    except Undecodable as error:
+        raise no_document(path, error) from None
     for name in wish.facts:
         value = reach(document, name)
         if value is not None and not isinstance(value, list | dict):
@@ -77,9 +73,9 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     shared = _shared(metrics)
     names = list(dict.fromkeys([*shared, *(name for g in metrics for name in g.columns)]))
     columns = wish.columns or {}
-    losses = columns_in(columns.get("loss", ()))
+    losses = columns_in(columns.get("loss", []))
     wanted = [name for name in column_names(columns) if name in names]
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     line = 0
     for group in metrics:
         here = dict(group.columns)
@@ -90,9 +86,15 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
 
 
-def run_facts(path: Path) -> dict[str, Any]:
+def no_document(path: Path, error: Undecodable) -> FloplineError:
+    """What is said of a file that should be one document of JSON and cannot be read."""
+    line = f", line {error.line}," if error.line else ""
+    return FloplineError(f"{path}{line} is no complete JSON ({error}): copy it again.")
+
+
+def run_facts(path: Path) -> dict[str, object]:
     """What a document says of its run besides its lists, by dotted names."""
-    document = json.loads(read_bytes(path).decode("utf-8-sig", errors="replace"))
+    document = json_of(read_bytes(path).decode("utf-8-sig", errors="replace"))
     flat = flattened(document)
     return {name: value for name, value in flat.items() if not isinstance(value, list)}
 
@@ -131,7 +133,7 @@ def _is_position(name: str) -> bool:
     return last in POSITIONS or "step" in last or "iter" in last
 
 
-def flattened(content: Any) -> dict[str, Any]:
+def flattened(content: Any) -> dict[str, object]:
     """What nested objects hold, by dotted names; nothing of what is no object."""
     return dict(leaves(content)) if isinstance(content, dict) else {}
 
@@ -166,7 +168,7 @@ def _shared(metrics: Sequence[MetricGroup]) -> list[str]:
     return [n for full in first.columns if (n := full[len(first.at) + 1 :]) in common]
 
 
-def _rows(path: Path, columns: Mapping[str, Sequence[Any]], line: int) -> list[dict[str, Any]]:
+def _rows(path: Path, columns: Mapping[str, Sequence[Any]], line: int) -> list[dict[str, object]]:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise FloplineError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -22,7 +22,8 @@ from flopline.logs.placing import AskedFacts, faults, placed, unread
 from flopline.logs.reading import (
     BATCH,
     SECOND,
-    Facts,
+    LogFacts,
+    PlainMap,
     Raw,
     Unparsed,
     Wish,
@@ -93,10 +94,10 @@ def likely(head: bytes) -> Iterator[tuple[int, str, bool]]:
                 return
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows, with all keys of the log as the names of its columns."""
     columns = dict(wish.columns or {})
-    losses = columns_in(columns.get("loss", ()))
+    losses = columns_in(columns.get("loss", []))
     positions = [
         name
         for ours in ("step", "tokens", "flops")
@@ -127,7 +128,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         yield Raw(table, unparsed if not at else (), names)
 
 
-def run_facts(path: Path) -> dict[str, Any]:
+def run_facts(path: Path) -> dict[str, object]:
     """What a log says of its run, by its own keys: what stands outside of its rows, and once."""
     log = _LineLog(path, Wish())
     for _ in log.heard():
@@ -143,7 +144,7 @@ class _LineLog:
         self.names: dict[str, None] = {}
         self.cut: set[int] = set()
         self.asked = AskedFacts(path, wish.facts)
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, object] = {}
         self.changing: set[str] = set()
 
     def heard(self) -> Iterator[Record]:
@@ -169,7 +170,7 @@ class _LineLog:
             yield number, text, complete
 
 
-def _plan(rows: list[Record], columns: Mapping[str, Any], facts: Facts) -> None:
+def _plan(rows: list[Record], columns: PlainMap, facts: LogFacts) -> None:
     """How many steps are planned, where the log counts `step 10/100` and always to the same."""
     step = columns.get("step")
     of = {record.totals[step] for record in rows if step in record.totals}

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import TWICE, Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import TWICE, LogFacts, Raw, Unparsed, Wish, batched
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "lr": "lr"}
 
@@ -24,12 +24,12 @@ def sniff(path: Path, head: bytes) -> bool:
     return bool(re.search(rb"^s:\d+ (trl|tel):", head, re.MULTILINE))
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches; a step line without a whole set of `key:value` cannot be read."""
     yield from batched(_rows(path, wish), list(COLUMNS))
 
 
-def _rows(path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
+def _rows(path: Path, wish: Wish) -> Iterator[dict[str, object] | Unparsed]:
     for number, text, complete in text_lines(path, wish.phase):
         if not text.startswith("s:") or not text[2:3].isdigit():
             continue

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import NOT_PARSED, TWICE, Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import NOT_PARSED, TWICE, LogFacts, Raw, Unparsed, Wish, batched
 from flopline.logs.samples import Logged, Ramp, samples_at
 
 RAMP: Final = "rampup_batch_size"
@@ -30,13 +30,17 @@ COLUMNS: Final = {
 }
 
 _ITERATION: Final = re.compile(r"\biteration\s+(\d+)\s*/\s*(\d+)\s*\|(.*)")
-_EVALUATION: Final = re.compile(r"([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)")
-_ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.+?)\s*$")
+_EVALUATION: Final = re.compile(
+    r"(?<![^\s:])([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)"
+)
+_ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.*\S)\s*$")
 _FLAG: Final = re.compile(r"--seq-length[ =](\d+)")
 _ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: ([\d.]+)")
 _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )
+_COUNT: Final = re.compile(r"\d{1,18}")
+"""A count that 64 bits hold; none is larger."""
 _LOSSES: Final = ("lm loss", "loss")
 _BLANKS: Final = str.maketrans("-_", "  ")
 _SPLITS: Final = {"valid": "val", "validation": "val"}
@@ -48,7 +52,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return bool(re.search(rb"\biteration\s+\d+\s*/\s*\d+\s*\|\s*consumed samples:", head))
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches; the printed arguments and what follows from them become facts.
 
     `skipped_iterations` and `nan_iterations` are sums over the log.
@@ -59,7 +63,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 class _MegatronLog:
     """One log as it is read: what was said so far and which validations wait for their tokens."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: LogFacts) -> None:
         self.facts = facts
         self.arguments: dict[str, str] = {}
         self.last: Logged | None = None
@@ -71,7 +75,7 @@ class _MegatronLog:
         self.counts = {"skipped_iterations": 0, "nan_iterations": 0}
         self.on_rank: dict[tuple[str, str], float] = {}
 
-    def rows(self, path: Path, wish: Wish) -> Iterator[dict[str, Any] | Unparsed]:
+    def rows(self, path: Path, wish: Wish) -> Iterator[dict[str, object] | Unparsed]:
         for number, text, _ in text_lines(path, wish.phase):
             if match := _ITERATION.search(text):
                 yield from self._iteration(number, match)
@@ -82,11 +86,13 @@ class _MegatronLog:
         yield from self._placed(None)
         self._conclude()
 
-    def _iteration(self, number: int, match: re.Match[str]) -> Iterator[dict[str, Any] | Unparsed]:
+    def _iteration(
+        self, number: int, match: re.Match[str]
+    ) -> Iterator[dict[str, object] | Unparsed]:
         cells = match[3].split("|")
         values, twice = _values(cells[:-1])
-        step = int(match[1])
-        if cells[-1].strip() and "number of nan iterations" not in values:
+        step = _int(match[1])
+        if step is None or (cells[-1].strip() and "number of nan iterations" not in values):
             yield Unparsed(number)
             return
         if twice:
@@ -122,15 +128,15 @@ class _MegatronLog:
         values, twice = _values(match[3].split("|")[:-1])
         loss = next((values[f"{n} value"] for n in _LOSSES if f"{n} value" in values), None)
         at = re.search(r"\biteration (\d+)", match[2])
-        if loss is None or twice or not (at or self.last):
+        step = _int(at[1]) if at else self.last.step if self.last else None
+        if loss is None or twice or step is None:
             yield Unparsed(number, TWICE if twice else NOT_PARSED)
             return
         is_test = re.search(r"\btest (set|data)\b", match[2])
         split = "test" if is_test else _SPLITS.get(match[1], match[1])
-        step = int(at[1]) if at else self.last.step if self.last else None
         self.waiting.append({"step": step, "split": split, "loss": loss, "line": number})
 
-    def _placed(self, after: Logged | None) -> Iterator[dict[str, Any]]:
+    def _placed(self, after: Logged | None) -> Iterator[dict[str, object]]:
         """The validations since the last logged iteration, with the tokens seen by then."""
         ramp = self._ramp()
         for row in self.waiting:
@@ -149,8 +155,10 @@ class _MegatronLog:
         final = _int(self.arguments.get("global_batch_size"))
         if len(grows) != 3 or not final:
             return None
-        start, increment, samples = (int(number.replace("_", "")) for number in grows)
-        return Ramp(start, increment, samples, final) if increment else None
+        start, increment, samples = (_int(number.replace("_", "")) for number in grows)
+        if start is None or samples is None or not increment:
+            return None
+        return Ramp(start, increment, samples, final)
 
     def _tokens(self, samples: float | None) -> float | None:
         length = _int(self.arguments.get("seq_length"))
@@ -206,7 +214,7 @@ def _values(cells: list[str]) -> tuple[dict[str, str], bool]:
 
 
 def _int(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"\d+", text.strip()) else None
+    return int(text) if text is not None and _COUNT.fullmatch(text.strip()) else None
 
 
 def _float(text: str | None) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, column_names
+from flopline.logs.reading import LogFacts, Raw, Unparsed, Wish, column_names
 from flopline.logs.series import Point, side_by_side
 
 
@@ -19,7 +19,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return False
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """One row for each value of a loss; `line` is its line in the file of that metric.
 
     What stands in `params` and the tags of the run become facts.
@@ -32,12 +32,12 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         for number, text, _ in text_lines(file) if name in wanted else ():
             cells = text.split()
             try:
-                milliseconds, value, step = int(cells[0]), cells[1], int(cells[2])
-            except (IndexError, ValueError):
+                seconds, value, step = int(cells[0]) / 1000, cells[1], int(cells[2])
+            except (IndexError, ValueError, OverflowError):
                 if cells:
                     unparsed.append(Unparsed(number))
                 continue
-            series[name].append(Point(number, step, milliseconds / 1000, value))
+            series[name].append(Point(number, step, seconds, value))
     for folder in ("tags", "params"):
         for name, file in _files(path / folder):
             facts.say("", name, "\n".join(text for _, text, _ in text_lines(file)).strip())

@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import TWICE, Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import TWICE, LogFacts, Raw, Unparsed, Wish, batched
 from flopline.written_numbers import parse_number, parse_seconds
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "wall_s": "wall_s"}
@@ -23,7 +23,7 @@ _USUAL: Final = re.compile(
     r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:([\d.]+)ms step_avg:\S+ms\s*"
 )
 """The line of the first trainer, which is read in half the time."""
-_CELL: Final = re.compile(r"(\w+):(\S+)")
+_CELL: Final = re.compile(r"(?<!\w)(\w+):(\S+)")
 _LOSSES: Final = {"train_loss": "train", "val_loss": "val"}
 _FACTS: Final = {"model_params": "params_total", "train_batch_tokens": "batch_tokens"}
 """What is said before the first step, as `name:value`, and how we call it."""
@@ -34,7 +34,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return bool(re.search(rb"^step:\d+/\d+ (?:\w+:\S+ )*(train|val)_loss:", head, re.MULTILINE))
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches; the number of steps becomes `horizon_steps`.
 
     Forks say the model's size and the tokens of a batch before the first step, and log more cells;
@@ -43,7 +43,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
-def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object] | Unparsed]:
     begun = False
     planned = ""
     for number, text, _ in text_lines(path, wish.phase):
@@ -89,7 +89,7 @@ def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unp
             }
 
 
-def _header(text: str, facts: Facts) -> None:
+def _header(text: str, facts: LogFacts) -> None:
     for word in text.split():
         cell = _CELL.fullmatch(word)
         if cell and cell[1] in _FACTS and not math.isnan(value := parse_number(cell[2])):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import LogFacts, Raw, Unparsed, Wish, batched
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
@@ -31,7 +31,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return bool(_LIKE.search(head))
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches.
 
     `tokens per iteration` become `batch_tokens`. The printed number of parameters is a count of
@@ -41,7 +41,7 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
-def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object] | Unparsed]:
     for number, text, complete in text_lines(path, wish.phase):
         if match := _BATCH.search(text):
             facts.know(batch_tokens=float(match[1].replace(",", "")))

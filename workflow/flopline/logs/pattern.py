@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import (
     MEASURES,
     SECOND,
-    Facts,
+    LogFacts,
+    PlainColumn,
     Raw,
     Unparsed,
     Wish,
@@ -29,14 +30,14 @@ def sniff(path: Path, head: bytes) -> bool:
     return False
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The lines in which a pattern is found, by the first that is; other lines are no rows.
 
     What a line holds besides is a row that is not read, and counted so.
     """
     patterns = [(re.compile(p["pattern"]), p.get("split")) for p in wish.patterns]
     groups = list(dict.fromkeys(name for regex, _ in patterns for name in regex.groupindex))
-    columns: dict[str, Any] = dict(wish.columns or {n: n for n in groups if n in COLUMNS})
+    columns: dict[str, PlainColumn] = dict(wish.columns or {n: n for n in groups if n in COLUMNS})
     if any(split for _, split in patterns):
         columns.setdefault("split", "split")
     names = list(dict.fromkeys([*column_names(columns), *groups]))
@@ -45,8 +46,8 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
 
 
 def _rows(
-    path: Path, patterns: list[tuple[re.Pattern[str], str | None]], wish: Wish, facts: Facts
-) -> Iterator[dict[str, Any] | Unparsed]:
+    path: Path, patterns: list[tuple[re.Pattern[str], str | None]], wish: Wish, facts: LogFacts
+) -> Iterator[dict[str, object] | Unparsed]:
     regexes = [regex for regex, _ in patterns]
     for number, text, _ in text_lines(path, wish.phase):
         for regex, split in patterns:
@@ -63,7 +64,7 @@ def _rows(
                 break
 
 
-def _run_of(row: dict[str, Any], wish: Wish) -> str:
+def _run_of(row: dict[str, object], wish: Wish) -> str:
     """The run that a row belongs to; nothing where the whole file is one."""
     parts = [row.get(name) for name in columns_in((wish.columns or {}).get("run", []))]
     return "/".join(map(str, parts)) if all(part is not None for part in parts) else ""

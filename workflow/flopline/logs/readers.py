@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
 from flopline.logs.opening import BEGIN, HEAD, Phase, head_of, in_lines, is_binary
 from flopline.logs.reading import (
-    Facts,
+    LogFacts,
+    PlainMap,
     Reading,
     Wish,
     curve_rows,
@@ -23,11 +23,13 @@ from flopline.logs.reading import (
     scaled,
     with_neighbours,
 )
+from flopline.loss_units import NATS
+from flopline.study_document import ColumnMap
 
 
 def read_log(
     path: Path,
-    columns: Mapping[str, Any] | None = None,
+    columns: ColumnMap | None = None,
     format_name: str | None = None,
     patterns: Sequence[Mapping[str, str]] = (),
     wanted_facts: Sequence[str] = (),
@@ -45,7 +47,7 @@ def read_log(
     Raises FloplineError when the log cannot be opened or decompressed, when no format knows it,
     or when it lacks a column that is mapped.
     """
-    facts = Facts()
+    facts = LogFacts()
     wish = Wish(
         plain_columns(columns)[0] if columns else None,
         tuple(wanted_facts),
@@ -61,7 +63,7 @@ def read_log(
 
 
 def read_batches(
-    path: Path, wish: Wish, format_name: str | None, facts: Facts
+    path: Path, wish: Wish, format_name: str | None, facts: LogFacts
 ) -> Iterator[Reading]:
     """The rows of one log in batches, unscaled; `facts` fill as they are read. See `read_log`."""
     if not path.exists():
@@ -82,7 +84,13 @@ def read_batches(
             f"{path} is in the format {name}, which does not say which column is the loss: name "
             "it and the others in source.columns."
         )
-    own: Mapping[str, Any] = module.COLUMNS if entry.columns.of_format else {}
+    if "line" in wish.names:
+        raise FloplineError(
+            f"{path}: a column 'line' cannot be told from the numbers of the lines: rename it."
+        )
+    own: PlainMap = module.COLUMNS if entry.columns.of_format else {}
+    if entry.columns.of_format and "loss" not in (wish.columns or {}):
+        facts.units.setdefault("", NATS)  # as trainers log their cross-entropy, unless they say it
     if entry.columns is Columns.FORMAT:
         wish = _laid_over(own, wish, path, name)
     rows_in = 0
@@ -97,7 +105,7 @@ def read_batches(
         _refuse_other_format(path, format_name)
 
 
-def _laid_over(own: Mapping[str, Any], wish: Wish, path: Path, name: str) -> Wish:
+def _laid_over(own: PlainMap, wish: Wish, path: Path, name: str) -> Wish:
     """For a format whose rows say their split: the wish laid over the format's own columns.
 
     A map that left the split out would make one curve of all.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.logs.opening import Phase
+from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
     has_doubtful_comma,
     is_rounded,
@@ -31,6 +32,7 @@ SECOND = "second_in_line"
 TWICE = "twice_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
+AFTER_BRANCH = "after_branch"
 
 MEASURES = ("step", "tokens", "flops", "lr", "wall_s")
 """Columns of a curve row that may be mapped, besides the loss, its split and its run."""
@@ -44,19 +46,28 @@ BESIDE: Final = ("tokens", "flops")
 _DROPPED: Final = ("line", "step", "reason")
 
 
+PlainColumn = str | list[str] | dict[str, str]
+"""What one of our columns is read from: a column of the log, several that make it together, or of
+the loss one for each split."""
+PlainMap = Mapping[str, PlainColumn]
+"""Columns of a log by our names, as `plain_columns` makes them of a study's."""
+
+
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LogFacts:
     """What a log says of its runs, each by name; "" is the run that the whole file is.
 
-    `known` has our names and units, `logged` the log's own names.
+    `known` has our names and units, `logged` the log's own names. `units` are those of its losses
+    by split, "" being any other (loss_units.LOGGED).
     """
 
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: dict[str, dict[str, str | float]] = field(default_factory=dict)
+    logged: dict[str, dict[str, object]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
     def know(self, run: str = "", **facts: Any) -> None:
-        """Note facts under our names; None says nothing."""
-        known = {name: value for name, value in facts.items() if value is not None}
+        """Note facts under our names; None, NaN and infinity say nothing."""
+        known = {name: value for name, value in facts.items() if is_said(value)}
         self.known.setdefault(run, {}).update(known)
 
     def say(self, run: str, name: str, value: Any) -> None:
@@ -89,7 +100,7 @@ class Reading:
 
     rows: pd.DataFrame
     dropped: pd.DataFrame
-    facts: Facts = field(default_factory=Facts)
+    facts: LogFacts = field(default_factory=LogFacts)
     rounded: int | None = None
     misread: tuple[int, str] | None = None
     beside: pd.DataFrame | None = None
@@ -107,7 +118,7 @@ class Wish:
     may lack, what parts the whole of its numbers from the fraction, and which phase of it counts.
     With `rows`, so many will do, as where only the names of columns are asked for."""
 
-    columns: Mapping[str, Any] | None = None
+    columns: PlainMap | None = None
     facts: tuple[str, ...] = ()
     patterns: tuple[Mapping[str, str], ...] = ()
     optional: tuple[str, ...] = ()
@@ -131,7 +142,7 @@ class Raw:
     table: pd.DataFrame
     unparsed: Sequence[tuple[int, str]] = ()
     names: Sequence[str] = ()
-    columns: Mapping[str, Any] | None = None
+    columns: PlainMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +154,7 @@ class Unparsed:
 
 
 def batched(
-    rows_and_faults: Iterable[dict[str, Any] | Unparsed], names: Sequence[str]
+    rows_and_faults: Iterable[dict[str, object] | Unparsed], names: Sequence[str]
 ) -> Iterator[Raw]:
     """Rows of a text log in batches; `names` are the columns besides `line`."""
     stream = iter(rows_and_faults)
@@ -157,7 +168,7 @@ def batched(
 
 def curve_rows(
     raw: Raw,
-    columns: Mapping[str, Any],
+    columns: PlainMap,
     path: Path,
     optional: Sequence[str] = (),
     decimal: str = ".",
@@ -168,8 +179,8 @@ def curve_rows(
     `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
     whole of a number from its fraction.
 
-    Returns the rows, and with line and reason those that cannot be read.
-    Raises FloplineError where a mapped column is not there.
+    Returns the rows in the order of their lines. Raises FloplineError for a column that is mapped,
+    not optional, and not there.
     """
     several = "run" in columns
     table = raw.table
@@ -197,9 +208,10 @@ def curve_rows(
     line = base["line"].to_numpy()
     bad = [m for n, c in cells.items() for m in faulty(c, columns[n], table[columns[n]], line)]
     parts = []
-    per_split = isinstance(columns["loss"], dict)
-    losses = columns["loss"] if per_split else {"": columns["loss"]}
-    losses = {split: column for split, column in losses.items() if column in table}
+    loss = columns["loss"]
+    per_split = isinstance(loss, dict)
+    of_splits: PlainMap = loss if isinstance(loss, dict) else {"": loss}
+    losses = {split: column for split, column in of_splits.items() if column in table}
     seen = np.zeros(len(table), dtype=bool)
     for split, column in losses.items():
         has = table[column].notna().to_numpy()
@@ -233,6 +245,11 @@ def curve_rows(
     )
 
 
+def is_said(value: Any) -> bool:
+    """Whether a fact says anything: None, NaN and infinity do not."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
 def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
     """No row at all, of a log that has no column of a loss."""
     names = [*base.columns, "loss", "reason", "split"]
@@ -240,7 +257,7 @@ def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
 
 
 def faulty(
-    read: Cells, column: str, given: pd.Series, line: NDArray[np.int64]
+    read: Cells, column: PlainColumn, given: pd.Series, line: NDArray[np.int64]
 ) -> list[tuple[int, str]]:
     """The first cell of a column that is no number, with its line, if there is one."""
     at = np.flatnonzero(read.fault != "")[:1]
@@ -295,6 +312,9 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     doubt = there & np.isnan(numbers)
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    if values.dtype == object:  # true is no number, though it counts as 1
+        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
+            doubt[place] |= isinstance(values.iloc[place], bool)
     parse = _PARSERS.get(name, parse_number)
     for place in np.flatnonzero(doubt):
         text = str(values.iloc[place]).strip()
@@ -305,11 +325,12 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                fault[place] = DOUBTFUL_COMMA if has_doubtful_comma(text, decimal) else NOT_A_NUMBER
+                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
+                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
-def names_in(table: pd.DataFrame, column: str | Sequence[str], path: Path) -> pd.Series:
+def names_in(table: pd.DataFrame, column: PlainColumn, path: Path) -> pd.Series:
     """Names that stand in a column, digit for digit; of several columns joined by a slash.
 
     They are missing where a cell is absent or blank. Raises FloplineError for names that are
@@ -374,30 +395,31 @@ def as_cell(value: Any) -> Any:
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
-def column_names(columns: Mapping[str, Any]) -> list[str]:
+def column_names(columns: ColumnMap) -> list[str]:
     """Every column of the file that a map names (see `plain_columns`), once."""
     plain, _ = plain_columns(columns)
     return list(dict.fromkeys(v for c in plain.values() for v in columns_in(c)))
 
 
-def columns_in(column: Any) -> Sequence[str]:
+def columns_in(column: PlainColumn) -> Sequence[str]:
     """The columns of the file that one of ours is read from."""
     if isinstance(column, dict):
         return list(column.values())
     return [column] if isinstance(column, str) else column
 
 
-def plain_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+def plain_columns(columns: ColumnMap) -> tuple[dict[str, PlainColumn], dict[str, float]]:
     """A column map as names alone, and what to multiply each by where `times` says so.
 
     A column is a name or {column, times}; `loss` may also map each split to one of these. The
     factors are called by our name, those of losses `loss`, or `loss.SPLIT`.
     """
-    plain: dict[str, Any] = {}
+    plain: dict[str, PlainColumn] = {}
     factors: dict[str, float] = {}
     for name, spec in columns.items():
         if isinstance(spec, dict) and "times" not in spec:
-            plain[name], of_splits = plain_columns(spec)
+            of_each, of_splits = plain_columns(spec)
+            plain[name] = {split: str(column) for split, column in of_each.items()}
             factors |= {f"{name}.{split}": times for split, times in of_splits.items()}
         elif isinstance(spec, dict):
             plain[name] = spec["column"]
@@ -416,7 +438,7 @@ def scaled(rows: pd.DataFrame, factors: Mapping[str, float]) -> pd.DataFrame:
     return rows
 
 
-def joined(readings: Sequence[Reading], facts: Facts) -> Reading:
+def joined(readings: Sequence[Reading], facts: LogFacts) -> Reading:
     """The batches of one file as one Reading."""
     if not readings:
         return Reading(_rows([]), _sorted(pd.DataFrame(columns=_DROPPED)), facts)
@@ -424,8 +446,8 @@ def joined(readings: Sequence[Reading], facts: Facts) -> Reading:
     beside = [r.beside for r in readings if r.beside is not None and len(r.beside)]
     dropped = [r.dropped for r in readings if len(r.dropped)] or [readings[0].dropped]
     return Reading(
-        pd.concat(rows, ignore_index=True),
-        pd.concat(dropped, ignore_index=True),
+        rows[0].reset_index(drop=True) if len(rows) == 1 else pd.concat(rows, ignore_index=True),
+        pd.concat(dropped, ignore_index=True) if len(dropped) > 1 else dropped[0],
         facts,
         next((r.rounded for r in readings if r.rounded is not None), None),
         next((r.misread for r in readings if r.misread is not None), None),
@@ -446,7 +468,7 @@ def reach(record: Any, dotted: str) -> Any:
 
 def _require(
     raw: pd.DataFrame,
-    columns: Mapping[str, Any],
+    columns: PlainMap,
     path: Path,
     names: Sequence[str],
     lacking: AbstractSet[str],

@@ -9,7 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from flopline.logs.reading import Raw, Unparsed, Wish, as_cell, column_names, plain_columns
+from flopline.logs.reading import (
+    PlainColumn,
+    Raw,
+    Unparsed,
+    Wish,
+    as_cell,
+    column_names,
+    plain_columns,
+)
 
 STEP, WALL = "step", "wall_time"
 """The columns that every such log has besides its metrics."""
@@ -33,7 +41,7 @@ def side_by_side(
     Where a step was logged again, as after a restart, the n-th points of it go together. `step`
     and `wall_time`, in seconds from the first point, need not be in the column map.
     """
-    columns: dict[str, Any] = {"step": STEP, "wall_s": WALL, **(wish.columns or {})}
+    columns: dict[str, PlainColumn] = {"step": STEP, "wall_s": WALL, **(wish.columns or {})}
     plain, _ = plain_columns(columns)
     of_loss = column_names({"loss": columns.get("loss", "loss")})
     others = [n for n in column_names(columns) if n in series and n not in of_loss]

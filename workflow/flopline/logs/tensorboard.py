@@ -22,7 +22,7 @@ import pandas as pd
 from flopline.logs import checksums, wire
 from flopline.logs.formats import SPLITS
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import Facts, Raw, Unparsed, Wish
+from flopline.logs.reading import LogFacts, Raw, Unparsed, Wish
 from flopline.logs.series import Point, side_by_side
 
 _LARGEST: Final = 1 << 30
@@ -39,7 +39,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return "tfevents" in path.name
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """One row for each point of a loss; `line` is the number of its event in the run.
 
     Tags of a folder `train/` or `validation/` in the run are called `train/TAG`, `validation/TAG`.

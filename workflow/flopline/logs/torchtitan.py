@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flopline.logs.opening import text_lines
-from flopline.logs.reading import TWICE, Facts, Raw, Unparsed, Wish, batched
+from flopline.logs.reading import TWICE, LogFacts, Raw, Unparsed, Wish, batched
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
@@ -32,12 +32,12 @@ def sniff(path: Path, head: bytes) -> bool:
     )
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches; the model's size and the batch, length and steps become facts."""
     yield from batched(_rows(path, wish, facts), list(COLUMNS))
 
 
-def _rows(path: Path, wish: Wish, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object] | Unparsed]:
     for number, coloured, _ in text_lines(path, wish.phase):
         text = _COLOUR.sub("", coloured)
         if match := _SIZE.search(text):

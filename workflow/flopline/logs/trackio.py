@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,11 +15,14 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.decoders import Undecodable, decoding, json_of
 from flopline.errors import FloplineError
 from flopline.logs.reading import (
     BATCH,
     NOT_PARSED,
-    Facts,
+    LogFacts,
+    PlainColumn,
+    PlainMap,
     Raw,
     Wish,
     as_cell,
@@ -37,42 +39,46 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.startswith(_MAGIC) and b"run_name" in head and b"metrics" in head
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The logged steps of all runs, by run and in the order of logging; `line` is their number.
 
     What stands in the config of a run are facts of it. Raises FloplineError where it is no whole
     database of Trackio.
     """
-    columns: dict[str, Any] = {"step": "step", **(wish.columns or {}), "run": "run_name"}
+    columns: dict[str, PlainColumn] = {"step": "step", **(wish.columns or {}), "run": "run_name"}
     wanted = [name for name in column_names(columns) if name not in ("step", "run_name")]
     if not path.stat().st_size:
         return
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
+        with decoding(), closing(sqlite3.connect(_read_only(path), uri=True)) as store:
             yield from _metrics(path, store, columns, wanted)
             _say(store, wish, facts)
-    except sqlite3.Error as error:
+    except Undecodable as error:
         raise FloplineError(
             f"{path} cannot be read as a store of Trackio ({error}): copy it again with its "
             "-wal file, or correct source.format."
         ) from None
 
 
+def _read_only(path: Path) -> str:
+    return f"{path.resolve().as_uri()}?mode=ro"
+
+
 def _metrics(
-    path: Path, store: sqlite3.Connection, columns: dict[str, Any], wanted: list[str]
+    path: Path, store: sqlite3.Connection, columns: PlainMap, wanted: list[str]
 ) -> Iterator[Raw]:
     names: dict[str, None] = {"step": None, "run_name": None}
     logged_rows = store.execute(
         "SELECT id, run_name, step, metrics FROM metrics ORDER BY run_name, id"
     )
-    losses = columns_in(columns.get("loss", ()))
+    losses = columns_in(columns.get("loss", []))
     batches = []
     while batch := list(islice(logged_rows, BATCH)):
         rows, unparsed = [], []
         for number, run, step, text in batch:
             try:
-                logged = json.loads(text, parse_constant=str)
-            except (ValueError, TypeError, RecursionError):
+                logged = json_of(text, parse_constant=str)
+            except Undecodable:
                 logged = None
             if not isinstance(logged, dict):
                 unparsed.append((number, NOT_PARSED))
@@ -95,12 +101,12 @@ def _is_there(name: str, names: dict[str, None], batches: list[Any]) -> bool:
     return name in names or any(row[name] is not None for rows, _ in batches for row in rows)
 
 
-def _say(store: sqlite3.Connection, wish: Wish, facts: Facts) -> None:
+def _say(store: sqlite3.Connection, wish: Wish, facts: LogFacts) -> None:
     tables = store.execute("SELECT name FROM sqlite_master WHERE name = 'configs'").fetchall()
     for run, text in store.execute("SELECT run_name, config FROM configs") if tables else ():
         try:
-            config = json.loads(text)
-        except (ValueError, TypeError, RecursionError):
+            config = json_of(text)
+        except Undecodable:
             continue
         for name in wish.facts:
             value = reach(config, name)

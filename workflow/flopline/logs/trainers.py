@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from flopline.logs.key_values import PROGRESS, Record, records
 from flopline.logs.lines import likely, may_hold_losses
 from flopline.logs.opening import HEAD, head_of, in_lines, text_lines
 from flopline.logs.placing import AskedFacts, faults, placed, unread
-from flopline.logs.reading import SECOND, Facts, Raw, Unparsed, Wish, as_cell, batched
+from flopline.logs.reading import SECOND, LogFacts, Raw, Unparsed, Wish, as_cell, batched
 from flopline.written_numbers import parse_number
 
 COLUMNS: Final = {
@@ -26,6 +26,13 @@ COLUMNS: Final = {
     "lr": "lr",
     "wall_s": "wall_s",
 }
+
+
+class ScaledFact(TypedDict):
+    """A fact under the trainer's name, and what to multiply it by to have our unit."""
+
+    name: str
+    times: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Trainer:
     beside: str = ""
     unit: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    scaled_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scaled_facts: Mapping[str, ScaledFact] = field(default_factory=dict)
     line_facts: tuple[LineFact, ...] = ()
 
     @property
@@ -128,7 +135,7 @@ def _in_lines(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.encode(), re.MULTILINE)
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows under our names, one for each loss, with any other key that the study names."""
     trainer = trainer_of(in_lines(head_of(path, HEAD)))
     if trainer is None:
@@ -156,7 +163,7 @@ class _TrainerLog:
         final = [trainer.final_step] if trainer.final_step else []
         return (*(name for names in trainer.facts.values() for name in names), *scaled, *final)
 
-    def rows(self, facts: Facts) -> Iterator[dict[str, Any] | Unparsed]:
+    def rows(self, facts: LogFacts) -> Iterator[dict[str, object] | Unparsed]:
         """One row for each loss, and what cannot be read."""
         trainer = self.trainer
         rows = placed(
@@ -167,8 +174,7 @@ class _TrainerLog:
         known = self._known()
         _planned(rows, trainer, known)
         facts.know("", **{name: value for name, value in known.items() if name not in _PARTS})
-        for split, unit in trainer.unit.items():
-            facts.say("", f"unit of {split}", unit)
+        facts.units.update(trainer.unit)
         last = max((r.line for r in rows if not r.beside), default=0)
         self._check_bars(rows)
         for record in rows:
@@ -183,7 +189,7 @@ class _TrainerLog:
 
     def _row(
         self, record: Record, known: Mapping[str, float], *, late: bool
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[dict[str, object]]:
         trainer, values = self.trainer, record.values
         step = next((values[name] for name in trainer.step if name in values), None)
         tokens = values.get(trainer.tokens)

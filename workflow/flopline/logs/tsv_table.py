@@ -9,7 +9,7 @@ import pandas as pd
 
 from flopline.logs import delimited
 from flopline.logs.formats import FORMATS
-from flopline.logs.reading import Facts, Raw, Wish
+from flopline.logs.reading import LogFacts, Raw, Wish
 
 ENTRY = FORMATS["tsv"]
 
@@ -19,7 +19,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return ENTRY.ends(path.name)
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The rows in batches."""
     yield from delimited.read_table_log(path, ENTRY.separator, wish, facts)
 

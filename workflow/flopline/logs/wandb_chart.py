@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs import delimited
-from flopline.logs.reading import BATCH, NOT_PARSED, Facts, Raw, Wish
+from flopline.logs.reading import BATCH, NOT_PARSED, LogFacts, PlainColumn, Raw, Wish
 
 _BETWEEN: Final = " - "
 _RANGES: Final = ("__MIN", "__MAX")
@@ -28,7 +28,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return any(_BETWEEN in name and all(name + end in header for end in _RANGES) for name in header)
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """One row for each line and run that has a cell in it, with the metrics as columns.
 
     The column `run` names the run, the x axis keeps its name; without `step` in the column map
@@ -37,8 +37,13 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
     rows = delimited.read_cells(path, ",")
     header = [name.strip() for name in next(rows, (0, [""]))[1]]
     axis, runs = header[0], _places(path, header)
+    wanted = {axis, *wish.names}
+    if "run" in wanted:
+        raise FloplineError(
+            f"{path}: a column 'run' cannot be told from the names of the runs: rename it."
+        )
     names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
-    columns: dict[str, Any] = {"step": axis, **(wish.columns or {}), "run": "run"}
+    columns: dict[str, PlainColumn] = {"step": axis, **(wish.columns or {}), "run": "run"}
     while batch := list(islice(rows, BATCH)):
         points, unparsed = [], []
         for line, cells in batch:
@@ -51,7 +56,8 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
                     points.append(
                         {axis: cells[0].strip() or None, **values, "run": run, "line": line}
                     )
-        table = pd.DataFrame(points, columns=[*names, "run", "line"], dtype=object)
+        there = [name for name in names if name in wanted]
+        table = pd.DataFrame(points, columns=[*there, "run", "line"], dtype=object)
         yield Raw(table, unparsed, names, columns)
 
 

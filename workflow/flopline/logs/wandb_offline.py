@@ -7,7 +7,6 @@ of wandb/proto/wandb_internal.proto. Values of items are JSON text, in newer fil
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
-from flopline.logs.reading import NOT_PARSED, Facts, Raw, Wish, as_cell
+from flopline.logs.reading import NOT_PARSED, LogFacts, PlainColumn, Raw, Wish, as_cell
 
 _HEADER: Final = b":W&B\xe1\xbe"
 _BLOCK: Final = 32768
@@ -31,7 +31,7 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.startswith(_HEADER[:4])
 
 
-def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
+def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     """The history rows with their wanted keys; `line` is the number of the row in the file.
 
     The config and the summary become facts, nested keys with dots. Without `step` in the column
@@ -43,9 +43,13 @@ def read(path: Path, wish: Wish, facts: Facts) -> Iterator[Raw]:
         raise FloplineError(
             f"{path} holds {len(files)} .wandb files: name each of them in source.paths instead."
         )
-    columns: dict[str, Any] = {"step": "_step", "wall_s": "_runtime", **(wish.columns or {})}
+    columns: dict[str, PlainColumn] = {
+        "step": "_step",
+        "wall_s": "_runtime",
+        **(wish.columns or {}),
+    }
     asked = Wish(columns, wish.facts)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     unparsed: list[tuple[int, str]] = []
     names: dict[str, None] = {}
     count = 0
@@ -148,7 +152,7 @@ def _item(item: bytes) -> tuple[str, Any]:
         elif field == 2:
             nested.append(wire.text(value))
         elif field in (8, 16):
-            content = json.loads(wire.text(value), parse_constant=str)
+            content = json_of(wire.text(value), parse_constant=str)
         elif field == 4:
             content = bool(value)
         elif field == 5:

@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 from markupsafe import escape
 
+from flopline.documents import ProvenanceJson
 from flopline.numbers import count
 from flopline.outputs.tex import text
 from flopline.report.html_tables import without_formulas
@@ -38,7 +39,7 @@ def pack(
     files: Mapping[str, bytes],
     runs: pd.DataFrame,
     dropped: pd.DataFrame,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
     decision: Iterable[str],
     folders: Sequence[str],
 ) -> tuple[bytes, int]:
@@ -47,6 +48,8 @@ def pack(
     study: as loaded, and `synthetic`; files: results by their path in the zip; runs, dropped:
     tables with the columns of schema.RUNS and schema.DROPPED; provenance: as in ReportInputs;
     decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
+
+    Returns the bytes of the zip and the count.
     """
     tables = {"runs": runs.assign(synthetic=study["synthetic"]), "dropped": dropped}
     made = {
@@ -139,18 +142,20 @@ def without_folders(
 def readme(
     study: StudyDocument,
     files: Mapping[str, bytes],
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
     decision: Iterable[str],
     changed: Sequence[str],
 ) -> str:
     """What is what, the decision in words, how to remake it, versions and licence, as text.
 
     `decision` are lines that end on the console; `provenance` is that of ReportInputs.
+
+    Returns the text of README.txt in the zip.
     """
     name = study["name"]
-    about = [(path, said) for path, said in _ABOUT if any(p.startswith(path) for p in files)]
+    about = [(path, words) for path, words in _ABOUT if any(p.startswith(path) for p in files)]
     width = max(len(path) for path, _ in about)
-    what = [f"  {path:<{width}}  {said}" for path, said in about]
+    what = [f"  {path:<{width}}  {words}" for path, words in about]
     size = sum(len(content) for content in files.values())
     inputs = provenance["files"]
     versions = [f"  {package} {version}" for package, version in provenance["versions"].items()]
@@ -207,7 +212,7 @@ _ABOUT: Final = (
     ("latex/", "the tables for a paper; tables.tex shows them all"),
     ("figures/", "every figure as PDF and PNG, a folder per family"),
     ("fits/", "every fit as JSON: parameters, intervals, settings, what certifies it"),
-    ("audit/", "what the audits found, by family"),
+    ("audit/", "what the audits found, by family, and the law of the form that they chose"),
     ("data/runs.csv", "every run after cleaning, with its status and the reason for it"),
     ("data/dropped.csv", "every row of the logs that was left out, with its reason and line"),
     ("methods/", "the methods in words: text, and for a paper LaTeX (natbib) and BibTeX"),

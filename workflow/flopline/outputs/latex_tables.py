@@ -11,11 +11,12 @@ import pandas as pd
 from flopline.documents import NO_ESTIMATE, EstimateJson, FitJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import MISSING, count, flops_label, humanise, significant
 from flopline.numbers import number as digits
 from flopline.outputs.tex import INTERVALS, TexTable, document, interval, number, text
 from flopline.report.fit_views import EXPONENTS, Fits, each_fit
-from flopline.report.formatting import Shown, row_estimate, shown
+from flopline.report.formatting import FormattedEstimate, formatted, row_estimate
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 NAMES: Final = ("decision", "exponents", "parameters", "runs", "tables")
@@ -45,6 +46,7 @@ SYMBOLS: Final = {
     "G": "$G$",
     "alpha": r"$\alpha$",
     "beta": r"$\beta$",
+    "k": "$k$",
     "N_coef": "$k_N$",
     "D_coef": "$k_D$",
     "R_floor": "$r_0$",
@@ -76,24 +78,28 @@ def latex_tables(
     families: Mapping[str, str],
     *,
     synthetic: bool,
+    loss_unit: str = NATS,
 ) -> dict[str, str]:
     """{name: LaTeX} for each of `NAMES`, the same text for the same inputs in any row order.
 
-    `decision`, `fits`, `runs` and `families` are those of report.page.ReportInputs.
+    `decision`, `fits`, `runs` and `families` are those of report.page.ReportInputs; `loss_unit` is
+    one of loss_units.UNITS.
     Words of the user (title, labels, messages) are escaped.
+
+    Returns one text for each, `tables` being a document that holds the others.
     """
     tables = [
-        decision_table(decision, families, synthetic=synthetic),
+        decision_table(decision, families, synthetic=synthetic, unit=words(loss_unit)),
         exponents_table(fits, families, synthetic=synthetic),
-        parameters_table(fits, families, synthetic=synthetic),
-        runs_table(runs, families, synthetic=synthetic),
+        parameters_table(fits, families, synthetic=synthetic, unit=words(loss_unit)),
+        runs_table(runs, families, synthetic=synthetic, unit=words(loss_unit)),
     ]
     written = {table.name: str(table) for table in tables}
     return {**written, "tables": document(title, list(written), synthetic)}
 
 
 def decision_table(
-    decision: pd.DataFrame, families: Mapping[str, str], *, synthetic: bool
+    decision: pd.DataFrame, families: Mapping[str, str], *, synthetic: bool, unit: str
 ) -> TexTable:
     """The recommended line of every family at every target, with intervals."""
     chosen = decision[decision["recommended"].astype(bool)]
@@ -106,14 +112,14 @@ def decision_table(
             mark += "" if row["main"] else notes.mark(str(row["label"]))
             budget = number(flops_label(float(row["budget_flops"])))
             facts = [text(families[family]), budget, text(spec_of(row["law"]).title) + mark]
-            cells = [shown(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
+            cells = [formatted(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
             groups.append(_estimate_rows(facts, cells))
         if not rows:
             groups.append([[text(families[family]), "", "none usable"]])
     return TexTable(
         "decision",
-        f"{_SYNTHETIC * synthetic}Recommended parameters $N$, tokens $D$ and loss [nats per "
-        f"token] at each training budget $C$ [FLOPs]. {_BRACKETS} "
+        f"{_SYNTHETIC * synthetic}Recommended parameters $N$, tokens $D$ and loss "
+        f"[{unit}] at each training budget $C$ [FLOPs]. {_BRACKETS} "
         r"Loss$_\mathrm{run}$: that of one run, with the scatter of runs about the law."
         f" {_SUFFIXES}",
         "lrll" + "r" * len(QUANTITIES),
@@ -130,7 +136,7 @@ def exponents_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool)
     for family, law, fit in each_fit(fits, families):
         label = families.get(family, family)
         name = text(spec_of(law).title) + _mark(notes, fit)
-        cells = [shown(_of(fit, e), _four_decimals) for e in EXPONENTS]
+        cells = [formatted(_of(fit, e), _four_decimals) for e in EXPONENTS]
         facts = [text(label), name, count(int(fit["n_runs"])), count(int(fit["n_points"]))]
         groups.append(_estimate_rows(facts, cells))
     return TexTable(
@@ -144,7 +150,9 @@ def exponents_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool)
     )
 
 
-def parameters_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool) -> TexTable:
+def parameters_table(
+    fits: Fits, families: Mapping[str, str], *, synthetic: bool, unit: str
+) -> TexTable:
     """Every fitted parameter with its intervals, a line each."""
     notes = _Notes()
     groups = []
@@ -156,7 +164,7 @@ def parameters_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool
             continue
         group: list[list[str]] = []
         for parameter, estimate in fit["parameters"].items():
-            value = shown(estimate, digits, lambda x: digits(x, 4))
+            value = formatted(estimate, digits, lambda x: digits(x, 4))
             symbol = SYMBOLS.get(parameter) or text(parameter)
             if estimate.get("at_bound"):
                 symbol += notes.mark("at its bound")
@@ -167,8 +175,10 @@ def parameters_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool
     return TexTable(
         "parameters",
         f"{_SYNTHETIC * synthetic}Fitted parameters. Parametric law: $L = E + A/N^\\alpha + "
-        r"B/D^\beta$, whose optimum at $C$ FLOPs is $N = G\,(C/6)^a$. Envelope and isoFLOP: "
-        r"$N = k_N C^a$, $D = k_D C^b$, $L = E_C + K_C C^{-c}$. Losses in nats per token. "
+        r"B/D^\beta$, or $E + (A/N^\alpha + B/D^\beta)^k$ where $k$ is stated; its optimum at "
+        r"$C$ FLOPs is $N = G\,(C/6)^a$. Envelope and isoFLOP: "
+        r"$N = k_N C^a$, $D = k_D C^b$, $L = E_C + K_C C^{-c}$. "
+        f"Losses in {unit}. "
         "Intervals are percentiles of a bootstrap over runs.",
         "lllrrr",
         ["Family", "Law", "Parameter", "Estimate", r"80\,\% interval", r"95\,\% interval"],
@@ -177,7 +187,9 @@ def parameters_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool
     )
 
 
-def runs_table(runs: pd.DataFrame, families: Mapping[str, str], *, synthetic: bool) -> TexTable:
+def runs_table(
+    runs: pd.DataFrame, families: Mapping[str, str], *, synthetic: bool, unit: str
+) -> TexTable:
     """How many runs of every family there are, what became of them, and what they span."""
     known = [family for family in families if (runs["family"] == family).any()]
     strange = sorted(set(runs["family"].dropna()) - set(known))
@@ -203,8 +215,8 @@ def runs_table(runs: pd.DataFrame, families: Mapping[str, str], *, synthetic: bo
         "runs",
         f"{_SYNTHETIC * synthetic}Runs by family and the rows of their logs. Set aside: left out "
         "of every fit, for a reason given. Held out: sound runs that no fit sees. What the kept "
-        "runs, which the laws are fitted to, span in $N$, $D$, training FLOPs $C$ and loss [nats "
-        f"per token]. {_SUFFIXES}",
+        "runs, which the laws are fitted to, span in $N$, $D$, training FLOPs $C$ and loss "
+        f"[{unit}]. {_SUFFIXES}",
         "lrrrrrlrrrr",
         [
             "Family", "Kept", "Set aside", "Held out", "Rows", "Dropped", "", "$N$", "$D$", "$C$",
@@ -247,7 +259,7 @@ def _four_decimals(x: float) -> str:
     return f"{x:.4f}" if math.isfinite(x) else MISSING
 
 
-def _estimate_rows(facts: Sequence[str], values: Sequence[Shown]) -> list[list[str]]:
+def _estimate_rows(facts: Sequence[str], values: Sequence[FormattedEstimate]) -> list[list[str]]:
     """A row of points and, where there is any, one of intervals for each level."""
     rows = [[*facts, "", *[number(value.point) for value in values]]]
     for level in INTERVALS:

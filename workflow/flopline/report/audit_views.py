@@ -11,17 +11,18 @@ import pandas as pd
 from flopline.documents import FindingJson
 from flopline.numbers import count, number
 from flopline.report.html_tables import ColumnSpec, Csv, DataTable, csv_file, data_table
-from flopline.report.verdicts import MIND, SAID, STATES
+from flopline.verdict_scale import Verdict, tally
 
 Audits = Mapping[str, Mapping[str, FindingJson]]
 
 QUESTIONS: Final = {
-    "ladder": "Do small runs foretell large ones?",
-    "held_out": "Do the laws foretell the runs held out?",
+    "ladder": "Do small runs predict large ones?",
+    "form": "Which form of the surface?",
+    "held_out": "Do the laws predict the runs held out?",
     "identifiability": "Can the runs tell the terms apart?",
     "regret": "What does the fit's uncertainty cost?",
     "bias": "How far off are the parabolas?",
-    "sensitivity": "What does N hang on?",
+    "sensitivity": "What does N depend on?",
     "next_run": "Which run would help most?",
     "inference": "Which size if it will be served?",
     "hygiene": "Were the runs trained alike, and well?",
@@ -30,12 +31,13 @@ QUESTIONS: Final = {
 SHOWN: Final = {
     ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
-    ("held_out", "predictions"): "Runs held out: foretold and seen",
+    ("form", "forms"): "Forms of the surface on the held-out ladder",
+    ("held_out", "predictions"): "Runs held out: predicted and seen",
     ("sensitivity", "changes"): "Refits and what they cost",
     ("regret", "sizes"): "Compute wasted by other sizes",
     ("regret", "disagreements"): "What it costs that laws disagree",
     ("identifiability", "ratios"): "Tokens per param wanted, beside those of the runs",
-    ("identifiability", "ray"): "The law along the runs' own ray",
+    ("identifiability", "ray"): "The law along the line on which the runs lie",
     ("next_run", "runs"): "The worth of one more run",
     ("inference", "lifetime"): "Sizes for a lifetime of serving",
     ("bias", "vertices"): "Bias of every valley",
@@ -49,13 +51,12 @@ SHOWN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """A question, what the audit says of it in a word and a sentence, and its anchor."""
+    """A question, the audit's verdict and sentence, and its anchor."""
 
     id: str
     audit: str
     question: str
-    said: str
-    state: str
+    verdict: Verdict
     sentence: str
 
 
@@ -84,8 +85,7 @@ def audit_views(audits: Audits, families: Mapping[str, str], first: str = "") ->
                     f"audit-{i}-{f['audit']}",
                     f["audit"],
                     _question(f["audit"]),
-                    SAID.get(str(f["verdict"]), str(f["verdict"])),
-                    STATES.get(f["verdict"], MIND),
+                    Verdict(f["verdict"]),
                     f["sentence"],
                 )
                 for f in audits[family].values()
@@ -125,8 +125,8 @@ def held_out_sentence(audits: Audits, families: Mapping[str, str]) -> str:
 
 
 def _summary(findings: Mapping[str, FindingJson]) -> str:
-    fine = sum(f["verdict"] == "fine" for f in findings.values())
-    return f"{fine} of {count(len(findings), 'audit')} fine"
+    verdicts = tally(Verdict(f["verdict"]) for f in findings.values())
+    return f"{count(len(findings), 'audit')}: {verdicts}"
 
 
 def _csv(findings: Mapping[str, FindingJson]) -> Csv:

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.documents import ProvenanceJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import LawSpec, Points, spec_of
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count, flops_label, humanise
 from flopline.report.audit_views import Audits
 from flopline.report.fit_views import Fits, each_fit
@@ -23,6 +25,7 @@ from flopline.report.methods import FLOPS, NOTHING_HELD_OUT, PARAMS, Method
 from flopline.report.references import read_as
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import Verdict
 
 ANSWERED, UNKNOWN = "answered", "not known here"
 
@@ -38,6 +41,11 @@ class Item:
     answer: str
     state: str
     hint: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """An answer is good; a question without one was not checked."""
+        return Verdict.GOOD if self.state == ANSWERED else Verdict.NOT_CHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +64,14 @@ def checklist(
     dropped_rows: int,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> list[Item]:
     """Every item, in the order of PARTS.
 
     study, fits, runs, audits, provenance: as in ReportInputs; `written` holds the paragraphs of
     the methods by heading, in plain text, so that both say the same.
+
+    Returns answered items and open ones alike; an open one says how to answer it.
     """
     kept = runs[runs["status"] == KEPT]
     return [
@@ -99,13 +109,13 @@ def _hypothesis(study: StudyDocument, fits: Fits) -> Iterator[Item]:
     yield _item(
         part,
         "Which quantities do they relate, in which units?",
-        "Params N in weights, tokens D, training compute C in FLOPs, loss L in nats per token: "
-        f"{study.get('loss_label') or study['loss_split']}.",
+        "Params N in weights, tokens D, training compute C in FLOPs, loss L in "
+        f"{words(stated_unit(study))}: {study.get('loss_label') or study['loss_split']}.",
     )
     targets = ", ".join(flops_label(c) for c in study["targets"])
     yield _item(
         part,
-        "What are they to decide or foretell?",
+        "What are they to decide or predict?",
         f"N, D and the loss at {targets} FLOPs, for "
         f"{' and '.join(str(label) for label in study['families'].values())}.",
     )
@@ -126,15 +136,17 @@ def _training(study: StudyDocument, kept: pd.DataFrame, audits: Audits) -> Itera
     )
     yield _item(part, "How is model size counted?", _params(study))
     yield _item(part, "How is compute counted?", _flops(study))
-    yield _told(part, "Which architecture, and how does it grow with size?", study, "architecture")
-    yield _told(part, "Which training data, and how were they filtered?", study, "data")
-    yield _told(part, "Which tokenizer?", study, "tokenizer")
+    yield _reported(
+        part, "Which architecture, and how does it grow with size?", study, "architecture"
+    )
+    yield _reported(part, "Which training data, and how were they filtered?", study, "data")
+    yield _reported(part, "Which tokenizer?", study, "tokenizer")
     yield _item(part, "Were data repeated?", _repeated(kept), "`unique_tokens` in the run table")
-    yield _told(part, "Which optimiser?", study, "optimiser")
-    yield _told(
+    yield _reported(part, "Which optimiser?", study, "optimiser")
+    yield _reported(
         part, "How were learning rate and batch size chosen at each size?", study, "hyperparameters"
     )
-    yield _told(part, "Which learning-rate schedule?", study, "schedule")
+    yield _reported(part, "Which learning-rate schedule?", study, "schedule")
     yield _item(
         part,
         "Does every schedule end where its run ends?",
@@ -145,14 +157,14 @@ def _training(study: StudyDocument, kept: pd.DataFrame, audits: Audits) -> Itera
     yield _item(
         part, "Were all runs trained alike?", _finding(audits, study["families"], "hygiene")
     )
-    yield _told(part, "On which hardware, in which precision?", study, "hardware")
+    yield _reported(part, "On which hardware, in which precision?", study, "hardware")
 
 
 def _collection(
     study: StudyDocument, fits: Fits, runs: pd.DataFrame, dropped_rows: int
 ) -> Iterator[Item]:
     part = PARTS[2]
-    yield _told(part, "On which data is the loss measured?", study, "evaluation")
+    yield _reported(part, "On which data is the loss measured?", study, "evaluation")
     sources = runs.loc[runs["status"] == KEPT, "loss_source"].dropna().unique()
     read = f" read as: {', '.join(sorted(map(str, sources)))}." if len(sources) else ""
     laws = dict.fromkeys(law for _, law, _ in each_fit(fits, study["families"]))
@@ -193,8 +205,12 @@ def _fitting(
     fits: Fits,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> Iterator[Item]:
+    """Items on how the laws were fitted and tested.
+
+    Returns them in the order in which they are asked.
+    """
     part = PARTS[3]
     laws = " ".join(text for term, text in written.items() if term.endswith(" law"))
     yield _item(part, "What is minimised, by which algorithm, from which starts?", laws)
@@ -221,7 +237,7 @@ def _fitting(
     )
     yield _item(
         part,
-        "How much do the results hang on the choices made?",
+        "How much do the results depend on the choices made?",
         _finding(audits, study["families"], "sensitivity"),
     )
     yield _item(
@@ -231,17 +247,17 @@ def _fitting(
     )
     versions = ", ".join(f"{k} {v}" for k, v in (provenance.get("versions") or {}).items())
     yield _item(part, "Which software analysed the runs?", versions)
-    yield _told(part, "Are code and data public?", study, "code")
+    yield _reported(part, "Are code and data public?", study, "code")
 
 
 def _item(part: str, question: str, answer: str, hint: str = "") -> Item:
     return Item(part, question, answer, ANSWERED if answer else UNKNOWN, "" if answer else hint)
 
 
-def _told(part: str, question: str, study: StudyDocument, key: str) -> Item:
+def _reported(part: str, question: str, study: StudyDocument, key: str) -> Item:
     """What only the people of the study know, from `reporting` in the study file."""
-    said = str((study.get("reporting") or {}).get(key, "")).strip()
-    return _item(part, question, said, f"`reporting.{key}` in the study file")
+    answer = str((study.get("reporting") or {}).get(key, "")).strip()
+    return _item(part, question, answer, f"`reporting.{key}` in the study file")
 
 
 def _finding(audits: Audits, families: Mapping[str, str], name: str) -> str:
@@ -257,7 +273,9 @@ def _points(spec: LawSpec, study: StudyDocument) -> str:
     if spec.points is Points.CURVES:
         return f"the training curve of each run, split {spec.split(study)}"
     every = spec.points is Points.STUDY and study["points"] == "checkpoints"
-    return f"{'every logged' if every else 'the final'} loss of each run"
+    share = (study.get(spec.name) or {}).get("checkpoints_from", 0)  # type: ignore[attr-defined]
+    after = f" from {share:.3g} of its tokens on" if every and share else ""
+    return f"{'every logged' if every else 'the final'} loss of each run{after}"
 
 
 def _params(study: StudyDocument) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from flopline.loss_units import NATS, words
 from flopline.report.formatting import LOSSES, QUANTITY_VIEWS
 from flopline.report.html_tables import Csv, csv_file
 
@@ -20,21 +21,22 @@ _UNITS = {
     "cost_flops": "FLOPs",
     "cost_money": "money",
     **{q.name: q.unit for q in QUANTITY_VIEWS if q.name not in LOSSES and q.name != "flops_ratio"},
-    **dict.fromkeys(LOSSES, "nats per token"),
 }
 _ENDS = ("_lo80", "_hi80", "_lo95", "_hi95")
 
 
-def _unit(column: str) -> str:
+def _unit(column: str, loss_unit: str) -> str:
     """The unit of a column of the decision table; the ends of an interval have their quantity's."""
     if column.endswith(_ENDS):
         column = column[: -len(_ENDS[0])]
-    return _UNITS.get(column, "")
+    return words(loss_unit) if column in LOSSES else _UNITS.get(column, "")
 
 
 def decision_csv(rows: pd.DataFrame) -> Csv:
     """Lines of the decision table as a CSV, with everything that decision.csv says of them."""
-    return csv_file(rows, {name: _unit(str(name)) for name in rows if name != "synthetic"})
+    unit = str(rows["loss_unit"].iloc[0]) if "loss_unit" in rows and len(rows) else NATS
+    written = [str(name) for name in rows if name not in ("synthetic", "loss_unit")]
+    return csv_file(rows, {name: _unit(name, unit) for name in written})
 
 
 def spends_budget(decision: pd.DataFrame) -> bool:

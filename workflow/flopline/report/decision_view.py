@@ -13,15 +13,17 @@ from flopline.documents import AgreementJson, ChoiceJson, EstimateJson, Headline
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered as ordered_laws
 from flopline.laws.spec import spec_of
+from flopline.loss_units import NATS
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, significant
 from flopline.report.decision_csv import decision_csv
 from flopline.report.formatting import (
     QUANTITY_VIEWS,
-    Quantity,
-    Shown,
+    FormattedEstimate,
+    QuantityView,
     as_float,
+    formatted,
+    in_unit,
     row_estimate,
-    shown,
 )
 from flopline.report.html_tables import Csv
 
@@ -44,7 +46,7 @@ class Headline:
     family_id: str
     budget_flops: float
     intervals: str
-    quantities: Sequence[tuple[Quantity, Shown]]
+    quantities: Sequence[tuple[QuantityView, FormattedEstimate]]
 
     def point(self, name: str) -> str:
         """The point estimate of the quantity called `name`, as it is written on the page."""
@@ -70,8 +72,8 @@ class LawRow:
     refused: bool
     extrapolation: str
     fit_id: str
-    cells: Mapping[str, Shown]
-    exponent: Shown | None
+    cells: Mapping[str, FormattedEstimate]
+    exponent: FormattedEstimate | None
     held_out: tuple[str, str]
     cost: tuple[str, str]
 
@@ -142,8 +144,8 @@ def headline(
     if not head:
         return None
     budget = float(head["budget_flops"])
-    told = head.get("forecast")
-    stated = cast("Mapping[str, EstimateJson]", {**head, **(told or {})})
+    forecast = head.get("forecast")
+    stated = cast("Mapping[str, EstimateJson]", {**head, **(forecast or {})})
     row = _row_of(decision, head, budget)
     return Headline(
         budget=flops_label(budget),
@@ -153,11 +155,15 @@ def headline(
         status=str(row["status"]) if row else "",
         message=str(row["message"]) if row else "",
         extrapolation=_beside(head, row) if row else "",
-        why=_told(verdict.get("choices", ()), head["family"], budget),
+        why=_sentence_of(verdict.get("choices", ()), head["family"], budget),
         family_id=str(head["family"]),
         budget_flops=budget,
-        intervals=_intervals(head) if told else IF_THE_LAW_HOLDS,
-        quantities=[(q, shown(stated[q.name], q.label)) for q in QUANTITY_VIEWS if q.name in head],
+        intervals=_intervals(head) if forecast else IF_THE_LAW_HOLDS,
+        quantities=[
+            (q, formatted(stated[q.name], q.label))
+            for q in in_unit(str(verdict.get("loss_unit") or NATS))
+            if q.name in head
+        ],
     )
 
 
@@ -169,7 +175,7 @@ IF_THE_LAW_HOLDS: Final = (
 
 def _intervals(head: HeadlineJson) -> str:
     """What the intervals of a headline with a forecast hold, and what the law alone would say."""
-    size, loss = shown(head["params"], humanise), shown(head["loss"], significant)
+    size, loss = formatted(head["params"], humanise), formatted(head["loss"], significant)
     return (
         "The intervals are forecasts: they hold what laws have missed when carried this far, on "
         "this study's own held-out ladder and on public ones. If the law holds, the 95 % intervals "
@@ -193,18 +199,26 @@ def law_tables(
 
         def groups(
             lines: pd.DataFrame,
-            told: bool,
+            with_reasons: bool,
             name: str,
             family: str = str(family),
             label: str = label,
         ) -> list[TargetGroup]:
+            """Rows of one table by target.
+
+            Returns one group for each budget, in the order of the rows.
+            """
             return [
                 TargetGroup(
                     id=f"{name}-target-{i}",
                     budget=flops_label(budget),
                     extrapolation=_reach_short(at.iloc[0]),
-                    agreement=_told(verdict["agreement"], family, budget) if told else "",
-                    choice=_told(verdict.get("choices", ()), family, budget) if told else "",
+                    agreement=_sentence_of(verdict["agreement"], family, budget)
+                    if with_reasons
+                    else "",
+                    choice=_sentence_of(verdict.get("choices", ()), family, budget)
+                    if with_reasons
+                    else "",
                     rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
                 )
                 for i, (budget, at) in enumerate(_by_budget(lines), start=1)
@@ -249,7 +263,7 @@ def _by_budget(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
 def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str]) -> LawRow:
     failed = row["status"] == FAILED
     views = () if failed else QUANTITY_VIEWS
-    cells = {q.name: shown(row_estimate(row, q.name), q.label) for q in views}
+    cells = {q.name: formatted(row_estimate(row, q.name), q.label) for q in views}
     has_exponent = not failed and "a" in row
     return LawRow(
         family=label,
@@ -264,7 +278,7 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         extrapolation=_reach_short(row),
         fit_id=fit_ids.get((row["family"], row["law"]), ""),
         cells=cells,
-        exponent=shown(row_estimate(row, "a"), _three_decimals) if has_exponent else None,
+        exponent=formatted(row_estimate(row, "a"), _three_decimals) if has_exponent else None,
         held_out=_held_out(row),
         cost=_cost(row),
     )
@@ -279,24 +293,24 @@ def _held_out(row: Mapping[Any, Any]) -> tuple[str, str]:
     steps, waste = int(row["held_out_steps"]), as_float(row["held_out_wasted_percent"])
     if not steps or math.isnan(waste):
         return MISSING, "not held out"
-    said = count(steps, "step")
+    steps_label = count(steps, "step")
     error = as_float(row.get("held_out_loss_error_percent"))
     if not math.isnan(error):
-        said += f", loss off by {significant(error, 2)}\u00a0%"
-    return f"{significant(waste, 2)} %", said
+        steps_label += f", loss off by {significant(error, 2)}\u00a0%"
+    return f"{significant(waste, 2)} %", steps_label
 
 
 def _cost(row: Mapping[Any, Any]) -> tuple[str, str]:
     percent = as_float(row["cost_percent"])
     if row["recommended"] or math.isnan(percent):
         return MISSING, ""
-    said = f"{flops_label(as_float(row['cost_flops']))} FLOPs"
+    cost = f"{flops_label(as_float(row['cost_flops']))} FLOPs"
     money = as_float(row.get("cost_money"))
     if not math.isnan(money):
-        said += f", {humanise(money)} in money"
+        cost += f", {humanise(money)} in money"
     return (
         f"{significant(percent, 2)} %" if percent >= LEAST_PERCENT else f"< {LEAST_PERCENT} %",
-        said,
+        cost,
     )
 
 
@@ -315,7 +329,7 @@ def _row_of(decision: pd.DataFrame, head: HeadlineJson, budget: float) -> Mappin
     return None
 
 
-def _told(
+def _sentence_of(
     entries: Sequence[ChoiceJson] | Sequence[AgreementJson], family: str, budget: float
 ) -> str:
     """The sentence of one family and target."""
@@ -325,11 +339,11 @@ def _told(
     return ""
 
 
-def _beside(head: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _beside(head: HeadlineJson, row: Mapping[Any, Any]) -> str:
     """How far the target lies beyond the data, and what else must be read beside the headline."""
-    mind = str(head.get("mind") or "")
+    warnings = str(head.get("warnings") or "")
     reach = _reach(float(head["budget_flops"]), as_float(row["extrapolation"]), _below(row))
-    return f"{reach} {mind[0].upper()}{mind[1:]}." if mind else reach
+    return f"{reach} {warnings[0].upper()}{warnings[1:]}." if warnings else reach
 
 
 def _below(row: Mapping[str, Any] | pd.Series) -> float:

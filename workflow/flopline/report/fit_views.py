@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 import pandas as pd
 
 from flopline.documents import EstimateJson, FitJson, FitsJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
+from flopline.loss_units import NATS, words
 from flopline.numbers import count, number
-from flopline.report.formatting import Shown, flat, shown, value_text
+from flopline.report.formatting import FormattedEstimate, flat, formatted, value_text
 from flopline.report.html_tables import Csv, DataTable, csv_file, records_table
 
 Fits = Mapping[str, FitsJson]
@@ -22,13 +23,13 @@ EXPONENTS = ("a", "b")
 MEANINGS = {
     "a": "exponent of optimal params in compute",
     "b": "exponent of optimal tokens in compute",
-    "E": "irreducible loss, nats per token",
-    "A": "amplitude of the params term, nats per token",
-    "B": "amplitude of the tokens term, nats per token",
+    "E": "irreducible loss, {unit}",
+    "A": "amplitude of the params term, {unit}",
+    "B": "amplitude of the tokens term, {unit}",
     "G": "balance of the two terms: N_opt = G (C/6)^a",
     "N_coef": "optimal params at C = 1 FLOP: N_opt = N_coef C^a",
     "D_coef": "optimal tokens at C = 1 FLOP: D_opt = D_coef C^b",
-    "L_E": "floor of the loss in compute, nats per token",
+    "L_E": "floor of the loss in compute, {unit}",
     "L_K": "reducible loss at C = 1 FLOP: L = L_E + L_K C^-L_c",
     "L_c": "exponent of the reducible loss in compute",
     "R_floor": "what C / 6ND tends to: C = 6ND (R_floor + R_coef N^R_N D^R_D)",
@@ -37,6 +38,7 @@ MEANINGS = {
     "R_D": "its exponent in tokens",
     "alpha": "exponent of the params term",
     "beta": "exponent of the tokens term",
+    "k": "power of what lies above E",
 }
 
 _SYMBOLS = {"alpha": "α", "beta": "β"}
@@ -48,7 +50,7 @@ class ParameterRow:
 
     symbol: str
     meaning: str
-    value: Shown
+    value: FormattedEstimate
     note: str
 
 
@@ -59,7 +61,7 @@ class ExponentRow:
     law: str
     message: str
     fit_id: str
-    values: Sequence[Shown]
+    values: Sequence[FormattedEstimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,11 @@ def fit_ids(fits: Fits, families: Mapping[str, str]) -> dict[tuple[str, str], st
     return {pair: f"fit-{i}" for i, pair in enumerate(pairs, start=1)}
 
 
-def fit_views(fits: Fits, families: Mapping[str, str]) -> list[FitView]:
-    """Every fit as it is shown on the page."""
+def fit_views(fits: Fits, families: Mapping[str, str], loss_unit: str = NATS) -> list[FitView]:
+    """Every fit as it is shown on the page, losses in `loss_unit`."""
     ids = fit_ids(fits, families)
     return [
-        _fit_view(fit, ids[family, law], families.get(family, family))
+        _fit_view(fit, ids[family, law], families.get(family, family), loss_unit)
         for family, law, fit in each_fit(fits, families)
     ]
 
@@ -114,16 +116,16 @@ def exponents(fits: Fits, families: Mapping[str, str]) -> dict[str, list[Exponen
             law=spec_of(law).title,
             message=str(fit["message"]),
             fit_id=ids[family, law],
-            values=[shown(fit["parameters"][name], _four_decimals) for name in names],
+            values=[formatted(fit["parameters"][name], _four_decimals) for name in names],
         )
         table.setdefault(families.get(family, family), []).append(row)
     return table
 
 
-def estimates_csv(parameters: Mapping[str, EstimateJson]) -> Csv:
+def estimates_csv(parameters: Mapping[str, EstimateJson], loss_unit: str = NATS) -> Csv:
     """Parameters with the ends of their intervals in full, a line each."""
     columns = ["parameter", "meaning", "point", "lo80", "hi80", "lo95", "hi95"]
-    rows = [{"parameter": n, "meaning": MEANINGS.get(n, ""), **e} for n, e in parameters.items()]
+    rows = [{"parameter": n, "meaning": _meaning(n, loss_unit), **e} for n, e in parameters.items()]
     return csv_file(pd.DataFrame(rows, columns=columns), dict.fromkeys(columns, ""))
 
 
@@ -160,7 +162,7 @@ def fits_csv(fits: Fits, families: Mapping[str, str]) -> Csv:
     return csv_file(frame, dict.fromkeys(frame.columns, ""))
 
 
-def _fit_view(fit: FitJson, fit_id: str, family: str) -> FitView:
+def _fit_view(fit: FitJson, fit_id: str, family: str, loss_unit: str) -> FitView:
     leaves = list(flat(fit["certificate"]))
     failed = fit["status"] == FAILED
     return FitView(
@@ -172,29 +174,33 @@ def _fit_view(fit: FitJson, fit_id: str, family: str) -> FitView:
         message=str(fit["message"]),
         runs=count(int(fit["n_runs"])),
         points=count(int(fit["n_points"])),
-        parameters=[] if failed else _parameters(fit["parameters"]),
+        parameters=[] if failed else _parameters(fit["parameters"], loss_unit),
         certificate=[(lab, value_text(v, k)) for lab, k, v in leaves if not _is_table(v)],
         tables=[
             records_table(f"{fit_id}-{key}", label.capitalize(), v)
             for label, key, v in leaves
             if _is_table(v)
         ],
-        parameters_csv=None if failed else estimates_csv(fit["parameters"]),
+        parameters_csv=None if failed else estimates_csv(fit["parameters"], loss_unit),
         settings=[(lab, value_text(v, k)) for lab, k, v in flat(fit["settings"])],
     )
 
 
-def _parameters(parameters: Mapping[str, EstimateJson]) -> list[ParameterRow]:
+def _parameters(parameters: Mapping[str, EstimateJson], loss_unit: str) -> list[ParameterRow]:
     """Every parameter, unless there are only the exponents, which stand side by side already."""
     only_exponents = set(parameters) <= set(EXPONENTS)
-    return [] if only_exponents else [_parameter(n, e) for n, e in parameters.items()]
+    return [] if only_exponents else [_parameter(n, e, loss_unit) for n, e in parameters.items()]
 
 
-def _parameter(name: str, estimate: EstimateJson) -> ParameterRow:
+def _meaning(name: str, loss_unit: str) -> str:
+    return MEANINGS.get(name, "").format(unit=words(loss_unit))
+
+
+def _parameter(name: str, estimate: EstimateJson, loss_unit: str) -> ParameterRow:
     return ParameterRow(
         symbol=_SYMBOLS.get(name, name),
-        meaning=MEANINGS.get(name, ""),
-        value=shown(estimate, number, lambda x: number(x, 4)),
+        meaning=_meaning(name, loss_unit),
+        value=formatted(estimate, number, lambda x: number(x, 4)),
         note="at its bound" if estimate.get("at_bound") else "",
     )
 
@@ -203,6 +209,7 @@ def _four_decimals(x: float) -> str:
     return f"{x:.4f}"
 
 
-def _is_table(value: Any) -> bool:
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    return bool(is_list and value and all(isinstance(v, Mapping) for v in value))
+def _is_table(value: object) -> TypeGuard[Sequence[Mapping[str, object]]]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        return False
+    return all(isinstance(v, Mapping) for v in value)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from flopline import loss_units
 from flopline.documents import EstimateJson
+from flopline.loss_units import NATS
 from flopline.numbers import MISSING, count, flops_label, humanise, interval, number, significant
 
 _LONGEST_LIST = 12
@@ -26,7 +28,7 @@ _LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FormattedEstimate:
     """An estimate in words: the point and its two intervals; `sort` is the point in full."""
 
     point: str
@@ -47,7 +49,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class QuantityView:
     """How one of schema.QUANTITIES is headed and written."""
 
     name: str
@@ -57,26 +59,36 @@ class Quantity:
 
 
 QUANTITY_VIEWS = (
-    Quantity("params", "Params N", "weights", humanise),
-    Quantity("tokens", "Tokens D", "tokens", humanise),
-    Quantity("tokens_per_param", "D/N", "tokens per param", humanise),
-    Quantity("loss", "Loss", "nats per token", significant),
-    Quantity("loss_new_run", "Loss of one run", "law and scatter of runs", significant),
-    Quantity("flops_ratio", "6ND/C", "1 where N and D spend C", lambda x: significant(x, 3)),
+    QuantityView("params", "Params N", "weights", humanise),
+    QuantityView("tokens", "Tokens D", "tokens", humanise),
+    QuantityView("tokens_per_param", "D/N", "tokens per param", humanise),
+    QuantityView("loss", "Loss", loss_units.words(NATS), significant),
+    QuantityView("loss_new_run", "Loss of one run", "law and scatter of runs", significant),
+    QuantityView("flops_ratio", "6ND/C", "1 where N and D spend C", lambda x: significant(x, 3)),
 )
 
 LOSSES = {"loss": "{}", "loss_new_run": "{}, one run"}
 """The quantities that are losses, and how they are headed by the study's name for its loss."""
 
 
-def quantity_views(loss_label: str, spends_budget: bool) -> list[Quantity]:
+def in_unit(loss_unit: str) -> list[QuantityView]:
+    """The quantities, the loss in the unit of the study."""
+    return [
+        replace(q, unit=loss_units.words(loss_unit)) if q.name == "loss" else q
+        for q in QUANTITY_VIEWS
+    ]
+
+
+def quantity_views(
+    loss_label: str, spends_budget: bool, loss_unit: str = NATS
+) -> list[QuantityView]:
     """The quantities that are worth a column, losses headed by the study's own name of them.
 
     `spends_budget` says that 6ND/C is 1 in every line, which then takes a sentence, not a column.
     """
     return [
         replace(q, header=LOSSES[q.name].format(loss_label)) if q.name in LOSSES else q
-        for q in QUANTITY_VIEWS
+        for q in in_unit(loss_unit)
         if not (q.name == "flops_ratio" and spends_budget)
     ]
 
@@ -86,11 +98,11 @@ def as_float(value: Any) -> float:
     return math.nan if value is None or pd.isna(value) else float(value)
 
 
-def shown(
+def formatted(
     estimate: EstimateJson,
     label: Callable[[float], str],
     label_ends: Callable[[float], str] | None = None,
-) -> Shown:
+) -> FormattedEstimate:
     """An estimate in the form of Estimate.to_json, its numbers written by `label`.
 
     `label_ends` writes the ends of the intervals where they deserve fewer digits than the point.
@@ -100,7 +112,9 @@ def shown(
         as_float(estimate.get(key)) for key in ("point", "lo80", "hi80", "lo95", "hi95")
     )
     sort = "" if math.isnan(point) else repr(point)
-    return Shown(label(point), interval(lo80, hi80, ends), interval(lo95, hi95, ends), sort)
+    return FormattedEstimate(
+        label(point), interval(lo80, hi80, ends), interval(lo95, hi95, ends), sort
+    )
 
 
 def row_estimate(row: Mapping[Any, Any], quantity: str) -> EstimateJson:
@@ -114,7 +128,7 @@ def row_estimate(row: Mapping[Any, Any], quantity: str) -> EstimateJson:
     }
 
 
-def value_text(value: Any, key: str = "") -> str:
+def value_text(value: object, key: str = "") -> str:
     """A setting or diagnostic in one line; the key tells FLOPs and counts from other numbers."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -129,7 +143,7 @@ def value_text(value: Any, key: str = "") -> str:
     return str(value)
 
 
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+def flat(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str, object]]:
     """(label, key, value) of every leaf of nested mappings, in their own order."""
     for key, value in mapping.items():
         label = f"{prefix}, {words(key)}" if prefix else words(key)
@@ -146,8 +160,8 @@ def words(key: object) -> str:
 
 def sentence(text: str) -> str:
     """A message as a sentence: with a capital and a full stop."""
-    said = text.strip()
-    return said[:1].upper() + said[1:] + ("" if not said or said[-1] in ".!?" else ".")
+    words = text.strip()
+    return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?" else ".")
 
 
 def gist(text: str) -> str:
@@ -155,7 +169,7 @@ def gist(text: str) -> str:
     first = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]
     if len(first) <= _LONGEST_GIST:
         return first
-    ends = [found.start() for found in re.finditer(r"; |: |, (?:while|and|so) ", first)]
+    ends = [match.start() for match in re.finditer(r"; |: |, (?:while|and|so) ", first)]
     fits = [end for end in ends if end <= _LONGEST_GIST]
     return f"{first[: fits[-1]]}." if fits else first
 

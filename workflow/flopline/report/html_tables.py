@@ -82,26 +82,30 @@ def data_table(
     caption: str,
     frame: pd.DataFrame,
     specs: Sequence[ColumnSpec],
-    whole: str = "",
+    full_copy: str = "",
 ) -> DataTable:
     """`frame` as a table of the page, without the columns that hold nothing at all.
 
-    `whole` is a file that holds every row, for the sentence that says what is cut.
+    `full_copy` is a file that holds every row, for the sentence that says what is cut.
+
+    Returns the table with its CSV; both are cut where they would be too long.
     """
     used = [s for s in specs if s.name in frame and (frame.empty or frame[s.name].notna().any())]
     head = frame.head(MOST_ROWS)
     columns = [[_cell(value, spec) for value in head[spec.name]] for spec in used]
     file = csv_file(frame, {spec.name: spec.unit for spec in used})
     rows = list(zip(*columns, strict=True))
-    return DataTable(table_id, caption, used, rows, file, _cut(len(frame), file, whole))
+    return DataTable(table_id, caption, used, rows, file, _cut(len(frame), file, full_copy))
 
 
-def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, Any]]) -> DataTable:
+def records_table(
+    table_id: str, caption: str, records: Sequence[Mapping[str, object]]
+) -> DataTable:
     """Diagnostics that are records, such as one per budget, as a table of the page."""
     keys = list(dict.fromkeys(key for record in records for key in record))
     columns = [ColumnSpec(key, words(key), style="num" if _numeric(records, key) else "")
                for key in keys]  # fmt: skip
-    shown = [
+    rows_of_cells = [
         [Cell(value_text(r.get(key), key), _exact(r.get(key))) for key in keys]
         for r in records[:MOST_ROWS]
     ]
@@ -110,7 +114,7 @@ def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, An
         for r in records
     ]
     file = csv_file(pd.DataFrame(plain, columns=keys, dtype=object), dict.fromkeys(keys, ""))
-    return DataTable(table_id, caption, columns, shown, file, _cut(len(records), file, ""))
+    return DataTable(table_id, caption, columns, rows_of_cells, file, _cut(len(records), file, ""))
 
 
 def csv_file(frame: pd.DataFrame, units: Mapping[str, str]) -> Csv:
@@ -134,8 +138,8 @@ def csv_file(frame: pd.DataFrame, units: Mapping[str, str]) -> Csv:
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """A table whose texts are led by an apostrophe where a spreadsheet would run them."""
     texts = frame.select_dtypes(["object", "string", "category"])
-    said = texts.astype(object).map(_no_formula, na_action="ignore")
-    return frame.assign(**{str(name): said[name] for name in said})
+    escaped = texts.astype(object).map(_no_formula, na_action="ignore")
+    return frame.assign(**{str(name): escaped[name] for name in escaped})
 
 
 def text_file(text: str) -> TextFile:
@@ -154,11 +158,11 @@ def _line(fields: Sequence[str]) -> str:
     return stream.getvalue()
 
 
-def _cut(total: int, file: Csv, whole: str) -> str:
+def _cut(total: int, file: Csv, full_copy: str) -> str:
     if total <= MOST_ROWS:
         return ""
     held = "all of them" if file.rows == total else f"the first {file.rows:,}"
-    rest = f"; {whole} holds every row" if whole and file.rows < total else ""
+    rest = f"; {full_copy} holds every row" if full_copy and file.rows < total else ""
     return (
         f"The first {MOST_ROWS:,} of {count(total, 'row')} stand here, and sorting and search go "
         f"over these alone. The CSV holds {held}{rest}."
@@ -191,11 +195,12 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
-def _exact(value: Any) -> str:
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return repr(float(value)) if numeric else ""
+def _exact(value: object) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return repr(float(value))
+    return ""
 
 
-def _numeric(records: Sequence[Mapping[str, Any]], key: str) -> bool:
+def _numeric(records: Sequence[Mapping[str, object]], key: str) -> bool:
     known = [r[key] for r in records if r.get(key) is not None]
     return bool(known) and all(_exact(value) for value in known)

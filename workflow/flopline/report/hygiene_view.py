@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count, flops_label, humanise, significant
 from flopline.report.html_tables import ColumnSpec, DataTable, data_table
 from flopline.schema import DROPPED, HELD_OUT, KEPT, QUARANTINED
 from flopline.study_document import StudyDocument
 
 
-def _whole(x: float) -> str:
+def _integer(x: float) -> str:
     return count(int(x))
 
 
@@ -28,12 +29,12 @@ RUN_COLUMNS = (
     ColumnSpec("horizon_tokens", "Schedule, tokens", humanise, unit="tokens"),
     ColumnSpec("flops", "Compute, FLOPs", flops_label, unit="FLOPs"),
     ColumnSpec("budget_flops", "Budget, FLOPs", flops_label, unit="FLOPs"),
-    ColumnSpec("loss", "Loss, nats per token", significant, unit="nats per token"),
+    ColumnSpec("loss", "Loss", significant),
     ColumnSpec("loss_source", "Loss read from"),
     ColumnSpec("seed", "Seed"),
-    ColumnSpec("rows_in", "Rows read", _whole),
-    ColumnSpec("rows_kept", "Rows kept", _whole),
-    ColumnSpec("rows_dropped", "Rows dropped", _whole),
+    ColumnSpec("rows_in", "Rows read", _integer),
+    ColumnSpec("rows_kept", "Rows kept", _integer),
+    ColumnSpec("rows_dropped", "Rows dropped", _integer),
     ColumnSpec("source", "Source", style="path"),
 )
 
@@ -41,23 +42,23 @@ QUARANTINE_COLUMNS = (
     ColumnSpec("run", "Run"),
     ColumnSpec("family", "Family"),
     ColumnSpec("reason", "Why it was set aside", style="prose"),
-    ColumnSpec("rows_in", "Rows read", _whole),
+    ColumnSpec("rows_in", "Rows read", _integer),
     ColumnSpec("source", "Source", style="path"),
 )
 
 DROPPED_COLUMNS = (
     ColumnSpec("run", "Run"),
-    ColumnSpec("step", "Step", _whole),
+    ColumnSpec("step", "Step", _integer),
     ColumnSpec("reason", "Reason", style="prose"),
     ColumnSpec("source", "Source", style="path"),
-    ColumnSpec("line", "Line", _whole),
+    ColumnSpec("line", "Line", _integer),
 )
 
 
 REASON_COLUMNS = (
     ColumnSpec("reason", "Reason", style="prose"),
-    ColumnSpec("rows", "Rows", _whole),
-    ColumnSpec("runs", "Runs", _whole),
+    ColumnSpec("rows", "Rows", _integer),
+    ColumnSpec("runs", "Runs", _integer),
 )
 
 
@@ -89,7 +90,7 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: StudyDocument) -> 
             "table-runs",
             f"All {count(len(runs), 'run')}",
             runs,
-            RUN_COLUMNS,
+            _in_unit(words(stated_unit(study))),
             f"{folder}/runs.parquet",
         ),
         quarantined=_table(
@@ -106,6 +107,12 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: StudyDocument) -> 
     )
 
 
+def _in_unit(unit: str) -> tuple[ColumnSpec, ...]:
+    """The columns of runs, the loss with its unit."""
+    loss = ColumnSpec("loss", f"Loss, {unit}", significant, unit=unit)
+    return tuple(loss if spec.name == "loss" else spec for spec in RUN_COLUMNS)
+
+
 def _reasons(dropped: pd.DataFrame) -> pd.DataFrame:
     grouped = dropped.groupby("reason", sort=True)["run"]
     table = pd.DataFrame({"rows": grouped.size(), "runs": grouped.nunique()}).reset_index()
@@ -117,9 +124,13 @@ def _table(
     caption: str,
     frame: pd.DataFrame,
     specs: tuple[ColumnSpec, ...],
-    whole: str = "",
+    full_copy: str = "",
 ) -> DataTable | None:
-    return None if frame.empty else data_table(table_id, caption, frame, specs, whole)
+    """A table of the data section.
+
+    Returns None where `frame` has no rows.
+    """
+    return None if frame.empty else data_table(table_id, caption, frame, specs, full_copy)
 
 
 def _sentence(runs: pd.DataFrame) -> str:
@@ -129,12 +140,12 @@ def _sentence(runs: pd.DataFrame) -> str:
     )
     held = int((runs["status"] == HELD_OUT).sum())
     apart = f", {held:,} held out" if held else ""
-    said = (
+    sentence = (
         f"{count(len(runs), 'run')} read, {len(kept):,} kept{apart}. "
         f"{count(rows_in, 'row')} read = {rows_kept:,} kept + {rows_lost:,} dropped."
     )
     if kept.empty:
-        return said
+        return sentence
     spans = [
         f"{name} from {label(kept[column].min())} to {label(kept[column].max())}{unit}"
         for column, name, label, unit in (
@@ -143,4 +154,4 @@ def _sentence(runs: pd.DataFrame) -> str:
             ("flops", "compute", flops_label, " FLOPs"),
         )
     ]
-    return f"{said} The kept runs span {', '.join(spans)}."
+    return f"{sentence} The kept runs span {', '.join(spans)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from flopline.figures.style import MAKO_MAP, mako
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
 from flopline.figures.ticks import flops_labels
 from flopline.laws.common.fit_result import FAILED
+from flopline.loss_units import stated_unit, with_unit, words
 from flopline.numbers import flops_label, humanise, interval, number
 from flopline.report.formatting import as_float
 from flopline.report.packing import packed_json, plotly_script
@@ -22,7 +23,7 @@ from flopline.report.planning import planner_view
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.study_document import StudyDocument
-from flopline.surfaces.chinchilla import PARAMETERS
+from flopline.surfaces.chinchilla import PARAMETERS, POWER
 
 MOST_POINTS: Final = 5000
 """Points of a family that a panel holds; of more, every k-th by compute is drawn and it says so."""
@@ -34,6 +35,17 @@ CURVE_POINTS: Final = 60
 DARK_SPAN: Final = 0.62
 """The part of the budgets' colours that stands out from a dark page."""
 MAP_LEVELS: Final = 12
+
+
+class PanelsJson(TypedDict):
+    """What the panels show, as their script reads it; of each family, None where it has nothing."""
+
+    loss_label: str
+    loss_unit: str
+    families: list[str]
+    isoflop: list[dict[str, object] | None]
+    surface: list[dict[str, object] | None]
+    planner: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,10 @@ def panels(
     decision: pd.DataFrame,
     headline: str = "",
 ) -> Panels:
-    """The panels of a study; the arguments are those of `payload`."""
+    """The panels of a study; the arguments are those of `payload`.
+
+    Returns their data packed as text, and which of them have anything to show.
+    """
     content = payload(results, study, runs, decision, headline)
     return Panels(
         packed_json(content),
@@ -71,16 +86,20 @@ def payload(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",
-) -> dict[str, Any]:
+) -> PanelsJson:
     """Everything that the panels show, ready for JSON, the same for the same inputs.
 
     `results` are by family, `study` holds families {id: label} and targets [FLOPs] and maybe
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
+
+    Returns one entry for each kind of panel, empty where no family has it.
     """
+    unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}
     return {
-        "loss_label": study.get("loss_label", "Validation loss"),
+        "loss_label": with_unit(study.get("loss_label", "Validation loss"), unit),
+        "loss_unit": words(unit),
         "families": list(families.values()),
         "isoflop": [
             _isoflop(results[f], label, runs[runs["family"] == f]) for f, label in families.items()
@@ -99,14 +118,14 @@ def payload(
     }
 
 
-def _usable(found: FamilyResults, law: str) -> bool:
-    return law in found.fits and found.fits[law]["status"] != FAILED
+def _usable(family: FamilyResults, law: str) -> bool:
+    return law in family.fits and family.fits[law]["status"] != FAILED
 
 
-def _isoflop(found: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, Any] | None:
+def _isoflop(family: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, object] | None:
     """The budgets and runs of one family's valleys; None where there are none."""
-    vertices, profiles = found.table("isoflop", "vertices"), found.table("isoflop", "profiles")
-    if vertices is None or profiles is None or vertices.empty or not _usable(found, "isoflop"):
+    vertices, profiles = family.table("isoflop", "vertices"), family.table("isoflop", "profiles")
+    if vertices is None or profiles is None or vertices.empty or not _usable(family, "isoflop"):
         return None
     budgets = vertices.sort_values("budget_flops", ignore_index=True)
     kept = profiles[np.isfinite(profiles["params"]) & np.isfinite(profiles["loss"])]
@@ -126,7 +145,7 @@ def _isoflop(found: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, 
     set_aside = runs[(runs["status"] != KEPT) & np.isfinite(runs["params"] * runs["loss"])]
     aside = _thinned(set_aside.sort_values(["flops", "run"]))
     return {
-        "about": _about_valleys(label, found.fits["isoflop"]),
+        "about": _about_valleys(label, family.fits["isoflop"]),
         "budgets": views,
         "runs": _runs(drawn) | {"budget": [place.get(c, -1) for c in drawn["budget_flops"]]},
         "loose": sorted(set(kept["reason"][kept["budget_flops"].isna()])),
@@ -135,7 +154,7 @@ def _isoflop(found: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, 
     }
 
 
-def _budget(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> dict[str, Any]:
+def _budget(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> dict[str, object]:
     quantities = {
         q: [_rounded(vertex[f"{q}{end}"]) for end in ("", "_lo80", "_hi80", "_lo95", "_hi95")]
         for q in ("params", "tokens", "loss")
@@ -163,16 +182,17 @@ def _parabola(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> list[list[flo
     return [_numbers(np.exp(ln_params)), _numbers(loss)]
 
 
-def _surface(found: FamilyResults, label: str, colors: str) -> dict[str, Any] | None:
+def _surface(family: FamilyResults, label: str, colors: str) -> dict[str, object] | None:
     """The points of one family and its law; None where the parametric law was not fitted."""
-    points = found.table("parametric", "points")
-    if points is None or points.empty or "parametric" not in found.fits:
+    points = family.table("parametric", "points")
+    if points is None or points.empty or "parametric" not in family.fits:
         return None
-    fit = found.fits["parametric"]
+    fit = family.fits["parametric"]
     drawn = _thinned(points.sort_values(["flops", "run", "tokens"]))
     stated = fit["parameters"]
     law = [stated[name]["point"] if name in stated else None for name in PARAMETERS]
-    usable = _usable(found, "parametric") and None not in law
+    law.append(stated[POWER]["point"] if POWER in stated else 1.0)
+    usable = _usable(family, "parametric") and None not in law
     scale = color_map(colors)(np.linspace(0.0, 1.0, MAP_LEVELS))
     return {
         "about": _about_surface(label, fit) if usable else f"{label}: {fit['message']}",
@@ -189,8 +209,8 @@ def _about_valleys(label: str, fit: FitJson) -> str:
     n, d = (as_float(target[q]["point"]) for q in ("params", "tokens"))
     return (
         f"{label}: loss against params, {certificate['budgets_used']} of {certificate['budgets']} "
-        f"budgets give a valley. Its bottom moves to more params as C^{_said(fit, 'a')} and to "
-        f"more tokens as C^{_said(fit, 'b')}: {humanise(n)} params and {humanise(d)} tokens at "
+        f"budgets give a valley. Its bottom moves to more params as C^{_point(fit, 'a')} and to "
+        f"more tokens as C^{_point(fit, 'b')}: {humanise(n)} params and {humanise(d)} tokens at "
         f"{flops_label(target['budget_flops'])} FLOPs."
     )
 
@@ -199,12 +219,12 @@ def _about_surface(label: str, fit: FitJson) -> str:
     """What the loss surface shows, for those who do not see it."""
     return (
         f"{label}: loss over tokens and params. It falls with params to the power "
-        f"{_said(fit, 'alpha')} and with tokens to the power {_said(fit, 'beta')} towards "
-        f"{_said(fit, 'E')}; on the efficient frontier params grow as C^{_said(fit, 'a')}."
+        f"{_point(fit, 'alpha')} and with tokens to the power {_point(fit, 'beta')} towards "
+        f"{_point(fit, 'E')}; on the efficient frontier params grow as C^{_point(fit, 'a')}."
     )
 
 
-def _said(fit: FitJson, name: str) -> str:
+def _point(fit: FitJson, name: str) -> str:
     e = fit["parameters"][name]
     return f"{number(as_float(e['point']), 3)} (95 % {interval(*_ends(e), lambda x: number(x, 3))})"
 
@@ -213,7 +233,7 @@ def _ends(estimate: EstimateJson) -> tuple[float, float]:
     return as_float(estimate["lo95"]), as_float(estimate["hi95"])
 
 
-def _runs(table: pd.DataFrame) -> dict[str, Any]:
+def _runs(table: pd.DataFrame) -> dict[str, object]:
     numbers = {q: _numbers(table[q]) for q in ("params", "tokens", "flops", "loss")}
     return {"run": _texts(table["run"]), **numbers}
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.documents import FitJson
+from flopline.documents import FitJson, ProvenanceJson
 from flopline.laws.common.methods_text import Settings
 from flopline.laws.spec import resolved, spec_of
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count, flops_label, humanise, number
 from flopline.report.fit_views import Fits, each_fit
 from flopline.report.formatting import flat, value_text
@@ -62,7 +63,7 @@ def methods(
     runs: pd.DataFrame,
     rule: str,
     *,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: ProvenanceJson | None = None,
     variants: Mapping[str, Sequence[str]] | None = None,
     held_out: str = "",
 ) -> list[Method]:
@@ -72,6 +73,8 @@ def methods(
     of schema.RUNS; rule: how the recommended line is chosen, from the decision; provenance: as in
     ReportInputs, for versions, seeds and digest; variants: {law: estimators beside the main one};
     held_out: what the held-out test found.
+
+    Returns only methods that have something to say.
     """
     items = [
         Method("Data", " ".join(_data(study, runs))),
@@ -93,7 +96,7 @@ def methods_text(
     runs: pd.DataFrame,
     rule: str,
     *,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: ProvenanceJson | None = None,
     variants: Mapping[str, Sequence[str]] | None = None,
     held_out: str = "",
     form: str = PLAIN,
@@ -185,22 +188,24 @@ def _conventions(study: StudyDocument) -> Iterator[str]:
     yield f"Model size N counts {PARAMS.get(params, quoted(params))}."
     yield f"Training compute C: {FLOPS.get(flops, quoted(flops))}."
     split = quoted(study["loss_split"])
-    yield f"The loss L is the cross-entropy of split {split}, in nats per token."
+    yield f"The loss L is the cross-entropy of split {split}, in {words(stated_unit(study))}."
 
 
 def _laws(
     study: StudyDocument, fits: Fits, variants: Mapping[str, Sequence[str]]
 ) -> Iterator[Method]:
     """A heading per law; families whose settings differ each have their own sentences."""
-    told: dict[str, dict[str, list[str]]] = {}
+    by_law: dict[str, dict[str, list[str]]] = {}
     for family, law, fit in each_fit(fits, study["families"]):
         paragraph = law_paragraph(law, fit, study, variants.get(law, ()))
         label = quoted(study["families"].get(family, family))
-        told.setdefault(law, {}).setdefault(paragraph, []).append(label)
-    for law, paragraphs in told.items():
+        by_law.setdefault(law, {}).setdefault(paragraph, []).append(label)
+    for law, paragraphs in by_law.items():
         one = len(paragraphs) == 1
-        said = (p if one else f"{', '.join(who)}: {p}" for p, who in paragraphs.items())
-        yield Method(heading(law), " ".join(said))
+        paragraphs_of_law = (
+            p if one else f"{', '.join(who)}: {p}" for p, who in paragraphs.items()
+        )
+        yield Method(heading(law), " ".join(paragraphs_of_law))
 
 
 def heading(law: str) -> str:
@@ -217,17 +222,17 @@ def law_paragraph(
     setting that no sentence tells stands by its own name, so that none is left out.
     """
     settings = Settings(fit["settings"])
-    told = [*resolved(spec_of(law).methods)(settings, fit, study, variants)]
+    sentences = [*resolved(spec_of(law).methods)(settings, fit, study, variants)]
     rest = "; ".join(f"{label} {value_text(v, k)}" for label, k, v in flat(settings.unused()))
     if rest:
-        told.append(f"Further settings: {quoted(rest)}.")
-    return " ".join(filter(None, told))
+        sentences.append(f"Further settings: {quoted(rest)}.")
+    return " ".join(filter(None, sentences))
 
 
 def _uncertainty(fits: Fits, study: StudyDocument) -> Iterator[str]:
     levels = " and ".join(str(level) for level in LEVELS)
     yield f"Intervals are {levels} % percentile intervals of a bootstrap that takes runs whole."
-    told: dict[str, list[str]] = {}
+    laws_by_line: dict[str, list[str]] = {}
     sources: dict[str, str] = {}
     for _, law, fit in each_fit(fits, study["families"]):
         s, spec = fit["settings"], spec_of(law)
@@ -237,17 +242,17 @@ def _uncertainty(fits: Fits, study: StudyDocument) -> Iterator[str]:
             how = spec.wild
             sources[spec.label] = spec.wild_source
         line = f"{count(int(s.get('draws', 0)), 'draw')} of {how}, seed {s.get('seed')}"
-        laws = told.setdefault(line, [])
+        laws = laws_by_line.setdefault(line, [])
         if law not in laws:
             laws.append(law)
-    for line, laws in told.items():
+    for line, laws in laws_by_line.items():
         yield f"{' and '.join(heading(law) for law in laws)}: {line}."
-    if any("wild" in line or "signs" in line for line in told):
+    if any("wild" in line or "signs" in line for line in laws_by_line):
         own = "".join(f" and, for {label}, @{source}" for label, source in sources.items())
         yield f"Residuals are resampled after @cameron2008{own}."
 
 
-def _software(provenance: Mapping[str, Any]) -> Iterator[str]:
+def _software(provenance: ProvenanceJson) -> Iterator[str]:
     versions = provenance.get("versions") or {}
     if versions:
         named = (

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flopline.decision import silent_lines
-from flopline.documents import FitsJson, VerdictJson
+from flopline.decision import family_lines, silent_lines
+from flopline.documents import FitsJson, InputFileJson, ProvenanceJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
+from flopline.loss_units import stated_unit, words
 from flopline.numbers import count
 from flopline.report.audit_views import (
     Audits,
@@ -33,10 +34,12 @@ from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_
 from flopline.report.hygiene_view import hygiene
 from flopline.report.interactive import Panels
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
+from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.verdicts import Places, verdicts
+from flopline.report.verdicts import Places, tiles
 from flopline.schema import HELD_OUT
 from flopline.study_document import StudyDocument
+from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
@@ -65,25 +68,29 @@ class FigureGroup:
     figures: Sequence[Mapping[str, str]]
 
 
+NOT_JUDGED: Final = "Runs were held out of every fit, but no law could be judged by them."
+
+
 @dataclass(frozen=True)
 class ReportInputs:
     """Everything that the page shows; the page reads nothing else.
 
     study: title, name, synthetic, families {id: label}, params_convention, flops_convention,
         loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, where there
-        is one, description, loss_label, reporting, the groups of options and held_out (what was
-        held out to test the laws, and the outcome).
+        is one, description, loss_label, reporting, the groups of options and held_out, the rules
+        that say which runs no fit sees.
     decision: one row per family, target, law and estimator, as decision.decide makes it: family,
         law, estimator, label, main, budget_flops, status, message, recommended, refused,
         extrapolation (budget over the largest training budget), below_data (the smallest one over
         the budget), held_out_steps and held_out_wasted_percent, cost_percent and cost_flops, and
         for every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
-    verdict: headline (family, law, estimator, budget_flops, mind and estimates as of
-        Estimate.to_json; None where every law failed), rule (how the recommended line is chosen)
-        and caveat, choices (per family and target: family, budget_flops, basis, short, sentence),
-        agreement (also params_ratio, overlap and agree, None where fewer than two laws have a
-        number), families (per target: short, sentence, others, laws_agreeing, laws_compared; empty
-        for one family).
+    verdict: headline (family, law, estimator, budget_flops, warnings and estimates as of
+        Estimate.to_json; None where every law failed), others (the same of the other families,
+        where none is ranked), few_runs (families set beside the headline's law: sentence), rule
+        (how the recommended line is chosen) and caveat, choices (per family and target: family,
+        budget_flops, basis, short, sentence), agreement (also params_ratio, overlap and agree, None
+        where fewer than two laws have a number), families (per target: short, sentence, winner,
+        others, laws_agreeing, laws_compared; empty for one family).
     fits: {family: {law: FitResult.to_json()}}.
     runs, dropped: tables with the columns of schema.RUNS and schema.DROPPED.
     figures: mappings with name, family (its label or ""), section (a value of spec.Section, or any
@@ -103,7 +110,7 @@ class ReportInputs:
     runs: pd.DataFrame
     dropped: pd.DataFrame
     figures: Sequence[Mapping[str, str]]
-    provenance: Mapping[str, Any]
+    provenance: ProvenanceJson
     audits: Audits = field(default_factory=dict)
     downloads: Sequence[tuple[str, str, str]] = ()
     panels: Panels | None = None
@@ -119,6 +126,7 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
     return page.render(
         **_view(inputs),
         style=_verbatim(template_dir / "style.css"),
+        verdict_style=Markup(style()),  # noqa: S704 - of constants alone
         script=_verbatim(template_dir / "tables.js"),
         panels=inputs.panels,
         panels_style=_verbatim(template_dir / "panels.css"),
@@ -138,7 +146,13 @@ def _environment(template_dir: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["sentence"] = sentence
+    environment.filters["of_fit"] = _class_of_fit
     return environment
+
+
+def _class_of_fit(status: str) -> str:
+    """The class of the verdict on a fit; none where there is no fit."""
+    return OF_FIT[status].css if status else ""
 
 
 def methods_files(inputs: ReportInputs) -> dict[str, str]:
@@ -154,6 +168,7 @@ def methods_files(inputs: ReportInputs) -> dict[str, str]:
 def written_methods(inputs: ReportInputs) -> list[Method]:
     """What was done, by heading, as the page and its files tell it."""
     families = inputs.study["families"]
+    unjudged = NOT_JUDGED if inputs.study.get("held_out") else ""
     return methods(
         {**inputs.study, "loss_label": str(inputs.study.get("loss_label") or LOSS_LABEL)},
         inputs.fits,
@@ -161,17 +176,23 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
         inputs.verdict["rule"],
         provenance=inputs.provenance,
         variants=_variants(inputs.decision),
-        held_out=held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or "",
+        held_out=held_out_sentence(inputs.audits, families) or unjudged,
     )
+
+
+def _between(verdict: VerdictJson) -> list[str]:
+    """How the families compare at each target; that they are not ranked is said once."""
+    few = [entry["sentence"] for entry in verdict.get("few_runs", ())]
+    return list(dict.fromkeys([*(entry["sentence"] for entry in verdict["families"]), *few]))
 
 
 def _seen(inputs: ReportInputs, family: str) -> str:
     """What runs held out of every fit of a family showed; empty without any."""
-    found = inputs.audits.get(family, {}).get(HELD_OUT)
-    return "" if found is None else found["sentence"]
+    finding = inputs.audits.get(family, {}).get(HELD_OUT)
+    return "" if finding is None else finding["sentence"]
 
 
-def _view(inputs: ReportInputs) -> dict[str, Any]:
+def _view(inputs: ReportInputs) -> dict[str, object]:
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
     study: StudyDocument = {**inputs.study, "loss_label": label}
@@ -185,11 +206,12 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     of_first = next((table for table in laws if table.family == first), None)
     at = of_first.target(head.budget_flops) if head and of_first else "laws"
     written = written_methods(inputs)
-    spent = spends_budget(decision)
+    spent, unit = spends_budget(decision), stated_unit(study)
     return {
         "study": study,
         "description": study.get("description") or "",
         "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
+        "loss_unit": words(unit),
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "seen": _seen(inputs, first),
@@ -197,8 +219,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
-        "between": [str(entry["sentence"]) for entry in inputs.verdict.get("families", ())],
-        "verdicts": verdicts(
+        "between": _between(inputs.verdict),
+        "beside": family_lines(inputs.verdict, families) if head else [],
+        "tiles": tiles(
             inputs.verdict,
             decision,
             inputs.fits,
@@ -207,8 +230,10 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
             inputs.audits.get(first, {}),
             Places(f"#{at}", audit_places(audited, figures)),
         ),
+        "questions": questions_view(inputs.verdict.get("questions", ()), families),
+        "question_columns": question_columns(unit),
         "audits": audits,
-        "quantities": quantity_views(label, spent),
+        "quantities": quantity_views(label, spent, unit),
         "spends_budget": spent,
         "laws": laws,
         "recommended": recommended(laws),
@@ -216,7 +241,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "figure_groups": _grouped(figures, families[first]),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families),
+        "fits": fit_views(inputs.fits, families, unit),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),
@@ -281,8 +306,8 @@ def _grouped(figures: Sequence[dict[str, str]], first: str) -> list[FigureGroup]
 
 def _width(svg: str) -> float:
     """The width in points that an SVG declares; that of a page where it declares none."""
-    found = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
-    return float(found[1]) if found else PAGE_WIDTH_PT
+    match = re.search(r'<svg[^>]*\swidth="([0-9.]+)', svg)
+    return float(match[1]) if match else PAGE_WIDTH_PT
 
 
 def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
@@ -308,7 +333,7 @@ def _variants(decision: pd.DataFrame) -> dict[str, list[str]]:
     return {str(law): sorted(set(names)) for law, names in grouped}
 
 
-def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
+def _files(files: Sequence[InputFileJson]) -> DataTable | None:
     if not files:
         return None
     specs = (

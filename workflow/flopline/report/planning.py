@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
+from flopline.verdict_scale import OF_FIT
 
 
 def planner_view(
@@ -26,21 +26,27 @@ def planner_view(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The lines of every family and law with their draws, ready for JSON.
 
     `results` are by family, `targets` budgets [FLOPs], `runs` and `decision` the
     tables of the report, `headline` the family that the decision recommends.
+
+    Returns targets, accelerators and one entry for each fit.
     """
     kept = runs[runs["status"] == KEPT]
     compute = kept.groupby("family")["flops"]
     least, most = compute.min(), compute.max()
     first = decision[np.isclose(decision["budget_flops"], targets[0], rtol=1e-9)]
     lines = [
-        _line(found.fits[law], found.draws.get(law), first[first["family"] == family])
+        _line(
+            family_results.fits[law],
+            family_results.draws.get(law),
+            first[first["family"] == family],
+        )
         | {"family": i, "headline": family == headline}
-        for i, (family, found) in enumerate(results.items())
-        for law in ordered(found.fits)
+        for i, (family, family_results) in enumerate(results.items())
+        for law in ordered(family_results.fits)
     ]
     return {
         "targets": [float(c) for c in targets],
@@ -50,16 +56,17 @@ def planner_view(
     }
 
 
-def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, Any]:
+def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, object]:
     law = fit["law"]
     mine = rows[rows["law"] == law]
     variant = mine[~mine["main"].astype(bool) & mine["recommended"].astype(bool)]
     main = mine[mine["main"].astype(bool)]
-    about = {
+    about: dict[str, object] = {
         "law": law,
         "name": spec_of(law).title,
         "says": spec_of(law).says.value,
         "status": fit["status"],
+        "verdict": OF_FIT[fit["status"]].css,
         "message": fit["message"],
         "recommended": bool(main["recommended"].any()),
         "refused": bool(main["refused"].any()),
@@ -70,7 +77,7 @@ def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[
     return about | _numbers_of(read_line(fit, draws))
 
 
-def _numbers_of(line: Line) -> dict[str, Any]:
+def _numbers_of(line: Line) -> dict[str, object]:
     """The point of a line in full, its draws packed; columns as planner_laws.js reads them."""
     point, draws = _columns(line.point), _columns(line.draws)
     misfit = line.misfit
@@ -94,8 +101,9 @@ def _columns(laws: Allocation | LossSurface) -> list[Floats]:
         powers = [laws.params.ln_k, laws.params.p, laws.tokens.ln_k, laws.tokens.p]
         return [*powers, laws.loss.E, laws.loss.ln_K, laws.loss.c, *_count(laws, powers[0])]
     e, a, b, alpha, beta = (np.atleast_1d(getattr(laws, name)) for name in PARAMETERS)
+    power = np.asarray(laws.k, dtype=float) * np.ones_like(e)
     with np.errstate(divide="ignore"):
-        return [e, np.log(a), np.log(b), alpha, beta, *_count(laws, e)]
+        return [e, np.log(a), np.log(b), alpha, beta, power, *_count(laws, e)]
 
 
 def _count(laws: Allocation | LossSurface, like: Floats) -> list[Floats]:

@@ -72,8 +72,8 @@ def references() -> Mapping[str, Mapping[str, Any]]:
 def cited(text: str) -> list[str]:
     """The keys that a marked-up text cites, each once, in the order in which they first stand."""
     keys: dict[str, None] = {}
-    for found in _MARK.finditer(text):
-        for key in _keys(found):
+    for match in _MARK.finditer(text):
+        for key in _keys(match):
             keys.setdefault(key)
     return list(keys)
 
@@ -86,9 +86,9 @@ def read_as(text: str, form: str = PLAIN) -> str:
     if form not in (PLAIN, LATEX):
         raise FloplineError(f"A methods text is plain or latex, not {form!r}.")
     parts, end = [], 0
-    for found in _MARK.finditer(text):
-        parts += [_words(text[end : found.start()], form), _marked(found, form)]
-        end = found.end()
+    for match in _MARK.finditer(text):
+        parts += [_words(text[end : match.start()], form), _marked(match, form)]
+        end = match.end()
     return "".join([*parts, _words(text[end:], form)])
 
 
@@ -131,25 +131,25 @@ def _work(key: str) -> Mapping[str, Any]:
     return references()[key]
 
 
-def _keys(found: re.Match[str]) -> list[str]:
-    if found["keys"]:
-        return [key.strip(" @") for key in found["keys"].split(";")]
-    return [found["key"]] if found["key"] else []
+def _keys(match: re.Match[str]) -> list[str]:
+    if match["keys"]:
+        return [key.strip(" @") for key in match["keys"].split(";")]
+    return [match["key"]] if match["key"] else []
 
 
-def _marked(found: re.Match[str], form: str) -> str:
-    if found["said"]:
-        return f"${found['tex']}$" if form == LATEX else found["said"]
-    keys = _keys(found)
+def _marked(match: re.Match[str], form: str) -> str:
+    if match["said"]:
+        return f"${match['tex']}$" if form == LATEX else match["said"]
+    keys = _keys(match)
     works = [_work(key) for key in keys]
     if form == LATEX:
-        place = f"[{_words(found['place'], form)}]" if found["place"] else ""
-        command = r"\citet" if found["key"] else r"\citep"
+        place = f"[{_words(match['place'], form)}]" if match["place"] else ""
+        command = r"\citet" if match["key"] else r"\citep"
         return f"{command}{place}{{{','.join(keys)}}}"
-    if found["key"]:
+    if match["key"]:
         return f"{works[0]['cited']} ({works[0]['year']})"
-    said = "; ".join(f"{work['cited']} {work['year']}" for work in works)
-    return f"({said}, {found['place']})" if found["place"] else f"({said})"
+    cited_works = "; ".join(f"{work['cited']} {work['year']}" for work in works)
+    return f"({cited_works}, {match['place']})" if match["place"] else f"({cited_works})"
 
 
 def _words(text: str, form: str) -> str:

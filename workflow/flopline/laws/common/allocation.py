@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,15 @@ from flopline.laws.common.power_law import PowerLaw
 from flopline.surfaces.count import Count
 
 Floats = NDArray[np.float64]
+
+
+class ResidualsJson(TypedDict):
+    """How far optima lie from their laws, as the certificate holds it."""
+
+    median_flops_ratio: float
+    rms_ln_params: float
+    rms_ln_tokens: float
+    rms_relative_loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ def joined(parts: Sequence[Allocation]) -> Allocation:
     )
 
 
-def residuals(optima: pd.DataFrame, laws: Allocation) -> dict[str, float]:
+def residuals(optima: pd.DataFrame, laws: Allocation) -> ResidualsJson:
     """How far the `optima` (flops, params, tokens, loss) lie from the first row of `laws`.
 
     median_flops_ratio is the median of 6ND/C over the optima themselves.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from flopline.documents import CurvatureJson
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -48,7 +50,7 @@ def slopes_by_thirds(ln_flops: Floats, ln_y: Floats, used: Bools) -> Floats:
     return np.where(narrow | (n < 2), np.nan, slope)
 
 
-def curvature(point: Floats, draws: Floats) -> dict[str, Any]:
+def curvature(point: Floats, draws: Floats) -> CurvatureJson:
     """Slope of the last third less that of the first, with a 95 % interval and a p-value.
 
     `point` has shape (3,), `draws` (draws, 3), resampled by run. The interval is symmetric and
@@ -59,15 +61,15 @@ def curvature(point: Floats, draws: Floats) -> dict[str, Any]:
     difference = float(point[-1] - point[0])
     off = np.abs(draws[:, -1] - draws[:, 0] - difference)
     off = off[np.isfinite(off)]
-    out: dict[str, Any] = {"difference": difference, "lo95": None, "hi95": None, "p_value": None}
-    if off.size >= FEW_DRAWS:
-        half = float(np.percentile(off, 95.0))
-        p = (1 + int((off >= abs(difference)).sum())) / (1 + off.size)
-        out |= {"lo95": difference - half, "hi95": difference + half, "p_value": p}
-    return out
+    if off.size < FEW_DRAWS:
+        return {"difference": difference, "lo95": None, "hi95": None, "p_value": None}
+    half = float(np.percentile(off, 95.0))
+    p = (1 + int((off >= abs(difference)).sum())) / (1 + off.size)
+    low, high = difference - half, difference + half
+    return {"difference": difference, "lo95": low, "hi95": high, "p_value": p}
 
 
-def sentence(slopes: list[float], test: dict[str, Any]) -> str:
+def sentence(slopes: list[float], test: CurvatureJson) -> str:
     """The finding in words, empty where it could not be tested."""
     if test["p_value"] is None:
         return ""

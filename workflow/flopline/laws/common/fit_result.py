@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.documents import EstimateJson, Facts, FitJson, TargetJson
+from flopline.documents import EstimateJson, FitJson, TargetJson
 from flopline.schema import LEVELS, QUANTITIES, target_column
 
 CONVERGED = "converged"
@@ -76,8 +76,8 @@ class FitResult:
 
     `parameters` always holds the exponents a and b of N_opt ~ C^a, D_opt ~ C^b. `draws` has one
     row per bootstrap resample: `draw`, one column per parameter, and `schema.target_column`
-    columns for every target. `status` is converged, warning (usable, `message` says what to mind)
-    or failed (no number may be used, `message` says why).
+    columns for every target. `status` is converged, warning (usable, `message` says what to
+    watch for) or failed (no number may be used, `message` says why).
     """
 
     law: str
@@ -86,10 +86,10 @@ class FitResult:
     message: str
     n_runs: int
     n_points: int
-    settings: Facts
+    settings: Mapping[str, object]
     parameters: Mapping[str, Estimate]
     targets: Sequence[Target]
-    certificate: Facts
+    certificate: Mapping[str, object]
     draws: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -127,7 +127,7 @@ class Estimator:
 
     `name` is a short identifier, unique within its law; `label` says it in a few words.
     `parameters` holds at least a and b. The first estimator of a law is its main one, whose
-    numbers are those of the FitResult; the others are variants that show what it hangs on.
+    numbers are those of the FitResult; the others are variants that show what it depends on.
     """
 
     name: str
@@ -230,7 +230,10 @@ def plain(value: Any) -> Any:
 
 
 def estimate_json(point: float, lo80: float, hi80: float, lo95: float, hi95: float) -> EstimateJson:
-    """An estimate as JSON holds it, what is not finite as None."""
+    """An estimate as JSON holds it, what is not finite as None.
+
+    Returns the number with the ends of its 80 and 95 % intervals, in the order of the arguments.
+    """
     return {
         "point": _finite(point),
         "lo80": _finite(lo80),

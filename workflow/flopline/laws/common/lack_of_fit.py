@@ -12,13 +12,14 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtri
 
+from flopline.documents import LackOfFitJson
 from flopline.laws.common.curvature import FEW_DRAWS, LEVEL
 from flopline.laws.common.fit_result import ENDS, Estimate, Target
 from flopline.laws.common.loss_compute import LossLaw
@@ -52,7 +53,7 @@ class LackOfFit:
     runs: int = 0
     spread: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> LackOfFitJson:
         """The certificate's entry; NaN becomes None on writing."""
         return {
             "p_value": self.p_value,
@@ -86,6 +87,8 @@ def by_cells(ln_flops: Floats, loss: Floats, weight: Floats, law: LossLaw, edges
 
     The first three arguments have shape (rows, points), `edges` is ascending; NaN where a row has
     no point in a cell or no law.
+
+    Returns the residuals weighted by `weight`, (rows, cells).
     """
     rows, cells = ln_flops.shape[0], edges.size - 1
     here = (weight > 0) & np.isfinite(ln_flops) & np.isfinite(loss)
@@ -119,6 +122,9 @@ def lack_of_fit(
     on the frontier. The misfit counts as an independent error of each such run, so at a target it
     has the standard deviation misfit sqrt(1 + h), h being the leverage of the target among `runs`
     observations spread like the frontier.
+
+    Returns a LackOfFit of NaN, which widens nothing, where fewer than FEW_DRAWS resamples have most
+    of the frontier.
     """
     seen, draws = cells
     none = np.zeros(len(targets_flops))
@@ -151,6 +157,8 @@ def relative_sd(
     """Relative standard deviation of the first row of `law` at budgets `flops` (m,) by its misfit.
 
     `misfit`, `runs` and `spread` (flat or square) are those of a LackOfFit.
+
+    Returns an array of shape (m,), as a share of the loss.
     """
     r = np.asarray(spread, dtype=float)
     size = math.isqrt(r.size)

@@ -5,9 +5,8 @@ Texts are marked up as `report.references` says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
-
-from flopline.documents import Facts
 
 POWER_LAWS: Final = r"$N ∝ C^a|N \propto C^a$ and $D ∝ C^b|D \propto C^b$"
 FRONTIER: Final = r"$L = E + K C^-c|L = E + K C^{-c}$"
@@ -18,7 +17,7 @@ _INERT: Final = str.maketrans({"@": "\ue000", "$": "\ue001"})
 class Settings:
     """The settings of a fit, which remembers those that a sentence has used."""
 
-    def __init__(self, settings: Facts) -> None:
+    def __init__(self, settings: Mapping[str, object]) -> None:
         self.settings = settings
         self.used: set[str] = {"draws", "seed", "method"}
         """Those of the bootstrap stand in a paragraph of their own."""
@@ -30,7 +29,7 @@ class Settings:
     def __contains__(self, key: str) -> bool:
         return key in self.settings
 
-    def unused(self) -> dict[str, Any]:
+    def unused(self) -> dict[str, object]:
         """Those that no sentence used."""
         return {k: v for k, v in self.settings.items() if k not in self.used and v is not None}
 

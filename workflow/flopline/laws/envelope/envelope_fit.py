@@ -61,7 +61,7 @@ class _Outcome:
     estimator: Estimator
     draws: pd.DataFrame
     frontier: pd.DataFrame
-    certificate: dict[str, Any]
+    certificate: Mapping[str, object]
     n_runs: int
     n_points: int
 
@@ -165,8 +165,8 @@ def _outcome(
 ) -> _Outcome:
     parameters, targets, draws = stated(reading.point, reading.draws, targets_flops)
     listed = frontier_table(reading, last_fraction)
-    evidence = {"frontier": way, **certificate(reading, listed)}
-    evidence["loss_without_misfit"] = loss_intervals(targets)
+    evidence = certificate(way, reading, listed)
+    unwidened = loss_intervals(targets)
     targets, draws = widened(targets, draws, reading.misfit, seed)
     warning = message(evidence, reading.misfit, last_fraction)
     sentences = "; ".join(filter(None, [warning, *notes(evidence, reading)]))
@@ -181,7 +181,7 @@ def _outcome(
         ),
         draws,
         listed,
-        evidence,
+        {**evidence, "loss_without_misfit": unwidened},
         len(reading.runs),
         reading.n_points,
     )

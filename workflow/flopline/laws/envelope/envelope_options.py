@@ -46,6 +46,6 @@ class EnvelopeOptions(OptionGroup):
     loss_floor: float | None = Field(
         default=None,
         ge=0,
-        description="pins E of the frontier's loss law E + K C^-c, in nats per token; `null` fits "
-        "it",
+        description="pins E of the frontier's loss law E + K C^-c, in the loss's unit; "
+        "`null` fits it",
     )

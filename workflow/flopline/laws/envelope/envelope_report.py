@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flopline.documents import CurvatureJson, LackOfFitJson
 from flopline.laws.common import curvature
-from flopline.laws.common.allocation import residuals
+from flopline.laws.common.allocation import ResidualsJson, residuals
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.lack_of_fit import LackOfFit
 from flopline.laws.envelope.envelope_reading import EnvelopeReading, winning_sizes
@@ -23,6 +24,38 @@ DRAWN_POINTS: Final = 300
 END_SHARE: Final = 0.25
 FINISHED: Final = 0.98  # of its horizon: the default of cleaning.unfinished
 ROUNDING: Final = 1e-9  # tokens of a frontier point went through logs and back
+
+
+class SlopesJson(TypedDict):
+    """Slopes of params and of tokens in each third of a frontier."""
+
+    a_by_thirds: list[float]
+    b_by_thirds: list[float]
+
+
+class EnvelopeCertificate(SlopesJson, ResidualsJson):
+    """What is known of an envelope beside its laws; shares are None where no horizon is known."""
+
+    frontier: str
+    rule: str
+    frontier_points: int
+    points_used: int
+    runs_on_frontier: int
+    sizes: int
+    sizes_on_frontier: int
+    share_at_end_sizes: float
+    share_at_curve_ends: float
+    draws: int
+    draws_failed: int
+    share_in_last_fraction: float | None
+    share_mid_schedule: float | None
+    runs_unfinished: int
+    share_of_unfinished_runs: float
+    curvature: CurvatureJson
+    a_shift_in_draws: float
+    loss_law: str
+    lack_of_fit: LackOfFitJson
+    draws_without_floor: int
 
 
 def at_schedule_end(position: Floats, last_fraction: float) -> NDArray[np.bool_]:
@@ -92,11 +125,17 @@ def shift(point: float, draws: Floats) -> float:
     return float(np.nanmedian(draws) - point) if np.isfinite(draws).any() else float("nan")
 
 
-def certificate(reading: EnvelopeReading, listed: pd.DataFrame) -> dict[str, Any]:
-    """What is known of a reading beside its laws; `listed` is its frontier table."""
+def certificate(
+    frontier: str, reading: EnvelopeReading, listed: pd.DataFrame
+) -> EnvelopeCertificate:
+    """What is known of a reading beside its laws; `listed` is its frontier table.
+
+    `frontier` says how the frontier is found.
+    """
     chosen, used = reading.chosen, listed[listed["used"]]
     floors = reading.draws.loss
     return {
+        "frontier": frontier,
         "rule": reading.rule,
         "frontier_points": len(listed),
         "points_used": len(used),
@@ -121,7 +160,7 @@ def certificate(reading: EnvelopeReading, listed: pd.DataFrame) -> dict[str, Any
     }
 
 
-def _slopes(reading: EnvelopeReading) -> dict[str, list[float]]:
+def _slopes(reading: EnvelopeReading) -> SlopesJson:
     """Slopes of params and tokens in each third of the frontier (Hoffmann et al., appendix E)."""
     chosen = reading.chosen
     tokens = slopes_by_thirds(chosen.ln_flops, chosen.ln_tokens, chosen.used)
@@ -146,8 +185,8 @@ def thinned(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def message(certificate: dict[str, Any], misfit: LackOfFit, last_fraction: float) -> str:
-    """What a reader has to mind, empty if nothing."""
+def message(certificate: EnvelopeCertificate, misfit: LackOfFit, last_fraction: float) -> str:
+    """What a reader must be warned of, empty if nothing."""
     warnings = []
     share, n_sizes = certificate["share_in_last_fraction"], certificate["sizes_on_frontier"]
     if n_sizes < FEW_SIZES:
@@ -182,7 +221,7 @@ def message(certificate: dict[str, Any], misfit: LackOfFit, last_fraction: float
     return "; ".join(warnings)
 
 
-def notes(certificate: dict[str, Any], reading: EnvelopeReading) -> list[str]:
+def notes(certificate: EnvelopeCertificate, reading: EnvelopeReading) -> list[str]:
     """What else was found, no reason to warn: tests that found nothing, the floor of the loss."""
     test = certificate["curvature"]
     bends = test["p_value"] is not None and test["p_value"] < curvature.LEVEL

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
+from flopline.documents import BetweenBudgetsJson
 from flopline.laws.common.bootstrap import named_generator
 
 Floats = NDArray[np.float64]
@@ -62,7 +63,7 @@ class BetweenBudgets:
 
     @classmethod
     def nothing(cls, draws: int, freedom: int = 0) -> BetweenBudgets:
-        """No scatter, because none can be told or none is wanted."""
+        """No scatter: none can be measured, or none is wanted."""
         return cls(np.nan, freedom, np.nan, np.nan, 0.0, np.zeros(draws))
 
     def unused(self) -> BetweenBudgets:
@@ -74,7 +75,7 @@ class BetweenBudgets:
         """Whether the optima lie farther from the law than their own errors let them."""
         return bool(self.p_value < LEVEL)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> BetweenBudgetsJson:
         """The certificate's entry."""
         low, high = np.percentile(self.drawn, (2.5, 97.5)) if self.drawn.size else (np.nan, np.nan)
         return {
@@ -96,6 +97,9 @@ def between_budgets(
     `quantity` (params, tokens or loss) says which prior, `se` (budgets,) are the errors of y, NaN
     where unknown (the largest known one then), `uniform` (draws,) the quantiles of the standard
     deviations to be drawn.
+
+    Returns no scatter, with NaN for its test, where no budget is to spare, no error is known, or
+    all of both is rounding.
     """
     none, widest = NONE[quantity], WIDEST[quantity]
     freedom = y.size - design.shape[1]
@@ -158,7 +162,7 @@ class Chances:
 
     @classmethod
     def of(cls, labels: Sequence[str], draws: int, seed: int) -> Chances:
-        """Those of the budgets called `labels`; a budget more leaves those of the others be."""
+        """The draws of the budgets called `labels`; one more budget changes none of the others."""
 
         def normal(name: str) -> Floats:
             each = [named_generator(seed, name, label).standard_normal(draws) for label in labels]
@@ -177,7 +181,7 @@ class Chances:
         )
 
     def pick(self, columns: NDArray[np.bool_]) -> Chances:
-        """Those of some of the budgets."""
+        """The draws of some of the budgets."""
         return Chances(
             self.of_sd,
             self.of_loss_sd,

@@ -123,13 +123,13 @@ def fit(
     warnings, notes = report.messages(valleys, checks, fitted, len(table), laws[reading])
     if count is not None:
         laws = {name: law.spending(count, targets_flops[0]) for name, law in laws.items()}
-        fitted["count"] = count.sentence
         notes.append(count.sentence)
     parameters, targets, draw_table = of_laws(
         laws[reading], targets_flops, resamples.new_run, chances
     )
     certificate = {
         **fitted,
+        **({} if count is None else {"count": count.sentence}),
         "reading": reading,
         "readings": {name: e.to_json() for name, e in known.items()},
     }

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.documents import Facts
+from flopline.documents import BetweenBudgetsJson
 from flopline.flops import six_nd
-from flopline.laws.common.allocation import residuals
+from flopline.laws.common.allocation import ResidualsJson, residuals
 from flopline.laws.common.budgets import Grouping
 from flopline.laws.common.fit_result import FAILED, WARNING, Estimate, Estimator
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.between_budgets import BetweenBudgets
-from flopline.laws.isoflop.plugin_bias import PluggedIn
+from flopline.laws.isoflop.plugin_bias import PluggedIn, SurfaceCertificate
 from flopline.laws.isoflop.profiles import PARABOLA
 from flopline.laws.isoflop.quality import Checks
 from flopline.laws.isoflop.readings import CORRECTED, VertexReading
@@ -30,12 +30,41 @@ Floats = NDArray[np.float64]
 FEW_BUDGETS: Final = 5
 GRID_DRIFT: Final = (float(np.log(2.0)), 2.0)
 """Change of the grids' offset from the vertices over the budgets [ln N], and the same in standard
-errors, beyond which it is to be minded: an offset that drifts with compute biases the exponent,
+errors, beyond which it is warned about: an offset that drifts with compute biases the exponent,
 where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339)."""
 
 
 SCATTERING: Final = {"params": ("vertices", "N"), "loss": ("lowest losses", "the loss")}
 """What scatters between budgets, in words."""
+
+
+class GridDriftJson(TypedDict):
+    """How the grids' centres lie and drift against the vertices [ln N]."""
+
+    grid_offset_mean: float
+    grid_offset_drift: float
+    grid_offset_drift_se: float
+    grid_offset_change: float
+
+
+class IsoflopCertificate(GridDriftJson, ResidualsJson):
+    """What certifies the laws through the vertices."""
+
+    budgets: int
+    budgets_used: int
+    budgets_flagged: int
+    budgets_found_by: str
+    draws: int
+    draws_failed: int
+    between_budgets: dict[str, BetweenBudgetsJson]
+    largest_flops_spread: float
+    largest_flops_shift: float
+    least_curvature_t: float
+    equal_weights: dict[str, float]
+    loss_law: str
+    draws_without_floor: int
+    largest_bias_ln_params: float
+    surface: SurfaceCertificate
 
 
 def vertex_table(
@@ -62,7 +91,7 @@ def vertex_table(
 
 def _vertex_row(
     i: int, v: Valley, checks: Checks, readings: Mapping[str, VertexReading]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     ln_c = np.log(v.rows["flops"].to_numpy())
     ln_n, ln_d, bottom = v.optimum
     n, d = float(np.exp(ln_n)), float(np.exp(ln_d))
@@ -151,7 +180,7 @@ def profile_table(
 
 def certificate(
     laws: Mapping[str, Laws], vertices: pd.DataFrame, surfaces: PluggedIn, how: str
-) -> dict[str, Any]:
+) -> IsoflopCertificate:
     """Numbers that certify the laws: what was used, what drifts, how large the bias is."""
     used = vertices[vertices["used"]]
     main = next(iter(laws))
@@ -179,7 +208,7 @@ def certificate(
     }
 
 
-def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
+def _grid_drift(used: pd.DataFrame) -> GridDriftJson:
     """Trend over ln C of the grid's centre less the vertex [ln N], its error and whole change."""
     ln_c = np.log(used["budget_flops"].to_numpy())
     offset = (used["centre_ln_params"] - np.log(used["params"])).to_numpy()
@@ -198,11 +227,15 @@ def _grid_drift(used: pd.DataFrame) -> dict[str, float]:
 def messages(
     valleys: Sequence[Valley],
     checks: Sequence[Checks],
-    certified: Facts,
+    certified: IsoflopCertificate,
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:
-    """What makes the status a warning, and what is to be known besides."""
+    """What makes the status a warning, and what a reader should know besides.
+
+    `runs` is the number of runs given, `laws` are those of the main reading. Returns both as lists
+    of clauses, empty where there is nothing to say.
+    """
     warnings = [f"{_budget(v)} not used: {v.reason}" for v in valleys if v.reason]
     n_used = sum(v.used for v in valleys)
     if n_used < FEW_BUDGETS:
@@ -232,7 +265,7 @@ def messages(
 
 
 def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
-    """That the optima of budgets scatter about their law, empty where they do not."""
+    """A sentence on how the optima of budgets scatter about their law, empty where they do not."""
     if not between.significant:
         return ""
     what, size = SCATTERING[quantity]
@@ -249,7 +282,7 @@ def _budget(v: Valley) -> str:
 
 
 def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estimator:
-    """`main` with a word on what the flagged budgets do to it; a warning if that is much.
+    """`main` with a note on how the flagged budgets change it; a warning if they change it much.
 
     Much is a change of N at the first target to outside of its 95 % interval.
     """

@@ -9,7 +9,7 @@ less its true optimum. Asymmetric, off-centre and drifting grids need nothing mo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,21 @@ MIN_POINTS: Final = 6
 """Distinct (N, D) that a surface takes: one more than its parameters."""
 
 
+class SurfaceCertificate(TypedDict, total=False):
+    """What certifies the surface that is plugged in; empty where there is none."""
+
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+    starts: int
+    starts_agree: int
+    bounds: list[str]
+    rms_log_residual: float
+    draws_without_surface: int
+
+
 @dataclass(frozen=True, slots=True)
 class PluggedIn:
     """A surface for the data (arrays of length 1) and one for every draw, NaN where there is none.
@@ -49,7 +64,7 @@ class PluggedIn:
     point: LossSurface
     drawn: LossSurface
     reason: str
-    certificate: dict[str, Any]
+    certificate: SurfaceCertificate
 
     def spending(self, count: Count) -> PluggedIn:
         """The surfaces with budgets spent by `count`, one for all draws."""
@@ -83,8 +98,13 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
         drawn[enough] = np.where(optima.converged[:, None], optima.unknowns, np.nan)
     point, surfaces = CHINCHILLA.law(problem, best.unknowns), CHINCHILLA.law(problem, drawn)
     residual = np.log(point.loss(params, tokens)[0] / loss)
-    certificate = {
-        **{name: float(getattr(point, name)[0]) for name in PARAMETERS},
+    e, a, b, alpha, beta = (float(getattr(point, name)[0]) for name in PARAMETERS)
+    certificate: SurfaceCertificate = {
+        "E": e,
+        "A": a,
+        "B": b,
+        "alpha": alpha,
+        "beta": beta,
         "starts": starts,
         "starts_agree": agreeing,
         "bounds": bounds,

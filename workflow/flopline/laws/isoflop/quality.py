@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,8 @@ class Checks:
     flops_level: bool
     flags: str
 
-    def columns(self) -> dict[str, Any]:
-        """All of it, in order, for one row of a table."""
+    def columns(self) -> dict[str, object]:
+        """All values and verdicts, in order, for one row of a table."""
         return asdict(self)
 
 
@@ -190,7 +190,7 @@ def deleted_residuals(x: Floats, y: Floats, fitted: Floats) -> Floats:
 
 
 def _outlier_p(t: float, runs: int) -> float:
-    """Chance of so large a deleted residual among `runs` sound ones; NaN if none can be tested."""
+    """Chance of a deleted residual this large among `runs` sound ones; NaN if it is untestable."""
     dof = runs - 4
     return min(1.0, 2.0 * runs * float(stdtr(dof, -abs(t)))) if dof >= 1 else np.nan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,14 @@ NAMED: Final = 5
 """Runs that a sentence names; of more it says the number."""
 
 
+class FarOffJson(TypedDict):
+    """The runs far off a surface as the certificate holds them."""
+
+    runs: list[str]
+    farthest: float
+    params_without: float
+
+
 @dataclass(frozen=True, slots=True)
 class Outlying:
     """Runs far off the surface: their names, the farthest first, and N [weights] at `flops`.
@@ -37,7 +45,7 @@ class Outlying:
 
     @property
     def matters(self) -> bool:
-        """Whether N hangs on them."""
+        """Whether N depends on them."""
         return bool(abs(np.log(self.without / self.params)) > np.log1p(MOVES))
 
     def sentence(self) -> str:
@@ -53,13 +61,13 @@ class Outlying:
             f"{'it' if len(self.runs) == 1 else 'them'}"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FarOffJson:
         """The certificate's entry."""
         return {"runs": self.runs, "farthest": self.z, "params_without": self.without}
 
 
 def far_off(table: pd.DataFrame, unknowns: int) -> pd.Series:
-    """How far off the surface each run is that is far, in robust standard deviations.
+    """Distance from the surface of each run that lies far off it, in robust standard deviations.
 
     `table` has run and log_residual (a run is as far off as its mean), of a fit of so many
     `unknowns`: as many residuals, the smallest, tell nothing of the scatter, since a fit of small

@@ -24,8 +24,15 @@ class ParametricOptions(OptionGroup):
     )
     huber_delta: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         default=1e-3,
-        description="δ of a Huber objective, on log loss or in nats per token on the loss; `auto` "
+        description="δ of a Huber objective, on log loss or in the loss's unit on the loss; `auto` "
         "takes 1.345 robust standard deviations of the residuals of a LAD fit",
+    )
+    checkpoints_from: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="with `points: checkpoints`, the share of a run's tokens from which its losses "
+        "count, as 0.2 to leave out what is logged while the rate warms up",
     )
     solver: Literal["varpro_newton", "hoffmann_grid"] = Field(
         default="varpro_newton",

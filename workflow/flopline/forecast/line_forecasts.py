@@ -32,21 +32,21 @@ STEP_WEIGHT: Final = 0.5
 TARGET: Final = ["step", "flops", "what"]
 
 
-def forecasts(told: pd.DataFrame, priors: Priors) -> pd.DataFrame:
-    """Every row of `told` (see `ladder_errors`) with a forecast of the log of what will be seen.
+def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
+    """Every row of `predictions` (see `ladder_errors`) with a forecast of the log of what is seen.
 
     Adds `distance`, and `centre`, `scale`, `df` of a Student t that holds draws, discrepancy and
     the noise of what is seen; `mean` and `drift` are mean and scale of the next drift. Rows whose
     `seen_ln` is missing are forecast all the same. Those of COMBINED come last.
     """
-    single = of_lines(told, priors)
+    single = of_lines(predictions, priors)
     together = of_lines(combined(single), priors)
     return pd.concat([single, together], ignore_index=True)
 
 
-def of_lines(told: pd.DataFrame, priors: Priors) -> pd.DataFrame:
-    """The same for the lines that stand in `told` alone."""
-    table = told.assign(distance=distance(told["flops"], told["step"]))
+def of_lines(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
+    """The same for the lines that stand in `predictions` alone."""
+    table = predictions.assign(distance=distance(predictions["flops"], predictions["step"]))
     parts = [
         _of_line(rows, priors.get(str(line), priors[OTHER]))
         for line, rows in table.groupby("line", sort=False)
@@ -79,20 +79,20 @@ def with_history(table: pd.DataFrame) -> pd.DataFrame:
 def forecast_of(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:
     """Rows of `with_history` with their forecast under `prior`."""
     sums = (table[name].to_numpy(float) for name in ("drifts", "drifts_mean", "drifts_squares"))
-    found = from_sums(prior, *sums)
+    errors = from_sums(prior, *sums)
     x = table["distance"].to_numpy(dtype=float)
     own = table[["draws_ln", "noise_ln"]].to_numpy(dtype=float)
     return table.assign(
-        centre=table["told_ln"] - found.mean * x,
-        scale=np.sqrt((found.scale * x) ** 2 + (own**2).sum(axis=1)),
-        df=found.df,
-        mean=found.mean,
-        drift=found.scale,
+        centre=table["told_ln"] - errors.mean * x,
+        scale=np.sqrt((errors.scale * x) ** 2 + (own**2).sum(axis=1)),
+        df=errors.df,
+        mean=errors.mean,
+        drift=errors.scale,
     )
 
 
 def combined(single: pd.DataFrame) -> pd.DataFrame:
-    """The foretellings of all lines together, each target's by `weights`.
+    """The predictions of all lines together, each target's by `weights`.
 
     What lines lie apart stands in `draws_ln` beside their own draws, which all come from the same
     runs and so do not average out.
@@ -114,7 +114,7 @@ def combined(single: pd.DataFrame) -> pd.DataFrame:
     return out.drop_duplicates(TARGET).sort_values(TARGET, ignore_index=True)[list(COLUMNS)]
 
 
-def scores(table: pd.DataFrame) -> Floats:
+def log_scores(table: pd.DataFrame) -> Floats:
     """The logarithmic score of each forecast; NaN where nothing was seen yet."""
     t = StudentT.of(table["centre"], table["scale"], table["df"])
     return t.log_density(table["seen_ln"])
@@ -124,17 +124,17 @@ def weights(table: pd.DataFrame) -> Floats:
     """The weight of each forecast of `of_lines` among those of the same target.
 
     A line weighs as exp(STEP_WEIGHT times the sum of its mean log scores over the steps before), a
-    step counting the same however many budgets it foretold; before any step as 1 / scale^2 of its
+    step counting the same however many budgets it predicted; before any step as 1 / scale^2 of its
     forecast. A line that could not speak at a step has the lowest score that a line got there.
     """
-    scored = table.assign(score=scores(table))
+    scored = table.assign(score=log_scores(table))
     so_far = pd.concat([_scores_before(scored, step) for step in sorted(table["step"].unique())])
     earned = so_far.reindex(pd.MultiIndex.from_frame(table[["step", "line"]])).to_numpy()
     weight = table.assign(weight=earned - 2 * np.log(table["scale"].to_numpy(dtype=float)))
     by_target = weight.groupby(TARGET)["weight"]
     share = np.exp(weight["weight"] - by_target.transform("max"))
-    whole = share.groupby([table[name] for name in TARGET]).transform("sum")
-    return np.asarray(share / whole, dtype=float)
+    total = share.groupby([table[name] for name in TARGET]).transform("sum")
+    return np.asarray(share / total, dtype=float)
 
 
 def _scores_before(scored: pd.DataFrame, step: float) -> pd.Series:

@@ -31,12 +31,12 @@ def trace(axes: Axes, x: ArrayLike, y: ArrayLike, join: bool = True) -> Floats:
     data = data[np.isfinite(data).all(axis=1)]
     if not len(data):
         return np.empty((0, 2))
-    shown = (axes.transData + axes.transAxes.inverted()).transform(data)
-    if not join or len(shown) < 2:
-        return np.asarray(shown, dtype=float)
-    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(shown, axis=0).T))])
-    at = np.linspace(0.0, length[-1], max(len(shown), 2 + int(min(length[-1], 50.0) / 0.01)))
-    return np.column_stack([np.interp(at, length, shown[:, i]) for i in (0, 1)])
+    on_axes = (axes.transData + axes.transAxes.inverted()).transform(data)
+    if not join or len(on_axes) < 2:
+        return np.asarray(on_axes, dtype=float)
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(on_axes, axis=0).T))])
+    at = np.linspace(0.0, length[-1], max(len(on_axes), 2 + int(min(length[-1], 50.0) / 0.01)))
+    return np.column_stack([np.interp(at, length, on_axes[:, i]) for i in (0, 1)])
 
 
 def size_in(axes: Axes, artist: Artist) -> Spot:

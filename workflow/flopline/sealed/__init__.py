@@ -1,0 +1,1 @@
+"""Forecasts that are written down before a run is made, and scored when it is there."""

@@ -1,0 +1,68 @@
+"""Which runs are forecast: those named, or the recommended run of each target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flopline.errors import FloplineError
+from flopline.numbers import flops_label
+
+
+@dataclass(frozen=True, slots=True)
+class FutureRun:
+    """A run that is still to be made, of `params` weights on `tokens` tokens.
+
+    Where it is the recommended run of a target, `target_flops` is that budget and `line` the line
+    of the decision that recommends it, as forecasts name lines.
+    """
+
+    name: str
+    family: str
+    params: float
+    tokens: float
+    target_flops: float = math.nan
+    line: str = ""
+
+
+def named_runs(entries: Sequence[Mapping[str, Any]], families: Sequence[str]) -> list[FutureRun]:
+    """The runs of the study's `future_runs`; the only family where an entry names none.
+
+    Raises FloplineError for two of one name, a family that is not there, or none where there are
+    several.
+    """
+    runs: list[FutureRun] = []
+    for entry in entries:
+        name, family = str(entry["name"]), str(entry.get("family", ""))
+        if any(run.name == name for run in runs):
+            raise FloplineError(
+                f"two runs are to be forecast under the name '{name}': give each its own."
+            )
+        if not family and len(families) > 1:
+            raise FloplineError(
+                f"the run '{name}' to be forecast says no family: add one of {', '.join(families)}."
+            )
+        family = family or families[0]
+        if family not in families:
+            raise FloplineError(
+                f"the run '{name}' to be forecast is of the family '{family}', which the study "
+                f"does not have: its families are {', '.join(families)}."
+            )
+        runs.append(FutureRun(name, family, float(entry["params"]), float(entry["tokens"])))
+    return runs
+
+
+def recommended_runs(lines: pd.DataFrame, families: Sequence[str]) -> list[FutureRun]:
+    """The recommended run of each family and target of the decision's table `lines`."""
+    runs = []
+    for _, row in lines[lines["recommended"].astype(bool)].iterrows():
+        flops = float(row["budget_flops"])
+        name = f"{row['family']}-{flops_label(flops)}" if len(families) > 1 else flops_label(flops)
+        line = str(row["law"]) if row["main"] else f"{row['law']}/{row['estimator']}"
+        size = float(row["params"]), float(row["tokens"])
+        runs.append(FutureRun(name, str(row["family"]), *size, flops, line))
+    return runs
