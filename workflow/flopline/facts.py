@@ -183,7 +183,8 @@ def read_sidecar(path: Path) -> Any:
         raise twice.at(str(path)) from None
     except FileNotFoundError:
         raise FloplineError(
-            f"{path} (source.runs.sidecar) does not exist: restore it or take its log out."
+            f"{path} (source.runs.sidecar) does not exist: restore it, correct its path, which "
+            "counts from the folder of the log, or take its log out."
         ) from None
     except OSError as error:
         raise FloplineError(f"{path} (source.runs.sidecar) cannot be read: {error}.") from None
