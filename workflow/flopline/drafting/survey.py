@@ -286,7 +286,11 @@ def _fact_keys(
     names: Sequence[str],
     reading: Reading,
 ) -> dict[str, str]:
-    """Which of our facts a log says of its run, under which name of its own."""
+    """Which of our facts a log says of its run, under which name of its own.
+
+    Returns the log's names by ours; what the format knows by itself and what `columns` hold are
+    not among them.
+    """
     module = FORMATS[name].load()
     of_run = dict(reading.facts.logged.get("", {}))
     if hasattr(module, "run_facts"):

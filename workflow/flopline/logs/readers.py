@@ -56,6 +56,7 @@ def read_log(
     The format is sniffed unless it is named; `columns` may be left out where it knows its own, and
     those called `optional` may be missing from the log. `decimal` is what parts the whole of a
     number from its fraction, `phase` which lines of a text log count, as source.phase says it.
+
     Raises FloplineError when the log cannot be opened or decompressed, when no format knows it,
     or when it lacks a column that is mapped.
     """

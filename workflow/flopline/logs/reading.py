@@ -473,6 +473,10 @@ def _require(
     names: Sequence[str],
     lacking: AbstractSet[str],
 ) -> None:
+    """Ask for every column of a map but those that are `lacking`; `names` are all of the file.
+
+    Raises FloplineError, naming the columns that there are, where one is not there.
+    """
     for name, column in columns.items():
         if name in lacking:
             continue
