@@ -133,7 +133,7 @@ def audit_family(
 
     makers: dict[str, Callable[[], Finding]] = {
         "ladder": lambda: law.settled_by(
-            ladder.climb(
+            ladder.build(
                 points,
                 target,
                 study,
