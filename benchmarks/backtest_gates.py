@@ -48,14 +48,18 @@ GATES: Final = {
 
 
 def decided(
-    study: str, family: str, points: pd.DataFrame, found: Finding, grouping: IsoflopOptions | None
+    study: str,
+    family: str,
+    points: pd.DataFrame,
+    ladder_finding: Finding,
+    grouping: IsoflopOptions | None,
 ) -> Iterator[dict[str, Any]]:
     """One row per step and larger budget: whether a headline was given, and what its N wastes.
 
     `found` is the ladder of all runs, `points` those runs; `grouping` groups them into budgets.
     """
-    optima, steps = found.tables["optima"], found.tables["steps"]
-    exponents = found.numbers["alpha"], found.numbers["beta"]
+    optima, steps = ladder_finding.tables["optima"], ladder_finding.tables["steps"]
+    exponents = ladder_finding.numbers["alpha"], ladder_finding.numbers["beta"]
     for c in sorted(steps["largest_flops"].unique()):
         ahead = optima[(optima["largest_flops"] == c) & (optima["budget_flops"] > c)]
         seen = ahead.groupby("budget_flops")[["params_seen"]].first()
@@ -69,7 +73,7 @@ def decided(
             results.fits,
             results.draws,
             results.tables,
-            {"ladder": seen_by(found, float(c)), **_pinned(runs, results, targets[0])},
+            {"ladder": seen_by(ladder_finding, float(c)), **_pinned(runs, results, targets[0])},
         )
         table, verdict = decide(
             {family: results}, targets, {family: family}, {family: span_of(runs)}
@@ -91,13 +95,13 @@ def decided(
             }
 
 
-def seen_by(found: Finding, c: float) -> FindingJson:
+def seen_by(ladder_finding: Finding, c: float) -> FindingJson:
     """The ladder as it stood when the largest run had `c` FLOPs: steps before, budgets reached."""
-    optima = found.tables["optima"]
+    optima = ladder_finding.tables["optima"]
     known = optima[(optima["largest_flops"] < c) & (optima["budget_flops"] <= c * REACHED)]
     known = known[known["budget_flops"] > known["largest_flops"]]
     off = np.log(known["params_predicted"].astype(float) / known["params_seen"].astype(float))
-    exponents = found.numbers["alpha"], found.numbers["beta"]
+    exponents = ladder_finding.numbers["alpha"], ladder_finding.numbers["beta"]
     known = known.assign(
         wasted_percent=100 * wasted_share(*exponents, off.to_numpy()),
         bottom_error_percent=100
@@ -109,7 +113,7 @@ def seen_by(found: Finding, c: float) -> FindingJson:
         "audit": "ladder",
         "verdict": "fine",
         "sentence": "",
-        "numbers": found.numbers,
+        "numbers": ladder_finding.numbers,
         "tables": {"steps": steps.reset_index()},
     }
 
@@ -143,10 +147,10 @@ def _pinned(runs: pd.DataFrame, results: FamilyResults, target: float) -> Mappin
     """Whether the runs pin down the terms of the surface, where that can be asked."""
     try:
         surface = surface_of(results.fits["parametric"])
-        found = identifiability(runs, surface, target, StudyOptions())
+        finding = identifiability(runs, surface, target, StudyOptions())
     except FloplineError:
         return {}
-    return {"identifiability": {**found.to_json(), "tables": found.tables}}
+    return {"identifiability": {**finding.to_json(), "tables": finding.tables}}
 
 
 def tables(rows: pd.DataFrame) -> list[tuple[list[str], list[list[str]]]]:

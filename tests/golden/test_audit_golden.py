@@ -33,7 +33,7 @@ from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Problem
 from flopline.surfaces import published
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs, runs_at
-from tests.builders.options import auditing, climbing
+from tests.builders.options import auditing, ladder_options
 from tests.builders.surfaces import BESIROGLU, HOFFMANN, HOFFMANN_PRINTED
 from tests.conftest import ROOT
 
@@ -50,7 +50,7 @@ def chinchilla_ladder(without_outliers: pd.DataFrame) -> Finding:
     return ladder.audit(
         without_outliers,
         GOPHER,
-        climbing(400).but(IsoflopOptions(budgets=HOFFMANN_BUDGETS)),
+        ladder_options(400).but(IsoflopOptions(budgets=HOFFMANN_BUDGETS)),
         steps_flops=(3e19, 1e20, 3e20, 6e20, 1e21, 2e21),
     )
 

@@ -114,15 +114,15 @@ def test_the_ladder_is_of_the_form_that_was_chosen() -> None:
     groups = (BootstrapOptions, AuditOptions, ParametricOptions)
     options = StudyOptions.read({"audit": {"ladder_draws": 10}, "bootstrap": {"draws": 10}}, groups)
     step = np.sort(runs["flops"].unique())[3]
-    climbed = ladder.climb(runs, TARGET, options, steps_flops=[step])
-    again = climbed.of_form(SKALING)
+    built = ladder.build(runs, TARGET, options, steps_flops=[step])
+    again = built.of_form(SKALING)
     mine = again.tables["steps"]
     names = list(dict.fromkeys(mine.loc[mine["law"] == "parametric", "estimator"]))
     assert names[0] == "skaling"
     assert {"chinchilla", "tied"} <= set(names)
     first = mine[mine["estimator"] == "skaling"]
     assert first["coverage95"].notna().all()
-    before = climbed.tables["steps"]
+    before = built.tables["steps"]
     same = before[before["estimator"] == "skaling"]
     assert first["target_params"].tolist() == pytest.approx(
         same["target_params"].tolist(), rel=1e-3

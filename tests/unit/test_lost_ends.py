@@ -103,3 +103,65 @@ def test_true_is_no_loss(tmp_path: Path) -> None:
     rows = [row(s, loss=True if s == 200 else 3.0) for s in STEPS]
     with pytest.raises(FloplineError, match=r"line 2: a number was expected.*'True'"):
         taken(tmp_path, jsonl(rows), cleaning=STRICT)
+
+
+def named(folder: Path, logs: dict[str, list[dict[str, Any]]]) -> Cleaned:
+    for name, rows in logs.items():
+        (folder / f"{name}.jsonl").write_text(jsonl(rows))
+    options = study(source={"kind": "logs", "format": "jsonl", "columns": COLUMNS})
+    files: Any = [{"run": r, "path": f"{r}.jsonl", "sha256": r} for r in logs]
+    return clean(
+        ingest(options, files, folder), pd.DataFrame({"run": list(logs), "params": 1e8}), options
+    )
+
+
+def kept(found: Cleaned) -> list[str]:
+    return found.runs["run"][found.runs["status"] == "kept"].tolist()
+
+
+def test_logs_of_the_processes_of_one_run_count_once(tmp_path: Path) -> None:
+    logs = {f"big-rank{r}": [row(s, loss=4 - s / 500 + r / 1e4) for s in STEPS] for r in range(3)}
+    found = named(tmp_path, logs)
+    assert kept(found) == ["big-rank0"]
+    assert "of the run of which 'big-rank0' is" in found.runs["reason"].iloc[1]
+
+
+def test_ranks_of_adapters_are_runs(tmp_path: Path) -> None:
+    logs = {f"lora-rank{r}": [row(s, loss=4 - s / 500 + r / 1e4) for s in STEPS] for r in (4, 8)}
+    assert kept(named(tmp_path, logs)) == ["lora-rank4", "lora-rank8"]
+
+
+def test_logs_that_begin_alike_are_told(tmp_path: Path) -> None:
+    rows = [row(s) for s in STEPS]
+    found = named(
+        tmp_path, {"a": rows, "a-backup": rows[:8], "b": [row(s, loss=3.0) for s in STEPS]}
+    )
+    (note,) = [note for note in found.notes if "begin with losses" in note]
+    assert "2 runs" in note
+    assert "'a' and 'a-backup'" in note
+
+
+def table(folder: Path, losses: list[float], *names: str, **changes: Any) -> Cleaned:
+    lines = [f"r{i},{1e8 * (i + 1):.0f},{2e9:.0f},{loss}" for i, loss in enumerate(losses)]
+    lines += [f"{name},200000000,2000000000,2.5" for name in names]
+    (folder / "t.csv").write_text("\n".join(["run,params,tokens,loss", *lines]) + "\n")
+    columns = {name: name for name in ("run", "params", "tokens", "loss")}
+    options = study(source={"kind": "table", "columns": columns}, **changes)
+    files: Any = [{"run": "", "path": "t.csv", "sha256": "t"}]
+    return clean(ingest(options, files, folder), None, options)
+
+
+def test_a_row_that_sums_up_others_is_no_run(tmp_path: Path) -> None:
+    assert kept(table(tmp_path, [3.0, 2.9], "mean", "Total", "maximal")) == ["maximal", "r0", "r1"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "losses"),
+    [("nats_per_token", [30.0, 25.0, 20.0]), ("bits_per_byte", [9.0, 8.5, 3.0])],
+)
+def test_losses_above_those_of_a_guess_are_in_another_unit(
+    tmp_path: Path, unit: str, losses: list[float]
+) -> None:
+    with pytest.raises(FloplineError, match="worse than a guess in"):
+        table(tmp_path, losses, loss_unit=unit)
+    assert len(kept(table(tmp_path, [losses[0], 3.0, 2.9], loss_unit=unit))) == 3

@@ -26,7 +26,7 @@ class Undecodable(ValueError):
         self.line = line
 
 
-class Verdict(Exception):
+class RaisedByHook(Exception):
     """What our own hooks raise within a decoder, which is no error of its."""
 
 
@@ -35,7 +35,7 @@ def decoding() -> Iterator[None]:
     """Turn whatever a decoder raises within into Undecodable."""
     try:
         yield
-    except (FloplineError, Verdict, Undecodable):
+    except (FloplineError, RaisedByHook, Undecodable):
         raise
     except json.JSONDecodeError as error:
         raise Undecodable(error.msg, error.lineno) from None

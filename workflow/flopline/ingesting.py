@@ -19,6 +19,7 @@ from flopline.logs.opening import head_of, text_lines
 from flopline.logs.readers import read_log
 from flopline.logs.reading import (
     AFTER_BRANCH,
+    MOST_EXACT,
     NO_LOSS,
     NO_RUN,
     NOT_PARSED,
@@ -203,7 +204,7 @@ def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingeste
     rows = reading.rows.assign(split=split, piece=piece)
     rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
     rows = _named(rows, own)
-    dropped = _named(reading.dropped.assign(source=file["path"]), own)
+    dropped = _named(_with_whole_steps(reading.dropped).assign(source=file["path"]), own)
     of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
     counts = {own: reading.rows_in}
     if "run" in reading.rows:
@@ -227,6 +228,14 @@ def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingeste
         for run, n in counts.items()
     ]
     return Ingested(rows, dropped, pd.DataFrame(runs))
+
+
+def _with_whole_steps(dropped: pd.DataFrame) -> pd.DataFrame:
+    """Dropped rows with the steps that a table of whole numbers can hold."""
+    if dropped.empty or "step" not in dropped:
+        return dropped
+    steps = pd.to_numeric(dropped["step"], errors="coerce")
+    return dropped.assign(step=steps.where((steps % 1 == 0) & (steps.abs() < MOST_EXACT)))
 
 
 def _misread(reading: Reading, path: Path) -> str:
@@ -307,7 +316,8 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
     _require_one_curve(rows[rows["reason"] == ""], raw, columns, path)
     unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
     kept = rows[rows["reason"] == ""]
-    dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
+    dropped = pd.concat([_with_whole_steps(rows[rows["reason"] != ""]), unread])
+    dropped = dropped.assign(source=file["path"])
     counts = pd.concat([kept["run"], dropped["run"]]).value_counts()
     runs = pd.DataFrame({"run": counts.index.astype("string"), "rows_in": counts.to_numpy()})
     facts = rows.groupby("run", sort=True).first().reset_index()

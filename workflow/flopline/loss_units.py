@@ -122,13 +122,13 @@ def stated_unit(study: StudyDocument) -> str:
 
 
 def conversion(
-    source: SourceDocument, split: str, unit: str, told: str | None = None
+    source: SourceDocument, split: str, unit: str, of_format: str | None = None
 ) -> Conversion | None:
     """How losses of a split become those of the study; None where they are in its `unit`.
 
-    `told` is the unit that a log's format says, which counts where the study file says none.
+    `of_format` is the unit that a log's format says, which counts where the study file says none.
     """
-    logged = logged_unit(source, split) or told
+    logged = logged_unit(source, split) or of_format
     if logged is None or logged == unit:
         return None
     return Conversion.between(logged, unit, source.get("bytes_per_token"))
@@ -157,16 +157,16 @@ def misfits(study: StudyDocument) -> Iterator[str]:
     for split in fitted_splits(study):
         columns = _columns_of_loss(source)
         column = columns.get(split) or columns.get("")
-        said = stated.get(split) if isinstance(stated, Mapping) else stated
+        stated_unit_of_split = stated.get(split) if isinstance(stated, Mapping) else stated
         open_bits = isinstance(column, str) and unit_of(column) == ""
-        if said is None and study.get("loss_unit") is None and open_bits:
+        if stated_unit_of_split is None and study.get("loss_unit") is None and open_bits:
             yield (
                 f"the column '{column}' speaks of bits, and leaves open of what: write "
                 f"`loss_unit: {BITS_PER_BYTE}` (or {BITS}) in the study file."
             )
         change = conversion(source, split, unit)
         if change is not None and change.factor is None:
-            where = f"the column '{column}'" if said is None else "source.loss_unit"
+            where = f"the column '{column}'" if stated_unit_of_split is None else "source.loss_unit"
             yield refusal(f"{where} says that losses of the split '{split}'", change)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from flopline.decoders import Verdict, decoding
+from flopline.decoders import RaisedByHook, decoding
 from flopline.errors import FloplineError
 
 
@@ -46,7 +46,7 @@ class Once:
         return record
 
 
-class Twice(Verdict):
+class Twice(RaisedByHook):
     """A name that stands twice in an object of JSON, with its first value and its last."""
 
     def __init__(self, name: str, first: Any, last: Any) -> None:

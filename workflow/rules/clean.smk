@@ -75,6 +75,7 @@ rule gather:
                 "file",
                 "source",
                 "loss_split",
+                "loss_unit",
                 "flops_convention",
                 "exclude",
                 "held_out",

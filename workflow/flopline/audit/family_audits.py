@@ -133,7 +133,7 @@ def audit_family(
 
     makers: dict[str, Callable[[], Finding]] = {
         "ladder": lambda: law.settled_by(
-            ladder.climb(
+            ladder.build(
                 points,
                 target,
                 study,
@@ -280,10 +280,10 @@ class _Law:
         """The surface that it states; FloplineError where there is none."""
         return surface_of(self.fit().content)
 
-    def settled_by(self, climbed: ladder.Ladder) -> Finding:
+    def settled_by(self, made: ladder.Ladder) -> Finding:
         """What a ladder shows of the form that it prefers, which is the law from then on."""
-        self._choose(climbed.tables["steps"])
-        return climbed.of_form(self.form).finding()
+        self._choose(made.tables["steps"])
+        return made.of_form(self.form).finding()
 
     def choice(self) -> Finding:
         """Why the law is of its form; FloplineError where there is none."""

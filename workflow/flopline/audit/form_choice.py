@@ -1,9 +1,9 @@
 """Which form of the surface is the parametric law of a study: chosen by the held-out ladder.
 
-The forms climb side by side. The one whose sizes waste least compute at the optima seen at larger
-budgets wins; where that is a tie, or nothing is known of it, the one that predicts the losses of
-larger runs best; what is still tied goes to the published form, or where that has lack of fit to
-one that has no warning. A power of what lies above the floor changes the losses that a law
+The forms are fitted side by side. The one whose sizes waste least compute at the optima seen at
+larger budgets wins; where that is a tie, or nothing is known of it, the one that predicts the
+losses of larger runs best; what is still tied goes to the published form, or where that has lack of
+fit to one that has no warning. A power of what lies above the floor changes the losses that a law
 predicts far more than its sizes, so that two forms are often tied in the first and ten times apart
 in the second.
 """
@@ -88,11 +88,11 @@ def choose(fit: LawResults, steps: pd.DataFrame | None) -> FormChoice:
 
 
 def _status(fit: LawResults) -> dict[str, str]:
-    """The status of every form that climbs, fitted to all runs; the main line is Chinchilla's."""
+    """The status of every form on the ladder, fitted to all runs; the main line is Chinchilla's."""
     rows = fit.tables[ESTIMATORS].drop_duplicates("estimator")
     names = [CHINCHILLA.name, *rows["estimator"].iloc[1:].astype(str)]
     known = zip(names, rows["status"].astype(str), strict=True)
-    return {name: status for name, status in known if name in FORMS and FORMS[name].climbs}
+    return {name: status for name, status in known if name in FORMS and FORMS[name].on_ladder}
 
 
 def _by_step(
@@ -128,10 +128,14 @@ def _shared(errors: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame | None:
 def _table(
     names: Sequence[str], status: dict[str, str], waste: pd.DataFrame, losses: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per form: status, and means over the steps that all of them climbed."""
+    """One row per form: status, and means over the steps at which all were fitted."""
     rows = []
     for name in names:
-        row: dict[str, Any] = {"form": name, "formula": FORMS[name].formula, "status": status[name]}
+        row: dict[str, object] = {
+            "form": name,
+            "formula": FORMS[name].formula,
+            "status": status[name],
+        }
         for column, errors in ((WASTE, waste), (LOSSES, losses)):
             shared = _shared(errors, names)
             there = shared is not None and name in shared

@@ -69,8 +69,8 @@ def audit(
     more_targets: Sequence[float] = (),
     family: str = "",
 ) -> Finding:
-    """What the ladder of Chinchilla's form shows, see `climb`."""
-    return climb(
+    """What the ladder of Chinchilla's form shows, see `build`."""
+    return build(
         points,
         target_flops,
         study,
@@ -82,7 +82,7 @@ def audit(
     ).finding()
 
 
-def climb(
+def build(
     points: pd.DataFrame,
     target_flops: float,
     study: StudyOptions | None = None,
@@ -171,7 +171,7 @@ class _Ground:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """A ladder that was climbed: its `tables`, and what it takes to climb it again."""
+    """A ladder that was made: its `tables`, and what it takes to make it again."""
 
     ground: _Ground
     all_runs: AllRuns
@@ -184,8 +184,8 @@ class Ladder:
     def of_form(self, form: Form[Any]) -> Ladder:
         """The same with another form of the surface as the parametric law, which then comes first.
 
-        It climbs once more, with draws. Chinchilla's form stays, by its own name. Who wastes what
-        is still judged by the published surface, as it was when the form was chosen.
+        It is fitted at every step once more, with draws. Chinchilla's form stays, by its own name.
+        Who wastes what is still judged by the published surface, as when the form was chosen.
         """
         if form is CHINCHILLA:
             return self
@@ -218,8 +218,8 @@ def _tables_of(
     """The tables of all steps; `fitted` takes number and FLOPs of one to its step_fits."""
     flops, how = ground.table["flops"].to_numpy(), ground.how
     rows, bottoms, predictions, runs = [], [], [], []
-    climbing = progress.over(ground.steps, "steps", lambda c: float((flops <= c).sum()))
-    for number, c in enumerate(climbing):
+    counted_steps = progress.over(ground.steps, "steps", lambda c: float((flops <= c).sum()))
+    for number, c in enumerate(counted_steps):
         step_fits = fitted(number, c)
         held, seed = ground.table[flops > c], how.bootstrap(number).seed
         predictions.append(predicted(step_fits[all_runs.reference], held, c, seed))

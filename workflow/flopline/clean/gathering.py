@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
-from flopline.clean.copies import same_ends, same_files
+from flopline.clean.copies import same_ends, same_files, same_processes, summaries
 from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import without_log
@@ -28,7 +28,10 @@ BATCH_TELLS: Final = (
 )
 """The way out where a log tells no tokens."""
 
-_NO_PARAMS = "Its params are not a positive number."
+_NO_PARAMS = (
+    "Its params are not a positive number: give them in source.runs (a run table, a sidecar, its "
+    "name or its log)."
+)
 
 
 def gather(
@@ -56,7 +59,10 @@ def gather(
     runs = _quarantine(runs, study)
     demand_magnitudes(runs, study)
     if not (runs["status"] == KEPT).any():
-        first = runs.sort_values("status", ascending=False, kind="stable").iloc[0]
+        # What is wrong with a run that has rows says more than that another has none.
+        by_rows = runs.assign(empty=runs["rows_in"] == 0)
+        order = by_rows.sort_values(["status", "empty"], ascending=[False, True], kind="stable")
+        first = order.iloc[0]
         raise FloplineError(
             f"{study['file']}: none of the {len(runs)} runs can be used; run '{first['run']}' "
             f"({first['source']}): {first['reason']}"
@@ -144,6 +150,9 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
         say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
     copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
+    if study["source"]["kind"] == "table":
+        sums = summaries(runs).reindex(runs.index)
+        say(sums.notna(), sums)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
     say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
@@ -190,6 +199,8 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     )
     hardly = untrained(runs[reason == ""], options["untrained"]).reindex(runs.index)
     say(hardly.notna(), hardly)
+    process = same_processes(runs[reason == ""]).reindex(runs.index)
+    say(process.notna(), process)
     copy_of = same_ends(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)

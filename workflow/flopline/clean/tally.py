@@ -37,6 +37,7 @@ TALLY: Final = {
     "late": "string",
     "dropped_for": "string",
     "splits": "string",
+    "begins": "string",
     "clock_reset": "string",
     "negative_lr": "string",
     "beyond_int64": "string",
@@ -48,7 +49,8 @@ TALLY: Final = {
 its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
 `early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
 and `beyond_int64` name the first row of that kind, `repeats` the step whose losses differ most.
-`splits` are those that have a row, with a BETWEEN between them."""
+`splits` are those that have a row, with a BETWEEN between them, and `begins` holds the first losses
+of the study's split."""
 
 BETWEEN: Final = "\n"
 
@@ -117,6 +119,7 @@ def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
                 "not_finite": _ends_not_finite(rows, kept, of.lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
                 "splits": _splits(rows, kept, names),
+                "begins": _begins(rows, kept, names, study["loss_split"]),
                 "clock_reset": _first(
                     rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
                 ),
@@ -163,6 +166,27 @@ def _splits(rows: Rows, kept: Ints, names: Names) -> list[str]:
     for pair in np.unique(rows.run[kept] * width + rows.split[kept]).tolist():
         held[pair // width].append(str(names.splits[pair % width]))
     return [BETWEEN.join(splits) for splits in held]
+
+
+FIRST: Final = 5
+"""Losses that two logs of one training share at least."""
+
+
+def _begins(rows: Rows, kept: Ints, names: Names, loss_split: str) -> list[str | None]:
+    """The first losses of each run, as it logs them."""
+    out: list[str | None] = [None] * len(names.runs)
+    split = names.splits.get_indexer(pd.Index([loss_split]))[0]
+    mine = kept[rows.split[kept] == split]
+    if not mine.size:
+        return out
+    starts = np.flatnonzero(np.diff(rows.run[mine], prepend=-1))
+    ends = np.append(starts[1:], mine.size)
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if end - start >= FIRST:
+            first = mine[start : start + FIRST]
+            pairs = zip(rows.clock[first].tolist(), rows.loss[first].tolist(), strict=True)
+            out[rows.run[mine[start]]] = " ".join(f"{clock:g}:{loss!r}" for clock, loss in pairs)
+    return out
 
 
 def _disagreement(overlap: Overlap | None, tolerance: float) -> str | None:
@@ -220,6 +244,8 @@ def _ends_not_finite(
 
     Of the loss that the study is about the last one decides; in another split all of them must
     stand at its end, since some trainers write NaN where they did not evaluate.
+
+    Returns one sentence per run of `names`, None for the others.
     """
     out: list[str | None] = [None] * len(names.runs)
     both = np.concatenate([kept, lost])
@@ -264,7 +290,10 @@ def _attempts(
 def _ends_early(
     rows: Rows, kept: Ints, gone: Ints, names: Names, loss_split: str
 ) -> list[str | None]:
-    """A sentence on each run whose last kept loss lies before one that it logged and lost."""
+    """A sentence on each run whose last kept loss lies before one that it logged and lost.
+
+    Returns one sentence per run of `names`, None for the others.
+    """
     out: list[str | None] = [None] * len(names.runs)
     split = names.splits.get_indexer(pd.Index([loss_split]))[0]
     of_kept, of_gone = (part[rows.split[part] == split] for part in (kept, gone))

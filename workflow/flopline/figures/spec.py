@@ -215,11 +215,11 @@ class FigureSpec:
         if not needs.every_law and LAW.name not in asked:
             return ""
         sentences = {
-            family: form_sentence(form_of(found.fits[LAW.name]))
-            for family, found in results.families.items()
+            family: form_sentence(form_of(of_family.fits[LAW.name]))
+            for family, of_family in results.families.items()
             if setting.family in ("", family)
-            and LAW.name in found.fits
-            and found.fits[LAW.name]["status"] != FAILED
+            and LAW.name in of_family.fits
+            and of_family.fits[LAW.name]["status"] != FAILED
         }
         if len(set(sentences.values())) < 2:
             return "".join(f" {sentence}" for sentence in {*sentences.values()})

@@ -116,7 +116,7 @@ def at_target(
 ) -> RunForecast | None:
     """The forecast of one run at the optimum of `line` at a target [FLOPs], as the decision's.
 
-    None where the line does not climb in the ladder. Raises FloplineError as `of_runs` does.
+    None where the line is not on the ladder. Raises FloplineError as `of_runs` does.
     """
     tables, _ = _evidence(known)
     made = forecasts(of_ladder(tables, LOSS), (priors or stored())[LOSS])
@@ -137,7 +137,7 @@ def _forecast(line: str, row: pd.Series, largest: float, noise: float = 0.0) -> 
 def _evidence(
     known: FamilyResults,
 ) -> tuple[Mapping[str, pd.DataFrame], list[tuple[str, Law, pd.DataFrame | None]]]:
-    """The ladder's tables, and the surfaces that climbed in it with their draws."""
+    """The ladder's tables, and the surfaces fitted in it with their draws."""
     ladder = known.findings.get("ladder")
     tables = {} if ladder is None else ladder.get("tables", {})
     if not {"steps", "runs", "ahead"} <= set(tables) or tables["ahead"].empty:
@@ -150,23 +150,23 @@ def _evidence(
         raise FloplineError(
             "no law says the loss of any run: keep parametric in `laws` in the study file."
         )
-    climbing = admitted(tables["steps"])
-    surfaces = list(_surfaces(known, law, climbing))
+    admitted_lines = admitted(tables["steps"])
+    surfaces = list(_surfaces(known, law, admitted_lines))
     if not surfaces:
         raise FloplineError(
-            f"no surface of the {law} law climbed in the held-out ladder: add runs."
+            f"no surface of the {law} law could be fitted in the held-out ladder: add runs."
         )
     return tables, surfaces
 
 
 def _surfaces(
-    known: FamilyResults, law: str, climbing: Mapping[tuple[str, str], str]
+    known: FamilyResults, law: str, admitted_lines: Mapping[tuple[str, str], str]
 ) -> Iterator[tuple[str, Law, pd.DataFrame | None]]:
     fit = known.of_law(law)
-    if law in climbing.values():
+    if law in admitted_lines.values():
         yield law, surface_of(fit.content), fit.draws
     for estimator, surface in other_surfaces(fit):
-        if climbing.get((law, estimator)) == f"{law}/{estimator}":
+        if admitted_lines.get((law, estimator)) == f"{law}/{estimator}":
             yield f"{law}/{estimator}", surface, None
 
 

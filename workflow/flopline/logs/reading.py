@@ -18,6 +18,7 @@ from flopline.errors import FloplineError
 from flopline.logs.opening import Phase
 from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
+    as_float,
     has_doubtful_comma,
     is_rounded,
     parse_number,
@@ -178,6 +179,9 @@ def curve_rows(
     `columns` maps our names to the file's; `loss` may map each split to a column of its own, and
     `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
     whole of a number from its fraction.
+
+    Returns the rows in the order of their lines. Raises FloplineError for a column that is mapped,
+    not optional, and not there.
     """
     several = "run" in columns
     table = raw.table
@@ -231,7 +235,6 @@ def curve_rows(
     wrong = rows["reason"] != ""
     kept = [*_DROPPED, *(["run"] if several else [])]
     no_loss = base[~seen].assign(reason=NO_LOSS).reindex(columns=kept)
-    no_loss["step"] = no_loss["step"].where(_is_whole(no_loss["step"]))
     beside = base.loc[~seen, [n for n in ("run", "step", *BESIDE) if n in base]]
     wrong_rows = rows.loc[wrong].assign(step=None).reindex(columns=kept)
     filled = [part for part in (unread, no_loss, wrong_rows) if len(part)]
@@ -241,11 +244,6 @@ def curve_rows(
     return Reading(
         rows, _sorted(dropped), rounded=first, misread=min(bad, default=None), beside=beside
     )
-
-
-def _is_whole(steps: pd.Series) -> pd.Series:
-    """Which steps are whole numbers that a table of whole numbers can hold."""
-    return (steps % 1 == 0) & (steps.abs() < MOST_EXACT)
 
 
 def is_said(value: Any) -> bool:
@@ -307,7 +305,11 @@ _PARSERS: Final = {"wall_s": parse_seconds, "loss": parse_plain, "lr": parse_pla
 
 def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     """The cells of the column that is ours under `name`."""
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    try:
+        numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    except OverflowError:  # a whole number beyond all floating-point ones
+        finite = values.map(lambda value: as_float(value) if type(value) is int else value)
+        return read_cells(finite, name, decimal)
     fault = np.full(len(values), "", dtype=object)
     rounded = np.zeros(len(values), dtype=bool)
     there = values.notna().to_numpy(bool)
@@ -449,8 +451,8 @@ def joined(readings: Sequence[Reading], facts: LogFacts) -> Reading:
     beside = [r.beside for r in readings if r.beside is not None and len(r.beside)]
     dropped = [r.dropped for r in readings if len(r.dropped)] or [readings[0].dropped]
     return Reading(
-        pd.concat(rows, ignore_index=True),
-        pd.concat(dropped, ignore_index=True),
+        rows[0].reset_index(drop=True) if len(rows) == 1 else pd.concat(rows, ignore_index=True),
+        pd.concat(dropped, ignore_index=True) if len(dropped) > 1 else dropped[0],
         facts,
         next((r.rounded for r in readings if r.rounded is not None), None),
         next((r.misread for r in readings if r.misread is not None), None),
@@ -476,6 +478,10 @@ def _require(
     names: Sequence[str],
     lacking: AbstractSet[str],
 ) -> None:
+    """Ask for every column of a map but those that are `lacking`; `names` are all of the file.
+
+    Raises FloplineError, naming the columns that there are, where one is not there.
+    """
     for name, column in columns.items():
         if name in lacking:
             continue
@@ -483,10 +489,11 @@ def _require(
             if wanted not in raw:
                 there = names or [str(c) for c in raw.columns if c != "line"]
                 listed = [*there[:30], f"and {len(there) - 30} more"] if len(there) > 30 else there
+                separator = other_separator(there)
                 raise FloplineError(
                     f"{path} has no column '{wanted}' (source.columns.{name} in the study file)"
-                    f"{_way(name)}; "
-                    f"it has: {', '.join(listed) or 'none'}{other_separator(there)}."
+                    f"{'' if separator else _way(name)}; "
+                    f"it has: {', '.join(listed) or 'none'}{separator}."
                 )
 
 
@@ -498,6 +505,8 @@ def _way(name: str) -> str:
 
 def other_separator(header: Sequence[str]) -> str:
     """The mend for a table of one column whose header is parted by something else, or nothing."""
+    if header and header[0].lower().startswith("sep="):
+        return ", the line by which Excel knows what parts cells: take it out"
     names = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
     for mark, called in names.items():
         if len(header) == 1 and mark in header[0]:

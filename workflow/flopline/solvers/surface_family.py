@@ -51,6 +51,8 @@ class FamilySurface(Law, Protocol):
         """The surface with floor `e` [nats], ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D.
 
         Numbers or arrays of shape (draws,); ln_a or ln_b is -inf where its term has vanished.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
         """
 
 
@@ -67,7 +69,7 @@ class Form(Generic[S]):
     to the free one that it equals; the rest are held at `fixed`, E at 0. `called` holds the names
     of the law's parameters by unknown, where these are not A, B, alpha and beta. Every resample
     takes `own_starts` besides the optimum of all points: more than one where it has several minima.
-    A form that `climbs` is fitted at every step of the held-out ladder.
+    A form that is `on_ladder` is fitted at every step of the held-out ladder.
     """
 
     name: str
@@ -79,7 +81,7 @@ class Form(Generic[S]):
     fixed: tuple[tuple[str, float], ...] = ()
     called: tuple[tuple[str, str], ...] = ()
     own_starts: int = 1
-    climbs: bool = True
+    on_ladder: bool = True
     heading: str = ""
     formula: str = ""
 
@@ -212,13 +214,13 @@ KAPLAN: Final = Form(
     fixed=(("E", 0.0),),
     called=(("ln_A", "N_c"), ("ln_B", "D_c"), ("a", "alpha_N"), ("k", "alpha_D")),
     own_starts=4,
-    climbs=False,
+    on_ladder=False,
     heading="Kaplan's joint form",
     formula="L(N, D) = (A/N^α + B/D)^k",
 )
 """From one start 5 % of the resamples of the default study's runs end in a higher minimum; those of
 the other forms agree from every start. A law without a floor predicts too low losses of larger runs
-however well it fits, so that it does not climb."""
+however well it fits, so that it is not on the ladder."""
 REPEATED: Final = Form[RepeatedSurface](
     "repeated",
     RepeatedSurface,

@@ -45,7 +45,7 @@ TELLS: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The count of the runs and that of every draw, with what is to be said of it."""
+    """The count of the runs and that of every draw, with a sentence on it."""
 
     point: Count
     drawn: Count

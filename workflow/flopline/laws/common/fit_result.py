@@ -230,7 +230,10 @@ def plain(value: Any) -> Any:
 
 
 def estimate_json(point: float, lo80: float, hi80: float, lo95: float, hi95: float) -> EstimateJson:
-    """An estimate as JSON holds it, what is not finite as None."""
+    """An estimate as JSON holds it, what is not finite as None.
+
+    Returns the number with the ends of its 80 and 95 % intervals, in the order of the arguments.
+    """
     return {
         "point": _finite(point),
         "lo80": _finite(lo80),

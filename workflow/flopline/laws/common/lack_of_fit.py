@@ -29,10 +29,6 @@ Floats = NDArray[np.float64]
 
 CELLS: Final = 20
 """Stretches of ln C on which the residuals of resamples are compared."""
-TOP_RUNS: Final = (0.005, 3.0)
-"""Mean log residual of the runs of largest compute, and the same in standard errors, beyond which
-a surface is said not to hold. The top runs of Chinchilla lie 0.1 % off (0.7), those of Gemstones
-0.2 % (0.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +83,8 @@ def by_cells(ln_flops: Floats, loss: Floats, weight: Floats, law: LossLaw, edges
 
     The first three arguments have shape (rows, points), `edges` is ascending; NaN where a row has
     no point in a cell or no law.
+
+    Returns the residuals weighted by `weight`, (rows, cells).
     """
     rows, cells = ln_flops.shape[0], edges.size - 1
     here = (weight > 0) & np.isfinite(ln_flops) & np.isfinite(loss)
@@ -120,6 +118,9 @@ def lack_of_fit(
     on the frontier. The misfit counts as an independent error of each such run, so at a target it
     has the standard deviation misfit sqrt(1 + h), h being the leverage of the target among `runs`
     observations spread like the frontier.
+
+    Returns a LackOfFit of NaN, which widens nothing, where fewer than FEW_DRAWS resamples have most
+    of the frontier.
     """
     seen, draws = cells
     none = np.zeros(len(targets_flops))
@@ -152,6 +153,8 @@ def relative_sd(
     """Relative standard deviation of the first row of `law` at budgets `flops` (m,) by its misfit.
 
     `misfit`, `runs` and `spread` (flat or square) are those of a LackOfFit.
+
+    Returns an array of shape (m,), as a share of the loss.
     """
     r = np.asarray(spread, dtype=float)
     size = math.isqrt(r.size)

@@ -60,7 +60,7 @@ class LossLaw:
         return np.asarray(self.E[:, None] + falling, dtype=float)
 
     def form(self, row: int = 0) -> str:
-        """The formula of one row, and why it has no floor if it has none."""
+        """The formula of one row; if it has no floor, the reason too."""
         if not np.isfinite(self.c[row]):
             return "none: the loss on the frontier does not fall with compute"
         if self.pinned is not None:

@@ -9,7 +9,7 @@ et al. 2023, arXiv 2305.16264).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -55,6 +55,11 @@ COLUMNS: Final = (
 """Columns of the table of variants: one row per estimator and parameter of its form."""
 
 
+Cautions = Callable[[Law, Floats, Sequence[str], Mapping[str, Floats]], list[str]]
+"""What to watch for in the runs about a law: of its log residuals (points,), seen less fitted, the
+parameters that sit on bounds, and what else than params and tokens it takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One other way to fit the same runs: what the optimiser found, and what it predicts."""
@@ -68,14 +73,14 @@ def variants(
     targets_flops: Sequence[float],
     surface: LossSurface,
     resamples: ResampleWeights,
-    cautions: Callable[[Floats], list[str]],
+    cautions: Cautions,
     unique_tokens: Floats | None = None,
     *,
     count: Counted | None = None,
     judged: bool = False,
 ) -> list[Variant]:
     """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
-    climb in the held-out ladder alone.
+    are on the held-out ladder alone.
 
     `surface` is the optimum of Chinchilla's form, `problem` with the main objective;
     `targets_flops` are budgets [FLOPs]; `cautions` says what to watch for in the runs and their
@@ -83,6 +88,8 @@ def variants(
     the tokens of some run, the law of repeated data is among them; budgets are spent by `count`,
     which has a draw a resample. A variant without an optimum
     says so and holds what was found.
+
+    Returns the variants, objectives first, then forms.
     """
     task, main = (
         _MainFit(problem, targets_flops, surface, resamples, cautions, count),
@@ -93,7 +100,7 @@ def variants(
         with progress.part(PILOTS, "variants"):
             others = _other_objectives(problem)
         tried += [_under(task, name, objective) for name, objective in others]
-    for form in (form for form in OTHERS if form.climbs or not judged):
+    for form in (form for form in OTHERS if form.on_ladder or not judged):
         tried.append(_Trial(form.name, form, main, partial(solve, problem, form, resamples)))
     repeats = unique_tokens is not None and (unique_tokens < problem.points["tokens"] * 0.999).any()
     if unique_tokens is not None and repeats and not judged:
@@ -117,7 +124,7 @@ class _MainFit:
     targets_flops: Sequence[float]
     surface: LossSurface
     resamples: ResampleWeights
-    cautions: Callable[[Floats], list[str]]
+    cautions: Cautions
     count: Counted | None
 
     @property
@@ -138,7 +145,7 @@ class _Trial:
 
     @property
     def work(self) -> float:
-        """Its time in that of a plain one, about."""
+        """About how many times the time of a plain variant it takes."""
         slow = self.form is REPEATED or self.form.own_starts > 1 or self.objective.delta == 0
         return SLOW if slow else 1.0
 
@@ -172,7 +179,7 @@ def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> 
 
 
 def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
-    """What was found, at the targets, in words and in numbers."""
+    """The variant with its numbers at the targets and its message."""
     name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
     law, drawn, budgets = solved.law, solved.draws, np.asarray(task.targets_flops, float)
     if task.count is not None:
@@ -196,7 +203,8 @@ def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
     if objective == task.problem.objective and task.main_value > 0:
         against = value / task.main_value - 1.0
     points = task.problem.points | dict(solved.covariates)
-    cautions = task.cautions(np.log(points.pop("loss")) - np.log(law.loss(**points)))
+    residual = np.log(points.pop("loss")) - np.log(law.loss(**points))
+    cautions = task.cautions(law, residual, solved.bounds, solved.covariates)
     left_out = int(np.isnan(a_draws).sum())
     status, message = _verdict(
         solved, cautions, (left_out, a_draws.size), against, estimates.get("k")

@@ -35,6 +35,8 @@ def resampled_losses(
     draw flips the signs of the residuals at random, those of one run together. Signs alone
     (Rademacher weights) are valid for least absolute deviations too, which a small Huber delta
     comes close to (Feng, He and Hu 2011, doi 10.1093/biomet/asr052).
+
+    Returns the problem with targets of shape (draws, points), the same for the same `seed`.
     """
     fitted = problem.target + residuals_of(problem, unknowns, form)
     unseen = unseen_residuals(problem, unknowns, runs, form)
