@@ -33,7 +33,7 @@ def needed(figure):
             for law in laws * needs.frontiers
             for path in law_tables(law, spec_of(law).frontier.table).values()
         ],
-        "findings": needs.findings * FINDINGS,
+        "findings": (needs.findings or needs.unseen) * FINDINGS,
     }
     if not figure.per_family:
         files = {
@@ -44,7 +44,8 @@ def needed(figure):
         "runs": needs.runs * ["results/{study}/clean/runs.parquet"],
         "dropped": needs.dropped * ["results/{study}/clean/dropped.parquet"],
         "curves": needs.curves * CLEAN_CURVES,
-        "decision": needs.decision * ["results/{study}/decision.json"],
+        "decision": (needs.decision or needs.unseen)
+        * ["results/{study}/decision.json"],
     }
     return {kind: paths for kind, paths in files.items() if paths}
 
@@ -82,7 +83,7 @@ def in_engine_report(figure):
 
 for figure in DRAWN:
     of_family = ".{family}" if figure.per_family else ""
-    late = figure.needs.decision or not figure.per_family
+    late = figure.needs.decision or figure.needs.unseen or not figure.per_family
 
     rule:
         name:
