@@ -56,9 +56,9 @@ def of_law(law: str) -> Callable[[FigureSpec], bool]:
 # Jobs of the toy study with its two families, by rule.
 FITS = {f"fit_{law}": len(FAMILIES) for law in LAWS}
 FIGURES = figures_that(lambda spec: True)
-AUDIT = {"audit": 2} | figures_that(lambda spec: spec.needs.findings)
+AUDIT = {"audit": 2} | figures_that(lambda spec: spec.needs.of_audit)
 PAGE = {"report": 1, "review": 1}
-END = {"decide": 1, "latex": 1} | figures_that(lambda spec: spec.needs.decision) | PAGE
+END = {"decide": 1, "latex": 1} | figures_that(lambda spec: spec.needs.of_decision) | PAGE
 OF_LAWS = {law: figures_that(of_law(law)) for law in LAWS}
 AFTER_CLEAN = FITS | AUDIT | FIGURES | END
 ALL_FITS = FITS | AUDIT | END

@@ -44,9 +44,9 @@ def figures_after(stage: str) -> list[str]:
 
 def drawn_after(spec: FigureSpec) -> str:
     """The last stage that a figure needs."""
-    if spec.needs.decision:
+    if spec.needs.of_decision:
         return "decide"
-    if spec.needs.findings:
+    if spec.needs.of_audit:
         return "audit"
     return "fit" if any(of_law(law)(spec) for law in LAWS) else "gather"
 

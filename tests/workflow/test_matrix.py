@@ -183,7 +183,7 @@ ENVELOPE, ISOFLOP, PARAMETRIC = (
     {f"fit_{law}": 2} | OF_LAWS[law] | AUDIT | END for law in ("envelope", "isoflop", "parametric")
 )
 # What hangs on the audit or the fit of one family, and all that needs the decision.
-ONE_AUDIT = {"audit": 1} | figures_that(lambda spec: spec.needs.findings, families=1) | END
+ONE_AUDIT = {"audit": 1} | figures_that(lambda spec: spec.needs.of_audit, families=1) | END
 ONE_ISOFLOP = {"fit_isoflop": 1} | figures_that(of_law("isoflop"), families=1) | ONE_AUDIT
 
 
@@ -287,9 +287,10 @@ CASES = {
             for name in ("shards", "digest", "outlines")),
             append(f"{LIBRARY}/laws/registry.py", CODE)), {}),
     "quick": Case("code that only a notebook calls, or a command of its own "
-        "(`notebook.py`, `drafting/`, `printing.py`)",
+        "(`notebook.py`, `drafting/`, `sealed/`, `printing.py`)",
         both(*(append(f"{LIBRARY}/{path}", CODE)
-            for path in ("notebook.py", "drafting/survey.py", "printing.py"))), {}),
+            for path in ("notebook.py", "drafting/survey.py", "sealed/command.py",
+                "printing.py"))), {}),
     "running": Case("code around a job's work: locks, digests of results, what is said "
         "(`workflow/running`, `run.py`)",
         both(append("workflow/run.py", CODE), *(append(f"workflow/running/{name}.py", CODE)

@@ -33,7 +33,7 @@ def needed(figure):
             for law in laws * needs.frontiers
             for path in law_tables(law, spec_of(law).frontier.table).values()
         ],
-        "findings": (needs.findings or needs.unseen) * FINDINGS,
+        "findings": needs.of_audit * FINDINGS,
     }
     if not figure.per_family:
         files = {
@@ -83,7 +83,7 @@ def in_engine_report(figure):
 
 for figure in DRAWN:
     of_family = ".{family}" if figure.per_family else ""
-    late = figure.needs.decision or figure.needs.unseen or not figure.per_family
+    late = figure.needs.of_decision or not figure.per_family
 
     rule:
         name:

@@ -63,6 +63,16 @@ class Needs:
     unseen: bool = False
 
     @property
+    def of_audit(self) -> bool:
+        """Whether it takes findings, for itself or for the marks of what no fit has seen."""
+        return self.findings or self.unseen
+
+    @property
+    def of_decision(self) -> bool:
+        """Whether it takes the verdict, for itself or for those marks."""
+        return self.decision or self.unseen
+
+    @property
     def every_law(self) -> bool:
         """Whether it is of each law that the study fits, so that it asks what all are called."""
         laws = [*self.fits, *self.draws, *(table.partition(".")[0] for table in self.tables)]
