@@ -9,7 +9,7 @@
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
-# make forecast STUDY=mine   seal what is foretold of runs still to be made (docs/forecasts.md)
+# make forecast STUDY=mine   seal what is predicted of runs still to be made (docs/forecasts.md)
 # make judge STUDY=mine      score it, now that the runs are there
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
@@ -99,8 +99,8 @@ generate: $(VENV)/ready
 bench: $(VENV)/ready-dev
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; python $$script || exit 1; done
 
-# Forecasts every step of the ladders of public studies, in a minute of CPU, and renews the prior of
-# forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
+# Forecasts every step of the ladders of public studies and puts the gates of the headline to them, in
+# three minutes of CPU; renews the prior of forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
 backtest: $(VENV)/ready-dev
 	@python benchmarks/backtest.py --write
 

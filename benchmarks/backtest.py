@@ -2,7 +2,8 @@
 
 The prior of a study is that of the others. Prints, by distance beyond the runs that were fitted,
 how often 80 and 95 % forecast intervals hold the best loss, single larger runs and the size, how
-wide they are, and proper scores of all lines together beside each single one; then by study. With
+wide they are, and proper scores of all lines together beside each single one; then by study; then
+what the gates of a headline refuse, and what that spares. With
 --write the tables go into docs/uncertainty.md and the prior of all studies into
 workflow/flopline/forecast/priors.toml.
 
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import backtest_gates
 import numpy as np
 import pandas as pd
 from backtest_studies import STUDIES
@@ -206,6 +208,16 @@ def tables(made: Mapping[str, Table]) -> list[str]:
     return out
 
 
+def gates(families: Mapping[Key, Table], findings: Mapping[Key, Finding]) -> list[str]:
+    """The tables of what the gates refuse at every step."""
+    rows: list[dict[str, object]] = []
+    for key, finding in findings.items():
+        start = time.process_time()
+        rows += backtest_gates.decided(*key, families[key], finding, GROUPING.get(key[0]))
+        print(f"gates of {' '.join(key)}: {time.process_time() - start:.1f} s", file=sys.stderr)
+    return [markdown(head, lines) for head, lines in backtest_gates.tables(pd.DataFrame(rows))]
+
+
 def replaced(document: str, text: str) -> str:
     """The document with `text` between the markers."""
     start, end = (document.index(marker) for marker in MARKERS)
@@ -218,13 +230,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="renew the prior and the page")
     given = parser.parse_args(arguments)
     start = time.process_time()
-    findings = ladders_of(read())
+    families = read()
+    findings = ladders_of(families)
     made: dict[str, Table] = {}
     priors: dict[str, dict[str, Prior]] = {}
     for quantity in QUANTITIES:
         table, priors[quantity] = backtested(findings, quantity)
         made[quantity] = scored(wasted(table, findings) if quantity == PARAMS else table)
-    page = "\n\n".join(tables(made))
+    page = "\n\n".join([*tables(made), *gates(families, findings)])
     print(page)
     print(f"\n{time.process_time() - start:.0f} s of CPU", file=sys.stderr)
     if not given.write:

@@ -211,7 +211,10 @@ def simulated(design: Design, surface: LossSurface, rng: np.random.Generator) ->
 def fitted(
     law: str, table: pd.DataFrame, targets: Sequence[float], method: str, draws: int, seed: int
 ) -> FitResult:
-    """One law fitted to one study."""
+    """One law fitted to one study.
+
+    Returns the fit of `law`.
+    """
     if law == "envelope":
         return envelope_fit.fit(
             table, targets, smoothing_steps=0.0, draws=draws, seed=seed, with_variants=False
@@ -233,6 +236,8 @@ def repetition(
     the envelope too: simulated curves know no schedule, so each of their points is what a finished
     run of that length would give, and the lower envelope of all sizes is the loss of the optimum.
     One new run is trained at the size that the law itself advises.
+
+    Returns {estimator: {quantity and target: whether its intervals hold the truth}}.
     """
     surface = surface_of(surface_name)
     design = DESIGNS[design_name]

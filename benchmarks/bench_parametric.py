@@ -164,7 +164,10 @@ def words(surface: LossSurface, params: Floats, tokens: Floats, loss: Floats) ->
 
 
 def reached(problem: Problem, z: Floats, params: Floats, tokens: Floats, loss: Floats) -> str:
-    """The same for the unknowns of a fit."""
+    """The same for the unknowns of a fit.
+
+    Returns objective and N in words.
+    """
     return words(CHINCHILLA.law(problem, z), params, tokens, loss)
 
 
@@ -207,7 +210,10 @@ def beside_package(
 def verify(
     problem: Problem, weights: Floats, unknowns: Floats, ours: Floats, near: Floats
 ) -> float:
-    """Largest relative gain of tight L-BFGS-B from three starts; counts those above 1e-9."""
+    """Largest relative gain of tight L-BFGS-B from three starts; counts those above 1e-9.
+
+    Returns that gain; 0 or less means that no start did better.
+    """
     rough = unknowns_of(problem, LossSurface(1.5, 300.0, 300.0, 0.33, 0.3))
     theirs = np.array(
         [

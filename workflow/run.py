@@ -2,7 +2,7 @@
 
     python workflow/run.py --cores all [any other argument of snakemake]
 
-Snakemake plans once, so that all that hangs on a job which runs will run too. If results exist
+Snakemake plans once, so that all that depends on a job which runs will run too. If results exist
 that would be made again for that reason only, the stages that make tables of the logs are run one
 at a time, and the rest is planned anew after each by the content of what it wrote. Otherwise this
 is one bare run of Snakemake. Its command line is loaded once and forked for every step.
@@ -29,7 +29,7 @@ def run_in_steps(arguments: list[str]) -> None:
     """Run Snakemake with these arguments; exits as it does."""
     for number, stop in enumerate(() if FORCES & set(arguments) else STOPS, start=1):
         rows = planned(arguments)
-        # `ok` means: nothing of its own has changed, it only hangs on what runs.
+        # `ok` means: nothing of its own has changed, it only depends on what runs.
         if not any(status == "ok" and rule not in STOPS[:number] for rule, status in rows):
             break
         if any(rule == stop for rule, _ in rows):

@@ -190,13 +190,13 @@ def test_questions_are_answered_as_the_library_answers_them(
     plain = [f"{number:.15g}" if number else "" for number in (loss or flops, value)]
     key = f"{plain[0]},{limit},{plain[1]}"
     page.wait_for_selector(f'#ask-answer[data-asked="{key}"]', timeout=PATIENCE_MS)
-    shown = cells(page, "#ask-answer")
-    assert set(shown) == set(lines)
+    cells_of = cells(page, "#ask-answer")
+    assert set(cells_of) == set(lines)
     question = Question(flops=flops, loss=loss, limit=limit, value=value)
-    for (family, law), found in shown.items():
+    for (family, law), quantities in cells_of.items():
         wanted = answer(lines[family, law], lines[family, "parametric"], question)
-        assert bool(found) != wanted.never
-        for quantity, numbers in found.items():
+        assert bool(quantities) != wanted.never
+        for quantity, numbers in quantities.items():
             agrees(numbers, getattr(wanted, quantity))
 
 

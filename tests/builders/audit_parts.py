@@ -108,7 +108,7 @@ def findings(budgets: Floats, points: pd.DataFrame, best: float) -> list[dict[st
                 "estimator": name,
                 "largest_flops": c,
                 "budget_flops": above,
-                "loss_foretold": off * 2.5,
+                "loss_predicted": off * 2.5,
                 "loss_seen": 2.5,
                 "loss_lo95": 2.4,
                 "loss_hi95": 2.6,

@@ -86,4 +86,4 @@ def audited(
     """All audits of what is known of a family."""
     return audit_family(
         known, results, options, TARGETS, params_convention="total", flops_convention="six_nd"
-    )
+    ).findings

@@ -14,6 +14,6 @@ def auditing(**options: Any) -> StudyOptions:
     return StudyOptions(AuditOptions(**options))
 
 
-def climbing(draws: int, seed: int = 0) -> StudyOptions:
+def ladder_options(draws: int, seed: int = 0) -> StudyOptions:
     """Those of a study whose held-out ladder has so many `draws` a step."""
     return auditing(ladder_draws=draws).but(BootstrapOptions(seed=seed))

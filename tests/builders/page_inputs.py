@@ -230,7 +230,7 @@ def make_inputs(
                 "forecast": None,
                 "budget_flops": head.budget_flops,
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
-                "mind": "",
+                "warnings": "",
             },
             "silent": [],
             "forecasts": [],
@@ -301,7 +301,7 @@ def make_inputs(
 
 
 def audits_of(*families: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Findings of each family: one is fine, one refuses, the others are to be minded."""
+    """Findings of each family: one is fine, one refuses, the others are warned about."""
     tables = {
         "ladder": {"scores": pd.DataFrame({"law": ["isoflop"], "wasted_percent": [1 / 3]})},
         "identifiability": {"ratios": pd.DataFrame({"law": ["isoflop"], "beyond": [2.5]})},

@@ -33,7 +33,7 @@ from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Problem
 from flopline.surfaces import published
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, isoflop_runs, runs_at
-from tests.builders.options import auditing, climbing
+from tests.builders.options import auditing, ladder_options
 from tests.builders.surfaces import BESIROGLU, HOFFMANN, HOFFMANN_PRINTED
 from tests.conftest import ROOT
 
@@ -50,12 +50,12 @@ def chinchilla_ladder(without_outliers: pd.DataFrame) -> Finding:
     return ladder.audit(
         without_outliers,
         GOPHER,
-        climbing(400).but(IsoflopOptions(budgets=HOFFMANN_BUDGETS)),
+        ladder_options(400).but(IsoflopOptions(budgets=HOFFMANN_BUDGETS)),
         steps_flops=(3e19, 1e20, 3e20, 6e20, 1e21, 2e21),
     )
 
 
-def test_the_advice_drifts_while_the_loss_is_foretold(chinchilla_ladder: Finding) -> None:
+def test_the_advice_drifts_while_the_loss_is_predicted(chinchilla_ladder: Finding) -> None:
     steps = chinchilla_ladder.tables["steps"].query("estimator == 'log_huber'")
     billions = steps["target_params"] / 1e9
     # Reference values, printed to a billion; the first two lie 0.54 above and 0.52 below.
@@ -86,7 +86,7 @@ def test_smaller_runs_advise_models_too_large(chinchilla_ladder: Finding) -> Non
     assert (largest > 2.8e21).all()
 
 
-def test_one_exponent_for_both_terms_foretells_the_size_best(chinchilla_ladder: Finding) -> None:
+def test_one_exponent_for_both_terms_predicts_the_size_best(chinchilla_ladder: Finding) -> None:
     # Measured: what no published analysis of these points states, and the reason to read scores.
     table = chinchilla_ladder.tables["scores"].set_index(["law", "estimator"])
     assert (table["n_steps"] == 6).all()

@@ -7,11 +7,15 @@ mend is not of reading, cleaning or units is listed with what it waits for, and 
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copy, copytree
 from typing import Any
 
 import pytest
+import yaml
 
 from flopline.clean import Cleaned, clean
+from flopline.drafting.survey import survey
+from flopline.drafting.writing import draft
 from flopline.errors import FloplineError
 from flopline.ingesting import ingest
 from flopline.logs.readers import read_log
@@ -63,7 +67,9 @@ STUDIES: dict[str, Any] = {
     "21-checkpoints-in-warmup/points_final": {},
     "23-four-runs-of-a-variant/four_runs": {"runs": 34, "kept": 34},
     "24-decays-from-one-trunk/decays_only": {"runs": 15, "kept": 15},
-    "24-decays-from-one-trunk/trunk": "size0_trunk.jsonl stands there twice",
+    "24-decays-from-one-trunk/trunk": {
+        "runs": 15, "kept": 15, "dropped": {"after_branch": 135}, "ends": "decays_only",
+    },
     "25-semicolons/runs_semi": "parted by semicolons: save it with commas",
     "25-semicolons/semicolons_logs": "parted by semicolons: save it with commas",
     "25-semicolons/semicolons_tab": "parted by tabs: set `format: tsv` in source",
@@ -73,10 +79,20 @@ STUDIES: dict[str, Any] = {
 
 Rows = dict[str, tuple[int, float | None, float]]
 LOGS: dict[str, tuple[dict[str, Any], Rows, dict[str, Any]]] = {
+    "build_nanogpt_log.txt": (
+        {}, {"train": (5, 19072, 3.567126), "val": (3, 19072, 3.5576)}, {}),
+    "build_nanogpt_stdout.out": (
+        {}, {"train": (5, 19072, 3.567126), "val": (3, 19072, 3.5576)},
+        {"batch_tokens": 524_288, "params_total": 30_357_504}),
     "carriage_returns.log": (
         {"patterns": [{"pattern": r"step (?P<step>\d+) .*?loss: (?P<loss>[\d.]+)", "split": "t"}],
          "format_name": "pattern"},
         {"t": (6, 250, 6.5)}, {}),
+    "fairseq_json_after_prefix.log": (
+        {}, {"train": (2, 10, 17.903), "val": (1, 10, 17.953)}, {"unit": "bits_per_token"}),
+    "hf_trainer_stdout.log": (
+        {}, {"train": (3, 15, 2.3045), "val": (1, 15, 2.3011)}, {"horizon_steps": 17_000}),
+    "json_config_then_megatron.out": ({}, {"train": (2, 20, 8.1)}, {}),
     "lightning_metrics.csv": (
         {"columns": {"step": "step", "loss": {"train": "train_loss_step", "val": "val_loss"}}},
         {"train": (3, 149, 8.40321), "val": (2, 201, 8.10987)}, {}),
@@ -87,6 +103,11 @@ LOGS: dict[str, tuple[dict[str, Any], Rows, dict[str, Any]]] = {
     "modded_seconds.txt": (
         {}, {"val": (6, 3325, 3.27906)}, {"wall_s": 678.2, "horizon_steps": 3325}),
     "modded_three_seeds.txt": ({}, {"val": (12, 3350, 3.27764)}, {}),
+    "nanochat_three_phases.log": (
+        {"phase": {"to": "^midtraining"}},
+        {"val": (3, 21400, 0.8118), "train": (4, 21399, 2.719005)},
+        {"params_total": 560_988_160, "batch_tokens": 524_288, "horizon_steps": 21400,
+         "horizon_tokens": 11_219_763_200, "unit": "bits_per_byte"}),
     "nanogpt_nan_tail.log": (
         {}, {"val": (3, 400, 3.3687), "train_eval": (3, 400, 3.3296)}, {"batch_tokens": 512}),
     "nanotron_suffixes.log": (
@@ -94,6 +115,9 @@ LOGS: dict[str, tuple[dict[str, Any], Rows, dict[str, Any]]] = {
                                   r".*lm_loss: (?P<loss>\S+)", "split": "train"}],
          "format_name": "pattern"},
         {"train": (3, 191, 9.18)}, {"tokens": 196_000, "rounded": 1}),
+    "nemo2_stdout.log": ({}, {"train": (4, 29, 2.782), "val": (2, 29, 2.861)}, {}),
+    "olmo_multiline.log": (
+        {}, {"train": (4, 10, 9.331)}, {"tokens": 41_943_040, "horizon_steps": 739_328}),
     "parameter_golf.txt": (
         {}, {"val": (5, 19074, 2.0619), "train": (3, 19000, 1.9853)},
         {"wall_s": 1800.213, "horizon_steps": 19074, "params_total": 23_146_944,
@@ -111,23 +135,21 @@ LOGS: dict[str, tuple[dict[str, Any], Rows, dict[str, Any]]] = {
 }  # fmt: skip
 """What is asked of each log, its rows by split (how many, last step, last loss), and more of it."""
 
-WAITING = {
-    "build_nanogpt_log.txt": "the generic reader of lines",
-    "build_nanogpt_stdout.out": "the generic reader of lines",
-    "fairseq_json_after_prefix.log": "the generic reader of lines",
-    "hf_trainer_stdout.log": "the generic reader of lines",
-    "json_config_then_megatron.out": "telling a format by more than its first line",
-    "layout_same_file_name_in_run_folders.txt": "names that stand in folders",
-    "nanochat_results.csv": "drafting a table",
-    "nanochat_three_phases.log": "the generic reader of lines (source.phase reads it by patterns)",
-    "nemo2_stdout.log": "the generic reader of lines",
-    "olmo_multiline.log": "records over several lines",
-    "slurm_script_with_example.slurm": "a draft that judges whole files",
-    "tb_keras_splits": "names that stand in folders",
-    "09-home-read-only": "a home that cannot be written (make)",
+ELSEWHERE = {
+    "09-home-read-only": "a home that cannot be written (make): Makefile, docs/cluster.md",
     "26-target-in-args": "targets in ARGS (make)",
 }
-"""What is tried elsewhere, and by what."""
+"""What only make can try."""
+
+DRAFTED = {
+    "layout_same_file_name_in_run_folders.txt",
+    "nanochat_results.csv",
+    "slurm_script_with_example.slurm",
+    "tb_keras_splits",
+}
+"""What is tried by a draft, each in a test of its own."""
+
+CONVENTIONS = {"params_convention": "total", "flops_convention": "six_nd", "targets": [1e20]}
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +178,7 @@ def test_every_case_is_known(cases: Path) -> None:
     assert there == set(STUDIES)
     logs = {p.name for p in (cases / "logs").iterdir() if not p.name.endswith(".expected.md")}
     without = {p.name for p in (cases / "cases").iterdir() if not list(p.glob("*.yaml"))}
-    assert logs | without == {*LOGS, *WAITING}
+    assert logs | without == {*LOGS, *DRAFTED, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -182,6 +204,10 @@ def test_studies(cases: Path, name: str) -> None:
     assert any(right.get("note", "") in note for note in ("", *found.notes))
     if aside:
         assert runs["reason"].str.contains(right["aside"], regex=False).sum() == 1
+    if "ends" in right:  # as the pieces end without what stands before them
+        other = cleaned(cases, f"{name.split('/')[0]}/{right['ends']}").runs
+        assert runs["loss"].tolist() == other["loss"].tolist()
+        assert (runs["rows_kept"] > other["rows_kept"]).all()
     if name.startswith("03-"):  # no run ends before its last evaluation
         assert found.curves.groupby("run", observed=True)["step"].max().eq(1000).all()
 
@@ -201,12 +227,71 @@ def test_logs(cases: Path, name: str) -> None:
             if measure in more and split == next(iter(right)):
                 assert last[measure] == pytest.approx(more[measure])
     known = reading.facts.known.get("", {})
-    for fact in set(more) - {"tokens", "wall_s", "rounded"}:
+    for fact in set(more) - {"tokens", "wall_s", "rounded", "unit"}:
         assert known[fact] == more[fact]
     assert reading.rounded == more.get("rounded")
+    assert reading.facts.units.get("val") == more.get("unit")
     assert "not_parsed" not in reading.dropped["reason"].tolist()
 
 
-@pytest.mark.parametrize("name", WAITING)
+def drafted(root: Path, folder: str) -> Cleaned:
+    """The runs of a folder as a draft of it reads them, of params that nobody could know."""
+    plan = draft(survey(root / folder, root), "mine", CONVENTIONS, "runs.csv", root)
+    (root / "config/studies").mkdir(parents=True, exist_ok=True)
+    (root / "config/studies/mine.yaml").write_text(plan.study)
+    if plan.run_table is not None:
+        head, *lines = plan.run_table.splitlines()
+        filled = [line.replace(",,", ",1e4,", 1).replace(",,", ",1e4,", 1) for line in lines]
+        (root / "runs.csv").write_text("\n".join([head, *filled, ""]))
+    options = read_yaml(ROOT / "config/config.yaml")
+    study = load_study({**options, "study": "mine"}, root, SCHEMAS)
+    files = [{**file, "sha256": file["path"]} for file in log_files(study, root)]
+    return clean(ingest(study, files, root), run_facts(study["source"], root), study)
+
+
+def test_runs_of_one_file_name_are_named_by_their_folders(cases: Path, tmp_path: Path) -> None:
+    text = (cases / "logs/layout_same_file_name_in_run_folders.txt").read_text()
+    for part in text.split("=== ")[1:]:
+        name, _, content = part.partition("\n")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    runs = drafted(tmp_path, "sweep").runs
+    assert dict(zip(runs["run"], runs["loss"], strict=True)) == {
+        "seed0": 6.70, "seed1": 6.73, "seed2": 6.66,
+    }  # fmt: skip
+
+
+def test_folders_of_splits_are_one_run(cases: Path, tmp_path: Path) -> None:
+    copytree(cases / "logs/tb_keras_splits", tmp_path / "tb")
+    curves = drafted(tmp_path, "tb").curves
+    losses = {
+        key: rows["loss"].round(5).tolist()
+        for key, rows in curves.groupby(["run", "split"], observed=True)
+    }
+    assert losses == {
+        ("run_a", "train"): [9.0, 8.0, 7.0], ("run_a", "val"): [9.2, 8.2, 7.2],
+        ("run_b", "train"): [9.5, 8.5, 7.5], ("run_b", "val"): [9.7, 8.7, 7.7],
+    }  # fmt: skip
+
+
+def test_a_table_in_bits_per_byte_is_drafted_as_one(cases: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    copy(cases / "logs/nanochat_results.csv", tmp_path / "here")
+    plan = draft(survey(tmp_path / "here", tmp_path), "mine", CONVENTIONS, "runs.csv", tmp_path)
+    study = yaml.safe_load(plan.study)
+    assert (study["source"]["kind"], study["loss_unit"]) == ("table", "bits_per_byte")
+    assert {
+        "loss": "val_bpb", "tokens": "tokens_trained", "budget_flops": "flops_budget",
+        "depth": "depth", "width": "model_dim",
+    }.items() <= study["source"]["columns"].items()  # fmt: skip
+
+
+def test_a_job_script_is_no_log(cases: Path, tmp_path: Path) -> None:
+    copy(cases / "logs/slurm_script_with_example.slurm", tmp_path)
+    found = survey(tmp_path, tmp_path)
+    assert (list(found.groups), len(found.left)) == ([], 1)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_elsewhere(name: str) -> None:
-    pytest.skip(f"waits for: {WAITING[name]}")
+    pytest.skip(f"tried by make alone: {ELSEWHERE[name]}")

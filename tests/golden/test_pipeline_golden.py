@@ -152,14 +152,14 @@ def test_olmo(tmp_path: Path, real_data: Path) -> None:
         law["E"] + law["A"] / n ** law["alpha"] + law["B"] / d ** law["beta"]
         for n, d in zip(main["params"], main["tokens"], strict=True)
     ]
-    assert main["foretold"].tolist() == pytest.approx(by_hand, rel=1e-9)
+    assert main["predicted"].tolist() == pytest.approx(by_hand, rel=1e-9)
     assert main["error_percent"].tolist() == pytest.approx([0.021, -0.412], abs=0.002)
     assert main["inside95"].tolist() == ["yes", "yes"]
     # A law without a floor goes wrong beyond the runs, though it fits them.
     without_floor = told[told["estimator"] == "kaplan"]["error_percent"].tolist()
     assert without_floor == pytest.approx([-2.44, -5.60], abs=0.02)
     page = (folder / "report.html").read_text()
-    assert "Do the laws foretell the runs held out?" in page
+    assert "Do the laws predict the runs held out?" in page
     assert "30 runs kept, 6 quarantined, 2 held out" in page
 
 

@@ -71,7 +71,7 @@ def test_a_drifting_grid_shows_as_a_trend_of_its_offset() -> None:
     assert finding.numbers["offset_trend"] == pytest.approx(0.05, rel=1e-6)
 
 
-def test_a_large_bias_is_to_be_minded_and_order_does_not_matter() -> None:
+def test_a_large_bias_is_warned_of_and_order_does_not_matter() -> None:
     wide = isoflop_runs(HOFFMANN_PRINTED, width=16.0, sizes=15)
     narrow = isoflop_runs(HOFFMANN_PRINTED, width=2.0, sizes=15)
     finding = audited(wide, HOFFMANN_PRINTED)[1]

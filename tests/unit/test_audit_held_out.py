@@ -1,4 +1,4 @@
-"""Runs held out: what the laws foretell of them, and how that is judged."""
+"""Runs held out: what the laws predict of them, and how that is judged."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
     assert table["error_percent"].abs().max() < 1
     assert (table["lo95"] < table["lo80"]).all()
     assert (table["hi80"] < table["hi95"]).all()
-    assert table["error"].tolist() == (table["foretold"] - table["seen"]).tolist()
+    assert table["error"].tolist() == (table["predicted"] - table["seen"]).tolist()
 
 
-def test_a_run_of_another_recipe_lies_outside_and_is_to_be_minded(fitted: FitResult) -> None:
+def test_a_run_of_another_recipe_lies_outside_and_is_warned_of(fitted: FitResult) -> None:
     finding = audited(held(factor=1.1), fitted)
     assert finding.verdict == "warned"
     assert finding.numbers["inside95"] == 0
@@ -64,24 +64,24 @@ def test_without_draws_nothing_is_judged(fitted: FitResult) -> None:
     assert finding.verdict == "not checked"
 
 
-def test_every_objective_and_form_foretells_by_its_own_parameters(fitted: FitResult) -> None:
+def test_every_objective_and_form_predicts_by_its_own_parameters(fitted: FitResult) -> None:
     variants = fitted.tables["variants"]
     table = audited(held(), fitted).tables["predictions"]
     assert set(table["estimator"]) == {"log_huber", *variants["estimator"]}
     rows = variants[variants["estimator"] == "log_lad"].set_index("parameter")["point"]
     law = LossSurface(*(rows[name] for name in ("E", "A", "B", "alpha", "beta")))
     own = table[table["estimator"] == "log_lad"]
-    assert own["foretold"].tolist() == law.loss(own["params"], own["tokens"]).tolist()
+    assert own["predicted"].tolist() == law.loss(own["params"], own["tokens"]).tolist()
 
 
-def test_a_law_of_compute_alone_foretells_the_best_run_only(fitted: FitResult) -> None:
+def test_a_law_of_compute_alone_predicts_the_best_run_only(fitted: FitResult) -> None:
     fit = isoflop_fit.fit(points(), TARGETS, draws=200, seed=1)
     finding = audited(held(), fit, fitted)
     rows = finding.tables["predictions"].query("law == 'isoflop'")
     assert set(rows["of"]) == {"the best run of its compute"}
     assert set(rows["inside95"]) == {"not judged"}
     best = [fit.parameters[name].point for name in ("L_E", "L_K", "L_c")]
-    assert rows["foretold"].tolist() == pytest.approx(
+    assert rows["predicted"].tolist() == pytest.approx(
         (best[0] + best[1] * rows["flops"] ** -best[2]).tolist()
     )
     # Twice the tokens of the optimum cost little, but some.

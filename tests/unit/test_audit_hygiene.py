@@ -49,7 +49,7 @@ def verdicts(finding: Finding) -> dict[str, str]:
     return finding.tables["checks"].set_index("check")["verdict"].to_dict()
 
 
-def minded(finding: Finding) -> list[str]:
+def warned_of(finding: Finding) -> list[str]:
     return [check for check, verdict in verdicts(finding).items() if verdict == "warned"]
 
 
@@ -70,7 +70,7 @@ def test_facts_are_read_off_the_curves() -> None:
     np.testing.assert_allclose(facts["horizon_share"], 1.0)
 
 
-def test_good_runs_have_nothing_to_mind() -> None:
+def test_good_runs_have_no_warning() -> None:
     table = points()
     twice = pd.concat([table, table.assign(run="again-" + table["run"])], ignore_index=True)
     noise = np.exp(0.002 * np.random.default_rng(4).standard_normal(len(twice)))
@@ -78,7 +78,7 @@ def test_good_runs_have_nothing_to_mind() -> None:
     runs, curves = logged(twice, np.tile(well_tuned(table), 2))
     runs["seed"] = np.repeat(["1", "2"], len(table))
     finding = hygiene.audit(runs, curves, BESIROGLU)
-    assert minded(finding) == []
+    assert warned_of(finding) == []
     assert finding.verdict == "good"
     assert finding.numbers["not_checked"] == 0
     assert finding.numbers["good"] == finding.numbers["checks"] == 10
@@ -100,52 +100,52 @@ def test_good_runs_have_nothing_to_mind() -> None:
         ({"lr_peak": 0.01}, "learning rate against size", "not tuned to each"),
     ],
 )
-def test_one_fault_is_the_one_thing_to_mind(logs: dict[str, Any], check: str, words: str) -> None:
+def test_one_fault_is_the_one_warning(logs: dict[str, Any], check: str, words: str) -> None:
     finding = audited(points(), **logs)
-    assert minded(finding) == [check]
+    assert warned_of(finding) == [check]
     assert words in finding.sentence
     assert finding.verdict == "warned"
 
 
-def test_warmup_longer_for_small_models_is_minded() -> None:
+def test_warmup_longer_for_small_models_is_warned_of() -> None:
     table = points()
     share = 0.1 * (table["params"] / table["params"].min()) ** -0.3
     finding = audited(table, warmup=share.to_numpy())
-    assert "warm-up against size" in minded(finding)
+    assert "warm-up against size" in warned_of(finding)
     trends = finding.tables["trends"].set_index("setting")
     assert trends.loc["warmup_share", "params"] == pytest.approx(-0.3, abs=0.1)
     assert "longer for small models" in finding.sentence
 
 
-def test_batch_that_grows_with_size_is_minded_and_one_that_grows_with_tokens_is_not() -> None:
+def test_batch_that_grows_with_size_is_warned_of_and_one_that_grows_with_tokens_is_not() -> None:
     table = points()
     by_size = audited(table, batch=table["params"].to_numpy() ** 0.5)
-    assert minded(by_size) == ["batch against size"]
+    assert warned_of(by_size) == ["batch against size"]
     by_tokens = audited(table, batch=table["tokens"].to_numpy() ** 0.8)
-    assert minded(by_tokens) == []
+    assert warned_of(by_tokens) == []
     checks = by_tokens.tables["checks"].set_index("check")
     assert "D^0.80" in checks.loc["batch against size", "sentence"]
 
 
-def test_rates_that_rise_with_size_are_minded() -> None:
+def test_rates_that_rise_with_size_are_warned_of() -> None:
     table = points()
     finding = audited(table, lr_peak=1e-4 * table["params"].to_numpy() ** 0.25)
-    assert "learning rate against size" in minded(finding)
+    assert "learning rate against size" in warned_of(finding)
     assert "larger models want lower rates" in finding.sentence
 
 
-def test_schedules_that_end_beyond_the_run_are_minded_and_counted() -> None:
+def test_schedules_that_end_beyond_the_run_are_warned_of_and_counted() -> None:
     table = points()
     runs, curves = logged(table, well_tuned(table))
     runs.loc[3, "horizon_tokens"] *= 2
     finding = hygiene.audit(runs, curves, BESIROGLU)
-    assert minded(finding) == ["schedule"]
+    assert warned_of(finding) == ["schedule"]
     assert (
         "1 run stops before 98 % of the schedule, the shortest (r003) at 50 %" in finding.sentence
     )
     runs.loc[3, ["status", "reason"]] = ["quarantined", "It is unfinished."]
     aside = hygiene.audit(runs, curves, BESIROGLU)
-    assert minded(aside) == []
+    assert warned_of(aside) == []
     sentence = aside.tables["checks"].set_index("check").loc["schedule", "sentence"]
     assert "44 runs reach 100 % or more" in sentence
     assert "1 run that stops before is set aside" in sentence
@@ -173,8 +173,8 @@ def test_a_loss_that_depends_on_the_rate_is_found() -> None:
     # The law takes up what size explains of the rate; its own scatter has the true slope.
     assert moved["slope"] == pytest.approx(0.02, abs=0.005)
     finding = audited(harmed, lr_peak=peak)
-    assert minded(finding) == ["residuals against peak learning rate"]
-    assert minded(audited(table, lr_peak=peak)) == []
+    assert warned_of(finding) == ["residuals against peak learning rate"]
+    assert warned_of(audited(table, lr_peak=peak)) == []
 
 
 def test_a_rate_that_size_and_tokens_fix_is_said_to_be_beyond_telling() -> None:
@@ -232,7 +232,7 @@ def seeded(sd: float, residual: float, seed: int = 5) -> Finding:
 
 def test_seed_noise_is_set_against_the_residuals() -> None:
     enough = seeded(sd=0.004, residual=0.0)
-    assert "seeds" not in minded(enough)
+    assert "seeds" not in warned_of(enough)
     groups = enough.tables["seeds"]
     assert len(groups) == 45
     noise, freedom = seed_noise(groups)
@@ -241,7 +241,7 @@ def test_seed_noise_is_set_against_the_residuals() -> None:
     row = enough.tables["checks"].set_index("check").loc["seeds"]
     assert row["value"] == pytest.approx(1.0, abs=0.15)
     misses = seeded(sd=0.002, residual=0.01)
-    assert "seeds" in minded(misses)
+    assert "seeds" in warned_of(misses)
     value = misses.tables["checks"].set_index("check").loc["seeds", "value"]
     assert value == pytest.approx(np.hypot(0.002, 0.01) / 0.002, rel=0.2)
 

@@ -1,4 +1,4 @@
-"""What the runs identify: the profile against SciPy, rays refused, hulls minded."""
+"""What the runs identify: the profile against SciPy, rays refused, hulls warned about."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_ray_without_a_falling_loss_tells_nothing() -> None:
     assert "not even a law of N" in finding.sentence
 
 
-def test_a_target_outside_of_the_ratios_trained_is_to_be_minded() -> None:
+def test_a_target_outside_of_the_ratios_trained_is_warned_of() -> None:
     surface = LossSurface(1.8, 400.0, 900.0, 0.34, 0.26)
     points = isoflop_runs(surface, width=2.0, noise=0.001)
     inside = identifiability.audit(points, surface, 1e22)
@@ -135,7 +135,7 @@ def test_a_target_outside_of_the_ratios_trained_is_to_be_minded() -> None:
     )
 
 
-def test_a_thin_design_is_to_be_minded() -> None:
+def test_a_thin_design_is_warned_of() -> None:
     points = ray_runs(BESIROGLU, count=30)
     tokens = points["tokens"] * np.exp(0.1 * np.random.default_rng(0).standard_normal(30))
     points = points.assign(tokens=tokens, loss=BESIROGLU.loss(points["params"], tokens))

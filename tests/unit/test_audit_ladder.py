@@ -23,7 +23,7 @@ from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.curves import curves_of
 from tests.builders.decisions import MAIN
 from tests.builders.designs import isoflop_runs
-from tests.builders.options import climbing
+from tests.builders.options import ladder_options
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e24
@@ -42,10 +42,10 @@ def steps_of(finding: Finding, law: str, estimator: str = "") -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def noise_free() -> Finding:
     """The ladder of runs that lie on the surface itself."""
-    return ladder.audit(isoflop_runs(budgets=BUDGETS), TARGET, climbing(0))
+    return ladder.audit(isoflop_runs(budgets=BUDGETS), TARGET, ladder_options(0))
 
 
-def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
+def test_noise_free_runs_are_predicted_exactly(noise_free: Finding) -> None:
     rows = steps_of(noise_free, "parametric")
     assert len(rows) == len(BUDGETS) - 1
     fitted = rows[rows["status"] != "failed"]
@@ -61,7 +61,7 @@ def test_noise_free_runs_are_foretold_exactly(noise_free: Finding) -> None:
 def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.004, seed=2)
     c = BUDGETS[3]
-    finding = ladder.audit(points, TARGET, climbing(0), steps_flops=[c * 1.001])
+    finding = ladder.audit(points, TARGET, ladder_options(0), steps_flops=[c * 1.001])
     row = steps_of(finding, "parametric").iloc[0]
     small, large = points[points["flops"] <= c * 1.001], points[points["flops"] > c * 1.001]
     fit = parametric_fit.fit(small, [TARGET], draws=0, seed=0)
@@ -83,15 +83,15 @@ def test_scores_are_those_of_the_fit_of_the_small_runs() -> None:
     seen = finding.tables["optima"].query("estimator == 'log_huber'")
     vertices = isoflop_fit.fit(points, [TARGET], draws=0).tables["vertices"]
     np.testing.assert_allclose(seen["params_seen"], vertices["params"][-3:])
-    np.testing.assert_allclose(seen["params_foretold"], surface.params_opt(BUDGETS[-3:]))
+    np.testing.assert_allclose(seen["params_predicted"], surface.params_opt(BUDGETS[-3:]))
     np.testing.assert_allclose(
-        seen["ln_ratio"], np.log(seen["params_foretold"] / seen["params_seen"])
+        seen["ln_ratio"], np.log(seen["params_predicted"] / seen["params_seen"])
     )
 
 
 def test_the_isoflop_ladder_uses_the_budgets_below_the_step() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
-    finding = ladder.audit(points, TARGET, climbing(0))
+    finding = ladder.audit(points, TARGET, ladder_options(0))
     rows = steps_of(finding, "isoflop")
     assert list(rows["status"][:2]) == ["failed", "failed"]
     assert "at least 3" in rows["message"][0]
@@ -107,7 +107,7 @@ def test_predictions_cover_what_they_say_where_the_law_is_true() -> None:
     covered = []
     for seed in range(12):
         points = isoflop_runs(budgets=BUDGETS, sizes=9, noise=0.004, seed=seed)
-        finding = ladder.audit(points, TARGET, climbing(100, seed), steps_flops=[BUDGETS[4]])
+        finding = ladder.audit(points, TARGET, ladder_options(100, seed), steps_flops=[BUDGETS[4]])
         covered.append(steps_of(finding, "parametric").iloc[0])
     mean = pd.DataFrame(covered)[COVERAGE].astype(float).mean()
     assert mean["coverage80"] == pytest.approx(0.80, abs=0.08)
@@ -127,7 +127,7 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
         flops=points["flops"] * spread,
         loss=BESIROGLU.loss(points["params"], tokens),
     )
-    finding = ladder.audit(points, TARGET, climbing(0))
+    finding = ladder.audit(points, TARGET, ladder_options(0))
     rows = steps_of(finding, "parametric")
     assert list(rows["n_fitted"]) == [25, 38, 50, 56]
     assert "isoFLOP" in finding.numbers["vertices_absent"]
@@ -140,8 +140,8 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
 
 def test_order_of_rows_does_not_matter() -> None:
     points = isoflop_runs(budgets=BUDGETS, noise=0.003)
-    one = ladder.audit(points, TARGET, climbing(20))
-    other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, climbing(20))
+    one = ladder.audit(points, TARGET, ladder_options(20))
+    other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, ladder_options(20))
     assert one.to_json() == other.to_json()
     for name, table in one.tables.items():
         pd.testing.assert_frame_equal(table, other.tables[name], check_exact=True)
@@ -152,13 +152,13 @@ def test_steps_without_runs_on_both_sides_are_refused() -> None:
         ladder.audit(isoflop_runs(), TARGET, steps_flops=[1e10, 1e30])
 
 
-def test_a_ladder_of_too_few_runs_says_that_nothing_was_foretold() -> None:
-    finding = ladder.audit(isoflop_runs(), TARGET, climbing(0), steps_flops=[1e18])
+def test_a_ladder_of_too_few_runs_says_that_nothing_was_predicted() -> None:
+    finding = ladder.audit(isoflop_runs(), TARGET, ladder_options(0), steps_flops=[1e18])
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
     assert finding.verdict == "warned"
-    assert "nothing was foretold" in finding.sentence
+    assert "nothing was predicted" in finding.sentence
     assert finding.tables["predictions"].empty
 
 
@@ -171,7 +171,7 @@ def scores_of(finding: Finding) -> pd.DataFrame:
 
 
 def test_the_best_run_baseline_is_exact_where_nothing_bends() -> None:
-    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, climbing(0))
+    finding = ladder.audit(isoflop_runs(STRAIGHT, budgets=BUDGETS), TARGET, ladder_options(0))
     row = scores_of(finding).loc[("baseline", "best_run")]
     assert row["loss_error_percent"] == pytest.approx(0.0, abs=0.05)  # the parabola's own bias
     assert row["wasted_percent"] == pytest.approx(0.0, abs=1e-9)
@@ -209,12 +209,12 @@ def test_the_best_of_each_band_stands_in_for_budgets() -> None:
     assert list(best_runs(grouped)["run"]) == ["a", "d", "e"]
 
 
-def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
+def test_the_envelope_is_fitted_to_the_curves_of_the_small_runs_alone() -> None:
     points = isoflop_runs(budgets=BUDGETS, sizes=9)
     curves = curves_of(points, BESIROGLU, np.geomspace(0.05, 1.0, 30))
     options = EnvelopeOptions(bins=300, smoothing_steps=0)
     c = BUDGETS[3] * 1.001
-    study, taken = climbing(0).but(options), {"envelope": curves}
+    study, taken = ladder_options(0).but(options), {"envelope": curves}
     finding = ladder.audit(points, TARGET, study, fitted_to=taken, steps_flops=[c])
     small = curves[curves["run"].isin(points.loc[points["flops"] <= c, "run"])]
     fit = envelope_fit.fit(small, [TARGET], options, draws=0)
@@ -224,7 +224,7 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
     assert row["target_params_over_all"] == pytest.approx(row["target_params"] / best)
     assert row["n_bottoms"] == 3
     assert row["estimator"] == fit.tables["estimators"]["estimator"].iloc[0]
-    without = ladder.audit(points, TARGET, climbing(0), steps_flops=[c])
+    without = ladder.audit(points, TARGET, ladder_options(0), steps_flops=[c])
     assert "envelope" not in set(without.tables["scores"]["law"])
     for law in ("parametric", "isoflop"):
         pd.testing.assert_frame_equal(steps_of(finding, law), steps_of(without, law))
@@ -232,14 +232,14 @@ def test_the_envelope_climbs_on_the_curves_of_the_small_runs_alone() -> None:
 
 def test_other_forms_are_fitted_too_and_contain_the_truth() -> None:
     tied = LossSurface(1.7, 400.0, 900.0, 0.34, 0.34)
-    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, climbing(0))
+    finding = ladder.audit(isoflop_runs(tied, budgets=BUDGETS), TARGET, ladder_options(0))
     rows = scores_of(finding).loc["parametric"]
     assert list(rows.index) == ["log_huber", "tied", "skaling"]
     assert (rows["runs_error_percent"] < 1e-4).all()
     np.testing.assert_allclose(rows["target_wasted_percent"], 0.0, atol=1e-6)
 
 
-def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_estimators_of_a_fit_are_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
     fit_alone = isoflop_fit.fit
 
     def fit(*arguments: Any, **options: Any) -> FitResult:
@@ -253,11 +253,11 @@ def test_other_estimators_of_a_fit_climb_along(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(isoflop_fit, "fit", fit)
     points = isoflop_runs(budgets=BUDGETS, noise=0.002, seed=5)
-    finding = ladder.audit(points, TARGET, climbing(0))
+    finding = ladder.audit(points, TARGET, ladder_options(0))
     optima = finding.tables["optima"].set_index("estimator")
     main, large = optima.loc["parabola"], optima.loc["large"]
-    np.testing.assert_allclose(large["params_foretold"], 2 * main["params_foretold"])
-    np.testing.assert_allclose(large["loss_foretold"], main["loss_foretold"])
+    np.testing.assert_allclose(large["params_predicted"], 2 * main["params_predicted"])
+    np.testing.assert_allclose(large["loss_predicted"], main["loss_predicted"])
     rows = steps_of(finding, "isoflop", "large")
     assert list(rows["status"] == "failed") == [False] * len(rows)  # it fails with its fit
     pd.testing.assert_series_equal(
@@ -283,7 +283,7 @@ def step(law: str, estimator: str, c: float, status: str = "converged", **number
     }
 
 
-def test_scores_are_means_over_the_steps_that_all_climb() -> None:
+def test_scores_are_means_over_the_steps_at_which_all_are_fitted() -> None:
     steps = pd.DataFrame(
         [
             step("parametric", "log_huber", 1.0, bottom_error_percent=9.0, wasted_percent=9.0),

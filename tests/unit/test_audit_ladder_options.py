@@ -90,7 +90,7 @@ def test_the_ladder_fits_all_runs_as_the_study_does(objective: str, method: str)
     )
     points = isoflop_runs(budgets=BUDGETS[:5], noise=0.005, seed=3)
     judged = compare(study, points, ["parametric"])["parametric"]
-    forms = [form.name for form in FORMS.values() if form.climbs and form is not CHINCHILLA]
+    forms = [form.name for form in FORMS.values() if form.on_ladder and form is not CHINCHILLA]
     wild_on_loss = method == "wild" and objective.startswith("linear")
     assert judged == (["main"] if wild_on_loss else [objective, *forms])
 

@@ -95,7 +95,7 @@ def test_the_audit_tells_waste_in_flops_and_in_money() -> None:
     assert "expected_money" not in regret.audit(BESIROGLU, DRAWS, [1e21]).tables["expected"]
 
 
-def test_dear_uncertainty_is_to_be_minded() -> None:
+def test_dear_uncertainty_is_warned_of() -> None:
     assert regret.audit(BESIROGLU, DRAWS, [1e21]).verdict == "good"
     wild = LossSurface(DRAWS.E, DRAWS.A * np.array([0.5, 1, 2]), DRAWS.B, DRAWS.alpha, DRAWS.beta)
     assert regret.audit(BESIROGLU, wild, [1e21]).verdict == "warned"

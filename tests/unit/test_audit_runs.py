@@ -11,7 +11,7 @@ from flopline.audit.prepared_runs import prepared
 from flopline.errors import FloplineError
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from tests.builders.designs import BUDGETS, isoflop_runs
-from tests.builders.options import climbing
+from tests.builders.options import ladder_options
 from tests.builders.surfaces import BESIROGLU
 
 
@@ -53,7 +53,7 @@ def test_checkpoints_of_runs_are_no_profiles_and_have_a_ladder_all_the_same() ->
         }
     )
     assert np.isnan(budgets_of(points)).all()
-    finding = ladder.audit(points, 1e23, climbing(0))
+    finding = ladder.audit(points, 1e23, ladder_options(0))
     steps = finding.tables["steps"].query("estimator == 'log_huber'")
     assert (steps["loss_error_percent"] < 1e-4).all()
 

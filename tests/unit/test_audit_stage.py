@@ -57,7 +57,7 @@ def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
     made = findings(on_a_ray=True, laws=("parametric",))
     verdicts = {f.audit: f.verdict for f in made}
     assert verdicts["identifiability"] == "refuted"
-    # One learning rate for all sizes, as the curves have it, is to be minded.
+    # One learning rate for all sizes, as the curves have it, is warned about.
     assert verdicts["hygiene"] == "warned"
     refused = ("identifiability", "hygiene")
     others = [f for f in made if f.audit not in refused]
@@ -70,7 +70,7 @@ def test_on_a_ray_the_size_is_refused_and_the_rest_says_why() -> None:
 def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     (view,) = audit_views(as_read(made), {"ash": "Ash", "birch": "Birch"})
     assert view.family == "Ash"
-    assert view.rows[0].question == "Do small runs foretell large ones?"
+    assert view.rows[0].question == "Do small runs predict large ones?"
     tables = {f"#{table.id}" for table in view.tables}
     places = audit_places(view, [{"name": "ladder", "family": "Ash", "id": "figure-1"}])
     assert places["ladder"] == "#figure-1"
@@ -83,7 +83,7 @@ def test_the_page_shows_questions_verdicts_and_tables(made: list[Any]) -> None:
     ladder, held = (next(f for f in made if f.audit == n) for n in ("ladder", "held_out"))
     sentence = f"Ash: {ladder.sentence} Ash: {held.sentence}"
     assert held_out_sentence(as_read(made), {"ash": "Ash"}) == sentence
-    assert "Runs held out: foretold and seen" in captions
+    assert "Runs held out: predicted and seen" in captions
 
 
 def test_nothing_audited_is_nothing_shown() -> None:

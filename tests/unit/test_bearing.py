@@ -14,6 +14,7 @@ from flopline.bearing import (
     barred,
     borne_up_to,
     bounds_of,
+    misfits,
     refuted,
     silence,
     span_of,
@@ -125,6 +126,30 @@ def test_laws_that_nothing_tells_apart_say_no_size_together() -> None:
     assert apart(far, replace(SPAN, largest_flops=5e21)) == ""
     assert apart(lines({}, {"estimator": "log_squares", "main": False, "params": 4e10}), SPAN) == ""
     assert apart(lines({}, {"estimator": "tied", "main": False, "params": 4e10}), SPAN)
+
+
+def test_a_form_that_the_runs_refute_tells_no_laws_apart() -> None:
+    """Kaplan's form fits runs of Farseer ten times worse, and had refused a headline."""
+    far = lines({}, {"estimator": "kaplan", "main": False, "params": 4e10})
+    assert apart(far, SPAN)
+    assert apart(far, SPAN, {("parametric", "kaplan")}) == ""
+    known = family(parametric=line(1e9), runs={"parametric": 165})
+    against = {"kaplan": 5.9, "tied": 0.004, "skaling": -0.05, "log_lad": np.nan}
+    table = pd.DataFrame({"estimator": list(against), "against_main": list(against.values())})
+    known = replace(known, tables={"parametric": {**known.tables["parametric"], "variants": table}})
+    assert misfits(known) == {("parametric", "kaplan")}
+    # A sixth less misfit refutes the others where the runs are many.
+    table.loc[2, "against_main"] = -0.17
+    assert misfits(known) == {("parametric", "kaplan"), ("parametric", "tied")}
+    few = {**known.fits["parametric"], "n_runs": 8}
+    assert misfits(replace(known, fits={"parametric": few})) == set()
+
+
+def test_what_bars_several_laws_alike_is_said_once() -> None:
+    table = lines({}, {"law": "isoflop", "estimator": "parabola"})
+    reasons = pd.Series(["they lie apart"] * 2)
+    sentence = silence("ash", 1e22, table, reasons, SPAN)["sentence"]
+    assert "the parametric and isoFLOP lines are not followed since they lie apart." in sentence
 
 
 def test_how_far_tokens_per_param_stay_within_reach() -> None:

@@ -55,7 +55,7 @@ def test_every_text_of_the_study_file_answers_an_item() -> None:
     ("words", "answer"),
     [
         ("Which laws", "Parametric: L(N, D) = E + A/N^α + B/D^β"),
-        ("decide or foretell", "at 1e22, 5.76e23 FLOPs, for Dense transformer"),
+        ("decide or predict", "at 1e22, 5.76e23 FLOPs, for Dense transformer"),
         ("How is model size counted", "total: all weights, embeddings included."),
         ("How is compute counted", "six_nd: C = 6ND"),
         ("How many points", "Dense transformer, IsoFLOP: 240 points of 240 runs"),

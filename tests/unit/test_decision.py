@@ -330,15 +330,15 @@ def test_laws_far_apart_do_not_agree_because_an_interval_is_wide() -> None:
 def test_a_line_that_hardly_tells_the_size_says_so_in_the_headline() -> None:
     _, verdict = decided({"ash": family(parametric=wide(1e9, 2.5))}, TARGETS, LABELS)
     assert headline_lines(verdict, LABELS)[3:] == [
-        "Mind: the 95 % interval of N spans 6.25×, so these runs hardly tell the size."
+        "Warning: the 95 % interval of N spans 6.25×, so these runs hardly tell the size."
     ]
     sound = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)[1]
     assert sound["headline"] is not None
-    assert sound["headline"]["mind"] == ""
+    assert sound["headline"]["warnings"] == ""
 
 
 def test_a_line_that_is_not_barred_may_still_hardly_tell_the_size() -> None:
-    """Were they the same number, `mind` could never be said: such a line is not followed."""
+    """Were they the same number, `warnings` could never be said: such a line is not followed."""
     assert WIDE < WIDEST_FACTOR
 
 

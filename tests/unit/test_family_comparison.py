@@ -22,7 +22,7 @@ from flopline.family_comparison import (
     loss_law,
     multiplier_of,
 )
-from flopline.report.verdicts import UNKNOWN, _families
+from flopline.report.verdicts import NOT_CHECKED, _families
 from flopline.results import FamilyResults
 from flopline.study import load_study
 from flopline.surfaces.skaling import SkalingSurface
@@ -52,7 +52,7 @@ def test_families_are_not_ranked_unless_the_study_says_that_losses_compare() -> 
         "loss 2.000 [1.600, 2.400]."
     )
     (tile,) = _families(verdict)
-    assert (tile.state, tile.finding) == (UNKNOWN, "Families are not ranked")
+    assert (tile.verdict, tile.finding) == (NOT_CHECKED, "Families are not ranked")
     ranked = verdict_of(comparable=True)
     assert ranked["headline"] is not None
     assert ranked["headline"]["family"] == "birch"

@@ -113,7 +113,7 @@ def test_a_target_is_one_more_step_of_which_nothing_is_seen():
     ).assign(seen_ln=math.nan, draws_ln=0.0, noise_ln=0.0, what="")
     made = forecasts(pd.concat([table, ahead]), {OTHER: PRIOR})
     mine = made[made["seen_ln"].isna()].set_index("line")
-    # b has missed by .05 per unit at every step, so its next miss is foretold, too.
+    # b has missed by .05 per unit at every step, so its next miss is predicted, too.
     assert mine.loc["b", "centre"] == pytest.approx(0.0, abs=0.025)
     assert mine.loc["a", "centre"] == pytest.approx(0.0, abs=1e-12)
     assert abs(mine.loc[COMBINED, "centre"]) < abs(mine.loc["b", "centre"])
@@ -277,7 +277,7 @@ def test_the_decision_states_a_forecast_beside_each_line(ladder_finding):
 def test_lines_have_a_record_of_their_forecasts(ladder_finding):
     best = record(ladder_finding.tables).set_index(["quantity", "line"])
     assert set(best.index.get_level_values(0)) == set(QUANTITIES)
-    # One form made the runs: it foretells their losses better than going on as before.
+    # One form made the runs: it predicts their losses better than extrapolating the best runs.
     assert (
         best.loc[("loss", "parametric"), "crps_percent"]
         < (best.loc[("loss", "baseline/best_run"), "crps_percent"])
@@ -290,12 +290,12 @@ def test_lines_have_a_record_of_their_forecasts(ladder_finding):
 
 
 def test_a_wrong_law_is_corrected_by_what_it_has_missed(ladder_finding):
-    """Every loss is foretold 3 % per unit of ln C too high, and so will the next be."""
+    """Every loss is predicted 3 % per unit of ln C too high, and so will the next be."""
     tables = dict(ladder_finding.tables)
     for name in ("optima", "ahead"):
         table = tables[name].copy()
         x = distance(table["budget_flops"], table["largest_flops"])
-        table["loss_foretold"] *= np.exp(0.03 * x)
+        table["loss_predicted"] *= np.exp(0.03 * x)
         tables[name] = table
     straight = at_targets(ladder_finding.tables, ladder_finding.numbers)[0].loss
     bent = at_targets(tables, ladder_finding.numbers)[0].loss

@@ -357,7 +357,7 @@ def test_a_variant_on_a_bound_says_so():
     made = result.tables["variants"].set_index(["estimator", "parameter"])
     for name in ("log_squares", "tied"):
         assert rows.loc[name, "status"] == WARNING
-        assert rows.loc[name, "message"].startswith("Mind: E on the bound of the search.")
+        assert rows.loc[name, "message"].startswith("Warning: E on the bound of the search.")
         assert made.loc[(name, "E"), "at_bound"]
         assert not made.loc[(name, "A"), "at_bound"]
     assert "bound" not in rows.loc["kaplan", "message"]

@@ -194,7 +194,7 @@ def test_sound_noise_is_seldom_called_an_outlier() -> None:
 
 
 @pytest.mark.parametrize("slope", [-0.1, -0.03, 0.03, 0.1])
-def test_the_shift_by_drifting_flops_is_foretold(slope: float) -> None:
+def test_the_shift_by_drifting_flops_is_predicted(slope: float) -> None:
     points = profiles(sizes=15, noise=0.0, width=3.0)
     level = points.groupby(points["run"].str[:5])["flops"].transform("first")
     ln_n = np.log(points["params"] / UNTIED.params_opt(level))

@@ -43,7 +43,7 @@ methods = law_paragraph("parametric", fit.to_json(), {"points": "final"}, list(t
 print(json.dumps({
     "labels": list(table["label"]),
     "statuses": dict(zip(table["estimator"], table["status"])),
-    "climbing": list(steps.loc[steps["law"] == "parametric", "estimator"]),
+    "on_ladder": list(steps.loc[steps["law"] == "parametric", "estimator"]),
     "changes": list(changes["change"]),
     "held_out": list(seen["estimator"]),
     "methods": methods,
@@ -75,7 +75,7 @@ def test_a_new_form_is_one_entry(tmp_path: Path) -> None:
     printed = json.loads(done.stdout)
     assert "terms under a square root" in printed["labels"]
     assert printed["statuses"]["half"] != "failed"
-    assert "half" in printed["climbing"]
+    assert "half" in printed["on_ladder"]
     assert "terms under a square root" in printed["changes"]
     assert "half" in printed["held_out"]
     assert "its two terms added under a square root" in printed["methods"]

@@ -39,7 +39,7 @@ from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.options import StudyOptions
 from flopline.study import load_study
 from tests.builders.designs import isoflop_runs
-from tests.builders.options import climbing
+from tests.builders.options import ladder_options
 
 study = load_study({"study": "new"}, Path.cwd(), Path("workflow/schemas"))
 options, runs = IsoflopOptions(**study["isoflop"]), isoflop_runs(noise=0.003)
@@ -56,7 +56,7 @@ def watched(points, targets, options=None, **more):
     given.append(fitted.settings["min_runs"])
     return fitted
 isoflop_fit.fit = watched
-ladder.audit(runs, 1e24, climbing(20).but(options))
+ladder.audit(runs, 1e24, ladder_options(20).but(options))
 in_ladder = set(given)
 print(json.dumps({
     "study": study["isoflop"]["min_runs"],

@@ -179,7 +179,7 @@ def test_a_target_below_all_runs_is_an_extrapolation(inputs: ReportInputs) -> No
 
 
 def test_what_makes_the_headline_no_answer_stands_beside_it(inputs: ReportInputs) -> None:
-    head = {**inputs.verdict["headline"], "mind": "the 95 % interval of N spans 30x"}
+    head = {**inputs.verdict["headline"], "warnings": "the 95 % interval of N spans 30x"}
     verdict = {**inputs.verdict, "headline": head}
     text = Reader(render(dataclasses.replace(inputs, verdict=verdict), TEMPLATES)).text
     assert "The 95 % interval of N spans 30x." in text
@@ -299,9 +299,10 @@ def test_every_run_stands_beside_its_own_family(inputs: ReportInputs) -> None:
 
 def test_held_out_test_is_reported_or_its_lack_is(inputs: ReportInputs, page: str) -> None:
     assert "No run was held out" in page
-    study = {**inputs.study, "held_out": "The largest budget was held out"}
+    study = {**inputs.study, "held_out": [{"column": "flops", "above": 1e20}]}
     rendered = render(dataclasses.replace(inputs, study=study), TEMPLATES)
-    assert "The largest budget was held out." in rendered
+    assert "Runs were held out of every fit, but no law could be judged by them." in rendered
+    assert "above" not in rendered.partition("Held-out test")[2][:300]
     assert "No run was held out" not in rendered
 
 

@@ -73,13 +73,13 @@ def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
     links = verdict_links(page)
     expected = {
         "Do the laws agree?": "tr",
-        "Do small runs foretell large ones?": "figure",
+        "Do small runs predict large ones?": "figure",
         "Can the runs tell the terms apart?": "table",
         "Were the runs trained alike, and well?": "table",
         "Did every fit converge?": "section",
     }
     assert {question: element(page, links[question])[0] for question in expected} == expected
-    ladder = page[element(page, links["Do small runs foretell large ones?"])[1] :]
+    ladder = page[element(page, links["Do small runs predict large ones?"])[1] :]
     assert 'alt="ladder, Dense transformer. Synthetic data. Found by ladder."' in ladder[:2000]
     target = page[element(page, links["Do the laws agree?"])[1] :]
     assert "C = 5.76e23 FLOPs" in target[:400]

@@ -85,6 +85,16 @@ def test_run_table_may_give_a_run_several_logs(tmp_path: Path) -> None:
     table.write_text("run,log,n\nx,logs/a.jsonl,1\ny,logs/a.jsonl,1\n")
     with pytest.raises(FloplineError, match=r"logs/a\.jsonl stands there twice.*'x' and run 'y'"):
         log_files(settings(tmp_path, runs=runs), tmp_path)
+    # Each of its runs needs a log of its own, or one of them would be the trunk alone.
+    (tmp_path / "logs/c.jsonl").write_text("{}\n")
+    table.write_text("run,log,n\nx,logs/a.jsonl,1\nx,logs/b.jsonl,1\ny,logs/a.jsonl,1\n")
+    with pytest.raises(FloplineError, match="the beginning of several runs"):
+        log_files(settings(tmp_path, runs=runs), tmp_path)
+    table.write_text(table.read_text() + "y,logs/c.jsonl,1\n")
+    files = log_files(settings(tmp_path, runs=runs), tmp_path)
+    assert [(f["run"], f["path"][5], "shared" in f) for f in files] == [
+        ("x", "a", True), ("x", "b", False), ("y", "a", True), ("y", "c", False),
+    ]  # fmt: skip
     # A file that only its own name puts to the run is no piece.
     table.write_text("run,log,n\nb,logs/a.jsonl,1\n")
     with pytest.raises(FloplineError, match="both hold run 'b'"):

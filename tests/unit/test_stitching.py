@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from flopline.clean import Cleaned, clean
 from flopline.errors import FloplineError
-from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested
+from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest
 from flopline.schema import DROPPED, conform
 from tests.builders.raw_rows import cleaned, raw, steps, study
 
@@ -231,3 +233,33 @@ def test_resumed_pieces_of_a_real_run_make_up_its_full_curve(real_data: Path) ->
         run = result.runs.set_index("run").loc["a"]
         assert (run["status"], run["rows_in"], run["rows_kept"]) == ("kept", 163, 98)
         assert set(result.dropped["reason"]) == {"superseded_by_restart"}
+
+
+def test_a_trunk_counts_up_to_where_the_decay_begins(tmp_path: Path) -> None:
+    (tmp_path / "trunk.jsonl").write_text(logged(range(10, 110, 10), lambda s: 5 - s / 100))
+    for end in (40, 80):
+        text = logged(range(end, end + 30, 10), lambda s: 4.5 - s / 100)
+        (tmp_path / f"to{end}.jsonl").write_text(text)
+    columns = {name: name for name in ("step", "tokens", "loss")}
+    options = study(source={"kind": "logs", "format": "jsonl", "columns": columns})
+    files: list[Any] = [
+        {"run": f"r{end}", "path": path, "sha256": path} | shared
+        for end in (40, 80)
+        for path, shared in (("trunk.jsonl", {"shared": True}), (f"to{end}.jsonl", {}))
+    ]
+    facts = pd.DataFrame({"run": ["r40", "r80"], "params": [1e8, 1e8]})
+    found = clean(ingest(options, files, tmp_path), facts, options)
+    steps = found.curves.groupby("run", observed=True)["step"].agg(list).to_dict()
+    assert steps == {"r40": [*range(10, 70, 10)], "r80": [*range(10, 110, 10)]}
+    assert (found.runs["status"] == "kept").all()
+    assert found.dropped["reason"].value_counts().to_dict() == {"after_branch": 7 + 3}
+    assert (found.runs["rows_in"] == found.runs["rows_kept"] + found.runs["rows_dropped"]).all()
+    (tmp_path / "to40.jsonl").write_text("")
+    with pytest.raises(FloplineError, match="run 'r40' has no row of its own"):
+        ingest(options, files, tmp_path)
+
+
+def logged(steps: range, loss: Callable[[int], float]) -> str:
+    return "".join(
+        json.dumps({"step": s, "tokens": 1e6 * s, "loss": loss(s)}) + "\n" for s in steps
+    )

@@ -131,12 +131,16 @@ def test_a_table_of_runs_reads_them_too_and_says_what_is_rounded(tmp_path: Path)
     assert runs["rounded"].fillna("").tolist() == ["runs.csv, line 2", "runs.csv, line 3", ""]
 
 
+FIRST_ROWS = ("late", "clock_reset", "negative_lr", "beyond_int64")
+
+
 def test_a_note_says_where_counts_are_rounded() -> None:
     runs = pd.DataFrame({"run": ["a", "b"], "rounded": ["x.csv, line 2", None]})
-    for name in ("late", "tokens_from", "source", "clock_reset", "negative_lr", "beyond_int64"):
+    for name in ("tokens_from", "source", "misread", "converted", "repeats", "begins", *FIRST_ROWS):
         runs[name] = pd.Series([None, None], dtype="string")
     runs["spikes"], runs["status"], runs["flops_over_six_nd"] = 0, "kept", 1.0
-    sentences = notes(runs, {"cleaning": {"spikes": "keep"}, "flops_convention": "six_nd"})
+    options = {"spikes": "keep", "bad_rows": "error"}
+    sentences = notes(runs, {"cleaning": options, "flops_convention": "six_nd"})
     assert len(sentences) == 1
     assert sentences[0].startswith("in 1 run counts are written with K, M, B or T and so rounded")
     assert "x.csv, line 2" in sentences[0]

@@ -24,7 +24,7 @@ from running.receipts import receipt_of
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.workflow.conftest import SPECS, Checkout, of_law
+from tests.workflow.conftest import SPECS, Checkout, of_audit, of_law
 
 pytestmark = pytest.mark.workflow
 
@@ -46,7 +46,7 @@ def drawn_after(spec: FigureSpec) -> str:
     """The last stage that a figure needs."""
     if spec.needs.of_decision:
         return "decide"
-    if spec.needs.of_audit:
+    if of_audit(spec):
         return "audit"
     return "fit" if any(of_law(law)(spec) for law in LAWS) else "gather"
 

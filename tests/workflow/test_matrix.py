@@ -30,6 +30,7 @@ from tests.workflow.conftest import (
     Checkout,
     engine,
     figures_that,
+    of_audit,
     of_law,
     planned_jobs,
 )
@@ -182,8 +183,8 @@ CODE = "\nUNUSED_NAME_OF_THIS_TEST = 1\n"
 ENVELOPE, ISOFLOP, PARAMETRIC = (
     {f"fit_{law}": 2} | OF_LAWS[law] | AUDIT | END for law in ("envelope", "isoflop", "parametric")
 )
-# What hangs on the audit or the fit of one family, and all that needs the decision.
-ONE_AUDIT = {"audit": 1} | figures_that(lambda spec: spec.needs.of_audit, families=1) | END
+# What depends on the audit or the fit of one family, and all that needs the decision.
+ONE_AUDIT = {"audit": 1} | figures_that(of_audit, families=1) | END
 ONE_ISOFLOP = {"fit_isoflop": 1} | figures_that(of_law("isoflop"), families=1) | ONE_AUDIT
 
 
@@ -347,7 +348,7 @@ class Scratch:
         self.marks = self.files()
 
     def files(self) -> dict[Path, tuple[int, ...]]:
-        """Size, times and inode of every file that a plan may hang on."""
+        """Size, times and inode of every file that a plan may depend on."""
         by_name = {}
         for top, folders, names in os.walk(self.checkout.folder):
             here = Path(top).relative_to(self.checkout.folder)
@@ -468,7 +469,7 @@ def documented() -> dict[str, str]:
 
 
 def below(folder: Path) -> dict[str, set[str]]:
-    """All rules that hang on each rule, as Snakemake draws them."""
+    """All rules that depend on each rule, as Snakemake draws them."""
     graph = engine().snakemake(folder, "--rulegraph", "--config", "study=toy").stdout
     names = dict(re.findall(r"(\d+)\[label ?= ?\"(\w+)\"", graph))
     edges = [(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)]

@@ -62,6 +62,9 @@ def agreement(
     the recommended one or None; `counted` says that budgets are spent by the study's own count of
     FLOPs. Lines agree where they lie near each other; intervals that overlap without that say no
     more than that the data cannot tell which is right.
+
+    Returns the ratio of the largest to the smallest N, whether intervals overlap and whether the
+    lines agree (all None with fewer than two lines), and a short and a full sentence.
     """
     usable = lines[lines["params"].notna() & lines["main"]]
     if len(usable) < 2:
@@ -288,7 +291,10 @@ def _multiplier(
     lo95: float | None = None,
     hi95: float | None = None,
 ) -> EstimateJson:
-    """A multiplier, which may be infinite."""
+    """A multiplier, which may be infinite.
+
+    Returns it as an estimate of decision.json.
+    """
     return {"point": point, "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
 
 

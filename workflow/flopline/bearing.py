@@ -7,12 +7,13 @@ in which a number came out of a fit that converged and was still worth no bet.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from scipy.stats import f as f_distribution
 
 from flopline.audit.held_out import THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
@@ -28,7 +29,7 @@ WIDEST_FACTOR: Final = 10.0
 """Ends of a 95 % interval of N that are farther apart say no size."""
 BOUND_FACTOR: Final = 3.0
 """Where a parameter sits on its bound, ends of a 95 % interval of N that are farther apart say that
-the size hangs on that parameter."""
+the size depends on that parameter."""
 APART_FACTOR: Final = 3.0
 """Lines that nothing tells apart may differ by this factor in N."""
 UNTESTED_EXTRAPOLATION: Final = 3.0
@@ -42,6 +43,8 @@ FEWEST_LARGEST: Final = 4
 """Fewer runs than these are no frontier."""
 REFUTED_PERCENT: Final = 1.0
 """Mean error of held-out losses below which no line is refuted."""
+REFUTED_FORM: Final = 1e-3
+"""Chance at which the runs refute a form beside the one that fits them best."""
 NEAR_TARGET: Final = 10.0
 """Runs held out within this factor of the target's compute speak of the target."""
 
@@ -125,7 +128,7 @@ def _fault(
     if on and wide > BOUND_FACTOR:
         return (
             f"{' and '.join(on)} {'sits' if len(on) == 1 else 'sit'} on the bound of the search "
-            f"and N hangs on it: its 95 % interval goes from {humanise(low)} to {humanise(high)}"
+            f"and N depends on it: its 95 % interval goes from {humanise(low)} to {humanise(high)}"
         )
     ratio = float(line["tokens_per_param"])
     least, most = span.tokens_per_param
@@ -149,7 +152,7 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
     far = np.abs(np.log(held["flops"].astype(float) / float(line["budget_flops"])))
     mine = held[(held["law"] == line["law"]) & (far <= math.log(NEAR_TARGET))]
     same = mine[mine["estimator"] == line["estimator"]]
-    # A law of compute foretells the best run of its compute, which one run held out need not be.
+    # A law of compute predicts the best run of its compute, which one run held out need not be.
     mine = same[same["of"] == THIS_RUN]
     if mine.empty:
         return ""
@@ -171,7 +174,7 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
 
 
 def predictions(findings: Mapping[str, FindingJson]) -> pd.DataFrame | None:
-    """What was foretold of runs held out, None where none were."""
+    """What was predicted of runs held out, None where none were."""
     finding = findings.get("held_out")
     return None if finding is None else finding.get("tables", {}).get("predictions")
 
@@ -194,14 +197,40 @@ def bounds_of(known: FamilyResults) -> dict[tuple[str, str], list[str]]:
     return out
 
 
-def apart(lines: pd.DataFrame, span: Span) -> str:
+def misfits(known: FamilyResults) -> set[tuple[str, str]]:
+    """The forms of a family's surfaces that its own runs refute, by law and estimator.
+
+    Their objective exceeds that of the form that fits best, main line or other, by more than an F
+    test of one parameter lets pass (REFUTED_FORM), each run counting once.
+    """
+    out: set[tuple[str, str]] = set()
+    for law, fit in known.fits.items():
+        table = known.table(law, "variants")
+        if spec_of(law).says is not Says.SURFACE or table is None or table.empty:
+            continue
+        forms = table[table["against_main"].notna()].groupby("estimator")["against_main"].first()
+        best = min(0.0, float(forms.min())) if len(forms) else 0.0
+        free = fit["n_runs"] - len(fit["parameters"]) - 1
+        if free < 1 or best <= -1:
+            continue
+        most = 1 + float(f_distribution.isf(REFUTED_FORM, 1, free)) / free
+        out |= {(law, str(name)) for name in forms.index[(1 + forms) / (1 + best) > most]}
+    return out
+
+
+def apart(lines: pd.DataFrame, span: Span, refuted_forms: Collection[tuple[str, str]] = ()) -> str:
     """Why lines that nothing was held out for say no size together, empty where they do.
 
     `lines` are those of one family and target that the runs bear; of these main lines, other forms
-    and other readings count.
+    and other readings count, but none of the `refuted_forms` of `misfits`.
     """
     offered = [
-        line.main or line.estimator in spec_of(line.law).rivals for line in lines.itertuples()
+        line.main
+        or (
+            line.estimator in spec_of(line.law).rivals
+            and (line.law, line.estimator) not in refuted_forms
+        )
+        for line in lines.itertuples()
     ]
     lines = lines[lines["params"].notna() & np.array(offered, dtype=bool)]
     extrapolation = float(lines["budget_flops"].max()) / span.largest_flops
@@ -238,12 +267,19 @@ def silence(
     """What is said where no line can be followed: why, up to which compute, and what would help.
 
     `lines` and `reasons` are those of one family and target.
+
+    Returns the sentence and its parts, as decision.json holds them.
     """
     main = lines[lines["main"]]
+    # What bars several laws alike is said once.
+    barred_by: dict[str, list[str]] = {}
+    for index, line in main.iterrows():
+        if reasons[index]:
+            barred_by.setdefault(reasons[index], []).append(spec_of(line["law"]).label)
     why = span.rise or "; ".join(
-        f"the {spec_of(line['law']).label} line is not followed since {reasons[i]}"
-        for i, line in main.iterrows()
-        if reasons[i]
+        f"the {' and '.join(laws)} line{'s are' if len(laws) > 1 else ' is'} not followed since "
+        f"{reason}"
+        for reason, laws in barred_by.items()
     )
     why = why or "no law gives a number that may be used"
     up_to = span.largest_flops

@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from flopline.audit.evidence import FEWEST_STEPS, TIE_LOSS_PERCENT, TIE_PERCENT, difference
+from flopline.audit.evidence import tied as tied_in
 from flopline.documents import FindingJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import Says, Uses, ranked, spec_of
@@ -18,12 +20,6 @@ from flopline.verdict_scale import Verdict
 
 BASELINE: Final = ("baseline", "best_run")
 """The ladder's baseline that says a size: tokens per param as in the best run so far."""
-FEWEST_STEPS: Final = 2
-"""Steps that two lines must share before one can be preferred by evidence: one has no noise."""
-TIE_PERCENT: Final = 1.0
-"""Mean waste, in percent of compute, by which two lines must differ to be told apart."""
-TIE_LOSS_PERCENT: Final = 0.25
-"""Mean error of the lowest losses, in percent, by which lines tied in waste must differ."""
 
 CAVEAT: Final = (
     "Two things to bear in mind: the optimum seen at a larger budget is the bottom of that "
@@ -89,7 +85,7 @@ def rule(laws: Collection[str]) -> str:
         "share, the line whose N wastes least compute at the optima seen at larger budgets, on "
         "average over the steps. Lines that differ by less than the standard error of their "
         f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; "
-        "among these the line wins that foretold the lowest losses there best, by more than the "
+        "among these the line wins that predicted the lowest losses there best, by more than the "
         f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
         f"goes to a line without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
@@ -148,9 +144,15 @@ def candidates(
     def may_be(line: Any) -> bool:
         spec = spec_of(line.law)
         of_surface = spec.says is Says.SURFACE or line.estimator in spec.of_surface
-        rival = line.estimator in spec.rivals and (
-            len(steps_of({"law": line.law, "estimator": line.estimator, "main": False}, steps))
-            >= FEWEST_STEPS
+        # Among the forms of the surface the audits have chosen already.
+        settled = spec.says is Says.SURFACE and "form" in findings
+        rival = (
+            not settled
+            and line.estimator in spec.rivals
+            and (
+                len(steps_of({"law": line.law, "estimator": line.estimator, "main": False}, steps))
+                >= FEWEST_STEPS
+            )
         )
         offered = line.main or line.estimator in spec.recommendable or rival
         return bool(offered) and not (unpinned and of_surface) and not reasons.get(line.Index)
@@ -227,28 +229,14 @@ def _judge(pool: pd.DataFrame, steps: pd.DataFrame) -> _Judged | None:
     while len(known) >= 2:
         shared = pd.DataFrame(known).dropna()
         if len(shared) >= FEWEST_STEPS:
-            tied = _tied(shared, list(pool.index), TIE_PERCENT)
+            tied = tied_in(shared, list(pool.index), TIE_PERCENT)
             losses = _loss_errors(pool.loc[tied], steps, shared.index)
             if not losses.empty:
-                tied = _tied(losses, tied, TIE_LOSS_PERCENT)
+                tied = tied_in(losses, tied, TIE_LOSS_PERCENT)
             return _Judged(shared, losses, tied)
         # The line held out least often is the one that keeps the others from being compared.
         known.pop(min(reversed(list(known)), key=lambda i: len(known[i])))
     return None
-
-
-def _tied(table: pd.DataFrame, order: list[Any], percent: float) -> list[Any]:
-    """The line of least mean in `table` (steps, lines) and those tied with it, in `order`.
-
-    Tied are those whose mean lies above by no more than its standard error, or than `percent`.
-    """
-    best = table.mean(axis=0).idxmin()
-    tied = []
-    for line in table:
-        gap, noise = difference(table[line], table[best])
-        if gap <= max(noise, percent):
-            tied.append(line)
-    return [i for i in order if i in tied]
 
 
 def _loss_errors(pool: pd.DataFrame, steps: pd.DataFrame, shared: pd.Index) -> pd.DataFrame:
@@ -262,12 +250,6 @@ def _loss_errors(pool: pd.DataFrame, steps: pd.DataFrame, shared: pd.Index) -> p
     }
     table = pd.DataFrame(errors).astype(float)
     return table if table.notna().all(axis=None) else table.iloc[:0]
-
-
-def difference(one: pd.Series, other: pd.Series) -> tuple[float, float]:
-    """Mean of `one` less `other` over their steps, and its standard error."""
-    gap = (one - other).to_numpy(dtype=float)
-    return float(gap.mean()), float(gap.std(ddof=1) / math.sqrt(gap.size))
 
 
 def _other_law(pool: pd.DataFrame, ranked: list[Any]) -> Any:
@@ -302,13 +284,13 @@ def _by_loss(judged: _Judged, chosen: Any, other: Any) -> str:
         return "."
     mine, its = (_percent(float(judged.loss[i].mean())) for i in (chosen, other))
     return (
-        f": a tie in the size. Of the losses it foretold the lowest ones there within {mine}, the "
+        f": a tie in the size. Of the losses it predicted the lowest ones there within {mine}, the "
         f"other within {its}."
     )
 
 
 def _beaten(judged: _Judged, chosen: Any, steps: pd.DataFrame) -> str:
-    """A sentence where the chosen line wastes more than going on as the best run so far."""
+    """A sentence where the chosen line wastes more than extrapolating the best runs."""
     mine = steps[(steps["law"] == BASELINE[0]) & (steps["estimator"] == BASELINE[1])]
     waste = mine.set_index("largest_flops")["wasted_percent"].reindex(judged.waste.index)
     if waste.isna().any() or waste.mean() >= judged.mean[chosen]:

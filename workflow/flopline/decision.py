@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
-from flopline.bearing import Span, apart, barred, bounds_of, predictions, silence
+from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
 from flopline.choice import (
     CAVEAT,
     Choice,
@@ -80,6 +80,8 @@ def decide(
     the recommended line is right. The verdict holds the headline at the first target, the rule, the
     choice of every family and target, how far the laws agree, how the families compare, and which
     laws could not be fitted.
+
+    Returns the table and the verdict, which is ready for JSON.
     """
     table = pd.DataFrame(
         [
@@ -102,7 +104,8 @@ def decide(
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
-            reasons = reasons.mask(reasons == "", apart(lines[reasons == ""], span))
+            borne = lines[reasons == ""]
+            reasons = reasons.mask(reasons == "", apart(borne, span, misfits(known)))
             if reasons[choice.line]:
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons
@@ -212,7 +215,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"({_with_interval(stated['tokens_per_param'])} per parameter)",
         f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
-        *([f"Mind: {head['mind']}."] if head["mind"] else []),
+        *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
@@ -366,6 +369,10 @@ def _families(
     results: Mapping[str, FamilyResults],
     comparable: bool,
 ) -> list[ComparisonJson]:
+    """How the families compare at each target.
+
+    Returns nothing for a target at which too few families have a line.
+    """
     if not comparable:
         return [unranked(budget) for budget in targets] if len(labels) > 1 else []
     entries = [
@@ -403,6 +410,10 @@ def _few_runs(
     spans: Mapping[str, Span],
     head: HeadlineJson | None,
 ) -> list[FewRunsJson]:
+    """Families without a law of their own, beside the loss law of the headline.
+
+    Returns nothing where losses are not comparable or there is no headline.
+    """
     if head is None or runs is None:
         return []
     form = head["estimator"] if head["label"] else ""
@@ -416,8 +427,8 @@ def _few_runs(
 def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> HeadlineJson:
     """A recommended line with its intervals.
 
-    `mind` is what must be read beside it: an interval or a condition number that is no answer, a
-    target below all runs; empty where there is nothing of that kind.
+    `warnings` is what must be read beside it: an interval or a condition number that is no answer,
+    a target below all runs; empty where there is nothing of that kind.
     """
     fit = results[str(best["family"])].fits[str(best["law"])]
     return {
@@ -431,7 +442,7 @@ def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> Headline
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
-        "mind": "; ".join(_minded(best, fit.get("certificate", {}))),
+        "warnings": "; ".join(_warnings(best, fit.get("certificate", {}))),
     }
 
 
@@ -453,7 +464,7 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     }
 
 
-def _minded(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
+def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:

@@ -75,6 +75,19 @@ class LackOfFitJson(TypedDict):
     spread: list[float]
 
 
+class MisfitJson(TypedDict):
+    """Whether the runs lie about a surface as they would by chance; see parametric.misfit.
+
+    `p_values` are those of each test alone, None where it could not be made, `p_value` that of all
+    together; `between_sd` is how far stretches of compute lie off beyond chance [ln loss].
+    """
+
+    found: bool
+    p_value: float | None
+    p_values: Mapping[str, float | None]
+    between_sd: float
+
+
 class BetweenBudgetsJson(TypedDict):
     """How optima scatter between budgets; see between_budgets.BetweenBudgets."""
 
@@ -92,6 +105,7 @@ class CertificateJson(TypedDict, total=False):
 
     count: str
     lack_of_fit: LackOfFitJson
+    misfit: MisfitJson
     curvature: CurvatureJson
     a_by_thirds: list[float]
     share_mid_schedule: float | None
@@ -297,8 +311,8 @@ class ForecastJson(TypedDict):
 class HeadlineJson(TypedDict):
     """The recommended line of one family at the first target.
 
-    `label` says which variant of its law it is, empty for the main line; `mind` what must be read
-    beside it, empty where there is nothing of that kind.
+    `label` says which variant of its law it is, empty for the main line; `warnings` what must be
+    read beside it, empty where there is nothing of that kind.
     """
 
     family: str
@@ -311,7 +325,7 @@ class HeadlineJson(TypedDict):
     loss: EstimateJson
     tokens_per_param: EstimateJson
     forecast: ForecastJson | None
-    mind: str
+    warnings: str
 
 
 class SilenceJson(TypedDict):

@@ -1,16 +1,30 @@
 """The one exception that a user is meant to read."""
 
+from __future__ import annotations
+
+from typing import Final
+
+MOST_LETTERS: Final = 2_000
+"""Letters of a sentence; of one that quotes more, the middle is left out."""
+
+_OF_END: Final = 600
+"""Letters that are kept of its end, where the mend stands."""
+
 
 class FloplineError(Exception):
     """A mistake in the input, told in one sentence: which file, which place, which mend.
 
-    What cannot be printed, as a line break in the name of a file, is written as its escape.
+    What cannot be printed, as a line break in the name of a file, is written as its escape, and
+    what is quoted without end is shortened.
     """
 
     def __init__(self, sentence: object = "") -> None:
-        """Keep `sentence` on one line."""
+        """Keep `sentence` on one line, and to MOST_LETTERS."""
         printable = (c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
-        super().__init__("".join(printable))
+        text = "".join(printable)
+        if len(text) > MOST_LETTERS:
+            text = f"{text[: MOST_LETTERS - _OF_END]} … {text[-_OF_END:]}"
+        super().__init__(text)
 
 
 def clause_of(message: str) -> str:

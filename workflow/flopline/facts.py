@@ -7,15 +7,14 @@ rounding alone: a contradiction is an error that names both.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import yaml
 
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.logs.reading import LogFacts, plain_columns, reach
 from flopline.sources import LogFile, from_name
@@ -112,6 +111,8 @@ def disagree(one: object, other: object) -> bool:
     """
     if not isinstance(one, int | float) or not isinstance(other, int | float):
         return str(one) != str(other)
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return one != other
     digits = max(DIGITS, min(_digits(one), _digits(other), MOST_DIGITS))
     shorter = min((one, other), key=_digits)
     last = 10.0 ** (math.floor(math.log10(abs(shorter))) - digits + 1) if shorter else 0.0
@@ -170,7 +171,7 @@ def read_sidecar(path: Path) -> Any:
         text = path.read_text(encoding="utf-8-sig")
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
         if path.suffix.lower() == ".json":
-            return json.loads(text, object_pairs_hook=Once(None))
+            return json_of(text, object_pairs_hook=Once(None))
         return yaml_once(text, str(path))
     except Twice as twice:
         raise twice.at(str(path)) from None
@@ -178,10 +179,13 @@ def read_sidecar(path: Path) -> Any:
         raise FloplineError(
             f"{path} (source.runs.sidecar) does not exist: restore it or take its log out."
         ) from None
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except OSError as error:
+        raise FloplineError(f"{path} (source.runs.sidecar) cannot be read: {error}.") from None
+    except ValueError as error:
+        line = getattr(error, "line", None)
         raise FloplineError(
-            f"{path} is neither JSON nor YAML that can be read: {reason}."
+            f"{path} is neither JSON nor YAML that can be read: "
+            f"{f'in line {line} ' if line else ''}{error}."
         ) from None
 
 
@@ -196,7 +200,7 @@ def _value(
     if name in TEXT_FACTS:
         return str(value)
     parsed = parse_number(value, decimal)
-    if math.isnan(parsed):
+    if not math.isfinite(parsed):
         why = why_no_number(value, decimal, option)
         raise FloplineError(f"{place} says {name} is {str(value)[:60]!r}, {why}.")
     return parsed * factors.get(name, 1.0)

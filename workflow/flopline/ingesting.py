@@ -18,6 +18,8 @@ from flopline.facts import own_facts, wanted_from_log
 from flopline.logs.opening import head_of, text_lines
 from flopline.logs.readers import read_log
 from flopline.logs.reading import (
+    AFTER_BRANCH,
+    MOST_EXACT,
     NO_LOSS,
     NO_RUN,
     NOT_PARSED,
@@ -126,12 +128,44 @@ def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> I
     """
     ordered = sorted(files, key=lambda file: file["run"])
     table = study["source"]["kind"] == "table"
-    for _, pieces in groupby(ordered, key=lambda file: file["run"]):
+    for _, group in groupby(ordered, key=lambda file: file["run"]):
+        pieces = list(group)
         read = _table if table else _log
         parts = [read(study, file, number, root) for number, file in enumerate(pieces)]
+        if len(parts) > 1:
+            parts = list(_branched(pieces, parts))
         pieced = parts[0] if len(parts) == 1 else _together(parts)
         # Only what holds several runs need be put in the order of runs.
         yield _by_run(pieced) if len(set(pieced.runs["run"])) > 1 else pieced
+
+
+def _branched(files: Sequence[LogFile], parts: Sequence[Ingested]) -> Iterator[Ingested]:
+    """The pieces of a run, those that it shares with others up to where its next piece begins.
+
+    Raises FloplineError where a run has no row but those that it shares.
+    """
+    begins = [float(_clock(part.curves).min()) for part in parts]
+    for file, part, begin in zip(files, parts, begins, strict=True):
+        if not file.get("shared"):
+            yield part
+            continue
+        later = [other for other in begins if other > begin]
+        if not later:
+            raise FloplineError(
+                f"{file['path']} is the beginning of several runs, and run '{file['run']}' has no "
+                "row of its own after it: take its rows out of the run table, or restore its log."
+            )
+        beyond = (_clock(part.curves) >= min(later)).to_numpy()
+        cut = part.curves[beyond].assign(reason=AFTER_BRANCH, source=file["path"])
+        dropped = pd.concat([part.dropped, cut[["run", "line", "step", "reason", "source"]]])
+        yield Ingested(part.curves[~beyond], dropped, part.runs)
+
+
+def _clock(curves: pd.DataFrame) -> pd.Series:
+    """The steps of rows, or the tokens where none is logged."""
+    known = "step" in curves and curves["step"].notna().any()
+    clock: pd.Series = curves["step" if known or "tokens" not in curves else "tokens"]
+    return clock.astype("float64")
 
 
 def _together(parts: Sequence[Ingested]) -> Ingested:
@@ -170,7 +204,7 @@ def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingeste
     rows = reading.rows.assign(split=split, piece=piece)
     rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
     rows = _named(rows, own)
-    dropped = _named(reading.dropped.assign(source=file["path"]), own)
+    dropped = _named(_with_whole_steps(reading.dropped).assign(source=file["path"]), own)
     of_file = {"piece": piece, "source": file["path"], "sha256": file["sha256"]}
     counts = {own: reading.rows_in}
     if "run" in reading.rows:
@@ -194,6 +228,14 @@ def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingeste
         for run, n in counts.items()
     ]
     return Ingested(rows, dropped, pd.DataFrame(runs))
+
+
+def _with_whole_steps(dropped: pd.DataFrame) -> pd.DataFrame:
+    """Dropped rows with the steps that a table of whole numbers can hold."""
+    if dropped.empty or "step" not in dropped:
+        return dropped
+    steps = pd.to_numeric(dropped["step"], errors="coerce")
+    return dropped.assign(step=steps.where((steps % 1 == 0) & (steps.abs() < MOST_EXACT)))
 
 
 def _misread(reading: Reading, path: Path) -> str:
@@ -265,6 +307,7 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
         rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
+    rows["split"] = rows["split"].fillna(study["loss_split"])
     rows, converted = in_study_unit(rows, study, {}, file["path"])
     rows.loc[mapped.given["loss"].isna().to_numpy(), "reason"] = NO_LOSS
     rows.loc[rows["run"].isna(), "reason"] = NO_RUN
@@ -273,7 +316,8 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
     _require_one_curve(rows[rows["reason"] == ""], raw, columns, path)
     unread = pd.DataFrame({"run": NO_NAME, "line": unparsed, "reason": NOT_PARSED})
     kept = rows[rows["reason"] == ""]
-    dropped = pd.concat([rows[rows["reason"] != ""], unread]).assign(source=file["path"])
+    dropped = pd.concat([_with_whole_steps(rows[rows["reason"] != ""]), unread])
+    dropped = dropped.assign(source=file["path"])
     counts = pd.concat([kept["run"], dropped["run"]]).value_counts()
     runs = pd.DataFrame({"run": counts.index.astype("string"), "rows_in": counts.to_numpy()})
     facts = rows.groupby("run", sort=True).first().reset_index()
@@ -297,8 +341,10 @@ def _require_one_curve(
     few runs are left to cleaning, which sets them aside.
     """
     clock = next((name for name in ("step", "tokens", "flops") if name in rows), None)
-    rows = rows[rows["loss"] > 0]
-    if clock is None or rows.empty:
+    if clock is None:
+        return
+    rows = rows[(rows["loss"] > 0) & rows[clock].notna()]
+    if rows.empty:
         return
     where = rows.groupby(["run", "split", clock], dropna=False)["loss"]
     apart = where.max() > where.min() * (1 + APART)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,22 +16,24 @@ from flopline.loss_units import (
     stated_unit,
     words,
 )
+from flopline.study_document import StudyDocument
 
 
 def in_study_unit(
-    rows: pd.DataFrame, study: Mapping[str, Any], told: Mapping[str, str], where: str
+    rows: pd.DataFrame, study: StudyDocument, of_format: Mapping[str, str], where: str
 ) -> tuple[pd.DataFrame, str | None]:
     """Rows with losses in the study's unit, and what was done to them, None where nothing was.
 
-    `rows` has split and loss; `told` are the units that their format says, by split, "" being any
-    other. Splits of which no law is, and that cannot be converted, stay as they stand. Raises
+    `rows` has split and loss; `of_format` are the units that their format says, by split, "" being
+    any other. Splits of which no law is, and that cannot be converted, stay as they stand. Raises
     FloplineError, which says `where`, for others.
     """
     unit = stated_unit(study)
     source, fitted = study["source"], study.get("fitted_splits") or fitted_splits(study)
     splits = [str(split) for split in rows["split"].unique()]
     changes = {
-        split: conversion(source, split, unit, told.get(split, told.get(""))) for split in splits
+        split: conversion(source, split, unit, of_format.get(split, of_format.get("")))
+        for split in splits
     }
     done = []
     for split, change in changes.items():

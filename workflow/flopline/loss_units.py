@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from flopline.errors import FloplineError
+from flopline.study_document import MappedColumn, SourceDocument, StudyDocument
 
 NATS: Final = "nats_per_token"
 """The unit of a study whose losses say no other."""
@@ -89,7 +90,7 @@ class Conversion:
         return f"{'their logarithm' if self.logged == PERPLEXITY else 'taken'}{by}"
 
 
-def logged_unit(source: Mapping[str, Any], split: str) -> str | None:
+def logged_unit(source: SourceDocument, split: str) -> str | None:
     """The unit in which a source logs a split, by what the study file says or the column's name.
 
     None where neither does. A column with `times` is in the study's unit, since the file says how.
@@ -103,7 +104,7 @@ def logged_unit(source: Mapping[str, Any], split: str) -> str | None:
     return None if not isinstance(column, str) else unit_of(column) or None
 
 
-def unit_of_study(study: Mapping[str, Any]) -> str:
+def unit_of_study(study: StudyDocument) -> str:
     """The unit of a study's losses: its `loss_unit`, else per byte as its loss, else nats.
 
     What is logged in bits per token or as perplexity becomes nats per token by rule.
@@ -115,31 +116,33 @@ def unit_of_study(study: Mapping[str, Any]) -> str:
     return logged if logged in PER_BYTE and not source.get("bytes_per_token") else NATS
 
 
-def stated_unit(study: Mapping[str, Any]) -> str:
+def stated_unit(study: StudyDocument) -> str:
     """The unit of the losses of a study as loaded, in which the unit is always said."""
     return str(study.get("loss_unit") or NATS)
 
 
 def conversion(
-    source: Mapping[str, Any], split: str, unit: str, told: str | None = None
+    source: SourceDocument, split: str, unit: str, of_format: str | None = None
 ) -> Conversion | None:
     """How losses of a split become those of the study; None where they are in its `unit`.
 
-    `told` is the unit that a log's format says, which counts where the study file says none.
+    `of_format` is the unit that a log's format says, which counts where the study file says none.
     """
-    logged = logged_unit(source, split) or told
+    logged = logged_unit(source, split) or of_format
     if logged is None or logged == unit:
         return None
     return Conversion.between(logged, unit, source.get("bytes_per_token"))
 
 
-def fitted_splits(study: Mapping[str, Any]) -> list[str]:
+def fitted_splits(study: StudyDocument) -> list[str]:
     """The splits of which a law of the study is: its own, and those that laws name for theirs."""
-    own = [(study.get(law) or {}).get("split") for law in study.get("laws", ())]
+    groups: Mapping[str, object] = study
+    laws = [groups.get(law) for law in study.get("laws", ())]
+    own = [law.get("split") for law in laws if isinstance(law, Mapping)]
     return list(dict.fromkeys([study["loss_split"], *(split for split in own if split)]))
 
 
-def misfits(study: Mapping[str, Any]) -> Iterator[str]:
+def misfits(study: StudyDocument) -> Iterator[str]:
     """A sentence for each mistake about the units of losses to which laws are fitted."""
     source, unit = study["source"], unit_of_study(study)
     if unit not in UNITS:
@@ -154,16 +157,16 @@ def misfits(study: Mapping[str, Any]) -> Iterator[str]:
     for split in fitted_splits(study):
         columns = _columns_of_loss(source)
         column = columns.get(split) or columns.get("")
-        said = stated.get(split) if isinstance(stated, Mapping) else stated
+        stated_unit_of_split = stated.get(split) if isinstance(stated, Mapping) else stated
         open_bits = isinstance(column, str) and unit_of(column) == ""
-        if said is None and study.get("loss_unit") is None and open_bits:
+        if stated_unit_of_split is None and study.get("loss_unit") is None and open_bits:
             yield (
                 f"the column '{column}' speaks of bits, and leaves open of what: write "
                 f"`loss_unit: {BITS_PER_BYTE}` (or {BITS}) in the study file."
             )
         change = conversion(source, split, unit)
         if change is not None and change.factor is None:
-            where = f"the column '{column}'" if said is None else "source.loss_unit"
+            where = f"the column '{column}'" if stated_unit_of_split is None else "source.loss_unit"
             yield refusal(f"{where} says that losses of the split '{split}'", change)
 
 
@@ -187,7 +190,7 @@ def demand_unit(subject: str, change: Conversion) -> None:
         raise FloplineError(refusal(subject, change))
 
 
-def _columns_of_loss(source: Mapping[str, Any]) -> dict[str, Any]:
+def _columns_of_loss(source: SourceDocument) -> dict[str, MappedColumn]:
     """The column of each split's loss, "" where one is that of all."""
     loss = (source.get("columns") or {}).get("loss")
     if isinstance(loss, Mapping) and "times" not in loss:

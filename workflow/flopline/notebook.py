@@ -114,8 +114,8 @@ def isoflop(
     maybe family and budget [FLOPs]; of several families `family` names the one to draw. `target`
     is the budget to decide for [FLOPs], by default ten times the largest run's. `budgets` [FLOPs]
     group the runs; without them, and without a column, gaps in their compute do. `drawing` goes
-    to `figures.isoflop.isoflop`, such as loss_label. Raises FloplineError for a table that lacks a
-    column and where no law can be fitted.
+    to `figures.isoflop_figure.isoflop`, such as loss_label. Raises FloplineError for a table that
+    lacks a column and where no law can be fitted.
     """
     runs, name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
@@ -143,6 +143,9 @@ def envelope(
 
     Its columns are run, params, step, tokens, flops, loss and maybe family and horizon_tokens (the
     length of each schedule). Otherwise as `isoflop`.
+
+    Returns the figure. Raises FloplineError as `isoflop` does, and where several families are there
+    and none is named.
     """
     rows, name = _one(_checked(curves, CURVE_COLUMNS, "curves"), family)
     given = _given(rows, target, None, draws, seed)
@@ -184,6 +187,8 @@ def contours(
     """Contours of the fitted loss with the efficient frontier, and slices at `budgets` [FLOPs].
 
     Otherwise as `isoflop`.
+
+    Returns the figure. Raises FloplineError as `isoflop` does.
     """
     runs, name = _one(_runs(table), family)
     given = _given(runs, target, budgets, draws, seed)
@@ -211,6 +216,9 @@ def losscompute(
     """Lowest loss over compute by isoFLOP and the surface, and by the envelope given `curves`.
 
     A law that cannot be fitted is left out. Otherwise as `isoflop`.
+
+    Returns the figure. Raises FloplineError for a table that lacks a column, and where several
+    families are there and none is named.
     """
     runs, name = _one(_runs(table), family)
     rows = None
@@ -239,6 +247,8 @@ def families(
     """The families of a table side by side, with the compute that the others need for one loss.
 
     `table` has a column family beside those of `isoflop`, with two or more families in it.
+
+    Returns the figure. Raises FloplineError for a table with fewer than two families.
     """
     runs = _runs(table)
     given = _given(runs, target, budgets, draws, seed)
@@ -284,7 +294,7 @@ def identifiability(table: pd.DataFrame, **options: Any) -> Figure:
 
 
 def stakes(table: pd.DataFrame, **options: Any) -> Figure:
-    """What N hangs on, what a wrong N costs, and the bootstrap draws of every law.
+    """What N depends on, what a wrong N costs, and the bootstrap draws of every law.
 
     Options are those of `isoflop`.
     """

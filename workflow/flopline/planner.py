@@ -28,7 +28,7 @@ from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.spec import Says, spec_of
 from flopline.numbers import number
 from flopline.schema import target_column
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 from flopline.surfaces.count import COUNT, Count, tokens_for
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True)
-class FrontierMisfit:
+class LineMisfit:
     """What a law misses at its own frontier, as a LackOfFit states it, and its error per draw."""
 
     share: float
@@ -68,7 +68,7 @@ class Line:
     point: Allocation | LossSurface
     draws: Allocation | LossSurface
     new_run: Floats | None
-    misfit: FrontierMisfit | None
+    misfit: LineMisfit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,12 @@ def read_line(fit: FitJson, draws: pd.DataFrame) -> Line:
         )
     of_surface = spec_of(fit["law"]).says is Says.SURFACE
     names = PARAMETERS if of_surface else OF_COMPUTE
-    names = (*names, *(name for name in COUNT if name in fit["parameters"]))
+    names = (*names, *(name for name in (POWER, *COUNT) if name in fit["parameters"]))
     values = {name: np.array([number_in(fit["parameters"][name])]) for name in names}
     drawn = {name: draws[name].to_numpy(dtype=float) for name in names}
     if of_surface:
-        point: Allocation | LossSurface = _surface({n: float(v[0]) for n, v in values.items()})
-        return Line(fit["law"], point, _surface(drawn), _new_run(fit, draws), None)
+        stated = LossSurface.stated({n: float(v[0]) for n, v in values.items()})
+        return Line(fit["law"], stated, LossSurface.stated(drawn), _new_run(fit, draws), None)
     laws = allocation(values), allocation(drawn)
     return Line(fit["law"], *laws, _new_run(fit, draws), _misfit(fit, len(draws)))
 
@@ -196,10 +196,6 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
     )
 
 
-def _surface(values: Mapping[str, float] | Mapping[str, Floats]) -> LossSurface:
-    return LossSurface(*(values[name] for name in PARAMETERS), count=Count.stated(values))
-
-
 def _at_budgets(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:
     if isinstance(laws, Allocation):
         return laws.at(budgets)
@@ -225,12 +221,12 @@ def _new_run(fit: FitJson, draws: pd.DataFrame) -> Floats | None:
     return errors if np.isfinite(errors).any() else None
 
 
-def _misfit(fit: FitJson, draws: int) -> FrontierMisfit | None:
+def _misfit(fit: FitJson, draws: int) -> LineMisfit | None:
     lack_of_fit = fit["certificate"].get("lack_of_fit")
     if not (lack_of_fit and lack_of_fit["spread"]) or draws < 2:
         return None
     errors = misfit_errors(draws, int(fit["settings"]["seed"]))
-    return FrontierMisfit(
+    return LineMisfit(
         lack_of_fit["misfit"], lack_of_fit["runs"], np.asarray(lack_of_fit["spread"]), errors
     )
 

@@ -47,6 +47,9 @@ def checkpoint_points(
     """One point per logged loss of `split` in the kept runs of `family`.
 
     Those before the share `from_share` of their run's tokens are left out.
+
+    Returns one row per loss. Raises FloplineError where no run is kept or no row of the split is
+    logged.
     """
     rows = _rows(runs, curves, family, split)
     if from_share > 0:
@@ -101,6 +104,8 @@ def read_curves(
     `columns` has run, split, step and tokens at least; with `split` None all splits are read. Row
     groups, which hold whole runs, are read one at a time. With `most_rows` every run keeps at most
     its even share of them, spread evenly over its rows with the first and the last among them.
+
+    Returns them by run, step and tokens. Raises FloplineError where no run is kept.
     """
     names = _kept(runs, family)["run"]
     share = None if most_rows is None else max(most_rows // len(names), 2)

@@ -1,7 +1,8 @@
 """What a study left in its folder of results, read by name and not before it is asked for.
 
 Of each family these are the files `fits/<family>/<law>.json`, `<law>.draws.parquet` and
-`<law>.<table>.parquet`, and `audit/<family>/findings.json` with its `tables/`; of the study
+`<law>.<table>.parquet`, and `audit/<family>/findings.json` with its `tables/`; files of a law in
+`audit/<family>/`, of the form that the audits chose, stand for those of its fit. Of the study
 `clean/runs.parquet`, `clean/dropped.parquet`, `clean/notes.json`, `clean/curves/`, `decision.json`
 and `decision.parquet`.
 """
@@ -197,6 +198,7 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
     and, when it is asked for, for one that is damaged.
     """
     fits: dict[str, dict[str, dict[str, Callable[[], Any]]]] = {}
+    chosen: dict[str, dict[str, dict[str, Callable[[], Any]]]] = {}
     findings: dict[str, Findings] = {}
     of_all: dict[str, Callable[[], Any]] = {}
     curves: list[Path] = []
@@ -210,6 +212,11 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
                 findings[family] = Findings(path)
             case ("audit", _, "tables"):
                 continue  # read by the names that the findings give
+            case ("audit", family, name):
+                law, *table, _ = name.split(".")
+                fits.setdefault(family, {}).setdefault(law, {})
+                of_law = chosen.setdefault(family, {}).setdefault(law, {})
+                of_law[table[0] if table else "fit"] = _reader(path)
             case ("clean", "curves", _):
                 curves.append(path)
             case ("clean", ("runs.parquet" | "dropped.parquet" | "notes.json")):
@@ -223,7 +230,8 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
                 )
     families = {}
     for family in {**fits, **findings}:
-        of_laws = fits.get(family, {})
+        audited = chosen.get(family, {})
+        of_laws = {law: f | audited.get(law, {}) for law, f in fits.get(family, {}).items()}
         families[family] = FamilyResults(
             _of_kind(of_laws, "fit"),
             _of_kind(of_laws, "draws"),

@@ -27,13 +27,15 @@ _KNOWN_ENDINGS: Final = "|".join((*ENDINGS, *TEXT_ENDINGS, *PACKED_ENDINGS))
 class LogFile(TypedDict):
     """One log of a study: the run that its path names, its digest, and the sidecar beside it.
 
-    In place of the digest of a log that is yet to be simulated stands what it is `made_of`.
+    In place of the digest of a log that is yet to be simulated stands what it is `made_of`. A log
+    that is `shared` is the beginning of several runs.
     """
 
     run: str
     path: str
     sha256: NotRequired[str | None]
     made_of: NotRequired[str]
+    shared: NotRequired[bool]
     sidecar: NotRequired[str]
     sidecar_sha256: NotRequired[str]
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import yaml
 
 from flopline import loss_units
+from flopline.decoders import Undecodable
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.logs.formats import FORMATS
@@ -29,6 +30,7 @@ from flopline.study_document import SourceDocument, StudyDocument
 from flopline.surfaces import published_entries
 from flopline.twins import yaml_once
 from flopline.units import unsaid_units
+from flopline.written_numbers import as_float
 
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
@@ -37,11 +39,11 @@ MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_FLOAT = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
-def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDocument:
+def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> StudyDocument:
     """The study that `config` names, merged with the run-wide options, defaults filled in.
 
     Adds the keys `name` (letters, digits, `_`, `.`, `-`) and `file` (its path). Paths in a study
@@ -84,7 +86,7 @@ def load_study(config: Mapping[str, Any], root: Path, schemas: Path) -> StudyDoc
     _check(study, study_schema, str(path))
     _check_meaning(cast("StudyDocument", study), path)
     study["loss_label"] = study["loss_label"] or split_label(study["loss_split"])
-    study["loss_unit"] = unit_of_study(study)
+    study["loss_unit"] = unit_of_study(cast("StudyDocument", study))
     return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 
@@ -103,14 +105,17 @@ def read_yaml(path: Path, called: str | None = None) -> Any:
         raise FloplineError(f"{name} does not exist.") from None
     except UnicodeDecodeError:
         raise FloplineError(f"{name} is not UTF-8 text: save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise FloplineError(f"{name}{where} is not valid YAML: {problem}.") from None
+    except Undecodable as error:
+        where = f", line {error.line}" if error.line else ""
+        raise FloplineError(f"{name}{where} is not valid YAML: {error}.") from None
     for place, value in _leaves(content):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise FloplineError(f"{name}: `{place}` is {value}: give a finite number.")
+        if isinstance(value, int | float) and not math.isfinite(as_float(value)):
+            raise FloplineError(f"{name}: `{place}` is {as_float(value)}: give a finite number.")
+        if value is not None and not isinstance(value, str | int | float):
+            raise FloplineError(
+                f"{name}: `{place}` is a {type(value).__name__} to YAML, which no option is: put "
+                "it in quotes if it is text."
+            )
         if isinstance(value, str) and (match := _CONTROL.search(value)):
             raise FloplineError(
                 f"{name}: `{place}` holds the control character U+{ord(match[0]):04X}, which a "

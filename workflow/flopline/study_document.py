@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-ColumnSpec = str | list[str] | dict[str, Any]
+MappedColumn = str | list[str] | dict[str, Any]
 """One of our columns in a log or table: its name there, or the names of several that make it, or
 {column, times}; of the loss also one of these for each split."""
-ColumnMap = Mapping[str, ColumnSpec]
+ColumnMap = Mapping[str, MappedColumn]
 """A map of columns by our names, as `columns` and `from_log` hold it."""
+
+
+class RunRule(TypedDict, total=False):
+    """Runs by name, or those whose `column` lies below or above a number, and why they are out."""
+
+    runs: list[str]
+    column: str
+    below: float
+    above: float
+    reason: str
 
 
 class SidecarDocument(TypedDict):
@@ -59,7 +69,8 @@ class SourceDocument(TypedDict, total=False):
 class StudyDocument(TypedDict, total=False):
     """A study; the groups of options of laws stand in it by the laws' names, too.
 
-    `synthetic` and `notes` are told to those who write of the study.
+    `synthetic` and `notes` are told to those who write of the study, `fitted_splits` to those who
+    read its logs.
     """
 
     name: str
@@ -73,14 +84,15 @@ class StudyDocument(TypedDict, total=False):
     params_convention: str
     flops_convention: str
     loss_split: str
+    fitted_splits: list[str]
     loss_label: str
     loss_unit: str
     points: str
     laws: list[str]
     targets: list[float]
-    exclude: list[Mapping[str, str]]
+    exclude: list[RunRule]
     reporting: Mapping[str, str]
-    held_out: Any
+    held_out: list[RunRule]
     future_runs: list[Mapping[str, Any]]
     synthetic: bool
     notes: Sequence[str]

@@ -71,6 +71,10 @@ def column_map(
     A name may be dotted, to reach into records that stand in a cell. Raises FloplineError for a
     column that does not exist; `place` says where it was named.
     """
+    if "line" in column_names(columns):
+        raise FloplineError(
+            f"{path}: a column 'line' cannot be told from the numbers of the lines: rename it."
+        )
     demand_once([str(name) for name in table.columns], column_names(columns), path)
     line = table["line"].to_numpy()
     out: dict[str, object] = {"line": line}

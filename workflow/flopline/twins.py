@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from flopline.decoders import RaisedByHook, decoding
 from flopline.errors import FloplineError
 
 
@@ -45,7 +46,7 @@ class Once:
         return record
 
 
-class Twice(Exception):
+class Twice(RaisedByHook):
     """A name that stands twice in an object of JSON, with its first value and its last."""
 
     def __init__(self, name: str, first: Any, last: Any) -> None:
@@ -66,19 +67,20 @@ def yaml_once(text: str, name: str) -> Any:
 
     Keys are text as they stand in the file, and 1e21 is a number.
 
-    Raises FloplineError where one does, and yaml.YAMLError.
+    Raises FloplineError where one does, and Undecodable.
     """
-    loader = yaml.SafeLoader(text)
-    try:
-        top = loader.get_single_node()
-        _refuse_twins(top, name)
-        _as_meant(top)
-        return None if top is None else loader.construct_document(top)
-    finally:
-        loader.dispose()
+    with decoding():
+        loader = yaml.SafeLoader(text)
+        try:
+            top = loader.get_single_node()
+            _refuse_twins(top, name)
+            _as_meant(top)
+            return None if top is None else loader.construct_document(top)
+        finally:
+            loader.dispose()
 
 
-_FLOAT: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
 def _as_meant(top: yaml.Node | None) -> None:

@@ -20,8 +20,12 @@ _NO_UNIT: Final = {"": ""}
 """What may stand behind a number, and the exponent that it stands for."""
 
 
+_OTHER: Final = {".": ",", ",": "."}
+"""What is no decimal mark then, but may set thousands apart."""
+
+
 def _pattern(decimal: str) -> re.Pattern[str]:
-    other = "," if decimal == "." else "."
+    other = _OTHER[decimal]
     grouped = rf"[1-9]\d{{0,2}}(?P<mark>[{other}_])\d{{3}}(?:(?P=mark)\d{{3}})*"
     point = re.escape(decimal)
     digits = rf"[-+]?(?:(?:{grouped}|\d+)(?:{point}\d*)?|{point}\d+)"
@@ -42,7 +46,12 @@ def parse_seconds(text: Any, decimal: str = ".") -> float:
 
 
 def parse_plain(text: Any, decimal: str = ".") -> float:
-    """A number without a unit, as a loss is; NaN where it is none."""
+    """A number without a unit, as a loss is; NaN where it is none.
+
+    No loss is so large that its thousands are set apart: the comma of 3,341 is a decimal one.
+    """
+    if isinstance(text, str) and (_OTHER[decimal] in text):
+        return math.nan
     return _parsed(text, decimal, _NO_UNIT)
 
 
@@ -51,12 +60,16 @@ def is_rounded(text: Any) -> bool:
     return isinstance(text, str) and text.strip()[-1:].lower() in set(_COUNTS) - {""}
 
 
-def has_doubtful_comma(text: Any, decimal: str = ".") -> bool:
-    """Whether a text is no number for a comma that parts no groups of three digits: 5,4M."""
+def has_doubtful_comma(text: Any, decimal: str = ".", plain: bool = False) -> bool:
+    """Whether a text is no number for a comma that parts no groups of three digits: 5,4M.
+
+    In a `plain` number, such as a loss, no comma parts any.
+    """
     words = str(text)
     without = words.replace(",", "")
-    unread = decimal == "." and without != words and math.isnan(parse_number(words))
-    return unread and not math.isnan(parse_number(without))
+    parse = parse_plain if plain else parse_number
+    unread = decimal == "." and without != words and math.isnan(parse(words))
+    return unread and not math.isnan(parse(without))
 
 
 def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> str:
@@ -72,11 +85,19 @@ def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> 
     return "which is no number: correct it"
 
 
+def as_float(number: float) -> float:
+    """A number as floating-point, infinite where it is beyond."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def _parsed(text: Any, decimal: str, units: Mapping[str, str]) -> float:
     if isinstance(text, bool) or text is None:
         return math.nan
     if isinstance(text, int | float):
-        return float(text)
+        return as_float(text)
     match = _NUMBERS[decimal].fullmatch(str(text).strip())
     if match is None or (unit := match["unit"].lower()) not in units:
         return math.nan

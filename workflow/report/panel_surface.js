@@ -64,7 +64,7 @@ const Surface = (() => {
       `loss ${Panels.significant(runs.loss[i], 5)}, fitted ${Panels.significant(runs.fitted[i] ?? NaN, 5)}`,
     ].join("<br>");
 
-    const lossAt = ([E, A, B, alpha, beta], n, d) => E + A * n ** -alpha + B * d ** -beta;
+    const lossAt = ([E, A, B, alpha, beta, k], n, d) => E + (A * n ** -alpha + B * d ** -beta) ** k;
     const within = (loss) => (loss >= losses[0] && loss <= losses[1] ? loss : null);
 
     const colorBar = (t) => {
@@ -105,8 +105,8 @@ const Surface = (() => {
         },
       });
       const best = between(flops, STEPS).map((c) => {
-        const [E, A, B, alpha, beta] = view.law;
-        const p = Laws.pointOf({ says: "surface", point: [E, Math.log(A), Math.log(B), alpha, beta] }, c);
+        const [E, A, B, alpha, beta, k] = view.law;
+        const p = Laws.pointOf({ says: "surface", point: [E, Math.log(A), Math.log(B), alpha, beta, k] }, c);
         return { c, n: Math.exp(p.lnN), d: Math.exp(p.lnD), loss: p.loss };
       }).filter((p) => within(p.loss) && p.n >= limits.params[0] && p.n <= limits.params[1]
         && p.d >= limits.tokens[0] && p.d <= limits.tokens[1]);

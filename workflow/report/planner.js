@@ -312,7 +312,7 @@ const Planner = (() => {
       const outside = far.some((text) => !text.includes("within"));
       say(el("plan-said"), [
         [`${Panels.flopsLabel(found.flops, 4)} FLOPs are ${Panels.plain(found.hours, 4)} GPU-hours of ${name} at ${percent} % utilisation.`],
-        far.length && [`${far.join("; ")}.${outside ? " There the laws are carried beyond what was seen, and their intervals hold no error of the form." : ""}`, outside ? "note mind" : ""],
+        far.length && [`${far.join("; ")}.${outside ? " There the laws are carried beyond what was seen, and their intervals hold no error of the form." : ""}`, outside ? "note warned" : ""],
       ]);
       answer(found.flops);
       if (slider.dataset.typed !== "yes") fromSlider();

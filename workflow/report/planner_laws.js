@@ -59,7 +59,7 @@ const Laws = (() => {
   };
 
   // Lines of one law: row i of its columns, or its point where columns are single numbers.
-  const ofSurface = ([E, lnA, lnB, alpha, beta, ...count], flops) => {
+  const ofSurface = ([E, lnA, lnB, alpha, beta, k, ...count], flops) => {
     const sum = alpha + beta;
     const lnG = (Math.log(alpha) + lnA - Math.log(beta) - lnB) / sum;
     const lnC = Math.log(flops / 6);
@@ -76,8 +76,9 @@ const Laws = (() => {
       lnN = next;
       lnD = (left - p * lnN) / q;
     }
-    const reducible = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
-    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p };
+    const inner = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
+    const reducible = k === 1 ? inner : inner ** k;
+    return { lnN, lnD, loss: E + reducible, reducible, alpha: alpha / p, beta: beta / q, steep: p, k };
   };
 
   const ofCompute = ([lnKN, a, lnKD, b, E, lnK, c, ...count], flops) => {
@@ -88,7 +89,7 @@ const Laws = (() => {
   };
 
   // The columns of a line that say how its FLOPs are counted; none where they are 6ND.
-  const countOf = (line) => line.point.slice(line.says === "surface" ? 5 : 7);
+  const countOf = (line) => line.point.slice(line.says === "surface" ? 6 : 7);
   const tokens = (line, flops, params) => Math.exp(lnTokens(countOf(line), flops, Math.log(params)));
 
   const said = (line, columns, flops) =>
@@ -146,7 +147,8 @@ const Laws = (() => {
     const weigh = pointOf(surface, flops);
     const draws = drawsOf(line, flops);
     const spread = (d) => (line.says === "surface" ? d : weigh);
-    const extra = (s, x) => excess(s.alpha, s.beta, s.steep * x) * s.reducible;
+    const extra = (s, x) =>
+      Math.expm1(s.k * Math.log1p(excess(s.alpha, s.beta, s.steep * x))) * s.reducible;
     const share = (s, x) => 100 * wastedShare(s.alpha, s.beta, s.steep * x);
     const x = lnN - best.lnN;
     return {
@@ -187,7 +189,7 @@ const Laws = (() => {
   // One row of a line, its point or a draw, as functions of C; `error` is its share of the misfit.
   const rowOf = (line, columns, weigh, error) => {
     const surface = line.says === "surface";
-    const count = columns.slice(surface ? 5 : 7);
+    const count = columns.slice(surface ? 6 : 7);
     const best = (flops) => said(line, columns, flops);
     const stray = (flops) => (line.misfit && error ? 1 + relativeSd(line, flops) * error : 1);
     const weights = (flops, own) => (surface ? own : weigh(flops));
@@ -197,13 +199,14 @@ const Laws = (() => {
       if (limit === "free") return { own, lnN: own.lnN, loss: lowest };
       const lnN = lnParams(own, count, flops, limit, value);
       if (surface) {
-        const [E, lnA, lnB, alpha, beta] = columns;
+        const [E, lnA, lnB, alpha, beta, k] = columns;
         const lnD = lnTokens(count, flops, lnN);
-        return { own, lnN, loss: E + Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD) };
+        const inner = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
+        return { own, lnN, loss: E + (k === 1 ? inner : inner ** k) };
       }
       const s = weigh(flops);
-      const extra = excess(s.alpha, s.beta, s.steep * (lnN - own.lnN)) * s.reducible;
-      return { own, lnN, loss: lowest + extra };
+      const inner = excess(s.alpha, s.beta, s.steep * (lnN - own.lnN));
+      return { own, lnN, loss: lowest + Math.expm1(s.k * Math.log1p(inner)) * s.reducible };
     };
     const wasted = (flops, own, lnN) => {
       const s = weights(flops, own);

@@ -28,7 +28,7 @@ rule clean:
         runtime=grows(60),
     params:
         facts=lambda wildcards: RAW.facts[int(wildcards.shard)],
-        # Handed to the job, yet no reason to run: what hangs on input is none to Snakemake.
+        # Handed to the job, yet no reason to run: what depends on input is none to Snakemake.
         run_table=lambda wildcards, input: RUN_TABLE,
         study={
             **options(
@@ -75,6 +75,7 @@ rule gather:
                 "file",
                 "source",
                 "loss_split",
+                "loss_unit",
                 "flops_convention",
                 "exclude",
                 "held_out",

@@ -20,7 +20,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from flopline.audit.judges import JUDGES
 from flopline.errors import FloplineError
-from flopline.laws.spec import Points, module_of, spec_module, spec_of
+from flopline.laws.spec import Points, module_of, spec_module, spec_of, surface_law
 from flopline.sources import readers_of, run_table_readers
 from flopline.study import is_simulated, load_study, raw_source
 from running.console import Console
@@ -74,6 +74,32 @@ def law_files(law):
     """The files that hold one family's fit of one law."""
     base = f"results/{{study}}/fits/{{family}}/{law}"
     return {"fit": f"{base}.json", "draws": f"{base}.draws.parquet", **law_tables(law)}
+
+
+def stated_files(law, *tables):
+    """What the study says by one law: its fit, but that of the surface as the audits left it.
+
+    They choose its form by the held-out ladder (audit/form_choice.py).
+    """
+    if law not in STUDY["laws"]:
+        return {}
+    room = "audit" if law == SURFACE_LAW else "fits"
+    base = f"results/{{study}}/{room}/{{family}}/{law}"
+    files = {"fit": f"{base}.json", "draws": f"{base}.draws.parquet"}
+    return files | {
+        table: f"{base}.{table}.parquet" for table in tables or spec_of(law).tables
+    }
+
+
+def stated(what, laws):
+    """One of the `stated_files` of every family and law."""
+    tables = () if what in ("fit", "draws") else (what,)
+    return [
+        path.format(study=STUDY["name"], family=family)
+        for family in STUDY["families"]
+        for law in laws
+        for path in [stated_files(law, *tables)[what]]
+    ]
 
 
 def law_tables(law, *tables):
@@ -156,6 +182,8 @@ except OSError as mistake:
     sys.exit(f"flopline: {mistake.filename} cannot be read: {mistake.strerror}.")
 
 RUN_TABLE = RAW.run_table
+# The law whose form the audits choose, None where the study fits none that says a surface.
+SURFACE_LAW = surface_law(STUDY["laws"])
 SHARDS = range(STUDY["source"]["shards"])
 # A dataset of Parquet files, one for each shard.
 CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in SHARDS]

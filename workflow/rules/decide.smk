@@ -11,13 +11,9 @@ ANSWERS = (
 rule decide:
     input:
         runs="results/{study}/clean/runs.parquet",
-        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
-        estimators=per_family(
-            "results/{study}/fits/{family}/{law}.estimators.parquet", law=STUDY["laws"]
-        ),
-        draws=per_family(
-            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
-        ),
+        fits=stated("fit", STUDY["laws"]),
+        estimators=stated("estimators", STUDY["laws"]),
+        draws=stated("draws", STUDY["laws"]),
         audits=AUDITS,
     output:
         **ANSWERS,

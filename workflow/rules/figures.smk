@@ -20,18 +20,17 @@ def needed(figure):
     """The results that a figure is made of, by kind: see Needs in flopline/figures/spec.py."""
     needs, laws = figure.needs, STUDY["laws"]
     files = {
-        "fits": [law_files(law)["fit"] for law in chosen(needs.fits, laws)],
-        "draws": [law_files(law)["draws"] for law in chosen(needs.draws, laws)],
+        "fits": [stated_files(law)["fit"] for law in chosen(needs.fits, laws)],
+        "draws": [stated_files(law)["draws"] for law in chosen(needs.draws, laws)],
         "tables": [
             path
             for of_laws, table in (name.split(".") for name in needs.tables)
             for law in chosen([of_laws], laws)
-            for path in law_tables(law, table).values()
+            for path in [stated_files(law, table)[table]]
         ],
         "frontiers": [
-            path
+            stated_files(law, spec_of(law).frontier.table)[spec_of(law).frontier.table]
             for law in laws * needs.frontiers
-            for path in law_tables(law, spec_of(law).frontier.table).values()
         ],
         "findings": needs.of_audit * FINDINGS,
     }

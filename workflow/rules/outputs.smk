@@ -9,7 +9,7 @@ LATEX = {
 rule latex:
     input:
         decision="results/{study}/decision.parquet",
-        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        fits=stated("fit", STUDY["laws"]),
         runs="results/{study}/clean/runs.parquet",
     output:
         **LATEX,
@@ -39,7 +39,11 @@ rule review:
         latex=list(LATEX.values()),
         methods=[f"results/{{study}}/methods/methods.{end}" for end in METHODS],
         figures=all_figures("png", "pdf"),
-        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
+        # The published form of the surface beside the law of the study.
+        fits=dict.fromkeys(
+            per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"])
+            + stated("fit", STUDY["laws"])
+        ),
         audits=AUDITS,
         runs="results/{study}/clean/runs.parquet",
         dropped="results/{study}/clean/dropped.parquet",

@@ -2,15 +2,14 @@
 
 # Drawn in the interactive panels, besides the draws of every law.
 PANEL_TABLES = [
-    table
+    path
     for law, tables in (
         ("isoflop", ("vertices", "profiles")),
         ("parametric", ("points",)),
     )
     if law in STUDY["laws"]
-    for table in per_family(
-        f"results/{{study}}/fits/{{family}}/{law}.{{table}}.parquet", table=tables
-    )
+    for table in tables
+    for path in stated(table, [law])
 ]
 
 
@@ -33,10 +32,8 @@ rule report:
     input:
         table="results/{study}/decision.parquet",
         verdict="results/{study}/decision.json",
-        fits=per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"]),
-        draws=per_family(
-            "results/{study}/fits/{family}/{law}.draws.parquet", law=STUDY["laws"]
-        ),
+        fits=stated("fit", STUDY["laws"]),
+        draws=stated("draws", STUDY["laws"]),
         tables=PANEL_TABLES,
         figures=all_figures("svg"),
         words=all_figures("json"),

@@ -17,7 +17,7 @@ from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 
 AROUND: Final = {"running"}
-"""Packages of ours that guard a job and its files: no result hangs on their code."""
+"""Packages of ours that guard a job and its files: no result depends on their code."""
 
 
 class Memory:

@@ -6,7 +6,7 @@ import csv
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -60,10 +60,9 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
     named = _named_by_table(study, root)
     of_run: dict[str, list[str]] = {}
     by_name: set[str] = set()
-    for path in files:
-        run, is_piece = named.pop(path, None), True
-        if run is None:
-            run, is_piece = _named_by_file(study, path)
+    shared = {path for path, runs in named.items() if len(runs) > 1}
+    by_table = ((path, named.pop(path, ())) for path in files)
+    for path, run, is_piece in _each_run(study, by_table):
         others = of_run.setdefault(run, [])
         if others and not (is_piece and run not in by_name):
             raise FloplineError(
@@ -76,12 +75,27 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         if not is_piece:
             by_name.add(run)
     if named:
-        path, run = min(named.items())
+        path, (run, *_) = min(named.items())
         raise FloplineError(
             f"{source['runs']['table']}: run '{run}' names the log {path}, which does not exist or "
             "is not matched by source.paths: restore the file or take the row out."
         )
-    return [_with_sidecar(source, run, path) for run in sorted(of_run) for path in of_run[run]]
+    return [
+        _with_sidecar(source, run, path) | ({"shared": True} if path in shared else {})
+        for run in sorted(of_run)
+        for path in of_run[run]
+    ]
+
+
+def _each_run(
+    study: StudyDocument, files: Iterable[tuple[str, Sequence[str]]]
+) -> Iterator[tuple[str, str, bool]]:
+    """Each log with each of its runs, by the run table or its name, and whether it is a piece."""
+    for path, runs in files:
+        for run in runs:
+            yield path, run, True
+        if not runs:
+            yield path, *_named_by_file(study, path)
 
 
 def logs_among(hits: Sequence[str], source: SourceDocument, root: Path) -> list[str]:
@@ -191,8 +205,11 @@ def _planned_files(study: StudyDocument) -> list[LogFile]:
     return [{"run": r.run, "path": f"{simulated_folder(study)}/logs/{r.run}.jsonl"} for r in runs]
 
 
-def _named_by_table(study: StudyDocument, root: Path) -> dict[str, str]:
-    """Path of each log named in the run table's `log` column to its run; empty without one."""
+def _named_by_table(study: StudyDocument, root: Path) -> dict[str, list[str]]:
+    """Path of each log named in the run table's `log` column to its runs; empty without one.
+
+    A log is that of several runs where it is the beginning of each: where each has one of its own.
+    """
     runs = study["source"].get("runs")
     if not runs or "log" not in runs.get("columns", {}):
         return {}
@@ -209,7 +226,7 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, str]:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
     columns = (str(runs["columns"][key]) for key in ("run", "log"))
     demand_once(list(reader.fieldnames or []), columns, Path(runs["table"]))
-    named: dict[str, str] = {}
+    named: dict[str, list[str]] = {}
     for row in rows:
         for key in ("run", "log"):
             if runs["columns"][key] not in row:
@@ -220,10 +237,13 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, str]:
         if not row[runs["columns"]["log"]]:
             continue  # a planned run that never started is quarantined later, with this reason
         path = os.path.normpath(Path(runs["table"]).parent / row[runs["columns"]["log"]])
-        if path in named:
+        named.setdefault(path, []).append(row[runs["columns"]["run"]])
+    own = {of[0] for of in named.values() if len(of) == 1}
+    for path, of in named.items():
+        if len(of) > 1 and not (len(set(of)) == len(of) and own.issuperset(of)):
             raise FloplineError(
-                f"{runs['table']}: the log {path} stands there twice, for run '{named[path]}' and "
-                f"run '{row[runs['columns']['run']]}': remove one row."
+                f"{runs['table']}: the log {path} stands there twice, for run '{of[0]}' and "
+                f"run '{of[1]}': remove one row (a log may be the beginning of several runs, where "
+                "each has a row with a log of its own beside it)."
             )
-        named[path] = row[runs["columns"]["run"]]
     return named

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from flopline.errors import FloplineError
+from flopline.study_document import StudyDocument
 
 
-def demand_harmless(study: Mapping[str, Any], arguments: Sequence[str]) -> None:
+def demand_harmless(study: StudyDocument, arguments: Sequence[str]) -> None:
     """Refuse Snakemake's own report of a study whose words would end the script they stand in."""
     evil = re.search("</script|<!--", json.dumps(study), re.IGNORECASE)
     if evil and any(word.startswith("--report") for word in arguments[1:]):

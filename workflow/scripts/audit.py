@@ -6,6 +6,7 @@ from stage import stage
 
 with stage(snakemake, measure=True) as summary:
     from findings import write_findings
+    from fitting import provenance_of, write_law
 
     from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import FamilyRuns, audit_family
@@ -37,7 +38,7 @@ with stage(snakemake, measure=True) as summary:
         points,
     )
     with heard(summary.reached):
-        findings = audit_family(
+        audited = audit_family(
             family_runs,
             results.families.get(family, FamilyResults()),
             StudyOptions.read(study, groups),
@@ -46,5 +47,11 @@ with stage(snakemake, measure=True) as summary:
             flops_convention=study["flops_convention"],
             loss_unit=study["loss_unit"],
         )
+    findings = audited.findings
     write_findings(findings, Path(snakemake.output.findings), Path(snakemake.output.tables))
+    if audited.law is not None:
+        # Of the published form it is the study's own fit as it stands.
+        content = {"family": family, **audited.law.content}
+        content.setdefault("provenance", provenance_of(snakemake))
+        write_law(content, audited.law.draws, audited.law.tables, snakemake)
     summary.append(tally(finding.verdict for finding in findings))

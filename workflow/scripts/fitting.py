@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from flopline.hashing import hash_file
 from flopline.laws.common.fit_result import FAILED, FitResult
 from flopline.storage import write_json, write_parquet
 
 
-def write_fit(result: FitResult, job, summary: list[str]) -> None:
-    """Write all that a fit leaves to the job's outputs and say its outcome."""
-    provenance = {
+def provenance_of(job) -> dict[str, Any]:
+    """What a fit was made of: its inputs by their digests, its code, its seed."""
+    return {
         "inputs": {path: hash_file(Path(path)) for path in sorted(job.input)},
         "code": job.params.code,
         "seed": job.params.study["bootstrap"]["seed"],
     }
-    content = {"family": job.wildcards.family, **result.to_json(), "provenance": provenance}
+
+
+def write_law(content: Mapping[str, Any], draws, tables: Mapping[str, Any], job) -> None:
+    """Write what a law has left, its JSON `content` and its tables, to the job's outputs."""
     write_json(content, Path(job.output.fit))
-    write_parquet(result.draws, Path(job.output.draws))
-    for name, table in result.tables.items():
+    write_parquet(draws, Path(job.output.draws))
+    for name, table in tables.items():
         write_parquet(table, Path(job.output[name]))
+
+
+def write_fit(result: FitResult, job, summary: list[str]) -> None:
+    """Write all that a fit leaves to the job's outputs and say its outcome."""
+    content = {
+        "family": job.wildcards.family,
+        **result.to_json(),
+        "provenance": provenance_of(job),
+    }
+    write_law(content, result.draws, result.tables, job)
     summary.append(f"{result.n_runs:,} runs")
     if result.status == FAILED:
         summary.append(f"FAILED: {result.message}")

@@ -6,12 +6,37 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 from shape import FAMILIES, Shape, flops_per_token, params_nonembedding, params_total
 
-Run = dict[str, Any]
+
+class Run(TypedDict):
+    """All that is known of a run before it starts."""
+
+    run: str
+    log: str
+    family: str
+    params: int
+    params_total: int
+    params_nonembedding: int
+    d_model: int
+    n_layer: int
+    n_head: int
+    vocab: int
+    seq_len: int
+    batch_tokens: int
+    steps: int
+    tokens: int
+    horizon_tokens: int
+    budget_flops: float
+    flops_per_token: float
+    flops_per_token_6n: int
+    lr_max: float
+    warmup_tokens: int
+    seed: int
+    role: str
 
 
 def batch_tokens(horizon: float, rule: dict[str, Any], seq_len: int) -> int:

@@ -9,13 +9,16 @@ import math
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from model import Model
 from shape import Shape
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from design import Run
 
 
 def windows(path: Path, seq_len: int) -> np.ndarray:
@@ -47,7 +50,7 @@ def val_steps(steps: int, count: int) -> set[int]:
 class Log:
     """Append-only run log; a restart goes on in the same file, so nothing that happened is lost."""
 
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+    def __init__(self, path: Path, run: Run) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.file = path.open("a")
         self.run = run
@@ -69,7 +72,7 @@ class Log:
         self.file.write(json.dumps(line) + "\n")
 
 
-def train(run: dict[str, Any], settings: dict[str, Any], data: Path, raw: Path, log: Path) -> None:
+def train(run: Run, settings: dict[str, Any], data: Path, raw: Path, log: Path) -> None:
     """Train one run of the design; the compressed log appears only when it has ended."""
     torch.manual_seed(run["seed"])
     shape = Shape(*(run[field.name] for field in fields(Shape)))

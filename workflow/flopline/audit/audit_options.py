@@ -38,14 +38,14 @@ class AuditOptions(OptionGroup):
         gt=0,
         le=1,
         description="a run whose learning rate is still rising after this share of its tokens is "
-        "to be minded",
+        "warned about",
     )
     final_lr: float = Field(
         default=0.2,
         gt=0,
         le=1,
-        description="a run that ends with a learning rate above this share of its peak is to be "
-        "minded: its schedule is not done",
+        description="a run that ends with a learning rate above this share of its peak is "
+        "warned about: its schedule is not done",
     )
     inference_tokens: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(),

@@ -6,7 +6,7 @@ the arithmetic); here it is the parametric fit that is plugged in, as a judge fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from flopline.verdict_scale import warned_if
 Floats = NDArray[np.float64]
 
 LARGE: Final = 0.05
-"""Change of N at a target [ln] from which the bias is to be minded."""
+"""Change of N at a target [ln] from which the bias is warned about."""
 
 
 def audit(
@@ -61,7 +61,9 @@ def audit(
     return _finding(table, laws, at_targets, float(trend.p))
 
 
-def _bias(surface: LossSurface, vertex: dict[str, Any], profiles: pd.DataFrame) -> dict[str, float]:
+def _bias(
+    surface: LossSurface, vertex: Mapping[Any, Any], profiles: pd.DataFrame
+) -> dict[str, float]:
     """Bias of one budget's two parabolas, its grid's offset, and the leading-order formula."""
     rows = profiles[profiles["budget_flops"] == vertex["budget_flops"]]
     # Runs far up the walls of a wide grid have no place on a parabola near the bottom.

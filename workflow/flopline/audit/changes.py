@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,9 @@ from flopline.solvers.objectives import (
     log_lad,
 )
 from flopline.solvers.problem import Problem
-from flopline.solvers.surface_family import CHINCHILLA
+from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.surface import exponents_of
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +50,15 @@ SAME_COUNT: Final = 1e-6
 """Relative difference within which two counts are the same."""
 
 
+class Refit(TypedDict, total=False):
+    """What a refit says: N at the target, a, and how it ended, which is well unless said."""
+
+    params: float
+    a: float
+    status: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One refit: what is changed, in how many points, and how to find N at the target and a."""
@@ -57,9 +67,9 @@ class Change:
     kind: str
     label: str
     n_points: int
-    refit: Callable[[], dict[str, Any]]
+    refit: Callable[[], Refit]
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """The refit as a row of the tornado; one that fails says why."""
         row = {
             "law": self.law,
@@ -91,6 +101,7 @@ class Base:
     options: ParametricOptions
     problem: Problem
     family: str
+    form: Form[Any] = CHINCHILLA
 
     @property
     def objective(self) -> Objective:
@@ -99,16 +110,23 @@ class Base:
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, target_flops: float, options: ParametricOptions, family: str
+        cls,
+        table: pd.DataFrame,
+        target_flops: float,
+        options: ParametricOptions,
+        family: str,
+        form: Form[Any] = CHINCHILLA,
     ) -> Base:
         """The fit of all runs. Raises FloplineError where it fails."""
         alone = options.but(variant_draws=None)
-        fit = parametric_fit.fit(table, [target_flops], alone, bootstrap=NO_DRAWS, family=family)
+        fit = parametric_fit.fit(
+            table, [target_flops], alone, bootstrap=NO_DRAWS, family=family, form=form
+        )
         surface = surface_of(fit.to_json())
         problem = parametric_fit.problem_of(table, options)
         if "huber" in problem.objective.name:
             alone = alone.but(huber_delta=problem.objective.delta)
-        return cls(table, surface, target_flops, alone, problem, family)
+        return cls(table, surface, target_flops, alone, problem, family, form)
 
 
 def parametric_changes(base: Base) -> Iterator[Change]:
@@ -119,9 +137,14 @@ def parametric_changes(base: Base) -> Iterator[Change]:
     yield from _counts_of_flops(base)
 
 
-def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> dict[str, Any]:
+def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> Refit:
     fit = parametric_fit.fit(
-        runs, [base.target_flops], options, bootstrap=NO_DRAWS, family=base.family
+        runs,
+        [base.target_flops],
+        options,
+        bootstrap=NO_DRAWS,
+        family=base.family,
+        form=base.form,
     )
     if fit.status == FAILED:
         return {"status": FAILED, "message": fit.message}
@@ -136,6 +159,10 @@ def _refit(base: Base, runs: pd.DataFrame, options: ParametricOptions) -> dict[s
 def _changed(
     base: Base, kind: str, label: str, runs: pd.DataFrame, options: ParametricOptions | None = None
 ) -> Change:
+    """One refit of the surface under changed `options`.
+
+    Returns a change whose fit is made only when it is asked for.
+    """
     chosen = options or base.options
     return Change(PARAMETRIC.name, kind, label, len(runs), lambda: _refit(base, runs, chosen))
 
@@ -172,16 +199,15 @@ def _linear_delta(base: Base) -> float:
     return delta_from(base.surface.loss(params, tokens) - loss)
 
 
-def _refit_under(base: Base, objective: Objective) -> dict[str, Any]:
+def _refit_under(base: Base, objective: Objective) -> Refit:
     """The optimum of another objective that the baseline leads to."""
-    s = base.surface
-    a, b, alpha, beta = (float(np.asarray(v)) for v in (s.A, s.B, s.alpha, s.beta))
     columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    start = LossSurface(float(np.asarray(s.E)), a, b, alpha, beta)
+    start = base.form.law(base.problem, unknowns_of(base.problem, base.surface))
     fitted = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
+    law = replace(fitted.law, count=base.surface.count)
     return {
-        "params": float(fitted.law.params_opt(base.target_flops)),
-        "a": float(fitted.law.a),
+        "params": float(law.params_opt(base.target_flops)),
+        "a": float(exponents_of(law, base.target_flops)[0]),
         "status": CONVERGED if fitted.converged else WARNING,
         "message": "" if fitted.converged else "the fit ends before its gradient is zero",
     }
@@ -195,8 +221,8 @@ def _left_out(base: Base) -> Iterator[Change]:
     parts = [*_largest_residuals(base), *_sizes(base), *_budgets(base)]
     table, problem = base.table, base.problem
     kept = np.array([keep for _, _, keep in parts])
-    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface)
-    surfaces = CHINCHILLA.law(problem, refits.unknowns)
+    refits = parametric_fit.refitted(problem, kept.astype(float), base.surface, base.form)
+    surfaces = base.form.as_stated(problem, refits.unknowns)
     best, a = surfaces.params_opt([base.target_flops])[:, 0], surfaces.a
     for row, (kind, label, keep) in enumerate(parts):
         runs = table[keep]
@@ -259,7 +285,7 @@ def _counts_of_params(base: Base) -> Iterator[Change]:
             )
 
 
-def _recounted(base: Base, other: Floats) -> dict[str, Any]:
+def _recounted(base: Base, other: Floats) -> Refit:
     """The fit in another count of params, spent as C = 6ND in it, N turned back into ours.
 
     The two counts differ by a power of the other one, as embeddings do (Pearce and Song 2024,
@@ -294,7 +320,7 @@ def _counts_of_flops(base: Base) -> Iterator[Change]:
     yield Change(PARAMETRIC.name, "flops", label, len(table), lambda: _respent(base, ratio))
 
 
-def _as_six_nd(base: Base) -> dict[str, Any]:
+def _as_six_nd(base: Base) -> Refit:
     """The least loss of the same surface where C is spent as 6ND."""
     plain = replace(base.surface, count=None)
     return {
@@ -304,7 +330,7 @@ def _as_six_nd(base: Base) -> dict[str, Any]:
     }
 
 
-def _respent(base: Base, ratio: Floats) -> dict[str, Any]:
+def _respent(base: Base, ratio: Floats) -> Refit:
     """The least loss where C = 6ND r(N), with r = e^u N^v fitted to the runs.
 
     Stationary where alpha A N^-alpha = (1 + v) beta B D^-beta.

@@ -15,7 +15,7 @@ from flopline.numbers import flops_label, humanise, significant
 from flopline.surfaces.chinchilla import LossSurface
 
 DEAR: Final = 0.05
-"""Waste between two laws from which their disagreement is to be minded."""
+"""Waste between two laws from which their disagreement is warned about."""
 
 
 def disagreements(
@@ -82,7 +82,7 @@ def said_of(
 
 def _row(
     surface: LossSurface, law: str, row: Mapping[Any, Any], price: float | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     budget = float(row["budget_flops"])
     ratio = float(row["params"]) / float(surface.params_opt(budget))
     share = float(wasted_at(surface, budget, np.log(ratio)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from flopline.audit.changes import Change
+from flopline.audit.changes import Change, Refit
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.isoflop_law import LAW as ISOFLOP
@@ -50,17 +51,22 @@ def without_budgets(vertices: pd.DataFrame, target_flops: float) -> Iterator[Cha
     weights = used["params_weight"].to_numpy(dtype=float)
     for i, flops in enumerate(used["budget_flops"]):
         law = fit_power_law(ln_c, ln_n, np.where(np.arange(len(used)) == i, 0.0, weights))
-        values = {
+        values: Refit = {
             "params": float(np.exp(law.ln_at(np.log([target_flops]))[0])),
             "a": float(law.p),
         }
         label = f"without {flops_label(float(flops))} FLOPs, {ISOFLOP.label}"
-        yield Change(ISOFLOP.name, "budget", label, 0, lambda values=values: dict(values))  # type: ignore[misc]
+        yield Change(ISOFLOP.name, "budget", label, 0, lambda values=values: values)  # type: ignore[misc]
 
 
-def _as_change(row: Mapping[str, object], kind: str, law: str) -> Change:
-    values = {k: row[k] for k in ("params", "a", "status", "message")}
-    return Change(law, kind, str(row["label"]), 0, lambda: dict(values))
+def _as_change(row: Mapping[Any, Any], kind: str, law: str) -> Change:
+    values: Refit = {
+        "params": row["params"],
+        "a": row["a"],
+        "status": row["status"],
+        "message": row["message"],
+    }
+    return Change(law, kind, str(row["label"]), 0, lambda: values)
 
 
 def _at(estimators: Estimators, law: str, target_flops: float) -> pd.DataFrame:

@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from flopline.documents import FindingJson, FitJson, number_in
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED, plain
 from flopline.laws.spec import Says, spec_of
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from flopline.surfaces.count import COUNT, Count
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
+from flopline.surfaces.count import COUNT
 from flopline.verdict_scale import Verdict
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ def surface_of(fit: FitJson) -> LossSurface:
             f"the {spec.label} fit failed, so it cannot be audited: {fit['message']}"
         )
     stated = {name: number_in(e) for name, e in fit["parameters"].items()}
-    surface = LossSurface(*(stated[name] for name in PARAMETERS), count=Count.stated(stated))
+    surface = LossSurface.stated(stated)
     if not np.isfinite(surface.G):
         raise FloplineError(
             f"the {spec.label} fit has no compute-optimal split (A or B is zero), so there is "
@@ -70,23 +67,16 @@ def draws_of(draws: pd.DataFrame) -> LossSurface:
 
     `draws` are those of the fit of a surface. Raises FloplineError with fewer than two of them.
     """
-    values = draws[with_count(draws)].to_numpy(dtype=float)
-    usable = values[np.isfinite(values).all(axis=1) & (values[:, 1:3] > 0).all(axis=1)]
-    if len(usable) < 2:
+    values = draws[stated_columns(draws)].astype(float)
+    usable = np.isfinite(values).all(axis=1) & (values[["A", "B"]] > 0).all(axis=1)
+    if usable.sum() < 2:
         raise FloplineError(
-            f"this audit needs bootstrap draws of the surface, but {len(usable)} of "
+            f"this audit needs bootstrap draws of the surface, but {int(usable.sum())} of "
             f"{len(draws)} can be used: raise `bootstrap: draws` in the study file."
         )
-    return LossSurface(
-        *usable[:, : len(PARAMETERS)].T, count=count_of(usable[:, len(PARAMETERS) :])
-    )
+    return LossSurface.stated({name: values.loc[usable, name].to_numpy() for name in values})
 
 
-def with_count(draws: pd.DataFrame) -> list[str]:
-    """The columns of `draws` that say a surface and, where they have one, its count."""
-    return [*PARAMETERS, *(name for name in COUNT if name in draws)]
-
-
-def count_of(columns: Floats) -> Count | None:
-    """The count of the columns that `with_count` has after the surface's; None without them."""
-    return Count(*columns.T) if columns.shape[1] else None
+def stated_columns(draws: pd.DataFrame) -> list[str]:
+    """The columns of `draws` that say a surface with its power and its count, where it has them."""
+    return [*PARAMETERS, *(name for name in (POWER, *COUNT) if name in draws)]

@@ -1,7 +1,7 @@
 """Runs that no fit has seen, such as the large models that a ladder was made for: told and seen.
 
-What a law is worth shows where its maker could not look. A law L(N, D) foretells the loss of any
-run; a law of compute foretells only that of the best run of the same compute, which a run with
+What a law is worth shows where its maker could not look. A law L(N, D) predicts the loss of any
+run; a law of compute predicts only that of the best run of the same compute, which a run with
 other params and tokens should lie above.
 """
 
@@ -22,12 +22,12 @@ from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import new_run_errors
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.stated_form import estimator_of, form_of
 from flopline.laws.spec import Says, spec_of, surface_law
 from flopline.numbers import count, factor, significant
 from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.schema import LEVELS
-from flopline.surfaces.chinchilla import PARAMETERS
 from flopline.surfaces.surface import Law
 from flopline.verdict_scale import warned_if, worst
 
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 THIS_RUN: Final = "this run"
 BEST_RUN: Final = "the best run of its compute"
 UNNAMED: Final = "main"
-"""The estimator of a law of compute, of which only the main line foretells a run."""
+"""The estimator of a law of compute, of which only the main line predicts a run."""
 NAMED: Final = 3
 """Runs that the sentence names at most: those with the largest errors."""
 
@@ -47,12 +47,12 @@ def audit(
     fits: Mapping[str, LawResults],
     study: StudyOptions | None = None,
 ) -> Finding:
-    """What every law foretells of the `held` runs, beside what was seen.
+    """What every law predicts of the `held` runs, beside what was seen.
 
     `held` and `points`, what a surface is fitted to, have columns run, params [weights], tokens,
     flops, loss [nats per token]; `fits` are those of the laws, a surface L(N, D) among them, under
-    the options `study`. Table predictions: one row per run and estimator, with foretold, seen,
-    error (foretold less seen), its intervals and whether they hold what was seen. Those of the
+    the options `study`. Table predictions: one row per run and estimator, with predicted, seen,
+    error (predicted less seen), its intervals and whether they hold what was seen. Those of the
     surface are of one new run: draws and the scatter of the fitted runs. Its other objectives and
     forms have no scatter, laws of compute none at all, and so no such judgement.
 
@@ -81,9 +81,12 @@ def audit(
 def _of_surface(
     held: pd.DataFrame, points: pd.DataFrame, law: str, fit: LawResults, seed: int
 ) -> pd.DataFrame:
-    """What a surface foretells, with intervals where it has draws."""
+    """What a surface predicts, with intervals where it has draws.
+
+    Returns the rows of `_compared`, with intervals filled in where there are draws.
+    """
     surface = surface_of(fit.content)
-    out = _of_law(held, law, str(fit.content["settings"].get("objective", UNNAMED)), surface)
+    out = _of_law(held, law, estimator_of(fit.content), surface)
     try:
         draws = draws_of(fit.draws)
     except FloplineError:
@@ -93,7 +96,7 @@ def _of_surface(
     residuals = log_residuals(surface, ends)
     params, tokens = (held[c].to_numpy(dtype=float) for c in ("params", "tokens"))
     losses = draws.loss(params, tokens)
-    scatter = new_run_errors(residuals, len(PARAMETERS), len(losses), seed)
+    scatter = new_run_errors(residuals, len(form_of(fit.content).free), len(losses), seed)
     losses = losses * np.exp(scatter)[:, None]
     for level in LEVELS:
         low, high = np.percentile(losses, (50 - level / 2, 50 + level / 2), axis=0)
@@ -127,11 +130,15 @@ def _of_compute(held: pd.DataFrame, law: str, fit: LawResults) -> pd.DataFrame:
 
 
 def _compared(held: pd.DataFrame, law: str, estimator: str, of: str, loss: Floats) -> pd.DataFrame:
+    """Predictions beside what was seen.
+
+    Returns one row for each held run, intervals missing and not yet judged.
+    """
     out = pd.DataFrame({"law": law, "estimator": estimator}, index=held.index)
     for name in ("run", "params", "tokens", "flops"):
         out[name] = held[name]
-    out["of"], out["foretold"], out["seen"] = of, loss, held["loss"].astype(float)
-    out["error"] = out["foretold"] - out["seen"]
+    out["of"], out["predicted"], out["seen"] = of, loss, held["loss"].astype(float)
+    out["error"] = out["predicted"] - out["seen"]
     out["error_percent"] = 100 * out["error"] / out["seen"]
     for level in LEVELS:
         out[f"lo{level}"] = out[f"hi{level}"] = np.nan
@@ -163,7 +170,7 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
     more = f" (the {NAMED} largest errors of {len(main)})" if len(main) > NAMED else ""
     sentence = (
         f"No fit has seen {count(len(held), 'run')} of up to {factor(reach)} the compute of the "
-        f"largest that was fitted. The {spec_of(law).label} law foretells{more}: {listed}."
+        f"largest that was fitted. The {spec_of(law).label} law predicts{more}: {listed}."
     )
     if len(judged):
         sentence += f" {inside} of {len(judged)} lie in the 95 % prediction of one new run."
@@ -173,7 +180,7 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
     if len(best):
         under = int((best["error"] > 0).sum())
         sentence += (
-            f" Of the losses that the laws of compute alone foretell for the best run, {under} of "
+            f" Of the losses that the laws of compute alone predict for the best run, {under} of "
             f"{len(best)} lie above what was seen, where only noise should put one."
         )
     verdict = worst(warned_if(held != "yes") for held in judged["inside95"])
@@ -181,7 +188,7 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
 
 
 def _one(row: pd.Series) -> str:
-    sentence = f"{significant(row['foretold'])} for {row['run']}"
+    sentence = f"{significant(row['predicted'])} for {row['run']}"
     if np.isfinite(row["lo95"]):
         sentence += f" [{significant(row['lo95'])}, {significant(row['hi95'])}]"
     return (

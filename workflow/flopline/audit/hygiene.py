@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -82,6 +82,8 @@ def audit(
     `study`, and their losses in `loss_unit`. Tables: checks (check, verdict,
     value, limit, sentence, why_not), runs (what was read per run), trends (exponents of rate, batch
     and warm-up in params and tokens), dependence (t values of the residuals) and seeds (repeats).
+
+    Returns the worst verdict of the checks that were made; `not checked` if none was.
     """
     study = study or StudyOptions()
     limits = study.of(AuditOptions)
@@ -336,5 +338,5 @@ def _percent(share: float, digits: int = 2) -> str:
     return f"{percent:.0f} %" if no_digits else f"{significant(percent, digits)} %"
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _table(rows: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame([{"setting": name, **row} for name, row in rows.items()])

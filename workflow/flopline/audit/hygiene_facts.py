@@ -6,7 +6,7 @@ curve; nothing here is asked of the user.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -116,7 +116,7 @@ def dependence(surface: LossSurface, facts: pd.DataFrame, name: str) -> dict[str
     z = np.log(rows[name].to_numpy())
     z = z - z.mean()
     out["spread"] = float(np.ptp(z))
-    freedom = len(rows) - len(PARAMETERS) - 1
+    freedom = len(rows) - len(PARAMETERS) - (not surface.straight) - 1
     if freedom < 1 or out["spread"] <= VARIES:
         return out
     own = surface.log_loss_gradient(rows["params"].to_numpy(), rows["tokens"].to_numpy())
@@ -186,7 +186,18 @@ def _classes(values: Floats) -> NDArray[np.int64]:
     return np.where(known, out, -1)
 
 
-def described(facts: pd.DataFrame, name: str) -> dict[str, Any]:
+class Described(TypedDict, total=False):
+    """How many runs state a number, its least, median and largest value, and whose these are."""
+
+    n: int
+    min: float
+    median: float
+    max: float
+    run_of_max: str
+    run_of_min: str
+
+
+def described(facts: pd.DataFrame, name: str) -> Described:
     """Least, median and largest value of a column, and how many runs state it."""
     values = facts[name][np.isfinite(facts[name])]
     if values.empty:

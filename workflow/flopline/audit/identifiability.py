@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,8 +33,9 @@ from flopline.options import StudyOptions
 from flopline.solvers.descent import assess, jacobian
 from flopline.solvers.minimisation import minimise_resamples
 from flopline.solvers.problem import Problem
-from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
+from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.surfaces.surface import parameters
 from flopline.verdict_scale import Verdict, warned_if
 
 Floats = NDArray[np.float64]
@@ -59,6 +60,7 @@ def audit(
     target_flops: float,
     study: StudyOptions | None = None,
     *,
+    form: Form[Any] = CHINCHILLA,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     family: str = "",
     loss_unit: str = NATS,
@@ -66,9 +68,9 @@ def audit(
     """Conditioning, profile of E, tokens-per-param coverage, and the law on the ray if it is one.
 
     `points` has columns run, params [weights], tokens, loss [nats per token]; `surface` is their
-    parametric fit under the options `study`, None if that failed since tokens follow from params;
-    `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by
-    law. Tables: directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted),
+    parametric fit, of `form`, under the options `study`, None if that failed since tokens follow
+    from params; `target_flops` a budget C [FLOPs]; `estimators` the tables of estimators by law.
+    Tables: directions (eigenvectors of the scaled J'J), profile (E held, the rest refitted),
     coverage (the runs' tokens per param and the target's) and ratios (what every law wants beside
     that range). Where tokens follow from params N_opt is refused, and the tables are ray (the
     reduced law psi N^-alpha + E with its forecast, and intervals from the bootstrap over runs) and
@@ -92,33 +94,40 @@ def audit(
             "keep parametric in `laws` in the study file and mend what it says."
         )
     problem = problem_of(table, study.of(ParametricOptions))
-    directions = _directions(problem, surface, params, tokens)
+    directions = _directions(problem, form, surface, params, tokens)
     condition = float(directions.loc[directions["frame"] == "centred", "condition"].iloc[0])
     coverage = _coverage(surface, params, tokens, target_flops)
     tables = {"directions": directions, "coverage": coverage}
     tables["ratios"] = _ratios(estimators or {}, coverage.iloc[0], target_flops)
     outside = tables["ratios"].query("main and not inside")
-    numbers: dict[str, Any] = {"token_spread": spread, "condition": condition}
+    numbers: dict[str, object] = {"token_spread": spread, "condition": condition}
     numbers["ratio_variance"] = float(coverage["ratio_variance"].iloc[0])
-    profile, closed = _closed_profile(problem, surface, target_flops)
-    tables["profile"] = profile
-    near = profile[profile["converged"] & (profile["rise"] <= ALLOWED_RISE)]
-    for name in ("E", "alpha", "beta", "params"):
-        numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
-    numbers["profile_closed"] = closed
+    sentence = _weakest(directions)
+    if "E" in form.free:
+        profile, closed = _closed_profile(problem, form, surface, target_flops)
+        tables["profile"] = profile
+        near = profile[profile["converged"] & (profile["rise"] <= ALLOWED_RISE)]
+        for name in ("E", "alpha", "beta", "params"):
+            numbers[f"profile_{name}"] = [float(near[name].min()), float(near[name].max())]
+        numbers["profile_closed"] = closed
+        sentence += f". {_floors(near, closed, target_flops, loss_unit)}"
     inside = bool(coverage["target_inside"].iloc[0])
     warned = [spread < NARROW, condition > ILL_CONDITIONED, not inside, len(outside) > 0]
+    sentence += _reservations(spread, condition, coverage.iloc[0])
+    sentence += _beyond(outside[outside["law"] != PARAMETRIC.name])
+    return Finding("identifiability", warned_if(any(warned)), sentence + ".", numbers, tables)
+
+
+def _floors(near: pd.DataFrame, closed: bool, target_flops: float, loss_unit: str) -> str:
+    """Which floors fit nearly as well as the best one, and the N that they go with."""
     reach = "from" if closed else "at least from"
-    sentence = (
-        f"{_weakest(directions)}. A floor E {reach} {significant(near['E'].min(), 3)} to "
+    return (
+        f"A floor E {reach} {significant(near['E'].min(), 3)} to "
         f"{significant(near['E'].max(), 3)} {words(loss_unit)} fits nearly as well as the best one "
         f"(objective within {100 * ALLOWED_RISE:.0f} %); over that range N at "
         f"{flops_label(target_flops)} FLOPs goes from {humanise(near['params'].min())} to "
         f"{humanise(near['params'].max())}"
     )
-    sentence += _reservations(spread, condition, coverage.iloc[0])
-    sentence += _beyond(outside[outside["law"] != PARAMETRIC.name])
-    return Finding("identifiability", warned_if(any(warned)), sentence + ".", numbers, tables)
 
 
 def profile_of_floor(
@@ -127,12 +136,15 @@ def profile_of_floor(
     target_flops: float,
     reach: float = PROFILE_REACH[0],
     steps: int = PROFILE_STEPS,
+    form: Form[Any] = CHINCHILLA,
 ) -> pd.DataFrame:
     """The best fit for each held E: objective, exponents and N_opt at `target_flops` along it.
 
     E runs `reach` of itself to both sides in `steps`, where it is 0 up to that share of the least
     loss. Each E is held by one pseudo-observation of
     large weight at infinite N and D, so that the exact solver of the fit does the rest.
+
+    Returns one row for each E that was held; `converged` says whether its fit did.
     """
     floor = float(np.asarray(surface.E))
     unit = floor or float(np.exp(problem.target.min() + problem.centre[2]))
@@ -148,10 +160,10 @@ def profile_of_floor(
     equal = np.ones((held.size, problem.x.size))
     weights = np.hstack([equal, _PIN * np.eye(held.size)])
     best = unknowns_of(problem, surface)
-    fits, _ = minimise_resamples(pinned, CHINCHILLA, weights, best)
-    objective = assess(problem, CHINCHILLA, equal, fits.unknowns).objective
-    lowest = assess(problem, CHINCHILLA, equal[:1], best[None]).objective[0]
-    along = CHINCHILLA.law(problem, fits.unknowns)
+    fits, _ = minimise_resamples(pinned, form, weights, best)
+    objective = assess(problem, form, equal, fits.unknowns).objective
+    lowest = assess(problem, form, equal[:1], best[None]).objective[0]
+    along = form.as_stated(problem, fits.unknowns)
     return pd.DataFrame(
         {
             "E": held,
@@ -165,11 +177,11 @@ def profile_of_floor(
 
 
 def _closed_profile(
-    problem: Problem, surface: LossSurface, target_flops: float
+    problem: Problem, form: Form[Any], surface: LossSurface, target_flops: float
 ) -> tuple[pd.DataFrame, bool]:
     """The narrowest profile beyond whose ends no E fits well, and whether there is one."""
     for reach in PROFILE_REACH:
-        profile = profile_of_floor(problem, surface, target_flops, reach)
+        profile = profile_of_floor(problem, surface, target_flops, reach, form=form)
         low, high = (profile["rise"].iloc[end] > ALLOWED_RISE for end in (0, -1))
         closed = bool(high and (low or not np.asarray(surface.E)))
         if closed:
@@ -178,19 +190,21 @@ def _closed_profile(
 
 
 def _directions(
-    problem: Problem, surface: LossSurface, params: Floats, tokens: Floats
+    problem: Problem, form: Form[Any], surface: LossSurface, params: Floats, tokens: Floats
 ) -> pd.DataFrame:
     """Eigenvectors of J'J with unit columns, weakest first, centred and in published form.
 
     In the published form A and B are amplitudes at one param and one token; centred, they are
     amplitudes at the geometric mean of the runs.
     """
+    unknowns = unknowns_of(problem, surface)
+    law = form.law(problem, unknowns)
     frames = {
-        "published": surface.log_loss_gradient(params, tokens),
-        "centred": jacobian(problem, CHINCHILLA, unknowns_of(problem, surface)[None])[0].T,
+        "published": (parameters(law), law.log_loss_gradient(params, tokens)),
+        "centred": (form.names, jacobian(problem, form, unknowns[None])[0].T),
     }
     rows = []
-    for frame, columns in frames.items():
+    for frame, (names, columns) in frames.items():
         unit = columns / np.linalg.norm(columns, axis=0)
         _, strength, vectors = np.linalg.svd(unit, full_matrices=False)
         for k in reversed(range(strength.size)):
@@ -200,8 +214,8 @@ def _directions(
                     "frame": frame,
                     "condition": _ratio(strength[0], strength[-1]) ** 2,
                     "eigenvalue": strength[k] ** 2,
-                    **dict(zip(PARAMETERS, vector, strict=True)),
-                    "words": in_words(vector),
+                    **dict(zip(names, vector, strict=True)),
+                    "words": in_words(vector, names),
                 }
             )
     return pd.DataFrame(rows)
@@ -215,10 +229,10 @@ def _weakest(directions: pd.DataFrame) -> str:
     return f"Least pinned down by these runs: {first.words} and {second.words}"
 
 
-def in_words(vector: Floats) -> str:
-    """The parameters that move together in a unit vector (5,), as "A trades with alpha"."""
+def in_words(vector: Floats, names: Sequence[str] = PARAMETERS) -> str:
+    """Those of `names` that move together in a unit vector, as "A trades with alpha"."""
     size = np.abs(vector)
-    moving = [n for n, v in zip(PARAMETERS, size, strict=True) if v >= SPOKEN * size.max()]
+    moving = [n for n, v in zip(names, size, strict=True) if v >= SPOKEN * size.max()]
     if len(moving) == 1:
         return f"{moving[0]} moves alone"
     first, *middle, last = moving

@@ -81,12 +81,12 @@ def best_for_lifetime(
     The condition rises with the share of the reducible loss that params leave, so its root is the
     only one. Raises FloplineError if `loss` is not above the surface's floor E.
     """
-    e, a, b, alpha, beta = _scalars(surface)
-    _demand_reachable(loss, e)
+    a, b, alpha, beta = _scalars(surface)
+    ln_inner = _ln_inner(surface, loss)
 
     def tokens_at(logit: float) -> float:
         # 1 - share, written so that it does not cancel.
-        return float(np.exp((np.log(b / (loss - e)) + np.logaddexp(0.0, logit)) / beta))
+        return float(np.exp((np.log(b) - ln_inner + np.logaddexp(0.0, logit)) / beta))
 
     def excess(logit: float) -> float:
         """ln of the condition's left side less ln of its right side."""
@@ -100,7 +100,7 @@ def best_for_lifetime(
         return float(logit + np.log(alpha / beta) - served)
 
     def params_at(logit: float) -> float:
-        return float(np.exp((np.log(a / (loss - e)) + np.logaddexp(0.0, -logit)) / alpha))
+        return float(np.exp((np.log(a) - ln_inner + np.logaddexp(0.0, -logit)) / alpha))
 
     logit = float(brentq(excess, -_REACH, _REACH, xtol=1e-13))
     return params_at(logit), tokens_at(logit)
@@ -111,18 +111,18 @@ def params_at_ratio(surface: LossSurface, loss: float, tokens_per_param: float) 
 
     Raises FloplineError if `loss` is not above the surface's floor E.
     """
-    e, a, b, alpha, beta = _scalars(surface)
-    _demand_reachable(loss, e)
+    a, b, alpha, beta = _scalars(surface)
+    ln_inner = _ln_inner(surface, loss)
 
     def excess(ln_n: float) -> float:
         of_params = np.log(a) - alpha * ln_n
         of_tokens = np.log(b) - beta * (ln_n + np.log(tokens_per_param))
-        return float(np.logaddexp(of_params, of_tokens) - np.log(loss - e))
+        return float(np.logaddexp(of_params, of_tokens) - ln_inner)
 
     # At the low end one term alone exceeds the loss; at the high end both are below half of it.
     alone = (
-        np.log(a / (loss - e)) / alpha,
-        np.log(b / (loss - e)) / beta - np.log(tokens_per_param),
+        (np.log(a) - ln_inner) / alpha,
+        (np.log(b) - ln_inner) / beta - np.log(tokens_per_param),
     )
     high = max(alone[0] + np.log(2) / alpha, alone[1] + np.log(2) / beta)
     return float(np.exp(brentq(excess, max(alone) - 1.0, high + 1.0, xtol=1e-13)))
@@ -175,15 +175,17 @@ def _overtraining(
     )
 
 
-def _demand_reachable(loss: float, floor: float) -> None:
+def _ln_inner(surface: LossSurface, loss: float) -> float:
+    """ln of A / N^alpha + B / D^beta at `loss`; FloplineError where that is not above E."""
+    floor = float(np.asarray(surface.E))
     if not loss > floor:
         raise FloplineError(
             f"no run reaches a loss of {loss:.4g}: it is not above the law's floor E = {floor:.4g}."
         )
+    return float(np.log(surface.inner_at(loss)))
 
 
-def _scalars(surface: LossSurface) -> tuple[float, float, float, float, float]:
-    e, a, b, alpha, beta = (
-        float(np.asarray(v)) for v in (surface.E, surface.A, surface.B, surface.alpha, surface.beta)
-    )
-    return e, a, b, alpha, beta
+def _scalars(surface: LossSurface) -> tuple[float, float, float, float]:
+    values = (surface.A, surface.B, surface.alpha, surface.beta)
+    a, b, alpha, beta = (float(np.asarray(v)) for v in values)
+    return a, b, alpha, beta

@@ -8,9 +8,9 @@ that fit next to nothing are judged, too, since a law that does not beat them is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from flopline.audit.baselines import best_runs
 from flopline.audit.finding import Finding
 from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import LadderFit, Options, Runs
-from flopline.audit.ladder_fits import ladder_fits
+from flopline.audit.ladder_fits import LadderFits, ladder_fits, of_form
 from flopline.audit.ladder_predictions import (
     AllRuns,
     ahead,
@@ -37,10 +37,12 @@ from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.inputs import named
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.results import LawResults
+from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.verdict_scale import Verdict, warned_if
 
@@ -49,11 +51,11 @@ Floats = NDArray[np.float64]
 QUANTILES: Final = (0.4, 0.6, 0.8, 0.9)
 """Shares of the runs, by compute, that the steps hold where no budgets are known."""
 DRIFTED: Final = 0.05
-"""Waste at the target, against the fit of all runs, from which the last step's is to be minded."""
+"""Waste at the target, against the fit of all runs, from which the last step's is warned about."""
 WHOLE: Final = 0.1
 """Share of the ladder's time, about, that the fits of all runs take before the first step."""
 UNCOVERED: Final = 0.8
-"""Share of held-out runs inside the 95 % prediction below which it is to be minded."""
+"""Share of held-out runs inside the 95 % prediction below which it is warned about."""
 
 
 def audit(
@@ -67,6 +69,30 @@ def audit(
     more_targets: Sequence[float] = (),
     family: str = "",
 ) -> Finding:
+    """What the ladder of Chinchilla's form shows, see `build`."""
+    return build(
+        points,
+        target_flops,
+        study,
+        fitted_to=fitted_to,
+        fits=fits,
+        steps_flops=steps_flops,
+        more_targets=more_targets,
+        family=family,
+    ).finding()
+
+
+def build(
+    points: pd.DataFrame,
+    target_flops: float,
+    study: StudyOptions | None = None,
+    *,
+    fitted_to: Mapping[str, pd.DataFrame] | None = None,
+    fits: Mapping[str, LawResults] | None = None,
+    steps_flops: Sequence[float] | None = None,
+    more_targets: Sequence[float] = (),
+    family: str = "",
+) -> Ladder:
     """Fit runs of at most c FLOPs for each c of `steps_flops`, and score what lies above.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
@@ -100,45 +126,122 @@ def audit(
     taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
     how = Options(
-        target_flops, study, study.of(AuditOptions).ladder_draws, family, tuple(more_targets)
+        target_flops,
+        study,
+        study.of(AuditOptions).ladder_draws,
+        family,
+        more_targets=tuple(more_targets),
     )
     with progress.part(WHOLE, "all runs"):
         all_runs = _of_all_runs(table, cuts, how, fits or {})
-    largest = float(flops.max())
-    predicted_ahead = [ahead(fit, how.targets, largest) for fit in all_runs.laws.values()]
     mains: dict[str, str] = {}
     for law, estimator in all_runs.laws:
         mains.setdefault(law, estimator)
     budgets = tuple(all_runs.bottoms["budget_flops"].astype(float))
     how = replace(how, budgets_flops=budgets, mains=mains)
-    rows, bottoms, predictions, held_runs = [], [], [], []
-    counted_steps = progress.over(steps, "steps", lambda c: float((flops <= c).sum()))
+    ground = _Ground(table, cuts, how, steps, grouping.budget_tolerance)
+    return Ladder(ground, all_runs, _tables_of(ground, all_runs, ground.step_fits))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The runs of a ladder, what each law is fitted to, and its steps [FLOPs].
+
+    `tolerance` [ln C] is that of a budget.
+    """
+
+    table: pd.DataFrame
+    cuts: Mapping[str, Cut]
+    how: Options
+    steps: Sequence[float]
+    tolerance: float
+
+    def runs(self, c: float) -> Runs:
+        """The runs of at most `c` FLOPs."""
+        return _runs(self.table, self.cuts, c, self.edge(c))
+
+    def edge(self, c: float) -> float:
+        """The largest FLOPs that count as the budget of a step."""
+        return c * math.exp(self.tolerance)
+
+    def step_fits(self, number: int, c: float) -> LadderFits:
+        """Every law fitted below step `number`."""
+        return ladder_fits(self.runs(c), self.how, number)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """A ladder that was made: its `tables`, and what it takes to make it again."""
+
+    ground: _Ground
+    all_runs: AllRuns
+    tables: dict[str, pd.DataFrame]
+
+    def finding(self) -> Finding:
+        """What it shows, as an audit states it."""
+        return _finding(self.tables, self.all_runs)
+
+    def of_form(self, form: Form[Any]) -> Ladder:
+        """The same with another form of the surface as the parametric law, which then comes first.
+
+        It is fitted at every step once more, with draws. Chinchilla's form stays, by its own name.
+        Who wastes what is still judged by the published surface, as when the form was chosen.
+        """
+        if form is CHINCHILLA:
+            return self
+        ground, (law, published) = self.ground, self.all_runs.reference
+        own = (law, form.name)
+
+        def step_fits(number: int, c: float) -> LadderFits:
+            return {own: of_form(form, ground.runs(c), ground.how, number)}
+
+        everything = ground.runs(math.inf)
+        mine = of_form(form, everything, ground.how, 0)
+        all_runs = replace(self.all_runs, reference=own, laws={own: mine, **self.all_runs.laws})
+        again = _tables_of(ground, replace(all_runs, laws={own: mine}), step_fits)
+        tables = {}
+        for name, table in self.tables.items():
+            if "estimator" in table:
+                was = (table["law"] == law) & (table["estimator"] == form.name)
+                first = (table["law"] == law) & (table["estimator"] == published)
+                kept = table.assign(estimator=table["estimator"].mask(first, PUBLISHED))[~was]
+                tables[name] = pd.concat([again[name], kept], ignore_index=True)
+            else:
+                tables[name] = again[name]
+        tables["scores"] = ladder_scores(tables["steps"])
+        return Ladder(ground, all_runs, tables)
+
+
+def _tables_of(
+    ground: _Ground, all_runs: AllRuns, fitted: Callable[[int, float], LadderFits]
+) -> dict[str, pd.DataFrame]:
+    """The tables of all steps; `fitted` takes number and FLOPs of one to its step_fits."""
+    flops, how = ground.table["flops"].to_numpy(), ground.how
+    rows, bottoms, predictions, runs = [], [], [], []
+    counted_steps = progress.over(ground.steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(counted_steps):
-        edge = c * math.exp(grouping.budget_tolerance)
-        step_fits = ladder_fits(_runs(table, cuts, c, edge), how, number)
-        held = table[flops > c]
-        surface = step_fits[all_runs.reference]
-        predictions.append(predicted(surface, held, c, how.bootstrap(number).seed))
+        step_fits = fitted(number, c)
+        held, seed = ground.table[flops > c], how.bootstrap(number).seed
+        predictions.append(predicted(step_fits[all_runs.reference], held, c, seed))
         for fit in step_fits.values():
-            bottoms.append(optima(fit, all_runs, c, edge, how.bootstrap(number).seed))
-            held_runs.append(predicted_runs(fit, held, c))
+            bottoms.append(optima(fit, all_runs, c, ground.edge(c), seed))
+            runs.append(predicted_runs(fit, held, c))
             rows.append(row_of(fit, all_runs, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
     names = dict.fromkeys([*all_runs.laws, *((row["law"], row["estimator"]) for row in rows)])
     place = {name: k for k, name in enumerate(names)}
     rows.sort(key=lambda row: place[row["law"], row["estimator"]])
     by_step = pd.DataFrame(rows)
-    tables = {
+    budgets = list(dict.fromkeys((how.target_flops, *how.more_targets)))
+    unseen = [ahead(fit, budgets, float(flops.max())) for fit in all_runs.laws.values()]
+    return {
         "scores": ladder_scores(by_step),
         "steps": by_step,
         "optima": pd.concat(bottoms, ignore_index=True),
         "predictions": pd.concat(predictions, ignore_index=True),
-        "runs": pd.concat(
-            [part for part in held_runs if len(part)] or held_runs[:1], ignore_index=True
-        ),
+        "runs": pd.concat([part for part in runs if len(part)] or runs[:1], ignore_index=True),
+        "ahead": pd.concat(unseen, ignore_index=True),
     }
-    tables["ahead"] = pd.concat(predicted_ahead, ignore_index=True)
-    return _finding(tables, all_runs)
 
 
 def default_steps(table: pd.DataFrame) -> list[float]:
@@ -260,7 +363,7 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     if fitted.empty:
         sentence = (
             f"No step of the ladder has enough runs for a {SURFACE.label} fit, so nothing was "
-            "foretold"
+            "predicted"
         )
         sentence += f" by it. {against}" if against else "."
         return Finding("ladder", Verdict.NOT_CHECKED, sentence, numbers, tables)
@@ -268,7 +371,7 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     low, high = (significant(f(fitted["loss_error_percent"]), 2) for f in (min, max))
     sentence = (
         f"Fitted to the runs of at most {flops_label(first['largest_flops'])} to "
-        f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law foretells the losses "
+        f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law predicts the losses "
         f"of all larger runs within {low} to {high} % on average, while its N at "
         f"{flops_label(all_runs.target_flops)} FLOPs goes from "
         f"{humanise(first['target_params'])} to {humanise(last['target_params'])} and is "

@@ -64,7 +64,8 @@ class Options:
     """How the laws are fitted: the target budget [FLOPs] and the options of the study.
 
     Every fit takes `draws` resamples, the rest of the study's bootstrap and the law's own group of
-    options whole. `budgets_flops` are the other budgets at which the estimators of a fit are to be
+    options whole. `more_targets` are the other targets of the study, `budgets_flops` the other
+    budgets at which the estimators of a fit are to be
     read; `mains` names the main estimator of each law, which its fit of all runs has told.
     """
 
@@ -74,11 +75,12 @@ class Options:
     family: str
     budgets_flops: tuple[float, ...] = ()
     mains: Mapping[str, str] = field(default_factory=dict)
+    more_targets: tuple[float, ...] = ()
 
     @property
     def targets(self) -> list[float]:
         """All budgets at which a fit is to state itself, the target first."""
-        return list(dict.fromkeys((self.target_flops, *self.budgets_flops)))
+        return list(dict.fromkeys((self.target_flops, *self.more_targets, *self.budgets_flops)))
 
     def bootstrap(self, number: int) -> BootstrapOptions:
         """The bootstrap of step `number`, whose draws have nothing to do with another's."""

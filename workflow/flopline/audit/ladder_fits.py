@@ -8,7 +8,7 @@ that its fit leaves is judged, too, and states what the fit states.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.audit.baselines import best_run, loss_compute
 from flopline.audit.finding import draws_of, surface_of
+from flopline.audit.judges import SURFACE
 from flopline.audit.ladder_fit import BASELINE, MAIN, Fitter, LadderFit, Opt, Options, Runs
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.power_law import PowerLaw
+from flopline.laws.parametric import parametric_fit
+from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ESTIMATORS, LawSpec, Says, ranked, spec_of
 from flopline.results import LawResults
+from flopline.solvers.surface_family import Form
 from flopline.surfaces.surface import Law
 
 Floats = NDArray[np.float64]
@@ -63,6 +67,26 @@ def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> LawResul
     return LawResults.of(result)
 
 
+def of_form(form: Form[Any], runs: Runs, options: Options, number: int) -> LadderFit:
+    """One form of the surface fitted to the runs below a step, with draws as a main line has."""
+    try:
+        result = parametric_fit.fit(
+            runs.by_law[SURFACE.name],
+            options.targets,
+            options.study.of(ParametricOptions),
+            bootstrap=options.bootstrap(number),
+            family=options.family,
+            form=form,
+        )
+        if result.status == FAILED:
+            raise FloplineError(result.message)
+        fit = LawResults.of(result)
+        surfaces = {MAIN: surface_of(fit.content)}
+        return _of_estimator(SURFACE, form.name, fit.tables[ESTIMATORS], fit, surfaces)
+    except FloplineError as error:
+        return LadderFit(SURFACE.name, form.name, len(runs.points), FAILED, str(error))
+
+
 def _baseline(name: str, runs: Runs, options: Options, number: int) -> LadderFit:
     try:
         return BASELINES[name](runs, options, number)
@@ -73,7 +97,10 @@ def _baseline(name: str, runs: Runs, options: Options, number: int) -> LadderFit
 def _of_law(
     spec: LawSpec, runs: Runs, options: Options, number: int, known: LawResults | None
 ) -> list[LadderFit]:
-    """The main line of a law and every other estimator that its fit has left, in their order."""
+    """The main line of a law and every other estimator that its fit has left, in their order.
+
+    Returns one fit that carries the reason where the law cannot be fitted.
+    """
     try:
         fit = known or fitted(spec, runs, options, number)
         if fit.content["status"] == FAILED:
@@ -91,7 +118,10 @@ def _of_law(
 def _of_estimator(
     spec: LawSpec, name: str, rows: pd.DataFrame, fit: LawResults, surfaces: Mapping[str, Law]
 ) -> LadderFit:
-    """What one estimator states at the budgets of its table; the main line has draws, too."""
+    """What one estimator states at the budgets of its table; the main line has draws, too.
+
+    Returns a fit without numbers where the estimator failed.
+    """
     main, status = bool(rows["main"].iloc[0]), str(rows["status"].iloc[0])
     n_fitted = fit.content["n_points" if spec.says is Says.SURFACE else "n_runs"]
     about = (spec.name, name, n_fitted, status, str(rows["message"].iloc[0]))

@@ -1,4 +1,4 @@
-"""What a step of the held-out ladder foretold, beside what the larger runs show."""
+"""What a step of the held-out ladder predicted, beside what the larger runs show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +50,7 @@ class AllRuns:
 
 
 def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.DataFrame:
-    """Losses of the runs above `c`, foretold with intervals that hold both draws and scatter.
+    """Losses of the runs above `c`, predicted with intervals that hold both draws and scatter.
 
     The scatter is resampled from the step's own log residuals.
     """
@@ -78,7 +77,7 @@ def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.Da
 
 
 def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFrame:
-    """The loss of each run above `c` as a surface foretells it, beside what was seen.
+    """The loss of each run above `c` as a surface predicts it, beside what was seen.
 
     `sd_ln` is the spread of the draws [ln loss] where there are any, `scatter_ln` that of the
     fitted runs about the surface where its own fit tells it. No rows for what is no surface.
@@ -89,7 +88,7 @@ def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFram
     for name in ("run", "params", "tokens", "flops"):
         out[name] = rows[name]
     params, tokens = (rows[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    out["foretold"] = step.surface.loss(params, tokens) if step.surface is not None else math.nan
+    out["predicted"] = step.surface.loss(params, tokens) if step.surface is not None else math.nan
     out["seen"] = rows["loss"].astype(float)
     out["sd_ln"] = out["scatter_ln"] = math.nan
     if step.surface is None or step.fit is None:
@@ -109,20 +108,22 @@ def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) 
     budgets = np.asarray(targets_flops, dtype=float)
     out = pd.DataFrame({"law": fit.law, "estimator": fit.estimator, "budget_flops": budgets})
     out.insert(2, "largest_flops", largest_flops)
-    for name, foretell, draws in (
+    for name, predict, draws in (
         ("params", fit.params_opt, fit.params_draws),
         ("loss", fit.loss_opt, fit.loss_draws),
     ):
-        out[f"{name}_foretold"] = np.nan if foretell is None else foretell(budgets)
+        out[f"{name}_predicted"] = np.nan if predict is None else predict(budgets)
         out[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
     out["scatter_ln"] = _scatter_of(fit)
     return out
 
 
 def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int) -> pd.DataFrame:
-    """N and loss foretold against the valley bottom seen, for each budget beyond `above`.
+    """N and loss predicted against the valley bottom seen, for each budget beyond `above`.
 
     The intervals are those of the draws, widened by the error of the bottom that is seen.
+
+    Returns one row for each larger budget, with NaN where the fit states nothing.
     """
     seen = all_runs.bottoms[all_runs.bottoms["budget_flops"] > above]
     if step.status == FAILED:
@@ -138,12 +139,12 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
         }
     )
     rng = np.random.default_rng(seed)
-    for name, foretell, draws in (
+    for name, predict, draws in (
         ("params", step.params_opt, step.params_draws),
         ("loss", step.loss_opt, step.loss_draws),
     ):
         nothing = np.full(budgets.size, np.nan)
-        out[f"{name}_foretold"] = foretell(budgets) if foretell and budgets.size else nothing
+        out[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
         out[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
         out[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
         out[f"{name}_sd_ln"] = nothing
@@ -159,7 +160,7 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
                 np.exp(np.percentile(spread, ends, axis=0)) if len(spread) else [nothing] * 2
             )
             out[f"{name}_lo{level}"], out[f"{name}_hi{level}"] = low, high
-    out["ln_ratio"] = np.log(out["params_foretold"] / out["params_seen"])
+    out["ln_ratio"] = np.log(out["params_predicted"] / out["params_seen"])
     out["wasted_percent"] = all_runs.wasted_percent(out["ln_ratio"].to_numpy())
     return out
 
@@ -171,15 +172,17 @@ def row_of(
     held: pd.DataFrame,
     predictions: pd.DataFrame,
     seen: pd.DataFrame,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One row of the table of steps: what `step`, fitted up to `c`, scores on the larger runs.
 
     `held` are the runs above it, `predictions` what `predicted` makes of them for the reference,
     `seen` what `optima` finds for this one.
+
+    Returns the cells by column; scores are NaN where the fit failed.
     """
     target = params_at(step, all_runs.target_flops)
     ln_drift = math.log(target / all_runs.target_params(step))
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "law": step.law,
         "estimator": step.estimator,
         "largest_flops": c,
@@ -215,7 +218,7 @@ def row_of(
                 ends = (predictions[f"predicted_{end}{level}"] for end in ("lo", "hi"))
                 row[f"coverage{level}"] = float(predictions["loss"].between(*ends).mean())
     if len(seen):
-        relative = seen["loss_foretold"] / seen["loss_seen"] - 1
+        relative = seen["loss_predicted"] / seen["loss_seen"] - 1
         row["bottom_error_percent"] = float(100 * relative.abs().mean())
         row["bottom_bias_percent"] = float(100 * relative.mean())
         row["params_bias_percent"] = float(100 * np.expm1(seen["ln_ratio"].mean()))

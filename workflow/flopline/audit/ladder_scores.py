@@ -13,7 +13,7 @@ from flopline.numbers import significant
 from flopline.schema import LEVELS
 
 BASELINES: Final = {
-    "best_run": "going on as the best run",
+    "best_run": "extrapolating the best runs",
     "loss_compute": "a law of loss and compute alone",
 }
 """How a sentence calls the baselines."""

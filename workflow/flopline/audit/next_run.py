@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from flopline.options import StudyOptions
 from flopline.solvers.descent import jacobian
 from flopline.solvers.objectives import log_squares
 from flopline.solvers.problem import Problem
-from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
+from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.verdict_scale import warned_if
 
@@ -45,10 +45,10 @@ a waste of some 5 % at alpha + beta = 0.7."""
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What a set of runs knows of a surface.
+    """What a set of runs knows of a surface of one form.
 
-    `unknowns` (6,) are those of Chinchilla's form in the frame of `problem`; `covariance` (5, 5) is
-    that of the free ones, for errors of standard deviation `sigma` in ln L.
+    `unknowns` (6,) are those of the family in the frame of `problem`; `covariance` is that of the
+    ones that are free in the `form`, for errors of standard deviation `sigma` in ln L.
     """
 
     problem: Problem
@@ -56,16 +56,24 @@ class Design:
     covariance: Floats
     sigma: float
     surface: LossSurface
+    form: Form[Any] = CHINCHILLA
 
     @classmethod
-    def of(cls, surface: LossSurface, params: Floats, tokens: Floats, sigma: float) -> Design:
+    def of(
+        cls,
+        surface: LossSurface,
+        params: Floats,
+        tokens: Floats,
+        sigma: float,
+        form: Form[Any] = CHINCHILLA,
+    ) -> Design:
         """The design of runs at `params` [weights] and `tokens` [tokens], shape (runs,).
 
         Raises FloplineError if these runs do not identify the surface.
         """
         problem = Problem.of(params, tokens, surface.loss(params, tokens), log_squares())
         unknowns = unknowns_of(problem, surface)
-        rows = jacobian(problem, CHINCHILLA, unknowns[None])[0].T
+        rows = jacobian(problem, form, unknowns[None])[0].T
         length = np.linalg.norm(rows, axis=0)
         condition = np.linalg.cond(rows / length) ** 2 if length.all() else np.inf
         if not condition < SINGULAR:
@@ -75,41 +83,23 @@ class Design:
                 "the same params on other token counts."
             )
         inverse = np.linalg.inv((rows / length).T @ (rows / length)) / np.outer(length, length)
-        return cls(problem, unknowns, sigma**2 * inverse, sigma, surface)
+        return cls(problem, unknowns, sigma**2 * inverse, sigma, surface, form)
 
     def gradient(self, flops: float) -> Floats:
-        """Derivatives (5,) of ln N_opt at budget `flops` along E, ln A, ln B, alpha and beta.
+        """Derivatives of ln N_opt at budget `flops` along the free unknowns.
 
-        From ln N_opt = (h + beta c) / S with S = alpha + beta, h = ln(alpha A / (beta B)) and
-        c = ln(C / 6), in the centred frame (Hoffmann et al. 2022, Eq. 4). Under a count, which is
+        From ln N_opt = (k ln(a / b) + ln A - ln B + b c) / (a + b) with c = ln(C / 6), in the
+        centred frame; for k = 1 this is Hoffmann et al. 2022, Eq. 4. Under a count, which is
         C = k N^p D^q near the optimum, the same holds of N^p and D^q.
         """
-        _, ln_a, ln_b, alpha, beta, _ = self.unknowns
-        if self.surface.count is not None:
-            return self._under_count(flops)
-        total = alpha + beta
-        h = np.log(alpha / beta) + ln_a - ln_b
-        c = np.log(flops / 6) - self.problem.centre[0] - self.problem.centre[1]
-        return np.array(
-            [
-                0.0,
-                1 / total,
-                -1 / total,
-                1 / (alpha * total) - h / total**2 - beta * c / total**2,
-                -1 / (beta * total) - h / total**2 + alpha * c / total**2,
-            ]
-        )
-
-    def _under_count(self, flops: float) -> Floats:
-        """The same for ln N_opt = (q h + beta c) / S, S = alpha q + beta p, c = ln(C / k)."""
-        alpha, beta = self.unknowns[3:5]
+        a, b, k = self.unknowns[3:]
         p, q = (float(v) for v in self.surface.slopes_at(flops))
-        total = alpha * q + beta * p
         x = float(np.log(self.surface.params_opt([flops])[0])) - self.problem.centre[0]
         y = float(np.log(self.surface.tokens_opt([flops])[0])) - self.problem.centre[1]
-        # h - alpha x + beta y = 0 at the optimum, and p x + q y stays as it is.
-        slopes = np.array([0.0, q, -q, q * (1 / alpha - x), q * (y - 1 / beta)])
-        return np.asarray(slopes / total)
+        # k ln(a q / (b p)) + ln A - ln B - a x + b y = 0 at the optimum; p x + q y stays as it is.
+        of_power = np.log(a * q / (b * p))
+        slopes = np.array([0.0, q, -q, q * (k / a - x), q * (y - k / b), q * of_power])
+        return np.asarray(self.form.spread.T @ slopes / (a * q + b * p))
 
     def variance(self, flops: float) -> float:
         """Variance of ln N_opt at budget `flops`."""
@@ -123,7 +113,7 @@ class Design:
         """
         x = np.log(np.atleast_1d(np.asarray(params, float))) - self.problem.centre[0]
         y = np.log(np.atleast_1d(np.asarray(tokens, float))) - self.problem.centre[1]
-        rows = jacobian(replace(self.problem, x=x, y=y), CHINCHILLA, self.unknowns[None])[0].T
+        rows = jacobian(replace(self.problem, x=x, y=y), self.form, self.unknowns[None])[0].T
         known = rows @ self.covariance
         gained = (known @ self.gradient(flops)) ** 2
         noise = self.sigma**2 + np.einsum("ri,ri->r", known, rows)
@@ -138,6 +128,7 @@ def audit(
     study: StudyOptions | None = None,
     *,
     draws: LossSurface | None = None,
+    form: Form[Any] = CHINCHILLA,
     ratios: Sequence[float] = GRID_RATIOS,
     budgets: int = GRID_BUDGETS,
     family: str = "",
@@ -145,8 +136,8 @@ def audit(
     """The worth of one more run, on a grid of sizes and budgets up to the cap of the options.
 
     `points` has columns run, params [weights], tokens, flops, the largest of which is the cap where
-    the options `study` have none; `surface` is their parametric fit and `sigma` the standard
-    deviation of ln L about it, taken as equal for all runs; `draws` are the fit's bootstrap
+    the options `study` have none; `surface` is their parametric fit, of `form`, and `sigma` the
+    standard deviation of ln L about it, taken as equal for all runs; `draws` are its bootstrap
     surfaces, for comparison, since real errors are seldom equal. Runs with fewer params or tokens
     than any so far are not offered. Table runs: one row per (params, tokens) with the share of var
     ln N_opt(`target_flops`) removed and that share per FLOP, best first. Raises FloplineError where
@@ -166,7 +157,7 @@ def audit(
             f"cap_flops is {cap_flops:.3g}, but the smallest run took {smallest:.3g} FLOPs: raise "
             "the compute that one more run may take."
         )
-    design = Design.of(surface, params, tokens, sigma)
+    design = Design.of(surface, params, tokens, sigma, form)
     at = np.geomspace(smallest, cap_flops, budgets)
     runs = _offers(design, surface, target_flops, at, ratios)
     # Runs below every size or every token count so far would mostly test the form of the law.
@@ -217,6 +208,10 @@ def _offers(
     budgets: Floats,
     ratios: Sequence[float],
 ) -> pd.DataFrame:
+    """Runs that could be added, and what each is worth.
+
+    Returns one row for each, the most useful per FLOP first.
+    """
     flops, ratio = (v.ravel() for v in np.meshgrid(budgets, np.asarray(ratios, float)))
     params = ratio * surface.params_opt(flops)
     tokens = surface.tokens_for(flops, params)

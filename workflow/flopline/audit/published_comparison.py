@@ -182,7 +182,7 @@ def _losses(
         for e in entries
         if not isinstance(e.law, ComputePowerLaw)
     ]
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for name, unit, law in laws:
         fitted = law.loss(n, d)
         residual = np.log(seen) - np.log(fitted)

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 FACTORS: Final = (0.25, 0.5, 1 / 1.58, 0.8, 1.0, 1.25, 1.58, 2.0, 4.0)
 """Multiples of N_opt in the table; 1.58 is 10^0.2, a fifth of a decade."""
 DEAR: Final = 0.05
-"""Expected waste from which it is to be minded: a twentieth of the budget."""
+"""Expected waste from which it is warned about: a twentieth of the budget."""
 
 
 def expected_share(surface: LossSurface, draws: LossSurface, flops: ArrayLike) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,11 @@ from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ranked, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
+from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.verdict_scale import Verdict, warned_if
 
 DEAR: Final = 0.05
-"""Share of compute that a single change may waste before it is to be minded."""
+"""Share of compute that a single change may waste before it is warned about."""
 BASELINE: Final = 0.05
 """Share of the time, about, before the refits."""
 
@@ -35,17 +36,18 @@ def audit(
     *,
     estimators: Mapping[str, pd.DataFrame] | None = None,
     vertices: pd.DataFrame | None = None,
+    form: Form[Any] = CHINCHILLA,
     family: str = "",
 ) -> Finding:
     """N at `target_flops` [FLOPs] under other objectives and counts, and without parts of the runs.
 
     `points` has columns run, params [weights], tokens, flops, loss [nats per token] and maybe
     budget_flops, params_total and params_nonembedding. `study` are its options: the
-    parametric law is fitted with its own whole, and runs are grouped into budgets as the isoFLOP
-    law groups them; without budgets none is left out. `estimators` are the tables of estimators by
-    law, whose rows are measured against the law's own main estimator; `vertices` are the isoFLOP
-    fit's, of which each budget in turn is left out. Table changes: one row per
-    refit, farthest from its reference first, with its N, the ratio to the reference and the compute
+    parametric law, of `form`, is fitted with its own whole, and runs are grouped into budgets as
+    the isoFLOP law groups them; without budgets none is left out. `estimators` are the tables of
+    estimators by law, whose rows are measured against the law's own main estimator; `vertices` are
+    the isoFLOP fit's, of which each budget in turn is left out. Table changes: one row per refit,
+    farthest from its reference first, with its N, the ratio to the reference and the compute
     that it would waste if the reference is right; refits that fail say why.
 
     Raises FloplineError if the parametric fit of all runs fails.
@@ -53,7 +55,7 @@ def audit(
     study = study or StudyOptions()
     table = prepared(points, study.of(IsoflopOptions), "sensitivity", family)
     with progress.part(BASELINE):
-        base = Base.of(table, target_flops, study.of(ParametricOptions), family)
+        base = Base.of(table, target_flops, study.of(ParametricOptions), family, form)
     surface, tables = base.surface, estimators or {}
     changes = [*parametric_changes(base), *other_estimators(tables, target_flops)]
     if vertices is not None:

@@ -4,6 +4,7 @@ On L = E + A/N^alpha + B/D^beta the share depends on alpha, beta and x = ln(N / 
 every budget: with R = L_opt - E, the loss at x is E + R (beta e^(-alpha x) + alpha e^(beta x)) /
 (alpha + beta), and R falls as C^-gamma, gamma = alpha beta / (alpha + beta) (from Hoffmann et al.
 2022, arXiv 2203.15556v1, Eq. 4). To second order it is (alpha + beta) x^2 / 2.
+A power k of what lies above E keeps the order of losses, so that the share is the same for any k.
 
 Where C = k N^p D^q instead of 6ND, this holds of N^p and D^q: with alpha / p, beta / q and p x.
 """
@@ -36,9 +37,10 @@ def wasted_at(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats
 
 
 def excess_at(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats:
-    """`excess` on `surface` at a budget, by its own count of FLOPs."""
+    """`excess` on `surface` at a budget, by its own count of FLOPs, to the power of the surface."""
     alpha, beta, p = terms_at(surface, flops)
-    return excess(alpha, beta, p * np.asarray(ln_ratio, dtype=float))
+    of_inner = excess(alpha, beta, p * np.asarray(ln_ratio, dtype=float))
+    return np.asarray(np.expm1(np.asarray(surface.k, dtype=float) * np.log1p(of_inner)))
 
 
 def wasted_share(alpha: ArrayLike, beta: ArrayLike, ln_ratio: ArrayLike) -> Floats:

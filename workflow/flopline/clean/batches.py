@@ -23,6 +23,8 @@ def clean_batches(
 
     A batch holds whole runs. `unread` are the rows that could not be read and `raw_runs` the files
     of the whole shard, `runs` the same by run with their facts (facts.with_facts).
+
+    Returns an iterator with an item for each batch and a last one for those runs.
     """
     todo = set(runs["run"])
     for curves in batches:

@@ -32,6 +32,12 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
         ),
         _unread(runs["misread"], study["cleaning"]),
         *_converted(runs["converted"]),
+        _places(
+            runs["repeats"],
+            "steps stand there again with another loss, as where several processes log, most "
+            "apart at {}; the first of each counts",
+        ),
+        _same_beginnings(runs),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
         _places(
@@ -75,6 +81,22 @@ def _unread(first: pd.Series, options: Mapping[str, Any]) -> str:
 def _converted(done: pd.Series) -> list[str]:
     """What was done to losses to have them in the study's unit, each kind once."""
     return [f"in {count(n, 'run')} {what}" for what, n in done.value_counts().sort_index().items()]
+
+
+def _same_beginnings(runs: pd.DataFrame) -> str:
+    """Kept runs that begin with the same losses: one may be an earlier log of the other."""
+    kept = runs[(runs["status"] == KEPT) & runs["begins"].notna()]
+    kept = kept[~kept["source"].str.contains(BETWEEN_FILES)]
+    same = kept[kept.duplicated(["params", "begins"], keep=False)]
+    if same.empty:
+        return ""
+    begins = same["begins"].iloc[0]
+    one, other, *_ = same["run"][same["begins"] == begins]
+    return (
+        f"{count(len(same), 'run')} begin with losses that are those of another one of the same "
+        f"params to the last digit (first '{one}' and '{other}'): if one is an earlier log of the "
+        "other, as of a checkpoint or a backup, leave it out by `exclude`"
+    )
 
 
 def _pieces(runs: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ interval and hides how runs scatter.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import pandas as pd
@@ -58,6 +59,47 @@ def same_ends(runs: pd.DataFrame) -> pd.Series:
                 "in full if it is a run of its own."
             )
     return pd.concat(messages) if messages else pd.Series(dtype="string")
+
+
+_RANK: Final = re.compile(r"(?<![a-z])(rank|worker|process|proc|node|gpu)([-_]?)(\d+)(?!\d)", re.I)
+_SUMMARY: Final = re.compile(
+    r"(?:mean|average|avg|median|total|sum|std|min|max)(?: of .*)?", re.IGNORECASE
+)
+
+
+def same_processes(runs: pd.DataFrame) -> pd.Series:
+    """A sentence for each run whose name differs from another's in the number of a process alone.
+
+    Those of one run share family, params and tokens, and begin with process 0. `runs` has run,
+    family, params [weights] and tokens.
+    """
+    found = runs["run"].str.extract(_RANK)
+    numbered = runs[found[2].notna()]
+    number = found[2].dropna().astype("int64")
+    bare = numbered["run"].str.replace(_RANK, r"\1\2", regex=True)
+    keys = [bare.rename("bare"), numbered["family"], numbered["params"], numbered["tokens"]]
+    messages: dict[object, str] = {}
+    for _, of_run in numbered.groupby(keys, sort=False):
+        numbers = number[of_run.index].sort_values(kind="stable")
+        # The ranks of low-rank adapters, which are numbers of another kind, do not count up from 0.
+        if len(numbers) < 2 or numbers.tolist() != list(range(len(numbers))):
+            continue
+        first = of_run.loc[numbers.index[0], "run"]
+        for index in numbers.index[1:]:
+            messages[index] = (
+                f"It is what another process logged of the run of which '{first}' is, by their "
+                "names, and counts once: rename it if it is a run of its own."
+            )
+    return pd.Series(messages, dtype="string")
+
+
+def summaries(runs: pd.DataFrame) -> pd.Series:
+    """A sentence for each row of a table that is called a summary of others."""
+    called = runs["run"].str.strip().str.fullmatch(_SUMMARY).fillna(False).astype(bool)
+    return (
+        "It is called '" + runs["run"][called] + "', as the row of a table is that sums up others: "
+        "rename it if it is a run."
+    )
 
 
 def _telling(family: pd.DataFrame) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.clean.cleaning_notes import notes
-from flopline.clean.copies import same_ends, same_files
+from flopline.clean.copies import same_ends, same_files, same_processes, summaries
 from flopline.clean.magnitudes import demand_magnitudes
 from flopline.clean.reasons import MISTAKES, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import without_log
@@ -20,7 +20,7 @@ from flopline.logs.reading import NO_LOSS
 from flopline.loss_units import fitted_splits
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
 from flopline.sources import patterns_of
-from flopline.study_document import StudyDocument
+from flopline.study_document import RunRule, StudyDocument
 
 BATCH_TELLS: Final = (
     "if they follow from the step, give the `batch_tokens` of each run in source.runs (of a run "
@@ -144,6 +144,9 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
         say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
     copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
+    if study["source"]["kind"] == "table":
+        sums = summaries(runs).reindex(runs.index)
+        say(sums.notna(), sums)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
     say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
@@ -190,6 +193,8 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     )
     hardly = untrained(runs[reason == ""], options["untrained"]).reindex(runs.index)
     say(hardly.notna(), hardly)
+    process = same_processes(runs[reason == ""]).reindex(runs.index)
+    say(process.notna(), process)
     copy_of = same_ends(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
@@ -200,7 +205,7 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     return runs.assign(reason=reason, status=status)
 
 
-def _named_by(runs: pd.DataFrame, rule: Mapping[str, Any], key: str) -> pd.Series:
+def _named_by(runs: pd.DataFrame, rule: RunRule, key: str) -> pd.Series:
     """Which runs a rule of the list `key` of the study file means."""
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flopline.logs.reading import (
+    AFTER_BRANCH,
     DOUBTFUL_COMMA,
     NO_LOSS,
     NO_RUN,
@@ -42,6 +43,8 @@ REASONS: Final = {
     DUPLICATE: "the same step was logged twice; the first is kept",
     DUPLICATE_FILE: "its file holds byte for byte what another file of the same run holds",
     SUPERSEDED: "the run was restarted from an earlier step and logged this step again",
+    AFTER_BRANCH: "the log is shared by several runs, and this run goes on in another from before "
+    "here",
     OUT_OF_PLACE: "it was logged after later steps, among which its loss does not fit",
     SPIKE: "the loss stands far above its neighbours (cleaning.spikes: drop)",
 }

@@ -103,6 +103,8 @@ def stitch(
     that, at or after the clock it restarts from, are superseded. Where the clock of another split
     goes back by itself, that split alone restarts. Rows that go back and log nothing again came
     late. A clock that is NaN takes no part. `loss` is NaN where it is unusable.
+
+    Returns what stands at these rows, and what of a run is doubtful, see Stitched.
     """
     count = len(run)
     segment, superseded = np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool)
@@ -257,6 +259,8 @@ def overlaps_of(
     """For each run how rows of `kept` (by curve and clock) agree with the row before at one clock.
 
     `twice` marks those of `kept` that repeat the clock of the row before.
+
+    Returns the overlap by the number of the run, of those alone that repeat a clock.
     """
     first = np.maximum.accumulate(np.where(twice, 0, np.arange(kept.size)))
     old, new = kept[first[twice]], kept[twice]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from flopline import flops as conventions
 from flopline.clean.arrays import Floats, Ints, Names, Rows
+from flopline.clean.lost_ends import going_on, standing_tokens
 from flopline.clean.run_facts import RUN_FACTS
 from flopline.clean.stitching import Overlap, Stitched
 from flopline.numbers import count, humanise
@@ -28,6 +29,7 @@ TALLY: Final = {
     "tokens_from": "string",
     "overlap": "string",
     "doubles": "string",
+    "repeats": "string",
     "fall": "string",
     "not_finite": "string",
     "attempts": "string",
@@ -35,6 +37,7 @@ TALLY: Final = {
     "late": "string",
     "dropped_for": "string",
     "splits": "string",
+    "begins": "string",
     "clock_reset": "string",
     "negative_lr": "string",
     "beyond_int64": "string",
@@ -45,8 +48,9 @@ TALLY: Final = {
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
 its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
 `early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
-and `beyond_int64` name the first row of that kind. `splits` are those that have a row, with a
-BETWEEN between them."""
+and `beyond_int64` name the first row of that kind, `repeats` the step whose losses differ most.
+`splits` are those that have a row, with a BETWEEN between them, and `begins` holds the first losses
+of the study's split."""
 
 BETWEEN: Final = "\n"
 
@@ -102,13 +106,20 @@ def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
                     _disagreement(of.stitched.overlaps.get(i), tolerance) for i in range(runs)
                 ],
                 "doubles": [_double(of.doubles.get(i), tolerance) for i in range(runs)],
+                "repeats": [_repeat(of.doubles.get(i)) for i in range(runs)],
                 "attempts": _attempts(rows, kept, of.stitched.attempts, names),
-                "early_end": _ends_early(rows, kept, of.gone, names, study["loss_split"]),
+                "early_end": _first_of(
+                    _ends_early(rows, kept, of.gone, names, study["loss_split"]),
+                    going_on(rows, kept, dropped, names, study["loss_split"]),
+                ),
                 "late": _late(rows, np.flatnonzero(of.stitched.late), names),
-                "fall": _falls(rows, kept, same, names),
+                "fall": _first_of(
+                    _falls(rows, kept, same, names), standing_tokens(rows, kept, same, names)
+                ),
                 "not_finite": _ends_not_finite(rows, kept, of.lost, names, study["loss_split"]),
                 "dropped_for": _commonest(where, dropped["reason"], runs),
                 "splits": _splits(rows, kept, names),
+                "begins": _begins(rows, kept, names, study["loss_split"]),
                 "clock_reset": _first(
                     rows, kept[same & (np.diff(rows.wall_s[kept], prepend=np.nan) < 0)], names
                 ),
@@ -157,6 +168,27 @@ def _splits(rows: Rows, kept: Ints, names: Names) -> list[str]:
     return [BETWEEN.join(splits) for splits in held]
 
 
+FIRST: Final = 5
+"""Losses that two logs of one training share at least."""
+
+
+def _begins(rows: Rows, kept: Ints, names: Names, loss_split: str) -> list[str | None]:
+    """The first losses of each run, as it logs them."""
+    out: list[str | None] = [None] * len(names.runs)
+    split = names.splits.get_indexer(pd.Index([loss_split]))[0]
+    mine = kept[rows.split[kept] == split]
+    if not mine.size:
+        return out
+    starts = np.flatnonzero(np.diff(rows.run[mine], prepend=-1))
+    ends = np.append(starts[1:], mine.size)
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if end - start >= FIRST:
+            first = mine[start : start + FIRST]
+            pairs = zip(rows.clock[first].tolist(), rows.loss[first].tolist(), strict=True)
+            out[rows.run[mine[start]]] = " ".join(f"{clock:g}:{loss!r}" for clock, loss in pairs)
+    return out
+
+
 def _disagreement(overlap: Overlap | None, tolerance: float) -> str | None:
     if overlap is None or overlap.median <= np.log1p(tolerance):
         return None
@@ -178,6 +210,18 @@ def _double(overlap: Overlap | None, tolerance: float) -> str | None:
         "runs under one name or several splits in one column (cleaning.overlap_tolerance is "
         f"{tolerance:g})."
     )
+
+
+def _repeat(overlap: Overlap | None) -> str | None:
+    """Where steps stand there twice and the losses differ most, however little."""
+    if overlap is None or overlap.before == overlap.after:
+        return None
+    return f"{overlap.at:,}, {overlap.before:.6g} and {overlap.after:.6g}"
+
+
+def _first_of(*doubts: list[str | None]) -> list[str | None]:
+    """The first sentence on each run."""
+    return [next((one for one in of_run if one), None) for of_run in zip(*doubts, strict=True)]
 
 
 def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
@@ -233,9 +277,10 @@ def _attempts(
         last = int(end[np.argmax(rows.clock[end])]) if end.size else -1
         reached = f" ({_clock(rows, last)})" if end.size else ""
         out[run] = (
-            f"Its log holds {number} attempts from the first step to the same last one{reached}: "
-            f"these are {number} runs and no restarts, so put each into a file of its own, or name "
-            "the column that tells them apart (source.columns.run)."
+            f"Its log holds {number} attempts from the first step to the same last one{reached} or "
+            f"beyond: these are {number} runs and no restarts, so put each into a file of its own, "
+            "name the column that tells them apart (source.columns.run), or say which phase of a "
+            "text log counts (source.phase)."
         )
     return out
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flopline.logs.key_values import is_loss
-from flopline.study_document import ColumnMap, ColumnSpec
+from flopline.study_document import ColumnMap, MappedColumn
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "step": (
@@ -174,12 +174,12 @@ _BITS: Final = ("bpb", "bits", "bpc")
 _SCALED: Final = {"g": 1e9, "t": 1e12, "p": 1e15}
 
 
-def row_columns(names: Sequence[str]) -> dict[str, ColumnSpec]:
+def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     """A column map for the rows of a log with columns `names`; `loss` only where one is found.
 
     Several losses become splits: `train`, `val`, and for further ones a name of their own.
     """
-    out: dict[str, ColumnSpec] = {}
+    out: dict[str, MappedColumn] = {}
     for ours in ROW:
         if (column := _find(names, ours)) is not None:
             out[ours] = column
@@ -235,12 +235,12 @@ def other_candidates(names: Sequence[str], columns: ColumnMap) -> dict[str, list
     return out
 
 
-def fact_columns(names: Sequence[str]) -> dict[str, ColumnSpec]:
+def fact_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     """A column map for a table with one row per run and columns `names`."""
     return {ours: column for ours in FACTS if (column := _find(names, ours)) is not None}
 
 
-def _find(names: Sequence[str], ours: str) -> ColumnSpec | None:
+def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
     # What begins with an underscore are a tracker's own counters, of its calls and not of steps.
     ordered = sorted(names, key=lambda name: name.startswith("_"))
     plain = {_bare(name): name for name in reversed(ordered)}

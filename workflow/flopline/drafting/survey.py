@@ -27,7 +27,7 @@ from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in
 from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of
-from flopline.study_document import ColumnMap, ColumnSpec
+from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import read_table
 
 NAMED_IN: Final = 200
@@ -65,7 +65,7 @@ class LogGroup:
     format: str
     paths: Sequence[str]
     names: Sequence[str]
-    columns: dict[str, ColumnSpec] | None
+    columns: dict[str, MappedColumn] | None
     splits: Sequence[str]
     facts: Sequence[str]
     rows: int
@@ -83,7 +83,7 @@ class Table:
 
     path: str
     names: Sequence[str]
-    columns: dict[str, ColumnSpec]
+    columns: dict[str, MappedColumn]
     rows: int
     holds_losses: bool
 
@@ -205,7 +205,7 @@ def _group(
     fact_keys: list[dict[str, str]] = []
     units: dict[str, str] = {}
     tokens = steps = 0
-    columns: dict[str, ColumnSpec] | None = None
+    columns: dict[str, MappedColumn] | None = None
     for path in paths:
         here = _columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else row_columns(here)

@@ -48,8 +48,8 @@ from flopline.laws.common.budgets import by_gaps
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from flopline.surfaces.count import COUNT, Count
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
+from flopline.surfaces.count import COUNT
 
 Floats = NDArray[np.float64]
 
@@ -125,10 +125,11 @@ def contours(
 
 def surface_in(fit: FitJson) -> LossSurface | None:
     """The surface of a parametric fit's JSON; None where it failed or has no optimum."""
-    values = [number(fit.get("parameters", {}).get(name)) for name in PARAMETERS]
-    count = Count.stated({name: number(e) for name, e in fit.get("parameters", {}).items()})
-    surface = LossSurface(*values, count=count)
-    usable = fit.get("status") != FAILED and np.isfinite(values).all() and np.isfinite(surface.G)
+    stated = {name: number(e) for name, e in fit.get("parameters", {}).items()}
+    if fit.get("status") == FAILED or not set(PARAMETERS) <= set(stated):
+        return None
+    surface = LossSurface.stated(stated)
+    usable = np.isfinite([stated[name] for name in PARAMETERS]).all() and np.isfinite(surface.G)
     return surface if usable else None
 
 
@@ -136,13 +137,12 @@ def surfaces_in(draws: pd.DataFrame | None) -> LossSurface | None:
     """The surfaces of bootstrap draws that have an optimum, None with fewer than two."""
     if draws is None or not set(PARAMETERS) <= set(draws.columns):
         return None
-    counted = [name for name in COUNT if name in draws]
-    values = draws[[*PARAMETERS, *counted]].to_numpy(dtype=float)
-    values = values[np.isfinite(values).all(axis=1) & (values[:, 1:3] > 0).all(axis=1)]
+    more = [name for name in (POWER, *COUNT) if name in draws]
+    values = draws[[*PARAMETERS, *more]].astype(float)
+    values = values[np.isfinite(values).all(axis=1) & (values[["A", "B"]] > 0).all(axis=1)]
     if len(values) < 2:
         return None
-    count = Count(*values[:, len(PARAMETERS) :].T) if counted else None
-    return LossSurface(*values[:, : len(PARAMETERS)].T, count=count)
+    return LossSurface.stated({str(name): values[name].to_numpy() for name in values})
 
 
 def slices_of(flops: Floats) -> Floats:

@@ -66,6 +66,8 @@ def identifiability(
     those of the parametric fit with its log_residual, `runs` all runs so far. `best_floor` is the
     fitted E, `allowed_rise` the rise of the objective up to which an E counts as fitting. `absent`
     says by panel (profile, residuals, next_run) why a table is None.
+
+    Returns the figure; a panel without its table holds the reason.
     """
     why = {"profile": "", "residuals": "", "next_run": ""} | (absent or {})
     figure, (left, centre, right) = laid_out(

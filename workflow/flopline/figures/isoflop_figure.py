@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from flopline.documents import CertificateJson, FitJson
 from flopline.figures.lawpanel import (
     CORRECTED_MARKER,
+    DrawnLaw,
     PanelQuantity,
-    PowerLaw,
     check_target,
     draw_law_panel,
     no_law,
@@ -101,7 +101,7 @@ def _draw_vertices(
     looks: Looks,
     target: float,
     draws: pd.DataFrame | None,
-    corrected: PowerLaw | None,
+    corrected: DrawnLaw | None,
     unseen: Unseen,
 ) -> None:
     flops = budgets["budget_flops"].to_numpy(float)
@@ -137,7 +137,7 @@ def _draw_vertices(
         marks.set(zorder=3.8, gid="corrected vertex")
 
 
-def corrected_law(estimators: pd.DataFrame | None, quantity: PanelQuantity) -> PowerLaw | None:
+def corrected_law(estimators: pd.DataFrame | None, quantity: PanelQuantity) -> DrawnLaw | None:
     """The bias-corrected law of `quantity` from a fit's estimators, None where there is none."""
     if estimators is None:
         return None
@@ -148,7 +148,7 @@ def corrected_law(estimators: pd.DataFrame | None, quantity: PanelQuantity) -> P
     exponent = float(row[quantity.exponent])
     # The table states the law by its value at a target.
     scale = float(np.log(row[quantity.key]) - exponent * np.log(row["budget_flops"]))
-    return PowerLaw(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))
+    return DrawnLaw(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:

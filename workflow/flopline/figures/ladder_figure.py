@@ -1,4 +1,4 @@
-"""The held-out ladder: losses foretold and seen, what foretold sizes waste, N as data grow."""
+"""The held-out ladder: losses predicted and seen, what predicted sizes waste, N as data grow."""
 
 from __future__ import annotations
 
@@ -72,10 +72,12 @@ def ladder(
 
     Above: error of the parametric law on the loss of every run above each step, with 95 % bars;
     error of every law on the lowest loss of larger budgets, with 95 % bars, by how far they lie
-    beyond the step. Below: compute that the N foretold by each law wastes at larger budgets, by
+    beyond the step. Below: compute that the N predicted by each law wastes at larger budgets, by
     step; N at `target_flops` as the largest budget used grows, with 80 % bars, and last, at
     `largest_flops`, with all runs: `seen_by_all` maps a law to the estimate of N of its own fit.
     A panel without data says why: `absent`.
+
+    Returns the figure.
     """
     boxes = [Box(2.85, 1.66, left=0.6, bottom=0.4, top=0.24)]
     boxes.append(Box(2.85, 1.66, left=0.75, right=0.15, bottom=0.4, top=0.24))
@@ -103,11 +105,11 @@ def ladder(
         say_instead(errors, titles[0], "no step of the parametric law could be fitted")
     else:
         _draw_errors(errors, predictions, loss_label)
-    predicted = None if optima is None or "loss_foretold" not in optima else _main_lines(optima)
-    if predicted is None or not _known(predicted, "loss_foretold").any():
+    predicted = None if optima is None or "loss_predicted" not in optima else _main_lines(optima)
+    if predicted is None or not _known(predicted, "loss_predicted").any():
         say_instead(lowest, titles[1], "no larger budget shows a lowest loss to judge by")
     else:
-        _draw_lowest(lowest, predicted[_known(predicted, "loss_foretold")], laws)
+        _draw_lowest(lowest, predicted[_known(predicted, "loss_predicted")], laws)
     wasted = kept[_known(kept, "wasted_percent")]
     if wasted.empty:
         say_instead(waste, titles[2], "no larger budget shows its own optimum to judge by")
@@ -181,7 +183,7 @@ def _draw_errors(axes: Axes, predictions: pd.DataFrame, loss_label: str) -> None
         obstacles.append((loss, error))
         handles.append(Line2D([], [], color=color, marker="o", ls="", label=f"≤ {name}"))
     axes.axhline(0.0, color="#555555", lw=0.8, zorder=1.5)
-    axes.set(xlabel=f"{loss_label}, seen", ylabel="Foretold less seen, %")
+    axes.set(xlabel=f"{loss_label}, seen", ylabel="Predicted less seen, %")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     places = np.concatenate([trace(axes, *pair, join=False) for pair in obstacles])
@@ -194,7 +196,7 @@ def _draw_lowest(axes: Axes, optima: pd.DataFrame, laws: list[str]) -> None:
     beyond = rows["budget_flops"] / rows["largest_flops"]
     log_axis(axes, "x", beyond, factor, 0.1)
     axes.axhline(0.0, color="#555555", lw=0.8, zorder=1.5)
-    every = 100 * (rows["loss_foretold"] / rows["loss_seen"] - 1)
+    every = 100 * (rows["loss_predicted"] / rows["loss_seen"] - 1)
     low, high = min(0.0, float(every.min())), max(0.0, float(every.max()))
     # An interval of a first step may run off the axis; the points never do.
     axes.set_ylim(low - 0.3 * (high - low), high + 0.15 * (high - low))
@@ -209,12 +211,12 @@ def _draw_lowest(axes: Axes, optima: pd.DataFrame, laws: list[str]) -> None:
                 for end in ("lo", "hi")
             )
             axes.vlines(x, low, high, color=look.color, lw=0.7, alpha=0.6, gid="interval")
-        error = 100 * (mine["loss_foretold"].to_numpy(dtype=float) / seen - 1)
+        error = 100 * (mine["loss_predicted"].to_numpy(dtype=float) / seen - 1)
         axes.plot(
             x, error, look.marker, ms=3.2, color=look.color, mec="white", mew=0.3,
             zorder=2.5 if law == BASELINE[0] else 3, gid=law,
         )  # fmt: skip
-    axes.set(xlabel="Budget over the largest fitted", ylabel="Foretold less seen, %")
+    axes.set(xlabel="Budget over the largest fitted", ylabel="Predicted less seen, %")
 
 
 def _draw_waste(axes: Axes, steps: pd.DataFrame, laws: list[str]) -> None:
@@ -247,7 +249,7 @@ def _draw_drift(
     ends = [value for value in stated if value > 0]
     at = [*steps["largest_flops"], largest_flops]
     log_axis(axes, "x", at, power_label, 0.1)
-    # A first step may foretell anything; what lies far off becomes an arrow at the edge.
+    # A first step may predict anything; what lies far off becomes an arrow at the edge.
     middle = np.median(ends or values[0])
     drawn = np.concatenate([*values, ends])
     near = drawn[(drawn > middle / FARTHEST) & (drawn < middle * FARTHEST)]
@@ -318,10 +320,10 @@ def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     return (
         "Above left: what the parametric law, fitted to the runs of at most the compute named, "
-        "foretells of the loss of each larger run, less what was seen (bars: 95 % prediction). "
+        "predicts of the loss of each larger run, less what was seen (bars: 95 % prediction). "
         "Above right: the same for the lowest loss at larger budgets, by every law. Below left: "
-        "compute that the foretold sizes waste there, judged by the optima seen. Below right: N at "
-        "the target by the runs below each budget, up to all runs (bars: 80 % "
+        "compute that the predicted sizes waste there, judged by the optima seen. Below right: N "
+        "at the target by the runs below each budget, up to all runs (bars: 80 % "
         f"intervals). {finding(setting.of(results).findings, 'ladder')}"
     )
 

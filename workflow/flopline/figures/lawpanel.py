@@ -64,7 +64,7 @@ def tokens_quantity(label: str) -> PanelQuantity:
 
 
 @dataclass(frozen=True, slots=True)
-class PowerLaw:
+class DrawnLaw:
     """A fitted power law, quantity = exp(log_coefficient) C^exponent."""
 
     exponent: float
@@ -104,7 +104,7 @@ def number(entries: Mapping[str, object] | None, key: str = "point") -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def law_of(fit: FitJson, quantity: PanelQuantity) -> PowerLaw | None:
+def law_of(fit: FitJson, quantity: PanelQuantity) -> DrawnLaw | None:
     """The law of `quantity` in a fit JSON, None where the fit failed or left it out."""
     parameters = fit.get("parameters", {})
     a = parameters.get(quantity.exponent)
@@ -112,7 +112,7 @@ def law_of(fit: FitJson, quantity: PanelQuantity) -> PowerLaw | None:
     usable = math.isfinite(exponent) and math.isfinite(coefficient) and coefficient > 0
     if fit.get("status") == FAILED or not usable:
         return None
-    return PowerLaw(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
+    return DrawnLaw(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
 
 
 def no_law(fit: FitJson) -> str:
@@ -141,7 +141,7 @@ def draw_law_panel(
     values: Floats,
     target_flops: float,
     draws: pd.DataFrame | None,
-    corrected: PowerLaw | None = None,
+    corrected: DrawnLaw | None = None,
     forecast: EstimateJson | None = None,
 ) -> None:
     """Set scales and limits for the points (`flops`, `values`), draw law, band, guides and texts.
@@ -205,8 +205,8 @@ def _set_axes(
 
 def _write(
     axes: Axes,
-    law: PowerLaw,
-    corrected: PowerLaw | None,
+    law: DrawnLaw,
+    corrected: DrawnLaw | None,
     symbol: str,
     value: float,
     target: float,

@@ -98,6 +98,8 @@ def losscompute(
     (dotted) and the stated intervals at the target. Right,
     above: what each law misses its own frontier by, in percent; below: E with its intervals, and
     whether the law has lack of fit. A law that failed is named with its reason.
+
+    Returns the figure. Raises FloplineError if `target_flops` is not a positive number.
     """
     target = check_target(target_flops)
     floors = 0.16 + 0.27 * max(len(fits), 1)
@@ -117,7 +119,7 @@ def losscompute(
         x = _draw_laws(left, fits, laws, draws, tables, target, loss_label, unseen)
         left.set_title(title)
         _draw_misfit(right, misfits, x)
-        right.set_title("Frontier over its own law, %")
+        right.set_title("Frontier over its fitted law, %")
         _draw_floors(below, fits, laws, misfits)
         below.set_title(f"Floor E, {words(loss_unit)}")
     if synthetic:
@@ -201,6 +203,10 @@ def _draw_laws(
     loss_label: str,
     unseen: Unseen,
 ) -> tuple[float, float]:
+    """Draw what the laws expect of each budget.
+
+    Returns the range of compute drawn [FLOPs].
+    """
     marks = {law: _points(law, seen[law]) for law in laws}
     flops = np.concatenate([m[:, 0] for m in marks.values()] + [np.array([target])])
     flops = np.concatenate([flops, unseen.column("flops")])
@@ -399,9 +405,9 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "Left: the lowest loss that each law expects of a budget, with what it was fitted to "
         "(small dots: every run), 80 and 95 % bands, its floor E (dotted) where that is near, and "
         "at the target what it states; grey, the largest run. Right, above: the losses at each "
-        "frontier over the law's own (bars: 95 %; for the surface, runs averaged over stretches of "
-        "compute). A trend there means that the law bends away and its forecast is biased. Below: "
-        "E with 80 and 95 % intervals, and whether the law has lack of fit. "
+        "frontier over the fitted law (bars: 95 %; for the surface, runs averaged over stretches "
+        "of compute). A trend there means that the law bends away and its forecast is biased. "
+        "Below: E with 80 and 95 % intervals, and whether the law has lack of fit. "
         f"{alt(results, setting)}"
         f"{caption_of(unseen_of(results, setting.family, setting.target))}"
     )

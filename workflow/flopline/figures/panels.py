@@ -134,7 +134,10 @@ def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: fl
 def log_axis(
     axes: Axes, along: str, values: ArrayLike, label: object = humanise, pad: float = 0.06
 ) -> tuple[float, float]:
-    """A logarithmic x or y axis that holds `values`, with ticks that do not run together."""
+    """A logarithmic x or y axis that holds `values`, with ticks that do not run together.
+
+    Returns the limits of the axis.
+    """
     seen = np.ravel(np.asarray(values, dtype=float))
     seen = seen[np.isfinite(seen) & (seen > 0)]
     low, high = log_pad(float(seen.min()), float(seen.max()), pad, pad)

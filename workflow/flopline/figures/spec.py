@@ -206,14 +206,36 @@ class FigureSpec:
     def words(self, results: StudyResults, setting: Setting) -> dict[str, str]:
         """What stands beside the figure: name, family (a label), section, title, caption, alt."""
         before = SYNTHETIC if setting.synthetic else ""
+        after = self._form_words(results, setting)
         return {
             "name": self.name,
             "family": setting.label,
             "section": self.section.value,
             "title": self.title,
-            "caption": before + self.caption(results, setting),
+            "caption": before + self.caption(results, setting) + after,
             "alt": before + self.alt(results, setting),
         }
+
+    def _form_words(self, results: StudyResults, setting: Setting) -> str:
+        """Which form the parametric law is of, for figures that show it; else empty."""
+        from flopline.laws.common.fit_result import FAILED
+        from flopline.laws.parametric.parametric_law import LAW
+        from flopline.laws.parametric.stated_form import form_of, form_sentence
+
+        needs = self.needs
+        asked = [*needs.fits, *needs.draws, *(table.partition(".")[0] for table in needs.tables)]
+        if not needs.every_law and LAW.name not in asked:
+            return ""
+        sentences = {
+            family: form_sentence(form_of(of_family.fits[LAW.name]))
+            for family, of_family in results.families.items()
+            if setting.family in ("", family)
+            and LAW.name in of_family.fits
+            and of_family.fits[LAW.name]["status"] != FAILED
+        }
+        if len(set(sentences.values())) < 2:
+            return "".join(f" {sentence}" for sentence in {*sentences.values()})
+        return "".join(f" {setting.labels[f]}: {sentence}" for f, sentence in sentences.items())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What is at stake: what N hangs on, what a wrong N costs, how far the laws' draws spread."""
+"""What is at stake: what N depends on, what a wrong N costs, how far the laws' draws spread."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ def stakes(
     `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
     alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
     the best. `absent` says why the tornado or the regret is missing.
+
+    Returns the figure; a panel without its numbers holds the reason.
     """
     why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
@@ -98,7 +100,7 @@ def stakes(
         foot_in=0.08,
     )
     sizes = _sizes(fits, target_flops)
-    title = f"{family_label}: what N at {flops_label(target_flops)} hangs on"
+    title = f"{family_label}: what N at {flops_label(target_flops)} depends on"
     if largest is None:
         say_instead(tornado, title, why["sensitivity"])
     else:
@@ -139,7 +141,7 @@ def _sizes(fits: Fits, target_flops: float) -> dict[str, TargetJson]:
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes that move N most, each with its `law`, its text `said`, and `of` how many."""
+    """The changes that move N most, each with its `law`, its `text`, and `of` how many."""
     rows = changes[np.isfinite(changes["ratio"].astype(float))]
     order = np.log(rows["ratio"]).abs().sort_values(ascending=False, kind="stable").index
     largest = rows.loc[order[:MOST_CHANGES]]
@@ -175,7 +177,9 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(-heights.sum() - 2, 2))
     left = int(largest["of"].iloc[0]) - len(largest)
-    axes.set_xlabel("N over the law's own" + (f"\n({left} more change less)" if left else ""))
+    axes.set_xlabel(
+        "N over that of the main fit" + (f"\n({left} more change less)" if left else "")
+    )
 
 
 def _draw_regret(

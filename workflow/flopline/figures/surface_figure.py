@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import matplotlib
 import numpy as np
@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from flopline.documents import FitJson
+from flopline.documents import EstimateJson, FitJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import no_law, number
 from flopline.figures.layout import PAGE, width_in
@@ -49,6 +49,7 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.loss_units import words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 
 Floats = NDArray[np.float64]
 
@@ -111,7 +112,7 @@ def surface(
 ) -> Figure:
     """Loss of every run over its tokens and params, families side by side, two to a row of a page.
 
-    Colour is compute [FLOPs]; the law L = E + A N^-alpha + B D^-beta stands above each panel
+    Colour is compute [FLOPs]; the law, as L = E + A N^-alpha + B D^-beta, stands above each panel
     (in full: the figure this follows prints the exponents alone); `show_surface` adds its mesh.
     All panels share their axes and the range of their colours. Raises FloplineError without
     panels, for a panel without points, for an unknown `cmap` and for a `width` that is none of
@@ -144,15 +145,31 @@ def color_map(name: str) -> Colormap:
     return LinearSegmentedColormap.from_list(f"flopline_{name}", base(np.linspace(0.25, 1.0, 64)))
 
 
-def law_text(parameters: Mapping[str, Any]) -> str:
-    """Mathtext of L = E + A N^-alpha + B D^-beta with the fitted numbers; "" if any is missing."""
-    e, a, b, alpha, beta = (
-        number(parameters.get(name)) for name in ("E", "A", "B", "alpha", "beta")
-    )
-    if not all(math.isfinite(v) for v in (e, a, b, alpha, beta)):
+def law_text(parameters: Mapping[str, EstimateJson]) -> str:
+    """Mathtext of L = E + A N^-alpha + B D^-beta with the fitted numbers; "" if any is missing.
+
+    Where the law has a power k, the two terms stand in brackets with it.
+    """
+    law = _law(parameters)
+    if law is None:
         return ""
+    e, a, b, alpha, beta, k = (float(np.asarray(v)) for v in (*_in_order(law), law.k))
     terms = [f"{_amount(a)}\\,N^{{{-alpha:.3f}}}", f"{_amount(b)}\\,D^{{{-beta:.3f}}}"]
-    return f"$L = {significant(e, 3)} + {' + '.join(terms)}$"
+    both = " + ".join(terms)
+    above = both if law.straight else f"({both})^{{{k:.3f}}}"
+    return f"$L = {significant(e, 3)} + {above}$"
+
+
+def _law(parameters: Mapping[str, EstimateJson]) -> LossSurface | None:
+    """The surface that a fit's parameters state; None if any is missing."""
+    stated = {name: number(parameters[name]) for name in (*PARAMETERS, POWER) if name in parameters}
+    if not set(PARAMETERS) <= set(stated) or not np.isfinite(list(stated.values())).all():
+        return None
+    return LossSurface.stated(stated)
+
+
+def _in_order(law: LossSurface) -> list[ArrayLike]:
+    return [getattr(law, name) for name in PARAMETERS]
 
 
 def _amount(value: float) -> str:
@@ -326,19 +343,18 @@ def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
 
 def _draw_mesh(
     axes: Axes3D,
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, EstimateJson],
     points: pd.DataFrame,
     limits: tuple[float, float],
 ) -> None:
     """The law over the params and tokens that the family has runs for, within the loss `limits`."""
-    e, a, b, alpha, beta = (
-        number(parameters.get(name)) for name in ("E", "A", "B", "alpha", "beta")
-    )
+    law = _law(parameters)
+    assert law is not None
     grid = [
         np.geomspace(points[name].min(), points[name].max(), 25) for name in ("tokens", "params")
     ]
     tokens, params = np.meshgrid(*grid)
-    loss = e + a * params**-alpha + b * tokens**-beta
+    loss = law.loss(params, tokens)
     loss[(loss < limits[0]) | (loss > limits[1])] = np.nan
     axes.plot_wireframe(
         tokens, params, loss, color="#777777", lw=0.35, alpha=0.6, zorder=1.1, gid="law"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -106,7 +106,7 @@ def draw_valleys(
 
 
 def _write_on_top(axes: Axes, words: str, obstacles: Floats) -> Floats:
-    """Write `said` near the upper edge where nothing is hidden; returns the place it takes."""
+    """Write `words` near the upper edge where nothing is hidden; returns the place it takes."""
     text = axes.text(0, 0, words, transform=axes.transAxes, fontsize=SMALL_PT)
     size, gap = size_in(axes, text), margin_of(axes)
     rows = 1 - size[1] - gap[1] * np.arange(1, 9)
@@ -153,7 +153,15 @@ def _draw_profile(
     return lines
 
 
-def filling(color: str, used: bool, flagged: bool) -> dict[str, Any]:
+class MarkerFill(TypedDict, total=False):
+    """How a marker is filled, as Matplotlib's Line2D takes it."""
+
+    fillstyle: Literal["bottom"]
+    mfc: str
+    mfcalt: str
+
+
+def filling(color: str, used: bool, flagged: bool) -> MarkerFill:
     """Marker style of a vertex: full, half full where flagged, hollow where not used."""
     if used and flagged:
         return {"fillstyle": "bottom", "mfc": color, "mfcalt": "white"}

@@ -1,6 +1,6 @@
 """The discrepancy of a law: how far it strays from the runs as it is carried beyond them.
 
-The log error of what a line foretells at C grows with x = ln(C / C_largest), as that of an exponent
+The log error of what a line predicts at C grows with x = ln(C / C_largest), as that of an exponent
 would: error = drift x. A step of the held-out ladder shows one drift, the least-squares slope of
 its errors on x. Drifts of a line's steps scatter about a mean that is the line's own, since a form
 that is wrong is wrong the same way at the next step; mean and scatter have the conjugate prior of a
@@ -54,7 +54,7 @@ def distance(flops: ArrayLike, largest_flops: ArrayLike) -> Floats:
 
 
 def drift_of(errors: ArrayLike, distances: ArrayLike) -> float:
-    """The drift of one step: slope of its log errors (foretold less seen) on their distances."""
+    """The drift of one step: slope of its log errors (predicted less seen) on their distances."""
     e, x = np.asarray(errors, dtype=float), np.asarray(distances, dtype=float)
     return float((e * x).sum() / (x**2).sum())
 

@@ -1,8 +1,8 @@
-"""What the steps of a held-out ladder foretold and what was seen, in one table for all quantities.
+"""What the steps of a held-out ladder predicted and what was seen, in one table for all quantities.
 
-A table of foretellings has one row per line, step and thing foretold: `line` (law/estimator),
+A table of predictions has one row per line, step and thing predicted: `line` (law/estimator),
 `step` and `flops` (the largest FLOPs fitted, those of the target), `told_ln` and `seen_ln` (logs of
-the number foretold and seen), `draws_ln` (standard deviation of the line's draws, 0 where it has
+the number predicted and seen), `draws_ln` (standard deviation of the line's draws, 0 where it has
 none), `noise_ln` (that of what is seen), `what` (a run's name, else empty).
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.ladder_fit import BASELINE
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import Says, spec_of
 from flopline.solvers.surface_family import FORMS
 
@@ -31,7 +32,8 @@ QUANTITIES: Final = (LOSS, PARAMS, RUN)
 def admitted(steps: pd.DataFrame) -> dict[tuple[str, str], str]:
     """The lines that forecast, by law and estimator, of the ladder's table `steps`.
 
-    They are the main line of each law, called by the law's name alone, its variants that may be
+    They are the main line of each law, called by the law's name alone (of a surface that of the
+    published form), its variants that may be
     recommended, every form of a surface, and the baselines: to go on as before has a record, too.
     """
     lines: dict[tuple[str, str], str] = {}
@@ -41,15 +43,18 @@ def admitted(steps: pd.DataFrame) -> dict[tuple[str, str], str]:
             others = names
         else:
             spec = spec_of(str(law))
-            lines[str(law), names[0]] = str(law)
             forms = FORMS if spec.says is Says.SURFACE else ()
-            others = [name for name in names[1:] if name in (*spec.recommendable, *forms)]
+            # Where another form is the law of the study the published one goes by its own name.
+            first = PUBLISHED if PUBLISHED in names else names[0]
+            lines[str(law), first] = str(law)
+            offered = (*spec.recommendable, *forms)
+            others = [name for name in names if name != first and name in offered]
         lines |= {(str(law), name): f"{law}/{name}" for name in others}
     return lines
 
 
 def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """Foretellings of the loss or the size at larger budgets, of the ladder's table `optima`.
+    """Predictions of the loss or the size at larger budgets, of the ladder's table `optima`.
 
     The column `line` is law/estimator.
     """
@@ -57,7 +62,7 @@ def of_optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def _optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    predicted, seen = (_number(optima, f"{quantity}_{what}") for what in ("foretold", "seen"))
+    predicted, seen = (_number(optima, f"{quantity}_{what}") for what in ("predicted", "seen"))
     return pd.DataFrame(
         {
             "line": _lines(optima),
@@ -73,7 +78,7 @@ def _optima(optima: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def of_ahead(ahead: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """Foretellings of the loss or the size at targets, of the ladder's table `ahead`: unseen yet.
+    """Predictions of the loss or the size at targets, of the ladder's table `ahead`: unseen yet.
 
     The column `line` is law/estimator.
     """
@@ -83,7 +88,7 @@ def of_ahead(ahead: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Foretellings of single larger runs, of the ladder's table `runs`.
+    """Predictions of single larger runs, of the ladder's table `runs`.
 
     A form that states no scatter of its runs is given that of its step: it is the same runs'.
     """
@@ -93,7 +98,7 @@ def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
             "line": _lines(runs),
             "step": step,
             "flops": _number(runs, "flops"),
-            "told_ln": np.log(_number(runs, "foretold")),
+            "told_ln": np.log(_number(runs, "predicted")),
             "seen_ln": np.log(_number(runs, "seen")),
             "draws_ln": _number(runs, "sd_ln").fillna(0.0),
             "noise_ln": _number(runs, "scatter_ln").groupby(step).transform("max").fillna(0.0),
@@ -103,7 +108,7 @@ def of_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_ladder(tables: Mapping[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
-    """Foretellings of one of QUANTITIES by the lines `admitted`, of the ladder's tables.
+    """Predictions of one of QUANTITIES by the lines `admitted`, of the ladder's tables.
 
     With the table `ahead` those of its targets stand among them, of which nothing is seen yet.
     """

@@ -33,7 +33,7 @@ TARGET: Final = ["step", "flops", "what"]
 
 
 def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
-    """Every row of `told` (see `ladder_errors`) with a forecast of the log of what will be seen.
+    """Every row of `predictions` (see `ladder_errors`) with a forecast of the log of what is seen.
 
     Adds `distance`, and `centre`, `scale`, `df` of a Student t that holds draws, discrepancy and
     the noise of what is seen; `mean` and `drift` are mean and scale of the next drift. Rows whose
@@ -45,7 +45,7 @@ def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
 
 
 def of_lines(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
-    """The same for the lines that stand in `told` alone."""
+    """The same for the lines that stand in `predictions` alone."""
     table = predictions.assign(distance=distance(predictions["flops"], predictions["step"]))
     parts = [
         _of_line(rows, priors.get(str(line), priors[OTHER]))
@@ -92,7 +92,7 @@ def forecast_of(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:
 
 
 def combined(single: pd.DataFrame) -> pd.DataFrame:
-    """The foretellings of all lines together, each target's by `weights`.
+    """The predictions of all lines together, each target's by `weights`.
 
     What lines lie apart stands in `draws_ln` beside their own draws, which all come from the same
     runs and so do not average out.
@@ -124,7 +124,7 @@ def weights(table: pd.DataFrame) -> Floats:
     """The weight of each forecast of `of_lines` among those of the same target.
 
     A line weighs as exp(STEP_WEIGHT times the sum of its mean log scores over the steps before), a
-    step counting the same however many budgets it foretold; before any step as 1 / scale^2 of its
+    step counting the same however many budgets it predicted; before any step as 1 / scale^2 of its
     forecast. A line that could not speak at a step has the lowest score that a line got there.
     """
     scored = table.assign(score=log_scores(table))

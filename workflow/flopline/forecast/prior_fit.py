@@ -34,13 +34,13 @@ FEWEST: Final = 3
 """Studies that a line needs for a drift of its own; one with fewer takes that of all lines."""
 
 Predictions = Mapping[tuple[str, str], pd.DataFrame]
-"""Foretellings by study and family."""
+"""Predictions by study and family."""
 
 
 def likelihoods(predictions: Predictions) -> pd.DataFrame:
     """Mean log score of each line's forecasts in each study under every prior that is tried.
 
-    `told` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
+    `predictions` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
     (centre_steps, steps, drift).
     """
     seen = {key: rows[rows["seen_ln"].notna()] for key, rows in predictions.items()}
@@ -71,7 +71,7 @@ def chosen(of_priors: pd.DataFrame, without: str = "") -> dict[str, Prior]:
 def combined_of(
     predictions: Predictions, priors: Mapping[str, Priors]
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Foretellings of all lines together in every ladder, by the priors of each study."""
+    """Predictions of all lines together in every ladder, by the priors of each study."""
     return {
         (study, family): combined(of_lines(rows, priors[study]))
         for (study, family), rows in predictions.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from flopline.documents import TargetForecastJson
@@ -12,6 +11,7 @@ from flopline.forecast.ladder_errors import LOSS, PARAMS
 from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.target import TargetForecast
 from flopline.laws.common.fit_result import ENDS, plain
+from flopline.laws.parametric.stated_form import PUBLISHED
 
 STATED: Final = (PARAMS, LOSS, "loss_new_run")
 """Quantities whose forecast stands beside the interval that holds if the law holds."""
@@ -27,10 +27,11 @@ def columns(lines: pd.DataFrame, forecast: TargetForecast) -> pd.DataFrame:
 
     A forecast's centre is what the line says, moved by what it has missed at the study's own steps.
     """
-    named = np.where(
-        lines["main"].astype(bool), lines["law"], lines["law"] + "/" + lines["estimator"]
-    )
     made = forecast.lines.set_index("line").add_prefix("forecast_")
+    own = lines["law"] + "/" + lines["estimator"]
+    # A law's main line goes by the law's name alone: of a surface its published form.
+    first = lines["main"].astype(bool) | (lines["estimator"] == PUBLISHED)
+    named = own.where(own.isin(made.index) | ~first, lines["law"])
     out = made.reindex(index=named, columns=list(COLUMNS))
     return out.set_index(lines.index)
 

@@ -96,7 +96,7 @@ class LawSpec:
         methods(settings, fit, study, variants) -> the sentences of its paragraph of methods
 
     `judged` is what the fit is told besides where the held-out ladder asks for it, which needs the
-    main line and those variants that climb, and of these no draws. `methods` is given the fit's
+    main line and those variants on the ladder, and of these no draws. `methods` is given the fit's
     settings as `methods_text.Settings`, its JSON, the study and the names of its variants; its
     sentences are marked up as `report.references` says.
 

@@ -54,7 +54,8 @@ def _rows(path: Path, text: TextIO, separator: str) -> Iterator[tuple[int, list[
     reader = csv.reader(text, delimiter=separator)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            # The first cell of most rows says enough.
+            if cells and (cells[0].strip() or any(cell.strip() for cell in cells)):
                 yield reader.line_num, cells
     except csv.Error as error:
         raise FloplineError(
@@ -119,5 +120,8 @@ def say_constants(table: pd.DataFrame, wish: Wish, facts: LogFacts, path: Path) 
         groups = table.groupby(names_in(table, of_run, path), sort=False)
     for run, rows in groups:
         for name in wanted:
-            for value in dict.fromkeys(rows[name].dropna()):
-                facts.say_once(str(run), name, value, path)
+            before: object = None
+            for value in rows[name].dropna():
+                if value != before:
+                    facts.say_once(str(run), name, value, path)
+                before = value

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.decoders import Undecodable, decoding, json_of
 from flopline.errors import FloplineError
+from flopline.logs.json_document import no_document
 from flopline.logs.opening import read_bytes
 from flopline.logs.reading import LogFacts, Raw, Wish
 
@@ -47,13 +49,12 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
         return
     try:
         # A NaN as text, since in a table it would stand for an absent loss.
-        document = json.loads(text, parse_constant=str)
-        entries = list(_entries(text, document["log_history"]))
-    except json.JSONDecodeError as error:
-        raise FloplineError(
-            f"{path}, line {error.lineno}, is no complete JSON ({error.msg}): copy it again."
-        ) from None
-    except (KeyError, TypeError, RecursionError):
+        document = json_of(text, parse_constant=str)
+        with decoding():
+            entries = list(_entries(text, document["log_history"]))
+    except Undecodable as error:
+        raise no_document(path, error) from None
+    except (KeyError, TypeError):
         raise FloplineError(
             f"{path} has no list `log_history`, so it is no trainer_state.json: correct "
             "source.format or take the file out."

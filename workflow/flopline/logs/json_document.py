@@ -9,7 +9,6 @@ the same name has this name, too. Everything else in the document are facts.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.decoders import Undecodable, json_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import POSITIONS, is_loss, leaves
 from flopline.logs.opening import HEAD, read_bytes
 from flopline.logs.reading import LogFacts, Raw, Wish, as_cell, column_names, columns_in, reach
 
-_SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}\s*\n\s*\{")
+_SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}[^\S\n]*\n\s*\{")
 _LISTS: Final = re.compile(rb"\"\s*:\s*\[\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:")
 
 
@@ -45,8 +45,8 @@ def sniff(path: Path, head: bytes) -> bool:
     if _SEVERAL_LINES.match(head) or not _LISTS.search(head) or b"oss" not in head.lower():
         return False
     try:
-        document = json.loads(head if len(head) < HEAD else read_bytes(path))
-    except (ValueError, RecursionError):
+        document = json_of(head if len(head) < HEAD else read_bytes(path))
+    except Undecodable:
         return False
     return any(is_loss(name.rpartition(".")[2]) for g in groups(document) for name in g.columns)
 
@@ -62,13 +62,9 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
         return
     try:
         # A NaN as text, since in a table it would stand for an absent loss.
-        document = json.loads(text, parse_constant=str)
-    except json.JSONDecodeError as error:
-        raise FloplineError(
-            f"{path}, line {error.lineno}, is no complete JSON ({error.msg}): copy it again."
-        ) from None
-    except RecursionError:
-        raise FloplineError(f"{path} is nested too deeply to be a log: take it out.") from None
+        document = json_of(text, parse_constant=str)
+    except Undecodable as error:
+        raise no_document(path, error) from None
     for name in wish.facts:
         value = reach(document, name)
         if value is not None and not isinstance(value, list | dict):
@@ -90,9 +86,15 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
 
 
+def no_document(path: Path, error: Undecodable) -> FloplineError:
+    """What is said of a file that should be one document of JSON and cannot be read."""
+    line = f", line {error.line}," if error.line else ""
+    return FloplineError(f"{path}{line} is no complete JSON ({error}): copy it again.")
+
+
 def run_facts(path: Path) -> dict[str, object]:
     """What a document says of its run besides its lists, by dotted names."""
-    document = json.loads(read_bytes(path).decode("utf-8-sig", errors="replace"))
+    document = json_of(read_bytes(path).decode("utf-8-sig", errors="replace"))
     flat = flattened(document)
     return {name: value for name, value in flat.items() if not isinstance(value, list)}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
+from flopline.decoders import Undecodable, json_of, whole_letters
 from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
 from flopline.logs.opening import Phase, in_lines, read_bytes
@@ -35,6 +36,12 @@ from flopline.logs.reading import (
     reach,
 )
 from flopline.twins import Once, Twice
+
+_MARK = "\ufeff"
+_BLANKS = " \t\r\n\x0b\x0c"
+
+_SEARCHED = 1 << 16
+"""Bytes in which line breaks are looked for at a time."""
 
 BLOCK = 1 << 20
 """Bytes that are parsed at a time; a file with a longer line is parsed line by line."""
@@ -55,8 +62,8 @@ def sniff(path: Path, head: bytes) -> bool:
     lines = (line for line in io.BytesIO(head) if line.strip())
     first, *others = [*islice(lines, _FIRST_LINES)] or [b""]
     try:
-        is_object = isinstance(json.loads(first), dict)
-    except (ValueError, RecursionError):
+        is_object = isinstance(json_of(first), dict)
+    except Undecodable:
         return False
     return is_object and (not others or any(line.lstrip()[:1] == b"{" for line in others))
 
@@ -114,7 +121,7 @@ def parse(
     read_integer = _integer if LONG.search(data) else None
     # Looking for doubles in every object takes longer than reading it.
     once_only = Once(once)
-    suspects = [json.dumps(name).encode() for name in once_only.wanted or ()]
+    suspects = [json.dumps(name) for name in once_only.wanted or ()]
     plain, careful = (
         json.JSONDecoder(
             parse_constant=str,
@@ -126,24 +133,44 @@ def parse(
     )
     records: list[dict[str, Any]] = []
     unparsed: list[tuple[int, str]] = []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
+    text = data.decode("utf-8", errors="replace")
+    escaped, marked = "\\u" in text, _MARK in text
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip(_BLANKS):
             continue
-        doubtful = once is None or b"\\u" in line or any(line.count(s) > 1 for s in suspects)
+        if marked:
+            line = line.removeprefix(_MARK)
         try:
-            text = line.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
-            record = (careful if doubtful else plain).decode(text)
+            record = _content(careful if once is None else plain, line)
+            # A colon for each key of the record and no more: none stands there twice.
+            doubtful = once is not None and line.count(":") != len(record)
+            if doubtful and (escaped or any(line.count(suspect) > 1 for suspect in suspects)):
+                record = _content(careful, line)
         except Twice as twice:
             raise twice.at(f"{path}, line {number}") from None
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, RecursionError):
             record = None
+        if escaped:
+            record = whole_letters(record)
         if not isinstance(record, dict):
             unparsed.append((number, NOT_PARSED))
             continue
-        reached = {name: value for name in dotted if (value := reach(record, name)) is not None}
-        records.append({**record, **reached, "line": number})
+        for name in dotted:
+            if (value := reach(record, name)) is not None:
+                record[name] = value
+        record["line"] = number
+        records.append(record)
     # A whole number that is a name is no floating-point number, though others are absent.
     return pd.DataFrame(records, dtype=None if names == [] else object), unparsed
+
+
+def _content(decoder: json.JSONDecoder, line: str) -> Any:
+    """What a line holds; most begin and end as an object does, which is quick to see."""
+    if line.startswith("{"):
+        record, end = decoder.raw_decode(line)
+        if end == len(line):
+            return record
+    return decoder.decode(line)
 
 
 def _say_facts(path: Path, data: bytes, wish: Wish, facts: LogFacts) -> None:
@@ -160,8 +187,8 @@ def _say_facts(path: Path, data: bytes, wish: Wish, facts: LogFacts) -> None:
             if holding.search(line) is None:
                 continue
             try:
-                value = reach(json.loads(line.decode("utf-8", errors="replace")), name)
-            except (ValueError, RecursionError):
+                value = reach(json_of(line.decode("utf-8", errors="replace")), name)
+            except Undecodable:
                 continue
             if value is not None:
                 facts.say_once("", name, value, path)
@@ -215,8 +242,8 @@ def _guesses(data: bytes, names: list[str], text: set[str]) -> list[dict[str, pa
     They stand in the order of the first line, in which Arrow finds them fastest.
     """
     try:
-        first = json.loads(data[: data.find(b"\n") if b"\n" in data else len(data)])
-    except (ValueError, RecursionError):
+        first = json_of(data[: data.find(b"\n") if b"\n" in data else len(data)])
+    except Undecodable:
         return []
     order = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
     plain = {name: pa.string() if name in text else pa.float64() for name in order}
@@ -229,14 +256,15 @@ def _objects(data: bytes) -> int | None:
     if data[:1] != b"{":
         return None
     letters = np.frombuffer(data.rstrip(b"\n") if data.endswith(b"\n\n") else data, np.uint8)
-    ends = begun = 0
+    lines = 1
     # In blocks that stay in the processor's cache; the very last letter ends no line before.
-    for at in range(0, len(letters) - 1, BLOCK):
-        block = letters[at : at + BLOCK + 1]
-        ended = block[:-1] == ord("\n")
-        ends += int(np.count_nonzero(ended))
-        begun += int(np.count_nonzero(ended & (block[1:] == ord("{"))))
-    return ends + 1 if begun == ends else None
+    for at in range(0, len(letters) - 1, _SEARCHED):
+        block = letters[at : at + _SEARCHED + 1]
+        ends = np.flatnonzero(block[:-1] == ord("\n"))
+        if not (block[ends + 1] == ord("{")).all():
+            return None
+        lines += len(ends)
+    return lines
 
 
 def _reading(table: pa.Table, columns: PlainMap) -> Reading:
@@ -267,9 +295,19 @@ def _reading(table: pa.Table, columns: PlainMap) -> Reading:
         rows = {name: values[row] for name, values in rows.items()}
     return Reading(
         pd.DataFrame({**rows, "loss": loss, "split": split}, copy=False),
-        pd.DataFrame({"line": line[without], "step": steps, "reason": NO_LOSS}),
+        _without_loss(line[without], steps) if len(without) else _nothing_dropped(),
         beside=beside,
     )
+
+
+def _without_loss(line: NDArray[np.int64], steps: NDArray[np.float64]) -> pd.DataFrame:
+    return pd.DataFrame({"line": line, "step": steps, "reason": NO_LOSS})
+
+
+@cache
+def _nothing_dropped() -> pd.DataFrame:
+    """The same table of no row, made once, since short logs take little longer than it does."""
+    return _without_loss(np.empty(0, np.int64), np.empty(0))
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -277,9 +315,17 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return values
 
 
-def _split(table: pa.Table, columns: PlainMap, row: NDArray[np.int64]) -> pd.Series:
+@cache
+def _no_split() -> pd.CategoricalDtype:
+    return pd.CategoricalDtype([])
+
+
+def _split(
+    table: pa.Table, columns: PlainMap, row: NDArray[np.int64]
+) -> pd.Series | pd.Categorical:
     if "split" not in columns:
-        return pd.Series(pd.Categorical.from_codes(np.full(len(row), -1, np.int8), categories=[]))
+        codes = np.full(len(row), -1, np.int8)
+        return pd.Categorical.from_codes(codes, dtype=_no_split(), validate=False)
     words = table[columns["split"]].combine_chunks().dictionary_encode().to_pandas()
     return words.iloc[row].reset_index(drop=True)
 

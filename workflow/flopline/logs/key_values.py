@@ -8,12 +8,13 @@ Python behind a prefix gives its own keys. Indented lines below a line with a po
 from __future__ import annotations
 
 import ast
-import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from flopline.decoders import Undecodable, decoding, json_of
 
 POSITIONS: Final = ("step", "iteration", "iter", "batch", "epoch", "update", "global_step", "it")
 """Words that say where in a run a line stands."""
@@ -23,6 +24,9 @@ PROGRESS: Final = "progress"
 
 FIRST: Final = "first number"
 """The key of a number that begins a line and has no name."""
+
+FEWEST_DOTS: Final = 3
+"""Dots that lead from a key to its number."""
 
 MOST_WORDS: Final = 8
 """Words of a key; what is longer is prose."""
@@ -38,8 +42,9 @@ _NOISE: Final = re.compile(
 _RANK: Final = re.compile(r"^\s?\[?(?:rank|default|proc)?[\s_]?\d+\]?:(?=\s|\[|$)")
 """The process that printed a line, put before it by srun or torchrun."""
 
-_BAR: Final = re.compile(r"(\d+)/(\d+)\s+\[[\d:]+<[^\]]*?(?:, ([^\],]*=[^\]]*))?\]")
-_LABEL: Final = re.compile(r"\s*([^|%]*?)[:\s]*\d+%\|")
+_BAR: Final = re.compile(
+    r"(?<!\d)(\d+)/(\d+)\s+\[[\d:]+<[^\]]{0,500}?(?:, ([^\],]{0,100}=[^\]]{0,1000}))?\]"
+)
 _NUMBER: Final = re.compile(
     r"(?<![\w.+\-/])(?P<number>[-+]?(?:\d+(?:[.,_]\d+)*|\.\d+)(?:\.(?=\s|$))?(?:[eE][-+]?\d+)?)"
     r"(?P<unit>%|[A-Za-z\u00b5][A-Za-z0-9\u00b5/]*)?(?!\w)"
@@ -49,7 +54,8 @@ _NUMBER: Final = re.compile(
     re.IGNORECASE,
 )
 _DIVIDED: Final = re.compile(r"[|,;\t\[\]{}]|\s{2,}|\s-\s|:\s|>>")
-_SEPARATOR: Final = re.compile(r"\s*(?:=>|->|[:=]|\.{3,})\s*['\"\[(]*\s*$")
+_SEPARATORS: Final = ("=>", "->", ":", "=")
+_OPENED: Final = "'\"[("
 _AT: Final = re.compile(r"^(.*\S)\s+(?:at|after|@|on|of)$", re.IGNORECASE)
 _BEGINS: Final = re.compile(r"\s*[A-Za-z]")
 _SPLIT: Final = re.compile(
@@ -174,10 +180,10 @@ def _pairs(record: Record, text: str) -> None:
         value = match["number"] or match["word"] or match["last"]
         if match["number"]:
             value += match["unit"] or ""
-        sep = _SEPARATOR.search(between)
-        words = between[: sep.start()] if sep else between
+        sep = _separator(between)
+        words = between if sep is None else between[:sep]
         if not after and not words.strip():
-            if not sep and not match["unit"] and _BEGINS.match(text, end):
+            if sep is None and not match["unit"] and _BEGINS.match(text, end):
                 record.note(FIRST, value)
             continue
         key = _key(words, explicit=sep is not None)
@@ -213,6 +219,15 @@ def _pairs(record: Record, text: str) -> None:
             record.totals.setdefault(name, match["total"])
     if text[end:].strip(" \t|,;)]}\"'"):
         record.ends = ""
+
+
+def _separator(between: str) -> int | None:
+    """Where the sign begins that parts a key from the number after it; None without one."""
+    rest = between.rstrip().rstrip(_OPENED).rstrip()
+    if rest.endswith(_SEPARATORS):
+        return len(rest.removesuffix(">")[:-1].rstrip())
+    key = rest.rstrip(".")
+    return len(key.rstrip()) if len(rest) - len(key) >= FEWEST_DOTS else None
 
 
 def _key(words: str, *, explicit: bool) -> str:
@@ -263,8 +278,7 @@ def _bar(record: Record, text: str) -> str:
     if not bars:
         return ""
     last = bars[-1]
-    label = _LABEL.match(text)
-    name = label[1].strip() if label else ""
+    name = _label(text)
     record.lead = _split_word(_words(name))
     if name and not record.lead.startswith("train"):
         # The bar of something else, such as an evaluation or a download.
@@ -274,6 +288,14 @@ def _bar(record: Record, text: str) -> str:
     return f"{last[3] or ''} | {text[last.end() :]}"
 
 
+def _label(text: str) -> str:
+    """What stands before the percentage that a bar begins with."""
+    before, bar, _ = text.partition("%|")
+    name = before.rstrip("0123456789")
+    named = bar and name != before and not {"|", "%"} & set(name)
+    return name.strip(": \t") if named else ""
+
+
 def _object(text: str) -> tuple[str, dict[str, Any]] | None:
     """What stands before an object of JSON or Python in a line, and the object."""
     begin, end = text.find("{"), text.rfind("}") + 1
@@ -281,12 +303,12 @@ def _object(text: str) -> tuple[str, dict[str, Any]] | None:
         return None
     body = text[begin:end]
     try:
-        content = json.loads(body, parse_constant=str)
-    except (ValueError, RecursionError):
+        content = json_of(body, parse_constant=str)
+    except Undecodable:
         try:
             quoted = _PLAIN_NAN.sub(r"'\1\2'", body)
-            with warnings.catch_warnings(action="ignore"):
+            with decoding(), warnings.catch_warnings(action="ignore"):
                 content = ast.literal_eval(quoted) if ":" in body else None
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        except Undecodable:
             return None
     return (text[:begin], content) if isinstance(content, dict) else None

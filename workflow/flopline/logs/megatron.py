@@ -30,13 +30,17 @@ COLUMNS: Final = {
 }
 
 _ITERATION: Final = re.compile(r"\biteration\s+(\d+)\s*/\s*(\d+)\s*\|(.*)")
-_EVALUATION: Final = re.compile(r"([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)")
-_ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.+?)\s*$")
+_EVALUATION: Final = re.compile(
+    r"(?<![^\s:])([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)"
+)
+_ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.*\S)\s*$")
 _FLAG: Final = re.compile(r"--seq-length[ =](\d+)")
 _ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: ([\d.]+)")
 _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )
+_COUNT: Final = re.compile(r"\d{1,18}")
+"""A count that 64 bits hold; none is larger."""
 _LOSSES: Final = ("lm loss", "loss")
 _BLANKS: Final = str.maketrans("-_", "  ")
 _SPLITS: Final = {"valid": "val", "validation": "val"}
@@ -87,8 +91,8 @@ class _MegatronLog:
     ) -> Iterator[dict[str, object] | Unparsed]:
         cells = match[3].split("|")
         values, twice = _values(cells[:-1])
-        step = int(match[1])
-        if cells[-1].strip() and "number of nan iterations" not in values:
+        step = _int(match[1])
+        if step is None or (cells[-1].strip() and "number of nan iterations" not in values):
             yield Unparsed(number)
             return
         if twice:
@@ -124,12 +128,12 @@ class _MegatronLog:
         values, twice = _values(match[3].split("|")[:-1])
         loss = next((values[f"{n} value"] for n in _LOSSES if f"{n} value" in values), None)
         at = re.search(r"\biteration (\d+)", match[2])
-        if loss is None or twice or not (at or self.last):
+        step = _int(at[1]) if at else self.last.step if self.last else None
+        if loss is None or twice or step is None:
             yield Unparsed(number, TWICE if twice else NOT_PARSED)
             return
         is_test = re.search(r"\btest (set|data)\b", match[2])
         split = "test" if is_test else _SPLITS.get(match[1], match[1])
-        step = int(at[1]) if at else self.last.step if self.last else None
         self.waiting.append({"step": step, "split": split, "loss": loss, "line": number})
 
     def _placed(self, after: Logged | None) -> Iterator[dict[str, object]]:
@@ -151,8 +155,10 @@ class _MegatronLog:
         final = _int(self.arguments.get("global_batch_size"))
         if len(grows) != 3 or not final:
             return None
-        start, increment, samples = (int(number.replace("_", "")) for number in grows)
-        return Ramp(start, increment, samples, final) if increment else None
+        start, increment, samples = (_int(number.replace("_", "")) for number in grows)
+        if start is None or samples is None or not increment:
+            return None
+        return Ramp(start, increment, samples, final)
 
     def _tokens(self, samples: float | None) -> float | None:
         length = _int(self.arguments.get("seq_length"))
@@ -208,7 +214,7 @@ def _values(cells: list[str]) -> tuple[dict[str, str], bool]:
 
 
 def _int(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"\d+", text.strip()) else None
+    return int(text) if text is not None and _COUNT.fullmatch(text.strip()) else None
 
 
 def _float(text: str | None) -> float | None:

@@ -32,12 +32,12 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
         for number, text, _ in text_lines(file) if name in wanted else ():
             cells = text.split()
             try:
-                milliseconds, value, step = int(cells[0]), cells[1], int(cells[2])
-            except (IndexError, ValueError):
+                seconds, value, step = int(cells[0]) / 1000, cells[1], int(cells[2])
+            except (IndexError, ValueError, OverflowError):
                 if cells:
                     unparsed.append(Unparsed(number))
                 continue
-            series[name].append(Point(number, step, milliseconds / 1000, value))
+            series[name].append(Point(number, step, seconds, value))
     for folder in ("tags", "params"):
         for name, file in _files(path / folder):
             facts.say("", name, "\n".join(text for _, text, _ in text_lines(file)).strip())

@@ -23,7 +23,7 @@ _USUAL: Final = re.compile(
     r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:([\d.]+)ms step_avg:\S+ms\s*"
 )
 """The line of the first trainer, which is read in half the time."""
-_CELL: Final = re.compile(r"(\w+):(\S+)")
+_CELL: Final = re.compile(r"(?<!\w)(\w+):(\S+)")
 _LOSSES: Final = {"train_loss": "train", "val_loss": "val"}
 _FACTS: Final = {"model_params": "params_total", "train_batch_tokens": "batch_tokens"}
 """What is said before the first step, as `name:value`, and how we call it."""

@@ -79,6 +79,8 @@ def head_of(path: Path, size: int) -> bytes:
     if path.is_dir():
         return b""
     with reading(path), open_binary(path) as stream:
+        if not isinstance(stream, _UnpackedStream):
+            size = min(size, path.stat().st_size)  # as much memory is taken as is asked for
         return stream.read(size)
 
 
@@ -170,7 +172,7 @@ def open_binary(path: Path) -> IO[bytes]:
         raise FloplineError(f"{path} is UTF-16 text: save it as UTF-8.")
     for magic, opener in _OPENERS.values():
         if head.startswith(magic):
-            return io.BufferedReader(_Unpacked(opener(path), path), 1 << 20)
+            return _UnpackedStream(_Unpacked(opener(path), path), 1 << 20)
     promised = path.suffix.lower()
     if head and promised in _OPENERS:
         raise FloplineError(
@@ -223,6 +225,10 @@ class _Unpacked(io.RawIOBase):
         self.given += size
         if self.given > MOST_UNPACKED:
             refuse_bomb(self.path, self.given)
+
+
+class _UnpackedStream(io.BufferedReader):
+    """Such a stream, buffered."""
 
 
 @contextmanager

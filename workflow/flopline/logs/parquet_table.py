@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flopline.decoders import Undecodable, decoding
 from flopline.errors import FloplineError
 from flopline.logs.delimited import say_constants
 from flopline.logs.opening import head_of, read_bytes, refuse_bomb
@@ -45,23 +46,32 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     if not head_of(path, 4):
         return
     try:
-        file = pq.ParquetFile(pa.BufferReader(read_bytes(path)) if packed else path)
-        names = file.schema_arrow.names
-        demand_once(names, wish.names, path)
-        wanted = [name for name in wish.names if name in names]
-        refuse_bomb(path, 8 * file.metadata.num_rows * max(len(wanted), 1))
-        line = 0
-        for batch in file.iter_batches(BATCH, columns=wanted):
-            table = _frame(pa.Table.from_batches([batch]))
-            table["line"] = np.arange(line + 1, line + len(table) + 1)
-            line += len(table)
-            say_constants(table, wish, facts, path)
-            yield Raw(table, names=names)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        with decoding():
+            yield from _batches(
+                pa.BufferReader(read_bytes(path)) if packed else path, path, wish, facts
+            )
+    except Undecodable as error:
         raise FloplineError(
-            f"{path} is not a whole Parquet file ({str(error).strip()}): copy it again, or correct "
+            f"{path} is not a whole Parquet file ({error}): copy it again, or correct "
             "source.format."
         ) from None
+
+
+def _batches(
+    source: Path | pa.BufferReader, path: Path, wish: Wish, facts: LogFacts
+) -> Iterator[Raw]:
+    file = pq.ParquetFile(source)
+    names = file.schema_arrow.names
+    demand_once(names, wish.names, path)
+    wanted = [name for name in wish.names if name in names]
+    refuse_bomb(path, 8 * file.metadata.num_rows * max(len(wanted), 1))
+    line = 0
+    for batch in file.iter_batches(BATCH, columns=wanted):
+        table = _frame(pa.Table.from_batches([batch]))
+        table["line"] = np.arange(line + 1, line + len(table) + 1)
+        line += len(table)
+        say_constants(table, wish, facts, path)
+        yield Raw(table, names=names)
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
@@ -83,15 +93,13 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
     try:
-        metadata = pq.read_metadata(io.BytesIO(data))
-        refuse_bomb(path, 8 * metadata.num_rows * metadata.num_columns)
-        table = _frame(pq.ParquetFile(io.BytesIO(data)).read())
-    except FloplineError:
-        raise
-    except Exception as error:
+        with decoding():
+            metadata = pq.read_metadata(io.BytesIO(data))
+            refuse_bomb(path, 8 * metadata.num_rows * metadata.num_columns)
+            table = _frame(pq.ParquetFile(io.BytesIO(data)).read())
+    except Undecodable as error:
         raise FloplineError(
-            f"{path} is not a Parquet file, or is cut off ({str(error).rstrip('.')}): copy it "
-            "again."
+            f"{path} is not a Parquet file, or is cut off ({error}): copy it again."
         ) from None
     table["line"] = np.arange(1, len(table) + 1)
     return table, []

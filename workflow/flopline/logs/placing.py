@@ -18,6 +18,9 @@ BEFORE: Final = "before"
 AFTER: Final = "after"
 """Which line a loss without a position belongs to: the one before it or the one after it."""
 
+LONGEST_CELL: Final = 200
+"""Letters before a name that tell whether a cell begins with it."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -130,8 +133,19 @@ def unread(record: Record, losses: Collection[str]) -> bool:
     if not record.text or any(name in record.values for name in losses):
         return False
     plain = "|".join(re.escape(name.rpartition("/")[2]) for name in losses)
-    begins = r"(?:^|[|,;\t{(\[]|\s\s|\d\S*\s)\s*['\"]?"
-    return bool(re.search(rf"{begins}(?:{plain})['\"]?\s*[:=]", record.text))
+    named = re.finditer(rf"(?:{plain})['\"]?\s*[:=]", record.text)
+    return any(_begins_cell(record.text[: match.start()][-LONGEST_CELL:]) for match in named)
+
+
+def _begins_cell(before: str) -> bool:
+    """Whether a new cell begins behind this text: behind a sign, blanks, or a word with a digit."""
+    if before.endswith(("'", '"')):
+        before = before[:-1]
+    rest = before.rstrip()
+    blanks = before[len(rest) :]
+    if not rest or rest[-1] in "|,;{([" or len(blanks) > 1 or "\t" in blanks:
+        return True
+    return bool(blanks) and any(letter.isdigit() for letter in rest.split()[-1])
 
 
 @dataclass(slots=True)

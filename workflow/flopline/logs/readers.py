@@ -83,6 +83,10 @@ def read_batches(
             f"{path} is in the format {name}, which does not say which column is the loss: name "
             "it and the others in source.columns."
         )
+    if "line" in wish.names:
+        raise FloplineError(
+            f"{path}: a column 'line' cannot be told from the numbers of the lines: rename it."
+        )
     own: PlainMap = module.COLUMNS if entry.columns.of_format else {}
     if entry.columns.of_format and "loss" not in (wish.columns or {}):
         facts.units.setdefault("", NATS)  # as trainers log their cross-entropy, unless they say it

@@ -32,6 +32,7 @@ SECOND = "second_in_line"
 TWICE = "twice_in_line"
 NO_LOSS = "no_loss"
 NO_RUN = "no_run_name"
+AFTER_BRANCH = "after_branch"
 
 MEASURES = ("step", "tokens", "flops", "lr", "wall_s")
 """Columns of a curve row that may be mapped, besides the loss, its split and its run."""
@@ -65,8 +66,8 @@ class LogFacts:
     units: dict[str, str] = field(default_factory=dict)
 
     def know(self, run: str = "", **facts: Any) -> None:
-        """Note facts under our names; None says nothing."""
-        known = {name: value for name, value in facts.items() if value is not None}
+        """Note facts under our names; None, NaN and infinity say nothing."""
+        known = {name: value for name, value in facts.items() if is_said(value)}
         self.known.setdefault(run, {}).update(known)
 
     def say(self, run: str, name: str, value: Any) -> None:
@@ -177,6 +178,9 @@ def curve_rows(
     `columns` maps our names to the file's; `loss` may map each split to a column of its own, and
     `run` may be several. `optional` says which of ours the file may lack, `decimal` what parts the
     whole of a number from its fraction.
+
+    Returns the rows in the order of their lines. Raises FloplineError for a column that is mapped,
+    not optional, and not there.
     """
     several = "run" in columns
     table = raw.table
@@ -241,6 +245,11 @@ def curve_rows(
     )
 
 
+def is_said(value: Any) -> bool:
+    """Whether a fact says anything: None, NaN and infinity do not."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
 def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
     """No row at all, of a log that has no column of a loss."""
     names = [*base.columns, "loss", "reason", "split"]
@@ -303,6 +312,9 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     doubt = there & np.isnan(numbers)
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    if values.dtype == object:  # true is no number, though it counts as 1
+        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
+            doubt[place] |= isinstance(values.iloc[place], bool)
     parse = _PARSERS.get(name, parse_number)
     for place in np.flatnonzero(doubt):
         text = str(values.iloc[place]).strip()
@@ -313,7 +325,8 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                fault[place] = DOUBTFUL_COMMA if has_doubtful_comma(text, decimal) else NOT_A_NUMBER
+                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
+                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
@@ -433,8 +446,8 @@ def joined(readings: Sequence[Reading], facts: LogFacts) -> Reading:
     beside = [r.beside for r in readings if r.beside is not None and len(r.beside)]
     dropped = [r.dropped for r in readings if len(r.dropped)] or [readings[0].dropped]
     return Reading(
-        pd.concat(rows, ignore_index=True),
-        pd.concat(dropped, ignore_index=True),
+        rows[0].reset_index(drop=True) if len(rows) == 1 else pd.concat(rows, ignore_index=True),
+        pd.concat(dropped, ignore_index=True) if len(dropped) > 1 else dropped[0],
         facts,
         next((r.rounded for r in readings if r.rounded is not None), None),
         next((r.misread for r in readings if r.misread is not None), None),

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.decoders import Undecodable, decoding, json_of
 from flopline.errors import FloplineError
 from flopline.logs.reading import (
     BATCH,
@@ -50,14 +50,18 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     if not path.stat().st_size:
         return
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
+        with decoding(), closing(sqlite3.connect(_read_only(path), uri=True)) as store:
             yield from _metrics(path, store, columns, wanted)
             _say(store, wish, facts)
-    except sqlite3.Error as error:
+    except Undecodable as error:
         raise FloplineError(
             f"{path} cannot be read as a store of Trackio ({error}): copy it again with its "
             "-wal file, or correct source.format."
         ) from None
+
+
+def _read_only(path: Path) -> str:
+    return f"{path.resolve().as_uri()}?mode=ro"
 
 
 def _metrics(
@@ -73,8 +77,8 @@ def _metrics(
         rows, unparsed = [], []
         for number, run, step, text in batch:
             try:
-                logged = json.loads(text, parse_constant=str)
-            except (ValueError, TypeError, RecursionError):
+                logged = json_of(text, parse_constant=str)
+            except Undecodable:
                 logged = None
             if not isinstance(logged, dict):
                 unparsed.append((number, NOT_PARSED))
@@ -101,8 +105,8 @@ def _say(store: sqlite3.Connection, wish: Wish, facts: LogFacts) -> None:
     tables = store.execute("SELECT name FROM sqlite_master WHERE name = 'configs'").fetchall()
     for run, text in store.execute("SELECT run_name, config FROM configs") if tables else ():
         try:
-            config = json.loads(text)
-        except (ValueError, TypeError, RecursionError):
+            config = json_of(text)
+        except Undecodable:
             continue
         for name in wish.facts:
             value = reach(config, name)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from flopline.logs.key_values import PROGRESS, Record, records
 from flopline.logs.lines import likely, may_hold_losses
@@ -26,6 +26,13 @@ COLUMNS: Final = {
     "lr": "lr",
     "wall_s": "wall_s",
 }
+
+
+class ScaledFact(TypedDict):
+    """A fact under the trainer's name, and what to multiply it by to have our unit."""
+
+    name: str
+    times: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Trainer:
     beside: str = ""
     unit: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    scaled_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scaled_facts: Mapping[str, ScaledFact] = field(default_factory=dict)
     line_facts: tuple[LineFact, ...] = ()
 
     @property

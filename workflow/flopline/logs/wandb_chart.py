@@ -37,6 +37,11 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     rows = delimited.read_cells(path, ",")
     header = [name.strip() for name in next(rows, (0, [""]))[1]]
     axis, runs = header[0], _places(path, header)
+    wanted = {axis, *wish.names}
+    if "run" in wanted:
+        raise FloplineError(
+            f"{path}: a column 'run' cannot be told from the names of the runs: rename it."
+        )
     names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
     columns: dict[str, PlainColumn] = {"step": axis, **(wish.columns or {}), "run": "run"}
     while batch := list(islice(rows, BATCH)):
@@ -51,7 +56,8 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
                     points.append(
                         {axis: cells[0].strip() or None, **values, "run": run, "line": line}
                     )
-        table = pd.DataFrame(points, columns=[*names, "run", "line"], dtype=object)
+        there = [name for name in names if name in wanted]
+        table = pd.DataFrame(points, columns=[*there, "run", "line"], dtype=object)
         yield Raw(table, unparsed, names, columns)
 
 

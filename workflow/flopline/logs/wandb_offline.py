@@ -7,7 +7,6 @@ of wandb/proto/wandb_internal.proto. Values of items are JSON text, in newer fil
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.logs import wire
 from flopline.logs.opening import open_binary, reading
@@ -152,7 +152,7 @@ def _item(item: bytes) -> tuple[str, Any]:
         elif field == 2:
             nested.append(wire.text(value))
         elif field in (8, 16):
-            content = json.loads(wire.text(value), parse_constant=str)
+            content = json_of(wire.text(value), parse_constant=str)
         elif field == 4:
             content = bool(value)
         elif field == 5:

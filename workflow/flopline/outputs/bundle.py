@@ -48,6 +48,8 @@ def pack(
     study: as loaded, and `synthetic`; files: results by their path in the zip; runs, dropped:
     tables with the columns of schema.RUNS and schema.DROPPED; provenance: as in ReportInputs;
     decision: the decision in lines of text; folders: those of this machine, as `folders_of` says.
+
+    Returns the bytes of the zip and the count.
     """
     tables = {"runs": runs.assign(synthetic=study["synthetic"]), "dropped": dropped}
     made = {
@@ -147,6 +149,8 @@ def readme(
     """What is what, the decision in words, how to remake it, versions and licence, as text.
 
     `decision` are lines that end on the console; `provenance` is that of ReportInputs.
+
+    Returns the text of README.txt in the zip.
     """
     name = study["name"]
     about = [(path, words) for path, words in _ABOUT if any(p.startswith(path) for p in files)]
@@ -208,7 +212,7 @@ _ABOUT: Final = (
     ("latex/", "the tables for a paper; tables.tex shows them all"),
     ("figures/", "every figure as PDF and PNG, a folder per family"),
     ("fits/", "every fit as JSON: parameters, intervals, settings, what certifies it"),
-    ("audit/", "what the audits found, by family"),
+    ("audit/", "what the audits found, by family, and the law of the form that they chose"),
     ("data/runs.csv", "every run after cleaning, with its status and the reason for it"),
     ("data/dropped.csv", "every row of the logs that was left out, with its reason and line"),
     ("methods/", "the methods in words: text, and for a paper LaTeX (natbib) and BibTeX"),

@@ -46,6 +46,7 @@ SYMBOLS: Final = {
     "G": "$G$",
     "alpha": r"$\alpha$",
     "beta": r"$\beta$",
+    "k": "$k$",
     "N_coef": "$k_N$",
     "D_coef": "$k_D$",
     "R_floor": "$r_0$",
@@ -84,6 +85,8 @@ def latex_tables(
     `decision`, `fits`, `runs` and `families` are those of report.page.ReportInputs; `loss_unit` is
     one of loss_units.UNITS.
     Words of the user (title, labels, messages) are escaped.
+
+    Returns one text for each, `tables` being a document that holds the others.
     """
     tables = [
         decision_table(decision, families, synthetic=synthetic, unit=words(loss_unit)),
@@ -172,7 +175,8 @@ def parameters_table(
     return TexTable(
         "parameters",
         f"{_SYNTHETIC * synthetic}Fitted parameters. Parametric law: $L = E + A/N^\\alpha + "
-        r"B/D^\beta$, whose optimum at $C$ FLOPs is $N = G\,(C/6)^a$. Envelope and isoFLOP: "
+        r"B/D^\beta$, or $E + (A/N^\alpha + B/D^\beta)^k$ where $k$ is stated; its optimum at "
+        r"$C$ FLOPs is $N = G\,(C/6)^a$. Envelope and isoFLOP: "
         r"$N = k_N C^a$, $D = k_D C^b$, $L = E_C + K_C C^{-c}$. "
         f"Losses in {unit}. "
         "Intervals are percentiles of a bootstrap over runs.",

@@ -16,12 +16,13 @@ from flopline.verdict_scale import Verdict, tally
 Audits = Mapping[str, Mapping[str, FindingJson]]
 
 QUESTIONS: Final = {
-    "ladder": "Do small runs foretell large ones?",
-    "held_out": "Do the laws foretell the runs held out?",
+    "ladder": "Do small runs predict large ones?",
+    "form": "Which form of the surface?",
+    "held_out": "Do the laws predict the runs held out?",
     "identifiability": "Can the runs tell the terms apart?",
     "regret": "What does the fit's uncertainty cost?",
     "bias": "How far off are the parabolas?",
-    "sensitivity": "What does N hang on?",
+    "sensitivity": "What does N depend on?",
     "next_run": "Which run would help most?",
     "inference": "Which size if it will be served?",
     "hygiene": "Were the runs trained alike, and well?",
@@ -30,12 +31,13 @@ QUESTIONS: Final = {
 SHOWN: Final = {
     ("ladder", "scores"): "Held-out ladder, law by law",
     ("ladder", "steps"): "Held-out ladder, step by step",
-    ("held_out", "predictions"): "Runs held out: foretold and seen",
+    ("form", "forms"): "Forms of the surface on the held-out ladder",
+    ("held_out", "predictions"): "Runs held out: predicted and seen",
     ("sensitivity", "changes"): "Refits and what they cost",
     ("regret", "sizes"): "Compute wasted by other sizes",
     ("regret", "disagreements"): "What it costs that laws disagree",
     ("identifiability", "ratios"): "Tokens per param wanted, beside those of the runs",
-    ("identifiability", "ray"): "The law along the runs' own ray",
+    ("identifiability", "ray"): "The law along the line on which the runs lie",
     ("next_run", "runs"): "The worth of one more run",
     ("inference", "lifetime"): "Sizes for a lifetime of serving",
     ("bias", "vertices"): "Bias of every valley",

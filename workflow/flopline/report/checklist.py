@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from flopline.documents import ProvenanceJson
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.loss_units import stated_unit, words
@@ -63,12 +64,14 @@ def checklist(
     dropped_rows: int,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> list[Item]:
     """Every item, in the order of PARTS.
 
     study, fits, runs, audits, provenance: as in ReportInputs; `written` holds the paragraphs of
     the methods by heading, in plain text, so that both say the same.
+
+    Returns answered items and open ones alike; an open one says how to answer it.
     """
     kept = runs[runs["status"] == KEPT]
     return [
@@ -112,7 +115,7 @@ def _hypothesis(study: StudyDocument, fits: Fits) -> Iterator[Item]:
     targets = ", ".join(flops_label(c) for c in study["targets"])
     yield _item(
         part,
-        "What are they to decide or foretell?",
+        "What are they to decide or predict?",
         f"N, D and the loss at {targets} FLOPs, for "
         f"{' and '.join(str(label) for label in study['families'].values())}.",
     )
@@ -202,8 +205,12 @@ def _fitting(
     fits: Fits,
     written: Mapping[str, str],
     audits: Audits,
-    provenance: Mapping[str, Any],
+    provenance: ProvenanceJson,
 ) -> Iterator[Item]:
+    """Items on how the laws were fitted and tested.
+
+    Returns them in the order in which they are asked.
+    """
     part = PARTS[3]
     laws = " ".join(text for term, text in written.items() if term.endswith(" law"))
     yield _item(part, "What is minimised, by which algorithm, from which starts?", laws)
@@ -230,7 +237,7 @@ def _fitting(
     )
     yield _item(
         part,
-        "How much do the results hang on the choices made?",
+        "How much do the results depend on the choices made?",
         _finding(audits, study["families"], "sensitivity"),
     )
     yield _item(

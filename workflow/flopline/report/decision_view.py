@@ -204,6 +204,10 @@ def law_tables(
             family: str = str(family),
             label: str = label,
         ) -> list[TargetGroup]:
+            """Rows of one table by target.
+
+            Returns one group for each budget, in the order of the rows.
+            """
             return [
                 TargetGroup(
                     id=f"{name}-target-{i}",
@@ -335,11 +339,11 @@ def _sentence_of(
     return ""
 
 
-def _beside(head: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _beside(head: HeadlineJson, row: Mapping[Any, Any]) -> str:
     """How far the target lies beyond the data, and what else must be read beside the headline."""
-    mind = str(head.get("mind") or "")
+    warnings = str(head.get("warnings") or "")
     reach = _reach(float(head["budget_flops"]), as_float(row["extrapolation"]), _below(row))
-    return f"{reach} {mind[0].upper()}{mind[1:]}." if mind else reach
+    return f"{reach} {warnings[0].upper()}{warnings[1:]}." if warnings else reach
 
 
 def _below(row: Mapping[str, Any] | pd.Series) -> float:

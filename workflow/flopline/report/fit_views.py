@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 import pandas as pd
 
@@ -38,6 +38,7 @@ MEANINGS = {
     "R_D": "its exponent in tokens",
     "alpha": "exponent of the params term",
     "beta": "exponent of the tokens term",
+    "k": "power of what lies above E",
 }
 
 _SYMBOLS = {"alpha": "α", "beta": "β"}
@@ -208,6 +209,7 @@ def _four_decimals(x: float) -> str:
     return f"{x:.4f}"
 
 
-def _is_table(value: Any) -> bool:
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    return bool(is_list and value and all(isinstance(v, Mapping) for v in value))
+def _is_table(value: object) -> TypeGuard[Sequence[Mapping[str, object]]]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        return False
+    return all(isinstance(v, Mapping) for v in value)

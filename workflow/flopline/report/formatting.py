@@ -128,7 +128,7 @@ def row_estimate(row: Mapping[Any, Any], quantity: str) -> EstimateJson:
     }
 
 
-def value_text(value: Any, key: str = "") -> str:
+def value_text(value: object, key: str = "") -> str:
     """A setting or diagnostic in one line; the key tells FLOPs and counts from other numbers."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -143,7 +143,7 @@ def value_text(value: Any, key: str = "") -> str:
     return str(value)
 
 
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+def flat(mapping: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str, object]]:
     """(label, key, value) of every leaf of nested mappings, in their own order."""
     for key, value in mapping.items():
         label = f"{prefix}, {words(key)}" if prefix else words(key)

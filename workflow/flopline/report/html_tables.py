@@ -86,7 +86,9 @@ def data_table(
 ) -> DataTable:
     """`frame` as a table of the page, without the columns that hold nothing at all.
 
-    `whole` is a file that holds every row, for the sentence that says what is cut.
+    `full_copy` is a file that holds every row, for the sentence that says what is cut.
+
+    Returns the table with its CSV; both are cut where they would be too long.
     """
     used = [s for s in specs if s.name in frame and (frame.empty or frame[s.name].notna().any())]
     head = frame.head(MOST_ROWS)
@@ -96,7 +98,9 @@ def data_table(
     return DataTable(table_id, caption, used, rows, file, _cut(len(frame), file, full_copy))
 
 
-def records_table(table_id: str, caption: str, records: Sequence[Mapping[str, Any]]) -> DataTable:
+def records_table(
+    table_id: str, caption: str, records: Sequence[Mapping[str, object]]
+) -> DataTable:
     """Diagnostics that are records, such as one per budget, as a table of the page."""
     keys = list(dict.fromkeys(key for record in records for key in record))
     columns = [ColumnSpec(key, words(key), style="num" if _numeric(records, key) else "")
@@ -191,11 +195,12 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
-def _exact(value: Any) -> str:
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return repr(float(value)) if numeric else ""
+def _exact(value: object) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return repr(float(value))
+    return ""
 
 
-def _numeric(records: Sequence[Mapping[str, Any]], key: str) -> bool:
+def _numeric(records: Sequence[Mapping[str, object]], key: str) -> bool:
     known = [r[key] for r in records if r.get(key) is not None]
     return bool(known) and all(_exact(value) for value in known)

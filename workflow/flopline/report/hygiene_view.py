@@ -126,6 +126,10 @@ def _table(
     specs: tuple[ColumnSpec, ...],
     full_copy: str = "",
 ) -> DataTable | None:
+    """A table of the data section.
+
+    Returns None where `frame` has no rows.
+    """
     return None if frame.empty else data_table(table_id, caption, frame, specs, full_copy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from flopline.report.planning import planner_view
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.study_document import StudyDocument
-from flopline.surfaces.chinchilla import PARAMETERS
+from flopline.surfaces.chinchilla import PARAMETERS, POWER
 
 MOST_POINTS: Final = 5000
 """Points of a family that a panel holds; of more, every k-th by compute is drawn and it says so."""
@@ -35,6 +35,17 @@ CURVE_POINTS: Final = 60
 DARK_SPAN: Final = 0.62
 """The part of the budgets' colours that stands out from a dark page."""
 MAP_LEVELS: Final = 12
+
+
+class PanelsJson(TypedDict):
+    """What the panels show, as their script reads it; of each family, None where it has nothing."""
+
+    loss_label: str
+    loss_unit: str
+    families: list[str]
+    isoflop: list[dict[str, object] | None]
+    surface: list[dict[str, object] | None]
+    planner: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,10 @@ def panels(
     decision: pd.DataFrame,
     headline: str = "",
 ) -> Panels:
-    """The panels of a study; the arguments are those of `payload`."""
+    """The panels of a study; the arguments are those of `payload`.
+
+    Returns their data packed as text, and which of them have anything to show.
+    """
     content = payload(results, study, runs, decision, headline)
     return Panels(
         packed_json(content),
@@ -72,12 +86,14 @@ def payload(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",
-) -> dict[str, Any]:
+) -> PanelsJson:
     """Everything that the panels show, ready for JSON, the same for the same inputs.
 
     `results` are by family, `study` holds families {id: label} and targets [FLOPs] and maybe
     loss_label, `runs` and `decision` are the tables of the report, `headline` names the family
     that the decision recommends.
+
+    Returns one entry for each kind of panel, empty where no family has it.
     """
     unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}
@@ -106,7 +122,7 @@ def _usable(family: FamilyResults, law: str) -> bool:
     return law in family.fits and family.fits[law]["status"] != FAILED
 
 
-def _isoflop(family: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, Any] | None:
+def _isoflop(family: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str, object] | None:
     """The budgets and runs of one family's valleys; None where there are none."""
     vertices, profiles = family.table("isoflop", "vertices"), family.table("isoflop", "profiles")
     if vertices is None or profiles is None or vertices.empty or not _usable(family, "isoflop"):
@@ -138,7 +154,7 @@ def _isoflop(family: FamilyResults, label: str, runs: pd.DataFrame) -> dict[str,
     }
 
 
-def _budget(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> dict[str, Any]:
+def _budget(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> dict[str, object]:
     quantities = {
         q: [_rounded(vertex[f"{q}{end}"]) for end in ("", "_lo80", "_hi80", "_lo95", "_hi95")]
         for q in ("params", "tokens", "loss")
@@ -166,7 +182,7 @@ def _parabola(vertex: Mapping[Any, Any], profile: pd.DataFrame) -> list[list[flo
     return [_numbers(np.exp(ln_params)), _numbers(loss)]
 
 
-def _surface(family: FamilyResults, label: str, colors: str) -> dict[str, Any] | None:
+def _surface(family: FamilyResults, label: str, colors: str) -> dict[str, object] | None:
     """The points of one family and its law; None where the parametric law was not fitted."""
     points = family.table("parametric", "points")
     if points is None or points.empty or "parametric" not in family.fits:
@@ -175,6 +191,7 @@ def _surface(family: FamilyResults, label: str, colors: str) -> dict[str, Any] |
     drawn = _thinned(points.sort_values(["flops", "run", "tokens"]))
     stated = fit["parameters"]
     law = [stated[name]["point"] if name in stated else None for name in PARAMETERS]
+    law.append(stated[POWER]["point"] if POWER in stated else 1.0)
     usable = _usable(family, "parametric") and None not in law
     scale = color_map(colors)(np.linspace(0.0, 1.0, MAP_LEVELS))
     return {
@@ -216,7 +233,7 @@ def _ends(estimate: EstimateJson) -> tuple[float, float]:
     return as_float(estimate["lo95"]), as_float(estimate["hi95"])
 
 
-def _runs(table: pd.DataFrame) -> dict[str, Any]:
+def _runs(table: pd.DataFrame) -> dict[str, object]:
     numbers = {q: _numbers(table[q]) for q in ("params", "tokens", "flops", "loss")}
     return {"run": _texts(table["run"]), **numbers}
 

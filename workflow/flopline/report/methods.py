@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.documents import FitJson
+from flopline.documents import FitJson, ProvenanceJson
 from flopline.laws.common.methods_text import Settings
 from flopline.laws.spec import resolved, spec_of
 from flopline.loss_units import stated_unit, words
@@ -63,7 +63,7 @@ def methods(
     runs: pd.DataFrame,
     rule: str,
     *,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: ProvenanceJson | None = None,
     variants: Mapping[str, Sequence[str]] | None = None,
     held_out: str = "",
 ) -> list[Method]:
@@ -73,6 +73,8 @@ def methods(
     of schema.RUNS; rule: how the recommended line is chosen, from the decision; provenance: as in
     ReportInputs, for versions, seeds and digest; variants: {law: estimators beside the main one};
     held_out: what the held-out test found.
+
+    Returns only methods that have something to say.
     """
     items = [
         Method("Data", " ".join(_data(study, runs))),
@@ -94,7 +96,7 @@ def methods_text(
     runs: pd.DataFrame,
     rule: str,
     *,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: ProvenanceJson | None = None,
     variants: Mapping[str, Sequence[str]] | None = None,
     held_out: str = "",
     form: str = PLAIN,
@@ -250,7 +252,7 @@ def _uncertainty(fits: Fits, study: StudyDocument) -> Iterator[str]:
         yield f"Residuals are resampled after @cameron2008{own}."
 
 
-def _software(provenance: Mapping[str, Any]) -> Iterator[str]:
+def _software(provenance: ProvenanceJson) -> Iterator[str]:
     versions = provenance.get("versions") or {}
     if versions:
         named = (

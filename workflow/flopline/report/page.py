@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flopline.decision import family_lines, silent_lines
-from flopline.documents import FitsJson, VerdictJson
+from flopline.documents import FitsJson, InputFileJson, ProvenanceJson, VerdictJson
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.loss_units import stated_unit, words
 from flopline.numbers import count
@@ -68,20 +68,23 @@ class FigureGroup:
     figures: Sequence[Mapping[str, str]]
 
 
+NOT_JUDGED: Final = "Runs were held out of every fit, but no law could be judged by them."
+
+
 @dataclass(frozen=True)
 class ReportInputs:
     """Everything that the page shows; the page reads nothing else.
 
     study: title, name, synthetic, families {id: label}, params_convention, flops_convention,
         loss_split, points (final | checkpoints), targets [FLOPs], source, notes and, where there
-        is one, description, loss_label, reporting, the groups of options and held_out (what was
-        held out to test the laws, and the outcome).
+        is one, description, loss_label, reporting, the groups of options and held_out, the rules
+        that say which runs no fit sees.
     decision: one row per family, target, law and estimator, as decision.decide makes it: family,
         law, estimator, label, main, budget_flops, status, message, recommended, refused,
         extrapolation (budget over the largest training budget), below_data (the smallest one over
         the budget), held_out_steps and held_out_wasted_percent, cost_percent and cost_flops, and
         for every quantity q of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
-    verdict: headline (family, law, estimator, budget_flops, mind and estimates as of
+    verdict: headline (family, law, estimator, budget_flops, warnings and estimates as of
         Estimate.to_json; None where every law failed), others (the same of the other families,
         where none is ranked), few_runs (families set beside the headline's law: sentence), rule
         (how the recommended line is chosen) and caveat, choices (per family and target: family,
@@ -107,7 +110,7 @@ class ReportInputs:
     runs: pd.DataFrame
     dropped: pd.DataFrame
     figures: Sequence[Mapping[str, str]]
-    provenance: Mapping[str, Any]
+    provenance: ProvenanceJson
     audits: Audits = field(default_factory=dict)
     downloads: Sequence[tuple[str, str, str]] = ()
     panels: Panels | None = None
@@ -165,6 +168,7 @@ def methods_files(inputs: ReportInputs) -> dict[str, str]:
 def written_methods(inputs: ReportInputs) -> list[Method]:
     """What was done, by heading, as the page and its files tell it."""
     families = inputs.study["families"]
+    unjudged = NOT_JUDGED if inputs.study.get("held_out") else ""
     return methods(
         {**inputs.study, "loss_label": str(inputs.study.get("loss_label") or LOSS_LABEL)},
         inputs.fits,
@@ -172,7 +176,7 @@ def written_methods(inputs: ReportInputs) -> list[Method]:
         inputs.verdict["rule"],
         provenance=inputs.provenance,
         variants=_variants(inputs.decision),
-        held_out=held_out_sentence(inputs.audits, families) or inputs.study.get("held_out") or "",
+        held_out=held_out_sentence(inputs.audits, families) or unjudged,
     )
 
 
@@ -188,7 +192,7 @@ def _seen(inputs: ReportInputs, family: str) -> str:
     return "" if finding is None else finding["sentence"]
 
 
-def _view(inputs: ReportInputs) -> dict[str, Any]:
+def _view(inputs: ReportInputs) -> dict[str, object]:
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
     study: StudyDocument = {**inputs.study, "loss_label": label}
@@ -329,7 +333,7 @@ def _variants(decision: pd.DataFrame) -> dict[str, list[str]]:
     return {str(law): sorted(set(names)) for law, names in grouped}
 
 
-def _files(files: Sequence[Mapping[str, Any]]) -> DataTable | None:
+def _files(files: Sequence[InputFileJson]) -> DataTable | None:
     if not files:
         return None
     specs = (

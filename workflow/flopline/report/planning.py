@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,11 +26,13 @@ def planner_view(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The lines of every family and law with their draws, ready for JSON.
 
     `results` are by family, `targets` budgets [FLOPs], `runs` and `decision` the
     tables of the report, `headline` the family that the decision recommends.
+
+    Returns targets, accelerators and one entry for each fit.
     """
     kept = runs[runs["status"] == KEPT]
     compute = kept.groupby("family")["flops"]
@@ -55,12 +56,12 @@ def planner_view(
     }
 
 
-def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, Any]:
+def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, object]:
     law = fit["law"]
     mine = rows[rows["law"] == law]
     variant = mine[~mine["main"].astype(bool) & mine["recommended"].astype(bool)]
     main = mine[mine["main"].astype(bool)]
-    about = {
+    about: dict[str, object] = {
         "law": law,
         "name": spec_of(law).title,
         "says": spec_of(law).says.value,
@@ -76,7 +77,7 @@ def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[
     return about | _numbers_of(read_line(fit, draws))
 
 
-def _numbers_of(line: Line) -> dict[str, Any]:
+def _numbers_of(line: Line) -> dict[str, object]:
     """The point of a line in full, its draws packed; columns as planner_laws.js reads them."""
     point, draws = _columns(line.point), _columns(line.draws)
     misfit = line.misfit
@@ -100,8 +101,9 @@ def _columns(laws: Allocation | LossSurface) -> list[Floats]:
         powers = [laws.params.ln_k, laws.params.p, laws.tokens.ln_k, laws.tokens.p]
         return [*powers, laws.loss.E, laws.loss.ln_K, laws.loss.c, *_count(laws, powers[0])]
     e, a, b, alpha, beta = (np.atleast_1d(getattr(laws, name)) for name in PARAMETERS)
+    power = np.asarray(laws.k, dtype=float) * np.ones_like(e)
     with np.errstate(divide="ignore"):
-        return [e, np.log(a), np.log(b), alpha, beta, *_count(laws, e)]
+        return [e, np.log(a), np.log(b), alpha, beta, power, *_count(laws, e)]
 
 
 def _count(laws: Allocation | LossSurface, like: Floats) -> list[Floats]:

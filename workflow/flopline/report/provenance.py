@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
 
 from flopline import __version__
+from flopline.documents import InputFileJson, ProvenanceJson
 from flopline.study_document import StudyDocument
 
 PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "plotly")
@@ -20,7 +20,7 @@ PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "p
 
 def provenance(
     study: StudyDocument, runs: pd.DataFrame, run_table: Mapping[str, str] | None, code: str
-) -> dict[str, Any]:
+) -> ProvenanceJson:
     """What ReportInputs.provenance holds; sizes in bytes are read from the files themselves."""
     digests = {
         path: digest
@@ -29,7 +29,7 @@ def provenance(
     }
     if run_table:
         digests[run_table["path"]] = run_table["sha256"]
-    files = [
+    files: list[InputFileJson] = [
         {"path": path, "sha256": sha256, "bytes": Path(path).stat().st_size}
         for path, sha256 in sorted(digests.items())
         if isinstance(sha256, str) and sha256

@@ -60,7 +60,7 @@ _BASIS: Final[Mapping[str, tuple[Verdict, str, str]]] = {
 }
 
 _AUDITS: Final = {
-    "ladder": ("Do small runs foretell large ones?", "Held-out ladder"),
+    "ladder": ("Do small runs predict large ones?", "Held-out ladder"),
     "held_out": ("What did the runs held out show?", "Runs held out"),
     "identifiability": ("Can the runs tell the terms apart?", "Identifiability"),
     "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
@@ -99,6 +99,8 @@ def tiles(
     """Agreement, audits, convergence, choice, families, reach and data, in this order.
 
     `findings` are the audits of the headline's family.
+
+    Returns one tile for each question that the study can answer or has left open.
     """
     return [
         _agreement(verdict, places.agreement),
@@ -113,7 +115,7 @@ def tiles(
 
 def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> Iterator[Tile]:
     if not findings:
-        sentence = "Whether small runs foretell large ones was not tested."
+        sentence = "Whether small runs predict large ones was not tested."
         yield Tile(
             NOT_CHECKED,
             "Was the law put to the test?",

@@ -87,7 +87,7 @@ def sealed_runs(
 def _forecast_of(run: FutureRun, results: StudyResults) -> RunForecast:
     """By the line that recommends the run where it forecasts, else by all surfaces together."""
     known = results.families[run.family]
-    own = at_target(known, run.target_flops, run.line) if run.line else None
+    own = at_target(known, run.target_flops, run.lines) if run.lines else None
     if own is not None:
         return own
     wanted = pd.DataFrame({"run": [run.name], "params": [run.params], "tokens": [run.tokens]})
@@ -170,18 +170,18 @@ def _judge(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
 
 def _sentence(item: SealedRun) -> str:
     run, loss = item.run, item.forecast.loss()
-    mind = f" Mind: {'; '.join(item.mind)}." if item.mind else ""
+    warnings = f" Warning: {'; '.join(item.warnings)}." if item.warnings else ""
     return (
         f"{run.name} ({run.family}): {humanise(run.params)} params on {humanise(run.tokens)} "
         f"tokens, {flops_label(item.forecast.flops)} FLOPs: loss {significant(loss.point)}, 80 % "
         f"{significant(loss.lo80)} to {significant(loss.hi80)}, 95 % {significant(loss.lo95)} to "
-        f"{significant(loss.hi95)} (by {item.forecast.line}).{mind}"
+        f"{significant(loss.hi95)} (by {item.forecast.line}).{warnings}"
     )
 
 
 def _verdict(row: Mapping[Any, Any]) -> str:
     head = (
-        f"{row['run']} ({row['file']}): foretold {significant(row['foretold'])}, 95 % "
+        f"{row['run']} ({row['file']}): predicted {significant(row['predicted'])}, 95 % "
         f"{significant(row['lo95'])} to {significant(row['hi95'])}, at {factor(row['reach'])} the "
         "largest run's compute"
     )
@@ -228,8 +228,8 @@ def _options(arguments: Sequence[str] | None) -> Any:
         description="Seal forecasts of runs that are still to be made, or score them.",
     )
     acts = parser.add_subparsers(dest="act", required=True)
-    forecast = acts.add_parser("forecast", help="write what is foretold to a file to be committed")
-    judge = acts.add_parser("judge", help="score what was foretold, now that the runs are there")
+    forecast = acts.add_parser("forecast", help="write what is predicted to a file to be committed")
+    judge = acts.add_parser("judge", help="score what was predicted, now that the runs are there")
     for act in (forecast, judge):
         act.add_argument("study", nargs="?", default="", help="name or path of the study")
     forecast.add_argument(

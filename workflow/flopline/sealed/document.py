@@ -34,11 +34,11 @@ COMPARED: Final = ("loss_split", "params_convention", "flops_convention")
 
 @dataclass(frozen=True, slots=True)
 class SealedRun:
-    """One run of a sealed file: what is to be trained, its forecast, and what to mind of it."""
+    """One run of a sealed file: what is to be trained, its forecast, and the warnings about it."""
 
     run: FutureRun
     forecast: RunForecast
-    mind: Sequence[str]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _forecast_json(item: SealedRun) -> dict[str, Any]:
                 "df": forecast.df,
             },
             "largest_flops": forecast.largest_flops,
-            "mind": list(item.mind),
+            "warnings": list(item.warnings),
         }
     )
     return entry
@@ -214,7 +214,7 @@ def _forecast_of(entry: Mapping[str, Any]) -> SealedRun:
         ln_loss["df"],
     )
     run = FutureRun(entry["run"], entry["family"], entry["params"], entry["tokens"])
-    return SealedRun(run, forecast, entry["mind"])
+    return SealedRun(run, forecast, entry["warnings"])
 
 
 def _seal(document: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Where the runs of a study cannot bear a forecast, and what to mind where they can."""
+"""Where the runs of a study cannot bear a forecast, and what to warn of where they can."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def _refuted(forecast: RunForecast, held: pd.DataFrame, known: FamilyResults) ->
         made = of_runs(near, known)
     except FloplineError:
         return ""
-    scores = pd.DataFrame(
+    scored = pd.DataFrame(
         [f.scored(float(seen)) for f, seen in zip(made, near["loss"], strict=True)]
     )
-    inside, error = int(scores["inside95"].sum()), float(scores["error_percent"].mean())
+    inside, error = int(scored["inside95"].sum()), float(scored["error_percent"].mean())
     if inside * 2 >= len(near) or abs(error) < REFUTED_PERCENT:
         return ""
     return (

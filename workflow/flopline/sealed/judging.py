@@ -24,7 +24,7 @@ NAMED: Final = 3
 def judged(
     sealed: Sequence[Sealed], runs: pd.DataFrame, holds: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """One row for each forecast: what was foretold, what was seen, SCORES, and its `status`.
+    """One row for each forecast: what was predicted, what was seen, SCORES, and its `status`.
 
     `runs` have columns run and loss, and where they are known params, tokens, status and reason;
     `holds` is what the study says of its loss now (document.holds_of). Of several forecasts of one
@@ -94,7 +94,7 @@ def _row(file: Sealed, item: SealedRun, seen: pd.Series | None, status: str) -> 
         "tokens": item.run.tokens,
         "flops": item.forecast.flops,
         "reach": item.forecast.reach,
-        "foretold": loss.point,
+        "predicted": loss.point,
         **{f"{end}{n}": getattr(loss, f"{end}{n}") for n in LEVELS for end in ("lo", "hi")},
         "seen": number,
         **score,

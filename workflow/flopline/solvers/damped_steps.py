@@ -37,7 +37,7 @@ class RowArrays:
     """Arrays over rows, some of which can be taken or overwritten."""
 
     def take(self, rows: Ints | Bools) -> Self:
-        """Those of some rows."""
+        """The arrays of some rows."""
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def put(self, rows: Ints | Bools, other: Self) -> None:

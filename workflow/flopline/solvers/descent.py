@@ -68,6 +68,8 @@ def descend(
 
     `weights` has shape (rows, points). A small delta is approached from above, through `widths`
     (`damped_steps.widths_down_to` unless given). Ask `converged` of the result.
+
+    Returns the optima by row, with objective and scaled gradient.
     """
     free, iterations = form.reduce(starts), np.zeros(starts.shape[0], dtype=np.int64)
     for width in progress.over(widths or widths_down_to(problem.delta)):

@@ -70,7 +70,7 @@ def solve(problem: Problem, form: Form[Any], resamples: ResampleWeights) -> Solv
 def solve_repeated(
     problem: Problem, surface: LossSurface, resamples: ResampleWeights, unique_tokens: Floats
 ) -> Solved:
-    """The law of repeated data, params beyond what the data merit being worth their full count.
+    """The law of repeated data, in which excess params count in full.
 
     `surface` is Chinchilla's optimum, `unique_tokens` [tokens] has shape (points,). Every resample
     takes the best R_D* of R_D_GRID times that of all points.

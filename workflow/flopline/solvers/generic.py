@@ -207,7 +207,7 @@ class _Ends(Generic[L]):
 
 
 def _ends(task: LawTask[L], theta: Floats, *, near: bool = False) -> _Ends[L]:
-    """Where every row of `theta` leads to, by least squares and Huber's loss from WIDE on.
+    """The end of the descent from every row of `theta`, by least squares and Huber's loss.
 
     Rows that are `near` their end take the last delta only.
     """

@@ -72,7 +72,10 @@ class LawTask(Generic[L]):
         free: Sequence[str],
         objective: Objective,
     ) -> LawTask[L]:
-        """The task of the starts that are of use, or FloplineError if none is."""
+        """The task of the starts that are of use, or FloplineError if none is.
+
+        Raises FloplineError if no start gives finite losses with positive parameters.
+        """
         names, box = parameters(starts[0]), bounds(starts[0])
         values = np.array([[float(getattr(start, name)) for name in names] for start in starts])
         index = [names.index(name) for name in free]

@@ -51,6 +51,8 @@ class FamilySurface(Law, Protocol):
         """The surface with floor `e` [nats], ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D.
 
         Numbers or arrays of shape (draws,); ln_a or ln_b is -inf where its term has vanished.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
         """
 
 
@@ -61,13 +63,13 @@ S = TypeVar("S", bound=FamilySurface)
 class Form(Generic[S]):
     """A law of the family: which unknowns are free, which follow from others, which are fixed.
 
-    `surface` is the class of the law in the units of the points. `label` names the form beside
-    others in a few words, `phrase` in a sentence of the methods, marked up as `report.references`
-    says. `free` names the free unknowns; `tied` maps an unknown to the free one that it equals; the
-    rest are held at `fixed`, E at 0. `called` holds the names of the law's parameters by unknown,
-    where these are not A, B, alpha and beta. Every resample takes `own_starts` besides the optimum
-    of all points: more than one where it has several minima. A form that `climbs` is fitted at
-    every step of the held-out ladder.
+    `surface` is the class of the law in the units of the points. `heading` and `formula` name the
+    form by itself, `label` beside others in a few words, `phrase` in a sentence of the methods,
+    marked up as `report.references` says. `free` names the free unknowns; `tied` maps an unknown
+    to the free one that it equals; the rest are held at `fixed`, E at 0. `called` holds the names
+    of the law's parameters by unknown, where these are not A, B, alpha and beta. Every resample
+    takes `own_starts` besides the optimum of all points: more than one where it has several minima.
+    A form that is `on_ladder` is fitted at every step of the held-out ladder.
     """
 
     name: str
@@ -79,7 +81,14 @@ class Form(Generic[S]):
     fixed: tuple[tuple[str, float], ...] = ()
     called: tuple[tuple[str, str], ...] = ()
     own_starts: int = 1
-    climbs: bool = True
+    on_ladder: bool = True
+    heading: str = ""
+    formula: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the form is called by itself, in a sentence."""
+        return self.heading or f"the form '{self.name}'"
 
     @cached_property
     def spread(self) -> Floats:
@@ -101,6 +110,12 @@ class Form(Generic[S]):
         on = self.spread > 0
         lower = np.where(on, LOWER[:, None], -np.inf).max(axis=0)
         return lower, np.where(on, UPPER[:, None], np.inf).min(axis=0)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The free unknowns as the law calls its parameters, in their order."""
+        called = dict((*_CALLED, *self.called))
+        return tuple(called.get(name, name) for name in self.free)
 
     @cached_property
     def straight(self) -> bool:
@@ -140,12 +155,24 @@ class Form(Generic[S]):
         with np.errstate(over="ignore"):
             return self.surface.of_terms(e * np.exp(log_l), ln_a, ln_b, a, b, k)
 
+    def as_stated(self, problem: Problem, unknowns: Floats) -> LossSurface:
+        """The same law as a fit states that of any form: E + (A / N^alpha + B / D^beta)^k."""
+        log_n, log_d, log_l = problem.centre
+        e, ln_a, ln_b, a, b, k = np.moveaxis(unknowns, -1, 0)
+        with np.errstate(over="ignore"):
+            of_params, of_tokens = (
+                np.exp(np.where(ln <= NO_TERM, -np.inf, (ln + exponent * centre + log_l) / k))
+                for ln, exponent, centre in ((ln_a, a, log_n), (ln_b, b, log_d))
+            )
+        floor, power = e * np.exp(log_l), 1.0 if self.straight else k
+        return LossSurface(floor, of_params, of_tokens, a / k, b / k, k=power)
+
     def on_bounds(self, unknowns: Floats) -> list[str]:
         """Parameters of the law on a bound of the search, or whose term has vanished, at (6,)."""
         lower, upper = self.box
-        free, names = self.reduce(unknowns[None])[0], dict((*_CALLED, *self.called))
+        free = self.reduce(unknowns[None])[0]
         at = (free <= lower) | (free >= upper)
-        return [names.get(n, n) for n, hit in zip(self.free, at, strict=True) if hit]
+        return [name for name, hit in zip(self.names, at, strict=True) if hit]
 
 
 CHINCHILLA: Final = Form[LossSurface](
@@ -155,6 +182,8 @@ CHINCHILLA: Final = Form[LossSurface](
     "the form of @hoffmann2022",
     free=("E", "ln_A", "ln_B", "a", "b"),
     fixed=(("k", 1.0),),
+    heading="Chinchilla's form",
+    formula="L(N, D) = E + A/N^α + B/D^β",
 )
 TIED: Final = Form(
     "tied",
@@ -164,12 +193,16 @@ TIED: Final = Form(
     free=("E", "ln_A", "ln_B", "a"),
     tied=(("b", "a"),),
     fixed=(("k", 1.0),),
+    heading="the tied form",
+    formula="L(N, D) = E + A/N^α + B/D^α",
 )
 SKALING: Final = Form(
     "skaling",
     SkalingSurface,
     "reducible loss to a power k",
     "the reducible loss raised to a power [@videau2026]",
+    heading="the Skaling form",
+    formula="L(N, D) = E + (A/N^α + B/D^β)^k",
 )
 KAPLAN: Final = Form(
     "kaplan",
@@ -181,11 +214,13 @@ KAPLAN: Final = Form(
     fixed=(("E", 0.0),),
     called=(("ln_A", "N_c"), ("ln_B", "D_c"), ("a", "alpha_N"), ("k", "alpha_D")),
     own_starts=4,
-    climbs=False,
+    on_ladder=False,
+    heading="Kaplan's joint form",
+    formula="L(N, D) = (A/N^α + B/D)^k",
 )
 """From one start 5 % of the resamples of the default study's runs end in a higher minimum; those of
 the other forms agree from every start. A law without a floor predicts too low losses of larger runs
-however well it fits, so that it does not climb."""
+however well it fits, so that it is not on the ladder."""
 REPEATED: Final = Form[RepeatedSurface](
     "repeated",
     RepeatedSurface,
@@ -193,6 +228,8 @@ REPEATED: Final = Form[RepeatedSurface](
     "the law of repeated data of @muennighoff2023",
     free=CHINCHILLA.free,
     fixed=CHINCHILLA.fixed,
+    heading="the form of repeated data",
+    formula="L(N, D, U) = E + A/N'^α + B/D'^β",
 )
 """Chinchilla's form of the tokens that count (`form_fits.solve_repeated`), for runs that tell their
 unique tokens: not one of FORMS."""
@@ -205,14 +242,15 @@ and named in every study."""
 
 
 def unknowns_of(problem: Problem, surface: LossSurface) -> Floats:
-    """All six unknowns, (6,) or (draws, 6), of Chinchilla's `surface`: inverse of `Form.law`."""
+    """All six unknowns, (6,) or (draws, 6), of a `surface`: inverse of `Form.as_stated`."""
     log_n, log_d, log_l = problem.centre
     e, a, b, alpha, beta = (
         np.asarray(getattr(surface, name), float) for name in ("E", "A", "B", "alpha", "beta")
     )
+    k = np.asarray(surface.k, float) * np.ones_like(e)
     with np.errstate(divide="ignore"):
         ln_a, ln_b = (
-            np.maximum(np.log(size) - exponent * centre - log_l, NO_TERM)
+            np.maximum(k * np.log(size) - k * exponent * centre - log_l, NO_TERM)
             for size, exponent, centre in ((a, alpha, log_n), (b, beta, log_d))
         )
-    return np.stack([e * np.exp(-log_l), ln_a, ln_b, alpha, beta, np.ones_like(e)], axis=-1)
+    return np.stack([e * np.exp(-log_l), ln_a, ln_b, k * alpha, k * beta, k], axis=-1)

@@ -1,7 +1,9 @@
 """L(N, D) = E + A / N^alpha + B / D^beta and its compute-optimal frontier under C = 6ND.
 
 Source: Hoffmann et al. 2022 (arXiv 2203.15556v1), section 3.3: Eq. 2 (the surface) and Eq. 4
-(the frontier).
+(the frontier). With a power k on what lies above E the same class holds every form of
+`solvers.surface_family`, as a fit states it: a power keeps the order of losses, so that the best
+split of a budget is that of A, B, alpha and beta whatever k is.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from flopline.surfaces.count import Count, best_split, flops_for, tokens_for
 
 Floats = NDArray[np.float64]
 PARAMETERS = ("E", "A", "B", "alpha", "beta")
+POWER = "k"
+"""The parameter that a fit states beside PARAMETERS where its form has a power."""
 FLOOR_BOUNDS = (0.0, np.inf)
 """Box of an irreducible loss in a fit [nats per token]."""
 EXPONENT_BOUNDS = (0.01, 5.0)
@@ -34,7 +38,8 @@ class LossSurface:
     params^alpha and tokens^beta. Each field is a float, or all are arrays of shape (draws,).
     Arguments of the methods are scalars or arrays of shape (k,); results have shape (k,), or
     (draws, k) for a surface per draw. Budgets are spent as C = 6ND, or by `count` where the study
-    counts FLOPs otherwise; a, b and G are always those of 6ND.
+    counts FLOPs otherwise; a, b and G are always those of 6ND. `k` is the power of what lies above
+    E: A and B then carry nats^(1/k).
     """
 
     E: ArrayLike
@@ -42,6 +47,7 @@ class LossSurface:
     B: ArrayLike
     alpha: ArrayLike
     beta: ArrayLike
+    k: ArrayLike = field(default=1.0, kw_only=True)
     count: Count | None = field(default=None, kw_only=True)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -54,8 +60,25 @@ class LossSurface:
     def of_terms(
         cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
     ) -> LossSurface:
-        """The surface with floor `e`, ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D; k is 1."""
+        """The surface with floor `e`, ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D; k is 1.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
+        """
         return cls(e, np.exp(ln_a), np.exp(ln_b), a, b)
+
+    @classmethod
+    def stated(cls, values: Mapping[str, ArrayLike]) -> LossSurface:
+        """The surface among the parameters of a fit, or one per draw of arrays of them."""
+        return cls(
+            *(values[name] for name in PARAMETERS),
+            k=values.get(POWER, 1.0),
+            count=Count.stated(values),
+        )
+
+    @property
+    def straight(self) -> bool:
+        """Whether k is 1 in every draw, so that the two terms are added as they are."""
+        return bool(np.all(np.asarray(self.k) == 1.0))
 
     @property
     def a(self) -> Floats:
@@ -86,12 +109,29 @@ class LossSurface:
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
         """Loss [nats per token] at `params` [weights] and `tokens` [tokens]."""
-        e, of_params, of_tokens = self._terms(params, tokens)
-        return np.asarray(e + of_params + of_tokens)
+        if self.straight:
+            e, of_params, of_tokens = self._terms(params, tokens)
+            return np.asarray(e + of_params + of_tokens)
+        return np.asarray(per_point(self.E) + self.reducible(params, tokens))
+
+    def reducible(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
+        """What the loss has above E [nats per token]."""
+        _, of_params, of_tokens = self._terms(params, tokens)
+        inner = np.asarray(of_params + of_tokens)
+        return inner if self.straight else np.asarray(inner ** per_point(self.k))
+
+    def inner_at(self, loss: ArrayLike) -> Floats:
+        """A / N^alpha + B / D^beta of the runs that reach `loss` [nats per token]; NaN below E."""
+        above = np.asarray(loss, float) - per_point(self.E)
+        if self.straight:
+            return np.asarray(above)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(above ** (1.0 / per_point(self.k)))
 
     def log_loss_gradient(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
-        """Derivatives of ln L with respect to E, A, B, alpha, beta: the result of `loss` has one
-        more axis, the last, of length 5.
+        """Derivatives of ln L with respect to E, A, B, alpha, beta, and k where there is a power.
+
+        The result of `loss` has one more axis, the last.
         """
         e, of_params, of_tokens = self._terms(params, tokens)
         log_n, log_d = np.log(np.asarray(params, float)), np.log(np.asarray(tokens, float))
@@ -103,9 +143,15 @@ class LossSurface:
             -log_n * of_params,
             -log_d * of_tokens,
         )
-        return (
-            np.stack(np.broadcast_arrays(*slopes), axis=-1) / (e + of_params + of_tokens)[..., None]
-        )
+        inner = of_params + of_tokens
+        columns = np.stack(np.broadcast_arrays(*slopes), axis=-1)
+        if self.straight:
+            return np.asarray(columns / (e + of_params + of_tokens)[..., None])
+        k = per_point(self.k)
+        columns[..., 1:] *= (k * inner ** (k - 1.0))[..., None]
+        of_power = inner**k * np.log(inner)
+        columns = np.concatenate([columns, of_power[..., None]], axis=-1)
+        return np.asarray(columns / (e + inner**k)[..., None])
 
     def params_opt(self, flops: ArrayLike) -> Floats:
         """N_opt [weights] at budgets `flops`: G (C/6)^a. Hoffmann et al. 2022, Eq. 4."""
@@ -126,7 +172,8 @@ class LossSurface:
     def at_rows(self, rows: NDArray[np.bool_]) -> LossSurface:
         """The surfaces of some draws."""
         values = (np.asarray(getattr(self, name))[rows] for name in PARAMETERS)
-        return LossSurface(*values, count=self.count and self.count.at_rows(rows))
+        k = np.broadcast_to(np.asarray(self.k, float), np.shape(self.E))[rows]
+        return LossSurface(*values, k=k, count=self.count and self.count.at_rows(rows))
 
     def flops(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
         """Training FLOPs of `params` [weights] on `tokens` [tokens]."""

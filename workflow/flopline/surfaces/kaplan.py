@@ -42,7 +42,10 @@ class KaplanSurface:
     def of_terms(
         cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
     ) -> KaplanSurface:
-        """(h_N^(1/k) + h_D^(1/k))^k with ln h_N = ln_a - a ln N, ln h_D = ln_b - k ln D; e is 0."""
+        """(h_N^(1/k) + h_D^(1/k))^k with ln h_N = ln_a - a ln N, ln h_D = ln_b - k ln D; e is 0.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
+        """
         return cls(a, k, np.exp(ln_a / a), np.exp(ln_b / k))
 
     @property

@@ -17,11 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from flopline.surfaces.chinchilla import (
     EXPONENT_BOUNDS,
     FLOOR_BOUNDS,
-    PARAMETERS,
     LossSurface,
     per_point,
 )
-from flopline.surfaces.count import CLOSE, STEPS, Count
+from flopline.surfaces.count import CLOSE, STEPS
 from flopline.surfaces.surface import Floats
 
 Bools = NDArray[np.bool_]
@@ -53,29 +52,27 @@ class LossOfCompute:
 
     @classmethod
     def frontier(cls, surface: LossSurface) -> LossOfCompute:
-        """The lowest loss of `surface` at every budget, c = alpha beta / (alpha + beta).
+        """The lowest loss of `surface` at every budget, c = k alpha beta / (alpha + beta).
 
         Under a count it is no power law; c is then the exponent that it has where C is 6ND.
         """
-        a, b, alpha, beta, g = (
+        a, b, alpha, beta, g, k = (
             np.asarray(v, float)
-            for v in (surface.A, surface.B, surface.alpha, surface.beta, surface.G)
+            for v in (surface.A, surface.B, surface.alpha, surface.beta, surface.G, surface.k)
         )
         c = alpha * beta / (alpha + beta)
         counted = None if surface.count is None else surface
-        return cls(surface.E, (a * g**-alpha + b * g**beta) * 6.0**c, c, counted=counted)
+        scale = ((a * g**-alpha + b * g**beta) * 6.0**c) ** k
+        return cls(surface.E, scale, k * c, counted=counted)
 
     @classmethod
     def stated(cls, values: Mapping[str, ArrayLike]) -> LossOfCompute:
         """The law that a fit's parameters state, whichever law was fitted.
 
-        `values` holds the surface's E, A, B, alpha and beta, or L_E, L_K and L_c.
+        `values` holds the surface's E, A, B, alpha, beta and maybe k, or L_E, L_K and L_c.
         """
         if "alpha" in values:
-            surface = LossSurface(
-                *(values[name] for name in PARAMETERS), count=Count.stated(values)
-            )
-            return cls.frontier(surface)
+            return cls.frontier(LossSurface.stated(values))
         return cls(values["L_E"], values["L_K"], values["L_c"])
 
     def loss(self, flops: ArrayLike) -> Floats:

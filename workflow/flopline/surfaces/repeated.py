@@ -63,6 +63,8 @@ class RepeatedSurface:
         """The surface with floor `e`, ln h_N = ln_a - a ln N', ln h_D = ln_b - b ln D'; k is 1.
 
         Repetitions and excess params lose nothing there: R_D and R_N are NO_DECAY.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
         """
         endless = np.full_like(a, NO_DECAY)
         return cls(e, np.exp(ln_a), np.exp(ln_b), a, b, endless, endless)

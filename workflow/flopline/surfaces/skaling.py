@@ -55,7 +55,10 @@ class SkalingSurface:
     def of_terms(
         cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
     ) -> SkalingSurface:
-        """e + (h_N^(1/k) + h_D^(1/k))^k with ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D."""
+        """e + (h_N^(1/k) + h_D^(1/k))^k with ln h_N = ln_a - a ln N and ln h_D = ln_b - b ln D.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
+        """
         return cls(e, np.exp(ln_a / k), np.exp(ln_b / k), a / k, b / k, k)
 
     @property

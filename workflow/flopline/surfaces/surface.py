@@ -97,6 +97,8 @@ def amplitudes(
     """A and B for which A/N^alpha and B/D^beta are both `share` at the centre of the points.
 
     The centre is the geometric mean of `params` [weights] and of `tokens`, of shape (points,).
+
+    Returns both as numbers.
     """
     log_n, log_d = np.log(params).mean(), np.log(tokens).mean()
     return float(share * np.exp(alpha * log_n)), float(share * np.exp(beta * log_d))

@@ -42,7 +42,10 @@ class TiedSurface:
     def of_terms(
         cls, e: Floats, ln_a: Floats, ln_b: Floats, a: Floats, b: Floats, k: Floats
     ) -> TiedSurface:
-        """The surface with floor `e`, ln h_N = ln_a - a ln N, ln h_D = ln_b - a ln D; k is 1."""
+        """The surface with floor `e`, ln h_N = ln_a - a ln N, ln h_D = ln_b - a ln D; k is 1.
+
+        Returns the surface in its own parameters, of the shape of the arguments.
+        """
         return cls(e, np.exp(ln_a), np.exp(ln_b), a)
 
     @property

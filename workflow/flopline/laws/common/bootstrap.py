@@ -22,7 +22,7 @@ _UNIFORMS: Final = 2
 
 
 def chosen(method: str, default: str) -> str:
-    """`method`, or for auto what docs/uncertainty.md found best for the law, its `default`."""
+    """`method`; for auto the law's `default`, which docs/uncertainty.md found best."""
     return default if method == AUTO else method
 
 

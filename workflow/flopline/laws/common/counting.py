@@ -1,7 +1,7 @@
 """The law of C / 6ND of a study's runs, by which budgets are spent where the runs do not cost 6ND.
 
 Each form of it is fitted to ln(C / 6ND) with Huber's weights, so that a run with a slip in its
-FLOPs does not turn it, and the form is chosen by how it foretells the runs of largest compute from
+FLOPs does not turn it, and the form is chosen by how it predicts the runs of largest compute from
 the others: what is asked of it lies beyond them.
 """
 
@@ -31,7 +31,7 @@ ABSURD: Final = 100.0
 """C / 6ND, or its inverse, from which a unit is wrong: attention, vocabulary, recomputed
 activations and experts that rest stay far below together."""
 LARGEST: Final = 1 / 3
-"""Share of the runs, those of largest compute, that forms foretell from the others."""
+"""Share of the runs, those of largest compute, that forms predict from the others."""
 MIN_RUNS: Final = 6
 """Runs below which only a constant ratio is fitted."""
 TIE: Final = (1.1, 1e-3)
@@ -45,7 +45,7 @@ TELLS: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The count of the runs and that of every draw, with what is to be said of it."""
+    """The count of the runs and that of every draw, with a sentence on it."""
 
     point: Count
     drawn: Count
@@ -110,7 +110,7 @@ def _demand_sane(points: pd.DataFrame, ln_ratio: Floats, law: str, family: str) 
 def _chosen(
     spread: dict[str, Floats], ln_ratio: Floats, largest: NDArray[np.int64], runs: int
 ) -> _Form:
-    """The simplest form that foretells the largest runs about as well as the best does."""
+    """The simplest form that predicts the largest runs about as well as the best does."""
     if runs < MIN_RUNS:
         return FORMS[0]
     below = np.setdiff1d(np.arange(ln_ratio.size), largest)

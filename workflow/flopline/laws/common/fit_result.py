@@ -76,8 +76,8 @@ class FitResult:
 
     `parameters` always holds the exponents a and b of N_opt ~ C^a, D_opt ~ C^b. `draws` has one
     row per bootstrap resample: `draw`, one column per parameter, and `schema.target_column`
-    columns for every target. `status` is converged, warning (usable, `message` says what to mind)
-    or failed (no number may be used, `message` says why).
+    columns for every target. `status` is converged, warning (usable, `message` says what to
+    watch for) or failed (no number may be used, `message` says why).
     """
 
     law: str
@@ -127,7 +127,7 @@ class Estimator:
 
     `name` is a short identifier, unique within its law; `label` says it in a few words.
     `parameters` holds at least a and b. The first estimator of a law is its main one, whose
-    numbers are those of the FitResult; the others are variants that show what it hangs on.
+    numbers are those of the FitResult; the others are variants that show what it depends on.
     """
 
     name: str
@@ -230,7 +230,10 @@ def plain(value: Any) -> Any:
 
 
 def estimate_json(point: float, lo80: float, hi80: float, lo95: float, hi95: float) -> EstimateJson:
-    """An estimate as JSON holds it, what is not finite as None."""
+    """An estimate as JSON holds it, what is not finite as None.
+
+    Returns the number with the ends of its 80 and 95 % intervals, in the order of the arguments.
+    """
     return {
         "point": _finite(point),
         "lo80": _finite(lo80),

@@ -87,6 +87,8 @@ def by_cells(ln_flops: Floats, loss: Floats, weight: Floats, law: LossLaw, edges
 
     The first three arguments have shape (rows, points), `edges` is ascending; NaN where a row has
     no point in a cell or no law.
+
+    Returns the residuals weighted by `weight`, (rows, cells).
     """
     rows, cells = ln_flops.shape[0], edges.size - 1
     here = (weight > 0) & np.isfinite(ln_flops) & np.isfinite(loss)
@@ -120,6 +122,9 @@ def lack_of_fit(
     on the frontier. The misfit counts as an independent error of each such run, so at a target it
     has the standard deviation misfit sqrt(1 + h), h being the leverage of the target among `runs`
     observations spread like the frontier.
+
+    Returns a LackOfFit of NaN, which widens nothing, where fewer than FEW_DRAWS resamples have most
+    of the frontier.
     """
     seen, draws = cells
     none = np.zeros(len(targets_flops))
@@ -152,6 +157,8 @@ def relative_sd(
     """Relative standard deviation of the first row of `law` at budgets `flops` (m,) by its misfit.
 
     `misfit`, `runs` and `spread` (flat or square) are those of a LackOfFit.
+
+    Returns an array of shape (m,), as a share of the loss.
     """
     r = np.asarray(spread, dtype=float)
     size = math.isqrt(r.size)

@@ -60,7 +60,7 @@ class LossLaw:
         return np.asarray(self.E[:, None] + falling, dtype=float)
 
     def form(self, row: int = 0) -> str:
-        """The formula of one row, and why it has no floor if it has none."""
+        """The formula of one row; if it has no floor, the reason too."""
         if not np.isfinite(self.c[row]):
             return "none: the loss on the frontier does not fall with compute"
         if self.pinned is not None:
@@ -72,7 +72,7 @@ class LossLaw:
         return "E + K C^-c" + (" with E at its bound 0" if self.E[row] == 0 else "")
 
     def note(self) -> str:
-        """What to mind of the first row's forecasts, empty if nothing: whether it has a floor."""
+        """What to watch for in the first row's forecasts, such as a lack of a floor; else empty."""
         if not np.isfinite(self.c[0]):
             return ""
         if self.pinned is not None:

@@ -64,7 +64,7 @@ class EnvelopeReading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Laws:
+class _FrontierLaws:
     """What is fitted to each subset: the laws, slopes by thirds, residuals of the loss law."""
 
     allocation: Allocation
@@ -205,7 +205,7 @@ def _demand_floor(chosen: Frontier, loss_floor: float | None, family: str) -> No
 
 def _laws(
     chosen: Frontier, ln_params: Floats, size: Ints, loss_floor: float | None, edges: Floats
-) -> _Laws:
+) -> _FrontierLaws:
     """Laws of every subset; NaN where fewer than three points or two sizes are on its frontier."""
     used = chosen.used
     sizes = size[chosen.run]
@@ -215,7 +215,7 @@ def _laws(
     weight = np.where(used & enough[:, None], 1.0, 0.0)
     blocks = _blocks(chosen, weight)
     loss_law = fit_loss_compute(*blocks, floor=loss_floor)
-    return _Laws(
+    return _FrontierLaws(
         Allocation(
             fit_power_law(chosen.ln_flops, ln_params[chosen.run], weight),
             fit_power_law(chosen.ln_flops, chosen.ln_tokens, weight),
@@ -244,12 +244,12 @@ def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _resampled(
-    select: Select, present: Bools, width: int, laws: Callable[[Frontier], _Laws]
-) -> _Laws:
+    select: Select, present: Bools, width: int, laws: Callable[[Frontier], _FrontierLaws]
+) -> _FrontierLaws:
     at_once = max(1, CELLS_AT_ONCE // width)
     blocks = range(0, max(1, present.shape[0]), at_once)
     parts = [laws(select(present[i : i + at_once])) for i in progress.over(blocks)]
-    return _Laws(
+    return _FrontierLaws(
         joined([part.allocation for part in parts]),
         np.concatenate([part.slopes for part in parts]),
         np.concatenate([part.residual for part in parts]),

@@ -186,7 +186,7 @@ def thinned(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def message(certificate: EnvelopeCertificate, misfit: LackOfFit, last_fraction: float) -> str:
-    """What a reader has to mind, empty if nothing."""
+    """What a reader must be warned of, empty if nothing."""
     warnings = []
     share, n_sizes = certificate["share_in_last_fraction"], certificate["sizes_on_frontier"]
     if n_sizes < FEW_SIZES:

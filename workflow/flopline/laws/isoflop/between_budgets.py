@@ -63,7 +63,7 @@ class BetweenBudgets:
 
     @classmethod
     def nothing(cls, draws: int, freedom: int = 0) -> BetweenBudgets:
-        """No scatter, because none can be told or none is wanted."""
+        """No scatter: none can be measured, or none is wanted."""
         return cls(np.nan, freedom, np.nan, np.nan, 0.0, np.zeros(draws))
 
     def unused(self) -> BetweenBudgets:
@@ -97,6 +97,9 @@ def between_budgets(
     `quantity` (params, tokens or loss) says which prior, `se` (budgets,) are the errors of y, NaN
     where unknown (the largest known one then), `uniform` (draws,) the quantiles of the standard
     deviations to be drawn.
+
+    Returns no scatter, with NaN for its test, where no budget is to spare, no error is known, or
+    all of both is rounding.
     """
     none, widest = NONE[quantity], WIDEST[quantity]
     freedom = y.size - design.shape[1]
@@ -159,7 +162,7 @@ class Chances:
 
     @classmethod
     def of(cls, labels: Sequence[str], draws: int, seed: int) -> Chances:
-        """Those of the budgets called `labels`; a budget more leaves those of the others be."""
+        """The draws of the budgets called `labels`; one more budget changes none of the others."""
 
         def normal(name: str) -> Floats:
             each = [named_generator(seed, name, label).standard_normal(draws) for label in labels]
@@ -178,7 +181,7 @@ class Chances:
         )
 
     def pick(self, columns: NDArray[np.bool_]) -> Chances:
-        """Those of some of the budgets."""
+        """The draws of some of the budgets."""
         return Chances(
             self.of_sd,
             self.of_loss_sd,

@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 FEW_BUDGETS: Final = 5
 GRID_DRIFT: Final = (float(np.log(2.0)), 2.0)
 """Change of the grids' offset from the vertices over the budgets [ln N], and the same in standard
-errors, beyond which it is to be minded: an offset that drifts with compute biases the exponent,
+errors, beyond which it is warned about: an offset that drifts with compute biases the exponent,
 where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339)."""
 
 
@@ -231,7 +231,11 @@ def messages(
     runs: int,
     laws: Laws,
 ) -> tuple[list[str], list[str]]:
-    """What makes the status a warning, and what is to be known besides."""
+    """What makes the status a warning, and what a reader should know besides.
+
+    `runs` is the number of runs given, `laws` are those of the main reading. Returns both as lists
+    of clauses, empty where there is nothing to say.
+    """
     warnings = [f"{_budget(v)} not used: {v.reason}" for v in valleys if v.reason]
     n_used = sum(v.used for v in valleys)
     if n_used < FEW_BUDGETS:
@@ -261,7 +265,7 @@ def messages(
 
 
 def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
-    """That the optima of budgets scatter about their law, empty where they do not."""
+    """A sentence on how the optima of budgets scatter about their law, empty where they do not."""
     if not between.significant:
         return ""
     what, size = SCATTERING[quantity]
@@ -278,7 +282,7 @@ def _budget(v: Valley) -> str:
 
 
 def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estimator:
-    """`main` with a word on what the flagged budgets do to it; a warning if that is much.
+    """`main` with a note on how the flagged budgets change it; a warning if they change it much.
 
     Much is a change of N at the first target to outside of its 95 % interval.
     """

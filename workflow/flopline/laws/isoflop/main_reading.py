@@ -63,7 +63,7 @@ class ReadingTestsJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ReadingTests:
-    """What is known of one reading.
+    """The tests of one reading.
 
     `budgets` have a vertex by it. `lack_of_fit` is the p value that its parabolas fit their runs,
     NaN where it has none or no run is to spare; `moved` the farthest [ln N] that one of its
@@ -94,7 +94,7 @@ class ReadingTests:
 
 
 def evidence(valleys: Sequence[Valley]) -> dict[str, ReadingTests]:
-    """The evidence on every reading of ORDER."""
+    """The tests of every reading of ORDER."""
     usable = {name: np.array([not v.faults[name] for v in valleys], dtype=bool) for name in ORDER}
     ln_n = {name: np.array([v.point[name].ln_params[0] for v in valleys]) for name in ORDER}
     excess = _held_out(valleys, usable, ln_n)
@@ -192,7 +192,7 @@ def _squares(x: Floats, y: Floats, sizes: NDArray[np.int64], terms: int) -> floa
 def _held_out(
     valleys: Sequence[Valley], usable: Mapping[str, NDArray[np.bool_]], ln_n: Mapping[str, Floats]
 ) -> dict[str, list[float]]:
-    """Excess loss of each reading at every budget that all of them can be asked at."""
+    """Excess loss of each reading at every budget for which all of them give a size."""
     ln_c = np.array([v.ln_flops for v in valleys])
     able = [name for name in ORDER if usable[name].sum() >= MIN_BUDGETS]
     out: dict[str, list[float]] = {name: [] for name in ORDER}

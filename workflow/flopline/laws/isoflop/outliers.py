@@ -33,7 +33,7 @@ ROUNDING: Final = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Outliers:
-    """Which runs leave the parabola of the others, `found` (runs,), and how far.
+    """The runs that leave the parabola of the others, `outlying` (runs,), and how far they lie.
 
     `t` (runs,) are their distances from the parabola of the runs that are kept, in standard errors
     of such a distance, `p` the chance of one as large as the largest among as many sound runs.

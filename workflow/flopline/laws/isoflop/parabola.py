@@ -59,6 +59,8 @@ def fit_polynomials(
     Shapes as in fit_parabolas; a row with fewer distinct sizes than terms is NaN. x is centred on
     its mean and scaled to its half-range, so the normal equations stay well conditioned however
     narrow the profile.
+
+    Returns the centre, one for all rows, and the coefficients.
     """
     centre = float(x.mean())
     scale = float(np.ptp(x)) / 2.0 or 1.0

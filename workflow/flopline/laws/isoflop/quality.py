@@ -70,7 +70,7 @@ class Checks:
     flags: str
 
     def columns(self) -> dict[str, object]:
-        """All of it, in order, for one row of a table."""
+        """All values and verdicts, in order, for one row of a table."""
         return asdict(self)
 
 
@@ -190,7 +190,7 @@ def deleted_residuals(x: Floats, y: Floats, fitted: Floats) -> Floats:
 
 
 def _outlier_p(t: float, runs: int) -> float:
-    """Chance of so large a deleted residual among `runs` sound ones; NaN if none can be tested."""
+    """Chance of a deleted residual this large among `runs` sound ones; NaN if it is untestable."""
     dof = runs - 4
     return min(1.0, 2.0 * runs * float(stdtr(dof, -abs(t)))) if dof >= 1 else np.nan
 

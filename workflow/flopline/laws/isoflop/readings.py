@@ -56,7 +56,7 @@ class VertexReading:
     `wanted` are the budgets that it can use, `weighing` the draws whose errors weigh them by
     `weights` (of the options). `lacking` says which budgets it cannot use, and why. `twin` names
     the reading that has the very same vertices, budgets and weights; `fault` says why there is no
-    law, `note` what to mind of it.
+    law, `note` a warning about it.
     """
 
     name: str
@@ -98,6 +98,8 @@ def readings(
 
     `draws` are those of the whole table, of which the rows of a valley carry their positions;
     `weights` is that of the options.
+
+    Returns those without a law, too: `fault` or `lacking` of each says why.
     """
     main = valleys[0].main
     used = np.array([v.used for v in valleys])
@@ -134,7 +136,7 @@ def readings(
 
 
 def _lacking(valleys: Sequence[Valley], reading: str) -> str:
-    """Which budgets a reading cannot use, by reason, but for those that no reading can."""
+    """The budgets that a reading cannot use, by reason, without those that no reading can use."""
     why: dict[str, list[str]] = {}
     for v in valleys:
         if v.faults[reading] and not all(v.faults.values()):
@@ -145,7 +147,7 @@ def _lacking(valleys: Sequence[Valley], reading: str) -> str:
 def _corrected(
     valleys: Sequence[Valley], surfaces: PluggedIn, draws: Resamples, weights: str
 ) -> VertexReading:
-    """The vertices of the main parabola less its bias, if there is a surface that may tell it."""
+    """The vertices of the main parabola less its bias, if a surface gives one."""
     base = valleys[0].main if valleys[0].main in valleys[0].views else PARABOLA
     raw, raw_drawn = (
         side_by_side([getattr(v, which)[base] for v in valleys]) for which in ("point", "drawn")
@@ -235,7 +237,11 @@ def estimators(
     new_run: Floats,
     chances: Chances,
 ) -> list[Estimator]:
-    """An estimator for every reading but the main one; one that cannot be made has failed."""
+    """An estimator for every reading but the main one; one that cannot be made has failed.
+
+    `laws` are those of `all_laws`, `targets` budgets [FLOPs], `new_run` (draws,) the error of ln L
+    of one more run. Returns them in the order of the readings.
+    """
     return [
         _estimator(r, laws.get(name), targets, new_run, chances)
         for name, r in list(all_readings.items())[1:]
@@ -258,7 +264,7 @@ def _estimator(
             r.name, LABELS[r.name], FAILED, message, {"a": nothing, "b": nothing}, nowhere
         )
     parameters, at_targets, _ = of_laws(laws, targets, new_run, chances)
-    mind = "; ".join(filter(None, [r.note, r.lacking]))
+    cautions = "; ".join(filter(None, [r.note, r.lacking]))
     same = "the same budgets as the main estimate" if r.twin else ""
-    status = WARNING if mind else CONVERGED
-    return Estimator(r.name, LABELS[r.name], status, mind or same, parameters, at_targets)
+    status = WARNING if cautions else CONVERGED
+    return Estimator(r.name, LABELS[r.name], status, cautions or same, parameters, at_targets)

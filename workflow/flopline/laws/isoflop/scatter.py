@@ -143,6 +143,8 @@ class RunScatter:
 
         Each draw has its own sd, spread as far as its degrees of freedom leave it open, so that
         intervals widen as Student's t does.
+
+        Returns the same draws for the same `seed`, label and runs; NaN where no scatter is known.
         """
         if not self.shape.size:
             return np.full((draws, len(runs)), np.nan)
@@ -185,6 +187,8 @@ def wild_losses(
 
     All arguments are (runs,); `budgets` names the budget of each run, `no_budget` those near none,
     whose losses get the errors of a typical budget. NaN where no scatter is known.
+
+    Returns the same draws for the same `seed`.
     """
     names = np.asarray(budgets, dtype=object)
     of_run = np.asarray(runs, dtype=object)
@@ -220,7 +224,7 @@ def best_profiles(ln_params: Sequence[Floats], loss: Sequence[Floats]) -> list[P
 
 
 def _scaled(profile: Profile) -> Floats:
-    """Residuals with the scale of the errors behind them, of the runs that tell any."""
+    """Residuals scaled to the errors behind them, of the runs that are not fitted exactly."""
     telling = profile.leverage < MET
     if not profile.freedom:
         return np.empty(0)

@@ -57,7 +57,7 @@ class Resamples:
     noise: Floats
 
     def of(self, runs: Sequence[int] | NDArray[np.int64] | Bools) -> Resamples:
-        """The same draws of some of the runs, told by their positions."""
+        """The same draws of some of the runs, given by their positions."""
         return Resamples(
             self.weights[:, runs], self.loss[..., runs], self.new_run, self.noise[runs]
         )
@@ -81,6 +81,9 @@ def resampled(
 
     Pairs: adding a run to one budget leaves the draws of the others as they were. Wild: only the
     size of their errors changes.
+
+    Returns the weights and losses of `draws` draws by `method` (pairs or wild); `no_budget` is the
+    stratum of runs near no budget.
     """
     runs, loss = list(table["run"]), table["loss"].to_numpy()
     ln_params = np.log(table["params"].to_numpy())
@@ -187,7 +190,7 @@ class Valley:
 
     @property
     def view(self) -> View:
-        """The main reading's view; of a reading without parabola the one near the bottom."""
+        """The view of the main reading; that near the bottom where a reading has no parabola."""
         return self.views.get(self.main, self.views[WINDOW])
 
     @property
@@ -211,7 +214,7 @@ class Valley:
 
 
 def budget_label(nominal: float, flops: Floats) -> str:
-    """What the random numbers of a budget with runs of `flops` are named by."""
+    """The name that seeds the random numbers of a budget with runs of `flops`."""
     return f"{nominal if np.isfinite(nominal) else np.exp(np.log(flops).mean()):.12g}"
 
 
@@ -227,6 +230,8 @@ def read_valley(
 
     `chained` says that the rows were grouped by gaps but span more than one budget; `compute` is
     that of the options.
+
+    Returns a valley whose `faults` say by reading why it cannot be used, empty where it can.
     """
     ln_n = np.log(rows["params"].to_numpy())
     loss = rows["loss"].to_numpy()

@@ -69,6 +69,8 @@ def laws_through(
     `weights` is that of the options, the errors in it those of the draws `weighing`. Unless the
     scatter between budgets is left out, every draw moves each budget by a scatter of its own, of a
     standard deviation of its own. A draw with fewer than MIN_BUDGETS vertices has no law.
+
+    Returns laws that are NaN for such a draw.
     """
     ln_c = point.ln_flops[0]
     scattered = weights != VARIANCE

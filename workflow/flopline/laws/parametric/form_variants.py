@@ -1,6 +1,6 @@
 """Other objectives and other forms of the parametric law, fitted to the same runs.
 
-What the size at a budget hangs on besides the runs: Chinchilla's form under every objective of
+What the size at a budget depends on besides the runs: Chinchilla's form under every objective of
 `objectives`, and under the main objective one exponent for both terms (Gadre et al. 2024, arXiv
 2403.08540), Skaling's bend (Videau et al. 2026, arXiv 2608.07222), Kaplan's joint law (2020, arXiv
 2001.08361) and, where the runs say how many of their tokens are unique, repeated data (Muennighoff
@@ -57,7 +57,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One other way to fit the same runs: what the optimiser found, and what it foretells."""
+    """One other way to fit the same runs: what the optimiser found, and what it predicts."""
 
     estimator: Estimator
     rows: list[dict[str, object]]
@@ -68,24 +68,26 @@ def variants(
     targets_flops: Sequence[float],
     surface: LossSurface,
     resamples: ResampleWeights,
-    mind: Callable[[Floats], list[str]],
+    cautions: Callable[[Floats], list[str]],
     unique_tokens: Floats | None = None,
     *,
     count: Counted | None = None,
     judged: bool = False,
 ) -> list[Variant]:
     """Every other objective and form, with intervals from `resamples`; if `judged` the forms that
-    climb in the held-out ladder alone.
+    are on the held-out ladder alone.
 
     `surface` is the optimum of Chinchilla's form, `problem` with the main objective;
-    `targets_flops` are budgets [FLOPs]; `mind` says what is to be minded of the runs and of their
+    `targets_flops` are budgets [FLOPs]; `cautions` says what to watch for in the runs and their
     log residuals (points,), seen less fitted; with `unique_tokens` [tokens] (points,), fewer than
     the tokens of some run, the law of repeated data is among them; budgets are spent by `count`,
     which has a draw a resample. A variant without an optimum
     says so and holds what was found.
+
+    Returns the variants, objectives first, then forms.
     """
     task, main = (
-        _MainFit(problem, targets_flops, surface, resamples, mind, count),
+        _MainFit(problem, targets_flops, surface, resamples, cautions, count),
         problem.objective,
     )
     tried: list[_Trial] = []
@@ -93,7 +95,7 @@ def variants(
         with progress.part(PILOTS, "variants"):
             others = _other_objectives(problem)
         tried += [_under(task, name, objective) for name, objective in others]
-    for form in (form for form in OTHERS if form.climbs or not judged):
+    for form in (form for form in OTHERS if form.on_ladder or not judged):
         tried.append(_Trial(form.name, form, main, partial(solve, problem, form, resamples)))
     repeats = unique_tokens is not None and (unique_tokens < problem.points["tokens"] * 0.999).any()
     if unique_tokens is not None and repeats and not judged:
@@ -117,7 +119,7 @@ class _MainFit:
     targets_flops: Sequence[float]
     surface: LossSurface
     resamples: ResampleWeights
-    mind: Callable[[Floats], list[str]]
+    cautions: Callable[[Floats], list[str]]
     count: Counted | None
 
     @property
@@ -138,7 +140,7 @@ class _Trial:
 
     @property
     def work(self) -> float:
-        """Its time in that of a plain one, about."""
+        """About how many times the time of a plain variant it takes."""
         slow = self.form is REPEATED or self.form.own_starts > 1 or self.objective.delta == 0
         return SLOW if slow else 1.0
 
@@ -172,7 +174,7 @@ def _value(problem: Problem, law: Law, objective: Objective, **more: Floats) -> 
 
 
 def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
-    """What was found, at the targets, in words and in numbers."""
+    """The variant with its numbers at the targets and its message."""
     name, objective, label = trial.name, trial.objective, trial.label or trial.form.label
     law, drawn, budgets = solved.law, solved.draws, np.asarray(task.targets_flops, float)
     if task.count is not None:
@@ -196,9 +198,11 @@ def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
     if objective == task.problem.objective and task.main_value > 0:
         against = value / task.main_value - 1.0
     points = task.problem.points | dict(solved.covariates)
-    mind = task.mind(np.log(points.pop("loss")) - np.log(law.loss(**points)))
+    cautions = task.cautions(np.log(points.pop("loss")) - np.log(law.loss(**points)))
     left_out = int(np.isnan(a_draws).sum())
-    status, message = _verdict(solved, mind, (left_out, a_draws.size), against, estimates.get("k"))
+    status, message = _verdict(
+        solved, cautions, (left_out, a_draws.size), against, estimates.get("k")
+    )
     common = {
         "estimator": name,
         "form": trial.form.name,
@@ -223,7 +227,7 @@ def _verdict(
     against: float,
     power: Estimate | None,
 ) -> tuple[str, str]:
-    """Status and message: what forbids use, or what to mind, then what the form changes."""
+    """Status and message: what forbids use, or warnings, then what the form changes."""
     if not solved.gradient <= GRADIENT_TOLERANCE:
         return FAILED, (
             f"The optimiser did not reach an optimum (scaled gradient {solved.gradient:.1e})."
@@ -231,21 +235,21 @@ def _verdict(
     vanished = [name for name in ("A", "B", "N_c", "D_c") if name in solved.bounds]
     if vanished:
         return FAILED, f"{vanished[0]} is 0 here, so no budget has a best split."
-    mind = []
+    cautions = []
     if solved.starts_agree < 2:
-        mind.append(f"only one of {solved.starts} starts reached the lowest objective")
+        cautions.append(f"only one of {solved.starts} starts reached the lowest objective")
     if solved.bounds:
-        mind.append(f"{' and '.join(solved.bounds)} on the bound of the search")
-    mind += design
+        cautions.append(f"{' and '.join(solved.bounds)} on the bound of the search")
+    cautions += design
     lost, draws = left_out
     if lost > MAX_LEFT_OUT * draws:
-        mind.append(
+        cautions.append(
             f"{lost} of {draws} resamples had too few points or no optimum and are left out of the "
             "intervals"
         )
     parts = [f"{solved.starts_agree} of {solved.starts} starts reach the same optimum."]
-    if mind:
-        parts = [f"Mind: {'; '.join(mind)}."]
+    if cautions:
+        parts = [f"Warning: {'; '.join(cautions)}."]
     if np.isfinite(against):
         way = "below" if against < 0 else "above"
         parts.append(f"The objective lies {abs(against):.1%} {way} that of the main form.")
@@ -255,4 +259,4 @@ def _verdict(
             f"k is {power.point:.3f} [{power.lo95:.3f}, {power.hi95:.3f}] at 95 %: "
             + ("the runs do not tell it from 1." if inside else "1, the main form, lies outside.")
         )
-    return WARNING if mind else CONVERGED, " ".join(parts)
+    return WARNING if cautions else CONVERGED, " ".join(parts)

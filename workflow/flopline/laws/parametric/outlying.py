@@ -45,7 +45,7 @@ class Outlying:
 
     @property
     def matters(self) -> bool:
-        """Whether N hangs on them."""
+        """Whether N depends on them."""
         return bool(abs(np.log(self.without / self.params)) > np.log1p(MOVES))
 
     def sentence(self) -> str:
@@ -67,7 +67,7 @@ class Outlying:
 
 
 def far_off(table: pd.DataFrame, unknowns: int) -> pd.Series:
-    """How far off the surface each run is that is far, in robust standard deviations.
+    """Distance from the surface of each run that lies far off it, in robust standard deviations.
 
     `table` has run and log_residual (a run is as far off as its mean), of a fit of so many
     `unknowns`: as many residuals, the smallest, tell nothing of the scatter, since a fit of small

@@ -48,14 +48,15 @@ from flopline.solvers.minimisation import (
 from flopline.solvers.objective_choice import OBJECTIVES, choose
 from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Floats, Problem
-from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, unknowns_of
-from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
+from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, Form, unknowns_of
+from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 
 SOLVERS = {
     "varpro_newton": "variable projection and Newton",
     "hoffmann_grid": "L-BFGS from the 4,500 starts of Hoffmann et al. 2022",
 }
-REPORTED = (*PARAMETERS, "a", "b", "G")
+DERIVED = ("a", "b", "G")
+REPORTED = (*PARAMETERS, *DERIVED)
 ALONE = ParametricOptions(variant_draws=None)
 """What a fit without options is: without its variants, which take four times as long."""
 
@@ -121,7 +122,7 @@ class ParametricCertificate(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The optimum of all points and of the resamples, before anything is said about them."""
+    """The optimum of all points and of the resamples, before it is judged."""
 
     best: Optimum
     starts: int
@@ -138,6 +139,7 @@ def fit(
     bootstrap: BootstrapOptions | None = None,
     family: str = "",
     judged: bool = False,
+    form: Form[Any] = CHINCHILLA,
     **changes: Any,
 ) -> FitResult:
     """Fit the surface to `points`, with a bootstrap over runs, and state it at target budgets.
@@ -150,7 +152,9 @@ def fit(
     from the optimum of all points only. The bootstrap draws runs, pairs by name, unless it is told
     otherwise; wild takes an objective on log loss. The table `estimators` has each other objective
     and form (form_variants.variants) with `variant_draws` resamples, always by pairs; if `judged`
-    only the forms that climb in the held-out ladder, without resamples.
+    only the forms on the held-out ladder, without resamples.
+    Another `form` than Chinchilla's is fitted with the same care and stated by the same names, and
+    k where it has one; it has no table of other objectives and forms.
     `changes` are single options of either group, as `objective="log_lad"` or `draws=200`.
     Resamples that leave too few distinct points, do not converge or lack an optimum hold NaN and
     are counted in the certificate.
@@ -159,8 +163,10 @@ def fit(
     or that do not go together.
     """
     options, bootstrap = changed(options or ALONE, bootstrap or BootstrapOptions(), changes)
-    table = _checked(points, family)
+    table = _checked(points, family, form)
     solver, variant_draws = options.solver, options.variant_draws
+    if form is not CHINCHILLA:
+        solver, variant_draws = "varpro_newton", None
     draws, seed = bootstrap.draws, bootstrap.seed
     params, tokens, _, loss = (table[c].to_numpy(float) for c in _COLUMNS)
     count = counted(table, draws, seed, "parametric", family)
@@ -180,36 +186,36 @@ def fit(
         )
     weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
     several = token_spread(params, tokens) >= RAY
-    solved = _thick_enough(params, tokens, weights) & several
+    solved = _thick_enough(params, tokens, weights, form) & several
 
     def redrawn(best: Floats) -> Problem:
         """The problem whose resamples are solved, from the optimum `best` of all points."""
         if method == PAIRS:
             return problem
-        return wild.resampled_losses(problem, best, runs, draws, seed).of_rows(solved)
+        return wild.resampled_losses(problem, best, runs, draws, seed, form).of_rows(solved)
 
     stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
-        optima = _solve(problem, weights[solved], solver, redrawn)
-        surfaces = _surfaces(problem, optima.draws, solved, solver)
+        optima = _solve(problem, form, weights[solved], solver, redrawn)
+        surfaces = _surfaces(problem, form, optima.draws, solved, solver)
         lost = _lost(surfaces)
         if method == PAIRS and minimised.scale == "log" and several and lost > MOST * draws:
             # Those that are left hold other studies than the one at hand: keep every run.
             method, weights = WILD, np.ones_like(weights)
             solved = np.ones(draws, dtype=bool)
             flipped = redrawn(optima.best.unknowns[0])
-            optima = _drawn_again(optima, flipped, weights, solver)
-            surfaces = _surfaces(problem, optima.draws, solved, solver)
+            optima = _drawn_again(optima, flipped, form, weights, solver)
+            surfaces = _surfaces(problem, form, optima.draws, solved, solver)
             stand_in = (
                 f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
                 "or no optimum, so every run is kept and residuals are resampled instead"
             )
 
-    surface = CHINCHILLA.law(problem, optima.best.unknowns[0])
+    surface = form.as_stated(problem, optima.best.unknowns[0])
     if count is not None:
         surface = replace(surface, count=count.point)
         surfaces = replace(surfaces, count=count.drawn)
-    bounds = CHINCHILLA.on_bounds(optima.best.unknowns[0])
+    bounds = form.on_bounds(optima.best.unknowns[0])
     at_point, values = (_stated(s, targets_flops) for s in (surface, surfaces))
     parameters = {
         name: Estimate.of(float(at_point[name]), values[name], name in bounds) for name in values
@@ -221,16 +227,16 @@ def fit(
         targets_flops,
         _at(surface, targets_flops),
         _at(surfaces, targets_flops),
-        new_run_errors(at_ends, len(PARAMETERS), draws, seed),
+        new_run_errors(at_ends, len(form.free), draws, seed),
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
-    certificate = _certificate(problem, optima, table, bounds)
+    certificate = _certificate(problem, form, optima, table, bounds)
     certificate["objective"] = minimised.value(minimised.residual(predicted, loss))
     certificate["draws"] = draws
     certificate["draws_left_out"] = left_out
     if count is not None:
         certificate["count"] = count.sentence
-    outlying = _outlying(problem, table, surface, targets_flops)
+    outlying = _outlying(problem, form, table, surface, targets_flops)
     if outlying is not None:
         certificate["far_off"] = outlying.to_json()
     early = _early_residual(table)
@@ -240,7 +246,10 @@ def fit(
     if count is not None:
         message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
-    main = Estimator(minimised.name, label, status, message, parameters, targets)
+    name = minimised.name
+    if form is not CHINCHILLA:
+        name, label = form.name, f"{form.label}; {label}"
+    main = Estimator(name, label, status, message, parameters, targets)
     others: list[form_variants.Variant] = []
     if variant_draws is not None and status != FAILED:
         again = run_weights(table["run"].tolist(), 0 if judged else variant_draws, seed)
@@ -259,7 +268,9 @@ def fit(
             count=recounted,
             judged=judged,
         )
-    settings = options.plain() | bootstrap.plain() | {"method": method}
+    settings = options.plain() | bootstrap.plain() | {"method": method, "form": form.name}
+    if form is not CHINCHILLA:
+        settings |= {"solver": solver, "variant_draws": None}
     if "huber" in minimised.name:
         settings["huber_delta"] = minimised.delta
     else:
@@ -295,12 +306,19 @@ def problem_of(points: pd.DataFrame, options: ParametricOptions) -> Problem:
     return replace(problem, objective=choose(options.objective, options.huber_delta, problem))
 
 
-def refitted(problem: Problem, weights: Floats, surface: LossSurface) -> Optimum:
+def refitted(
+    problem: Problem, weights: Floats, surface: LossSurface, form: Form[Any] = CHINCHILLA
+) -> Optimum:
     """The optima for the rows of `weights` (rows, points), from that of all points on."""
-    return minimise_resamples(problem, CHINCHILLA, weights, unknowns_of(problem, surface))[0]
+    return minimise_resamples(problem, form, weights, unknowns_of(problem, surface))[0]
 
 
-def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
+def fewest_points(form: Form[Any]) -> int:
+    """Distinct (N, D) points, and runs, that a form needs: so that its fit can be wrong."""
+    return max(MIN_POINTS, len(form.free) + 1)
+
+
+def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) -> pd.DataFrame:
     """The columns of the fit in their fixed order of rows, or FloplineError."""
     where = f"parametric fit of family {family!r}" if family else "parametric fit"
     columns = (*_COLUMNS, *(c for c in _OPTIONAL if c in points))
@@ -317,9 +335,10 @@ def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
                 f"positive finite number: correct it or quarantine the run."
             )
     runs, distinct = table["run"].nunique(), len(table[["params", "tokens"]].drop_duplicates())
-    if runs < MIN_POINTS or distinct < MIN_POINTS:
+    least = fewest_points(form)
+    if runs < least or distinct < least:
         raise FloplineError(
-            f"{where} needs at least {MIN_POINTS} runs at {MIN_POINTS} distinct (params, tokens), "
+            f"{where} needs at least {least} runs at {least} distinct (params, tokens), "
             f"but has {runs} runs at {distinct}: add runs or take parametric out of `laws` in the "
             f"study file."
         )
@@ -334,11 +353,17 @@ def _checked(points: pd.DataFrame, family: str) -> pd.DataFrame:
     return table
 
 
-def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np.bool_]:
+def _thick_enough(
+    params: Floats, tokens: Floats, weights: Floats, form: Form[Any] = CHINCHILLA
+) -> NDArray[np.bool_]:
     """Resamples that keep enough distinct points, sizes and token counts to be fitted."""
     points = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1]
     enough = np.ones(weights.shape[0], dtype=bool)
-    for labels, least in ((points, MIN_POINTS), (params, MIN_LEVELS), (tokens, MIN_LEVELS)):
+    for labels, least in (
+        (points, fewest_points(form)),
+        (params, MIN_LEVELS),
+        (tokens, MIN_LEVELS),
+    ):
         codes = np.unique(labels, return_inverse=True)[1].ravel()
         order = np.argsort(codes, kind="stable")
         first = np.flatnonzero(np.diff(codes[order], prepend=-1))
@@ -348,7 +373,11 @@ def _thick_enough(params: Floats, tokens: Floats, weights: Floats) -> NDArray[np
 
 
 def _solve(
-    problem: Problem, weights: Floats, solver: str, redrawn: Callable[[Floats], Problem]
+    problem: Problem,
+    form: Form[Any],
+    weights: Floats,
+    solver: str,
+    redrawn: Callable[[Floats], Problem],
 ) -> _Fit:
     equal = np.ones(problem.x.size)
     if solver == "hoffmann_grid":
@@ -359,18 +388,20 @@ def _solve(
         draws = hoffmann_grid.minimise_resamples(redrawn(near), weights, near)
         return _Fit(best, starts, agreeing, draws, 0)
     with progress.part(ONCE):
-        best, starts, agreeing = minimise(problem, CHINCHILLA, equal)
+        best, starts, agreeing = minimise(problem, form, equal)
     near = best.unknowns[0]
-    draws, disagreed = minimise_resamples(redrawn(near), CHINCHILLA, weights, near)
+    draws, disagreed = minimise_resamples(redrawn(near), form, weights, near)
     return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
 
 
-def _drawn_again(fit: _Fit, problem: Problem, weights: Floats, solver: str) -> _Fit:
+def _drawn_again(
+    fit: _Fit, problem: Problem, form: Form[Any], weights: Floats, solver: str
+) -> _Fit:
     """The same optimum of all points, with the draws of another `problem`."""
     near = fit.best.unknowns[0]
     if solver == "hoffmann_grid":
         return replace(fit, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
-    draws, disagreed = minimise_resamples(problem, CHINCHILLA, weights, near)
+    draws, disagreed = minimise_resamples(problem, form, weights, near)
     return replace(fit, draws=draws, disagreed=int(disagreed.sum()))
 
 
@@ -380,21 +411,23 @@ def _lost(surfaces: LossSurface) -> int:
 
 
 def _surfaces(
-    problem: Problem, optima: Optimum, solved: NDArray[np.bool_], solver: str
+    problem: Problem, form: Form[Any], optima: Optimum, solved: NDArray[np.bool_], solver: str
 ) -> LossSurface:
-    """One surface per draw, NaN where there is none to be trusted.
+    """One surface per draw, NaN where none can be trusted.
 
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
     """
     trusted = optima.converged | (solver == "hoffmann_grid")
     unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
     unknowns[solved] = np.where(trusted[:, None], optima.unknowns, np.nan)
-    return CHINCHILLA.law(problem, unknowns)
+    return form.as_stated(problem, unknowns)
 
 
 def _stated(surface: LossSurface, targets_flops: Sequence[float]) -> dict[str, Floats]:
     """The parameters as they are reported; a and b of a count are those at the first target."""
-    values = {name: np.asarray(getattr(surface, name), float) for name in REPORTED}
+    power = () if surface.straight else (POWER,)
+    names = (*PARAMETERS, *power, *DERIVED)
+    values = {name: np.asarray(getattr(surface, name), float) for name in names}
     if surface.count is None:
         return values
     a, b = surface.exponents_at(targets_flops[0])
@@ -447,7 +480,7 @@ def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _too_early(mean: float, z: float) -> list[str]:
-    """What to mind of the difference of early losses and its z score."""
+    """A warning about the difference of early losses and its z score."""
     if not (mean > TOP_RUNS[0] and z > TOP_RUNS[1]):
         return []
     return [
@@ -458,7 +491,7 @@ def _too_early(mean: float, z: float) -> list[str]:
 
 
 def _poor_design(spread: float) -> list[str]:
-    """What to mind of the design of the runs, told by `token_spread`."""
+    """A warning about the design of the runs, told by `token_spread`."""
     if spread >= NARROW:
         return []
     return [
@@ -468,17 +501,22 @@ def _poor_design(spread: float) -> list[str]:
 
 
 def _outlying(
-    problem: Problem, table: pd.DataFrame, surface: LossSurface, targets_flops: Sequence[float]
+    problem: Problem,
+    form: Form[Any],
+    table: pd.DataFrame,
+    surface: LossSurface,
+    targets_flops: Sequence[float],
 ) -> Outlying | None:
     """The runs far off the surface with N at the first target without them, None without any."""
-    far = far_off(table, len(PARAMETERS))
+    far = far_off(table, len(form.free))
     kept = ~table["run"].isin(far.index).to_numpy()
     params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
     weights = kept[None].astype(float)
-    if far.empty or not len(targets_flops) or not _thick_enough(params, tokens, weights)[0]:
+    thick = _thick_enough(params, tokens, weights, form)[0]
+    if far.empty or not len(targets_flops) or not thick:
         return None
-    refit = refitted(problem, weights, surface)
-    again = replace(CHINCHILLA.law(problem, refit.unknowns[0]), count=surface.count)
+    refit = refitted(problem, weights, surface, form)
+    again = replace(form.as_stated(problem, refit.unknowns[0]), count=surface.count)
     flops = float(targets_flops[0])
     best, without = (float(np.ravel(s.params_opt([flops]))[0]) for s in (surface, again))
     if not (refit.converged[0] and np.isfinite([best, without]).all()):
@@ -487,7 +525,7 @@ def _outlying(
 
 
 def _misfit(mean: float, z: float) -> list[str]:
-    """What to mind of the mean log residual of the top runs and its z score."""
+    """A warning about the mean log residual of the top runs and its z score."""
     if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
         return []
     return [
@@ -498,7 +536,7 @@ def _misfit(mean: float, z: float) -> list[str]:
 
 
 def _certificate(
-    problem: Problem, fit: _Fit, table: pd.DataFrame, bounds: list[str]
+    problem: Problem, form: Form[Any], fit: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> ParametricCertificate:
     residual = table["log_residual"].to_numpy(float)
     top_mean, top_z = _top_residual(table)
@@ -512,9 +550,7 @@ def _certificate(
         "starts": fit.starts,
         "starts_agree": fit.starts_agree,
         "bounds": bounds,
-        "condition": condition_number(
-            problem, CHINCHILLA, np.ones_like(residual), fit.best.unknowns[0]
-        ),
+        "condition": condition_number(problem, form, np.ones_like(residual), fit.best.unknowns[0]),
         "token_spread": token_spread(table["params"].to_numpy(), table["tokens"].to_numpy()),
         "huber_delta": min(problem.delta, LEAST_SQUARES),
         "residual_sd": float(1.4826 * np.median(np.abs(residual - np.median(residual)))),
@@ -530,7 +566,7 @@ def _certificate(
 def _verdict(
     certificate: ParametricCertificate, solver: str, stand_in: str, outlying: Outlying | None
 ) -> tuple[str, str]:
-    """Status and a plain message: what forbids use first, then all there is to mind.
+    """Status and a plain message: what forbids use first, then all warnings.
 
     `stand_in` says why the draws are not of the kind that was asked for, empty if they are.
     """
@@ -551,30 +587,30 @@ def _verdict(
             f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
             f"split: check the losses or add runs that differ more in {axis}."
         )
-    mind = []
+    cautions = []
     if not c["converged"]:
-        mind.append(f"L-BFGS stopped short of the optimum ({gradient})")
+        cautions.append(f"L-BFGS stopped short of the optimum ({gradient})")
     if c["starts_agree"] < 2:
-        mind.append(f"only one of {c['starts']} starts reached the lowest objective")
+        cautions.append(f"only one of {c['starts']} starts reached the lowest objective")
     if c["bounds"]:
-        mind.append(f"{' and '.join(c['bounds'])} on the bound of the search")
-    mind += _poor_design(c["token_spread"])
+        cautions.append(f"{' and '.join(c['bounds'])} on the bound of the search")
+    cautions += _poor_design(c["token_spread"])
     if c["condition"] > ILL_CONDITIONED:
-        mind.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
-    mind += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
-    mind += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+        cautions.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
+    cautions += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
+    cautions += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
     if outlying is not None and outlying.matters:
-        mind.append(outlying.sentence())
-    mind += [stand_in] * bool(stand_in)
+        cautions.append(outlying.sentence())
+    cautions += [stand_in] * bool(stand_in)
     if c["draws_left_out"] > form_variants.MAX_LEFT_OUT * c["draws"]:
         lost = f"{c['draws_left_out']} of {c['draws']} resamples had "
         lost += "no optimum" if stand_in else "too few points or no optimum"
         few = c["draws_left_out"] > MOST * c["draws"]
-        mind.append(
+        cautions.append(
             f"{lost}, so there are no intervals"
             if few
             else f"{lost} and are left out of the intervals"
         )
-    if mind:
-        return WARNING, "Mind: " + "; ".join(mind) + "."
+    if cautions:
+        return WARNING, "Warning: " + "; ".join(cautions) + "."
     return CONVERGED, f"{c['starts_agree']} of {c['starts']} starts reach the same optimum."

@@ -7,8 +7,9 @@ from typing import Final
 
 from flopline.documents import FitJson
 from flopline.laws.common.methods_text import Settings, quoted
+from flopline.laws.parametric.stated_form import form_of
 from flopline.numbers import count, number
-from flopline.solvers.surface_family import FORMS, REPEATED
+from flopline.solvers.surface_family import CHINCHILLA, FORMS, REPEATED
 from flopline.study_document import StudyDocument
 
 SURFACE: Final = r"$L(N, D) = E + A/N^α + B/D^β|L(N, D) = E + A N^{-\alpha} + B D^{-\beta}$"
@@ -38,10 +39,18 @@ def paragraph(
         if counted
         else r"$6ND = C|6ND = C$ follow in closed form."
     )
+    form = form_of(fit)
+    law = SURFACE if form is CHINCHILLA else form.formula
     yield (
-        f"Parametric surface [@hoffmann2022, section 3.3]. {SURFACE} was fitted to the {points} "
+        f"Parametric surface [@hoffmann2022, section 3.3]. {law} was fitted to the {points} "
         f"of all runs at once; N and D that minimise it under {spent}"
     )
+    if form is not CHINCHILLA:
+        yield (
+            f"This form, {form.phrase}, was chosen among those fitted by how well it predicted "
+            f"larger runs on the held-out ladder; {CHINCHILLA.title} [@hoffmann2022] stands beside "
+            "it."
+        )
     objective, delta = s["objective"], s["huber_delta"]
     if objective:
         used = fit.get("certificate", {}).get("huber_delta", delta)

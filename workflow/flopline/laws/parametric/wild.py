@@ -1,6 +1,6 @@
 """Wild bootstrap: losses are resampled about a fit, and every run stays in every resample.
 
-A pairs bootstrap of a few runs often loses those that a fit hangs on, the ends of a valley above
+A pairs bootstrap of a few runs often loses those that a fit depends on, the ends of a valley above
 all, and its intervals are too wide; docs/uncertainty.md measures by how much. Here residuals are
 first made as large as those of runs that the fit has not seen.
 """
@@ -8,41 +8,50 @@ first made as large as those of runs that the fit has not seen.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from flopline.laws.common.bootstrap import run_signs
 from flopline.solvers.descent import jacobian, log_residuals
 from flopline.solvers.problem import Floats, Problem
-from flopline.solvers.surface_family import CHINCHILLA
+from flopline.solvers.surface_family import CHINCHILLA, Form
 
 MAX_LEVERAGE: Final = 0.98
 """Leverage is cut here: a run that alone fixes a parameter would get an endless residual."""
 
 
 def resampled_losses(
-    problem: Problem, unknowns: Floats, runs: list[str], draws: int, seed: int
+    problem: Problem,
+    unknowns: Floats,
+    runs: list[str],
+    draws: int,
+    seed: int,
+    form: Form[Any] = CHINCHILLA,
 ) -> Problem:
     """`problem` with a row of targets for each draw of a wild cluster bootstrap by run.
 
-    `unknowns` (6,) are Chinchilla's optimum of `problem`, `runs` names the run of each point. A
+    `unknowns` (6,) are the optimum of `form` on `problem`, `runs` names the run of each point. A
     draw flips the signs of the residuals at random, those of one run together. Signs alone
     (Rademacher weights) are valid for least absolute deviations too, which a small Huber delta
     comes close to (Feng, He and Hu 2011, doi 10.1093/biomet/asr052).
+
+    Returns the problem with targets of shape (draws, points), the same for the same `seed`.
     """
-    fitted = problem.target + residuals_of(problem, unknowns)
-    unseen = unseen_residuals(problem, unknowns, runs)
+    fitted = problem.target + residuals_of(problem, unknowns, form)
+    unseen = unseen_residuals(problem, unknowns, runs, form)
     signs = run_signs(runs, draws, seed)
     return replace(problem, target=fitted - unseen * signs)
 
 
-def residuals_of(problem: Problem, unknowns: Floats) -> Floats:
+def residuals_of(problem: Problem, unknowns: Floats, form: Form[Any] = CHINCHILLA) -> Floats:
     """Residuals ln f - ln L at `unknowns` (6,), shape (points,)."""
-    return np.asarray(log_residuals(problem, CHINCHILLA, unknowns[None])[0])
+    return np.asarray(log_residuals(problem, form, unknowns[None])[0])
 
 
-def unseen_residuals(problem: Problem, unknowns: Floats, runs: list[str]) -> Floats:
+def unseen_residuals(
+    problem: Problem, unknowns: Floats, runs: list[str], form: Form[Any] = CHINCHILLA
+) -> Floats:
     """Residuals of each run from the fit to all other runs, to first order, shape (points,).
 
     For the rows g of a run r_g + (I - H_gg)^-1 H_gg psi(r_g) / s, with H the projection on the
@@ -51,11 +60,11 @@ def unseen_residuals(problem: Problem, unknowns: Floats, runs: list[str]) -> Flo
     2002; for one row per run it is HC3. For Huber's loss it follows El Karoui et al. 2013 (doi
     10.1073/pnas.1307842110).
     """
-    residual = residuals_of(problem, unknowns)
-    lower, upper = CHINCHILLA.box
-    reduced = CHINCHILLA.reduce(unknowns[None])[0]
+    residual = residuals_of(problem, unknowns, form)
+    lower, upper = form.box
+    reduced = form.reduce(unknowns[None])[0]
     inside = (reduced > lower) & (reduced < upper)
-    columns = jacobian(problem, CHINCHILLA, unknowns[None])[0][inside].T
+    columns = jacobian(problem, form, unknowns[None])[0][inside].T
     q, _ = np.linalg.qr(columns / np.linalg.norm(columns, axis=0))
     score = np.clip(residual, -problem.delta, problem.delta)
     number = np.unique(runs, return_inverse=True)[1].ravel()
