@@ -21,9 +21,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import backtest_gates
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
+
 import numpy as np
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+import backtest_gates
 from backtest_studies import STUDIES
 
 from flopline.audit import ladder

@@ -196,3 +196,32 @@ def test_lines_of_one_shape_that_none_can_read_are_counted(tmp_path: Path) -> No
     (sentence,) = raw.runs["misread"]
     assert "line 2: 'GPU 0: 61 C, 412 W'" in sentence
     assert "none of the 3 lines like it, 'GPU #: # C, # W', can be read" in sentence
+
+
+def test_a_sentence_is_of_the_run_that_tells_most(tmp_path: Path) -> None:
+    rows = [
+        {"step": s, "tokens": 1e6 * s, "loss": 5 - s / 4 + seed / 10}
+        for seed in range(2)
+        for s in range(1, 9)
+    ]
+    path = write(tmp_path, rows, "jsonl")
+    options = study(source={"columns": {n: n for n in ("step", "tokens", "loss")},
+                            "runs": {"table": "runs.csv"}})  # fmt: skip
+    raw = ingest(options, [{"run": "seeds", "path": path.name, "sha256": "x"}], tmp_path)
+    facts = pd.DataFrame({"run": ["0", "1", "seeds"], "params": [1e8, 1e8, 1e8]})
+    with pytest.raises(FloplineError, match=r"run 'seeds'.*holds 2 attempts"):
+        clean(raw, facts, options)
+
+
+@pytest.mark.parametrize(
+    ("header", "way"),
+    [
+        ("step;tokens;loss", "parted by semicolons"),
+        ("sep=,\nstep,tokens,loss", "by which Excel knows what parts cells: take it out"),
+    ],
+)
+def test_a_header_that_is_none_is_told_alone(tmp_path: Path, header: str, way: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\n1;2;3\n")
+    with pytest.raises(FloplineError, match=way) as error:
+        read_log(tmp_path / "a.csv", {"step": "step", "tokens": "tokens", "loss": "loss"}, "csv")
+    assert "optional" not in str(error.value)

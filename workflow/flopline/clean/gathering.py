@@ -28,7 +28,10 @@ BATCH_TELLS: Final = (
 )
 """The way out where a log tells no tokens."""
 
-_NO_PARAMS = "Its params are not a positive number."
+_NO_PARAMS = (
+    "Its params are not a positive number: give them in source.runs (a run table, a sidecar, its "
+    "name or its log)."
+)
 
 
 def gather(
@@ -56,7 +59,10 @@ def gather(
     runs = _quarantine(runs, study)
     demand_magnitudes(runs, study)
     if not (runs["status"] == KEPT).any():
-        first = runs.sort_values("status", ascending=False, kind="stable").iloc[0]
+        # What is wrong with a run that has rows says more than that another has none.
+        by_rows = runs.assign(empty=runs["rows_in"] == 0)
+        order = by_rows.sort_values(["status", "empty"], ascending=[False, True], kind="stable")
+        first = order.iloc[0]
         raise FloplineError(
             f"{study['file']}: none of the {len(runs)} runs can be used; run '{first['run']}' "
             f"({first['source']}): {first['reason']}"

@@ -43,7 +43,7 @@ from flopline.figures.unseen import (
 from flopline.figures.wording import reach
 from flopline.laws.common.curvature import LEVEL
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.common.lack_of_fit import TOP_RUNS, of_minima
+from flopline.laws.common.lack_of_fit import of_minima
 from flopline.laws.spec import Says, ordered, spec_of
 from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, significant
@@ -150,7 +150,7 @@ def misfit(
 ) -> FrontierMisfit | None:
     """Residuals of what a law was fitted to, and its own test of fit; None without the table.
 
-    A surface is judged by the runs of largest compute, from which forecasts start. Another law's
+    A surface has been judged by its fit (laws/parametric/misfit.py). Another law's
     test is a chi-square where the errors of what it was fitted to are known, else it stands in the
     certificate, if anywhere.
     """
@@ -179,9 +179,9 @@ def _of_runs(fit: FitJson, points: pd.DataFrame) -> FrontierMisfit:
     groups = pd.DataFrame({"bin": bins, "x": ln_c, "y": residual}).groupby("bin")
     mean, se = groups.mean(), groups["y"].sem()
     certificate = fit["certificate"]
-    off, z = (number(certificate, f"top_runs_residual{end}") for end in ("", "_z"))
-    lacks_fit = abs(off) > TOP_RUNS[0] and abs(z) > TOP_RUNS[1]
-    evidence = f"top runs {100 * off:+.2g} %".replace("-", "−") if math.isfinite(off) else ""
+    checked = certificate.get("misfit")
+    lacks_fit = checked is not None and checked["found"]
+    evidence = _p_value(number(checked, "p_value")) if checked is not None else ""
     return FrontierMisfit(
         np.exp(mean["x"].to_numpy()), mean["y"].to_numpy(), se.to_numpy(float), lacks_fit, evidence
     )

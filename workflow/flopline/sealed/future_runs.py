@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.numbers import flops_label
+from flopline.study_document import FutureRunDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FutureRun:
     lines: tuple[str, ...] = ()
 
 
-def named_runs(entries: Sequence[Mapping[str, Any]], families: Sequence[str]) -> list[FutureRun]:
+def named_runs(entries: Sequence[FutureRunDocument], families: Sequence[str]) -> list[FutureRun]:
     """The runs of the study's `future_runs`; the only family where an entry names none.
 
     Raises FloplineError for two of one name, a family that is not there, or none where there are
