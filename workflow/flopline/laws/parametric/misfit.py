@@ -84,13 +84,13 @@ class Misfit:
         seen = [name for name, p in adjusted(self.p_values).items() if p < LEVEL]
         first = min(seen, key=lambda name: self.p_values[name])
         p = self.p_values[first]
-        chance = f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
+        level = f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
         others = [SHORT[name] for name in seen if name not in (first, TOP)]
         also = f"; {' and '.join(others)} tell it, too" if others else ""
         top = f"; {self.words[TOP]}" if TOP in seen and first != TOP else ""
         reach = "hold up to there" if TOP in seen else "fit these runs"
         return (
-            f"{self.words[first]} ({chance}{also}){top}, so the form does not {reach} and forecasts "
+            f"{self.words[first]} ({level}{also}){top}, so the form does not {reach} and forecasts "
             "beyond are biased"
         )
 
