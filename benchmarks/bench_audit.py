@@ -13,7 +13,12 @@ import sys
 import time
 from pathlib import Path
 
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
+
 import numpy as np
+
+sys.path[:0] = [str(root := Path(__file__).parents[1]), str(root / "workflow")]
 
 from flopline.audit import ladder
 from flopline.audit.changes import Base, _budgets, _changed, _largest_residuals, _left_out, _sizes
@@ -21,12 +26,6 @@ from flopline.audit.prepared_runs import prepared
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from tests.builders.designs import isoflop_runs
-
-for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[pool] = "1"
-
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 
 TARGET = 1e23
 

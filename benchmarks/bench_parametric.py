@@ -28,8 +28,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
+
 import numpy as np
 import pandas as pd
+
+sys.path[:0] = [str(root := Path(__file__).parents[1]), str(root / "workflow")]
 
 from flopline.laws.common.bootstrap import run_weights
 from flopline.solvers import hoffmann_grid
@@ -39,12 +44,6 @@ from flopline.solvers.problem import Floats, Problem
 from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.reference_solver import lbfgs
-
-for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[pool] = "1"
-
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 
 T = TypeVar("T")
 DELTA = 1e-3

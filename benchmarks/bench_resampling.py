@@ -7,9 +7,13 @@ and the power laws. Simulated profiles: 9 budgets of 12 sizes on the surface of 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
+
+for pool in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[pool] = "1"
 
 import numpy as np
 import pandas as pd

@@ -255,6 +255,7 @@ def _demand_counted(runs: pd.DataFrame, curves: pd.DataFrame, dropped: pd.DataFr
 
 
 def demand_sentence(sentence: str) -> None:
+    """Raise Broken for what is no sentence that a terminal can show."""
     if not sentence.isprintable():
         raise Broken(f"the sentence holds what cannot be printed: {sentence!r}")
     if not sentence.endswith("."):

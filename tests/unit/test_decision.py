@@ -481,7 +481,7 @@ def test_without_a_surface_a_wrong_size_has_no_price() -> None:
 percent = st.one_of(st.just(math.nan), st.floats(0.0, 50.0))
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(
     waste=st.fixed_dictionaries({law: st.lists(percent, max_size=5) for law in LAWS}),
     status=st.fixed_dictionaries(

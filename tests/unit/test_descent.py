@@ -172,7 +172,7 @@ def test_amplitude_at_its_bound_where_loss_ignores_tokens():
     assert float(surface.B) == 0.0
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_units_of_params_and_tokens_change_only_their_amplitudes(seed, unit_n, unit_d):
     params, tokens, loss = design(seed, 40, 0.003)
@@ -188,7 +188,7 @@ def test_units_of_params_and_tokens_change_only_their_amplitudes(seed, unit_n, u
     np.testing.assert_allclose(values_of(same), values_of(one), rtol=1e-5)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_duplicates_at_half_weight_change_nothing(seed):
     params, tokens, loss = design(seed, 40, 0.003)
@@ -199,7 +199,7 @@ def test_duplicates_at_half_weight_change_nothing(seed):
     np.testing.assert_allclose(values_of(other), values_of(one), rtol=1e-5)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_order_of_points_changes_nothing(seed):
     points = design(seed, 40, 0.003)

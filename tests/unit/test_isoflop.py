@@ -192,15 +192,15 @@ def test_no_vertex_weighs_more_than_the_floor_allows() -> None:
 
 @pytest.mark.slow
 def test_bootstrap_error_matches_repeated_experiments() -> None:
-    fits = [fit(profiles(sizes=13, noise=0.003, seed=s), draws=100) for s in range(60)]
+    fits = [fit(profiles(sizes=13, noise=0.003, seed=s), draws=100) for s in range(40)]
     vertices = [f.tables["vertices"] for f in fits]
     truth = np.log(np.array([v["params"] for v in vertices])).std(axis=0, ddof=1)
     stated = np.array([v["params_se_ln"] for v in vertices]).mean(axis=0)
-    # 60 repetitions know one standard deviation to 9 %, and the mean over 5 budgets to 4 %.
+    # 40 repetitions know one standard deviation to 11 %, and the mean over 5 budgets to 5 %.
     assert (stated / truth).mean() == pytest.approx(1.0, abs=0.15)
     a = np.array([f.parameters["a"].point for f in fits])
     exact = float(UNTIED.a)
-    assert a.mean() == pytest.approx(exact, abs=4 * a.std() / np.sqrt(60))
+    assert a.mean() == pytest.approx(exact, abs=4 * a.std() / np.sqrt(40))
     covered = [f.parameters["a"].lo95 < exact < f.parameters["a"].hi95 for f in fits]
     assert np.mean(covered) > 0.85
 

@@ -108,6 +108,15 @@ def test_nanogpt_has_losses_of_steps_and_of_evaluations(tmp_path: Path) -> None:
     assert reading.facts.logged == {"": {"number of parameters": "123590000"}}
 
 
+def test_flame_says_its_batch_steps_and_size() -> None:
+    reading = read_log(FIXTURES / "torchtitan/flame.log")
+    losses = {1: 10.4001, 100: 7.2001, 200: 6.5001, 300: 6.1001}
+    assert kept(reading, "step", "split", "loss") == [[s, "train", y] for s, y in losses.items()]
+    assert reading.facts.known == {
+        "": {"params_total": 341_456_789, "batch_tokens": 524_288, "horizon_steps": 20_480}
+    }
+
+
 def test_torchtitan_reads_through_colours_and_ranks(tmp_path: Path) -> None:
     start = "[rank0]:[titan] 2025-05-01 12:00:00,123 - root - INFO - "
     text = (

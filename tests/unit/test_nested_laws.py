@@ -176,7 +176,7 @@ def test_starts_at_zero_are_left_out_and_said_to_be_of_no_use_alone():
             generic.fit([none], points, loss, objectives.log_huber())
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.sampled_from(VANISHING),
     st.integers(0, 10_000),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import Cleaned
@@ -59,6 +59,7 @@ def test_a_late_evaluation_takes_its_place() -> None:
     assert "x.jsonl, line 10 (step 600 after step 1,000)" in note
 
 
+@settings(max_examples=40)
 @given(st.permutations(HUNDREDS).filter(lambda order: order[0] <= 300))
 def test_evaluations_that_come_in_any_order_within_two_places_keep_all(order: list[int]) -> None:
     """Workers that evaluate side by side: each result at most two places from its own."""

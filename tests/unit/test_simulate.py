@@ -260,18 +260,18 @@ def test_nmm_spans_the_axes_of_the_published_figure() -> None:
 
 
 def test_intervals_of_nmm_cover_the_truth_as_often_as_they_say() -> None:
-    """Not the shipped seed alone: 95 % intervals, over 40 other seeds and both families."""
+    """Not the shipped seed alone: 95 % intervals, over 20 other seeds and both families."""
     covered = dict.fromkeys(("alpha", "beta", "a"), 0)
     truths = {
         f: {**v["law"], "a": float(LossSurface(**v["law"]).a)} for f, v in NMM["families"].items()
     }
-    for seed in range(40):
+    for seed in range(20):
         for family, truth in truths.items():
             points = final_points(NMM | {"seed": seed, "log_every": 100}, family)
             fit = parametric_fit.fit(points, [1e22], draws=200, seed=1, family=family)
             for name in covered:
                 estimate = fit.parameters[name]
                 covered[name] += estimate.lo95 <= truth[name] <= estimate.hi95
-    # Of 80 intervals at 95 %, fewer than 69 cover with probability 0.06 %.
-    assert min(covered.values()) >= 69, covered
-    assert max(covered.values()) <= 80
+    # Of 40 intervals at 95 %, fewer than 33 cover with probability 0.07 %.
+    assert min(covered.values()) >= 33, covered
+    assert max(covered.values()) <= 40

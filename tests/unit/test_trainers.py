@@ -52,6 +52,10 @@ ROWS: dict[str, list[tuple[str, float, float]]] = {
     "torchtitan_fork.log": [(T, 1, 10.4001), (T, 100, 7.2001), (V, 100, 7.1001), (T, 200, 6.5001)],
     "torchtune.txt": [(T, 1, 4.812), (T, 2, 4.401), (T, 3, 4.012), (T, 4, 3.801)],
     "litgpt.log": [(T, 16, 10.801), (T, 32, 9.702), (V, 32, 9.65), (T, 48, 8.603)],
+    "maxtext_packed.log": [
+        (T, 0, 12.038), (T, 4, 11.038), (V, 4, 9.855), (T, 9, 8.689), (V, 9, 9.42), (T, 39, 7.689),
+    ],
+    "levanter_job.log": [(T, 1, 9.8), (T, 19, 8.7), (V, 19, 8.85), (T, 1200, 7.5)],
     "levanter.log": [(T, 10, 9.8), (T, 20, 8.9), (V, 20, 8.85), (T, 30, 8.1)],
 }  # fmt: skip
 """What the fixture of each trainer says: split, step and loss of every row."""
@@ -70,6 +74,7 @@ FACTS = {
     "gpt_neox.log": {"batch_tokens": 64 * 1024, "horizon_steps": 30},
     "megatron_sister.log": {"batch_tokens": 32 * 512, "horizon_steps": 300},
     "maxtext.log": {"batch_tokens": 262_144, "horizon_steps": 40},
+    "maxtext_packed.log": {"batch_tokens": 192 * 1024, "horizon_steps": 40},
     "nanochat.log": {
         "params_total": 12_345_678, "batch_tokens": 32_768, "horizon_tokens": 9_830_400,
         "horizon_steps": 300,
@@ -85,6 +90,13 @@ FACTS = {
 def rows(path: Path, columns: dict[str, Any] | None = None) -> list[tuple[str, float, float]]:
     read = read_log(path, columns).rows
     return list(zip(read["split"], read["step"], read["loss"], strict=True))
+
+
+def test_counts_of_so_many_with_units_are_numbers() -> None:
+    # as picotron writes them
+    record = parsed(1, "[rank 0] Step: 2 | Loss: 9.9012 | Tokens/s: 100.2K | Tokens: 2.10M/10.00B")
+    assert record.values["Tokens"] == "2.10M"
+    assert record.totals == {"Tokens": "10.00B"}
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -24,7 +24,7 @@ from running.receipts import receipt_of
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.workflow.conftest import SPECS, Checkout, of_audit, of_law
+from tests.workflow.conftest import SPECS, Checkout, of_audit, of_law, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -44,7 +44,7 @@ def figures_after(stage: str) -> list[str]:
 
 def drawn_after(spec: FigureSpec) -> str:
     """The last stage that a figure needs."""
-    if spec.needs.decision:
+    if spec.needs.of_decision:
         return "decide"
     if of_audit(spec):
         return "audit"
@@ -276,14 +276,17 @@ def write_small_study(folder: Path) -> None:
     path.write_text(yaml.safe_dump(study, sort_keys=False))
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose small study has run to its end; copy it before changing anything."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("small") / "repo")
+def run_small_study(folder: Path) -> None:
+    checkout = Checkout.fresh(folder)
     write_small_study(checkout.folder)
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
-    return checkout
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose small study has run to its end; copy it before changing anything."""
+    return Checkout(once_a_session(tmp_path_factory, "small", run_small_study))
 
 
 @pytest.fixture(scope="module")
@@ -686,7 +689,7 @@ def test_run_with_nothing_to_do_repeats_its_last_words(lab: Lab) -> None:
 
 def test_mistake_of_ours_is_told_with_its_log(lab: Lab) -> None:
     lab.checkout.edit(
-        "workflow/scripts/report.py", "    said.append(", "    1 / 0\n    said.append("
+        "workflow/scripts/report.py", "    summary.append(", "    1 / 0\n    summary.append("
     )
     with lab.run() as run:
         assert run.end() == 1

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.builders.studies import BUDGETS, write_study
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import Checkout, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -40,6 +40,8 @@ BAD = {
     "lines": "first\nsecond\ttabbed",
 }
 EVERYTHING = " ".join(BAD.values())
+DEEP = Path("a/b/repo")
+"""Where it runs in a folder of its own, so that a way up leads to no other test's."""
 
 
 def as_file_name(name: str) -> str:
@@ -119,21 +121,24 @@ def files_of(folder: Path) -> set[str]:
     return {str(p) for p in paths if p.parts[0] not in own and "__pycache__" not in p.parts}
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose hostile study has run to its end, three folders deep in one of its own."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("hostile") / "a/b/repo")
+def run_hostile_study(folder: Path) -> None:
+    checkout = Checkout.fresh(folder / DEEP)
     write_hostile_study(checkout.folder)
     before = files_of(checkout.folder)
     done = checkout.snakemake()
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert files_of(checkout.folder) == before
-    return checkout
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose hostile study has run to its end; copy it before changing anything."""
+    return Checkout(once_a_session(tmp_path_factory, "hostile", run_hostile_study) / DEEP)
 
 
 def test_nothing_of_a_hostile_study_runs_or_leaves_results(hostile: Checkout) -> None:
-    top = hostile.folder.parents[2]
+    top = hostile.folder.parents[len(DEEP.parts) - 1]
     assert not [p for p in top.rglob("*") if "pwned" in p.name and "toy/logs" not in str(p)]
     assert not Path("/pwned").exists()
     assert {p.name for p in (hostile.folder / "results").iterdir()} == {"toy", ".code.json"}

@@ -45,6 +45,8 @@ STUDY = {
     "flops_convention": "six_nd",
     "targets": [1e19],
     "bootstrap": {"draws": 100},
+    "parametric": {"variant_draws": None},
+    "audit": {"ladder_draws": 20},
     "envelope": {"smoothing_steps": 0},
 }
 BELOW_SIMULATE = {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN

@@ -54,9 +54,11 @@ def own_facts(
 ) -> dict[str, Fact]:
     """The facts of one run from everything but the run table, under our names.
 
-    `file` is {run, path, sidecar?} and `run` one of the runs that it holds. Raises FloplineError,
-    naming the study file `study` or the file in question, for a fact that is not there, is no
-    number, or is said in two ways.
+    `file` is {run, path, sidecar?} and `run` one of the runs that it holds.
+
+    Returns a number or a text by name, without those that nothing says.
+    Raises FloplineError, naming the study file `study` or the file in question, for a fact that is
+    not there, is no number, or is said in two ways.
     """
     values: dict[str, tuple[Fact, str]] = {}
     for name, value, place in _all_facts(source, file, run, log_facts, root, study):
@@ -127,6 +129,10 @@ def _all_facts(
     root: Path,
     study: str,
 ) -> Iterator[tuple[str, Fact, str]]:
+    """Name, value and place of every fact that something says of a run; one may come twice.
+
+    Raises FloplineError for a fact that is not where the study says, or is no number.
+    """
     runs = source.get("runs", {})
     decimal = runs.get("decimal", ".")
     if "sidecar" in file:
@@ -198,6 +204,12 @@ def _value(
     decimal: str,
     option: str = "source.runs",
 ) -> Fact:
+    """The value of a fact as a number in units of one, or as text where it is one of TEXT_FACTS.
+
+    `option` is the part of the study file that says how its numbers are written.
+
+    Raises FloplineError, naming its `place`, where it is no number.
+    """
     if name in TEXT_FACTS:
         return str(value)
     parsed = parse_number(value, decimal)

@@ -21,10 +21,10 @@ rule audit:
         runs="results/{study}/clean/runs.parquet",
         curves=CLEAN_CURVES,
     output:
+        **(stated_files(SURFACE_LAW) if SURFACE_LAW else {}),
         findings=FINDINGS[0],
         tables=directory(FINDINGS[1]),
         # The law of the surface, of the form that the ladder prefers.
-        **(stated_files(SURFACE_LAW) if SURFACE_LAW else {}),
     log:
         "results/{study}/logs/audit.{family}.log",
     cache: SHARED

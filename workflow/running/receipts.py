@@ -108,10 +108,8 @@ def damaged_results(results: Path, memory: Memory) -> list[Path]:
     def of_file(path: Path) -> str:
         return str(memory.of(path, hash_file))
 
-    receipts = sorted(p for p in (results / FOLDER).rglob("*") if p.is_file())
-    paths = [_result_of(p, results) for p in receipts if p.suffix != SET_ASIDE]
     # What is missing is made again without us.
-    return [path for path in paths if _differs(path, results, of_file)]
+    return [path for path, _ in _known(results) if _differs(path, results, of_file)]
 
 
 def set_aside(path: Path, results: Path) -> None:
@@ -128,8 +126,8 @@ def set_aside(path: Path, results: Path) -> None:
 def to_be_made_again(results: Path) -> list[Path]:
     """What was set aside, by this run or one that did not get to it, and is not there yet."""
     again = []
-    for receipt in sorted((results / FOLDER).rglob(f"*{SET_ASIDE}")):
-        path = _result_of(receipt, results).with_suffix("")
+    for changed, receipt in _known(results, aside=True):
+        path = changed.with_suffix("")
         if path.exists():
             drop(receipt)
         else:
@@ -143,16 +141,19 @@ def bring_to_now(results: Path) -> None:
     Snakemake accepts no output that is older than its input; what counts is content alone.
     """
     now = time.time()
-    for receipt in (results / FOLDER).rglob("*"):
-        path = _result_of(receipt, results)
+    for path, _ in _known(results):
         for file in (path, path / ".snakemake_timestamp"):
             with suppress(OSError):
-                if receipt.is_file() and file.stat().st_mtime > now:
+                if file.stat().st_mtime > now:
                     os.utime(file, (now, now))
 
 
-def _result_of(receipt: Path, results: Path) -> Path:
-    return results / receipt.relative_to(results / FOLDER)
+def _known(results: Path, *, aside: bool = False) -> list[tuple[Path, Path]]:
+    """Files and folders with their receipts, in order: those that count, or those set `aside`."""
+    folder = results / FOLDER
+    receipts = sorted(p for p in folder.rglob("*") if p.is_file())
+    of_kind = [p for p in receipts if (p.suffix == SET_ASIDE) == aside]
+    return [(results / receipt.relative_to(folder), receipt) for receipt in of_kind]
 
 
 def _differs(path: Path, results: Path, of_file: Callable[[Path], str]) -> bool:

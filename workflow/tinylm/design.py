@@ -70,7 +70,10 @@ def lr_by_rule(rule: dict[str, float], params: int, budget: float) -> float:
 def make_run(
     config: dict[str, Any], shape: Shape, budget: float, lr: float, seed: int, role: str
 ) -> Run:
-    """All that is known of a run before it starts; C = 6 N D fixes its tokens, in whole steps."""
+    """All that is known of a run before it starts; C = 6 N D fixes its tokens, in whole steps.
+
+    `budget` is in FLOPs, `lr` the peak learning rate, `role` what the run is for in the design.
+    """
     params = params_total(shape)
     search = role == "lr_search"
     rule = config["batch"] | (config["lr_search"]["batch"] if search else {})

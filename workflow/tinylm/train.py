@@ -73,7 +73,10 @@ class Log:
 
 
 def train(run: Run, settings: dict[str, Any], data: Path, raw: Path, log: Path) -> None:
-    """Train one run of the design; the compressed log appears only when it has ended."""
+    """Train one run of the design; the compressed log appears only when it has ended.
+
+    `data` holds the tokens; rows are appended to `raw` as they come and packed into `log`.
+    """
     torch.manual_seed(run["seed"])
     shape = Shape(*(run[field.name] for field in fields(Shape)))
     model = Model(shape)

@@ -43,6 +43,7 @@ def _of(
     runs: pd.DataFrame,
     study: StudyDocument,
 ) -> CleanRows:
+    """clean_rows of the runs `names`; `curves` is None where these have none."""
     unread, raw_runs, runs = (
         table[table["run"].isin(names)].reset_index(drop=True) for table in (unread, raw_runs, runs)
     )

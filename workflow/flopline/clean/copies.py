@@ -73,9 +73,9 @@ def same_processes(runs: pd.DataFrame) -> pd.Series:
     Those of one run share family, params and tokens, and begin with process 0. `runs` has run,
     family, params [weights] and tokens.
     """
-    found = runs["run"].str.extract(_RANK)
-    numbered = runs[found[2].notna()]
-    number = found[2].dropna().astype("int64")
+    name_parts = runs["run"].str.extract(_RANK)
+    numbered = runs[name_parts[2].notna()]
+    number = name_parts[2].dropna().astype("int64")
     bare = numbered["run"].str.replace(_RANK, r"\1\2", regex=True)
     keys = [bare.rename("bare"), numbered["family"], numbered["params"], numbered["tokens"]]
     messages: dict[object, str] = {}

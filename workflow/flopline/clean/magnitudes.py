@@ -83,6 +83,13 @@ def _refuse(
     words: str,
     place: tuple[str, Place],
 ) -> None:
+    """Stop at a number of row `at` that cannot be meant.
+
+    `hits` of the runs `kept` have such a `name`, `words` say what is wrong with it, and `place` is
+    the fact it comes from and where the study names its column.
+
+    Raises FloplineError, always.
+    """
     run, value = kept["run"].iloc[at], float(kept[name].iloc[at])
     of, column = place
     some = f" ({hits} of {len(kept)} runs have)" if len(kept) > 1 else ""

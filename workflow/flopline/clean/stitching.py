@@ -182,7 +182,10 @@ def _judged(
 ) -> tuple[list[int], _Going]:
     """The first rows of the restarts among the rows of one split, and what came of it.
 
-    `common` are the restarts of all splits, as (time, clock); `late` is marked.
+    `common` are the restarts of all splits, as (time, clock).
+
+    Returns the places of these first rows, and where the split stood at its end. Marks in `late`
+    the rows that came late.
     """
     stretches = _stretches(rows, time, clock, common)
     for few in (0, FEW_ROWS):

@@ -244,6 +244,8 @@ def _ends_not_finite(
 
     Of the loss that the study is about the last one decides; in another split all of them must
     stand at its end, since some trainers write NaN where they did not evaluate.
+
+    Returns one sentence per run of `names`, None for the others.
     """
     out: list[str | None] = [None] * len(names.runs)
     both = np.concatenate([kept, lost])
@@ -288,7 +290,10 @@ def _attempts(
 def _ends_early(
     rows: Rows, kept: Ints, gone: Ints, names: Names, loss_split: str
 ) -> list[str | None]:
-    """A sentence on each run whose last kept loss lies before one that it logged and lost."""
+    """A sentence on each run whose last kept loss lies before one that it logged and lost.
+
+    Returns one sentence per run of `names`, None for the others.
+    """
     out: list[str | None] = [None] * len(names.runs)
     split = names.splits.get_indexer(pd.Index([loss_split]))[0]
     of_kept, of_gone = (part[rows.split[part] == split] for part in (kept, gone))

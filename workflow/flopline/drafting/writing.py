@@ -56,6 +56,9 @@ def draft(
     """The draft of study `name`; `given` holds those of CONVENTIONS that the user gave.
 
     `table_path` is where the run table would be written. Paths are relative to `root`.
+
+    Returns the texts of the study file and, where one is needed, of a run table, with what is
+    missing in them.
     Raises FloplineError when the survey has neither logs nor a table of losses.
     """
     if survey.groups:
@@ -73,6 +76,7 @@ def draft(
 def _of_logs(
     survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
+    """The draft of the largest group of logs; the arguments and the result are those of `draft`."""
     group = survey.groups[0]
     missing, notes = [], []
     for other in survey.groups[1:]:

@@ -114,8 +114,9 @@ def parse(
     """The lines one by one as a table with `line`, and (line, reason) of what is no JSON object.
 
     `dotted` names become columns of their own. `names` are the columns that hold names; without
-    them any may, so that numbers remember how they were written. Raises FloplineError where one of
-    the keys in `once` (without it: any) stands twice in a record.
+    them any may, so that numbers remember how they were written.
+
+    Raises FloplineError where one of the keys in `once` (without it: any) stands twice in a record.
     """
     read_float = Digits.of if names is None else None
     read_integer = _integer if LONG.search(data) else None

@@ -25,6 +25,11 @@ PROGRESS: Final = "progress"
 FIRST: Final = "first number"
 """The key of a number that begins a line and has no name."""
 
+_LOGGED_BAR: Final = re.compile(
+    r"\bProgress on:(?P<label>\S*) (?P<n>[\d.]+[kMGT]?)\w*/(?P<total>[\d.]+[kMGT]?)\w* rate:\S+"
+    r" remaining:\S+ elapsed:\S+ postfix:(?P<postfix>.*)"
+)
+"""How tqdm-loggable logs a progress bar where there is no terminal; it rounds to three digits."""
 FEWEST_DOTS: Final = 3
 """Dots that lead from a key to its number."""
 
@@ -47,8 +52,8 @@ _BAR: Final = re.compile(
 )
 _NUMBER: Final = re.compile(
     r"(?<![\w.+\-/])(?P<number>[-+]?(?:\d+(?:[.,_]\d+)*|\.\d+)(?:\.(?=\s|$))?(?:[eE][-+]?\d+)?)"
-    r"(?P<unit>%|[A-Za-z\u00b5][A-Za-z0-9\u00b5/]*)?(?!\w)"
-    r"(?:\s*/\s*(?P<total>\d[\d,_]*)(?![\w.]))?"
+    r"(?P<unit>%|[A-Za-z\u00b5](?:[A-Za-z0-9\u00b5]|/(?!\d))*)?(?!\w)"
+    r"(?:\s*/\s*(?P<total>\d[\d,_]*(?:\.\d+)?[kKMBGT]?)(?![\w.]))?"
     r"|(?<=[:=])\s*(?P<word>[-+]?(?:nan|inf|infinity))(?![\w.])"
     r"|(?<=\s)(?P<last>[-+]?(?:nan|inf))(?=\s*(?:[|,;)\]]|$))",
     re.IGNORECASE,
@@ -152,7 +157,8 @@ def parsed(number: int, text: str) -> Record:
                 record.note(_named(name, record.lead), value)
         record.ends = ""
         return record
-    if "<" in text and "/" in text and (bar := _bar(record, text)):
+    barred = "/" in text and ("<" in text or "Progress on:" in text)
+    if barred and (bar := _bar(record, text)):
         plain = bar
     _pairs(record, _RANK.sub("", plain, count=1))
     return record
@@ -274,6 +280,13 @@ def _split_word(words: Iterable[str]) -> str:
 
 def _bar(record: Record, text: str) -> str:
     """Note the position that a progress bar shows; what stands behind it, and in it as pairs."""
+    if (logged := _LOGGED_BAR.search(text)) is not None:
+        record.lead = _split_word([logged["label"]])
+        if not record.lead.startswith("train"):
+            return ""
+        record.values[PROGRESS] = _without_zeros(logged["n"])
+        record.totals[PROGRESS] = _without_zeros(logged["total"])
+        return str(logged["postfix"])
     bars = list(_BAR.finditer(text))
     if not bars:
         return ""
@@ -286,6 +299,11 @@ def _bar(record: Record, text: str) -> str:
     record.values[PROGRESS] = last[1]
     record.totals[PROGRESS] = last[2]
     return f"{last[3] or ''} | {text[last.end() :]}"
+
+
+def _without_zeros(number: str) -> str:
+    """19.0 as 19, since tqdm writes whole numbers with a point."""
+    return re.sub(r"\.0+$", "", number)
 
 
 def _label(text: str) -> str:

@@ -43,6 +43,8 @@ def placed(
     A row holds one of `losses`, which may grow as records come, or logs anything else at one of
     `positions`. `beside` says to which line a loss without a position belongs; where it says
     nothing, the log does, or none.
+
+    Returns the same objects, changed: each with a position where one is known.
     """
     keep = {*wanted, *positions}
     rows: list[Record] = []

@@ -18,6 +18,7 @@ from flopline.errors import FloplineError
 from flopline.logs.opening import Phase
 from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
+    as_float,
     has_doubtful_comma,
     is_rounded,
     parse_number,
@@ -304,7 +305,11 @@ _PARSERS: Final = {"wall_s": parse_seconds, "loss": parse_plain, "lr": parse_pla
 
 def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     """The cells of the column that is ours under `name`."""
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    try:
+        numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    except OverflowError:  # a whole number beyond all floating-point ones
+        finite = values.map(lambda value: as_float(value) if type(value) is int else value)
+        return read_cells(finite, name, decimal)
     fault = np.full(len(values), "", dtype=object)
     rounded = np.zeros(len(values), dtype=bool)
     there = values.notna().to_numpy(bool)
@@ -474,6 +479,10 @@ def _require(
     names: Sequence[str],
     lacking: AbstractSet[str],
 ) -> None:
+    """Ask for every column of a map but those that are `lacking`; `names` are all of the file.
+
+    Raises FloplineError, naming the columns that there are, where one is not there.
+    """
     for name, column in columns.items():
         if name in lacking:
             continue

@@ -9,6 +9,7 @@ from typing import Final
 
 from flopline.logs.opening import text_lines
 from flopline.logs.reading import TWICE, LogFacts, Raw, Unparsed, Wish, batched
+from flopline.written_numbers import parse_number
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
@@ -19,6 +20,13 @@ _SIZE: Final = re.compile(r"size: ([\d,]+) total parameters")
 _DESIGN: Final = re.compile(
     r"global batch size (\d+),.*? sequence length (\d+), total steps (\d+)\b"
 )
+
+_OF_FLAME: Final = re.compile(
+    r"- +(?:Number of parameters = (?P<params_total>[\d,]+)"
+    r"|Global batch size .*= [\d,]+ \((?P<batch_tokens>[\d,]+) tokens\)"
+    r"|Total optimization steps = (?P<horizon_steps>[\d,]+) )"
+)
+"""What flame, a fork, prints before its first step (fla-org/flame flame/train.py)."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -42,6 +50,8 @@ def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object]
         text = _COLOUR.sub("", coloured)
         if match := _SIZE.search(text):
             facts.know(params_total=float(match[1].replace(",", "")))
+        elif match := _OF_FLAME.search(text):
+            facts.know("", **{n: parse_number(cell) for n, cell in match.groupdict().items()})
         elif match := _DESIGN.search(text):
             batch, length, steps = (float(part) for part in match.groups())
             facts.know(batch_tokens=batch * length, horizon_steps=steps)

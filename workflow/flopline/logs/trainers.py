@@ -63,6 +63,7 @@ class Trainer:
     lr: str = ""
     wall_s: str = ""
     final_step: str = ""
+    step_tokens: str = ""
     beside: str = ""
     unit: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -154,6 +155,7 @@ class _TrainerLog:
         self.splits: dict[str, str] = {}
         self.cut: set[int] = set()
         self.sums: dict[str, float] = {}
+        self.step_tokens: set[str] = set()
         self.asked = AskedFacts(path, wish.facts)
         self.own = AskedFacts(path, self._facts())
 
@@ -255,6 +257,8 @@ class _TrainerLog:
                 known[ours] = parse_number(self.own.values[spec["name"]][0]) * spec["times"]
         if {"seq_len", "batch_sequences"} <= set(known):
             known.setdefault("batch_tokens", known["seq_len"] * known["batch_sequences"])
+        if len(self.step_tokens) == 1:
+            known.setdefault("batch_tokens", parse_number(next(iter(self.step_tokens))))
         return known
 
     def _heard(self) -> Iterator[Record]:
@@ -263,6 +267,8 @@ class _TrainerLog:
         for record in _named(self._lines(), trainer) if trainer.line else records(self._lines()):
             self.asked.hear(record)
             self.own.hear(record)
+            if trainer.step_tokens in record.values and trainer.knows(record):
+                self.step_tokens.add(str(record.values[trainer.step_tokens]))
             for name in record.values:
                 if name not in self.splits and (split := trainer.split_of(name)) is not None:
                     self.splits[name] = split

@@ -96,7 +96,10 @@ def _records(file: Path) -> Iterator[bytes | None]:
         while True:
             left = _BLOCK - place % _BLOCK
             if left < 7:
-                place += len(stream.read(left))
+                filling = stream.read(left)
+                if not filling:
+                    break
+                place += len(filling)
                 continue
             head = stream.read(7)
             if not head.strip(b"\0"):
