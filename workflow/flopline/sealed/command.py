@@ -87,7 +87,7 @@ def sealed_runs(
 def _forecast_of(run: FutureRun, results: StudyResults) -> RunForecast:
     """By the line that recommends the run where it forecasts, else by all surfaces together."""
     known = results.families[run.family]
-    own = at_target(known, run.target_flops, run.line) if run.line else None
+    own = at_target(known, run.target_flops, run.lines) if run.lines else None
     if own is not None:
         return own
     wanted = pd.DataFrame({"run": [run.name], "params": [run.params], "tokens": [run.tokens]})

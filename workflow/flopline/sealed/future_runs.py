@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from flopline.errors import FloplineError
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.numbers import flops_label
 from flopline.study_document import FutureRunDocument
 
@@ -17,8 +18,8 @@ from flopline.study_document import FutureRunDocument
 class FutureRun:
     """A run that is still to be made, of `params` weights on `tokens` tokens.
 
-    Where it is the recommended run of a target, `target_flops` is that budget and `line` the line
-    of the decision that recommends it, as forecasts name lines.
+    Where it is the recommended run of a target, `target_flops` is that budget and `lines` what
+    forecasts may call the line of the decision that recommends it.
     """
 
     name: str
@@ -26,7 +27,7 @@ class FutureRun:
     params: float
     tokens: float
     target_flops: float = math.nan
-    line: str = ""
+    lines: tuple[str, ...] = ()
 
 
 def named_runs(entries: Sequence[FutureRunDocument], families: Sequence[str]) -> list[FutureRun]:
@@ -62,7 +63,9 @@ def recommended_runs(lines: pd.DataFrame, families: Sequence[str]) -> list[Futur
     for _, row in lines[lines["recommended"].astype(bool)].iterrows():
         flops = float(row["budget_flops"])
         name = f"{row['family']}-{flops_label(flops)}" if len(families) > 1 else flops_label(flops)
-        line = str(row["law"]) if row["main"] else f"{row['law']}/{row['estimator']}"
+        # A law's main line goes by the law's name alone: of a surface its published form.
+        first = bool(row["main"]) or row["estimator"] == PUBLISHED
+        called = (f"{row['law']}/{row['estimator']}", *([str(row["law"])] if first else []))
         size = float(row["params"]), float(row["tokens"])
-        runs.append(FutureRun(name, str(row["family"]), *size, flops, line))
+        runs.append(FutureRun(name, str(row["family"]), *size, flops, called))
     return runs
