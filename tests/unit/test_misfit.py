@@ -88,7 +88,7 @@ def test_rows_of_one_run_count_as_one_and_few_runs_are_not_tested() -> None:
     once, again = misfit(BESIROGLU, table), misfit(BESIROGLU, twice)
     assert again.p_value == pytest.approx(once.p_value)
     few = misfit(BESIROGLU, table.head(7))
-    assert not few.found
+    assert not few.significant
 
 
 def test_stretches_are_budgets_or_equal_parts_and_holm_adjusts_for_their_number() -> None:

@@ -73,30 +73,30 @@ class Misfit:
     words: Mapping[str, str]
 
     @property
-    def found(self) -> bool:
+    def significant(self) -> bool:
         """Whether chance alone hardly explains what the surface misses."""
         return bool(self.p_value < LEVEL)
 
     def sentence(self) -> str:
         """Where the surface misses the runs, empty where nothing was found."""
-        if not self.found:
+        if not self.significant:
             return ""
         seen = [name for name, p in adjusted(self.p_values).items() if p < LEVEL]
         first = min(seen, key=lambda name: self.p_values[name])
         p = self.p_values[first]
-        shown = f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
+        level = f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
         others = [SHORT[name] for name in seen if name not in (first, TOP)]
         also = f"; {' and '.join(others)} tell it, too" if others else ""
         top = f"; {self.words[TOP]}" if TOP in seen and first != TOP else ""
         reach = "hold up to there" if TOP in seen else "fit these runs"
         return (
-            f"{self.words[first]} ({shown}{also}){top}, so the form does not {reach} and forecasts "
+            f"{self.words[first]} ({level}{also}){top}, so the form does not {reach} and forecasts "
             "beyond are biased"
         )
 
     def clauses(self) -> list[str]:
         """The sentence, for a list of what is to be minded."""
-        return [self.sentence()] if self.found else []
+        return [self.sentence()] if self.significant else []
 
     def errors(self, draws: int, seed: int) -> Floats | None:
         """An error of ln loss for each draw and point (draws, points), alike within a stretch.
@@ -119,7 +119,7 @@ class Misfit:
     def to_json(self) -> MisfitJson:
         """The certificate's entry; NaN becomes None on writing."""
         return {
-            "found": self.found,
+            "found": self.significant,
             "p_value": self.p_value,
             "p_values": dict(self.p_values),
             "between_sd": self.between_sd,
