@@ -318,11 +318,13 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
     if values.dtype == object:  # true is no number, though it counts as 1
-        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
-            doubt[place] |= isinstance(values.iloc[place], bool)
+        cells = values.to_numpy()
+        ones = np.flatnonzero((numbers == 1) | (numbers == 0))
+        doubt[[place for place in ones if isinstance(cells[place], bool)]] = True
     parse = _PARSERS.get(name, parse_number)
-    for place in np.flatnonzero(doubt):
-        text = str(values.iloc[place]).strip()
+    places = np.flatnonzero(doubt)
+    for place, cell in zip(places, values.iloc[places], strict=True):
+        text = str(cell).strip()
         numbers[place] = parse(text, decimal)
         rounded[place] = parse is parse_number and is_rounded(text)
         # NaN written out is a number gone wrong.
