@@ -100,12 +100,12 @@ def seen_by(ladder_finding: Finding, c: float) -> FindingJson:
     optima = ladder_finding.tables["optima"]
     known = optima[(optima["largest_flops"] < c) & (optima["budget_flops"] <= c * REACHED)]
     known = known[known["budget_flops"] > known["largest_flops"]]
-    off = np.log(known["params_foretold"].astype(float) / known["params_seen"].astype(float))
+    off = np.log(known["params_predicted"].astype(float) / known["params_seen"].astype(float))
     exponents = ladder_finding.numbers["alpha"], ladder_finding.numbers["beta"]
     known = known.assign(
         wasted_percent=100 * wasted_share(*exponents, off.to_numpy()),
         bottom_error_percent=100
-        * np.abs(known["loss_foretold"].astype(float) / known["loss_seen"].astype(float) - 1),
+        * np.abs(known["loss_predicted"].astype(float) / known["loss_seen"].astype(float) - 1),
     )
     by = ["law", "estimator", "largest_flops"]
     steps = known.groupby(by, sort=False)[["wasted_percent", "bottom_error_percent"]].mean()

@@ -15,7 +15,9 @@ import yaml
 from flopline.drafting.columns import other_losses, row_columns
 from flopline.drafting.command import main
 from flopline.drafting.naming import last_of_checkpoints, name_pattern, path_globs, run_names
+from flopline.errors import FloplineError
 from flopline.ingesting import ingest
+from flopline.logs.readers import sniffed
 from flopline.study import load_study, read_yaml
 from running.log_search import log_files
 from tests.conftest import ROOT
@@ -51,6 +53,48 @@ def ingested(root: Path) -> dict[str, list[tuple[str, float, float]]]:
         str(run): list(zip(rows["split"], rows["step"], rows["loss"], strict=True))
         for run, rows in curves.groupby("run", observed=True)
     }
+
+
+def test_folders_of_splits_are_splits_of_one_run(here: Path) -> None:
+    def text(first: float) -> str:
+        return "".join(f"step {s} tokens {1000 * s} loss {first - s}\n" for s in (1, 2, 3))
+
+    for run, first in (("a", 8.5), ("b", 7.5)):
+        written(here / "logs" / run / "train/log.txt", text(first))
+        written(here / "logs" / run / "validation/log.txt", text(first + 0.25))
+    study = drafted("logs")
+    assert study["loss_split"] == "val"
+    fill_params("config/studies/mine.runs.csv")
+    assert ingested(here) == {
+        "a": [("val", s, 8.75 - s) for s in (1, 2, 3)],
+        "b": [("val", s, 7.75 - s) for s in (1, 2, 3)],
+    }
+
+
+def test_checkpoints_of_text_logs_are_beginnings_of_one_log(here: Path) -> None:
+    lines = [f"step {s} tokens {1000 * s} loss {8.5 - s}\n" for s in range(1, 7)]
+    for last in (2, 4, 6):
+        written(here / f"logs/a/checkpoint-{last}/log.txt", "".join(lines[:last]))
+    written(here / "logs/b/checkpoint-6/log.txt", "".join(lines))
+    drafted("logs")
+    fill_params("config/studies/mine.runs.csv")
+    assert {run: len(rows) for run, rows in ingested(here).items()} == {"a": 6, "b": 6}
+
+
+def test_a_store_of_aim_is_named_with_the_way_out(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(here / "logs/.aim/meta/chunks/0a/CURRENT", "MANIFEST-000001")
+    (here / "logs/.aim/seqs").mkdir()
+    assert main(["logs", "--name", "mine", *CONVENTIONS]) == 1
+    assert "logs/.aim: is a store of Aim" in capsys.readouterr().out
+    with pytest.raises(FloplineError, match="export its metrics with it"):
+        sniffed(here / "logs/.aim")
+
+
+def fill_params(table: str) -> None:
+    path = Path(table)
+    path.write_text(path.read_text().replace(",,", ",1000000,"))
 
 
 def rows(shift: float = 0.0) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from flopline.forecast.best_size import best_size
 from flopline.forecast.discrepancy import NEAREST, Prior, distance, drift_of, learned
 from flopline.forecast.ladder_errors import QUANTITIES
 from flopline.forecast.line_forecasts import COMBINED, OTHER, forecasts, of_lines, weights
-from flopline.forecast.prior_fit import chosen, likelihoods
+from flopline.forecast.prior_fit import chosen, likelihoods, stacked, with_weights
 from flopline.forecast.priors import FILE, stored, written
 from flopline.forecast.record import record
 from flopline.forecast.stated import COLUMNS, columns, to_json
@@ -129,6 +130,32 @@ def test_weights_follow_the_scores_and_a_silent_line_gains_nothing():
     last = last[last["step"] == last["step"].max()].set_index("line")["weight"]
     assert last["good"] > 0.9
     assert last["late"] < last["good"]
+
+
+def test_stacking_weighs_lines_by_what_others_saw_and_leaves_a_study_out():
+    rng = np.random.default_rng(3)
+    rows = [
+        {"study": study, "family": "f", "step": 1.0, "flops": float(k), "what": "", "line": line,
+         "centre": 0.0, "scale": 0.1, "df": 30.0, "seen_ln": shift + rng.normal(0, 0.1)}
+        for study in ("ash", "birch", "elm")
+        for k in range(2, 12)
+        for line, shift in (("good", 0.0), ("bad", 0.4 if study != "elm" else 0.0))
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    weight = stacked(table, "elm")
+    assert weight.sum() == pytest.approx(2.0)
+    assert weight["good"] > 1.5 > 0.5 > weight["bad"]
+    prior = with_weights({"good": PRIOR, "new": PRIOR}, weight)
+    assert prior["good"].weight == pytest.approx(weight["good"])
+    assert prior["new"].weight == 1.0
+
+
+def test_draws_count_by_the_share_of_the_prior():
+    table = predictions({"any": 0.01}).assign(draws_ln=0.05, noise_ln=0.0)
+    whole, half = (of_lines(table, {OTHER: replace(PRIOR, spread=spread)}) for spread in (1.0, 0.5))
+    drift = (whole["drift"] * whole["distance"]) ** 2
+    np.testing.assert_allclose(whole["scale"] ** 2 - drift, 0.05**2)
+    np.testing.assert_allclose(half["scale"] ** 2 - drift, 0.025**2)
 
 
 def test_order_of_rows_does_not_matter():

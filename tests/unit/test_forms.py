@@ -357,7 +357,7 @@ def test_a_variant_on_a_bound_says_so():
     made = result.tables["variants"].set_index(["estimator", "parameter"])
     for name in ("log_squares", "tied"):
         assert rows.loc[name, "status"] == WARNING
-        assert rows.loc[name, "message"].startswith("Warning: E on the bound of the search.")
+        assert rows.loc[name, "message"].startswith("Warning: E on the bound of the search")
         assert made.loc[(name, "E"), "at_bound"]
         assert not made.loc[(name, "A"), "at_bound"]
     assert "bound" not in rows.loc["kaplan", "message"]
@@ -371,7 +371,7 @@ def test_a_term_that_vanishes_fails_that_variant():
     surface = LossSurface(1.5, 400.0, 1e-3, 0.33, 0.3)
     weights = run_weights([str(i) for i in range(d.size)], 10, 0)
     resamples = form_fits.ResampleWeights(weights, np.ones(10, bool))
-    made = form_variants.variants(problem, TARGETS, surface, resamples, lambda residual: [])
+    made = form_variants.variants(problem, TARGETS, surface, resamples, lambda *about: [])
     by_name = {v.estimator.name: v.estimator for v in made}
     assert by_name["log_squares"].status == FAILED
     assert by_name["log_squares"].message.startswith("B is 0 here")

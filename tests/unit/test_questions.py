@@ -44,6 +44,8 @@ GRID = 1201
 """Sizes, and tokens, of the search: a factor of 1.015 apart."""
 LIMIT_VALUES = {PARAMS: 3e9, TOKENS_PER_PARAM: 100.0, MOST_TOKENS: 5e10, MOST_PARAMS: 3e9}
 COUNTS = {"6ND": None, "own": Count(1.0, 30.0, -0.2, 0.0)}
+POWERED = replace(BESIROGLU, A=60.0, B=80.0, k=1.25)
+"""A surface with a power of what lies above its floor, made up."""
 SPAN = Span((5.0, 80.0), 1e21)
 WIDE = Span((0.01, 1e5), 1e21)
 
@@ -57,7 +59,7 @@ def line_of(surface: LossSurface) -> Line:
     count = surface.count
     if count is not None:
         count = Count(*(np.full(DRAWS, float(v)) for v in count.parameters().values()))
-    return Line("parametric", surface, LossSurface(*spread, count=count), None, None)
+    return Line("parametric", surface, LossSurface(*spread, k=surface.k, count=count), None, None)
 
 
 def of_compute(surface: LossSurface) -> Line:
@@ -123,6 +125,23 @@ def test_answers_are_those_of_a_search(goal: str, limit: str, count: str) -> Non
     assert made.flops.point - made.wasted_flops.point == pytest.approx(least, rel=rel)
     assert made.wasted_percent.point >= -1e-9
     assert (limit == FREE) == (abs(made.wasted_percent.point) < 1e-9)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_answers_hold_for_a_surface_with_a_power(limit: str) -> None:
+    line = line_of(POWERED)
+    loss = float(POWERED.loss_opt(1e22))
+    question = Question(loss=1.05 * loss, limit=limit, value=LIMIT_VALUES.get(limit))
+    made = answer(line, line, question)
+    flops, params, tokens, lowest = searched(POWERED, question)
+    assert made.never == (lowest > 1.05 * loss)
+    if not made.never:
+        assert made.flops.point == pytest.approx(flops, rel=0.03)
+        assert made.params.point == pytest.approx(params, rel=0.1)
+        assert made.tokens.point == pytest.approx(tokens, rel=0.1)
+    at = Question(flops=1e22, limit=PARAMS, value=3e9)
+    planned = deviation(line, line, 1e22, 3e9)
+    assert answer(line, line, at).loss.point == pytest.approx(planned.loss)
 
 
 def test_a_limit_that_does_not_bind_costs_nothing() -> None:

@@ -140,7 +140,11 @@ def test_draft_is_written_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFix
     assert "may only hold letters" in capsys.readouterr().err
 
 
-PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+def zstd(data: bytes) -> bytes:
+    return pa.compress(data, codec="zstd", asbytes=True)
+
+
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
 
 
 @pytest.mark.parametrize("ending", PACKERS)
@@ -154,6 +158,15 @@ def test_log_that_unpacks_without_end_is_refused(
     refused(lambda: opening.read_bytes(bomb), *words)
     refused(lambda: sum(len(line) for _, line, _ in opening.text_lines(bomb)), *words)
     refused(lambda: read_log(bomb, {"loss": "loss", "tokens": "tokens"}, "jsonl"), *words)
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+def test_log_packed_twice_is_unpacked_once(tmp_path: Path, ending: str) -> None:
+    log = tmp_path / f"log.jsonl{ending}"
+    once = PACKERS[ending](b" " * (4 << 20))
+    log.write_bytes(PACKERS[ending](once))
+    assert opening.read_bytes(log) == once
+    assert read_log(log, {"loss": "loss"}).rows.empty
 
 
 def test_log_of_usual_growth_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

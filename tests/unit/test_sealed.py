@@ -125,10 +125,10 @@ def test_the_run_of_a_target_has_the_forecast_of_the_decision(known):
     (target,) = at_targets(tables, numbers)
     stated = target.lines.set_index("line")
     for line in ("isoflop", "parametric", COMBINED):
-        loss = at_target(known, TARGET, line).loss()
+        loss = at_target(known, TARGET, ["nothing", line]).loss()
         for name, value in {"": loss.point, "_lo80": loss.lo80, "_hi95": loss.hi95}.items():
             assert value == pytest.approx(stated.loc[line, f"loss_new_run{name}"])
-    assert at_target(known, TARGET, "envelope") is None
+    assert at_target(known, TARGET, ["envelope"]) is None
 
 
 def test_without_a_ladder_or_a_surface_there_is_no_forecast(known):
@@ -183,7 +183,7 @@ def test_runs_to_forecast_are_named_once_and_with_their_family():
     row |= {"main": False, "recommended": True, "params": 1e9, "tokens": 2e10}
     lines = pd.DataFrame([row])
     (run,) = recommended_runs(lines, ["ash"])
-    assert (run.name, run.line, run.target_flops) == ("1e22", "isoflop/window", 1e22)
+    assert (run.name, run.lines, run.target_flops) == ("1e22", ("isoflop/window",), 1e22)
 
 
 def test_the_same_inputs_give_the_same_bytes_and_come_back(known, runs, tmp_path):

@@ -44,7 +44,7 @@ def figures_after(stage: str) -> list[str]:
 
 def drawn_after(spec: FigureSpec) -> str:
     """The last stage that a figure needs."""
-    if spec.needs.decision:
+    if spec.needs.of_decision:
         return "decide"
     if of_audit(spec):
         return "audit"

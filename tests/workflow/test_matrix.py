@@ -288,9 +288,10 @@ CASES = {
             for name in ("shards", "digest", "outlines")),
             append(f"{LIBRARY}/laws/registry.py", CODE)), {}),
     "quick": Case("code that only a notebook calls, or a command of its own "
-        "(`notebook.py`, `drafting/`, `printing.py`)",
+        "(`notebook.py`, `drafting/`, `sealed/`, `printing.py`)",
         both(*(append(f"{LIBRARY}/{path}", CODE)
-            for path in ("notebook.py", "drafting/survey.py", "printing.py"))), {}),
+            for path in ("notebook.py", "drafting/survey.py", "sealed/command.py",
+                "printing.py"))), {}),
     "running": Case("code around a job's work: locks, digests of results, what is said "
         "(`workflow/running`, `run.py`)",
         both(append("workflow/run.py", CODE), *(append(f"workflow/running/{name}.py", CODE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -314,7 +314,9 @@ class _Laws:
         alpha, beta, p = _terms(self.weighs, flops)
         x = p * np.log(params / self.params_opt(flops))
         reducible = self.weighs.loss_opt(flops) - np.asarray(self.weighs.E, float)[..., None]
-        return np.asarray(best + excess(alpha, beta, x) * reducible)
+        power = np.asarray(self.weighs.k, float)[..., None]
+        extra = np.expm1(power * np.log1p(excess(alpha, beta, x)))
+        return np.asarray(best + extra * reducible)
 
     def wasted(self, flops: Floats, params: Floats) -> Floats:
         """Share of `flops` that the best size would save, as planner.deviation has it."""
@@ -351,7 +353,7 @@ def _in_rows(surface: LossSurface) -> LossSurface:
     count = surface.count
     if count is not None:
         count = Count(*(np.atleast_1d(np.asarray(v, float)) for v in count.parameters().values()))
-    return replace(LossSurface(*fields), count=count)
+    return LossSurface(*fields, k=np.atleast_1d(np.asarray(surface.k, float)), count=count)
 
 
 def _terms(surface: LossSurface, flops: Floats) -> tuple[Floats, Floats, Floats]:

@@ -113,8 +113,8 @@ def described(settings: SourceDocument, labels: Mapping[str, str]) -> list[str]:
     noise = settings["noise"]
     laws = (
         f"{labels[family]}: "
-        + ", ".join(f"{name} = {number(law['law'][name])}" for name in PARAMETERS)
-        for family, law in settings["families"].items()
+        + ", ".join(f"{name} = {number(getattr(law, name))}" for name in PARAMETERS)
+        for family, law in ((f, _law(settings, f)) for f in settings["families"])
     )
     return [
         "Every run is synthetic: at each logged row its loss was computed from the law below, "

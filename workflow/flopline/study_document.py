@@ -6,7 +6,7 @@ What a study leaves out is not there; study.load_study says what always is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 MappedColumn = str | list[str] | dict[str, Any]
 """One of our columns in a log or table: its name there, or the names of several that make it, or
@@ -43,6 +43,42 @@ class RunsDocument(TypedDict, total=False):
     from_log: ColumnMap | Literal[False]
 
 
+class SimulatedLaw(TypedDict):
+    """The parameters of the surface that a family is simulated by."""
+
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+
+
+class DesignDocument(TypedDict, total=False):
+    """Which runs a simulation has; simulation.DESIGNS says which of these go together."""
+
+    budgets: list[float]
+    sizes: int
+    factor: float
+    params: list[float]
+    tokens: list[float]
+
+
+class SimulatedFamily(TypedDict):
+    """One family of a simulation."""
+
+    law: SimulatedLaw
+    design: DesignDocument
+
+
+class FutureRunDocument(TypedDict):
+    """A run that is still to be made; a study of one family need not name it."""
+
+    name: str
+    family: NotRequired[str]
+    params: float
+    tokens: float
+
+
 class SourceDocument(TypedDict, total=False):
     """Where the runs of a study come from: logs, a table, or a simulation with its design."""
 
@@ -63,7 +99,7 @@ class SourceDocument(TypedDict, total=False):
     rows: int
     log_every: int
     noise: Mapping[str, float]
-    families: Mapping[str, Any]
+    families: Mapping[str, SimulatedFamily]
 
 
 class StudyDocument(TypedDict, total=False):
@@ -93,7 +129,7 @@ class StudyDocument(TypedDict, total=False):
     exclude: list[RunRule]
     reporting: Mapping[str, str]
     held_out: list[RunRule]
-    future_runs: list[Mapping[str, Any]]
+    future_runs: list[FutureRunDocument]
     synthetic: bool
     notes: Sequence[str]
     bootstrap: Mapping[str, Any]

@@ -189,7 +189,7 @@ const Laws = (() => {
   // One row of a line, its point or a draw, as functions of C; `error` is its share of the misfit.
   const rowOf = (line, columns, weigh, error) => {
     const surface = line.says === "surface";
-    const count = columns.slice(surface ? 5 : 7);
+    const count = columns.slice(surface ? 6 : 7);
     const best = (flops) => said(line, columns, flops);
     const stray = (flops) => (line.misfit && error ? 1 + relativeSd(line, flops) * error : 1);
     const weights = (flops, own) => (surface ? own : weigh(flops));
@@ -199,13 +199,14 @@ const Laws = (() => {
       if (limit === "free") return { own, lnN: own.lnN, loss: lowest };
       const lnN = lnParams(own, count, flops, limit, value);
       if (surface) {
-        const [E, lnA, lnB, alpha, beta] = columns;
+        const [E, lnA, lnB, alpha, beta, k] = columns;
         const lnD = lnTokens(count, flops, lnN);
-        return { own, lnN, loss: E + Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD) };
+        const inner = Math.exp(lnA - alpha * lnN) + Math.exp(lnB - beta * lnD);
+        return { own, lnN, loss: E + (k === 1 ? inner : inner ** k) };
       }
       const s = weigh(flops);
-      const extra = excess(s.alpha, s.beta, s.steep * (lnN - own.lnN)) * s.reducible;
-      return { own, lnN, loss: lowest + extra };
+      const inner = excess(s.alpha, s.beta, s.steep * (lnN - own.lnN));
+      return { own, lnN, loss: lowest + Math.expm1(s.k * Math.log1p(inner)) * s.reducible };
     };
     const wasted = (flops, own, lnN) => {
       const s = weights(flops, own);

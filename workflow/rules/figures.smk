@@ -32,7 +32,7 @@ def needed(figure):
             stated_files(law, spec_of(law).frontier.table)[spec_of(law).frontier.table]
             for law in laws * needs.frontiers
         ],
-        "findings": needs.findings * FINDINGS,
+        "findings": needs.of_audit * FINDINGS,
     }
     if not figure.per_family:
         files = {
@@ -43,7 +43,8 @@ def needed(figure):
         "runs": needs.runs * ["results/{study}/clean/runs.parquet"],
         "dropped": needs.dropped * ["results/{study}/clean/dropped.parquet"],
         "curves": needs.curves * CLEAN_CURVES,
-        "decision": needs.decision * ["results/{study}/decision.json"],
+        "decision": (needs.decision or needs.unseen)
+        * ["results/{study}/decision.json"],
     }
     return {kind: paths for kind, paths in files.items() if paths}
 
@@ -81,7 +82,7 @@ def in_engine_report(figure):
 
 for figure in DRAWN:
     of_family = ".{family}" if figure.per_family else ""
-    late = figure.needs.decision or not figure.per_family
+    late = figure.needs.of_decision or not figure.per_family
 
     rule:
         name:

@@ -131,7 +131,11 @@ def _table(
     """One row per form: status, and means over the steps at which all were fitted."""
     rows = []
     for name in names:
-        row: dict[str, Any] = {"form": name, "formula": FORMS[name].formula, "status": status[name]}
+        row: dict[str, object] = {
+            "form": name,
+            "formula": FORMS[name].formula,
+            "status": status[name],
+        }
         for column, errors in ((WASTE, waste), (LOSSES, losses)):
             shared = _shared(errors, names)
             there = shared is not None and name in shared

@@ -6,7 +6,7 @@ that reads the law of a study reads one thing. Chinchilla's form stays among its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -67,7 +67,7 @@ def law_of_study(
 def _variants(published: LawResults, form: Form[Any], like: pd.DataFrame) -> pd.DataFrame:
     """The table of variants of the published fit, its own form among them and `form` not."""
     content, certificate = published.content, published.content["certificate"]
-    about: Mapping[str, Any] = {
+    about: dict[str, object] = {
         "estimator": PUBLISHED,
         "form": PUBLISHED,
         "objective": str(content["settings"].get("objective", "")),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from flopline.logs.formats import SPLITS
 from flopline.sources import run_name
 
 CHECKPOINT: Final = re.compile(r"(?:^|.*[-_])(?:checkpoint|ckpt|step)[-_]?(\d+)$")
@@ -69,6 +70,32 @@ def last_of_checkpoints(paths: Sequence[str]) -> tuple[list[str], list[str]]:
         )
     kept = {max(checkpoint)[1] for checkpoint in by_run.values()}
     return [p for p in paths if p in kept], [p for p in paths if p not in kept]
+
+
+def one_split_of(paths: Sequence[str]) -> tuple[list[str], list[str], str]:
+    """The paths of one split where folders such as train/ and validation/ hold the same runs.
+
+    Then come the others and the split, that of validation where there is one. Where no run has
+    several, all paths are kept and the split is empty.
+    """
+    by_run: dict[tuple[str, ...], set[str]] = {}
+    splits: dict[str, str] = {}
+    for path in paths:
+        parts = Path(path).parts
+        place = next((i for i, part in enumerate(parts[:-1]) if part in SPLITS), None)
+        if place is not None:
+            splits[path] = _split_called(parts[place])
+            by_run.setdefault((*parts[:place], "", *parts[place + 1 :]), set()).add(splits[path])
+    several = set().union(*(found for found in by_run.values() if len(found) > 1))
+    if not several:
+        return list(paths), [], ""
+    chosen = next(split for split in ("val", "test", "train") if split in several)
+    kept = [path for path in paths if splits.get(path) == chosen]
+    return kept, [path for path in paths if splits.get(path) != chosen], chosen
+
+
+def _split_called(folder: str) -> str:
+    return "train" if folder.startswith("train") else "test" if folder == "test" else "val"
 
 
 def _common(parts: Sequence[Sequence[str]]) -> tuple[int, int]:

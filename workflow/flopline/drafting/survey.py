@@ -16,14 +16,14 @@ from flopline.drafting.columns import (
     other_losses,
     row_columns,
 )
-from flopline.drafting.naming import last_of_checkpoints, run_names
+from flopline.drafting.naming import last_of_checkpoints, one_split_of, run_names
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
-from flopline.logs.readers import read_log, sniffed
+from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in
 from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of
@@ -122,7 +122,8 @@ def survey(folder: Path, root: Path) -> Survey:
             names = _columns_of(path, name)
             table = _as_table(path, relative, name, names)
         except FloplineError as refusal:
-            left.append((relative, str(refusal) if name else _unknown(path)))
+            reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
+            left.append((relative, reason))
             continue
         if table is not None:
             tables.append(table)
@@ -151,6 +152,13 @@ def _candidates(folder: Path) -> Iterator[Path]:
     """Every folder that is a log, and every file that is in none, in a fixed order."""
     for place, inner, files in os.walk(folder):
         here = Path(place)
+        if is_aim_store(here):
+            inner.clear()
+            yield here
+            continue
+        yield from (
+            here / name for name in inner if name.startswith(".") and is_aim_store(here / name)
+        )
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         if parts_of(here):
             inner.clear()
@@ -198,6 +206,10 @@ def _group(
     """The logs of a kind, each read whole; None where none holds a row. What holds none is left."""
     paths, begun = last_of_checkpoints(paths)
     left += [(path, "it is the beginning of the log of a later checkpoint") for path in begun]
+    paths, others, split = one_split_of(paths)
+    left += [
+        (path, f"it is of another split of a run whose split {split} is read") for path in others
+    ]
     names: dict[str, None] = {}
     splits: dict[str, None] = {}
     logs: list[LogCount] = []
@@ -230,6 +242,8 @@ def _group(
         splits.update(dict.fromkeys(str(s) for s in rows["split"].dropna().unique()))
     if not logs:
         return None
+    if split and not splits:
+        splits[split] = None
     read = [log.path for log in logs]
     return LogGroup(
         name,

@@ -33,6 +33,16 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import flops_labels, power_label, short
+from flopline.figures.unseen import (
+    NOTHING,
+    Unseen,
+    caption_of,
+    draw_forecast,
+    draw_held,
+    handles_of,
+    interval_words,
+    unseen_of,
+)
 from flopline.figures.wording import at_target, law_in_words, reach
 from flopline.laws.common.budgets import by_gaps
 from flopline.laws.common.fit_result import FAILED
@@ -65,6 +75,7 @@ def contours(
     target_flops: float,
     budgets: Sequence[float] | None = None,
     draws: pd.DataFrame | None = None,
+    unseen: Unseen = NOTHING,
     loss_label: str = "Validation loss",
     params_label: str = "Parameters",
     width: str = PAGE,
@@ -76,7 +87,8 @@ def contours(
     C = 6ND, or as the fit counts FLOPs, and coloured by loss; `draws` of the fit add bands and
     the interval at the target. `budgets` [FLOPs] are those of the slices: by default those that the
     runs share, else evenly spaced ones. On the right each run stands at the budget nearest to its
-    own, moved there along the law, so that its distance from the curve is its residual. Raises
+    own, moved there along the law, so that its distance from the curve is its residual; so do those
+    of `unseen` that were held out, whose own budgets are dotted slices. Raises
     FloplineError for a target or budget that is not positive and for a table without rows; a fit
     that failed is said in words.
 
@@ -100,7 +112,7 @@ def contours(
         runs = runs.assign(flops=law.flops(runs["params"], runs["tokens"]))
         drawn, bar = surfaces_in(draws), bar_beside(left)
         cuts = _checked(budgets) if budgets is not None else slices_of(runs["flops"].to_numpy())
-        content = _SlicedSurface(law, runs, cuts, target, drawn, _at(fit, target))
+        content = _SlicedSurface(law, runs, cuts, target, drawn, _at(fit, target), unseen)
         _draw_contours(left, bar, content, params_label)
         left.set_title(family_label)
         bar.set_title("Loss", fontsize=7.0)
@@ -179,6 +191,7 @@ class _SlicedSurface:
     target: float
     drawn: LossSurface | None
     estimate: EstimateJson | None
+    unseen: Unseen
 
 
 def _draw_contours(axes: Axes, bar: Axes, content: _SlicedSurface, params_label: str) -> None:
@@ -186,7 +199,9 @@ def _draw_contours(axes: Axes, bar: Axes, content: _SlicedSurface, params_label:
     floor, best = float(np.asarray(law.E)), float(law.params_opt(target))
     flops, sizes, loss = (runs[c].to_numpy(float) for c in ("flops", "params", "loss"))
     ends = [number(estimate, e) for e in ("lo95", "hi95")]
-    x = log_axis(axes, "x", [*flops, target], power_label, 0.05)
+    held = content.unseen
+    ends += [*held.ends("params"), *held.column("params")]
+    x = log_axis(axes, "x", [*flops, target, *held.column("flops")], power_label, 0.05)
     y = log_axis(axes, "y", [*sizes, best, *ends], pad=0.06)
     axes.set(xlabel="FLOPs", ylabel=params_label)
     grid_c, grid_n = np.geomspace(*x, 140), np.geomspace(*y, 140)
@@ -214,6 +229,11 @@ def _draw_contours(axes: Axes, bar: Axes, content: _SlicedSurface, params_label:
     axes.plot(*guides, color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
     axes.plot(target, best, "o", ms=3.8, color=GUIDE_GREEN, zorder=5, gid="target")
     taken.append(trace(axes, *guides))
+    beside = target * (x[1] / x[0]) ** 0.018
+    draw_forecast(axes, beside, held.params)
+    draw_held(axes, held.column("flops"), held.column("params"))
+    taken.append(trace(axes, held.column("flops"), held.column("params"), join=False))
+    taken.append(trace(axes, [beside] * len(held.ends("params")), held.ends("params")))
     obstacles = np.concatenate(taken)
     spots = [*around(axes, target, best), *everywhere()]
     obstacles = write_clear(
@@ -299,8 +319,13 @@ def _draw_slices(axes: Axes, content: _SlicedSurface, labels: tuple[str, str]) -
     quartiles = np.quantile(moved, [0.25, 0.75])
     top = float(moved[moved <= quartiles[1] + _FAR_OUT * np.ptp(quartiles)].max())
     ends = [number(estimate, e) for e in ("lo95", "hi95")]
+    unseen = content.unseen
+    own = _own_slices(unseen, np.array([*budgets, target]))
+    apart = _moved(law, unseen, np.array([*budgets, target, *own]))
+    ends += [*unseen.ends("params"), *unseen.column("params")]
     x = log_axis(axes, "x", [*sizes, best, *ends], pad=0.06)
-    bottom = min(lowest, float(moved.min()))
+    bottom = min([lowest, float(moved.min()), *apart, *unseen.ends("loss")])
+    top = max([top, *apart])
     pad = 0.07 * (top - bottom or 0.1)
     axes.set(ylim=(bottom - pad, top + pad), xlabel=labels[0], ylabel=labels[1])
     colors, handles, taken = mako(len(budgets)), [], []
@@ -332,8 +357,41 @@ def _draw_slices(axes: Axes, content: _SlicedSurface, labels: tuple[str, str]) -
     # Words beside the diamond would be in the way of the legend, which may move the y axis.
     label = f"{flops_label(target)}: {short(best)}, loss {significant(lowest, 4)}"
     handles.append(Line2D([], [], color=GUIDE_GREEN, ls="--", marker="D", ms=3.4, label=label))
+    size = number_in(unseen.params, "point")
+    draw_forecast(axes, size if np.isfinite(size) else best, unseen.loss)
+    sizes_held = unseen.column("params")
+    for budget in own:
+        reach = np.geomspace(max(x[0], min(sizes_held) / 1.3), min(x[1], max(sizes_held) * 1.3), 60)
+        curve_held = reach, law.loss(reach, law.tokens_for(budget, reach))
+        axes.plot(*curve_held, ":", color=INK, lw=0.8, zorder=1.9, gid="held out slice")
+        taken.append(trace(axes, *curve_held))
+    draw_held(axes, sizes_held, apart)
+    handles = [*handles_of(unseen, f": {interval_words(unseen.loss)}"), *handles]
+    taken.append(trace(axes, unseen.column("params"), apart, join=False))
+    taken.append(trace(axes, [size] * len(unseen.ends("loss")), unseen.ends("loss")))
     obstacles = np.concatenate([*taken, trace(axes, *curve)])
     add_legend(axes, handles, obstacles, most=3)
+
+
+def _own_slices(unseen: Unseen, budgets: Floats) -> list[float]:
+    """Budgets of the runs held out that are none of `budgets`."""
+    if not len(unseen.held):
+        return []
+    own = slices_of(np.array(unseen.column("flops")))
+    near = np.abs(np.log(own)[:, None] - np.log(budgets)).min(axis=1) <= SAME_BUDGET
+    return [float(budget) for budget in own[~near]]
+
+
+def _moved(law: LossSurface, unseen: Unseen, budgets: Floats) -> list[float]:
+    """Losses of the runs held out, each moved along the law to the nearest of `budgets`."""
+    if not len(unseen.held):
+        return []
+    sizes, tokens, loss, flops = (
+        np.array(unseen.column(name)) for name in ("params", "tokens", "loss", "flops")
+    )
+    at = budgets[np.abs(np.log(flops)[:, None] - np.log(budgets)).argmin(axis=1)]
+    moved = loss * law.loss(sizes, law.tokens_for(at, sizes)) / law.loss(sizes, tokens)
+    return [float(value) for value in moved]
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:
@@ -347,6 +405,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         family.tables["parametric"]["points"],
         budgets=budgets,
         draws=family.draws["parametric"],
+        unseen=unseen_of(results, setting.family, setting.target),
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,
@@ -370,6 +429,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
         f"{at_target(fit)}{reach(target['params'], humanise)}, with a loss of "
         f"{significant(number_in(target['loss']))}{reach(target['loss'], significant)}; runs and "
         f"slices stand at {'C = 6ND' if COUNT[0] not in fit['parameters'] else 'C as counted'}."
+        f"{caption_of(unseen_of(results, setting.family, setting.target))}"
     )
 
 
@@ -389,6 +449,7 @@ FIGURE = FigureSpec(
         fits=("parametric",),
         draws=("parametric",),
         tables=("parametric.points", "isoflop.vertices"),
+        unseen=True,
     ),
     laws=("parametric",),
     draw=draw,

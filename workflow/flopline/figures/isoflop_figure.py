@@ -25,6 +25,7 @@ from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.spots import write_reason
 from flopline.figures.style import GREY, INK, mark_synthetic, styled
+from flopline.figures.unseen import NOTHING, Unseen, caption_of, unseen_of
 from flopline.figures.valleys import Looks, draw_valleys, filling, looks_of
 from flopline.figures.wording import at_target, law_in_words, power_laws
 from flopline.laws.common.fit_result import FAILED
@@ -49,6 +50,7 @@ def isoflop(
     tokens_label: str = "Tokens",
     draws: pd.DataFrame | None = None,
     estimators: pd.DataFrame | None = None,
+    unseen: Unseen = NOTHING,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -59,7 +61,8 @@ def isoflop(
     the bias-corrected laws, and the vertices' corrected columns, where there are any, crosses.
     Budgets that the fit left out, and runs that belong to none, are hollow and grey; the vertices
     of budgets that a check flags are half filled; runs of far higher loss than all others are
-    arrows at the upper edge, and counted there. The green guides stand at `target_flops`. Without
+    arrows at the upper edge, and counted there; `unseen` adds the forecast of N and D at the target
+    and, on the left, runs held out. The green guides stand at `target_flops`. Without
     budgets or a usable law the panels say why. Raises FloplineError for a target that is not
     positive and for a `width` that is none of layout.WIDTHS_IN.
 
@@ -82,9 +85,9 @@ def isoflop(
         if "flagged" not in budgets:
             budgets = budgets.assign(flagged=False)
         looks = looks_of(budgets)
-        draw_valleys(valleys, budgets, profiles, looks, loss_label, params_label)
+        draw_valleys(valleys, budgets, profiles, looks, loss_label, params_label, unseen)
         for axes, quantity, law in zip(panels, quantities, laws, strict=True):
-            _draw_vertices(axes, fit, budgets, quantity, looks, target, draws, law)
+            _draw_vertices(axes, fit, budgets, quantity, looks, target, draws, law, unseen)
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -99,6 +102,7 @@ def _draw_vertices(
     target: float,
     draws: pd.DataFrame | None,
     corrected: DrawnLaw | None,
+    unseen: Unseen,
 ) -> None:
     flops = budgets["budget_flops"].to_numpy(float)
     names = (quantity.key, f"{quantity.key}_lo80", f"{quantity.key}_hi80")
@@ -110,7 +114,8 @@ def _draw_vertices(
     if corrected is not None and f"{quantity.key}_corrected" in budgets:
         unbiased = np.where(used, budgets[f"{quantity.key}_corrected"].to_numpy(float), np.nan)
     points = np.vstack([np.where(drawn, values, np.nan), unbiased])
-    draw_law_panel(axes, fit, quantity, flops, points, target, draws, corrected)
+    forecast = unseen.params if quantity.key == "params" else unseen.tokens
+    draw_law_panel(axes, fit, quantity, flops, points, target, draws, corrected, forecast)
     for budget, (value, low, high), ok, doubt in zip(flops, values.T, used, flagged, strict=True):
         color, shape = looks[budget]
         color = color if ok else GREY
@@ -159,6 +164,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         loss_label=setting.loss_label,
         draws=family.draws["isoflop"],
         estimators=tables["estimators"],
+        unseen=unseen_of(results, setting.family, setting.target),
         width=setting.width,
         synthetic=setting.synthetic,
     )
@@ -178,6 +184,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
         f"each budget; {used} of {total} budgets give a valley{doubt}. Centre and right: "
         "parameters and tokens at the valleys against compute, with the fitted laws "
         f"{power_laws(fit)} (dashed) and, in green, {at_target(fit)}.{_correction(certificate)}"
+        f"{caption_of(unseen_of(results, setting.family, setting.target).placed('params'))}"
     )
 
 
@@ -208,6 +215,7 @@ FIGURE = FigureSpec(
         fits=("isoflop",),
         draws=("isoflop",),
         tables=("isoflop.vertices", "isoflop.profiles", "isoflop.estimators"),
+        unseen=True,
     ),
     laws=("isoflop",),
     draw=draw,

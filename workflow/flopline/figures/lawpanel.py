@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from flopline.documents import FitJson
+from flopline.documents import EstimateJson, FitJson, number_in
 from flopline.errors import FloplineError
 from flopline.figures.spots import (
     Spot,
@@ -32,6 +32,7 @@ from flopline.figures.ticks import (
     set_log_ticks,
     short,
 )
+from flopline.figures.unseen import draw_forecast
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise
 
@@ -141,12 +142,14 @@ def draw_law_panel(
     target_flops: float,
     draws: pd.DataFrame | None,
     corrected: DrawnLaw | None = None,
+    forecast: EstimateJson | None = None,
 ) -> None:
     """Set scales and limits for the points (`flops`, `values`), draw law, band, guides and texts.
 
     `values` may hold more rows than one, as (rows, points), for the ends of intervals; what is not
     finite is ignored. The caller draws the points themselves, before or after. A `corrected` law is
-    drawn beside that of the fit, and a legend above the axes then tells the two apart.
+    drawn beside that of the fit, and a legend above the axes then tells the two apart. A `forecast`
+    of the quantity at the target stands beside what the law says there.
     """
     law = law_of(fit, quantity)
     known = flops[np.isfinite(flops) & (flops > 0)]
@@ -160,7 +163,9 @@ def draw_law_panel(
     line_y = np.full_like(line_x, np.nan) if law is None else law(line_x)
     other_y = np.full_like(line_x, np.nan) if corrected is None else corrected(line_x)
     edges = np.empty(0) if band is None else np.ravel(band)
-    seen = np.concatenate([np.ravel(values), line_y, other_y, edges])
+    ends = [number_in(forecast, end) for end in ("lo95", "hi95")]
+    ends = [value for value in ends if math.isfinite(value)]
+    seen = np.concatenate([np.ravel(values), line_y, other_y, edges, ends])
     seen = seen[np.isfinite(seen) & (seen > 0)]
     y = log_pad(float(seen.min()), float(seen.max()), 0.16, 0.14) if len(seen) else (1.0, 10.0)
     _set_axes(axes, quantity, x, y)
@@ -177,10 +182,13 @@ def draw_law_panel(
     axes.plot([target_flops] * 2, [y[0], value], color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
     axes.plot([x[0], target_flops], [value] * 2, color=GUIDE_GREEN, lw=0.8, zorder=2, gid="guide")
     axes.plot(target_flops, value, "o", ms=3.4, color=GUIDE_GREEN, zorder=4)
+    beside = target_flops * (x[1] / x[0]) ** 0.035
+    draw_forecast(axes, beside, forecast)
     lines = [trace(axes, line_x, line_y), trace(axes, line_x, other_y)]
     if band is not None:
         lines += [trace(axes, band_x, edge) for edge in band]
     lines.append(trace(axes, [x[0], target_flops, target_flops], [value, value, y[0]]))
+    lines.append(trace(axes, [beside] * len(ends), ends))
     obstacles = np.concatenate([points, *lines])
     _write(axes, law, corrected, quantity.symbol, value, target_flops, obstacles)
 

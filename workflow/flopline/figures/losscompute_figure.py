@@ -30,10 +30,20 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.ticks import power_label
+from flopline.figures.unseen import (
+    NOTHING,
+    Unseen,
+    caption_of,
+    draw_forecast,
+    draw_held,
+    handles_of,
+    interval_words,
+    unseen_of,
+)
 from flopline.figures.wording import reach
 from flopline.laws.common.curvature import LEVEL
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.common.lack_of_fit import TOP_RUNS, of_minima
+from flopline.laws.common.lack_of_fit import of_minima
 from flopline.laws.spec import Says, ordered, spec_of
 from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, significant
@@ -74,6 +84,7 @@ def losscompute(
     family_label: str,
     target_flops: float,
     seen: Mapping[str, pd.DataFrame] | None = None,
+    unseen: Unseen = NOTHING,
     loss_label: str = "Validation loss",
     loss_unit: str = NATS,
     width: str = PAGE,
@@ -82,7 +93,8 @@ def losscompute(
     """L(C) = E + K C^-c of every law, carried to the target with 80 and 95 % bands.
 
     `fits` are JSONs and `draws` tables by law; `seen` maps a law to the table that its spec calls
-    its frontier, as far as it is there. Left: the laws, what they were fitted to, their floors E
+    its frontier, as far as it is there; `unseen` adds the forecast at the target and runs held out.
+    Left: the laws, what they were fitted to, their floors E
     (dotted) and the stated intervals at the target. Right,
     above: what each law misses its own frontier by, in percent; below: E with its intervals, and
     whether the law has lack of fit. A law that failed is named with its reason.
@@ -104,7 +116,7 @@ def losscompute(
     else:
         tables = {law: (seen or {}).get(law) for law in laws}
         misfits = {law: misfit(law, fits[law], curve, tables[law]) for law, curve in laws.items()}
-        x = _draw_laws(left, fits, laws, draws, tables, target, loss_label)
+        x = _draw_laws(left, fits, laws, draws, tables, target, loss_label, unseen)
         left.set_title(title)
         _draw_misfit(right, misfits, x)
         right.set_title("Frontier over its fitted law, %")
@@ -138,7 +150,7 @@ def misfit(
 ) -> FrontierMisfit | None:
     """Residuals of what a law was fitted to, and its own test of fit; None without the table.
 
-    A surface is judged by the runs of largest compute, from which forecasts start. Another law's
+    A surface has been judged by its fit (laws/parametric/misfit.py). Another law's
     test is a chi-square where the errors of what it was fitted to are known, else it stands in the
     certificate, if anywhere.
     """
@@ -167,9 +179,9 @@ def _of_runs(fit: FitJson, points: pd.DataFrame) -> FrontierMisfit:
     groups = pd.DataFrame({"bin": bins, "x": ln_c, "y": residual}).groupby("bin")
     mean, se = groups.mean(), groups["y"].sem()
     certificate = fit["certificate"]
-    off, z = (number(certificate, f"top_runs_residual{end}") for end in ("", "_z"))
-    lacks_fit = abs(off) > TOP_RUNS[0] and abs(z) > TOP_RUNS[1]
-    evidence = f"top runs {100 * off:+.2g} %".replace("-", "−") if math.isfinite(off) else ""
+    checked = certificate.get("misfit")
+    lacks_fit = checked is not None and checked["found"]
+    evidence = _p_value(number(checked, "p_value")) if checked is not None else ""
     return FrontierMisfit(
         np.exp(mean["x"].to_numpy()), mean["y"].to_numpy(), se.to_numpy(float), lacks_fit, evidence
     )
@@ -189,6 +201,7 @@ def _draw_laws(
     seen: Mapping[str, pd.DataFrame | None],
     target: float,
     loss_label: str,
+    unseen: Unseen,
 ) -> tuple[float, float]:
     """Draw what the laws expect of each budget.
 
@@ -196,6 +209,7 @@ def _draw_laws(
     """
     marks = {law: _points(law, seen[law]) for law in laws}
     flops = np.concatenate([m[:, 0] for m in marks.values()] + [np.array([target])])
+    flops = np.concatenate([flops, unseen.column("flops")])
     x = log_axis(axes, "x", flops, power_label, 0.05)
     line = np.geomspace(float(flops.min()), float(flops.max()), 120)
     last = max((float(m[:, 0].max()) for m in marks.values() if len(m)), default=target)
@@ -218,6 +232,11 @@ def _draw_laws(
         handles.append(Line2D([], [], color=look.color, ls=look.dashes, marker=look.marker, ms=3,
                               lw=1.3, label=_label(law, fits[law], target)))  # fmt: skip
     axes.set(xlabel="FLOPs", ylabel=loss_label)
+    beside = target * math.exp(SHIFT * (len(laws) + 1) / 2 * math.log(x[1] / x[0]))
+    draw_forecast(axes, beside, unseen.loss)
+    draw_held(axes, unseen.column("flops"), unseen.column("loss"))
+    held += [np.array(unseen.ends("loss")), np.array(unseen.column("loss"))]
+    handles = [*handles_of(unseen, f": {interval_words(unseen.loss)}"), *handles]
     low, high = _limits(
         np.concatenate(held), [float(np.asarray(curve.E)) for curve in laws.values()]
     )
@@ -233,6 +252,9 @@ def _draw_laws(
     taken = [trace(axes, line, curve.loss(line)) for curve in laws.values()]
     taken += [trace(axes, m[:, 0], m[:, 1], join=False) for m in marks.values()]
     taken += [trace(axes, x, [floor] * 2) for floor in floors.values()]
+    taken.append(trace(axes, unseen.column("flops"), unseen.column("loss"), join=False))
+    ends = unseen.ends("loss")
+    taken.append(trace(axes, [beside] * len(ends), ends))
     add_legend(axes, handles, np.concatenate(taken), most=1)
     on_white(axes)
     return x
@@ -367,6 +389,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         family.fits,
         family.draws,
         seen={law: family.table(law, spec_of(law).frontier.table) for law in family.fits},
+        unseen=unseen_of(results, setting.family, setting.target),
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,
@@ -386,6 +409,7 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "of compute). A trend there means that the law bends away and its forecast is biased. "
         "Below: E with 80 and 95 % intervals, and whether the law has lack of fit. "
         f"{alt(results, setting)}"
+        f"{caption_of(unseen_of(results, setting.family, setting.target))}"
     )
 
 
@@ -410,7 +434,7 @@ FIGURE = FigureSpec(
     about="The lowest loss that every law expects of a budget, carried to {target} FLOPs with "
     "bootstrap bands, what each misses its own frontier by, and its floor E.",
     section=Section.LAWS,
-    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, frontiers=True),
+    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, frontiers=True, unseen=True),
     draw=draw,
     caption=caption,
     alt=alt,

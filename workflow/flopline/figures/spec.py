@@ -47,7 +47,8 @@ class Needs:
     `*.estimators` name those of each law. What is of a law that the study does not fit is left
     out. `frontiers` are the tables that the L(C) of each law is held against; `findings` are the
     audit's, `runs` and `dropped` the tables of cleaning, `curves` the
-    cleaned curves themselves, `decision` is the verdict.
+    cleaned curves themselves, `decision` is the verdict. `unseen` are findings and verdict for the
+    marks of the forecast and of runs held out, which a notebook's figures do without.
     """
 
     fits: tuple[str, ...] = ()
@@ -59,6 +60,17 @@ class Needs:
     dropped: bool = False
     curves: bool = False
     decision: bool = False
+    unseen: bool = False
+
+    @property
+    def of_audit(self) -> bool:
+        """Whether it takes findings, for itself or for the marks of what no fit has seen."""
+        return self.findings or self.unseen
+
+    @property
+    def of_decision(self) -> bool:
+        """Whether it takes the verdict, for itself or for those marks."""
+        return self.decision or self.unseen
 
     @property
     def every_law(self) -> bool:

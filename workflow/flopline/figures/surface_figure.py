@@ -27,12 +27,23 @@ from flopline.figures.layout import PAGE, width_in
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
     GREY,
+    INK,
     is_dense,
     mark_synthetic,
     new_figure,
     styled,
 )
 from flopline.figures.ticks import log_pad, set_log_ticks, signed_power_label
+from flopline.figures.unseen import (
+    FORECAST_COLOR,
+    FORECAST_MARKER,
+    HELD_STYLE,
+    NOTHING,
+    Unseen,
+    handles_of,
+    unseen_of,
+    words_of,
+)
 from flopline.figures.wording import exponent
 from flopline.laws.common.fit_result import FAILED
 from flopline.loss_units import words
@@ -67,13 +78,15 @@ _LOSS_STEPS: Final = (1, 2, 5, 10)
 class Panel:
     """One family: its points (columns run, params, tokens, flops, loss) and its fit JSON.
 
-    `cmap` is a key of COLOR_MAPS; empty takes the next one in order.
+    `cmap` is a key of COLOR_MAPS; empty takes the next one in order. `unseen` is what no fit saw:
+    the forecast stands where its N and D are, runs held out as stars.
     """
 
     family_label: str
     points: pd.DataFrame
     fit: FitJson
     cmap: str = ""
+    unseen: Unseen = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +198,21 @@ def _check(panels: Sequence[Panel]) -> None:
 def _ranges(panels: Sequence[Panel]) -> _Range:
     every = pd.concat([panel.points for panel in panels])
 
-    def log_range(name: str, pad: float) -> tuple[float, float]:
-        return log_pad(float(every[name].min()), float(every[name].max()), pad, pad)
+    def unseen(name: str) -> list[float]:
+        values = [value for panel in panels for value in panel.unseen.column(name)]
+        for panel in panels:
+            if panel.unseen.loss and name in ("tokens", "params"):
+                values.append(panel.unseen.ends(name)[0])
+            elif panel.unseen.loss and name == "loss":
+                values += panel.unseen.ends(name)
+        return values
 
-    low, high = float(every["loss"].min()), float(every["loss"].max())
+    def log_range(name: str, pad: float) -> tuple[float, float]:
+        values = [float(every[name].min()), float(every[name].max()), *unseen(name)]
+        return log_pad(min(values), max(values), pad, pad)
+
+    losses = [float(every["loss"].min()), float(every["loss"].max()), *unseen("loss")]
+    low, high = min(losses), max(losses)
     pad = 0.06 * (high - low or 0.1)
     return _Range(
         tokens=log_range("tokens", 0.05),
@@ -247,6 +271,14 @@ def _draw_panel(
         rasterized=dense,
         gid="runs",
     )
+    _draw_unseen(axes, panel, shared)
+    handles = handles_of(panel.unseen)
+    if handles:
+        figure.legend(
+            handles=handles, loc="lower left", borderaxespad=0, borderpad=0, handlelength=1.2,
+            handletextpad=0.4, labelspacing=0.28,
+            bbox_to_anchor=(left + 2.86 * inch[0], bottom + 0.14 * inch[1]),
+        )  # fmt: skip
     top, middle = bottom + height, left + 1.6 * inch[0]
     for text, below_in, size in (
         (panel.family_label, 0.06, 8.5),
@@ -257,6 +289,33 @@ def _draw_panel(
         (left + 3.04 * inch[0], bottom + 0.62 * inch[1], 0.07 * inch[0], 1.5 * inch[1])
     )
     _draw_bar(bar, norm, cmap)
+
+
+def _draw_unseen(axes: Axes3D, panel: Panel, shared: _Range) -> None:
+    """The forecast of the loss, upright over its N and D, and the runs held out, on stems."""
+    unseen = panel.unseen
+    if panel.unseen.loss:
+        d, n = unseen.ends("tokens")[0], unseen.ends("params")[0]
+        point, *ends = unseen.ends("loss")
+        style = {"color": FORECAST_COLOR, "zorder": 3}
+        axes.plot([d, d], [n, n], [shared.loss[0], point], ":", lw=0.7, **style)
+        axes.plot([d, d], [n, n], ends, "-", lw=1.4, gid="forecast-95", **style)
+        axes.plot(
+            [d],
+            [n],
+            [point],
+            FORECAST_MARKER,
+            ms=4.6,
+            mec="white",
+            mew=0.5,
+            gid="forecast",
+            **style,
+        )
+    if len(unseen.held):
+        xyz = [unseen.column(name) for name in ("tokens", "params", "loss")]
+        for d, n, loss in zip(*xyz, strict=True):
+            axes.plot([d, d], [n, n], [shared.loss[0], loss], ":", color=INK, lw=0.5, zorder=1)
+        axes.plot(*xyz, ls="none", zorder=3.2, gid="held out", **HELD_STYLE)
 
 
 def _frame(axes: Axes3D, shared: _Range, labels: tuple[str, str, str]) -> None:
@@ -321,6 +380,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
                 labels[family],
                 results_of.tables["parametric"]["points"],
                 results_of.fits["parametric"],
+                unseen=_unseen(results, family, setting),
             )
             for family, results_of in results.families.items()
         ],
@@ -340,8 +400,23 @@ def caption(results: StudyResults, setting: Setting) -> str:
     )
     return (
         "Loss of every run over its tokens and parameters, coloured by training FLOPs; above each "
-        f"panel the fitted law. Its exponents: {exponents}."
+        f"panel the fitted law. Its exponents: {exponents}.{_marks(results, setting)}"
     )
+
+
+def _unseen(results: StudyResults, family: str, setting: Setting) -> Unseen:
+    """What no fit of a family has seen, as far as it has a place in the scene."""
+    return unseen_of(results, family, setting.target).placed("params", "tokens")
+
+
+def _marks(results: StudyResults, setting: Setting) -> str:
+    """What the marks of runs and losses that no fit has seen are, with each family's forecast."""
+    parts = [
+        f"{setting.labels[family]}: {marks}"
+        for family in results.families
+        if (marks := words_of(_unseen(results, family, setting)))
+    ]
+    return f" Also, for {'; for '.join(parts)}." if parts else ""
 
 
 def alt(results: StudyResults, setting: Setting) -> str:
@@ -369,10 +444,10 @@ FIGURE = FigureSpec(
     about="The parametric loss surface L(N, D) = E + A/N^alpha + B/D^beta over params and tokens "
     "of every family, with every run that it was fitted to.",
     section=Section.LAWS,
-    needs=Needs(fits=("parametric",), tables=("parametric.points",)),
+    needs=Needs(fits=("parametric",), tables=("parametric.points",), unseen=True),
     per_family=False,
     laws=("parametric",),
-    options=("families", "loss_label", "loss_unit", "figures"),
+    options=("families", "targets", "loss_label", "loss_unit", "figures"),
     draw=draw,
     caption=caption,
     alt=alt,

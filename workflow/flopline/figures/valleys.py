@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 import numpy as np
@@ -12,9 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from flopline.documents import number_in
 from flopline.figures.spots import add_legend, clear_spot, filled, margin_of, size_in, trace
 from flopline.figures.style import GREY, INK, MAKO, SMALL_PT, is_dense, mako
 from flopline.figures.ticks import flops_labels, log_pad, set_log_ticks
+from flopline.figures.unseen import NOTHING, Unseen, draw_forecast, draw_held, handles_of
 from flopline.numbers import count, humanise, significant
 
 Floats = NDArray[np.float64]
@@ -50,14 +52,25 @@ def draw_valleys(
     looks: Looks,
     loss_label: str,
     params_label: str,
+    unseen: Unseen = NOTHING,
 ) -> None:
-    """Runs, parabolas and vertices of `budgets` (a fit's vertices) in the colours of `looks`."""
+    """Runs, parabolas and vertices of `budgets` (a fit's vertices) in the colours of `looks`.
+
+    Of `unseen` the runs held out are drawn, and the forecast where the target's valley has its
+    bottom.
+    """
     kept = profiles[np.isfinite(profiles["params"]) & np.isfinite(profiles["loss"])]
     kept = kept.sort_values(["budget_flops", "params", "tokens", "run"])
     sizes, losses = kept["params"].to_numpy(float), kept["loss"].to_numpy(float)
-    x = log_pad(sizes.min(), sizes.max(), 0.07, 0.07)
-    low = float(np.nanmin([losses.min(), *budgets["loss"][budgets["used"]]]))
-    top = _top(losses)
+    held = unseen.column("params"), unseen.column("loss")
+    unseen = unseen.placed("params")
+    size, ends = number_in(unseen.params), unseen.ends("loss")
+    foreseen = [size] if ends else []
+    across = [*sizes, *held[0], *foreseen]
+    x = log_pad(min(across), max(across), 0.07, 0.07)
+    low = float(np.nanmin([losses.min(), *budgets["loss"][budgets["used"]], *held[1]]))
+    low = min([low, *(ends * len(foreseen))])
+    top = max([_top(losses), *held[1]])
     pad = 0.06 * (top - low or 0.1)
     y = (low - pad, top + pad)
     axes.set(xscale="log", xlim=x, xlabel=params_label, ylabel=loss_label)
@@ -75,7 +88,12 @@ def draw_valleys(
     strays = loose["params"].to_numpy(float), loose["loss"].to_numpy(float)
     _draw_points(axes, *strays, GREY, "o", filled=False, dense=dense)
     lines.append(strays)
+    if foreseen:
+        draw_forecast(axes, size, unseen.loss)
+        lines.append((np.full(len(ends), size), np.array(ends)))
+    draw_held(axes, *held)
     obstacles = np.concatenate([trace(axes, *line) for line in lines])
+    obstacles = np.concatenate([obstacles, trace(axes, *held, join=False)])
     beyond = losses > top
     if beyond.any():
         edge = np.full(beyond.sum(), y[1] - 0.3 * pad)
@@ -83,7 +101,8 @@ def draw_valleys(
         obstacles = np.concatenate([obstacles, trace(axes, sizes[beyond], edge, join=False)])
         text = f"▲ {count(int(beyond.sum()), 'run')} above, up to {significant(losses.max(), 3)}"
         obstacles = np.concatenate([obstacles, _write_on_top(axes, text, obstacles)])
-    _add_budgets(axes, budgets, looks, obstacles, strays=not loose.empty)
+    marks = handles_of(unseen, " at the target")
+    _add_budgets(axes, budgets, looks, obstacles, marks, strays=not loose.empty)
 
 
 def _write_on_top(axes: Axes, words: str, obstacles: Floats) -> Floats:
@@ -178,6 +197,7 @@ def _add_budgets(
     budgets: pd.DataFrame,
     looks: Looks,
     obstacles: Floats,
+    marks: Sequence[Line2D],
     strays: bool,
 ) -> None:
     nominal = budgets["nominal_flops"].fillna(budgets["budget_flops"])
@@ -199,7 +219,7 @@ def _add_budgets(
         handles.append(_key("none", "o", "flagged", mec=INK, **filling(GREY, True, True)))
     if strays:
         handles.append(_key("none", "o", "no budget", mec=GREY, mfc="white", mew=0.7))
-    add_legend(axes, handles, obstacles)
+    add_legend(axes, [*handles, *marks], obstacles)
 
 
 def _key(color: str, shape: str, text: str, **marker: Any) -> Line2D:

@@ -25,11 +25,18 @@ NEAREST: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is believed of drifts before a study's own ladder, and its weight in steps."""
+    """What is believed of drifts before a study's own ladder, and its weight in steps.
+
+    `spread` is the share of a line's draws that counts beside the drift: errors at the steps hold
+    what draws hold, too, so that all of both would count it twice. `weight` is what the line weighs
+    among the others before any step.
+    """
 
     drift: float
     steps: float
     centre_steps: float
+    spread: float = 1.0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

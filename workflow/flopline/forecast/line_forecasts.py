@@ -36,7 +36,8 @@ def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
     """Every row of `predictions` (see `ladder_errors`) with a forecast of the log of what is seen.
 
     Adds `distance`, and `centre`, `scale`, `df` of a Student t that holds draws, discrepancy and
-    the noise of what is seen; `mean` and `drift` are mean and scale of the next drift. Rows whose
+    the noise of what is seen; `mean` and `drift` are mean and scale of the next drift, and
+    `prior_weight` is the line's weight before any step. Rows whose
     `seen_ln` is missing are forecast all the same. Those of COMBINED come last.
     """
     single = of_lines(predictions, priors)
@@ -81,13 +82,14 @@ def forecast_of(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:
     sums = (table[name].to_numpy(float) for name in ("drifts", "drifts_mean", "drifts_squares"))
     errors = from_sums(prior, *sums)
     x = table["distance"].to_numpy(dtype=float)
-    own = table[["draws_ln", "noise_ln"]].to_numpy(dtype=float)
+    own = table[["draws_ln", "noise_ln"]].to_numpy(dtype=float) * [prior.spread, 1.0]
     return table.assign(
         centre=table["told_ln"] - errors.mean * x,
         scale=np.sqrt((errors.scale * x) ** 2 + (own**2).sum(axis=1)),
         df=errors.df,
         mean=errors.mean,
         drift=errors.scale,
+        prior_weight=prior.weight,
     )
 
 
@@ -125,12 +127,14 @@ def weights(table: pd.DataFrame) -> Floats:
 
     A line weighs as exp(STEP_WEIGHT times the sum of its mean log scores over the steps before), a
     step counting the same however many budgets it predicted; before any step as 1 / scale^2 of its
-    forecast. A line that could not speak at a step has the lowest score that a line got there.
+    forecast times the line's weight in the prior. A line that could not speak at a step has the
+    lowest score that a line got there.
     """
     scored = table.assign(score=log_scores(table))
     so_far = pd.concat([_scores_before(scored, step) for step in sorted(table["step"].unique())])
     earned = so_far.reindex(pd.MultiIndex.from_frame(table[["step", "line"]])).to_numpy()
-    weight = table.assign(weight=earned - 2 * np.log(table["scale"].to_numpy(dtype=float)))
+    scale, prior = (table[name].to_numpy(dtype=float) for name in ("scale", "prior_weight"))
+    weight = table.assign(weight=earned - 2 * np.log(scale) + np.log(prior))
     by_target = weight.groupby(TARGET)["weight"]
     share = np.exp(weight["weight"] - by_target.transform("max"))
     total = share.groupby([table[name] for name in TARGET]).transform("sum")

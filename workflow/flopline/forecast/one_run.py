@@ -8,7 +8,7 @@ compute alone says the loss of the best run of a budget, and so nothing of a run
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +26,7 @@ from flopline.forecast.line_forecasts import COMBINED, Priors, forecasts
 from flopline.forecast.priors import stored
 from flopline.forecast.student import StudentT
 from flopline.laws.common.fit_result import Estimate
+from flopline.laws.parametric.stated_form import estimator_of
 from flopline.laws.spec import surface_law
 from flopline.results import FamilyResults
 from flopline.schema import LEVELS
@@ -111,22 +112,24 @@ def of_runs(
 def at_target(
     known: FamilyResults,
     flops: float,
-    line: str,
+    lines: Sequence[str],
     priors: Mapping[str, Priors] | None = None,
 ) -> RunForecast | None:
-    """The forecast of one run at the optimum of `line` at a target [FLOPs], as the decision's.
+    """The forecast of one run at a line's optimum at a target [FLOPs], as the decision states it.
 
-    None where the line is not on the ladder. Raises FloplineError as `of_runs` does.
+    The line is the first of `lines` that is on the ladder; None where none is. Raises
+    FloplineError as `of_runs` does.
     """
     tables, _ = _evidence(known)
     made = forecasts(of_ladder(tables, LOSS), (priors or stored())[LOSS])
     at = np.isclose(made["flops"].to_numpy(dtype=float), flops, rtol=1e-9)
-    rows = made[at & made["seen_ln"].isna() & (made["line"] == line)]
-    if rows.empty:
+    rows = made[at & made["seen_ln"].isna()].set_index("line")
+    line = next((name for name in lines if name in rows.index), None)
+    if line is None:
         return None
-    row = rows.iloc[0]
+    row = rows.loc[line]
     largest = float(tables["ahead"]["largest_flops"].astype(float).max())
-    return _forecast(line, row.copy(), largest, _scatter(tables))
+    return _forecast(line, row, largest, _scatter(tables))
 
 
 def _forecast(line: str, row: pd.Series, largest: float, noise: float = 0.0) -> RunForecast:
@@ -163,11 +166,13 @@ def _surfaces(
     known: FamilyResults, law: str, admitted_lines: Mapping[tuple[str, str], str]
 ) -> Iterator[tuple[str, Law, pd.DataFrame | None]]:
     fit = known.of_law(law)
-    if law in admitted_lines.values():
-        yield law, surface_of(fit.content), fit.draws
+    main = admitted_lines.get((law, estimator_of(fit.content)))
+    if main is not None:
+        yield main, surface_of(fit.content), fit.draws
     for estimator, surface in other_surfaces(fit):
-        if admitted_lines.get((law, estimator)) == f"{law}/{estimator}":
-            yield f"{law}/{estimator}", surface, None
+        line = admitted_lines.get((law, estimator))
+        if line is not None and line != main:
+            yield line, surface, None
 
 
 def _predicted(

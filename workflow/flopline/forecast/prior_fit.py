@@ -6,7 +6,8 @@ common to all lines, since few studies could tell them apart by line; the drift 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Final
 
@@ -16,6 +17,8 @@ import pandas as pd
 from flopline.forecast.discrepancy import Prior, distance
 from flopline.forecast.line_forecasts import (
     OTHER,
+    TARGET,
+    Floats,
     Priors,
     combined,
     forecast_of,
@@ -30,6 +33,12 @@ CENTRE_STEPS: Final = (0.5, 1.0, 2.0, 4.0, 16.0)
 """Weights of a prior mean of zero."""
 DRIFTS: Final = np.geomspace(1e-3, 0.5, 26)
 """Drifts that are tried [log error per unit of ln C]."""
+SPREADS: Final = (0.35, 0.5, 0.7, 1.0)
+"""Shares of the draws of all lines together that are tried."""
+ROUNDS: Final = 300
+"""Rounds of expectation and maximisation; the weights then move by less than a thousandth."""
+EVEN: Final = 1.0
+"""What even weights count in stacking [studies]."""
 FEWEST: Final = 3
 """Studies that a line needs for a drift of its own; one with fewer takes that of all lines."""
 
@@ -37,18 +46,20 @@ Predictions = Mapping[tuple[str, str], pd.DataFrame]
 """Predictions by study and family."""
 
 
-def likelihoods(predictions: Predictions) -> pd.DataFrame:
+def likelihoods(predictions: Predictions, spreads: Sequence[float] = (1.0,)) -> pd.DataFrame:
     """Mean log score of each line's forecasts in each study under every prior that is tried.
 
-    `predictions` holds what `ladder_errors` makes of each ladder. Rows are (line, study), columns
-    (centre_steps, steps, drift).
+    `predictions` holds what `ladder_errors` makes of each ladder, `spreads` what is tried of a
+    prior's. Rows are (line, study), columns (spread, centre_steps, steps, drift).
     """
     seen = {key: rows[rows["seen_ln"].notna()] for key, rows in predictions.items()}
     table = pd.concat([_weighed(rows, *key) for key, rows in seen.items() if len(rows)])
     keys = [table["line"], table["study"]]
     tried = {
-        (centre, steps, drift): _mean_score(table, Prior(drift, steps, centre), keys)
-        for centre, steps, drift in product(CENTRE_STEPS, STEPS, DRIFTS.tolist())
+        (spread, centre, steps, drift): _mean_score(
+            table, Prior(drift, steps, centre, spread), keys
+        )
+        for spread, centre, steps, drift in product(spreads, CENTRE_STEPS, STEPS, DRIFTS.tolist())
     }
     return pd.DataFrame(tried)
 
@@ -59,13 +70,54 @@ def chosen(of_priors: pd.DataFrame, without: str = "") -> dict[str, Prior]:
     by_line = used.groupby(level=0).sum()
     studies = used.groupby(level=0).size()
     pooled = used.groupby(level=1).mean().sum()
-    total = by_line.T.groupby(level=[0, 1]).max().T.sum()
-    centre, steps = total.idxmax()
-    priors = {OTHER: Prior(float(pooled[centre, steps].idxmax()), steps, centre)}
+    total = by_line.T.groupby(level=[0, 1, 2]).max().T.sum()
+    spread, centre, steps = total.idxmax()
+    common = (spread, centre, steps)
+    priors = {OTHER: Prior(float(pooled[common].idxmax()), steps, centre, spread)}
     for line in by_line.index[studies >= FEWEST]:
-        drift = float(by_line.loc[line, (centre, steps)].idxmax())
-        priors[str(line)] = Prior(drift, steps, centre)
+        drift = float(by_line.loc[line, common].idxmax())
+        priors[str(line)] = Prior(drift, steps, centre, spread)
     return priors
+
+
+def stacked(forecasts: pd.DataFrame, without: str = "") -> pd.Series:
+    """The weight of each line under which the mixture of all forecast best what was seen.
+
+    Stacking of predictive distributions (Yao et al. 2018): the mean log score of the mixture over
+    all studies but one, each study, family, step and target weighing the same among its like, is
+    the largest; by expectation and maximisation, since the weights are those of a mixture. Even
+    weights count as much as one study. `forecasts` are those of `of_lines` with their study and
+    family. A line that does not forecast a target is taken to do as well there as the mixture.
+    """
+    rows = forecasts[forecasts["seen_ln"].notna() & (forecasts["study"] != without)]
+    likelihood = rows.assign(density=np.exp(log_scores(rows))).pivot_table(
+        "density", ["study", "family", "step", *TARGET[1:]], "line"
+    )
+    density = likelihood.to_numpy(dtype=float)
+    counts = _shares(likelihood.index.to_frame(index=False))
+    known, lines = ~np.isnan(density), density.shape[1]
+    weight = np.full(lines, 1.0 / lines)
+    for _ in range(ROUNDS):
+        mixture = np.where(known, density, 0.0) @ weight / (known @ weight)
+        shares = np.where(known, density, mixture[:, None]) * weight
+        shares /= shares.sum(axis=1, keepdims=True)
+        weight = counts @ shares + EVEN / lines
+        weight /= weight.sum()
+    return pd.Series(weight * lines, likelihood.columns)
+
+
+def _shares(targets: pd.DataFrame) -> Floats:
+    """What each target counts where studies weigh the same, in them families, in these steps."""
+    in_step = targets.groupby(["study", "family", "step"])["flops"].transform("size")
+    steps = targets.groupby(["study", "family"])["step"].transform("nunique")
+    families = targets.groupby("study")["family"].transform("nunique")
+    return np.asarray(1.0 / (in_step * steps * families), dtype=float)
+
+
+def with_weights(priors: Priors, weights: pd.Series) -> dict[str, Prior]:
+    """The priors with the weights of `stacked`; one that they lack weighs 1, the mean."""
+    weight = weights.to_dict()
+    return {line: replace(prior, weight=weight.get(line, 1.0)) for line, prior in priors.items()}
 
 
 def combined_of(

@@ -22,6 +22,8 @@ HEAD: Final = """\
 # the prior of a study's own discrepancy (docs/uncertainty.md). Written by `make backtest`; edit
 # nothing here. `drift` is the scatter of log errors per unit of ln C beyond the largest run, known
 # with the weight of `steps` steps; a line's mean drift is 0 with the weight of `centre_steps`.
+# `spread` is the share of the draws that counts beside it, `weight` what a line weighs among the
+# others before any step; both are 1 where they do not stand.
 """
 
 
@@ -52,4 +54,7 @@ def written(priors: Mapping[str, Mapping[str, Prior]], sources: Sequence[str]) -
             text += ["", f'[{quantity}."{line}"]']
             text += [f"drift = {prior.drift:.4g}", f"steps = {prior.steps:g}"]
             text.append(f"centre_steps = {prior.centre_steps:g}")
+            for name in ("spread", "weight"):
+                if getattr(prior, name) != 1:
+                    text.append(f"{name} = {getattr(prior, name):.3g}")
     return "\n".join(text) + "\n"

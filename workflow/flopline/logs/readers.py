@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
@@ -25,6 +26,18 @@ from flopline.logs.reading import (
 )
 from flopline.loss_units import NATS
 from flopline.study_document import ColumnMap
+
+AIM: Final = (
+    "is a store of Aim, a database (RocksDB) that only Aim itself reads: export its metrics with "
+    "it, as by `Repo('.').query_metrics().dataframe().to_csv('metrics.csv')` in Python, and give "
+    "that file instead"
+)
+"""What is said of a store of Aim (aimhubio/aim docs/source/understanding/data_storage.md)."""
+
+
+def is_aim_store(path: Path) -> bool:
+    """Whether a folder is laid out as Aim keeps its runs."""
+    return path.is_dir() and (path / "meta").is_dir() and (path / "seqs").is_dir()
 
 
 def read_log(
@@ -135,6 +148,8 @@ def sniffed(path: Path) -> str | None:
             return name
     if not path.is_dir() and not head.strip():
         return None
+    if is_aim_store(path):
+        raise FloplineError(f"{path} {AIM}.")
     raise FloplineError(
         f"{path}: no known log format fits this {'folder' if path.is_dir() else 'file'}, or it "
         f"logs no metric (known: {', '.join(FORMATS)}); name one in source.format, describe its "

@@ -18,6 +18,7 @@ from flopline.errors import FloplineError
 from flopline.logs.opening import Phase
 from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
+    as_float,
     has_doubtful_comma,
     is_rounded,
     parse_number,
@@ -304,7 +305,11 @@ _PARSERS: Final = {"wall_s": parse_seconds, "loss": parse_plain, "lr": parse_pla
 
 def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     """The cells of the column that is ours under `name`."""
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    try:
+        numbers = pd.to_numeric(values, errors="coerce").astype("float64").to_numpy(copy=True)
+    except OverflowError:  # a whole number beyond all floating-point ones
+        finite = values.map(lambda value: as_float(value) if type(value) is int else value)
+        return read_cells(finite, name, decimal)
     fault = np.full(len(values), "", dtype=object)
     rounded = np.zeros(len(values), dtype=bool)
     there = values.notna().to_numpy(bool)
@@ -313,11 +318,13 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
     if decimal != "." and there.any():
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
     if values.dtype == object:  # true is no number, though it counts as 1
-        for place in np.flatnonzero((numbers == 1) | (numbers == 0)):
-            doubt[place] |= isinstance(values.iloc[place], bool)
+        cells = values.to_numpy()
+        ones = np.flatnonzero((numbers == 1) | (numbers == 0))
+        doubt[[place for place in ones if isinstance(cells[place], bool)]] = True
     parse = _PARSERS.get(name, parse_number)
-    for place in np.flatnonzero(doubt):
-        text = str(values.iloc[place]).strip()
+    places = np.flatnonzero(doubt)
+    for place, cell in zip(places, values.iloc[places], strict=True):
+        text = str(cell).strip()
         numbers[place] = parse(text, decimal)
         rounded[place] = parse is parse_number and is_rounded(text)
         # NaN written out is a number gone wrong.

@@ -106,6 +106,7 @@ def tiles(
         _agreement(verdict, places.agreement),
         *_audits(findings, places.audits),
         _convergence(fits),
+        *_misfit(fits),
         *_choice(verdict),
         *_families(verdict),
         _extrapolation(decision),
@@ -203,6 +204,34 @@ def _convergence(fits: Mapping[str, FitsJson]) -> Tile:
     )
     detail = f"{converged} converged, {warned} with a warning, {failed} failed."
     return Tile(worst(OF_FIT[status] for status in statuses), question, finding, detail, href)
+
+
+def _misfit(fits: Mapping[str, FitsJson]) -> Iterator[Tile]:
+    """Whether the surfaces fit their runs, judged by the runs' own scatter."""
+    question, href = "Does the surface fit its runs?", "#fits"
+    checked = {
+        family: (fit["certificate"].get("misfit"), fit)
+        for family, laws in fits.items()
+        for fit in laws.values()
+        if fit["status"] != FAILED and "misfit" in fit["certificate"]
+    }
+    if not checked:
+        return
+    lacking = [fit for misfit, fit in checked.values() if misfit is not None and misfit["found"]]
+    unknown = all(m is None or m["p_value"] is None for m, _ in checked.values())
+    if lacking:
+        finding = f"{len(lacking)} of {len(checked)} do not" if len(checked) > 1 else "It does not"
+        yield Tile(WARNED, question, finding, gist(str(lacking[0]["message"])), href)
+    elif unknown:
+        sentence = "There are too few runs beside the parameters of the law."
+        yield Tile(NOT_CHECKED, question, "Not tested", sentence, href)
+    else:
+        lowest = min(m["p_value"] for m, _ in checked.values() if m and m["p_value"] is not None)
+        sentence = (
+            "By stretch of compute, at the largest runs, sizes and tokens per param, and beside a "
+            f"wider form they lie about it as by chance (p = {lowest:.2g} for all tests together)."
+        )
+        yield Tile(GOOD, question, "No lack of fit is found", sentence, href)
 
 
 def _data(runs: pd.DataFrame, dropped_rows: int) -> Tile:

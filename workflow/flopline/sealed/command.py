@@ -31,7 +31,7 @@ from flopline.sealed.gates import refusal, to_mind
 from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled
 from flopline.storage import write_text
 from flopline.study import is_simulated, load_study, read_yaml
-from flopline.study_document import StudyDocument
+from flopline.study_document import FutureRunDocument, StudyDocument
 from flopline.written_numbers import parse_number
 
 FOLDER: Final = "forecasts"
@@ -87,7 +87,7 @@ def sealed_runs(
 def _forecast_of(run: FutureRun, results: StudyResults) -> RunForecast:
     """By the line that recommends the run where it forecasts, else by all surfaces together."""
     known = results.families[run.family]
-    own = at_target(known, run.target_flops, run.line) if run.line else None
+    own = at_target(known, run.target_flops, run.lines) if run.lines else None
     if own is not None:
         return own
     wanted = pd.DataFrame({"run": [run.name], "params": [run.params], "tokens": [run.tokens]})
@@ -201,7 +201,7 @@ def _study(name: str, root: Path) -> StudyDocument:
     return load_study({**config, **({"study": name} if name else {})}, root, SCHEMAS)
 
 
-def _entry(words: Sequence[str]) -> dict[str, Any]:
+def _entry(words: Sequence[str]) -> FutureRunDocument:
     """A run given on the command line: NAME PARAMS TOKENS [FAMILY]."""
     if len(words) not in (3, 4):
         raise FloplineError(
@@ -209,8 +209,10 @@ def _entry(words: Sequence[str]) -> dict[str, Any]:
             f"'{' '.join(words)}'."
         )
     name, params, tokens, *family = words
-    entry = {"name": name, "params": _number(params), "tokens": _number(tokens)}
-    return {**entry, "family": family[0]} if family else entry
+    run: FutureRunDocument = {"name": name, "params": _number(params), "tokens": _number(tokens)}
+    if family:
+        run["family"] = family[0]
+    return run
 
 
 def _number(text: str) -> float:

@@ -17,6 +17,8 @@ from flopline.written_numbers import parse_number, parse_plain, why_no_number
 
 NUMBERS: Final = ("loss", "params", "tokens")
 """Columns of a table of results beside `run`; only the first must be there."""
+FILES: Final = ("json", "*.parquet")
+"""The endings of what a law leaves."""
 
 
 def result_files(study: StudyDocument, root: Path) -> list[Path]:
@@ -31,7 +33,11 @@ def result_files(study: StudyDocument, root: Path) -> list[Path]:
             fits = folder / "fits" / family
             files.append(fits / f"{law}.json")
             files += sorted(fits.glob(f"{law}.*.parquet"))
-        files.append(folder / "audit" / family / "findings.json")
+        audited = folder / "audit" / family
+        files.append(audited / "findings.json")
+        # The surface as the audits left it, where they chose its form.
+        left = [audited.glob(f"{law}.{end}") for law in study["laws"] for end in FILES]
+        files += sorted(path for paths in left for path in paths)
     missing = [path for path in files if not path.is_file()]
     if missing:
         raise FloplineError(

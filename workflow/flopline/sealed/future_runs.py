@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from flopline.errors import FloplineError
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.numbers import flops_label
+from flopline.study_document import FutureRunDocument
 
 
 @dataclass(frozen=True, slots=True)
 class FutureRun:
     """A run that is still to be made, of `params` weights on `tokens` tokens.
 
-    Where it is the recommended run of a target, `target_flops` is that budget and `line` the line
-    of the decision that recommends it, as forecasts name lines.
+    Where it is the recommended run of a target, `target_flops` is that budget and `lines` what
+    forecasts may call the line of the decision that recommends it.
     """
 
     name: str
@@ -26,10 +27,10 @@ class FutureRun:
     params: float
     tokens: float
     target_flops: float = math.nan
-    line: str = ""
+    lines: tuple[str, ...] = ()
 
 
-def named_runs(entries: Sequence[Mapping[str, Any]], families: Sequence[str]) -> list[FutureRun]:
+def named_runs(entries: Sequence[FutureRunDocument], families: Sequence[str]) -> list[FutureRun]:
     """The runs of the study's `future_runs`; the only family where an entry names none.
 
     Raises FloplineError for two of one name, a family that is not there, or none where there are
@@ -62,7 +63,9 @@ def recommended_runs(lines: pd.DataFrame, families: Sequence[str]) -> list[Futur
     for _, row in lines[lines["recommended"].astype(bool)].iterrows():
         flops = float(row["budget_flops"])
         name = f"{row['family']}-{flops_label(flops)}" if len(families) > 1 else flops_label(flops)
-        line = str(row["law"]) if row["main"] else f"{row['law']}/{row['estimator']}"
+        # A law's main line goes by the law's name alone: of a surface its published form.
+        first = bool(row["main"]) or row["estimator"] == PUBLISHED
+        called = (f"{row['law']}/{row['estimator']}", *([str(row["law"])] if first else []))
         size = float(row["params"]), float(row["tokens"])
-        runs.append(FutureRun(name, str(row["family"]), *size, flops, line))
+        runs.append(FutureRun(name, str(row["family"]), *size, flops, called))
     return runs

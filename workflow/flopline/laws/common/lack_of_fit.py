@@ -29,10 +29,6 @@ Floats = NDArray[np.float64]
 
 CELLS: Final = 20
 """Stretches of ln C on which the residuals of resamples are compared."""
-TOP_RUNS: Final = (0.005, 3.0)
-"""Mean log residual of the runs of largest compute, and the same in standard errors, beyond which
-a surface is said not to hold. The top runs of Chinchilla lie 0.1 % off (0.7), those of Gemstones
-0.2 % (0.5)."""
 
 
 @dataclass(frozen=True, slots=True)

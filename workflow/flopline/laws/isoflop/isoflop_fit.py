@@ -135,7 +135,10 @@ def fit(
     }
     status = WARNING if warnings else CONVERGED
     message = "; ".join([*warnings, *filter(None, [why]), *notes])
-    beside = estimators(all_readings, laws, targets_flops, resamples.new_run, chances)
+    beside = [
+        report.warned_with(e, warnings, laws.get(e.name))
+        for e in estimators(all_readings, laws, targets_flops, resamples.new_run, chances)
+    ]
     main = report.held_against_checked(
         Estimator(reading, LABELS[reading], status, message, parameters, targets), beside
     )

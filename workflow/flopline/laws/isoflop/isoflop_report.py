@@ -18,7 +18,7 @@ from flopline.laws.common.fit_result import FAILED, WARNING, Estimate, Estimator
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.between_budgets import BetweenBudgets
 from flopline.laws.isoflop.plugin_bias import PluggedIn, SurfaceCertificate
-from flopline.laws.isoflop.profiles import PARABOLA
+from flopline.laws.isoflop.profiles import PARABOLA, READERS
 from flopline.laws.isoflop.quality import Checks
 from flopline.laws.isoflop.readings import CORRECTED, VertexReading
 from flopline.laws.isoflop.valley import Valley
@@ -33,6 +33,17 @@ GRID_DRIFT: Final = (float(np.log(2.0)), 2.0)
 errors, beyond which it is warned about: an offset that drifts with compute biases the exponent,
 where a constant one moves the level only (Czech et al. 2026, arXiv 2603.22339)."""
 
+
+LOSS_REJECTED: Final = 0.01
+"""Below this p value of the scatter of lowest losses the loss law itself is warned of."""
+FLAGGED: Final = " is flagged: "
+CHECKED: Final = "checked"
+"""The reading of the budgets without a flag."""
+NOT_USED: Final = " not used: "
+FEW: Final = " budgets carry the laws"
+DRIFTING: Final = "the grids drift against their vertices"
+LOSS_LAWS: Final = ("loss law ", "the lowest losses ")
+"""What warnings about the loss law hold; those above, what warnings of other kinds do."""
 
 SCATTERING: Final = {"params": ("vertices", "N"), "loss": ("lowest losses", "the loss")}
 """What scatters between budgets, in words."""
@@ -236,14 +247,14 @@ def messages(
     `runs` is the number of runs given, `laws` are those of the main reading. Returns both as lists
     of clauses, empty where there is nothing to say.
     """
-    warnings = [f"{_budget(v)} not used: {v.reason}" for v in valleys if v.reason]
+    warnings = [f"{_budget(v)}{NOT_USED}{v.reason}" for v in valleys if v.reason]
     n_used = sum(v.used for v in valleys)
     if n_used < FEW_BUDGETS:
-        warnings.append(f"only {n_used} budgets carry the laws")
+        warnings.append(f"only {n_used}{FEW}")
     notes: list[str] = []
     for v, c in zip(valleys, checks, strict=True):
         if v.used and c.flags:
-            (notes if c.curved else warnings).append(f"{_budget(v)} is flagged: {c.flags}")
+            (notes if c.curved else warnings).append(f"{_budget(v)}{FLAGGED}{c.flags}")
     loose = runs - sum(len(v.rows) for v in valleys)
     if loose:
         warnings.append(f"{loose} run{'s' if loose > 1 else ''} near no budget left out")
@@ -253,15 +264,39 @@ def messages(
         and abs(drift) > GRID_DRIFT[1] * certified["grid_offset_drift_se"]
     ):
         warnings.append(
-            f"the grids drift against their vertices by a factor of "
+            f"{DRIFTING} by a factor of "
             f"{significant(float(np.exp(abs(change))), 2)} in N over the budgets, which biases the "
             "exponent"
         )
     loss = laws.point.loss
     if loss.few[0] or loss.unidentified[0] or not np.isfinite(loss.c[0]):
         warnings.append(f"loss law {loss.form()}")
-    scatter = [scatter_sentence(q, laws.between[q]) for q in ("params", "loss")]
+    rejected = loss_law_rejected(laws)
+    warnings += rejected
+    scatter = [scatter_sentence("params", laws.between["params"])]
+    scatter += [scatter_sentence("loss", laws.between["loss"])] * (not rejected)
     return warnings, [*notes, *filter(None, [*scatter, loss.note()])]
+
+
+def loss_law_rejected(laws: Laws) -> list[str]:
+    """That the lowest losses of budgets refute their law; nothing where they do not."""
+    between = laws.between["loss"]
+    return [scatter_sentence("loss", between)] if between.p_value < LOSS_REJECTED else []
+
+
+def inherited(warnings: Sequence[str], reading: str) -> str:
+    """What another reading takes over of the warnings of the main one, whose budgets it stands on.
+
+    The reading without flagged budgets does not stand on these, the corrected one mends a drift,
+    and the loss law of each is judged by itself; one that reads valleys in its own way says itself
+    which of them it cannot use.
+    """
+    lifted = [*LOSS_LAWS]
+    lifted += {CHECKED: [FLAGGED], CORRECTED: [DRIFTING]}.get(reading, [])
+    if reading in READERS:
+        lifted += [NOT_USED, FEW]
+    kept = [w for w in warnings if not any(words in w for words in lifted)]
+    return f"it stands on budgets that are warned of: {'; '.join(kept)}" if kept else ""
 
 
 def scatter_sentence(quantity: str, between: BetweenBudgets) -> str:
@@ -281,12 +316,24 @@ def _budget(v: Valley) -> str:
     return f"budget {np.exp(v.ln_flops):.3g}"
 
 
+def warned_with(other: Estimator, warnings: Sequence[str], laws: Laws | None) -> Estimator:
+    """An estimator with the main one's `warnings` that hold for it, and those of its own `laws`."""
+    if other.status == FAILED or laws is None:
+        return other
+    mine = [inherited(warnings, other.name), *loss_law_rejected(laws)]
+    mine = list(filter(None, mine))
+    if not mine:
+        return other
+    own = [other.message] if other.status == WARNING else []
+    return replace(other, status=WARNING, message="; ".join([*own, *mine]))
+
+
 def held_against_checked(main: Estimator, beside: Sequence[Estimator]) -> Estimator:
     """`main` with a note on how the flagged budgets change it; a warning if they change it much.
 
     Much is a change of N at the first target to outside of its 95 % interval.
     """
-    other = next(e for e in beside if e.name == "checked")
+    other = next(e for e in beside if e.name == CHECKED)
     here, there = main.targets[0], other.targets[0]
     n, sound = here.values["params"], there.values["params"].point
     if other.status == FAILED or sound == n.point:

@@ -9,7 +9,7 @@ et al. 2023, arXiv 2305.16264).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -55,6 +55,11 @@ COLUMNS: Final = (
 """Columns of the table of variants: one row per estimator and parameter of its form."""
 
 
+Cautions = Callable[[Law, Floats, Sequence[str], Mapping[str, Floats]], list[str]]
+"""What to watch for in the runs about a law: of its log residuals (points,), seen less fitted, the
+parameters that sit on bounds, and what else than params and tokens it takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One other way to fit the same runs: what the optimiser found, and what it predicts."""
@@ -68,7 +73,7 @@ def variants(
     targets_flops: Sequence[float],
     surface: LossSurface,
     resamples: ResampleWeights,
-    cautions: Callable[[Floats], list[str]],
+    cautions: Cautions,
     unique_tokens: Floats | None = None,
     *,
     count: Counted | None = None,
@@ -119,7 +124,7 @@ class _MainFit:
     targets_flops: Sequence[float]
     surface: LossSurface
     resamples: ResampleWeights
-    cautions: Callable[[Floats], list[str]]
+    cautions: Cautions
     count: Counted | None
 
     @property
@@ -198,7 +203,8 @@ def _stated(task: _MainFit, trial: _Trial, solved: Solved) -> Variant:
     if objective == task.problem.objective and task.main_value > 0:
         against = value / task.main_value - 1.0
     points = task.problem.points | dict(solved.covariates)
-    cautions = task.cautions(np.log(points.pop("loss")) - np.log(law.loss(**points)))
+    residual = np.log(points.pop("loss")) - np.log(law.loss(**points))
+    cautions = task.cautions(law, residual, solved.bounds, solved.covariates)
     left_out = int(np.isnan(a_draws).sum())
     status, message = _verdict(
         solved, cautions, (left_out, a_draws.size), against, estimates.get("k")

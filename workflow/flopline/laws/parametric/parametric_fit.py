@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline import progress
+from flopline.documents import MisfitJson
 from flopline.errors import FloplineError
 from flopline.laws.common.bootstrap import PAIRS, WILD, chosen, new_run_errors, run_weights
 from flopline.laws.common.bootstrap_options import BootstrapOptions
@@ -31,8 +32,8 @@ from flopline.laws.common.fit_result import (
     estimator_table,
     targets_of,
 )
-from flopline.laws.common.lack_of_fit import TOP_RUNS
 from flopline.laws.parametric import form_variants, wild
+from flopline.laws.parametric.misfit import Misfit, misfit
 from flopline.laws.parametric.outlying import FarOffJson, Outlying, far_off
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import changed
@@ -77,6 +78,8 @@ TOP_SHARE = 1 / 6
 """Share of the runs, those of largest compute, at which the surface must hold to be extrapolated:
 from there every forecast starts."""
 MIN_TOP_RUNS = 5
+TOO_EARLY = (0.005, 3.0)
+"""Difference of early losses [ln loss], and that in standard errors, beyond which it is said."""
 LEAST_SQUARES = 1e3
 """A delta beyond every log residual: Huber's loss is then half the square."""
 
@@ -109,6 +112,7 @@ class ParametricCertificate(TypedDict):
     top_runs_residual: float
     top_runs_residual_z: float
     flops_over_6nd: float
+    misfit: NotRequired[MisfitJson]
     draws_unconverged: int
     draws_disagreed: int
     draws_without_optimum: int
@@ -188,11 +192,26 @@ def fit(
     several = token_spread(params, tokens) >= RAY
     solved = _thick_enough(params, tokens, weights, form) & several
 
+    checks: list[Misfit] = []
+
     def redrawn(best: Floats) -> Problem:
-        """The problem whose resamples are solved, from the optimum `best` of all points."""
-        if method == PAIRS:
-            return problem
-        return wild.resampled_losses(problem, best, runs, draws, seed, form).of_rows(solved)
+        """The problem whose resamples are solved, from the optimum `best` of all points.
+
+        Where the form does not fit, each draw moves every stretch of compute by an error of its
+        own, as large as those that it misses them by.
+        """
+        if not checks:
+            residual = -wild.residuals_of(problem, best, form)
+            law, held = form.law(problem, best), form.on_bounds(best)
+            checks.append(misfit(law, table.assign(log_residual=residual), held))
+        resampled = problem
+        if method != PAIRS:
+            resampled = wild.resampled_losses(problem, best, runs, draws, seed, form)
+        # On the ladder what the law misses beyond its draws is what is looked for.
+        moved = None if judged else checks[0].errors(draws, seed)
+        if moved is None or minimised.scale != "log":
+            return resampled if method == PAIRS else resampled.of_rows(solved)
+        return replace(resampled, target=resampled.target + moved).of_rows(solved)
 
     stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
@@ -223,15 +242,17 @@ def fit(
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
     at_ends = table.groupby("run")["log_residual"].last().to_numpy()
+    checked = checks[0]
     targets, columns = targets_of(
         targets_flops,
         _at(surface, targets_flops),
         _at(surfaces, targets_flops),
-        new_run_errors(at_ends, len(form.free), draws, seed),
+        new_run_errors(at_ends, len(form.free), draws, seed) + checked.of_new_run(draws, seed),
     )
     left_out = int(np.isnan(values["a"] * values["G"]).sum())
     certificate = _certificate(problem, form, optima, table, bounds)
     certificate["objective"] = minimised.value(minimised.residual(predicted, loss))
+    certificate["misfit"] = checked.to_json()
     certificate["draws"] = draws
     certificate["draws_left_out"] = left_out
     if count is not None:
@@ -242,7 +263,7 @@ def fit(
     early = _early_residual(table)
     if np.isfinite(early).all():
         certificate["early_residual"], certificate["early_residual_z"] = early
-    status, message = _verdict(certificate, solver, stand_in, outlying)
+    status, message = _verdict(certificate, solver, stand_in, outlying, checked)
     if count is not None:
         message += f" {count.sentence[0].upper()}{count.sentence[1:]}."
     label = f"{OBJECTIVES[minimised.name]}, {SOLVERS[solver]}"
@@ -260,9 +281,9 @@ def fit(
             targets_flops,
             surface,
             resamples,
-            lambda residual: [
+            lambda law, residual, held, covariates: [
                 *_poor_design(certificate["token_spread"]),
-                *_misfit(*_top_residual(table.assign(log_residual=residual))),
+                *misfit(law, table.assign(log_residual=residual), held, **covariates).clauses(),
             ],
             table["unique_tokens"].to_numpy() if "unique_tokens" in table else None,
             count=recounted,
@@ -481,7 +502,7 @@ def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
 
 def _too_early(mean: float, z: float) -> list[str]:
     """A warning about the difference of early losses and its z score."""
-    if not (mean > TOP_RUNS[0] and z > TOP_RUNS[1]):
+    if not (mean > TOO_EARLY[0] and z > TOO_EARLY[1]):
         return []
     return [
         f"losses of the first {EARLY:.0%} of the runs' tokens lie {mean:.1%} farther above the "
@@ -524,17 +545,6 @@ def _outlying(
     return Outlying([str(run) for run in far.index], float(far.iloc[0]), flops, best, without)
 
 
-def _misfit(mean: float, z: float) -> list[str]:
-    """A warning about the mean log residual of the top runs and its z score."""
-    if abs(mean) <= TOP_RUNS[0] or abs(z) <= TOP_RUNS[1]:
-        return []
-    return [
-        f"the runs of largest compute lie {abs(mean):.1%} {'above' if mean > 0 else 'below'} "
-        f"the fitted surface ({abs(z):.1f} standard errors), so the form does not hold up to "
-        "there and forecasts beyond are biased"
-    ]
-
-
 def _certificate(
     problem: Problem, form: Form[Any], fit: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> ParametricCertificate:
@@ -564,7 +574,11 @@ def _certificate(
 
 
 def _verdict(
-    certificate: ParametricCertificate, solver: str, stand_in: str, outlying: Outlying | None
+    certificate: ParametricCertificate,
+    solver: str,
+    stand_in: str,
+    outlying: Outlying | None,
+    checked: Misfit,
 ) -> tuple[str, str]:
     """Status and a plain message: what forbids use first, then all warnings.
 
@@ -598,7 +612,7 @@ def _verdict(
     if c["condition"] > ILL_CONDITIONED:
         cautions.append(f"parameters trade off freely (condition number {c['condition']:.1e})")
     cautions += _too_early(c.get("early_residual", np.nan), c.get("early_residual_z", np.nan))
-    cautions += _misfit(c["top_runs_residual"], c["top_runs_residual_z"])
+    cautions += checked.clauses()
     if outlying is not None and outlying.matters:
         cautions.append(outlying.sentence())
     cautions += [stand_in] * bool(stand_in)
