@@ -139,7 +139,7 @@ def test_without_budgets_the_steps_are_shares_of_the_runs() -> None:
 
 
 def test_order_of_rows_does_not_matter() -> None:
-    points = isoflop_runs(budgets=BUDGETS, noise=0.003)
+    points = isoflop_runs(budgets=BUDGETS[:4], noise=0.003)
     one = ladder.audit(points, TARGET, ladder_options(20))
     other = ladder.audit(points.sample(frac=1, random_state=9), TARGET, ladder_options(20))
     assert one.to_json() == other.to_json()
@@ -157,7 +157,7 @@ def test_a_ladder_of_too_few_runs_says_that_nothing_was_predicted() -> None:
     rows = steps_of(finding, "parametric")
     if rows["status"][0] != "failed":
         pytest.fail("one budget of seven sizes was fitted: the ray D = C/6N should have failed")
-    assert finding.verdict == "warned"
+    assert finding.verdict == "not checked"
     assert "nothing was predicted" in finding.sentence
     assert finding.tables["predictions"].empty
 

@@ -80,7 +80,7 @@ def test_residual_sd_is_that_of_the_noise():
 def test_intervals_hold_the_truth_at_about_their_level():
     inside = []
     for seed in range(40):
-        result = parametric_fit.fit(runs(60, noise=0.003, seed=seed), TARGETS, draws=200, seed=seed)
+        result = parametric_fit.fit(runs(60, noise=0.003, seed=seed), TARGETS, draws=100, seed=seed)
         estimate = result.parameters["a"]
         inside.append(estimate.lo80 <= float(BESIROGLU.a) <= estimate.hi80)
     # 80 % of 40 is 32; 24 and 39 are its 0.5 % and 99.9 % binomial quantiles.

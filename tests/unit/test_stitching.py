@@ -90,7 +90,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(rows, min_size=1, max_size=4), st.booleans())
 def test_every_row_of_every_piece_is_kept_or_dropped_once(
     files: list[list[dict[str, Any]]], copied: bool

@@ -76,6 +76,7 @@ def of_form(form: Form[Any], runs: Runs, options: Options, number: int) -> Ladde
             options.study.of(ParametricOptions),
             bootstrap=options.bootstrap(number),
             family=options.family,
+            judged=True,
             form=form,
         )
         if result.status == FAILED:

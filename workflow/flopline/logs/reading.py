@@ -322,8 +322,9 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
         ones = np.flatnonzero((numbers == 1) | (numbers == 0))
         doubt[[place for place in ones if isinstance(cells[place], bool)]] = True
     parse = _PARSERS.get(name, parse_number)
-    for place in np.flatnonzero(doubt):
-        text = str(values.iloc[place]).strip()
+    places = np.flatnonzero(doubt)
+    for place, cell in zip(places, values.iloc[places], strict=True):
+        text = str(cell).strip()
         numbers[place] = parse(text, decimal)
         rounded[place] = parse is parse_number and is_rounded(text)
         # NaN written out is a number gone wrong.

@@ -48,15 +48,9 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
 def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object] | Unparsed]:
     for number, coloured, _ in text_lines(path, wish.phase):
         text = _COLOUR.sub("", coloured)
-        if match := _SIZE.search(text):
-            facts.know(params_total=float(match[1].replace(",", "")))
-        elif match := _OF_FLAME.search(text):
-            facts.know("", **{n: parse_number(cell) for n, cell in match.groupdict().items()})
-        elif match := _DESIGN.search(text):
-            batch, length, steps = (float(part) for part in match.groups())
-            facts.know(batch_tokens=batch * length, horizon_steps=steps)
         row = _ROW.search(text)
         if row is None:
+            _say(text, facts)
             continue
         cells = _CELL.findall(row[3] or "")
         values = dict(cells)
@@ -68,3 +62,13 @@ def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object]
         else:
             split = "val" if row[1] else "train"
             yield {"step": row[2], "split": split, "loss": values["loss"], "line": number}
+
+
+def _say(text: str, facts: LogFacts) -> None:
+    if match := _SIZE.search(text):
+        facts.know(params_total=float(match[1].replace(",", "")))
+    elif match := _OF_FLAME.search(text):
+        facts.know("", **{n: parse_number(cell) for n, cell in match.groupdict().items()})
+    elif match := _DESIGN.search(text):
+        batch, length, steps = (float(part) for part in match.groups())
+        facts.know(batch_tokens=batch * length, horizon_steps=steps)
