@@ -103,6 +103,7 @@ bench: $(VENV)/ready-dev
 # three minutes of CPU; renews the prior of forecasts and the tables of docs/uncertainty.md. FLOPLINE_TEST_DATA names the studies' folder.
 backtest: $(VENV)/ready-dev
 	@python benchmarks/backtest.py --write
+	@python benchmarks/outside_forms.py --write
 
 # Fails at a known hole, which pip-audit prints as a table, and where PyPI does not answer for a
 # package. The tool has an environment of its own, so that its packages stay out of ours.

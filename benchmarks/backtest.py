@@ -250,10 +250,10 @@ def gates(families: Mapping[Key, Table], findings: Mapping[Key, Finding]) -> lis
     return [markdown(head, lines) for head, lines in backtest_gates.tables(pd.DataFrame(rows))]
 
 
-def replaced(document: str, text: str) -> str:
+def replaced(document: str, text: str, markers: tuple[str, str] = MARKERS) -> str:
     """The document with `text` between the markers."""
-    start, end = (document.index(marker) for marker in MARKERS)
-    return document[: start + len(MARKERS[0])] + "\n\n" + text + "\n\n" + document[end:]
+    start, end = (document.index(marker) for marker in markers)
+    return document[: start + len(markers[0])] + "\n\n" + text + "\n\n" + document[end:]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

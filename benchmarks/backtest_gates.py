@@ -68,12 +68,12 @@ def decided(
         if seen.empty:
             continue
         targets = [float(b) for b in seen.index]
-        results = _fitted(runs, targets, grouping, family)
+        results = fitted_to(runs, targets, grouping, family)
         results = FamilyResults(
             results.fits,
             results.draws,
             results.tables,
-            {"ladder": seen_by(ladder_finding, float(c)), **_pinned(runs, results, targets[0])},
+            {"ladder": seen_by(ladder_finding, float(c)), **pinned(runs, results, targets[0])},
         )
         table, verdict = decide(
             {family: results}, targets, {family: family}, {family: span_of(runs)}
@@ -118,9 +118,10 @@ def seen_by(ladder_finding: Finding, c: float) -> FindingJson:
     }
 
 
-def _fitted(
+def fitted_to(
     runs: pd.DataFrame, targets: list[float], grouping: IsoflopOptions | None, family: str
 ) -> FamilyResults:
+    """LAWS fitted to `runs`, which `grouping` groups into budgets, with DRAWS resamples."""
     options: dict[str, Any] = {
         "parametric": ParametricOptions(variant_draws=DRAWS),
         "isoflop": grouping or IsoflopOptions(),
@@ -143,7 +144,7 @@ def _fitted(
     return FamilyResults.of(fits)
 
 
-def _pinned(runs: pd.DataFrame, results: FamilyResults, target: float) -> Mapping[str, FindingJson]:
+def pinned(runs: pd.DataFrame, results: FamilyResults, target: float) -> Mapping[str, FindingJson]:
     """Whether the runs pin down the terms of the surface, where that can be asked."""
     try:
         surface = surface_of(results.fits["parametric"])

@@ -108,7 +108,18 @@ def test_runs_held_out_near_the_target_refute(held: pd.DataFrame | None, wrong: 
     sentence = refuted(SOUND, held)
     assert bool(sentence) is wrong
     if wrong:
+        assert "the 2 runs held out near the target refute it: " in sentence
         assert "too high on average" in sentence
+
+
+def test_a_law_of_compute_is_refuted_by_a_run_that_beats_its_best_one() -> None:
+    row = {"law": "isoflop", "estimator": "main", "of": "the best run of its compute"}
+    row |= {"flops": 1e22, "inside95": "not judged", "lo95": 2.1}
+    mine = SOUND | {"law": "isoflop", "estimator": "corrected"}
+    for seen, error, wrong in ((2.04, 4.9, True), (2.09, 0.8, False), (2.6, -18.0, False)):
+        held = pd.DataFrame([row | {"seen": seen, "error_percent": error}])
+        assert bool(refuted(mine, held)) is wrong
+        assert refuted(SOUND, held) == ""
 
 
 def test_losses_that_rise_with_compute_bar_every_line() -> None:

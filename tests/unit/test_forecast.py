@@ -17,6 +17,8 @@ from flopline.audit import ladder
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.judges import SURFACE
 from flopline.audit.waste import wasted_share
+from flopline.choice import BESIDE
+from flopline.decision import decide
 from flopline.errors import FloplineError
 from flopline.forecast import line_forecasts
 from flopline.forecast import priors as priors_module
@@ -31,6 +33,7 @@ from flopline.forecast.stated import COLUMNS, columns, to_json
 from flopline.forecast.student import StudentT
 from flopline.forecast.target import at_targets
 from flopline.options import StudyOptions
+from tests.builders import decisions
 from tests.builders.designs import isoflop_runs
 from tests.builders.surfaces import BESIROGLU
 from tests.conftest import ROOT
@@ -331,6 +334,17 @@ def test_a_wrong_law_is_corrected_by_what_it_has_missed(ladder_finding):
     assert bent.hi95 / bent.lo95 > straight.hi95 / straight.lo95
 
 
+def test_the_decision_says_why_all_lines_together_are_not_recommended(ladder_finding):
+    known = decisions.family(decisions.steps(), parametric=decisions.line(1e9))
+    spans = {"ash": decisions.ANYTHING}
+    for finding, sentence in ((None, ""), (ladder_finding, BESIDE)):
+        if finding is not None:
+            ladder_json = {**finding.to_json(), "tables": finding.tables}
+            known = replace(known, findings={"ladder": ladder_json})
+        _, verdict = decide({"ash": known}, decisions.TARGETS, {"ash": "Ash"}, spans)
+        assert verdict["combined"] == sentence
+
+
 def test_the_page_holds_the_backtest_between_its_markers():
     page = (ROOT / "docs/uncertainty.md").read_text(encoding="utf-8")
     script = (ROOT / "benchmarks/backtest.py").read_text(encoding="utf-8")
@@ -338,3 +352,17 @@ def test_the_page_holds_the_backtest_between_its_markers():
     between = page[page.index(start) : page.index(end)]
     assert "| best loss | up to 3x |" in between
     assert all(f"| {line} |" in between for line in (COMBINED, SURFACE.name))
+
+
+def test_what_is_said_of_the_combined_line_is_what_the_backtest_found():
+    """`BESIDE`: on each study some single line wastes less, not the same on all."""
+    page = (ROOT / "docs/uncertainty.md").read_text(encoding="utf-8")
+    table = page[page.index("| compute wasted by the size | combined |") :].split("\n\n")[0]
+    head, _, *rows = (re.split(r" *\| *", line.strip("| ")) for line in table.splitlines())
+    best = set()
+    for _, together, *single in rows:
+        wastes = np.array([np.nan if cell == "–" else float(cell) for cell in single])
+        assert np.nanmin(wastes) < float(together)
+        best.add(head[2:][np.nanargmin(wastes)])
+    assert len(rows) >= 5
+    assert len(best) >= 3

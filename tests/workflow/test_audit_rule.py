@@ -27,7 +27,7 @@ def test_a_study_with_some_laws_is_audited_all_the_same(
     assert done.returncode == 0, done.stderr
     folder = checkout.folder / "results/toy/audit/ash"
     findings = {f["audit"]: f for f in json.loads((folder / "findings.json").read_text())}
-    expected = {"ladder", "identifiability", "regret", "bias", "sensitivity", "next_run"}
+    expected = {"ladder", "form", "identifiability", "regret", "bias", "sensitivity", "next_run"}
     assert set(findings) == (expected | {"hygiene", "published"}) - absent
     assert not [f["sentence"] for f in findings.values() if f["sentence"].startswith("Not made")]
     for finding in findings.values():

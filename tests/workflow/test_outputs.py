@@ -19,7 +19,7 @@ pytestmark = pytest.mark.workflow
 # Nothing else may leave the machine.
 INSIDE = re.compile(
     r"README\.txt|SHA256SUMS|report\.html|decision\.csv|study\.yaml|data/(runs|dropped)\.csv"
-    r"|latex/\w+\.tex|methods/methods\.(txt|tex|bib)|audit/\w+\.json|fits/\w+/\w+\.json"
+    r"|latex/\w+\.tex|methods/methods\.(txt|tex|bib)|audit/\w+\.json|(audit|fits)/\w+/\w+\.json"
     r"|figures/(\w+/)*\w+\.(pdf|png)"
 )
 

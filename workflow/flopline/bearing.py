@@ -145,17 +145,17 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
 
     Half of them lie outside what the line says, and its mean error is not small. A line that says
     no interval for them is refuted where each is off to the same side by more than the error that
-    is let pass.
+    is let pass. A law of compute says what the best run of its compute has: runs above that say
+    nothing of it, but one that lies below its interval refutes it, and whatever reads it.
     """
     if held is None or held.empty:
         return ""
     far = np.abs(np.log(held["flops"].astype(float) / float(line["budget_flops"])))
-    mine = held[(held["law"] == line["law"]) & (far <= math.log(NEAR_TARGET))]
-    same = mine[mine["estimator"] == line["estimator"]]
-    # A law of compute predicts the best run of its compute, which one run held out need not be.
-    mine = same[same["of"] == THIS_RUN]
+    near = held[(held["law"] == line["law"]) & (far <= math.log(NEAR_TARGET))]
+    of_run = near["of"] == THIS_RUN
+    mine = near[of_run & (near["estimator"] == line["estimator"])]
     if mine.empty:
-        return ""
+        return _beaten(near[~of_run])
     error = mine["error_percent"].astype(float)
     judged = mine[mine["inside95"] != "not judged"]
     outside = int((judged["inside95"] == "no").sum())
@@ -167,10 +167,32 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
         return ""
     side = "too high" if error.mean() > 0 else "too low"
     of = f"{len(judged) - outside} of {len(judged)} inside its 95 %, " if len(judged) else ""
+    average = " on average" if len(mine) > 1 else ""
     return (
-        f"the {len(mine)} runs held out near the target refute it: {of}"
-        f"{significant(abs(float(error.mean())), 2)} % {side} on average"
+        f"{_held_out(len(mine))} it: {of}{significant(abs(float(error.mean())), 2)} % {side}"
+        f"{average}"
     )
+
+
+def _beaten(best: pd.DataFrame) -> str:
+    """The same of a law of compute, from what it says of the best runs at held-out compute."""
+    if best.empty:
+        return ""
+    error = best["error_percent"].astype(float)
+    below = best["seen"].astype(float) < best["lo95"].astype(float)
+    wrong = error[below & (error > REFUTED_PERCENT)]
+    if wrong.empty:
+        return ""
+    return (
+        f"{_held_out(len(wrong))} it: below the 95 % interval of the best run of that compute, by "
+        f"up to {significant(float(wrong.max()), 2)} % under its prediction"
+    )
+
+
+def _held_out(runs: int) -> str:
+    if runs == 1:
+        return "the run held out near the target refutes"
+    return f"the {runs} runs held out near the target refute"
 
 
 def predictions(findings: Mapping[str, FindingJson]) -> pd.DataFrame | None:

@@ -28,6 +28,14 @@ CAVEAT: Final = (
     "as good as the parametric law, so a tie between them is then to be expected."
 )
 
+BESIDE: Final = (
+    "The forecast of all lines together stands beside the recommended line and is not recommended "
+    "itself: on each public study of the backtest that shows a best size some single line wastes "
+    "less compute than all together, not the same one on all, so the study's own "
+    "ladder chooses (what each wastes and scores: docs/uncertainty.md, Backtest)."
+)
+"""Why the combined line does not get the headline."""
+
 Findings = Mapping[str, FindingJson]
 """What the audits of one family found, by audit."""
 

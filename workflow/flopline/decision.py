@@ -13,6 +13,7 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
 from flopline.choice import (
+    BESIDE,
     CAVEAT,
     Choice,
     choose,
@@ -142,6 +143,7 @@ def decide(
             for family, by_budget in forecast.items()
             for made in by_budget.values()
         ],
+        "combined": BESIDE if any(forecast.values()) else "",
         "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
         "choices": choices,

@@ -363,12 +363,14 @@ class AnswerJson(TypedDict):
 class VerdictJson(TypedDict):
     """The decision of a study beside its table; see decision.decide.
 
-    `others` are the lines of the families beside that of the headline where none is ranked.
+    `others` are the lines of the families beside that of the headline where none is ranked;
+    `combined` is why the forecast of all lines together is not recommended, empty without one.
     """
 
     headline: HeadlineJson | None
     silent: list[SilenceJson]
     forecasts: list[FamilyForecastJson]
+    combined: NotRequired[str]
     rule: str
     caveat: str
     choices: list[ChoiceJson]
