@@ -21,7 +21,7 @@ COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "wall_s": "w
 _LIKE: Final = re.compile(rb"^step:\d+/\d+ (?:\w+:\S+ )*(train|val)_loss:", re.MULTILINE)
 _STEP: Final = re.compile(r"step:(\d+)/(\d+)\s(.*)")
 _USUAL: Final = re.compile(
-    r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:([\d.]+)ms step_avg:\S+ms\s*"
+    r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:(\d+\.?\d*)ms step_avg:\S+ms\s*"
 )
 """The line of the first trainer, which is read in half the time."""
 _CELL: Final = re.compile(r"(?<!\w)(\w+):(\S+)")

@@ -22,8 +22,8 @@ _EVAL: Final = re.compile(r"step (\d+): train loss ([^\s,]+), val loss ([^\s,]+)
 _LIKE: Final = re.compile(
     rb"^(iter \d+: loss [^\s,]+, (\w+ \S+, )*time |step \d+: train loss )", re.MULTILINE
 )
-_BATCH: Final = re.compile(r"tokens per iteration will be: ([\d,]+)")
-_SIZE: Final = re.compile(r"number of parameters: ([\d.]+)M")
+_BATCH: Final = re.compile(r"tokens per iteration will be: (\d[\d,]*)")
+_SIZE: Final = re.compile(r"number of parameters: (\d+\.?\d*)M")
 
 
 def sniff(path: Path, head: bytes) -> bool:

@@ -21,7 +21,7 @@ _USUAL: Final = re.compile(
 )
 """The end of a line that torchtitan itself prints, which is read in half the time."""
 _CELL: Final = re.compile(r"\s(\w+):\s*(\S+)")
-_SIZE: Final = re.compile(r"size: ([\d,]+) total parameters")
+_SIZE: Final = re.compile(r"size: (\d[\d,]*) total parameters")
 _DESIGN: Final = re.compile(
     r"global batch size (\d+),.*? sequence length (\d+), total steps (\d+)\b"
 )
