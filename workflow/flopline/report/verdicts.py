@@ -37,6 +37,12 @@ _BASIS: Final[Mapping[str, tuple[Verdict, str, str]]] = {
         "Chosen by held-out budgets",
         "Fitted to smaller budgets, its N wasted least compute at larger ones.",
     ),
+    "held_out_loss": (
+        GOOD,
+        "Chosen by losses at held-out budgets",
+        "The sizes were a tie: fitted to smaller budgets, its N and another line's wasted as "
+        "little compute at larger ones. It predicted the lowest losses there best.",
+    ),
     "tie": (
         WARNED,
         "Held-out budgets leave a tie",
