@@ -421,6 +421,7 @@ def test_headline_is_the_family_of_lowest_loss() -> None:
         "At 1e20 FLOPs (Birch, parametric law) train 2B [1.6B, 2.4B] parameters",
         "on 8.33B [6.67B, 10B] tokens (4.17 [3.33, 5] per parameter)",
         "and expect a loss of 2.000 [1.600, 2.400]; brackets are 95 % intervals if the law holds.",
+        verdict["families"][0]["sentence"],
     ]
 
 

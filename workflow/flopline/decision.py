@@ -191,6 +191,7 @@ def unfitted(fits: Mapping[str, FitsJson], labels: Mapping[str, str]) -> list[st
 def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     """The decision in three lines for a terminal: params, tokens and loss at the first target.
 
+    Where families are ranked, a line names the winner and what the others need for its loss.
     Families without a line to follow, and laws that could not be fitted, have a line each below.
     """
     head = verdict["headline"]
@@ -218,6 +219,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
         *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
+        *(entry["sentence"] for entry in verdict["families"][:1] if entry["winner"] is not None),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
