@@ -532,7 +532,10 @@ def other_separator(header: Sequence[str]) -> str:
                 "\t": "set `format: tsv` in source (of a run table: give it the ending .tsv)",
                 ",": "set `format: csv` in source (of a run table: give it the ending .csv)",
             }
-            one = "save it with commas (and points in its numbers), or with tabs as .tsv"
+            one = (
+                "save it with commas (and points in its numbers), or with tabs as .tsv (and set "
+                "`decimal: ','` in source if its numbers have decimal commas)"
+            )
             return f", whose cells are parted by {called}: {mend.get(mark, one)}"
     return ""
 
