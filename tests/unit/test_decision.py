@@ -363,6 +363,19 @@ def test_a_condition_number_of_millions_is_said_in_the_headline() -> None:
         verdict, LABELS)[3]  # fmt: skip
 
 
+def test_a_target_farther_than_forecasts_were_tried_is_said_in_the_headline() -> None:
+    known = {"ash": family(parametric=line(1e9))}
+    for largest, words in ((TARGETS[0] / 99, ""), (TARGETS[0] / 300, "the target has 300× the")):
+        spans = {"ash": replace(ANYTHING, largest_flops=largest)}
+        _, verdict = decide(known, TARGETS, LABELS, spans)
+        assert verdict["headline"] is not None
+        assert verdict["headline"]["warnings"].startswith(words)
+        assert bool(verdict["headline"]["warnings"]) is bool(words)
+        assert ("Warning: the target has" in "\n".join(headline_lines(verdict, LABELS))) is bool(
+            words
+        )
+
+
 def test_a_target_below_all_runs_is_said_in_the_headline() -> None:
     span = replace(ANYTHING, smallest_flops=1e23, largest_flops=1e24)
     known = {"ash": family(parametric=line(1e9))}

@@ -47,6 +47,9 @@ REFUTED_FORM: Final = 1e-3
 """Chance at which the runs refute a form beside the one that fits them best."""
 NEAR_TARGET: Final = 10.0
 """Runs held out within this factor of the target's compute speak of the target."""
+FURTHEST: Final = 100.0
+"""Times the largest run's compute up to which forecasts were tried on public studies
+(docs/uncertainty.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
-from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
+from flopline.bearing import FURTHEST, Span, apart, barred, bounds_of, misfits, predictions, silence
 from flopline.choice import (
     BESIDE,
     CAVEAT,
@@ -432,7 +432,8 @@ def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> Headline
     """A recommended line with its intervals.
 
     `warnings` is what must be read beside it: an interval or a condition number that is no answer,
-    a target below all runs; empty where there is nothing of that kind.
+    a target below all runs or farther beyond them than forecasts were tried; empty where there is
+    nothing of that kind.
     """
     fit = results[str(best["family"])].fits[str(best["law"])]
     return {
@@ -481,6 +482,11 @@ def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
         yield (
             f"the parameters trade off all but freely (condition number {condition:.1e}), so other "
             "sizes fit these runs as well"
+        )
+    if line["extrapolation"] > FURTHEST:
+        yield (
+            f"the target has {factor(line['extrapolation'])} the compute of the largest run, "
+            f"farther than the {FURTHEST:g}× that forecasts were tried over"
         )
     if line["below_data"] > 1:
         yield f"the target lies {factor(line['below_data'])} below the smallest run"
