@@ -174,3 +174,22 @@ def test_a_survey_counts_what_carriage_returns_part(tmp_path: Path) -> None:
     (tmp_path / "a.out").write_text(TEXTS["nanogpt"].replace("\n", "\r"), newline="")
     (group,) = survey(tmp_path, tmp_path).groups
     assert (group.format, group.rows) == ("nanogpt", 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("nanogpt", "tokens per iteration will be: ,"),
+        ("nanogpt", "number of parameters: 1.2.3M"),
+        ("torchtitan", "Model toy size: , total parameters"),
+        ("modded_nanogpt", "step:1/10 val_loss:9.8 train_time:1.2.3ms step_avg:1ms"),
+    ],
+)
+def test_a_spoilt_number_beside_the_losses_says_nothing(
+    name: str, line: str, tmp_path: Path
+) -> None:
+    text = {"torchtitan": "INFO - step: 1  loss: 6.0  memory: 1.0GiB  tps: 1\n", **TEXTS}[name]
+    (tmp_path / "a.log").write_text(text + line + "\n")
+    reading = read_log(tmp_path / "a.log", format_name=name)
+    assert reading.rows_in >= 1
+    assert "batch_tokens" not in reading.facts.known.get("", {})

@@ -24,6 +24,11 @@ from flopline.logs.key_values import POSITIONS, is_loss, leaves
 from flopline.logs.opening import HEAD, read_bytes
 from flopline.logs.reading import LogFacts, Raw, Wish, as_cell, column_names, columns_in, reach
 
+_BEGIN: Final = re.compile(
+    rb"\s{0,4095}(?:\{\s*[\"}]|\[\s*"
+    rb"(?:[\[{\"\]]|true|false|null|-?(?:NaN|Infinity|[\d.eE+-]+\s*[,\]])))"
+)
+"""How an object or a list begins; a line of another log may, too, begin with a bracket."""
 _SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}[^\S\n]*\n\s*\{")
 _LISTS: Final = re.compile(rb"\"\s*:\s*\[\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:")
 
@@ -38,8 +43,7 @@ class MetricGroup:
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether it is one JSON document that holds lists of numbers, a loss among them."""
-    begin = head[:1] if head[:1] in (b"{", b"[") else head[:4096].lstrip()[:1]
-    if begin not in (b"{", b"[") or FORMATS["jsonl"].ends(path.name):
+    if not _BEGIN.match(head) or FORMATS["jsonl"].ends(path.name):
         return False
     # Lines of JSON are told by the first two; a document that is none, or holds no list, by a look.
     if _SEVERAL_LINES.match(head) or not _LISTS.search(head) or b"oss" not in head.lower():

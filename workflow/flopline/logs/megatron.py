@@ -29,13 +29,14 @@ COLUMNS: Final = {
     "wall_s": "wall_s",
 }
 
+_LIKE: Final = re.compile(rb"\biteration\s+\d+\s*/\s*\d+\s*\|\s*consumed samples:")
 _ITERATION: Final = re.compile(r"\biteration\s+(\d+)\s*/\s*(\d+)\s*\|(.*)")
 _EVALUATION: Final = re.compile(
     r"(?<![^\s:])([^\s:]+) loss at ((?:iteration \d|the end)[^|]*)\|(.*)"
 )
 _ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.*\S)\s*$")
 _FLAG: Final = re.compile(r"--seq-length[ =](\d+)")
-_ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: ([\d.]+)")
+_ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: (\d+\.?\d*)")
 _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )
@@ -49,7 +50,8 @@ _SPLITS: Final = {"valid": "val", "validation": "val"}
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether a line logs an iteration of so many and the samples consumed by then."""
-    return bool(re.search(rb"\biteration\s+\d+\s*/\s*\d+\s*\|\s*consumed samples:", head))
+    # Looking for the words first is ten times as fast as for the line.
+    return b"consumed samples:" in head and bool(_LIKE.search(head))
 
 
 def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:

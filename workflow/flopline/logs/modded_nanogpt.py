@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from flopline.logs.opening import text_lines
+from flopline.logs.opening import begins_a_line, text_lines
 from flopline.logs.reading import TWICE, LogFacts, Raw, Unparsed, Wish, batched
 from flopline.written_numbers import parse_number, parse_seconds
 
 COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss", "wall_s": "wall_s"}
 
+_LIKE: Final = re.compile(rb"^step:\d+/\d+ (?:\w+:\S+ )*(train|val)_loss:", re.MULTILINE)
 _STEP: Final = re.compile(r"step:(\d+)/(\d+)\s(.*)")
 _USUAL: Final = re.compile(
-    r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:([\d.]+)ms step_avg:\S+ms\s*"
+    r"step:(\d+)/(\d+) (?:(train|val)_loss:(\S+) )?train_time:(\d+\.?\d*)ms step_avg:\S+ms\s*"
 )
 """The line of the first trainer, which is read in half the time."""
 _CELL: Final = re.compile(r"(?<!\w)(\w+):(\S+)")
@@ -31,7 +32,7 @@ _FACTS: Final = {"model_params": "params_total", "train_batch_tokens": "batch_to
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether a line is a step of so many with a loss."""
-    return bool(re.search(rb"^step:\d+/\d+ (?:\w+:\S+ )*(train|val)_loss:", head, re.MULTILINE))
+    return begins_a_line(head, b"step:") and bool(_LIKE.search(head))
 
 
 def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:

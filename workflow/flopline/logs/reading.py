@@ -208,7 +208,7 @@ def curve_rows(
     fault, rounded = worst(cells.values(), len(table))
     line = base["line"].to_numpy()
     bad = [m for n, c in cells.items() for m in faulty(c, columns[n], table[columns[n]], line)]
-    parts = []
+    parts, reasons = [], []
     loss = columns["loss"]
     per_split = isinstance(loss, dict)
     of_splits: PlainMap = loss if isinstance(loss, dict) else {"": loss}
@@ -217,29 +217,41 @@ def curve_rows(
     for split, column in losses.items():
         has = table[column].notna().to_numpy()
         seen |= has
-        part = base.loc[has].copy()
-        read = read_cells(table.loc[has, column], "loss", decimal)
+        rows_with = slice(None) if has.all() else has
+        part, given = base.loc[rows_with].copy(), table.loc[rows_with, column]
+        read = read_cells(given, "loss", decimal)
         part["loss"] = read.numbers
-        bad += faulty(read, column, table.loc[has, column], base["line"].to_numpy()[has])
-        part["reason"] = np.where(fault[has] != "", fault[has], read.fault)
+        bad += faulty(read, column, given, line[has])
+        reason = np.where(fault[has] != "", fault[has], read.fault) if fault.any() else read.fault
         if several:
-            part.loc[part["run"].isna(), "reason"] = NO_RUN
+            reason = np.where(part["run"].isna(), NO_RUN, reason)
         if per_split:
             part["split"] = split
         elif "split" in columns:
-            part["split"] = names_in(table.loc[has], columns["split"], path)
+            part["split"] = names_in(table.loc[rows_with], columns["split"], path)
         else:
             part["split"] = pd.NA
         parts.append(part)
-    rows = pd.concat(parts or [_none(base, several)]).sort_values("line", kind="stable")
-    wrong = rows["reason"] != ""
+        reasons.append(reason)
+    rows = parts[0] if len(parts) == 1 else pd.concat(parts or [_none(base)])
+    reason = np.concatenate([*reasons, np.empty(0, dtype=object)])
+    # Of a single column of losses the rows stand in the order of their lines already.
+    if (np.diff(rows["line"]) < 0).any():
+        order = np.argsort(rows["line"].to_numpy(), kind="stable")
+        rows, reason = rows.iloc[order], reason[order]
     kept = [*_DROPPED, *(["run"] if several else [])]
-    no_loss = base[~seen].assign(reason=NO_LOSS).reindex(columns=kept)
+    filled = [unread] if len(unread) else []
+    if not seen.all():
+        filled.append(base[~seen].assign(reason=NO_LOSS).reindex(columns=kept))
     beside = base.loc[~seen, [n for n in ("run", "step", *BESIDE) if n in base]]
-    wrong_rows = rows.loc[wrong].assign(step=None).reindex(columns=kept)
-    filled = [part for part in (unread, no_loss, wrong_rows) if len(part)]
+    # Most logs have no wrong row, and to make a column of text for none is slow.
+    wrong = reason.astype(bool)
+    if wrong.any():
+        wrong_rows = rows.loc[wrong].assign(reason=reason[wrong], step=None)
+        filled.append(wrong_rows.reindex(columns=kept))
+        rows = rows.loc[~wrong]
+    rows = rows.reset_index(drop=True)
     dropped = pd.concat(filled) if filled else unread.reindex(columns=kept)
-    rows = rows.loc[~wrong].drop(columns="reason").reset_index(drop=True)
     first = int(base["line"].to_numpy()[rounded].min()) if rounded.any() else None
     return Reading(
         rows, _sorted(dropped), rounded=first, misread=min(bad, default=None), beside=beside
@@ -251,17 +263,16 @@ def is_said(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
-def _none(base: pd.DataFrame, several: bool) -> pd.DataFrame:
+def _none(base: pd.DataFrame) -> pd.DataFrame:
     """No row at all, of a log that has no column of a loss."""
-    names = [*base.columns, "loss", "reason", "split"]
-    return base.iloc[:0].reindex(columns=names)
+    return base.iloc[:0].reindex(columns=[*base.columns, "loss", "split"])
 
 
 def faulty(
     read: Cells, column: PlainColumn, given: pd.Series, line: NDArray[np.int64]
 ) -> list[tuple[int, str]]:
     """The first cell of a column that is no number, with its line, if there is one."""
-    at = np.flatnonzero(read.fault != "")[:1]
+    at = np.flatnonzero(read.fault)[:1]
     return [(int(line[a]), f"{column} is {str(given.iloc[a])[:60]!r}") for a in at]
 
 
@@ -312,10 +323,11 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
         return read_cells(finite, name, decimal)
     fault = np.full(len(values), "", dtype=object)
     rounded = np.zeros(len(values), dtype=bool)
-    there = values.notna().to_numpy(bool)
     # As text only what is in doubt: that is slow, and mostly nothing.
-    doubt = there & np.isnan(numbers)
-    if decimal != "." and there.any():
+    doubt = np.isnan(numbers)
+    if doubt.any():
+        doubt &= values.notna().to_numpy(bool)
+    if decimal != ".":
         doubt |= np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
     if values.dtype == object:  # true is no number, though it counts as 1
         cells = values.to_numpy()
@@ -323,7 +335,7 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
         doubt[[place for place in ones if isinstance(cells[place], bool)]] = True
     parse = _PARSERS.get(name, parse_number)
     places = np.flatnonzero(doubt)
-    for place, cell in zip(places, values.iloc[places], strict=True):
+    for place, cell in zip(places, values.iloc[places] if len(places) else (), strict=True):
         text = str(cell).strip()
         numbers[place] = parse(text, decimal)
         rounded[place] = parse is parse_number and is_rounded(text)
@@ -348,8 +360,11 @@ def names_in(table: pd.DataFrame, column: PlainColumn, path: Path) -> pd.Series:
         return parts[0].str.cat(parts[1:], sep="/")
     values = table[column]
     if pd.api.types.infer_dtype(values, skipna=True) == "string":
-        text = values.astype("string").str.strip()
-        return text.mask(text == "")
+        # Names are few beside the rows that say them.
+        codes, distinct = pd.factorize(values)
+        text = pd.Series(distinct).astype("string").str.strip()
+        names_once = text.mask(text == "").array
+        return pd.Series(names_once.take(codes, allow_fill=True), index=values.index)
     lost = next((v for v in values if isinstance(v, float) and abs(v) > MOST_EXACT), None)
     if lost is not None and np.isfinite(lost) and not isinstance(lost, Digits):
         raise FloplineError(
@@ -392,7 +407,8 @@ def worst(cells: Iterable[Cells], rows: int) -> tuple[NDArray[np.object_], NDArr
     """The first fault of each row over some columns, and whether any is rounded."""
     fault, rounded = np.full(rows, "", dtype=object), np.zeros(rows, dtype=bool)
     for read in cells:
-        fault = np.where(fault == "", read.fault, fault)
+        if read.fault.any():
+            fault = np.where(fault == "", read.fault, fault)
         rounded |= read.rounded
     return fault, rounded
 

@@ -15,8 +15,13 @@ COLUMNS: Final = {"step": "step", "split": "split", "loss": "loss"}
 
 _COLOUR: Final = re.compile(r"\x1b\[[\d;]*m")
 _ROW: Final = re.compile(r" - (validate )?step:\s*(\d+)(\s.*)?$")
+_USUAL: Final = re.compile(
+    r" step:\s*(\d+)\s+loss:\s*(\S+)(?:\s+grad_norm:\s*\S+)?\s+memory:\s*\S+\s+tps:\s*\S+"
+    r"(?:\s+tflops:\s*\S+\s+mfu:\s*\S+)?\s*"
+)
+"""The end of a line that torchtitan itself prints, which is read in half the time."""
 _CELL: Final = re.compile(r"\s(\w+):\s*(\S+)")
-_SIZE: Final = re.compile(r"size: ([\d,]+) total parameters")
+_SIZE: Final = re.compile(r"size: (\d[\d,]*) total parameters")
 _DESIGN: Final = re.compile(
     r"global batch size (\d+),.*? sequence length (\d+), total steps (\d+)\b"
 )
@@ -47,7 +52,12 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
 
 def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object] | Unparsed]:
     for number, coloured, _ in text_lines(path, wish.phase):
-        text = _COLOUR.sub("", coloured)
+        text = _COLOUR.sub("", coloured) if "\x1b" in coloured else coloured
+        at = text.find(" step:")
+        split = _split_before(text, at)
+        if split and (usual := _USUAL.fullmatch(text, at)):
+            yield {"step": usual[1], "split": split, "loss": usual[2], "line": number}
+            continue
         row = _ROW.search(text)
         if row is None:
             _say(text, facts)
@@ -62,6 +72,13 @@ def _rows(path: Path, wish: Wish, facts: LogFacts) -> Iterator[dict[str, object]
         else:
             split = "val" if row[1] else "train"
             yield {"step": row[2], "split": split, "loss": values["loss"], "line": number}
+
+
+def _split_before(text: str, at: int) -> str:
+    """Which split the words before a step name; none where it is no step of a logger."""
+    if text.endswith(" -", 0, max(at, 0)):
+        return "train"
+    return "val" if text.endswith(" - validate", 0, max(at, 0)) else ""
 
 
 def _say(text: str, facts: LogFacts) -> None:
