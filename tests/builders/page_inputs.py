@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from flopline.documents import NO_ESTIMATE
 from flopline.laws.common.fit_result import (
     CONVERGED,
     FAILED,
@@ -248,7 +249,14 @@ def make_inputs(
                 {
                     "budget_flops": c,
                     "winner": first,
-                    "others": [{"family": list(families)[1], "overlap": True}],
+                    "others": [
+                        {
+                            "family": list(families)[1],
+                            "overlap": True,
+                            "multiplier": NO_ESTIMATE,
+                            "forecast": None,
+                        }
+                    ],
                     "laws_agreeing": 3,
                     "laws_compared": 3,
                     "short": FAMILIES,

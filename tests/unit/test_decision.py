@@ -218,6 +218,19 @@ def test_a_line_is_held_against_another_law_not_against_its_own_variant() -> Non
     assert "The runner-up, the parametric line, says 3B params" in choice["sentence"]
 
 
+def test_losses_that_tell_tied_sizes_apart_are_what_decided() -> None:
+    ladder = steps(parametric=[0.03, 0.02, 0.03], isoflop=[0.02, 0.03, 0.02])
+    table = ladder["tables"]["steps"]
+    off = np.where(table["law"] == "parametric", 0.1, 2.0)
+    ladder["tables"]["steps"] = table.assign(bottom_error_percent=off)
+    _, verdict = decided(
+        {"ash": family(ladder, parametric=line(1e9), isoflop=line(1e9))}, TARGETS, LABELS
+    )
+    choice = verdict["choices"][0]
+    assert (choice["basis"], choice["law"]) == ("held_out_loss", "parametric")
+    assert "a tie in the size" in choice["short"]
+
+
 @pytest.mark.parametrize(
     ("baseline", "words"),
     [([0.4, 0.6], "less than any of these lines did, 0.50 %"),
@@ -408,6 +421,7 @@ def test_headline_is_the_family_of_lowest_loss() -> None:
         "At 1e20 FLOPs (Birch, parametric law) train 2B [1.6B, 2.4B] parameters",
         "on 8.33B [6.67B, 10B] tokens (4.17 [3.33, 5] per parameter)",
         "and expect a loss of 2.000 [1.600, 2.400]; brackets are 95 % intervals if the law holds.",
+        verdict["families"][0]["sentence"],
     ]
 
 

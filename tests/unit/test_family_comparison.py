@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flopline.agreement import _beside
 from flopline.decision import decide, headline_lines
 from flopline.documents import VerdictJson
 from flopline.errors import FloplineError
@@ -22,7 +23,7 @@ from flopline.family_comparison import (
     loss_law,
     multiplier_of,
 )
-from flopline.report.verdicts import NOT_CHECKED, _families
+from flopline.report.verdicts import NOT_CHECKED, WARNED, _families
 from flopline.results import FamilyResults
 from flopline.study import load_study
 from flopline.surfaces.skaling import SkalingSurface
@@ -135,6 +136,26 @@ def base(draws: int = 50) -> FamilyResults:
     known = family(parametric=line(1e9))
     drawn = pd.DataFrame(constants_of(BESIROGLU), index=range(draws))
     return replace(known, draws={"parametric": drawn})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "finding"),
+    [(0.92, 9.0, "No family wins clearly"), (1.4, 9.0, "One family wins clearly"),
+     (0.92, None, "No family wins clearly"), (None, None, "One family wins clearly")],
+)  # fmt: skip
+def test_a_family_wins_clearly_only_where_the_forecast_leaves_out_one(low, high, finding) -> None:
+    verdict = verdict_of(comparable=True)
+    times = {"point": 2.64, "lo80": low, "hi80": high, "lo95": low, "hi95": high}
+    laws = {"point": 2.8, "lo80": 2.4, "hi80": 3.3, "lo95": 2.3, "hi95": 3.5}
+    other = {"family": "ash", "overlap": False, "multiplier": laws, "forecast": times}
+    verdict["families"][0]["others"] = [other]
+    (tile,) = _families(verdict)
+    assert tile.finding == finding
+    assert (tile.verdict == WARNED) == (finding == "No family wins clearly")
+    assert (tile.detail == verdict["families"][0]["sentence"]) == (tile.verdict == WARNED)
+    rows = pd.DataFrame({"loss": [2.3]}, index=["ash"])
+    assert ("holds 1" in _beside(LABELS, rows, other)) == (tile.verdict == WARNED)
+    assert verdict["families"][0]["sentence"] in headline_lines(verdict, LABELS)
 
 
 def test_a_family_of_few_runs_is_judged_by_the_loss_law_of_another() -> None:

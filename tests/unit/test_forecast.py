@@ -29,9 +29,10 @@ from flopline.forecast.line_forecasts import COMBINED, OTHER, forecasts, of_line
 from flopline.forecast.prior_fit import chosen, likelihoods, stacked, with_weights
 from flopline.forecast.priors import FILE, stored, written
 from flopline.forecast.record import record
-from flopline.forecast.stated import COLUMNS, columns, to_json
+from flopline.forecast.stated import COLUMNS, columns, holding, to_json
 from flopline.forecast.student import StudentT
 from flopline.forecast.target import at_targets
+from flopline.laws.common.fit_result import ENDS
 from flopline.options import StudyOptions
 from tests.builders import decisions
 from tests.builders.designs import isoflop_runs
@@ -290,6 +291,9 @@ def test_the_decision_states_a_forecast_beside_each_line(ladder_finding):
         ("isoflop", "x", False),
     ]
     table = pd.DataFrame(rows, columns=["law", "estimator", "main"], index=[7, 3, 5])
+    # A line in the middle of its own forecast, without an interval.
+    own = made.lines.set_index("line").loc["parametric", "params"]
+    table = table.assign(params=own, **{f"params_{end}": math.nan for end in ENDS})
     best = columns(table, made)
     assert tuple(best) == COLUMNS
     assert best.index.tolist() == [7, 3, 5]
@@ -302,6 +306,23 @@ def test_the_decision_states_a_forecast_beside_each_line(ladder_finding):
     assert as_json["size"]["params"] == made.size.params
     assert as_json["loss"]["lo95"] == made.loss.lo95
     assert sum(line["loss_weight"] for line in as_json["lines"]) == pytest.approx(1.0)
+
+
+def test_the_forecast_of_a_size_holds_the_size_that_is_stated_and_its_own_interval(ladder_finding):
+    made = at_targets(ladder_finding.tables, ladder_finding.numbers)[0]
+    low, high = made.lines.set_index("line").loc["parametric", ["params_lo80", "params_hi95"]]
+    own = {"params": low / 2, "params_lo80": low / 3, "params_hi80": low, "params_lo95": low / 4}
+    table = pd.DataFrame([{"law": "parametric", "estimator": "log_huber", "main": True, **own}])
+    best = columns(table.assign(params_hi95=high * 5), made).loc[0]
+    assert best["forecast_params_lo80"] == low / 3
+    assert best["forecast_params_lo95"] == min(low / 4, best["forecast_params_lo95"])
+    assert best["forecast_params_hi80"] > low
+    assert best["forecast_params_hi95"] == high * 5
+    # The point that is stated may lie outside both intervals.
+    assert holding(
+        {"point": 3.0, "lo80": 2.0, "hi80": 4.0, "lo95": 1.0, "hi95": 5.0},
+        {"point": 6.0, "lo80": 2.5, "hi80": 5.5, "lo95": 0.5, "hi95": 7.0},
+    ) == {"point": 6.0, "lo80": 2.0, "hi80": 6.0, "lo95": 0.5, "hi95": 7.0}
 
 
 def test_lines_have_a_record_of_their_forecasts(ladder_finding):

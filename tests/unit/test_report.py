@@ -197,8 +197,8 @@ def test_the_choice_and_the_rule_stand_with_the_headline(read: Reader) -> None:
 
 @pytest.mark.parametrize(
     ("basis", "words"),
-    [("tie", "Held-out budgets leave a tie"), ("order", "Not chosen by held-out budgets"),
-     ("only", "Only one line to choose")],
+    [("held_out_loss", "The sizes were a tie"), ("tie", "Held-out budgets leave a tie"),
+     ("order", "Not chosen by held-out budgets"), ("only", "Only one line to choose")],
 )  # fmt: skip
 def test_what_decided_is_said_as_it_is(inputs: ReportInputs, basis: str, words: str) -> None:
     choices = [{**c, "basis": basis} for c in inputs.verdict["choices"]]

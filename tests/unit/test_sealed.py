@@ -38,7 +38,7 @@ from flopline.sealed.document import (
 from flopline.sealed.evidence import results_table
 from flopline.sealed.future_runs import FutureRun, named_runs, recommended_runs
 from flopline.sealed.gates import refusal, to_mind
-from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled
+from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled, runs_forecast
 from flopline.storage import write_json, write_parquet
 from tests.builders import fits
 from tests.builders.designs import isoflop_runs, with_budgets
@@ -272,6 +272,22 @@ def test_a_loss_of_another_kind_is_not_scored(runs):
     assert now == ["forecast for loss_split val, which the study no longer has"]
 
 
+def test_a_row_of_results_that_no_forecast_awaits_is_refused():
+    forecast = RunForecast(COMBINED, 1e22, 1e21, math.log(2.0), 0.01, 8.0)
+    sealed = [sealed_of(at(), forecast, {})]
+    table = pd.DataFrame({"run": ["big "], "loss": [2.0], "line": [2]})
+    runs, notes = runs_forecast(table, sealed, "r.csv")
+    assert judged(sealed, runs)["status"].tolist() == [SCORED]
+    assert notes == ["row 2 of r.csv: 'big ' was read as the run 'big'."]
+    with pytest.raises(
+        FloplineError, match=r"row 2 of r\.csv: 'Big ' is no run of a\.json; it holds: big"
+    ):
+        runs_forecast(table.assign(run="Big "), sealed, "r.csv")
+    twice = pd.concat([table, table.assign(run="big", line=3)])
+    with pytest.raises(FloplineError, match="'big' twice"):
+        runs_forecast(twice, sealed, "r.csv")
+
+
 def test_it_is_said_whether_the_inputs_changed(runs):
     forecast = RunForecast(COMBINED, 1e22, 1e21, math.log(2.0), 0.01, 8.0)
     sealed = sealed_of(at(), forecast, run_digests(runs))
@@ -329,6 +345,7 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
     assert main(["forecast", "ash", "--date", "2026-11-29"], tmp_path) == 0
     made = capsys.readouterr().out
     assert "big (ash): 10B params on 160B tokens, 9.6e21 FLOPs: loss" in made
+    assert "this exact name: 'big'." in made
     assert "(by combined). Warning: its compute is 9.6× that of the largest run" in made
     sealed = tmp_path / "forecasts/ash/2026-11-29.json"
     assert json.loads(sealed.read_text())["inputs"]["runs"]["number"] == len(runs)
@@ -347,3 +364,12 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
     assert "1 forecast: 1 of 1 inside 80 %, 1 of 1 inside 95 %" in made
     scores = pd.read_csv(folder / "judged.csv")
     assert scores["seen"].tolist() == [loss]
+    for changed in ("params_convention: non_embedding", "loss_unit: bits_per_token"):
+        key = changed.split(":")[0]
+        lines = [line for line in study.read_text().splitlines() if not line.startswith(key)]
+        study.write_text("\n".join([*lines, changed, ""]))
+        assert main(["judge", "ash", "--results", "seen.csv"], tmp_path) == 0
+        made = capsys.readouterr().out
+        assert key in made
+        assert "which the study no longer has" in made
+        assert "No forecast can be scored yet." in made

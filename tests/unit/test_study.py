@@ -87,6 +87,8 @@ def test_every_option_and_study_key_is_explained() -> None:
         ({"title": None}, "the key 'title' is missing"),
         ({"targets": []}, "`targets`"),
         ({"targets": [-1.0]}, "`targets.0`"),
+        # A decimal comma: YAML reads two targets.
+        ({"targets": [3, 5e21]}, "the target 3 FLOPs is fewer than 1,000,000"),
         ({"points": "all"}, "`points` is 'all' but must be one of: final, checkpoints"),
         ({"flops_convention": "supplied"}, "needs a `flops` column"),
         ({"flops_convention": "gemstones"}, "needs a `width` column"),

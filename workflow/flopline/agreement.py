@@ -21,7 +21,13 @@ from flopline.documents import (
     OtherFamilyJson,
     number_in,
 )
-from flopline.family_comparison import NOT_COMPARABLE, loss_law, multiplier_of, said_times
+from flopline.family_comparison import (
+    NOT_COMPARABLE,
+    holds_one,
+    loss_law,
+    multiplier_of,
+    said_times,
+)
 from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults, LawResults
 from flopline.schema import LEVELS, target_column
@@ -339,7 +345,10 @@ def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJs
         return f"{sentence}, whose law never comes down to that loss."
     if math.isnan(point):
         return f"{sentence}."
-    return f"{sentence}, which needs {said_times(times, other['forecast'])} the compute for it."
+    sentence += f", which needs {said_times(times, other['forecast'])} the compute for it"
+    if holds_one(other["forecast"] or times):
+        sentence += "; this interval holds 1, so the order may be the other way round"
+    return f"{sentence}."
 
 
 def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> ComparisonJson:

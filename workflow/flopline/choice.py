@@ -44,8 +44,10 @@ Findings = Mapping[str, FindingJson]
 class Choice:
     """One family and target: rows of the table (None where there is none) and why, in words.
 
-    `basis` is what decided: held_out, tie (held out, but within noise), order (nothing held out),
-    only (no other candidate) or none. `steps` are the steps [largest FLOPs] that were shared.
+    `basis` is what decided against the runner-up: held_out (the compute that its N wastes at larger
+    budgets), held_out_loss (a tie in that, told apart by the lowest losses there), tie (held out,
+    but within noise), order (nothing held out), only (no other candidate) or none.
+    `steps` are the steps [largest FLOPs] that were shared.
     """
 
     line: Any
@@ -203,7 +205,10 @@ def choose(
     rest = judged.mean.drop(judged.tied).sort_values(kind="stable").index
     ranked = [*judged.tied, *rest]
     second = _other_law(pool, ranked)
-    basis = "tie" if second in judged.tied else "held_out"
+    if second in judged.tied:
+        basis = "tie"
+    else:
+        basis = "held_out_loss" if second in judged.loss else "held_out"
     shared = tuple(float(c) for c in judged.waste.index)
     why = _why(pool, judged, ranked[0], second) + _beaten(judged, ranked[0], steps)
     return Choice(ranked[0], second, basis, why + note, shared)

@@ -40,7 +40,7 @@ from flopline.documents import (
 from flopline.errors import FloplineError, clause_of
 from flopline.family_comparison import Beside, few_runs, loss_law
 from flopline.forecast.stated import COLUMNS as FORECAST
-from flopline.forecast.stated import columns, to_json
+from flopline.forecast.stated import columns, holding, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
@@ -191,6 +191,7 @@ def unfitted(fits: Mapping[str, FitsJson], labels: Mapping[str, str]) -> list[st
 def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     """The decision in three lines for a terminal: params, tokens and loss at the first target.
 
+    Where families are ranked, a line names the winner and what the others need for its loss.
     Families without a line to follow, and laws that could not be fitted, have a line each below.
     """
     head = verdict["headline"]
@@ -218,6 +219,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
         *brackets[1:],
         *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
+        *(entry["sentence"] for entry in verdict["families"][:1] if entry["winner"] is not None),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
@@ -451,7 +453,8 @@ def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> Headline
 def _forecast(line: pd.Series) -> ForecastJson | None:
     """What is forecast by a line, None where its forecast lacks the size or the loss.
 
-    The size is the line's own; D and D/N follow N at the line's compute.
+    The size is the line's own; D and D/N follow N at the line's compute. Their intervals are no
+    narrower than those that hold if the law holds.
     """
     size, loss = _estimate(line, "forecast_params"), _estimate(line, "forecast_loss")
     if size["point"] is None or loss["point"] is None:
@@ -460,8 +463,13 @@ def _forecast(line: pd.Series) -> ForecastJson | None:
     ends = [params / number_in(size, end) for end in ("hi80", "lo80", "hi95", "lo95")]
     return {
         "params": {**size, "point": params},
-        "tokens": estimate_json(tokens, *(tokens * x for x in ends)),
-        "tokens_per_param": estimate_json(ratio, *(ratio * x**2 for x in ends)),
+        "tokens": holding(
+            estimate_json(tokens, *(tokens * x for x in ends)), _estimate(line, "tokens")
+        ),
+        "tokens_per_param": holding(
+            estimate_json(ratio, *(ratio * x**2 for x in ends)),
+            _estimate(line, "tokens_per_param"),
+        ),
         "loss": loss,
     }
 

@@ -114,6 +114,15 @@ def said_times(if_laws_hold: EstimateJson, forecast: EstimateJson | None) -> str
     return f"{factor(number_in(forecast))} [forecast {_bracket(forecast)}{laws}]"
 
 
+def holds_one(times: EstimateJson) -> bool:
+    """Whether the 95 % interval of a multiplier holds 1, so that the order may be the other.
+
+    False where there is no interval, as where the other family never reaches the loss.
+    """
+    low, high = number_in(times, "lo95"), number_in(times, "hi95")
+    return low <= 1 and not high < 1
+
+
 def _bracket(times: EstimateJson) -> str:
     low, high = number_in(times, "lo95"), number_in(times, "hi95")
     return "" if math.isnan(low) else f"{factor(low)} to {factor(high)}"

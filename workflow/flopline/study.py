@@ -29,7 +29,7 @@ from flopline.sources import (
 from flopline.study_document import SourceDocument, StudyDocument
 from flopline.surfaces import published_entries
 from flopline.twins import yaml_once
-from flopline.units import unsaid_units
+from flopline.units import misread_targets, unsaid_units
 from flopline.written_numbers import as_float
 
 TODO = "TODO"
@@ -266,7 +266,8 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
 def _check_meaning(study: StudyDocument, path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
     # One after the other: what is wrong in one place may keep the next from being asked.
-    for sentence in chain(_unknown_laws(study), _unknown_family(study), _misfits(study)):
+    targets = misread_targets(study["targets"])
+    for sentence in chain(targets, _unknown_laws(study), _unknown_family(study), _misfits(study)):
         raise FloplineError(f"{path}: {sentence}")
 
 

@@ -27,6 +27,9 @@ COUNTS: Final = (
 )
 """What is counted in units of one, and written in thousands, millions or billions as often."""
 
+LEAST_FLOPS: Final = 1e6
+"""No run of a language model, the smallest toy too, has less compute."""
+
 FARTHEST: Final = 1e4
 """A target this many times beyond the largest run is a mistake in units, or says nothing."""
 
@@ -134,6 +137,17 @@ def open_counts(source: SourceDocument) -> list[str]:
     wanted = ("params", "tokens", "flops")
     counted = ((name, place) for name, place in places(source) if name in wanted)
     return [place.line(name, 1) for name, place in counted if not place.gives_unit]
+
+
+def misread_targets(targets: Sequence[float]) -> Iterator[str]:
+    """A sentence for each target that is less than any language model's compute."""
+    for target in targets:
+        if target < LEAST_FLOPS:
+            yield (
+                f"the target {target:g} FLOPs is fewer than {LEAST_FLOPS:,.0f}, which no language "
+                "model is trained on: write a decimal point where there is a decimal comma "
+                "(3.5e21, not 3,5e21, which is two targets), and FLOPs where it is in another unit."
+            )
 
 
 def demand_reach(most: float, targets: Sequence[float], file: str, lines: Sequence[str]) -> None:

@@ -21,13 +21,13 @@ from flopline.loss_units import (
 )
 from flopline.schema import KEPT
 from flopline.study_document import StudyDocument
-from flopline.units import Place, places
+from flopline.units import LEAST_FLOPS, Place, places
 
 LIMITS: Final = {
     "params": (1e3, 1e15),
     "tokens": (1e4, 1e18),
-    "flops": (1e6, 1e33),
-    "budget_flops": (1e6, 1e33),
+    "flops": (LEAST_FLOPS, 1e33),
+    "budget_flops": (LEAST_FLOPS, 1e33),
 }
 """Between these lie all runs of language models by orders of magnitude, the smallest toys too."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from flopline.documents import TargetForecastJson
+from flopline.documents import End, EstimateJson, TargetForecastJson, number_in
 from flopline.forecast.ladder_errors import LOSS, PARAMS
 from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.target import TargetForecast
-from flopline.laws.common.fit_result import ENDS, plain
+from flopline.laws.common.fit_result import ENDS, estimate_json, plain
 from flopline.laws.parametric.stated_form import PUBLISHED
+
+Floats = NDArray[np.float64]
 
 STATED: Final = (PARAMS, LOSS, "loss_new_run")
 """Quantities whose forecast stands beside the interval that holds if the law holds."""
@@ -26,14 +30,37 @@ def columns(lines: pd.DataFrame, forecast: TargetForecast) -> pd.DataFrame:
     """COLUMNS for each row of `lines`, which has law, estimator and main; NaN where none is made.
 
     A forecast's centre is what the line says, moved by what it has missed at the study's own steps.
+    That of the size is not taken over by the decision, which keeps the line's own: so its interval
+    is widened to hold that size, and the interval that holds if the law holds.
     """
     made = forecast.lines.set_index("line").add_prefix("forecast_")
     own = lines["law"] + "/" + lines["estimator"]
     # A law's main line goes by the law's name alone: of a surface its published form.
     first = lines["main"].astype(bool) | (lines["estimator"] == PUBLISHED)
     named = own.where(own.isin(made.index) | ~first, lines["law"])
-    out = made.reindex(index=named, columns=list(COLUMNS))
-    return out.set_index(lines.index)
+    out = made.reindex(index=named, columns=list(COLUMNS)).set_index(lines.index)
+    for end in ENDS:
+        column = f"forecast_{PARAMS}_{end}"
+        own = lines[f"{PARAMS}_{end}"]
+        out[column] = _outermost(end, out[column], own, lines[PARAMS])
+    return out
+
+
+def holding(forecast: EstimateJson, own: EstimateJson) -> EstimateJson:
+    """A line's `own` point, in intervals that hold its forecast's, its own and that point."""
+    point = number_in(own)
+    lo80, hi80, lo95, hi95 = (
+        float(_outermost(end, number_in(forecast, end), number_in(own, end), point))
+        for end in cast("tuple[End, ...]", ENDS)
+    )
+    return estimate_json(point, lo80, hi80, lo95, hi95)
+
+
+def _outermost(end: str, forecast: ArrayLike, own: ArrayLike, point: ArrayLike) -> Floats:
+    """The end that holds all three, NaN without a forecast; `end` is lo80 and so on."""
+    outer = np.fmin if end.startswith("lo") else np.fmax
+    known = np.asarray(forecast, dtype=float)
+    return np.where(np.isnan(known), known, outer(outer(known, own), point))
 
 
 def to_json(forecast: TargetForecast) -> TargetForecastJson:

@@ -17,6 +17,7 @@ from flopline.documents import (
     HeadlineJson,
     VerdictJson,
 )
+from flopline.family_comparison import holds_one
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.numbers import count, factor
 from flopline.report.formatting import gist
@@ -36,6 +37,12 @@ _BASIS: Final[Mapping[str, tuple[Verdict, str, str]]] = {
         GOOD,
         "Chosen by held-out budgets",
         "Fitted to smaller budgets, its N wasted least compute at larger ones.",
+    ),
+    "held_out_loss": (
+        GOOD,
+        "Chosen by losses at held-out budgets",
+        "The sizes were a tie: fitted to smaller budgets, its N and another line's wasted as "
+        "little compute at larger ones. It predicted the lowest losses there best.",
     ),
     "tie": (
         WARNED,
@@ -154,11 +161,13 @@ def _families(verdict: VerdictJson) -> Iterator[Tile]:
         yield Tile(NOT_CHECKED, question, "Families are not ranked", why, "#families")
         return
     others = entry["others"]
-    clear = bool(others) and not any(other["overlap"] for other in others)
+    clear = bool(others) and not any(
+        other["overlap"] or holds_one(other["forecast"] or other["multiplier"]) for other in others
+    )
     clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
     finding = "One family wins clearly" if clear else "No family wins clearly"
-    made = GOOD if clear else WARNED
-    yield Tile(made, question, finding, str(entry["short"]), "#families")
+    made, words = (GOOD, entry["short"]) if clear else (WARNED, entry["sentence"])
+    yield Tile(made, question, finding, str(words), "#families")
 
 
 def _agreement(verdict: VerdictJson, href: str) -> Tile:

@@ -28,7 +28,7 @@ from flopline.sealed.document import (
 from flopline.sealed.evidence import result_files, results_table, study_results
 from flopline.sealed.future_runs import FutureRun, named_runs, recommended_runs
 from flopline.sealed.gates import refusal, to_mind
-from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled
+from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled, runs_forecast
 from flopline.storage import write_text
 from flopline.study import is_simulated, load_study, read_yaml
 from flopline.study_document import FutureRunDocument, StudyDocument
@@ -137,6 +137,8 @@ def _forecast(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
     )
     write_sealed(document, root / path)
     yield from (_sentence(item) for item in made)
+    called = ", ".join(f"'{item.run.name}'" for item in made)
+    yield f"Give the run in its log, or in the column `run` of a table, this exact name: {called}."
     yield (
         f"Sealed in {path}: commit it before the runs start; when they are there, "
         f"make judge STUDY={study['name']}."
@@ -153,10 +155,11 @@ def _judge(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
     sealed = [read_sealed(root / path) for path in paths]
     if options.results:
         runs = results_table(root / options.results)
-        table = judged(sealed, runs)
+        runs, notes = runs_forecast(runs, sealed, str(options.results))
+        yield from notes
     else:
         runs = study_results(study, root).runs
-        table = judged(sealed, runs, holds_of(study))
+    table = judged(sealed, runs, holds_of(study))
     table["file"] = [Path(path).name for path in table["file"]]
     yield from (_verdict(row) for row in table.to_dict("records"))
     if not options.results:

@@ -53,7 +53,7 @@ def study_results(study: StudyDocument, root: Path) -> StudyResults:
 
 
 def results_table(path: Path) -> pd.DataFrame:
-    """A table of runs with columns run and loss, and params and tokens if it has them.
+    """A table of runs with columns run, loss and line, and params and tokens if it has them.
 
     Raises FloplineError for a file or a column that is missing, a run that stands there twice, or
     a cell that is no number.
@@ -66,7 +66,7 @@ def results_table(path: Path) -> pd.DataFrame:
             raise FloplineError(
                 f"{path} has no column `{name}`: a table of results has the columns run and loss."
             )
-    out = pd.DataFrame({"run": table["run"].astype(str), "status": KEPT})
+    out = pd.DataFrame({"run": table["run"].astype(str), "status": KEPT, "line": table["line"]})
     twice = out["run"][out["run"].duplicated()]
     if len(twice):
         raise FloplineError(f"{path} has the run '{twice.iloc[0]}' twice: keep one of its rows.")

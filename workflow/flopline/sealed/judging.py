@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from flopline.errors import FloplineError
 from flopline.forecast.one_run import SCORES
 from flopline.numbers import count, significant
 from flopline.schema import HELD_OUT, KEPT, LEVELS
@@ -41,6 +43,32 @@ def judged(
             before |= {item.run.name} if status == SCORED else set()
             rows.append(_row(file, item, seen, status))
     return pd.DataFrame(rows)
+
+
+def runs_forecast(
+    runs: pd.DataFrame, sealed: Sequence[Sealed], path: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table `runs` of evidence.results_table under the names that `sealed` has, and notes.
+
+    A note tells of each name that is one of these without the blanks around it. Raises
+    FloplineError, naming the row of the table `path`, for a run that no file forecasts.
+    """
+    names = list(dict.fromkeys(item.run.name for file in sealed for item in file.sealed_runs))
+    called, notes = [], []
+    for line, run in zip(runs["line"], runs["run"], strict=True):
+        name = run if run in names else run.strip()
+        if name not in names:
+            files = " or ".join(Path(file.path).name for file in sealed)
+            raise FloplineError(
+                f"row {line} of {path}: {run!r} is no run of {files}; it holds: "
+                f"{', '.join(names)}. Write the name as it was forecast, or take the row out."
+            )
+        if name in called:
+            raise FloplineError(f"{path} has the run '{name}' twice: keep one of its rows.")
+        if name != run:
+            notes.append(f"row {line} of {path}: {run!r} was read as the run '{name}'.")
+        called.append(name)
+    return runs.assign(run=called), notes
 
 
 def pooled(table: pd.DataFrame) -> str:
