@@ -364,3 +364,12 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
     assert "1 forecast: 1 of 1 inside 80 %, 1 of 1 inside 95 %" in made
     scores = pd.read_csv(folder / "judged.csv")
     assert scores["seen"].tolist() == [loss]
+    for changed in ("params_convention: non_embedding", "loss_unit: bits_per_token"):
+        key = changed.split(":")[0]
+        lines = [line for line in study.read_text().splitlines() if not line.startswith(key)]
+        study.write_text("\n".join([*lines, changed, ""]))
+        assert main(["judge", "ash", "--results", "seen.csv"], tmp_path) == 0
+        made = capsys.readouterr().out
+        assert key in made
+        assert "which the study no longer has" in made
+        assert "No forecast can be scored yet." in made

@@ -157,10 +157,9 @@ def _judge(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
         runs = results_table(root / options.results)
         runs, notes = runs_forecast(runs, sealed, str(options.results))
         yield from notes
-        table = judged(sealed, runs)
     else:
         runs = study_results(study, root).runs
-        table = judged(sealed, runs, holds_of(study))
+    table = judged(sealed, runs, holds_of(study))
     table["file"] = [Path(path).name for path in table["file"]]
     yield from (_verdict(row) for row in table.to_dict("records"))
     if not options.results:

@@ -28,7 +28,7 @@ SHORT: Final = 12
 """Hex digits of a run's digest: enough to notice a change."""
 FACTS: Final = ("family", "params", "tokens", "flops", "loss")
 """What a run's digest holds."""
-COMPARED: Final = ("loss_split", "params_convention", "flops_convention")
+COMPARED: Final = ("loss_unit", "loss_split", "params_convention", "flops_convention")
 """Keys of `holds` that must not change between a forecast and the run that is held against it."""
 
 
