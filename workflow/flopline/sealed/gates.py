@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.bearing import FURTHEST, NEAR_TARGET, OUTSIDE_FACTOR, REFUTED_PERCENT, span_of
+from flopline.audit.held_out import REFUTED_PERCENT
+from flopline.bearing import FURTHEST, NEAR_TARGET, OUTSIDE_FACTOR, span_of
 from flopline.errors import FloplineError
 from flopline.forecast.ladder_errors import RUN
 from flopline.forecast.line_forecasts import COMBINED
