@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.forecast.discrepancy import NEAREST, NEAREST, Prior, distance, drift_of, from_sums
+from flopline.forecast.discrepancy import NEAREST, Prior, distance, drift_of, from_sums
 from flopline.forecast.ladder_errors import COLUMNS
 from flopline.forecast.student import StudentT
 
