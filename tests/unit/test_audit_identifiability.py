@@ -17,7 +17,7 @@ from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
-from tests.builders.designs import isoflop_runs, ray_runs
+from tests.builders.designs import isoflop_runs, ray_runs, runs_at
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e23
@@ -108,13 +108,26 @@ def test_more_runs_on_a_ray_do_not_help_and_bent_rays_count() -> None:
     assert token_spread(n, 20 * n * jitter) == pytest.approx(0.1, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_ray_without_a_falling_loss_tells_nothing() -> None:
     n = np.geomspace(1e8, 1e10, 12)
     rising = 2.0 + 0.1 * np.log(n / 1e8)
     assert np.isnan(reduced_law(n, rising)["alpha"].iloc[0])
     points = ray_runs(BESIROGLU, count=12).assign(loss=rising)
-    finding = identifiability.audit(points, None, TARGET, StudyOptions(BootstrapOptions(draws=0)))
+    finding = identifiability.audit(points, None, TARGET, StudyOptions(BootstrapOptions(draws=9)))
     assert "not even a law of N" in finding.sentence
+
+
+@pytest.mark.filterwarnings("error")
+def test_runs_of_one_budget_forecast_nothing_at_another() -> None:
+    n = np.geomspace(1e9, 4e9, 4)
+    points = runs_at(BESIROGLU, n, 1e20 / 6 / n).assign(loss=[2.9, 2.8, 2.75, 2.73])
+    finding = identifiability.audit(points, None, TARGET, StudyOptions(BootstrapOptions(draws=40)))
+    law, curve = finding.tables["ray"].iloc[0], finding.tables["ray_curve"]
+    assert np.isnan(law[["target_params", "target_tokens", "target_loss"]].astype(float)).all()
+    assert "about one compute budget, and so nothing of 1e23 FLOPs" in finding.sentence
+    assert curve["params"].iloc[-1] == pytest.approx(n[-1])
+    assert np.isfinite(curve[["tokens", "loss"]]).all(axis=None)
 
 
 def test_a_target_outside_of_the_ratios_trained_is_warned_of() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +82,16 @@ def test_a_power_off_one_is_lack_of_fit_of_the_plain_form_only() -> None:
     assert plain.certificate["misfit"]["p_values"]["wider_form"] < 0.001
     assert plain.status == "warning"
     assert not bent.certificate["misfit"]["found"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_surface_with_nothing_above_its_floor_is_tested_without_a_warning() -> None:
+    table = runs().assign(log_residual=np.random.default_rng(0).normal(0, 0.003, len(runs())))
+    flat = replace(BESIROGLU, A=0.0, B=0.0)
+    tests = misfit(flat, table, held=("A", "B")).p_values
+    assert np.isfinite(tests["stretches"])
+    slopes = replace(flat, k=2.0).log_loss_gradient(table["params"], table["tokens"])
+    assert (slopes[..., -1] == 0).all()
 
 
 def test_rows_of_one_run_count_as_one_and_few_runs_are_not_tested() -> None:

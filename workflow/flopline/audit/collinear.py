@@ -13,6 +13,7 @@ from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import ENDS, Estimate
 from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.parametric.misfit import SAME_BUDGET
 from flopline.numbers import flops_label, humanise, significant
 
 Floats = NDArray[np.float64]
@@ -45,19 +46,24 @@ def tables_of(
     `target_flops` is spent on the ray as C = 6ND, or as the flops of the runs are counted, ln D =
     p + q ln N through the runs. Tables: ray (one row: E, psi, alpha and target_loss with the ends
     of their bootstrap intervals over runs, target_params, target_tokens) and ray_curve (params,
-    tokens, loss and its 95 % interval, from the runs to the target).
+    tokens, loss and its 95 % interval, from the runs to the target). Of runs of one budget there
+    is no forecast: the columns of the target are NaN, and the curve ends with the runs.
     """
     ln_n, ln_d = (np.log(points[c].to_numpy(dtype=float)) for c in ("params", "tokens"))
     loss = points["loss"].to_numpy(dtype=float)
     line = fit_power_law(ln_n, ln_d, 1.0)
-    at_target = (np.log(target_flops / 6) - float(line.ln_k)) / (1 + float(line.p))
+    # Along runs of one budget compute does not rise, so that no point of the line spends another.
+    onward = (1 + float(line.p)) * float(np.ptp(ln_n)) > SAME_BUDGET
+    at_target = float("nan")
+    if onward:
+        at_target = (np.log(target_flops / 6) - float(line.ln_k)) / (1 + float(line.p))
     count = counted(points, 0, seed, "identifiability", "") if "flops" in points else None
-    if count is not None:
+    if onward and count is not None:
         power_law = float(line.ln_k), float(line.p)
         at_target = float(np.log(count.point.params_along(target_flops, *power_law)))
     weights = run_weights(points["run"].tolist(), draws, seed)
     point = fit_loss_compute(ln_n, loss, 1.0)
-    grid = np.linspace(ln_n.min(), max(at_target, ln_n.max()), CURVE_POINTS)
+    grid = np.linspace(ln_n.min(), np.fmax(at_target, ln_n.max()), CURVE_POINTS)
     table = reduced_law(np.exp(ln_n), loss)
     at_ends = np.array([at_target])
     drawn = {name: np.empty(0) for name in ("E", "psi", "alpha", "target_loss")}
@@ -70,11 +76,13 @@ def tables_of(
             "alpha": laws.c,
             "target_loss": laws.at(at_ends)[:, 0],
         }
-        low, high = np.nanpercentile(laws.at(grid), [2.5, 97.5], axis=0)
+        along = laws.at(grid)[np.isfinite(laws.c)]
+        if len(along):
+            low, high = np.percentile(along, [2.5, 97.5], axis=0)
     table["target_flops"] = target_flops
     table["target_params"] = np.exp(at_target)
     bought = target_flops / 6 / np.exp(at_target)
-    if count is not None:
+    if onward and count is not None:
         bought = float(count.point.tokens(target_flops, np.exp(at_target)))
     table["target_tokens"] = bought
     table["target_loss"] = point.at(at_ends)[0]
@@ -102,13 +110,20 @@ def sentence(spread: float, law: pd.Series) -> str:
     )
     if not np.isfinite(law["alpha"]):
         return f"{refused} not even a law of N along them."
+    constants = (
+        f"loss = {significant(law['E'])} + {significant(law['psi'])} N^-{significant(law['alpha'])}"
+    )
+    if not np.isfinite(law["target_params"]):
+        return (
+            f"{refused} only {constants} along them, all of about one compute budget, and so "
+            f"nothing of {flops_label(law['target_flops'])} FLOPs."
+        )
     loss = significant(law["target_loss"])
     if np.isfinite(law["target_loss_lo95"]):
         ends = (significant(law[f"target_loss_{end}"]) for end in ("lo95", "hi95"))
         loss += f" (95 % interval {' to '.join(ends)})"
     return (
-        f"{refused} only loss = {significant(law['E'])} + {significant(law['psi'])} "
-        f"N^-{significant(law['alpha'])} along the runs' own tokens per param, there "
+        f"{refused} only {constants} along the runs' own tokens per param, there "
         f"{humanise(law['target_params'])} params on {humanise(law['target_tokens'])} tokens at "
         f"{flops_label(law['target_flops'])} FLOPs with a loss of {loss}."
     )

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import xlogy
 
 from flopline.surfaces.count import Count, best_split, flops_for, tokens_for
 
@@ -149,7 +150,7 @@ class LossSurface:
             return np.asarray(columns / (e + of_params + of_tokens)[..., None])
         k = per_point(self.k)
         columns[..., 1:] *= (k * inner ** (k - 1.0))[..., None]
-        of_power = inner**k * np.log(inner)
+        of_power = xlogy(inner**k, inner)
         columns = np.concatenate([columns, of_power[..., None]], axis=-1)
         return np.asarray(columns / (e + inner**k)[..., None])
 

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import fdtrc
+from scipy.special import fdtrc, xlogy
 
 from flopline.documents import MisfitJson
 from flopline.laws.common.bootstrap import named_generator
@@ -249,7 +249,8 @@ def _of_family(law: Law, params: Floats, tokens: Floats) -> Floats | None:
     if not surface.straight:
         return slopes
     above = surface.reducible(params, tokens)
-    of_power = above * np.log(above) / surface.loss(params, tokens)
+    # Where nothing lies above E, as with A and B at 0, x ln x is 0.
+    of_power = xlogy(above, above) / surface.loss(params, tokens)
     return np.concatenate([slopes, of_power[:, None]], axis=1)
 
 
