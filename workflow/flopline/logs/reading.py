@@ -20,6 +20,7 @@ from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
     as_float,
     has_doubtful_comma,
+    has_doubtful_point,
     is_rounded,
     parse_number,
     parse_plain,
@@ -28,6 +29,7 @@ from flopline.written_numbers import (
 
 NOT_A_NUMBER = "not_a_number"
 DOUBTFUL_COMMA = "doubtful_comma"
+DOUBTFUL_POINT = "doubtful_point"
 NOT_PARSED = "not_parsed"
 SECOND = "second_in_line"
 TWICE = "twice_in_line"
@@ -344,8 +346,13 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
-                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
+                plain = parse is parse_plain
+                if has_doubtful_comma(text, decimal, plain):
+                    fault[place] = DOUBTFUL_COMMA
+                elif has_doubtful_point(text, decimal, plain):
+                    fault[place] = DOUBTFUL_POINT
+                else:
+                    fault[place] = NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
