@@ -50,11 +50,14 @@ def buttons(page: Page, plot: str) -> list[str]:
 
 
 def lines_of(study: Path) -> dict[tuple[str, str], planner.Line]:
+    """The main lines by family and law; the audits leave that of the form which they chose."""
     return {
         (fit.parent.name, fit.stem): planner.read_line(
             read_json(fit), read_parquet(fit.with_suffix(".draws.parquet"))
         )
-        for fit in sorted(study.glob("fits/*/*.json"))
+        for folder in ("fits", "audit")
+        for fit in sorted(study.glob(f"{folder}/*/*.json"))
+        if fit.with_suffix(".draws.parquet").exists()
     }
 
 

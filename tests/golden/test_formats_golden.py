@@ -196,7 +196,11 @@ def test_megatron_logs_need_no_run_table_but_where_they_do_not_say_their_size(
     assert "row" in silent["reason"]
     base = runs.loc["meg_gpt2_base_n4_dp1_tp4_pp4-1809579"]
     assert "run table has no row for it" in base["reason"]
-    kept = ["blowup-1-1793404", "blowup-4-alibi-gpu1-1813779"]
+    # From step 601 of 1,400 on all its steps were skipped, none logs a loss.
+    skipped = runs.loc["blowup-4-alibi-gpu1-1813779"]
+    assert skipped["status"] == "quarantined"
+    assert "loss" in skipped["reason"]
+    kept = ["blowup-1-1793404"]
     assert runs.index[runs["status"] == "kept"].tolist() == kept
 
 

@@ -53,7 +53,9 @@ def test_the_outliers_have_the_fewest_tokens_per_param(chinchilla, without_outli
 
 def test_chinchilla_without_outliers(without_outliers):
     result = parametric_fit.fit(without_outliers, [5.76e23], draws=0, seed=0)
-    assert result.status == "converged"
+    # It is the optimum, yet the form does not fit: equal exponents and more tokens per param tell.
+    assert result.status == "warning"
+    assert "a wider form fits them better than by chance" in result.message
     assert result.certificate["objective"] == pytest.approx(0.00101827402, abs=5.05e-12)
     points = points_of(result)
     for name, value, digits in (
@@ -125,7 +127,9 @@ def test_no_resample_of_chinchilla_is_worse_than_tight_lbfgs(without_outliers):
 
 
 def test_bootstrap_spread_of_chinchilla(without_outliers):
-    result = parametric_fit.fit(without_outliers, [1e21, 5.76e23, 3.8e25], draws=2000, seed=0)
+    # As on the ladder: without the errors that the form's lack of fit adds to each draw.
+    budgets = [1e21, 5.76e23, 3.8e25]
+    result = parametric_fit.fit(without_outliers, budgets, judged=True, draws=2000, seed=0)
     spread = result.draws.std()
     # 400 resamples elsewhere gave these; the tolerance is three of their standard errors.
     for name, value in (("alpha", 0.0146), ("beta", 0.0194), ("a", 0.0184), ("E", 0.025)):

@@ -50,12 +50,19 @@ def test_runs_of_the_law_itself_lie_inside(fitted: FitResult) -> None:
     assert table["error"].tolist() == (table["predicted"] - table["seen"]).tolist()
 
 
-def test_a_run_of_another_recipe_lies_outside_and_is_warned_of(fitted: FitResult) -> None:
+def test_runs_of_another_recipe_that_all_lie_outside_refute(fitted: FitResult) -> None:
     finding = audited(held(factor=1.1), fitted)
-    assert finding.verdict == "warned"
+    assert finding.verdict == "refuted"
     assert finding.numbers["inside95"] == 0
     assert "0 of 2 lie in the 95 % prediction of one new run" in finding.sentence
     assert finding.numbers["mean_error_percent"] == pytest.approx(100 * (1 / 1.1 - 1), abs=1)
+
+
+def test_one_run_outside_of_several_is_warned_of(fitted: FitResult) -> None:
+    runs = held()
+    finding = audited(runs.assign(loss=runs["loss"] * [1.1, 1.0]), fitted)
+    assert finding.numbers["inside95"] == 1
+    assert finding.verdict == "warned"
 
 
 def test_without_draws_nothing_is_judged(fitted: FitResult) -> None:

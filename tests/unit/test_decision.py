@@ -363,6 +363,38 @@ def test_a_condition_number_of_millions_is_said_in_the_headline() -> None:
         verdict, LABELS)[3]  # fmt: skip
 
 
+def test_a_target_farther_than_forecasts_were_tried_is_said_in_the_headline() -> None:
+    known = {"ash": family(parametric=line(1e9))}
+    for largest, words in ((TARGETS[0] / 99, ""), (TARGETS[0] / 300, "the target has 300× the")):
+        spans = {"ash": replace(ANYTHING, largest_flops=largest)}
+        _, verdict = decide(known, TARGETS, LABELS, spans)
+        assert verdict["headline"] is not None
+        assert verdict["headline"]["warnings"].startswith(words)
+        assert bool(verdict["headline"]["warnings"]) is bool(words)
+        assert ("Warning: the target has" in "\n".join(headline_lines(verdict, LABELS))) is bool(
+            words
+        )
+
+
+def test_runs_that_refute_another_law_are_said_beside_the_line_that_is_followed() -> None:
+    """The law of compute predicted the same loss, and nothing was said beside it."""
+    row = {"law": "parametric", "estimator": "log_huber", "of": "this run", "inside95": "no"}
+    row |= {"flops": TARGETS[0], "error_percent": -4.7}
+    found = {"audit": "held_out", "verdict": "refuted"}
+    held = found | {"tables": {"predictions": pd.DataFrame([row] * 3)}}
+    known = family(held, parametric=line(1e9, 2.01), isoflop=line(1e9, 2.0))
+    _, verdict = decided({"ash": known}, TARGETS, LABELS)
+    head = verdict["headline"]
+    assert head is not None
+    assert head["law"] == "isoflop"
+    assert head["warnings"] == (
+        "the 3 runs held out near the target refute the parametric law (0 of 3 inside its 95 %, "
+        "4.7 % too low on average), and do not bar this line, which predicts a loss of 2.000 where "
+        "the parametric law predicts 2.010"
+    )
+    assert f"Warning: {head['warnings']}." in headline_lines(verdict, LABELS)
+
+
 def test_a_target_below_all_runs_is_said_in_the_headline() -> None:
     span = replace(ANYTHING, smallest_flops=1e23, largest_flops=1e24)
     known = {"ash": family(parametric=line(1e9))}

@@ -132,7 +132,7 @@ def test_an_entry_is_used_only_for_the_same_options_code_and_data(
     assert set().union(*obtained.values()) == {"obtained"}
     copy.edit("config/config.yaml", "min_sizes: 4", "min_sizes: 5")
     # An audit reads the fits, and its entry is found by all that they are made of.
-    anew = {"audit/*/findings.json": {"written"}}
+    anew = {"audit/*/parametric.json": {"written"}}
     assert fetched(copy) == obtained | anew | {"fits/*/isoflop.json": {"written"}}
     copy.edit("config/config.yaml", "min_sizes: 5", "min_sizes: 4")
     code = copy.folder / "workflow/flopline/laws/envelope/envelope_fit.py"

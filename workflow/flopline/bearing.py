@@ -7,7 +7,7 @@ in which a number came out of a fit that converged and was still worth no bet.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f as f_distribution
 
-from flopline.audit.held_out import THIS_RUN
+from flopline.audit.held_out import REFUTED_PERCENT, THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ESTIMATORS, Says, spec_of
@@ -41,12 +41,13 @@ MOST_RUNS_SHARE: Final = 1.0 / 3.0
 """The runs of most compute, whose lowest loss is held against that of all others."""
 FEWEST_LARGEST: Final = 4
 """Fewer runs than these are no frontier."""
-REFUTED_PERCENT: Final = 1.0
-"""Mean error of held-out losses below which no line is refuted."""
 REFUTED_FORM: Final = 1e-3
 """Chance at which the runs refute a form beside the one that fits them best."""
 NEAR_TARGET: Final = 10.0
 """Runs held out within this factor of the target's compute speak of the target."""
+FURTHEST: Final = 100.0
+"""Times the largest run's compute up to which forecasts were tried on public studies
+(docs/uncertainty.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,25 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
         f"{_held_out(len(mine))} it: {of}{significant(abs(float(error.mean())), 2)} % {side}"
         f"{average}"
     )
+
+
+def refuted_beside(
+    followed: pd.Series, lines: pd.DataFrame, held: pd.DataFrame | None
+) -> Iterator[str]:
+    """A clause for each law that runs held out near the target refute, while another is followed.
+
+    `lines` are those of the family and target of the line that is `followed`, which a law of
+    compute may be that such runs say little of, though it predicts the same loss.
+    """
+    for _, line in lines[lines["main"] & (lines["law"] != followed["law"])].iterrows():
+        reason = "" if line["status"] == FAILED else refuted(line, held)
+        if reason:
+            law = f"the {spec_of(line['law']).label} law"
+            yield (
+                f"{reason.replace(' it: ', f' {law} (', 1)}), and do not bar this line, which "
+                f"predicts a loss of {significant(float(followed['loss']))} where {law} predicts "
+                f"{significant(float(line['loss']))}"
+            )
 
 
 def _beaten(best: pd.DataFrame) -> str:

@@ -11,7 +11,17 @@ import pandas as pd
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
-from flopline.bearing import Span, apart, barred, bounds_of, misfits, predictions, silence
+from flopline.bearing import (
+    FURTHEST,
+    Span,
+    apart,
+    barred,
+    bounds_of,
+    misfits,
+    predictions,
+    refuted_beside,
+    silence,
+)
 from flopline.choice import (
     BESIDE,
     CAVEAT,
@@ -390,8 +400,11 @@ def _headlines(
     table: pd.DataFrame, targets: Sequence[float], results: Mapping[str, FamilyResults]
 ) -> list[HeadlineJson]:
     """The recommended line of every family that has one at the first target."""
-    lines = table[table["recommended"] & (table["budget_flops"] == targets[0])]
-    return [_headline(line, results) for _, line in lines.iterrows()]
+    at_first = table[table["budget_flops"] == targets[0]]
+    return [
+        _headline(line, at_first[at_first["family"] == line["family"]], results)
+        for _, line in at_first[at_first["recommended"]].iterrows()
+    ]
 
 
 def _first(
@@ -428,13 +441,18 @@ def _few_runs(
     return list(few_runs(results, runs, labels, beside))
 
 
-def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> HeadlineJson:
-    """A recommended line with its intervals.
+def _headline(
+    best: pd.Series, lines: pd.DataFrame, results: Mapping[str, FamilyResults]
+) -> HeadlineJson:
+    """A recommended line with its intervals; `lines` are those of its family and target.
 
     `warnings` is what must be read beside it: an interval or a condition number that is no answer,
-    a target below all runs; empty where there is nothing of that kind.
+    a target below all runs or farther beyond them than forecasts were tried, another law that runs
+    held out refute; empty where there is nothing of that kind.
     """
-    fit = results[str(best["family"])].fits[str(best["law"])]
+    known = results[str(best["family"])]
+    certificate = known.fits[str(best["law"])].get("certificate", {})
+    beside = refuted_beside(best, lines, predictions(known.findings))
     return {
         "family": str(best["family"]),
         "law": str(best["law"]),
@@ -446,7 +464,7 @@ def _headline(best: pd.Series, results: Mapping[str, FamilyResults]) -> Headline
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
-        "warnings": "; ".join(_warnings(best, fit.get("certificate", {}))),
+        "warnings": "; ".join([*_warnings(best, certificate), *beside]),
     }
 
 
@@ -481,6 +499,11 @@ def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
         yield (
             f"the parameters trade off all but freely (condition number {condition:.1e}), so other "
             "sizes fit these runs as well"
+        )
+    if line["extrapolation"] > FURTHEST:
+        yield (
+            f"the target has {factor(line['extrapolation'])} the compute of the largest run, "
+            f"farther than the {FURTHEST:g}× that forecasts were tried over"
         )
     if line["below_data"] > 1:
         yield f"the target lies {factor(line['below_data'])} below the smallest run"

@@ -29,7 +29,7 @@ from flopline.options import StudyOptions
 from flopline.results import LawResults
 from flopline.schema import LEVELS
 from flopline.surfaces.surface import Law
-from flopline.verdict_scale import warned_if, worst
+from flopline.verdict_scale import Verdict, warned_if, worst
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +37,8 @@ THIS_RUN: Final = "this run"
 BEST_RUN: Final = "the best run of its compute"
 UNNAMED: Final = "main"
 """The estimator of a law of compute, of which only the main line predicts a run."""
+REFUTED_PERCENT: Final = 1.0
+"""Mean error of held-out losses below which no line is refuted."""
 NAMED: Final = 3
 """Runs that the sentence names at most: those with the largest errors."""
 
@@ -53,7 +55,8 @@ def audit(
     flops, loss [nats per token]; `fits` are those of the laws, a surface L(N, D) among them, under
     the options `study`. Table predictions: one row per run and estimator, with predicted, seen,
     error (predicted less seen), its intervals and whether they hold what was seen. Those of the
-    surface are of one new run: draws and the scatter of the fitted runs. Its other objectives and
+    surface are of one new run: draws and the scatter of the fitted runs. It is refuted where none
+    holds its run, and the mean error is REFUTED_PERCENT or more. Its other objectives and
     forms have no scatter, laws of compute none at all, and so no such judgement.
 
     Raises FloplineError where no law says a surface, or its fit has none.
@@ -184,6 +187,8 @@ def _finding(table: pd.DataFrame, held: pd.DataFrame, largest: float) -> Finding
             f"{len(best)} lie above what was seen, where only noise should put one."
         )
     verdict = worst(warned_if(held != "yes") for held in judged["inside95"])
+    if len(judged) and not inside and abs(numbers["mean_error_percent"]) >= REFUTED_PERCENT:
+        verdict = Verdict.REFUTED
     return Finding("held_out", verdict, sentence, numbers, {"predictions": table})
 
 

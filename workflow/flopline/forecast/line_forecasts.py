@@ -82,14 +82,17 @@ def forecast_of(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:
     sums = (table[name].to_numpy(float) for name in ("drifts", "drifts_mean", "drifts_squares"))
     errors = from_sums(prior, *sums)
     x = table["distance"].to_numpy(dtype=float)
-    own = table[["draws_ln", "noise_ln"]].to_numpy(dtype=float) * [prior.spread, 1.0]
+    # Within the runs no drift speaks in place of draws, nor did any study weigh lines there.
+    inside = x <= NEAREST
+    draws = table["draws_ln"].to_numpy(dtype=float) * np.where(inside, 1.0, prior.spread)
+    noise = table["noise_ln"].to_numpy(dtype=float)
     return table.assign(
         centre=table["told_ln"] - errors.mean * x,
-        scale=np.sqrt((errors.scale * x) ** 2 + (own**2).sum(axis=1)),
+        scale=np.sqrt((errors.scale * x) ** 2 + draws**2 + noise**2),
         df=errors.df,
         mean=errors.mean,
         drift=errors.scale,
-        prior_weight=prior.weight,
+        prior_weight=np.where(inside, 1.0, prior.weight),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.bearing import NEAR_TARGET, OUTSIDE_FACTOR, REFUTED_PERCENT, span_of
+from flopline.audit.held_out import REFUTED_PERCENT
+from flopline.bearing import FURTHEST, NEAR_TARGET, OUTSIDE_FACTOR, span_of
 from flopline.errors import FloplineError
 from flopline.forecast.ladder_errors import RUN
 from flopline.forecast.line_forecasts import COMBINED
@@ -26,9 +27,6 @@ FEWEST_STEPS: Final = 2
 """Steps of the ladder before its forecasts can be said to fail."""
 FEWEST_INSIDE: Final = 0.5
 """Share of larger runs inside their 95 % forecasts below which these fail."""
-FURTHEST: Final = 100.0
-"""Times the largest run's compute up to which forecasts were tried on public studies
-(docs/uncertainty.md)."""
 
 
 def refusal(run: FutureRun, forecast: RunForecast, runs: pd.DataFrame, known: FamilyResults) -> str:
