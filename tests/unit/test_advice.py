@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flopline.clean import Cleaned, clean
+from flopline.drafting.survey import survey
 from flopline.errors import FloplineError
 from flopline.ingesting import ingest
 from flopline.logs.readers import read_log
@@ -131,6 +132,15 @@ def test_another_separator_is_named_with_its_mend(tmp_path: Path, mark: str, nam
         assert len(read_log(path, {"step": "step", "loss": "loss"}, "tsv").rows) == 2
     path.write_text(text.replace(mark, ","))
     assert len(read_log(path, {"step": "step", "loss": "loss"}).rows) == 2
+
+
+def test_semicolons_and_decimal_commas_are_named_together(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("name;params;loss\na;1000000;3,5\nb;2000000;3,25\n")
+    with pytest.raises(FloplineError, match=r"parted by semicolons: .*`decimal: ','` in source"):
+        read_table(path)
+    ((_, reason),) = survey(tmp_path, tmp_path).left
+    assert reason.startswith("it is csv, whose cells are parted by semicolons: save it with")
 
 
 def test_a_run_table_with_tabs_wants_their_ending(tmp_path: Path) -> None:

@@ -20,7 +20,13 @@ from flopline.errors import FloplineError
 from flopline.ingesting import FACTS, ingest
 from flopline.logs.readers import read_log
 from flopline.tables import run_facts
-from flopline.written_numbers import has_doubtful_comma, parse_number, parse_plain, parse_seconds
+from flopline.written_numbers import (
+    has_doubtful_comma,
+    parse_number,
+    parse_plain,
+    parse_seconds,
+    why_no_number,
+)
 
 COLUMNS = {"step": "step", "tokens": "tokens", "loss": "loss"}
 
@@ -111,6 +117,14 @@ def test_a_decimal_comma_in_a_row_is_dropped_by_its_own_reason(tmp_path: Path) -
         assert dropped["reason"].tolist() == ["doubtful_comma", "not_a_number"]
         assert read(path, decimal=",").rows["tokens"].tolist() == [1.5e6]
     assert "decimal: ','" in REASONS["doubtful_comma"]
+
+
+def test_a_decimal_point_where_the_study_says_a_comma_has_its_own_mend(tmp_path: Path) -> None:
+    for path in text_logs(tmp_path, ["1,5M", "2.5M", "oops"]).values():
+        dropped = read(path, decimal=",").dropped
+        assert dropped["reason"].tolist() == ["doubtful_point", "not_a_number"]
+    assert "take `decimal: ','` out of source" in REASONS["doubtful_point"]
+    assert "take `decimal: ','` out" in why_no_number("2.5", ",")
 
 
 def study(source: dict[str, Any]) -> dict[str, Any]:

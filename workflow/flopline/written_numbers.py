@@ -72,6 +72,15 @@ def has_doubtful_comma(text: Any, decimal: str = ".", plain: bool = False) -> bo
     return unread and not math.isnan(parse(without))
 
 
+def has_doubtful_point(text: Any, decimal: str, plain: bool = False) -> bool:
+    """Whether a text is no number only for its point, since the study says a decimal comma: 3.5."""
+    parse = parse_plain if plain else parse_number
+    words = str(text)
+    if decimal == "." or "." not in words or not math.isnan(parse(words, decimal)):
+        return False
+    return not math.isnan(parse(words))
+
+
 def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> str:
     """What is wrong with a text that is no number, and the mend, as the end of a sentence.
 
@@ -81,6 +90,11 @@ def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> 
         return (
             "whose comma parts no groups of three digits: if it is a decimal comma, set `decimal: "
             f"','` in {place}, else correct the number"
+        )
+    if has_doubtful_point(text, decimal):
+        return (
+            f"which has a decimal point, and {place} says a decimal comma: take `decimal: ','` out "
+            "of it if points part the fractions there, else correct the number"
         )
     return "which is no number: correct it"
 

@@ -7,6 +7,7 @@ from typing import Final
 from flopline.logs.reading import (
     AFTER_BRANCH,
     DOUBTFUL_COMMA,
+    DOUBTFUL_POINT,
     NO_LOSS,
     NO_RUN,
     NOT_A_NUMBER,
@@ -30,6 +31,8 @@ REASONS: Final = {
     NOT_A_NUMBER: "a number was expected and something else stands there",
     DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
     "comma, set `decimal: ','` in source)",
+    DOUBTFUL_POINT: "a number has a decimal point, and the study says a decimal comma (take "
+    "`decimal: ','` out of source if its numbers have points)",
     SECOND: "the line holds more than one record, of which the first is read (let one match of "
     "source.pattern take all of it, with a group for each loss, or put a line break between them)",
     TWICE: "the line gives one name twice, so that it is not told which value counts (two records "
@@ -54,6 +57,7 @@ MISTAKES: Final = (
     NOT_PARSED,
     NOT_A_NUMBER,
     DOUBTFUL_COMMA,
+    DOUBTFUL_POINT,
     SECOND,
     TWICE,
     NO_RUN,

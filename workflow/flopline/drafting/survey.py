@@ -24,7 +24,7 @@ from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
-from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in
+from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in, other_separator
 from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of
 from flopline.study_document import ColumnMap, MappedColumn
@@ -120,6 +120,9 @@ def survey(folder: Path, root: Path) -> Survey:
                 left.append((relative, f"it is a program or a document that quotes rows of {name}"))
                 continue
             names = _columns_of(path, name)
+            if mend := other_separator(names):
+                left.append((relative, f"it is {name}{mend}"))
+                continue
             table = _as_table(path, relative, name, names)
         except FloplineError as refusal:
             reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)

@@ -21,6 +21,7 @@ from flopline.logs.reading import (
     Wish,
     columns_in,
     names_in,
+    other_separator,
 )
 from flopline.twins import demand_once
 
@@ -95,6 +96,8 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
     records: list[list[str | int | None]] = []
     for line, cells in rows:
         if len(cells) > len(header):
+            if mend := other_separator(header):
+                raise FloplineError(f"{path} has one column, {header[0]}{mend}.")
             raise FloplineError(
                 f"{path}, line {line}: the row that begins with {', '.join(cells[:3])} has "
                 f"{len(cells)} cells, but the header names {len(header)}: mend or quote it."

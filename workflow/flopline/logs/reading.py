@@ -20,6 +20,7 @@ from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
     as_float,
     has_doubtful_comma,
+    has_doubtful_point,
     is_rounded,
     parse_number,
     parse_plain,
@@ -28,6 +29,7 @@ from flopline.written_numbers import (
 
 NOT_A_NUMBER = "not_a_number"
 DOUBTFUL_COMMA = "doubtful_comma"
+DOUBTFUL_POINT = "doubtful_point"
 NOT_PARSED = "not_parsed"
 SECOND = "second_in_line"
 TWICE = "twice_in_line"
@@ -344,8 +346,13 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
             if text.lower().lstrip("+-") in ("inf", "infinity"):
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
-                doubtful = has_doubtful_comma(text, decimal, parse is parse_plain)
-                fault[place] = DOUBTFUL_COMMA if doubtful else NOT_A_NUMBER
+                plain = parse is parse_plain
+                if has_doubtful_comma(text, decimal, plain):
+                    fault[place] = DOUBTFUL_COMMA
+                elif has_doubtful_point(text, decimal, plain):
+                    fault[place] = DOUBTFUL_POINT
+                else:
+                    fault[place] = NOT_A_NUMBER
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 
@@ -532,7 +539,10 @@ def other_separator(header: Sequence[str]) -> str:
                 "\t": "set `format: tsv` in source (of a run table: give it the ending .tsv)",
                 ",": "set `format: csv` in source (of a run table: give it the ending .csv)",
             }
-            one = "save it with commas (and points in its numbers), or with tabs as .tsv"
+            one = (
+                "save it with commas (and points in its numbers), or with tabs as .tsv (and set "
+                "`decimal: ','` in source if its numbers have decimal commas)"
+            )
             return f", whose cells are parted by {called}: {mend.get(mark, one)}"
     return ""
 
