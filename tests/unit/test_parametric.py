@@ -191,12 +191,23 @@ def test_single_budget_is_refused():
     assert "N_opt is not identified" in result.message
 
 
+@pytest.mark.filterwarnings("error")
+def test_losses_that_rise_with_size_at_every_budget_have_no_optimum():
+    points = runs(noise=0.0)
+    rising = LossSurface(1.5, 0.0, 900.0, 0.33, 0.3).loss(points["params"], points["tokens"])
+    result = fitted(points.assign(loss=rising * points["params"] ** 0.001))
+    assert result.status == FAILED
+    assert "A is 0" in result.message
+    assert "the loss rises with size" in result.message
+
+
 def test_losses_that_ignore_tokens_have_no_optimum():
     points = runs(noise=0.0)
     flat = LossSurface(1.5, 400.0, 0.0, 0.33, 0.3).loss(points["params"], points["tokens"])
     result = fitted(points.assign(loss=flat * points["tokens"] ** 0.001))
     assert result.status == FAILED
     assert result.message.startswith("B is 0: these losses do not fall with tokens")
+    assert "loss falls with size" in result.message
     assert result.parameters["B"].at_bound
     json.dumps(result.to_json(), allow_nan=False)
 

@@ -38,7 +38,9 @@ from flopline.laws.isoflop.plugin_bias import fit_surfaces
 from flopline.laws.isoflop.quality import assess
 from flopline.laws.isoflop.readings import LABELS, all_laws, estimators, of_laws, readings
 from flopline.laws.isoflop.valley import (
+    FALLING,
     NOMINAL,
+    RISING,
     Resamples,
     Valley,
     budget_label,
@@ -234,7 +236,13 @@ def _demand_budgets(table: pd.DataFrame, valleys: list[Valley], family: str) -> 
             f"{len(valleys)} ({listed} FLOPs): add budgets, or take isoflop out of `laws` in the "
             "study file."
         )
-    first, *others = (v for v in valleys if not v.used)
+    first, *others = unused = [v for v in valleys if not v.used]
+    for start, smaller in ((RISING, "smaller"), (FALLING, "larger")):
+        if all(v.reason.startswith(start) for v in unused):
+            mend = (
+                f"check the losses, or add {smaller} sizes at these budgets, or take isoflop out "
+                "of `laws` in the study file"
+            )
     more = f", and {count(len(others), 'other')}" if others else ""
     raise FloplineError(
         f"isoFLOP needs at least {MIN_BUDGETS} budgets with a usable vertex, but {named(family)} "

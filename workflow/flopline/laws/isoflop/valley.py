@@ -40,6 +40,9 @@ NEGLIGIBLE: Final = 0.0025
 deviations of a run, and by more than this share of the loss: the lowest of several runs is one or
 two such deviations too low by luck, and the runs at the vertex have an error too."""
 NO_MINIMUM: Final = "no minimum inside the grid"
+RISING: Final = "its losses rise with size"
+FALLING: Final = "its losses fall with size"
+"""How the reasons begin of a vertex outside of the sizes: below them, or above them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,9 +329,14 @@ def fault_of(v: Valley, reading: str, min_sizes: int) -> str:
         ln_n, inside = view.in_params.vertex, np.array([view.inside])
     if not inside[0]:
         n, lo, hi = float(np.exp(ln_n[0])), params.min(), params.max()
-        where = "at the edge of" if lo <= n <= hi else "outside"
         sizes = "the sizes trained" if runs.all() else "the sizes near the best run"
-        return f"its vertex {n:.3g} params is {where} {sizes} ({lo:.3g} to {hi:.3g})"
+        sizes += f" ({lo:.3g} to {hi:.3g})"
+        if lo <= n <= hi or not runs.all():
+            where = "at the edge of" if lo <= n <= hi else "outside"
+            return f"its vertex {n:.3g} params is {where} {sizes}"
+        # A vertex beyond REACH is no size, only that of a line that hardly bends.
+        at = f" {n:.3g} params" if _within(ln_n, np.log(params), REACH)[0] else ""
+        return f"{RISING if n < lo else FALLING}, so its vertex{at} is outside {sizes}"
     excess = above_bottom(v, float(ln_n[0]))
     if excess > max(NEGLIGIBLE, NOISES_ABOVE * np.nan_to_num(v.noise)):
         return (

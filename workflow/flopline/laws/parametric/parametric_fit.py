@@ -595,11 +595,20 @@ def _verdict(
             "identified: add runs that train the same params on other token counts."
         )
     vanished = [name for name in ("A", "B") if name in c["bounds"]]
-    if vanished:
-        axis = {"A": "params", "B": "tokens"}[vanished[0]]
+    if len(vanished) == 2:
         return FAILED, (
-            f"{vanished[0]} is 0: these losses do not fall with {axis}, so no budget has a best "
-            f"split: check the losses or add runs that differ more in {axis}."
+            "A and B are 0: these losses fall with neither params nor tokens, so there is no best "
+            "split: check the losses."
+        )
+    if vanished:
+        axis, way, sizes = {
+            "A": ("params", "rises", "smaller"),
+            "B": ("tokens", "falls", "larger"),
+        }[vanished[0]]
+        return FAILED, (
+            f"{vanished[0]} is 0: these losses do not fall with {axis}, so at every budget the "
+            f"loss {way} with size and there is no best split: check the losses, or add runs of "
+            f"{sizes} sizes."
         )
     cautions = []
     if not c["converged"]:
