@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flopline.drafting.columns import fact_columns, row_columns
-from flopline.drafting.command import main
+from flopline.drafting.drafting_command import main
 from flopline.errors import FloplineError
 from flopline.study import load_study, read_yaml
 from running.log_search import log_files

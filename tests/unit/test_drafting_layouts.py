@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from flopline.drafting.columns import other_losses, row_columns
-from flopline.drafting.command import main
+from flopline.drafting.drafting_command import main
 from flopline.drafting.naming import last_of_checkpoints, name_pattern, path_globs, run_names
 from flopline.errors import FloplineError
 from flopline.ingesting import ingest

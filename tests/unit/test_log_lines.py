@@ -193,3 +193,12 @@ def test_a_spoilt_number_beside_the_losses_says_nothing(
     reading = read_log(tmp_path / "a.log", format_name=name)
     assert reading.rows_in >= 1
     assert "batch_tokens" not in reading.facts.known.get("", {})
+
+
+def test_a_spoilt_estimate_of_megatron_s_size_is_no_size(tmp_path: Path) -> None:
+    row = " iteration 1/ 10 | consumed samples: 8 | lm loss: 9.5E+00 |\n"
+    for text, params in (("1.2.3", None), ("1.25", 1.25e9), ("7", 7e9)):
+        log = tmp_path / f"{text}.log"
+        log.write_text(f"estimated model parameters: {text}\n{row}")
+        known = read_log(log, format_name="megatron").facts.known.get("", {})
+        assert known.get("params_total") == (None if params is None else pytest.approx(params))

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from flopline.atomic import part_of, replacing
-from flopline.drafting.command import main as draft
+from flopline.drafting.drafting_command import main as draft
 from flopline.errors import FloplineError
 from flopline.logs import opening
 from flopline.logs.readers import read_log

@@ -24,7 +24,6 @@ from flopline.laws.spec import spec_of
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
-from flopline.sealed.command import main
 from flopline.sealed.document import (
     Sealed,
     SealedRun,
@@ -35,10 +34,11 @@ from flopline.sealed.document import (
     sealed_document,
     write_sealed,
 )
-from flopline.sealed.evidence import results_table
 from flopline.sealed.future_runs import FutureRun, named_runs, recommended_runs
 from flopline.sealed.gates import refusal, to_mind
 from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled, runs_forecast
+from flopline.sealed.sealing_command import main
+from flopline.sealed.study_evidence import results_table
 from flopline.storage import write_json, write_parquet
 from tests.builders import fits
 from tests.builders.designs import isoflop_runs, with_budgets

@@ -290,7 +290,7 @@ CASES = {
     "quick": Case("code that only a notebook calls, or a command of its own "
         "(`notebook.py`, `drafting/`, `sealed/`, `printing.py`)",
         both(*(append(f"{LIBRARY}/{path}", CODE)
-            for path in ("notebook.py", "drafting/survey.py", "sealed/command.py",
+            for path in ("notebook.py", "drafting/survey.py", "sealed/sealing_command.py",
                 "printing.py"))), {}),
     "running": Case("code around a job's work: locks, digests of results, what is said "
         "(`workflow/running`, `run.py`)",

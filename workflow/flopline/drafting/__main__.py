@@ -2,6 +2,6 @@
 
 import sys
 
-from flopline.drafting.command import main
+from flopline.drafting.drafting_command import main
 
 sys.exit(main())

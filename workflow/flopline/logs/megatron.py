@@ -36,7 +36,9 @@ _EVALUATION: Final = re.compile(
 )
 _ARGUMENT: Final = re.compile(r"^(?:\S+:\s)?\s*([a-z_][a-z_0-9]*) \.{3,} (.*\S)\s*$")
 _FLAG: Final = re.compile(r"--seq-length[ =](\d+)")
-_ESTIMATE: Final = re.compile(r"estimated model parameters( without embeddings)?: (\d+\.?\d*)")
+_ESTIMATE: Final = re.compile(
+    r"estimated model parameters( without embeddings)?: (\d+(?:\.\d+)?)(?![\d.]*\d)"
+)
 _ON_RANK: Final = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank \((\d+), (\d+)\): (\d+)"
 )

@@ -2,6 +2,6 @@
 
 import sys
 
-from flopline.sealed.command import main
+from flopline.sealed.sealing_command import main
 
 sys.exit(main())

@@ -25,10 +25,10 @@ from flopline.sealed.document import (
     sealed_document,
     write_sealed,
 )
-from flopline.sealed.evidence import result_files, results_table, study_results
 from flopline.sealed.future_runs import FutureRun, named_runs, recommended_runs
 from flopline.sealed.gates import refusal, to_mind
 from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled, runs_forecast
+from flopline.sealed.study_evidence import result_files, results_table, study_results
 from flopline.storage import write_text
 from flopline.study import is_simulated, load_study, read_yaml
 from flopline.study_document import FutureRunDocument, StudyDocument
