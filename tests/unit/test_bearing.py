@@ -122,6 +122,33 @@ def test_a_law_of_compute_is_refuted_by_a_run_that_beats_its_best_one() -> None:
         assert refuted(SOUND, held) == ""
 
 
+@pytest.mark.parametrize(
+    ("params", "flops", "seen", "wrong"),
+    [
+        (1.2e10, 0.8e22, 2.3, True),
+        (1.2e10, 0.8e22, 2.09, False),  # in the forecast, moved to the target's compute
+        (2e10, 1e22, 2.3, False),  # another size
+        (1e10, 2e22, 2.3, False),  # another compute
+    ],
+)
+def test_a_law_of_compute_is_refuted_by_runs_of_its_own_size_outside_its_forecast(
+    params: float, flops: float, seen: float, wrong: bool
+) -> None:
+    """Three runs at the very size it recommends lay 4.9 % above its loss, and it was followed."""
+    row = {"law": "isoflop", "estimator": "main", "of": "the best run of its compute"}
+    row |= {"flops": flops, "params": params, "inside95": "not judged", "lo95": 1.9}
+    error = 100 * (2.02 / seen - 1)
+    held = pd.DataFrame([row | {"seen": seen, "predicted": 2.02, "error_percent": error}])
+    forecast = {"forecast_loss_new_run_lo95": 1.9, "forecast_loss_new_run_hi95": 2.1}
+    mine = SOUND | {"law": "isoflop", "estimator": "parabola", "loss": 2.0} | forecast
+    assert bool(refuted(mine, held)) is wrong
+    if wrong:
+        assert (
+            "0 of 1 of about its N inside the 95 % forecast of its loss, 12 % too low"
+            in refuted(mine, held)
+        )
+
+
 def test_losses_that_rise_with_compute_bar_every_line() -> None:
     runs = isoflop_runs(seed=1)
     assert span_of(runs).rise == ""

@@ -130,6 +130,21 @@ def test_draft_of_a_folder_without_logs_says_so(
     assert "nowhere is no folder" in capsys.readouterr().err
 
 
+def test_draft_of_a_table_whose_headers_carry_units(folder: Path) -> None:
+    (folder / "final").mkdir()
+    text = "name\tparams (M)\ttokens in billions\tval_loss\na\t1\t0.1\t3.2\nb\t2\t0.1\t3.1\n"
+    (folder / "final/all.tsv").write_text(text)
+    assert main(["final", *CONVENTIONS]) == 0
+    source = loaded(folder, "final")["source"]
+    assert source["kind"] == "table"
+    assert source["columns"] == {
+        "run": "name",
+        "tokens": {"column": "tokens in billions", "times": 1e9},
+        "loss": "val_loss",
+        "params": {"column": "params (M)", "times": 1e6},
+    }
+
+
 def test_columns_are_told_by_names() -> None:
     names = ["_step", "throughput/total_tokens", "throughput/total_training_Gflops", "optim/lr"]
     losses = ["eval/pile-validation/CrossEntropyLoss", "eval/c4_en-validation/CrossEntropyLoss"]

@@ -97,6 +97,22 @@ def test_counts_in_millions_or_billions_are_no_runs(
     assert np.allclose(sorted(runs["tokens"]), D)
 
 
+def test_a_column_of_mixed_units_names_its_rows_and_no_factor(tmp_path: Path) -> None:
+    columns: dict[str, Any] = {"params": "n", "tokens": "d"}
+    units = np.where(np.isin(np.arange(12), [3, 5, 6, 8]), 1e6, 1)
+    sizes = np.geomspace(2e7, 7e8, 12)
+    study = table(tmp_path, "n,d", sizes / units, D, columns_of=columns)
+    with pytest.raises(FloplineError, match="'n' mixes units: 4 of 12") as error:
+        cleaned(tmp_path, study)
+    for part in ("'r3' (", "'r5' (", "'r6' (", "1 more"):
+        assert part in str(error.value)
+    assert "times: 1e6" not in str(error.value)
+    in_millions = np.append([200.0, 300.0], np.geomspace(2e3, 7e5, 10))
+    study = table(tmp_path, "n,d", in_millions, D, columns_of=columns)
+    with pytest.raises(FloplineError, match="times: 1e6"):
+        cleaned(tmp_path, study)
+
+
 def test_a_size_that_is_right_is_said_so(tmp_path: Path) -> None:
     columns: dict[str, Any] = {"params": "n", "tokens": "d"}
     study = table(tmp_path, "n,d", N / 1e9, D, columns_of=columns)

@@ -45,6 +45,9 @@ REFUTED_FORM: Final = 1e-3
 """Chance at which the runs refute a form beside the one that fits them best."""
 NEAR_TARGET: Final = 10.0
 """Runs held out within this factor of the target's compute speak of the target."""
+ALIKE: Final = 1.5
+"""Runs of a line's own N and compute within this factor have the loss that the line predicts, but
+for some tenths of a percent that the wrong size costs."""
 FURTHEST: Final = 100.0
 """Times the largest run's compute up to which forecasts were tried on public studies
 (docs/uncertainty.md)."""
@@ -147,7 +150,9 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
     Half of them lie outside what the line says, and its mean error is not small. A line that says
     no interval for them is refuted where each is off to the same side by more than the error that
     is let pass. A law of compute says what the best run of its compute has: runs above that say
-    nothing of it, but one that lies below its interval refutes it, and whatever reads it.
+    nothing of it, but one that lies below its interval refutes it, and whatever reads it. So do
+    runs of about the N and compute that the line would train, most of which lie outside the
+    forecast of one new run (columns forecast_loss_new_run_lo95 and _hi95 of `line`, where known).
     """
     if held is None or held.empty:
         return ""
@@ -156,7 +161,7 @@ def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> s
     of_run = near["of"] == THIS_RUN
     mine = near[of_run & (near["estimator"] == line["estimator"])]
     if mine.empty:
-        return _beaten(near[~of_run])
+        return _beaten(near[~of_run]) or _missed(line, near[~of_run])
     error = mine["error_percent"].astype(float)
     judged = mine[mine["inside95"] != "not judged"]
     outside = int((judged["inside95"] == "no").sum())
@@ -206,6 +211,27 @@ def _beaten(best: pd.DataFrame) -> str:
     return (
         f"{_held_out(len(wrong))} it: below the 95 % interval of the best run of that compute, by "
         f"up to {significant(float(wrong.max()), 2)} % under its prediction"
+    )
+
+
+def _missed(line: Mapping[str, Any] | pd.Series, best: pd.DataFrame) -> str:
+    """The same from what it says of runs of about the line's own size and compute."""
+    low, high = (float(line.get(f"forecast_loss_new_run_{e}", math.nan)) for e in ("lo95", "hi95"))
+    if best.empty or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    alike = np.ones(len(best), dtype=bool)
+    for name, own in (("params", line["params"]), ("flops", line["budget_flops"])):
+        alike &= np.abs(np.log(best[name].astype(float) / float(own))) <= math.log(ALIKE)
+    mine = best[alike]
+    # What is seen, moved along the law to the compute of the target.
+    seen = mine["seen"] * float(line["loss"]) / mine["predicted"]
+    outside, error = int((~seen.between(low, high)).sum()), float(mine["error_percent"].mean())
+    if outside * 2 <= len(mine) or abs(error) < REFUTED_PERCENT:
+        return ""
+    return (
+        f"{_held_out(len(mine))} it: {len(mine) - outside} of {len(mine)} of about its N inside "
+        f"the 95 % forecast of its loss, {significant(abs(error), 2)} % too "
+        f"{'high' if error > 0 else 'low'}{' on average' if len(mine) > 1 else ''}"
     )
 
 

@@ -110,6 +110,9 @@ def decide(
     for (family, budget), rows in groups:
         known = results[family]
         surface = _surface(known)
+        if budget in forecast[family]:
+            stated = columns(table.loc[rows], forecast[family][budget])
+            table.loc[rows, list(FORECAST)] = stated
         lines, span = table.loc[rows], spans[family]
         reasons = barred(lines, span, bounds_of(known), predictions(known.findings))
         choice = choose(lines, known.findings, reasons.to_dict())
@@ -123,8 +126,6 @@ def decide(
         if choice.line is None and (lines["status"] != FAILED).any():
             silent.append(silence(str(family), float(budget), lines, reasons, span))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
-        if budget in forecast[family]:
-            table.loc[rows, list(FORECAST)] = columns(lines, forecast[family][budget])
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
             right = float(table.loc[choice.line, "params"])

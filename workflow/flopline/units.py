@@ -79,6 +79,14 @@ def unit_of(column: str) -> float | None:
     return _LETTERS[(letter[1] or letter[2]).lower()] if letter else None
 
 
+def without_unit(column: str) -> str:
+    """A column's name without the unit that it says: `params (M)` is params."""
+    for regex in (_WORD, _LETTER):
+        if regex.search(column):
+            return re.sub(r"[\W_]in[\W_]*$", "", regex.sub("", column)).strip()
+    return column
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a study file names what a count is read from: the key above it, and what stands there.

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
 from flopline.loss_units import (
@@ -34,6 +35,12 @@ LIMITS: Final = {
 TOKENS_PER_PARAM: Final = (1e-2, 1e7)
 """Between these lies D / N of sweeps, by orders of magnitude."""
 
+_THOUSANDS: Final = (1e3, 1e6, 1e9, 1e12)
+"""Units in which counts are written."""
+
+_NAMED: Final = 3
+"""Runs that a sentence names at most."""
+
 _OFF: Final = 2.2
 """Decades by which C and 6ND differ where one of the two is not in our unit (3 for thousands)."""
 
@@ -54,6 +61,9 @@ def demand_magnitudes(runs: pd.DataFrame, study: StudyDocument) -> None:
         value = kept[name].to_numpy(dtype=float, na_value=np.nan)
         # One run may be odd at its upper end for many reasons, all runs for one.
         above = (value > high) & bool(kept[name].median() > high)
+        mixed = _smaller_by_thousands(value, low)
+        if mixed.any():
+            _refuse_mixed(study, kept, name, mixed, place)
         for hit, how in ((value < low, f"fewer than {low:,.0f}"), (above, f"over {high:g}")):
             if hit.any():
                 _refuse(study, kept, name, int(np.argmax(hit)), int(hit.sum()), how, place)
@@ -97,6 +107,47 @@ def _refuse(
         f"{study['file']}: run '{run}' has {value:.6g} {name}, {words}{some}, from the column "
         f"'{column.column}': {_mend(of, column)}, correct the number, or leave the run out by "
         "`exclude`."
+    )
+
+
+def _smaller_by_thousands(value: NDArray[np.float64], low: float) -> NDArray[np.bool_]:
+    """The values below `low`, where they are few and in thousands or more lie among the others."""
+    below, others = value < low, value[value >= low]
+    none = np.zeros(len(value), dtype=bool)
+    if not 0 < 2 * int(below.sum()) < len(value) or not len(others):
+        return none
+    # A sweep that is all in millions has sizes on both sides of the limit, and no such gap.
+    if others.min() < value[below].max() * 10**_OFF:
+        return none
+    among = [(value * unit >= others.min()) & (value * unit <= others.max()) for unit in _THOUSANDS]
+    fits = np.logical_or.reduce(among)
+    return below if fits[below].all() else none
+
+
+def _refuse_mixed(
+    study: StudyDocument,
+    kept: pd.DataFrame,
+    name: str,
+    mixed: NDArray[np.bool_],
+    place: tuple[str, Place],
+) -> None:
+    """Stop at a column in which the runs `mixed` are in another unit than the others.
+
+    Raises FloplineError, always.
+    """
+    hits = kept[mixed]
+    rows = [
+        f"'{run}' ({value:.6g})"
+        for run, value in zip(hits["run"][:_NAMED], hits[name][:_NAMED], strict=True)
+    ]
+    more = [f"{len(hits) - _NAMED} more"] if len(hits) > _NAMED else []
+    of, column = place
+    raise FloplineError(
+        f"{study['file']}: the column '{column.column}' mixes units: {len(hits)} of {len(kept)} "
+        f"runs have fewer {name} than any model, and would lie among the others if theirs were "
+        f"in thousands, millions or billions: {', '.join([*rows, *more])}. Write all rows in one "
+        f"unit, leave these runs out by `exclude`, or if they are right as they stand write "
+        f"{column.line(of, 1)}."
     )
 
 

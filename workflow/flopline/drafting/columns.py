@@ -8,6 +8,7 @@ from typing import Final
 
 from flopline.logs.key_values import is_loss
 from flopline.study_document import ColumnMap, MappedColumn
+from flopline.units import COUNTS, unit_of, without_unit
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "step": (
@@ -255,6 +256,12 @@ def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
                     for there in (plain, last):
                         if form in there:
                             return {"column": there[form], "times": times}
+    if ours in COUNTS:
+        bare = {_bare(without_unit(name)): name for name in reversed(ordered)}
+        for known in NAMES[ours]:
+            unit = unit_of(bare[known]) if known in bare else None
+            if unit is not None:
+                return {"column": bare[known], "times": unit}
     return None
 
 
