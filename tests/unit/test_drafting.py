@@ -156,6 +156,8 @@ def test_columns_are_told_by_names() -> None:
         "loss": {"pile-validation": losses[0], "c4_en-validation": losses[1]},
     }
     assert "loss" not in row_columns(["step", "accuracy"])
+    alike = {"val_loss": "val_loss", "val_loss_2": "val loss"}
+    assert row_columns(["val_loss", "val loss"]) == {"loss": alike}
     assert fact_columns(["hidden_size", "num_layers", "non_embedding_params"]) == {
         "params_nonembedding": "non_embedding_params",
         "width": "hidden_size",

@@ -94,12 +94,16 @@ def test_a_poor_budget_is_not_used_and_says_why(spoil: object, reason: str) -> N
     assert result.parameters["a"].point == pytest.approx(rest.parameters["a"].point, rel=1e-12)
 
 
+@pytest.mark.parametrize("bend", [1e-6, -1e-6])
 @pytest.mark.parametrize(("sign", "way", "sizes"), [(1, "rise", "smaller"), (-1, "fall", "larger")])
-def test_losses_that_rise_or_fall_with_size_at_every_budget_are_said_to(sign, way, sizes) -> None:
+def test_losses_that_rise_or_fall_with_size_at_every_budget_are_said_to(
+    sign, way, sizes, bend
+) -> None:
     points = profiles()
     ln_n = np.log(points["params"] / points["params"].min())
-    points = points.assign(loss=3.0 * np.exp(sign * 0.001 * ln_n + 1e-6 * ln_n**2))
-    words = (f"its losses {way} with size, so its vertex is outside", f"add {sizes} sizes")
+    points = points.assign(loss=3.0 * np.exp(sign * 0.001 * ln_n + bend * ln_n**2))
+    why = "so its vertex is outside" if bend > 0 else "so there is no valley"
+    words = (f"its losses {way} with size", why, f"check the losses, or add {sizes} sizes")
     refused(lambda: fit(points), *words)
 
 

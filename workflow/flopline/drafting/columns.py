@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Final
 
 from flopline.logs.key_values import is_loss
@@ -273,7 +274,11 @@ def _splits(losses: Sequence[str]) -> dict[str, str]:
         if len(here) == 1:
             out[kind] = here[0]
         else:
-            out |= {_distinct_parts(name, here): name for name in here}
+            for name in here:
+                key = _distinct_parts(name, here)
+                # `val_loss` and `val loss` differ in nothing that a split may be called.
+                further = (f"{key}_{number}" for number in count(2))
+                out[next(free for free in chain([key], further) if free not in out)] = name
     return out
 
 

@@ -325,6 +325,9 @@ def fault_of(v: Valley, reading: str, min_sizes: int) -> str:
         inside = _within(ln_n, np.log(params), -EDGE) & _within(ln_d, np.log(tokens), -EDGE)
     else:
         if not (view.in_params.c2[0] > 0 and view.in_tokens.c2[0] > 0):
+            way = _one_way(v)
+            if way:
+                return f"{way} from the smallest to the largest, so there is no valley"
             return "no valley: the loss does not curve upward on both sides"
         ln_n, inside = view.in_params.vertex, np.array([view.inside])
     if not inside[0]:
@@ -344,6 +347,13 @@ def fault_of(v: Valley, reading: str, min_sizes: int) -> str:
             f"{100 * excess:.2g} % above the lowest loss"
         )
     return ""
+
+
+def _one_way(v: Valley) -> str:
+    """RISING or FALLING where every next size of a budget says so, else empty."""
+    ln_n, loss = np.log(v.rows["params"].to_numpy()), v.rows["loss"].to_numpy()
+    steps = np.diff(size_means(ln_n, loss, size_classes(np.exp(ln_n)))[1])
+    return RISING if (steps > 0).all() else FALLING if (steps < 0).all() else ""
 
 
 def above_bottom(v: Valley, ln_params: float) -> float:
