@@ -22,9 +22,9 @@ from tests.workflow.conftest import CACHED, DEFAULT, Checkout, filled_once, run_
 FAMILY = "ash"
 DECIDE = "decide"
 FIT = f"fit_isoflop.{FAMILY}"
-FIGURE = f"figure_isoflop.{FAMILY}"
+FIGURE = f"figure_ladder.{FAMILY}"  # it waits for no decision, so it is a job of its own
 TABLE = "results/toy/decision.csv"
-DRAWING = f"results/toy/figures/{FAMILY}/isoflop.svg"
+DRAWING = f"results/toy/figures/{FAMILY}/ladder.svg"
 FITTED = f"results/toy/fits/{FAMILY}/isoflop.json"
 FIRST_MEM_MB = 1000
 

@@ -39,6 +39,7 @@ def study(name: str, **design):
     return truth, runs_of(truth, rng, BUDGETS[1::2], 6, **design)
 
 
+@pytest.mark.slow
 def test_forecasts_hold_in_most_studies_outside_the_forms() -> None:
     rows = [row for name in ("power k = .5", "late floor") for row in judged(*study(name), FEW)]
     assert len(rows) == 4
