@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.budgets import SAME_BUDGET
 from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import ENDS, Estimate
 from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.common.power_law import fit_power_law
-from flopline.laws.parametric.misfit import SAME_BUDGET
 from flopline.numbers import flops_label, humanise, significant
 
 Floats = NDArray[np.float64]

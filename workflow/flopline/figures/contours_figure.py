@@ -44,7 +44,7 @@ from flopline.figures.unseen import (
     unseen_of,
 )
 from flopline.figures.wording import at_target, law_in_words, reach
-from flopline.laws.common.budgets import by_gaps
+from flopline.laws.common.budgets import SAME_BUDGET, by_gaps
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
@@ -60,8 +60,6 @@ LEVELS: Final = 9
 MOST_SLICES: Final = 12
 SLICES: Final = 6
 """Slices where the runs share no budgets, evenly spaced over their compute."""
-SAME_BUDGET: Final = 0.15
-"""Gap in ln C that parts two budgets, as isoflop.budget_tolerance has it by default."""
 _FAR_OUT: Final = 3.0
 _FEW: Final = 300
 

@@ -41,8 +41,7 @@ def columns(lines: pd.DataFrame, forecast: TargetForecast) -> pd.DataFrame:
     out = made.reindex(index=named, columns=list(COLUMNS)).set_index(lines.index)
     for end in ENDS:
         column = f"forecast_{PARAMS}_{end}"
-        own = lines[f"{PARAMS}_{end}"]
-        out[column] = _outermost(end, out[column], own, lines[PARAMS])
+        out[column] = _outermost(end, out[column], lines[f"{PARAMS}_{end}"], lines[PARAMS])
     return out
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+SAME_BUDGET: Final = 0.15
+"""Gap in ln C that parts two budgets, as isoflop.budget_tolerance has it by default."""
 
 
 @dataclass(frozen=True, slots=True)

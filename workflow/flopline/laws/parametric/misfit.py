@@ -22,7 +22,7 @@ from scipy.special import fdtrc, xlogy
 
 from flopline.documents import MisfitJson
 from flopline.laws.common.bootstrap import named_generator
-from flopline.laws.common.budgets import by_gaps
+from flopline.laws.common.budgets import SAME_BUDGET, by_gaps
 from flopline.numbers import flops_label, significant
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.surfaces.kaplan import KaplanSurface
@@ -37,8 +37,6 @@ how many simulated sound studies are warned)."""
 WIDER_LEVEL: Final = 0.01
 """Below this p value the parameters of a wider form are evidence by themselves: its interval then
 leaves out what the form holds fixed, such as k = 1."""
-SAME_BUDGET: Final = 0.15
-"""Gap in ln C that parts two budgets, as isoflop.budget_tolerance has it by default."""
 MOST_STRETCHES: Final = 10
 """Stretches of compute at most, and the runs that each must hold on average."""
 RUNS_A_STRETCH: Final = 4
