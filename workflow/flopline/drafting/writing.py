@@ -77,7 +77,11 @@ def draft(
 def _of_logs(
     survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
-    """The draft of the largest group of logs; the arguments and the result are those of `draft`."""
+    """The draft of the largest group of logs; the arguments and the result are those of `draft`.
+
+    Returns:
+        The text of the study file, the run table, what is missing and the notes.
+    """
     group = survey.groups[0]
     missing, notes = [], []
     for other in survey.groups[1:]:
