@@ -189,6 +189,9 @@ def study_answers(
     `results` and `spans` are by family, `choices` and `silent` those of the verdict. One row per
     family and question: family, law, and the columns of `answer_rows`. Where the decision follows
     a variant it is the main line of that law that answers: variants keep no draws.
+
+    Returns:
+        One row per family and question: family, law, and the columns of `answer_rows`.
     """
     parts = []
     for family, known in results.items():
