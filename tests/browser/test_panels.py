@@ -288,6 +288,36 @@ def test_valleys_name_their_runs_and_come_and_go(
     page.wait_for_function(named)
 
 
+@pytest.mark.parametrize(
+    ("panel", "plot"), [("#valleys", "#valley-plot"), ("#surfaces", "#surface-plot")]
+)
+def test_a_family_chosen_while_a_panel_loads_is_the_one_it_shows(
+    open_page: OpenPage, appendix_file: Path, panel: str, plot: str
+) -> None:
+    """Plotly takes a second to start: what was chosen meanwhile was lost, in 5 tries of 8."""
+    page = open_page(file=appendix_file)
+    page.wait_for_selector("#panel-family:not([hidden])", state="attached", timeout=PATIENCE_MS)
+    other = page.evaluate(
+        """async ([panel, plot]) => {
+          document.querySelector(panel).scrollIntoView();
+          const drawing = () => document.querySelector(plot).ariaLabel;
+          while (!drawing()) await new Promise(requestAnimationFrame);
+          const radio = document.querySelector("#panel-family input:not(:checked)");
+          radio.click();
+          return radio.parentElement.textContent.trim();
+        }""",
+        [panel, plot],
+    )
+    page.wait_for_selector(f"{plot}[data-ready]", timeout=PATIENCE_MS)
+    assert (page.get_attribute(plot, "aria-label") or "").startswith(f"{other}:")
+    texts = page.evaluate(
+        "(plot) => document.querySelector(plot).data.flatMap((t) => t.text ?? [])", plot
+    )
+    runs = [text for text in texts if "FLOPs<br>loss" in text]
+    assert runs
+    assert all(text.startswith(f"<b>{LABELS[other]}") for text in runs), runs[:2]
+
+
 def test_the_surface_turns_by_button_key_and_mouse(
     open_page: OpenPage, appendix_file: Path
 ) -> None:
