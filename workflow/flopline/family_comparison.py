@@ -203,6 +203,12 @@ def _beside(
     needed: Floats,
     times: EstimateJson,
 ) -> FewRunsJson:
+    """What few runs of `family` save against the law of the family that they stand beside.
+
+    Returns:
+        The runs' own `flops`, the compute `needed` for their losses by that law, the multiplier and
+        the share of compute saved with intervals, and the sentence that says so.
+    """
     saved: EstimateJson = estimate_json(
         *(
             100 * (1 - 1 / number_in(times, end))

@@ -34,6 +34,7 @@ rule latex:
 rule review:
     input:
         page="results/{study}/report.html",
+        appendix="results/{study}/appendix.html",
         table="results/{study}/decision.csv",
         verdict="results/{study}/decision.json",
         latex=list(LATEX.values()),

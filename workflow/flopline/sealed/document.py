@@ -65,6 +65,9 @@ def sealed_document(
 
     `runs` are those of the study, of which the kept ones of the families forecast count; `inputs`
     are digests of files by path; `date` is YYYY-MM-DD.
+
+    Returns:
+        The document with its seal, as JSON will hold it.
     """
     families = {item.run.family for item in sealed_runs}
     digests = run_digests(runs[(runs["status"] == KEPT) & runs["family"].isin(families)])
