@@ -71,6 +71,7 @@ FINDINGS: Final = {
     "ladder": ("ladder",),
     "identifiability": ("identifiability", "next_run"),
     "stakes": ("sensitivity",),
+    "regret": (),
 }
 SEED: Final = 20221
 BEYOND: Final = 10.0
@@ -230,7 +231,7 @@ def losscompute(
     return draw_losscompute(
         {law: fit.to_json() for law, fit in fits.items()} | failed,
         {law: fit.draws for law, fit in fits.items()},
-        seen={law: fit.tables[spec_of(law).frontier.table] for law, fit in fits.items()},
+        runs=runs,
         **_common(given, name, drawing),
     )
 

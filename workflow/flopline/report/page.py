@@ -68,7 +68,7 @@ PANEL_SCRIPTS: Final = ("panels.js", "panel_valleys.js", "panel_surface.js")
 
 CHART: Final = ("losscompute",)
 """The figure beside the answer: the first of these that the study has."""
-EVIDENCE: Final = (("isoflop", "envelope"), ("contours", "surface"), ("ladder",), ("stakes",))
+EVIDENCE: Final = (("isoflop", "envelope"), ("contours", "surface"), ("ladder",), ("regret",))
 """The figures of evidence: of each group the first that the headline's family has."""
 
 CAPTION_WORDS: Final = 30
