@@ -57,7 +57,8 @@ def minimise_resamples(
         begin = starts(problem, form, weights, form.own_starts)
         begin = np.insert(begin, 0, near, axis=1)
         for number, start in enumerate(progress.over(begin.swapaxes(0, 1))):
-            ends = descend(problem, form, weights, start, [widest])
+            # The two take different ways, so that they seldom end in the same higher minimum.
+            ends = descend(problem, form, weights, start, [widest], rough=number > 0)
             if number == 0:
                 best = ends
                 continue
@@ -67,12 +68,31 @@ def minimise_resamples(
     if narrower:
         with progress.part(_BOTH):
             wide = best
-            best = descend(problem, form, weights, wide.unknowns, narrower)
+            best = descend(problem, form, weights, wide.unknowns, narrower, rough=False)
             best = replace(best, iterations=wide.iterations + best.iterations)
     again = np.flatnonzero(disagreed | ~best.converged)
+    if not again.size:
+        return best, disagreed
     for rows in progress.over(np.array_split(again, 1 + again.size // _ROWS_AGAIN)):
         _keep_better(best, rows, _from_blocks(problem.of_rows(rows), form, weights[rows]))
     return best, disagreed
+
+
+def minimise_held(problem: Problem, form: Form[Any], floors: Floats, near: Floats) -> Optimum:
+    """Optima with E held at each of `floors`, all points weighing the same.
+
+    `floors` (rows,) are in the frame of `problem`. Each is started from `near` (6,), usually the
+    optimum with E free, and from the best exponents of blocks of the grid.
+    """
+    held = replace(form, free=tuple(name for name in form.free if name != "E"))
+    equal = np.ones(problem.x.size)
+    begin = starts(problem, form, equal[None], 1 + form.own_starts)[0]
+    begin = np.tile(np.concatenate([near[None], begin]), (floors.size, 1))
+    begin[:, 0] = np.repeat(floors, begin.shape[0] // floors.size)
+    ends = descend(problem, held, np.broadcast_to(equal, (len(begin), equal.size)), begin)
+    objective = np.where(ends.converged, ends.objective, np.inf).reshape(floors.size, -1)
+    first = np.arange(floors.size) * objective.shape[1]
+    return ends.take(first + objective.argmin(axis=1))
 
 
 def condition_number(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> float:
