@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
+from scipy.special import stdtrit
 
 from flopline.audit.held_out import REFUTED_PERCENT, THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
@@ -281,7 +281,8 @@ def misfits(known: FamilyResults) -> set[tuple[str, str]]:
         free = fit["n_runs"] - len(fit["parameters"]) - 1
         if free < 1 or best <= -1:
             continue
-        most = 1 + float(f_distribution.isf(REFUTED_FORM, 1, free)) / free
+        # The square of Student's t is F with one degree of freedom.
+        most = 1 + float(stdtrit(free, REFUTED_FORM / 2)) ** 2 / free
         out |= {(law, str(name)) for name in forms.index[(1 + forms) / (1 + best) > most]}
     return out
 

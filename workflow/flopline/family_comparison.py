@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.documents import EstimateJson, FewRunsJson, number_in
@@ -188,7 +188,7 @@ def _mean_gain(gain: Floats, draws: Floats) -> EstimateJson:
     for level in LEVELS:
         tail = 50 - level / 2
         of_law = np.ptp(np.percentile(draws, [tail, 100 - tail])) / 2 if draws.size > 1 else 0.0
-        half = math.hypot(error * student_t.ppf(1 - tail / 100, gain.size - 1), float(of_law))
+        half = math.hypot(error * stdtrit(gain.size - 1, 1 - tail / 100), float(of_law))
         ends += [math.exp(mean - half), math.exp(mean + half)]
     return estimate_json(math.exp(mean), *ends)
 

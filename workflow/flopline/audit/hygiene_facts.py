@@ -11,7 +11,7 @@ from typing import Final, TypedDict
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr
 
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
@@ -131,7 +131,7 @@ def dependence(surface: LossSurface, facts: pd.DataFrame, name: str) -> dict[str
     slope = float(free @ residual / (free @ free))
     rest = residual - slope * free
     t = slope / np.sqrt(rest @ rest / freedom / (free @ free))
-    return out | {"slope": slope, "t": float(t), "p": float(2 * stats.t.sf(abs(t), freedom))}
+    return out | {"slope": slope, "t": float(t), "p": float(2 * stdtr(freedom, -abs(t)))}
 
 
 def repeats(facts: pd.DataFrame) -> pd.DataFrame:

@@ -25,13 +25,33 @@ start."""
 _ROWS_AGAIN: Final = 64
 """Resamples that are solved from all blocks at a time: as many copies of their weights are held."""
 
+_REMEMBERED: Final = 64
+_MINIMISED: Final[dict[tuple[Any, ...], tuple[Optimum, int, int]]] = {}
+"""The last optima of all points: audits ask for those that the ladder has found, form by form."""
+
 
 def minimise(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimum, int, int]:
     """The optimum under one weight vector (points,), the number of starts, how many reach it.
 
     Starts are the best exponents of each block of the grid; if only one of them reaches the lowest
-    objective, every cell of the grid is tried.
+    objective, every cell of the grid is tried. What was found for the same losses before is kept.
     """
+    key = (form, problem.objective, weights.tobytes(), *_bytes_of(problem))
+    if key not in _MINIMISED:
+        while len(_MINIMISED) >= _REMEMBERED:
+            _MINIMISED.pop(next(iter(_MINIMISED)))
+        _MINIMISED[key] = _minimised(problem, form, weights)
+    best, count, agreeing = _MINIMISED[key]
+    return best.take(np.arange(1)), count, agreeing
+
+
+def _bytes_of(problem: Problem) -> tuple[bytes, ...]:
+    return tuple(
+        values.tobytes() for values in (problem.x, problem.y, problem.target, problem.centre)
+    )
+
+
+def _minimised(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimum, int, int]:
     cells = cells_of(form)
     best, count, agreeing = _best_from(problem, form, weights, len(cells.blocks))
     if agreeing > 1 or count == len(cells.unknowns):
