@@ -49,9 +49,13 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         hits = logs_among(matched, source, root)
         _refuse_unreadable(matched, hits, root)
         if not hits:
+            mend = "correct the path or put the files there"
+            if (root / pattern).exists():
+                escaped = glob.escape(pattern)
+                mend = f"[, * and ? stand for other letters in it, so write '{escaped}'"
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
-                "directory: correct the path or put the files there."
+                f"directory: {mend}."
             )
         paths += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(paths))
