@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
+from flopline.logs.time_limit import search
 from flopline.sources import (
     LogFile,
     format_of,
@@ -214,7 +215,7 @@ def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:
     if run is not None:
         return run, False
     name, pieces = run_name(path), source.get("pieces")
-    match = re.fullmatch(pieces, name) if pieces else None
+    match = search(rf"\A(?:{pieces})\Z", name, path, "source.pieces") if pieces else None
     return (match[1], True) if match else (name, False)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from flopline.errors import FloplineError
+from flopline.logs.time_limit import looked_at
 
 HEAD: Final = 1 << 22
 """Bytes that a format is told by: some logs begin with megabytes of other output."""
@@ -135,12 +136,19 @@ class Phase:
         Raises FloplineError where it never begins.
         """
         begun = self.begin is None
-        for number, text, complete in lines:
-            if begun and self.end and self.end.search(text):
+
+        def look(line: tuple[int, str, bool]) -> tuple[bool, bool]:
+            nonlocal begun
+            ends = bool(begun and self.end and self.end.search(line[1]))
+            begun = begun or (self.begin is not None and bool(self.begin.search(line[1])))
+            return begun, ends
+
+        searched = looked_at(lines, look, lambda line: f"{path}, line {line[0]}", "source.phase")
+        for line, (counts, ends) in searched:
+            if ends:
                 return
-            begun = begun or (self.begin is not None and bool(self.begin.search(text)))
-            if begun:
-                yield number, text, complete
+            if counts:
+                yield line
         if not begun and self.begin is not None:
             raise FloplineError(
                 f"{path}: source.phase.from {self.begin.pattern!r} fits no line, so that the phase "
