@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from flopline.errors import FloplineError
 
@@ -22,63 +22,62 @@ SECONDS: Final = 5.0
 _TOGETHER: Final = 500
 """Lines between two settings of the timer."""
 
-Line = TypeVar("Line")
-Match = TypeVar("Match")
+Line = tuple[int, str, bool]
+"""A line of text with its number, and whether it ends in a line break."""
 
 
 class _Slow(Exception):
     """Raised by the timer in the middle of a search."""
 
 
-def looked_at(
-    lines: Iterable[Line],
-    look: Callable[[Line], Match],
-    place_of: Callable[[Line], str],
-    pattern: str,
-) -> Iterator[tuple[Line, Match]]:
-    """Each line with what `look` finds in it.
-
-    `place_of` says where a line stands, `pattern` which key of the study file is looked for.
-    Raises FloplineError, with that place, where a line takes longer than it may.
-    """
+def in_batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Lines in batches, each to be looked at within one `limited`."""
     stream = iter(lines)
     while batch := list(islice(stream, _TOGETHER)):
-        found: list[tuple[Line, Match]] = []
-        try:
-            with _ticking(found):
-                found.extend((line, look(line)) for line in batch)
-        except _Slow:
-            raise FloplineError(
-                f"{place_of(batch[len(found)])}: {pattern} has looked for more than {SECONDS:g} "
-                "seconds at this line, since it may fit it in too many ways: let no repeat stand "
-                r"within another, as in (\d+)*, and begin it with a word that stands in the line."
-            ) from None
-        yield from found
-
-
-def search(pattern: str, text: str, place: str, key: str) -> re.Match[str] | None:
-    """Where a pattern is found in one name; errors as `looked_at`."""
-    regex = re.compile(pattern)
-    ((_, match),) = looked_at([text], regex.search, lambda _: place, f"{key} {pattern!r}")
-    return match
+        yield batch
 
 
 @contextmanager
-def _ticking(done: Sized) -> Iterator[None]:
-    """Raise _Slow within when `done` did not grow from one tick of the clock to the next.
+def limited(key: str, path: object) -> Iterator[list[int]]:
+    """Give a place for the number of the line that is looked at, one after another.
+
+    `key` says which regular expression of the study file it is, `path` which file. Raises
+    FloplineError where a line takes longer than it may.
+    """
+    at = [0]
+    try:
+        with _ticking(at):
+            yield at
+    except _Slow:
+        raise FloplineError(
+            f"{path}{f', line {at[0]}' if at[0] else ''}: {key} has looked for more than "
+            f"{SECONDS:g} seconds here, since it may fit in too many ways: let no repeat stand "
+            r"within another, as in (\d+)*, and begin it with a word that stands there."
+        ) from None
+
+
+def search(pattern: str, text: str, path: str, key: str) -> re.Match[str] | None:
+    """Where a pattern is found in the name of a file; errors as `limited`."""
+    with limited(f"{key} {pattern!r}", path):
+        return re.search(pattern, text)
+
+
+@contextmanager
+def _ticking(at: Sequence[int]) -> Iterator[None]:
+    """Raise _Slow within when `at` is the same at one tick of the clock and the next.
 
     The clock is the CPU time of this process. A thread that is not the main one cannot be stopped.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    last = -1
+    last: int | None = None
 
     def tick(*_: object) -> None:
         nonlocal last
-        if len(done) == last:
+        if at[0] == last:
             raise _Slow
-        last = len(done)
+        last = at[0]
 
     former = signal.signal(signal.SIGVTALRM, tick)
     remaining, interval = signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS, SECONDS)
