@@ -37,15 +37,12 @@ from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, tiles
-from flopline.schema import HELD_OUT
+from flopline.schema import HELD_OUT, LOSS_LABEL
 from flopline.study_document import StudyDocument
 from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
-
-LOSS_LABEL = "Validation loss"
-"""What a study calls its loss where it does not say, as in its schema."""
 
 PANEL_SCRIPTS = (
     "planner_laws.js",
