@@ -185,7 +185,7 @@ def test_a_law_without_draws_has_points_and_no_intervals() -> None:
         (1e-9, "< 0.001 GPU-seconds"),
         (0.0, "0 GPU-seconds"),
         (0.5, "30 GPU-minutes"),
-        (1755.2, "1.755K GPU-hours"),
+        (1755.2, "1.76K GPU-hours"),
     ],
 )
 def test_small_costs_are_told_in_seconds(hours: float, words: str) -> None:

@@ -149,6 +149,8 @@ class ProvenanceJson(TypedDict, total=False):
     config: str
     command: str
     code: str
+    newest_log: str
+    commit: str
 
 
 class RangeJson(TypedDict):

@@ -37,6 +37,10 @@ SECONDS_PER_HOUR: Final = 3600.0
 SECONDS_PER_MINUTE: Final = 60.0
 LEAST_SECONDS: Final = 0.001
 """Less accelerator time than this is not written out."""
+USUAL: Final = "H100 SXM"
+"""The accelerator by which costs are stated where nobody chose one."""
+MFU_PERCENT: Final = 40
+"""Utilisation, in percent of the peak, by which they are."""
 OF_COMPUTE: Final = ("a", "b", "N_coef", "D_coef", "L_E", "L_K", "L_c")
 """Parameters of the laws that are power laws of compute."""
 
@@ -189,7 +193,7 @@ def device_time(hours: float) -> str:
     """Accelerator time in words: 17.5M GPU-hours, 12 GPU-minutes, 0.025 GPU-seconds."""
     seconds = SECONDS_PER_HOUR * hours
     if hours >= 1 or not math.isfinite(hours):
-        return f"{humanise(hours, 4)} GPU-hours"
+        return f"{humanise(hours)} GPU-hours"
     if seconds >= SECONDS_PER_MINUTE:
         return f"{humanise(seconds / SECONDS_PER_MINUTE)} GPU-minutes"
     if 0 < seconds < LEAST_SECONDS:

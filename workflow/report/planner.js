@@ -500,7 +500,7 @@ const Planner = (() => {
     };
 
     device.append(...accelerators.map(([name]) => node("option", name)));
-    device.selectedIndex = accelerators.findIndex(([name]) => name === "H100 SXM");
+    device.selectedIndex = accelerators.findIndex(([name]) => name === data.planner.usual);
     flopsField.value = Panels.flopsLabel(targets[0], 6);
     el("planner").hidden = !usable.length;
     if (!usable.length) return;

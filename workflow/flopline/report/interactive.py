@@ -52,12 +52,14 @@ class PanelsJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """What the template needs: packed data and script, and which panels there are.
+    """What the templates need: packed data and script, and which panels there are.
 
-    `first` is the place of the family that the panels show before one is chosen.
+    `planner` is the data of the planner, `figures` that of the interactive figures, `first` the
+    place of the family that they show before one is chosen.
     """
 
-    data: str
+    planner: str
+    figures: str
     plotly: str
     families: Sequence[str]
     first: int
@@ -77,8 +79,10 @@ def panels(
     Returns their data packed as text, and which of them have anything to show.
     """
     content = payload(results, study, runs, decision, headline)
+    drawn = ("isoflop", "surface")
     return Panels(
-        packed_json(content),
+        packed_json({key: value for key, value in content.items() if key not in drawn}),
+        packed_json({key: value for key, value in content.items() if key != "planner"}),
         plotly_script(),
         content["families"],
         content["family_ids"].index(headline) if headline in content["family_ids"] else 0,

@@ -13,7 +13,7 @@ from flopline.documents import FitJson
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
-from flopline.planner import Line, accelerators, read_line
+from flopline.planner import USUAL, Line, accelerators, read_line
 from flopline.reach import GRADES
 from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
@@ -58,6 +58,7 @@ def planner_view(
     ]
     return {
         "targets": [float(c) for c in targets],
+        "usual": USUAL,
         "accelerators": [[a.name, a.peak_flops, a.source] for a in accelerators()],
         "spans": [
             [spans[f].smallest_flops, spans[f].largest_flops] if f in spans else None
