@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f as f_distribution
 
-from flopline.audit.held_out import REFUTED_PERCENT, THIS_RUN
+from flopline.audit.held_out import REFUTED_PERCENT
+from flopline.audit.held_out_kinds import THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ESTIMATORS, Says, spec_of

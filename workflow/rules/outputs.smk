@@ -39,7 +39,7 @@ rule review:
         verdict="results/{study}/decision.json",
         latex=list(LATEX.values()),
         methods=[f"results/{{study}}/methods/methods.{end}" for end in METHODS],
-        figures=all_figures("png", "pdf"),
+        figures=all_figures(*FIGURE_FORMATS[1:] or FIGURE_FORMATS),
         # The published form of the surface beside the law of the study.
         fits=dict.fromkeys(
             per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"])

@@ -27,7 +27,7 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.numbers import count, factor, flops_label, humanise, interval, significant
-from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators
+from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
 from flopline.reach import Reach
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
@@ -193,18 +193,10 @@ def unanswered(
 def cost_of(flops: float, study: Mapping[str, Any]) -> str:
     """What `flops` cost on the usual accelerator, and in money where the study has a price."""
     usual = next(a for a in accelerators() if a.name == USUAL)
-    seconds = flops / (usual.peak_flops * MFU_PERCENT / 100)
+    time = device_time(flops / (usual.peak_flops * MFU_PERCENT / 100) / SECONDS_PER_HOUR)
     price = (study.get("audit") or {}).get("price_per_flop")
     money = f", {humanise(price * flops)} in money" if price else ""
-    return f"{duration(seconds)} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
-
-
-def duration(seconds: float) -> str:
-    """Accelerator time in the unit that people would use: GPU-seconds, -minutes or -hours."""
-    for unit, length in (("hour", SECONDS_PER_HOUR), ("minute", 60.0)):
-        if seconds >= length:
-            return f"{humanise(seconds / length)} GPU-{unit}s"
-    return f"{humanise(seconds, 2)} GPU-seconds"
+    return f"{time} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
 
 
 def percent(value: float) -> str:

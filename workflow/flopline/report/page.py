@@ -63,21 +63,19 @@ from flopline.report.provenance import made_from
 from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, Tile, tiles
+from flopline.schema import LOSS_LABEL
 from flopline.study_document import StudyDocument
 from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
 
-LOSS_LABEL = "Validation loss"
-"""What a study calls its loss where it does not say, as in its schema."""
-
 REPORT: Final = "report.html"
 APPENDIX: Final = "appendix.html"
 """The two pages of a study, which lie in one folder."""
 
 PLANNER_SCRIPTS: Final = ("planner_laws.js", "panels.js", "planner.js")
-PANEL_SCRIPTS: Final = ("panels.js", "panel_valleys.js", "panel_surface.js")
+PANEL_SCRIPTS: Final = ("planner_laws.js", "panels.js", "panel_valleys.js", "panel_surface.js")
 """The scripts of the planner and of the interactive figures, as they build on each other."""
 
 CHART: Final = ("losscompute",)
