@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from flopline.audit.waste import nearly_best, wasted_at
-from flopline.report.answer import duration
 from flopline.report.page import CAPTION_WORDS, ReportInputs, render
 from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
 from tests.builders.page_reading import Reader, check_structure
@@ -147,14 +146,6 @@ def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInput
 def test_a_price_gives_the_cost_in_money(two: ReportInputs) -> None:
     study = {**two.study, "audit": {"price_per_flop": 1e-18}}
     assert "576K in money" in shown(two, study=study).text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2528, "0.25 GPU-seconds"), (90, "1.5 GPU-minutes"), (7.2e6, "2K GPU-hours")],
-)
-def test_a_small_cost_is_in_seconds(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_epochs_are_told_where_the_corpus_is_known(two: ReportInputs) -> None:
