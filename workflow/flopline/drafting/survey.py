@@ -119,7 +119,7 @@ def survey(folder: Path, root: Path) -> Survey:
             if path.suffix.lower().removeprefix(".") in DOCUMENTS:
                 left.append((relative, f"it is a program or a document that quotes rows of {name}"))
                 continue
-            names = _columns_of(path, name)
+            names = columns_of(path, name)
             if mend := other_separator(names):
                 left.append((relative, f"it is {name}{mend}"))
                 continue
@@ -170,7 +170,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 
-def _columns_of(path: Path, name: str) -> list[str]:
+def columns_of(path: Path, name: str) -> list[str]:
     """The columns of a log; none for a format that knows its own."""
     entry = FORMATS[name]
     if entry.columns.of_format:
@@ -222,7 +222,7 @@ def _group(
     tokens = steps = 0
     columns: dict[str, MappedColumn] | None = None
     for path in paths:
-        here = _columns_of(root / path, name)
+        here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else row_columns(here)
         try:
             reading = read_log(root / path, columns, name)
