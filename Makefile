@@ -48,7 +48,9 @@ run: $(VENV)/ready
 pdf: run
 	@name=$(or $(STUDY),$$(sed -n 's/^study: *\([^ #]*\).*/\1/p' config/config.yaml)); \
 	name=$${name##*/}; name=$${name%.yaml}; name=$${name%.yml}; \
-	python -m flopline.printing "results/$$name/report.html" "results/$$name/report.pdf"
+	for page in report appendix; do \
+	    python -m flopline.printing "results/$$name/$$page.html" "results/$$name/$$page.pdf" || exit; \
+	done
 
 # RUN="big 7e9 1.4e11" forecasts one run that the study file does not name.
 forecast: run

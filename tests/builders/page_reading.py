@@ -93,3 +93,13 @@ def check_structure(page: str) -> Reader:
     assert set(pointed) <= set(read.ids)
     assert ("html", "lang", "en") in read.attributes
     return read
+
+
+def check_pages(report: str, appendix: str) -> tuple[Reader, Reader]:
+    """Both pages read; fails where either is out of order or a link between them leads nowhere."""
+    read, behind = check_structure(report), check_structure(appendix)
+    for one, other, name in ((read, behind, "appendix.html"), (behind, read, "report.html")):
+        links = [href for href in one.values("href") if href.startswith(name)]
+        assert links
+        assert {href.partition("#")[2] for href in links} - {""} <= set(other.ids)
+    return read, behind

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -26,6 +28,15 @@ from tests.builders.designs import isoflop_runs, with_budgets
 from tests.builders.surfaces import BESIROGLU
 
 TARGET = 1e22
+DECIDED = {
+    "family": "ash", "budget_flops": 2e22, "recommended": True, "forecast_loss": 2.0,
+    "forecast_loss_lo95": 1.9, "forecast_loss_hi95": 2.1,
+    **{
+        f"{name}{end}": value * factor
+        for name, value in {"params": 1e10, "tokens": 2e11, "tokens_per_param": 20.0}.items()
+        for end, factor in {"": 1.0, "_lo95": 0.5, "_hi95": 2.0}.items()
+    },
+}  # fmt: skip
 
 
 def said(*arguments: str) -> tuple[int, str]:
@@ -158,7 +169,11 @@ def results() -> StudyResults:
     }  # fmt: skip
     return StudyResults(
         families={"ash": FamilyResults.of(made)},
-        of_all={"runs": runs, "decision": {"choices": [choice], "silent": [silence]}},
+        of_all={
+            "runs": runs,
+            "decision": {"choices": [choice], "silent": [silence]},
+            "lines": pd.DataFrame([DECIDED]),
+        },
     )
 
 
@@ -171,13 +186,28 @@ def test_a_plan_is_what_the_law_says(results: StudyResults) -> None:
         assert plan[name]["hi95"] == pytest.approx(target[name]["hi95"])
     assert plan["loss"]["point"] == pytest.approx(target["loss"]["point"])
     assert plan["loss"]["lo95"] is None  # without a held-out ladder nothing can be forecast
-    assert "the largest run's compute" in plan["remark"]
+    assert "the largest run's compute" in plan["note"]
     json.dumps(plan)
+
+
+def test_at_a_target_a_plan_is_the_decision(results: StudyResults) -> None:
+    (plan,) = planned(results, 2e22, ["ash"])
+    assert plan["params"] == {"point": 1e10, "lo95": 5e9, "hi95": 2e10}
+    assert plan["loss"] == {"point": 2.0, "lo95": 1.9, "hi95": 2.1}
 
 
 def test_beyond_what_the_runs_can_say_a_plan_has_no_numbers(results: StudyResults) -> None:
     (plan,) = planned(results, 1e26, ["ash"])
     assert plan["refused"] == "These runs do not say what to train at 1e25 FLOPs."
+    assert "params" not in plan
+
+
+def test_far_beyond_the_runs_a_plan_has_no_numbers(results: StudyResults) -> None:
+    without = replace(
+        results, of_all={**results.of_all, "decision": {**results.decision, "silent": []}}
+    )
+    (plan,) = planned(without, 1e26, ["ash"])
+    assert plan["refused"].startswith("These runs do not say: ")
     assert "params" not in plan
 
 

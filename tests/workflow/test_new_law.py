@@ -138,7 +138,7 @@ def test_it_is_judged_by_every_audit_of_laws(judged: Checkout) -> None:
 def test_it_stands_in_every_figure_that_holds_laws_against_each_other(judged: Checkout) -> None:
     for figure in ("losscompute", "ladder", "stakes"):
         assert f'id="{NAME}"' in text(judged, f"figures/ash/{figure}.svg"), figure
-    page = Reader(text(judged, "report.html"))
+    page = Reader(text(judged, "report.html") + text(judged, "appendix.html"))
     assert re.search(rf"the laws say (?:[^.]|\.\d)*{LABEL} [0-9.]+ \(95 % interval", page.text)
 
 
@@ -146,7 +146,7 @@ def test_it_is_told_on_the_page_in_the_methods_and_in_tables(judged: Checkout) -
     methods = text(judged, "methods/methods.txt")
     assert f"{TITLE} law. The lowest run of each budget" in methods
     assert "budget tolerance" not in methods
-    page = Reader(text(judged, "report.html"))
+    page = Reader(text(judged, "appendix.html"))
     for words in (
         f"{TITLE}: N ∝ C^a and D ∝ C^b through the lowest run of each budget",
         f"all estimators of the {TITLE} law",

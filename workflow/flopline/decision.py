@@ -142,7 +142,7 @@ def decide(
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
     families = _families(table, targets, labels, results, comparable)
-    headlines = _headlines(table, targets, results)
+    headlines = _headlines(table, targets, results, spans)
     head = _first(headlines, families, first)
     verdict: VerdictJson = {
         "headline": head,
@@ -289,6 +289,7 @@ def _rows(
                     "law": law,
                     "extrapolation": budget / span.largest_flops,
                     "below_data": span.smallest_flops / budget,
+                    "grade": span.reach(budget).grade.name,
                 }
                 rows.append(_row(about, known, line, float(budget)))
     return rows
@@ -316,6 +317,7 @@ def _row(
         "refused": spec_of(law).says is Says.SURFACE and refused(known.findings),
         "extrapolation": about["extrapolation"],
         "below_data": about["below_data"],
+        "grade": about["grade"],
         "runs": min(fit["n_runs"], fit["n_points"]),
         "held_out_steps": 0,
         "held_out_wasted_percent": math.nan,
@@ -398,12 +400,17 @@ def _families(
 
 
 def _headlines(
-    table: pd.DataFrame, targets: Sequence[float], results: Mapping[str, FamilyResults]
+    table: pd.DataFrame,
+    targets: Sequence[float],
+    results: Mapping[str, FamilyResults],
+    spans: Mapping[str, Span],
 ) -> list[HeadlineJson]:
     """The recommended line of every family that has one at the first target."""
     at_first = table[table["budget_flops"] == targets[0]]
     return [
-        _headline(line, at_first[at_first["family"] == line["family"]], results)
+        _headline(
+            line, at_first[at_first["family"] == line["family"]], results, spans[line["family"]]
+        )
         for _, line in at_first[at_first["recommended"]].iterrows()
     ]
 
@@ -443,7 +450,7 @@ def _few_runs(
 
 
 def _headline(
-    best: pd.Series, lines: pd.DataFrame, results: Mapping[str, FamilyResults]
+    best: pd.Series, lines: pd.DataFrame, results: Mapping[str, FamilyResults], span: Span
 ) -> HeadlineJson:
     """A recommended line with its intervals; `lines` are those of its family and target.
 
@@ -465,6 +472,7 @@ def _headline(
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": _forecast(best),
+        "reach": span.reach(float(best["budget_flops"])).json(),
         "warnings": "; ".join([*_warnings(best, certificate), *beside]),
     }
 

@@ -148,6 +148,8 @@ class ProvenanceJson(TypedDict, total=False):
     config: str
     command: str
     code: str
+    newest_log: str
+    commit: str
 
 
 class RangeJson(TypedDict):
@@ -308,6 +310,15 @@ class ForecastJson(TypedDict):
     loss: EstimateJson
 
 
+class ReachJson(TypedDict):
+    """How far a target lies from the runs of a family; see reach.Reach."""
+
+    side: Literal["within", "beyond", "below"]
+    times: float
+    grade: str
+    words: str
+
+
 class HeadlineJson(TypedDict):
     """The recommended line of one family at the first target.
 
@@ -325,6 +336,7 @@ class HeadlineJson(TypedDict):
     loss: EstimateJson
     tokens_per_param: EstimateJson
     forecast: ForecastJson | None
+    reach: ReachJson
     warnings: str
 
 
@@ -355,7 +367,7 @@ class AnswerJson(TypedDict):
     value: float | None
     never: bool
     borne: bool
-    mind: str
+    note: str
     never_percent: float | None
     stated: Mapping[str, EstimateJson]
 

@@ -34,6 +34,10 @@ from flopline.surfaces.count import COUNT, Count, tokens_for
 Floats = NDArray[np.float64]
 
 SECONDS_PER_HOUR: Final = 3600.0
+USUAL: Final = "H100 SXM"
+"""The accelerator by which costs are stated where nobody chose one."""
+MFU_PERCENT: Final = 40
+"""Utilisation, in percent of the peak, by which they are."""
 OF_COMPUTE: Final = ("a", "b", "N_coef", "D_coef", "L_E", "L_K", "L_c")
 """Parameters of the laws that are power laws of compute."""
 

@@ -32,7 +32,7 @@ from running.console import Console
 from running.digest import Memory, code_digest, files_digest
 from running.guard import Guard, at_the_end
 from running.last_words import decision_lines, print_failures
-from running.raw_files import raw_files, simulation_of
+from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
 from running.report_check import demand_harmless
 
@@ -177,6 +177,7 @@ SHARED = workflow.workflow_settings.cache is not None
 STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
+    demand_plain_checkout(WORKFLOW.parent)
     STUDY = load_study(config, Path.cwd(), WORKFLOW / "schemas")
     demand_harmless(STUDY, sys.argv)
     SYNTHETIC = is_simulated(STUDY)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
+import numpy as np
 import pandas as pd
 
 from flopline.bearing import span_of
@@ -80,16 +81,38 @@ def _plan(
     family, flops = str(row["family"]), float(row["target_flops"])
     plan: dict[str, Any] = {"family": family, "law": row["law"], "budget_flops": flops}
     if silence is not None or not row["borne"]:
-        return {**plan, "refused": silence["sentence"] if silence else _refusal(row["mind"])}
-    ends = ("", "_lo95", "_hi95")
+        return {**plan, "refused": silence["sentence"] if silence else _refusal(row["note"])}
+    decided = _decided(results.lines, family, flops)
     for name in ("params", "tokens", "tokens_per_param"):
-        values = (float(row[f"{name}{end}"]) for end in ends)
-        plan[name] = dict(zip(("point", *INTERVAL), values, strict=True))
-    forecast = _forecast(row, results)
-    stated = forecast.loss() if forecast else Estimate(float(row["loss"]))
-    ends_of = {end: float(getattr(stated, end)) for end in ("point", *INTERVAL)}
-    plan["loss"] = {k: v if math.isfinite(v) else None for k, v in ends_of.items()}
-    return {**plan, "remark": row["mind"]}
+        plan[name] = _estimate(row if decided is None else decided, name)
+    if decided is not None and pd.notna(decided["forecast_loss"]):
+        plan["loss"] = _estimate(decided, "forecast_loss")
+    else:
+        forecast = _forecast(row, results)
+        stated = forecast.loss() if forecast else Estimate(float(row["loss"]))
+        plan["loss"] = {end: _or_none(getattr(stated, end)) for end in ("point", *INTERVAL)}
+    return {**plan, "note": row["note"]}
+
+
+def _decided(lines: pd.DataFrame, family: str, flops: float) -> Mapping[Any, Any] | None:
+    """The recommended row of the decision at this very budget, None where it is no target."""
+    at = np.isclose(lines["budget_flops"].to_numpy(dtype=float), flops, rtol=1e-9)
+    rows = lines[at & (lines["family"] == family) & lines["recommended"].astype(bool)]
+    return rows.to_dict("records")[0] if len(rows) else None
+
+
+def _estimate(row: Mapping[Any, Any], name: str) -> dict[str, float | None]:
+    """A quantity of a row with its 95 % interval."""
+    columns = (name, *(f"{name}_{end}" for end in INTERVAL))
+    return {
+        end: _or_none(row[column])
+        for end, column in zip(("point", *INTERVAL), columns, strict=True)
+    }
+
+
+def _or_none(value: float) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _forecast(row: Mapping[Any, Any], results: StudyResults) -> RunForecast | None:
@@ -124,7 +147,7 @@ def _in_words(plan: Mapping[str, Any], label: str) -> str:
         f"  loss    {_interval(plan['loss'], significant)}",
         "  Brackets are 95 %: of params and tokens if the law holds, of the loss as a forecast.",
     ]
-    return "\n".join([*lines, *([f"  Note: {plan['remark']}."] if plan["remark"] else [])])
+    return "\n".join([*lines, *([f"  Note: {plan['remark']}."] if plan["note"] else [])])
 
 
 def _interval(estimate: Mapping[str, float | None], show: Any = humanise) -> str:

@@ -50,9 +50,13 @@ class PanelsJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """What the template needs: packed data and script, and which panels there are."""
+    """What the templates need: packed data and script, and which panels there are.
 
-    data: str
+    `planner` is the data of the planner, `figures` that of the interactive figures.
+    """
+
+    planner: str
+    figures: str
     plotly: str
     families: Sequence[str]
     has_valleys: bool
@@ -71,8 +75,10 @@ def panels(
     Returns their data packed as text, and which of them have anything to show.
     """
     content = payload(results, study, runs, decision, headline)
+    drawn = ("isoflop", "surface")
     return Panels(
-        packed_json(content),
+        packed_json({key: value for key, value in content.items() if key not in drawn}),
+        packed_json({key: value for key, value in content.items() if key != "planner"}),
         plotly_script(),
         content["families"],
         any(content["isoflop"]),

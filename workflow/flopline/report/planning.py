@@ -13,6 +13,7 @@ from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.planner import Line, accelerators, read_line
+from flopline.reach import GRADES
 from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
@@ -52,8 +53,17 @@ def planner_view(
         "targets": [float(c) for c in targets],
         "accelerators": [[a.name, a.peak_flops, a.source] for a in accelerators()],
         "spans": [[float(least[f]), float(most[f])] if f in most else None for f in results],
+        "grades": grades_view(),
         "lines": lines,
     }
+
+
+def grades_view() -> list[dict[str, object]]:
+    """The grades of extrapolation as the planner reads them, nearest first; `most` may be None."""
+    return [
+        {"most": _plain(grade.most), "name": grade.name, "recommends": grade.recommends}
+        for grade in GRADES
+    ]
 
 
 def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, object]:
