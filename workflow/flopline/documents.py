@@ -46,6 +46,7 @@ class SettingsJson(TypedDict, total=False):
 
     draws: int
     seed: int
+    split: str
     method: str
     objective: str
     smoothing_steps: float
