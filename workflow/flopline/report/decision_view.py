@@ -72,6 +72,7 @@ class LawRow:
     refused: bool
     extrapolation: str
     fit_id: str
+    loss_split: str
     cells: Mapping[str, FormattedEstimate]
     exponent: FormattedEstimate | None
     held_out: tuple[str, str]
@@ -191,6 +192,7 @@ def law_tables(
 ) -> list[FamilyLaws]:
     """One table per family: every law at every target, grouped by target; variants by law."""
     tables: list[FamilyLaws] = []
+    splits = _named_splits(decision)
     for family, rows in decision.groupby("family", sort=False):
         label = families.get(str(family), str(family))
         main = rows["main"].astype(bool)
@@ -219,7 +221,10 @@ def law_tables(
                     choice=_sentence_of(verdict.get("choices", ()), family, budget)
                     if with_reasons
                     else "",
-                    rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
+                    rows=[
+                        _law_row(row, label, fit_ids, splits.get(str(row["law"]), ""))
+                        for row in at.to_dict("records")
+                    ],
                 )
                 for i, (budget, at) in enumerate(_by_budget(lines), start=1)
             ]
@@ -260,7 +265,9 @@ def _by_budget(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
     return [(float(str(b)), at) for b, at in rows.groupby("budget_flops", sort=False)]
 
 
-def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str]) -> LawRow:
+def _law_row(
+    row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str], loss_split: str
+) -> LawRow:
     failed = row["status"] == FAILED
     views = () if failed else QUANTITY_VIEWS
     cells = {q.name: formatted(row_estimate(row, q.name), q.label) for q in views}
@@ -277,11 +284,19 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         refused=bool(row["refused"]) or bool(row["barred"]),
         extrapolation=_reach_short(row),
         fit_id=fit_ids.get((row["family"], row["law"]), ""),
+        loss_split=loss_split,
         cells=cells,
         exponent=formatted(row_estimate(row, "a"), _three_decimals) if has_exponent else None,
         held_out=_held_out(row),
         cost=_cost(row),
     )
+
+
+def _named_splits(decision: pd.DataFrame) -> dict[str, str]:
+    """The split of the loss of each law, where not all laws state that of the same one."""
+    if "loss_split" not in decision or decision["loss_split"].nunique() < 2:
+        return {}
+    return dict(zip(decision["law"], decision["loss_split"], strict=True))
 
 
 def _barred(row: Mapping[Any, Any]) -> str:
