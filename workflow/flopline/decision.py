@@ -495,13 +495,13 @@ def _headline(
         "tokens": _estimate(best, "tokens"),
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
-        "forecast": _forecast(best),
+        "forecast": forecast_of(best),
         "reach": span.reach(float(best["budget_flops"])).json(),
         "warnings": "; ".join([*_warnings(best, certificate), *beside]),
     }
 
 
-def _forecast(line: pd.Series) -> ForecastJson | None:
+def forecast_of(line: pd.Series) -> ForecastJson | None:
     """What is forecast by a line, None where its forecast lacks the size or the loss.
 
     The size is the line's own; D and D/N follow N at the line's compute. Their intervals are no
