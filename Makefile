@@ -96,6 +96,7 @@ format: $(VENV)/ready-dev
 generate: $(VENV)/ready
 	@python -m flopline.option_files
 	@python -m flopline.logs.formats_docs
+	@python -m flopline.outputs.decision_schema
 
 # bench_parametric.py also times the package chinchilla where it is installed:
 #   .venv/bin/python -m pip install chinchilla==0.2.0
