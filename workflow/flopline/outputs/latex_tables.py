@@ -124,6 +124,8 @@ def decision_table(
         for row in sorted(rows, key=lambda row: float(row["budget_flops"])):
             mark = notes.mark(str(row["message"])) if row["status"] != CONVERGED else ""
             mark += "" if row["main"] else notes.mark(str(row["label"]))
+            if split := str(row.get("loss_split") or ""):
+                mark += notes.mark(f"Loss of the split {split}.")
             budget = number(flops_label(float(row["budget_flops"])))
             facts = [text(families[family]), budget, text(spec_of(row["law"]).title) + mark]
             cells = [formatted(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
