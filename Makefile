@@ -5,6 +5,7 @@
 # make cluster-accounting    those on one with an accounting database
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make generate   write anew what is made of options and formats: schema, config.yaml, tables of docs
+# make ranges     the unit tests on the lowest versions of packages that pyproject.toml allows
 # make audit      ask PyPI for known holes in the locked packages
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
@@ -14,7 +15,7 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock \
+.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock ranges \
     clean
 
 ifneq ($(findstring :,$(CURDIR)),)
@@ -100,6 +101,7 @@ format: $(VENV)/ready-dev
 generate: $(VENV)/ready
 	@python -m flopline.option_files
 	@python -m flopline.logs.formats_docs
+	@python -m flopline.outputs.decision_schema
 
 # bench_parametric.py also times the package chinchilla where it is installed:
 #   .venv/bin/python -m pip install chinchilla==0.2.0
@@ -161,6 +163,18 @@ lock:
 	uv pip compile --group pyproject.toml:audit --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
 	    -o requirements-audit.lock
+
+# Figures are compared with baselines of the locked matplotlib, and how lazily packages import each
+# other is theirs.
+ranges:
+	@mkdir -p $(VENV)
+	@uv venv --quiet --clear $(VENV)/lowest
+	@uv pip compile pyproject.toml --group dev --resolution lowest-direct --quiet \
+	    --python $(VENV)/lowest/bin/python -o $(VENV)/lowest.txt
+	@uv pip install --quiet --python $(VENV)/lowest/bin/python -r $(VENV)/lowest.txt
+	@$(VENV)/lowest/bin/python -m pytest -n 2 tests/unit \
+	    --ignore tests/unit/test_figures_regression.py --ignore tests/unit/test_versions.py \
+	    -k "not loads_scipy" $(ARGS)
 
 clean:
 	rm -rf results/* .snakemake

@@ -27,7 +27,8 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.numbers import count, factor, flops_label, humanise, interval, significant
-from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators
+from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
+from flopline.reach import Reach
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.surfaces.chinchilla import LossSurface
@@ -100,7 +101,7 @@ class Answer:
 class Evidence:
     """What the answer rests on: the rows of the family at the target, its fits and findings.
 
-    `places` are the anchors of evidence by what it shows; see `page.places_of`.
+    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`.
     """
 
     lines: pd.DataFrame
@@ -108,6 +109,7 @@ class Evidence:
     findings: Mapping[str, FindingJson]
     runs: pd.DataFrame
     places: Mapping[str, str]
+    splits: Mapping[str, str]
 
     @property
     def surface(self) -> LossSurface | None:
@@ -150,7 +152,7 @@ def answered(
             _of_loss(line, stated["loss"], verdict, evidence),
         ],
         warnings=[sentence(part) for part in _warnings(verdict)],
-        others=_others(line, surface, evidence.lines, study),
+        others=_others(line, surface, evidence.lines, evidence.splits),
         more=[],
     )
 
@@ -191,18 +193,10 @@ def unanswered(
 def cost_of(flops: float, study: Mapping[str, Any]) -> str:
     """What `flops` cost on the usual accelerator, and in money where the study has a price."""
     usual = next(a for a in accelerators() if a.name == USUAL)
-    seconds = flops / (usual.peak_flops * MFU_PERCENT / 100)
+    time = device_time(flops / (usual.peak_flops * MFU_PERCENT / 100) / SECONDS_PER_HOUR)
     price = (study.get("audit") or {}).get("price_per_flop")
     money = f", {humanise(price * flops)} in money" if price else ""
-    return f"{duration(seconds)} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
-
-
-def duration(seconds: float) -> str:
-    """Accelerator time in the unit that people would use: GPU-seconds, -minutes or -hours."""
-    for unit, length in (("hour", SECONDS_PER_HOUR), ("minute", 60.0)):
-        if seconds >= length:
-            return f"{humanise(seconds / length)} GPU-{unit}s"
-    return f"{humanise(seconds, 2)} GPU-seconds"
+    return f"{time} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
 
 
 def percent(value: float) -> str:
@@ -384,14 +378,21 @@ def _agreement_of(verdict: VerdictJson) -> AgreementJson | None:
 
 def _reach(line: pd.Series, evidence: Evidence) -> Link | None:
     """That the target lies outside the data; None where it lies within."""
-    beyond, below = as_float(line["extrapolation"]), as_float(line["below_data"])
-    if below > 1:
-        text = f"The target lies {factor(below)} below the smallest run."
-    elif beyond > 1:
-        text = f"The target takes {factor(beyond)} the compute of the largest run."
-    else:
+    budget, beyond, below = (
+        as_float(line[name]) for name in ("budget_flops", "extrapolation", "below_data")
+    )
+    if math.isnan(beyond):
         return None
-    return Link(text, evidence.places["chart"])
+    smallest = 0.0 if math.isnan(below) else below * budget
+    reach = Reach.of(budget, smallest, budget / beyond)
+    if reach.side == "within":
+        return None
+    text = (
+        f"The target takes {factor(reach.times)} the compute of the largest run"
+        if reach.side == "beyond"
+        else f"The target lies {factor(reach.times)} below the smallest run"
+    )
+    return Link(f"{text}: {reach.grade.name}.", evidence.places["chart"])
 
 
 def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
@@ -416,7 +417,7 @@ def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
 
 
 def _others(
-    line: pd.Series, surface: LossSurface | None, lines: pd.DataFrame, study: Mapping[str, Any]
+    line: pd.Series, surface: LossSurface | None, lines: pd.DataFrame, splits: Mapping[str, str]
 ) -> list[OtherLaw]:
     """The main lines of the other laws, and what the recommended size wastes if each is right."""
     beside = lines[lines["main"].astype(bool) & (lines["law"] != line["law"])]
@@ -426,16 +427,14 @@ def _others(
         if surface is not None:
             ratio = math.log(as_float(line["params"]) / as_float(other["params"]))
             wasted = percent(100 * float(wasted_at(surface, float(line["budget_flops"]), ratio)))
-        spec = spec_of(str(other["law"]))
-        split = spec.split(study)  # type: ignore[arg-type]
         out.append(
             OtherLaw(
-                spec.title,
+                spec_of(str(other["law"])).title,
                 humanise(as_float(other["params"])),
                 humanise(as_float(other["tokens"])),
                 significant(as_float(other["loss"])),
                 wasted,
-                split if split != study["loss_split"] else "",
+                splits.get(str(other["law"]), ""),
             )
         )
     return out

@@ -69,7 +69,10 @@ _BASIS: Final[Mapping[str, tuple[Verdict, str, str]]] = {
 _AUDITS: Final = {
     "ladder": ("Do small runs predict large ones?", "Held-out ladder"),
     "held_out": ("What did the runs held out show?", "Runs held out"),
-    "identifiability": ("Can the runs tell the terms apart?", "Identifiability"),
+    "identifiability": (
+        "Can the runs tell the terms of the parametric law apart?",
+        "Identifiability",
+    ),
     "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
 }
 """The audits that have a verdict of their own: the question, and what the check is called."""
@@ -112,7 +115,7 @@ def tiles(
     """
     return [
         _agreement(verdict, places.agreement),
-        *_audits(findings, places),
+        *_audits(findings, places, bool(verdict.get("headline"))),
         _convergence(fits, f"{places.appendix}#fits"),
         *_misfit(fits, f"{places.appendix}#fits"),
         *_choice(verdict),
@@ -122,7 +125,11 @@ def tiles(
     ]
 
 
-def _audits(findings: Mapping[str, FindingJson], places: Places) -> Iterator[Tile]:
+def _audits(findings: Mapping[str, FindingJson], places: Places, answered: bool) -> Iterator[Tile]:
+    """A tile for each audit that has a verdict of its own.
+
+    What the ladder says of the line that is followed stands beside an answer.
+    """
     if not findings:
         sentence = "Whether small runs predict large ones was not tested."
         yield Tile(
@@ -135,7 +142,8 @@ def _audits(findings: Mapping[str, FindingJson], places: Places) -> Iterator[Til
     for name, (question, called) in _AUDITS.items():
         if name in findings:
             made = Verdict(findings[name]["verdict"])
-            detail = gist(str(findings[name]["sentence"]))
+            stands_there = answered and name == "ladder"
+            detail = "" if stands_there else gist(str(findings[name]["sentence"]))
             yield Tile(made, question, f"{called}: {made}", detail, places.audits[name])
 
 
@@ -180,7 +188,7 @@ def _agreement(verdict: VerdictJson, href: str) -> Tile:
     made, finding = _AGREEMENT[entry["overlap"]]
     if entry["overlap"] and not entry["agree"]:
         made, finding = WARNED, "The laws differ, and the data cannot tell"
-    detail = str(entry["short"])
+    detail = gist(str(entry["short"]))
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
         detail += f" Over all families and targets, the laws disagree at {apart} of {len(entries)}."
@@ -218,7 +226,7 @@ def _convergence(fits: Mapping[str, FitsJson], href: str) -> Tile:
 
 def _misfit(fits: Mapping[str, FitsJson], href: str) -> Iterator[Tile]:
     """Whether the surfaces fit their runs, judged by the runs' own scatter."""
-    question = "Does the surface fit its runs?"
+    question = "Does the parametric law fit its runs?"
     checked = {
         family: (fit["certificate"].get("misfit"), fit)
         for family, laws in fits.items()
