@@ -449,6 +449,11 @@ def _given(
     draws: int,
     seed: int,
 ) -> _Settings:
+    """What a call of the notebook asked for, with a target a stated factor beyond the runs.
+
+    Returns:
+        The settings; without `target`, BEYOND times the largest run's FLOPs in one digit.
+    """
     if target is None:
         target = float(f"{BEYOND * float(rows['flops'].max()):.0e}")
     return _Settings(float(target), budgets, draws, seed)
@@ -498,7 +503,11 @@ def _findings(
     fits: Mapping[str, FitResult],
     failed: FitsJson,
 ) -> dict[str, FindingJson]:
-    """What these audits find of the runs of one family, each with its tables; why, if nothing."""
+    """What these audits find of the runs of one family, each with its tables; why, if nothing.
+
+    Returns:
+        One finding per audit, by its name, with the tables beside its sentences.
+    """
     law = fits.get("parametric")
     estimators = {n: fit.tables["estimators"] for n, fit in fits.items()}
 

@@ -137,7 +137,11 @@ def fit_loss_compute(
 def _project(
     x: Floats, y: Floats, w: Floats, c: Floats, floor: NDArray[np.bool_], held: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Best E >= 0 (`held` where not `floor`) and K >= 0 for given c, and the sum of squares."""
+    """Best E >= 0 (`held` where not `floor`) and K >= 0 for given c, and the sum of squares.
+
+    Returns:
+        E, K and the sum of squares, each (rows,).
+    """
     f = 1.0 / y
     g = np.exp(-c[:, None] * x) * f
     wf, wg = w * f, w * g
