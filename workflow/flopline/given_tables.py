@@ -176,9 +176,8 @@ def _spec(column: Column) -> str | dict[str, Any]:
 def _of_arguments(sentence: str, path: Path, called: str) -> str:
     """A sentence about a study file as one about the arguments of `read_runs`."""
     out = re.sub(r"\S*config/studies/table\.yaml(, |: )?", "", sentence).replace(str(path), called)
-    out = re.sub(
-        r"`(\w+): \{column: '*(.+?)'*, times: ([\d.e+]+)\}` in source\.columns", r"\1=('\2', \3)", out
-    )
+    unit = r"`(\w+): \{column: '*(.+?)'*, times: ([\d.e+]+)\}` in source\.columns"
+    out = re.sub(unit, r"\1=('\2', \3)", out)
     out = re.sub(r"\(source\.columns\.(\w+) in the study file\)", r"(the argument \1)", out)
     out = re.sub(r"source\.columns\.(\w+)", r"the argument \1", out)
     out = out.replace("times: 1", "a factor of 1").replace("by `exclude`", "of the table")
