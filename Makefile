@@ -18,6 +18,11 @@
 .PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock ranges \
     clean
 
+ifneq ($(findstring :,$(CURDIR)),)
+$(error The checkout lies in $(CURDIR), and a colon parts the paths in which programs are looked for: \
+rename that folder, or move the checkout)
+endif
+
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -42,7 +47,7 @@ STUDY_FILE = $(or $(wildcard config/studies/$(STUDY).yaml),$(STUDY))
 # before --config, which would take a target for one of its own.
 run: $(VENV)/ready
 	@$(if $(CACHE),mkdir -p $(CACHE))
-	@$(if $(ARGS),snakemake $(ARGS),python workflow/run.py) --cores all \
+	@python $(if $(ARGS),-m snakemake $(ARGS),workflow/run.py) --cores all \
 	    $(if $(VERBOSE),--quiet host) $(if $(STUDY),--config study=$(STUDY_FILE)) $(if $(CACHE),--cache)
 
 # Without STUDY it is the study that config/config.yaml names, as for a run.

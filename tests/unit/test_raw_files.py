@@ -85,6 +85,18 @@ def test_a_path_that_is_taken_for_a_pattern_is_told_how_to_be_written() -> None:
     assert [one["path"] for one in planned(paths="logs/a[[]1].jsonl").logs] == ["logs/a[1].jsonl"]
 
 
+def test_a_run_table_without_an_end_is_one_sentence() -> None:
+    log("a1.jsonl")
+    Path("runs.csv").write_text('run,log,n\na1,"logs/a1.jsonl,1\n' + "x" * 140_000)
+    for columns in ({"log": "log"}, {}):
+        runs = {"table": "runs.csv", "columns": {"run": "run", "params": "n", **columns}}
+        if columns:
+            with pytest.raises(FloplineError, match=r"cannot be read to its end .* quotation"):
+                planned(runs=runs)
+        else:
+            assert planned(runs=runs).facts == [planned(runs=runs).run_table["sha256"]]
+
+
 def test_missing_run_table_is_named_with_its_place() -> None:
     log("a1.jsonl")
     runs = {"table": "runs.csv", "columns": {"run": "run", "params": "n"}}

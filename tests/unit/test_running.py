@@ -7,6 +7,7 @@ import importlib.util
 import io
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from running import failures, locks, receipts
 from running.console import Console, Job
 from running.digest import Memory
 from running.guard import Guard
+from running.interpreter import in_a_shell
 from running.raw_digests import demand_unchanged
 from tests.conftest import ROOT
 
@@ -489,6 +491,15 @@ def test_digest_that_was_cut_off_accuses_nobody(content: bytes) -> None:
     receipts.receipt_of(path, RESULTS).write_bytes(content)
     assert damaged() == []
     assert list(receipts.differing([path], RESULTS)) == []
+
+
+def test_python_in_a_folder_with_blanks_and_quotes_is_one_word_of_a_shell(tmp_path: Path) -> None:
+    python = tmp_path / "a b'c\"d$HOME\n" / "python"
+    python.parent.mkdir()
+    python.touch()
+    assert shlex.split(in_a_shell(str(python))) == [str(python)]
+    debugger = f'{python} -m pdb -c "until 9"'
+    assert in_a_shell(debugger) == debugger
 
 
 HOLD = """

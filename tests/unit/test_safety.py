@@ -258,6 +258,30 @@ def test_parquet_of_endless_rows_is_refused(
     refused(lambda: read_table(bomb), *words)
 
 
+@pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.string()])
+def test_parquet_of_one_long_word_on_every_row_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
+) -> None:
+    monkeypatch.setattr(opening, "MOST_UNPACKED", 1 << 20)
+    bomb = tmp_path / "bomb.parquet"
+    numbers = pa.array(np.linspace(1, 2, 2000))
+    word = pa.array(["x" * 10_000] * 2000).dictionary_encode().cast(kind)
+    pq.write_table(pa.table({"loss": numbers, "tokens": numbers, "run": word}), bomb)
+    columns = {"loss": "loss", "tokens": "tokens"}
+    assert len(read_log(bomb, columns).rows) == 2000
+    refused(lambda: read_log(bomb, {**columns, "run": "run"}), str(bomb), "unpacks to more than")
+    refused(lambda: read_table(bomb), str(bomb), "unpacks to more than")
+
+
+def test_parquet_of_endless_lists_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MOST_UNPACKED", 1 << 16)
+    bomb = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"loss": pa.array([np.zeros(1_000_000)])}), bomb)
+    refused(lambda: read_log(bomb, {"loss": "loss"}, "parquet"), "unpacks to more than")
+
+
 TABLE = pd.DataFrame({"run": ["a", "b"] * 500, "loss": np.linspace(2, 3, 1000)})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,17 @@ def made(folder: Path, *words: str, **environment: str) -> str:
         ["make", "-n", *words], cwd=folder, env={**os.environ, **environment},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
+
+
+def test_make_runs_in_any_folder_but_one_with_a_colon(tmp_path: Path) -> None:
+    odd = tmp_path / "a b'c\"%s$HOME*模\n#;&|(x)<b>[1]\\"
+    odd.mkdir()
+    assert "python workflow/run.py" in made(odd)
+    colon = tmp_path / "a:b"
+    colon.mkdir()
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
+        made(colon)
+    assert re.search(r"a:b, and a colon parts .* rename that folder", stopped.value.stderr)
 
 
 def test_make_gives_studies_by_their_path_and_targets_before_options(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_wheel_holds_what_a_run_reads(wheel: Path) -> None:
         "project/environment.yml",
         "project/workflow/rules/common.smk",
         "project/workflow/scripts/stage.py",
-        "project/workflow/report/page.html.j2",
+        "project/workflow/report/style.css",
         "project/workflow/schemas/study.schema.yaml",
         "project/workflow/running/guard.py",
         "project/profiles/slurm/config.yaml",

@@ -31,6 +31,7 @@ from flopline.study import is_simulated, load_study, raw_source
 from running.console import Console
 from running.digest import Memory, code_digest, files_digest
 from running.guard import Guard, at_the_end
+from running.interpreter import in_a_shell
 from running.last_words import decision_lines, print_failures
 from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
@@ -174,6 +175,8 @@ def share(outputs):
 
 # Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
 SHARED = workflow.workflow_settings.cache is not None
+# A checkout, and the environment in it, may lie in a folder with blanks and quotes.
+sys.executable = in_a_shell(sys.executable)
 STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:

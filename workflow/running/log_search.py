@@ -248,6 +248,11 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, list[str]]:
             rows = list(reader)
     except FileNotFoundError:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
+    except csv.Error as error:
+        raise FloplineError(
+            f"{runs['table']} (source.runs.table) cannot be read to its end ({error}): close the "
+            "quotation mark or mend the line."
+        ) from None
     columns = (str(runs["columns"][key]) for key in ("run", "log"))
     demand_once(list(reader.fieldnames or []), columns, Path(runs["table"]))
     named: dict[str, list[str]] = {}

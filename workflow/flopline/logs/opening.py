@@ -32,8 +32,8 @@ _MAGIC: Final = 16
 LONGEST_LINE: Final = 1 << 22
 """Letters of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
-MOST_UNPACKED: Final = 1 << 30
-"""Bytes that any file may unpack to, however small it is."""
+MOST_UNPACKED: Final = 1 << 26
+"""Bytes that any file may unpack to, however small it is: what is read in some seconds."""
 
 MOST_GROWTH: Final = 100
 """How many times its own size a larger file may unpack to; logs shrink to a tenth or so, and a
