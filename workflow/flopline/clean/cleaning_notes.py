@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.clean.magnitudes import doubtful_ratio
 from flopline.clean.run_facts import BETWEEN_FILES
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
@@ -55,6 +56,7 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
             "exact to 16 digits",
         ),
         counting_gap(runs[runs["status"] == KEPT], study["flops_convention"]),
+        doubtful_ratio(runs, study),
     ]
     return [sentence for sentence in sentences if sentence]
 
