@@ -23,12 +23,12 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
 from flopline.reach import Reach
+from flopline.report.caveats import one_sided
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.surfaces.chinchilla import LossSurface
@@ -406,23 +406,14 @@ def _reach(line: pd.Series, evidence: Evidence) -> Link | None:
 
 def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
     """That every held-out forecast of the loss by this law erred to one side; else empty."""
-    ladder = findings.get("ladder")
-    steps = None if ladder is None else ladder.get("tables", {}).get("steps")
-    if steps is None or "bottom_bias_percent" not in steps:
+    sided = one_sided(str(line["law"]), findings, str(line["estimator"]))
+    if sided is None:
         return ""
-    mine = steps[(steps["law"] == line["law"]) & (steps["estimator"] == line["estimator"])]
-    mine = mine[(mine["status"] != FAILED) & (mine["n_bottoms"] > 0)]
-    bias, error = (mine[f"bottom_{kind}_percent"].astype(float) for kind in ("bias", "error"))
-    made = int(mine["n_bottoms"].sum())
-    if made < 2 or not np.allclose(bias.abs(), error, rtol=1e-6):
-        return ""
-    for side, alike in (("high", bias > 0), ("low", bias < 0)):
-        if alike.all():
-            return (
-                f"All {made} forecasts of losses at larger budgets came out too {side}, by "
-                f"{significant(float(error.max()), 2)} % at most."
-            )
-    return ""
+    side, made, error = sided
+    return (
+        f"All {made} forecasts of losses at larger budgets came out too {side}, by "
+        f"{significant(error, 2)} % at most."
+    )
 
 
 def _others(
