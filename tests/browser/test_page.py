@@ -228,6 +228,22 @@ def test_make_pdf_prints_the_page_on_several_sheets(page_file: Path, tmp_path: P
     assert len(re.findall(rb"/Type\s*/Page\b", content)) > 1
 
 
+def test_the_answer_is_printed_on_one_sheet_and_no_empty_fold(
+    open_page: OpenPage, appendix_file: Path
+) -> None:
+    # A4 without its margins of 18 and 16 mm, in CSS pixels.
+    sheet = (round((210 - 32) / 25.4 * 96), round((297 - 36) / 25.4 * 96))
+    for file in (None, appendix_file):
+        page = open_page(viewport=sheet, file=file)
+        page.emulate_media(media="print")
+        if file is None:
+            box = page.locator("#sure").bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= sheet[1]
+        empty = page.locator("details:not([open], [data-print], figcaption *) > summary")
+        assert [fold for fold in empty.all() if fold.is_visible()] == []
+
+
 def test_every_table_can_be_had_as_csv_with_a_line_for_every_row(behind: Page) -> None:
     still = behind
     links = still.locator("a[download$='.csv']")

@@ -652,6 +652,55 @@ def test_run_is_guarded_when_it_is_planned(capsys: pytest.CaptureFixture[str]) -
     assert fine.stat().st_mtime < later
 
 
+ENDING = """
+import shutil, sys
+from pathlib import Path
+from running.locks import pass_turn, take_turn
+take_turn(Path(".snakemake"), lambda sentence: print(sentence, flush=True))
+shutil.rmtree(".snakemake/locks")
+pass_turn()
+print("ended", flush=True)
+"""
+
+
+def test_runs_of_two_studies_begin_and_end_one_after_the_other() -> None:
+    """One removed the folder to which the other wrote its lock: a traceback of Snakemake."""
+    folder = Path(".snakemake")
+    folder.mkdir()
+    locks.take_turn(folder, pytest.fail)
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDING], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as other:  # fmt: skip
+        assert other.stdout
+        assert "Another run in this folder is beginning or ending" in other.stdout.readline()
+        (folder / "locks" / "0.input.lock").write_text("results/toy/report.html")
+        locks.pass_turn()
+        assert other.stdout.readline() == "ended\n"
+    assert not (folder / "locks").exists()
+    locks.take_turn(folder, pytest.fail)
+    assert (folder / "locks").is_dir()
+    locks.pass_turn()
+
+
+def test_a_run_has_its_turn_until_its_first_job_and_again_at_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path(".snakemake").mkdir()
+    guard = Guard(workflow_of(), RESULTS, lambda: None)
+    guard.inputs(None)
+    assert locks._turn
+    guard.demand()
+    assert not locks._turn
+    guard.end()
+    assert locks._turn
+    locks.pass_turn()
+    locks.release_run()
+    Guard(workflow_of(dryrun=True), RESULTS, lambda: None).inputs(None)
+    Guard(workflow_of(exec_mode=ExecMode.SUBPROCESS), RESULTS, lambda: None).end()
+    assert not locks._turn
+
+
 @pytest.mark.parametrize("settings", [{"dryrun": True}, {"executor_plugin": None}])
 def test_a_look_at_what_would_run_changes_nothing(
     settings: dict[str, object], capsys: pytest.CaptureFixture[str]

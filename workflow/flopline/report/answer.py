@@ -23,12 +23,12 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
-from flopline.numbers import count, factor, flops_label, humanise, interval, significant
+from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
 from flopline.reach import Reach
+from flopline.report.caveats import one_sided
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.surfaces.chinchilla import LossSurface
@@ -168,25 +168,38 @@ def unanswered(
             "Each law failed; the appendix states the reason beside each fit.",
             [], "", [], [], [], [],
         )  # fmt: skip
-    first = silences[0]
-    names = " and ".join(labels.get(s["family"], s["family"]) for s in silences)
-    largest = max(silences, key=lambda s: s["up_to_flops"])
-    needed = list(dict.fromkeys(s["needed"] for s in silences))
-    reach = BigNumber(
-        "What they do say",
-        f"up to {flops_label(largest['up_to_flops'])}",
-        "FLOPs",
-        "the targets below it stand under All targets",
-    )
+    by_reason: dict[str, list[str]] = {}
+    for silence in silences:
+        by_reason.setdefault(silence["why"], []).append(
+            labels.get(silence["family"], silence["family"])
+        )
+    alone = len(labels) == 1
+    reasons = [
+        sentence(why) if alone else f"{' and '.join(names)}: {why}."
+        for why, names in by_reason.items()
+    ]
+    several = len({s["up_to_flops"] for s in silences}) > 1
+    reach = [
+        BigNumber(
+            labels.get(s["family"], s["family"]) if several else "Reach",
+            f"up to {flops_label(s['up_to_flops'])}",
+            "FLOPs",
+            "is what they do say",
+        )
+        for s in (silences if several else silences[:1])
+    ]
     return Answer(
-        title=f"These runs do not say what to train with {budget} FLOPs ({names})",
-        why=_clause(first, labels, len(silences) > 1),
-        numbers=[reach],
+        title=(
+            f"These runs do not say what to train with {budget} FLOPs"
+            f" ({' and '.join(name for names in by_reason.values() for name in names)})"
+        ),
+        why=reasons[0],
+        numbers=reach,
         cost=cost_of(float(study["targets"][0]), study),
         sureness=[],
-        warnings=[_clause(s, labels, True) for s in silences[1:]],
+        warnings=reasons[1:],
         others=[],
-        more=needed,
+        more=list(dict.fromkeys(s["needed"] for s in silences)),
     )
 
 
@@ -204,11 +217,6 @@ def percent(value: float) -> str:
     if value < LEAST_PERCENT:
         return f"less than {LEAST_PERCENT} %"
     return f"{significant(value, 2)} %"
-
-
-def _clause(silence: SilenceJson, labels: Mapping[str, str], named: bool) -> str:
-    of = f"{labels.get(silence['family'], silence['family'])}: " if named else ""
-    return f"{of}{sentence(silence['why'])}"
 
 
 def _line_of(head: Headline, verdict: VerdictJson, lines: pd.DataFrame) -> pd.Series:
@@ -246,7 +254,8 @@ def _range_of(
 ) -> str:
     """The sizes that waste little if this one is the best, or the interval without a surface."""
     if surface is None:
-        return f"95 % {formatted(stated, humanise).ci95}"
+        written = formatted(stated, humanise)
+        return f"95 % {written.ci95}" if written.has_interval else "no interval"
     low, high = (params * x for x in nearly_best(surface, budget, LITTLE_PERCENT / 100))
     return f"{interval(low, high)} waste at most {LITTLE_PERCENT:g} % of compute"
 
@@ -286,7 +295,7 @@ def _of_size(
         f"Its 95 % {kind} is {ci95}: if the best size lies at an end of it, this one wastes "
         f"{percent(worst)} of compute."
         if math.isfinite(worst)
-        else f"Its 95 % {kind} is {ci95}."
+        else (f"Its 95 % {kind} is {ci95}." if ci95 != MISSING else "It has no interval.")
     )
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
@@ -397,23 +406,14 @@ def _reach(line: pd.Series, evidence: Evidence) -> Link | None:
 
 def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
     """That every held-out forecast of the loss by this law erred to one side; else empty."""
-    ladder = findings.get("ladder")
-    steps = None if ladder is None else ladder.get("tables", {}).get("steps")
-    if steps is None or "bottom_bias_percent" not in steps:
+    sided = one_sided(str(line["law"]), findings, str(line["estimator"]))
+    if sided is None:
         return ""
-    mine = steps[(steps["law"] == line["law"]) & (steps["estimator"] == line["estimator"])]
-    mine = mine[(mine["status"] != FAILED) & (mine["n_bottoms"] > 0)]
-    bias, error = (mine[f"bottom_{kind}_percent"].astype(float) for kind in ("bias", "error"))
-    made = int(mine["n_bottoms"].sum())
-    if made < 2 or not np.allclose(bias.abs(), error, rtol=1e-6):
-        return ""
-    for side, alike in (("high", bias > 0), ("low", bias < 0)):
-        if alike.all():
-            return (
-                f"All {made} forecasts of losses at larger budgets came out too {side}, by "
-                f"{significant(float(error.max()), 2)} % at most."
-            )
-    return ""
+    side, made, error = sided
+    return (
+        f"All {made} forecasts of losses at larger budgets came out too {side}, by "
+        f"{significant(error, 2)} % at most."
+    )
 
 
 def _others(
