@@ -310,6 +310,8 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         inputs.runs[inputs.runs["family"] == first], places, other_splits(study),
     )  # fmt: skip
     lines = recommended(laws)
+    stated = inputs.verdict["headline"]
+    law = stated["law"] if stated else ""
     in_sight, folded = _targets(lines, families[first], budget)
     between = _between(inputs.verdict)
     counted = counted_apart(inputs.runs, families)
@@ -327,7 +329,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "answer": answered(head, inputs.verdict, grounds, study)
         if head
         else unanswered(silences, families, study),
-        "next_run": next_run(grounds) if head else None,
+        "next_run": next_run(grounds, law, budget) if head else None,
         "places": places,
         "chart": chart,
         "evidence": evidence,
