@@ -40,6 +40,7 @@ rule all:
     default_target: True
     input:
         report=f"results/{STUDY['name']}/report.html",
+        appendix=f"results/{STUDY['name']}/appendix.html",
         decision=f"results/{STUDY['name']}/decision.csv",
         figures=all_figures(*FIGURE_FORMATS),
         review=f"results/{STUDY['name']}/{STUDY['name']}-review.zip",
@@ -56,7 +57,9 @@ onstart:
 
 onsuccess:
     CONSOLE.stop(last_words())
+    GUARD.end()
 
 
 onerror:
     print_failures(CONSOLE, STARTED)
+    GUARD.end()

@@ -46,6 +46,12 @@ def page_file(study_folder: Path) -> Path:
     return study_folder / "report.html"
 
 
+@pytest.fixture(scope="session")
+def appendix_file(study_folder: Path) -> Path:
+    """Its second page, with all other figures and every table."""
+    return study_folder / "appendix.html"
+
+
 # Ends with these tests, not the session: Playwright's event loop would be in the way of others.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:

@@ -35,7 +35,8 @@ def test_every_figure_stands_in_it_with_category_label_and_caption(
     drawn = [path.relative_to(study_folder) for path in study_folder.glob("figures/**/*.svg")]
     assert len(drawn) > 8
     base = f"results/{DEFAULT}"
-    paths = {f"{base}/{path}" for path in drawn} | {f"{base}/report.html", f"{base}/decision.csv"}
+    others = ("report.html", "appendix.html", "decision.csv")
+    paths = {f"{base}/{path}" for path in drawn} | {f"{base}/{name}" for name in others}
     assert set(results) == paths
     captions = {path: result["caption"] for path, result in results.items()}
     assert all(len(caption) > 60 for caption in captions.values())

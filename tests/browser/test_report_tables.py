@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flopline.report.page import render
+from flopline.report.page import render_appendix
 from tests.builders.page_inputs import TEMPLATES, audits_of, make_inputs
 
 harness = pytest.importorskip(
@@ -25,7 +25,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     families = {"dense": "Dense transformer", "moe": "Mixture of experts"}
     made = dataclasses.replace(make_inputs(families, 700), audits=audits_of(*families))
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(render(made, TEMPLATES), encoding="utf-8")
+    file.write_text(render_appendix(made, TEMPLATES), encoding="utf-8")
     return file
 
 

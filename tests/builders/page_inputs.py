@@ -18,6 +18,7 @@ from flopline.laws.common.fit_result import (
     targets_of,
 )
 from flopline.laws.registry import LAWS
+from flopline.reach import Reach
 from flopline.report.page import ReportInputs
 from flopline.schema import DROPPED, KEPT, QUANTITIES, QUARANTINED, RUNS, conform
 from flopline.surfaces.surface import optimum
@@ -230,7 +231,11 @@ def make_inputs(
                 "label": "",
                 "forecast": None,
                 "budget_flops": head.budget_flops,
+                "loss_split": "val/c4",
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
+                "reach": Reach.of(
+                    head.budget_flops, min(HOFFMANN_BUDGETS), max(HOFFMANN_BUDGETS)
+                ).json(),
                 "warnings": "",
             },
             "silent": [],

@@ -163,7 +163,7 @@ def test_olmo(tmp_path: Path, real_data: Path) -> None:
     # A law without a floor goes wrong beyond the runs, though it fits them.
     without_floor = told[told["estimator"] == "kaplan"]["error_percent"].tolist()
     assert without_floor == pytest.approx([-2.44, -5.60], abs=0.02)
-    page = (folder / "report.html").read_text()
+    page = "".join((folder / f"{name}.html").read_text() for name in ("report", "appendix"))
     assert "Do the laws predict the runs held out?" in page
     assert "30 runs kept, 6 quarantined, 2 held out" in page
 

@@ -11,7 +11,7 @@ import yaml
 
 from flopline.report.checklist import ANSWERED, PARTS, UNKNOWN, Item, checklist, paragraphs
 from flopline.report.methods import methods
-from flopline.report.page import ReportInputs, render
+from flopline.report.page import ReportInputs, render_appendix
 from tests.builders.page_inputs import TEMPLATES, make_inputs
 from tests.builders.page_reading import csv_rows
 from tests.conftest import ROOT
@@ -96,7 +96,7 @@ def test_audits_answer_in_their_own_words() -> None:
 
 def test_the_page_shows_the_checklist_and_saves_it() -> None:
     made = make_inputs()
-    page = render(made, TEMPLATES)
+    page = render_appendix(made, TEMPLATES)
     rows = csv_rows(page, "table-checklist")
     items = items_of(made)
     assert [row["question"] for row in rows] == list(items)

@@ -42,33 +42,108 @@ def drafted(folder: str) -> dict[str, Any]:
     return yaml.safe_load(Path("config/studies/mine.yaml").read_text())
 
 
-def ingested(root: Path) -> dict[str, list[tuple[str, float, float]]]:
-    """Rows of each run of the drafted study, as the workflow reads them."""
+def ingested(root: Path, of: str = "loss") -> dict[str, list[tuple[str, float, float]]]:
+    """Split, step and loss, or what `of` says, of the drafted study's rows, by run."""
     study = load_study(
         read_yaml(ROOT / "config/config.yaml") | {"study": "mine"}, root, ROOT / "workflow/schemas"
     )
     files = [{**file, "sha256": ""} for file in log_files(study, root)]
     curves = ingest(study, files, root).curves
     return {
-        str(run): list(zip(rows["split"], rows["step"], rows["loss"], strict=True))
+        str(run): list(zip(rows["split"], rows["step"], rows[of], strict=True))
         for run, rows in curves.groupby("run", observed=True)
     }
 
 
-def test_folders_of_splits_are_splits_of_one_run(here: Path) -> None:
-    def text(first: float) -> str:
-        return "".join(f"step {s} tokens {1000 * s} loss {first - s}\n" for s in (1, 2, 3))
-
+def in_splits(here: Path, at: str, train: str, validation: str) -> dict[str, Any]:
+    """Two runs with a log for each split, drafted and with their params; `at` has their places."""
     for run, first in (("a", 8.5), ("b", 7.5)):
-        written(here / "logs" / run / "train/log.txt", text(first))
-        written(here / "logs" / run / "validation/log.txt", text(first + 0.25))
+        for split, form in (("train", train), ("validation", validation)):
+            loss = first + 0.25 * (split == "validation")
+            steps = [form.format(s=s, t=1000 * s, loss=loss - s) for s in (1, 2, 3)]
+            written(here / at.format(run=run, split=split), "".join(steps))
     study = drafted("logs")
-    assert study["loss_split"] == "val"
     fill_params("config/studies/mine.runs.csv")
-    assert ingested(here) == {
-        "a": [("val", s, 8.75 - s) for s in (1, 2, 3)],
-        "b": [("val", s, 7.75 - s) for s in (1, 2, 3)],
+    return study
+
+
+LINE = "step {s} tokens {t} loss {loss}\n"
+BOTH = {
+    run: [(split, s, first + shift - s) for split, shift in (("train", 0), ("val", 0.25))
+          for s in (1, 2, 3)]
+    for run, first in (("a", 8.5), ("b", 7.5))
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "at", ["logs/{run}/{split}/log.txt", "logs/{split}/{run}.txt", "logs/x/{split}/{run}/y/log.txt"]
+)
+def test_folders_of_splits_are_splits_of_one_run(here: Path, at: str) -> None:
+    study = in_splits(here, at, LINE, LINE)
+    assert study["loss_split"] == "val"
+    rows = (here / "config/studies/mine.runs.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["run", "a", "b"]
+    assert ingested(here) == BOTH
+
+
+def test_the_log_of_a_split_may_lack_what_that_of_another_says(here: Path) -> None:
+    head, row = '{{"step": {s}, ', '"loss": {loss}}}\n'
+    study = in_splits(
+        here, "logs/{run}/{split}/m.jsonl", head + '"tokens": {t}, ' + row, head + row
+    )
+    assert study["source"]["optional"] == ["tokens"]
+    assert "batch_tokens" not in (here / "config/studies/mine.runs.csv").read_text()
+    assert ingested(here) == BOTH
+    assert ingested(here, "tokens") == {
+        run: [(split, s, 1000 * s) for split, s, _ in rows] for run, rows in BOTH.items()
     }
+
+
+def test_losses_called_by_their_split_in_folders_of_splits_are_both_read(here: Path) -> None:
+    head = '{{"step": {s}, "tokens": {t}, '
+    study = in_splits(
+        here, "logs/{run}/{split}/m.jsonl",
+        head + '"train_loss": {loss}}}\n', head + '"val_loss": {loss}}}\n',
+    )  # fmt: skip
+    assert study["source"]["optional"] == ["loss"]
+    assert ingested(here) == BOTH
+
+
+def study_of(root: Path, **source: Any) -> tuple[Any, list[Any]]:
+    study = load_study({"study": "mine"}, root, ROOT / "workflow/schemas")
+    study["source"] |= source
+    return study, [{**file, "sha256": ""} for file in log_files(study, root)]
+
+
+def test_a_fact_may_stand_in_the_log_of_one_split(here: Path) -> None:
+    in_splits(here, "logs/{run}/{split}/log.txt", LINE, LINE)
+    for run in "ab":
+        path = here / f"logs/{run}/train/log.txt"
+        path.write_text("Number of parameters: 2000\n" + path.read_text())
+    said = {"params": "Number of parameters"}
+    study, files = study_of(here, runs={"from_name": r"logs/(?P<run>\w+)/", "from_log": said})
+    assert ingest(study, files, here).runs["params"].dropna().tolist() == [2000, 2000]
+    study["source"]["runs"]["from_log"] = {"seed": "seed"}
+    with pytest.raises(FloplineError, match=r"None of logs/a/train/.* says 'seed'"):
+        ingest(study, files, here)
+
+
+def test_two_folders_of_one_split_are_refused_and_left_by_a_draft(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_splits(here, "logs/{run}/{split}/log.txt", LINE, LINE)
+    written(here / "logs/a/eval/log.txt", (here / "logs/a/validation/log.txt").read_text())
+    runs = {"from_name": r"logs/(?P<run>\w+)/"}
+    with pytest.raises(FloplineError, match=r"a/eval/log.txt and logs/a/val.* both hold run 'a'"):
+        study_of(here, paths="logs/*/*/log.txt", runs=runs)
+    drafted("logs")
+    assert "logs/a/validation/log.txt: it is of the same split, val" in capsys.readouterr().out
+
+
+def test_what_a_trainer_calls_train_for_want_of_a_word_is_of_its_folder(here: Path) -> None:
+    line = "iter {s}: loss {loss:.4f}, time 12.00ms, mfu 1.00%\n"
+    in_splits(here, "logs/{run}/{split}/log.txt", line, line)
+    assert ingested(here) == BOTH
 
 
 def test_checkpoints_of_text_logs_are_beginnings_of_one_log(here: Path) -> None:

@@ -22,6 +22,8 @@ from mpl_toolkits.mplot3d import Axes3D
 from flopline.errors import FloplineError
 from flopline.figures.envelope_figure import THIRD_COLORS, envelope
 from flopline.figures.isoflop_figure import isoflop
+from flopline.figures.registry import FIGURES
+from flopline.figures.spec import figure_module
 from flopline.figures.spots import clear_spot, filled
 from flopline.figures.style import GREY, GUIDE_GREEN, LAW_RED, MAKO, mako, save
 from flopline.figures.surface_figure import Panel, law_text, surface
@@ -819,3 +821,16 @@ def test_clear_spot_takes_the_first_free_place_inside():
     assert clear_spot((0.2, 0.2), wall, spots[:2]) is None
     assert clear_spot((0.2, 0.2), wall, [(0.2, 0.12)], pad=(0.0, 0.05)) is None
     assert clear_spot((0.1, 0.1), filled((0.5, 0.5), (0.1, 0.1)), [(0.3, 0.3)]) is None
+
+
+def test_no_figure_loads_scipy_to_be_imported() -> None:
+    modules = [figure_module(name) for name in FIGURES]
+    code = f"""
+import sys
+from importlib import import_module
+for name in {modules}:
+    import_module(name)
+print(sorted(name for name in sys.modules if name.split('.')[0] in ('scipy', 'pydantic')))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

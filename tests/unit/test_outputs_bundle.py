@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from flopline.outputs import bundle
-from flopline.report.page import render
+from flopline.report.page import render_appendix
 from tests.builders.page_inputs import TEMPLATES, make_inputs
 from tests.builders.studies import loaded, write_study
 from tests.conftest import ROOT
@@ -109,12 +109,12 @@ def test_a_page_of_absolute_sources_names_no_folder_of_them(tmp_path: Path) -> N
     files = [{"path": f"{place}/a.jsonl", "sha256": "0" * 64, "bytes": 1}]
     config = bundle.study_file({k: v for k, v in study.items() if k != "synthetic"})
     made = {**inputs.provenance, "files": files, "config": config}
-    page = render(dataclasses.replace(inputs, runs=runs, provenance=made), TEMPLATES)
+    page = render_appendix(dataclasses.replace(inputs, runs=runs, provenance=made), TEMPLATES)
     clean, changed = bundle.without_folders(
-        {"report.html": page.encode()}, bundle.folders_of(study, HERE, HOME)
+        {"appendix.html": page.encode()}, bundle.folders_of(study, HERE, HOME)
     )
-    assert changed == ["report.html"]
-    text = clean["report.html"].decode()
+    assert changed == ["appendix.html"]
+    text = clean["appendix.html"].decode()
     saved = [base64.b64decode(x).decode() for x in re.findall(r'base64,([\w+/=]+)"', text)]
     assert "secret" in page
     assert [part[:80] for part in (text, *saved) if "secret" in part] == []

@@ -12,7 +12,7 @@ import pytest
 from flopline.bearing import Span
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import ENDS
-from flopline.numbers import humanise
+from flopline.numbers import factor, humanise
 from flopline.planner import Line, allocation, at_budget, deviation, read_line
 from flopline.question_options import QuestionOptions
 from flopline.questions import (
@@ -267,7 +267,7 @@ def test_a_study_asks_each_limit_at_its_target_and_for_each_loss() -> None:
     assert asked(QuestionOptions(), 1e22) == []
 
 
-def test_rows_say_what_to_mind() -> None:
+def test_rows_say_what_to_note() -> None:
     line = line_of(BESIROGLU)
     questions = [
         Question(loss=2.6),
@@ -276,15 +276,28 @@ def test_rows_say_what_to_mind() -> None:
         Question(flops=1e20, limit=TOKENS_PER_PARAM, value=1e4),
     ]
     table = answer_rows(questions, line, line, SPAN)
-    assert table["mind"].iloc[0] == ""
-    assert "the largest run's compute" in table["mind"].iloc[1]
-    assert table["mind"].iloc[2] == "no compute reaches this loss by this law"
-    assert "which do not bear it" in table["mind"].iloc[3]
+    assert table["note"].iloc[0] == ""
+    assert "the largest run's compute" in table["note"].iloc[1]
+    assert table["note"].iloc[2] == "no compute reaches this loss by this law"
+    assert "which do not bear it" in table["note"].iloc[3]
     assert table["never"].tolist() == [False, False, True, False]
     assert table["borne"].tolist() == [True, True, False, False]
     lone = answer_rows(questions[-1:], of_compute(BESIROGLU), None, SPAN)
-    assert "keep parametric" in lone["mind"].iloc[0]
+    assert "keep parametric" in lone["note"].iloc[0]
     assert isinstance(table, pd.DataFrame)
+
+
+def test_an_answer_below_the_runs_says_so_as_one_beyond_them_does() -> None:
+    """Answers at a millionth of the smallest run's compute passed as borne by the runs."""
+    line = line_of(BESIROGLU)
+    needed = answer(line, line, Question(loss=2.6)).flops.point
+    spans = {10: "a long extrapolation", 1e4: "out of reach of the runs"}
+    for times, grade in spans.items():
+        span = replace(SPAN, smallest_flops=times * needed, largest_flops=1e3 * times * needed)
+        [row] = answer_rows([Question(loss=2.6)], line, line, span).to_dict("records")
+        assert f"{factor(times)} below the smallest run" in row["note"]
+        assert row["note"].endswith(grade)
+        assert row["borne"] is (times < 1000)
 
 
 def test_the_line_that_the_decision_follows_answers_for_each_family() -> None:
@@ -302,8 +315,8 @@ def test_the_line_that_the_decision_follows_answers_for_each_family() -> None:
     line = read_line(made["isoflop"].to_json(), made["isoflop"].draws)
     wanted = answer(line, None, Question(loss=2.2)).flops
     assert (free["flops"], free["flops_hi95"]) == (wanted.point, wanted.hi95)
-    assert set(by_family["elm"]["mind"]) == {"These runs do not say."}
-    assert set(by_family["oak"]["mind"]) == {"no line is followed, so that none can answer"}
+    assert set(by_family["elm"]["note"]) == {"These runs do not say."}
+    assert set(by_family["oak"]["note"]) == {"no line is followed, so that none can answer"}
     # As the page shows it, from what JSON holds.
     records = answers_json(table.assign(flops_hi95=[math.inf, *table["flops_hi95"][1:]]))
     ash, elm, _ = questions_view(records, {"ash": "Ash"})

@@ -14,20 +14,20 @@ import pytest
 from flopline.laws.common.fit_result import FAILED
 from flopline.report.formatting import formatted, gist
 from flopline.report.html_tables import MOST_CSV_BYTES, MOST_ROWS, csv_file
-from flopline.report.page import ReportInputs, render
+from flopline.report.page import ReportInputs, render, render_appendix, render_both
 from flopline.schema import QUANTITIES
 from flopline.verdict_scale import Verdict
 from tests.builders.page_inputs import REASON, SVG, TEMPLATES, audits_of, make_inputs
-from tests.builders.page_reading import Reader, check_structure, csv_rows
+from tests.builders.page_reading import Reader, check_pages, check_structure, csv_rows
 
 SCRIPT = "<script>alert(1)</script>"
 FORMULA = '=HYPERLINK("http://x","y")'
 
 
 def verdict_links(page: str) -> dict[str, str]:
-    """{question: anchor} of the row of verdicts."""
+    """{question: address} of the row of verdicts."""
     row = page.partition('class="verdicts"')[2].partition("</ul>")[0]
-    links = re.findall(r'question">([^<]+)</span> <a href="#([^"]+)"', row)
+    links = re.findall(r'question">([^<]+)</span> <a href="([^"]+)"', row)
     return dict(links)
 
 
@@ -55,63 +55,95 @@ def audited() -> ReportInputs:
 
 
 @pytest.fixture(scope="module")
-def page(audited: ReportInputs) -> str:
-    return render(audited, TEMPLATES)
+def pages(audited: ReportInputs) -> tuple[str, str]:
+    return render_both(audited, TEMPLATES)
 
 
-def test_sections_stand_in_the_order_of_a_readers_questions(page: str) -> None:
-    check_structure(page)
-    wanted = ["decision", "trust", "targets", "audit", "figures", "tables", "methods", "checklist",
-              "downloads", "provenance"]  # fmt: skip
-    places = [element(page, anchor)[1] for anchor in wanted]
-    assert places == sorted(places)
-    contents = page.partition('aria-label="Contents"')[2].partition("</nav>")[0]
-    assert re.findall(r'href="#(\w+)"', contents) == wanted
+@pytest.fixture(scope="module")
+def page(pages: tuple[str, str]) -> str:
+    return pages[0]
 
 
-def test_every_verdict_leads_to_its_evidence_itself(page: str) -> None:
-    links = verdict_links(page)
+@pytest.fixture(scope="module")
+def appendix(pages: tuple[str, str]) -> str:
+    return pages[1]
+
+
+def test_sections_stand_in_the_order_of_a_readers_questions(pages: tuple[str, str]) -> None:
+    check_pages(*pages)
+    for page, wanted in zip(
+        pages,
+        (
+            ["answer", "sure", "wrong", "targets", "evidence", "findings", "data", "provenance"],
+            ["figures", "audit", "laws", "parameters", "fits", "data-tables", "methods",
+             "checklist", "inputs"],
+        ),
+        strict=True,
+    ):  # fmt: skip
+        places = [element(page, anchor)[1] for anchor in wanted]
+        assert places == sorted(places)
+        contents = page.partition('aria-label="Contents"')[2].partition("</nav>")[0]
+        assert re.findall(r'href="#([\w-]+)"', contents) == wanted
+
+
+def test_every_verdict_leads_to_its_evidence_itself(pages: tuple[str, str]) -> None:
+    links = verdict_links(pages[0])
+
+    def evidence(question: str) -> tuple[str, str]:
+        """The tag that a question leads to, and the page from there on."""
+        name, _, anchor = links[question].partition("#")
+        page = pages[1] if name else pages[0]
+        tag, start = element(page, anchor)
+        return tag, page[start:]
+
     expected = {
         "Do the laws agree?": "tr",
         "Do small runs predict large ones?": "figure",
-        "Can the runs tell the terms apart?": "table",
+        "Can the runs tell the terms of the parametric law apart?": "table",
         "Were the runs trained alike, and well?": "table",
         "Did every fit converge?": "section",
     }
-    assert {question: element(page, links[question])[0] for question in expected} == expected
-    ladder = page[element(page, links["Do small runs predict large ones?"])[1] :]
+    assert {question: evidence(question)[0] for question in expected} == expected
+    _, ladder = evidence("Do small runs predict large ones?")
     assert 'alt="ladder, Dense transformer. Synthetic data. Found by ladder."' in ladder[:2000]
-    target = page[element(page, links["Do the laws agree?"])[1] :]
+    _, target = evidence("Do the laws agree?")
     assert "C = 5.76e23 FLOPs" in target[:400]
-    assert links["Can the runs tell the terms apart?"] == "audit-1-identifiability-ratios"
+    of_terms = "appendix.html#audit-1-identifiability-ratios"
+    assert links["Can the runs tell the terms of the parametric law apart?"] == of_terms
     assert len(links) >= 9
 
 
 def test_a_verdict_of_an_audit_says_what_the_audit_says(page: str) -> None:
     for state, label, detail in (
-        ("good", "Held-out ladder: good", "What ladder found of dense."),
         ("refuted", "Identifiability: refuted", "What identifiability found of dense."),
         ("warned", "Run hygiene: warned", "What hygiene found of dense."),
     ):
         assert re.search(rf'<li class="{state}">.*?{label}</a> <span>{detail}</span>', page), label
+    # What the ladder says of the line that is followed stands beside the answer.
+    assert re.search(r'<li class="good">.*?Held-out ladder: good</a></li>', page)
     assert "No audit was made" not in page
 
 
 def test_without_audits_the_verdicts_say_that_nothing_was_tested() -> None:
     page = render(make_inputs(), TEMPLATES)
-    assert verdict_links(page)["Was the law put to the test?"] == "audit"
-    assert Reader(page).text.count("No audit was made") == 2
+    assert verdict_links(page)["Was the law put to the test?"] == "appendix.html#audit"
+    assert Reader(page).text.count("No audit was made") == 1
 
 
-def test_figures_of_the_headlines_family_come_first_and_others_are_folded(page: str) -> None:
-    figures = page.partition('id="figures-title"')[2].partition('id="tables"')[0]
-    drawn = re.findall(r"<b>Figure \d+\. (.*?)\.</b>", figures)
-    assert drawn == [
-        "surface",
-        *(f"{name}, Dense transformer" for name in ("isoflop", "ladder", "flow")),
+def test_the_evidence_is_the_headlines_family_and_the_appendix_has_the_rest(
+    page: str, appendix: str
+) -> None:
+    drawn = [re.findall(r"<b>Figure (\d+)\. (.*?)\.</b>", text) for text in (page, appendix)]
+    assert [title for _, title in drawn[0]] == [
+        "isoflop, Dense transformer", "surface", "ladder, Dense transformer"
+    ]  # fmt: skip
+    assert [title for _, title in drawn[1]] == [
+        "flow, Dense transformer",
         *(f"{name}, Mixture of experts" for name in ("isoflop", "ladder", "flow")),
     ]
-    assert figures.partition("<details")[0].count("<figure") == 4
+    assert [int(number) for number, _ in drawn[0] + drawn[1]] == list(range(1, 8))
+    figures = appendix.partition('id="figures-title"')[2].partition('id="audit"')[0]
+    assert figures.partition("<details data-print")[0].count("<figure") == 1
 
 
 def test_downloads_are_named_with_their_notes(page: str) -> None:
@@ -120,7 +152,8 @@ def test_downloads_are_named_with_their_notes(page: str) -> None:
     assert 'id="downloads"' not in render(make_inputs(), TEMPLATES)
 
 
-def test_every_table_has_a_caption_headed_columns_and_a_file(page: str) -> None:
+def test_every_table_has_a_caption_headed_columns_and_a_file(appendix: str) -> None:
+    page = appendix
     tables = re.findall(r"<table[^>]*>.*?</table>", page, flags=re.DOTALL)
     assert len(tables) > 20
     for table in tables:
@@ -131,8 +164,8 @@ def test_every_table_has_a_caption_headed_columns_and_a_file(page: str) -> None:
         assert csv_rows(page, table_id[1]), table_id[1]
 
 
-def test_decision_csv_holds_every_digit_with_units(audited: ReportInputs, page: str) -> None:
-    rows = csv_rows(page, "laws-1-table")
+def test_decision_csv_holds_every_digit_with_units(audited: ReportInputs, appendix: str) -> None:
+    rows = csv_rows(appendix, "laws-1-table")
     lines = audited.decision.query("family == 'dense' and main")
     assert len(rows) == len(lines)
     for row in rows:
@@ -142,21 +175,21 @@ def test_decision_csv_holds_every_digit_with_units(audited: ReportInputs, page: 
         for name, unit in (("params", "weights"), ("tokens", "tokens"), ("loss", "nats per token")):
             for end in ("", "_lo80", "_hi80", "_lo95", "_hi95"):
                 assert float(row[f"{name}{end} [{unit}]"]) == line[f"{name}{end}"]
-    of_law = csv_rows(page, "laws-1-isoflop")
+    of_law = csv_rows(appendix, "laws-1-isoflop")
     assert len(of_law) == len(audited.decision.query("family == 'dense' and law == 'isoflop'"))
 
 
 def test_csv_of_runs_holds_the_numbers_not_their_short_texts(
-    audited: ReportInputs, page: str
+    audited: ReportInputs, appendix: str
 ) -> None:
-    rows = {row["run"]: row for row in csv_rows(page, "table-runs")}
+    rows = {row["run"]: row for row in csv_rows(appendix, "table-runs")}
     for run in audited.runs.to_dict("records"):
         assert float(rows[run["run"]]["params [weights]"]) == run["params"]
         assert int(rows[run["run"]]["rows_in"]) == run["rows_in"]
 
 
-def test_sort_keys_are_the_numbers_in_full(audited: ReportInputs, page: str) -> None:
-    laws = page.partition('id="laws-1-table"')[2].partition("</table>")[0]
+def test_sort_keys_are_the_numbers_in_full(audited: ReportInputs, appendix: str) -> None:
+    laws = appendix.partition('id="laws-1-table"')[2].partition("</table>")[0]
     keys = {float(key) for key in re.findall(r'data-sort="([^"]+)"', laws)}
     assert set(audited.decision.query("family == 'dense' and main")["params"]) <= keys
 
@@ -221,12 +254,13 @@ def test_words_of_the_user_are_never_markup_nor_formulas() -> None:
         figures=[{**f, "title": SCRIPT, "caption": SCRIPT, "alt": SCRIPT} for f in made.figures],
         downloads=[("x", SCRIPT, SCRIPT)],
     )  # fmt: skip
-    page = render(hostile, TEMPLATES)
-    read = check_structure(page)
-    assert SCRIPT not in page
-    assert read.tags["script"] == 1
-    assert not [name for _, name, _ in read.attributes if name.startswith("on")]
-    assert read.text.count(SCRIPT) > 20
+    answer, page = render_both(hostile, TEMPLATES)
+    for each, count in ((answer, 8), (page, 15)):
+        read = check_structure(each)
+        assert SCRIPT not in each
+        assert read.tags["script"] == 1
+        assert not [name for _, name, _ in read.attributes if name.startswith("on")]
+        assert read.text.count(SCRIPT) > count
     names = {row["run"] for row in csv_rows(page, "table-runs")}
     assert f"'{FORMULA}" in names
     assert SCRIPT in names
@@ -240,10 +274,11 @@ def test_words_of_the_user_are_never_markup_nor_formulas() -> None:
 def test_extremes_are_pages_of_bounded_size(families: int, runs_each: int) -> None:
     named = {f"f{i}": f"Family {i}" for i in range(families)}
     made = dataclasses.replace(make_inputs(named, runs_each), audits=audits_of(*named))
-    page = render(made, TEMPLATES)
-    read = check_structure(page)
+    answer, page = render_both(made, TEMPLATES)
+    _, read = check_pages(answer, page)
     assert max(read.rows.values()) <= MOST_ROWS
     assert len(page) < 12e6
+    assert len(answer) < 3e5
     assert len(csv_rows(page, "table-runs")) == families * runs_each
     assert ("stand here, and sorting" in page) == (families * runs_each > MOST_ROWS)
 
@@ -254,15 +289,15 @@ def test_one_target_or_many(targets: int) -> None:
     one = made.decision[made.decision["budget_flops"] == made.decision["budget_flops"].max()]
     budgets = np.geomspace(1e21, one["budget_flops"].iloc[0], targets)[::-1]
     decision = pd.concat([one.assign(budget_flops=c) for c in budgets], ignore_index=True)
-    page = render(dataclasses.replace(made, decision=decision), TEMPLATES)
-    check_structure(page)
+    answer, page = render_both(dataclasses.replace(made, decision=decision), TEMPLATES)
+    check_pages(answer, page)
     assert page.count('class="group" id="laws-1-target-') == targets
-    assert ('id="table-recommended"' in page) == (targets > 1)
+    assert ('id="table-recommended"' in answer) == (targets > 1)
 
 
 def test_a_law_that_failed_is_in_the_verdicts_with_its_reason_in_sight() -> None:
-    page = render(make_inputs(fail="isoflop"), TEMPLATES)
-    assert re.search(r'<li class="refuted">.*?1 of 3 fits failed</a>', page)
+    answer, page = render_both(make_inputs(fail="isoflop"), TEMPLATES)
+    assert re.search(r'<li class="refuted">.*?1 of 3 fits failed</a>', answer)
     fits = page.partition('id="fits-title"')[2].partition("</section>")[0]
     assert fits.count("<details id") == 3
     assert REASON in fits.partition(" open>")[2]
@@ -273,12 +308,14 @@ def test_a_law_that_failed_is_in_the_verdicts_with_its_reason_in_sight() -> None
 def test_a_training_loss_is_called_one_wherever_the_loss_is_named() -> None:
     made = make_inputs()
     study = {**made.study, "loss_split": "train", "loss_label": "Training loss"}
-    text = Reader(render(dataclasses.replace(made, study=study), TEMPLATES)).text
-    assert "Expected training loss:" in text
-    assert "Every loss on this page is a training loss" in text
-    assert "Validation loss" not in text
-    assert "validation loss" not in text
-    assert "training loss" not in Reader(render(made, TEMPLATES)).text
+    answer, behind = (
+        Reader(page).text for page in render_both(dataclasses.replace(made, study=study), TEMPLATES)
+    )
+    assert "the loss is a training loss" in answer
+    assert "Every loss here is a training loss" in behind
+    for text in (answer, behind):
+        assert "validation loss" not in text.lower()
+    assert all("training loss" not in Reader(page).text for page in render_both(made, TEMPLATES))
 
 
 def test_the_page_says_the_unit_of_the_loss_and_no_other() -> None:
@@ -286,20 +323,24 @@ def test_the_page_says_the_unit_of_the_loss_and_no_other() -> None:
     bare = {"study": {**made.study, "loss_unit": "bits_per_byte"}, "audits": {}, "figures": []}
     verdict = {**made.verdict, "loss_unit": "bits_per_byte"}
     decision = made.decision.assign(loss_unit="bits_per_byte")
-    page = render(dataclasses.replace(made, **bare, verdict=verdict, decision=decision), TEMPLATES)
-    assert "bits per byte.</p>" in page
+    answer, page = render_both(
+        dataclasses.replace(made, **bare, verdict=verdict, decision=decision), TEMPLATES
+    )
+    assert '<span class="unit">bits per byte</span>' in answer
     assert "in bits per byte" in page
-    assert "nats" not in page
+    assert "nats" not in answer + page
 
 
 def test_6nd_over_c_takes_a_sentence_where_it_is_always_one() -> None:
     made = make_inputs()
     ratio = {c: 1.0 for c in made.decision if c.startswith("flops_ratio")}
-    spent = render(dataclasses.replace(made, decision=made.decision.assign(**ratio)), TEMPLATES)
+    spent = render_appendix(
+        dataclasses.replace(made, decision=made.decision.assign(**ratio)), TEMPLATES
+    )
     assert "(6ND/C = 1.00)" in spent
     assert "1.00 to 1.00" not in spent
     off = made.decision.assign(**{**ratio, "flops_ratio": 0.92})
-    page = render(dataclasses.replace(made, decision=off), TEMPLATES)
+    page = render_appendix(dataclasses.replace(made, decision=off), TEMPLATES)
     assert "(6ND/C = 1.00)" not in page
     assert '<th scope="col" class="num">6ND/C' in page
 
@@ -323,8 +364,8 @@ def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, words: s
     assert gist(text) == words
 
 
-def test_alternative_texts_state_the_finding(page: str) -> None:
-    alts = [alt for alt in Reader(page).values("alt") if alt]
+def test_alternative_texts_state_the_finding(pages: tuple[str, str]) -> None:
+    alts = [alt for page in pages for alt in Reader(page).values("alt") if alt]
     assert len(alts) == 7
     assert all("Synthetic data. Found by" in alt for alt in alts)
 
@@ -361,6 +402,6 @@ def test_text_stands_out_from_its_ground_in_both_modes(mode: str) -> None:
     assert contrast(colours["strong-rule"], colours["paper"]) >= 3
 
 
-def test_no_quantity_of_the_decision_is_left_out_of_its_csv(page: str) -> None:
-    columns = {name.partition(" [")[0] for name in csv_rows(page, "laws-1-table")[0]}
+def test_no_quantity_of_the_decision_is_left_out_of_its_csv(appendix: str) -> None:
+    columns = {name.partition(" [")[0] for name in csv_rows(appendix, "laws-1-table")[0]}
     assert set(QUANTITIES) <= columns

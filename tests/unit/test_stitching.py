@@ -163,6 +163,27 @@ def test_a_spike_that_was_rolled_back_is_no_disagreement() -> None:
     assert result.runs["status"].tolist() == ["kept"]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_files_of_one_split_each_tell_of_no_other_split(turned: bool) -> None:
+    train = [{**row, "split": "train"} for row in steps(*range(1, 21), *range(11, 31))]
+    files = (train, steps(5, 10, 15, 20, 25, 30))
+    result = pieces(*(files[::-1] if turned else files))
+    assert result.dropped["reason"].tolist() == ["superseded_by_restart"] * 10
+    assert set(result.dropped["step"]) == set(range(11, 21))
+    curves = curve_of(result).groupby("split", observed=True)["step"].agg(list)
+    assert curves["val"] == [5, 10, 15, 20, 25, 30]
+    assert curves["train"] == list(range(1, 31))
+
+
+def test_further_files_of_a_split_restart_that_split() -> None:
+    def in_train(*values: float) -> list[dict[str, Any]]:
+        return [{**row, "split": "train"} for row in steps(*values)]
+
+    result = pieces(in_train(1, 2, 3, 4), in_train(3, 4, 5, 6), steps(2, 4), steps(4, 6))
+    dropped = result.dropped.groupby("step").size().to_dict()
+    assert dropped == {3: 1, 4: 2}
+
+
 def test_copy_of_a_piece_is_dropped_whole() -> None:
     first, second = steps(1, 2, 3), steps(3, 4)
     result = pieces(first, second, first, sha256=("x", "y", "x"))

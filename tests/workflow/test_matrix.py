@@ -302,7 +302,7 @@ CASES = {
         edit(f"{LIBRARY}/surfaces/published.toml", f"beta = {BESIROGLU.beta}", "beta = 0.5"),
         AUDIT | END),
     "template": Case("the report's template, style or scripts",
-        edit("workflow/report/page.html.j2", "</main>", "</main><!-- new -->"), PAGE),
+        edit("workflow/report/_layout.html.j2", "</main>", "</main><!-- new -->"), PAGE),
     "css": Case("the report's template, style or scripts",
         append("workflow/report/style.css", "/* new */\n"), PAGE),
     "panels": Case("the report's template, style or scripts",

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.builders.checklists import templates
+from tests.builders.decision_misfits import misfits
 from tests.builders.page_reading import Reader
 from tests.workflow.conftest import AUDIT, END, Checkout, figures_that
 
@@ -116,6 +117,7 @@ def test_it_is_decided_upon_and_listed(judged: Checkout) -> None:
     csv = pd.read_csv(judged.folder / RESULTS / "decision.csv")
     assert (csv["law"] == NAME).sum() == len(lines)
     verdict = json.loads(text(judged, "decision.json"))
+    assert misfits(verdict) == []
     assert f"the {LABEL} law" in verdict["rule"]
     assert any(f"the {LABEL} line" in entry["sentence"] for entry in verdict["agreement"])
 
@@ -138,7 +140,7 @@ def test_it_is_judged_by_every_audit_of_laws(judged: Checkout) -> None:
 def test_it_stands_in_every_figure_that_holds_laws_against_each_other(judged: Checkout) -> None:
     for figure in ("losscompute", "ladder", "stakes"):
         assert f'id="{NAME}"' in text(judged, f"figures/ash/{figure}.svg"), figure
-    page = Reader(text(judged, "report.html"))
+    page = Reader(text(judged, "report.html") + text(judged, "appendix.html"))
     assert re.search(rf"the laws say (?:[^.]|\.\d)*{LABEL} [0-9.]+ \(95 % interval", page.text)
 
 
@@ -146,7 +148,7 @@ def test_it_is_told_on_the_page_in_the_methods_and_in_tables(judged: Checkout) -
     methods = text(judged, "methods/methods.txt")
     assert f"{TITLE} law. The lowest run of each budget" in methods
     assert "budget tolerance" not in methods
-    page = Reader(text(judged, "report.html"))
+    page = Reader(text(judged, "appendix.html"))
     for words in (
         f"{TITLE}: N ∝ C^a and D ∝ C^b through the lowest run of each budget",
         f"all estimators of the {TITLE} law",
@@ -169,6 +171,7 @@ def test_the_planner_knows_it(judged: Checkout) -> None:
 
 def test_it_is_judged_like_any_other_where_it_is_the_only_one(alone: Checkout) -> None:
     decision = json.loads(text(alone, "decision.json"))
+    assert misfits(decision) == []
     assert [entry["law"] for entry in decision["choices"] if entry["law"]] == []
     assert decision["headline"] is None
     page = Reader(text(alone, "report.html")).text

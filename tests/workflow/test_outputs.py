@@ -18,7 +18,7 @@ pytestmark = pytest.mark.workflow
 
 # Nothing else may leave the machine.
 INSIDE = re.compile(
-    r"README\.txt|SHA256SUMS|report\.html|decision\.csv|study\.yaml|data/(runs|dropped)\.csv"
+    r"README\.txt|SHA256SUMS|(report|appendix)\.html|decision\.csv|study\.yaml|data/(runs|dropped)\.csv"
     r"|latex/\w+\.tex|methods/methods\.(txt|tex|bib)|audit/\w+\.json|(audit|fits)/\w+/\w+\.json"
     r"|figures/(\w+/)*\w+\.(pdf|png)"
 )
@@ -44,7 +44,13 @@ def test_the_zip_has_all_that_a_reviewer_needs_and_nothing_else(
         made = [path.relative_to(results).as_posix() for path in results.glob(pattern)]
         assert made
         assert set(made) <= set(packed)
-    for path in ("report.html", "decision.csv", "methods/methods.txt", "methods/methods.bib"):
+    for path in (
+        "report.html",
+        "appendix.html",
+        "decision.csv",
+        "methods/methods.txt",
+        "methods/methods.bib",
+    ):
         assert packed[path] == (results / path).read_bytes()
     runs = packed["data/runs.csv"].decode().splitlines()
     assert len(runs) == 1 + len((finished.folder / "data/toy/runs.csv").read_text().split()) - 1
@@ -77,7 +83,7 @@ def test_the_study_file_in_the_zip_makes_the_same_study(
 
 
 def test_the_methods_beside_the_page_are_those_of_the_page(packed: dict[str, bytes]) -> None:
-    page = packed["report.html"].decode()
+    page = packed["appendix.html"].decode()
     methods = packed["methods/methods.txt"].decode()
     assert len(methods) > 1000
     first = methods.split(". ", 1)[1].split(".", 1)[0]

@@ -20,6 +20,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface_figure import color_map
 from flopline.study import read_yaml
 from flopline.surfaces.chinchilla import PARAMETERS
+from tests.builders.decision_misfits import misfits
 from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout, once_a_session
 
 pytestmark = pytest.mark.workflow
@@ -116,13 +117,16 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     assert len(figures) == 2 * (2 + 2 + 3) + 3
     silent = [str(f) for f in figures if texts(f)["synthetic data"] != 1]
     assert silent == []
-    page = (results / "report.html").read_text()
-    assert page.count('<p class="banner"') == 1
+    pages = [(results / name).read_text() for name in ("report.html", "appendix.html")]
+    assert [page.count('<p class="banner"') for page in pages] == [1, 1]
+    page = "".join(pages)
     assert page.count("Synthetic data. ") >= len(figures)
     assert "Every run is synthetic" in page
     assert "No input file: the study is made by the configuration alone." in page
     assert pd.read_csv(results / "decision.csv")["synthetic"].all()
-    assert json.loads((results / "decision.json").read_text())["synthetic"] is True
+    decision = json.loads((results / "decision.json").read_text())
+    assert decision["synthetic"] is True
+    assert misfits(decision) == []
     for table in results.glob("latex/*.tex"):
         assert "Synthetic data" in table.read_text(), table
     assert "synthetic" in (results / "methods/methods.txt").read_text()
@@ -139,7 +143,8 @@ def test_read_studies_do_not_say_synthetic(finished: Checkout) -> None:
     results = finished.folder / "results/toy"
     for figure in results.glob("figures/**/*.svg"):
         assert "synthetic" not in figure.read_text()
-    assert '<p class="banner"' not in (results / "report.html").read_text()
+    for name in ("report.html", "appendix.html"):
+        assert '<p class="banner"' not in (results / name).read_text()
     assert not pd.read_csv(results / "decision.csv")["synthetic"].any()
     for table in results.glob("latex/*.tex"):
         assert "Synthetic data" not in table.read_text(), table

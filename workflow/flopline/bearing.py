@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import bdtrc, stdtrit
 
-from flopline.audit.held_out import REFUTED_PERCENT, THIS_RUN
+from flopline.audit.held_out import REFUTED_PERCENT
+from flopline.audit.held_out_kinds import THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
 from flopline.forecast.ladder_errors import LOSS
 from flopline.forecast.record import failures
@@ -23,6 +24,7 @@ from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import ESTIMATORS, Says, spec_of
 from flopline.numbers import flops_label, humanise, significant
+from flopline.reach import EXTREME, SHORT, Reach, out_of_reach
 from flopline.results import FamilyResults
 
 OUTSIDE_FACTOR: Final = 3.0
@@ -35,7 +37,7 @@ BOUND_FACTOR: Final = 3.0
 the size depends on that parameter."""
 APART_FACTOR: Final = 3.0
 """Lines that nothing tells apart may differ by this factor in N."""
-UNTESTED_EXTRAPOLATION: Final = 3.0
+UNTESTED_EXTRAPOLATION: Final = SHORT.most
 """Times the largest run's compute up to which lines that nothing was held out for are followed."""
 RISE: Final = 0.02
 """Share by which the lowest loss of the larger runs must lie above that of smaller ones to say that
@@ -71,6 +73,10 @@ class Span:
     largest_flops: float
     rise: str = ""
     smallest_flops: float = 0.0
+
+    def reach(self, flops: float) -> Reach:
+        """How far a budget [FLOPs] lies from the runs."""
+        return Reach.of(flops, self.smallest_flops, self.largest_flops)
 
 
 def span_of(runs: pd.DataFrame) -> Span:
@@ -157,8 +163,9 @@ def _fault(
     bounds: Mapping[tuple[str, str], Sequence[str]],
     held: pd.DataFrame | None,
 ) -> str:
-    if span.rise:
-        return span.rise
+    everywhere = span.rise or out_of_reach(span.reach(float(line["budget_flops"])))
+    if everywhere:
+        return everywhere
     low, high = float(line["params_lo95"]), float(line["params_hi95"])
     if not (math.isfinite(low) and math.isfinite(high)):
         return "it has no interval, so that nothing says how far off it is"
@@ -385,20 +392,28 @@ def silence(
     for index, line in main.iterrows():
         if reasons[index]:
             barred_by.setdefault(reasons[index], []).append(spec_of(line["law"]).label)
-    why = span.rise or "; ".join(
+    reach = span.reach(budget)
+    far = out_of_reach(reach)
+    by_law = [
         f"the {' and '.join(laws)} line{'s are' if len(laws) > 1 else ' is'} not followed since "
         f"{reason}"
         for reason, laws in barred_by.items()
-    )
+    ]
+    why = span.rise or far or "; ".join(by_law)
     why = why or "no law gives a number that may be used"
     up_to = span.largest_flops
+    if far and not span.rise:
+        up_to *= EXTREME.most
     if "tokens per param" in why:
         first = next(i for i in main.index if "tokens per param" in reasons[i])
         up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
     needed = _needed(why, budget, span)
+    ends = f"ends at about {flops_label(min(up_to, budget))} FLOPs"
+    if far and reach.side == "below":
+        ends = f"begins at about {flops_label(span.smallest_flops / EXTREME.most)} FLOPs"
     sentence = (
         f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. What they say "
-        f"ends at about {flops_label(min(up_to, budget))} FLOPs. {needed}"
+        f"{ends}. {needed}"
     )
     return {
         "family": family,
@@ -419,6 +434,14 @@ def _needed(why: str, budget: float, span: Span) -> str:
         )
     if "do not fall" in why:
         return "Look first at the largest runs: they did not train as the smaller ones did."
+    reach = span.reach(budget)
+    if out_of_reach(reach):
+        beyond = reach.side == "beyond"
+        nearest = budget / EXTREME.most if beyond else budget * EXTREME.most
+        return (
+            f"Runs of {flops_label(nearest)} FLOPs or {'more' if beyond else 'fewer'}, or a target "
+            "nearer to the runs, would tell."
+        )
     larger = flops_label(math.sqrt(span.largest_flops * budget))
     return (
         f"Several sizes at budgets up to about {larger} FLOPs, each budget with its optimum inside "

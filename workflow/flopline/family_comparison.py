@@ -14,8 +14,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import stdtrit
 
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.documents import EstimateJson, FewRunsJson, number_in
@@ -60,6 +58,8 @@ def flops_for(law: LossLaw, loss: float) -> float:
     """The least compute [FLOPs] at which `law` comes down to `loss`; infinite where it never does,
     NaN where either is not known.
     """
+    from scipy.optimize import brentq
+
     least, most = law(1.0), law(ENDLESS)
     if math.isnan(loss) or math.isnan(least) or math.isnan(most):
         return math.nan
@@ -180,6 +180,8 @@ def _gains_of_draws(known: FamilyResults, law: str, flops: Floats, loss: Floats)
 
 def _mean_gain(gain: Floats, draws: Floats) -> EstimateJson:
     """Mean over runs of needed over spent compute, with intervals; without them for one run."""
+    from scipy.special import stdtrit
+
     mean = float(gain.mean())
     if gain.size < 2:
         return estimate_json(math.exp(mean), *[math.nan] * 4)
@@ -201,6 +203,12 @@ def _beside(
     needed: Floats,
     times: EstimateJson,
 ) -> FewRunsJson:
+    """What few runs of `family` save against the law of the family that they stand beside.
+
+    Returns:
+        The runs' own `flops`, the compute `needed` for their losses by that law, the multiplier and
+        the share of compute saved with intervals, and the sentence that says so.
+    """
     saved: EstimateJson = estimate_json(
         *(
             100 * (1 - 1 / number_in(times, end))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,7 @@ from flopline.logs.reading import (
     columns_in,
     plain_columns,
     scaled,
+    with_neighbours,
 )
 from flopline.loss_conversion import in_study_unit
 from flopline.schema import DROPPED, conform
@@ -134,6 +135,8 @@ def ingest_runs(study: StudyDocument, files: Sequence[LogFile], root: Path) -> I
         parts = [read(study, file, number, root) for number, file in enumerate(pieces)]
         if len(parts) > 1:
             parts = list(_branched(pieces, parts))
+        if any("split" in file for file in pieces):
+            parts = _side_by_side(study, pieces, parts)
         pieced = parts[0] if len(parts) == 1 else _together(parts)
         # Only what holds several runs need be put in the order of runs.
         yield _by_run(pieced) if len(set(pieced.runs["run"])) > 1 else pieced
@@ -159,6 +162,27 @@ def _branched(files: Sequence[LogFile], parts: Sequence[Ingested]) -> Iterator[I
         cut = part.curves[beyond].assign(reason=AFTER_BRANCH, source=file["path"])
         dropped = pd.concat([part.dropped, cut[["run", "line", "step", "reason", "source"]]])
         yield Ingested(part.curves[~beyond], dropped, part.runs)
+
+
+def _side_by_side(
+    study: StudyDocument, files: Sequence[LogFile], parts: Sequence[Ingested]
+) -> list[Ingested]:
+    """The logs of the splits of a run: what one says of a step holds for the others, too.
+
+    Raises FloplineError where none says a fact that the study takes from the log.
+    """
+    for name, key in (study["source"].get("runs", {}).get("from_log") or {}).items():
+        if not any(name in part.runs and part.runs[name].notna().any() for part in parts):
+            raise FloplineError(
+                f"None of {', '.join(file['path'] for file in files)} says '{key}' "
+                f"(source.runs.from_log.{name} in {study['file']}): correct it or take it out."
+            )
+    together = pd.concat([part.curves for part in parts], ignore_index=True)
+    filled = with_neighbours(Reading(together, pd.DataFrame()))
+    of_piece = dict(list(filled.groupby("piece")))
+    return [
+        replace(part, curves=of_piece.get(number, part.curves)) for number, part in enumerate(parts)
+    ]
 
 
 def _clock(curves: pd.DataFrame) -> pd.Series:
@@ -196,12 +220,8 @@ def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingeste
         decimal=source.get("decimal", "."),
         phase=source.get("phase"),
     )
-    log_facts, split = reading.facts, reading.rows["split"]
-    if split.isna().all():
-        split = constant(study["loss_split"], len(split))
-    elif split.isna().any():
-        split = split.astype("string").fillna(study["loss_split"])
-    rows = reading.rows.assign(split=split, piece=piece)
+    log_facts = reading.facts
+    rows = reading.rows.assign(split=_split(reading.rows["split"], study, file), piece=piece)
     rows, converted = in_study_unit(rows, study, reading.facts.units, file["path"])
     rows = _named(rows, own)
     dropped = _named(_with_whole_steps(reading.dropped).assign(source=file["path"]), own)
@@ -228,6 +248,19 @@ def _log(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Ingeste
         for run, n in counts.items()
     ]
     return Ingested(rows, dropped, pd.DataFrame(runs))
+
+
+def _split(split: pd.Series, study: StudyDocument, file: LogFile) -> pd.Series | pd.Categorical:
+    """The splits of a log's rows: as they say, else as its folder does, else that of the study.
+
+    What a format calls `train` for want of a word is of the folder's split, too.
+    """
+    other = file.get("split") or study["loss_split"]
+    columns = study["source"].get("columns", {})
+    told = "split" in columns or isinstance(columns.get("loss"), dict)
+    if split.isna().all() or ("split" in file and not told and (split == "train").all()):
+        return constant(other, len(split))
+    return split.astype("string").fillna(other) if split.isna().any() else split
 
 
 def _with_whole_steps(dropped: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import ENDS, FEWEST_DRAWS, Estimate
 from flopline.laws.common.lack_of_fit import relative_sd
 from flopline.laws.spec import surface_law
-from flopline.numbers import factor, flops_label, humanise, number, significant
+from flopline.numbers import flops_label, humanise, number, significant
 from flopline.planner import Line, read_line
 from flopline.question_options import QuestionOptions
 from flopline.results import FamilyResults
@@ -146,7 +146,7 @@ def answer(line: Line, surface: Line | None, question: Question) -> Answer:
 def answer_rows(
     questions: Sequence[Question], line: Line, surface: Line | None, span: Span
 ) -> pd.DataFrame:
-    """One row per question: the answer's numbers with their intervals, and what to mind of it.
+    """One row per question: the answer's numbers with their intervals, and a note on it.
 
     `span` is what the family's runs span.
     """
@@ -156,14 +156,14 @@ def answer_rows(
         try:
             made = answer(line, surface, question)
         except FloplineError as refusal:
-            rows.append({**row, "never": False, "borne": False, "mind": f"{refusal}"})
+            rows.append({**row, "never": False, "borne": False, "note": f"{refusal}"})
             continue
         row |= {"never": made.never, "never_percent": made.never_percent}
         row["borne"] = not made.never and _borne(made, span)
         for name in QUANTITIES:
             estimate: Estimate = getattr(made, name)
             row |= {name: estimate.point, **{f"{name}_{e}": getattr(estimate, e) for e in ENDS}}
-        rows.append({**row, "mind": "; ".join(_minded(made, span))})
+        rows.append({**row, "note": "; ".join(_notes(made, span))})
     return pd.DataFrame(rows)
 
 
@@ -189,6 +189,9 @@ def study_answers(
     `results` and `spans` are by family, `choices` and `silent` those of the verdict. One row per
     family and question: family, law, and the columns of `answer_rows`. Where the decision follows
     a variant it is the main line of that law that answers: variants keep no draws.
+
+    Returns:
+        One row per family and question: family, law, and the columns of `answer_rows`.
     """
     parts = []
     for family, known in results.items():
@@ -199,7 +202,7 @@ def study_answers(
             rows = pd.DataFrame(
                 [{**_asked(question), "never": False, "borne": False} for question in questions]
             )
-            rows["mind"] = reason or "no line is followed, so that none can answer"
+            rows["note"] = reason or "no line is followed, so that none can answer"
         else:
             line = read_line(known.fits[law], known.draws[law])
             surface = line if isinstance(line.point, LossSurface) else _surface_line(known)
@@ -228,7 +231,7 @@ def answers_json(answers: pd.DataFrame) -> list[AnswerJson]:
             "value": number_of(row, "value"),
             "never": bool(row["never"]),
             "borne": bool(row["borne"]),
-            "mind": str(row["mind"]),
+            "note": str(row["note"]),
             "never_percent": number_of(row, "never_percent"),
             "stated": {
                 name: {
@@ -256,14 +259,14 @@ def _surface_line(known: FamilyResults) -> Line | None:
         return None
 
 
-def _minded(made: Answer, span: Span) -> Iterator[str]:
+def _notes(made: Answer, span: Span) -> Iterator[str]:
     if made.never:
         yield "no compute reaches this loss by this law"
         return
-    reach = made.flops.point / span.largest_flops
-    if reach > 1:
-        yield f"{factor(reach)} the largest run's compute"
-    if not _borne(made, span):
+    reach = span.reach(made.flops.point)
+    if reach.side != "within":
+        yield reach.words
+    if not _of_like_shape(made, span):
         least, most = (significant(ratio, 3) for ratio in span.tokens_per_param)
         yield (
             f"its {significant(made.tokens_per_param.point, 3)} tokens per param lie more than "
@@ -273,6 +276,11 @@ def _minded(made: Answer, span: Span) -> Iterator[str]:
 
 
 def _borne(made: Answer, span: Span) -> bool:
+    """Whether the runs can speak of a run of this compute and of these tokens per param."""
+    return span.reach(made.flops.point).grade.recommends and _of_like_shape(made, span)
+
+
+def _of_like_shape(made: Answer, span: Span) -> bool:
     """Whether the tokens per param of a run lie where the runs can speak of them."""
     least, most = span.tokens_per_param
     ratio = made.tokens_per_param.point

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, NotRequired, TypedDict
 
 from flopline.errors import FloplineError
-from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS
+from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS, SPLIT_FOLDERS
+from flopline.logs.time_limit import search
 from flopline.study_document import SourceDocument
 
 TEXT_ENDINGS: Final = ("log", "txt", "out")
@@ -28,7 +29,8 @@ class LogFile(TypedDict):
     """One log of a study: the run that its path names, its digest, and the sidecar beside it.
 
     In place of the digest of a log that is yet to be simulated stands what it is `made_of`. A log
-    that is `shared` is the beginning of several runs.
+    that is `shared` is the beginning of several runs. One in a folder beside those of other splits
+    holds one `split` of its run.
     """
 
     run: str
@@ -36,6 +38,7 @@ class LogFile(TypedDict):
     sha256: NotRequired[str | None]
     made_of: NotRequired[str]
     shared: NotRequired[bool]
+    split: NotRequired[str]
     sidecar: NotRequired[str]
     sidecar_sha256: NotRequired[str]
 
@@ -124,7 +127,7 @@ def from_name(source: SourceDocument, path: str, file: str) -> dict[str, str]:
     pattern = source.get("runs", {}).get("from_name")
     if pattern is None:
         return {}
-    match = re.search(pattern, PurePosixPath(path).as_posix())
+    match = search(pattern, PurePosixPath(path).as_posix(), path, "source.runs.from_name")
     if match is None:
         raise FloplineError(
             f"{file}: source.runs.from_name {pattern!r} does not fit {path}: widen the pattern or "
@@ -156,6 +159,30 @@ def sidecar_of(source: SourceDocument, run: str, path: str) -> str | None:
 def run_name(path: str) -> str:
     """The run that a log file is named after: its file name without known endings."""
     return re.sub(rf"(\.({_KNOWN_ENDINGS}))+$", "", Path(path).name)
+
+
+def split_folders(paths: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """The logs that lie in folders of splits, as train/ and validation/ with one file in both.
+
+    Where one run has both, so do others that have one of them alone.
+
+    Returns for each the split and which part of the path is its folder.
+    """
+    alike: dict[tuple[str, ...], set[str]] = {}
+    places: list[tuple[str, int, tuple[str, ...]]] = []
+    for path in paths:
+        parts = Path(path).parts
+        for place, part in enumerate(parts[:-1]):
+            if part.lower() in SPLIT_FOLDERS:
+                rest = (*parts[:place], "", *parts[place + 1 :])
+                alike.setdefault(rest, set()).add(SPLIT_FOLDERS[part.lower()])
+                places.append((path, place, rest))
+    several = {place for _, place, rest in places if len(alike[rest]) > 1}
+    return {
+        path: (SPLIT_FOLDERS[Path(path).parts[place].lower()], place)
+        for path, place, _ in places
+        if place in several
+    }
 
 
 def why_no_file(path: Path) -> str:

@@ -152,7 +152,11 @@ def _demand_numbers(
     path: Path,
     decimal: str,
 ) -> None:
-    """Raise FloplineError at the first of a column's cells that is neither a number nor empty."""
+    """Raise FloplineError at the first of a column's cells that is neither a number nor empty.
+
+    Raises:
+        FloplineError: with the file, line, column and cell, and a mend.
+    """
     text = cells.astype("string").str.strip()
     absent = (text.isna() | text.str.lower().isin(_ABSENT)).to_numpy(bool)
     for place in np.flatnonzero(~np.isfinite(parsed.to_numpy()) & ~absent):

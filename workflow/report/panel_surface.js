@@ -143,7 +143,7 @@ const Surface = (() => {
       };
     };
 
-    const draw = async () => {
+    const draw = async (wanted) => {
       const view = data.surface[Panels.shown()];
       if (!view) {
         if (drawn) window.Plotly.purge(plot);
@@ -159,6 +159,7 @@ const Surface = (() => {
       ].filter(Boolean).join(" ");
       const t = Panels.theme();
       const Plotly = await Panels.plotly();
+      if (!wanted()) return;
       drawn = await Plotly.react(plot, tracesOf(view, t), layout(t), CONFIG);
       plot.dataset.ready = "yes";
     };
@@ -212,12 +213,9 @@ const Surface = (() => {
       event.preventDefault();
       turn(how);
     });
-    const again = () => {
-      if (plot.dataset.ready) draw();
-    };
+    const again = Panels.drawing(panel, draw);
     Panels.onFamily(again);
     Panels.onTheme(again);
-    Panels.whenNear(panel, draw);
   };
 
   return { make };

@@ -141,7 +141,7 @@ const Valleys = (() => {
       document.getElementById("valley-budgets").replaceChildren("Budgets, FLOPs", ...boxes);
     };
 
-    const draw = async () => {
+    const draw = async (wanted) => {
       const view = data.isoflop[Panels.shown()];
       spot = -1;
       if (!view) {
@@ -161,6 +161,7 @@ const Valleys = (() => {
         held < view.all_runs ? `${held} of ${view.all_runs} runs are drawn, evenly over their order.` : "",
       ].filter(Boolean).join(" ");
       const Plotly = await Panels.plotly();
+      if (!wanted()) return;
       drawn = await Plotly.react(plot, tracesOfAll(view, t), layout(view, t), CONFIG);
       if (!plot.dataset.ready) {
         plot.dataset.ready = "yes";
@@ -203,16 +204,13 @@ const Valleys = (() => {
       event.preventDefault();
       step(by);
     });
-    const again = () => {
-      if (plot.dataset.ready) draw();
-    };
+    const again = Panels.drawing(panel, draw);
     Panels.onFamily(() => {
       hidden.clear();
       hidden.add("aside");
       again();
     });
     Panels.onTheme(again);
-    Panels.whenNear(panel, draw);
   };
 
   return { make };

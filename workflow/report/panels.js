@@ -61,6 +61,15 @@ const Panels = (() => {
     return strip(mantissa) + (exponent === undefined ? "" : `e${exponent}`);
   };
 
+  // GPU time in words, as flopline.planner.device_time.
+  const gpuTime = (hours) => {
+    if (!Number.isFinite(hours)) return MISSING;
+    const seconds = hours * 3600;
+    if (hours >= 1) return `${humanise(hours)} GPU-hours`;
+    if (seconds >= 60) return `${humanise(seconds / 60)} GPU-minutes`;
+    return seconds < 0.001 && seconds > 0 ? "< 0.001 GPU-seconds" : `${humanise(seconds)} GPU-seconds`;
+  };
+
   // Plotly reads some HTML in its labels; a run may be called anything.
   const safe = (text) =>
     String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -128,10 +137,25 @@ const Panels = (() => {
   const shown = () =>
     Number(document.querySelector("[name=panel-family]:checked")?.value ?? 0);
   const onFamily = (act) => document.getElementById("panel-family")?.addEventListener("change", act);
+  const show = (family) => {
+    const radio = document.querySelector(`[name=panel-family][value="${family}"]`);
+    if (!radio || radio.checked) return;
+    radio.checked = true;
+    radio.dispatchEvent(new Event("change", { bubbles: true }));
+  };
   const onTheme = (act) => isDark.addEventListener("change", act);
 
-  const failed = (said) => {
-    document.getElementById("panels-said").textContent = said;
+  // Draws a panel when it comes near, and again at every call after that: what was chosen while a
+  // drawing waited for Plotly is drawn in its place. `draw` is asked whether it is still wanted.
+  const drawing = (panel, draw) => {
+    let turn = 0;
+    const now = () => {
+      turn += 1;
+      const mine = turn;
+      return draw(() => mine === turn);
+    };
+    whenNear(panel, now);
+    return () => (turn ? now() : undefined);
   };
 
   const start = (makers) => {
@@ -149,6 +173,6 @@ const Panels = (() => {
     });
   };
 
-  return { plotly, whenNear, humanise, flopsLabel, significant, plain, safe, theme, hover,
-    logTicks, config, shown, onFamily, onTheme, failed, start };
+  return { plotly, drawing, humanise, flopsLabel, significant, plain, gpuTime, safe, theme, hover,
+    logTicks, config, shown, show, onFamily, onTheme, start };
 })();

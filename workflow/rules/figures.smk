@@ -1,11 +1,12 @@
-# Publication figures, each as SVG, PNG and PDF: a rule for every one that the registry lists.
+# Publication figures, each as SVG and what else the study wants: a rule for every one that the registry lists.
 
 from flopline.figures.registry import FIGURES
 from flopline.figures.spec import chosen, figure_module
 from flopline.numbers import flops_label
 from running.outlines import outlines
 
-FIGURE_FORMATS = ("svg", "png", "pdf")
+# The page shows the SVG.
+FIGURE_FORMATS = ("svg", *dict.fromkeys(STUDY["figures"]["formats"]))
 try:
     DRAWN = [
         figure

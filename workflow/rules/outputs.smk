@@ -34,11 +34,12 @@ rule latex:
 rule review:
     input:
         page="results/{study}/report.html",
+        appendix="results/{study}/appendix.html",
         table="results/{study}/decision.csv",
         verdict="results/{study}/decision.json",
         latex=list(LATEX.values()),
         methods=[f"results/{{study}}/methods/methods.{end}" for end in METHODS],
-        figures=all_figures("png", "pdf"),
+        figures=all_figures(*FIGURE_FORMATS[1:] or FIGURE_FORMATS),
         # The published form of the surface beside the law of the study.
         fits=dict.fromkeys(
             per_family("results/{study}/fits/{family}/{law}.json", law=STUDY["laws"])

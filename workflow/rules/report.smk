@@ -1,4 +1,4 @@
-# The page that the lab reads: decision first, then why to believe it, then everything.
+# The page that the lab reads, the answer first, and the appendix with everything behind it.
 
 # Drawn in the interactive panels, besides the draws of every law.
 PANEL_TABLES = [
@@ -17,6 +17,7 @@ PANEL_TABLES = [
 METHODS = ("txt", "tex", "bib")
 # What lies beside the page: path, name, what it is.
 DOWNLOADS = [
+    ("appendix.html", "appendix.html", "all other figures, every table, methods"),
     ("decision.csv", "decision.csv", "every law at every target, every digit"),
     (
         f"{STUDY['name']}-review.zip",
@@ -48,6 +49,12 @@ rule report:
             caption="../report/captions/decision.rst",
             category="Decision",
             labels=shown_as("report"),
+        ),
+        appendix=report(
+            "results/{study}/appendix.html",
+            caption="../report/captions/appendix.rst",
+            category="Decision",
+            labels=shown_as("appendix"),
         ),
     log:
         "results/{study}/logs/report.log",

@@ -6,12 +6,13 @@ import csv
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
+from flopline.logs.time_limit import search
 from flopline.sources import (
     LogFile,
     format_of,
@@ -19,6 +20,7 @@ from flopline.sources import (
     parts_of,
     run_name,
     sidecar_of,
+    split_folders,
     why_no_file,
 )
 from flopline.study import is_simulated, simulated_folder
@@ -48,9 +50,13 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         hits = logs_among(matched, source, root)
         _refuse_unreadable(matched, hits, root)
         if not hits:
+            mend = "correct the path or put the files there"
+            if (root / pattern).exists():
+                escaped = glob.escape(pattern)
+                mend = f"[, * and ? stand for other letters in it, so write '{escaped}'"
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
-                "directory: correct the path or put the files there."
+                f"directory: {mend}."
             )
         paths += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(paths))
@@ -58,22 +64,14 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         _demand_names(study, files)
         return [{"run": "", "path": p} for p in files]
     named = _named_by_table(study, root)
-    of_run: dict[str, list[str]] = {}
-    by_name: set[str] = set()
+    of_run: dict[str, list[tuple[str, bool]]] = {}
     shared = {path for path, runs in named.items() if len(runs) > 1}
     by_table = ((path, named.pop(path, ())) for path in files)
     for path, run, is_piece in _each_run(study, by_table):
-        others = of_run.setdefault(run, [])
-        if others and not (is_piece and run not in by_name):
-            raise FloplineError(
-                f"{study['file']}: {others[0]} and {path} both hold run '{run}': rename or remove "
-                "one, or say that they are pieces of one run (a row with its `log` each in the run "
-                "table, or source.pieces), or find their names with a group (?P<run>...) in "
-                "source.runs.from_name."
-            )
-        others.append(path)
-        if not is_piece:
-            by_name.add(run)
+        of_run.setdefault(run, []).append((path, is_piece))
+    splits = {run: split_folders([path for path, _ in logs]) for run, logs in of_run.items()}
+    for run, logs in of_run.items():
+        _demand_one_each(study, run, logs, splits[run])
     if named:
         path, (run, *_) = min(named.items())
         raise FloplineError(
@@ -81,10 +79,36 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
             "is not matched by source.paths: restore the file or take the row out."
         )
     return [
-        _with_sidecar(source, run, path) | ({"shared": True} if path in shared else {})
+        _with_sidecar(source, run, path)
+        | ({"shared": True} if path in shared else {})
+        | ({"split": splits[run][path][0]} if path in splits[run] else {})
         for run in sorted(of_run)
-        for path in of_run[run]
+        for path, _ in of_run[run]
     ]
+
+
+def _demand_one_each(
+    study: StudyDocument,
+    run: str,
+    logs: Sequence[tuple[str, bool]],
+    splits: Mapping[str, tuple[str, int]],
+) -> None:
+    """Raise FloplineError where two logs hold one run and one split, and are no pieces of it.
+
+    `logs` has the path of each and whether the study says that it is a piece.
+    """
+    first: dict[str, tuple[str, bool]] = {}
+    for path, is_piece in logs:
+        split = splits[path][0] if path in splits else ""
+        other, also_piece = first.setdefault(split, (path, is_piece))
+        if other != path and not (is_piece and also_piece):
+            raise FloplineError(
+                f"{study['file']}: {other} and {path} both hold run '{run}': rename or remove "
+                "one, or say that they are pieces of one run (a row with its `log` each in the run "
+                "table, or source.pieces), or find their names with a group (?P<run>...) in "
+                "source.runs.from_name."
+            )
+        first[split] = (other, also_piece and is_piece)
 
 
 def _each_run(
@@ -191,7 +215,7 @@ def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:
     if run is not None:
         return run, False
     name, pieces = run_name(path), source.get("pieces")
-    match = re.fullmatch(pieces, name) if pieces else None
+    match = search(rf"\A(?:{pieces})\Z", name, path, "source.pieces") if pieces else None
     return (match[1], True) if match else (name, False)
 
 
@@ -224,6 +248,11 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, list[str]]:
             rows = list(reader)
     except FileNotFoundError:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
+    except csv.Error as error:
+        raise FloplineError(
+            f"{runs['table']} (source.runs.table) cannot be read to its end ({error}): close the "
+            "quotation mark or mend the line."
+        ) from None
     columns = (str(runs["columns"][key]) for key in ("run", "log"))
     demand_once(list(reader.fieldnames or []), columns, Path(runs["table"]))
     named: dict[str, list[str]] = {}

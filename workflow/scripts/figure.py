@@ -14,6 +14,7 @@ with stage(snakemake) as summary:
     spec = figure_spec(params.figure)
     results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
     setting = Setting(params.study, wildcards.get("family", ""), params.width, params.synthetic)
-    save(spec.draw(results, setting), Path(snakemake.output.svg).with_suffix(""))
+    formats = [end for end, _ in snakemake.output.items() if end != "json"]
+    save(spec.draw(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)
     write_json(spec.words(results, setting), Path(snakemake.output.json))
-    summary.append("svg, png, pdf")
+    summary.append(", ".join(formats))

@@ -6,8 +6,8 @@ from stage import stage
 
 with stage(snakemake) as summary:
     from flopline.report.interactive import panels
-    from flopline.report.page import ReportInputs, methods_files, render
-    from flopline.report.provenance import provenance
+    from flopline.report.page import ReportInputs, methods_files, render_both
+    from flopline.report.provenance import commit, newest_log, provenance
     from flopline.results import read_results
     from flopline.storage import read_json, write_text
 
@@ -27,6 +27,9 @@ with stage(snakemake) as summary:
 
         notes = [*described(study["source"], study["families"]), *notes]
     headline = results.decision["headline"]
+    made_from = provenance(study, results.runs, snakemake.params.run_table, code)
+    made_from["newest_log"] = newest_log(made_from)
+    made_from["commit"] = commit(Path.cwd())
     page_inputs = ReportInputs(
         study={**study, "synthetic": synthetic, "notes": notes},
         decision=results.lines,
@@ -35,15 +38,17 @@ with stage(snakemake) as summary:
         runs=results.runs,
         dropped=results.dropped,
         figures=figures,
-        provenance=provenance(study, results.runs, snakemake.params.run_table, code),
+        provenance=made_from,
         audits={family: of_family.findings for family, of_family in families.items()},
         downloads=snakemake.params.downloads,
         panels=panels(
             families, study, results.runs, results.lines, headline["family"] if headline else ""
         ),
     )
-    page = render(page_inputs, Path(snakemake.scriptdir).parent / "report")
-    write_text(page, Path(snakemake.output.page))
+    pages = render_both(page_inputs, Path(snakemake.scriptdir).parent / "report")
+    for name, page in zip(("page", "appendix"), pages, strict=True):
+        write_text(page, Path(snakemake.output[name]))
     for ending, text in methods_files(page_inputs).items():
         write_text(text, Path(snakemake.output[ending]))
-    summary.append(f"{len(page.encode()) / 1e6:.1f} MB")
+    sizes = (len(page.encode()) / 1e6 for page in pages)
+    summary.append("{:.1f} MB, appendix {:.1f} MB".format(*sizes))

@@ -16,7 +16,14 @@ with stage(snakemake) as summary:
     base = Path("results", study["name"])
     paths = [inputs.runs, inputs.dropped, inputs.verdict]
     results = read_results(base, map(Path, paths))
-    copied = [inputs.page, inputs.table, *inputs.latex, *inputs.methods, *inputs.figures]
+    copied = [
+        inputs.page,
+        inputs.appendix,
+        inputs.table,
+        *inputs.latex,
+        *inputs.methods,
+        *inputs.figures,
+    ]
     copied += inputs.fits
     files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in copied}
     for path in map(Path, inputs.audits):

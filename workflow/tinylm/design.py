@@ -73,6 +73,9 @@ def make_run(
     """All that is known of a run before it starts; C = 6 N D fixes its tokens, in whole steps.
 
     `budget` is in FLOPs, `lr` the peak learning rate, `role` what the run is for in the design.
+
+    Returns:
+        One row of the design: the run's name, log, shape, tokens, batch and schedule.
     """
     params = params_total(shape)
     search = role == "lr_search"

@@ -153,6 +153,11 @@ def _sentence(
     waste: pd.DataFrame,
     losses: pd.DataFrame,
 ) -> str:
+    """Which form is the law, and by which evidence.
+
+    Returns:
+        One sentence for the finding and the page.
+    """
     named = ", ".join(
         filter(None, [f"The parametric law of these runs is {form.title}", form.formula])
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.finding import Finding, draws_of, surface_of
+from flopline.audit.held_out_kinds import BEST_RUN, THIS_RUN
 from flopline.audit.hygiene_facts import log_residuals
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.documents import number_in
@@ -33,8 +34,6 @@ from flopline.verdict_scale import Verdict, warned_if, worst
 
 Floats = NDArray[np.float64]
 
-THIS_RUN: Final = "this run"
-BEST_RUN: Final = "the best run of its compute"
 UNNAMED: Final = "main"
 """The estimator of a law of compute, of which only the main line predicts a run."""
 REFUTED_PERCENT: Final = 1.0

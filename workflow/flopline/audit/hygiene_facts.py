@@ -11,7 +11,6 @@ from typing import Final, TypedDict
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtr
 
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
@@ -126,6 +125,8 @@ def dependence(surface: LossSurface, facts: pd.DataFrame, name: str) -> dict[str
     out["left"] = float(free @ free / (z @ z))
     if out["left"] < APART:
         return out
+    from scipy.special import stdtr
+
     residual = log_residuals(surface, rows)
     residual = residual - basis @ (basis.T @ residual)
     slope = float(free @ residual / (free @ free))

@@ -183,6 +183,10 @@ def _directions(
 
     In the published form A and B are amplitudes at one param and one token; centred, they are
     amplitudes at the geometric mean of the runs.
+
+    Returns:
+        One row per frame and direction: frame, condition, eigenvalue, the part of each unknown in
+        it, and the same in words.
     """
     unknowns = unknowns_of(problem, surface)
     law = form.law(problem, unknowns)

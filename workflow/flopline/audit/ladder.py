@@ -69,7 +69,11 @@ def audit(
     more_targets: Sequence[float] = (),
     family: str = "",
 ) -> Finding:
-    """What the ladder of Chinchilla's form shows, see `build`."""
+    """What the ladder of Chinchilla's form shows, see `build`.
+
+    Returns:
+        The finding with its sentences and tables.
+    """
     return build(
         points,
         target_flops,

@@ -38,6 +38,9 @@ def law_of_study(
 
     `published` is the fit of Chinchilla's form to `points` under the same options; it is the law
     itself where that is the form, or where the form cannot be fitted after all.
+
+    Returns:
+        The parametric law of the study, as the parametric stage leaves one.
     """
     if form is CHINCHILLA:
         return published

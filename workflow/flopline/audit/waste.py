@@ -11,12 +11,18 @@ Where C = k N^p D^q instead of 6ND, this holds of N^p and D^q: with alpha / p, b
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 
 from flopline.surfaces.chinchilla import LossSurface
 
 Floats = NDArray[np.float64]
+
+FARTHEST_LN: Final = 50.0
+"""|ln(N / N_opt)| beyond which no size is sought: nearly all of a budget is wasted there."""
 
 
 def terms_at(surface: LossSurface, flops: float) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
@@ -34,6 +40,22 @@ def wasted_at(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats
     """`wasted_share` on `surface` at a budget, by its own count of FLOPs."""
     alpha, beta, p = terms_at(surface, flops)
     return wasted_share(alpha, beta, p * np.asarray(ln_ratio, dtype=float))
+
+
+def nearly_best(surface: LossSurface, flops: float, share: float) -> tuple[float, float]:
+    """Factors of the best N, below and above 1, between which at most `share` [0..1] is wasted.
+
+    Exact on `surface` at a budget of `flops`; 0 or infinite where a side never wastes as much.
+    """
+
+    def beyond(ln_ratio: float) -> float:
+        return float(wasted_at(surface, flops, ln_ratio)) - share
+
+    low, high = (
+        float(np.exp(brentq(beyond, 0.0, end))) if beyond(end) > 0 else float(np.exp(end * np.inf))
+        for end in (-FARTHEST_LN, FARTHEST_LN)
+    )
+    return low, high
 
 
 def excess_at(surface: LossSurface, flops: float, ln_ratio: ArrayLike) -> Floats:

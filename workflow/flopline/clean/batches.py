@@ -43,7 +43,11 @@ def _of(
     runs: pd.DataFrame,
     study: StudyDocument,
 ) -> CleanRows:
-    """clean_rows of the runs `names`; `curves` is None where these have none."""
+    """clean_rows of the runs `names`; `curves` is None where these have none.
+
+    Returns:
+        The cleaned rows, curves and runs of these names.
+    """
     unread, raw_runs, runs = (
         table[table["run"].isin(names)].reset_index(drop=True) for table in (unread, raw_runs, runs)
     )

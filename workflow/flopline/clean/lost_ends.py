@@ -55,6 +55,9 @@ def going_on(
     """A sentence on each run that goes on after its last loss of `loss_split`.
 
     It logs other rows far beyond that one, or ends in lines that cannot be read.
+
+    Returns:
+        One entry a run, None where its last loss is its end.
     """
     out: list[str | None] = [None] * len(names.runs)
     split = names.splits.get_indexer(pd.Index([loss_split]))[0]

@@ -31,6 +31,11 @@ OWN_PACE: Final = 1.5
 FEW_ROWS: Final = 3
 """A stretch of at most so many rows is no restart where most others are none."""
 
+FEW_BACKS: Final = 8
+ROWS_OF_ORDER: Final = 4
+"""Rows whose clock goes back more often than these few times, and once in fewer rows than these on
+average, stand in no order of time, as in a file that was shuffled: none of them is a restart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
@@ -102,7 +107,8 @@ def stitch(
     split goes back and what follows logs again what was there: rows of every split logged before
     that, at or after the clock it restarts from, are superseded. Where the clock of another split
     goes back by itself, that split alone restarts. Rows that go back and log nothing again came
-    late. A clock that is NaN takes no part. `loss` is NaN where it is unusable.
+    late. Where each split has files of its own, these restart no other. A clock that is NaN takes
+    no part. `loss` is NaN where it is unusable.
 
     Returns what stands at these rows, and what of a run is doubtful, see Stitched.
     """
@@ -154,13 +160,21 @@ Event = tuple[int, float, int]
 def _restarts(
     split: Ints, piece: Ints, time: Ints, clock: Floats
 ) -> tuple[list[Event], Bools, int]:
-    """The restarts of one run, its late rows, and how many attempts went all the way."""
+    """The restarts of one run, its late rows, and how many attempts went all the way.
+
+    Where each split has files of its own, these tell of no other split.
+    """
     known = ~np.isnan(clock)
     late = np.zeros(len(clock), dtype=bool)
+    apart = _has_files_of_one_split(split[known], piece[known])
     events: list[Event] = []
-    for number in np.unique(piece[known])[1:].tolist():
+    begun_pieces: set[int] = set()
+    for number in np.unique(piece[known]).tolist():
         rows = (piece == number) & known
-        events.append((int(time[rows].min()), float(clock[rows].min()), EVERY_SPLIT))
+        of = int(split[rows][0]) if apart else EVERY_SPLIT
+        if of in begun_pieces:
+            events.append((int(time[rows].min()), float(clock[rows].min()), of))
+        begun_pieces.add(of)
     splits, counts = np.unique(split[known], return_counts=True)
     if not splits.size:
         return events, late, 0
@@ -168,13 +182,19 @@ def _restarts(
     begun = 0
     for number in [densest, *(s for s in splits.tolist() if s != densest)]:
         rows = np.flatnonzero((split == number) & known)
-        common = sorted((e[0], e[1]) for e in events if e[2] == EVERY_SPLIT)
+        common = sorted((e[0], e[1]) for e in events if e[2] in (EVERY_SPLIT, number))
         begun_at, going = _judged(rows, time, clock, common, late)
-        applies = EVERY_SPLIT if number == densest else number
+        applies = EVERY_SPLIT if number == densest and not apart else number
         events += [(int(time[first]), float(clock[first]), applies) for first in begun_at]
         if number == densest and going.there:
             begun = 1 + sum(end >= going.there[-1] for end in going.ends)
     return events, late, begun
+
+
+def _has_files_of_one_split(split: Ints, piece: Ints) -> bool:
+    """Whether a run of several splits has no file in which two of them stand."""
+    files, splits = np.unique(np.stack([piece, split]), axis=1)
+    return np.unique(files).size == files.size and np.unique(splits).size > 1
 
 
 def _judged(
@@ -188,8 +208,10 @@ def _judged(
     the rows that came late.
     """
     stretches = _stretches(rows, time, clock, common)
-    for few in (0, FEW_ROWS):
-        going, restarts, marked, backs, todo = _Going(), list[int](), list[int](), 0, list(common)
+    backs = sum(stretch.goes_back for stretch in stretches)
+    no_order = backs > FEW_BACKS and backs * ROWS_OF_ORDER > len(rows)
+    for few in (len(rows),) if no_order else (0, FEW_ROWS):
+        going, restarts, marked, todo = _Going(), list[int](), list[int](), list(common)
         for stretch in stretches:
             first = stretch.rows[0]
             while todo and todo[0][0] <= time[first]:
@@ -197,7 +219,6 @@ def _judged(
             steps = np.unique(clock[stretch.rows]).tolist()
             top = going.there[-1] if going.there else -np.inf
             if stretch.goes_back:
-                backs += 1
                 if len(steps) > few and _is_restart(steps, going.there):
                     if steps[0] <= going.there[0]:
                         going.ends.append(top)

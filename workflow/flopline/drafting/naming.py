@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from flopline.logs.formats import SPLITS
-from flopline.sources import run_name
+from flopline.sources import run_name, split_folders
 
 CHECKPOINT: Final = re.compile(r"(?:^|.*[-_])(?:checkpoint|ckpt|step)[-_]?(\d+)$")
 """Folders of checkpoints, each with the log up to it."""
 
 
 def run_names(paths: Sequence[str]) -> dict[str, str]:
-    """What each log's run is called: its file, or where these repeat what differs in the paths."""
+    """What each log's run is called: its file, or where these repeat what differs in the paths.
+
+    The logs of several splits of a run are called the same.
+    """
+    of = runs_by_path(paths)
+    names = _names(list(dict.fromkeys(of.values())))
+    return {path: names[of[path]] for path in paths}
+
+
+def _names(paths: Sequence[str]) -> dict[str, str]:
     stems = [run_name(path) for path in paths]
     if len(set(stems)) == len(stems):
         return dict(zip(paths, stems, strict=True))
@@ -30,16 +38,20 @@ def name_pattern(paths: Sequence[str]) -> str | None:
     names = run_names(paths)
     if all(name == run_name(path) for path, name in names.items()):
         return None
-    parts = [[*Path(path).parent.parts, run_name(path)] for path in paths]
+    of = runs_by_path(paths)
+    parts = [[*Path(path).parent.parts, run_name(path)] for path in dict.fromkeys(of.values())]
     first, last = _common(parts)
-    before = "/".join(re.escape(part) for part in parts[0][:first])
+    front = [re.escape(part) for part in parts[0][:first]]
+    behind = [re.escape(part) for part in parts[0][len(parts[0]) - last :]]
     file = Path(paths[0]).name
     ending = re.escape(file[len(run_name(paths[0])) :])
-    behind = "".join(f"/{re.escape(part)}" for part in parts[0][len(parts[0]) - last :])
-    before = re.sub(r"^(?:/{2,})", "/", before)
-    pattern = (
-        f"{before}/(?P<run>.+){behind}{ending}$" if before else f"(?P<run>.+){behind}{ending}$"
-    )
+    places = {place for _, place in split_folders(paths).values()}
+    for place in places:
+        # A folder of splits stands before the name, or behind it.
+        into, at = (front, place) if place <= first else (behind, place - len(parts[0]) + last)
+        into.insert(max(at, 0), "[^/]+")
+    before = re.sub(r"^(?:/{2,})", "/", "/".join(front))
+    pattern = "/".join([*([before] if before else []), "(?P<run>.+)", *behind]) + f"{ending}$"
     matches = [re.search(pattern, path) for path in paths]
     fits = all(f and f["run"] == names[p] for p, f in zip(paths, matches, strict=True))
     return pattern if fits else None
@@ -72,30 +84,15 @@ def last_of_checkpoints(paths: Sequence[str]) -> tuple[list[str], list[str]]:
     return [p for p in paths if p in kept], [p for p in paths if p not in kept]
 
 
-def one_split_of(paths: Sequence[str]) -> tuple[list[str], list[str], str]:
-    """The paths of one split where folders such as train/ and validation/ hold the same runs.
-
-    Then come the others and the split, that of validation where there is one. Where no run has
-    several, all paths are kept and the split is empty.
-    """
-    by_run: dict[tuple[str, ...], set[str]] = {}
-    splits: dict[str, str] = {}
-    for path in paths:
-        parts = Path(path).parts
-        place = next((i for i, part in enumerate(parts[:-1]) if part in SPLITS), None)
-        if place is not None:
-            splits[path] = _split_called(parts[place])
-            by_run.setdefault((*parts[:place], "", *parts[place + 1 :]), set()).add(splits[path])
-    several = set().union(*(found for found in by_run.values() if len(found) > 1))
-    if not several:
-        return list(paths), [], ""
-    chosen = next(split for split in ("val", "test", "train") if split in several)
-    kept = [path for path in paths if splits.get(path) == chosen]
-    return kept, [path for path in paths if splits.get(path) != chosen], chosen
+def runs_by_path(paths: Sequence[str]) -> dict[str, str]:
+    """For each path what it shares with the logs of other splits of its run; else itself."""
+    folders = split_folders(paths)
+    return {path: _without(path, folders[path][1]) if path in folders else path for path in paths}
 
 
-def _split_called(folder: str) -> str:
-    return "train" if folder.startswith("train") else "test" if folder == "test" else "val"
+def _without(path: str, place: int) -> str:
+    parts = Path(path).parts
+    return str(Path(*parts[:place], *parts[place + 1 :]))
 
 
 def _common(parts: Sequence[Sequence[str]]) -> tuple[int, int]:

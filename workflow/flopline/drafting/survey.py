@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pandas as pd
+
 from flopline.drafting.columns import (
     fact_columns,
     other_candidates,
     other_losses,
     row_columns,
 )
-from flopline.drafting.naming import last_of_checkpoints, one_split_of, run_names
+from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
@@ -24,9 +26,17 @@ from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
-from flopline.logs.reading import NO_LOSS, LogFacts, Reading, Wish, columns_in, other_separator
+from flopline.logs.reading import (
+    NO_LOSS,
+    LogFacts,
+    Reading,
+    Wish,
+    columns_in,
+    other_separator,
+    plain_columns,
+)
 from flopline.loss_units import NATS, unit_of, words
-from flopline.sources import parts_of
+from flopline.sources import parts_of, split_folders
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import read_table
 
@@ -59,7 +69,8 @@ class LogGroup:
     `columns` is the proposed column map (None for a format that knows its own), `names` all
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
-    was read, `notes` what was chosen among several, `units` in which a split's losses are.
+    was read, `notes` what was chosen among several, `units` in which a split's losses are,
+    `optional` which columns some of the logs lack.
     """
 
     format: str
@@ -75,6 +86,7 @@ class LogGroup:
     notes: Sequence[str] = ()
     has_steps: bool = True
     units: Mapping[str, str] = field(default_factory=dict)
+    optional: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,7 @@ def survey(folder: Path, root: Path) -> Survey:
             if path.suffix.lower().removeprefix(".") in DOCUMENTS:
                 left.append((relative, f"it is a program or a document that quotes rows of {name}"))
                 continue
-            names = _columns_of(path, name)
+            names = columns_of(path, name)
             if mend := other_separator(names):
                 left.append((relative, f"it is {name}{mend}"))
                 continue
@@ -136,13 +148,31 @@ def survey(folder: Path, root: Path) -> Survey:
         else:
             logs.setdefault((name, _shape(name, names)), []).append(relative)
     groups = []
-    for (name, _), paths in logs.items():
+    for name, paths in _with_other_splits(logs):
         if (group := _group(name, paths, root, left)) is not None:
             groups.append(group)
     if not (groups or tables or left):
         raise FloplineError(f"{folder} holds no file: name the folder that holds the logs.")
     groups.sort(key=lambda g: (-len(g.paths), "val" not in g.splits, not g.has_tokens, g.format))
     return Survey(_relative(folder, root), groups, tables, left)
+
+
+def _with_other_splits(
+    logs: Mapping[tuple[str, tuple[str, ...]], Sequence[str]],
+) -> list[tuple[str, list[str]]]:
+    """The logs by format and columns; those of the splits of a run come together all the same."""
+    together: list[tuple[str, list[str]]] = []
+    for name in dict.fromkeys(name for name, _ in logs):
+        shapes = [list(paths) for (of, _), paths in logs.items() if of == name]
+        run_of = runs_by_path([path for paths in shapes for path in paths])
+        kinds: list[list[str]] = []
+        for paths in shapes:
+            runs = {run_of[path] for path in paths}
+            mates = [kind for kind in kinds if not runs.isdisjoint(run_of[p] for p in kind)]
+            kinds = [kind for kind in kinds if kind not in mates]
+            kinds.append(sorted([path for kind in mates for path in kind] + paths))
+        together += [(name, paths) for paths in kinds]
+    return together
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -170,7 +200,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 
-def _columns_of(path: Path, name: str) -> list[str]:
+def columns_of(path: Path, name: str) -> list[str]:
     """The columns of a log; none for a format that knows its own."""
     entry = FORMATS[name]
     if entry.columns.of_format:
@@ -209,20 +239,18 @@ def _group(
     """The logs of a kind, each read whole; None where none holds a row. What holds none is left."""
     paths, begun = last_of_checkpoints(paths)
     left += [(path, "it is the beginning of the log of a later checkpoint") for path in begun]
-    paths, others, split = one_split_of(paths)
-    left += [
-        (path, f"it is of another split of a run whose split {split} is read") for path in others
-    ]
+    paths, of_split = _one_each(paths, left)
+    run_of = runs_by_path(paths)
     names: dict[str, None] = {}
     splits: dict[str, None] = {}
     logs: list[LogCount] = []
-    known: list[set[str]] = []
-    fact_keys: list[dict[str, str]] = []
+    runs: dict[str, _RunSays] = {}
     units: dict[str, str] = {}
-    tokens = steps = 0
+    steps = 0
     columns: dict[str, MappedColumn] | None = None
+    all_names: list[Sequence[str]] = []
     for path in paths:
-        here = _columns_of(root / path, name)
+        here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else row_columns(here)
         try:
             reading = read_log(root / path, columns, name)
@@ -234,35 +262,90 @@ def _group(
             left.append((path, _without_rows(name, reading)))
             continue
         names.update(dict.fromkeys(here))
+        all_names.append(here)
         logs.append(LogCount(path, reading.rows_in, len(rows)))
-        own = {fact for facts in reading.facts.known.values() for fact in facts}
-        known.append(own)
-        fact_keys.append(_fact_keys(root / path, name, columns, here, reading))
+        run = runs.setdefault(run_of[path], _RunSays())
+        run.facts |= {fact for facts in reading.facts.known.values() for fact in facts}
+        run.keys |= _fact_keys(root / path, name, columns, here, reading)
         units |= {s: unit for s, unit in reading.facts.units.items() if s and unit != NATS}
-        with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
-        tokens += with_tokens or "batch_tokens" in {*own, *fact_keys[-1]}
+        with_tokens = run.read(rows)
         steps += ("step" in rows and bool(rows["step"].notna().all())) or with_tokens
-        splits.update(dict.fromkeys(str(s) for s in rows["split"].dropna().unique()))
+        own = rows["split"].dropna().unique()
+        if path in of_split and set(own) <= {"train"}:
+            own = [of_split[path]]
+        splits.update(dict.fromkeys(map(str, own)))
     if not logs:
         return None
-    if split and not splits:
-        splits[split] = None
     read = [log.path for log in logs]
+    columns = columns if columns is None else row_columns(list(names))
     return LogGroup(
         name,
         read,
         list(names),
-        columns if columns is None else row_columns(list(names)),
+        columns,
         list(splits),
-        sorted(set.intersection(*known)),
+        sorted(set.intersection(*(run.facts for run in runs.values()))),
         sum(log.rows for log in logs),
-        tokens == len(logs),
-        _in_all(fact_keys),
+        all(run.knows_tokens for run in runs.values()),
+        _in_all([run.keys for run in runs.values()]),
         logs,
         [*_title(root / read[0], name), *_chosen(list(names), columns), *_in_units(units)],
         steps == len(logs),
         units,
+        _lacking(columns, all_names),
     )
+
+
+@dataclass(slots=True)
+class _RunSays:
+    """What the logs of one run say of it: facts, keys of facts, and of which steps the tokens."""
+
+    facts: set[str] = field(default_factory=set)
+    keys: dict[str, str] = field(default_factory=dict)
+    steps: dict[bool, set[float]] = field(default_factory=lambda: {True: set(), False: set()})
+    with_tokens: set[bool] = field(default_factory=set)
+
+    def read(self, rows: pd.DataFrame) -> bool:
+        """Take the rows of a log in, and tell whether they say their tokens."""
+        with_tokens = "tokens" in rows and bool(rows["tokens"].notna().any())
+        self.with_tokens.add(with_tokens)
+        if "step" in rows:
+            self.steps[with_tokens].update(rows["step"].dropna())
+        return with_tokens
+
+    @property
+    def knows_tokens(self) -> bool:
+        """Whether each row has tokens, of its own or of the same step in the log of a split."""
+        if "batch_tokens" in self.facts or "batch_tokens" in self.keys:
+            return True
+        return True in self.with_tokens and self.steps[False] <= self.steps[True]
+
+
+def _one_each(
+    paths: Sequence[str], left: list[tuple[str, str]]
+) -> tuple[list[str], dict[str, str]]:
+    """The paths, one of each split of a run, and the split of each that lies in its folder."""
+    of_split = {path: split for path, (split, _) in split_folders(paths).items()}
+    run_of = runs_by_path(paths)
+    first: dict[tuple[str, str], str] = {}
+    kept = []
+    for path in paths:
+        other = first.setdefault((run_of[path], of_split.get(path, "")), path)
+        if other == path:
+            kept.append(path)
+        else:
+            left.append((path, f"it is of the same split, {of_split[path]}, as {other}"))
+    return kept, of_split
+
+
+def _lacking(columns: ColumnMap | None, names: Sequence[Sequence[str]]) -> list[str]:
+    """Which of our columns some of the logs lack, by the names of the columns of each."""
+    plain = plain_columns(columns)[0] if columns else {}
+    return [
+        ours
+        for ours, column in plain.items()
+        if any(not set(columns_in(column)) <= set(one) for one in names)
+    ]
 
 
 def _title(path: Path, name: str) -> list[str]:

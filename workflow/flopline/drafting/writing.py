@@ -21,6 +21,7 @@ from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
 from flopline.loss_units import PER_BYTE, unit_of, words
+from flopline.sources import run_name
 from flopline.study import TODO
 from flopline.study_document import ColumnMap
 from flopline.tables import read_table
@@ -76,7 +77,11 @@ def draft(
 def _of_logs(
     survey: Survey, name: str, given: Mapping[str, object], table_path: str, root: Path
 ) -> Draft:
-    """The draft of the largest group of logs; the arguments and the result are those of `draft`."""
+    """The draft of the largest group of logs; the arguments and the result are those of `draft`.
+
+    Returns:
+        The text of the study file, the run table, what is missing and the notes.
+    """
     group = survey.groups[0]
     missing, notes = [], []
     for other in survey.groups[1:]:
@@ -99,6 +104,8 @@ def _of_logs(
     if group.columns is not None:
         lines.append("  columns:  # check: told by their names")
         lines += _mapping(group.columns, 4)
+    if group.optional:
+        lines.append(f"  optional: [{', '.join(group.optional)}]  # some logs lack it")
     facts = _run_facts(group, paths, table, root)
     notes += facts.notes
     lines += facts.lines
@@ -109,10 +116,13 @@ def _of_logs(
     if blank and table is None:
         horizon = {"horizon_tokens", "horizon_steps"} & {*facts.known, *group.facts}
         blank += [] if horizon else ["horizon_tokens"]
-        run_table = _blank_table(group, blank, table_path)
+        by_log = not facts.by_split
+        run_table = _blank_table(group, blank, table_path, by_log)
         lines += [] if facts.lines else ["  runs:"]
+        if facts.pattern and not by_log:
+            lines.append(f"    from_name: {_quoted(facts.pattern)}")
         lines += [f"    table: {json.dumps(table_path)}", "    columns:"]
-        lines += _mapping({key: key for key in ["run", "log", *blank]}, 6)
+        lines += _mapping({key: key for key in ["run", *(["log"] if by_log else []), *blank]}, 6)
         if "params" in blank:
             missing.append(f"params of every run, in {table_path}")
         if not tokens_known:
@@ -159,17 +169,25 @@ def _of_logs(
 
 @dataclass(frozen=True, slots=True)
 class _RunFacts:
-    """Where the facts of runs stand, as lines of `source.runs`, and which are known by them."""
+    """Where the facts of runs stand, as lines of `source.runs`, and which are known by them.
+
+    `by_split` says that a run has a log for each split, and that `pattern` or file names name it.
+    """
 
     lines: Sequence[str]
     known: set[str]
     pattern: str | None
     notes: Sequence[str]
+    by_split: bool
 
 
 def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root: Path) -> _RunFacts:
     """What is known of runs from a table, files beside the logs and the logs themselves."""
-    pattern = name_pattern(paths)
+    pattern, names = name_pattern(paths), run_names(paths)
+    by_split = len(set(names.values())) < len(paths) and (
+        pattern is not None or all(name == run_name(path) for path, name in names.items())
+    )
+    first = list({name: path for path, name in reversed(names.items())}.values())[::-1]
     lines: list[str] = []
     known = {"params"} if {"params", "params_total"} & set(group.facts) else set()
     known |= {"batch_tokens"} & set(group.facts)
@@ -180,8 +198,8 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
         lines.append("    columns:  # check: told by their names")
         lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
         known |= {"params", *table.columns}
-    sidecar = None if "params" in known else sidecar_for(paths, root)
-    if "params" not in known and sidecar is None and (partly := partly_beside(paths, root)):
+    sidecar = None if "params" in known else sidecar_for(first, root)
+    if "params" not in known and sidecar is None and (partly := partly_beside(first, root)):
         notes.append(partly)
     for where, columns in (
         ("sidecar", sidecar.columns if sidecar else {}),
@@ -206,7 +224,7 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
                 f"params are '{fresh['params']}' of {place}: check that they count what you "
                 "declare."
             )
-    return _RunFacts(["  runs:", *lines] if lines else [], known, pattern, notes)
+    return _RunFacts(["  runs:", *lines] if lines else [], known, pattern, notes, by_split)
 
 
 def _quoted(pattern: str) -> str:
@@ -368,9 +386,14 @@ def _families(table: Table | None, root: Path) -> dict[str, str]:
     return {value: value for value in values}
 
 
-def _blank_table(group: LogGroup, facts: Sequence[str], table_path: str) -> str:
+def _blank_table(group: LogGroup, facts: Sequence[str], table_path: str, by_log: bool) -> str:
+    """A table with a row for each log, which it names, or for each run."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
+    if not by_log:
+        writer.writerow(["run", *facts])
+        writer.writerows([run, *[""] * len(facts)] for run in dict.fromkeys(runs_of(group)))
+        return stream.getvalue()
     writer.writerow(["run", "log", *facts])
     folder = Path(table_path).parent
     for run, path in zip(runs_of(group), group.paths, strict=True):

@@ -19,6 +19,11 @@ class FigureOptions(OptionGroup):
         description="width of every figure for print: `page` (7.2 inches, panels side by side) or "
         "`column` (3.5 inches, panels below one another); sizes of text and marks are the same",
     )
+    formats: tuple[Literal["png", "pdf"], ...] = Field(
+        default=("png", "pdf"),
+        description="what each figure is written as beside the SVG that the page shows, of `png` "
+        "and `pdf`; `[]` for the SVG alone, which takes half the time",
+    )
     fitted_surface: bool = Field(
         default=True, description="draw the fitted law as a mesh through the 3-D points"
     )

@@ -220,12 +220,13 @@ class FigureSpec:
         """Which form the parametric law is of, for figures that show it; else empty."""
         from flopline.laws.common.fit_result import FAILED
         from flopline.laws.parametric.parametric_law import LAW
-        from flopline.laws.parametric.stated_form import form_of, form_sentence
 
         needs = self.needs
         asked = [*needs.fits, *needs.draws, *(table.partition(".")[0] for table in needs.tables)]
         if not needs.every_law and LAW.name not in asked:
             return ""
+        from flopline.laws.parametric.stated_form import form_of, form_sentence
+
         sentences = {
             family: form_sentence(form_of(of_family.fits[LAW.name]))
             for family, of_family in results.families.items()

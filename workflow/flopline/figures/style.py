@@ -7,7 +7,8 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -16,7 +17,6 @@ from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
-from PIL import Image
 
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
@@ -103,6 +103,10 @@ _RC: Final[dict[str, object]] = {
 
 _EMBEDDED: Final = re.compile(r'(?<=data:image/png;base64,)[^"]+')
 
+# Tables of a font for the layout of scripts that no figure holds. A PDF states where each letter
+# stands; to read and thin these tables would take half the time of writing it.
+_OF_SCRIPTS: Final = ("GSUB", "GPOS", "GDEF", "kern")
+
 # A date or a library version in a file would make equal figures differ.
 _METADATA: Final[dict[str, dict[str, None]]] = {
     "svg": {"Date": None, "Creator": None},
@@ -188,7 +192,8 @@ def save(
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     for suffix, file in zip(formats, written, strict=True):
         dpi = PNG_DPI if suffix == "png" else RASTER_DPI
-        with replacing(file) as part, warnings.catch_warnings():
+        lean = _lean_fonts() if suffix == "pdf" else nullcontext()
+        with replacing(file) as part, warnings.catch_warnings(), lean:
             # A letter that the font lacks is drawn as a box.
             warnings.filterwarnings("ignore", r"Glyph .* missing from font")
             figure.savefig(part, format=suffix, metadata=_METADATA[suffix], dpi=dpi)
@@ -198,8 +203,23 @@ def save(
     return written
 
 
+@contextmanager
+def _lean_fonts() -> Iterator[None]:
+    """Within it, fonts of a PDF are embedded without the tables in _OF_SCRIPTS."""
+    from fontTools.subset import Options
+
+    before = Options._drop_tables_default
+    Options._drop_tables_default = [*before, *_OF_SCRIPTS]
+    try:
+        yield
+    finally:
+        Options._drop_tables_default = before
+
+
 def _with_palette(embedded: re.Match[str]) -> str:
     """An image inside an SVG in 256 colours, which the eye cannot tell, at a third of the bytes."""
+    from PIL import Image
+
     image = Image.open(io.BytesIO(base64.b64decode(embedded[0])))
     smaller = io.BytesIO()
     image.quantize(256, method=Image.Quantize.FASTOCTREE).save(smaller, "png", optimize=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from flopline.audit.held_out import THIS_RUN
+from flopline.audit.held_out_kinds import THIS_RUN
 from flopline.documents import EstimateJson, HeadlineJson, VerdictJson, number_in
 from flopline.figures.style import INK
 from flopline.numbers import count, significant

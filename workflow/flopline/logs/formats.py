@@ -107,8 +107,14 @@ class Format:
         return not set(self.endings).isdisjoint(name.lower().split(".")[1:])
 
 
-SPLITS: Final = ("train", "training", "validation", "val", "valid", "eval", "test")
-"""Names of folders that hold what was logged of one split."""
+SPLIT_FOLDERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "eval", "evaluation", "dev"), "val"),
+    "test": "test",
+}
+"""Names of folders that hold what was logged of one split, and how we call it."""
+
+SPLITS: Final = tuple(SPLIT_FOLDERS)
 
 FORMATS: Final[Mapping[str, Format]] = {
     entry.name: entry

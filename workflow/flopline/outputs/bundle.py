@@ -208,6 +208,7 @@ def readme(
 
 _ABOUT: Final = (
     ("report.html", "the report: open it in any browser, it needs no network"),
+    ("appendix.html", "behind the report: all other figures, every table, methods, checklist"),
     ("decision.csv", "every law and estimator at every target, with 80 and 95 % intervals"),
     ("latex/", "the tables for a paper; tables.tex shows them all"),
     ("figures/", "every figure as PDF and PNG, a folder per family"),

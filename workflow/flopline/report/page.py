@@ -3,59 +3,95 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flopline.decision import family_lines, silent_lines
-from flopline.documents import FitsJson, InputFileJson, ProvenanceJson, VerdictJson
+from flopline.documents import (
+    FitsJson,
+    InputFileJson,
+    ProvenanceJson,
+    SilenceJson,
+    VerdictJson,
+)
 from flopline.figures.style import PAGE_WIDTH_IN
-from flopline.loss_units import stated_unit, words
-from flopline.numbers import count
+from flopline.loss_units import stated_unit
+from flopline.numbers import count, flops_label
+from flopline.planner import MFU_PERCENT
+from flopline.report.answer import Evidence, answered, next_run, unanswered
 from flopline.report.audit_views import (
     Audits,
+    AuditView,
     audit_places,
     audit_views,
     held_out_sentence,
 )
+from flopline.report.caveats import counted_apart
 from flopline.report.checklist import checklist, checklist_view, paragraphs
 from flopline.report.decision_csv import decision_csv, spends_budget
-from flopline.report.decision_view import headline, law_tables, ordered, recommended
+from flopline.report.decision_view import (
+    FamilyLaws,
+    LawRow,
+    headline,
+    law_tables,
+    ordered,
+    recommended,
+)
 from flopline.report.fit_views import exponents, exponents_csv, fit_ids, fit_views, fits_csv
-from flopline.report.formatting import quantity_views, sentence, value_text
+from flopline.report.formatting import (
+    gist,
+    quantity_views,
+    sentence,
+    sentences_of,
+    value_text,
+)
 from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_file
-from flopline.report.hygiene_view import hygiene
+from flopline.report.hygiene_view import hygiene, hygiene_sentence
 from flopline.report.interactive import Panels
+from flopline.report.intervals import interval_note, other_splits, resampled_words
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
+from flopline.report.provenance import made_from
 from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.verdicts import Places, tiles
-from flopline.schema import HELD_OUT
+from flopline.report.verdicts import Places, Tile, tiles
+from flopline.schema import LOSS_LABEL
 from flopline.study_document import StudyDocument
 from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
 
-LOSS_LABEL = "Validation loss"
-"""What a study calls its loss where it does not say, as in its schema."""
+REPORT: Final = "report.html"
+APPENDIX: Final = "appendix.html"
+"""The two pages of a study, which lie in one folder."""
 
-PANEL_SCRIPTS = (
-    "planner_laws.js",
-    "panels.js",
-    "planner.js",
-    "panel_valleys.js",
-    "panel_surface.js",
-    "panels_start.js",
-)
-"""The scripts of the interactive panels in the order in which they build on each other."""
+PLANNER_SCRIPTS: Final = ("planner_laws.js", "panels.js", "planner.js")
+PANEL_SCRIPTS: Final = ("planner_laws.js", "panels.js", "panel_valleys.js", "panel_surface.js")
+"""The scripts of the planner and of the interactive figures, as they build on each other."""
+
+CHART: Final = ("losscompute",)
+"""The figure beside the answer: the first of these that the study has."""
+EVIDENCE: Final = (("isoflop", "envelope"), ("contours", "surface"), ("ladder",), ("stakes",))
+"""The figures of evidence: of each group the first that the headline's family has."""
+
+MOST_LINES: Final = 8
+"""Recommended lines in sight; of more, those at the first target are, and all others folded."""
+CAPTION_WORDS: Final = 30
+"""Words of a caption in sight; all else is folded."""
+
+
+Figure = dict[str, Any]
+"""A figure as a page shows it; see `_figure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +101,7 @@ class FigureGroup:
     id: str
     family: str
     folded: bool
-    figures: Sequence[Mapping[str, str]]
+    figures: Sequence[Figure]
 
 
 NOT_JUDGED: Final = "Runs were held out of every fit, but no law could be judged by them."
@@ -117,21 +153,78 @@ class ReportInputs:
 
 
 def render(inputs: ReportInputs, template_dir: Path) -> str:
-    """The page as HTML text, the same bytes for the same inputs in any row order.
+    """The page that is read first, as HTML: the answer, how sure it is, and what it rests on.
 
-    `template_dir` holds page.html.j2, style.css, tables.js and those of the panels. The page loads
-    nothing from elsewhere: style and script stand in it, figures are data URIs.
+    The same bytes for the same inputs in any row order. `template_dir` holds report.html.j2,
+    appendix.html.j2, style.css, tables.js and those of the panels. A page loads nothing from
+    elsewhere: style and script stand in it, figures are data URIs.
     """
-    page = _environment(template_dir).get_template("page.html.j2")
+    return _rendered(inputs, _view(inputs), template_dir, REPORT)
+
+
+def render_appendix(inputs: ReportInputs, template_dir: Path) -> str:
+    """The second page: all other figures, every table, methods, checklist and inputs."""
+    return _rendered(inputs, _view(inputs), template_dir, APPENDIX)
+
+
+def render_both(inputs: ReportInputs, template_dir: Path) -> tuple[str, str]:
+    """The page that is read first and its appendix, which link to each other by name."""
+    view = _view(inputs)
+    report, appendix = (_rendered(inputs, view, template_dir, name) for name in (REPORT, APPENDIX))
+    return report, appendix
+
+
+def _rendered(inputs: ReportInputs, view: Mapping[str, Any], template_dir: Path, name: str) -> str:
+    """One of the two pages, with the style and the scripts that it needs."""
+    behind = {} if name == REPORT else _appendix_view(inputs, view["behind"])
+    page = _environment(template_dir).get_template(f"{name}.j2")
     return page.render(
-        **_view(inputs),
+        **{**view, **behind},
+        other=APPENDIX if name == REPORT else REPORT,
+        contents=_contents(view) if name == REPORT else _appendix_contents(view),
         style=_verbatim(template_dir / "style.css"),
         verdict_style=Markup(style()),  # noqa: S704 - of constants alone
         script=_verbatim(template_dir / "tables.js"),
-        panels=inputs.panels,
         panels_style=_verbatim(template_dir / "panels.css"),
-        panels_script=Markup("").join(_verbatim(template_dir / name) for name in PANEL_SCRIPTS),
+        planner_script=_scripts(template_dir, PLANNER_SCRIPTS, "Planner.make"),
+        panels_script=_scripts(template_dir, PANEL_SCRIPTS, "Valleys.make, Surface.make"),
     )
+
+
+def _scripts(template_dir: Path, names: Sequence[str], makers: str) -> Markup:
+    """Scripts in the order in which they build on each other, and what they begin with."""
+    parts = [_verbatim(template_dir / name) for name in names]
+    return Markup("").join([*parts, Markup(f"Panels.start([{makers}]);\n")])  # noqa: S704
+
+
+def _contents(view: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(anchor, label) of every section of the page, in their order."""
+    sections = {
+        "answer": "Answer",
+        "sure": "How sure",
+        "wrong": "If it is wrong",
+        "targets": "All targets",
+        "plan": "Planner",
+        "evidence": "Evidence",
+        "findings": "Findings",
+        "data": "Data",
+        "provenance": "Provenance",
+    }
+    absent = set()
+    if not view["has_targets"]:
+        absent.add("targets")
+    if not view["panels"]:
+        absent.add("plan")
+    return [item for item in sections.items() if item[0] not in absent]
+
+
+def _appendix_contents(view: Mapping[str, Any]) -> list[tuple[str, str]]:
+    panels: Panels | None = view["panels"]
+    sections = {"figures": "Figures", "explore": "Explore", "audit": "Audits", "laws": "Laws",
+                "parameters": "Parameters", "fits": "Fits", "data-tables": "Data",
+                "methods": "Methods", "checklist": "Checklist", "inputs": "Inputs"}  # fmt: skip
+    drawn = panels is not None and (panels.has_valleys or panels.has_surfaces)
+    return [item for item in sections.items() if item[0] != "explore" or drawn]
 
 
 @cache
@@ -186,62 +279,121 @@ def _between(verdict: VerdictJson) -> list[str]:
     return list(dict.fromkeys([*(entry["sentence"] for entry in verdict["families"]), *few]))
 
 
-def _seen(inputs: ReportInputs, family: str) -> str:
-    """What runs held out of every fit of a family showed; empty without any."""
-    finding = inputs.audits.get(family, {}).get(HELD_OUT)
-    return "" if finding is None else finding["sentence"]
-
-
-def _view(inputs: ReportInputs) -> dict[str, object]:
+def _view(inputs: ReportInputs) -> dict[str, Any]:
+    """All that the two pages show, in words."""
     families = inputs.study["families"]
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
     study: StudyDocument = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
-    laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
+    laws = law_tables(
+        decision, families, inputs.verdict, fit_ids(inputs.fits, families), other_splits(study)
+    )
     head = headline(inputs.verdict, decision, families)
-    first = head.family_id if head else next(iter(families))
-    figures = _figures(inputs.figures, families[first])
+    silences = _silences(inputs.verdict, study)
+    quiet = silences[0]["family"] if silences else next(iter(families))
+    first = head.family_id if head else quiet
+    chart, evidence, others = _figures(inputs.figures, families[first])
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)
     of_first = next((table for table in laws if table.family == first), None)
-    at = of_first.target(head.budget_flops) if head and of_first else "laws"
-    written = written_methods(inputs)
+    budget = head.budget_flops if head else float(study["targets"][0])
+    at = of_first.target(budget) if of_first else "laws"
     spent, unit = spends_budget(decision), stated_unit(study)
+    shown = [*([chart] if chart else []), *evidence]
+    of_audits = audit_places(audited, [*shown, *others])
+    on_page = {f"#{figure['id']}" for figure in shown}
+    placed = {name: _place(anchor, on_page) for name, anchor in of_audits.items()}
+    places = _places(f"{APPENDIX}#{at}", placed, chart, evidence)
+    rows = decision[(decision["family"] == first) & np.isclose(decision["budget_flops"], budget)]
+    grounds = Evidence(
+        rows, inputs.fits.get(first, {}), inputs.audits.get(first, {}),
+        inputs.runs[inputs.runs["family"] == first], places, other_splits(study),
+    )  # fmt: skip
+    lines = recommended(laws)
+    stated = inputs.verdict["headline"]
+    law = stated["law"] if stated else ""
+    in_sight, folded = _targets(lines, families[first], budget)
+    between = _between(inputs.verdict)
+    counted = counted_apart(inputs.runs, families)
+    captions = [figure["caption"] for figure in shown]
+    silent = silent_lines(inputs.verdict, families) if head else []
+    of_families = family_lines(inputs.verdict, families) if head else []
+    beside = [line for line in of_families if line not in between]
     return {
         "study": study,
+        "panels": inputs.panels,
+        "behind": Behind(study, laws, audits, others, families[first]),
         "description": study.get("description") or "",
-        "loss_name": label[:1].lower() + label[1:] if label[1:2].islower() else label,
-        "loss_unit": words(unit),
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
-        "seen": _seen(inputs, first),
-        "silent": silent_lines(inputs.verdict, families),
+        "answer": answered(head, inputs.verdict, grounds, study)
+        if head
+        else unanswered(silences, families, study),
+        "next_run": next_run(grounds, law, budget) if head else None,
+        "places": places,
+        "chart": chart,
+        "evidence": evidence,
+        "more_figures": count(len(others), "more figure") if others else "",
+        "mfu_percent": MFU_PERCENT,
+        "intervals": interval_note(inputs.verdict),
+        "silent": silent,
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
-        "between": _between(inputs.verdict),
-        "beside": family_lines(inputs.verdict, families) if head else [],
-        "tiles": tiles(
-            inputs.verdict,
-            decision,
-            inputs.fits,
-            inputs.runs,
-            len(inputs.dropped),
-            inputs.audits.get(first, {}),
-            Places(f"#{at}", audit_places(audited, figures)),
+        "between": [*between[:1], *([counted] if counted else [])],
+        "more_between": between[1:],
+        "beside": beside,
+        "has_targets": len(lines) > 1 or bool(between or beside or silent),
+        "tiles": _without_repeats(
+            tiles(
+                inputs.verdict,
+                decision,
+                inputs.fits,
+                inputs.runs,
+                len(inputs.dropped),
+                inputs.audits.get(first, {}),
+                Places(places["laws"], placed, APPENDIX),
+            ),
+            [part for text in (*between, *captions) for part in sentences_of(text)],
         ),
         "questions": questions_view(inputs.verdict.get("questions", ()), families),
         "question_columns": question_columns(unit),
-        "audits": audits,
         "quantities": quantity_views(label, spent, unit),
-        "spends_budget": spent,
-        "laws": laws,
-        "recommended": recommended(laws),
+        "recommended": in_sight,
+        "more_recommended": folded,
         "recommended_csv": decision_csv(decision[decision["recommended"].astype(bool)]),
-        "figure_groups": _grouped(figures, families[first]),
+        "hygiene_sentence": hygiene_sentence(inputs.runs),
+        "downloads": inputs.downloads,
+        "provenance": inputs.provenance,
+        "made_from": made_from(inputs.provenance),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the appendix takes over from the view of the page."""
+
+    study: StudyDocument
+    laws: Sequence[FamilyLaws]
+    audits: Sequence[AuditView]
+    figures: Sequence[Figure]
+    first: str
+
+
+def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
+    """All that the appendix shows beside what `_view` holds."""
+    study, families = behind.study, inputs.study["families"]
+    unit = stated_unit(study)
+    written = written_methods(inputs)
+    return {
+        "audits": behind.audits,
+        "laws": behind.laws,
+        "spends_budget": spends_budget(inputs.decision),
+        "resampled": resampled_words(inputs.fits, families),
+        "figure_groups": _grouped(behind.figures, behind.first),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families, unit),
+        "fits": fit_views(inputs.fits, families, unit, inputs.audits),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),
@@ -259,19 +411,69 @@ def _view(inputs: ReportInputs) -> dict[str, object]:
                 inputs.provenance,
             )
         ),
-        "downloads": inputs.downloads,
-        "provenance": inputs.provenance,
         "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],
         "files": _files(inputs.provenance["files"]),
     }
 
 
-def _figures(figures: Sequence[Mapping[str, str]], first: str) -> list[dict[str, str]]:
-    """The figures as they stand on the page, numbered, at one scale.
+def _targets(
+    rows: Sequence[LawRow], family: str, budget: float
+) -> tuple[list[LawRow], list[LawRow]]:
+    """The recommended lines in sight and those that are folded: all but `budget` where many.
 
-    Those of all families come first, then those of the family labelled `first`, then the others;
-    in each the laws before the audits before all other sections. Each is as wide as it is beside a
-    page-wide one, or the widest.
+    Those of the `family` with the headline come first, and of each family that at `budget`.
+    """
+    label = flops_label(budget)
+    rows = sorted(rows, key=lambda row: row.family != family)
+    order = list(dict.fromkeys(row.family for row in rows))
+    rows = sorted(rows, key=lambda row: (order.index(row.family), row.budget != label))
+    if len(rows) <= MOST_LINES:
+        return rows, []
+    return [r for r in rows if r.budget == label], [r for r in rows if r.budget != label]
+
+
+def _without_repeats(tiles: Sequence[Tile], sentences: Collection[str]) -> list[Tile]:
+    """The tiles, without details that stand elsewhere on the page already."""
+    return [
+        replace(tile, detail="") if set(sentences_of(tile.detail)) & set(sentences) else tile
+        for tile in tiles
+    ]
+
+
+def _silences(verdict: VerdictJson, study: StudyDocument) -> list[SilenceJson]:
+    """What is said of the families that say no size at the first target."""
+    target = float(study["targets"][0])
+    return [s for s in verdict["silent"] if math.isclose(s["budget_flops"], target)]
+
+
+def _place(anchor: str, on_page: Collection[str]) -> str:
+    return anchor if anchor in on_page else f"{APPENDIX}{anchor}"
+
+
+def _places(
+    laws: str, of_audits: Mapping[str, str], chart: Figure | None, evidence: Sequence[Figure]
+) -> dict[str, str]:
+    """Where the evidence of the answer stands, by what it shows."""
+    drawn = {figure["name"]: f"#{figure['id']}" for figure in evidence}
+    return {
+        "laws": laws,
+        "chart": f"#{chart['id']}" if chart else laws,
+        "ladder": of_audits.get("ladder", f"{APPENDIX}#audit"),
+        "size": drawn.get("stakes", laws),
+        "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
+        "methods": f"{APPENDIX}#methods",
+        "fit": f"{APPENDIX}#fits",
+    }
+
+
+def _figures(
+    figures: Sequence[Mapping[str, str]], first: str
+) -> tuple[Figure | None, list[Figure], list[Figure]]:
+    """The chart, the figures of evidence and those of the appendix, numbered, at one scale.
+
+    The first two are of the family labelled `first`. In the appendix those of all families come
+    first, then that family's, then the others; in each the laws before the audits before all other
+    sections. Each is as wide as it is beside a page-wide one, or the widest.
     """
     sections = list(dict.fromkeys(["laws", "audit", *(_section(f) for f in figures)]))
 
@@ -281,21 +483,31 @@ def _figures(figures: Sequence[Mapping[str, str]], first: str) -> list[dict[str,
 
     families = list(dict.fromkeys(f["family"] for f in figures))
     kept = sorted(figures, key=lambda f: (place(f)[:2], families.index(f["family"]), place(f)))
-    widths = [_width(figure["svg"]) for figure in kept]
+    known = {f["name"]: f for f in reversed(kept) if f["family"] in ("", first)}
+    chart = [known[name] for name in CHART if name in known][:1]
+    evidence = [f for group in EVIDENCE for f in [known[n] for n in group if n in known][:1]]
+    others = [f for f in kept if not any(f is one for one in (*chart, *evidence))]
+    in_order = [*chart, *evidence, *others]
+    widths = [_width(figure["svg"]) for figure in in_order]
     widest = max([PAGE_WIDTH_PT, *widths])
-    return [
-        {**_figure(figure, i), "share": f"{width / widest:.3f}"}
-        for i, (figure, width) in enumerate(zip(kept, widths, strict=True), start=1)
+    made: list[dict[str, Any]] = [
+        {**_figure(figure, i, families), "share": f"{width / widest:.3f}"}
+        for i, (figure, width) in enumerate(zip(in_order, widths, strict=True), start=1)
     ]
+    split = len(chart) + len(evidence)
+    # The numbers beside the chart say what it shows.
+    for figure in made[: len(chart)]:
+        figure["how"], figure["caption"] = f"{figure['caption']} {figure['how']}".strip(), ""
+    return made[0] if chart else None, made[len(chart) : split], made[split:]
 
 
 def _section(figure: Mapping[str, str]) -> str:
     return figure.get("section", "laws")
 
 
-def _grouped(figures: Sequence[dict[str, str]], first: str) -> list[FigureGroup]:
+def _grouped(figures: Sequence[Figure], first: str) -> list[FigureGroup]:
     """The figures family by family; those of other families than `first` are folded."""
-    groups: dict[str, list[dict[str, str]]] = {}
+    groups: dict[str, list[Figure]] = {}
     for figure in figures:
         groups.setdefault(figure["family"], []).append(figure)
     return [
@@ -310,20 +522,40 @@ def _width(svg: str) -> float:
     return float(match[1]) if match else PAGE_WIDTH_PT
 
 
-def _figure(figure: Mapping[str, str], index: int) -> dict[str, str]:
+def _figure(figure: Mapping[str, str], index: int, families: Sequence[str]) -> dict[str, Any]:
     """A figure as an <img>: a data URI keeps the ids of one SVG from clashing with another's."""
     encoded = base64.b64encode(figure["svg"].encode()).decode("ascii")
     title = f"{figure['title']}, {figure['family']}" if figure["family"] else figure["title"]
+    caption, how = _in_sight(figure["alt"], figure["caption"])
     return {
-        "id": f"figure-{index}",
+        "id": f"figure-{figure['name']}-{families.index(figure['family'])}-{index}",
         "name": figure["name"],
         "number": str(index),
         "family": figure["family"],
         "title": title,
-        "caption": figure["caption"],
+        "caption": caption,
+        "how": how,
         "alt": f"{title}. {figure['alt']}",
         "src": f"data:image/svg+xml;base64,{encoded}",
+        "follows_mode": "prefers-color-scheme" in figure["svg"],
     }
+
+
+def _in_sight(alt: str, caption: str) -> tuple[str, str]:
+    """What a figure shows, in at most CAPTION_WORDS words; how to read it, which is folded.
+
+    The first is of `alt`, which says the finding, or of the caption where that is too long.
+    """
+    for text in (alt, caption):
+        parts = sentences_of(text)
+        words = np.cumsum([len(part.split()) for part in parts])
+        shown = " ".join(parts[: int((words <= CAPTION_WORDS).sum())])
+        if not shown and len(gist(text).split()) <= CAPTION_WORDS:
+            shown = gist(text)
+        if shown:
+            how = [part for part in sentences_of(caption) if part not in sentences_of(shown)]
+            return shown, " ".join(how)
+    return "", caption
 
 
 def _variants(decision: pd.DataFrame) -> dict[str, list[str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import platform
 import shlex
+import shutil
+import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -13,9 +16,41 @@ import yaml
 
 from flopline import __version__
 from flopline.documents import InputFileJson, ProvenanceJson
+from flopline.numbers import count
 from flopline.study_document import StudyDocument
 
 PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "plotly")
+
+
+def made_from(provenance: ProvenanceJson) -> list[tuple[str, str]]:
+    """What the numbers come from, in a few pairs: newest log, commit, version, code, inputs."""
+    versions = provenance["versions"]
+    known: dict[str, str] = {
+        "Newest log": provenance.get("newest_log", ""),
+        "Commit": provenance.get("commit", ""),
+        "Flopline": versions.get("flopline", ""),
+        "Code": provenance["code"][:12],
+        "Inputs": count(len(provenance["files"]), "file"),
+    }
+    return [(name, value) for name, value in known.items() if value]
+
+
+def newest_log(provenance: ProvenanceJson) -> str:
+    """The day on which the newest input file was last written; empty without any."""
+    times = [Path(file["path"]).stat().st_mtime for file in provenance["files"]]
+    return datetime.fromtimestamp(max(times), UTC).date().isoformat() if times else ""
+
+
+def commit(folder: Path) -> str:
+    """The commit that is checked out in `folder`, marked where files differ; empty without one."""
+    git = shutil.which("git")
+    if git is None or not (folder / ".git").exists():
+        return ""
+    described = subprocess.run(  # noqa: S603 - git, of this checkout
+        [git, "-C", str(folder), "describe", "--always", "--dirty=, with changes", "--exclude=*"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return described.stdout.strip()
 
 
 def provenance(

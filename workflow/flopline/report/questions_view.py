@@ -39,11 +39,11 @@ def question_columns(loss_unit: str) -> list[QuantityView]:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One question: its cells by COLUMNS, none where there is no answer, and what to mind."""
+    """One question: its cells by COLUMNS, none where there is no answer, and a note."""
 
     question: str
     cells: Sequence[FormattedEstimate]
-    mind: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def questions_view(
 
 def _row(answer: AnswerJson) -> AnswerRow:
     cells = [] if not answer["borne"] else [_formatted(answer, column) for column in COLUMNS]
-    mind = str(answer["mind"])
-    return AnswerRow(str(answer["question"]), cells, mind[:1].upper() + mind[1:])
+    note = str(answer["note"])
+    return AnswerRow(str(answer["question"]), cells, note[:1].upper() + note[1:])
 
 
 def _formatted(answer: AnswerJson, column: QuantityView) -> FormattedEstimate:

@@ -69,7 +69,10 @@ _BASIS: Final[Mapping[str, tuple[Verdict, str, str]]] = {
 _AUDITS: Final = {
     "ladder": ("Do small runs predict large ones?", "Held-out ladder"),
     "held_out": ("What did the runs held out show?", "Runs held out"),
-    "identifiability": ("Can the runs tell the terms apart?", "Identifiability"),
+    "identifiability": (
+        "Can the runs tell the terms of the parametric law apart?",
+        "Identifiability",
+    ),
     "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
 }
 """The audits that have a verdict of their own: the question, and what the check is called."""
@@ -88,10 +91,11 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where on the page the evidence stands: of agreement, and of each audit, as #anchors."""
+    """Where the evidence stands: of agreement, and of each audit; `appendix` is the other page."""
 
     agreement: str
     audits: Mapping[str, str]
+    appendix: str = ""
 
 
 def tiles(
@@ -111,17 +115,21 @@ def tiles(
     """
     return [
         _agreement(verdict, places.agreement),
-        *_audits(findings, places.audits),
-        _convergence(fits),
-        *_misfit(fits),
+        *_audits(findings, places, bool(verdict.get("headline"))),
+        _convergence(fits, f"{places.appendix}#fits"),
+        *_misfit(fits, f"{places.appendix}#fits"),
         *_choice(verdict),
         *_families(verdict),
-        _extrapolation(decision),
+        _extrapolation(decision, f"{places.appendix}#laws"),
         _data(runs, dropped_rows),
     ]
 
 
-def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> Iterator[Tile]:
+def _audits(findings: Mapping[str, FindingJson], places: Places, answered: bool) -> Iterator[Tile]:
+    """A tile for each audit that has a verdict of its own.
+
+    What the ladder says of the line that is followed stands beside an answer.
+    """
     if not findings:
         sentence = "Whether small runs predict large ones was not tested."
         yield Tile(
@@ -129,13 +137,14 @@ def _audits(findings: Mapping[str, FindingJson], places: Mapping[str, str]) -> I
             "Was the law put to the test?",
             "No audit was made",
             sentence,
-            "#audit",
+            f"{places.appendix}#audit",
         )
     for name, (question, called) in _AUDITS.items():
         if name in findings:
             made = Verdict(findings[name]["verdict"])
-            detail = gist(str(findings[name]["sentence"]))
-            yield Tile(made, question, f"{called}: {made}", detail, places[name])
+            stands_there = answered and name == "ladder"
+            detail = "" if stands_there else gist(str(findings[name]["sentence"]))
+            yield Tile(made, question, f"{called}: {made}", detail, places.audits[name])
 
 
 def _choice(verdict: VerdictJson) -> Iterator[Tile]:
@@ -145,7 +154,7 @@ def _choice(verdict: VerdictJson) -> Iterator[Tile]:
     for entry in choices:
         if _is_headline(entry, head) if head else entry is choices[0]:
             made, finding, detail = _BASIS[entry["basis"]]
-            yield Tile(made, "Why this law?", finding, detail, "#why")
+            yield Tile(made, "Why this law?", finding, detail, "#rule")
             return
 
 
@@ -158,7 +167,7 @@ def _families(verdict: VerdictJson) -> Iterator[Tile]:
     question = "Which family is better?"
     if entry["winner"] is None:
         why = str(entry["short"])
-        yield Tile(NOT_CHECKED, question, "Families are not ranked", why, "#families")
+        yield Tile(NOT_CHECKED, question, "Families are not ranked", why, "#targets")
         return
     others = entry["others"]
     clear = bool(others) and not any(
@@ -167,7 +176,7 @@ def _families(verdict: VerdictJson) -> Iterator[Tile]:
     clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
     finding = "One family wins clearly" if clear else "No family wins clearly"
     made, words = (GOOD, entry["short"]) if clear else (WARNED, entry["sentence"])
-    yield Tile(made, question, finding, str(words), "#families")
+    yield Tile(made, question, finding, str(words), "#targets")
 
 
 def _agreement(verdict: VerdictJson, href: str) -> Tile:
@@ -179,7 +188,7 @@ def _agreement(verdict: VerdictJson, href: str) -> Tile:
     made, finding = _AGREEMENT[entry["overlap"]]
     if entry["overlap"] and not entry["agree"]:
         made, finding = WARNED, "The laws differ, and the data cannot tell"
-    detail = str(entry["short"])
+    detail = gist(str(entry["short"]))
     apart = sum(e["overlap"] is False for e in entries)
     if apart and len(entries) > 1:
         detail += f" Over all families and targets, the laws disagree at {apart} of {len(entries)}."
@@ -194,8 +203,8 @@ def _is_headline(entry: AgreementJson | ChoiceJson, head: HeadlineJson | None) -
     )
 
 
-def _convergence(fits: Mapping[str, FitsJson]) -> Tile:
-    question, href = "Did every fit converge?", "#fits"
+def _convergence(fits: Mapping[str, FitsJson], href: str) -> Tile:
+    question = "Did every fit converge?"
     statuses = [fit["status"] for laws in fits.values() for fit in laws.values()]
     converged, failed = statuses.count(CONVERGED), statuses.count(FAILED)
     warned = len(statuses) - converged - failed
@@ -215,9 +224,9 @@ def _convergence(fits: Mapping[str, FitsJson]) -> Tile:
     return Tile(worst(OF_FIT[status] for status in statuses), question, finding, detail, href)
 
 
-def _misfit(fits: Mapping[str, FitsJson]) -> Iterator[Tile]:
+def _misfit(fits: Mapping[str, FitsJson], href: str) -> Iterator[Tile]:
     """Whether the surfaces fit their runs, judged by the runs' own scatter."""
-    question, href = "Does the surface fit its runs?", "#fits"
+    question = "Does the parametric law fit its runs?"
     checked = {
         family: (fit["certificate"].get("misfit"), fit)
         for family, laws in fits.items()
@@ -265,8 +274,8 @@ def _data(runs: pd.DataFrame, dropped_rows: int) -> Tile:
     return Tile(WARNED if aside else GOOD, question, finding, detail, href)
 
 
-def _extrapolation(decision: pd.DataFrame) -> Tile:
-    question, href = "How far beyond the data?", "#laws"
+def _extrapolation(decision: pd.DataFrame, href: str) -> Tile:
+    question = "How far beyond the data?"
     reach = decision["extrapolation"].dropna()
     if reach.empty:
         sentence = "No budget in the data to compare with."

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from flopline.errors import FloplineError
 
@@ -26,7 +26,7 @@ EFFICIENT: Final = 1.345
 """delta over sigma at which Huber's estimate keeps 95 % of the efficiency of least squares when
 errors are Gaussian (Holland and Welsch 1977, doi 10.1080/03610927708827533)."""
 
-MAD_TO_SIGMA: Final = float(1.0 / ndtri(0.75))
+MAD_TO_SIGMA: Final = float(1.0 / NormalDist().inv_cdf(0.75))
 """Standard deviation of a Gaussian over its median absolute deviation: 1.4826."""
 
 

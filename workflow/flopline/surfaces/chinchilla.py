@@ -14,7 +14,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlogy
 
 from flopline.surfaces.count import Count, best_split, flops_for, tokens_for
 
@@ -149,6 +148,8 @@ class LossSurface:
         columns = np.stack(np.broadcast_arrays(*slopes), axis=-1)
         if self.straight:
             return share_of(columns, e + inner)
+        from scipy.special import xlogy
+
         k = per_point(self.k)
         columns[..., 1:] *= share_of((k * inner**k)[..., None], inner)
         of_power = xlogy(inner**k, inner)

@@ -18,7 +18,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammainc
 
 from flopline.surfaces.chinchilla import LossSurface, per_point
 from flopline.surfaces.count import Count
@@ -189,6 +188,8 @@ class _Decay:
         """d ln gain / d R*."""
         ratio = self.repeats / self.constant
         # 1 - (1 + ratio) exp(-ratio), without the cancellation of a small ratio.
+        from scipy.special import gammainc
+
         return np.asarray(gammainc(2.0, ratio) / self.gain)
 
 

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import xlogy
 
 from flopline.surfaces.chinchilla import (
     EXPONENT_BOUNDS,
@@ -78,6 +77,8 @@ class SkalingSurface:
 
         Slopes that are infinite are 0: of the power where A and B are 0, of ln L where the loss is.
         """
+        from scipy.special import xlogy
+
         inner, k = self.inner.loss(params, tokens), per_point(self.k)
         reducible = inner**k
         slopes = np.empty((*inner.shape, 6))

@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, ndtri
 
 from flopline.documents import LackOfFitJson
 from flopline.laws.common.curvature import FEW_DRAWS, LEVEL
@@ -168,6 +167,8 @@ def misfit_errors(draws: int, seed: int) -> Floats:
     law that misses at one budget misses alike at the next.
     """
     rng = np.random.default_rng([seed, zlib.crc32(b"lack of fit")])
+    from scipy.special import ndtri
+
     return np.asarray(rng.permutation(ndtri((np.arange(draws) + 0.5) / draws)))
 
 
@@ -183,6 +184,8 @@ def of_minima(residual: Floats, se: Floats, unknowns: int) -> float:
     left = int(known.sum()) - unknowns
     if left < 1:
         return float("nan")
+    from scipy.special import chdtrc
+
     return float(chdtrc(left, float(np.sum((residual[known] / se[known]) ** 2))))
 
 

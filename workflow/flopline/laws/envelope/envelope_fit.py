@@ -163,6 +163,11 @@ def _outcome(
     last_fraction: float,
     seed: int,
 ) -> _Outcome:
+    """One reading of the frontier with what it states at the targets.
+
+    Returns:
+        The estimator, its draws, the frontier's points and the evidence of its verdict.
+    """
     parameters, targets, draws = stated(reading.point, reading.draws, targets_flops)
     listed = frontier_table(reading, last_fraction)
     evidence = certificate(way, reading, listed)
@@ -195,7 +200,11 @@ def _variant(
     targets_flops: Sequence[float],
     last_fraction: float,
 ) -> Estimator:
-    """Another reading of the same curves, or a failed one that says what is missing."""
+    """Another reading of the same curves, or a failed one that says what is missing.
+
+    Returns:
+        The estimator, with status, parameters and targets.
+    """
     try:
         return outcome(name, way, ends_only).estimator
     except FloplineError as error:

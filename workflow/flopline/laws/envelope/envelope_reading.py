@@ -206,7 +206,11 @@ def _demand_floor(chosen: Frontier, loss_floor: float | None, family: str) -> No
 def _laws(
     chosen: Frontier, ln_params: Floats, size: Ints, loss_floor: float | None, edges: Floats
 ) -> _FrontierLaws:
-    """Laws of every subset; NaN where fewer than three points or two sizes are on its frontier."""
+    """Laws of every subset; NaN where fewer than three points or two sizes are on its frontier.
+
+    Returns:
+        Params, tokens and loss against compute, and the slopes by thirds, one row a subset.
+    """
     used = chosen.used
     sizes = size[chosen.run]
     lowest = np.where(used, sizes, size.max() + 1).min(axis=1)

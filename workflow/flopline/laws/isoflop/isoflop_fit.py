@@ -204,6 +204,11 @@ def _valleys(
     resamples: Resamples,
     compute: str,
 ) -> list[Valley]:
+    """The valley of each budget with its draws.
+
+    Returns:
+        Valleys in the order of compute.
+    """
     out = []
     for number, nominal in enumerate(progress.over(grouping.nominal, "budgets")):
         rows = table[grouping.group == number].sort_values(

@@ -255,6 +255,11 @@ def _estimator(
     new_run: Floats,
     chances: Chances,
 ) -> Estimator:
+    """One reading of the vertices as an estimator beside the law.
+
+    Returns:
+        The estimator; a failed one that says what is missing where `laws` is None.
+    """
     if laws is None:
         few = f"only {r.there.sum()} budgets carry it, needs {MIN_BUDGETS}"
         message = r.fault or "; ".join(filter(None, [few, r.lacking]))

@@ -233,7 +233,11 @@ def _verdict(
     against: float,
     power: Estimate | None,
 ) -> tuple[str, str]:
-    """Status and message: what forbids use, or warnings, then what the form changes."""
+    """Status and message: what forbids use, or warnings, then what the form changes.
+
+    Returns:
+        CONVERGED, WARNING or FAILED, and one message.
+    """
     if not solved.gradient <= GRADIENT_TOLERANCE:
         return FAILED, (
             f"The optimiser did not reach an optimum (scaled gradient {solved.gradient:.1e})."

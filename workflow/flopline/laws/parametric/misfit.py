@@ -332,7 +332,11 @@ def _words(
     largest: int,
     names: list[str],
 ) -> dict[str, str]:
-    """What each test saw, in words."""
+    """What each test saw, in words.
+
+    Returns:
+        A clause per test, by the test's name.
+    """
 
     def off(value: float) -> str:
         return f"{significant(100 * abs(value), 2)} % {'above' if value > 0 else 'below'}"

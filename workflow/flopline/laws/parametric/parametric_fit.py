@@ -400,6 +400,11 @@ def _solve(
     solver: str,
     redrawn: Callable[[Floats], Problem],
 ) -> _Fit:
+    """The optimum of all points and of every resample, by the study's solver.
+
+    Returns:
+        The fit of all points with its starts, how many of them agree, and the fits of the draws.
+    """
     equal = np.ones(problem.x.size)
     if solver == "hoffmann_grid":
         grid = hoffmann_grid.grid()
@@ -418,7 +423,11 @@ def _solve(
 def _drawn_again(
     fit: _Fit, problem: Problem, form: Form[Any], weights: Floats, solver: str
 ) -> _Fit:
-    """The same optimum of all points, with the draws of another `problem`."""
+    """The same optimum of all points, with the draws of another `problem`.
+
+    Returns:
+        The fit with new draws; the optimum, its starts and their agreement are kept.
+    """
     near = fit.best.unknowns[0]
     if solver == "hoffmann_grid":
         return replace(fit, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
@@ -437,6 +446,9 @@ def _surfaces(
     """One surface per draw, NaN where none can be trusted.
 
     L-BFGS with SciPy's tolerances never converges by our measure; its draws stand as they are.
+
+    Returns:
+        The surface with one entry a draw in the form's published unknowns.
     """
     trusted = optima.converged | (solver == "hoffmann_grid")
     unknowns = np.full((solved.size, len(UNKNOWNS)), np.nan)
@@ -528,7 +540,11 @@ def _outlying(
     surface: LossSurface,
     targets_flops: Sequence[float],
 ) -> Outlying | None:
-    """The runs far off the surface with N at the first target without them, None without any."""
+    """The runs far off the surface with N at the first target without them, None without any.
+
+    Returns:
+        The outlying runs and both sizes, or None.
+    """
     far = far_off(table, len(form.free))
     kept = ~table["run"].isin(far.index).to_numpy()
     params, tokens = (table[c].to_numpy() for c in ("params", "tokens"))
@@ -548,6 +564,11 @@ def _outlying(
 def _certificate(
     problem: Problem, form: Form[Any], fit: _Fit, table: pd.DataFrame, bounds: list[str]
 ) -> ParametricCertificate:
+    """What shows that a fit has converged and what it leaves.
+
+    Returns:
+        Gradient, iterations, starts, bounds, residuals; see ParametricCertificate.
+    """
     residual = table["log_residual"].to_numpy(float)
     top_mean, top_z = _top_residual(table)
     ratio = table["flops"] / (6.0 * table["params"] * table["tokens"])
@@ -583,6 +604,9 @@ def _verdict(
     """Status and a plain message: what forbids use first, then all warnings.
 
     `stand_in` says why the draws are not of the kind that was asked for, empty if they are.
+
+    Returns:
+        CONVERGED, WARNING or FAILED, and one message.
     """
     c = certificate
     gradient = f"the scaled gradient is {c['scaled_gradient']:.1e}"

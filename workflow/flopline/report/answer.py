@@ -1,0 +1,481 @@
+"""The answer of a page: claim, three numbers, cost, how sure each is, what if it is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flopline.audit.finding import surface_of
+from flopline.audit.next_budget import next_budget
+from flopline.audit.waste import nearly_best, wasted_at
+from flopline.choice import refused
+from flopline.documents import (
+    AgreementJson,
+    EstimateJson,
+    FindingJson,
+    FitsJson,
+    SilenceJson,
+    VerdictJson,
+    number_in,
+)
+from flopline.errors import FloplineError
+from flopline.laws.spec import spec_of, surface_law
+from flopline.loss_units import NATS, words
+from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
+from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
+from flopline.reach import Reach
+from flopline.report.caveats import one_sided
+from flopline.report.decision_view import Headline
+from flopline.report.formatting import as_float, formatted, sentence
+from flopline.schema import KEPT
+from flopline.surfaces.chinchilla import LossSurface
+from flopline.verdict_scale import Verdict
+
+LITTLE_PERCENT: Final = 3.0
+"""Compute that a size may waste and still be called nearly as good as the best."""
+LEAST_PERCENT: Final = 0.01
+"""Waste below this share of compute is not written out."""
+
+ALL_PERCENT: Final = 99.5
+"""Waste that is written as all of the compute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A sentence, and the place that holds its evidence."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class BigNumber:
+    """One of the three numbers: what it is, its value, a line below it, and its intervals."""
+
+    name: str
+    point: str
+    unit: str
+    note: str
+    ci80: str = ""
+    ci95: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How sure one number is: a verdict in a few words, one reason for it and one against."""
+
+    of: str
+    verdict: Verdict
+    finding: str
+    reason_for: Link
+    reason_against: Link
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLaw:
+    """What another law says, and what the recommended size wastes if that law is right."""
+
+    law: str
+    params: str
+    tokens: str
+    loss: str
+    wasted: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All that the first screen says; without `numbers` where the runs say no size."""
+
+    title: str
+    why: str
+    numbers: Sequence[BigNumber]
+    cost: str
+    sureness: Sequence[Sureness]
+    warnings: Sequence[str]
+    others: Sequence[OtherLaw]
+    more: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the answer rests on: the rows of the family at the target, its fits and findings.
+
+    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`.
+    """
+
+    lines: pd.DataFrame
+    fits: FitsJson
+    findings: Mapping[str, FindingJson]
+    runs: pd.DataFrame
+    places: Mapping[str, str]
+    splits: Mapping[str, str]
+
+    @property
+    def surface(self) -> LossSurface | None:
+        """The surface that prices a wrong size; None where there is none to trust."""
+        law = surface_law(self.fits)
+        if law is None or refused(self.findings):
+            return None
+        try:
+            return surface_of(self.fits[law])
+        except FloplineError:
+            return None
+
+
+def answered(
+    head: Headline, verdict: VerdictJson, evidence: Evidence, study: Mapping[str, Any]
+) -> Answer:
+    """The first screen of a study whose runs say a size; `head` is its headline."""
+    line = _line_of(head, verdict, evidence.lines)
+    surface, budget = evidence.surface, head.budget_flops
+    params = as_float(line["params"])
+    unit = words(str(verdict.get("loss_unit") or NATS))
+    stated = _stated(verdict)
+    loss = formatted(stated["loss"], significant)
+    size = BigNumber(
+        "Size", humanise(params), "params", _range_of(surface, budget, params, stated["params"])
+    )
+    tokens = as_float(line["tokens"])
+    data = BigNumber("Data", humanise(tokens), "tokens", _of_data(tokens, params, evidence.runs))
+    expected = BigNumber("Loss", loss.point, unit, _kind_of_interval(verdict), loss.ci80, loss.ci95)
+    return Answer(
+        title=(
+            f"With {head.budget} FLOPs, train {head.family}: {humanise(params)} params on "
+            f"{humanise(tokens)} tokens"
+        ),
+        why="",
+        numbers=[size, data, expected],
+        cost=cost_of(budget, study),
+        sureness=[
+            _of_size(line, stated["params"], surface, verdict, evidence),
+            _of_loss(line, stated["loss"], verdict, evidence),
+        ],
+        warnings=[sentence(part) for part in _warnings(verdict)],
+        others=_others(line, surface, evidence.lines, evidence.splits),
+        more=[],
+    )
+
+
+def unanswered(
+    silences: Sequence[SilenceJson], labels: Mapping[str, str], study: Mapping[str, Any]
+) -> Answer:
+    """The first screen of a study whose runs say no size at its first target."""
+    budget = flops_label(float(study["targets"][0]))
+    if not silences:
+        return Answer(
+            f"No law could be used at {budget} FLOPs",
+            "Each law failed; the appendix states the reason beside each fit.",
+            [], "", [], [], [], [],
+        )  # fmt: skip
+    by_reason: dict[str, list[str]] = {}
+    for silence in silences:
+        by_reason.setdefault(silence["why"], []).append(
+            labels.get(silence["family"], silence["family"])
+        )
+    alone = len(labels) == 1
+    reasons = [
+        sentence(why) if alone else f"{' and '.join(names)}: {why}."
+        for why, names in by_reason.items()
+    ]
+    several = len({s["up_to_flops"] for s in silences}) > 1
+    reach = [
+        BigNumber(
+            labels.get(s["family"], s["family"]) if several else "Reach",
+            f"up to {flops_label(s['up_to_flops'])}",
+            "FLOPs",
+            "is what they do say",
+        )
+        for s in (silences if several else silences[:1])
+    ]
+    return Answer(
+        title=(
+            f"These runs do not say what to train with {budget} FLOPs"
+            f" ({' and '.join(name for names in by_reason.values() for name in names)})"
+        ),
+        why=reasons[0],
+        numbers=reach,
+        cost=cost_of(float(study["targets"][0]), study),
+        sureness=[],
+        warnings=reasons[1:],
+        others=[],
+        more=list(dict.fromkeys(s["needed"] for s in silences)),
+    )
+
+
+def cost_of(flops: float, study: Mapping[str, Any]) -> str:
+    """What `flops` cost on the usual accelerator, and in money where the study has a price."""
+    usual = next(a for a in accelerators() if a.name == USUAL)
+    time = device_time(flops / (usual.peak_flops * MFU_PERCENT / 100) / SECONDS_PER_HOUR)
+    price = (study.get("audit") or {}).get("price_per_flop")
+    money = f", {humanise(price * flops)} in money" if price else ""
+    return f"{time} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
+
+
+def percent(value: float) -> str:
+    """Waste in percent of compute, as it stands in a sentence."""
+    if value < LEAST_PERCENT:
+        return f"less than {LEAST_PERCENT} %"
+    return f"{significant(value, 2)} %" if value < ALL_PERCENT else "100 %"
+
+
+def _line_of(head: Headline, verdict: VerdictJson, lines: pd.DataFrame) -> pd.Series:
+    stated = verdict["headline"]
+    assert stated is not None
+    same = (lines["law"] == stated["law"]) & (lines["estimator"] == stated["estimator"])
+    if same.any():
+        return lines[same].iloc[0]
+    numbers = {q: number_in(stated[q]) for q in ("params", "tokens", "loss")}
+    bare = {"law": stated["law"], "estimator": stated["estimator"], "main": True}
+    known = {"extrapolation": math.nan, "below_data": math.nan, "held_out_steps": 0}
+    return pd.Series({**bare, **numbers, **known, "budget_flops": head.budget_flops})
+
+
+def _stated(verdict: VerdictJson) -> Mapping[str, EstimateJson]:
+    head = verdict["headline"]
+    assert head is not None
+    stated: Mapping[str, Any] = head.get("forecast") or head
+    return {"params": stated["params"], "loss": stated["loss"]}
+
+
+def _kind_of_interval(verdict: VerdictJson) -> str:
+    head = verdict["headline"]
+    assert head is not None
+    return "forecast" if head.get("forecast") else "if the law holds"
+
+
+def _warnings(verdict: VerdictJson) -> Iterator[str]:
+    head = verdict["headline"]
+    yield from filter(None, str(head.get("warnings") or "").split("; ") if head else ())
+
+
+def _range_of(
+    surface: LossSurface | None, budget: float, params: float, stated: EstimateJson
+) -> str:
+    """The sizes that waste little if this one is the best, or the interval without a surface."""
+    if surface is None:
+        written = formatted(stated, humanise)
+        return f"95 % {written.ci95}" if written.has_interval else "no interval"
+    low, high = (params * x for x in nearly_best(surface, budget, LITTLE_PERCENT / 100))
+    return f"{interval(low, high)} waste at most {LITTLE_PERCENT:g} % of compute"
+
+
+def _of_data(tokens: float, params: float, runs: pd.DataFrame) -> str:
+    """Tokens per param, and epochs of the corpus where every run names the same."""
+    note = f"{humanise(tokens / params)} per param"
+    sizes = runs["unique_tokens"].dropna().unique() if "unique_tokens" in runs else []
+    if len(sizes) == 1 and sizes[0] > 0:
+        epochs = tokens / float(sizes[0])
+        note += f", {humanise(epochs, 2)} epochs of {humanise(float(sizes[0]))}"
+    return note
+
+
+def _of_size(
+    line: pd.Series,
+    stated: EstimateJson,
+    surface: LossSurface | None,
+    verdict: VerdictJson,
+    evidence: Evidence,
+) -> Sureness:
+    """How sure the size is: by what it wastes if the truth is an end of its 95 % interval."""
+    ends = [number_in(stated, "lo95"), number_in(stated, "hi95")]
+    worst = math.nan
+    if surface is not None and np.isfinite(ends).all():
+        ratio = np.log(as_float(line["params"]) / np.array(ends))
+        worst = 100 * float(wasted_at(surface, float(line["budget_flops"]), ratio).max())
+    kind = "forecast" if _kind_of_interval(verdict) == "forecast" else "interval"
+    if math.isnan(worst):
+        made, finding = Verdict.NOT_CHECKED, "Not known"
+    elif worst <= LITTLE_PERCENT:
+        made, finding = Verdict.GOOD, "Sure enough to train"
+    else:
+        made, finding = Verdict.WARNED, "Roughly known"
+    ci95 = formatted(stated, humanise).ci95
+    spans = (
+        f"Its 95 % {kind} is {ci95}: if the best size lies at an end of it, this one wastes "
+        f"{percent(worst)} of compute."
+        if math.isfinite(worst)
+        else (f"Its 95 % {kind} is {ci95}." if ci95 != MISSING else "It has no interval.")
+    )
+    steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
+    held = (
+        Link(
+            f"Fitted to smaller budgets only, the {_name(line)} law wasted {percent(waste)} of "
+            f"compute at the larger ones ({count(steps, 'test')}).",
+            evidence.places["ladder"],
+        )
+        if steps and math.isfinite(waste)
+        else None
+    )
+    span = Link(spans, evidence.places["size"])
+    against = _disagreement(verdict, evidence) or _reach(line, evidence)
+    if held is None:
+        untested = Link("No test on larger budgets was possible.", evidence.places["ladder"])
+        return Sureness("Size", made, finding, span, against or untested)
+    if made is Verdict.GOOD:
+        return Sureness("Size", made, finding, held, against or span)
+    return Sureness("Size", made, finding, held, span)
+
+
+def _of_loss(
+    line: pd.Series, stated: EstimateJson, verdict: VerdictJson, evidence: Evidence
+) -> Sureness:
+    """How sure the loss is: by the width of its forecast, and the errors of earlier ones."""
+    point, low, high = (number_in(stated, end) for end in ("point", "lo95", "hi95"))
+    half = 100 * max(high - point, point - low) / point
+    forecast = _kind_of_interval(verdict) == "forecast"
+    steps = int(line["held_out_steps"])
+    error = as_float(line.get("held_out_loss_error_percent"))
+    if math.isnan(half):
+        made, finding = Verdict.NOT_CHECKED, "Not known"
+    elif not forecast:
+        made, finding = Verdict.WARNED, f"±{significant(half, 2)} % if the law holds"
+    else:
+        made, finding = Verdict.GOOD, f"Known to ±{significant(half, 2)} %"
+    tested = bool(steps) and math.isfinite(error)
+    if tested:
+        reason = Link(
+            f"At larger budgets than it was fitted to, the {_name(line)} law missed the lowest "
+            f"loss by {significant(error, 2)} %.",
+            evidence.places["ladder"],
+        )
+    elif forecast:
+        reason = Link(
+            "The interval holds what laws have missed when carried this far.",
+            evidence.places["methods"],
+        )
+    else:
+        reason = Link("The law fits the runs that it has seen.", evidence.places["fit"])
+    side = _side(line, evidence.findings)
+    reach = _reach(line, evidence)
+    against = (
+        Link(side, evidence.places["ladder"])
+        if side
+        else reach
+        or Link("No run of the target's compute was held out.", evidence.places["ladder"])
+    )
+    if side and made is Verdict.GOOD:
+        made = Verdict.WARNED
+    return Sureness("Loss", made, finding, reason, against)
+
+
+def _name(line: pd.Series) -> str:
+    return spec_of(str(line["law"])).label
+
+
+def _disagreement(verdict: VerdictJson, evidence: Evidence) -> Link | None:
+    """That the laws put the size elsewhere; None where they agree, or there is but one."""
+    entry = _agreement_of(verdict)
+    usable = evidence.lines[evidence.lines["main"].astype(bool)]["params"].dropna()
+    if entry is None or entry["params_ratio"] is None or entry["agree"]:
+        return None
+    return Link(
+        f"The {len(usable)} laws put it between {humanise(usable.min())} and "
+        f"{humanise(usable.max())}.",
+        evidence.places["laws"],
+    )
+
+
+def _agreement_of(verdict: VerdictJson) -> AgreementJson | None:
+    head = verdict["headline"]
+    for entry in verdict["agreement"] if head else ():
+        same = math.isclose(entry["budget_flops"], head["budget_flops"]) if head else False
+        if head and entry["family"] == head["family"] and same:
+            return entry
+    return None
+
+
+def _reach(line: pd.Series, evidence: Evidence) -> Link | None:
+    """That the target lies outside the data; None where it lies within."""
+    budget, beyond, below = (
+        as_float(line[name]) for name in ("budget_flops", "extrapolation", "below_data")
+    )
+    if math.isnan(beyond):
+        return None
+    smallest = 0.0 if math.isnan(below) else below * budget
+    reach = Reach.of(budget, smallest, budget / beyond)
+    if reach.side == "within":
+        return None
+    text = (
+        f"The target takes {factor(reach.times)} the compute of the largest run"
+        if reach.side == "beyond"
+        else f"The target lies {factor(reach.times)} below the smallest run"
+    )
+    return Link(f"{text}: {reach.grade.name}.", evidence.places["chart"])
+
+
+def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
+    """That every held-out forecast of the loss by this law erred to one side; else empty."""
+    sided = one_sided(str(line["law"]), findings, str(line["estimator"]))
+    if sided is None:
+        return ""
+    side, made, error = sided
+    return (
+        f"All {made} forecasts of losses at larger budgets came out too {side}, by "
+        f"{significant(error, 2)} % at most."
+    )
+
+
+def _others(
+    line: pd.Series, surface: LossSurface | None, lines: pd.DataFrame, splits: Mapping[str, str]
+) -> list[OtherLaw]:
+    """The main lines of the other laws, and what the recommended size wastes if each is right."""
+    beside = lines[lines["main"].astype(bool) & (lines["law"] != line["law"])]
+    out = []
+    for _, other in beside[beside["params"].notna()].iterrows():
+        wasted = ""
+        if surface is not None:
+            ratio = math.log(as_float(line["params"]) / as_float(other["params"]))
+            wasted = percent(100 * float(wasted_at(surface, float(line["budget_flops"]), ratio)))
+        out.append(
+            OtherLaw(
+                spec_of(str(other["law"])).title,
+                humanise(as_float(other["params"])),
+                humanise(as_float(other["tokens"])),
+                significant(as_float(other["loss"])),
+                wasted,
+                splits.get(str(other["law"]), ""),
+            )
+        )
+    return out
+
+
+def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
+    """What to run next and by how much it narrows the size at the target; None where not known.
+
+    For a `law` through the optima of budgets it is one more budget, else the run that the audit of
+    the surface found.
+    """
+    if "vertices" in spec_of(law).tables:
+        kept = evidence.runs[evidence.runs["status"] == KEPT]
+        more = next_budget(kept, target_flops)
+        if more is None:
+            return None
+        return Link(
+            f"A budget of {flops_label(more.flops)} FLOPs at {count(more.sizes, 'size')} narrows "
+            f"the interval of this size by {significant(more.narrower_percent, 2)} %. It takes "
+            f"{_share(more.total_flops, target_flops)} of the compute of the target.",
+            evidence.places["ladder"],
+        )
+    finding = evidence.findings.get("next_run")
+    runs = None if finding is None else finding.get("tables", {}).get("runs")
+    if runs is None or runs.empty:
+        return None
+    best = runs.loc[runs["removed_percent"].idxmax()]
+    narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
+    return Link(
+        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens narrow the "
+        f"interval of this size by {significant(narrower, 2)} %. The run takes "
+        f"{_share(float(best['flops']), target_flops)} of the compute of the target.",
+        evidence.places["next_run"],
+    )
+
+
+def _share(flops: float, of: float) -> str:
+    share = 100 * flops / of
+    return f"{humanise(share, 2)} %" if share >= LEAST_PERCENT else f"less than {LEAST_PERCENT} %"

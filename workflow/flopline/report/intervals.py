@@ -1,0 +1,45 @@
+"""What the intervals of a study hold, and how its laws were resampled, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flopline.documents import FitsJson, VerdictJson
+from flopline.laws.spec import spec_of
+from flopline.report.decision_view import IF_THE_LAW_HOLDS
+from flopline.report.fit_views import each_fit
+from flopline.study_document import StudyDocument
+
+OF_RUNS, OF_RESIDUALS = "runs", "residuals"
+
+
+def resampled(fits: Mapping[str, FitsJson], families: Mapping[str, str]) -> dict[str, list[str]]:
+    """The laws whose intervals come from draws of whole runs, and from draws of residuals."""
+    laws: dict[str, list[str]] = {}
+    for _, law, fit in each_fit(fits, families):
+        kind = OF_RESIDUALS if fit["settings"].get("method") == "wild" else OF_RUNS
+        labels = laws.setdefault(kind, [])
+        if spec_of(law).label not in labels:
+            labels.append(spec_of(law).label)
+    return laws
+
+
+def resampled_words(fits: Mapping[str, FitsJson], families: Mapping[str, str]) -> str:
+    """A clause that names what was resampled for which law."""
+    by_kind = resampled(fits, families)
+    named = [f"{kind} ({', '.join(laws)})" for kind, laws in by_kind.items()]
+    return f"resampled {' and '.join(named)}" if named else "no resample"
+
+
+def interval_note(verdict: VerdictJson) -> str:
+    """What the intervals of the recommended lines hold."""
+    head = verdict["headline"]
+    if head and head.get("forecast"):
+        return "Intervals are forecasts: they hold what laws have missed when carried this far."
+    return IF_THE_LAW_HOLDS
+
+
+def other_splits(study: StudyDocument) -> dict[str, str]:
+    """The splits of the losses of laws that are fitted to another one than the study's, by law."""
+    splits = {law: spec_of(law).split(study) for law in study.get("laws", ())}
+    return {law: split for law, split in splits.items() if split != study["loss_split"]}

@@ -1,2 +1,0 @@
-"use strict";
-Panels.start([Planner.make, Valleys.make, Surface.make]);
