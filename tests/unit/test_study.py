@@ -313,6 +313,16 @@ def made(folder: Path, *words: str, **environment: str) -> str:
     ).stdout  # fmt: skip
 
 
+@pytest.mark.parametrize("home", ["/proc", "/dev/null"])
+def test_make_keeps_what_snakemake_remembers_where_the_home_cannot_be_written(
+    tmp_path: Path, home: str
+) -> None:
+    show = ("--eval", "show: ; $(info cache: $(XDG_CACHE_HOME))", "show")
+    own = {"HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
+    assert "cache: \n" in made(tmp_path, *show, **own)
+    assert f"cache: {tmp_path}/.snakemake/home\n" in made(tmp_path, *show, **own | {"HOME": home})
+
+
 def test_make_runs_in_any_folder_but_one_with_a_colon(tmp_path: Path) -> None:
     odd = tmp_path / "a b'c\"%s$HOME*模\n#;&|(x)<b>[1]\\"
     odd.mkdir()
