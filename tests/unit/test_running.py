@@ -366,6 +366,22 @@ def test_damaged_file_is_set_aside(spoil: Callable[[Path], None]) -> None:
     assert damaged() == []
 
 
+def test_results_without_a_record_are_known_to_be_so() -> None:
+    made()
+    inside = RESULTS / "audit/ash/tables/a.parquet"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("a")
+    for name in ("decision.csv", "fits/ash/b.json", "figures/x.svg.changed", "report.pdf", ".lock"):
+        path = RESULTS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a")
+    unrecorded = [RESULTS / "audit/ash/tables/a.parquet", RESULTS / "decision.csv",
+                  RESULTS / "fits/ash/b.json"]  # fmt: skip
+    assert sorted(receipts.unrecorded_results(RESULTS)) == unrecorded
+    receipts.write_receipts([inside.parent, *unrecorded[1:]], RESULTS)
+    assert receipts.unrecorded_results(RESULTS) == []
+
+
 def test_what_was_set_aside_is_asked_for_until_it_is_made_again() -> None:
     """A run may end, or stop at another target, before it gets there."""
     path = made()

@@ -21,7 +21,14 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from flopline.errors import FloplineError
 from running.digest import Memory
 from running.locks import hold_run, pass_turn, release_run, require_room, take_turn
-from running.receipts import bring_to_now, damaged_results, set_aside, to_be_made_again
+from running.receipts import (
+    FOLDER,
+    bring_to_now,
+    damaged_results,
+    set_aside,
+    to_be_made_again,
+    unrecorded_results,
+)
 
 SNAKEMAKE: Final = Path(".snakemake")
 """The folder of Snakemake's own notes."""
@@ -93,6 +100,14 @@ class Guard:
             if not only_plans:
                 set_aside(path, self.results)
             say(f"{path} was changed or damaged since it was written: {then}.")
+        # What a killed job left is made again anyhow.
+        unrecorded = unrecorded_results(self.results)
+        if unrecorded and not any((SNAKEMAKE / "incomplete").glob("*")):
+            many = f" and {len(unrecorded) - 1:,} more results have" if unrecorded[1:] else " has"
+            say(
+                f"{unrecorded[0]}{many} no record in {self.results / FOLDER}, so that a change by "
+                f"hand would not be seen: remove {self.results} to have all of it made again."
+            )
         # Alone, Snakemake makes nothing again that all its readers have read.
         again = [*damaged, *to_be_made_again(self.results)]
         self.workflow.dag.forcefiles.update(map(str, again))
