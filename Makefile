@@ -5,6 +5,8 @@
 # make cluster-accounting    those on one with an accounting database
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make generate   write anew what is made of options and formats: schema, config.yaml, tables of docs
+# make ranges     the unit tests on the lowest versions of packages that pyproject.toml allows
+# make site       the documentation as a site, in site/
 # make audit      ask PyPI for known holes in the locked packages
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
@@ -14,8 +16,13 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock \
+.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock ranges site \
     clean
+
+ifneq ($(findstring :,$(CURDIR)),)
+$(error The checkout lies in $(CURDIR), and a colon parts the paths in which programs are looked for: \
+rename that folder, or move the checkout)
+endif
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,7 +48,7 @@ STUDY_FILE = $(or $(wildcard config/studies/$(STUDY).yaml),$(STUDY))
 # before --config, which would take a target for one of its own.
 run: $(VENV)/ready
 	@$(if $(CACHE),mkdir -p $(CACHE))
-	@$(if $(ARGS),snakemake $(ARGS),python workflow/run.py) --cores all \
+	@python $(if $(ARGS),-m snakemake $(ARGS),workflow/run.py) --cores all \
 	    $(if $(VERBOSE),--quiet host) $(if $(STUDY),--config study=$(STUDY_FILE)) $(if $(CACHE),--cache)
 
 # Without STUDY it is the study that config/config.yaml names, as for a run.
@@ -95,6 +102,7 @@ format: $(VENV)/ready-dev
 generate: $(VENV)/ready
 	@python -m flopline.option_files
 	@python -m flopline.logs.formats_docs
+	@python -m flopline.outputs.decision_schema
 
 # bench_parametric.py also times the package chinchilla where it is installed:
 #   .venv/bin/python -m pip install chinchilla==0.2.0
@@ -156,6 +164,30 @@ lock:
 	uv pip compile --group pyproject.toml:audit --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
 	    -o requirements-audit.lock
+
+# Figures are compared with baselines of the locked matplotlib, and how lazily packages import each
+# other is theirs.
+ranges:
+	@mkdir -p $(VENV)
+	@uv venv --quiet --clear $(VENV)/lowest
+	@uv pip compile pyproject.toml --group dev --resolution lowest-direct --quiet \
+	    --python $(VENV)/lowest/bin/python -o $(VENV)/lowest.txt
+	@uv pip install --quiet --python $(VENV)/lowest/bin/python -r $(VENV)/lowest.txt
+	@$(VENV)/lowest/bin/python -m pytest -n 2 tests/unit \
+	    --ignore tests/unit/test_figures_regression.py --ignore tests/unit/test_versions.py \
+	    -k "not loads_scipy" $(ARGS)
+
+# Its tools have an environment of their own, without the workflow's packages: docstrings are read, not
+# imported. No warning is let pass.
+site: $(VENV)/site/ready
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --strict --quiet
+	@echo "The documentation: $(CURDIR)/site/index.html"
+
+$(VENV)/site/ready: pyproject.toml | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/site
+	@$(VENV)/site/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(VENV)/site/bin/python -m pip install --quiet --disable-pip-version-check --group site
+	@touch $@
 
 clean:
 	rm -rf results/* .snakemake

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from playwright.sync_api import Locator, Page
 
 from flopline import planner
 from flopline.laws.common.fit_result import ENDS, Estimate
+from flopline.numbers import humanise, significant
 from flopline.questions import Question, answer
+from flopline.reach import Reach
 from flopline.report.packing import packed_json
+from flopline.schema import KEPT
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage
 
@@ -28,9 +32,13 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> & co"
 LABELS = {"Transformer": "transformer", "minGRU": "mingru"}
 
 
-def planner_of(open_page: OpenPage, **options: object) -> Page:
+def planner_of(open_page: OpenPage, *, unfold: bool = True, **options: object) -> Page:
     page = open_page(**options)  # type: ignore[arg-type]
     page.wait_for_selector("#planner:not([hidden])", state="attached", timeout=PATIENCE_MS)
+    if unfold:
+        page.evaluate(
+            "() => document.querySelectorAll('#planner details').forEach((d) => { d.open = true; })"
+        )
     return page
 
 
@@ -220,7 +228,7 @@ def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:
     page = planner_of(open_page)
     for typed, flops in READ.items():
         type_in(page, "#plan-flops", typed)
-        text = page.inner_text("#plan-said")
+        text = page.inner_text("#plan-said p:last-child")
         assert float(text.split(" FLOPs")[0]) == pytest.approx(flops, rel=1e-3), typed
         assert page.locator("#plan-answer table").count() == 1
     for typed in NOT_READ:
@@ -231,13 +239,98 @@ def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:
         assert page.locator("#plan-answer table").count() == 0
 
 
-def test_budgets_beyond_the_data_are_said_to_be(open_page: OpenPage, study_folder: Path) -> None:
+def test_the_planner_answers_with_one_line_and_folds_the_others(
+    open_page: OpenPage, study_folder: Path
+) -> None:
+    page = planner_of(open_page, unfold=False)
+    head = read_json(study_folder / "decision.json")["headline"]
+    line = lines_of(study_folder)[head["family"], head["law"]]
+    for flops in (head["budget_flops"], 2e13):
+        type_in(page, "#plan-flops", repr(flops))
+        values = planner.at_budget(line, flops).values
+        text = page.inner_text("#plan-said .lead")
+        assert text.startswith(f"Train {humanise(values['params'].point)} [")
+        assert f"params on {humanise(values['tokens'].point)} [" in text
+        assert f"a validation loss of {significant(values['loss'].point)} [" in text
+    assert not page.locator("#plan-answer").is_visible()
+    assert not page.locator("#plan-size").is_visible()
+    other = page.locator("#panel-family label:has(input:not(:checked))")
+    name = other.inner_text().strip()
+    other.click()
+    page.wait_for_function(
+        "(name) => document.querySelector('#plan-said').textContent.includes(`law of ${name}`)",
+        arg=name,
+    )
+
+
+def test_budgets_have_the_grades_of_the_decision(open_page: OpenPage, study_folder: Path) -> None:
+    """It said `recommended` 147 billion times beyond the data."""
     page = planner_of(open_page)
-    most = read_parquet(study_folder / "clean/runs.parquet")["flops"].max()
-    type_in(page, "#plan-flops", repr(100 * float(most)))
-    assert "100 times the largest budget of the data" in page.inner_text("#plan-said")
-    type_in(page, "#plan-flops", repr(float(most) / 2))
-    assert "within the budgets of the data" in page.inner_text("#plan-said")
+    family = read_json(study_folder / "decision.json")["headline"]["family"]
+    runs = read_parquet(study_folder / "clean/runs.parquet")
+    flops = runs.loc[(runs["status"] == KEPT) & (runs["family"] == family), "flops"]
+    least, most = float(flops.min()), float(flops.max())
+    for budget in (least / 9, most / 2, 2 * most, 20 * most, 900 * most, 1.47e11 * most):
+        type_in(page, "#plan-flops", repr(budget))
+        reach = Reach.of(budget, least, most)
+        text = page.inner_text("#plan-said").replace("Within", "within")
+        assert reach.words in text
+        assert ("Nothing is recommended" in text) is not reach.grade.recommends
+        row = page.locator("#plan-answer tr[data-law].recommended")
+        assert bool(row.count()) is reach.grade.recommends
+
+
+def test_gpu_time_is_written_and_read_as_people_do(open_page: OpenPage) -> None:
+    """A toy's budget was 7.02e-5 GPU-hours."""
+    page = planner_of(open_page)
+    hours = [0.0, 1e-8, 7.02e-5, 0.01, 0.02, 0.999, 1.0, 1755.2, 1.234e7]
+    assert page.evaluate("(all) => all.map(Panels.gpuTime)", hours) == [
+        planner.device_time(value) for value in hours
+    ]
+    written = ["90 s", "15 min", "2 hours", "3 days", "10000", "2M", "0.253 s", "some"]
+    assert page.evaluate("(all) => all.map(Planner.parseHours)", written) == pytest.approx(
+        [0.025, 0.25, 2, 72, 1e4, 2e6, 0.253 / 3600, None]
+    )
+
+
+LINK = {
+    "budget": "0.002 s",
+    "unit": "hours",
+    "family": "transformer",
+    "device": "A100",
+    "mfu": "35",
+    "size": "40K",
+    "loss": "1.9",
+    "limit": "most_tokens",
+    "value": "1e7",
+}
+
+
+def test_the_state_of_the_planner_is_a_link_that_can_be_shared(open_page: OpenPage) -> None:
+    page = planner_of(open_page)
+    assert page.url.endswith("report.html")
+    page.locator("#panel-family label", has_text="Transformer").click()
+    page.check("[name=plan-mode][value=hours]")
+    for name, field in (("budget", "hours"), ("mfu", "mfu"), ("size", "size")):
+        type_in(page, f"#plan-{field}", LINK[name])
+    page.select_option("#plan-device", label=LINK["device"])
+    page.select_option("#ask-limit", LINK["limit"])
+    for name in ("loss", "value"):
+        type_in(page, f"#ask-{name}", LINK[name])
+    shown = (
+        "() => ['plan-said', 'plan-size-said', 'ask-said']"
+        ".map((id) => document.getElementById(id).innerText)"
+    )
+    page.wait_for_function("() => document.querySelector('#ask-said p')")
+    address, texts = page.url, page.evaluate(shown)
+    assert dict(parse_qsl(address.partition("#planner?")[2])) == LINK
+    assert page.evaluate("() => document.querySelector('#plan-link').href") == address
+    again = planner_of(open_page, unfold=False, anchor=f"#{address.partition('#')[2]}")
+    again.wait_for_function("() => document.querySelector('#ask-said p')")
+    assert again.evaluate(shown) == texts
+    assert again.locator("#planner-title").is_visible()
+    strange = planner_of(open_page, unfold=False, anchor="#planner?budget=1e13&device=X1&more=1")
+    assert "device “X1”, which this page does not know" in strange.inner_text("#plan-said")
 
 
 def with_hostile_run(page_file: Path, folder: Path) -> Path:
@@ -246,7 +339,8 @@ def with_hostile_run(page_file: Path, folder: Path) -> Path:
     packed = re.search('id="packed-panels">([^<]*)<', page)
     assert packed is not None
     content = json.loads(gzip.decompress(base64.b64decode(packed[1])))
-    content["isoflop"][0]["runs"]["run"][0] = HOSTILE
+    for view in content["isoflop"]:
+        view["runs"]["run"][0] = HOSTILE
     file = folder / "hostile.html"
     file.write_text(page.replace(packed[1], packed_json(content)), encoding="utf-8")
     return file
@@ -257,7 +351,9 @@ def test_valleys_name_their_runs_and_come_and_go(
 ) -> None:
     page = open_page(viewport=(400, 900), file=with_hostile_run(appendix_file, tmp_path))
     plot = drawn(page, "#valleys", "#valley-plot")
-    runs = set(read_parquet(study_folder / "fits/transformer/isoflop.profiles.parquet")["run"])
+    head, other = "mingru", "transformer"
+    assert read_json(study_folder / "decision.json")["headline"]["family"] == head
+    runs = set(read_parquet(study_folder / f"fits/{head}/isoflop.profiles.parquet")["run"])
     point = page.locator("#valley-plot .scatterlayer .points path").nth(3)
     point.hover(force=True)
     hovered = page.locator("#valley-plot .hoverlayer .hovertext")
@@ -281,11 +377,11 @@ def test_valleys_name_their_runs_and_come_and_go(
     page.wait_for_function(f"({count})() === {before}")
     first = plot.get_attribute("aria-label") or ""
     assert "C^" in first
-    page.locator("#panel-family input").nth(1).check()
-    other = "(first) => document.querySelector('#valley-plot').ariaLabel !== first"
-    page.wait_for_function(other, arg=first)
-    named = "() => document.querySelector('#valley-plot').data[1].text[0].includes('mingru')"
-    page.wait_for_function(named)
+    page.locator("#panel-family input:not(:checked)").check()
+    changed = "(first) => document.querySelector('#valley-plot').ariaLabel !== first"
+    page.wait_for_function(changed, arg=first)
+    named = "(name) => document.querySelector('#valley-plot').data[1].text[1].includes(name)"
+    page.wait_for_function(named, arg=other)
 
 
 @pytest.mark.parametrize(

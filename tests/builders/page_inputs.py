@@ -231,6 +231,7 @@ def make_inputs(
                 "label": "",
                 "forecast": None,
                 "budget_flops": head.budget_flops,
+                "loss_split": "val/c4",
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
                 "reach": Reach.of(
                     head.budget_flops, min(HOFFMANN_BUDGETS), max(HOFFMANN_BUDGETS)

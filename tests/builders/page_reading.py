@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 
+from flopline.report.formatting import sentences_of
+
 
 def csv_rows(page: str, table_id: str) -> list[dict[str, str]]:
     """The CSV that is saved beside a table."""
@@ -25,6 +27,7 @@ class Reader(HTMLParser):
 
     VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
     BLOCKS = frozenset({"td", "th", "dt", "dd", "li", "p"})
+    INLINE = frozenset({"a", "b", "i", "span", "code", "sup", "strong", "em", "input", "img", "br"})
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -37,6 +40,9 @@ class Reader(HTMLParser):
         self.rows: Counter[str] = Counter()
         self.table = ""
         self.text_parts: list[str] = []
+        self.sight_parts: list[str] = []
+        self.out_of_sight: list[bool] = []
+        self.folds: list[bool] = []
         self.feed(page)
         self.close()
         self.faults += [f"<{tag}> left open" for tag in self.open]
@@ -45,6 +51,18 @@ class Reader(HTMLParser):
     def text(self) -> str:
         """What a reader sees, in one line."""
         return re.sub(r"\s+", " ", "".join(self.text_parts))
+
+    @property
+    def blocks_in_sight(self) -> list[str]:
+        """What stands in sight before anything is clicked: not in folds, one line a block."""
+        lines = "".join(self.sight_parts).split("\n")
+        return [text for line in lines if (text := re.sub(r"\s+", " ", line).strip())]
+
+    @property
+    def numbers_in_sight(self) -> list[str]:
+        """Every sentence in sight that holds a number."""
+        parts = [part for block in self.blocks_in_sight for part in sentences_of(block)]
+        return [part for part in parts if re.search(r"\d", part) and part[-1] in ".!?"]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
@@ -60,18 +78,34 @@ class Reader(HTMLParser):
             self.table = given.get("id", "")
         if tag == "tr" and "tbody" in self.open:
             self.rows[self.table] += 1
+        if tag not in self.INLINE:
+            self.sight_parts.append("\n")
         if tag not in self.VOID:
             self.open.append(tag)
+            folded = bool(self.folds) and self.folds[-1] and tag != "summary"
+            unseen = {"unseen", "c80", "skip"} & set(given.get("class", "").split())
+            gone = (
+                folded or bool(unseen) or "hidden" in given or tag in ("style", "script", "title")
+            )
+            self.out_of_sight.append(gone or (bool(self.out_of_sight) and self.out_of_sight[-1]))
+            self.folds.append(tag == "details" and "open" not in given)
 
     def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:
             self.faults.append(f"</{tag}> at {self.getpos()} closes nothing or something else")
+        if self.out_of_sight:
+            self.out_of_sight.pop()
+            self.folds.pop()
         if tag in self.BLOCKS:
             self.text_parts.append(" ")
+        if tag not in self.INLINE:
+            self.sight_parts.append("\n")
 
     def handle_data(self, data: str) -> None:
         if not {"style", "script"} & set(self.open):
             self.text_parts.append(data)
+        if not any([*self.out_of_sight[-1:], *self.folds[-1:]]):
+            self.sight_parts.append(data.replace("\n", " "))
 
     def values(self, attribute: str) -> list[str]:
         """All values of an attribute, in order."""

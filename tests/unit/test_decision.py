@@ -343,7 +343,9 @@ def test_laws_far_apart_do_not_agree_because_an_interval_is_wide() -> None:
 def test_a_line_that_hardly_tells_the_size_says_so_in_the_headline() -> None:
     _, verdict = decided({"ash": family(parametric=wide(1e9, 2.5))}, TARGETS, LABELS)
     assert headline_lines(verdict, LABELS)[3:] == [
-        "Warning: the 95 % interval of N spans 6.25×, so these runs hardly tell the size."
+        "Reach: 10× the largest run's compute (1e19 FLOPs), a long extrapolation.",
+        "Laws: only one law gives a number here, so nothing can be compared.",
+        "Warning: the 95 % interval of N spans 6.25×, so these runs hardly tell the size.",
     ]
     sound = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)[1]
     assert sound["headline"] is not None
@@ -360,7 +362,7 @@ def test_a_condition_number_of_millions_is_said_in_the_headline() -> None:
     known.fits["parametric"]["certificate"] = {"condition": 3.2e6}  # type: ignore[index]
     _, verdict = decided({"ash": known}, TARGETS, LABELS)
     assert "trade off all but freely (condition number 3.2e+06)" in headline_lines(
-        verdict, LABELS)[3]  # fmt: skip
+        verdict, LABELS)[-1]  # fmt: skip
 
 
 def test_a_target_farther_than_forecasts_were_tried_is_said_in_the_headline() -> None:
@@ -453,8 +455,32 @@ def test_headline_is_the_family_of_lowest_loss() -> None:
         "At 1e20 FLOPs (Birch, parametric law) train 2B [1.6B, 2.4B] parameters",
         "on 8.33B [6.67B, 10B] tokens (4.17 [3.33, 5] per parameter)",
         "and expect a loss of 2.000 [1.600, 2.400]; brackets are 95 % intervals if the law holds.",
+        "Reach: 10× the largest run's compute (1e19 FLOPs), a long extrapolation.",
+        "Laws: only one law gives a number here, so nothing can be compared.",
         verdict["families"][0]["sentence"],
     ]
+
+
+def test_the_terminal_says_how_far_laws_are_apart_and_of_which_split_the_loss_is() -> None:
+    """The page warned of both, the terminal of neither."""
+    known = {"ash": family(parametric=line(1e9, 2.0), isoflop=line(3e9, 2.1))}
+    spans = {"ash": ANYTHING}
+    _, verdict = decide(known, TARGETS, LABELS, spans, loss_split="train")
+    lines = headline_lines(verdict, LABELS)
+    assert "Laws: they do not agree, N within a factor of 3.00 and the loss within 5.0 %." in lines
+    assert lines[2].startswith("and expect a training loss of 2.")
+    assert len(lines) <= 6
+
+
+def test_the_loss_of_a_law_is_of_the_split_that_it_is_fitted_to() -> None:
+    """The envelope's training loss stood as validation loss in tables and CSV."""
+    known = family(parametric=line(1e9), envelope=line(1e9))
+    known.fits["envelope"]["settings"] = {"split": "train"}  # type: ignore[index]
+    table, verdict = decide({"ash": known}, TARGETS, LABELS, {"ash": ANYTHING}, loss_split="val")
+    assert dict(zip(table["law"], table["loss_split"], strict=True)) == {
+        "envelope": "train", "parametric": "val"}  # fmt: skip
+    assert verdict["headline"] is not None
+    assert verdict["headline"]["loss_split"] == "val"
 
 
 def test_families_are_compared_by_a_law_they_share() -> None:

@@ -33,7 +33,7 @@ def code(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def value(code: tuple[Path, Path], *modules: str) -> str:
-    for cached in (digest._module_files, digest._version):
+    for cached in (digest._modules, digest._imported, digest._version):
         cached.cache_clear()
     return digest.code_digest(*code, digest.Memory(Path("/nowhere/store")), modules)
 

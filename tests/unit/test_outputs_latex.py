@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
 from flopline.outputs import tex
-from flopline.outputs.latex_tables import NAMES, latex_tables
+from flopline.outputs.latex_tables import NAMES, exponents_table, latex_tables
 from flopline.schema import HELD_OUT, KEPT, QUANTITIES, QUARANTINED
 
 # Made up (synthetic), no study's numbers.
@@ -230,3 +230,16 @@ def test_the_tables_compile(tmp_path: Path, label: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     assert label != "Dense transformer" or "Overfull \\hbox" not in done.stdout
     assert (tmp_path / "tables.pdf").stat().st_size > 10_000
+
+
+def test_a_table_says_what_was_resampled_for_which_law() -> None:
+    """It said a bootstrap over runs of intervals that come from draws of residuals."""
+    methods = {"isoflop": "wild", "parametric": "pairs"}
+    fits = {
+        "two": {
+            law: {**fit("two", law), "settings": {"method": method}}
+            for law, method in methods.items()
+        }
+    }
+    table = " ".join(str(exponents_table(fits, FAMILIES, synthetic=False)).split())
+    assert "resampled residuals (isoFLOP) and runs (parametric)" in table

@@ -188,6 +188,24 @@ def test_lines_say_what_is_recommended_and_refused(made: FamilyResults) -> None:
     assert (other["recommended"], other["variant"]) == (False, "corrected vertices")
 
 
+def test_a_law_of_another_split_says_which_loss_it_states(made: FamilyResults) -> None:
+    """The envelope's training loss stood as `Validation loss`."""
+    of_train = {**made.fits["isoflop"], "settings": {"split": "train"}}
+    lines = payload_of(replace(made, fits={**made.fits, "isoflop": of_train}))["planner"]["lines"]
+    assert [line["loss_words"] for line in lines] == ["Training loss", "Validation loss"]
+
+
+def test_the_family_of_the_headline_is_shown_first(made: FamilyResults) -> None:
+    both = {"dense": made, "moe": made}
+    study = {**STUDY, "families": {"dense": "Dense", "moe": "MoE"}}
+    table = runs_table(made)
+    runs = pd.concat([table, table.assign(family="moe")], ignore_index=True)
+    lines = pd.concat([decision_of(), decision_of().assign(family="moe")], ignore_index=True)
+    shown = interactive.panels(both, study, runs, lines, "moe")
+    assert (shown.families, shown.first) == (["Dense", "MoE"], 1)
+    assert interactive.panels(both, study, runs, lines).first == 0
+
+
 def test_laws_that_failed_or_were_not_fitted_leave_their_panels_out(made: FamilyResults) -> None:
     failed = {**made.fits["parametric"], "status": FAILED, "message": "nothing to fit"}
     content = payload_of(replace(made, fits={**made.fits, "parametric": failed}))

@@ -176,3 +176,17 @@ def test_a_law_without_draws_has_points_and_no_intervals() -> None:
     params = planner.at_budget(line_of(fit), 1e23).values["params"]
     assert params.point > 0
     assert np.isnan(params.lo95)
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (7.02e-5, "0.253 GPU-seconds"),
+        (1e-9, "< 0.001 GPU-seconds"),
+        (0.0, "0 GPU-seconds"),
+        (0.5, "30 GPU-minutes"),
+        (1755.2, "1.76K GPU-hours"),
+    ],
+)
+def test_small_costs_are_told_in_seconds(hours: float, words: str) -> None:
+    assert planner.device_time(hours) == words

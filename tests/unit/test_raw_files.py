@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from running.last_words import decision_lines
-from running.raw_files import RawFiles, raw_files
+from running.raw_files import RawFiles, demand_plain_checkout, raw_files
 from running.report_check import demand_harmless
 from tests.builders.studies import loaded, study_of, write_study, write_study_file
 
@@ -68,6 +69,32 @@ def test_names_that_snakemake_would_misread_are_refused(name: str) -> None:
     log(name)
     with pytest.raises(FloplineError, match="rename it"):
         planned()
+
+
+@pytest.mark.parametrize("name", ["{a}", "a{", "}"])
+def test_a_checkout_whose_path_snakemake_would_fill_in_is_refused(name: str) -> None:
+    with pytest.raises(FloplineError, match=r"braces .* rename the folder"):
+        demand_plain_checkout(Path("/x", name, "flopline"))
+    demand_plain_checkout(Path("/x", "a b'\"%s$HOME*模\n<b>[1]", "flopline"))
+
+
+def test_a_path_that_is_taken_for_a_pattern_is_told_how_to_be_written() -> None:
+    log("a[1].jsonl")
+    with pytest.raises(FloplineError, match=re.escape("so write 'logs/a[[]1].jsonl'")):
+        planned(paths="logs/a[1].jsonl")
+    assert [one["path"] for one in planned(paths="logs/a[[]1].jsonl").logs] == ["logs/a[1].jsonl"]
+
+
+def test_a_run_table_without_an_end_is_one_sentence() -> None:
+    log("a1.jsonl")
+    Path("runs.csv").write_text('run,log,n\na1,"logs/a1.jsonl,1\n' + "x" * 140_000)
+    for columns in ({"log": "log"}, {}):
+        runs = {"table": "runs.csv", "columns": {"run": "run", "params": "n", **columns}}
+        if columns:
+            with pytest.raises(FloplineError, match=r"cannot be read to its end .* quotation"):
+                planned(runs=runs)
+        else:
+            assert planned(runs=runs).facts == [planned(runs=runs).run_table["sha256"]]
 
 
 def test_missing_run_table_is_named_with_its_place() -> None:

@@ -118,7 +118,7 @@ def test_headline_numbers_stand_first(inputs: ReportInputs, read: Reader) -> Non
 
 def test_extrapolation_is_said_plainly(read: Reader) -> None:
     assert "Extrapolated up to 192×" in read.text
-    assert "takes 192× the compute of the largest run" in read.text
+    assert "takes 192× the compute of the largest run: an extreme extrapolation." in read.text
 
 
 def test_user_text_is_escaped(inputs: ReportInputs) -> None:

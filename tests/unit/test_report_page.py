@@ -99,7 +99,7 @@ def test_every_verdict_leads_to_its_evidence_itself(pages: tuple[str, str]) -> N
     expected = {
         "Do the laws agree?": "tr",
         "Do small runs predict large ones?": "figure",
-        "Can the runs tell the terms apart?": "table",
+        "Can the runs tell the terms of the parametric law apart?": "table",
         "Were the runs trained alike, and well?": "table",
         "Did every fit converge?": "section",
     }
@@ -109,17 +109,18 @@ def test_every_verdict_leads_to_its_evidence_itself(pages: tuple[str, str]) -> N
     _, target = evidence("Do the laws agree?")
     assert "C = 5.76e23 FLOPs" in target[:400]
     of_terms = "appendix.html#audit-1-identifiability-ratios"
-    assert links["Can the runs tell the terms apart?"] == of_terms
+    assert links["Can the runs tell the terms of the parametric law apart?"] == of_terms
     assert len(links) >= 9
 
 
 def test_a_verdict_of_an_audit_says_what_the_audit_says(page: str) -> None:
     for state, label, detail in (
-        ("good", "Held-out ladder: good", "What ladder found of dense."),
-        ("refuted", "Identifiability: refuted", "What identifiability found of dense."),
-        ("warned", "Run hygiene: warned", "What hygiene found of dense."),
+        ("refuted", "They cannot", "What identifiability found of dense."),
+        ("warned", "Not in every respect", "What hygiene found of dense."),
     ):
         assert re.search(rf'<li class="{state}">.*?{label}</a> <span>{detail}</span>', page), label
+    # What the ladder says of the line that is followed stands beside the answer.
+    assert re.search(r'<li class="good">.*?They do</a></li>', page)
     assert "No audit was made" not in page
 
 

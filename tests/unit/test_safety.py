@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from flopline.atomic import part_of, replacing
 from flopline.drafting.drafting_command import main as draft
 from flopline.errors import FloplineError
+from flopline.figures.style import save
 from flopline.logs import opening
 from flopline.logs.readers import read_log
 from flopline.storage import (
@@ -32,6 +34,7 @@ from flopline.storage import (
     write_parquet,
 )
 from flopline.study import load_study, read_yaml
+from flopline.study_names import FIGURE_ENDINGS
 from flopline.tables import read_table
 from running.locks import hold_run, release_run
 from running.log_search import log_files
@@ -79,9 +82,72 @@ def test_families_that_are_no_plain_names_are_refused(tmp_path: Path, name: str)
     refused(lambda: loaded(tmp_path, families={name: "Label"}), "config/studies/toy.yaml")
 
 
-@pytest.mark.parametrize("name", ["ash", "llama3.1-8b", "A_b", "x" * 100, "0"])
+LONG = "".join(f"x{i}" for i in range(36))[:100]
+
+
+@pytest.mark.parametrize("name", ["ash", "llama3.1-8b", "A_b", LONG, "0", "aaaaa", "console"])
 def test_plain_families_are_taken(tmp_path: Path, name: str) -> None:
     loaded(tmp_path, families={name: "Label"})
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a" * 20], "repeats 'a' 20 times"),
+        (["x" + "ab" * 20], "repeats 'ab' 20 times"),
+        (["CON"], "Windows keeps"),
+        (["lpt1.x"], "Windows keeps"),
+        (["a."], "ends in a point"),
+        (["cleaning.svg"], "ends like a figure (.svg)"),
+        (["ash", "Ash"], "'ash' and 'Ash' differ in capital letters alone"),
+        ([f"f{number}" for number in range(1001)], "lists 1,001, more than 1,000"),
+    ],
+    ids=lambda names: str(names)[:20],
+)
+def test_names_that_a_file_system_or_snakemake_would_misread_are_refused(
+    tmp_path: Path, names: list[str], words: str
+) -> None:
+    source = {**SOURCE, "columns": {**SOURCE["columns"], "family": "f"}}
+    families = dict.fromkeys(names, "Label")
+    refused(lambda: loaded(tmp_path, source=source, families=families), words)
+    if len(names) == 1 and "figure" not in words:
+        refused(lambda: loaded(tmp_path, names[0]), "the study's name", words)
+
+
+def test_no_figure_is_called_as_a_family_may_be(tmp_path: Path) -> None:
+    drawn = save(Figure(), tmp_path / "figure")
+    assert {path.suffix[1:] for path in drawn} | {"json"} == set(FIGURE_ENDINGS)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("!!int x", "line 1 is not valid YAML: 'x' is no int; put it in quotes"),
+        ("!!timestamp x", "'x' is no timestamp"),
+        ("2024-13-45", "'2024-13-45' is no timestamp; put it in quotes if it is text"),
+        ("9" * 5000, "line 1"),
+        ('"\\u202e"', "U+202E"),
+        ("x" * (1 << 20), "YAML is read up to 1,048,576"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_odd_values_of_yaml_are_named_with_their_place(
+    tmp_path: Path, value: str, words: str
+) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"a: {value}\n")
+    refused(lambda: read_yaml(path), str(path), words)
+
+
+def test_keys_hold_no_line_breaks(tmp_path: Path) -> None:
+    columns = {**SOURCE["columns"], "loss": {"a\nb": "l"}}
+    refused(lambda: loaded(tmp_path, source={**SOURCE, "columns": columns}), "U+000A")
+
+
+def test_what_is_too_much_is_refused_with_the_limit(tmp_path: Path) -> None:
+    many = [1e20 + 1e17 * number for number in range(1001)]
+    refused(lambda: loaded(tmp_path, targets=many), "1,001, more than 1,000")
+    refused(lambda: loaded(tmp_path, targets=[1e41]), "beyond 1e+40")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +256,30 @@ def test_parquet_of_endless_rows_is_refused(
     words = (str(bomb), "unpacks to more than 100 times its size")
     refused(lambda: read_log(bomb, {"loss": "loss", "tokens": "tokens"}), *words)
     refused(lambda: read_table(bomb), *words)
+
+
+@pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.string()])
+def test_parquet_of_one_long_word_on_every_row_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
+) -> None:
+    monkeypatch.setattr(opening, "MOST_UNPACKED", 1 << 20)
+    bomb = tmp_path / "bomb.parquet"
+    numbers = pa.array(np.linspace(1, 2, 2000))
+    word = pa.array(["x" * 10_000] * 2000).dictionary_encode().cast(kind)
+    pq.write_table(pa.table({"loss": numbers, "tokens": numbers, "run": word}), bomb)
+    columns = {"loss": "loss", "tokens": "tokens"}
+    assert len(read_log(bomb, columns).rows) == 2000
+    refused(lambda: read_log(bomb, {**columns, "run": "run"}), str(bomb), "unpacks to more than")
+    refused(lambda: read_table(bomb), str(bomb), "unpacks to more than")
+
+
+def test_parquet_of_endless_lists_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MOST_UNPACKED", 1 << 16)
+    bomb = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"loss": pa.array([np.zeros(1_000_000)])}), bomb)
+    refused(lambda: read_log(bomb, {"loss": "loss"}, "parquet"), "unpacks to more than")
 
 
 TABLE = pd.DataFrame({"run": ["a", "b"] * 500, "loss": np.linspace(2, 3, 1000)})

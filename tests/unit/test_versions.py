@@ -1,4 +1,4 @@
-"""The same versions everywhere: pyproject.toml, the lock files, the conda environment."""
+"""Locks and conda name the same versions, all within the ranges of pyproject.toml."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import flopline
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DIRECT = dict(spec.split("==") for spec in PROJECT["project"]["dependencies"])
+RANGES = [Requirement(spec) for spec in PROJECT["project"]["dependencies"]]
+
+
+def locked(file: str) -> dict[str, str]:
+    text = (ROOT / file).read_text()
+    return dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
+
+
+DIRECT = {spec.name: locked("requirements.lock")[spec.name] for spec in RANGES}
+
+
+def test_locked_versions_are_within_the_ranges_which_have_two_ends() -> None:
+    for spec in RANGES:
+        assert spec.specifier.contains(DIRECT[spec.name]), spec
+        assert {end.operator for end in spec.specifier} == {">=", "<"}, spec
 
 
 def test_conda_names_the_same_versions() -> None:
@@ -35,9 +50,9 @@ def test_locks_hold_the_direct_versions_with_hashes() -> None:
         ("requirements-dev.lock", DIRECT | dev),
         ("requirements-audit.lock", audit),
     ]:
+        there = locked(file)
+        assert {name: there.get(name) for name in wanted} == wanted, file
         text = (ROOT / file).read_text()
-        locked = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
-        assert {name: locked.get(name) for name in wanted} == wanted, file
         blocks = re.split(r"^(?=[a-z0-9_.-]+==)", text, flags=re.MULTILINE)[1:]
         unhashed = [block.split()[0] for block in blocks if "--hash=sha256:" not in block]
         assert unhashed == [], file

@@ -23,7 +23,7 @@ from flopline.laws.registry import LAWS
 from running.outlines import outlines
 from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
-from tests.workflow.engine import Engine
+from tests.workflow.engine import Engine, engine_in
 
 # What the toy study is of, and its figures.
 FAMILIES = ("ash", "birch")
@@ -206,12 +206,13 @@ def run_default_study(folder: Path) -> None:
     for part in (*PARTS, "data"):
         if (folder / part).is_dir():
             shutil.rmtree(folder / part)
-    checkout = Checkout.fresh(folder)
+    Checkout.fresh(folder)
     shutil.copytree(ROOT / "data" / DEFAULT, folder / "data" / DEFAULT)
     # Another environment than that of the run on a cluster, which leaves the same bytes.
     elsewhere = {"LC_ALL": "C", "TZ": "Pacific/Chatham", "PYTHONHASHSEED": "7"}
-    # By a Snakemake of its own, since whoever waits for it may have other runs going on.
-    done = checkout.snakemake("--cores", "2", study=DEFAULT, environment=elsewhere)
+    # By an engine of its own, since whoever waits for it may have other runs going on.
+    with engine_in(elsewhere) as own:
+        done = own.snakemake(folder, "--cores", "2", "--config", f"study={DEFAULT}")
     assert done.returncode == 0, done.stderr
 
 
@@ -222,9 +223,8 @@ def _run_toy(folder: Path) -> None:
     shutil.copy(
         Path(__file__).with_name("traced.py"), checkout.folder / "workflow/sitecustomize.py"
     )
-    # The other processes of pytest wait for it, so that their cores are free. Nothing is forked
-    # from what has loaded more than it needs.
-    done = checkout.snakemake("--cores", "2", environment={})
+    # The other processes of pytest wait for it, so that their cores are free.
+    done = checkout.snakemake("--cores", "2")
     assert done.returncode == 0, done.stderr
 
 

@@ -14,18 +14,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
 class Engine:
-    """A process that answers one call of Snakemake after another."""
+    """A process that answers one call of Snakemake after another, in an environment of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         # Of a fork nobody knows when it ends, so that it is this process which removes it.
         self.folder = Path(tempfile.mkdtemp())
         self.process = subprocess.Popen(
             [sys.executable, __file__, str(self.folder / "warm")],
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,6 +47,16 @@ class Engine:
         self.process.stdin.close()
         self.process.wait(timeout=60)
         shutil.rmtree(self.folder)
+
+
+@contextmanager
+def engine_in(environment: Mapping[str, str]) -> Iterator[Engine]:
+    """One in another environment, loaded and ended for a run of many jobs."""
+    engine = Engine(environment)
+    try:
+        yield engine
+    finally:
+        engine.stop()
 
 
 def _answer(python: str, folder: str, arguments: list[str]) -> tuple[int, str, str]:

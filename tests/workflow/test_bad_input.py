@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.builders.decision_misfits import misfits
 from tests.builders.studies import BUDGETS, write_study
 from tests.workflow.conftest import Checkout
 
@@ -221,6 +222,7 @@ def test_a_law_that_cannot_be_fitted_stops_no_other(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     decision = json.loads((checkout.folder / "results/toy/decision.json").read_text())
     assert decision["headline"] is None
+    assert misfits(decision) == []
     assert "the envelope line is not followed since its 95 % interval of N goes from" in done.stderr
     sentence = "The isoFLOP law is not fitted: isoFLOP needs at least 3 compute budgets, but"
     assert sentence in done.stderr

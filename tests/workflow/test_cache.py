@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.conftest import CACHED, END, FIGURES, Checkout
+from tests.workflow.engine import engine_in
 
 pytestmark = pytest.mark.workflow
 
@@ -53,9 +54,11 @@ def first(finished: Checkout, cache: Path, tmp_path_factory: pytest.TempPathFact
         "TZ": "Pacific/Chatham",
         "PYTHONHASHSEED": "7",
     }
-    done = checkout.snakemake(
-        "--cores", "2", "--cache", "--until", "audit", environment=environment
-    )
+    with engine_in(environment) as elsewhere:
+        done = elsewhere.snakemake(
+            checkout.folder, "--cores", "2", "--cache", "--until", "audit",
+            "--config", "study=toy",
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "output file" not in done.stderr  # what Snakemake moves about is no news
     return checkout
@@ -171,12 +174,13 @@ def test_a_damaged_entry_is_never_read_and_made_anew(
     assert entry.read_bytes() != original
     checkout = without_results(first, tmp_path / "repo")
     figure = "results/toy/figures/ash/isoflop.svg"
-    environment = {"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)}
-    done = checkout.snakemake(figure, "--cache", environment=environment)
-    assert done.returncode == 1
-    assert "fits/ash/isoflop.json was changed or damaged" in done.stderr
-    done = checkout.snakemake(figure, "--cache", environment=environment)
-    assert done.returncode == 0, done.stderr
+    with engine_in({"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)}) as engine:
+        command = (checkout.folder, figure, "--cores", "1", "--cache", "--config", "study=toy")
+        done = engine.snakemake(*command)
+        assert done.returncode == 1
+        assert "fits/ash/isoflop.json was changed or damaged" in done.stderr
+        done = engine.snakemake(*command)
+        assert done.returncode == 0, done.stderr
     assert (checkout.folder / "results/toy/fits/ash/isoflop.json").read_bytes() == original
     assert (checkout.folder / figure).read_bytes() == (finished.folder / figure).read_bytes()
     assert entry.read_bytes() == original

@@ -150,15 +150,15 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
     for module in modules:
         text = module.read_text()
         module.write_text(text + "\nUNUSED_NAME_OF_THIS_TEST = 1\n")
-        memory.seen.pop(str(module), None)
+        known = memory.seen.pop(str(module), None)
         after = digests(workflow, memory)
         changed = {case for case in CASES if after[case] != before[case]}
         module.write_text(text)
-        memory.seen.pop(str(module), None)
+        memory.seen |= {str(module): known} if known else {}
         if changed != importers[module]:
             wrong[module] = changed, importers[module]
     assert wrong == {}
-    assert digests(workflow, memory) == before
+    assert digests(workflow, Memory(workflow / "none")) == before
 
 
 def test_every_rule_hands_itself_the_digest_of_its_own_script() -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.builders.checklists import templates
+from tests.builders.decision_misfits import misfits
 from tests.builders.page_reading import Reader
 from tests.workflow.conftest import AUDIT, END, Checkout, figures_that
 
@@ -116,6 +117,7 @@ def test_it_is_decided_upon_and_listed(judged: Checkout) -> None:
     csv = pd.read_csv(judged.folder / RESULTS / "decision.csv")
     assert (csv["law"] == NAME).sum() == len(lines)
     verdict = json.loads(text(judged, "decision.json"))
+    assert misfits(verdict) == []
     assert f"the {LABEL} law" in verdict["rule"]
     assert any(f"the {LABEL} line" in entry["sentence"] for entry in verdict["agreement"])
 
@@ -169,6 +171,7 @@ def test_the_planner_knows_it(judged: Checkout) -> None:
 
 def test_it_is_judged_like_any_other_where_it_is_the_only_one(alone: Checkout) -> None:
     decision = json.loads(text(alone, "decision.json"))
+    assert misfits(decision) == []
     assert [entry["law"] for entry in decision["choices"] if entry["law"]] == []
     assert decision["headline"] is None
     page = Reader(text(alone, "report.html")).text

@@ -20,6 +20,7 @@ from matplotlib.colors import to_hex
 from flopline.figures.surface_figure import color_map
 from flopline.study import read_yaml
 from flopline.surfaces.chinchilla import PARAMETERS
+from tests.builders.decision_misfits import misfits
 from tests.workflow.conftest import AFTER_CLEAN, ALL_FITS, PAGE, Checkout, once_a_session
 
 pytestmark = pytest.mark.workflow
@@ -123,7 +124,9 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
     assert "Every run is synthetic" in page
     assert "No input file: the study is made by the configuration alone." in page
     assert pd.read_csv(results / "decision.csv")["synthetic"].all()
-    assert json.loads((results / "decision.json").read_text())["synthetic"] is True
+    decision = json.loads((results / "decision.json").read_text())
+    assert decision["synthetic"] is True
+    assert misfits(decision) == []
     for table in results.glob("latex/*.tex"):
         assert "Synthetic data" in table.read_text(), table
     assert "synthetic" in (results / "methods/methods.txt").read_text()

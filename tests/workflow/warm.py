@@ -80,9 +80,11 @@ def _see_through(connection: socket.socket) -> None:
 def _run(streams: list[int], script: str, folder: str, environment: dict[str, str]) -> None:
     """Be a Python that was started with `script`; does not return."""
     import atexit
-    import runpy
     import time
     import traceback
+    import types
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
 
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -93,10 +95,19 @@ def _run(streams: list[int], script: str, folder: str, environment: dict[str, st
     time.tzset()
     ours = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [os.path.dirname(script), *ours, *sys.path[1:]]  # noqa: PTH120
-    sys.argv = [script]
+    sys.argv, sys.orig_argv = [script], [sys.executable, script]
+    main = types.ModuleType("__main__")
+    main.__file__ = script
+    sys.modules["__main__"] = main
     code: object = None
     try:
-        runpy.run_path(script, run_name="__main__")
+        # As Python does at its start, if the checkout has one.
+        custom = PathFinder.find_spec("sitecustomize", ours)
+        if custom is not None and custom.loader is not None:
+            custom.loader.exec_module(module_from_spec(custom))
+        with open(script, "rb") as stream:  # noqa: PTH123
+            text = stream.read()
+        exec(compile(text, script, "exec"), main.__dict__)  # noqa: S102
     except SystemExit as end:
         code = end.code
     except BaseException:

@@ -69,8 +69,8 @@ def agreement(
     FLOPs. Lines agree where they lie near each other; intervals that overlap without that say no
     more than that the data cannot tell which is right.
 
-    Returns the ratio of the largest to the smallest N, whether intervals overlap and whether the
-    lines agree (all None with fewer than two lines), and a short and a full sentence.
+    Returns the ratios of the largest to the smallest N and loss, whether intervals overlap and
+    whether the lines agree (all None with fewer than two lines), a short and a full sentence.
     """
     usable = lines[lines["params"].notna() & lines["main"]]
     if len(usable) < 2:
@@ -81,6 +81,7 @@ def agreement(
             "family": family,
             "budget_flops": float(budget),
             "params_ratio": None,
+            "loss_ratio": None,
             "overlap": None,
             "agree": None,
             "short": sentence,
@@ -90,7 +91,8 @@ def agreement(
     apart = [words for q, words in COMPARED.items() if not _overlap(usable, q)]
     ratio = float(high / low)
     losses = usable["loss"]
-    near = ratio <= AGREE_FACTOR and losses.max() / losses.min() - 1 <= AGREE_LOSS
+    loss_ratio = float(losses.max() / losses.min())
+    near = ratio <= AGREE_FACTOR and loss_ratio - 1 <= AGREE_LOSS
     worst = "" if near else _worst(usable, surface, float(budget))
     sentence = (
         f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
@@ -104,6 +106,7 @@ def agreement(
         "family": family,
         "budget_flops": float(budget),
         "params_ratio": ratio,
+        "loss_ratio": loss_ratio,
         "overlap": not apart,
         "agree": bool(near and not apart),
         "short": sentence,

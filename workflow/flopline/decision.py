@@ -17,6 +17,7 @@ from flopline.bearing import (
     apart,
     barred,
     bounds_of,
+    failing_forecasts,
     misfits,
     predictions,
     refuted_beside,
@@ -34,6 +35,7 @@ from flopline.choice import (
     steps_of,
 )
 from flopline.documents import (
+    SCHEMA_VERSION,
     CertificateJson,
     ChoiceJson,
     ComparisonJson,
@@ -57,7 +59,7 @@ from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.loss_units import words
 from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.results import FamilyResults
-from flopline.schema import QUANTITIES
+from flopline.schema import QUANTITIES, split_label
 from flopline.surfaces.chinchilla import LossSurface
 
 STATED: Final = ("a", "b", *QUANTITIES)
@@ -77,6 +79,7 @@ def decide(
     comparable: bool = False,
     first: str | None = None,
     runs: pd.DataFrame | None = None,
+    loss_split: str = "",
 ) -> tuple[pd.DataFrame, VerdictJson]:
     """The decision table and its verdict, by `choice.rule`.
 
@@ -85,6 +88,7 @@ def decide(
     `comparable`; where they are not, or where `first` names one, that one has the headline, else
     the first that has a line. Of `runs`, with columns family, flops and loss, those of a family
     without a law of its own are set beside the headline's loss law, where losses are comparable.
+    `loss_split` is the split whose loss laws state that name none of their own.
 
     The table has one row per family, target, law and estimator; `main` marks a
     law's main line, held_out_* what the ladder says of it, cost_* what following it would waste if
@@ -98,11 +102,12 @@ def decide(
         [
             row
             for family, known in results.items()
-            for row in _rows(family, known, spans[family], targets)
+            for row in _rows(family, known, spans[family], targets, loss_split)
         ]
     )
     table[list(FORECAST)] = math.nan
     forecast = {family: forecasts_of(known.findings) for family, known in results.items()}
+    failing = {family: failing_forecasts(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     silent: list[SilenceJson] = []
@@ -114,7 +119,8 @@ def decide(
             stated = columns(table.loc[rows], forecast[family][budget])
             table.loc[rows, list(FORECAST)] = stated
         lines, span = table.loc[rows], spans[family]
-        reasons = barred(lines, span, bounds_of(known), predictions(known.findings))
+        held, its_failing = predictions(known.findings), failing[family]
+        reasons = barred(lines, span, bounds_of(known), held, its_failing)
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
@@ -145,6 +151,7 @@ def decide(
     headlines = _headlines(table, targets, results, spans)
     head = _first(headlines, families, first)
     verdict: VerdictJson = {
+        "schema_version": SCHEMA_VERSION,
         "headline": head,
         "others": [] if comparable else [h for h in headlines if h is not head],
         "few_runs": _few_runs(results, runs, labels, spans, head) if comparable else [],
@@ -200,10 +207,12 @@ def unfitted(fits: Mapping[str, FitsJson], labels: Mapping[str, str]) -> list[st
 
 
 def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
-    """The decision in three lines for a terminal: params, tokens and loss at the first target.
+    """The decision for a terminal: params, tokens and loss at the first target, a line each.
 
-    Where families are ranked, a line names the winner and what the others need for its loss.
-    Families without a line to follow, and laws that could not be fitted, have a line each below.
+    Below them, as on the page: how far the target lies from the runs, how far the laws agree, and
+    what must be read beside them. Where families are ranked, a line names the winner and what the
+    others need for its loss. Families without a line to follow, and laws that could not be fitted,
+    have a line each below.
     """
     head = verdict["headline"]
     if head is None:
@@ -213,28 +222,43 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
     budget = flops_label(head["budget_flops"])
     stated = head["forecast"] or head
     unit = f" {words(verdict['loss_unit'])}" if "loss_unit" in verdict else ""
-    brackets = (
-        [
-            "brackets are 95 % forecasts: what laws have missed when carried this far is in them.",
-            f"If the law holds: N {_with_interval(head['params'])}, "
-            f"loss {_with_interval(head['loss'], significant)}.",
-        ]
-        if head["forecast"]
-        else ["brackets are 95 % intervals if the law holds."]
+    loss = split_label(head["loss_split"]) if head["loss_split"] else "loss"
+    brackets = "95 % forecasts" if head["forecast"] else "95 % intervals if the law holds"
+    held = (
+        f"If the law holds: N {_with_interval(head['params'])}, "
+        f"loss {_with_interval(head['loss'], significant)}."
     )
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {_law_of(head)}) train "
         f"{_with_interval(stated['params'])} parameters",
         f"on {_with_interval(stated['tokens'])} tokens "
         f"({_with_interval(stated['tokens_per_param'])} per parameter)",
-        f"and expect a loss of {_with_interval(stated['loss'], significant)}{unit}; {brackets[0]}",
-        *brackets[1:],
+        f"and expect a {loss[0].lower()}{loss[1:]} of "
+        f"{_with_interval(stated['loss'], significant)}{unit}; brackets are {brackets}.",
+        *([held] if head["forecast"] else []),
+        f"Reach: {head['reach']['words']}.",
+        *_laws_apart(verdict, head),
         *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
         *(entry["sentence"] for entry in verdict["families"][:1] if entry["winner"] is not None),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
     ]
+
+
+def _laws_apart(verdict: VerdictJson, head: HeadlineJson) -> Iterator[str]:
+    """A short sentence on how far the laws agree where the headline stands."""
+    for entry in verdict["agreement"]:
+        if (entry["family"], entry["budget_flops"]) != (head["family"], head["budget_flops"]):
+            continue
+        ratio, loss_ratio = entry["params_ratio"], entry["loss_ratio"]
+        if ratio is None or loss_ratio is None:
+            yield f"Laws: {entry['short'][0].lower()}{entry['short'][1:]}"
+            return
+        yield (
+            f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, N within a factor of "
+            f"{ratio:.2f} and the loss within {significant(100 * (loss_ratio - 1), 2)} %."
+        )
 
 
 def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
@@ -276,7 +300,7 @@ def _with_interval(estimate: EstimateJson, show: Callable[[float], str] = humani
 
 
 def _rows(
-    family: str, known: FamilyResults, span: Span, targets: Sequence[float]
+    family: str, known: FamilyResults, span: Span, targets: Sequence[float], loss_split: str
 ) -> list[dict[str, object]]:
     """One row per target, law and estimator of a family, targets in their order."""
     rows = []
@@ -290,6 +314,7 @@ def _rows(
                     "extrapolation": budget / span.largest_flops,
                     "below_data": span.smallest_flops / budget,
                     "grade": span.reach(budget).grade.name,
+                    "loss_split": known.fits[law].get("settings", {}).get("split") or loss_split,
                 }
                 rows.append(_row(about, known, line, float(budget)))
     return rows
@@ -318,6 +343,7 @@ def _row(
         "extrapolation": about["extrapolation"],
         "below_data": about["below_data"],
         "grade": about["grade"],
+        "loss_split": about["loss_split"],
         "runs": min(fit["n_runs"], fit["n_points"]),
         "held_out_steps": 0,
         "held_out_wasted_percent": math.nan,
@@ -467,17 +493,18 @@ def _headline(
         "estimator": str(best["estimator"]),
         "label": "" if best["main"] else str(best["label"]),
         "budget_flops": float(best["budget_flops"]),
+        "loss_split": str(best["loss_split"]),
         "params": _estimate(best, "params"),
         "tokens": _estimate(best, "tokens"),
         "loss": _estimate(best, "loss"),
         "tokens_per_param": _estimate(best, "tokens_per_param"),
-        "forecast": _forecast(best),
+        "forecast": forecast_of(best),
         "reach": span.reach(float(best["budget_flops"])).json(),
         "warnings": "; ".join([*_warnings(best, certificate), *beside]),
     }
 
 
-def _forecast(line: pd.Series) -> ForecastJson | None:
+def forecast_of(line: pd.Series) -> ForecastJson | None:
     """What is forecast by a line, None where its forecast lacks the size or the loss.
 
     The size is the line's own; D and D/N follow N at the line's compute. Their intervals are no

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +22,17 @@ class EstimateJson(TypedDict):
     """A number with its 80 and 95 % intervals, None where there is none."""
 
     point: float | None
+    """The estimate."""
     lo80: float | None
+    """Lower end of the 80 % interval."""
     hi80: float | None
+    """Its upper end."""
     lo95: float | None
+    """Lower end of the 95 % interval."""
     hi95: float | None
+    """Its upper end."""
     at_bound: NotRequired[bool]
+    """Whether the estimate sits on the bound of its search."""
 
 
 class TargetJson(TypedDict):
@@ -46,6 +52,7 @@ class SettingsJson(TypedDict, total=False):
 
     draws: int
     seed: int
+    split: str
     method: str
     objective: str
     smoothing_steps: float
@@ -156,43 +163,61 @@ class RangeJson(TypedDict):
     """Sizes between which no more than so much compute is wasted."""
 
     wasted_percent: float
+    """The most compute that a size in the range is expected to waste, in percent."""
     params_lo: float
+    """The smallest such N."""
     params_hi: float
+    """The largest such N."""
 
 
 class BestSizeJson(TypedDict):
     """The best size at a budget, and what it is expected to waste."""
 
     params: float
+    """N that is expected to waste least."""
     tokens: float
+    """Its D."""
     tokens_per_param: float
+    """Its D/N."""
     wasted_percent: float
+    """Compute that it is expected to waste, in percent."""
     ranges: list[RangeJson]
+    """Sizes that waste little more."""
 
 
 class LineWeightJson(TypedDict):
     """What one line weighs in a forecast of the loss and of the size."""
 
     line: str
+    """Law and estimator, as in decision.csv."""
     loss_weight: float | None
+    """Its share in the forecast of the loss."""
     params_weight: float | None
+    """Its share in the forecast of N."""
 
 
 class TargetForecastJson(TypedDict):
     """What all lines of a family together forecast at one budget; see forecast.stated.to_json."""
 
     budget_flops: float
+    """The target in FLOPs."""
     size: BestSizeJson | None
+    """The best size, null where no line has one."""
     params: EstimateJson | None
+    """Forecast N, null where none is held out."""
     loss: EstimateJson
+    """Forecast loss of the best run."""
     loss_new_run: EstimateJson
+    """Forecast loss of one more run, with its own scatter."""
     lines: list[LineWeightJson]
+    """What each line weighs."""
 
 
 class FamilyForecastJson(TargetForecastJson):
     """The same with the family that it is of."""
 
     family: str
+    """Its name in the study file."""
 
 
 class FitProvenanceJson(TypedDict):
@@ -234,24 +259,40 @@ class ChoiceJson(TypedDict):
     """Which line is recommended for one family and target, None where none is, and why."""
 
     family: str
+    """Its name in the study file."""
     budget_flops: float
+    """The target in FLOPs."""
     law: str | None
+    """The law that is followed."""
     estimator: str | None
+    """Its estimator."""
     basis: str
+    """What chose it: held_out, held_out_loss, tie, order, only or none."""
     short: str
+    """Why, in a sentence."""
     sentence: str
+    """The same with what the runner-up says."""
 
 
 class AgreementJson(TypedDict):
     """How far the laws agree for one family and target; None where fewer than two can be told."""
 
     family: str
+    """Its name in the study file."""
     budget_flops: float
+    """The target in FLOPs."""
     params_ratio: float | None
+    """The largest N of a law over the smallest."""
+    loss_ratio: float | None
+    """The largest loss of a law over the smallest."""
     overlap: bool | None
+    """Whether all 95 % intervals overlap."""
     agree: bool | None
+    """Whether the laws agree."""
     short: str
+    """The same in few words."""
     sentence: str
+    """The same with what the wrong one would waste."""
 
 
 class OtherFamilyJson(TypedDict):
@@ -262,9 +303,13 @@ class OtherFamilyJson(TypedDict):
     """
 
     family: str
+    """Its name in the study file."""
     overlap: bool
+    """Whether the 95 % intervals of the two losses overlap."""
     multiplier: EstimateJson
+    """Compute that it needs over the winner's for the same loss, if the laws hold."""
     forecast: EstimateJson | None
+    """The same with what laws have missed when carried so far."""
 
 
 class ComparisonJson(TypedDict):
@@ -275,14 +320,23 @@ class ComparisonJson(TypedDict):
     """
 
     budget_flops: float
+    """The target in FLOPs."""
     winner: str | None
+    """The family of lowest loss."""
     law: str | None
+    """The law by which they are compared."""
     estimator: str
+    """Its form, empty for the main line."""
     laws_agreeing: int
+    """Laws that name the same winner."""
     laws_compared: int
+    """Laws that all families have."""
     others: list[OtherFamilyJson]
+    """The other families."""
     short: str
+    """The same in few words."""
     sentence: str
+    """The same in full."""
 
 
 class FewRunsJson(TypedDict):
@@ -293,62 +347,93 @@ class FewRunsJson(TypedDict):
     """
 
     family: str
+    """Its name in the study file."""
     beside: str
+    """The family whose loss law it is set beside."""
     law: str
+    """That law."""
     runs: int
+    """How many runs it has."""
     multiplier: EstimateJson
+    """Compute that the law needs for their losses over what they took."""
     saved_percent: EstimateJson
+    """The share of it that they save."""
     sentence: str
+    """The same in words."""
 
 
 class ForecastJson(TypedDict):
     """What is forecast by a line: its intervals hold what laws have missed when carried so far."""
 
     params: EstimateJson
+    """N."""
     tokens: EstimateJson
+    """D."""
     tokens_per_param: EstimateJson
+    """D/N."""
     loss: EstimateJson
+    """Loss of the best run."""
 
 
 class ReachJson(TypedDict):
     """How far a target lies from the runs of a family; see reach.Reach."""
 
     side: Literal["within", "beyond", "below"]
+    """On which side of the runs the target lies."""
     times: float
+    """The target over the largest run, or the smallest run over it; 1 within the runs."""
     grade: str
+    """The grade of the distance."""
     words: str
+    """The same in words."""
 
 
 class HeadlineJson(TypedDict):
-    """The recommended line of one family at the first target.
-
-    `label` says which variant of its law it is, empty for the main line; `warnings` what must be
-    read beside it, empty where there is nothing of that kind.
-    """
+    """The recommended line of one family at the first target."""
 
     family: str
+    """Its name in the study file."""
     law: str
+    """The law that is followed."""
     estimator: str
+    """Its estimator."""
     label: str
+    """Which variant of the law it is, empty for the main line."""
     budget_flops: float
+    """The first target in FLOPs."""
+    loss_split: str
+    """The split whose loss the law states, empty where the study names none."""
     params: EstimateJson
+    """N to train, if the law holds."""
     tokens: EstimateJson
+    """D."""
     loss: EstimateJson
+    """The loss to expect, in loss_unit."""
     tokens_per_param: EstimateJson
+    """D/N."""
     forecast: ForecastJson | None
+    """The same with what laws have missed when carried so far; null without a held-out ladder."""
     reach: ReachJson
+    """How far the target lies from the runs."""
     warnings: str
+    """What must be read beside it, clauses parted by semicolons; empty where there is nothing."""
 
 
 class SilenceJson(TypedDict):
     """That no line can be followed for a family at a target [FLOPs], and why."""
 
     family: str
+    """Its name in the study file."""
     budget_flops: float
+    """The target in FLOPs."""
     why: str
+    """Why no line is followed."""
     up_to_flops: float
+    """The compute up to which the runs speak."""
     needed: str
+    """Which runs would tell."""
     sentence: str
+    """The same in full."""
 
 
 class AnswerJson(TypedDict):
@@ -359,41 +444,70 @@ class AnswerJson(TypedDict):
     """
 
     family: str
+    """Its name in the study file."""
     law: str
+    """The law that answers, empty where none is followed."""
     question: str
+    """The question in words."""
     target_flops: float | None
+    """The budget that is asked about."""
     target_loss: float | None
+    """The loss to reach."""
     limit: str
+    """One of free, params, tokens_per_param, most_tokens and most_params."""
     value: float | None
+    """The number of the limit."""
     never: bool
+    """Whether no compute reaches the loss."""
     borne: bool
+    """Whether the runs can bear the answer."""
     note: str
+    """What must be read beside it, or why there is no answer."""
     never_percent: float | None
+    """Draws that never reach the loss, in percent."""
     stated: Mapping[str, EstimateJson]
+    """Its numbers: flops, params, tokens, tokens_per_param, loss, wasted_percent, wasted_flops."""
+
+
+SCHEMA_VERSION: Final = 1
+"""Version of decision.json: raised when a key is added or goes, or changes its meaning."""
 
 
 class VerdictJson(TypedDict):
-    """The decision of a study beside its table; see decision.decide.
+    """The decision of a study beside its table; see decision.decide."""
 
-    `others` are the lines of the families beside that of the headline where none is ranked;
-    `combined` is why the forecast of all lines together is not recommended, empty without one.
-    """
-
+    schema_version: int
+    """Version of this document."""
     headline: HeadlineJson | None
+    """What to train at the first target; null where no line is followed."""
     silent: list[SilenceJson]
+    """Families and targets at which no line is followed."""
     forecasts: list[FamilyForecastJson]
+    """What all lines of a family together forecast."""
     combined: NotRequired[str]
+    """Why that is not recommended, empty without one."""
     rule: str
+    """How a line is chosen."""
     caveat: str
+    """What the rule does not settle."""
     choices: list[ChoiceJson]
+    """The line of every family and target, and why."""
     agreement: list[AgreementJson]
+    """How far the laws of each agree."""
     families: list[ComparisonJson]
+    """How the families compare at each target; empty for one family."""
     others: NotRequired[list[HeadlineJson]]
+    """The lines of the other families at the first target, where none is ranked."""
     few_runs: NotRequired[list[FewRunsJson]]
+    """Families of too few runs for a law."""
     not_fitted: list[str]
+    """A sentence for every law that could not be fitted."""
     synthetic: NotRequired[bool]
+    """Whether the runs are simulated."""
     loss_unit: NotRequired[str]
+    """The unit of every loss: nats_per_token, bits_per_byte and so on."""
     questions: NotRequired[list[AnswerJson]]
+    """Answers to the questions of the study file."""
 
 
 NO_ESTIMATE: EstimateJson = {

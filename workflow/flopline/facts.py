@@ -16,6 +16,7 @@ import pandas as pd
 
 from flopline.decoders import json_of
 from flopline.errors import FloplineError
+from flopline.logs.opening import MOST_UNPACKED
 from flopline.logs.reading import LogFacts, plain_columns, reach
 from flopline.sources import LogFile, from_name
 from flopline.study_document import SourceDocument
@@ -176,6 +177,11 @@ def _all_facts(
 def read_sidecar(path: Path) -> Any:
     """The content of a JSON or YAML file. Raises FloplineError when it is missing or neither."""
     try:
+        if path.stat().st_size > MOST_UNPACKED:
+            raise FloplineError(
+                f"{path} (source.runs.sidecar) holds more than {MOST_UNPACKED:,} bytes: take what "
+                "is asked of it into a run table."
+            )
         text = path.read_text(encoding="utf-8-sig")
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
         if path.suffix.lower() == ".json":

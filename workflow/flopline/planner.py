@@ -26,7 +26,7 @@ from flopline.laws.common.lack_of_fit import misfit_errors, relative_sd
 from flopline.laws.common.loss_compute import LossLaw
 from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.spec import Says, spec_of
-from flopline.numbers import number
+from flopline.numbers import humanise, number
 from flopline.schema import target_column
 from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 from flopline.surfaces.count import COUNT, Count, tokens_for
@@ -34,6 +34,9 @@ from flopline.surfaces.count import COUNT, Count, tokens_for
 Floats = NDArray[np.float64]
 
 SECONDS_PER_HOUR: Final = 3600.0
+SECONDS_PER_MINUTE: Final = 60.0
+LEAST_SECONDS: Final = 0.001
+"""Less accelerator time than this is not written out."""
 USUAL: Final = "H100 SXM"
 """The accelerator by which costs are stated where nobody chose one."""
 MFU_PERCENT: Final = 40
@@ -184,6 +187,18 @@ def flops_of(device_hours: float, peak_flops: float, utilisation: float) -> floa
 def device_hours_of(flops: float, peak_flops: float, utilisation: float) -> float:
     """Accelerator-hours that `flops` take: the inverse of flops_of, with the same errors."""
     return flops / flops_of(1.0, peak_flops, utilisation)
+
+
+def device_time(hours: float) -> str:
+    """Accelerator time in words: 17.5M GPU-hours, 12 GPU-minutes, 0.025 GPU-seconds."""
+    seconds = SECONDS_PER_HOUR * hours
+    if hours >= 1 or not math.isfinite(hours):
+        return f"{humanise(hours)} GPU-hours"
+    if seconds >= SECONDS_PER_MINUTE:
+        return f"{humanise(seconds / SECONDS_PER_MINUTE)} GPU-minutes"
+    if 0 < seconds < LEAST_SECONDS:
+        return f"< {LEAST_SECONDS:g} GPU-seconds"
+    return f"{humanise(seconds)} GPU-seconds"
 
 
 def allocation(values: Mapping[str, Floats]) -> Allocation:

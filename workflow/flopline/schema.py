@@ -92,6 +92,10 @@ LEVELS: Final = (80, 95)
 """Interval levels in percent."""
 
 
+LOSS_LABEL: Final = "Validation loss"
+"""What a study calls its loss where it does not say."""
+
+
 def split_label(split: str) -> str:
     """How figures call the loss of a split: Training loss, Validation loss, Loss (c4_en)."""
     for start, label in (("train", "Training"), ("val", "Validation"), ("test", "Test")):

@@ -13,6 +13,7 @@ from typing import Final, NotRequired, TypedDict
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS, SPLIT_FOLDERS
+from flopline.logs.time_limit import search
 from flopline.study_document import SourceDocument
 
 TEXT_ENDINGS: Final = ("log", "txt", "out")
@@ -126,7 +127,7 @@ def from_name(source: SourceDocument, path: str, file: str) -> dict[str, str]:
     pattern = source.get("runs", {}).get("from_name")
     if pattern is None:
         return {}
-    match = re.search(pattern, PurePosixPath(path).as_posix())
+    match = search(pattern, PurePosixPath(path).as_posix(), path, "source.runs.from_name")
     if match is None:
         raise FloplineError(
             f"{file}: source.runs.from_name {pattern!r} does not fit {path}: widen the pattern or "

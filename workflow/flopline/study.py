@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from flopline.logs.formats import FORMATS
 from flopline.loss_units import unit_of_study
 from flopline.option_groups import config_schema
 from flopline.schema import split_label
+from flopline.schema_sentences import did_you_mean, sentence_of
 from flopline.sources import (
     fact_names,
     format_of,
@@ -27,8 +27,9 @@ from flopline.sources import (
     why_no_file,
 )
 from flopline.study_document import SourceDocument, StudyDocument
+from flopline.study_names import MOST_TARGETS, family_mistakes, why_no_folder
 from flopline.surfaces import published_entries
-from flopline.twins import yaml_once
+from flopline.twins import MOST_YAML, yaml_once
 from flopline.units import misread_targets, unsaid_units
 from flopline.written_numbers import as_float
 
@@ -39,7 +40,10 @@ MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_IN_KEYS = re.compile(rf"[\t\n]|{_CONTROL.pattern}")
 _FLOAT = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
@@ -63,6 +67,8 @@ def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> Study
             f"{path}: a study's file name becomes a folder of results, so it may only hold "
             "letters, digits, `_`, `.` and `-`, 100 at most: rename it."
         )
+    if why := why_no_folder(path.stem):
+        raise FloplineError(f"{path}: the study's name {why}.")
     study = read_yaml(root / path, str(path))
     if not isinstance(study, dict):
         what = "is empty" if study is None else "does not consist of `key: value` lines"
@@ -98,7 +104,8 @@ def read_yaml(path: Path, called: str | None = None) -> Any:
     """
     name = called or str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            text = stream.read(4 * MOST_YAML + 4).decode("utf-8").replace("\r\n", "\n")
         content = yaml_once(text, name)
         _refuse_bomb(content, name)
     except FileNotFoundError:
@@ -108,6 +115,12 @@ def read_yaml(path: Path, called: str | None = None) -> Any:
     except Undecodable as error:
         where = f", line {error.line}" if error.line else ""
         raise FloplineError(f"{name}{where} is not valid YAML: {error}.") from None
+    for key in _keys([content]):
+        if match := _IN_KEYS.search(key):
+            raise FloplineError(
+                f"{name}: the key '{key}' holds the character U+{ord(match[0]):04X}, which stands "
+                "in no name: take it out."
+            )
     for place, value in _leaves(content):
         if isinstance(value, int | float) and not math.isfinite(as_float(value)):
             raise FloplineError(f"{name}: `{place}` is {as_float(value)}: give a finite number.")
@@ -190,7 +203,7 @@ def _study_path(name: str, root: Path) -> Path:
         raise FloplineError(f"config `study`: {path} {why}: put the study file there.")
     known = sorted(p.stem for p in (root / "config/studies").glob("*.yaml"))
     raise FloplineError(
-        f"config `study`: {path} does not exist{_did_you_mean(name, known)}; "
+        f"config `study`: {path} does not exist{did_you_mean(name, known)}; "
         f"the studies there are: {', '.join(known) or 'none'}."
     )
 
@@ -216,39 +229,7 @@ def _check(data: dict[str, Any], schema: dict[str, Any], file: str) -> None:
         key=lambda e: (e.validator != "enum", list(map(str, e.path))),
     )
     if errors:
-        raise FloplineError(f"{file}: {_sentence(errors[0])}.")
-
-
-def _sentence(error: Any) -> str:
-    place = ".".join(str(p) for p in error.absolute_path)
-    at = f"`{place}` " if place else ""
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = list(error.schema.get("properties", {}))
-        unknown = [k for k in error.instance if k not in known]
-        inside = f" in `{place}`" if place else ""
-        return f"unknown key '{unknown[0]}'{inside}{_did_you_mean(str(unknown[0]), known)}"
-    if error.validator == "required":
-        missing = [k for k in error.validator_value if k not in error.instance]
-        return f"the key '{missing[0]}' is missing{f' in `{place}`' if place else ''}"
-    if error.validator == "enum":
-        allowed = ", ".join(str(v) for v in error.validator_value)
-        return f"{at}is {error.instance!r} but must be one of: {allowed}"
-    if error.validator == "type":
-        kind = error.validator_value
-        kind = " or ".join(kind) if isinstance(kind, list) else kind
-        if kind == "string" and isinstance(error.instance, bool | int | float):
-            return (
-                f"{at}is {error.instance!r} to YAML but must be text: put it in quotes as it stands"
-            )
-        return f"{at}is {error.instance!r} but must be of type {kind}"
-    if error.validator in ("oneOf", "anyOf"):
-        return f"{at}does not fit: see config/README.md for the forms it may take"
-    return f"{at}does not fit: {error.message}"
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+        raise FloplineError(f"{file}: {sentence_of(errors[0])}.")
 
 
 def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
@@ -266,9 +247,23 @@ def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
 def _check_meaning(study: StudyDocument, path: Path) -> None:
     """What a schema cannot say: which keys need which others."""
     # One after the other: what is wrong in one place may keep the next from being asked.
-    targets = misread_targets(study["targets"])
-    for sentence in chain(targets, _unknown_laws(study), _unknown_family(study), _misfits(study)):
+    for sentence in chain(
+        _too_many(study),
+        misread_targets(study["targets"]),
+        family_mistakes(list(study["families"])),
+        _unknown_laws(study),
+        _unknown_family(study),
+        _misfits(study),
+    ):
         raise FloplineError(f"{path}: {sentence}")
+
+
+def _too_many(study: StudyDocument) -> Iterator[str]:
+    if len(study["targets"]) > MOST_TARGETS:
+        yield (
+            f"`targets` lists {len(study['targets']):,}, more than {MOST_TARGETS:,}: leave some "
+            "out."
+        )
 
 
 def _unknown_laws(study: StudyDocument) -> Iterator[str]:
@@ -276,7 +271,7 @@ def _unknown_laws(study: StudyDocument) -> Iterator[str]:
         if name not in (known := published_entries.names()):
             yield (
                 f"`audit.compare` names '{name}', which is no published law"
-                f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."
+                f"{did_you_mean(name, list(known))}; there are: {', '.join(known)}."
             )
 
 
@@ -285,7 +280,7 @@ def _unknown_family(study: StudyDocument) -> Iterator[str]:
     if named is not None and named not in known:
         yield (
             f"`headline_family` names '{named}', which is none of the study's families"
-            f"{_did_you_mean(named, known)}; there are: {', '.join(known)}."
+            f"{did_you_mean(named, known)}; there are: {', '.join(known)}."
         )
 
 
@@ -395,6 +390,15 @@ def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(inner, f"{place}.{key}" if place else str(key))
     else:
         yield place, value
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Every key, of what lies within, too."""
+    if isinstance(value, dict):
+        yield from map(str, value)
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield from _keys(inner)
 
 
 def _numbers(value: Any) -> Any:

@@ -62,6 +62,26 @@ class Twice(RaisedByHook):
         )
 
 
+MOST_YAML: Final = 1 << 20
+"""Letters of a YAML file: Python takes some seconds for so many."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that says of a value with a wrong tag, or a date that is none, where it stands."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            quoted = f"{str(node.value)[:40]!r}" if isinstance(node, yaml.ScalarNode) else "this"
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{quoted} is no {kind}; put it in quotes if it is text",
+                node.start_mark,
+            ) from error  # fmt: skip
+
+
 def yaml_once(text: str, name: str) -> Any:
     """The content of YAML in which no key stands twice in one place; `name` is what errors call it.
 
@@ -69,8 +89,13 @@ def yaml_once(text: str, name: str) -> Any:
 
     Raises FloplineError where one does, and Undecodable.
     """
+    if len(text) > MOST_YAML:
+        raise FloplineError(
+            f"{name} holds {len(text):,} letters, and YAML is read up to {MOST_YAML:,}: keep what "
+            "is long in a table."
+        )
     with decoding():
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             top = loader.get_single_node()
             _refuse_twins(top, name)

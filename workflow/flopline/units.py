@@ -30,6 +30,9 @@ COUNTS: Final = (
 LEAST_FLOPS: Final = 1e6
 """No run of a language model, the smallest toy too, has less compute."""
 
+MOST_FLOPS: Final = 1e40
+"""Far beyond any computer, and far enough from where floating-point numbers end."""
+
 FARTHEST: Final = 1e4
 """A target this many times beyond the largest run is a mistake in units, or says nothing."""
 
@@ -148,8 +151,13 @@ def open_counts(source: SourceDocument) -> list[str]:
 
 
 def misread_targets(targets: Sequence[float]) -> Iterator[str]:
-    """A sentence for each target that is less than any language model's compute."""
+    """A sentence for each target that is less than any language model's compute, or no compute."""
     for target in targets:
+        if target > MOST_FLOPS:
+            yield (
+                f"the target {target:g} FLOPs is beyond {MOST_FLOPS:g}, which no computer will "
+                "ever do: correct its exponent."
+            )
         if target < LEAST_FLOPS:
             yield (
                 f"the target {target:g} FLOPs is fewer than {LEAST_FLOPS:,.0f}, which no language "

@@ -65,7 +65,7 @@ const Panels = (() => {
   const gpuTime = (hours) => {
     if (!Number.isFinite(hours)) return MISSING;
     const seconds = hours * 3600;
-    if (hours >= 1) return `${humanise(hours, 4)} GPU-hours`;
+    if (hours >= 1) return `${humanise(hours)} GPU-hours`;
     if (seconds >= 60) return `${humanise(seconds / 60)} GPU-minutes`;
     return seconds < 0.001 && seconds > 0 ? "< 0.001 GPU-seconds" : `${humanise(seconds)} GPU-seconds`;
   };

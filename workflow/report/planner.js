@@ -2,6 +2,8 @@
 // The planner: a budget and a size in, what every law says of them out.
 const Planner = (() => {
   const SECONDS_PER_HOUR = 3600;
+  const HOURS = { s: 1 / 3600, min: 1 / 60, h: 1, d: 24 };
+  const ADDRESS = "#planner?"; // what the fragment of a link to an answer begins with
   const LEAST_FLOPS = 1;
   const MOST_FLOPS = 1e40;
   const SUFFIX = { "": 1, k: 1e3, m: 1e6, b: 1e9, g: 1e9, t: 1e12 };
@@ -38,6 +40,13 @@ const Planner = (() => {
     return value === null || !found ? null : value * SUFFIX[found[2].toLowerCase()];
   };
 
+  // GPU time in hours: a bare number is hours, as 10000 or 2M; 90 s, 15 min and 3 days are too.
+  const parseHours = (text) => {
+    const timed = /^(.+?)\s*(?:gpu[- ])?(s|min|h|d)(?:ec(?:ond)?s?|ute?s?|ours?|ays?)?$/i.exec(text.trim());
+    const value = timed && bare(timed[1]);
+    return value === null || !timed ? parseCount(text) : value * HOURS[timed[2].toLowerCase()];
+  };
+
   const wrong = (input, problem) => {
     if (problem) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
@@ -57,8 +66,8 @@ const Planner = (() => {
     const perHour = SECONDS_PER_HOUR * peak * (percent / 100);
     const byFlops = mode() === "flops";
     const field = byFlops ? flopsField : hoursField;
-    const value = byFlops ? parseFlops(field.value) : parseCount(field.value);
-    const example = byFlops ? "1e21, 3.2e23 or 500 PF-days" : "10000, 1.5e6 or 2M";
+    const value = byFlops ? parseFlops(field.value) : parseHours(field.value);
+    const example = byFlops ? "1e21, 3.2e23 or 500 PF-days" : "10000, 1.5e6, 2M or 90 s";
     if (!field.value.trim()) return { problem: wrong(field, `Type a budget, as ${example}.`) };
     if (value === null) {
       return { problem: wrong(field, `“${field.value.trim()}” is not a number: write it as ${example}.`) };
@@ -107,41 +116,71 @@ const Planner = (() => {
     return made;
   };
 
-  // How far a budget lies from the runs of a family, in words.
-  const beyond = (flops, span) => {
-    if (!span) return "";
-    if (flops > span[1]) return `${Panels.humanise(flops / span[1])} times the largest budget of the data`;
-    if (flops < span[0]) return `${Panels.humanise(span[0] / flops)} times smaller than the smallest budget of the data`;
-    return "within the budgets of the data";
+  // How far a budget lies from the runs of a family, as flopline.reach has it.
+  const reachOf = (flops, span, grades) => {
+    if (!span) return null;
+    const [smallest, largest] = span;
+    const side = flops > largest ? "beyond" : flops < smallest ? "below" : "within";
+    const times = { beyond: flops / largest, below: smallest / flops, within: 1 }[side];
+    const grade = grades.find((g) => g.most === null || times <= g.most);
+    const where = side === "beyond"
+      ? `${Panels.humanise(times)}× the largest run's compute (${Panels.flopsLabel(largest)}`
+      : `${Panels.humanise(times)}× below the smallest run (${Panels.flopsLabel(smallest)}`;
+    const words = side === "within"
+      ? `within the runs, the largest of which has ${Panels.flopsLabel(largest)} FLOPs`
+      : `${where} FLOPs), ${grade.name}`;
+    return { side, words, recommends: grade.recommends };
   };
 
   const timesBest = (ratio) =>
     (Math.abs(ratio - 1) < 0.005 ? "the best N" : `${Panels.humanise(ratio)} times the best N`);
+  const NO_SURFACE = "No fitted surface of this family tells how fast the loss rises beside the best size.";
   const small = (least, digits) => (x) =>
     (x < least && x >= 0 ? `< ${least}` : Panels.plain(Number(x.toPrecision(digits))));
 
   const make = (data) => {
-    const { lines: packed, accelerators, spans, targets } = data.planner;
+    const { lines: packed, accelerators, spans, ratios, outside, targets, grades } = data.planner;
     const lines = packed.map((line) => (line.draws ? Laws.unpack(line) : line));
     const surfaces = data.families.map((_, f) =>
       lines.find((line) => line.family === f && line.says === "surface" && line.draws));
     const usable = lines.filter((line) => line.draws);
-    const reference = usable.find((line) => line.headline && line.recommended)
-      ?? usable.find((line) => line.recommended) ?? usable[0];
-    const [flopsField, hoursField, device, size, slider] =
-      ["plan-flops", "plan-hours", "plan-device", "plan-size", "plan-slider"].map(el);
+    const [flopsField, hoursField, mfuField, device, size, slider, lossField, limitField, valueField] =
+      ["plan-flops", "plan-hours", "plan-mfu", "plan-device", "plan-size", "plan-slider", "ask-loss", "ask-limit", "ask-value"].map(el);
     let last = null;
+
+    // The line that answers for the chosen family: what the decision follows, else its first law.
+    const reference = () => {
+      const mine = usable.filter((line) => line.family === Panels.shown());
+      return mine.find((line) => line.recommended) ?? mine.find((line) => line.variant) ?? mine[0] ?? null;
+    };
+    const inSentence = (label) => (/^.[a-z]/.test(label) ? label.charAt(0).toLowerCase() + label.slice(1) : label);
+    const nameOf = (line) => `${line.name} law${data.families.length > 1 ? ` of ${data.families[line.family]}` : ""}`;
+    const reached = (line, flops) => reachOf(flops, spans[line.family], grades);
+    // Why the runs cannot bear a run of so much compute and so many tokens per param; else empty.
+    const unborne = (line, flops, ratio) => {
+      const reach = reached(line, flops);
+      if (reach && !reach.recommends) return `this compute is ${reach.words}`;
+      const [least, most] = ratios[line.family] ?? [0, Infinity];
+      if (ratio >= least / outside && ratio <= most * outside) return "";
+      return `${Panels.humanise(ratio)} tokens per param lie more than ${outside} times outside those of the runs, ${Panels.humanise(least)} to ${Panels.humanise(most)}`;
+    };
+    const ratioAt = (line, flops) => {
+      const { lnN, lnD } = Laws.pointOf(line, flops);
+      return Math.exp(lnD - lnN);
+    };
+    const offered = (line, flops) => line.recommended && !unborne(line, flops, ratioAt(line, flops));
 
     const rowOf = (line, cells, span, message) => {
       const tr = document.createElement("tr");
       Object.assign(tr.dataset, { family: data.families[line.family], law: line.law });
-      if (line.recommended) tr.className = "recommended";
+      const follows = line.recommended && last && offered(line, last.flops);
+      if (follows) tr.className = "recommended";
       const th = node("th", data.families.length > 1 ? `${data.families[line.family]}, ${line.name}` : line.name);
       th.scope = "row";
-      if (line.recommended) th.append(" ", node("span", "recommended", "tag"));
+      if (follows) th.append(" ", node("span", "recommended", "tag"));
       if (line.refused) th.append(" ", node("span", "refused", "status refuted"));
       else if (line.verdict !== "good") th.append(" ", node("span", line.status, `status ${line.verdict}`));
-      if (line.variant) th.append(node("span", `The decision follows the variant “${line.variant}”, which keeps no draws: this is the main line.`, "sub"));
+      if (line.loss_words !== data.loss_words) th.append(node("span", inSentence(line.loss_words), "sub"));
       tr.append(th, ...cells);
       if (!cells.length) {
         const td = node("td", message, "reason");
@@ -159,18 +198,52 @@ const Planner = (() => {
       ["loss_new_run", "Loss", "of one more run", Panels.significant],
     ];
 
-    const answer = (flops) => {
+    // The folded tables are filled when somebody looks, with every law of every family.
+    const folded = (id, fill) => {
+      const fold = el(`${id}-fold`);
+      const now = () => {
+        if (fold.open) fill();
+      };
+      fold.addEventListener("toggle", now);
+      return now;
+    };
+
+    const answers = folded("plan-answer", () => {
+      if (!last) return el("plan-answer").replaceChildren();
       const rows = lines.map((line) => {
         if (!line.draws) return rowOf(line, [], QUANTITIES.length, line.message);
-        const found = Laws.atBudget(line, flops);
-        return rowOf(line, QUANTITIES.map(([q, , , show]) => estimateCell(q, found[q], show)));
+        const values = Laws.atBudget(line, last.flops);
+        return rowOf(line, QUANTITIES.map(([q, , , show]) => estimateCell(q, values[q], show)));
       });
       const heads = [["Law"], ...QUANTITIES.map(([, name, unit]) => [name, unit])];
-      el("plan-answer").replaceChildren(table(heads, rows));
-    };
+      return el("plan-answer").replaceChildren(table(heads, rows));
+    });
 
     const say = (box, sentences) =>
       box.replaceChildren(...sentences.filter(Boolean).map(([text, style]) => node("p", text, `prose ${style ?? ""}`)));
+
+    const within = (e, show) =>
+      (Number.isNaN(e.lo95) || show(e.lo95) === show(e.hi95) ? show(e.point) : `${show(e.point)} [${show(e.lo95)}, ${show(e.hi95)}]`);
+
+    // What the law of the chosen family says, in one line, and how far that is from its runs.
+    const answer = (flops) => {
+      const line = reference();
+      if (!line) return [[`No law of ${data.families[Panels.shown()]} gives a number.`, "wrong"]];
+      const reach = reached(line, flops);
+      const values = Laws.atBudget(line, flops);
+      const why = unborne(line, flops, values.tokens_per_param.point);
+      if (why) return [[`Nothing is recommended at ${Panels.flopsLabel(flops)} FLOPs: ${why}.`, "lead"]];
+      const doing = line.recommended || line.variant
+        ? "Train" : "The decision follows no line of this family; by the first of its laws, train";
+      return [
+        [`${doing} ${within(values.params, Panels.humanise)} params on ${within(values.tokens, Panels.humanise)} tokens for a ${inSentence(line.loss_words)} of ${within(values.loss, Panels.significant)}.`, "lead"],
+        [[
+          `${nameOf(line)}, 95 % intervals if it holds.`,
+          line.variant && `The decision follows its variant “${line.variant}”, which keeps no draws: this is the main line.`,
+          reach && `${reach.words.charAt(0).toUpperCase()}${reach.words.slice(1)}.`,
+        ].filter(Boolean).join(" "), reach && reach.side !== "within" ? "note warned" : "sub"],
+      ];
+    };
 
     const readSize = () => {
       wrong(size, "");
@@ -181,36 +254,50 @@ const Planner = (() => {
       return { params: value };
     };
 
-    const cost = () => {
+    const costs = folded("plan-cost", () => {
       const box = el("plan-cost");
-      if (!last) return box.replaceChildren();
-      const { params, problem } = readSize();
-      if (problem) {
-        box.replaceChildren();
-        return say(el("plan-size-said"), [[problem, "wrong"]]);
-      }
-      const counted = Laws.countOf(reference).length > 0;
-      const tokens = counted ? Laws.tokens(reference, last.flops, params) : last.flops / (6 * params);
-      const how = counted ? "what the budget buys by the study's count of FLOPs" : "D = C/6N";
-      const ratio = params / Math.exp(Laws.pointOf(reference, last.flops).lnN);
-      say(el("plan-size-said"), [[
-        `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (${how}): ${timesBest(ratio)} of the ${reference.name} law of ${data.families[reference.family]}.`,
-      ]]);
+      const { params } = readSize();
+      if (!last || !params) return box.replaceChildren();
       const rows = usable.map((line) => {
         const surface = surfaces[line.family];
-        if (!surface) return rowOf(line, [], 4, "No fitted surface of this family tells how fast the loss rises beside the best size.");
+        if (!surface) return rowOf(line, [], 4, NO_SURFACE);
         const d = Laws.deviation(line, surface, last.flops, params);
         const hours = Object.fromEntries(Object.entries(d.wasted_percent).map(([k, v]) => [k, (v / 100) * last.hours]));
         return rowOf(line, [
           cell(Panels.significant(d.loss), d.loss),
           estimateCell("extra_loss", d.extra_loss, small(0.0001, 3)),
           estimateCell("wasted_percent", d.wasted_percent, small(0.01, 3)),
-          estimateCell("wasted_hours", hours, (x) => Panels.humanise(x)),
+          estimateCell("wasted_hours", hours, Panels.gpuTime),
         ]);
       });
-      const heads = [["Law"], ["Loss", data.loss_unit], ["Extra loss", data.loss_unit], ["Wasted", "% of compute"], ["Wasted", "GPU-hours"]];
-      box.replaceChildren(table(heads, rows));
-      return undefined;
+      const heads = [["Law"], ["Loss", data.loss_unit], ["Extra loss", data.loss_unit], ["Wasted", "% of compute"], ["Wasted", "GPU time"]];
+      return box.replaceChildren(table(heads, rows));
+    });
+
+    const cost = () => {
+      const line = reference();
+      const { params, problem } = readSize();
+      if (!last || !line || problem) {
+        say(el("plan-size-said"), last && problem ? [[problem, "wrong"]] : []);
+        return costs();
+      }
+      const counted = Laws.countOf(line).length > 0;
+      const tokens = counted ? Laws.tokens(line, last.flops, params) : last.flops / (6 * params);
+      const how = counted ? "what the budget buys by the study's count of FLOPs" : "D = C/6N";
+      const ratio = params / Math.exp(Laws.pointOf(line, last.flops).lnN);
+      const surface = surfaces[line.family];
+      const why = unborne(line, last.flops, tokens / params);
+      let loses = NO_SURFACE;
+      if (surface) {
+        const d = Laws.deviation(line, surface, last.flops, params);
+        const wasted = small(0.01, 3)(d.wasted_percent.point);
+        const time = Panels.gpuTime((d.wasted_percent.point / 100) * last.hours);
+        loses = `Loss ${Panels.significant(d.loss)}; ${wasted} % of the compute is wasted, ${time}.`;
+      }
+      say(el("plan-size-said"), [[
+        `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (${how}): ${timesBest(ratio)} by the ${nameOf(line)}. ${loses}`,
+      ], why && [`The runs do not bear it: ${why}.`, "note warned"]]);
+      return costs();
     };
 
     const LIMITS = {
@@ -222,8 +309,7 @@ const Planner = (() => {
 
     // The question of the form, null where nothing is asked, or what is wrong with it.
     const readQuestion = () => {
-      const [lossField, valueField] = ["ask-loss", "ask-value"].map(el);
-      const limit = el("ask-limit").value;
+      const limit = limitField.value;
       for (const field of [lossField, valueField]) wrong(field, "");
       valueField.disabled = limit === "free";
       const loss = lossField.value.trim() ? bare(lossField.value) : null;
@@ -250,26 +336,46 @@ const Planner = (() => {
       ["wasted_percent", "Wasted", "% of compute", small(0.01, 3)],
     ];
     const orNever = (show) => (x) => (x === Infinity ? "never" : show(x));
+    const NEVER = "Never: no compute reaches this loss by this law.";
+
+    const asked = folded("ask-answer", () => {
+      const question = readQuestion();
+      const box = el("ask-answer");
+      if (!question || question.problem) return box.replaceChildren();
+      const rows = usable.map((line) => {
+        const surface = surfaces[line.family];
+        if (!surface && question.limit !== "free") return rowOf(line, [], ASKED.length, NO_SURFACE);
+        const given = Laws.answer(line, surface, question);
+        if (given.never) return rowOf(line, [], ASKED.length, NEVER);
+        return rowOf(line, ASKED.map(([q, , , show]) =>
+          (given[q].lo95 === given[q].hi95 ? cell(show(given[q].point), given[q].point) : estimateCell(q, given[q], orNever(show)))));
+      });
+      box.dataset.asked = [question.loss ?? question.flops, question.limit, question.value].join();
+      return box.replaceChildren(table([["Law"], ...ASKED.map(([, name, unit]) => [name, unit])], rows));
+    });
 
     const ask = () => {
       const question = readQuestion();
-      const box = el("ask-answer");
-      if (!question || question.problem) {
-        box.replaceChildren();
-        return say(el("ask-said"), question ? [[question.problem, "wrong"]] : []);
+      const line = reference();
+      if (!question || question.problem || !line) {
+        say(el("ask-said"), question?.problem ? [[question.problem, "wrong"]] : []);
+        return asked();
       }
-      say(el("ask-said"), []);
-      const rows = usable.map((line) => {
-        const surface = surfaces[line.family];
-        if (!surface && question.limit !== "free") return rowOf(line, [], ASKED.length, "No fitted surface of this family tells how fast the loss rises beside the best size.");
-        const found = Laws.answer(line, surface, question);
-        if (found.never) return rowOf(line, [], ASKED.length, "Never: no compute reaches this loss by this law.");
-        return rowOf(line, ASKED.map(([q, , , show]) =>
-          (found[q].lo95 === found[q].hi95 ? cell(show(found[q].point), found[q].point) : estimateCell(q, found[q], orNever(show)))));
-      });
-      box.dataset.asked = [question.loss ?? question.flops, question.limit, question.value].join();
-      box.replaceChildren(table([["Law"], ...ASKED.map(([, name, unit]) => [name, unit])], rows));
-      return undefined;
+      const surface = surfaces[line.family];
+      let text = NO_SURFACE;
+      let style = "";
+      if (surface || question.limit === "free") {
+        const given = Laws.answer(line, surface, question);
+        const show = (q, words) => (given[q].lo95 === given[q].hi95 ? words(given[q].point) : within(given[q], orNever(words)));
+        const reach = given.never ? null : reached(line, given.flops.point);
+        const why = given.never ? "" : unborne(line, given.flops.point, given.tokens_per_param.point);
+        style = reach && reach.side !== "within" ? "note warned" : "";
+        if (given.never) text = NEVER;
+        else if (why) text = `The runs do not bear an answer: ${why}.`;
+        else text = `${show("flops", Panels.flopsLabel)} FLOPs: ${show("params", Panels.humanise)} params on ${show("tokens", Panels.humanise)} tokens reach a ${inSentence(line.loss_words)} of ${show("loss", Panels.significant)} by the ${nameOf(line)}.${reach ? ` ${reach.words.charAt(0).toUpperCase()}${reach.words.slice(1)}.` : ""}`;
+      }
+      say(el("ask-said"), [[text, style]]);
+      return asked();
     };
 
     let asking = 0;
@@ -280,43 +386,105 @@ const Planner = (() => {
     };
 
     const fromSlider = () => {
-      if (!last) return;
-      const best = Math.exp(Laws.pointOf(reference, last.flops).lnN);
+      const line = reference();
+      if (!last || !line) return;
+      const best = Math.exp(Laws.pointOf(line, last.flops).lnN);
       size.value = Panels.humanise(best * 10 ** (Number(slider.value) / 100), 4);
       slider.setAttribute("aria-valuetext", timesBest(10 ** (Number(slider.value) / 100)));
     };
+    const toSlider = () => {
+      const { params } = readSize();
+      const line = reference();
+      if (!params || !last || !line) return;
+      const ratio = params / Math.exp(Laws.pointOf(line, last.flops).lnN);
+      slider.value = String(Math.round(100 * Math.log10(ratio)));
+    };
 
+    // What is typed and chosen, as the fragment of the page's address holds it.
+    const FIELDS = { mfu: mfuField, size, loss: lossField, limit: limitField, value: valueField };
+    const state = () => {
+      const held = new URLSearchParams({
+        budget: (mode() === "flops" ? flopsField : hoursField).value.trim(),
+        unit: mode(),
+        family: data.family_ids[Panels.shown()],
+        device: accelerators[device.selectedIndex][0],
+        mfu: mfuField.value.trim(),
+      });
+      const line = slider.dataset.typed === "yes" || slider.value !== "0";
+      if (line) held.set("size", size.value.trim());
+      if (lossField.value.trim()) held.set("loss", lossField.value.trim());
+      if (limitField.value !== "free") {
+        held.set("limit", limitField.value);
+        held.set("value", valueField.value.trim());
+      }
+      return `${ADDRESS}${held}`;
+    };
+    const keep = () => {
+      el("plan-link").href = state();
+      history.replaceState(null, "", state());
+    };
+
+    // Takes the state of an address; says what of it this page does not know.
+    const restore = () => {
+      if (!location.hash.startsWith(ADDRESS)) return [];
+      const held = new URLSearchParams(location.hash.slice(ADDRESS.length));
+      const unknown = [];
+      const pick = (key, known, act) => {
+        if (!held.has(key)) return;
+        const at = known.indexOf(held.get(key));
+        if (at < 0) unknown.push(`${key} “${held.get(key)}”`);
+        else act(at);
+      };
+      pick("unit", ["flops", "hours"], (at) => {
+        document.querySelectorAll("[name=plan-mode]")[at].checked = true;
+      });
+      pick("device", accelerators.map(([name]) => name), (at) => {
+        device.selectedIndex = at;
+      });
+      pick("family", data.family_ids, Panels.show);
+      pick("limit", Array.from(limitField.options, (option) => option.value), () => undefined);
+      for (const [key, field] of Object.entries(FIELDS)) {
+        if (held.has(key) && !unknown.some((text) => text.startsWith(`${key} `))) field.value = held.get(key);
+      }
+      if (held.has("budget")) (mode() === "flops" ? flopsField : hoursField).value = held.get("budget");
+      if (held.has("size")) {
+        slider.dataset.typed = "yes";
+        el("size-fold").open = true;
+      }
+      if (held.has("loss") || held.has("limit")) el("ask-fold").open = true;
+      el("planner").scrollIntoView();
+      return unknown;
+    };
+
+    let unknown = [];
     const update = () => {
       const [name, peak, source] = accelerators[device.selectedIndex];
       el("plan-source").textContent = `${name}: peak ${Panels.flopsLabel(peak, 4)} dense BF16 FLOPS. ${source}`;
       const byFlops = mode() === "flops";
       flopsField.readOnly = !byFlops;
       hoursField.readOnly = byFlops;
-      const found = readBudget(peak);
-      if (found.problem) {
+      const budget = readBudget(peak);
+      const strange = unknown.length && [`The link asks for ${unknown.join(" and ")}, which this page does not know: the choice here stands instead.`, "wrong"];
+      if (budget.problem) {
         last = null;
-        say(el("plan-said"), [[found.problem, "wrong"]]);
-        say(el("plan-size-said"), []);
-        el("plan-answer").replaceChildren();
-        askSoon();
-        return cost();
+        say(el("plan-said"), [strange, [budget.problem, "wrong"]]);
+      } else {
+        last = budget;
+        const time = Panels.gpuTime(budget.hours);
+        if (byFlops) hoursField.value = time.replace(/ GPU-(hours|minutes|seconds)$/, (_, unit) => ({ hours: "", minutes: " min", seconds: " s" })[unit]);
+        else flopsField.value = Panels.flopsLabel(budget.flops, 6);
+        const percent = mfuField.value.replace("%", "").trim();
+        say(el("plan-said"), [
+          strange,
+          ...answer(budget.flops),
+          [`${Panels.flopsLabel(budget.flops, 4)} FLOPs are ${time} of ${name} at ${percent} % utilisation.`, "sub"],
+        ]);
+        if (slider.dataset.typed === "yes") toSlider();
+        else fromSlider();
       }
-      last = found;
-      if (byFlops) hoursField.value = Panels.plain(found.hours, 4);
-      else flopsField.value = Panels.flopsLabel(found.flops, 6);
-      const percent = el("plan-mfu").value.replace("%", "").trim();
-      const far = data.families.map((family, f) => {
-        const where = beyond(found.flops, spans[f]);
-        return where && `${data.families.length > 1 ? `${family}: ` : ""}${where}`;
-      }).filter(Boolean);
-      const outside = far.some((text) => !text.includes("within"));
-      say(el("plan-said"), [
-        [`${Panels.flopsLabel(found.flops, 4)} FLOPs are ${Panels.plain(found.hours, 4)} GPU-hours of ${name} at ${percent} % utilisation.`],
-        far.length && [`${far.join("; ")}.${outside ? " There the laws are carried beyond what was seen, and their intervals hold no error of the form." : ""}`, outside ? "note warned" : ""],
-      ]);
-      answer(found.flops);
-      if (slider.dataset.typed !== "yes") fromSlider();
+      answers();
       askSoon();
+      el("plan-link").href = state();
       return cost();
     };
 
@@ -325,32 +493,48 @@ const Planner = (() => {
       cancelAnimationFrame(waiting);
       waiting = requestAnimationFrame(update);
     };
+    const changed = () => {
+      unknown = [];
+      soon();
+      requestAnimationFrame(keep);
+    };
 
     device.append(...accelerators.map(([name]) => node("option", name)));
-    device.selectedIndex = accelerators.findIndex(([name]) => name === "H100 SXM");
+    device.selectedIndex = accelerators.findIndex(([name]) => name === data.planner.usual);
     flopsField.value = Panels.flopsLabel(targets[0], 6);
-    for (const id of ["plan-flops", "plan-hours", "plan-mfu"]) el(id).addEventListener("input", soon);
-    el("plan-form").addEventListener("change", soon);
+    el("planner").hidden = !usable.length;
+    if (!usable.length) return;
+    for (const field of [flopsField, hoursField, mfuField]) field.addEventListener("input", changed);
+    el("plan-form").addEventListener("change", changed);
     el("plan-form").addEventListener("submit", (event) => event.preventDefault());
+    Panels.onFamily((event) => (event.isTrusted ? changed() : soon()));
     slider.addEventListener("input", () => {
       delete slider.dataset.typed;
       fromSlider();
       cost();
+      keep();
     });
     size.addEventListener("input", () => {
       slider.dataset.typed = "yes";
-      const { params } = readSize();
-      if (params && last) {
-        const ratio = params / Math.exp(Laws.pointOf(reference, last.flops).lnN);
-        slider.value = String(Math.round(100 * Math.log10(ratio)));
-      }
+      toSlider();
       cost();
+      keep();
     });
-    for (const id of ["ask-loss", "ask-value"]) el(id).addEventListener("input", askSoon);
-    el("ask-limit").addEventListener("change", askSoon);
-    el("planner").hidden = !usable.length;
-    if (usable.length) update();
+    for (const [field, on] of [[lossField, "input"], [valueField, "input"], [limitField, "change"]]) {
+      field.addEventListener(on, () => {
+        askSoon();
+        keep();
+      });
+    }
+    const open = () => {
+      unknown = restore();
+      update();
+    };
+    addEventListener("hashchange", () => {
+      if (location.hash.startsWith(ADDRESS)) open();
+    });
+    open();
   };
 
-  return { make, parseFlops, parseCount };
+  return { make, parseFlops, parseCount, parseHours };
 })();

@@ -5,14 +5,25 @@ import sys
 import time
 from pathlib import Path
 
-LIBRARY = Path(workflow.basedir) / "workflow" / "flopline"
+# The folder `workflow`: in a checkout the library lies in it, installed it lies in the library.
+WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
+LIBRARY = WORKFLOW / "flopline"
+if not LIBRARY.is_dir():
+    LIBRARY = WORKFLOW.parents[1]
 # Jobs inherit the path to the library, and one thread each: BLAS threads that spin on tiny
 # matrices cost three times the CPU.
 threads_per_job = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-os.environ.update(threads_per_job, PYTHONPATH=str(LIBRARY.parent))
-sys.path.insert(0, str(LIBRARY.parent))
+# Bytes up to which glibc keeps what arrays give back, instead of having the system clear it anew
+# for the next one: half the CPU of the envelope's resamples.
+kept_memory = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 27),
+}
+OURS = list(dict.fromkeys([str(LIBRARY.parent), str(WORKFLOW)]))
+os.environ.update(threads_per_job | kept_memory, PYTHONPATH=os.pathsep.join(OURS))
+sys.path[:0] = OURS
 
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
@@ -26,8 +37,9 @@ from flopline.study import is_simulated, load_study, raw_source
 from running.console import Console
 from running.digest import Memory, code_digest, files_digest
 from running.guard import Guard, at_the_end
+from running.interpreter import in_a_shell
 from running.last_words import decision_lines, print_failures
-from running.raw_files import raw_files, simulation_of
+from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
 from running.report_check import demand_harmless
 
@@ -37,7 +49,7 @@ def code(script, *modules):
 
     `modules` are those of the library that it loads by a name in its params, as a law's.
     """
-    return code_digest(LIBRARY.parent / "scripts" / script, LIBRARY, CODE, modules)
+    return code_digest(WORKFLOW / "scripts" / script, LIBRARY, CODE, modules)
 
 
 def options(*groups):
@@ -169,10 +181,13 @@ def share(outputs):
 
 # Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
 SHARED = workflow.workflow_settings.cache is not None
+# A checkout, and the environment in it, may lie in a folder with blanks and quotes.
+sys.executable = in_a_shell(sys.executable)
 STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
 try:
-    STUDY = load_study(config, Path.cwd(), LIBRARY.parent / "schemas")
+    demand_plain_checkout(WORKFLOW.parent)
+    STUDY = load_study(config, Path.cwd(), WORKFLOW / "schemas")
     demand_harmless(STUDY, sys.argv)
     SYNTHETIC = is_simulated(STUDY)
     RAW = raw_files(STUDY, simulator=lambda: code("simulate.py"))
@@ -189,9 +204,7 @@ SHARDS = range(STUDY["source"]["shards"])
 CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in SHARDS]
 # What is said of these laws stands in modules that jobs load by name.
 SPECS = [spec_module(law) for law in dict.fromkeys([*STUDY["laws"], *JUDGES])]
-TEMPLATE_FILES = [
-    path for path in (LIBRARY.parent / "report").glob("*.*") if path.is_file()
-]
+TEMPLATE_FILES = [path for path in (WORKFLOW / "report").glob("*.*") if path.is_file()]
 RESULTS = Path("results", STUDY["name"])
 
 SHOWN = workflow.output_settings

@@ -42,6 +42,7 @@ rule decide:
             "audit",
             "comparable_losses",
             "headline_family",
+            "loss_split",
             "loss_unit",
             "questions",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
@@ -110,7 +111,8 @@ def _closure(
     The __init__ of a package above an imported module counts, but what that __init__ re-exports
     does not: it runs too, yet gives the module nothing.
     """
-    todo, files, packages = [script], {script}, set()
+    todo, files = [str(script)], {str(script)}
+    packages: set[str] = set()
     scripts = script.parent
     for name in modules:
         module, parents = _module_files(name, scripts, library)
@@ -121,19 +123,39 @@ def _closure(
             )
         files |= {*module, *parents}
         todo += module
-    followed: set[Path] = set()
+    followed: set[str] = set()
     while todo:
         path = todo.pop()
         if path in followed:
             continue
         followed.add(path)
-        for name in _code(path, memory)["imports"]:
-            module, parents = _module_files(name, scripts, library)
-            if not (module or parents):
-                packages.add(name.split(".")[0])
-            files |= {*module, *parents}
-            todo += module
-    return files, packages - AROUND - set(sys.stdlib_module_names)
+        imports = tuple(_code(_path(path), memory)["imports"])
+        imported, counting, others = _imported(imports, scripts, library)
+        todo += imported
+        files |= counting
+        packages |= others
+    return {_path(file) for file in files}, packages - AROUND - set(sys.stdlib_module_names)
+
+
+@cache
+def _imported(
+    names: tuple[str, ...], scripts: Path, library: Path
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """What imports of these names lead to: modules to follow, files that count, and packages."""
+    modules, files, packages = set(), set(), set()
+    for name in names:
+        module, parents = _module_files(name, scripts, library)
+        if not (module or parents):
+            packages.add(name.split(".")[0])
+        modules |= {*module}
+        files |= {*module, *parents}
+    return frozenset(modules), frozenset(files), frozenset(packages)
+
+
+@cache
+def _path(file: str) -> Path:
+    # Plain strings are far quicker to keep apart than paths, one path a file far quicker to sort.
+    return Path(file)
 
 
 def _code(path: Path, memory: Memory) -> dict[str, Any]:
@@ -153,14 +175,25 @@ def _read_code(path: Path) -> dict[str, Any]:
     return {"digest": _short([ast.dump(tree)]), "imports": sorted(names)}
 
 
-@cache
-def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[Path], list[Path]]:
+def _module_files(name: str, scripts: Path, library: Path) -> tuple[list[str], list[str]]:
     """The file behind a dotted name, if it is a module of ours, and the __init__ files above it."""
     parts = name.split(".")
-    root = library.parent if parts[0] == library.name else scripts
-    module = [root.joinpath(*parts, "__init__.py"), root.joinpath(*parts).with_suffix(".py")]
-    parents = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts))]
-    return [p for p in module if p.is_file()], [p for p in parents if p.is_file()]
+    known = _modules(library, library.name) if parts[0] == library.name else _modules(scripts, "")
+    parents = [".".join([*parts[:depth], "__init__"]) for depth in range(1, len(parts))]
+    module = [f"{name}.__init__", name]
+    return [known[m] for m in module if m in known], [known[m] for m in parents if m in known]
+
+
+@cache
+def _modules(folder: Path, package: str) -> dict[str, str]:
+    """Every Python file below a folder, by the dotted name that it has as part of a package."""
+    files = {}
+    for top, _, names in os.walk(folder, followlinks=True):
+        inside = [*package.split(), *Path(top).relative_to(folder).parts]
+        for name in names:
+            if name.endswith(".py"):
+                files[".".join([*inside, name.removesuffix(".py")])] = os.path.join(top, name)  # noqa: PTH118
+    return files
 
 
 def _python() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
+from flopline.logs.time_limit import search
 from flopline.sources import (
     LogFile,
     format_of,
@@ -49,9 +50,13 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         hits = logs_among(matched, source, root)
         _refuse_unreadable(matched, hits, root)
         if not hits:
+            mend = "correct the path or put the files there"
+            if (root / pattern).exists():
+                escaped = glob.escape(pattern)
+                mend = f"[, * and ? stand for other letters in it, so write '{escaped}'"
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
-                "directory: correct the path or put the files there."
+                f"directory: {mend}."
             )
         paths += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(paths))
@@ -210,7 +215,7 @@ def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:
     if run is not None:
         return run, False
     name, pieces = run_name(path), source.get("pieces")
-    match = re.fullmatch(pieces, name) if pieces else None
+    match = search(rf"\A(?:{pieces})\Z", name, path, "source.pieces") if pieces else None
     return (match[1], True) if match else (name, False)
 
 
@@ -243,6 +248,11 @@ def _named_by_table(study: StudyDocument, root: Path) -> dict[str, list[str]]:
             rows = list(reader)
     except FileNotFoundError:
         raise FloplineError(f"{runs['table']} (source.runs.table) does not exist.") from None
+    except csv.Error as error:
+        raise FloplineError(
+            f"{runs['table']} (source.runs.table) cannot be read to its end ({error}): close the "
+            "quotation mark or mend the line."
+        ) from None
     columns = (str(runs["columns"][key]) for key in ("run", "log"))
     demand_once(list(reader.fieldnames or []), columns, Path(runs["table"]))
     named: dict[str, list[str]] = {}

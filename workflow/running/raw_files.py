@@ -111,6 +111,16 @@ def _demand_file(path: str, named_in: str) -> None:
         raise FloplineError(f"{named_in} names {path}, which {why}: correct the path.")
 
 
+def demand_plain_checkout(folder: Path) -> None:
+    """Refuse a checkout whose path Snakemake would fill in, as that of a rule's environment."""
+    if sign := re.search(r"[{}]", str(folder)):
+        raise FloplineError(
+            f"the checkout lies in {folder}, and Snakemake takes what stands between braces in its "
+            f"path for a name of its own: rename the folder with '{sign[0]}' in its name, or move "
+            "the checkout."
+        )
+
+
 def _demand_plain(path: Path) -> None:
     """Refuse names in which Snakemake would put other words, also in what a function returns."""
     if re.search(r"[{}\x00-\x1f\x7f]|<[a-z][a-z0-9_]*>", str(path)):

@@ -29,6 +29,7 @@ with stage(snakemake) as summary:
         comparable=study["comparable_losses"],
         first=study["headline_family"],
         runs=kept,
+        loss_split=study["loss_split"],
     )
     table["loss_unit"] = verdict["loss_unit"] = study["loss_unit"]
     questions = asked(QuestionOptions(**study["questions"]), study["targets"][0])

@@ -12,6 +12,7 @@ from typing import Any
 from flopline.drafting.survey import LogGroup, Survey, Table, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
+from flopline.places import to_run
 from flopline.study import NAME
 
 LISTED = 10
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _listed("Missing, marked TODO or left empty:", made.missing)
     written = f"{study} and {table}" if made.run_table is not None else str(study)
     print(f"\nWrote {written}.")
-    print(f"{'When filled in, run' if made.missing else 'Run'}: make STUDY={name}")
+    print(f"{'When filled in, run' if made.missing else 'Run'}: {to_run(name)}")
     return 0
 
 

@@ -131,7 +131,7 @@ def survey(folder: Path, root: Path) -> Survey:
             if path.suffix.lower().removeprefix(".") in DOCUMENTS:
                 left.append((relative, f"it is a program or a document that quotes rows of {name}"))
                 continue
-            names = _columns_of(path, name)
+            names = columns_of(path, name)
             if mend := other_separator(names):
                 left.append((relative, f"it is {name}{mend}"))
                 continue
@@ -200,7 +200,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 
-def _columns_of(path: Path, name: str) -> list[str]:
+def columns_of(path: Path, name: str) -> list[str]:
     """The columns of a log; none for a format that knows its own."""
     entry = FORMATS[name]
     if entry.columns.of_format:
@@ -250,7 +250,7 @@ def _group(
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
     for path in paths:
-        here = _columns_of(root / path, name)
+        here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else row_columns(here)
         try:
             reading = read_log(root / path, columns, name)

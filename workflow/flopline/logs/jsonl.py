@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.json
 from numpy.typing import NDArray
 
-from flopline.decoders import Undecodable, json_of, whole_letters
+from flopline.decoders import Undecodable, decoding, json_of, whole_letters
 from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
 from flopline.logs.opening import Phase, in_lines, read_bytes
@@ -223,14 +223,15 @@ def _well_formed(data: bytes, columns: PlainMap) -> pa.Table | None:
     text = {str(columns[name]) for name in TEXT_COLUMNS if name in columns}
     for types in _guesses(data, names, text):
         try:
-            table = pa.json.read_json(
-                pa.BufferReader(data),
-                read_options=pa.json.ReadOptions(use_threads=False, block_size=BLOCK),
-                parse_options=pa.json.ParseOptions(
-                    explicit_schema=pa.schema(types), unexpected_field_behavior="ignore"
-                ),
-            )
-        except pa.ArrowInvalid:
+            with decoding():
+                table = pa.json.read_json(
+                    pa.BufferReader(data),
+                    read_options=pa.json.ReadOptions(use_threads=False, block_size=BLOCK),
+                    parse_options=pa.json.ParseOptions(
+                        explicit_schema=pa.schema(types), unexpected_field_behavior="ignore"
+                    ),
+                )
+        except Undecodable:
             continue
         if table.num_rows == lines and all(c.null_count < len(c) for c in table.columns):
             return table
@@ -313,7 +314,7 @@ def _nothing_dropped() -> pd.DataFrame:
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     values: NDArray[np.float64] = column.to_numpy().astype(np.float64, copy=False)
-    return values
+    return values + 0.0  # which makes 0 of -0
 
 
 @cache

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from flopline.errors import FloplineError
+from flopline.logs.time_limit import Line, in_batches, limited
 
 HEAD: Final = 1 << 22
 """Bytes that a format is told by: some logs begin with megabytes of other output."""
@@ -31,8 +32,8 @@ _MAGIC: Final = 16
 LONGEST_LINE: Final = 1 << 22
 """Letters of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
-MOST_UNPACKED: Final = 1 << 30
-"""Bytes that any file may unpack to, however small it is."""
+MOST_UNPACKED: Final = 1 << 26
+"""Bytes that any file may unpack to, however small it is: what is read in some seconds."""
 
 MOST_GROWTH: Final = 100
 """How many times its own size a larger file may unpack to; logs shrink to a tenth or so, and a
@@ -127,20 +128,27 @@ class Phase:
         begin, end = (re.compile(spec[key]) if key in spec else None for key in ("from", "to"))
         return cls(begin, end)
 
-    def of(
-        self, path: Path, lines: Iterable[tuple[int, str, bool]]
-    ) -> Iterator[tuple[int, str, bool]]:
+    def of(self, path: Path, lines: Iterable[Line]) -> Iterator[Line]:
         """Its lines among all lines of the log `path`.
 
         Raises FloplineError where it never begins.
         """
         begun = self.begin is None
-        for number, text, complete in lines:
-            if begun and self.end and self.end.search(text):
+        for batch in in_batches(lines):
+            kept: list[Line] = []
+            ended = False
+            with limited("source.phase", path) as at:
+                for line in batch:
+                    at[0] = line[0]
+                    ended = begun and self.end is not None and bool(self.end.search(line[1]))
+                    if ended:
+                        break
+                    begun = begun or (self.begin is not None and bool(self.begin.search(line[1])))
+                    if begun:
+                        kept.append(line)
+            yield from kept
+            if ended:
                 return
-            begun = begun or (self.begin is not None and bool(self.begin.search(text)))
-            if begun:
-                yield number, text, complete
         if not begun and self.begin is not None:
             raise FloplineError(
                 f"{path}: source.phase.from {self.begin.pattern!r} fits no line, so that the phase "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flopline.decoders import Undecodable, decoding
@@ -60,13 +62,15 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
 def _batches(
     source: Path | pa.BufferReader, path: Path, wish: Wish, facts: LogFacts
 ) -> Iterator[Raw]:
-    file = pq.ParquetFile(source)
+    file = _opened(source)
     names = file.schema_arrow.names
     demand_once(names, wish.names, path)
     wanted = [name for name in wish.names if name in names]
-    refuse_bomb(path, 8 * file.metadata.num_rows * max(len(wanted), 1))
-    line = 0
+    refuse_bomb(path, 8 * _values(file.metadata, set(wanted)))
+    line = letters = 0
     for batch in file.iter_batches(BATCH, columns=wanted):
+        letters += _letters(batch)
+        refuse_bomb(path, letters)
         table = _frame(pa.Table.from_batches([batch]))
         table["line"] = np.arange(line + 1, line + len(table) + 1)
         line += len(table)
@@ -74,11 +78,64 @@ def _batches(
         yield Raw(table, names=names)
 
 
+def _opened(source: Any) -> pq.ParquetFile:
+    """A file whose texts stay what they are in it, numbers of the words of a dictionary.
+
+    A word of a megabyte may stand there once and be the name of every row.
+    """
+    schema = pq.read_schema(source)
+    texts = [field.name for field in schema if _is_text(field.type)]
+    if isinstance(source, io.BytesIO | pa.BufferReader):
+        source.seek(0)
+    return pq.ParquetFile(source, read_dictionary=texts)
+
+
+def _values(metadata: pq.FileMetaData, wanted: AbstractSet[str] | None = None) -> int:
+    """How many values the columns of a file hold, those of lists one by one."""
+    columns = [
+        place
+        for place in range(metadata.num_columns)
+        if wanted is None or metadata.schema.column(place).path.split(".")[0] in wanted
+    ]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    values = sum(int(group.column(place).num_values) for group in groups for place in columns)
+    return max(values, int(metadata.num_rows))
+
+
+def _letters(batch: pa.RecordBatch | pa.Table) -> int:
+    """The bytes of its texts, each as often as it stands there."""
+    letters = 0
+    for column in batch.columns:
+        for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            if pa.types.is_dictionary(chunk.type) and _is_text(chunk.type):
+                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+                letters += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+    return letters
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether values are texts, or numbers of those in a dictionary."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column without a dictionary."""
+    kind = column.type
+    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+
+
 def _frame(table: pa.Table) -> pd.DataFrame:
     """Columns of a file: whole numbers stay whole beside absent ones, and NaN is no absent one."""
     gaps = any(pa.types.is_integer(c.type) and c.null_count for c in table.columns)
     # What pandas once wrote beside the columns makes indices of some and may be damaged.
-    plain = table.replace_schema_metadata(None)
+    plain = pa.table([_plain(column) for column in table.columns], names=table.column_names)
     frame: pd.DataFrame = plain.to_pandas(types_mapper=_NULLABLE_INTEGERS.get if gaps else None)
     for place, column in enumerate(table.columns):
         if not pa.types.is_floating(column.type):
@@ -94,9 +151,11 @@ def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`."""
     try:
         with decoding():
-            metadata = pq.read_metadata(io.BytesIO(data))
-            refuse_bomb(path, 8 * metadata.num_rows * metadata.num_columns)
-            table = _frame(pq.ParquetFile(io.BytesIO(data)).read())
+            file = _opened(io.BytesIO(data))
+            refuse_bomb(path, 8 * _values(file.metadata))
+            content = file.read()
+            refuse_bomb(path, _letters(content))
+            table = _frame(content)
     except Undecodable as error:
         raise FloplineError(
             f"{path} is not a Parquet file, or is cut off ({error}): copy it again."

@@ -20,6 +20,7 @@ from flopline.logs.reading import (
     column_names,
     columns_in,
 )
+from flopline.logs.time_limit import in_batches, limited
 
 COLUMNS: Final = {name: name for name in ("split", "loss", *MEASURES)}
 """What groups may be called without `source.columns`."""
@@ -49,19 +50,24 @@ def _rows(
     path: Path, patterns: list[tuple[re.Pattern[str], str | None]], wish: Wish, facts: LogFacts
 ) -> Iterator[dict[str, object] | Unparsed]:
     regexes = [regex for regex, _ in patterns]
-    for number, text, _ in text_lines(path, wish.phase):
-        for regex, split in patterns:
-            if match := regex.search(text):
-                row = {**match.groupdict(), "line": number}
-                if split is not None:
-                    row["split"] = split
-                for name in wish.facts:
-                    if row.get(name) is not None:
-                        facts.say_once(_run_of(row, wish), name, row[name], path)
-                yield row
-                if match.end() < len(text) or len(regexes) > 1:
-                    yield from [Unparsed(number, SECOND)] * _further(match, text, regexes)
-                break
+    for batch in in_batches(text_lines(path, wish.phase)):
+        rows: list[dict[str, object] | Unparsed] = []
+        with limited("source.pattern", path) as at:
+            for number, text, _ in batch:
+                at[0] = number
+                for regex, split in patterns:
+                    if match := regex.search(text):
+                        row = {**match.groupdict(), "line": number}
+                        if split is not None:
+                            row["split"] = split
+                        for name in wish.facts:
+                            if row.get(name) is not None:
+                                facts.say_once(_run_of(row, wish), name, row[name], path)
+                        rows.append(row)
+                        if match.end() < len(text) or len(regexes) > 1:
+                            rows += [Unparsed(number, SECOND)] * _further(match, text, regexes)
+                        break
+        yield from rows
 
 
 def _run_of(row: dict[str, object], wish: Wish) -> str:

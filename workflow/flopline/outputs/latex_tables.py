@@ -17,6 +17,7 @@ from flopline.numbers import number as digits
 from flopline.outputs.tex import INTERVALS, TexTable, document, interval, number, text
 from flopline.report.fit_views import EXPONENTS, Fits, each_fit
 from flopline.report.formatting import FormattedEstimate, formatted, row_estimate
+from flopline.report.intervals import resampled_words
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 
 NAMES: Final = ("decision", "exponents", "parameters", "runs", "tables")
@@ -66,7 +67,6 @@ _SPANS: Final = {
     "loss": significant,
 }
 _SYNTHETIC: Final = "Synthetic data: runs were simulated, not trained. "
-_BRACKETS: Final = "Brackets are 80 and 95\\,\\% percentile intervals of a bootstrap over runs."
 _SUFFIXES: Final = "K, M, B, T: $10^3$, $10^6$, $10^9$, $10^{12}$."
 
 
@@ -88,8 +88,9 @@ def latex_tables(
 
     Returns one text for each, `tables` being a document that holds the others.
     """
+    made = resampled_words(fits, families)
     tables = [
-        decision_table(decision, families, synthetic=synthetic, unit=words(loss_unit)),
+        decision_table(decision, families, made, synthetic=synthetic, unit=words(loss_unit)),
         exponents_table(fits, families, synthetic=synthetic),
         parameters_table(fits, families, synthetic=synthetic, unit=words(loss_unit)),
         runs_table(runs, families, synthetic=synthetic, unit=words(loss_unit)),
@@ -98,10 +99,23 @@ def latex_tables(
     return {**written, "tables": document(title, list(written), synthetic)}
 
 
+def _brackets(resampled: str) -> str:
+    """What the intervals of a table are."""
+    return f"Brackets are 80 and 95\\,\\% percentile intervals of {resampled}."
+
+
 def decision_table(
-    decision: pd.DataFrame, families: Mapping[str, str], *, synthetic: bool, unit: str
+    decision: pd.DataFrame,
+    families: Mapping[str, str],
+    resampled: str,
+    *,
+    synthetic: bool,
+    unit: str,
 ) -> TexTable:
-    """The recommended line of every family at every target, with intervals."""
+    """The recommended line of every family at every target, with intervals from `resampled`.
+
+    Returns the table, with a note for every line that warns.
+    """
     chosen = decision[decision["recommended"].astype(bool)]
     notes = _Notes()
     groups = []
@@ -110,6 +124,8 @@ def decision_table(
         for row in sorted(rows, key=lambda row: float(row["budget_flops"])):
             mark = notes.mark(str(row["message"])) if row["status"] != CONVERGED else ""
             mark += "" if row["main"] else notes.mark(str(row["label"]))
+            if split := str(row.get("loss_split") or ""):
+                mark += notes.mark(f"Loss of the split {split}.")
             budget = number(flops_label(float(row["budget_flops"])))
             facts = [text(families[family]), budget, text(spec_of(row["law"]).title) + mark]
             cells = [formatted(row_estimate(row, q), label) for q, label in QUANTITIES.items()]
@@ -119,7 +135,7 @@ def decision_table(
     return TexTable(
         "decision",
         f"{_SYNTHETIC * synthetic}Recommended parameters $N$, tokens $D$ and loss "
-        f"[{unit}] at each training budget $C$ [FLOPs]. {_BRACKETS} "
+        f"[{unit}] at each training budget $C$ [FLOPs]. {_brackets(resampled)} "
         r"Loss$_\mathrm{run}$: that of one run, with the scatter of runs about the law."
         f" {_SUFFIXES}",
         "lrll" + "r" * len(QUANTITIES),
@@ -142,7 +158,7 @@ def exponents_table(fits: Fits, families: Mapping[str, str], *, synthetic: bool)
     return TexTable(
         "exponents",
         f"{_SYNTHETIC * synthetic}Exponents of optimal parameters, $N \\propto C^a$, and tokens, "
-        f"$D \\propto C^b$, by every law. {_BRACKETS}",
+        f"$D \\propto C^b$, by every law. {_brackets(resampled_words(fits, families))}",
         "llrrlrr",
         ["Family", "Law", "Runs", "Points", "", "$a$", "$b$"],
         groups,
@@ -179,7 +195,7 @@ def parameters_table(
         r"$C$ FLOPs is $N = G\,(C/6)^a$. Envelope and isoFLOP: "
         r"$N = k_N C^a$, $D = k_D C^b$, $L = E_C + K_C C^{-c}$. "
         f"Losses in {unit}. "
-        "Intervals are percentiles of a bootstrap over runs.",
+        f"Intervals are percentiles of {resampled_words(fits, families)}.",
         "lllrrr",
         ["Family", "Law", "Parameter", "Estimate", r"80\,\% interval", r"95\,\% interval"],
         groups,

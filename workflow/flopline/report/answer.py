@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.finding import surface_of
+from flopline.audit.next_budget import next_budget
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.choice import refused
 from flopline.documents import (
@@ -23,13 +24,15 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
-from flopline.numbers import count, factor, flops_label, humanise, interval, significant
-from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators
+from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
+from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
+from flopline.reach import Reach
+from flopline.report.caveats import one_sided
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
+from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.verdict_scale import Verdict
 
@@ -37,6 +40,9 @@ LITTLE_PERCENT: Final = 3.0
 """Compute that a size may waste and still be called nearly as good as the best."""
 LEAST_PERCENT: Final = 0.01
 """Waste below this share of compute is not written out."""
+
+ALL_PERCENT: Final = 99.5
+"""Waste that is written as all of the compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Answer:
 class Evidence:
     """What the answer rests on: the rows of the family at the target, its fits and findings.
 
-    `places` are the anchors of evidence by what it shows; see `page.places_of`.
+    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`.
     """
 
     lines: pd.DataFrame
@@ -108,6 +114,7 @@ class Evidence:
     findings: Mapping[str, FindingJson]
     runs: pd.DataFrame
     places: Mapping[str, str]
+    splits: Mapping[str, str]
 
     @property
     def surface(self) -> LossSurface | None:
@@ -150,7 +157,7 @@ def answered(
             _of_loss(line, stated["loss"], verdict, evidence),
         ],
         warnings=[sentence(part) for part in _warnings(verdict)],
-        others=_others(line, surface, evidence.lines, study),
+        others=_others(line, surface, evidence.lines, evidence.splits),
         more=[],
     )
 
@@ -166,55 +173,55 @@ def unanswered(
             "Each law failed; the appendix states the reason beside each fit.",
             [], "", [], [], [], [],
         )  # fmt: skip
-    first = silences[0]
-    names = " and ".join(labels.get(s["family"], s["family"]) for s in silences)
-    largest = max(silences, key=lambda s: s["up_to_flops"])
-    needed = list(dict.fromkeys(s["needed"] for s in silences))
-    reach = BigNumber(
-        "What they do say",
-        f"up to {flops_label(largest['up_to_flops'])}",
-        "FLOPs",
-        "the targets below it stand under All targets",
-    )
+    by_reason: dict[str, list[str]] = {}
+    for silence in silences:
+        by_reason.setdefault(silence["why"], []).append(
+            labels.get(silence["family"], silence["family"])
+        )
+    alone = len(labels) == 1
+    reasons = [
+        sentence(why) if alone else f"{' and '.join(names)}: {why}."
+        for why, names in by_reason.items()
+    ]
+    several = len({s["up_to_flops"] for s in silences}) > 1
+    reach = [
+        BigNumber(
+            labels.get(s["family"], s["family"]) if several else "Reach",
+            f"up to {flops_label(s['up_to_flops'])}",
+            "FLOPs",
+            "is what they do say",
+        )
+        for s in (silences if several else silences[:1])
+    ]
     return Answer(
-        title=f"These runs do not say what to train with {budget} FLOPs ({names})",
-        why=_clause(first, labels, len(silences) > 1),
-        numbers=[reach],
+        title=(
+            f"These runs do not say what to train with {budget} FLOPs"
+            f" ({' and '.join(name for names in by_reason.values() for name in names)})"
+        ),
+        why=reasons[0],
+        numbers=reach,
         cost=cost_of(float(study["targets"][0]), study),
         sureness=[],
-        warnings=[_clause(s, labels, True) for s in silences[1:]],
+        warnings=reasons[1:],
         others=[],
-        more=needed,
+        more=list(dict.fromkeys(s["needed"] for s in silences)),
     )
 
 
 def cost_of(flops: float, study: Mapping[str, Any]) -> str:
     """What `flops` cost on the usual accelerator, and in money where the study has a price."""
     usual = next(a for a in accelerators() if a.name == USUAL)
-    seconds = flops / (usual.peak_flops * MFU_PERCENT / 100)
+    time = device_time(flops / (usual.peak_flops * MFU_PERCENT / 100) / SECONDS_PER_HOUR)
     price = (study.get("audit") or {}).get("price_per_flop")
     money = f", {humanise(price * flops)} in money" if price else ""
-    return f"{duration(seconds)} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
-
-
-def duration(seconds: float) -> str:
-    """Accelerator time in the unit that people would use: GPU-seconds, -minutes or -hours."""
-    for unit, length in (("hour", SECONDS_PER_HOUR), ("minute", 60.0)):
-        if seconds >= length:
-            return f"{humanise(seconds / length)} GPU-{unit}s"
-    return f"{humanise(seconds, 2)} GPU-seconds"
+    return f"{time} of {USUAL} at {MFU_PERCENT} % utilisation{money}"
 
 
 def percent(value: float) -> str:
     """Waste in percent of compute, as it stands in a sentence."""
     if value < LEAST_PERCENT:
         return f"less than {LEAST_PERCENT} %"
-    return f"{significant(value, 2)} %"
-
-
-def _clause(silence: SilenceJson, labels: Mapping[str, str], named: bool) -> str:
-    of = f"{labels.get(silence['family'], silence['family'])}: " if named else ""
-    return f"{of}{sentence(silence['why'])}"
+    return f"{significant(value, 2)} %" if value < ALL_PERCENT else "100 %"
 
 
 def _line_of(head: Headline, verdict: VerdictJson, lines: pd.DataFrame) -> pd.Series:
@@ -252,7 +259,8 @@ def _range_of(
 ) -> str:
     """The sizes that waste little if this one is the best, or the interval without a surface."""
     if surface is None:
-        return f"95 % {formatted(stated, humanise).ci95}"
+        written = formatted(stated, humanise)
+        return f"95 % {written.ci95}" if written.has_interval else "no interval"
     low, high = (params * x for x in nearly_best(surface, budget, LITTLE_PERCENT / 100))
     return f"{interval(low, high)} waste at most {LITTLE_PERCENT:g} % of compute"
 
@@ -292,7 +300,7 @@ def _of_size(
         f"Its 95 % {kind} is {ci95}: if the best size lies at an end of it, this one wastes "
         f"{percent(worst)} of compute."
         if math.isfinite(worst)
-        else f"Its 95 % {kind} is {ci95}."
+        else (f"Its 95 % {kind} is {ci95}." if ci95 != MISSING else "It has no interval.")
     )
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
@@ -384,39 +392,37 @@ def _agreement_of(verdict: VerdictJson) -> AgreementJson | None:
 
 def _reach(line: pd.Series, evidence: Evidence) -> Link | None:
     """That the target lies outside the data; None where it lies within."""
-    beyond, below = as_float(line["extrapolation"]), as_float(line["below_data"])
-    if below > 1:
-        text = f"The target lies {factor(below)} below the smallest run."
-    elif beyond > 1:
-        text = f"The target takes {factor(beyond)} the compute of the largest run."
-    else:
+    budget, beyond, below = (
+        as_float(line[name]) for name in ("budget_flops", "extrapolation", "below_data")
+    )
+    if math.isnan(beyond):
         return None
-    return Link(text, evidence.places["chart"])
+    smallest = 0.0 if math.isnan(below) else below * budget
+    reach = Reach.of(budget, smallest, budget / beyond)
+    if reach.side == "within":
+        return None
+    text = (
+        f"The target takes {factor(reach.times)} the compute of the largest run"
+        if reach.side == "beyond"
+        else f"The target lies {factor(reach.times)} below the smallest run"
+    )
+    return Link(f"{text}: {reach.grade.name}.", evidence.places["chart"])
 
 
 def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
     """That every held-out forecast of the loss by this law erred to one side; else empty."""
-    ladder = findings.get("ladder")
-    steps = None if ladder is None else ladder.get("tables", {}).get("steps")
-    if steps is None or "bottom_bias_percent" not in steps:
+    sided = one_sided(str(line["law"]), findings, str(line["estimator"]))
+    if sided is None:
         return ""
-    mine = steps[(steps["law"] == line["law"]) & (steps["estimator"] == line["estimator"])]
-    mine = mine[(mine["status"] != FAILED) & (mine["n_bottoms"] > 0)]
-    bias, error = (mine[f"bottom_{kind}_percent"].astype(float) for kind in ("bias", "error"))
-    made = int(mine["n_bottoms"].sum())
-    if made < 2 or not np.allclose(bias.abs(), error, rtol=1e-6):
-        return ""
-    for side, alike in (("high", bias > 0), ("low", bias < 0)):
-        if alike.all():
-            return (
-                f"All {made} forecasts of losses at larger budgets came out too {side}, by "
-                f"{significant(float(error.max()), 2)} % at most."
-            )
-    return ""
+    side, made, error = sided
+    return (
+        f"All {made} forecasts of losses at larger budgets came out too {side}, by "
+        f"{significant(error, 2)} % at most."
+    )
 
 
 def _others(
-    line: pd.Series, surface: LossSurface | None, lines: pd.DataFrame, study: Mapping[str, Any]
+    line: pd.Series, surface: LossSurface | None, lines: pd.DataFrame, splits: Mapping[str, str]
 ) -> list[OtherLaw]:
     """The main lines of the other laws, and what the recommended size wastes if each is right."""
     beside = lines[lines["main"].astype(bool) & (lines["law"] != line["law"])]
@@ -426,23 +432,36 @@ def _others(
         if surface is not None:
             ratio = math.log(as_float(line["params"]) / as_float(other["params"]))
             wasted = percent(100 * float(wasted_at(surface, float(line["budget_flops"]), ratio)))
-        spec = spec_of(str(other["law"]))
-        split = spec.split(study)  # type: ignore[arg-type]
         out.append(
             OtherLaw(
-                spec.title,
+                spec_of(str(other["law"])).title,
                 humanise(as_float(other["params"])),
                 humanise(as_float(other["tokens"])),
                 significant(as_float(other["loss"])),
                 wasted,
-                split if split != study["loss_split"] else "",
+                splits.get(str(other["law"]), ""),
             )
         )
     return out
 
 
-def next_run(evidence: Evidence) -> Link | None:
-    """Which run narrows the size at the target most, and by how much; None where not known."""
+def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
+    """What to run next and by how much it narrows the size at the target; None where not known.
+
+    For a `law` through the optima of budgets it is one more budget, else the run that the audit of
+    the surface found.
+    """
+    if "vertices" in spec_of(law).tables:
+        kept = evidence.runs[evidence.runs["status"] == KEPT]
+        more = next_budget(kept, target_flops)
+        if more is None:
+            return None
+        return Link(
+            f"A budget of {flops_label(more.flops)} FLOPs at {count(more.sizes, 'size')} narrows "
+            f"the interval of this size by {significant(more.narrower_percent, 2)} %. It takes "
+            f"{_share(more.total_flops, target_flops)} of the compute of the target.",
+            evidence.places["ladder"],
+        )
     finding = evidence.findings.get("next_run")
     runs = None if finding is None else finding.get("tables", {}).get("runs")
     if runs is None or runs.empty:
@@ -450,8 +469,13 @@ def next_run(evidence: Evidence) -> Link | None:
     best = runs.loc[runs["removed_percent"].idxmax()]
     narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
     return Link(
-        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens "
-        f"({flops_label(best['flops'])} FLOPs) narrows the interval of the best size by "
-        f"{significant(narrower, 2)} %, by the parametric law.",
+        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens narrow the "
+        f"interval of this size by {significant(narrower, 2)} %. The run takes "
+        f"{_share(float(best['flops']), target_flops)} of the compute of the target.",
         evidence.places["next_run"],
     )
+
+
+def _share(flops: float, of: float) -> str:
+    share = 100 * flops / of
+    return f"{humanise(share, 2)} %" if share >= LEAST_PERCENT else f"less than {LEAST_PERCENT} %"

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import pandas as pd
 
+from flopline.decision import forecast_of
 from flopline.documents import AgreementJson, ChoiceJson, EstimateJson, HeadlineJson, VerdictJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered as ordered_laws
@@ -58,7 +59,9 @@ class LawRow:
     """One law or variant at one target; `cells` is empty where it has no number.
 
     `held_out` and `cost` are (number, what it rests on): the waste on the held-out ladder, and
-    the waste of following this line if the recommended one is right.
+    the waste of following this line if the recommended one is right. `forecast` are the cells with
+    what laws have missed when carried so far, those of `cells` where there is none; `split` is
+    that of the law's losses where it is another than the study's.
     """
 
     family: str
@@ -76,6 +79,8 @@ class LawRow:
     exponent: FormattedEstimate | None
     held_out: tuple[str, str]
     cost: tuple[str, str]
+    forecast: Mapping[str, FormattedEstimate]
+    split: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +193,14 @@ def law_tables(
     families: Mapping[str, str],
     verdict: VerdictJson,
     fit_ids: Mapping[tuple[str, str], str],
+    splits: Mapping[str, str],
 ) -> list[FamilyLaws]:
-    """One table per family: every law at every target, grouped by target; variants by law."""
+    """One table per family: every law at every target, grouped by target; variants by law.
+
+    `splits` are those of the losses of laws that are fitted to another split than the study's.
+
+    Returns the tables in the order of the families.
+    """
     tables: list[FamilyLaws] = []
     for family, rows in decision.groupby("family", sort=False):
         label = families.get(str(family), str(family))
@@ -219,7 +230,7 @@ def law_tables(
                     choice=_sentence_of(verdict.get("choices", ()), family, budget)
                     if with_reasons
                     else "",
-                    rows=[_law_row(row, label, fit_ids) for row in at.to_dict("records")],
+                    rows=[_law_row(row, label, fit_ids, splits) for row in at.to_dict("records")],
                 )
                 for i, (budget, at) in enumerate(_by_budget(lines), start=1)
             ]
@@ -260,7 +271,12 @@ def _by_budget(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
     return [(float(str(b)), at) for b, at in rows.groupby("budget_flops", sort=False)]
 
 
-def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str], str]) -> LawRow:
+def _law_row(
+    row: Mapping[Any, Any],
+    label: str,
+    fit_ids: Mapping[tuple[str, str], str],
+    splits: Mapping[str, str],
+) -> LawRow:
     failed = row["status"] == FAILED
     views = () if failed else QUANTITY_VIEWS
     cells = {q.name: formatted(row_estimate(row, q.name), q.label) for q in views}
@@ -281,7 +297,19 @@ def _law_row(row: Mapping[Any, Any], label: str, fit_ids: Mapping[tuple[str, str
         exponent=formatted(row_estimate(row, "a"), _three_decimals) if has_exponent else None,
         held_out=_held_out(row),
         cost=_cost(row),
+        forecast=cells | _forecast_cells(row),
+        split=splits.get(str(row["law"]), ""),
     )
+
+
+def _forecast_cells(row: Mapping[Any, Any]) -> dict[str, FormattedEstimate]:
+    """What is forecast by a line, by quantity; empty without a forecast."""
+    if not row["recommended"] or "forecast_loss" not in row:
+        return {}
+    made = cast("Mapping[str, EstimateJson] | None", forecast_of(pd.Series(row)))
+    if made is None:
+        return {}
+    return {q.name: formatted(made[q.name], q.label) for q in QUANTITY_VIEWS if q.name in made}
 
 
 def _barred(row: Mapping[Any, Any]) -> str:

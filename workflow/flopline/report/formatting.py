@@ -164,9 +164,14 @@ def sentence(text: str) -> str:
     return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?" else ".")
 
 
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text; a full stop before a capital ends one."""
+    return [part for part in re.split(r"(?<=[.!?]) (?=[A-Z])", text.strip()) if part]
+
+
 def gist(text: str) -> str:
     """The first sentence, and of a long one the clauses that fit into 150 characters."""
-    first = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)[0]
+    first = next(iter(sentences_of(text)), "")
     if len(first) <= _LONGEST_GIST:
         return first
     ends = [match.start() for match in re.finditer(r"; |: |, (?:while|and|so) ", first)]

@@ -64,9 +64,8 @@ REASON_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Hygiene:
-    """Everything that the page says of the data; a table is None where it would be empty."""
+    """The tables of the data; one is None where it would be empty."""
 
-    sentence: str
     runs: DataTable | None
     quarantined: DataTable | None
     reasons: DataTable | None
@@ -85,7 +84,6 @@ def hygiene(runs: pd.DataFrame, dropped: pd.DataFrame, study: StudyDocument) -> 
     folder = f"results/{study['name']}/clean"
     rows = dropped.sort_values(list(DROPPED), ignore_index=True)
     return Hygiene(
-        sentence=_sentence(runs),
         runs=_table(
             "table-runs",
             f"All {count(len(runs), 'run')}",
@@ -133,7 +131,8 @@ def _table(
     return None if frame.empty else data_table(table_id, caption, frame, specs, full_copy)
 
 
-def _sentence(runs: pd.DataFrame) -> str:
+def hygiene_sentence(runs: pd.DataFrame) -> str:
+    """How many runs and rows were read and kept, and what the kept runs span."""
     kept = runs[runs["status"] == KEPT]
     rows_in, rows_kept, rows_lost = (
         int(runs[c].sum()) for c in ("rows_in", "rows_kept", "rows_dropped")

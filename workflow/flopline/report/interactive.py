@@ -21,7 +21,7 @@ from flopline.report.formatting import as_float
 from flopline.report.packing import packed_json, plotly_script
 from flopline.report.planning import planner_view
 from flopline.results import FamilyResults
-from flopline.schema import KEPT
+from flopline.schema import KEPT, LOSS_LABEL
 from flopline.study_document import StudyDocument
 from flopline.surfaces.chinchilla import PARAMETERS, POWER
 
@@ -41,8 +41,10 @@ class PanelsJson(TypedDict):
     """What the panels show, as their script reads it; of each family, None where it has nothing."""
 
     loss_label: str
+    loss_words: str
     loss_unit: str
     families: list[str]
+    family_ids: list[str]
     isoflop: list[dict[str, object] | None]
     surface: list[dict[str, object] | None]
     planner: dict[str, object]
@@ -52,13 +54,15 @@ class PanelsJson(TypedDict):
 class Panels:
     """What the templates need: packed data and script, and which panels there are.
 
-    `planner` is the data of the planner, `figures` that of the interactive figures.
+    `planner` is the data of the planner, `figures` that of the interactive figures, `first` the
+    place of the family that they show before one is chosen.
     """
 
     planner: str
     figures: str
     plotly: str
     families: Sequence[str]
+    first: int
     has_valleys: bool
     has_surfaces: bool
 
@@ -81,6 +85,7 @@ def panels(
         packed_json({key: value for key, value in content.items() if key != "planner"}),
         plotly_script(),
         content["families"],
+        content["family_ids"].index(headline) if headline in content["family_ids"] else 0,
         any(content["isoflop"]),
         any(content["surface"]),
     )
@@ -103,10 +108,13 @@ def payload(
     """
     unit = stated_unit(study)
     families = {f: label for f, label in study["families"].items() if f in results}
+    label = str(study.get("loss_label") or LOSS_LABEL)
     return {
-        "loss_label": with_unit(study.get("loss_label", "Validation loss"), unit),
+        "loss_label": with_unit(label, unit),
+        "loss_words": label,
         "loss_unit": words(unit),
         "families": list(families.values()),
+        "family_ids": list(families),
         "isoflop": [
             _isoflop(results[f], label, runs[runs["family"] == f]) for f, label in families.items()
         ],
@@ -116,7 +124,7 @@ def payload(
         ],
         "planner": planner_view(
             {f: results[f] for f in families},
-            study["targets"],
+            study,
             runs,
             decision,
             headline,

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from flopline.documents import FitsJson, VerdictJson
 from flopline.laws.spec import spec_of
+from flopline.report.decision_view import IF_THE_LAW_HOLDS
 from flopline.report.fit_views import each_fit
+from flopline.study_document import StudyDocument
 
 OF_RUNS, OF_RESIDUALS = "runs", "residuals"
 
@@ -29,8 +31,15 @@ def resampled_words(fits: Mapping[str, FitsJson], families: Mapping[str, str]) -
     return f"resampled {' and '.join(named)}" if named else "no resample"
 
 
-def interval_note(
-    verdict: VerdictJson, fits: Mapping[str, FitsJson], families: Mapping[str, str]
-) -> str:
-    """What the intervals in the table of targets hold."""
-    return f"Intervals hold if the law holds; they come from {resampled_words(fits, families)}."
+def interval_note(verdict: VerdictJson) -> str:
+    """What the intervals of the recommended lines hold."""
+    head = verdict["headline"]
+    if head and head.get("forecast"):
+        return "Intervals are forecasts: they hold what laws have missed when carried this far."
+    return IF_THE_LAW_HOLDS
+
+
+def other_splits(study: StudyDocument) -> dict[str, str]:
+    """The splits of the losses of laws that are fitted to another one than the study's, by law."""
+    splits = {law: spec_of(law).split(study) for law in study.get("laws", ())}
+    return {law: split for law, split in splits.items() if split != study["loss_split"]}

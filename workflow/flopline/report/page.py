@@ -6,7 +6,7 @@ import base64
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -26,56 +26,78 @@ from flopline.documents import (
 )
 from flopline.figures.style import PAGE_WIDTH_IN
 from flopline.loss_units import stated_unit
-from flopline.numbers import count
+from flopline.numbers import count, flops_label
 from flopline.planner import MFU_PERCENT
 from flopline.report.answer import Evidence, answered, next_run, unanswered
 from flopline.report.audit_views import (
     Audits,
+    AuditView,
     audit_places,
     audit_views,
     held_out_sentence,
 )
+from flopline.report.caveats import counted_apart
 from flopline.report.checklist import checklist, checklist_view, paragraphs
 from flopline.report.decision_csv import decision_csv, spends_budget
-from flopline.report.decision_view import headline, law_tables, ordered, recommended
+from flopline.report.decision_view import (
+    FamilyLaws,
+    LawRow,
+    headline,
+    law_tables,
+    ordered,
+    recommended,
+)
 from flopline.report.fit_views import exponents, exponents_csv, fit_ids, fit_views, fits_csv
-from flopline.report.formatting import quantity_views, sentence, value_text
+from flopline.report.formatting import (
+    gist,
+    quantity_views,
+    sentence,
+    sentences_of,
+    value_text,
+)
 from flopline.report.html_tables import ColumnSpec, DataTable, data_table, text_file
-from flopline.report.hygiene_view import hygiene
+from flopline.report.hygiene_view import hygiene, hygiene_sentence
 from flopline.report.interactive import Panels
-from flopline.report.intervals import interval_note
+from flopline.report.intervals import interval_note, other_splits, resampled_words
 from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.provenance import made_from
 from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
-from flopline.report.verdicts import Places, tiles
+from flopline.report.verdicts import Places, Tile, tiles
+from flopline.schema import LOSS_LABEL
 from flopline.study_document import StudyDocument
 from flopline.verdict_scale import OF_FIT, style
 
 PAGE_WIDTH_PT = 72 * PAGE_WIDTH_IN
 """Width of a page-wide figure."""
 
-LOSS_LABEL = "Validation loss"
-"""What a study calls its loss where it does not say, as in its schema."""
-
 REPORT: Final = "report.html"
 APPENDIX: Final = "appendix.html"
 """The two pages of a study, which lie in one folder."""
 
 PLANNER_SCRIPTS: Final = ("planner_laws.js", "panels.js", "planner.js")
-PANEL_SCRIPTS: Final = ("panels.js", "panel_valleys.js", "panel_surface.js")
+PANEL_SCRIPTS: Final = ("planner_laws.js", "panels.js", "panel_valleys.js", "panel_surface.js")
 """The scripts of the planner and of the interactive figures, as they build on each other."""
 
 CHART: Final = ("losscompute",)
 """The figure beside the answer: the first of these that the study has."""
-EVIDENCE: Final = (("isoflop", "envelope"), ("contours", "surface"), ("ladder",), ("regret",))
+OF_A_WRONG_SIZE: Final = ("regret", "stakes")
+"""The figures that show what a wrong size costs."""
+EVIDENCE: Final = (
+    ("isoflop", "envelope"),
+    ("contours", "surface"),
+    ("ladder",),
+    OF_A_WRONG_SIZE,
+)
 """The figures of evidence: of each group the first that the headline's family has."""
 
+MOST_LINES: Final = 8
+"""Recommended lines in sight; of more, those at the first target are, and all others folded."""
 CAPTION_WORDS: Final = 30
 """Words of a caption in sight; all else is folded."""
 
 
-Figure = Mapping[str, Any]
+Figure = dict[str, Any]
 """A figure as a page shows it; see `_figure`."""
 
 
@@ -144,25 +166,27 @@ def render(inputs: ReportInputs, template_dir: Path) -> str:
     appendix.html.j2, style.css, tables.js and those of the panels. A page loads nothing from
     elsewhere: style and script stand in it, figures are data URIs.
     """
-    return _rendered(_view(inputs), template_dir, REPORT)
+    return _rendered(inputs, _view(inputs), template_dir, REPORT)
 
 
 def render_appendix(inputs: ReportInputs, template_dir: Path) -> str:
     """The second page: all other figures, every table, methods, checklist and inputs."""
-    return _rendered(_view(inputs), template_dir, APPENDIX)
+    return _rendered(inputs, _view(inputs), template_dir, APPENDIX)
 
 
 def render_both(inputs: ReportInputs, template_dir: Path) -> tuple[str, str]:
     """The page that is read first and its appendix, which link to each other by name."""
     view = _view(inputs)
-    return _rendered(view, template_dir, REPORT), _rendered(view, template_dir, APPENDIX)
+    report, appendix = (_rendered(inputs, view, template_dir, name) for name in (REPORT, APPENDIX))
+    return report, appendix
 
 
-def _rendered(view: Mapping[str, Any], template_dir: Path, name: str) -> str:
+def _rendered(inputs: ReportInputs, view: Mapping[str, Any], template_dir: Path, name: str) -> str:
     """One of the two pages, with the style and the scripts that it needs."""
+    behind = {} if name == REPORT else _appendix_view(inputs, view["behind"])
     page = _environment(template_dir).get_template(f"{name}.j2")
     return page.render(
-        **view,
+        **{**view, **behind},
         other=APPENDIX if name == REPORT else REPORT,
         contents=_contents(view) if name == REPORT else _appendix_contents(view),
         style=_verbatim(template_dir / "style.css"),
@@ -194,7 +218,7 @@ def _contents(view: Mapping[str, Any]) -> list[tuple[str, str]]:
         "provenance": "Provenance",
     }
     absent = set()
-    if len(view["recommended"]) < 2 and not (view["between"] or view["beside"] or view["silent"]):
+    if not view["has_targets"]:
         absent.add("targets")
     if not view["panels"]:
         absent.add("plan")
@@ -268,7 +292,9 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     label = str(inputs.study.get("loss_label") or LOSS_LABEL)
     study: StudyDocument = {**inputs.study, "loss_label": label}
     decision = ordered(inputs.decision, families)
-    laws = law_tables(decision, families, inputs.verdict, fit_ids(inputs.fits, families))
+    laws = law_tables(
+        decision, families, inputs.verdict, fit_ids(inputs.fits, families), other_splits(study)
+    )
     head = headline(inputs.verdict, decision, families)
     silences = _silences(inputs.verdict, study)
     quiet = silences[0]["family"] if silences else next(iter(families))
@@ -279,7 +305,6 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     of_first = next((table for table in laws if table.family == first), None)
     budget = head.budget_flops if head else float(study["targets"][0])
     at = of_first.target(budget) if of_first else "laws"
-    written = written_methods(inputs)
     spent, unit = spends_budget(decision), stated_unit(study)
     shown = [*([chart] if chart else []), *evidence]
     of_audits = audit_places(audited, [*shown, *others])
@@ -289,51 +314,93 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     rows = decision[(decision["family"] == first) & np.isclose(decision["budget_flops"], budget)]
     grounds = Evidence(
         rows, inputs.fits.get(first, {}), inputs.audits.get(first, {}),
-        inputs.runs[inputs.runs["family"] == first], places,
+        inputs.runs[inputs.runs["family"] == first], places, other_splits(study),
     )  # fmt: skip
+    lines = recommended(laws)
+    stated = inputs.verdict["headline"]
+    law = stated["law"] if stated else ""
+    in_sight, folded = _targets(lines, families[first], budget)
+    between = _between(inputs.verdict)
+    counted = counted_apart(inputs.runs, families)
+    captions = [figure["caption"] for figure in shown]
+    silent = silent_lines(inputs.verdict, families) if head else []
+    of_families = family_lines(inputs.verdict, families) if head else []
+    beside = [line for line in of_families if line not in between]
     return {
         "study": study,
         "panels": inputs.panels,
+        "behind": Behind(study, laws, audits, others, families[first]),
         "description": study.get("description") or "",
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
         "answer": answered(head, inputs.verdict, grounds, study)
         if head
         else unanswered(silences, families, study),
-        "next_run": next_run(grounds) if head else None,
+        "next_run": next_run(grounds, law, budget) if head else None,
         "places": places,
         "chart": chart,
         "evidence": evidence,
         "more_figures": count(len(others), "more figure") if others else "",
         "mfu_percent": MFU_PERCENT,
-        "intervals": interval_note(inputs.verdict, inputs.fits, families),
-        "silent": silent_lines(inputs.verdict, families) if head else [],
+        "intervals": interval_note(inputs.verdict),
+        "silent": silent,
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
-        "between": _between(inputs.verdict),
-        "beside": family_lines(inputs.verdict, families) if head else [],
-        "tiles": tiles(
-            inputs.verdict,
-            decision,
-            inputs.fits,
-            inputs.runs,
-            len(inputs.dropped),
-            inputs.audits.get(first, {}),
-            Places(places["laws"], placed, APPENDIX),
+        "between": [*between[:1], *([counted] if counted else [])],
+        "more_between": between[1:],
+        "beside": beside,
+        "has_targets": len(lines) > 1 or bool(between or beside or silent),
+        "tiles": _without_repeats(
+            tiles(
+                inputs.verdict,
+                decision,
+                inputs.fits,
+                inputs.runs,
+                len(inputs.dropped),
+                inputs.audits.get(first, {}),
+                Places(places["laws"], placed, APPENDIX, families),
+            ),
+            [part for text in (*between, *captions) for part in sentences_of(text)],
         ),
         "questions": questions_view(inputs.verdict.get("questions", ()), families),
         "question_columns": question_columns(unit),
-        "audits": audits,
         "quantities": quantity_views(label, spent, unit),
-        "spends_budget": spent,
-        "laws": laws,
-        "recommended": recommended(laws),
+        "recommended": in_sight,
+        "more_recommended": folded,
         "recommended_csv": decision_csv(decision[decision["recommended"].astype(bool)]),
-        "figure_groups": _grouped(others, families[first]),
+        "hygiene_sentence": hygiene_sentence(inputs.runs),
+        "downloads": inputs.downloads,
+        "provenance": inputs.provenance,
+        "made_from": made_from(inputs.provenance),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the appendix takes over from the view of the page."""
+
+    study: StudyDocument
+    laws: Sequence[FamilyLaws]
+    audits: Sequence[AuditView]
+    figures: Sequence[Figure]
+    first: str
+
+
+def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
+    """All that the appendix shows beside what `_view` holds."""
+    study, families = behind.study, inputs.study["families"]
+    unit = stated_unit(study)
+    written = written_methods(inputs)
+    return {
+        "audits": behind.audits,
+        "laws": behind.laws,
+        "spends_budget": spends_budget(inputs.decision),
+        "resampled": resampled_words(inputs.fits, families),
+        "figure_groups": _grouped(behind.figures, behind.first),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families, unit),
+        "fits": fit_views(inputs.fits, families, unit, inputs.audits),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),
@@ -351,12 +418,33 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
                 inputs.provenance,
             )
         ),
-        "downloads": inputs.downloads,
-        "provenance": inputs.provenance,
-        "made_from": made_from(inputs.provenance),
         "seeds": [(name, value_text(seed)) for name, seed in inputs.provenance["seeds"].items()],
         "files": _files(inputs.provenance["files"]),
     }
+
+
+def _targets(
+    rows: Sequence[LawRow], family: str, budget: float
+) -> tuple[list[LawRow], list[LawRow]]:
+    """The recommended lines in sight and those that are folded: all but `budget` where many.
+
+    Those of the `family` with the headline come first, and of each family that at `budget`.
+    """
+    label = flops_label(budget)
+    rows = sorted(rows, key=lambda row: row.family != family)
+    order = list(dict.fromkeys(row.family for row in rows))
+    rows = sorted(rows, key=lambda row: (order.index(row.family), row.budget != label))
+    if len(rows) <= MOST_LINES:
+        return rows, []
+    return [r for r in rows if r.budget == label], [r for r in rows if r.budget != label]
+
+
+def _without_repeats(tiles: Sequence[Tile], sentences: Collection[str]) -> list[Tile]:
+    """The tiles, without details that stand elsewhere on the page already."""
+    return [
+        replace(tile, detail="") if set(sentences_of(tile.detail)) & set(sentences) else tile
+        for tile in tiles
+    ]
 
 
 def _silences(verdict: VerdictJson, study: StudyDocument) -> list[SilenceJson]:
@@ -378,7 +466,7 @@ def _places(
         "laws": laws,
         "chart": f"#{chart['id']}" if chart else laws,
         "ladder": of_audits.get("ladder", f"{APPENDIX}#audit"),
-        "size": drawn.get("stakes", laws),
+        "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
         "methods": f"{APPENDIX}#methods",
         "fit": f"{APPENDIX}#fits",
@@ -392,7 +480,8 @@ def _figures(
 
     The first two are of the family labelled `first`. In the appendix those of all families come
     first, then that family's, then the others; in each the laws before the audits before all other
-    sections. Each is as wide as it is beside a page-wide one, or the widest.
+    sections. The chart is as wide as its place, each other as wide as it is beside a page-wide one,
+    or the widest.
     """
     sections = list(dict.fromkeys(["laws", "audit", *(_section(f) for f in figures)]))
 
@@ -409,11 +498,14 @@ def _figures(
     in_order = [*chart, *evidence, *others]
     widths = [_width(figure["svg"]) for figure in in_order]
     widest = max([PAGE_WIDTH_PT, *widths])
-    made: list[Figure] = [
-        {**_figure(figure, i, families), "share": f"{width / widest:.3f}"}
+    made: list[dict[str, Any]] = [
+        {**_figure(figure, i, families), "share": f"{width / widest if i > len(chart) else 1:.3f}"}
         for i, (figure, width) in enumerate(zip(in_order, widths, strict=True), start=1)
     ]
     split = len(chart) + len(evidence)
+    # The numbers beside the chart say what it shows.
+    for figure in made[: len(chart)]:
+        figure["how"], figure["caption"] = f"{figure['caption']} {figure['how']}".strip(), ""
     return made[0] if chart else None, made[len(chart) : split], made[split:]
 
 
@@ -442,7 +534,7 @@ def _figure(figure: Mapping[str, str], index: int, families: Sequence[str]) -> d
     """A figure as an <img>: a data URI keeps the ids of one SVG from clashing with another's."""
     encoded = base64.b64encode(figure["svg"].encode()).decode("ascii")
     title = f"{figure['title']}, {figure['family']}" if figure["family"] else figure["title"]
-    caption, how = _in_sight(figure["caption"])
+    caption, how = _in_sight(figure["alt"], figure["caption"])
     return {
         "id": f"figure-{figure['name']}-{families.index(figure['family'])}-{index}",
         "name": figure["name"],
@@ -454,15 +546,25 @@ def _figure(figure: Mapping[str, str], index: int, families: Sequence[str]) -> d
         "alt": f"{title}. {figure['alt']}",
         "src": f"data:image/svg+xml;base64,{encoded}",
         "follows_mode": "prefers-color-scheme" in figure["svg"],
+        "instead": figure.get("instead", ""),
     }
 
 
-def _in_sight(caption: str) -> tuple[str, str]:
-    """The sentences of a caption that stand in sight, and those that are folded."""
-    sentences = re.split(r"(?<=[.!?]) (?=[A-Z])", caption)
-    words = np.cumsum([len(sentence.split()) for sentence in sentences])
-    fits = int((words <= CAPTION_WORDS).sum())
-    return " ".join(sentences[:fits]), " ".join(sentences[fits:])
+def _in_sight(alt: str, caption: str) -> tuple[str, str]:
+    """What a figure shows, in at most CAPTION_WORDS words; how to read it, which is folded.
+
+    The first is of `alt`, which says the finding, or of the caption where that is too long.
+    """
+    for text in (alt, caption):
+        parts = sentences_of(text)
+        words = np.cumsum([len(part.split()) for part in parts])
+        shown = " ".join(parts[: int((words <= CAPTION_WORDS).sum())])
+        if not shown and len(gist(text).split()) <= CAPTION_WORDS:
+            shown = gist(text)
+        if shown:
+            how = [part for part in sentences_of(caption) if part not in sentences_of(shown)]
+            return shown, " ".join(how)
+    return "", caption
 
 
 def _variants(decision: pd.DataFrame) -> dict[str, list[str]]:

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
+from flopline.bearing import OUTSIDE_FACTOR, span_of
 from flopline.documents import FitJson
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
-from flopline.planner import Line, accelerators, read_line
+from flopline.planner import USUAL, Line, accelerators, read_line
 from flopline.reach import GRADES
 from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
-from flopline.schema import KEPT
+from flopline.schema import KEPT, LOSS_LABEL, split_label
+from flopline.study_document import StudyDocument
 from flopline.surfaces.chinchilla import PARAMETERS, Floats, LossSurface
 from flopline.verdict_scale import OF_FIT
 
 
 def planner_view(
     results: Mapping[str, FamilyResults],
-    targets: Sequence[float],
+    study: StudyDocument,
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str,
 ) -> dict[str, object]:
     """The lines of every family and law with their draws, ready for JSON.
 
-    `results` are by family, `targets` budgets [FLOPs], `runs` and `decision` the
-    tables of the report, `headline` the family that the decision recommends.
+    `results` are by family, `study` holds targets [FLOPs] and maybe loss_label and loss_split,
+    `runs` and `decision` are the tables of the report, `headline` is the family that the decision
+    recommends. The loss of a law that is fitted to another split has a label of its own.
 
     Returns targets, accelerators and one entry for each fit.
     """
+    targets = study["targets"]
     kept = runs[runs["status"] == KEPT]
-    compute = kept.groupby("family")["flops"]
-    least, most = compute.min(), compute.max()
+    spans = {str(family): span_of(mine) for family, mine in kept.groupby("family")}
     first = decision[np.isclose(decision["budget_flops"], targets[0], rtol=1e-9)]
     lines = [
         _line(
@@ -45,14 +48,24 @@ def planner_view(
             family_results.draws.get(law),
             first[first["family"] == family],
         )
-        | {"family": i, "headline": family == headline}
+        | {
+            "family": i,
+            "headline": family == headline,
+            "loss_words": _loss_of(family_results.fits[law], study),
+        }
         for i, (family, family_results) in enumerate(results.items())
         for law in ordered(family_results.fits)
     ]
     return {
         "targets": [float(c) for c in targets],
+        "usual": USUAL,
         "accelerators": [[a.name, a.peak_flops, a.source] for a in accelerators()],
-        "spans": [[float(least[f]), float(most[f])] if f in most else None for f in results],
+        "spans": [
+            [spans[f].smallest_flops, spans[f].largest_flops] if f in spans else None
+            for f in results
+        ],
+        "ratios": [list(spans[f].tokens_per_param) if f in spans else None for f in results],
+        "outside": OUTSIDE_FACTOR,
         "grades": grades_view(),
         "lines": lines,
     }
@@ -64,6 +77,14 @@ def grades_view() -> list[dict[str, object]]:
         {"most": _plain(grade.most), "name": grade.name, "recommends": grade.recommends}
         for grade in GRADES
     ]
+
+
+def _loss_of(fit: FitJson, study: StudyDocument) -> str:
+    """What the loss of a law is called: the study's label, or that of a split of the law's own."""
+    split = fit["settings"].get("split")
+    if split and split != study.get("loss_split"):
+        return split_label(split)
+    return str(study.get("loss_label") or LOSS_LABEL)
 
 
 def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, object]:

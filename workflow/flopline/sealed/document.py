@@ -18,6 +18,7 @@ from flopline.forecast.one_run import RunForecast
 from flopline.hashing import hash_file
 from flopline.laws.common.fit_result import plain
 from flopline.loss_units import stated_unit, words
+from flopline.places import INSTALLED, LIBRARY
 from flopline.schema import KEPT
 from flopline.sealed.future_runs import FutureRun
 from flopline.study_document import StudyDocument
@@ -173,11 +174,11 @@ def file_digests(paths: Iterable[Path], root: Path) -> dict[str, str]:
 
 
 def code_digest() -> str:
-    """sha256 over the library's own files, in the order of their paths."""
-    library = Path(__file__).parents[1]
+    """sha256 over the library's own files, in the order of their paths, wherever it lies."""
     total = hashlib.sha256()
-    for path in sorted([*library.rglob("*.py"), *library.rglob("*.toml")]):
-        total.update(f"{path.relative_to(library).as_posix()} {hash_file(path)}\n".encode())
+    files = [*LIBRARY.rglob("*.py"), *LIBRARY.rglob("*.toml")]
+    for path in sorted(path for path in files if INSTALLED not in path.parents):
+        total.update(f"{path.relative_to(LIBRARY).as_posix()} {hash_file(path)}\n".encode())
     return total.hexdigest()
 
 

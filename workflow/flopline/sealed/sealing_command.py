@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.errors import FloplineError
+from flopline.errors import FloplineError, printable
 from flopline.forecast.one_run import RunForecast, at_target, of_runs
 from flopline.numbers import factor, flops_label, humanise, significant
+from flopline.places import SCHEMAS, to_run
 from flopline.results import StudyResults
 from flopline.sealed.document import (
     SealedRun,
@@ -36,7 +37,6 @@ from flopline.written_numbers import parse_number
 
 FOLDER: Final = "forecasts"
 """Where sealed files lie, a folder for each study."""
-SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
 DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
         study = _study(options.study, folder)
         act = _forecast if options.act == "forecast" else _judge
         for line in act(study, options, folder):
-            print(line)
+            print(printable(line))
     except FloplineError as mistake:
         print(f"flopline: {mistake}", file=sys.stderr)
         return 1
@@ -141,7 +141,7 @@ def _forecast(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
     yield f"Give the run in its log, or in the column `run` of a table, this exact name: {called}."
     yield (
         f"Sealed in {path}: commit it before the runs start; when they are there, "
-        f"make judge STUDY={study['name']}."
+        f"{to_run(study['name'], 'judge')}."
     )
 
 
@@ -150,7 +150,7 @@ def _judge(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
     paths = options.file or sorted((root / folder).glob("*.json"))
     if not paths:
         raise FloplineError(
-            f"{folder} holds no sealed forecast: make one with make forecast STUDY={study['name']}."
+            f"{folder} holds no sealed forecast: make one with {to_run(study['name'], 'forecast')}."
         )
     sealed = [read_sealed(root / path) for path in paths]
     if options.results:

@@ -9,6 +9,7 @@ from typing import Final
 import pandas as pd
 
 from flopline.errors import FloplineError
+from flopline.places import to_run
 from flopline.results import StudyResults, read_results
 from flopline.schema import KEPT
 from flopline.study_document import StudyDocument
@@ -42,7 +43,7 @@ def result_files(study: StudyDocument, root: Path) -> list[Path]:
     if missing:
         raise FloplineError(
             f"{missing[0].relative_to(root)} is not there: run the study first, with "
-            f"make STUDY={study['name']}."
+            f"{to_run(study['name'])}."
         )
     return files
 

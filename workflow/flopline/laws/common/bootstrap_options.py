@@ -20,7 +20,7 @@ class BootstrapOptions(OptionGroup):
         le=100_000,
         # A fit alone may go without intervals, the report of a study may not.
         json_schema_extra={"minimum": 100},
-        description="resamples of whole runs behind every interval",
+        description="resamples of runs, or of their residuals, behind every interval",
     )
     seed: int = Field(
         default=20221, ge=0, description="the same seed gives the same intervals, to the byte"

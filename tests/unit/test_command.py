@@ -1,0 +1,220 @@
+"""The command `flopline`: projects, what Snakemake is given, plans, mistakes in one sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner
+
+import flopline
+from flopline import places
+from flopline.cli.planning import planned
+from flopline.cli.program import NAMES, main, study_path
+from flopline.cli.running import snakemake_arguments
+from flopline.errors import FloplineError
+from flopline.places import PROJECT, SCHEMAS, SNAKEFILE, to_run
+from flopline.results import FamilyResults, StudyResults
+from flopline.schema import KEPT
+from flopline.study import load_study, read_yaml
+from tests.builders import fits
+from tests.builders.designs import isoflop_runs, with_budgets
+from tests.builders.surfaces import BESIROGLU
+
+TARGET = 1e22
+DECIDED = {
+    "family": "ash", "budget_flops": 2e22, "recommended": True, "forecast_loss": 2.0,
+    "forecast_loss_lo95": 1.9, "forecast_loss_hi95": 2.1,
+    **{
+        f"{name}{end}": value * factor
+        for name, value in {"params": 1e10, "tokens": 2e11, "tokens_per_param": 20.0}.items()
+        for end, factor in {"": 1.0, "_lo95": 0.5, "_hi95": 2.0}.items()
+    },
+}  # fmt: skip
+
+
+def said(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, list(arguments), prog_name="flopline")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_says_what_it_does(name: str) -> None:
+    code, help_text = said(name, "--help")
+    assert code == 0
+    assert f"Usage: flopline {name}" in help_text
+    assert max(map(len, help_text.splitlines())) <= 100
+    _, listed = said("--help")
+    assert f"\n  {name} " in listed
+
+
+def test_version_and_unknown_commands() -> None:
+    assert said("--version") == (0, f"flopline, version {flopline.__version__}\n")
+    code, sentence = said("paln", "1e22")
+    assert code == 2
+    assert "there is no command 'paln': did you mean plan?" in sentence
+
+
+def test_help_loads_no_tables(tmp_path: Path) -> None:
+    """A command line that answers at once: pandas alone takes most of a second."""
+    script = (
+        "import sys; sys.argv = ['flopline', '--help']\n"
+        "from flopline.cli.program import main\n"
+        "try:\n    main()\nexcept SystemExit: pass\n"
+        "sys.exit('pandas' in sys.modules or 'snakemake' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_init_makes_a_project_with_a_study_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    code, sentence = said("init", str(folder))
+    assert code == 0
+    assert "flopline run" in sentence
+    monkeypatch.chdir(folder)
+    study = load_study(read_yaml(Path("config/config.yaml")), folder, SCHEMAS)
+    assert study["name"] == "tinylm"
+    assert len(list(Path("data/tinylm/logs").glob("*.jsonl.gz"))) == 130
+    assert Path("profiles/slurm/config.yaml").is_file()
+    assert Path("profiles/cluster-generic/status.sh").stat().st_mode & 0o111
+    code, sentence = said("init")
+    assert (code, "is there already, and nothing is written over" in sentence) == (1, True)
+
+
+def test_init_without_the_sample_holds_no_study(tmp_path: Path) -> None:
+    assert said("init", str(tmp_path / "mine"), "--no-sample")[0] == 0
+    assert list((tmp_path / "mine/config/studies").iterdir()) == []
+    assert not (tmp_path / "mine/data").exists()
+
+
+@pytest.mark.parametrize("words", [["run"], ["plan", "1e22"], ["next"], ["report"], ["judge"]])
+def test_outside_a_project_each_says_how_to_get_one(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, sentence = said(*words)
+    assert code == 1
+    assert "so it is no project: go to one, or make one with flopline init" in sentence
+    assert sentence.count("\n") == 1
+
+
+def test_a_study_that_was_not_run_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said("init", str(tmp_path / "mine"))
+    monkeypatch.chdir(tmp_path / "mine")
+    for words in (["plan", "1e15"], ["next"], ["report", "tinylm"]):
+        code, sentence = said(*words)
+        assert (code, sentence.count("\n")) == (1, 1)
+        assert "run the study first, with" in sentence
+    assert "not 'many'" in said("plan", "many")[1]
+
+
+def test_what_snakemake_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    packaged = str(PROJECT / "profiles")
+    always = ["--snakefile", str(SNAKEFILE)]
+    default = ["--workflow-profile", f"{packaged}/default"]
+    assert snakemake_arguments("", []) == [*always, "--cores", "all", *default]
+    assert snakemake_arguments("x", ["--cores", "3", "-n"]) == [
+        *always, *default, "--cores", "3", "-n", "--config", "study=x",
+    ]  # fmt: skip
+    assert snakemake_arguments("", ["--profile", "slurm"])[-1] == f"{packaged}/slurm"
+    assert snakemake_arguments("", ["--profile=slurm"])[-2:] == ["--profile", f"{packaged}/slurm"]
+    with pytest.raises(FloplineError, match="no profile 'slrum' here: name a folder, or one of"):
+        snakemake_arguments("", ["--profile", "slrum"])
+    own = tmp_path / "profiles/slurm"
+    own.mkdir(parents=True)
+    assert snakemake_arguments("", ["--profile", "slurm"])[-1] == "profiles/slurm"
+
+
+def test_a_study_of_digits_is_given_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config/studies").mkdir(parents=True)
+    (tmp_path / "config/studies/2026_11.yaml").touch()
+    assert study_path("2026_11") == "config/studies/2026_11.yaml"
+    assert study_path("other.yaml") == "other.yaml"
+
+
+def test_mends_name_the_command_that_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert to_run("x") == "make STUDY=x"
+    assert to_run("x", "judge") == "make judge STUDY=x"
+    monkeypatch.setattr(places, "IN_CHECKOUT", False)
+    assert to_run("x") == "flopline run x"
+    assert to_run("x", "judge") == "flopline judge x"
+
+
+@pytest.fixture(scope="module")
+def results() -> StudyResults:
+    """A study of one family, whose decision follows isoFLOP and says nothing beyond 1e24."""
+    points = with_budgets(isoflop_runs(BESIROGLU, noise=0.003, seed=3))
+    made = {law: fits.fit(law, points, [TARGET], draws=30, seed=1) for law in ("isoflop",)}
+    runs = points.assign(family="ash", status=KEPT)
+    choice = {"family": "ash", "law": "isoflop", "budget_flops": TARGET, "estimator": ""}
+    silence = {
+        "family": "ash", "budget_flops": 1e25, "why": "", "up_to_flops": 1e24, "needed": "",
+        "sentence": "These runs do not say what to train at 1e25 FLOPs.",
+    }  # fmt: skip
+    return StudyResults(
+        families={"ash": FamilyResults.of(made)},
+        of_all={
+            "runs": runs,
+            "decision": {"choices": [choice], "silent": [silence]},
+            "lines": pd.DataFrame([DECIDED]),
+        },
+    )
+
+
+def test_a_plan_is_what_the_law_says(results: StudyResults) -> None:
+    fit = results.families["ash"].fits["isoflop"]
+    (plan,) = planned(results, TARGET, ["ash"])
+    (target,) = fit["targets"]
+    for name in ("params", "tokens"):
+        assert plan[name]["point"] == pytest.approx(target[name]["point"])
+        assert plan[name]["hi95"] == pytest.approx(target[name]["hi95"])
+    assert plan["loss"]["point"] == pytest.approx(target["loss"]["point"])
+    assert plan["loss"]["lo95"] is None  # without a held-out ladder nothing can be forecast
+    assert "the largest run's compute" in plan["note"]
+    json.dumps(plan)
+
+
+def test_at_a_target_a_plan_is_the_decision(results: StudyResults) -> None:
+    (plan,) = planned(results, 2e22, ["ash"])
+    assert plan["params"] == {"point": 1e10, "lo95": 5e9, "hi95": 2e10}
+    assert plan["loss"] == {"point": 2.0, "lo95": 1.9, "hi95": 2.1}
+
+
+def test_beyond_what_the_runs_can_say_a_plan_has_no_numbers(results: StudyResults) -> None:
+    (plan,) = planned(results, 1e26, ["ash"])
+    assert plan["refused"] == "These runs do not say what to train at 1e25 FLOPs."
+    assert "params" not in plan
+
+
+def test_far_beyond_the_runs_a_plan_has_no_numbers(results: StudyResults) -> None:
+    without = replace(
+        results, of_all={**results.of_all, "decision": {**results.decision, "silent": []}}
+    )
+    (plan,) = planned(without, 1e26, ["ash"])
+    assert plan["refused"].startswith("These runs do not say: ")
+    assert "params" not in plan
+
+
+def test_the_catalog_names_the_snakefile_that_is_there() -> None:
+    """.snakemake-workflow-catalog.yml, in the words of the catalog's own documentation."""
+    catalog = yaml.safe_load((PROJECT / ".snakemake-workflow-catalog.yml").read_text())
+    assert set(catalog) == {"usage"}
+    assert catalog["usage"]["mandatory-flags"] is not None
+    assert (PROJECT / "config/README.md").is_file()
+    assert SNAKEFILE.is_file()

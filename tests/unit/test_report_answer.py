@@ -1,0 +1,224 @@
+"""The page that is read first: what stands in sight, how sure it is, and where it says nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.audit.waste import nearly_best, wasted_at
+from flopline.laws.common.loss_compute import NO_FLOOR, TOO_LOW
+from flopline.report.caveats import checked
+from flopline.report.page import CAPTION_WORDS, ReportInputs, render
+from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
+from tests.builders.page_reading import Reader, check_structure
+from tests.builders.surfaces import BESIROGLU
+
+MOST_WORDS = 1500
+"""Words in sight for two families."""
+LONG = "Left: what is drawn here of every run of the study. " + 40 * "More of it and on. "
+
+
+def shown(made: ReportInputs, **changes: Any) -> Reader:
+    """The page read."""
+    return check_structure(render(dataclasses.replace(made, **changes), TEMPLATES))
+
+
+def words(read: Reader) -> int:
+    return len(" ".join(read.blocks_in_sight).split())
+
+
+@pytest.fixture(scope="module")
+def two() -> ReportInputs:
+    families = {"dense": "Dense transformer", "moe": "Mixture of experts"}
+    made = make_inputs(families, 60)
+    figures = [
+        {"name": name, "family": label, "section": "laws", "title": f"{name} of {label}",
+         "caption": LONG, "alt": f"{name} has found 3.5 of {label}.", "svg": SVG}
+        for label in families.values()
+        for name in ("losscompute", "isoflop", "contours", "ladder", "stakes", "envelope")
+    ]  # fmt: skip
+    audits = audits_of(*families)
+    for findings in audits.values():
+        findings["identifiability"]["verdict"] = "good"
+    return dataclasses.replace(made, audits=audits, figures=figures)
+
+
+@pytest.fixture(scope="module")
+def read(two: ReportInputs) -> Reader:
+    return shown(two)
+
+
+def refused(made: ReportInputs, *families: str) -> dict[str, Any]:
+    """A decision whose runs bear no line at the first target of these families."""
+    silences = [
+        {
+            "family": family,
+            "budget_flops": TARGETS[0],
+            "why": "the isoFLOP line is not followed since its interval spans a factor of 31",
+            "up_to_flops": 3e21,
+            "needed": "Several sizes at budgets up to 5e21 FLOPs would tell.",
+            "sentence": f"These runs do not say what to train at 1e22 FLOPs: {family}.",
+        }
+        for family in families
+    ]
+    none = {"headline": None, "silent": silences, "choices": [], "agreement": [], "families": []}
+    decision = made.decision.assign(recommended=False)
+    return {"verdict": {**made.verdict, **none}, "decision": decision}
+
+
+def test_two_families_take_no_more_words_than_are_read_in_a_minute(read: Reader) -> None:
+    assert 200 < words(read) < MOST_WORDS
+
+
+@pytest.mark.parametrize(("families", "targets", "runs"), [(6, 20, 12), (1, 2, 5000)])
+def test_many_families_targets_or_runs_take_few_more_words(
+    families: int, targets: int, runs: int
+) -> None:
+    made = make_inputs({f"f{i}": f"Family {i}" for i in range(families)}, runs)
+    head = made.verdict["headline"]["budget_flops"]
+    budgets = np.geomspace(head / 1e4, head, targets)[::-1]
+    one = made.decision[made.decision["budget_flops"] == head]
+    decision = pd.concat([one.assign(budget_flops=c) for c in budgets], ignore_index=True)
+    between = [{**e, "sentence": f"At {c:.3g} FLOPs Family 1 wins."}
+               for e in made.verdict["families"][:1] for c in budgets]  # fmt: skip
+    verdict = {**made.verdict, "families": between}
+    read = shown(made, decision=decision, verdict=verdict)
+    assert words(read) < MOST_WORDS
+    assert read.rows["table-recommended"] == (families if families * targets > 8 else targets)
+    assert read.rows["table-more-recommended"] == (families * (targets - 1) if families > 1 else 0)
+
+
+def test_no_sentence_with_a_number_stands_twice(two: ReportInputs, read: Reader) -> None:
+    assert len(read.numbers_in_sight) > 8
+    assert [s for s, n in Counter(read.numbers_in_sight).items() if n > 1] == []
+    # What the families say stands below the targets, not with the findings too.
+    sentence = "At 1e22 FLOPs the 2 families tie."
+    between = [{**e, "sentence": sentence} for e in two.verdict["families"]]
+    again = shown(two, verdict={**two.verdict, "families": between})
+    assert again.numbers_in_sight.count(sentence) == 1
+
+
+def test_captions_in_sight_are_short_and_how_to_read_is_folded(
+    two: ReportInputs, read: Reader
+) -> None:
+    captions = [b for b in read.blocks_in_sight if b.startswith("Figure ")]
+    assert len(captions) == 5
+    titles = [len(f["title"].split()) for f in two.figures]
+    assert max(len(b.split()) for b in captions) <= CAPTION_WORDS + max(titles) + 4
+    assert sum("has found 3.5" in b for b in captions) == 4
+    assert read.text.count(LONG.strip()) == 5
+
+
+def test_the_first_screen_holds_claim_numbers_cost_chart_and_reasons(read: Reader) -> None:
+    text = " ".join(read.blocks_in_sight)
+    first = text.partition("What if it is wrong?")[0]
+    assert "With 5.76e23 FLOPs, train Dense transformer: " in first
+    for part in ("waste at most 3 % of compute", "per param", "GPU-hours of H100 SXM", "Figure 1.",
+                 "Fitted to smaller budgets only", "takes 192×", "How sure is this?"):  # fmt: skip
+        assert part in first, part
+
+
+def test_the_range_of_sizes_is_exact_on_the_surface() -> None:
+    low, high = nearly_best(BESIROGLU, 1e21, 0.03)
+    assert wasted_at(BESIROGLU, 1e21, np.log([low, high])) == pytest.approx([0.03, 0.03])
+    assert low < 1 < high
+
+
+def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInputs) -> None:
+    steps = pd.DataFrame(
+        {"law": "parametric", "estimator": "log_huber", "status": "converged", "n_bottoms": [3, 2],
+         "bottom_bias_percent": [1.5, 0.9], "bottom_error_percent": [1.5, 0.9]}
+    )  # fmt: skip
+    ladder = two.audits["dense"]["ladder"]
+    of_dense = {**two.audits["dense"], "ladder": {**ladder, "tables": {"steps": steps}}}
+    text = shown(two, audits={"dense": of_dense}).text
+    assert (
+        "All 5 forecasts of losses at larger budgets came out too high, by 1.5 % at most." in text
+    )
+    mixed = steps.assign(bottom_bias_percent=[1.5, -0.9])
+    of_dense = {**two.audits["dense"], "ladder": {**ladder, "tables": {"steps": mixed}}}
+    assert "came out too" not in shown(two, audits={"dense": of_dense}).text
+
+
+def test_a_price_gives_the_cost_in_money(two: ReportInputs) -> None:
+    study = {**two.study, "audit": {"price_per_flop": 1e-18}}
+    assert "576K in money" in shown(two, study=study).text
+
+
+def test_epochs_are_told_where_the_corpus_is_known(two: ReportInputs) -> None:
+    tokens = two.verdict["headline"]["tokens"]["point"]
+    known = shown(two, runs=two.runs.assign(unique_tokens=tokens / 4))
+    assert "4 epochs of" in known.text
+
+
+def test_the_next_run_names_its_law_and_what_it_buys(two: ReportInputs) -> None:
+    runs = pd.DataFrame({"params": [2.5e4, 1e5], "tokens": [2.6e7, 1e6], "flops": [3.9e12, 6e11],
+                         "removed_percent": [19.0, 3.0]})  # fmt: skip
+    finding = {"audit": "next_run", "verdict": "good", "sentence": "It.", "tables": {"runs": runs}}
+    text = shown(two, audits={"dense": {**two.audits["dense"], "next_run": finding}}).text
+    assert "25K params on 26M tokens narrow the interval of this size by 10 %." in text
+
+
+def test_runs_that_say_no_size_have_a_first_screen_as_good(two: ReportInputs) -> None:
+    read = shown(two, **refused(two, "dense", "moe"))
+    first = " ".join(read.blocks_in_sight).partition("How a line is chosen")[0]
+    for part in (
+        "These runs do not say what to train with 1e22 FLOPs (Dense transformer and Mixture",
+        "its interval spans a factor of 31.",
+        "up to 3e21 FLOPs",
+        "GPU-hours",
+        "Figure 1.",
+        "What would change that?",
+        "Several sizes at budgets up to 5e21 FLOPs would tell.",
+    ):
+        assert part in first, part
+    assert [s for s, n in Counter(read.numbers_in_sight).items() if n > 1] == []
+    assert "train Dense transformer:" not in first
+
+
+def test_a_family_that_says_nothing_stands_below_the_targets(two: ReportInputs) -> None:
+    silent = refused(two, "moe")["verdict"]["silent"]
+    choices = [{**c, "budget_flops": TARGETS[0]} for c in two.verdict["choices"]]
+    text = shown(two, verdict={**two.verdict, "silent": silent, "choices": choices}).text
+    assert "Mixture of experts: These runs do not say what to train" in text
+
+
+def test_a_training_loss_is_named_where_a_law_has_one(two: ReportInputs) -> None:
+    study = {**two.study, "laws": ["envelope", "isoflop", "parametric"],
+             "envelope": {"split": "train"}}  # fmt: skip
+    assert "Envelope losses of the split train" in shown(two, study=study).text
+
+
+def test_a_caveat_is_held_against_the_forecasts_that_were_held_out(two: ReportInputs) -> None:
+    """A law without a floor was said to be too low where all its forecasts were too high."""
+    message = f"{NO_FLOOR}: {TOO_LOW}"
+    steps = pd.DataFrame(
+        {"law": "envelope", "estimator": "bins", "status": "converged", "n_bottoms": [3, 3],
+         "bottom_bias_percent": [1.5, 0.9], "bottom_error_percent": [1.5, 0.9]}
+    )  # fmt: skip
+    ladder = two.audits["dense"]["ladder"]
+    high = {"ladder": {**ladder, "tables": {"steps": steps}}}
+    assert "all 6 held-out forecasts came out too high" in checked(message, "envelope", high)
+    low = {
+        "ladder": {**ladder, "tables": {"steps": steps.assign(bottom_bias_percent=[-1.5, -0.9])}}
+    }
+    for findings in (low, {}):
+        assert checked(message, "envelope", findings) == message
+    assert checked(message, "isoflop", high) == message
+
+
+def test_a_count_that_favours_one_family_names_both(two: ReportInputs) -> None:
+    of_moe = two.runs["family"] == "moe"
+    runs = two.runs.assign(flops_over_six_nd=np.where(of_moe, 1.65, 1.0))
+    kept = int((runs["status"] == "kept").sum() / 2)
+    sentence = (
+        f"differ in 0 of {kept} runs of Dense transformer and {kept} of {kept} runs of Mixture of "
+        "experts, by up to 1.65×"
+    )
+    assert sentence in shown(two, runs=runs).text
+    assert "exact count" not in shown(two, runs=runs.assign(flops_over_six_nd=1.65)).text

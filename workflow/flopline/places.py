@@ -1,0 +1,28 @@
+"""Where the files of the workflow lie: around the library in a checkout, in it once installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+LIBRARY: Final = Path(__file__).resolve().parent
+"""The folder of the package `flopline`."""
+
+
+IN_CHECKOUT: Final = (LIBRARY.parent / "rules").is_dir()
+"""Whether the library lies in a checkout, where people run `make`; else it is installed."""
+INSTALLED: Final = LIBRARY / "project"
+"""Where an installed package has what a checkout has around its library."""
+PROJECT: Final = LIBRARY.parents[1] if IN_CHECKOUT else INSTALLED
+"""The folder that holds Snakefile, config, profiles, data and workflow."""
+WORKFLOW: Final = PROJECT / "workflow"
+"""The folder that holds rules, scripts, schemas and the templates of the report."""
+SNAKEFILE: Final = PROJECT / "Snakefile"
+SCHEMAS: Final = WORKFLOW / "schemas"
+
+
+def to_run(study: str, act: str = "run") -> str:
+    """The command that a user types for `act` (run, forecast, judge) on a study."""
+    if not IN_CHECKOUT:
+        return f"flopline {act} {study}"
+    return f"make STUDY={study}" if act == "run" else f"make {act} STUDY={study}"
