@@ -28,7 +28,6 @@ from flopline.figures.spec import Setting, figure_spec
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
-from flopline.laws.spec import spec_of
 from flopline.loss_units import NATS
 from flopline.option_groups import groups
 from flopline.quick_fits import (
