@@ -6,6 +6,7 @@
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make generate   write anew what is made of options and formats: schema, config.yaml, tables of docs
 # make ranges     the unit tests on the lowest versions of packages that pyproject.toml allows
+# make site       the documentation as a site, in site/
 # make audit      ask PyPI for known holes in the locked packages
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
@@ -15,7 +16,7 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock ranges \
+.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock ranges site \
     clean
 
 ifneq ($(findstring :,$(CURDIR)),)
@@ -175,6 +176,18 @@ ranges:
 	@$(VENV)/lowest/bin/python -m pytest -n 2 tests/unit \
 	    --ignore tests/unit/test_figures_regression.py --ignore tests/unit/test_versions.py \
 	    -k "not loads_scipy" $(ARGS)
+
+# Its tools have an environment of their own, without the workflow's packages: docstrings are read, not
+# imported. No warning is let pass.
+site: $(VENV)/site/ready
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --strict --quiet
+	@echo "The documentation: $(CURDIR)/site/index.html"
+
+$(VENV)/site/ready: pyproject.toml | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/site
+	@$(VENV)/site/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(VENV)/site/bin/python -m pip install --quiet --disable-pip-version-check --group site
+	@touch $@
 
 clean:
 	rm -rf results/* .snakemake

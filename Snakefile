@@ -57,7 +57,9 @@ onstart:
 
 onsuccess:
     CONSOLE.stop(last_words())
+    GUARD.end()
 
 
 onerror:
     print_failures(CONSOLE, STARTED)
+    GUARD.end()

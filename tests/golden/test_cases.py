@@ -136,10 +136,11 @@ LOGS: dict[str, tuple[dict[str, Any], Rows, dict[str, Any]]] = {
 """What is asked of each log, its rows by split (how many, last step, last loss), and more of it."""
 
 ELSEWHERE = {
-    "09-home-read-only": "a home that cannot be written (make): Makefile, docs/cluster.md",
-    "26-target-in-args": "targets in ARGS (make)",
-}
-"""What only make can try."""
+    "09-home-read-only": "`make ARGS=-n` plans all; tests/unit/test_study.py, docs/faults.md",
+    "26-target-in-args": "`make ARGS=TARGET` makes clean/runs.parquet of 130 runs and no more; "
+                         "tests/unit/test_study.py",
+}  # fmt: skip
+"""What only make can try: what came out by the road that the case describes, and what holds it."""
 
 DRAFTED = {
     "layout_same_file_name_in_run_folders.txt",

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import REASONS, clean
+from flopline.clean.cleaning_notes import counting_gap
 from flopline.errors import FloplineError
 from flopline.ingesting import Ingested
 from flopline.schema import CURVES, DROPPED, RUNS, conform
@@ -269,6 +270,15 @@ def test_run_without_any_loss_is_set_aside() -> None:
     run = clean(ingested, table, study()).runs.set_index("run").loc["b"]
     assert run["reason"] == "It logs no loss in any of its 1 rows."
     assert (run["status"], run["rows_in"], run["rows_dropped"]) == ("quarantined", 1, 1)
+
+
+def test_a_count_that_is_off_for_one_family_names_both() -> None:
+    kept = pd.DataFrame(
+        {"family": ["ash", "ash", "elm"], "flops_over_six_nd": [1.2, 1.5, 1.0], "status": "kept"}
+    )
+    note = counting_gap(kept, "six_nd")
+    assert "in 2 of 2 kept runs of ash and 0 of 1 kept run of elm" in note
+    assert note.endswith("and so does the comparison of the families")
 
 
 def test_six_nd_far_from_the_exact_count_is_noted() -> None:

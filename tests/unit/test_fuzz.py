@@ -112,6 +112,17 @@ def test_what_json_cannot_decode_is_one_kind_of_error(text: str | bytes) -> None
         json_of(text)
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_a_column_line_that_nobody_asks_for_does_no_harm(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"runs.{ending}"
+    mark = {"csv": ",", "tsv": "\t", "jsonl": ""}[ending]
+    text = mark.join(["run", "line", "n"]) + "\n" + mark.join(["a", "r1", "7"]) + "\n"
+    path.write_text(text if mark else '{"run": "a", "line": "r1", "n": 7}\n')
+    table, _ = read_table(path)
+    mapped = column_map(table, {"run": "run", "params": "n"}, path, "source").rows
+    assert mapped.to_dict("records") == [{"line": 2 if mark else 1, "run": "a", "params": 7.0}]
+
+
 @pytest.mark.parametrize("format_name", ["csv", "jsonl"])
 def test_a_column_that_is_named_as_the_numbers_of_lines_is_refused(
     format_name: str, tmp_path: Path

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -195,3 +196,20 @@ def test_event_files_are_in_the_order_of_their_events_not_of_their_names(tmp_pat
     assert rows["step"].tolist() == [0, 1, 2, 1, 2, 3]
     assert math.isclose(rows["loss"][0], 5.0)
     assert rows["line"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("rows", [8, 1000])
+def test_rows_in_any_order_are_those_of_their_steps(rows: int) -> None:
+    in_order = steps(*range(10, 10 * rows + 1, 10))
+    expected = cleaned(in_order).curves
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        mixed = [in_order[place] for place in rng.permutation(rows)]
+        swapped = list(in_order)
+        at, other = rng.choice(rows, 2, replace=False)
+        swapped[at], swapped[other] = swapped[other], swapped[at]
+        for order in (mixed, swapped, in_order[::-1]):
+            result = cleaned(order)
+            assert result.dropped.empty
+            told = ["step", "tokens", "loss"]
+            assert result.curves[told].equals(expected[told])

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from flopline.audit.waste import nearly_best, wasted_at
+from flopline.laws.common.loss_compute import NO_FLOOR, TOO_LOW
+from flopline.report.caveats import checked
 from flopline.report.page import CAPTION_WORDS, ReportInputs, render
 from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
 from tests.builders.page_reading import Reader, check_structure
@@ -159,8 +161,7 @@ def test_the_next_run_names_its_law_and_what_it_buys(two: ReportInputs) -> None:
                          "removed_percent": [19.0, 3.0]})  # fmt: skip
     finding = {"audit": "next_run", "verdict": "good", "sentence": "It.", "tables": {"runs": runs}}
     text = shown(two, audits={"dense": {**two.audits["dense"], "next_run": finding}}).text
-    assert "25K params on 26M tokens (3.9e12 FLOPs)" in text
-    assert "by 10 %, by the parametric law." in text
+    assert "25K params on 26M tokens narrow the interval of this size by 10 %." in text
 
 
 def test_runs_that_say_no_size_have_a_first_screen_as_good(two: ReportInputs) -> None:
@@ -191,3 +192,33 @@ def test_a_training_loss_is_named_where_a_law_has_one(two: ReportInputs) -> None
     study = {**two.study, "laws": ["envelope", "isoflop", "parametric"],
              "envelope": {"split": "train"}}  # fmt: skip
     assert "Envelope losses of the split train" in shown(two, study=study).text
+
+
+def test_a_caveat_is_held_against_the_forecasts_that_were_held_out(two: ReportInputs) -> None:
+    """A law without a floor was said to be too low where all its forecasts were too high."""
+    message = f"{NO_FLOOR}: {TOO_LOW}"
+    steps = pd.DataFrame(
+        {"law": "envelope", "estimator": "bins", "status": "converged", "n_bottoms": [3, 3],
+         "bottom_bias_percent": [1.5, 0.9], "bottom_error_percent": [1.5, 0.9]}
+    )  # fmt: skip
+    ladder = two.audits["dense"]["ladder"]
+    high = {"ladder": {**ladder, "tables": {"steps": steps}}}
+    assert "all 6 held-out forecasts came out too high" in checked(message, "envelope", high)
+    low = {
+        "ladder": {**ladder, "tables": {"steps": steps.assign(bottom_bias_percent=[-1.5, -0.9])}}
+    }
+    for findings in (low, {}):
+        assert checked(message, "envelope", findings) == message
+    assert checked(message, "isoflop", high) == message
+
+
+def test_a_count_that_favours_one_family_names_both(two: ReportInputs) -> None:
+    of_moe = two.runs["family"] == "moe"
+    runs = two.runs.assign(flops_over_six_nd=np.where(of_moe, 1.65, 1.0))
+    kept = int((runs["status"] == "kept").sum() / 2)
+    sentence = (
+        f"differ in 0 of {kept} runs of Dense transformer and {kept} of {kept} runs of Mixture of "
+        "experts, by up to 1.65×"
+    )
+    assert sentence in shown(two, runs=runs).text
+    assert "exact count" not in shown(two, runs=runs.assign(flops_over_six_nd=1.65)).text

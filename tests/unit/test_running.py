@@ -366,6 +366,22 @@ def test_damaged_file_is_set_aside(spoil: Callable[[Path], None]) -> None:
     assert damaged() == []
 
 
+def test_results_without_a_record_are_known_to_be_so() -> None:
+    made()
+    inside = RESULTS / "audit/ash/tables/a.parquet"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("a")
+    for name in ("decision.csv", "fits/ash/b.json", "figures/x.svg.changed", "report.pdf", ".lock"):
+        path = RESULTS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a")
+    unrecorded = [RESULTS / "audit/ash/tables/a.parquet", RESULTS / "decision.csv",
+                  RESULTS / "fits/ash/b.json"]  # fmt: skip
+    assert sorted(receipts.unrecorded_results(RESULTS)) == unrecorded
+    receipts.write_receipts([inside.parent, *unrecorded[1:]], RESULTS)
+    assert receipts.unrecorded_results(RESULTS) == []
+
+
 def test_what_was_set_aside_is_asked_for_until_it_is_made_again() -> None:
     """A run may end, or stop at another target, before it gets there."""
     path = made()
@@ -634,6 +650,55 @@ def test_run_is_guarded_when_it_is_planned(capsys: pytest.CaptureFixture[str]) -
     )
     assert not path.exists()
     assert fine.stat().st_mtime < later
+
+
+ENDING = """
+import shutil, sys
+from pathlib import Path
+from running.locks import pass_turn, take_turn
+take_turn(Path(".snakemake"), lambda sentence: print(sentence, flush=True))
+shutil.rmtree(".snakemake/locks")
+pass_turn()
+print("ended", flush=True)
+"""
+
+
+def test_runs_of_two_studies_begin_and_end_one_after_the_other() -> None:
+    """One removed the folder to which the other wrote its lock: a traceback of Snakemake."""
+    folder = Path(".snakemake")
+    folder.mkdir()
+    locks.take_turn(folder, pytest.fail)
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDING], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as other:  # fmt: skip
+        assert other.stdout
+        assert "Another run in this folder is beginning or ending" in other.stdout.readline()
+        (folder / "locks" / "0.input.lock").write_text("results/toy/report.html")
+        locks.pass_turn()
+        assert other.stdout.readline() == "ended\n"
+    assert not (folder / "locks").exists()
+    locks.take_turn(folder, pytest.fail)
+    assert (folder / "locks").is_dir()
+    locks.pass_turn()
+
+
+def test_a_run_has_its_turn_until_its_first_job_and_again_at_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path(".snakemake").mkdir()
+    guard = Guard(workflow_of(), RESULTS, lambda: None)
+    guard.inputs(None)
+    assert locks._turn
+    guard.demand()
+    assert not locks._turn
+    guard.end()
+    assert locks._turn
+    locks.pass_turn()
+    locks.release_run()
+    Guard(workflow_of(dryrun=True), RESULTS, lambda: None).inputs(None)
+    Guard(workflow_of(exec_mode=ExecMode.SUBPROCESS), RESULTS, lambda: None).end()
+    assert not locks._turn
 
 
 @pytest.mark.parametrize("settings", [{"dryrun": True}, {"executor_plugin": None}])

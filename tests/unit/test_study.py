@@ -87,13 +87,16 @@ def test_every_option_and_study_key_is_explained() -> None:
     [
         ({"title": None}, "the key 'title' is missing"),
         ({"targets": []}, "`targets`"),
-        ({"targets": [-1.0]}, "`targets.0`"),
+        ({"targets": [-1.0]}, "entry 1 of `targets` is -1.0 but must be above 0"),
         # A decimal comma: YAML reads two targets.
         ({"targets": [3, 5e21]}, "the target 3 FLOPs is fewer than 1,000,000"),
         ({"points": "all"}, "`points` is 'all' but must be one of: final, checkpoints"),
         ({"flops_convention": "supplied"}, "needs a `flops` column"),
         ({"flops_convention": "gemstones"}, "needs a `width` column"),
-        ({"bootstrap": {"draws": "many"}}, "`bootstrap.draws` is 'many' but must be of type"),
+        (
+            {"bootstrap": {"draws": "many"}},
+            "`bootstrap.draws` is 'many' but must be a whole number",
+        ),
         ({"reporting": {"optimizer": "x"}}, "unknown key 'optimizer' in `reporting` (did you mean"),
         ({"bootstrap": {"drows": 200}}, "unknown key 'drows' in `bootstrap` (did you mean 'draws'"),
         (
@@ -101,10 +104,16 @@ def test_every_option_and_study_key_is_explained() -> None:
             "law (did you mean 'besiroglu_2024'?); there are: ",
         ),
         ({"parametric": {"objective": "mse"}}, "must be one of: log_huber, linear_huber"),
-        ({"parametric": {"huber_delta": "much"}}, "`parametric.huber_delta` does not fit"),
+        ({"parametric": {"huber_delta": "much"}}, "is 'much' but must be a number or auto"),
         ({"families": {"../up": "Up"}}, "families"),
-        ({"held_out": [{"column": "params"}]}, "`held_out.0` does not fit"),
-        ({"held_out": [{"column": "size", "above": 1}]}, "`held_out.0.column` is 'size' but must"),
+        (
+            {"held_out": [{"column": "params"}]},
+            "entry 1 of `held_out` needs `runs`, or `column` with `below` or `above`",
+        ),
+        (
+            {"held_out": [{"column": "size", "above": 1}]},
+            "`column` in entry 1 of `held_out` is 'size'",
+        ),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(
@@ -222,7 +231,10 @@ GIGA = {"column": "g", "times": 1e9}
         ({"format": "word", "runs": BY_NAME}, "`source.format` is 'word' but must be one of: csv"),
         ({"columns": {"loss": {"column": "x", "by": 2}}, "runs": BY_NAME}, "`source.columns.loss`"),
         ({"kind": "table", "format": "megatron", "columns": COLUMNS}, "set source.kind to logs"),
-        ({"columns": COLUMNS, "optional": ["split"], "runs": BY_NAME}, "`source.optional.0` is"),
+        (
+            {"columns": COLUMNS, "optional": ["split"], "runs": BY_NAME},
+            "entry 1 of `source.optional` is",
+        ),
         ({"columns": COLUMNS, "optional": ["step"], "runs": BY_NAME}, "names 'step', which source"),
         ({"kind": "table", "columns": ONE_RUN, "optional": ["tokens"]}, "optional is for logs"),
         ({"kind": "table"}, "source.columns must name the column that holds the loss"),
@@ -299,6 +311,16 @@ def made(folder: Path, *words: str, **environment: str) -> str:
         ["make", "-n", *words], cwd=folder, env={**os.environ, **environment},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize("home", ["/proc", "/dev/null"])
+def test_make_keeps_what_snakemake_remembers_where_the_home_cannot_be_written(
+    tmp_path: Path, home: str
+) -> None:
+    show = ("--eval", "show: ; $(info cache: $(XDG_CACHE_HOME))", "show")
+    own = {"HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
+    assert "cache: \n" in made(tmp_path, *show, **own)
+    assert f"cache: {tmp_path}/.snakemake/home\n" in made(tmp_path, *show, **own | {"HOME": home})
 
 
 def test_make_runs_in_any_folder_but_one_with_a_colon(tmp_path: Path) -> None:

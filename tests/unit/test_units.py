@@ -160,6 +160,25 @@ def test_tokens_in_millions_beside_whole_params(tmp_path: Path) -> None:
         cleaned(tmp_path, study)
 
 
+@pytest.mark.parametrize(("ratio", "seen"), [(31.0, "0.0323"), (1 / 31000, "3.1e+04"), (20.0, "")])
+def test_exchanged_columns_are_told_by_their_ratio(tmp_path: Path, ratio: float, seen: str) -> None:
+    """Exchanged, a sweep of 31 tokens per param has .03, and passed without a word."""
+    read_as = {"params": "d", "tokens": "n"} if seen else {"params": "n", "tokens": "d"}
+    study = table(tmp_path, "n,d", N, ratio * N, columns_of=read_as)
+    notes = [note for note in cleaned(tmp_path, study).notes if "tokens per param" in note]
+    assert len(notes) == bool(seen)
+    for note in notes:
+        assert f"the runs have {seen} tokens per param at the median" in note
+        assert "('d' as params and 'n' as tokens) are not exchanged" in note
+
+
+def test_a_ratio_that_no_run_has_stops_and_names_both_ways_out(tmp_path: Path) -> None:
+    study = table(tmp_path, "n,d", N, 300 * N, columns_of={"params": "d", "tokens": "n"})
+    with pytest.raises(FloplineError, match="'d' as params and 'n' as tokens") as error:
+        cleaned(tmp_path, study)
+    assert "are exchanged: exchange them, or say which by its times" in str(error.value)
+
+
 def test_a_target_far_beyond_all_runs_asks_for_the_units() -> None:
     source = {"kind": "table", "columns": {"params": "n", "tokens": {"column": "d", "times": 1}}}
     demand_reach(1e18, [1e21], "x.yaml", open_counts(source))

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -153,6 +154,7 @@ def test_a_note_says_where_counts_are_rounded() -> None:
     for name in ("tokens_from", "source", "misread", "converted", "repeats", "begins", *FIRST_ROWS):
         runs[name] = pd.Series([None, None], dtype="string")
     runs["spikes"], runs["status"], runs["flops_over_six_nd"] = 0, "kept", 1.0
+    runs["params"], runs["tokens"] = 1e7, 2e8
     options = {"spikes": "keep", "bad_rows": "error"}
     sentences = notes(runs, {"cleaning": options, "flops_convention": "six_nd"})
     assert len(sentences) == 1
@@ -217,3 +219,22 @@ def test_names_whose_digits_are_lost_are_refused(tmp_path: Path) -> None:
     pd.DataFrame({"id": [1.717171717e18, 2.0], "loss": [3.0, 2.0]}).to_parquet(path)
     with pytest.raises(FloplineError, match=r"column 'id' are floating-point numbers.*as text"):
         read_log(path, {"run": "id", "loss": "loss"})
+
+
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "-0e5"])
+def test_minus_nought_is_nought_on_every_path(tmp_path: Path, zero: str) -> None:
+    columns = {"tokens": "tokens", "loss": "loss", "lr": "lr"}
+    record = f'{{"tokens": 10, "loss": 3.5, "lr": {zero}}}\n'
+    files = {
+        "quick.jsonl": record + record.replace(zero, "0.5"),
+        "slow.jsonl": record + record.replace("3.5", "NaN"),
+        "text.jsonl": record.replace(zero, f'"{zero}"'),
+        "table.csv": f"tokens,loss,lr\n10,3.5,{zero}\n",
+        "lines.log": f"step 1 tokens 10 loss 3.5 lr {zero}\nstep 2 tokens 20 loss 3 lr 0.5\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.write_text(text)
+        first = read_log(path, columns).rows["lr"].iloc[0]
+        assert first == 0
+        assert not np.signbit(first), name

@@ -72,7 +72,8 @@ class OptionGroup(BaseModel):
         # A union has an error for each of its types.
         same = [first, *(other for other in others if other["input"] is first["input"])]
         value = list(first["input"]) if isinstance(first["input"], tuple) else first["input"]
-        return f"`{cls.group}.{name}` is {value!r} but must be {' or '.join(map(_wanted, same))}."
+        wanted = " or ".join(dict.fromkeys(map(_wanted, same)))
+        return f"`{cls.group}.{name}` is {value!r} but must be {wanted}."
 
 
 class StudyOptions:
@@ -118,22 +119,28 @@ def changed(first: First, second: Second, changes: Mapping[str, object]) -> tupl
     return first.but(**mine), second.but(**theirs)
 
 
-_WORDS: Final = {
+WORDS: Final = {
     "bool_type": "True or False",
+    "finite_number": "a finite number",
     "float_type": "a number",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "greater than or equal to {ge:g}",
     "int_from_float": "a whole number",
     "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "less than or equal to {le:g}",
+    "literal_error": "{expected}",
     "string_type": "text",
+    "too_short": "a list of {min_length} or more",
     "tuple_type": "a list",
 }
-"""What pydantic calls otherwise, by the type of its errors."""
+"""What an option must be, by the type of pydantic's error; in braces what the error knows."""
 
 
 def _wanted(error: ErrorDetails) -> str:
     """What an option must be, by one of pydantic's errors, to follow upon `but must be`."""
-    if error["type"] == "too_short":
-        return f"a list of {error['ctx']['min_length']} or more"
-    return _WORDS.get(error["type"], error["msg"].removeprefix("Input should be "))
+    words = WORDS.get(error["type"])
+    return words.format(**error.get("ctx", {})) if words else error["msg"]
 
 
 def _plain(value: Any) -> Any:

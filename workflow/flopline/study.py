@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from flopline.logs.formats import FORMATS
 from flopline.loss_units import unit_of_study
 from flopline.option_groups import config_schema
 from flopline.schema import split_label
+from flopline.schema_sentences import did_you_mean, sentence_of
 from flopline.sources import (
     fact_names,
     format_of,
@@ -203,7 +203,7 @@ def _study_path(name: str, root: Path) -> Path:
         raise FloplineError(f"config `study`: {path} {why}: put the study file there.")
     known = sorted(p.stem for p in (root / "config/studies").glob("*.yaml"))
     raise FloplineError(
-        f"config `study`: {path} does not exist{_did_you_mean(name, known)}; "
+        f"config `study`: {path} does not exist{did_you_mean(name, known)}; "
         f"the studies there are: {', '.join(known) or 'none'}."
     )
 
@@ -229,39 +229,7 @@ def _check(data: dict[str, Any], schema: dict[str, Any], file: str) -> None:
         key=lambda e: (e.validator != "enum", list(map(str, e.path))),
     )
     if errors:
-        raise FloplineError(f"{file}: {_sentence(errors[0])}.")
-
-
-def _sentence(error: Any) -> str:
-    place = ".".join(str(p) for p in error.absolute_path)
-    at = f"`{place}` " if place else ""
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = list(error.schema.get("properties", {}))
-        unknown = [k for k in error.instance if k not in known]
-        inside = f" in `{place}`" if place else ""
-        return f"unknown key '{unknown[0]}'{inside}{_did_you_mean(str(unknown[0]), known)}"
-    if error.validator == "required":
-        missing = [k for k in error.validator_value if k not in error.instance]
-        return f"the key '{missing[0]}' is missing{f' in `{place}`' if place else ''}"
-    if error.validator == "enum":
-        allowed = ", ".join(str(v) for v in error.validator_value)
-        return f"{at}is {error.instance!r} but must be one of: {allowed}"
-    if error.validator == "type":
-        kind = error.validator_value
-        kind = " or ".join(kind) if isinstance(kind, list) else kind
-        if kind == "string" and isinstance(error.instance, bool | int | float):
-            return (
-                f"{at}is {error.instance!r} to YAML but must be text: put it in quotes as it stands"
-            )
-        return f"{at}is {error.instance!r} but must be of type {kind}"
-    if error.validator in ("oneOf", "anyOf"):
-        return f"{at}does not fit: see config/README.md for the forms it may take"
-    return f"{at}does not fit: {error.message}"
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+        raise FloplineError(f"{file}: {sentence_of(errors[0])}.")
 
 
 def _fill(data: dict[str, Any], schema: Mapping[str, Any]) -> None:
@@ -303,7 +271,7 @@ def _unknown_laws(study: StudyDocument) -> Iterator[str]:
         if name not in (known := published_entries.names()):
             yield (
                 f"`audit.compare` names '{name}', which is no published law"
-                f"{_did_you_mean(name, list(known))}; there are: {', '.join(known)}."
+                f"{did_you_mean(name, list(known))}; there are: {', '.join(known)}."
             )
 
 
@@ -312,7 +280,7 @@ def _unknown_family(study: StudyDocument) -> Iterator[str]:
     if named is not None and named not in known:
         yield (
             f"`headline_family` names '{named}', which is none of the study's families"
-            f"{_did_you_mean(named, known)}; there are: {', '.join(known)}."
+            f"{did_you_mean(named, known)}; there are: {', '.join(known)}."
         )
 
 

@@ -20,8 +20,15 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from flopline.errors import FloplineError
 from running.digest import Memory
-from running.locks import hold_run, release_run, require_room
-from running.receipts import bring_to_now, damaged_results, set_aside, to_be_made_again
+from running.locks import hold_run, pass_turn, release_run, require_room, take_turn
+from running.receipts import (
+    FOLDER,
+    bring_to_now,
+    damaged_results,
+    set_aside,
+    to_be_made_again,
+    unrecorded_results,
+)
 
 SNAKEMAKE: Final = Path(".snakemake")
 """The folder of Snakemake's own notes."""
@@ -53,12 +60,21 @@ class Guard:
         return []
 
     def demand(self) -> None:
-        """End Snakemake with one sentence, before any job begins, if nothing guards the results."""
+        """End Snakemake with one sentence, before any job begins, if nothing guards the results.
+
+        Snakemake has written its own locks by then, so that other runs in the folder may begin.
+        """
+        pass_turn()
         if self._is_main() and self.guarded is not self.workflow.dag:
             sys.exit(
                 "flopline: Snakemake planned this run without asking its rules for their inputs, "
                 "so that nothing guards the results: install its version in requirements.lock."
             )
+
+    def end(self) -> None:
+        """Wait until no other run in the folder begins: Snakemake is to remove all of its locks."""
+        if self._is_main():
+            take_turn(SNAKEMAKE, say)
 
     def _is_main(self) -> bool:
         """Whether this process plans; those of jobs, here or on a cluster, run under its lock."""
@@ -72,6 +88,8 @@ class Guard:
         if not only_plans:
             hold_run(self.results, self.workflow.non_local_exec, say)
             at_the_end(release_run)
+            take_turn(SNAKEMAKE, say)
+            at_the_end(pass_turn)
             require_room(self.results, SNAKEMAKE)
             bring_to_now(self.results)
         memory = Memory(self.results / ".outputs.json")
@@ -82,6 +100,14 @@ class Guard:
             if not only_plans:
                 set_aside(path, self.results)
             say(f"{path} was changed or damaged since it was written: {then}.")
+        # What a killed job left is made again anyhow.
+        unrecorded = unrecorded_results(self.results)
+        if unrecorded and not any((SNAKEMAKE / "incomplete").glob("*")):
+            many = f" and {len(unrecorded) - 1:,} more results have" if unrecorded[1:] else " has"
+            say(
+                f"{unrecorded[0]}{many} no record in {self.results / FOLDER}, so that a change by "
+                f"hand would not be seen: remove {self.results} to have all of it made again."
+            )
         # Alone, Snakemake makes nothing again that all its readers have read.
         again = [*damaged, *to_be_made_again(self.results)]
         self.workflow.dag.forcefiles.update(map(str, again))

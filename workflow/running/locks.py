@@ -22,10 +22,14 @@ RUN: Final = ".lock"
 JOBS: Final = ".jobs.lock"
 """Shared by all jobs of a study at work, so that those of a killed run are seen."""
 
+TURN: Final = ".turn.lock"
+"""Held, below .snakemake, by the one run of a folder that begins or ends."""
+
 LEAST_ROOM: Final = 1 << 20
 """Bytes that must be free for a run to begin: Snakemake has no sentence for a full disk."""
 
 _held: list[IO[str]] = []
+_turn: list[IO[str]] = []
 
 
 def hold_run(results: Path, remote: bool, say: Callable[[str], None]) -> None:
@@ -88,6 +92,33 @@ def release_run() -> None:
     _held.clear()
 
 
+def take_turn(snakemake: Path, say: Callable[[str], None]) -> None:
+    """Wait until no other run in this folder begins or ends; the turn is ours until `pass_turn`.
+
+    Snakemake keeps its own locks of all runs in one folder below `snakemake`, which every run makes
+    as it begins to plan, writes to at the end of its plan, and removes with all in it as it ends.
+    """
+    if _turn:
+        return
+    try:
+        lock = (snakemake / TURN).open("a", encoding="utf-8")
+    except OSError:
+        return
+    if _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
+        say("Another run in this folder is beginning or ending: waiting for it.")
+        _wait_for(lock)
+    _turn.append(lock)
+    with suppress(OSError):
+        (snakemake / "locks").mkdir(exist_ok=True)
+
+
+def pass_turn() -> None:
+    """Let other runs in this folder begin or end."""
+    for lock in _turn:
+        lock.close()
+    _turn.clear()
+
+
 def join_jobs(results: Path) -> None:
     """Show, as long as this process lives, that a job of the study is at work."""
     try:
@@ -105,10 +136,15 @@ def _wait_for_jobs(results: Path, say: Callable[[str], None]) -> None:
             which = f" (process {pids.replace(' ', ', ')})" if pids else ""
             end = f", or end it with `kill {pids}`" if pids else ""
             say(f"A job of a run that was killed is still at work{which}: waiting for it{end}.")
-            with suppress(ValueError):  # in a thread, to which no signal comes
-                # While it plans, Snakemake only notes Ctrl-C for later.
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            _lock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
+
+
+def _wait_for(lock: IO[str]) -> None:
+    """Wait until a lock is ours, or the user interrupts."""
+    with suppress(ValueError):  # in a thread, to which no signal comes
+        # While it plans, Snakemake only notes Ctrl-C for later.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _lock(lock, fcntl.LOCK_EX)
 
 
 def _lock(stream: IO[str], how: int) -> bool | None:

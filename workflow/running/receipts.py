@@ -29,6 +29,14 @@ SET_ASIDE: Final = ".changed"
 """Ending of what is no longer as it was written, and that nothing reads; its receipt, under the
 same ending, stays until the result has been made again."""
 
+ROOMS: Final = (
+    "decision.*", "report.html", *(
+        f"{room}/**/*"
+        for room in ("curves", "clean", "fits", "audit", "figures", "latex", "methods")
+    ),
+)  # fmt: skip
+"""Where the results of stages lie below those of a study; what else is there is no stage's."""
+
 _ENTRY: Final = re.compile(r"[0-9a-f]{64}_.+")
 """What Snakemake calls the entries of a shared cache."""
 
@@ -110,6 +118,25 @@ def damaged_results(results: Path, memory: Memory) -> list[Path]:
 
     # What is missing is made again without us.
     return [path for path, _ in _known(results) if _differs(path, results, of_file)]
+
+
+def unrecorded_results(results: Path) -> list[Path]:
+    """The files of all stages of which no digest is known, in order.
+
+    Whether these are as they were written cannot be told.
+    """
+    files = sorted(p for room in ROOMS for p in results.glob(room) if p.is_file())
+    return [
+        path
+        for path in files
+        if path.suffix != SET_ASIDE
+        and not any(part.startswith(".") for part in path.relative_to(results).parts)
+        and not any(
+            receipt_of(one, results).is_file()
+            for one in (path, *path.parents)
+            if results in one.parents
+        )
+    ]
 
 
 def set_aside(path: Path, results: Path) -> None:

@@ -8,6 +8,7 @@ with stage(snakemake, measure=True) as summary:
     import pandas as pd
 
     from flopline.clean.gathering import gather, stop_at_mistakes
+    from flopline.clean.magnitudes import doubtful_ratio
     from flopline.schema import DROPPED, KEPT
     from flopline.storage import RowGroups, read_parquet, row_groups, write_json, write_parquet
     from flopline.tables import run_facts
@@ -28,4 +29,6 @@ with stage(snakemake, measure=True) as summary:
     write_parquet(runs, Path(out.runs))
     write_json(notes, Path(out.notes))
     kept = int((runs["status"] == KEPT).sum())
+    if doubt := doubtful_ratio(runs, study):
+        summary.append(f"warning: {doubt}")
     summary.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from flopline.clean.magnitudes import doubtful_ratio
 from flopline.clean.run_facts import BETWEEN_FILES
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
@@ -54,7 +55,8 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
             "steps or tokens of 2^63 or more are logged, first at {}; they are held as float64, "
             "exact to 16 digits",
         ),
-        _gap(runs[runs["status"] == KEPT], study["flops_convention"]),
+        counting_gap(runs[runs["status"] == KEPT], study["flops_convention"]),
+        doubtful_ratio(runs, study),
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -122,7 +124,8 @@ def _spikes(runs: pd.DataFrame, options: Mapping[str, Any]) -> str:
     )
 
 
-def _gap(kept: pd.DataFrame, convention: str) -> str:
+def counting_gap(kept: pd.DataFrame, convention: str) -> str:
+    """In how many runs 6ND and the exact count lie apart, by family; empty where in none."""
     ratio = kept["flops_over_six_nd"]
     wide = ratio[(ratio - 1).abs() > NOTABLE_GAP]
     if wide.empty:
@@ -133,8 +136,20 @@ def _gap(kept: pd.DataFrame, convention: str) -> str:
         if convention == "six_nd"
         else f"the declared count ({CONVENTIONS[convention].formula})"
     )
+    several = len(set(kept["family"])) > 1
+    where = f"{count(len(wide), 'kept run')} of {len(kept):,}"
+    after = ", and so does the comparison of the families" if several else ""
     return (
-        f"6ND and {counted} differ by more than {NOTABLE_GAP:.0%} in {count(len(wide), 'kept run')}"
-        f" of {len(kept):,}, the exact one up to {widest:.3g} times as much: exponents and optima "
-        "depend on which is used"
+        f"6ND and {counted} differ by more than {NOTABLE_GAP:.0%} in "
+        f"{_by_family(kept, wide) if several else where}, the exact one up to {widest:.3g} times "
+        f"as much: exponents and optima depend on which is used{after}"
+    )
+
+
+def _by_family(kept: pd.DataFrame, wide: pd.Series) -> str:
+    """How many kept runs of each family are among those of `wide`."""
+    of_each = kept.assign(wide=kept.index.isin(wide.index)).groupby("family", sort=True)["wide"]
+    return " and ".join(
+        f"{int(sum(flags)):,} of {count(len(flags), 'kept run')} of {family}"
+        for family, flags in of_each
     )

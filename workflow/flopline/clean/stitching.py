@@ -31,6 +31,11 @@ OWN_PACE: Final = 1.5
 FEW_ROWS: Final = 3
 """A stretch of at most so many rows is no restart where most others are none."""
 
+FEW_BACKS: Final = 8
+ROWS_OF_ORDER: Final = 4
+"""Rows whose clock goes back more often than these few times, and once in fewer rows than these on
+average, stand in no order of time, as in a file that was shuffled: none of them is a restart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
@@ -203,8 +208,10 @@ def _judged(
     the rows that came late.
     """
     stretches = _stretches(rows, time, clock, common)
-    for few in (0, FEW_ROWS):
-        going, restarts, marked, backs, todo = _Going(), list[int](), list[int](), 0, list(common)
+    backs = sum(stretch.goes_back for stretch in stretches)
+    no_order = backs > FEW_BACKS and backs * ROWS_OF_ORDER > len(rows)
+    for few in (len(rows),) if no_order else (0, FEW_ROWS):
+        going, restarts, marked, todo = _Going(), list[int](), list[int](), list(common)
         for stretch in stretches:
             first = stretch.rows[0]
             while todo and todo[0][0] <= time[first]:
@@ -212,7 +219,6 @@ def _judged(
             steps = np.unique(clock[stretch.rows]).tolist()
             top = going.there[-1] if going.there else -np.inf
             if stretch.goes_back:
-                backs += 1
                 if len(steps) > few and _is_restart(steps, going.there):
                     if steps[0] <= going.there[0]:
                         going.ends.append(top)

@@ -105,7 +105,9 @@ def read_text_table(path: Path, data: bytes, separator: str) -> tuple[pd.DataFra
         absent = [None] * (len(header) - len(cells))
         records.append([*(cell if cell.strip() else None for cell in cells), *absent, line])
     table = pd.DataFrame(records, columns=[*header, "line"], dtype=object)
-    return table.assign(line=table["line"].astype("int64")), []
+    # A column of that name in the file would be a second one, and cannot be asked for.
+    line = table.iloc[:, -1].astype("int64")
+    return table.loc[:, table.columns != "line"].assign(line=line), []
 
 
 def say_constants(table: pd.DataFrame, wish: Wish, facts: LogFacts, path: Path) -> None:

@@ -314,7 +314,7 @@ def _nothing_dropped() -> pd.DataFrame:
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     values: NDArray[np.float64] = column.to_numpy().astype(np.float64, copy=False)
-    return values
+    return values + 0.0  # which makes 0 of -0
 
 
 @cache

@@ -353,6 +353,7 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
                     fault[place] = DOUBTFUL_POINT
                 else:
                     fault[place] = NOT_A_NUMBER
+    numbers += 0.0  # -0, which some decoders read as a whole number, is 0
     return Cells(numbers, fault, rounded & ~np.isnan(numbers))
 
 

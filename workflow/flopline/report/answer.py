@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.finding import surface_of
+from flopline.audit.next_budget import next_budget
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.choice import refused
 from flopline.documents import (
@@ -23,14 +24,15 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
 from flopline.reach import Reach
+from flopline.report.caveats import one_sided
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
+from flopline.schema import KEPT
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.verdict_scale import Verdict
 
@@ -38,6 +40,9 @@ LITTLE_PERCENT: Final = 3.0
 """Compute that a size may waste and still be called nearly as good as the best."""
 LEAST_PERCENT: Final = 0.01
 """Waste below this share of compute is not written out."""
+
+ALL_PERCENT: Final = 99.5
+"""Waste that is written as all of the compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,7 @@ def percent(value: float) -> str:
     """Waste in percent of compute, as it stands in a sentence."""
     if value < LEAST_PERCENT:
         return f"less than {LEAST_PERCENT} %"
-    return f"{significant(value, 2)} %"
+    return f"{significant(value, 2)} %" if value < ALL_PERCENT else "100 %"
 
 
 def _line_of(head: Headline, verdict: VerdictJson, lines: pd.DataFrame) -> pd.Series:
@@ -406,23 +411,14 @@ def _reach(line: pd.Series, evidence: Evidence) -> Link | None:
 
 def _side(line: pd.Series, findings: Mapping[str, FindingJson]) -> str:
     """That every held-out forecast of the loss by this law erred to one side; else empty."""
-    ladder = findings.get("ladder")
-    steps = None if ladder is None else ladder.get("tables", {}).get("steps")
-    if steps is None or "bottom_bias_percent" not in steps:
+    sided = one_sided(str(line["law"]), findings, str(line["estimator"]))
+    if sided is None:
         return ""
-    mine = steps[(steps["law"] == line["law"]) & (steps["estimator"] == line["estimator"])]
-    mine = mine[(mine["status"] != FAILED) & (mine["n_bottoms"] > 0)]
-    bias, error = (mine[f"bottom_{kind}_percent"].astype(float) for kind in ("bias", "error"))
-    made = int(mine["n_bottoms"].sum())
-    if made < 2 or not np.allclose(bias.abs(), error, rtol=1e-6):
-        return ""
-    for side, alike in (("high", bias > 0), ("low", bias < 0)):
-        if alike.all():
-            return (
-                f"All {made} forecasts of losses at larger budgets came out too {side}, by "
-                f"{significant(float(error.max()), 2)} % at most."
-            )
-    return ""
+    side, made, error = sided
+    return (
+        f"All {made} forecasts of losses at larger budgets came out too {side}, by "
+        f"{significant(error, 2)} % at most."
+    )
 
 
 def _others(
@@ -449,8 +445,23 @@ def _others(
     return out
 
 
-def next_run(evidence: Evidence) -> Link | None:
-    """Which run narrows the size at the target most, and by how much; None where not known."""
+def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
+    """What to run next and by how much it narrows the size at the target; None where not known.
+
+    For a `law` through the optima of budgets it is one more budget, else the run that the audit of
+    the surface found.
+    """
+    if "vertices" in spec_of(law).tables:
+        kept = evidence.runs[evidence.runs["status"] == KEPT]
+        more = next_budget(kept, target_flops)
+        if more is None:
+            return None
+        return Link(
+            f"A budget of {flops_label(more.flops)} FLOPs at {count(more.sizes, 'size')} narrows "
+            f"the interval of this size by {significant(more.narrower_percent, 2)} %. It takes "
+            f"{_share(more.total_flops, target_flops)} of the compute of the target.",
+            evidence.places["ladder"],
+        )
     finding = evidence.findings.get("next_run")
     runs = None if finding is None else finding.get("tables", {}).get("runs")
     if runs is None or runs.empty:
@@ -458,8 +469,13 @@ def next_run(evidence: Evidence) -> Link | None:
     best = runs.loc[runs["removed_percent"].idxmax()]
     narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
     return Link(
-        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens "
-        f"({flops_label(best['flops'])} FLOPs) narrows the interval of the best size by "
-        f"{significant(narrower, 2)} %, by the parametric law.",
+        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens narrow the "
+        f"interval of this size by {significant(narrower, 2)} %. The run takes "
+        f"{_share(float(best['flops']), target_flops)} of the compute of the target.",
         evidence.places["next_run"],
     )
+
+
+def _share(flops: float, of: float) -> str:
+    share = 100 * flops / of
+    return f"{humanise(share, 2)} %" if share >= LEAST_PERCENT else f"less than {LEAST_PERCENT} %"

@@ -17,13 +17,13 @@ Audits = Mapping[str, Mapping[str, FindingJson]]
 
 QUESTIONS: Final = {
     "ladder": "Do small runs predict large ones?",
-    "form": "Which form of the surface?",
+    "form": "Which form of the parametric law?",
     "held_out": "Do the laws predict the runs held out?",
-    "identifiability": "Can the runs tell the terms apart?",
-    "regret": "What does the fit's uncertainty cost?",
-    "bias": "How far off are the parabolas?",
+    "identifiability": "Can the runs tell the terms of the parametric law apart?",
+    "regret": "What does the uncertainty of the parametric law cost?",
+    "bias": "How far off are the parabolas of the isoFLOP law?",
     "sensitivity": "What does N depend on?",
-    "next_run": "Which run would help most?",
+    "next_run": "Which run would help the parametric law most?",
     "inference": "Which size if it will be served?",
     "hygiene": "Were the runs trained alike, and well?",
     "published": "What do published laws say?",

@@ -8,11 +8,12 @@ from typing import TypeGuard
 
 import pandas as pd
 
-from flopline.documents import EstimateJson, FitJson, FitsJson
+from flopline.documents import EstimateJson, FindingJson, FitJson, FitsJson
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.loss_units import NATS, words
 from flopline.numbers import count, number
+from flopline.report.caveats import checked
 from flopline.report.formatting import FormattedEstimate, flat, formatted, value_text
 from flopline.report.html_tables import Csv, DataTable, csv_file, records_table
 
@@ -97,11 +98,26 @@ def fit_ids(fits: Fits, families: Mapping[str, str]) -> dict[tuple[str, str], st
     return {pair: f"fit-{i}" for i, pair in enumerate(pairs, start=1)}
 
 
-def fit_views(fits: Fits, families: Mapping[str, str], loss_unit: str = NATS) -> list[FitView]:
-    """Every fit as it is shown on the page, losses in `loss_unit`."""
+def fit_views(
+    fits: Fits,
+    families: Mapping[str, str],
+    loss_unit: str = NATS,
+    audits: Mapping[str, Mapping[str, FindingJson]] | None = None,
+) -> list[FitView]:
+    """Every fit as it is shown on the page, losses in `loss_unit`, caveats held against `audits`.
+
+    Returns the views by family and law.
+    """
+    findings = audits or {}
     ids = fit_ids(fits, families)
     return [
-        _fit_view(fit, ids[family, law], families.get(family, family), loss_unit)
+        _fit_view(
+            fit,
+            ids[family, law],
+            families.get(family, family),
+            loss_unit,
+            checked(str(fit["message"]), law, findings.get(family, {})),
+        )
         for family, law, fit in each_fit(fits, families)
     ]
 
@@ -162,7 +178,7 @@ def fits_csv(fits: Fits, families: Mapping[str, str]) -> Csv:
     return csv_file(frame, dict.fromkeys(frame.columns, ""))
 
 
-def _fit_view(fit: FitJson, fit_id: str, family: str, loss_unit: str) -> FitView:
+def _fit_view(fit: FitJson, fit_id: str, family: str, loss_unit: str, message: str) -> FitView:
     leaves = list(flat(fit["certificate"]))
     failed = fit["status"] == FAILED
     return FitView(
@@ -171,7 +187,7 @@ def _fit_view(fit: FitJson, fit_id: str, family: str, loss_unit: str) -> FitView
         law=spec_of(fit["law"]).title,
         estimator=str(fit["estimator"]),
         status=str(fit["status"]),
-        message=str(fit["message"]),
+        message=message,
         runs=count(int(fit["n_runs"])),
         points=count(int(fit["n_points"])),
         parameters=[] if failed else _parameters(fit["parameters"], loss_unit),

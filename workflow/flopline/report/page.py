@@ -36,6 +36,7 @@ from flopline.report.audit_views import (
     audit_views,
     held_out_sentence,
 )
+from flopline.report.caveats import counted_apart
 from flopline.report.checklist import checklist, checklist_view, paragraphs
 from flopline.report.decision_csv import decision_csv, spends_budget
 from flopline.report.decision_view import (
@@ -80,7 +81,14 @@ PANEL_SCRIPTS: Final = ("planner_laws.js", "panels.js", "panel_valleys.js", "pan
 
 CHART: Final = ("losscompute",)
 """The figure beside the answer: the first of these that the study has."""
-EVIDENCE: Final = (("isoflop", "envelope"), ("contours", "surface"), ("ladder",), ("stakes",))
+OF_A_WRONG_SIZE: Final = ("regret", "stakes")
+"""The figures that show what a wrong size costs."""
+EVIDENCE: Final = (
+    ("isoflop", "envelope"),
+    ("contours", "surface"),
+    ("ladder",),
+    OF_A_WRONG_SIZE,
+)
 """The figures of evidence: of each group the first that the headline's family has."""
 
 MOST_LINES: Final = 8
@@ -309,8 +317,11 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         inputs.runs[inputs.runs["family"] == first], places, other_splits(study),
     )  # fmt: skip
     lines = recommended(laws)
+    stated = inputs.verdict["headline"]
+    law = stated["law"] if stated else ""
     in_sight, folded = _targets(lines, families[first], budget)
     between = _between(inputs.verdict)
+    counted = counted_apart(inputs.runs, families)
     captions = [figure["caption"] for figure in shown]
     silent = silent_lines(inputs.verdict, families) if head else []
     of_families = family_lines(inputs.verdict, families) if head else []
@@ -325,7 +336,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "answer": answered(head, inputs.verdict, grounds, study)
         if head
         else unanswered(silences, families, study),
-        "next_run": next_run(grounds) if head else None,
+        "next_run": next_run(grounds, law, budget) if head else None,
         "places": places,
         "chart": chart,
         "evidence": evidence,
@@ -336,7 +347,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "not_fitted": inputs.verdict.get("not_fitted", ()),
         "rule": inputs.verdict["rule"],
         "caveat": inputs.verdict.get("caveat", ""),
-        "between": between[:1],
+        "between": [*between[:1], *([counted] if counted else [])],
         "more_between": between[1:],
         "beside": beside,
         "has_targets": len(lines) > 1 or bool(between or beside or silent),
@@ -348,7 +359,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
                 inputs.runs,
                 len(inputs.dropped),
                 inputs.audits.get(first, {}),
-                Places(places["laws"], placed, APPENDIX),
+                Places(places["laws"], placed, APPENDIX, families),
             ),
             [part for text in (*between, *captions) for part in sentences_of(text)],
         ),
@@ -389,7 +400,7 @@ def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
         "figure_groups": _grouped(behind.figures, behind.first),
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
-        "fits": fit_views(inputs.fits, families, unit),
+        "fits": fit_views(inputs.fits, families, unit, inputs.audits),
         "fits_csv": fits_csv(inputs.fits, families),
         "hygiene": hygiene(inputs.runs, inputs.dropped, study),
         "methods": paragraphs(written),
@@ -455,7 +466,7 @@ def _places(
         "laws": laws,
         "chart": f"#{chart['id']}" if chart else laws,
         "ladder": of_audits.get("ladder", f"{APPENDIX}#audit"),
-        "size": drawn.get("stakes", laws),
+        "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
         "methods": f"{APPENDIX}#methods",
         "fit": f"{APPENDIX}#fits",

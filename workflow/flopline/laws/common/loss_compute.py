@@ -26,6 +26,13 @@ REFINEMENTS: Final = 44  # shrinks the bracket of two grid steps (0.27 in ln c) 
 POINTS_FOR_FLOOR: Final = 4  # one more than E, K and c
 
 
+NO_FLOOR: Final = (
+    "these losses show no floor yet (E = 0), so the loss at a target is a bare power law"
+)
+TOO_LOW: Final = "far beyond the data it is more likely too low than its interval says"
+"""What follows of a law without a floor, unless forecasts that were held out say otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class LossLaw:
     """L = E + exp(ln_K) C^-c, one law per row; NaN where the loss does not fall with compute.
@@ -82,10 +89,7 @@ class LossLaw:
             )
         if self.E[0] > 0:
             return ""
-        return (
-            "these losses show no floor yet (E = 0), so the loss at a target is a bare power law: "
-            "far beyond the data it is more likely too low than its interval says"
-        )
+        return f"{NO_FLOOR}: {TOO_LOW}"
 
     def free_floor(self, row: int = 0) -> bool:
         """Whether E of this row was fitted and lies inside its range."""
