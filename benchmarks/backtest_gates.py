@@ -42,6 +42,7 @@ GATES: Final = {
     "a parameter on its bound": "on the bound",
     "tokens per param outside those of the runs": "outside those of the runs",
     "laws apart, none held out": "nothing was held out",
+    "forecasts that failed on the ladder": "its own 95 % forecast",
     "losses that do not fall": "do not fall with compute",
 }
 """What tells the gates by their sentences."""
@@ -96,7 +97,10 @@ def decided(
 
 
 def seen_by(ladder_finding: Finding, c: float) -> FindingJson:
-    """The ladder as it stood when the largest run had `c` FLOPs: steps before, budgets reached."""
+    """The ladder as it stood when the largest run had `c` FLOPs: steps before, budgets reached.
+
+    Its forecasts are by the prior of all studies, in which the study itself is one of many.
+    """
     optima = ladder_finding.tables["optima"]
     known = optima[(optima["largest_flops"] < c) & (optima["budget_flops"] <= c * REACHED)]
     known = known[known["budget_flops"] > known["largest_flops"]]
@@ -114,7 +118,7 @@ def seen_by(ladder_finding: Finding, c: float) -> FindingJson:
         "verdict": "fine",
         "sentence": "",
         "numbers": ladder_finding.numbers,
-        "tables": {"steps": steps.reset_index()},
+        "tables": {"steps": steps.reset_index(), "optima": known},
     }
 
 

@@ -14,6 +14,7 @@ from flopline.bearing import (
     barred,
     borne_up_to,
     bounds_of,
+    failing_forecasts,
     misfits,
     refuted,
     silence,
@@ -45,7 +46,8 @@ def lines(*changes: dict[str, object]) -> pd.DataFrame:
 
 
 def reason(change: dict[str, object], span: Span = SPAN, **more: object) -> str:
-    return str(barred(lines(change), span, more.get("bounds", {}), more.get("held"))[0])
+    known = more.get("bounds", {}), more.get("held"), more.get("failing")
+    return str(barred(lines(change), span, *known)[0])  # type: ignore[arg-type]
 
 
 def held_out(errors: list[float], inside: str = "no", **changes: object) -> pd.DataFrame:
@@ -223,3 +225,44 @@ def test_a_decision_without_a_line_to_follow_has_no_headline() -> None:
     _, verdict = decide({"elm": known["elm"]}, TARGETS, {"elm": "Elm"}, only)
     assert verdict["headline"] is None
     assert headline_lines(verdict, {"elm": "Elm"}) == [verdict["silent"][0]["sentence"]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "off", "barred_for"),
+    [
+        (1, 1, ""),
+        (3, 1, ""),
+        (3, 2, "at 2 of 3 steps of the held-out ladder most of the lowest losses seen"),
+        (7, 2, ""),
+        (7, 3, "at 3 of 7 steps"),
+    ],
+)
+def test_a_line_whose_forecasts_fail_on_its_own_ladder_is_barred(
+    steps: int, off: int, barred_for: str
+) -> None:
+    # Drifts that jump about by ever more, at the last steps.
+    budgets = 1e18 * 3.0 ** np.arange(steps + 1)
+    rows = [
+        {
+            "law": "parametric",
+            "estimator": "log_huber",
+            "largest_flops": at,
+            "budget_flops": above,
+            "loss_predicted": 2.0 * np.exp((-4.0) ** (i - steps + off) * (i >= steps - off)),
+            "loss_seen": 2.0,
+            "loss_seen_se_ln": 0.001,
+            "loss_sd_ln": 0.001,
+            "params_predicted": 1e9,
+            "params_seen": 1e9,
+            "params_seen_se_ln": 0.01,
+            "params_sd_ln": 0.01,
+        }
+        for i, at in enumerate(budgets[:-1])
+        for above in budgets[i + 1 :]
+    ]
+    optima = pd.DataFrame(rows)
+    findings = {"ladder": {"tables": {"optima": optima, "steps": optima}}}
+    failing = failing_forecasts(findings)  # type: ignore[arg-type]
+    assert failing["parametric"].startswith(barred_for)
+    assert bool(failing["parametric"]) == bool(barred_for)
+    assert reason({}, failing=failing) == failing["parametric"]

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from flopline.surfaces.chinchilla import LossSurface
+from flopline.surfaces.skaling import SkalingSurface
 from tests.builders.surfaces import BESIROGLU, HOFFMANN, MUENNIGHOFF_REPEATED, per_draw, values_of
 
 BASE = MUENNIGHOFF_REPEATED.base
@@ -78,3 +79,13 @@ def test_vanished_term_has_no_optimum():
     for surface in (LossSurface(1.8, 0.0, 400.0, 0.3, 0.3), LossSurface(1.8, 400.0, 0.0, 0.3, 0.3)):
         assert np.isnan(surface.G)
         assert np.isnan(surface.loss_opt(1e21))
+
+
+@pytest.mark.parametrize("floor", [0.0, 1.5])
+@pytest.mark.parametrize("kind", [LossSurface, SkalingSurface])
+def test_slopes_of_a_law_without_terms_are_finite(kind, floor):
+    n, d = np.array([1e8, 3e9]), np.array([4e10, 2e9])
+    for k in (1.0, 0.5):
+        slopes = kind(floor, 0.0, 0.0, 0.3, 0.4, k=k).log_loss_gradient(n, d)
+        assert np.isfinite(slopes).all()
+        assert_allclose(slopes[:, 0], 1.0 / floor if floor else 0.0, rtol=1e-12)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from flopline.solvers import descent, hoffmann_grid
+from flopline.solvers.curved_steps import bent
 from flopline.solvers.damped_steps import GRADIENT_TOLERANCE
-from flopline.solvers.minimisation import minimise, minimise_resamples
+from flopline.solvers.minimisation import minimise, minimise_held, minimise_resamples
 from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Problem
-from flopline.solvers.surface_family import CHINCHILLA, KAPLAN, NO_TERM, unknowns_of
+from flopline.solvers.surface_family import CHINCHILLA, KAPLAN, NO_TERM, SKALING, unknowns_of
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.designs import GRID, scattered_runs
 from tests.builders.reference_solver import lbfgs
@@ -227,3 +228,42 @@ def test_hoffmann_grid_comes_near_the_optimum_and_never_below_it():
     assert best.objective[0] <= theirs.objective[0] * (1 + 1e-12)
     assert theirs.objective[0] < best.objective[0] * 1.01
     assert theirs.scaled_gradient[0] > best.scaled_gradient[0]
+
+
+def test_a_step_is_bent_along_the_valley_it_is_tangent_to():
+    # Halfway to a law without a floor the level and the slopes at the centre hold.
+    for form, start in (
+        (CHINCHILLA, [0.5, -1.5, -1.2, 0.3, 0.4]),
+        (SKALING, [0.5, -1.5, -1.2, 0.2, 0.25, 0.6]),
+    ):
+        theta = np.array([start])
+        step = np.array([[-0.1, 0.08, 0.07, -0.02, -0.03, -0.05][: len(start)]])
+        small = bent(form, theta, 1e-5 * step)
+        np.testing.assert_allclose(small, 1e-5 * step, rtol=1e-3)
+        at, powers = (form.expand(t) for t in (theta, theta + bent(form, theta, step)))
+        assert powers[0, 0] != pytest.approx(at[0, 0] - 0.1)
+        beyond = bent(form, theta, np.array([[-0.6, *[0.0] * (len(start) - 1)]]))
+        assert beyond[0, 0] == -0.6, "a curve that leaves the laws with a floor is not followed"
+        at_bound = np.array([[0.0, *start[1:]]])
+        held = np.array([[0.0, *step[0, 1:]]])
+        np.testing.assert_array_equal(bent(form, at_bound, held), held)
+
+
+def test_softplus_is_that_of_numpy():
+    x = np.linspace(-60.0, 60.0, 241)
+    np.testing.assert_allclose(descent.softplus(x), np.logaddexp(0.0, x), rtol=1e-15, atol=1e-15)
+
+
+def test_a_held_floor_stays_and_the_rest_is_at_its_optimum():
+    problem = Problem.of(*design(0, 40, 0.01), log_huber(1e-3))
+    best = minimise(problem, CHINCHILLA, np.ones(40))[0]
+    floors = best.unknowns[0, 0] * np.array([0.8, 1.0, 1.1])
+    held = minimise_held(problem, CHINCHILLA, floors, best.unknowns[0])
+    np.testing.assert_array_equal(held.unknowns[:, 0], floors)
+    assert held.converged.all()
+    np.testing.assert_allclose(held.objective[1], best.objective[0], rtol=1e-9)
+    assert (held.objective[[0, 2]] > best.objective[0]).all()
+    again = minimise(problem, CHINCHILLA, np.ones(40))[0]
+    again.unknowns[:] = 0.0
+    kept = minimise(problem, CHINCHILLA, np.ones(40))[0]
+    np.testing.assert_array_equal(kept.unknowns, best.unknowns, "what is kept is never overwritten")

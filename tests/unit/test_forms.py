@@ -144,8 +144,8 @@ def test_resamples_that_do_not_converge_are_solved_again(monkeypatch):
     undisturbed, _ = minimise_resamples(problem, CHINCHILLA, weights, near)
     honest, calls = descent.descend, []
 
-    def lame(*args):
-        optima = honest(*args)
+    def lame(*args, **more):
+        optima = honest(*args, **more)
         calls.append(len(optima.objective))
         if len(calls) <= 2:
             return replace(
@@ -169,9 +169,9 @@ def test_a_small_delta_is_narrowed_to_once_the_starts_agree(monkeypatch):
     weights = run_weights([str(i) for i in range(GRID.shape[1])], 20, 4)
     honest, calls = descent.descend, []
 
-    def counted(*args):
+    def counted(*args, **more):
         calls.append((len(args[3]), *args[4:]))
-        return honest(*args)
+        return honest(*args, **more)
 
     monkeypatch.setattr(minimisation, "descend", counted)
     optima, disagreed = minimise_resamples(problem, CHINCHILLA, weights, best.unknowns[0])

@@ -186,6 +186,23 @@ def test_runs_to_forecast_are_named_once_and_with_their_family():
     assert (run.name, run.lines, run.target_flops) == ("1e22", ("isoflop/window",), 1e22)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("\x7fELF\x02\x01" + "\udcd0" * 300, r"cannot be printed \('\\x7fELF\\x02\\x01"),
+        ("a\x1b[31mb", "cannot be printed"),
+        ("  ", "is blank"),
+        ("n" * 101, "has 101 letters"),
+    ],
+)
+def test_a_name_that_no_log_has_is_refused_in_few_words(name: str, words: str) -> None:
+    """The bytes of a program, given as a name, went to the terminal, or ended in a traceback."""
+    with pytest.raises(FloplineError, match=words) as raised:
+        named_runs([{"name": name, "params": 1e9, "tokens": 1e10}], ["ash"])
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 300
+
+
 def test_the_same_inputs_give_the_same_bytes_and_come_back(known, runs, tmp_path):
     run = at()
     item = SealedRun(run, forecast_of(run, known), ["far"])

@@ -13,12 +13,15 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
+from scipy.special import bdtrc, stdtrit
 
 from flopline.audit.held_out import REFUTED_PERCENT
 from flopline.audit.held_out_kinds import THIS_RUN
 from flopline.documents import FindingJson, SilenceJson
+from flopline.forecast.ladder_errors import LOSS
+from flopline.forecast.record import failures
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import ESTIMATORS, Says, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.reach import EXTREME, SHORT, Reach, out_of_reach
@@ -50,6 +53,10 @@ NEAR_TARGET: Final = 10.0
 ALIKE: Final = 1.5
 """Runs of a line's own N and compute within this factor have the loss that the line predicts, but
 for some tenths of a percent that the wrong size costs."""
+FAILED_FORECASTS: Final = 0.01
+"""Chance below which forecasts that hold what they say would fail so many steps of a ladder: of a
+step whose 95 % intervals hold less than half of what was seen it is one in twenty. So one step says
+nothing; two of two or three say that they fail, three of four to nine."""
 FURTHEST: Final = 100.0
 """Times the largest run's compute up to which forecasts were tried on public studies
 (docs/uncertainty.md)."""
@@ -104,17 +111,50 @@ def barred(
     span: Span,
     bounds: Mapping[tuple[str, str], Sequence[str]],
     held: pd.DataFrame | None = None,
+    failing: Mapping[str, str] | None = None,
 ) -> pd.Series:
     """Why each of `lines` cannot be followed, one clause each; empty where it can.
 
     `lines` are the rows of one family and target in the table of decisions; `bounds` are the
     parameters that sit on their bounds, by law and estimator; `held` are the predictions of runs
-    held out (audit `held_out`), None without any. A line that failed has no clause of its own.
+    held out (audit `held_out`), None without any; `failing` is what `failing_forecasts` says. A
+    line that failed has no clause of its own.
     """
     out = {}
     for index, line in lines.iterrows():
         out[index] = "" if line["status"] == FAILED else _fault(line, span, bounds, held)
+        if failing and not out[index] and line["status"] != FAILED:
+            out[index] = _forecasts_fail(line, failing)
     return pd.Series(out, dtype=object)
+
+
+def failing_forecasts(findings: Mapping[str, FindingJson]) -> dict[str, str]:
+    """A clause for each line whose forecasts fail on the study's own ladder, else empty, by line.
+
+    Each step is forecast from what was known there; FAILED_FORECASTS says when too many fail.
+    """
+    ladder = findings.get("ladder")
+    tables = {} if ladder is None else ladder.get("tables", {})
+    if "optima" not in tables or not len(tables["optima"]):
+        return {}
+    out: dict[str, str] = {}
+    for row in failures(tables).itertuples():
+        line, steps, failed = str(row.line), int(row.steps), int(row.failed)
+        out.setdefault(line, "")
+        if failed and not out[line] and bdtrc(failed - 1, steps, 0.05) < FAILED_FORECASTS:
+            what = "the lowest losses" if row.quantity == LOSS else "the best sizes"
+            out[line] = (
+                f"at {failed} of {steps} steps of the held-out ladder most of {what} seen at "
+                "larger budgets lie outside its own 95 % forecast"
+            )
+    return out
+
+
+def _forecasts_fail(line: pd.Series, failing: Mapping[str, str]) -> str:
+    own = f"{line['law']}/{line['estimator']}"
+    # A law's main line goes by the law's name alone: of a surface its published form.
+    first = bool(line["main"]) or line["estimator"] == PUBLISHED
+    return failing.get(own, failing.get(str(line["law"]), "") if first else "")
 
 
 def _fault(
@@ -288,7 +328,8 @@ def misfits(known: FamilyResults) -> set[tuple[str, str]]:
         free = fit["n_runs"] - len(fit["parameters"]) - 1
         if free < 1 or best <= -1:
             continue
-        most = 1 + float(f_distribution.isf(REFUTED_FORM, 1, free)) / free
+        # The square of Student's t is F with one degree of freedom.
+        most = 1 + float(stdtrit(free, REFUTED_FORM / 2)) ** 2 / free
         out |= {(law, str(name)) for name in forms.index[(1 + forms) / (1 + best) > most]}
     return out
 

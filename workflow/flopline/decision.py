@@ -17,6 +17,7 @@ from flopline.bearing import (
     apart,
     barred,
     bounds_of,
+    failing_forecasts,
     misfits,
     predictions,
     refuted_beside,
@@ -106,6 +107,7 @@ def decide(
     )
     table[list(FORECAST)] = math.nan
     forecast = {family: forecasts_of(known.findings) for family, known in results.items()}
+    failing = {family: failing_forecasts(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
     silent: list[SilenceJson] = []
@@ -117,7 +119,8 @@ def decide(
             stated = columns(table.loc[rows], forecast[family][budget])
             table.loc[rows, list(FORECAST)] = stated
         lines, span = table.loc[rows], spans[family]
-        reasons = barred(lines, span, bounds_of(known), predictions(known.findings))
+        held, its_failing = predictions(known.findings), failing[family]
+        reasons = barred(lines, span, bounds_of(known), held, its_failing)
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.

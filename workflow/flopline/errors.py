@@ -20,11 +20,15 @@ class FloplineError(Exception):
 
     def __init__(self, sentence: object = "") -> None:
         """Keep `sentence` on one line, and to MOST_LETTERS."""
-        printable = (c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
-        text = "".join(printable)
+        text = printable(str(sentence))
         if len(text) > MOST_LETTERS:
             text = f"{text[: MOST_LETTERS - _OF_END]} … {text[-_OF_END:]}"
         super().__init__(text)
+
+
+def printable(text: str) -> str:
+    """The text with what cannot be printed, and might be obeyed by a terminal, as its escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def clause_of(message: str) -> str:

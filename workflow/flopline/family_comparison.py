@@ -180,7 +180,7 @@ def _gains_of_draws(known: FamilyResults, law: str, flops: Floats, loss: Floats)
 
 def _mean_gain(gain: Floats, draws: Floats) -> EstimateJson:
     """Mean over runs of needed over spent compute, with intervals; without them for one run."""
-    from scipy.stats import t as student_t
+    from scipy.special import stdtrit
 
     mean = float(gain.mean())
     if gain.size < 2:
@@ -190,7 +190,7 @@ def _mean_gain(gain: Floats, draws: Floats) -> EstimateJson:
     for level in LEVELS:
         tail = 50 - level / 2
         of_law = np.ptp(np.percentile(draws, [tail, 100 - tail])) / 2 if draws.size > 1 else 0.0
-        half = math.hypot(error * student_t.ppf(1 - tail / 100, gain.size - 1), float(of_law))
+        half = math.hypot(error * stdtrit(gain.size - 1, 1 - tail / 100), float(of_law))
         ends += [math.exp(mean - half), math.exp(mean + half)]
     return estimate_json(math.exp(mean), *ends)
 

@@ -22,6 +22,7 @@ from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.numbers import flops_label, humanise, significant
 from flopline.solvers import generic
+from flopline.solvers.descent import descend
 from flopline.solvers.objectives import (
     Objective,
     delta_from,
@@ -201,15 +202,21 @@ def _linear_delta(base: Base) -> float:
 
 def _refit_under(base: Base, objective: Objective) -> Refit:
     """The optimum of another objective that the baseline leads to."""
-    columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
-    start = base.form.law(base.problem, unknowns_of(base.problem, base.surface))
-    fitted = generic.fit([start], columns, base.table["loss"].to_numpy(), objective)
-    law = replace(fitted.law, count=base.surface.count)
+    problem = replace(base.problem, objective=objective)
+    near = unknowns_of(problem, base.surface)[None]
+    ends = descend(problem, base.form, np.ones((1, problem.x.size)), near)
+    law, converged = base.form.law(problem, ends.unknowns[0]), bool(ends.converged[0])
+    if objective.delta == 0:
+        # The descent stops at a small delta beside the vertex.
+        columns = {c: base.table[c].to_numpy() for c in ("params", "tokens")}
+        fitted = generic.fit([law], columns, base.table["loss"].to_numpy(), objective)
+        law, converged = fitted.law, fitted.converged
+    law = replace(law, count=base.surface.count)
     return {
         "params": float(law.params_opt(base.target_flops)),
         "a": float(exponents_of(law, base.target_flops)[0]),
-        "status": CONVERGED if fitted.converged else WARNING,
-        "message": "" if fitted.converged else "the fit ends before its gradient is zero",
+        "status": CONVERGED if converged else WARNING,
+        "message": "" if converged else "the fit ends before its gradient is zero",
     }
 
 

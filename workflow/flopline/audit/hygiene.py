@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import fdtrc, stdtrit
 
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import Finding
@@ -267,7 +267,7 @@ def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
             yield Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
         elif np.isfinite(slopes["t"]):
             freedom = slopes["n"] - len(PARAMETERS) - 1
-            limit = float(stats.t.isf(SIGNIFICANT / tried / 2, freedom))
+            limit = -float(stdtrit(freedom, SIGNIFICANT / tried / 2))
             depends = abs(slopes["t"]) > limit
             effect = 100 * np.expm1(slopes["slope"] * np.log(2))
             sentence = (
@@ -312,7 +312,7 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
     residual = facts["log_residual"].to_numpy()
     sd = float(np.sqrt(residual @ residual / left))
     ratio = sd / noise if noise > 0 else np.inf
-    chance = float(stats.f.sf(ratio**2, left, freedom))
+    chance = float(fdtrc(left, freedom, ratio**2))
     misses = ratio > MISFIT and chance < SIGNIFICANT
     sentence += (
         f", the residuals of the parametric law {_percent(sd)}, {significant(ratio, 2)} times"

@@ -125,14 +125,14 @@ def dependence(surface: LossSurface, facts: pd.DataFrame, name: str) -> dict[str
     out["left"] = float(free @ free / (z @ z))
     if out["left"] < APART:
         return out
-    from scipy import stats
+    from scipy.special import stdtr
 
     residual = log_residuals(surface, rows)
     residual = residual - basis @ (basis.T @ residual)
     slope = float(free @ residual / (free @ free))
     rest = residual - slope * free
     t = slope / np.sqrt(rest @ rest / freedom / (free @ free))
-    return out | {"slope": slope, "t": float(t), "p": float(2 * stats.t.sf(abs(t), freedom))}
+    return out | {"slope": slope, "t": float(t), "p": float(2 * stdtr(freedom, -abs(t)))}
 
 
 def repeats(facts: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -31,7 +30,7 @@ from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
 from flopline.solvers.descent import assess, jacobian
-from flopline.solvers.minimisation import minimise_resamples
+from flopline.solvers.minimisation import minimise_held
 from flopline.solvers.problem import Problem
 from flopline.solvers.surface_family import CHINCHILLA, Form, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
@@ -48,10 +47,6 @@ SPOKEN: Final = 0.5
 """Share of a vector's largest component from which a parameter is named in words."""
 NEARLY_AS_WEAK: Final = 10.0
 """The second direction is told too if its eigenvalue is within this factor of the weakest."""
-_PIN = 1e6
-"""Weight of the pseudo-observation that holds E: it then moves by some 1e-8 of itself."""
-_FAR = 1e5
-"""ln N and ln D of that observation, where both power terms are below the smallest float."""
 
 
 def audit(
@@ -150,17 +145,9 @@ def profile_of_floor(
     unit = floor or float(np.exp(problem.target.min() + problem.centre[2]))
     held = floor + unit * np.linspace(-reach, reach, steps)
     held = held[held > 0]
-    far = np.full(held.size, _FAR)
-    pinned = replace(
-        problem,
-        x=np.append(problem.x, far),
-        y=np.append(problem.y, far),
-        target=np.append(problem.target, np.log(held) - problem.centre[2]),
-    )
-    equal = np.ones((held.size, problem.x.size))
-    weights = np.hstack([equal, _PIN * np.eye(held.size)])
     best = unknowns_of(problem, surface)
-    fits, _ = minimise_resamples(pinned, form, weights, best)
+    fits = minimise_held(problem, form, held * np.exp(-problem.centre[2]), best)
+    equal = np.ones((held.size, problem.x.size))
     objective = assess(problem, form, equal, fits.unknowns).objective
     lowest = assess(problem, form, equal[:1], best[None]).objective[0]
     along = form.as_stated(problem, fits.unknowns)

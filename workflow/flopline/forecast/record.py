@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flopline.forecast.ladder_errors import QUANTITIES, of_ladder
+from flopline.forecast.ladder_errors import LOSS, PARAMS, QUANTITIES, of_ladder
 from flopline.forecast.line_forecasts import Priors, forecasts
 from flopline.forecast.priors import stored
 from flopline.forecast.student import StudentT
@@ -42,6 +42,34 @@ def record(
             parts.append(means.reset_index())
     columns = ["quantity", "line", "steps", *SCORED]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def failures(
+    tables: Mapping[str, pd.DataFrame], priors: Mapping[str, Priors] | None = None
+) -> pd.DataFrame:
+    """One row per line: the `steps` of the ladder that were forecast, and how many `failed`.
+
+    `tables` and `priors` are as above. Of the losses and the sizes at larger budgets, a step fails
+    that quantity where more than half of what was seen lies outside its 95 % forecast interval;
+    columns quantity, line, steps, failed.
+    """
+    known = priors or stored()
+    past = {name: table for name, table in tables.items() if name != "ahead"}
+    parts = []
+    for quantity in (LOSS, PARAMS):
+        predictions = of_ladder(past, quantity)
+        predictions = predictions[predictions["seen_ln"].notna()]
+        if predictions.empty:
+            continue
+        made = forecasts(predictions, known[quantity])
+        low, high = StudentT.of(made["centre"], made["scale"], made["df"]).interval(95)
+        outside = ~((low <= made["seen_ln"]) & (made["seen_ln"] <= high))
+        by_step = (outside.groupby([made["line"], made["step"]]).mean() > 0.5).groupby(level=0)
+        table = pd.DataFrame({"steps": by_step.size(), "failed": by_step.sum()}).reset_index()
+        table.insert(0, "quantity", quantity)
+        parts.append(table)
+    columns = ["quantity", "line", "steps", "failed"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _scored(made: pd.DataFrame) -> pd.DataFrame:

@@ -81,7 +81,14 @@ PANEL_SCRIPTS: Final = ("planner_laws.js", "panels.js", "panel_valleys.js", "pan
 
 CHART: Final = ("losscompute",)
 """The figure beside the answer: the first of these that the study has."""
-EVIDENCE: Final = (("isoflop", "envelope"), ("contours", "surface"), ("ladder",), ("stakes",))
+OF_A_WRONG_SIZE: Final = ("regret", "stakes")
+"""The figures that show what a wrong size costs."""
+EVIDENCE: Final = (
+    ("isoflop", "envelope"),
+    ("contours", "surface"),
+    ("ladder",),
+    OF_A_WRONG_SIZE,
+)
 """The figures of evidence: of each group the first that the headline's family has."""
 
 MOST_LINES: Final = 8
@@ -352,7 +359,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
                 inputs.runs,
                 len(inputs.dropped),
                 inputs.audits.get(first, {}),
-                Places(places["laws"], placed, APPENDIX),
+                Places(places["laws"], placed, APPENDIX, families),
             ),
             [part for text in (*between, *captions) for part in sentences_of(text)],
         ),
@@ -459,7 +466,8 @@ def _places(
         "laws": laws,
         "chart": f"#{chart['id']}" if chart else laws,
         "ladder": of_audits.get("ladder", f"{APPENDIX}#audit"),
-        "size": drawn.get("stakes", laws),
+        "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
+        "optima": drawn.get("isoflop", laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
         "methods": f"{APPENDIX}#methods",
         "fit": f"{APPENDIX}#fits",

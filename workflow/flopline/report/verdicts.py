@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pandas as pd
@@ -19,6 +19,7 @@ from flopline.documents import (
 )
 from flopline.family_comparison import holds_one
 from flopline.laws.common.fit_result import CONVERGED, FAILED
+from flopline.laws.spec import spec_of
 from flopline.numbers import count, factor
 from flopline.report.formatting import gist
 from flopline.schema import HELD_OUT, KEPT
@@ -66,16 +67,25 @@ _BASIS: Final[Mapping[str, tuple[Verdict, str, str]]] = {
     ),
 }
 
-_AUDITS: Final = {
-    "ladder": ("Do small runs predict large ones?", "Held-out ladder"),
-    "held_out": ("What did the runs held out show?", "Runs held out"),
+_AUDITS: Final[Mapping[str, tuple[str, Mapping[Verdict, str]]]] = {
+    "ladder": (
+        "Do small runs predict large ones?",
+        {GOOD: "They do", WARNED: "Only roughly", REFUTED: "They do not"},
+    ),
+    "held_out": (
+        "Do the runs held out confirm the laws?",
+        {GOOD: "They do", WARNED: "Only in part", REFUTED: "They refute them"},
+    ),
     "identifiability": (
         "Can the runs tell the terms of the parametric law apart?",
-        "Identifiability",
+        {GOOD: "They can", WARNED: "Only in part", REFUTED: "They cannot"},
     ),
-    "hygiene": ("Were the runs trained alike, and well?", "Run hygiene"),
+    "hygiene": (
+        "Were the runs trained alike, and well?",
+        {GOOD: "They were", WARNED: "Not in every respect", REFUTED: "They were not"},
+    ),
 }
-"""The audits that have a verdict of their own: the question, and what the check is called."""
+"""The audits that have a verdict of their own: the question, and the answer of each verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +101,15 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the evidence stands: of agreement, and of each audit; `appendix` is the other page."""
+    """Where the evidence stands: of agreement, and of each audit; `appendix` is the other page.
+
+    `labels` are those of families.
+    """
 
     agreement: str
     audits: Mapping[str, str]
     appendix: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def tiles(
@@ -117,7 +131,7 @@ def tiles(
         _agreement(verdict, places.agreement),
         *_audits(findings, places, bool(verdict.get("headline"))),
         _convergence(fits, f"{places.appendix}#fits"),
-        *_misfit(fits, f"{places.appendix}#fits"),
+        *_misfit(fits, f"{places.appendix}#fits", places.labels),
         *_choice(verdict),
         *_families(verdict),
         _extrapolation(decision, f"{places.appendix}#laws"),
@@ -139,12 +153,13 @@ def _audits(findings: Mapping[str, FindingJson], places: Places, answered: bool)
             sentence,
             f"{places.appendix}#audit",
         )
-    for name, (question, called) in _AUDITS.items():
+    for name, (question, answers) in _AUDITS.items():
         if name in findings:
             made = Verdict(findings[name]["verdict"])
             stands_there = answered and name == "ladder"
             detail = "" if stands_there else gist(str(findings[name]["sentence"]))
-            yield Tile(made, question, f"{called}: {made}", detail, places.audits[name])
+            finding = answers.get(made, "Not checked")
+            yield Tile(made, question, finding, detail, places.audits[name])
 
 
 def _choice(verdict: VerdictJson) -> Iterator[Tile]:
@@ -154,7 +169,8 @@ def _choice(verdict: VerdictJson) -> Iterator[Tile]:
     for entry in choices:
         if _is_headline(entry, head) if head else entry is choices[0]:
             made, finding, detail = _BASIS[entry["basis"]]
-            yield Tile(made, "Why this law?", finding, detail, "#rule")
+            law = f"the {spec_of(entry['law']).label}" if entry.get("law") else "this"
+            yield Tile(made, f"Why {law} law?", finding, detail, "#rule")
             return
 
 
@@ -224,27 +240,29 @@ def _convergence(fits: Mapping[str, FitsJson], href: str) -> Tile:
     return Tile(worst(OF_FIT[status] for status in statuses), question, finding, detail, href)
 
 
-def _misfit(fits: Mapping[str, FitsJson], href: str) -> Iterator[Tile]:
+def _misfit(fits: Mapping[str, FitsJson], href: str, labels: Mapping[str, str]) -> Iterator[Tile]:
     """Whether the surfaces fit their runs, judged by the runs' own scatter."""
     question = "Does the parametric law fit its runs?"
     checked = {
-        family: (fit["certificate"].get("misfit"), fit)
+        family: fit["certificate"].get("misfit")
         for family, laws in fits.items()
         for fit in laws.values()
         if fit["status"] != FAILED and "misfit" in fit["certificate"]
     }
     if not checked:
         return
-    lacking = [fit for misfit, fit in checked.values() if misfit is not None and misfit["found"]]
-    unknown = all(m is None or m["p_value"] is None for m, _ in checked.values())
+    lacking = {f: m for f, m in checked.items() if m is not None and m["found"]}
+    unknown = all(m is None or m["p_value"] is None for m in checked.values())
     if lacking:
         finding = f"{len(lacking)} of {len(checked)} do not" if len(checked) > 1 else "It does not"
-        yield Tile(WARNED, question, finding, gist(str(lacking[0]["message"])), href)
+        names = " and ".join(labels.get(family, family) for family in lacking)
+        sentence = f"The runs of {names} lie about it otherwise than by chance."
+        yield Tile(WARNED, question, finding, sentence, href)
     elif unknown:
         sentence = "There are too few runs beside the parameters of the law."
         yield Tile(NOT_CHECKED, question, "Not tested", sentence, href)
     else:
-        lowest = min(m["p_value"] for m, _ in checked.values() if m and m["p_value"] is not None)
+        lowest = min(m["p_value"] for m in checked.values() if m and m["p_value"] is not None)
         sentence = (
             "By stretch of compute, at the largest runs, sizes and tokens per param, and beside a "
             f"wider form they lie about it as by chance (p = {lowest:.2g} for all tests together)."

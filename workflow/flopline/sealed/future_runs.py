@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pandas as pd
 
@@ -12,6 +13,11 @@ from flopline.errors import FloplineError
 from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.numbers import flops_label
 from flopline.study_document import FutureRunDocument
+
+LONGEST_NAME: Final = 100
+"""Letters of a run's name; the schema of a study file says the same."""
+SHOWN: Final = 20
+"""Letters of a name that is none which its sentence shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +39,13 @@ class FutureRun:
 def named_runs(entries: Sequence[FutureRunDocument], families: Sequence[str]) -> list[FutureRun]:
     """The runs of the study's `future_runs`; the only family where an entry names none.
 
-    Raises FloplineError for two of one name, a family that is not there, or none where there are
-    several.
+    Raises FloplineError for a name that a log cannot have, two of one name, a family that is not
+    there, or none where there are several.
     """
     runs: list[FutureRun] = []
     for entry in entries:
         name, family = str(entry["name"]), str(entry.get("family", ""))
+        _demand_a_name(name)
         if any(run.name == name for run in runs):
             raise FloplineError(
                 f"two runs are to be forecast under the name '{name}': give each its own."
@@ -55,6 +62,21 @@ def named_runs(entries: Sequence[FutureRunDocument], families: Sequence[str]) ->
             )
         runs.append(FutureRun(name, family, float(entry["params"]), float(entry["tokens"])))
     return runs
+
+
+def _demand_a_name(name: str) -> None:
+    """Raise FloplineError for a name that is blank, long, or not of printable characters."""
+    wrong = (
+        "is blank" if not name.strip()
+        else "holds characters that cannot be printed" if not name.isprintable()
+        else f"has {len(name)} letters" if len(name) > LONGEST_NAME
+        else ""
+    )  # fmt: skip
+    if wrong:
+        raise FloplineError(
+            f"the name of a run to be forecast {wrong} ('{name[:SHOWN]}'): give the name that its "
+            f"log will have, in up to {LONGEST_NAME} letters, digits and signs."
+        )
 
 
 def recommended_runs(lines: pd.DataFrame, families: Sequence[str]) -> list[FutureRun]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.errors import FloplineError
+from flopline.errors import FloplineError, printable
 from flopline.forecast.one_run import RunForecast, at_target, of_runs
 from flopline.numbers import factor, flops_label, humanise, significant
 from flopline.places import SCHEMAS, to_run
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
         study = _study(options.study, folder)
         act = _forecast if options.act == "forecast" else _judge
         for line in act(study, options, folder):
-            print(line)
+            print(printable(line))
     except FloplineError as mistake:
         print(f"flopline: {mistake}", file=sys.stderr)
         return 1

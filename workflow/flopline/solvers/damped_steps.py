@@ -18,6 +18,8 @@ GRADIENT_TOLERANCE: Final = 1e-8
 """Largest scaled gradient of a fit that may be called converged."""
 WIDE: Final = 1e-3
 """Huber's delta of Hoffmann et al. 2022, from which the descent needs no help."""
+FINISH: Final = 1e-9
+"""Scaled gradient at which a descent ends, far inside GRADIENT_TOLERANCE."""
 AGREEMENT: Final = 1e-9
 """Two starts agree when their objectives differ by no more than this, relative to the lower."""
 ROUNDING: Final = 1e-14
@@ -26,7 +28,6 @@ TINY: Final = float(np.finfo(float).tiny)
 
 _EXACT = 1e-20
 """Mean squared log residual below which two objectives are both rounding noise."""
-_FINISH = 1e-9
 _MAX_ITERATIONS = 300
 _MAX_DAMPING = 1e12
 _NO_DAMPING = 1e-14
@@ -82,10 +83,12 @@ class Task(Protocol[M]):
         """A damped step that descends, and the decrease that its quadratic model promises."""
 
 
-def descended(task: Task[M], begin: Floats) -> tuple[Floats, Floats, Floats, Ints]:
+def descended(
+    task: Task[M], begin: Floats, finish: float = FINISH
+) -> tuple[Floats, Floats, Floats, Ints]:
     """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
 
-    A row ends when its scaled gradient is far inside GRADIENT_TOLERANCE or when no step lowers its
+    A row ends when its scaled gradient is no more than `finish` or when no step lowers its
     objective.
     """
     theta = np.clip(begin, *task.box)
@@ -96,7 +99,7 @@ def descended(task: Task[M], begin: Floats) -> tuple[Floats, Floats, Floats, Int
     damping = np.full(theta.shape[0], 1e-2)
     growth = np.full(theta.shape[0], 2.0)
     bare = np.zeros(theta.shape[0], dtype=bool)
-    active = np.flatnonzero(cosine > _FINISH)
+    active = np.flatnonzero(cosine > finish)
     reached = progress.gauge()
     for _ in range(_MAX_ITERATIONS):
         if not active.size:
@@ -126,7 +129,7 @@ def descended(task: Task[M], begin: Floats) -> tuple[Floats, Floats, Floats, Int
         stuck = (last & bare[active]) | (damping[active] > _MAX_DAMPING)
         bare[active] = last | (bare[active] & ~accepted)
         damping[active[last]] = _NO_DAMPING
-        active = active[(cosine[active] > _FINISH) & ~stuck]
+        active = active[(cosine[active] > finish) & ~stuck]
         reached(1.0 - active.size / theta.shape[0])
     return theta, model.objective, cosine, iterations
 

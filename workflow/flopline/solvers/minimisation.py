@@ -25,13 +25,33 @@ start."""
 _ROWS_AGAIN: Final = 64
 """Resamples that are solved from all blocks at a time: as many copies of their weights are held."""
 
+_REMEMBERED: Final = 64
+_MINIMISED: Final[dict[tuple[Any, ...], tuple[Optimum, int, int]]] = {}
+"""The last optima of all points: audits ask for those that the ladder has found, form by form."""
+
 
 def minimise(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimum, int, int]:
     """The optimum under one weight vector (points,), the number of starts, how many reach it.
 
     Starts are the best exponents of each block of the grid; if only one of them reaches the lowest
-    objective, every cell of the grid is tried.
+    objective, every cell of the grid is tried. What was found for the same losses before is kept.
     """
+    key = (form, problem.objective, weights.tobytes(), *_bytes_of(problem))
+    if key not in _MINIMISED:
+        while len(_MINIMISED) >= _REMEMBERED:
+            _MINIMISED.pop(next(iter(_MINIMISED)))
+        _MINIMISED[key] = _minimised(problem, form, weights)
+    best, count, agreeing = _MINIMISED[key]
+    return best.take(np.arange(1)), count, agreeing
+
+
+def _bytes_of(problem: Problem) -> tuple[bytes, ...]:
+    return tuple(
+        values.tobytes() for values in (problem.x, problem.y, problem.target, problem.centre)
+    )
+
+
+def _minimised(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimum, int, int]:
     cells = cells_of(form)
     best, count, agreeing = _best_from(problem, form, weights, len(cells.blocks))
     if agreeing > 1 or count == len(cells.unknowns):
@@ -57,7 +77,8 @@ def minimise_resamples(
         begin = starts(problem, form, weights, form.own_starts)
         begin = np.insert(begin, 0, near, axis=1)
         for number, start in enumerate(progress.over(begin.swapaxes(0, 1))):
-            ends = descend(problem, form, weights, start, [widest])
+            # The two take different ways, so that they seldom end in the same higher minimum.
+            ends = descend(problem, form, weights, start, [widest], rough=number > 0)
             if number == 0:
                 best = ends
                 continue
@@ -67,12 +88,31 @@ def minimise_resamples(
     if narrower:
         with progress.part(_BOTH):
             wide = best
-            best = descend(problem, form, weights, wide.unknowns, narrower)
+            best = descend(problem, form, weights, wide.unknowns, narrower, rough=False)
             best = replace(best, iterations=wide.iterations + best.iterations)
     again = np.flatnonzero(disagreed | ~best.converged)
+    if not again.size:
+        return best, disagreed
     for rows in progress.over(np.array_split(again, 1 + again.size // _ROWS_AGAIN)):
         _keep_better(best, rows, _from_blocks(problem.of_rows(rows), form, weights[rows]))
     return best, disagreed
+
+
+def minimise_held(problem: Problem, form: Form[Any], floors: Floats, near: Floats) -> Optimum:
+    """Optima with E held at each of `floors`, all points weighing the same.
+
+    `floors` (rows,) are in the frame of `problem`. Each is started from `near` (6,), usually the
+    optimum with E free, and from the best exponents of blocks of the grid.
+    """
+    held = replace(form, free=tuple(name for name in form.free if name != "E"))
+    equal = np.ones(problem.x.size)
+    begin = starts(problem, form, equal[None], 1 + form.own_starts)[0]
+    begin = np.tile(np.concatenate([near[None], begin]), (floors.size, 1))
+    begin[:, 0] = np.repeat(floors, begin.shape[0] // floors.size)
+    ends = descend(problem, held, np.broadcast_to(equal, (len(begin), equal.size)), begin)
+    objective = np.where(ends.converged, ends.objective, np.inf).reshape(floors.size, -1)
+    first = np.arange(floors.size) * objective.shape[1]
+    return ends.take(first + objective.argmin(axis=1))
 
 
 def condition_number(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> float:

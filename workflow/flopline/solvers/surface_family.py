@@ -66,9 +66,10 @@ class Form(Generic[S]):
     `surface` is the class of the law in the units of the points. `heading` and `formula` name the
     form by itself, `label` beside others in a few words, `phrase` in a sentence of the methods,
     marked up as `report.references` says. `free` names the free unknowns; `tied` maps an unknown
-    to the free one that it equals; the rest are held at `fixed`, E at 0. `called` holds the names
-    of the law's parameters by unknown, where these are not A, B, alpha and beta. Every resample
-    takes `own_starts` besides the optimum of all points: more than one where it has several minima.
+    to the free one that it equals; the rest are held at `fixed`, or where a descent starts.
+    `called` holds the names of the law's parameters by unknown, where these are not A, B, alpha and
+    beta. Every resample takes `own_starts` besides the optimum of all points: more than one where
+    it has several minima.
     A form that is `on_ladder` is fitted at every step of the held-out ladder.
     """
 
@@ -103,6 +104,12 @@ class Form(Generic[S]):
         """The fixed unknowns at their places, else 0."""
         values = dict(self.fixed)
         return np.array([values.get(name, 0.0) for name in UNKNOWNS])
+
+    @cached_property
+    def carried(self) -> list[int]:
+        """The unknowns that a descent leaves where it starts: neither free, nor tied, nor fixed."""
+        bound = {*self.free, *dict(self.tied), *dict(self.fixed)}
+        return [i for i, name in enumerate(UNKNOWNS) if name not in bound]
 
     @cached_property
     def box(self) -> tuple[Floats, Floats]:

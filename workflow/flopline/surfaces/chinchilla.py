@@ -131,7 +131,8 @@ class LossSurface:
     def log_loss_gradient(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
         """Derivatives of ln L with respect to E, A, B, alpha, beta, and k where there is a power.
 
-        The result of `loss` has one more axis, the last.
+        The result of `loss` has one more axis, the last. Slopes that are infinite are 0: of a power
+        where A and B are 0, of ln L where the loss is.
         """
         e, of_params, of_tokens = self._terms(params, tokens)
         log_n, log_d = np.log(np.asarray(params, float)), np.log(np.asarray(tokens, float))
@@ -146,14 +147,14 @@ class LossSurface:
         inner = of_params + of_tokens
         columns = np.stack(np.broadcast_arrays(*slopes), axis=-1)
         if self.straight:
-            return np.asarray(columns / (e + of_params + of_tokens)[..., None])
+            return share_of(columns, e + inner)
         from scipy.special import xlogy
 
         k = per_point(self.k)
-        columns[..., 1:] *= (k * inner ** (k - 1.0))[..., None]
+        columns[..., 1:] *= share_of((k * inner**k)[..., None], inner)
         of_power = xlogy(inner**k, inner)
         columns = np.concatenate([columns, of_power[..., None]], axis=-1)
-        return np.asarray(columns / (e + inner**k)[..., None])
+        return share_of(columns, e + inner**k)
 
     def params_opt(self, flops: ArrayLike) -> Floats:
         """N_opt [weights] at budgets `flops`: G (C/6)^a. Hoffmann et al. 2022, Eq. 4."""
@@ -213,6 +214,13 @@ class LossSurface:
         of_params = per_point(self.A) * n ** -per_point(self.alpha)
         of_tokens = per_point(self.B) * d ** -per_point(self.beta)
         return per_point(self.E), of_params, of_tokens
+
+
+def share_of(slopes: Floats, loss: Floats) -> Floats:
+    """`slopes` along the last axis divided by `loss`, 0 where that is 0 and so has no logarithm."""
+    loss = np.broadcast_to(loss, slopes.shape[:-1])[..., None]
+    out = np.zeros(slopes.shape)
+    return np.divide(slopes, loss, out=out, where=np.broadcast_to(loss > 0, slopes.shape))
 
 
 def per_point(parameter: ArrayLike) -> Floats:

@@ -20,6 +20,7 @@ from flopline.surfaces.chinchilla import (
     POWER_BOUNDS,
     LossSurface,
     per_point,
+    share_of,
 )
 from flopline.surfaces.count import Count
 from flopline.surfaces.surface import START_EXPONENTS, Floats, amplitudes
@@ -72,15 +73,20 @@ class SkalingSurface:
         return np.asarray(per_point(self.E) + reducible)
 
     def log_loss_gradient(self, params: ArrayLike, tokens: ArrayLike) -> Floats:
-        """Derivatives of ln L with respect to E, A, B, alpha, beta, k along the last axis."""
+        """Derivatives of ln L with respect to E, A, B, alpha, beta, k along the last axis.
+
+        Slopes that are infinite are 0: of the power where A and B are 0, of ln L where the loss is.
+        """
+        from scipy.special import xlogy
+
         inner, k = self.inner.loss(params, tokens), per_point(self.k)
         reducible = inner**k
         slopes = np.empty((*inner.shape, 6))
         slopes[..., 0] = 1.0
         of_inner = self.inner.log_loss_gradient(params, tokens)[..., 1:]
         slopes[..., 1:5] = (k * reducible)[..., None] * of_inner
-        slopes[..., 5] = reducible * np.log(inner)
-        return np.asarray(slopes / (per_point(self.E) + reducible)[..., None])
+        slopes[..., 5] = xlogy(reducible, inner)
+        return share_of(slopes, per_point(self.E) + reducible)
 
     def params_opt(self, flops: ArrayLike) -> Floats:
         """N_opt [weights] at budgets `flops`: G (C/6)^a of Hoffmann et al. 2022, Eq. 4."""
