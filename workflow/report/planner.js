@@ -429,6 +429,11 @@ const Planner = (() => {
       if (!location.hash.startsWith(ADDRESS)) return [];
       const held = new URLSearchParams(location.hash.slice(ADDRESS.length));
       const unknown = [];
+      // What a link does not say stands as on a page that was just opened.
+      document.querySelector("[name=plan-mode][value=flops]").checked = true;
+      delete slider.dataset.typed;
+      slider.value = "0";
+      [lossField.value, limitField.value, valueField.value] = ["", "free", ""];
       const pick = (key, known, act) => {
         if (!held.has(key)) return;
         const at = known.indexOf(held.get(key));

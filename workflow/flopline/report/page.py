@@ -467,6 +467,7 @@ def _places(
         "chart": f"#{chart['id']}" if chart else laws,
         "ladder": of_audits.get("ladder", f"{APPENDIX}#audit"),
         "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
+        "optima": drawn.get("isoflop", laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
         "methods": f"{APPENDIX}#methods",
         "fit": f"{APPENDIX}#fits",
