@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopline.atomic import write_note
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.plugins import distribution_of, modules_brought
@@ -33,7 +34,7 @@ class Memory:
     def __init__(self, store: Path) -> None:
         self.store = store
         try:
-            known = json.loads(store.read_text())
+            known = json_of(store.read_text())
         except (OSError, ValueError):
             known = {}
         self.known: dict[str, Any] = known if isinstance(known, dict) else {}
