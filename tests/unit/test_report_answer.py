@@ -216,7 +216,7 @@ def test_a_family_that_says_nothing_stands_below_the_targets(two: ReportInputs) 
 def test_a_training_loss_is_named_where_a_law_has_one(two: ReportInputs) -> None:
     study = {**two.study, "laws": ["envelope", "isoflop", "parametric"],
              "envelope": {"split": "train"}}  # fmt: skip
-    assert "Envelope losses of the split train" in shown(two, study=study).text
+    assert "Envelope Training loss" in shown(two, study=study).text
 
 
 def test_a_caveat_is_held_against_the_forecasts_that_were_held_out(two: ReportInputs) -> None:
