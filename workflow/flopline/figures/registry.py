@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from flopline.plugins import plugins
+
 FIGURES: Final = (
     "surface",
     "families",
@@ -21,4 +23,5 @@ FIGURES: Final = (
     "identifiability",
     "stakes",
     "cleaning",
+    *plugins("figures"),
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from flopline.errors import FloplineError
 from flopline.loss_units import stated_unit, with_unit
+from flopline.plugins import home_of
 from flopline.results import FamilyResults, StudyResults
 from flopline.study_document import StudyDocument
 
@@ -254,7 +255,7 @@ def figure_spec(name: str) -> FigureSpec:
 
 def figure_module(name: str) -> str:
     """The module that holds the figure called `name`."""
-    return f"flopline.figures.{name}_figure"
+    return home_of("figures", name, f"flopline.figures.{name}_figure")
 
 
 def chosen(names: Sequence[str], laws: Sequence[str]) -> list[str]:
