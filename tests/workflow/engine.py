@@ -11,12 +11,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+COMMAND_LINE = "snakemake"
 
 
 class Engine:
@@ -33,13 +38,34 @@ class Engine:
             text=True,
         )
 
-    def snakemake(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `snakemake *arguments` in `folder`."""
+    def ask(self, order: str, **details: object) -> Any:
+        """What the process answers to an order: `answer`, `start` or `poll`, see below."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(json.dumps([str(folder), arguments]), file=self.process.stdin, flush=True)
-        code, out, errors = json.loads(self.process.stdout.readline())
-        return subprocess.CompletedProcess(["snakemake", *arguments], code, out, errors)
+        print(json.dumps([order, details]), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def snakemake(
+        self, folder: Path, *arguments: str, program: str = COMMAND_LINE
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `snakemake *arguments`, or a program of ours that loads Snakemake, in `folder`."""
+        code, out, errors = self.ask(
+            "answer", program=program, folder=str(folder), arguments=arguments
+        )
+        return subprocess.CompletedProcess([program, *arguments], code, out, errors)
+
+    def start(
+        self, folder: Path, *arguments: str, environment: Mapping[str, str], output: Path
+    ) -> Started:
+        """Start `snakemake *arguments` in `folder`, at the head of a process group of its own."""
+        pid = self.ask(
+            "start",
+            folder=str(folder),
+            arguments=arguments,
+            environment=dict(environment),
+            output=str(output),
+        )
+        return Started(self, pid)
 
     def stop(self) -> None:
         """End the process and wait for it."""
@@ -47,6 +73,42 @@ class Engine:
         self.process.stdin.close()
         self.process.wait(timeout=60)
         shutil.rmtree(self.folder)
+
+
+class Started:
+    """A run that goes on beside its test, to be looked at and disturbed as one of subprocess."""
+
+    def __init__(self, engine: Engine, pid: int) -> None:
+        self.engine, self.pid = engine, pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """How it ended, as Popen tells it, or None while it is at work."""
+        if self.returncode is None:
+            self.returncode = self.engine.ask("poll", pid=self.pid)
+        return self.returncode
+
+    def wait(self, seconds: float) -> int:
+        """How it ended, once it has."""
+        limit = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > limit:
+                raise subprocess.TimeoutExpired(COMMAND_LINE, seconds)
+            time.sleep(0.02)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
 
 
 @contextmanager
@@ -59,25 +121,59 @@ def engine_in(environment: Mapping[str, str]) -> Iterator[Engine]:
         engine.stop()
 
 
-def _answer(python: str, folder: str, arguments: list[str]) -> tuple[int, str, str]:
+def _answer(python: str, program: str, folder: str, arguments: list[str]) -> tuple[int, str, str]:
+    """How a run ended, and all that it printed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = os.fork()
         if child == 0:
             os.dup2(out.fileno(), 1)
             os.dup2(errors.fileno(), 2)
-            os.chdir(folder)
-            from snakemake.cli import main
-
-            sys.executable = python
-            # Whatever ends it, ends this process as it would end Snakemake.
-            main(arguments)
-            sys.exit()
+            _run(python, program, folder, arguments)
         _, status = os.waitpid(child, 0)
         texts = []
         for stream in (out, errors):
             stream.seek(0)
             texts.append(stream.read().decode())
         return os.waitstatus_to_exitcode(status), texts[0], texts[1]
+
+
+def _start(
+    python: str, folder: str, arguments: list[str], environment: dict[str, str], output: str
+) -> int:
+    """Start a run that prints to a file; its process."""
+    child = os.fork()
+    if child == 0:
+        # No session of its own: scripts that are forked elsewhere could not come into its group.
+        os.setpgid(0, 0)
+        os.environ.update(environment)
+        for number, file, mode in ((0, os.devnull, "rb"), (1, output, "ab"), (2, output, "ab")):
+            with Path(file).open(mode) as stream:
+                os.dup2(stream.fileno(), number)
+        _run(python, COMMAND_LINE, folder, arguments)
+    return child
+
+
+def _poll(pid: int) -> int | None:
+    """How a process that was started ended; nothing while it is at work."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _run(python: str, program: str, folder: str, arguments: list[str]) -> None:
+    """Be a run in this fork; whatever ends it, ends this process as it would end Snakemake."""
+    os.chdir(folder)
+    sys.executable = python
+    if program == COMMAND_LINE:
+        from snakemake.cli import main
+
+        main(arguments)
+    else:
+        import runpy
+
+        sys.argv = [program, *arguments]
+        sys.path.insert(0, str(Path(program).parent))
+        runpy.run_path(program, run_name="__main__")
+    sys.exit()
 
 
 def _serve() -> None:
@@ -90,8 +186,14 @@ def _serve() -> None:
 
     address = sys.argv[1]
     warm.start(address)
+    python = warm.command(address)
     for line in sys.stdin:
-        print(json.dumps(_answer(warm.command(address), *json.loads(line))), flush=True)
+        order, details = json.loads(line)
+        if order == "poll":
+            answer: object = _poll(**details)
+        else:
+            answer = {"answer": _answer, "start": _start}[order](python, **details)  # type: ignore[operator]
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

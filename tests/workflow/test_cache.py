@@ -167,21 +167,21 @@ def test_a_damaged_entry_is_never_read_and_made_anew(
     """A fit with another digit in it is still JSON: only its digest tells."""
     spoilt = tmp_path / "cache"
     shutil.copytree(cache, spoilt, ignore=shutil.ignore_patterns("*_tables"))
-    link = first.folder / "results/toy/fits/ash/isoflop.json"
+    link = first.folder / "results/toy/fits/ash/envelope.json"
     original = link.read_bytes()
     entry = spoilt / link.readlink().name
     entry.write_bytes(original.replace(b'"point": 0.4', b'"point": 0.5', 1))
     assert entry.read_bytes() != original
     checkout = without_results(first, tmp_path / "repo")
-    figure = "results/toy/figures/ash/isoflop.svg"
+    figure = "results/toy/figures/ash/envelope.svg"
     with engine_in({"SNAKEMAKE_OUTPUT_CACHE": str(spoilt)}) as engine:
         command = (checkout.folder, figure, "--cores", "1", "--cache", "--config", "study=toy")
         done = engine.snakemake(*command)
         assert done.returncode == 1
-        assert "fits/ash/isoflop.json was changed or damaged" in done.stderr
+        assert "fits/ash/envelope.json was changed or damaged" in done.stderr
         done = engine.snakemake(*command)
         assert done.returncode == 0, done.stderr
-    assert (checkout.folder / "results/toy/fits/ash/isoflop.json").read_bytes() == original
+    assert (checkout.folder / "results/toy/fits/ash/envelope.json").read_bytes() == original
     assert (checkout.folder / figure).read_bytes() == (finished.folder / figure).read_bytes()
     assert entry.read_bytes() == original
 

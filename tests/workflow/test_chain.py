@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import AFTER_CLEAN, Checkout
+from tests.workflow.conftest import AFTER_CLEAN, Checkout, engine
 
 pytestmark = pytest.mark.workflow
 
@@ -25,15 +23,10 @@ def jobs_of(
     """Run in steps, and tell the jobs that ran: each writes its log anew."""
     logs = checkout.folder / "results/toy/logs"
     before = {log: log.stat().st_mtime_ns for log in logs.glob("*.log")}
-    done = subprocess.run(
-        [sys.executable, "workflow/run.py", "--cores", "1", *arguments, "--config", "study=toy"],
-        cwd=checkout.folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = engine().snakemake(
+        checkout.folder, "--cores", "1", *arguments, "--config", "study=toy",
+        program="workflow/run.py",
+    )  # fmt: skip
     ran = {log.stem for log in logs.glob("*.log") if before.get(log) != log.stat().st_mtime_ns}
     return done, ran
 
@@ -72,8 +65,8 @@ def test_damaged_tables_made_again_alike_stop_the_chain_and_none_is_forgotten(
     damaged = [
         "curves/0.parquet",
         "clean/runs.parquet",
-        "fits/ash/isoflop.json",
-        "figures/ash/isoflop.png",
+        "fits/ash/envelope.json",
+        "figures/ash/envelope.png",
     ]
     former = {name: (results / name).read_bytes() for name in damaged}
     for name in damaged[:2]:
@@ -83,9 +76,9 @@ def test_damaged_tables_made_again_alike_stop_the_chain_and_none_is_forgotten(
     assert ran == {"ingest.0", "gather"}
     for name in damaged:
         (results / name).write_bytes(b"x" + former[name][1:])
-    done, ran = jobs_of(checkout, "results/toy/figures/ash/isoflop.png")
+    done, ran = jobs_of(checkout, "results/toy/figures/ash/envelope.png")
     assert done.returncode == 0, done.stderr
-    assert ran == {"ingest.0", "gather", "fit_isoflop.ash", "figure_isoflop.ash"}
+    assert ran == {"ingest.0", "gather", "fit_envelope.ash", "figure_envelope.ash"}
     assert {name: (results / name).read_bytes() for name in damaged} == former
 
 

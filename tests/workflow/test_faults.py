@@ -24,7 +24,7 @@ from running.receipts import receipt_of
 from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
-from tests.workflow.conftest import SPECS, Checkout, of_audit, of_law, once_a_session
+from tests.workflow.conftest import SPECS, Checkout, engine, of_audit, of_law, once_a_session
 
 pytestmark = pytest.mark.workflow
 
@@ -133,19 +133,12 @@ class Run:
         self.lab = lab
         lab.runs += 1
         self.output = lab.orders.with_name(f"said.{lab.runs}")
-        with self.output.open("w") as stream:
-            self.process = subprocess.Popen(
-                ["snakemake", "--cores", "1", *arguments, "--config", "study=toy"],
-                cwd=lab.folder,
-                env={
-                    **os.environ,
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                    "FAULT_ORDERS": str(lab.orders),
-                },
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
+        self.process = engine().start(
+            lab.folder,
+            *("--cores", "1", *arguments, "--config", "study=toy"),
+            environment={"FAULT_ORDERS": str(lab.orders)},
+            output=self.output,
+        )
 
     @property
     def printed(self) -> str:
@@ -190,8 +183,8 @@ class Lab:
         # The workflow hands its own PYTHONPATH to the jobs; the trap goes with it.
         checkout.edit(
             "workflow/rules/common.smk",
-            "PYTHONPATH=str(LIBRARY.parent)",
-            f'PYTHONPATH=f"{{LIBRARY.parent}}:{beside}"',
+            "PYTHONPATH=os.pathsep.join(OURS)",
+            f"PYTHONPATH=os.pathsep.join([*OURS, {str(beside)!r}])",
         )
         return cls(checkout, beside / "orders")
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import sys
 
@@ -77,8 +78,10 @@ def _see_through(connection: socket.socket) -> None:
     connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
 
 
-def _run(streams: list[int], script: str, folder: str, environment: dict[str, str]) -> None:
-    """Be a Python that was started with `script`; does not return."""
+def _run(
+    streams: list[int], group: int, script: str, folder: str, environment: dict[str, str]
+) -> None:
+    """Be a Python that was started with `script` in a process group; does not return."""
     import atexit
     import time
     import traceback
@@ -86,6 +89,9 @@ def _run(streams: list[int], script: str, folder: str, environment: dict[str, st
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
 
+    if group != os.getpgrp():
+        # What is sent to the group reaches it, as any process that was started there.
+        os.setpgid(0, group)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -123,7 +129,12 @@ def _run(streams: list[int], script: str, folder: str, environment: dict[str, st
 
 def _ask(address: str, script: str) -> None:
     """Have a script run and end as it ends."""
-    request = json.dumps([script, os.getcwd(), dict(os.environ)]).encode()  # noqa: PTH109
+    ends = (signal.SIGINT, signal.SIGTERM)
+    for number in ends:
+        # Who sends them to the group means the script, which may have to tidy up.
+        signal.signal(number, signal.SIG_IGN)
+    there = os.getcwd()  # noqa: PTH109
+    request = json.dumps([os.getpgrp(), script, there, dict(os.environ)]).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(address)
         socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
@@ -131,6 +142,8 @@ def _ask(address: str, script: str) -> None:
         answer = server.recv(4)
     code = int.from_bytes(answer, "big", signed=True) if answer else 1
     if code < 0:
+        if -code in ends:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 
