@@ -38,7 +38,7 @@ files += [folder / name for name in ("clean/runs.parquet", "clean/dropped.parque
 files += [folder / "decision.json"]
 stated = {"loss_label": "Validation loss", "loss_split": "val", "points": "final"} | written
 stated["envelope"] = {"split": None} | written.get("envelope", {})
-stated["figures"] = {"fitted_surface": True}
+stated["figures"] = {"fitted_surface": True, "envelope_thirds": False}
 spec, setting = figure_spec(name), Setting(stated, family, "page", False)
 read = read_results(folder, sorted(files))
 save(spec.draw(read, setting), Path(out, name), formats)
