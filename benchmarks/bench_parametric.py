@@ -38,7 +38,8 @@ sys.path[:0] = [str(root := Path(__file__).parents[1]), str(root / "workflow")]
 
 from flopline.laws.common.bootstrap import run_weights
 from flopline.solvers import hoffmann_grid
-from flopline.solvers.minimisation import minimise, minimise_resamples
+from flopline.solvers.descent import Optimum
+from flopline.solvers.minimisation import forget, minimise, minimise_resamples
 from flopline.solvers.objectives import log_huber
 from flopline.solvers.problem import Floats, Problem
 from flopline.solvers.surface_family import CHINCHILLA, unknowns_of
@@ -96,7 +97,11 @@ def main() -> None:
     weights = run_weights([f"{i:04d}" for i in range(params.size)], options.draws, 0)
     print(f"{params.size} points of {options.points or 'a simulation'}, Huber delta {DELTA:g}\n")
 
-    wall, cpu, (best, starts, agreeing) = timed(lambda: minimise(problem, CHINCHILLA, equal), 10)
+    def anew() -> tuple[Optimum, int, int]:
+        forget()
+        return minimise(problem, CHINCHILLA, equal)
+
+    wall, cpu, (best, starts, agreeing) = timed(anew, 10)
     note = (
         f"{reached(problem, best.unknowns[0], params, tokens, loss)}, {agreeing} of {starts} agree"
     )

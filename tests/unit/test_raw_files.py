@@ -71,6 +71,12 @@ def test_names_that_snakemake_would_misread_are_refused(name: str) -> None:
         planned()
 
 
+@pytest.mark.parametrize("name", ["a b", "a'b", 'a"b', "100%s", "ünï模", "$HOME", "#a;b&c", "(a)"])
+def test_names_with_blanks_quotes_and_signs_are_read(name: str) -> None:
+    path = log(f"{name}1.jsonl")
+    assert [one["path"] for one in planned().logs] == [str(path)]
+
+
 @pytest.mark.parametrize("name", ["{a}", "a{", "}"])
 def test_a_checkout_whose_path_snakemake_would_fill_in_is_refused(name: str) -> None:
     with pytest.raises(FloplineError, match=r"braces .* rename the folder"):

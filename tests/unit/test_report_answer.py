@@ -12,6 +12,7 @@ import pytest
 
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.laws.common.loss_compute import NO_FLOOR, TOO_LOW
+from flopline.numbers import significant
 from flopline.report.caveats import checked
 from flopline.report.page import CAPTION_WORDS, ReportInputs, render
 from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
@@ -145,6 +146,30 @@ def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInput
     assert "came out too" not in shown(two, audits={"dense": of_dense}).text
 
 
+def test_a_forecast_stands_beside_what_the_law_alone_says(two: ReportInputs) -> None:
+    head = two.verdict["headline"]
+    loss = {name: 0.98 * value for name, value in head["loss"].items() if name != "at_bound"}
+    names = ("params", "tokens", "tokens_per_param")
+    forecast = {**{name: head[name] for name in names}, "loss": loss}
+    text = shown(two, verdict={**two.verdict, "headline": {**head, "forecast": forecast}}).text
+    assert f"{significant(loss['point'])} nats per token" in text
+    assert f"{significant(head['loss']['point'])} by the law alone" in text
+    assert "Intervals are forecasts" in text
+
+
+def test_without_intervals_the_answer_says_so(two: ReportInputs) -> None:
+    ends = ("lo80", "hi80", "lo95", "hi95")
+    head = {
+        name: {**value, **dict.fromkeys(ends)} if isinstance(value, dict) else value
+        for name, value in two.verdict["headline"].items()
+    }
+    text = shown(two, verdict={**two.verdict, "headline": head}).text
+    first = text.partition("What if it is wrong?")[0]
+    assert " ".join(first.split()).count("no interval") == 2
+    assert "It has no interval." in first
+    assert "–" not in first.partition("Appendix")[2]
+
+
 def test_a_price_gives_the_cost_in_money(two: ReportInputs) -> None:
     study = {**two.study, "audit": {"price_per_flop": 1e-18}}
     assert "576K in money" in shown(two, study=study).text
@@ -191,7 +216,7 @@ def test_a_family_that_says_nothing_stands_below_the_targets(two: ReportInputs) 
 def test_a_training_loss_is_named_where_a_law_has_one(two: ReportInputs) -> None:
     study = {**two.study, "laws": ["envelope", "isoflop", "parametric"],
              "envelope": {"split": "train"}}  # fmt: skip
-    assert "Envelope losses of the split train" in shown(two, study=study).text
+    assert "Envelope Training loss" in shown(two, study=study).text
 
 
 def test_a_caveat_is_held_against_the_forecasts_that_were_held_out(two: ReportInputs) -> None:

@@ -25,6 +25,7 @@ from flopline.errors import FloplineError
 from flopline.figures.style import save
 from flopline.logs import opening
 from flopline.logs.readers import read_log
+from flopline.sealed.document import read_sealed
 from flopline.storage import (
     RowGroups,
     read_json,
@@ -36,6 +37,7 @@ from flopline.storage import (
 from flopline.study import load_study, read_yaml
 from flopline.study_names import FIGURE_ENDINGS
 from flopline.tables import read_table
+from running.digest import Memory
 from running.locks import hold_run, release_run
 from running.log_search import log_files
 from tests.builders.refusals import refused
@@ -380,6 +382,10 @@ def test_cut_off_json_is_one_sentence(tmp_path: Path) -> None:
     refused(lambda: read_json(path), "a.json is damaged", "remove it and start again")
     path.write_bytes(b"\xff\xfe")
     refused(lambda: read_json(path), "a.json is damaged")
+    path.write_text("[" * 100_000)
+    refused(lambda: read_json(path), "a.json is damaged (it is nested too deeply)")
+    refused(lambda: read_sealed(path), "a.json is no sealed forecast")
+    assert Memory(path).known == {}
 
 
 def test_same_table_is_the_same_bytes_with_its_checksums(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flopline.atomic import drop, part_of, replacing, seal, writing
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 
 DAMAGED: Final = "remove it and start again: it is made anew"
@@ -172,4 +173,4 @@ def write_text(text: str, path: Path) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises FloplineError when the file is damaged."""
     with _undamaged(path):
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_of(path.read_text(encoding="utf-8"))

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from flopline.atomic import write_note
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
+from flopline.plugins import distribution_of, modules_brought
 
 AROUND: Final = {"running"}
 """Packages of ours that guard a job and its files: no result depends on their code."""
@@ -31,7 +34,7 @@ class Memory:
     def __init__(self, store: Path) -> None:
         self.store = store
         try:
-            known = json.loads(store.read_text())
+            known = json_of(store.read_text())
         except (OSError, ValueError):
             known = {}
         self.known: dict[str, Any] = known if isinstance(known, dict) else {}
@@ -97,6 +100,9 @@ def code_digest(script: Path, library: Path, memory: Memory, modules: Sequence[s
     parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(files)]
     data = [path.with_suffix(".toml") for path in sorted(files)]
     parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data if path.is_file()]
+    if any(path.name == "plugins.py" and path.parent == library.resolve() for path in files):
+        # What packages bring may be part of any job's work.
+        packages |= {name.split(".")[0] for name in modules_brought()}
     parts.append(f"python=={_python()}")
     return _short([*parts, *(f"{name}=={_version(name)}" for name in sorted(packages))])
 
@@ -116,6 +122,10 @@ def _closure(
     scripts = script.parent
     for name in modules:
         module, parents = _module_files(name, scripts, library)
+        if not module and name in modules_brought():
+            files.add(_brought_file(name))
+            packages.add(name.split(".")[0])
+            continue
         if not module:
             raise FloplineError(
                 f"The digest of {script.name} is to count {name}, which is no module below "
@@ -206,7 +216,21 @@ def _version(package: str) -> str:
     try:
         return metadata.version({"yaml": "PyYAML", "PIL": "pillow"}.get(package, package))
     except metadata.PackageNotFoundError:
+        pass
+    try:
+        return metadata.version(distribution_of(package))
+    except metadata.PackageNotFoundError:
         return ""
+
+
+def _brought_file(module: str) -> str:
+    """The file of a module that an installed package brings."""
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        raise FloplineError(
+            f"{module}, which an installed package brings, is not there: install it again."
+        )
+    return found.origin
 
 
 def _short(parts: Iterable[str]) -> str:

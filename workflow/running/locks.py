@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from flopline.atomic import drop, writing
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 
 RUN: Final = ".lock"
@@ -162,7 +163,7 @@ def _holder(lock: IO[str]) -> dict[str, Any]:
     """What the process that holds a lock, or was killed with it, wrote of itself."""
     lock.seek(0)
     try:
-        holder = json.load(lock)
+        holder = json_of(lock.read())
     except ValueError:
         return {}
     return holder if isinstance(holder, dict) else {}

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def outlines(names: Iterable[str], library: Path) -> list[FigureSpec]:
 
 def _outline(name: str, library: Path) -> FigureSpec:
     module = figure_module(name)
-    path = library.parent.joinpath(*module.split(".")).with_suffix(".py")
+    path = _file(module, library)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
@@ -72,6 +73,15 @@ def _outline(name: str, library: Path) -> FigureSpec:
     if not isinstance(figure, FigureSpec) or figure.name != name:
         raise FloplineError(f"FIGURE in {path} is no FigureSpec of the name '{name}': correct it.")
     return figure
+
+
+def _file(module: str, library: Path) -> Path:
+    """The file of a figure's module: ours, or that of an installed package."""
+    if module.partition(".")[0] != library.name:
+        found = find_spec(module)
+        if found is not None and found.origin is not None:
+            return Path(found.origin)
+    return library.parent.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def _written(text: str, path: Path) -> Any:

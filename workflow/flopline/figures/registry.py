@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from flopline.plugins import plugins
+
 FIGURES: Final = (
     "surface",
     "families",
@@ -15,8 +17,11 @@ FIGURES: Final = (
     "envelope",
     "contours",
     "losscompute",
+    "misfit",
     "ladder",
+    "regret",
     "identifiability",
     "stakes",
     "cleaning",
+    *plugins("figures"),
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from flopline.errors import FloplineError
 from flopline.loss_units import stated_unit, with_unit
+from flopline.plugins import home_of
 from flopline.results import FamilyResults, StudyResults
 from flopline.study_document import StudyDocument
 
@@ -164,7 +165,9 @@ class FigureSpec:
     report, which is written before anything is found; `{target}` in it is the first target budget.
     The figure is drawn for each family, or once for the study; where all of `laws` are fitted, and
     where the study has `families` families or more. `options` are the groups of the study that it
-    uses. Raises FloplineError for one whose words are missing or whose fields are of another kind.
+    uses. Where `instead` gives a sentence, it stands on the page and the figure is left out, since
+    it would show nothing. Raises FloplineError for one whose words are missing or whose fields are
+    of another kind.
     """
 
     name: str
@@ -179,6 +182,7 @@ class FigureSpec:
     laws: tuple[str, ...] = ()
     families: int = 1
     options: tuple[str, ...] = ("families", "targets", "loss_label", "loss_unit")
+    instead: Callable[[StudyResults, Setting], str] | None = None
 
     def __post_init__(self) -> None:
         where = f"FIGURE in flopline/figures/{self.name}_figure.py"
@@ -204,7 +208,9 @@ class FigureSpec:
         return set(self.laws) <= set(laws) and len(families) >= self.families
 
     def words(self, results: StudyResults, setting: Setting) -> dict[str, str]:
-        """What stands beside the figure: name, family (a label), section, title, caption, alt."""
+        """What stands beside the figure: name, family (a label), section, title, caption, alt, and
+        instead, the sentence that takes its place on the page (empty where it is shown).
+        """
         before = SYNTHETIC if setting.synthetic else ""
         after = self._form_words(results, setting)
         return {
@@ -214,6 +220,7 @@ class FigureSpec:
             "title": self.title,
             "caption": before + self.caption(results, setting) + after,
             "alt": before + self.alt(results, setting),
+            "instead": self.instead(results, setting) if self.instead is not None else "",
         }
 
     def _form_words(self, results: StudyResults, setting: Setting) -> str:
@@ -248,7 +255,7 @@ def figure_spec(name: str) -> FigureSpec:
 
 def figure_module(name: str) -> str:
     """The module that holds the figure called `name`."""
-    return f"flopline.figures.{name}_figure"
+    return home_of("figures", name, f"flopline.figures.{name}_figure")
 
 
 def chosen(names: Sequence[str], laws: Sequence[str]) -> list[str]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from flopline.plugins import plugins
+
 LAWS: Final = (
     "envelope",
     "isoflop",
     "parametric",
+    *plugins("laws"),
 )
 """In this order a study fits them that does not choose."""

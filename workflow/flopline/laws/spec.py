@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from flopline.errors import FloplineError
+from flopline.plugins import home_of
 from flopline.study_document import StudyDocument
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def spec_of(name: str) -> LawSpec:
 
 def spec_module(name: str) -> str:
     """The module that holds the spec of the law called `name`."""
-    return f"flopline.laws.{name}.{name}_law"
+    return home_of("laws", name, f"flopline.laws.{name}.{name}_law")
 
 
 def resolved(reference: str) -> Any:

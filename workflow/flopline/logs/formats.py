@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Final
 
 from flopline.errors import FloplineError
+from flopline.plugins import brought
 
 
 class Columns(Enum):
@@ -69,13 +70,13 @@ class Format:
     """One log format.
 
     `name` is the word for source.format, `module` the module of this folder where that has another
-    name. `recognised_by` and `reads` are its words in docs/formats.md. `says` are what its logs may
-    say of a run by themselves: params, tokens. `several_runs` says whether one log may hold several
-    runs, `folder` how a folder is one log. `is_table` says whether it may also be a table of
-    finished runs; its module then has `read_runs`, and text has the `separator` between cells.
-    `of_lines` says whether a study may name the lines of one phase of a log (source.phase).
-    `endings` are those of file names, `described_by` the key of `source` that describes its lines,
-    `binary` says that it is no text.
+    name, or a dotted one of another package. `recognised_by` and `reads` are its words in
+    docs/formats.md. `says` are what its logs may say of a run by themselves: params, tokens.
+    `several_runs` says whether one log may hold several runs, `folder` how a folder is one log.
+    `is_table` says whether it may also be a table of finished runs; its module then has
+    `read_runs`, and text has the `separator` between cells. `of_lines` says whether a study may
+    name the lines of one phase of a log (source.phase). `endings` are those of file names,
+    `described_by` the key of `source` that describes its lines, `binary` says that it is no text.
     """
 
     name: str
@@ -96,7 +97,8 @@ class Format:
     @property
     def reader(self) -> str:
         """The name of the module that reads it."""
-        return f"{__package__}.{self.module or self.name}"
+        module = self.module or self.name
+        return module if "." in module else f"{__package__}.{module}"
 
     def load(self) -> ModuleType:
         """The module that reads it."""
@@ -116,7 +118,7 @@ SPLIT_FOLDERS: Final[Mapping[str, str]] = {
 
 SPLITS: Final = tuple(SPLIT_FOLDERS)
 
-FORMATS: Final[Mapping[str, Format]] = {
+FORMATS: Final[dict[str, Format]] = {
     entry.name: entry
     for entry in (
         Format(
@@ -296,6 +298,12 @@ FORMATS: Final[Mapping[str, Format]] = {
     )
 }
 """The formats by name, in the order in which a log is asked whether it is one of them."""
+
+GENERAL: Final = ("trainer", "lines", "pattern")
+"""Formats that read much of what others are made for, and so come after those of packages."""
+for brought_format in brought("formats"):
+    FORMATS.setdefault(brought_format.name, brought_format)
+FORMATS.update({name: FORMATS.pop(name) for name in GENERAL})
 
 FOLDERS: Final = tuple(entry.folder for entry in FORMATS.values() if entry.folder)
 """The kinds of folders that are one log."""

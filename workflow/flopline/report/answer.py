@@ -55,7 +55,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class BigNumber:
-    """One of the three numbers: what it is, its value, a line below it, and its intervals."""
+    """One of the three numbers: what it is, its value, a line below it, and its intervals.
+
+    With intervals `note` says of what kind they are; `aside` is one more line.
+    """
 
     name: str
     point: str
@@ -63,6 +66,7 @@ class BigNumber:
     note: str
     ci80: str = ""
     ci95: str = ""
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,11 @@ def answered(
     )
     tokens = as_float(line["tokens"])
     data = BigNumber("Data", humanise(tokens), "tokens", _of_data(tokens, params, evidence.runs))
-    expected = BigNumber("Loss", loss.point, unit, _kind_of_interval(verdict), loss.ci80, loss.ci95)
+    ends = (loss.ci80, loss.ci95) if loss.has_interval else ("", "")
+    kind = _kind_of_interval(verdict) if loss.has_interval else "no interval"
+    of_law = significant(as_float(line["loss"]))
+    aside = f"{of_law} by the law alone" if of_law != loss.point else ""
+    expected = BigNumber("Loss", loss.point, unit, kind, *ends, aside)
     return Answer(
         title=(
             f"With {head.budget} FLOPs, train {head.family}: {humanise(params)} params on "
@@ -460,7 +468,7 @@ def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
             f"A budget of {flops_label(more.flops)} FLOPs at {count(more.sizes, 'size')} narrows "
             f"the interval of this size by {significant(more.narrower_percent, 2)} %. It takes "
             f"{_share(more.total_flops, target_flops)} of the compute of the target.",
-            evidence.places["ladder"],
+            evidence.places["optima"],
         )
     finding = evidence.findings.get("next_run")
     runs = None if finding is None else finding.get("tables", {}).get("runs")

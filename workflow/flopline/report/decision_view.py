@@ -197,7 +197,7 @@ def law_tables(
 ) -> list[FamilyLaws]:
     """One table per family: every law at every target, grouped by target; variants by law.
 
-    `splits` are those of the losses of laws that are fitted to another split than the study's.
+    `splits` are those of `intervals.other_splits`.
 
     Returns the tables in the order of the families.
     """

@@ -8,6 +8,7 @@ from flopline.documents import FitsJson, VerdictJson
 from flopline.laws.spec import spec_of
 from flopline.report.decision_view import IF_THE_LAW_HOLDS
 from flopline.report.fit_views import each_fit
+from flopline.schema import split_label
 from flopline.study_document import StudyDocument
 
 OF_RUNS, OF_RESIDUALS = "runs", "residuals"
@@ -40,6 +41,6 @@ def interval_note(verdict: VerdictJson) -> str:
 
 
 def other_splits(study: StudyDocument) -> dict[str, str]:
-    """The splits of the losses of laws that are fitted to another one than the study's, by law."""
+    """What the losses are called of laws that are fitted to another split than the study's."""
     splits = {law: spec_of(law).split(study) for law in study.get("laws", ())}
-    return {law: split for law, split in splits.items() if split != study["loss_split"]}
+    return {law: split_label(s) for law, s in splits.items() if s != study["loss_split"]}

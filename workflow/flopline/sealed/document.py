@@ -13,6 +13,7 @@ import pandas as pd
 
 from flopline import __version__
 from flopline.atomic import replacing
+from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.forecast.one_run import RunForecast
 from flopline.hashing import hash_file
@@ -114,7 +115,7 @@ def write_sealed(document: Mapping[str, Any], path: Path) -> None:
 def read_sealed(path: Path) -> Sealed:
     """A sealed file. Raises FloplineError for what is none, or was changed since it was sealed."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_of(path.read_text(encoding="utf-8"))
         is_one = isinstance(document, dict) and document["format"] == FORMAT
     except FileNotFoundError:
         raise FloplineError(

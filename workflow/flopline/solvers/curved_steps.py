@@ -34,7 +34,7 @@ def bent(form: Form[Any], theta: Floats, step: Floats) -> Floats:
     if "E" not in form.free:
         return step
     begin = form.expand(theta)
-    change = form.expand(theta + step) - begin
+    change = step @ form.spread.T
     with np.errstate(all="ignore"):
         end = (_of_sum if form.straight else _of_power)(begin, change)
     curved = (change[:, 0] != 0) & (end[:, 0] > 0) & np.isfinite(end).all(axis=1)

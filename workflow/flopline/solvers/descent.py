@@ -231,21 +231,22 @@ class _Task:
         size = range(step.shape[1])
         matrix[:, size, size] += damping[:, None] + blocked
 
-        lower = np.zeros_like(matrix)
-        pivots = np.empty_like(step)
+        # Rows come last, so that every operation runs over all of them at once.
+        left, out = np.ascontiguousarray(matrix.transpose(1, 2, 0)), np.ascontiguousarray(step.T)
+        pivots = np.empty_like(out)
         # A row whose damping has run off to infinity gets a step of NaN, which is never taken.
         with np.errstate(invalid="ignore", over="ignore"):
             for j in size:
-                row = lower[:, j, :j] * pivots[:, :j]
-                column = matrix[:, j:, j] - np.einsum("rik,rk->ri", lower[:, j:, :j], row)
-                pivots[:, j] = np.maximum(np.abs(column[:, 0]), ROUNDING)
-                lower[:, j + 1 :, j] = column[:, 1:] / pivots[:, j, None]
-                step[:, j + 1 :] -= lower[:, j + 1 :, j] * step[:, j, None]
-            promised = 0.5 * np.einsum("rj,rj->r", step, step / pivots)
-            step /= pivots
+                np.maximum(np.abs(left[j, j]), ROUNDING, out=pivots[j])
+                column = left[j + 1 :, j] / pivots[j]
+                left[j + 1 :, j + 1 :] -= column[:, None] * left[j + 1 :, j]
+                left[j + 1 :, j] = column
+                out[j + 1 :] -= column * out[j]
+            promised = 0.5 * (out * out / pivots).sum(axis=0)
+            out /= pivots
             for j in reversed(size):
-                step[:, :j] -= lower[:, j, :j] * step[:, j, None]
-        step *= scale
+                out[:j] -= left[j, :j] * out[j]
+        step = out.T * scale
         return bent(self.form, theta, step), promised
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
+from flopline.plugins import brought
 from flopline.solvers.problem import Floats, Problem
 from flopline.surfaces.chinchilla import EXPONENT_BOUNDS, POWER_BOUNDS, LossSurface
 from flopline.surfaces.kaplan import KaplanSurface
@@ -246,6 +247,8 @@ FORMS: Final[dict[str, Form[Any]]] = {
 }
 """The forms by name, the main one first; a line here is all that a form needs to be fitted, drawn
 and named in every study."""
+for brought_form in brought("surfaces"):
+    FORMS.setdefault(brought_form.name, brought_form)
 
 
 def unknowns_of(problem: Problem, surface: LossSurface) -> Floats:

@@ -119,17 +119,16 @@ def fit_loss_compute(
     held = 0.0 if floor is None else float(floor)
     few = (count < POINTS_FOR_FLOOR) & (floor is None)
     free = ~few & (floor is None)
-    c, inner = _search(lambda e: _project(x, y, w, e, free, held)[2], count.size)
+    points = _Points.of(x, y, w)
+    c, inner = _search(lambda e: points.projected(e, free, held)[2], count.size)
     unidentified = free & ~inner
     floored = free & inner
     pure = ~floored & (floor is None)
     if pure.any():
         rows = np.flatnonzero(pure)
-        none = np.zeros(rows.size, dtype=bool)
-        c[rows], inner[rows] = _search(
-            lambda e: _project(x[rows], y[rows], w[rows], e, none, 0.0)[2], rows.size
-        )
-    e_, k, _ = _project(x, y, w, c, floored, held)
+        none, alone = np.zeros(rows.size, dtype=bool), _Points.of(x[rows], y[rows], w[rows])
+        c[rows], inner[rows] = _search(lambda e: alone.projected(e, none, 0.0)[2], rows.size)
+    e_, k, _ = points.projected(c, floored, held)
     bad = ~inner | (count < 2) | ~(k > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ln_k = np.where(bad, np.nan, np.log(k) + c * centre[:, 0])
@@ -138,28 +137,45 @@ def fit_loss_compute(
     )
 
 
-def _project(
-    x: Floats, y: Floats, w: Floats, c: Floats, floor: NDArray[np.bool_], held: float
-) -> tuple[Floats, Floats, Floats]:
-    """Best E >= 0 (`held` where not `floor`) and K >= 0 for given c, and the sum of squares.
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Points of every row (rows, n), with what of the least squares does not hang on c."""
 
-    Returns:
-        E, K and the sum of squares, each (rows,).
-    """
-    f = 1.0 / y
-    g = np.exp(-c[:, None] * x) * f
-    wf, wg = w * f, w * g
-    ff, gg, fg = (np.einsum("ij,ij->i", u, v) for u, v in ((wf, f), (wg, g), (wf, g)))
-    f1, g1 = wf.sum(1), wg.sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        det = ff * gg - fg * fg
-        e = (gg * f1 - fg * g1) / det
-        k = (ff * g1 - fg * f1) / det
-        free = floor & (e > 0) & (k > 0)
-        e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, held))
-        k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, (g1 - e * fg) / gg))
-    r = e[:, None] * f + k[:, None] * g - 1.0
-    return e, k, np.asarray(np.einsum("ij,ij,ij->i", w, r, r))
+    x: Floats
+    w: Floats
+    f: Floats
+    wf: Floats
+    ff: Floats
+    f1: Floats
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, w: Floats) -> _Points:
+        """The points of `y` [nats per token] at centred ln C `x`, which weigh `w`."""
+        f = 1.0 / y
+        wf = w * f
+        return cls(x, w, f, wf, np.einsum("ij,ij->i", wf, f), wf.sum(1))
+
+    def projected(
+        self, c: Floats, floor: NDArray[np.bool_], held: float
+    ) -> tuple[Floats, Floats, Floats]:
+        """Best E >= 0 (`held` where not `floor`) and K >= 0 for given c, and the sum of squares.
+
+        Returns:
+            E, K and the sum of squares, each (rows,).
+        """
+        f, ff, f1 = self.f, self.ff, self.f1
+        g = np.exp(-c[:, None] * self.x) * f
+        wg = self.w * g
+        gg, fg, g1 = np.einsum("ij,ij->i", wg, g), np.einsum("ij,ij->i", self.wf, g), wg.sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            det = ff * gg - fg * fg
+            e = (gg * f1 - fg * g1) / det
+            k = (ff * g1 - fg * f1) / det
+            free = floor & (e > 0) & (k > 0)
+            e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, held))
+            k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, (g1 - e * fg) / gg))
+        r = e[:, None] * f + k[:, None] * g - 1.0
+        return e, k, np.asarray(np.einsum("ij,ij,ij->i", self.w, r, r))
 
 
 def _search(objective: Callable[[Floats], Floats], rows: int) -> tuple[Floats, NDArray[np.bool_]]:
