@@ -19,6 +19,7 @@ from flopline.figures.envelope_figure import envelope
 from flopline.figures.families_figure import families
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.losscompute_figure import losscompute
+from flopline.figures.misfit_figure import frontier_misfit
 from flopline.figures.spec import figure_spec
 from flopline.figures.surface_figure import surface
 from flopline.laws.common.fit_result import FitResult
@@ -87,7 +88,7 @@ def drawn_audits(parts: dict[str, Any], **changes: Any) -> dict[str, Figure]:
     seen = setting(parts["target_flops"], width=parts["width"], synthetic=parts["synthetic"])
     return {
         name: figure_spec(name).draw(results, seen)
-        for name in ("ladder", "identifiability", "stakes")
+        for name in ("ladder", "regret", "identifiability", "stakes")
     }
 
 
@@ -155,9 +156,16 @@ def drawn_loss(width: str = "page", **changes: Any) -> Figure:
     parts = {
         "fits": as_json(),
         "draws": {law: fit.draws for law, fit in fits.items()},
-        "seen": {law: fit.tables[spec_of(law).frontier.table] for law, fit in fits.items()},
+        "runs": family_runs(family_surface("ash"), 0),
     } | changes
     return losscompute(family_label="Ash", target_flops=GOPHER, width=width, **parts)
+
+
+def drawn_misfit(width: str = "page", **changes: Any) -> Figure:
+    """What each law of the first family misses."""
+    tables = {law: fit.tables[spec_of(law).frontier.table] for law, fit in fitted().items()}
+    parts = {"fits": as_json(), "seen": tables} | changes
+    return frontier_misfit(family_label="Ash", width=width, **parts)
 
 
 def compared(names: Sequence[str]) -> dict[str, Any]:
@@ -198,8 +206,10 @@ EXAMPLES: dict[str, Callable[[str], Figure]] = {
     "envelope": lambda width: simple_envelope(width=width, synthetic=True),
     "contours": drawn_contours,
     "losscompute": drawn_loss,
+    "misfit": drawn_misfit,
     "ladder": lambda width: audits_at(width)["ladder"],
     "identifiability": lambda width: audits_at(width)["identifiability"],
+    "regret": lambda width: audits_at(width)["regret"],
     "stakes": lambda width: audits_at(width)["stakes"],
     "cleaning": lambda width: drawn_cleaning(6, width),
 }

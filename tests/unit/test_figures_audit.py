@@ -14,6 +14,7 @@ from flopline.figures.panels import law_style, ratio_axis
 from flopline.figures.stakes_figure import MOST_CHANGES
 from flopline.figures.style import new_figure, save
 from flopline.laws.registry import LAWS
+from flopline.numbers import factor
 from tests.builders.audit_parts import SIZES, made_up
 from tests.builders.drawn_figures import drawn_audits
 from tests.builders.figure_checks import (
@@ -50,35 +51,36 @@ def test_every_figure_of_synthetic_data_says_so(scene: Any) -> None:
 
 def test_the_ladder_holds_main_lines_and_the_baseline_against_each_other(scene: Any) -> None:
     parts, figures = scene
-    errors, lowest, waste, drift = figures["ladder"].axes
-    steps = parts["findings"][0]["tables"]["steps"]
-    n = steps["largest_flops"].nunique()
-    assert len(by_gid(errors, "errors")) == min(n, 6)
-    # With the last point of all runs; the tied form, 99 times as large, stands nowhere.
-    for law, points in (("parametric", n + 1), ("isoflop", n), ("baseline", n)):
-        (line,) = by_gid(drift, law)
-        assert len(line.get_xdata()) == points
-        assert np.all(
-            line.get_ydata() < 50 * parts["fits"]["parametric"]["targets"][0]["params"]["hi95"]
-        )
-    (line,) = by_gid(waste, "isoflop")
-    np.testing.assert_allclose(line.get_ydata(), 9.0 / np.arange(2, n + 1))
+    (axes,) = figures["ladder"].axes
     optima = parts["findings"][0]["tables"]["optima"]
     for law, off in (("parametric", 1.0), ("isoflop", -2.0)):
-        (dots,) = by_gid(lowest, law)
+        (dots,) = by_gid(axes, law)
         np.testing.assert_allclose(dots.get_ydata(), off)
         assert len(dots.get_xdata()) == (optima["law"] == law).sum()
+        steps = by_gid(axes, f"{law} step")
+        assert sum(len(step.get_xdata()) for step in steps) == len(dots.get_xdata())
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [text for text in labels if text[:2] in ("is", "pa")] == ["isoFLOP", "parametric"]
 
 
-def test_a_step_far_off_becomes_an_arrow_at_the_edge() -> None:
+def test_the_ladder_says_how_far_the_target_lies_beyond_the_runs(scene: Any) -> None:
+    parts, figures = scene
+    (axes,) = figures["ladder"].axes
+    (guide,) = by_gid(axes, "guide")
+    reach = parts["target_flops"] / parts["runs"]["flops"].max()
+    assert guide.get_xdata() == pytest.approx([reach, reach])
+    assert f"{factor(reach)} beyond the runs" in texts_of(axes)[0]
+
+
+def test_an_error_far_off_becomes_an_arrow_at_the_edge() -> None:
     parts = made_up("tiny")
-    plain = drawn_audits(parts)["ladder"].axes[3]
-    steps = parts["findings"][0]["tables"]["steps"]
-    steps.loc[0, "target_params"] = 1e-3
-    axes = drawn_audits(parts)["ladder"].axes[3]
+    (plain,) = drawn_audits(parts)["ladder"].axes
+    optima = parts["findings"][0]["tables"]["optima"]
+    optima.loc[optima.index[0], "loss_predicted"] *= 50
+    (axes,) = drawn_audits(parts)["ladder"].axes
     assert sum(len(mark.get_xdata()) for mark in by_gid(plain, "beyond")) == 0
     assert sum(len(mark.get_xdata()) for mark in by_gid(axes, "beyond")) == 1
-    assert axes.get_ylim()[0] > 1.0
+    assert axes.get_ylim()[1] < 100
 
 
 def test_the_profile_shades_what_fits_nearly_as_well(scene: Any) -> None:
@@ -125,7 +127,7 @@ def test_the_tornado_shows_the_largest_changes_first(scene: Any) -> None:
 
 def test_the_regret_curve_marks_every_law_at_its_own_waste(scene: Any) -> None:
     parts, figures = scene
-    axes = figures["stakes"].axes[1]
+    (axes,) = figures["regret"].axes
     best = parts["fits"]["isoflop"]["targets"][0]["params"]["point"]
     for law, fit in parts["fits"].items():
         (mark,) = by_gid(axes, law)
@@ -138,7 +140,7 @@ def test_the_regret_curve_marks_every_law_at_its_own_waste(scene: Any) -> None:
 
 def test_tokens_above_the_cloud_spend_the_budget(scene: Any) -> None:
     parts, figures = scene
-    cloud = figures["stakes"].axes[2]
+    cloud = figures["stakes"].axes[1]
     above = next(a for a in figures["stakes"].axes if a.get_xlabel() == "Tokens at 6ND = C")
     params, tokens = np.array(cloud.get_xlim()), np.array(above.get_xlim())
     np.testing.assert_allclose(6 * params * tokens, parts["target_flops"])
@@ -147,7 +149,7 @@ def test_tokens_above_the_cloud_spend_the_budget(scene: Any) -> None:
 
 def test_n_and_d_of_every_draw_stand_beside_what_spends_the_budget(scene: Any) -> None:
     parts, figures = scene
-    axes, target = figures["stakes"].axes[3], parts["target_flops"]
+    axes, target = figures["stakes"].axes[2], parts["target_flops"]
     (line,) = by_gid(axes, "budget")
     np.testing.assert_allclose(6 * line.get_xdata() * line.get_ydata(), target)
     for dots in by_gid(axes, "draws"):
@@ -186,7 +188,7 @@ def test_a_panel_without_its_table_says_why() -> None:
         finding["tables"] = {}
         finding["sentence"] = f"Not made: no {finding['audit']}."
     figures = drawn_audits(parts)
-    assert reasons_in(figures["ladder"]) == ["Not made: no ladder."] * 4
+    assert reasons_in(figures["ladder"]) == ["Not made: no ladder."]
     reasons = ["Not made: no identifiability.", "Not made: no next_run."]
     assert sorted(reasons_in(figures["identifiability"])) == reasons
     assert reasons_in(figures["stakes"]) == ["Not made: no sensitivity."]
@@ -201,9 +203,10 @@ def test_without_findings_or_a_fit_every_panel_still_says_why() -> None:
         fit["parameters"] = dict.fromkeys(fit["parameters"], nothing)
         fit["targets"][0] |= {"params": nothing, "loss": nothing}
     figures = drawn_audits(parts)
-    assert len(reasons_in(figures["ladder"])) == 4
+    assert len(reasons_in(figures["ladder"])) == 1
     assert "The optimiser did not reach an optimum." in reasons_in(figures["identifiability"])
-    assert len(reasons_in(figures["stakes"])) == 5
+    assert len(reasons_in(figures["stakes"])) == 4
+    assert len(reasons_in(figures["regret"])) == 1
 
 
 def test_without_the_parametric_law_its_panels_say_so() -> None:
@@ -212,17 +215,17 @@ def test_without_the_parametric_law_its_panels_say_so() -> None:
     figures = drawn_audits(parts)
     reasons = "the parametric law is not among the study's laws"
     assert reasons_in(figures["identifiability"]) == [reasons]
-    assert reasons_in(figures["stakes"]) == [reasons]
+    assert reasons_in(figures["regret"]) == [reasons]
+    assert not reasons_in(figures["stakes"])
     assert not reasons_in(figures["ladder"])
 
 
 def test_a_ladder_without_optima_says_so_in_its_panel() -> None:
     parts = made_up("tiny")
-    steps = parts["findings"][0]["tables"]["steps"]
-    parts["findings"][0]["tables"]["steps"] = steps.assign(wasted_percent=np.nan)
+    optima = parts["findings"][0]["tables"]["optima"]
+    parts["findings"][0]["tables"]["optima"] = optima.assign(loss_predicted=np.nan)
     figure = drawn_audits(parts)["ladder"]
-    assert reasons_in(figure) == ["no larger budget shows its own optimum to judge by"]
-    assert not texts_of(figure.axes[0])
+    assert reasons_in(figure) == ["no larger budget shows a lowest loss to judge by"]
 
 
 def test_rows_in_any_order_give_the_same_bytes(tmp_path: Any) -> None:

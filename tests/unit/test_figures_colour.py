@@ -11,12 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.figures.envelope_figure import THIRD_COLORS
 from flopline.figures.identifiability_figure import SIGNED
 from flopline.figures.panels import BASELINE_STYLE, law_style
 from flopline.figures.registry import FIGURES
-from flopline.figures.style import GUIDE_GREEN, LAW_RED, MAKO, MAKO_MAP
+from flopline.figures.style import (
+    FAMILY_COLORS,
+    GREY,
+    GUIDE_GREEN,
+    INK,
+    MAKO,
+    MAKO_MAP,
+    PAPER_DARK,
+    on_dark,
+)
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
+from flopline.figures.unseen import FORECAST_COLOR
 from flopline.laws.registry import LAWS
 from tests.builders.audit_parts import made_up
 from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
@@ -126,14 +135,49 @@ def test_series_that_only_colour_tells_apart_stay_apart(seen: Any, vision: str) 
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_the_colours_of_laws_and_thirds_stay_apart(vision: str) -> None:
+def test_the_colours_of_laws_and_of_families_stay_apart(vision: str) -> None:
     laws = [law_style(law).color for law in LAWS]
-    for colors in (laws, THIRD_COLORS):
+    for colors in (laws, FAMILY_COLORS.values()):
         for pair in itertools.combinations(colors, 2):
             assert apart(*pair, vision) > LEAST, pair
     # Law and guide share a panel: one dashed, one a solid hairline, and of other colours.
     if vision != "grey":
-        assert apart(LAW_RED, GUIDE_GREEN, vision) > LEAST
+        assert all(apart(law, GUIDE_GREEN, vision) > LEAST for law in laws)
+
+
+def test_every_colour_has_one_meaning() -> None:
+    meanings = {
+        **{f"law {law}": law_style(law).color for law in LAWS},
+        **{f"family {name}": color for name, color in FAMILY_COLORS.items()},
+        "target": GUIDE_GREEN,
+        "forecast": FORECAST_COLOR,
+    }
+    for (one, a), (other, b) in itertools.combinations(meanings.items(), 2):
+        assert apart(a, b, "normal") > 4 * LEAST, (one, other)
+    for name, color in meanings.items():
+        assert min(apart(color, budget, "normal") for budget in MAKO) > 3 * LEAST, name
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of WCAG 2.1 between two colours."""
+    light = []
+    for color in (one, other):
+        rgb = np.array(to_rgb(color))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        light.append(float(VISIONS["grey"][0] @ linear) + 0.05)
+    return max(light) / min(light)
+
+
+def test_marks_stand_out_on_light_and_on_dark_paper() -> None:
+    laws = [law_style(law).color for law in LAWS]
+    for color in (*laws, *FAMILY_COLORS.values(), GUIDE_GREEN, FORECAST_COLOR, INK):
+        assert contrast(color, "#ffffff") >= 3, color
+        assert contrast(on_dark(color), PAPER_DARK) >= 3, color
+    for color in (*MAKO, GREY):
+        assert contrast(on_dark(color), PAPER_DARK) >= 3, color
+    lightness = [lab(on_dark(color))[0] for color in MAKO]
+    assert (np.diff(lightness) < 0).all()
+    assert on_dark("#ffffff") == PAPER_DARK
 
 
 def test_laws_differ_in_marker_and_dash_too() -> None:

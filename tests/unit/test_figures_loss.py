@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from flopline import agreement
 from flopline.errors import FloplineError
 from flopline.figures.contours_figure import slices_of, surface_in
-from flopline.figures.losscompute_figure import law_of_loss, misfit
+from flopline.figures.losscompute_figure import law_of_loss
+from flopline.figures.misfit_figure import misfit
 from flopline.laws.common.lack_of_fit import of_minima
 from flopline.numbers import humanise, significant
 from flopline.results import LawResults
@@ -29,9 +30,10 @@ from tests.builders.drawn_figures import (
     drawn_contours,
     drawn_families,
     drawn_loss,
+    drawn_misfit,
     fitted,
 )
-from tests.builders.figure_checks import assert_clean, by_gid, reasons_in, texts_of
+from tests.builders.figure_checks import assert_clean, by_gid, reasons_in
 from tests.builders.figure_results import caption_of
 from tests.builders.fit_json import surface_json
 from tests.builders.surfaces import BESIROGLU, constants_of
@@ -107,7 +109,7 @@ def test_slices_are_the_budgets_that_runs_share_else_evenly_spaced() -> None:
 
 
 @pytest.mark.parametrize("draw", [drawn_contours, lambda fit: drawn_loss(
-    fits={"parametric": fit}, draws={}, seen={})])  # fmt: skip
+    fits={"parametric": fit}, draws={})])  # fmt: skip
 def test_a_failed_fit_gives_panels_with_the_reason(draw: Any) -> None:
     failed = as_json()["parametric"] | {"status": "failed", "message": "B is 0: no optimum."}
     assert "B is 0: no optimum." in reasons(draw(fit=failed))
@@ -149,7 +151,8 @@ def test_a_trend_that_a_law_misses_is_lack_of_fit_and_noise_is_not() -> None:
     worse = misfit("isoflop", fit, law, bent)
     assert worse is not None
     assert worse.lacks_fit
-    verdicts = [t.get_text() for t in by_gid(drawn_loss(seen={"isoflop": bent}).axes[2], "verdict")]
+    right = drawn_misfit(seen={"isoflop": bent}).axes[1]
+    verdicts = [text.get_text() for text in by_gid(right, "verdict")]
     assert [text for text in verdicts if "LACK OF FIT" in text] == [verdicts[-1]]
 
 
@@ -244,4 +247,4 @@ def test_captions_state_what_was_found() -> None:
 
 def test_synthetic_data_are_marked() -> None:
     assert "synthetic data" in [t.get_text() for t in drawn_contours(synthetic=True).texts]
-    assert texts_of(drawn_contours().axes[0])
+    assert not drawn_contours().texts

@@ -55,7 +55,15 @@ KINDS: dict[str, Callable[[], Figure]] = {
     **{name: functools.partial(draw, "page") for name, draw in EXAMPLES.items()},
     **{
         f"{name}-column": functools.partial(EXAMPLES[name], "column")
-        for name in ("envelope", "contours", "losscompute", "ladder", "stakes", "cleaning")
+        for name in (
+            "envelope",
+            "contours",
+            "losscompute",
+            "ladder",
+            "regret",
+            "stakes",
+            "cleaning",
+        )
     },
     "isoflop": an_isoflop,
     "isoflop-column": lambda: an_isoflop("column"),

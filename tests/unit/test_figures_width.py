@@ -15,7 +15,7 @@ from mpl_toolkits.mplot3d import proj3d
 
 from flopline.errors import FloplineError
 from flopline.figures.isoflop_figure import isoflop
-from flopline.figures.layout import EDGE_IN, WIDTHS_IN, Box, bar_beside, laid_out
+from flopline.figures.layout import EDGE_IN, LONE_IN, WIDTHS_IN, Box, bar_beside, laid_out
 from flopline.figures.registry import FIGURES
 from flopline.figures.style import SMALL_PT, save
 from flopline.figures.surface_figure import Panel, surface
@@ -25,6 +25,7 @@ from tests.builders.curves import curves_of
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS, grid_runs
 from tests.builders.drawn_figures import drawn_audits, simple_envelope, simple_isoflop
 from tests.builders.figure_checks import assert_clean, by_gid, reasons_of, renderer_of, scenes
+from tests.builders.figure_collisions import collisions
 from tests.builders.figure_tables import (
     chinchilla_panel,
     grid_panel,
@@ -62,12 +63,14 @@ def sizes_of_text(figure: Figure) -> set[float]:
 def test_a_column_is_stacked_and_not_shrunk(pages: Any, columns: Any) -> None:
     for name, page in pages.items():
         column = columns[name]
-        assert page.get_size_inches()[0] == pytest.approx(7.2), name
+        total = page.get_size_inches()[0]
+        assert total == pytest.approx(LONE_IN if len(page.axes) == 1 else 7.2), name
         assert column.get_size_inches()[0] == pytest.approx(3.5), name
         assert len(column.axes) == len(page.axes), name
         assert sizes_of_text(column) == sizes_of_text(page), name
         assert min(sizes_of_text(column)) >= SMALL_PT - 0.5, name
-        assert column.get_size_inches()[1] > 1.5 * page.get_size_inches()[1], name
+        if len(page.axes) > 1:
+            assert column.get_size_inches()[1] > 1.3 * page.get_size_inches()[1], name
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -92,6 +95,24 @@ def test_no_legend_leaves_its_figure(pages: Any, columns: Any) -> None:
             assert box.y0 >= 0, name
             assert box.x1 <= width, name
             assert box.y1 <= height, name
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_label_lies_on_a_line_and_no_legend_on_data(name: str, pages: Any, columns: Any) -> None:
+    for figure in (pages[name], columns[name]):
+        assert [str(each) for each in collisions(figure)] == []
+
+
+def test_what_lies_on_each_other_is_seen() -> None:
+    figure, (axes,) = laid_out("column", [Box(2.0, 2.0)])
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+    axes.plot([0, 1], [0.5, 0.5], gid="level", label="data")
+    axes.text(0.4, 0.49, "crossed")
+    axes.text(0.45, 0.49, "and hidden")
+    axes.legend(loc="center right")
+    kinds = {each.kind for each in collisions(figure)}
+    assert kinds >= {"text on text", "line through text", "line under legend"}
+    assert any("'crossed' and 'level'" in str(each) for each in collisions(figure))
 
 
 @settings(max_examples=20, deadline=None)

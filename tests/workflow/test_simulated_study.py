@@ -275,7 +275,7 @@ def test_nmm_draws_the_published_pair_and_recovers_both_laws(tmp_path: Path) -> 
     drawn = texts(results / "figures/surface.svg")
     for text in ("Early fusion", "Late fusion", "synthetic data"):
         assert drawn[text] == 1
-    for tick in ("300M", "1B", "3B", "200B", "500B", "2.6", "2.8", "3.0", "1e+20", "1e+22"):
+    for tick in ("300M", "1B", "3B", "200B", "500B", "2.6", "2.8", "3.0", "1e20", "1e22"):
         assert drawn[tick] == 2, tick
     figure = (results / "figures/surface.svg").read_text()
     for colours in ("warm", "cool"):

@@ -28,7 +28,6 @@ from flopline.figures.spec import Setting, figure_spec
 from flopline.figures.style import save
 from flopline.figures.surface_figure import Panel
 from flopline.figures.surface_figure import surface as draw_surface
-from flopline.laws.spec import spec_of
 from flopline.loss_units import NATS
 from flopline.option_groups import groups
 from flopline.quick_fits import (
@@ -70,6 +69,7 @@ FINDINGS: Final = {
     "ladder": ("ladder",),
     "identifiability": ("identifiability", "next_run"),
     "stakes": ("sensitivity",),
+    "regret": (),
 }
 """The findings that these figures show; others get all."""
 
@@ -206,7 +206,7 @@ def losscompute(
     return draw_losscompute(
         {law: fit.to_json() for law, fit in fits.items()} | failed,
         {law: fit.draws for law, fit in fits.items()},
-        seen={law: fit.tables[spec_of(law).frontier.table] for law, fit in fits.items()},
+        runs=runs,
         **_common(given, name, drawing),
     )
 

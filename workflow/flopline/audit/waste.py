@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from flopline.surfaces.chinchilla import LossSurface
 
@@ -47,6 +46,8 @@ def nearly_best(surface: LossSurface, flops: float, share: float) -> tuple[float
 
     Exact on `surface` at a budget of `flops`; 0 or infinite where a side never wastes as much.
     """
+
+    from scipy.optimize import brentq
 
     def beyond(ln_ratio: float) -> float:
         return float(wasted_at(surface, flops, ln_ratio)) - share

@@ -19,6 +19,7 @@ from flopline.errors import FloplineError
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.panels import say_instead
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
+from flopline.figures.spots import size_in
 from flopline.figures.style import (
     INK,
     MAKO_MAP,
@@ -35,11 +36,11 @@ from flopline.schema import HELD_OUT, KEPT, QUARANTINED
 Floats = NDArray[np.float64]
 
 STATUS: Final = {
-    KEPT: ("kept", "#3497a9", ""),
-    HELD_OUT: ("held out", "#a9e1bd", "...."),
-    QUARANTINED: ("set aside", "#d55e00", "////"),
+    KEPT: ("kept", "#b4bcc4", ""),
+    HELD_OUT: ("held out", "#7d8790", "...."),
+    QUARANTINED: ("set aside", "#2f3640", "////"),
 }
-"""Label, colour and hatching of what became of a run."""
+"""Label, colour and hatching of what became of a run, in greys, which mean no law and no family."""
 UNKNOWN_FAMILY: Final = "(no family)"
 BINS: Final = 20
 """Stretches of a run's steps in which dropped rows are counted."""
@@ -184,10 +185,13 @@ def _draw_runs(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> None:
             f"{int(counts.loc[name, s]):,} {STATUS[s][0]}" for s in STATUS
             if s in counts and (counts.loc[name, s] or s == KEPT)
         )  # fmt: skip
-        axes.text(0.02 * most, row, text, va="center", fontsize=SMALL_PT, zorder=4, gid="text",
-                  bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
+        # Beside the bar: on it, the hatching would cross the words.
+        axes.annotate(text, (float(counts.loc[name].sum()), row), (3, 0), va="center",
+                      textcoords="offset points", fontsize=SMALL_PT, gid="text")  # fmt: skip
     axes.set_yticks(y, [literal(textwrap.shorten(c, 22, placeholder=" …")) for c in columns])
-    axes.set_xlim(0, 1.02 * most)
+    axes.set_xlim(0, most)
+    widest = max(size_in(axes, text)[0] for text in axes.texts)
+    axes.set_xlim(0, most / max(1 - widest - 0.04, 0.3))
     axes.set_ylim(min(-0.6, len(columns) - 0.4 - FEWEST_LINES), len(columns) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.tick_params(axis="y", length=0)
@@ -322,6 +326,12 @@ def alt(results: StudyResults, setting: Setting) -> str:
     )
 
 
+def instead(results: StudyResults, setting: Setting) -> str:
+    """What stands in the place of the figure where nothing was left out."""
+    nothing = (results.runs["status"] == KEPT).all() and results.dropped.empty
+    return f"Nothing was left out: {alt(results, setting)}" if nothing else ""
+
+
 FIGURE = FigureSpec(
     name="cleaning",
     title="What cleaning left out",
@@ -334,4 +344,5 @@ FIGURE = FigureSpec(
     draw=draw,
     caption=caption,
     alt=alt,
+    instead=instead,
 )

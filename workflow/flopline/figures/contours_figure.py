@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from flopline.documents import EstimateJson, FitJson, number_in
 from flopline.errors import FloplineError
-from flopline.figures.lawpanel import check_target, number
+from flopline.figures.lawpanel import bracket, check_target, number
 from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
-from flopline.figures.notes import around, draw_bands, everywhere, write_clear
+from flopline.figures.notes import draw_bands
 from flopline.figures.panels import log_axis, say_instead
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.spots import add_legend, trace
 from flopline.figures.style import (
+    BAR_CELLS,
     GUIDE_GREEN,
     INK,
     MAKO_MAP,
@@ -32,7 +33,7 @@ from flopline.figures.style import (
     mark_synthetic,
     styled,
 )
-from flopline.figures.ticks import flops_labels, power_label, short
+from flopline.figures.ticks import flops_labels, short
 from flopline.figures.unseen import (
     NOTHING,
     Unseen,
@@ -46,6 +47,7 @@ from flopline.figures.unseen import (
 from flopline.figures.wording import at_target, law_in_words, reach
 from flopline.laws.common.budgets import SAME_BUDGET, by_gaps
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.parametric.parametric_law import LAW
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
@@ -53,8 +55,8 @@ from flopline.surfaces.count import COUNT
 
 Floats = NDArray[np.float64]
 
-FRONTIER_BLUE: Final = "#1f5fd0"
-"""The efficient frontier, blue as in Hoffmann et al. 2022, Fig. 4."""
+FRONTIER_BLUE: Final = LAW.style.color
+"""The efficient frontier in the colour of its law, blue as in Hoffmann et al. 2022, Fig. 4."""
 LEVELS: Final = 9
 """Contours between the worst run and the lowest loss at the target."""
 MOST_SLICES: Final = 12
@@ -98,7 +100,7 @@ def contours(
             f"The parametric fit of family '{family_label}' has no run to draw: add runs or take "
             "parametric out of `laws`."
         )
-    boxes = [Box(2.62, 2.35, left=0.5, right=0.5), Box(2.75, 2.35, left=0.52)]
+    boxes = [Box(2.62, 2.35, left=0.5, right=0.5, top=0.38), Box(2.75, 2.35, left=0.52)]
     figure, (left, right) = laid_out(width, boxes)
     law = surface_in(fit)
     if law is None:
@@ -112,10 +114,10 @@ def contours(
         cuts = _checked(budgets) if budgets is not None else slices_of(runs["flops"].to_numpy())
         content = _SlicedSurface(law, runs, cuts, target, drawn, _at(fit, target), unseen)
         _draw_contours(left, bar, content, params_label)
-        left.set_title(family_label)
-        bar.set_title("Loss", fontsize=7.0)
+        left.set_title(family_label, pad=12.0)
+        bar.set_title("Loss", fontsize=7.0, loc="left")
         _draw_slices(right, content, (params_label, loss_label))
-        right.set_title("Slices at fixed compute, FLOPs")
+        right.set_title("Slices at fixed compute")
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -199,7 +201,7 @@ def _draw_contours(axes: Axes, bar: Axes, content: _SlicedSurface, params_label:
     ends = [number(estimate, e) for e in ("lo95", "hi95")]
     held = content.unseen
     ends += [*held.ends("params"), *held.column("params")]
-    x = log_axis(axes, "x", [*flops, target, *held.column("flops")], power_label, 0.05)
+    x = log_axis(axes, "x", [*flops, target, *held.column("flops")], flops_label, 0.05)
     y = log_axis(axes, "y", [*sizes, best, *ends], pad=0.06)
     axes.set(xlabel="FLOPs", ylabel=params_label)
     grid_c, grid_n = np.geomspace(*x, 140), np.geomspace(*y, 140)
@@ -232,17 +234,10 @@ def _draw_contours(axes: Axes, bar: Axes, content: _SlicedSurface, params_label:
     draw_held(axes, held.column("flops"), held.column("params"))
     taken.append(trace(axes, held.column("flops"), held.column("params"), join=False))
     taken.append(trace(axes, [beside] * len(held.ends("params")), held.ends("params")))
-    obstacles = np.concatenate(taken)
-    spots = [*around(axes, target, best), *everywhere()]
-    obstacles = write_clear(
-        axes, _label(best, estimate), spots, obstacles, color=GUIDE_GREEN, fontsize=7.5,
-        weight="bold", bbox={"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.8},
-    )  # fmt: skip
-    at = (axes.transData + axes.transAxes.inverted()).transform([(target, best)])[0]
-    beside = [(float(at[0] - 0.055), float(v)) for v in np.arange(0.03, 0.8, 0.04)]
-    write_clear(
-        axes, flops_label(target), beside, obstacles, color=GUIDE_GREEN, fontsize=SMALL_PT,
-        rotation=90,
+    # Above the axes: inside, every place is crossed by a contour.
+    axes.set_title(
+        f"{short(best)}{bracket(estimate)} at {flops_label(target)} FLOPs", loc="right",
+        color=GUIDE_GREEN, fontsize=SMALL_PT, weight="bold",
     )  # fmt: skip
     _draw_bar(bar, levels, floor)
 
@@ -284,18 +279,11 @@ def _draw_interval(
             )  # fmt: skip
 
 
-def _label(best: float, estimate: EstimateJson | None) -> str:
-    """N at the target with its 95 % interval, if any."""
-    low, high = (number(estimate, e) for e in ("lo95", "hi95"))
-    reach = f" [{short(low)}, {short(high)}]" if np.isfinite([low, high]).all() else ""
-    return f"{short(best)}{reach}"
-
-
 def _draw_bar(bar: Axes, levels: Floats, floor: float) -> None:
     """The colours of the loss, with the contours as ticks."""
-    edges = np.geomspace(levels[0] - floor, levels[-1] - floor, 129)
-    ramp = np.linspace(1.0, 0.0, 128)[:, None]
-    bar.pcolormesh([0, 1], edges, ramp, cmap=MAKO_MAP, vmin=0, vmax=1, rasterized=True)
+    edges = np.geomspace(levels[0] - floor, levels[-1] - floor, BAR_CELLS + 1)
+    ramp = np.linspace(1.0, 0.0, BAR_CELLS)[:, None]
+    bar.pcolormesh([0, 1], edges, ramp, cmap=MAKO_MAP, vmin=0, vmax=1, edgecolors="face", lw=0.3)
     bar.set(yscale="log", ylim=(edges[0], edges[-1]), xticks=[])
     bar.grid(visible=False)
     bar.yaxis.tick_right()
@@ -368,7 +356,7 @@ def _draw_slices(axes: Axes, content: _SlicedSurface, labels: tuple[str, str]) -
     taken.append(trace(axes, unseen.column("params"), apart, join=False))
     taken.append(trace(axes, [size] * len(unseen.ends("loss")), unseen.ends("loss")))
     obstacles = np.concatenate([*taken, trace(axes, *curve)])
-    add_legend(axes, handles, obstacles, most=3)
+    add_legend(axes, handles, obstacles, most=3, title="Budget, FLOPs")
 
 
 def _own_slices(unseen: Unseen, budgets: Floats) -> list[float]:

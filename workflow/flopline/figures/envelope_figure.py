@@ -25,6 +25,7 @@ from flopline.figures.layout import PAGE, Box, bar_beside, laid_out
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.spots import add_legend, trace, write_reason
 from flopline.figures.style import (
+    BAR_CELLS,
     GREY,
     INK,
     MAKO_MAP,
@@ -32,11 +33,12 @@ from flopline.figures.style import (
     mark_synthetic,
     styled,
 )
-from flopline.figures.ticks import log_pad, power_label, set_log_ticks
+from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.figures.wording import at_target, law_in_words, power_laws
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.fit_result import FAILED
-from flopline.numbers import humanise
+from flopline.laws.envelope.envelope_law import LAW
+from flopline.numbers import flops_label, humanise
 from flopline.results import StudyResults
 from flopline.schema import split_label
 
@@ -47,11 +49,8 @@ Floats = NDArray[np.float64]
 _HEADROOM: Final = 0.3
 # How early the picture begins, as a share of the compute of the smallest run.
 _APPROACH: Final = 0.1
-# A frontier of more points than this is a line of small dots.
-_FEW: Final = 200
-THIRD_COLORS: Final = ("#f08c2e", "#2f9150", "#1f4fa8")
-"""Orange, green and blue, cheapest first, as in Hoffmann et al. 2022, Fig. A5; each darker than the
-one before."""
+BINS: Final = 40
+"""Bins of ln C of which one point each is drawn: neighbours on a frontier repeat the same runs."""
 
 
 @styled
@@ -66,6 +65,7 @@ def envelope(
     params_label: str = "Parameters",
     tokens_label: str = "Tokens",
     draws: pd.DataFrame | None = None,
+    thirds: bool = False,
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -73,8 +73,8 @@ def envelope(
 
     `fit` is the JSON of an envelope fit, `frontier` has one row per compute value, `curves` one
     row per step drawn (smoothed, thinned by the fit); `draws` (columns a, N_coef, b, D_coef) adds
-    80 % bands. Frontier points that the fit left out are grey; the law of each third of the others
-    is drawn over them in orange, green and blue. The loss axis always holds the
+    80 % bands, `thirds` the law of each third of the fitted points over them. Of the frontier one
+    point a bin of ln C is drawn, grey where the fit left it out. The loss axis always holds the
     whole frontier and lets the first steps of untrained models run out of its top. Without a
     frontier the panels say why. Raises FloplineError for a target that is not positive and for a
     `width` that is none of layout.WIDTHS_IN.
@@ -105,7 +105,7 @@ def envelope(
             (centre, params_quantity(params_label)),
             (right, tokens_quantity(tokens_label)),
         ):
-            _draw_frontier(axes, fit, points, quantity, norm, target, draws)
+            _draw_frontier(axes, fit, points, quantity, norm, target, draws, thirds)
     if synthetic:
         mark_synthetic(figure)
     return figure
@@ -127,7 +127,7 @@ def _draw_curves(
     low, high = low - pad, min(high + _HEADROOM * (high - low or 0.1), losses.max() + pad)
     axes.set(xscale="log", xlim=x, ylim=(low, high), xlabel="FLOPs", ylabel=loss_label)
     width_pt = axes.get_window_extent().width / axes.figure.dpi * 72
-    set_log_ticks(axes.xaxis, *x, width_pt, power_label, "width")
+    set_log_ticks(axes.xaxis, *x, width_pt, flops_label, "width")
     # Small models, which make the frontier, are drawn over large ones.
     drawn = drawn.sort_values(["params", "run", "flops"], ascending=[False, True, True])
     runs = drawn["run"].to_numpy(object)
@@ -145,30 +145,39 @@ def _draw_curves(
         ),
         autolim=False,
     )
-    used = points["used"].to_numpy(bool)
+    # The lowest loss that any curve has reached by each compute.
+    lowest = np.minimum.accumulate(points["loss"].to_numpy(float))
+    (line,) = axes.plot(
+        points["flops"], lowest, "-", color=LAW.style.color, lw=1.3, zorder=4.1, gid="envelope",
+        label="envelope", rasterized=dense,
+    )  # fmt: skip
+    shown = _one_a_bin(points)
+    used = shown["used"].to_numpy(bool)
     dots = [
         axes.plot(
-            points["flops"][kept],
-            points["loss"][kept],
-            "o",
-            ms=1.6 if len(points) > _FEW else 3.0,
-            mew=0,
-            color=color,
-            zorder=order,
-            rasterized=dense,
-            gid="frontier",
-            label=label,
+            shown["flops"][kept], shown["loss"][kept], "o", ms=2.6, mew=0, color=color,
+            zorder=order, gid="frontier", label=label,
         )[0]
         for kept, color, order, label in (
-            (used, INK, 4.2, "frontier"),
+            (used, INK, 4.2, "fitted, one a bin"),
             (~used, GREY, 4.0, "not fitted"),
         )
         if kept.any()
-    ]
+    ]  # fmt: skip
     if dense:
         lines = [np.concatenate(lines)]
     obstacles = [trace(axes, line[:, 0], line[:, 1], join=not dense) for line in lines]
-    add_legend(axes, dots, np.concatenate(obstacles))
+    add_legend(axes, [line, *dots], np.concatenate(obstacles))
+
+
+def _one_a_bin(points: pd.DataFrame) -> pd.DataFrame:
+    """The middle one of the points in each of BINS bins of ln C, of fitted ones and of the rest."""
+    x = np.log(points["flops"].to_numpy(float))
+    width = float(np.ptp(x)) / BINS or 1.0
+    bins = np.minimum((x - x.min()) // width, BINS - 1).astype(int)
+    groups = points.assign(bin=bins).groupby(["bin", "used"], sort=True).indices
+    middle = sorted(int(rows[len(rows) // 2]) for rows in groups.values())
+    return points.iloc[middle].reset_index(drop=True)
 
 
 def _in_sight(line: Floats, low: float, high: float) -> Floats:
@@ -181,7 +190,7 @@ def _in_sight(line: Floats, low: float, high: float) -> Floats:
 
 def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
     low, high = float(norm.vmin or 1.0), float(norm.vmax or 10.0)
-    edges = np.geomspace(low, high, 129)
+    edges = np.geomspace(low, high, BAR_CELLS + 1)
     axes.pcolormesh(
         [0, 1],
         edges,
@@ -189,7 +198,8 @@ def _draw_bar(axes: Axes, norm: LogNorm, label: str) -> None:
         cmap=MAKO_MAP,
         vmin=0,
         vmax=1,
-        rasterized=True,
+        edgecolors="face",
+        lw=0.3,
     )
     axes.set(yscale="log", ylim=(low, high), xticks=[], ylabel=label)
     axes.grid(False)
@@ -207,37 +217,38 @@ def _draw_frontier(
     norm: LogNorm,
     target: float,
     draws: pd.DataFrame | None,
+    thirds: bool,
 ) -> None:
     flops, values = points["flops"].to_numpy(float), points[quantity.key].to_numpy(float)
     draw_law_panel(axes, fit, quantity, flops, values, target, draws)
-    used = points["used"].to_numpy(bool)
-    colors = MAKO_MAP(norm(points["params"].to_numpy(float)))
+    shown = _one_a_bin(points)
+    used = shown["used"].to_numpy(bool)
+    colors = MAKO_MAP(norm(shown["params"].to_numpy(float)))
     for kept, color, order in ((~used, GREY, 3.0), (used, colors[used], 3.2)):
         axes.scatter(
-            flops[kept],
-            values[kept],
-            s=5 if len(points) > _FEW else 10,
+            shown["flops"][kept],
+            shown[quantity.key][kept],
+            s=10,
             c=color,
             lw=0,
             zorder=order,
-            rasterized=is_dense(len(points)),
             gid="frontier",
         )
-    _draw_thirds(axes, points, quantity)
+    if thirds:
+        _draw_thirds(axes, points, quantity)
 
 
 def _draw_thirds(axes: Axes, points: pd.DataFrame, quantity: PanelQuantity) -> None:
+    """The slope of each third of the points, each over its own: their places tell them apart."""
     x, y = (np.log(points[name].to_numpy(float)) for name in ("flops", quantity.key))
     slopes = slopes_by_thirds(x[None], y[None], points["used"].to_numpy(bool)[None])[0]
-    for number, (slope, color) in enumerate(zip(slopes, THIRD_COLORS, strict=True), 1):
+    for third, slope in enumerate(slopes, 1):
         if not np.isfinite(slope):
             continue
-        part = points["third"].to_numpy() == number
+        part = points["third"].to_numpy() == third
         ends = np.array([x[part].min(), x[part].max()])
         line = y[part].mean() + slope * (ends - x[part].mean())
-        axes.plot(
-            np.exp(ends), np.exp(line), color=color, lw=1.3, zorder=3.6, gid=f"third-{number}"
-        )
+        axes.plot(np.exp(ends), np.exp(line), color=INK, lw=1.5, zorder=3.6, gid=f"third-{third}")
 
 
 def _apart(low: float, high: float) -> tuple[float, float]:
@@ -259,6 +270,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         target_flops=setting.target,
         loss_label=setting.loss_label if same else setting.of_loss(split_label(split)),
         draws=family.draws["envelope"],
+        thirds=study["figures"]["envelope_thirds"],
         width=setting.width,
         synthetic=setting.synthetic,
     )
@@ -273,9 +285,13 @@ def caption(results: StudyResults, setting: Setting) -> str:
         f"Left: the loss curves of {fit['n_runs']} runs, coloured by parameters, with the lowest "
         "loss reached at each amount of compute. Centre and right: parameters and tokens of the "
         f"run that reaches it, with the fitted laws {power_laws(fit)} (dashed) and, in green, "
-        f"{at_target(fit)}. Orange, green and blue: the same laws for the first, middle and last "
-        f"third of the points.{_curvature(fit)}{_mid_schedule(fit)}"
+        f"{at_target(fit)}.{_thirds(setting)}{_curvature(fit)}{_mid_schedule(fit)}"
     )
+
+
+def _thirds(setting: Setting) -> str:
+    drawn = setting.study.get("figures", {}).get("envelope_thirds")
+    return " Black: the same laws for each third of the points." if drawn else ""
 
 
 def _curvature(fit: FitJson) -> str:
@@ -315,7 +331,15 @@ FIGURE = FigureSpec(
         tables=("envelope.frontier", "envelope.curves"),
     ),
     laws=("envelope",),
-    options=("families", "targets", "loss_split", "loss_label", "loss_unit", "envelope"),
+    options=(
+        "families",
+        "targets",
+        "loss_split",
+        "loss_label",
+        "loss_unit",
+        "envelope",
+        "figures",
+    ),
     draw=draw,
     caption=caption,
     alt=alt,

@@ -33,12 +33,12 @@ from flopline.figures.spots import (
     trace,
 )
 from flopline.figures.style import (
+    FAMILY_COLORS,
     GREY,
     GUIDE_GREEN,
     mark_synthetic,
     styled,
 )
-from flopline.figures.ticks import power_label
 from flopline.numbers import factor, flops_label, significant
 from flopline.results import LawResults, StudyResults
 from flopline.schema import KEPT
@@ -47,10 +47,10 @@ Floats = NDArray[np.float64]
 Fits = Mapping[str, FitsJson]
 Draws = Mapping[str, Mapping[str, pd.DataFrame]]
 
-COLORS: Final = ("#0b4a8f", "#d55e00", "#2fa583", "#8a3f8f", "#b58900", "#444444")
+COLORS: Final = tuple(FAMILY_COLORS.values())
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
-"""One of each for a family; the colours stay apart for the colour-blind and, with the markers, in
-grey. More families than there are begin again with the next marker."""
+"""One of each for a family, in the order of the study; more families than there are begin again
+with the next marker."""
 FEW: Final = 2
 """With more families beside the best than this, only 80 % bands are drawn."""
 FARTHEST: Final = 1000.0
@@ -140,7 +140,7 @@ def _draw_losses(
     (target, reach), law, fits = targets, content.law, content.fits
     spans, looks = content.spans, content.looks
     ends = [c for family in compared for c in spans[family]]
-    x = log_axis(axes, "x", [*ends, reach], power_label, 0.04)
+    x = log_axis(axes, "x", [*ends, reach], flops_label, 0.04)
     handles: list[Line2D | Patch] = []
     held: list[Floats] = []
     for family in compared:
@@ -179,7 +179,8 @@ def _draw_losses(
     taken = [trace(axes, line.get_xdata(), line.get_ydata()) for line in axes.get_lines()
              if line.get_gid() in compared]  # fmt: skip
     handles.append(_extrapolated())
-    add_legend(axes, handles, np.concatenate(taken), most=1)
+    title = f"Loss at {flops_label(target)} FLOPs [95 %]"
+    add_legend(axes, handles, np.concatenate(taken), most=1, title=title)
     on_white(axes)
 
 
@@ -191,7 +192,7 @@ def _draw_multipliers(
     winner, target = str(entry["winner"]), float(entry["budget_flops"])
     first, last = spans[winner]
     budgets = [float(e["budget_flops"]) for e in entries]
-    x = log_axis(axes, "x", [first, last, *budgets], power_label, 0.04)
+    x = log_axis(axes, "x", [first, last, *budgets], flops_label, 0.04)
     line = np.geomspace(first, max(last, *budgets), 120)
     known = line <= last
     handles: list[Line2D | Patch] = []
@@ -291,7 +292,7 @@ def _legend_clear(
     """A legend above the curves: the y axis grows upwards, in decades, until there is room."""
     low, high = axes.get_ylim()
     legend = axes.legend(
-        handles=handles, loc="upper left", title=f"at {target} FLOPs", title_fontsize=6.5,
+        handles=handles, loc="upper left", title=f"Times the compute at {target} FLOPs [95 %]",
         alignment="left", borderaxespad=0.5, labelspacing=0.28, handlelength=1.6,
     )  # fmt: skip
     size, margin = size_in(axes, legend), margin_of(axes)

@@ -24,6 +24,11 @@ class FigureOptions(OptionGroup):
         description="what each figure is written as beside the SVG that the page shows, of `png` "
         "and `pdf`; `[]` for the SVG alone, which takes half the time",
     )
+    envelope_thirds: bool = Field(
+        default=False,
+        description="draw the law of each third of the envelope over its points, to see whether it "
+        "bends (the test of that stands in the caption either way)",
+    )
     fitted_surface: bool = Field(
         default=True, description="draw the fitted law as a mesh through the 3-D points"
     )

@@ -22,6 +22,7 @@ from flopline.figures.panels import (
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.spots import clear_spot, margin_of, size_in, trace
 from flopline.figures.style import (
+    BAR_CELLS,
     GREY,
     INK,
     MAKO_MAP,
@@ -39,9 +40,9 @@ from flopline.results import StudyResults
 from flopline.schema import KEPT
 
 SIGNED = LinearSegmentedColormap.from_list(
-    "flopline_signed", ["#0b4a8f", "#7ea6d1", "#f4f4f4", "#eda264", "#b34500"], N=256
+    "flopline_signed", ["#006d5b", "#7fc4b5", "#f4f4f4", "#d9a3cf", "#8c2a7a"], N=256
 )
-"""Blue below, orange above; equally dark at both ends, so that markers tell the sign in grey."""
+"""Green below, violet above; equally dark at both ends, so that markers tell the sign in grey."""
 
 
 @styled
@@ -231,9 +232,10 @@ def _legend_below(
 
 
 def _draw_bar(bar: Axes, colors: LinearSegmentedColormap, low: float, high: float) -> None:
-    """A colour bar drawn as an image, ticks on its right."""
-    ramp = np.linspace(low, high, 256)[:, None]
-    bar.imshow(ramp, cmap=colors, aspect="auto", origin="lower", extent=(0, 1, low, high), zorder=0)
+    """A colour bar with ticks on its right."""
+    edges = np.linspace(low, high, BAR_CELLS + 1)
+    ramp = np.linspace(0.0, 1.0, BAR_CELLS)[:, None]
+    bar.pcolormesh([0, 1], edges, ramp, cmap=colors, vmin=0, vmax=1, edgecolors="face", lw=0.3)
     bar.grid(visible=False)
     bar.set(xticks=[], ylim=(low, high))
     bar.yaxis.tick_right()

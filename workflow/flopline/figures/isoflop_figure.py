@@ -73,8 +73,12 @@ def isoflop(
     laws = [corrected_law(estimators, quantity) for quantity in quantities]
     # Two laws need a second line above their panels.
     top = 0.26 if laws == [None, None] else 0.36
-    boxes = [Box(2.20, 2.05), Box(1.66, 2.05, top=top)]
-    figure, (valleys, *panels) = laid_out(width, [*boxes, Box(1.66, 2.05, right=0.12, top=top)])
+    boxes = [
+        Box(2.10, 2.05),
+        Box(1.62, 2.05, left=0.62, top=top),
+        Box(1.62, 2.05, left=0.56, right=0.12, top=top),
+    ]
+    figure, (valleys, *panels) = laid_out(width, boxes)
     valleys.set_title(family_label)
     if vertices.empty or profiles.empty:
         for axes in (valleys, *panels):

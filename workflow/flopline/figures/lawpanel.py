@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flopline.documents import EstimateJson, FitJson, number_in
 from flopline.errors import FloplineError
+from flopline.figures.panels import law_style
 from flopline.figures.spots import (
     Spot,
     clear_spot,
@@ -24,11 +25,10 @@ from flopline.figures.spots import (
     trace,
     write_reason,
 )
-from flopline.figures.style import GUIDE_GREEN, INK, LAW_RED, SMALL_PT
+from flopline.figures.style import GUIDE_GREEN, INK, SMALL_PT
 from flopline.figures.ticks import (
     decades,
     log_pad,
-    power_label,
     set_log_ticks,
     short,
 )
@@ -104,6 +104,16 @@ def number(entries: Mapping[str, object] | None, key: str = "point") -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
+def bracket(estimate: Any) -> str:
+    """The 95 % interval of a count as figures write it behind it; empty where there is none."""
+    low, high = (number(estimate, end) for end in ("lo95", "hi95"))
+    return f" [{short(low)}, {short(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9)
+
+
 def law_of(fit: FitJson, quantity: PanelQuantity) -> DrawnLaw | None:
     """The law of `quantity` in a fit JSON, None where the fit failed or left it out."""
     parameters = fit.get("parameters", {})
@@ -151,7 +161,7 @@ def draw_law_panel(
     drawn beside that of the fit, and a legend above the axes then tells the two apart. A `forecast`
     of the quantity at the target stands beside what the law says there.
     """
-    law = law_of(fit, quantity)
+    law, color = law_of(fit, quantity), law_style(fit["law"]).color
     known = flops[np.isfinite(flops) & (flops > 0)]
     everything = [*known, target_flops]
     # About a decade free on both sides, as in Hoffmann et al. 2022, Fig. 3.
@@ -174,8 +184,8 @@ def draw_law_panel(
         write_reason(axes, no_law(fit), points)
         return
     if band is not None:
-        axes.fill_between(band_x, *band, color=LAW_RED, alpha=0.16, lw=0, zorder=1.5)
-    axes.plot(line_x, line_y, "--", color=LAW_RED, lw=1.2, zorder=2.5, gid="law")
+        axes.fill_between(band_x, *band, color=color, alpha=0.16, lw=0, zorder=1.5)
+    axes.plot(line_x, line_y, "--", color=color, lw=1.2, zorder=2.5, gid="law")
     value = float(law(target_flops))
     if corrected is not None:
         axes.plot(line_x, other_y, CORRECTED_STYLE, color=INK, lw=0.9, zorder=2.6, gid="corrected")
@@ -190,7 +200,10 @@ def draw_law_panel(
     lines.append(trace(axes, [x[0], target_flops, target_flops], [value, value, y[0]]))
     lines.append(trace(axes, [beside] * len(ends), ends))
     obstacles = np.concatenate([points, *lines])
-    _write(axes, law, corrected, quantity.symbol, value, target_flops, obstacles)
+    at_target = next((t for t in fit["targets"] if _same(t["budget_flops"], target_flops)), None)
+    stated = {} if at_target is None else {**at_target}
+    words = f"{short(value)}{bracket(stated.get(quantity.key))}"
+    _write(axes, law, corrected, quantity.symbol, words, value, target_flops, obstacles, color)
 
 
 def _set_axes(
@@ -199,7 +212,9 @@ def _set_axes(
     axes.set(xscale="log", yscale="log", xlim=x, ylim=y, xlabel="FLOPs", ylabel=quantity.label)
     box = axes.get_window_extent()
     per_pt = axes.figure.dpi / 72
-    set_log_ticks(axes.xaxis, *x, box.width / per_pt, power_label, "width", decades_first=True)
+    set_log_ticks(
+        axes.xaxis, *x, box.width / per_pt, flops_label, "width", decades_first=True, gap_pt=6.0
+    )
     set_log_ticks(axes.yaxis, *y, box.height / per_pt, humanise, "height", decades_first=True)
 
 
@@ -208,11 +223,13 @@ def _write(
     law: DrawnLaw,
     corrected: DrawnLaw | None,
     symbol: str,
+    words: str,
     value: float,
     target: float,
     obstacles: Floats,
+    color: str,
 ) -> None:
-    """The value and the budget in green along the guides, the law where it hides nothing."""
+    """`words` of the value and the budget in green along the guides; the law where all is free."""
     at = (axes.transData + axes.transAxes.inverted()).transform([(target, value)])[0]
     gap = margin_of(axes, 2.5)
     taken = obstacles
@@ -245,21 +262,20 @@ def _write(
         for y in np.arange(1 - gap[1] - size[1], 0.5, -0.05):
             yield from ((x, y) for x in np.arange(gap[0], 1 - size[0], 0.04))
 
-    if not put(short(value), beside_level, color=GUIDE_GREEN, fontsize=8.5, weight="bold"):
-        axes.text(
-            at[0], at[1], short(value), transform=axes.transAxes, color=GUIDE_GREEN, weight="bold"
-        )
+    style: dict[str, Any] = {"color": GUIDE_GREEN, "weight": "bold", "fontsize": 7.5}
+    if not put(words, beside_level, **style) and not put(short(value), beside_level, **style):
+        axes.text(at[0], at[1], short(value), transform=axes.transAxes, **style)
     put(flops_label(target), beside_plumb, color=GUIDE_GREEN, fontsize=SMALL_PT, rotation=90)
     if corrected is not None:
-        _add_legend(axes, law.text(symbol), corrected.text())
-    elif not put(law.text(symbol), anywhere, color=LAW_RED, fontsize=SMALL_PT):
-        axes.set_title(law.text(symbol), color=LAW_RED)
+        _add_legend(axes, law.text(symbol), corrected.text(), color)
+    elif not put(law.text(symbol), anywhere, color=color, fontsize=SMALL_PT):
+        axes.set_title(law.text(symbol), color=color)
 
 
-def _add_legend(axes: Axes, law: str, corrected: str) -> None:
+def _add_legend(axes: Axes, law: str, corrected: str, color: str) -> None:
     """Both laws in two lines above the axes, where there is nothing to hide."""
     handles = [
-        Line2D([], [], ls="--", lw=1.2, color=LAW_RED, label=law),
+        Line2D([], [], ls="--", lw=1.2, color=color, label=law),
         Line2D(
             [],
             [],
@@ -282,4 +298,4 @@ def _add_legend(axes: Axes, law: str, corrected: str) -> None:
         handletextpad=0.4,
         labelspacing=0.25,
     )
-    legend.get_texts()[0].set_color(LAW_RED)
+    legend.get_texts()[0].set_color(color)

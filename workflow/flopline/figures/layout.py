@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ WIDTHS_IN: Final = {PAGE: PAGE_WIDTH_IN, COLUMN: 3.5}
 Sizes of text, marks and lines are the same at both."""
 
 
+LONE_IN: Final = 4.6
+"""Widest figure of one panel [inch], so that its text can be read at 600 px and on a phone."""
 EDGE_IN: Final = 0.12
 """Least white space right of the last axes of a row, for half of its last tick label."""
 
@@ -45,7 +48,12 @@ def width_in(width: str) -> float:
 
 
 def laid_out(
-    width: str, boxes: Sequence[Box], *, head_in: float = 0.0, foot_in: float = 0.0
+    width: str,
+    boxes: Sequence[Box],
+    *,
+    head_in: float = 0.0,
+    foot_in: float = 0.0,
+    most_in: float = math.inf,
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure of the preset `width` and one axes per box; as high as its rows need.
 
@@ -53,12 +61,13 @@ def laid_out(
     of a row then widen, each in proportion, until the row fills the width, so that panels side by
     side on a page stand below one another in a column, with the same height and the same sizes of
     text. `head_in` and `foot_in` are kept free above and below all rows (for a legend of the
-    figure). A colour bar has no box of its own: give its panel a larger `right` and draw it with
+    figure); `most_in` is the widest that the figure may be. A colour bar has no box of its own:
+    give its panel a larger `right` and draw it with
     `bar_beside`. Any figure made so honours the preset: take `width` as an argument and hand it on.
 
         figure, (left, right) = laid_out(width, [Box(3.0, 2.0), Box(3.0, 2.0, right=0.1)])
     """
-    total = width_in(width)
+    total = min(width_in(width), most_in)
     rows = _rows(boxes, total)
     heights = [_height(row) for row in rows]
     tall = head_in + sum(heights) + foot_in

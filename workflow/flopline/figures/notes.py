@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -15,6 +16,10 @@ Floats = NDArray[np.float64]
 
 BANDS: Final = ((95, 0.10), (80, 0.20))
 """Levels of the bands [percent] and how opaque each is; the narrower lies on the wider."""
+
+
+LEGEND_BELOW_IN: Final = 0.46
+"""How far below its axes a legend stands that `legend_below` draws [inch]."""
 
 
 def write_clear(
@@ -91,6 +96,17 @@ def draw_bands(axes: Axes, x: Floats, draws: Floats, color: str) -> list[Floats]
         )
         edges += list(band)
     return edges
+
+
+def legend_below(axes: Axes, handles: Sequence[Artist], title: str = "", columns: int = 1) -> None:
+    """A legend under the label of the x axis, for which the figure has kept room."""
+    figure = axes.figure
+    legend = axes.legend(
+        handles=handles, loc="upper left", title=title or None, ncols=columns, alignment="left",
+        borderaxespad=0, borderpad=0.2, handlelength=1.9, handletextpad=0.5, labelspacing=0.3,
+    )  # fmt: skip
+    under = LEGEND_BELOW_IN * figure.dpi / axes.bbox.height
+    legend.set_bbox_to_anchor((-0.1, -under), transform=axes.transAxes)
 
 
 def on_white(axes: Axes) -> None:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.documents import FindingJson, FitsJson, number_in
+from flopline.documents import FindingJson, FitsJson, TargetJson, number_in
 from flopline.figures.spots import write_reason
 from flopline.figures.style import GREY
 from flopline.figures.ticks import log_pad, set_log_ticks
@@ -101,6 +101,16 @@ def law_style(law: str) -> LawStyle:
     """How the law of this name looks."""
     spec = spec_of(law)
     return LawStyle(spec.label, spec.style.color, spec.style.dashes, spec.style.marker)
+
+
+def sizes_at(fits: FitsJson, target_flops: float) -> dict[str, TargetJson]:
+    """What each usable law says at the target, by law."""
+    sizes = {}
+    for law, fit in fits.items():
+        at = next((t for t in fit["targets"] if np.isclose(t["budget_flops"], target_flops)), None)
+        if at is not None and at["params"]["point"] is not None and fit["status"] != FAILED:
+            sizes[law] = at
+    return sizes
 
 
 def say_instead(axes: Axes, title: str, reason: str) -> None:

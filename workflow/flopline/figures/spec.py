@@ -165,7 +165,9 @@ class FigureSpec:
     report, which is written before anything is found; `{target}` in it is the first target budget.
     The figure is drawn for each family, or once for the study; where all of `laws` are fitted, and
     where the study has `families` families or more. `options` are the groups of the study that it
-    uses. Raises FloplineError for one whose words are missing or whose fields are of another kind.
+    uses. Where `instead` gives a sentence, it stands on the page and the figure is left out, since
+    it would show nothing. Raises FloplineError for one whose words are missing or whose fields are
+    of another kind.
     """
 
     name: str
@@ -180,6 +182,7 @@ class FigureSpec:
     laws: tuple[str, ...] = ()
     families: int = 1
     options: tuple[str, ...] = ("families", "targets", "loss_label", "loss_unit")
+    instead: Callable[[StudyResults, Setting], str] | None = None
 
     def __post_init__(self) -> None:
         where = f"FIGURE in flopline/figures/{self.name}_figure.py"
@@ -205,7 +208,9 @@ class FigureSpec:
         return set(self.laws) <= set(laws) and len(families) >= self.families
 
     def words(self, results: StudyResults, setting: Setting) -> dict[str, str]:
-        """What stands beside the figure: name, family (a label), section, title, caption, alt."""
+        """What stands beside the figure: name, family (a label), section, title, caption, alt, and
+        instead, the sentence that takes its place on the page (empty where it is shown).
+        """
         before = SYNTHETIC if setting.synthetic else ""
         after = self._form_words(results, setting)
         return {
@@ -215,6 +220,7 @@ class FigureSpec:
             "title": self.title,
             "caption": before + self.caption(results, setting) + after,
             "alt": before + self.alt(results, setting),
+            "instead": self.instead(results, setting) if self.instead is not None else "",
         }
 
     def _form_words(self, results: StudyResults, setting: Setting) -> str:

@@ -107,25 +107,27 @@ def write_reason(axes: Axes, reason: str, obstacles: Floats | None = None) -> No
     text.set_position((x + size[0] / 2, y + size[1] / 2))
 
 
-def add_legend(axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int = 4) -> None:
+def add_legend(
+    axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int = 4, title: str = ""
+) -> None:
     """A legend in up to `most` columns, lower left where that hides nothing, else another corner.
 
-    `obstacles` are axes fractions. Where no corner is free, the y axis is prolonged downwards until
-    the lower left one is.
+    `title` stands over it. `obstacles` are axes fractions. Where no corner is free, the y axis is
+    prolonged downwards until the lower left one is.
     """
-    columns, name, prolonged, size = _legend_place(axes, handles, obstacles, most)
+    columns, name, prolonged, size = _legend_place(axes, handles, obstacles, most, title)
     low, high = axes.get_ylim()
     axes.set_ylim(low - prolonged * (high - low), high)
-    legend = _legend(axes, handles, columns)
+    legend = _legend(axes, handles, columns, title)
     legend.set_bbox_to_anchor(corner(name, size, margin_of(axes)), transform=axes.transAxes)
 
 
 def _legend_place(
-    axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int
+    axes: Axes, handles: Sequence[Artist], obstacles: Floats, most: int, title: str
 ) -> tuple[int, str, float, Spot]:
     """Columns, corner, share by which to prolong the y axis, and size of the legend."""
     counts = range(1, min(most, len(handles)) + 1)
-    sizes = {n: size_in(axes, _legend(axes, handles, n)) for n in counts}
+    sizes = {n: size_in(axes, _legend(axes, handles, n, title)) for n in counts}
     margin, pad = margin_of(axes), margin_of(axes, 2.5)
     for prolonged in np.arange(0.0, 1.0, 0.025):
         seen = obstacles * [1.0, 1 / (1 + prolonged)] + [0.0, prolonged / (1 + prolonged)]
@@ -136,9 +138,11 @@ def _legend_place(
     return counts[-1], CORNERS[0], 1.0, sizes[counts[-1]]
 
 
-def _legend(axes: Axes, handles: Sequence[Artist], columns: int) -> Legend:
+def _legend(axes: Axes, handles: Sequence[Artist], columns: int, title: str) -> Legend:
     return axes.legend(
         handles=handles,
+        title=title or None,
+        alignment="left",
         ncols=columns,
         loc="lower left",
         borderaxespad=0,

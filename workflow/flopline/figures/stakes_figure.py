@@ -1,8 +1,7 @@
-"""What is at stake: what N depends on, what a wrong N costs, how far the laws' draws spread."""
+"""What N depends on: one change at a time, and how far the laws' draws spread."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping
 from statistics import NormalDist
@@ -14,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from flopline.audit.waste import wasted_share
-from flopline.documents import FitsJson, TargetJson, VerdictJson, number_in
+from flopline.documents import FitsJson
 from flopline.figures.allocations import draw_allocations
 from flopline.figures.lawpanel import number
 from flopline.figures.layout import PAGE, Box, laid_out
@@ -26,7 +24,7 @@ from flopline.figures.panels import (
     ratio_axis,
     reason_of,
     say_instead,
-    surface_of_fits,
+    sizes_at,
     table_of,
 )
 from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
@@ -38,9 +36,8 @@ from flopline.figures.style import (
     styled,
 )
 from flopline.figures.wording import finding
-from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
 from flopline.laws.spec import Says, ordered, spec_of
-from flopline.numbers import flops_label, humanise, significant
+from flopline.numbers import flops_label
 from flopline.results import StudyResults
 from flopline.schema import target_column
 from flopline.surfaces.count import tokens_for
@@ -67,53 +64,45 @@ def stakes(
     fits: Fits,
     draws: Mapping[str, pd.DataFrame],
     *,
-    exponents: tuple[float, float] | None,
-    reference: str,
     target_flops: float,
     family_label: str,
-    absent: Mapping[str, str] | None = None,
+    absent: str = "",
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
-    """Tornado and regret (above), clouds of bootstrap draws at the target (below):
-    loss over N, D over N, and the exponents.
+    """Tornado (above), clouds of bootstrap draws at the target (below): loss over N, D over N, and
+    the exponents.
 
-    `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `exponents` are
-    alpha and beta of the surface that prices a wrong size, `reference` the law whose N is taken as
-    the best. `absent` says why the tornado or the regret is missing.
+    `changes` is the table of `audit.sensitivity`; `fits` and `draws` are by law. `absent` says why
+    the tornado is missing.
 
     Returns the figure; a panel without its numbers holds the reason.
     """
-    why = {"sensitivity": "", "regret": ""} | dict(absent or {})
     known = changes is not None and bool(np.isfinite(changes["ratio"].astype(float)).any())
     largest = _largest(changes) if changes is not None and known else None
     tall = LEAST_IN if largest is None else max(LEAST_IN, sum(_heights_pt(largest)) / 72)
-    figure, (tornado, regret, cloud, pairs, strips) = laid_out(
+    figure, (tornado, cloud, pairs, strips) = laid_out(
         width,
         [
-            Box(1.64, tall, left=2.08, bottom=0.54, top=0.3),
-            Box(2.36, tall, left=0.9, right=0.22, bottom=0.54, top=0.3),
+            Box(1.42, tall, left=2.08, bottom=0.54, top=0.3)
+            if width != PAGE
+            else Box(4.9, tall, left=2.08, right=0.22, bottom=0.54, top=0.3),
             Box(1.85, 1.54, left=0.62, bottom=0.42, top=0.54),
             Box(1.35, 1.54, left=0.6, bottom=0.42, top=0.54),
             Box(1.6, 1.54, left=0.78, right=0.22, bottom=0.42, top=0.54),
         ],
         foot_in=0.08,
     )
-    sizes = _sizes(fits, target_flops)
+    sizes = sizes_at(fits, target_flops)
     title = f"{family_label}: what N at {flops_label(target_flops)} depends on"
     if largest is None:
-        say_instead(tornado, title, why["sensitivity"])
+        say_instead(tornado, title, absent)
     else:
         _draw_tornado(tornado, largest)
         # Above its labels, which stand left of the axes.
         total_in, high_in = figure.get_size_inches()
         above = tornado.get_position().y1 + 4 / 72 / high_in
         figure.text(0.06 / total_in, above, title, fontsize=7.5, va="baseline")
-    if exponents is None or reference not in sizes:
-        say_instead(regret, "What a wrong N costs", why["regret"])
-    else:
-        _draw_regret(regret, exponents, sizes, reference)
-        regret.set_title("What a wrong N costs")
     laws: list[str] = ordered(sizes)
     _draw_cloud(cloud, fits, draws, laws, target_flops)
     draw_allocations(
@@ -128,16 +117,6 @@ def stakes(
     if synthetic:
         mark_synthetic(figure)
     return figure
-
-
-def _sizes(fits: Fits, target_flops: float) -> dict[str, TargetJson]:
-    """What each usable law says at the target, by law."""
-    sizes = {}
-    for law, fit in fits.items():
-        at = next((t for t in fit["targets"] if np.isclose(t["budget_flops"], target_flops)), None)
-        if at is not None and at["params"]["point"] is not None and fit["status"] != "failed":
-            sizes[law] = at
-    return sizes
 
 
 def _largest(changes: pd.DataFrame) -> pd.DataFrame:
@@ -182,47 +161,6 @@ def _draw_tornado(axes: Axes, largest: pd.DataFrame) -> None:
     )
 
 
-def _draw_regret(
-    axes: Axes, exponents: tuple[float, float], sizes: Mapping[str, TargetJson], reference: str
-) -> None:
-    best = number_in(sizes[reference]["params"])
-    stated = (
-        number_in(at["params"], k) / best
-        for at in sizes.values()
-        for k in ("point", "lo95", "hi95")
-    )
-    ends = [value for value in stated if not math.isnan(value)]
-    reach = max(2.5, 1.15 * max(max(ends), 1 / min(ends)))
-    reach = min(reach, 64.0)
-    x = np.geomspace(1 / reach, reach, 241)
-    y = 100 * wasted_share(*exponents, np.log(x))
-    ratio_axis(axes, x, 0.0)
-    axes.plot(x, y, "-", color="#666666", lw=1.1, zorder=2, gid="regret")
-    top = float(y.max())
-    axes.set(ylim=(-0.05 * top, 1.05 * top), ylabel="Compute wasted, %")
-    handles = []
-    for law in ordered(sizes):
-        at, look = sizes[law]["params"], law_style(law)
-        here = number_in(at) / best
-        ends = [number_in(at, "lo95") / best, number_in(at, "hi95") / best]
-        if np.isfinite(ends).all():
-            span = np.clip(ends, x[0], x[-1])
-            along = np.geomspace(float(span[0]), float(span[1]), 60)
-            cost = 100 * wasted_share(*exponents, np.log(along))
-            axes.plot(along, cost, "-", color=look.color, lw=4.0, alpha=0.35, zorder=2.5)
-        wasted = float(100 * wasted_share(*exponents, np.log(here)))
-        (mark,) = axes.plot(
-            here, wasted, look.marker, ms=5.5, color=look.color, mec="white", mew=0.6, zorder=5,
-            gid=law,
-        )  # fmt: skip
-        waste = "taken as best" if law == reference else f"{significant(wasted, 2)} %"
-        mark.set_label(f"{look.label}, {humanise(number_in(at))}: {waste}")
-        handles.append(mark)
-    # Inside the curve, whose middle is always low.
-    axes.legend(handles=handles, loc="upper center", borderaxespad=0.6, handletextpad=0.3)
-    axes.set_xlabel(f"N over that of the {law_style(reference).label} law")
-
-
 def _draw_cloud(
     axes: Axes,
     fits: Fits,
@@ -233,7 +171,7 @@ def _draw_cloud(
     """Loss against N at the target, one dot a draw; D stands above, since 6ND = C."""
     names = [target_column(q, target_flops) for q in ("params", "loss")]
     clouds = {law: _kept(draws[law], names) for law in laws if law in draws}
-    sizes = _sizes(fits, target_flops)
+    sizes = sizes_at(fits, target_flops)
     points = {law: [float(sizes[law][q]["point"] or np.nan) for q in ("params", "loss")]
               for law in laws}  # fmt: skip
     everything = np.concatenate([*clouds.values(), *[np.array([p]) for p in points.values()]]) \
@@ -331,43 +269,25 @@ def _kept(draws: pd.DataFrame, names: list[str]) -> Floats:
 def draw(results: StudyResults, setting: Setting) -> Figure:
     """The figure of one family of a study."""
     family = setting.of(results)
-    surface, no_surface = surface_of_fits(family.fits)
     return stakes(
         table_of(family.findings, "sensitivity", "changes"),
         family.fits,
         family.draws,
-        exponents=(surface["alpha"], surface["beta"]) if surface else None,
-        reference=_recommended(results.decision, setting.family, setting.target),
         target_flops=setting.target,
         family_label=setting.family_label,
-        absent={
-            "sensitivity": reason_of(family.findings, "sensitivity"),
-            "regret": no_surface or reason_of(family.findings, "regret"),
-        },
+        absent=reason_of(family.findings, "sensitivity"),
         width=setting.width,
         synthetic=setting.synthetic,
     )
 
 
-def _recommended(decision: VerdictJson, family: str, target_flops: float) -> str:
-    """The law that is recommended at the target, whose N a wrong one is held against."""
-    for choice in decision["choices"]:
-        same = abs(choice["budget_flops"] / target_flops - 1) < 1e-9
-        if choice["family"] == family and same and choice["law"]:
-            return str(choice["law"])
-    return PARAMETRIC.name
-
-
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     return (
-        "Above: N at the target under one change at a time, in the colours of the laws, and the "
-        "compute that a wrong N wastes, with the N of every law and its 95 % interval on the "
-        "curve. "
-        "Below: bootstrap draws of every law, its loss against its N at the target (the tokens "
-        "above spend the budget), its D against its N beside 6ND = C, and its exponents, with 80 "
-        "and 95 % intervals. "
-        f"{finding(setting.of(results).findings, 'sensitivity')}"
+        f"{finding(setting.of(results).findings, 'sensitivity')} Above: N at the target under one "
+        "change at a time, in the colours of the laws. Below: bootstrap draws of every law, its "
+        "loss against its N at the target (the tokens above spend the budget), its D against its N "
+        "beside 6ND = C, and its exponents, with 80 and 95 % intervals."
     )
 
 
@@ -378,11 +298,11 @@ def alt(results: StudyResults, setting: Setting) -> str:
 
 FIGURE = FigureSpec(
     name="stakes",
-    title="What is at stake",
-    about="What is at stake at {target} FLOPs: which choice or runs the recommended params hang "
-    "on, how much compute a wrong size wastes, and the bootstrap draws of every law.",
+    title="What N depends on",
+    about="Which choice or runs the params at {target} FLOPs depend on, and the bootstrap draws of "
+    "every law.",
     section=Section.AUDIT,
-    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, findings=True, decision=True),
+    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, findings=True),
     options=("families", "targets"),
     draw=draw,
     caption=caption,

@@ -7,7 +7,7 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -37,15 +37,30 @@ MAKO: Final = (
 )
 """The nine budget colours of Hoffmann et al. 2022, Fig. 3 (seaborn's mako_r with 9 levels)."""
 
-# Darker than the usual red and green, so that thin lines and text reach a contrast of 5:1 on
-# white; told apart without colour by dashes (law) and solid hairlines (guides).
-LAW_RED: Final = "#cc3311"
+# One meaning a colour: MAKO is a quantity (budget, loss, params), each law has its own
+# (laws.spec.Style), so has each family; green is the target, purple the forecast there.
+FAMILY_COLORS: Final = {
+    "warm": "#b0123c",
+    "cool": "#009ad6",
+    "purple": "#c4539a",
+    "green": "#4e7000",
+    "grey": "#454d5b",
+    "brown": "#4f2a10",
+}
+"""Colours of families in the order of the study, by the name of the ramp that leads to each; apart
+from each other in grey too. A seventh family begins again with another marker."""
+# A contrast of 5:1 on white for thin lines and text.
 GUIDE_GREEN: Final = "#007a5a"
 INK: Final = "#222222"
 GREY: Final = "#999999"
 GRID: Final = "#e4e4e4"
+BEYOND_GREY: Final = "#f4f4f4"
+"""The ground beyond the runs."""
 
 SMALL_PT: Final = 6.5
+
+BAR_CELLS: Final = 64
+"""Cells of a colour bar, drawn as shapes so that they follow a dark page as the marks do."""
 
 RASTER_FROM: Final = 300
 """Points of one layer from which it is an image inside SVG and PDF: each would take 20 to 100
@@ -89,6 +104,7 @@ _RC: Final[dict[str, object]] = {
     "lines.linewidth": 0.9,
     "lines.markersize": 3.0,
     "legend.fontsize": SMALL_PT,
+    "legend.title_fontsize": SMALL_PT,
     "legend.frameon": False,
     "savefig.dpi": PNG_DPI,
     "figure.dpi": 150,
@@ -100,6 +116,18 @@ _RC: Final[dict[str, object]] = {
     "pdf.fonttype": 42,
     "pdf.compression": 6,
 }
+
+_LARGE: Final[dict[str, object]] = {
+    "font.size": 8.5,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 9.5,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "legend.title_fontsize": 8.0,
+    "axes.linewidth": 0.7,
+}
+"""What a figure of one panel has larger, since a page shows it smaller than print does."""
 
 _EMBEDDED: Final = re.compile(r'(?<=data:image/png;base64,)[^"]+')
 
@@ -114,19 +142,32 @@ _METADATA: Final[dict[str, dict[str, None]]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
+PAPER_DARK: Final = "#15181c"
+"""The ground of a figure on a dark page, that of the page (report/style.css)."""
+# On a dark ground greys change places, from PAPER_DARK for white to nearly white for black; all
+# other colours move towards white, dark ones most, and keep their order and their hue.
+_GREY_LIFT: Final = (-0.911, 1.0)
+_COLOR_LIFT: Final = (0.62, 0.36)
+_PAINT: Final = re.compile(r"\b(fill|stroke): (#[0-9a-f]{6})\b")
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+def styled(draw: Callable[_P, _T], more: Mapping[str, object] | None = None) -> Callable[_P, _T]:
     """`draw` under the project's style alone, whatever the caller's matplotlibrc says."""
 
     @functools.wraps(draw)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with style.context(["default", _RC]):
+        with style.context(["default", {**_RC, **(more or {})}]):
             return draw(*args, **kwargs)
 
     return wrapped
+
+
+def styled_large(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+    """The same with the larger text of a figure of one panel."""
+    return styled(draw, _LARGE)
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -167,7 +208,7 @@ def mark_synthetic(figure: Figure) -> None:
         va="bottom",
         fontsize=SMALL_PT,
         fontstyle="italic",
-        color=LAW_RED,
+        color=INK,
     )
 
 
@@ -199,7 +240,8 @@ def save(
             figure.savefig(part, format=suffix, metadata=_METADATA[suffix], dpi=dpi)
             if suffix == "svg":
                 text = part.read_text(encoding="utf-8")
-                part.write_text(_EMBEDDED.sub(_with_palette, text), encoding="utf-8")
+                text = _for_dark_pages(_EMBEDDED.sub(_with_palette, text))
+                part.write_text(text, encoding="utf-8")
     return written
 
 
@@ -214,6 +256,41 @@ def _lean_fonts() -> Iterator[None]:
         yield
     finally:
         Options._drop_tables_default = before
+
+
+def on_dark(color: str) -> str:
+    """A colour "#rrggbb" as it is drawn where the page is dark."""
+    if color == "#ffffff":
+        return PAPER_DARK
+    parts = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    slope, rise = _GREY_LIFT if np.ptp(parts) < 0.03 else _COLOR_LIFT
+    red, green, blue = (float(part) for part in slope * parts + rise)
+    return to_hex((red, green, blue))
+
+
+def _for_dark_pages(svg: str) -> str:
+    """An SVG that is drawn in `on_dark` colours where its reader prefers dark pages.
+
+    Its own style sheet says so, which holds inside an <img> too; on a light page and in print the
+    picture is the same as without it.
+    """
+    paints = sorted(set(_PAINT.findall(svg)))
+    rules = [f'[style*="{what}: {c}"]{{{what}:{on_dark(c)}!important}}' for what, c in paints]
+    if "<image" in svg:
+        rules.append("image{filter:url(#on-dark)}")
+    slope, rise = _COLOR_LIFT
+    channels = "".join(
+        f'<feFunc{channel} type="linear" slope="{slope}" intercept="{rise}"/>' for channel in "RGB"
+    )
+    lift = (
+        '<filter id="on-dark" color-interpolation-filters="sRGB" x="0" y="0" width="1" height="1">'
+        f"<feComponentTransfer>{channels}</feComponentTransfer></filter>"
+    )
+    sheet = (
+        '<style type="text/css">@media screen and (prefers-color-scheme: dark){'
+        f"{''.join(rules)}}}</style>"
+    )
+    return svg.replace("</defs>", f"{sheet}{lift if '<image' in svg else ''}</defs>", 1)
 
 
 def _with_palette(embedded: re.Match[str]) -> str:

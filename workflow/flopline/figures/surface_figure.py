@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
@@ -26,6 +25,7 @@ from flopline.figures.lawpanel import no_law, number
 from flopline.figures.layout import PAGE, width_in
 from flopline.figures.spec import FigureSpec, Needs, Section, Setting
 from flopline.figures.style import (
+    FAMILY_COLORS,
     GREY,
     INK,
     is_dense,
@@ -33,7 +33,7 @@ from flopline.figures.style import (
     new_figure,
     styled,
 )
-from flopline.figures.ticks import log_pad, set_log_ticks, signed_power_label
+from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.figures.unseen import (
     FORECAST_COLOR,
     FORECAST_MARKER,
@@ -53,14 +53,12 @@ from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 
 Floats = NDArray[np.float64]
 
-COLOR_MAPS: Final = {
-    "warm": "YlOrRd",
-    "cool": "YlGnBu",
-    "purple": "RdPu",
-    "green": "Greens",
-    "grey": "Greys",
-}
-"""Names for `Panel.cmap`; all run from light (little compute) to dark (much)."""
+COLOR_MAPS: Final = FAMILY_COLORS
+"""Names for `Panel.cmap` with the colour of the family that each is for; all run from light (little
+compute) to dark (much), through that colour."""
+_LIGHTEST: Final = 0.72
+_DARKEST: Final = 0.45
+"""How far the ends of a map lie from its colour, on the way to white and to black."""
 
 
 _EDGE_PT: Final = 90.0
@@ -140,9 +138,10 @@ def surface(
 
 
 def color_map(name: str) -> Colormap:
-    """The colour map of a key of COLOR_MAPS, without the lightest quarter (lost on white)."""
-    base = matplotlib.colormaps[COLOR_MAPS[name]]
-    return LinearSegmentedColormap.from_list(f"flopline_{name}", base(np.linspace(0.25, 1.0, 64)))
+    """The colour map of a key of COLOR_MAPS."""
+    middle = np.array(to_rgb(COLOR_MAPS[name]))
+    ends = middle + _LIGHTEST * (1 - middle), middle * (1 - _DARKEST)
+    return LinearSegmentedColormap.from_list(f"flopline_{name}", [ends[0], middle, ends[1]])
 
 
 def law_text(parameters: Mapping[str, EstimateJson]) -> str:
@@ -367,7 +366,7 @@ def _draw_bar(axes: Axes, norm: LogNorm, cmap: Colormap) -> None:
     # Above the label of a tick at the very end of the bar.
     axes.set_title("FLOPs", loc="left", fontsize=7.0, pad=5.0)
     height_pt = axes.get_window_extent().height / axes.figure.dpi * 72
-    set_log_ticks(axes.yaxis, low, high, height_pt, signed_power_label, "height")
+    set_log_ticks(axes.yaxis, low, high, height_pt, flops_label, "height")
     axes.grid(False)
 
 
@@ -382,7 +381,8 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
                 results_of.fits["parametric"],
                 unseen=_unseen(results, family, setting),
             )
-            for family, results_of in results.families.items()
+            for family in labels
+            if (results_of := results.families.get(family)) is not None
         ],
         loss_label=setting.loss_label,
         show_surface=setting.study["figures"]["fitted_surface"],

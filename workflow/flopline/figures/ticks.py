@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axis import Axis
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -39,20 +40,6 @@ def flops_labels(values: Sequence[float]) -> list[str]:
         if len(set(labels)) == wanted:
             break
     return labels
-
-
-def power_label(value: float) -> str:
-    """A power of ten as mathtext for an axis: $10^{20}$, $3{\\times}10^{20}$."""
-    mantissa, exponent = flops_label(value).split("e")
-    if mantissa == "1":
-        return f"$10^{{{exponent}}}$"
-    return f"${mantissa}{{\\times}}10^{{{exponent}}}$"
-
-
-def signed_power_label(value: float) -> str:
-    """A power of ten for a colour bar: 1e+20."""
-    mantissa, exponent = flops_label(value).split("e")
-    return f"{mantissa}e{int(exponent):+d}"
 
 
 def log_ticks(
@@ -96,10 +83,12 @@ def set_log_ticks(
     along: Literal["width", "height"],
     minors: bool = True,
     decades_first: bool = False,
+    gap_pt: float = _GAP_PT,
 ) -> None:
     """Put the ticks of `log_ticks` on `axis`, which is `length_pt` points long on paper.
 
-    `along` says whether the labels follow each other along their width (x axis) or their height.
+    Labels stand `gap_pt` points apart or more. `along` says whether they follow each other along
+    their width (x axis) or their height.
     """
 
     def fits(values: Floats) -> bool:
@@ -107,7 +96,7 @@ def set_log_ticks(
             return True
         at = np.log(values / lo) / math.log(hi / lo) * length_pt
         sizes = [_size_pt(label(v))[along == "height"] for v in values]
-        needed = (np.array(sizes[1:]) + np.array(sizes[:-1])) / 2 + _GAP_PT
+        needed = (np.array(sizes[1:]) + np.array(sizes[:-1])) / 2 + gap_pt
         return bool(np.all(np.diff(at) >= needed)) and len({label(v) for v in values}) == len(
             values
         )
@@ -146,7 +135,9 @@ def _within(lo: float, hi: float) -> Callable[[Floats], Floats]:
 
 
 def _size_pt(text: str) -> tuple[float, float]:
-    font = FontProperties(family="DejaVu Sans", size=SMALL_PT)
+    size = rcParams["xtick.labelsize"]
+    size = SMALL_PT if isinstance(size, str) else size
+    font = FontProperties(family="DejaVu Sans", size=size)
     ismath: Literal["TeX"] | bool = "$" in text
     width, height, _ = text_to_path.get_text_width_height_descent(text, font, ismath)
     return float(width), float(height)

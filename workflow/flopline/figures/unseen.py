@@ -43,6 +43,8 @@ class Unseen:
     loss: EstimateJson | None = None
     params: EstimateJson | None = None
     tokens: EstimateJson | None = None
+    forecasts: tuple[tuple[float, EstimateJson], ...] = ()
+    """The forecasts of the loss at the other targets, with their FLOPs."""
 
     def ends(self, quantity: str) -> list[float]:
         """Point and 95 % ends of the forecast of loss, params or tokens, as far as made."""
@@ -76,12 +78,17 @@ def unseen_of(results: StudyResults, family: str, target: float) -> Unseen:
         return Unseen(held)
     line = _headline_of(verdict, family, target)
     forecast = None if line is None else line.get("forecast")
+    of_all = {
+        float(entry["budget_flops"]): entry["loss"]
+        for entry in verdict.get("forecasts", ())
+        if entry["family"] == family
+    }
+    others = tuple((c, loss) for c, loss in of_all.items() if not math.isclose(c, target))
     if forecast is not None:
-        return Unseen(held, forecast["loss"], forecast["params"], forecast["tokens"])
-    for entry in verdict.get("forecasts", ()):
-        if entry["family"] == family and math.isclose(entry["budget_flops"], target):
-            return Unseen(held, entry["loss"])  # of all lines together
-    return Unseen(held)
+        return Unseen(held, forecast["loss"], forecast["params"], forecast["tokens"], others)
+    # Of all lines together.
+    mine = next((loss for c, loss in of_all.items() if math.isclose(c, target)), None)
+    return Unseen(held, mine, forecasts=others)
 
 
 def _headline_of(verdict: VerdictJson, family: str, target: float) -> HeadlineJson | None:
@@ -93,13 +100,18 @@ def _headline_of(verdict: VerdictJson, family: str, target: float) -> HeadlineJs
 
 
 def draw_forecast(
-    axes: Axes, at: float, estimate: EstimateJson | None, *, upright: bool = True
+    axes: Axes,
+    at: float,
+    estimate: EstimateJson | None,
+    *,
+    upright: bool = True,
+    wide: float = 1.0,
 ) -> None:
     """The 80 and 95 % forecasts, thick and thin, along the y axis if `upright`, at `at` on the
-    other; nothing without an interval.
+    other; nothing without an interval. `wide` times as thick as elsewhere.
     """
     point = number_in(estimate)
-    for level, width in (("95", 1.0), ("80", 2.8)):
+    for level, width in (("95", 1.0 * wide), ("80", 2.8 * wide)):
         ends = [number_in(estimate, end) for end in (f"lo{level}", f"hi{level}")]  # type: ignore[arg-type]
         if not all(map(math.isfinite, ends)):
             return

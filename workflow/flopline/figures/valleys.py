@@ -219,7 +219,7 @@ def _add_budgets(
         handles.append(_key("none", "o", "flagged", mec=INK, **filling(GREY, True, True)))
     if strays:
         handles.append(_key("none", "o", "no budget", mec=GREY, mfc="white", mew=0.7))
-    add_legend(axes, [*handles, *marks], obstacles)
+    add_legend(axes, [*handles, *marks], obstacles, title="Budget, FLOPs")
 
 
 def _key(color: str, shape: str, text: str, **marker: Any) -> Line2D:

@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from flopline.documents import EstimateJson, FindingJson, FitJson, number_in
+from flopline.documents import (
+    NO_ESTIMATE,
+    EstimateJson,
+    FindingJson,
+    FitJson,
+    FitsJson,
+    VerdictJson,
+    number_in,
+)
 from flopline.figures.lawpanel import number
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.spec import ordered, spec_of
 from flopline.numbers import flops_label, humanise, interval, significant
 
 Fit = FitJson
@@ -46,6 +55,27 @@ def reach(estimate: EstimateJson, label: Callable[[float], str]) -> str:
 def finding(findings: Mapping[str, FindingJson], audit: str) -> str:
     """What an audit found, in its own words; empty where it was not made."""
     return str(findings[audit]["sentence"]) if audit in findings else ""
+
+
+def recommended_law(decision: VerdictJson, family: str, target_flops: float) -> str:
+    """The law that is recommended for `family` at the target; empty where none is."""
+    for choice in decision.get("choices", ()):
+        same = abs(choice["budget_flops"] / target_flops - 1) < 1e-9
+        if choice["family"] == family and same and choice["law"]:
+            return str(choice["law"])
+    return ""
+
+
+def at_the_floor(fits: FitsJson) -> str:
+    """The floor E that each law falls to."""
+    floors = [
+        f"{spec_of(law).label} {significant(e['point'])}{reach(e, significant)}"
+        for law in ordered(fits)
+        if fits[law]["status"] != FAILED
+        and (e := fits[law]["parameters"].get(spec_of(law).says.floor, NO_ESTIMATE))["point"]
+        is not None
+    ]
+    return f"The loss falls to a floor of {', '.join(floors)}." if floors else "No law has a floor."
 
 
 def law_in_words(fit: Fit) -> str:

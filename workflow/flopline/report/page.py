@@ -481,7 +481,8 @@ def _figures(
 
     The first two are of the family labelled `first`. In the appendix those of all families come
     first, then that family's, then the others; in each the laws before the audits before all other
-    sections. Each is as wide as it is beside a page-wide one, or the widest.
+    sections. The chart is as wide as its place, each other as wide as it is beside a page-wide one,
+    or the widest.
     """
     sections = list(dict.fromkeys(["laws", "audit", *(_section(f) for f in figures)]))
 
@@ -499,7 +500,7 @@ def _figures(
     widths = [_width(figure["svg"]) for figure in in_order]
     widest = max([PAGE_WIDTH_PT, *widths])
     made: list[dict[str, Any]] = [
-        {**_figure(figure, i, families), "share": f"{width / widest:.3f}"}
+        {**_figure(figure, i, families), "share": f"{width / widest if i > len(chart) else 1:.3f}"}
         for i, (figure, width) in enumerate(zip(in_order, widths, strict=True), start=1)
     ]
     split = len(chart) + len(evidence)
@@ -546,6 +547,7 @@ def _figure(figure: Mapping[str, str], index: int, families: Sequence[str]) -> d
         "alt": f"{title}. {figure['alt']}",
         "src": f"data:image/svg+xml;base64,{encoded}",
         "follows_mode": "prefers-color-scheme" in figure["svg"],
+        "instead": figure.get("instead", ""),
     }
 
 
