@@ -16,7 +16,7 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf forecast judge draft test slow cluster cluster-accounting lint format generate bench backtest audit lock ranges site \
+.PHONY: run pdf forecast judge draft test suite slow cluster cluster-accounting lint format generate bench backtest audit lock ranges site \
     clean
 
 ifneq ($(findstring :,$(CURDIR)),)
@@ -72,8 +72,13 @@ judge: $(if $(RESULTS),$(VENV)/ready,run)
 draft: $(VENV)/ready
 	@python -m flopline.drafting $(LOGS) $(if $(STUDY),--name $(STUDY)) $(ARGS)
 
-test: lint
-	@pytest -n 2 --dist worksteal -m "not accounting and not slow" $(ARGS)
+# Side by side, since the linters keep one core busy and the other idle; either fails the whole.
+test: $(VENV)/ready-dev
+	@$(MAKE) --no-print-directory --jobs 2 lint suite
+
+# A make that a test starts knows nothing of the two.
+suite: $(VENV)/ready-dev
+	@unset MAKEFLAGS MFLAGS MAKELEVEL; pytest -n 2 --dist worksteal -m "not accounting and not slow" $(ARGS)
 
 # What would make `make test` too long to wait for.
 slow: $(VENV)/ready-dev

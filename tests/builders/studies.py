@@ -127,5 +127,6 @@ def write_study(
         targets=[1e18, 1e19],
         bootstrap={"draws": 100},
         envelope={"smoothing_steps": 0},
+        audit={"ladder_draws": 20},
     )
     return write_study_file(folder, "toy", study | overrides)

@@ -17,7 +17,8 @@ import pytest
 from tests.cluster import slurm
 from tests.cluster.tally import TALLY
 from tests.conftest import ROOT
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import Checkout, engine
+from tests.workflow.engine import Started
 
 # Written by every job, so different each time and no part of what a study finds.
 TIMES = ("logs", "benchmarks")
@@ -94,24 +95,16 @@ def running_cluster(*arguments: str) -> Iterator[Cluster]:
 
 def snakemake(
     checkout: Checkout, *arguments: str, study: str, profile: str, cache: Path | None
-) -> subprocess.Popen[str]:
+) -> Started:
     """Snakemake as a user would start it on a login node, in the background."""
-    environment = {"PYTHONDONTWRITEBYTECODE": "1"}
-    if cache is not None:
-        environment["SNAKEMAKE_OUTPUT_CACHE"] = str(cache)
-    log = (checkout.folder / "snakemake.log").open("a")
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "snakemake", *arguments, "--profile", f"profiles/{profile}",
-            # No job's output travels between machines here.
-            "--latency-wait", "5",
-            "--config", f"study={study}",
-        ],
-        cwd=checkout.folder,
-        env=os.environ | environment,
-        stdout=log,
-        stderr=log,
-        text=True,
+    return engine().start(
+        checkout.folder, *arguments, "--profile", f"profiles/{profile}",
+        # No job's output travels between machines here.
+        "--latency-wait", "5",
+        "--config", f"study={study}",
+        environment={} if cache is None else {"SNAKEMAKE_OUTPUT_CACHE": str(cache)},
+        output=checkout.folder / "snakemake.log",
+        elsewhere=True,
     )  # fmt: skip
 
 
@@ -120,7 +113,7 @@ def printed(checkout: Checkout) -> str:
     return (checkout.folder / "snakemake.log").read_text()
 
 
-def finish(run: subprocess.Popen[str], checkout: Checkout) -> None:
+def finish(run: Started, checkout: Checkout) -> None:
     """Wait for the end of a run that must succeed."""
     try:
         code = run.wait(PATIENCE_S)

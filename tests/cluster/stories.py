@@ -18,6 +18,7 @@ from tests.cluster.conftest import PATIENCE_S, Cluster, digests, finish, printed
 from tests.cluster.tally import TALLY
 from tests.conftest import ROOT
 from tests.workflow.conftest import CACHED, DEFAULT, Checkout, filled_once, run_default_study
+from tests.workflow.engine import Started
 
 FAMILY = "ash"
 DECIDE = "decide"
@@ -139,7 +140,7 @@ def running(
     study: str = "toy",
     profile: str = "slurm",
     cache: Path | None = None,
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[Started]:
     run = snakemake(story.checkout, *arguments, study=study, profile=profile, cache=cache)
     try:
         yield run

@@ -30,7 +30,7 @@ from tests.cluster.conftest import PATIENCE_S, running_cluster
 from tests.cluster.stories import DISTURBED, Quiet, Story, default_study
 from tests.cluster.tally import TALLY, Tally
 from tests.conftest import ROOT
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import Checkout, engine
 
 TALLIED = "tally"
 HINDERED = "hindered"
@@ -109,6 +109,7 @@ def tell(folder: Path) -> None:
     if hindrance:
         leave(stories / HINDERED, hindrance)
         return
+    engine()  # before there are threads, each of which would start one
     with running_cluster() as cluster, ThreadPoolExecutor(2 + len(DISTURBED)) as pool:
         quiet = pool.submit(Quiet.ran, folder / "quiet")
         happening = {
@@ -120,6 +121,7 @@ def tell(folder: Path) -> None:
         }
         for story, happens in happening.items():
             pool.submit(put_down, stories / f"{story.__name__}.json", happens)
+    engine().stop()
     leave(stories / f"{TALLIED}.json", json.dumps(asdict(TALLY)))
 
 

@@ -247,3 +247,24 @@ def test_a_count_that_favours_one_family_names_both(two: ReportInputs) -> None:
     )
     assert sentence in shown(two, runs=runs).text
     assert "exact count" not in shown(two, runs=runs.assign(flops_over_six_nd=1.65)).text
+
+
+def test_runs_held_out_stand_beside_the_claim(two: ReportInputs) -> None:
+    """What no fit has seen comes before what fits say of themselves."""
+    head = two.verdict["headline"]
+    law, estimator = head["law"], head["estimator"]
+    table = pd.DataFrame(
+        {
+            "law": law, "estimator": [estimator] * 3 + ["other"], "run": ["a", "b", "c", "a"],
+            "error_percent": [0.4, -1.25, 0.1, 9.0], "inside95": ["yes", "no", "yes", "no"],
+        }
+    )  # fmt: skip
+    finding = {
+        "audit": "held_out", "verdict": "warned", "sentence": "Three runs.", "numbers": {},
+        "tables": {"predictions": table},
+    }  # fmt: skip
+    audits = {**two.audits, head["family"]: {**two.audits[head["family"]], "held_out": finding}}
+    sight = " ".join(shown(two, audits=audits).blocks_in_sight)
+    assert "Of 3 runs held out 2 of 3 lie in the 95 % interval of one run" in sight
+    assert "losses are off by -1.2 % to 0.40 %" in sight
+    assert "runs held out" not in " ".join(shown(two).blocks_in_sight)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ class Engine:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         # Of a fork nobody knows when it ends, so that it is this process which removes it.
         self.folder = Path(tempfile.mkdtemp())
+        self.turn = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, __file__, str(self.folder / "warm")],
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
@@ -42,8 +44,9 @@ class Engine:
         """What the process answers to an order: `answer`, `start` or `poll`, see below."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(json.dumps([order, details]), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+        with self.turn:
+            print(json.dumps([order, details]), file=self.process.stdin, flush=True)
+            return json.loads(self.process.stdout.readline())
 
     def snakemake(
         self, folder: Path, *arguments: str, program: str = COMMAND_LINE
@@ -55,15 +58,25 @@ class Engine:
         return subprocess.CompletedProcess([program, *arguments], code, out, errors)
 
     def start(
-        self, folder: Path, *arguments: str, environment: Mapping[str, str], output: Path
+        self,
+        folder: Path,
+        *arguments: str,
+        environment: Mapping[str, str],
+        output: Path,
+        elsewhere: bool = False,
     ) -> Started:
-        """Start `snakemake *arguments` in `folder`, at the head of a process group of its own."""
+        """Start `snakemake *arguments` in `folder`, at the head of a process group of its own.
+
+        Jobs that run `elsewhere`, on a cluster, start the Python of this process there, and the
+        run stays in the group of this process.
+        """
         pid = self.ask(
             "start",
             folder=str(folder),
             arguments=arguments,
             environment=dict(environment),
             output=str(output),
+            elsewhere=elsewhere,
         )
         return Started(self, pid)
 
@@ -88,13 +101,14 @@ class Started:
             self.returncode = self.engine.ask("poll", pid=self.pid)
         return self.returncode
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """How it ended, once it has."""
-        limit = time.monotonic() + seconds
+        begin = time.monotonic()
         while (code := self.poll()) is None:
-            if time.monotonic() > limit:
+            past = time.monotonic() - begin
+            if past > seconds:
                 raise subprocess.TimeoutExpired(COMMAND_LINE, seconds)
-            time.sleep(0.02)
+            time.sleep(0.02 if past < 10 else 0.2)
         return code
 
     def send_signal(self, number: int) -> None:
@@ -138,18 +152,24 @@ def _answer(python: str, program: str, folder: str, arguments: list[str]) -> tup
 
 
 def _start(
-    python: str, folder: str, arguments: list[str], environment: dict[str, str], output: str
+    python: str,
+    folder: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    output: str,
+    elsewhere: bool,
 ) -> int:
     """Start a run that prints to a file; its process."""
     child = os.fork()
     if child == 0:
-        # No session of its own: scripts that are forked elsewhere could not come into its group.
-        os.setpgid(0, 0)
+        if not elsewhere:
+            # No session of its own: scripts that warm.py forks could not come into its group.
+            os.setpgid(0, 0)
         os.environ.update(environment)
         for number, file, mode in ((0, os.devnull, "rb"), (1, output, "ab"), (2, output, "ab")):
             with Path(file).open(mode) as stream:
                 os.dup2(stream.fileno(), number)
-        _run(python, COMMAND_LINE, folder, arguments)
+        _run(sys.executable if elsewhere else python, COMMAND_LINE, folder, arguments)
     return child
 
 

@@ -153,7 +153,7 @@ def test_a_run_without_the_cache_leaves_the_entries_alone(copy: Checkout, cache:
     kept = {path: path.read_bytes() for path in cache.glob("*_findings.json")}
     links = [copy.folder / f"results/toy/audit/{family}" for family in ("ash", "birch")]
     assert all((folder / "findings.json").is_symlink() for folder in links)
-    copy.edit("config/config.yaml", "ladder_draws: 200", "ladder_draws: 20")
+    copy.edit("config/studies/toy.yaml", "ladder_draws: 20", "ladder_draws: 200")
     done = copy.snakemake("results/toy/audit/ash/findings.json")
     assert done.returncode == 0, done.stderr
     assert not (links[0] / "findings.json").is_symlink()

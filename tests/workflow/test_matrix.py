@@ -224,7 +224,7 @@ CASES = {
     "parametric": Case("an option of `parametric`",
         edit(CONFIG, "huber_delta: 0.001", "huber_delta: 0.002"), PARAMETRIC),
     "envelope": Case("an option of `envelope`", edit(CONFIG, "bins: 1500", "bins: 1400"), ENVELOPE),
-    "audit": Case("an option of `audit`", edit(CONFIG, "ladder_draws: 200", "ladder_draws: 150"),
+    "audit": Case("an option of `audit`", edit(STUDY, "ladder_draws: 20", "ladder_draws: 25"),
         AUDIT | END),
     "seed": Case("seed, draws or method of the bootstrap",
         edit(CONFIG, "seed: 20221", "seed: 20222"), ALL_FITS),

@@ -13,6 +13,7 @@ import pandas as pd
 from flopline.audit.finding import surface_of
 from flopline.audit.next_budget import next_budget
 from flopline.audit.waste import nearly_best, wasted_at
+from flopline.bearing import predictions
 from flopline.choice import refused
 from flopline.documents import (
     AgreementJson,
@@ -32,7 +33,7 @@ from flopline.reach import Reach
 from flopline.report.caveats import one_sided
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
-from flopline.schema import KEPT
+from flopline.schema import HELD_OUT, KEPT
 from flopline.surfaces.chinchilla import LossSurface
 from flopline.verdict_scale import Verdict
 
@@ -81,6 +82,14 @@ class Sureness:
 
 
 @dataclass(frozen=True, slots=True)
+class UnseenRuns:
+    """What runs that no fit has seen showed of the line that is followed."""
+
+    verdict: Verdict
+    sentence: Link
+
+
+@dataclass(frozen=True, slots=True)
 class OtherLaw:
     """What another law says, and what the recommended size wastes if that law is right."""
 
@@ -104,6 +113,7 @@ class Answer:
     warnings: Sequence[str]
     others: Sequence[OtherLaw]
     more: Sequence[str]
+    unseen: UnseenRuns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,7 @@ def answered(
         warnings=[sentence(part) for part in _warnings(verdict)],
         others=_others(line, surface, evidence.lines, evidence.splits),
         more=[],
+        unseen=_unseen(line, evidence),
     )
 
 
@@ -370,6 +381,35 @@ def _of_loss(
     if side and made is Verdict.GOOD:
         made = Verdict.WARNED
     return Sureness("Loss", made, finding, reason, against)
+
+
+def _unseen(line: pd.Series, evidence: Evidence) -> UnseenRuns | None:
+    """What the runs held out say of the line; None where none is, or it predicts none of them."""
+    finding = evidence.findings.get(HELD_OUT)
+    table = predictions(evidence.findings)
+    if finding is None or table is None:
+        return None
+    mine = table[table["law"] == line["law"]]
+    if (mine["estimator"] == line["estimator"]).any():
+        mine = mine[mine["estimator"] == line["estimator"]]
+    else:
+        mine = mine.drop_duplicates("run")
+    errors = mine["error_percent"].dropna().astype(float)
+    if errors.empty:
+        return None
+    span = " to ".join(
+        f"{significant(x, 2)} %" for x in dict.fromkeys([errors.min(), errors.max()])
+    )
+    judged = mine[mine["inside95"].isin(["yes", "no"])]
+    inside = int((judged["inside95"] == "yes").sum())
+    share = (
+        f"{inside} of {len(judged)} lie in the 95 % interval of one run; " if len(judged) else ""
+    )
+    text = (
+        f"Of {count(len(errors), 'run')} held out {share}the {_name(line)} law's losses are off by "
+        f"{span}."
+    )
+    return UnseenRuns(Verdict(finding["verdict"]), Link(text, evidence.places["unseen"]))
 
 
 def _name(line: pd.Series) -> str:

@@ -64,7 +64,7 @@ from flopline.report.provenance import made_from
 from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
 from flopline.report.verdicts import Places, Tile, tiles
-from flopline.schema import LOSS_LABEL
+from flopline.schema import HELD_OUT, LOSS_LABEL
 from flopline.study_document import StudyDocument
 from flopline.verdict_scale import OF_FIT, style
 
@@ -466,6 +466,7 @@ def _places(
         "laws": laws,
         "chart": f"#{chart['id']}" if chart else laws,
         "ladder": of_audits.get("ladder", f"{APPENDIX}#audit"),
+        "unseen": of_audits.get(HELD_OUT, f"{APPENDIX}#audit"),
         "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
         "optima": drawn.get("isoflop", laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
