@@ -179,7 +179,8 @@ def test_a_study_may_name_every_format_and_no_other(tmp_path: Path) -> None:
     )
     with pytest.raises(FloplineError) as raised:
         load_study({**config, "study": "mine.yaml"}, tmp_path, ROOT / "workflow/schemas")
-    assert f"must be one of: {', '.join(sorted(FORMATS))}." in str(raised.value)
+    known = ", ".join(sorted(FORMATS))
+    assert f"must be one of: {known} (did you mean 'csv'?)." in str(raised.value)
 
 
 def test_docs_hold_the_table_as_it_is() -> None:

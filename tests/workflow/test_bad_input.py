@@ -147,7 +147,7 @@ CASES = [
     (horizon_text, ["data/toy/runs.csv, line 2", "horizon_tokens is 'as planned'", "correct it"]),
     (cell_too_many, ["data/toy/runs.csv, line 2", "7 cells", "header names 6", "mend"]),
     (endless_target, ["config/studies/toy.yaml", "`targets.0` is inf", "finite number"]),
-    (text_target, ["config/studies/toy.yaml", "`targets.0` is 'much'", "number"]),
+    (text_target, ["config/studies/toy.yaml", "entry 1 of `targets` is 'much'", "number"]),
     (study_is_a_list, ["config/studies/toy.yaml", "`key: value`", "a study needs a title"]),
     (utf16_log, [LOG, "UTF-16", "save it as UTF-8"]),
     (missing_log, ["data/toy/runs.csv", LOG, "does not exist", "restore the file"]),
