@@ -12,11 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from flopline import agreement
+from flopline.documents import FitJson
 from flopline.errors import FloplineError
 from flopline.figures.contours_figure import slices_of, surface_in
 from flopline.figures.losscompute_figure import law_of_loss
 from flopline.figures.misfit_figure import misfit
-from flopline.laws.common.lack_of_fit import of_minima
 from flopline.numbers import humanise, significant
 from flopline.results import LawResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
@@ -137,31 +137,26 @@ def test_every_law_goes_through_the_loss_that_its_fit_states() -> None:
         np.testing.assert_allclose(thin.get_ydata(), [stated["lo95"], stated["hi95"]])
 
 
-def test_a_trend_that_a_law_misses_is_lack_of_fit_and_noise_is_not() -> None:
+def test_lack_of_fit_is_what_the_fit_itself_found() -> None:
     vertices, fit = fitted()["isoflop"].tables["vertices"], as_json()["isoflop"]
     law = law_of_loss(fit)
     assert law is not None
     flops, se = (vertices[c].to_numpy(float) for c in ("budget_flops", "loss_se_ln"))
     noisy = law.loss(flops) * (1 + 0.8 * se * [1, -1, 1, -1, 1])
-    seen = misfit("isoflop", fit, law, vertices.assign(loss=noisy))
-    assert seen is not None
-    assert not seen.lacks_fit
-    np.testing.assert_allclose(seen.residual, 0.8 * se * [1, -1, 1, -1, 1], rtol=1e-9)
-    bent = vertices.assign(loss=vertices["loss"] * [0.98, 1.01, 1.02, 1.01, 0.98])
-    worse = misfit("isoflop", fit, law, bent)
-    assert worse is not None
-    assert worse.lacks_fit
-    right = drawn_misfit(seen={"isoflop": bent}).axes[1]
-    verdicts = [text.get_text() for text in by_gid(right, "verdict")]
+
+    def found(p_value: float) -> FitJson:
+        between = {**fit["certificate"]["between_budgets"]["loss"], "p_value": p_value}
+        return {**fit, "certificate": {**fit["certificate"], "between_budgets": {"loss": between}}}
+
+    for p_value, lacks in ((0.3, False), (1e-6, True)):
+        seen = misfit("isoflop", found(p_value), law, vertices.assign(loss=noisy))
+        assert seen is not None
+        assert seen.lacks_fit is lacks
+        np.testing.assert_allclose(seen.residual, 0.8 * se * [1, -1, 1, -1, 1], rtol=1e-9)
+        np.testing.assert_allclose(seen.se, se)
+    fits = {**as_json(), "isoflop": found(1e-6)}
+    verdicts = [text.get_text() for text in by_gid(drawn_misfit(fits=fits).axes[1], "verdict")]
     assert [text for text in verdicts if "LACK OF FIT" in text] == [verdicts[-1]]
-
-
-def test_chi_square_of_minima_holds_its_level() -> None:
-    rng = np.random.default_rng(0)
-    se = np.full(9, 0.003)
-    p = [of_minima(se * rng.standard_normal(9), se, 0) for _ in range(2000)]
-    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.015)
-    assert math.isnan(of_minima(se[:3], se[:3], 3))
 
 
 def test_one_law_of_the_loss_for_whatever_a_fit_states() -> None:

@@ -134,7 +134,7 @@ def test_every_output_says_synthetic(simulated: Checkout) -> None:
         assert b"SYNTHETIC DATA" in archive.read("sim-review/README.txt")
         assert pd.read_csv(archive.open("sim-review/data/runs.csv"))["synthetic"].all()
     printed = (simulated.folder / "said.txt").read_text()
-    # Three of the answer, one each of the law, its reach and the other laws; why the families are not
+    # Three of the answer, one each of the law, its reach and other laws; why the families are not
     # ranked, and the other one.
     assert printed.count("[synthetic data] ") == 8
     assert "all synthetic" in printed

@@ -22,7 +22,6 @@ from flopline.figures.spec import EVERY_LAW, FigureSpec, Needs, Section, Setting
 from flopline.figures.style import GREY, SMALL_PT, is_dense, mark_synthetic, styled
 from flopline.figures.wording import at_the_floor
 from flopline.laws.common.curvature import LEVEL
-from flopline.laws.common.lack_of_fit import of_minima
 from flopline.laws.spec import Says, ordered, spec_of
 from flopline.loss_units import NATS, words
 from flopline.numbers import flops_label
@@ -93,9 +92,8 @@ def misfit(
 ) -> FrontierMisfit | None:
     """Residuals of what a law was fitted to, and its own test of fit; None without the table.
 
-    A surface has been judged by its fit (laws/parametric/misfit.py). Another law's
-    test is a chi-square where the errors of what it was fitted to are known, else it stands in the
-    certificate, if anywhere.
+    Every test is the fit's: that of a surface in laws/parametric/misfit.py, that of other laws in
+    their certificate, as lack of fit or as scatter between budgets.
     """
     if table is None or table.empty:
         return None
@@ -105,12 +103,12 @@ def misfit(
     used = table[table["used"].astype(bool)]
     flops = used[spec.frontier.flops].to_numpy(dtype=float)
     residual = used["loss"].to_numpy(dtype=float) / curve.loss(flops) - 1.0
-    if spec.frontier.loss_se:
-        se = used[spec.frontier.loss_se].to_numpy(dtype=float)
-        p = of_minima(residual, se, 3 if float(np.asarray(curve.E)) > 0 else 2)
-        return FrontierMisfit(flops, residual, se, p < LEVEL, _p_value(p))
-    p = number((fit["certificate"].get("lack_of_fit") or {}), "p_value")
-    return FrontierMisfit(flops, residual, np.full(flops.size, np.nan), p < LEVEL, _p_value(p))
+    column = spec.frontier.loss_se
+    se = used[column].to_numpy(dtype=float) if column else np.full(flops.size, np.nan)
+    certificate = fit["certificate"]
+    between = (certificate.get("between_budgets") or {}).get("loss")
+    p = number(certificate.get("lack_of_fit") or between or {}, "p_value")
+    return FrontierMisfit(flops, residual, se, p < LEVEL, _p_value(p))
 
 
 def _of_runs(fit: FitJson, points: pd.DataFrame) -> FrontierMisfit:

@@ -172,23 +172,6 @@ def misfit_errors(draws: int, seed: int) -> Floats:
     return np.asarray(rng.permutation(ndtri((np.arange(draws) + 0.5) / draws)))
 
 
-def of_minima(residual: Floats, se: Floats, unknowns: int) -> float:
-    """p value of the misfit of a law to minima of their own standard errors, by chi-square.
-
-    `residual` (points,) is relative, loss / law - 1, `se` that of ln loss; `unknowns` is how many
-    numbers the law has. NaN where no point is left over to test it. Minima of different budgets
-    share no run, so that their errors are independent. On 50 simulated studies of 5 and 9 budgets
-    with 9 sizes each, 2 have p < 0.05.
-    """
-    known = np.isfinite(residual) & np.isfinite(se) & (se > 0)
-    left = int(known.sum()) - unknowns
-    if left < 1:
-        return float("nan")
-    from scipy.special import chdtrc
-
-    return float(chdtrc(left, float(np.sum((residual[known] / se[known]) ** 2))))
-
-
 def widened(
     targets: Sequence[Target], draws: pd.DataFrame, misfit: LackOfFit, seed: int
 ) -> tuple[list[Target], pd.DataFrame]:
