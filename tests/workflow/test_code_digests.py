@@ -55,7 +55,9 @@ def by_name(rule: str, checkout: Checkout) -> Sequence[str]:
         return [*SPECS, *(module_of(spec_of(law).methods) for law in LAWS)]
     if rule.startswith("figure_"):
         name = rule.removeprefix("figure_")
-        return [figure_module(name), *(SPECS if figure_spec(name).needs.every_law else ())]
+        figure = figure_spec(name)
+        specs = SPECS if figure.needs.every_law else map(spec_module, figure.laws)
+        return [figure_module(name), *specs]
     if rule in OF_LAWS:
         return SPECS
     source = yaml.safe_load((checkout.folder / "config/studies/toy.yaml").read_text())["source"]

@@ -133,6 +133,7 @@ class Run:
         self.lab = lab
         lab.runs += 1
         self.output = lab.orders.with_name(f"said.{lab.runs}")
+        self.output.touch()  # the process opens it once it is forked
         self.process = engine().start(
             lab.folder,
             *("--cores", "1", *arguments, "--config", "study=toy"),

@@ -2,6 +2,7 @@
 
 from flopline.figures.registry import FIGURES
 from flopline.figures.spec import chosen, figure_module
+from flopline.laws.spec import spec_module
 from flopline.numbers import flops_label
 from running.outlines import outlines
 
@@ -114,7 +115,7 @@ for figure in DRAWN:
             code=code(
                 "figure.py",
                 figure_module(figure.name),
-                *(SPECS if figure.needs.every_law else ()),
+                *(SPECS if figure.needs.every_law else map(spec_module, figure.laws)),
             ),
         script:
             "../scripts/figure.py"
