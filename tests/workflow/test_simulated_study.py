@@ -113,8 +113,8 @@ def test_raw_files_are_what_a_lab_would_have(simulated: Checkout) -> None:
 def test_every_output_says_synthetic(simulated: Checkout) -> None:
     results = simulated.folder / "results/sim"
     figures = sorted(results.glob("figures/**/*.svg"))
-    # Two laws and three audits of each family, and the surfaces of both.
-    assert len(figures) == 2 * (2 + 2 + 3) + 3
+    # Two laws, what they say, miss and waste, and three audits of each family; three of both.
+    assert len(figures) == 2 * (2 + 4 + 3) + 3
     silent = [str(f) for f in figures if texts(f)["synthetic data"] != 1]
     assert silent == []
     pages = [(results / name).read_text() for name in ("report.html", "appendix.html")]
