@@ -137,3 +137,12 @@ def check_pages(report: str, appendix: str) -> tuple[Reader, Reader]:
         assert links
         assert {href.partition("#")[2] for href in links} - {""} <= set(other.ids)
     return read, behind
+
+
+def figure_names(page: str) -> list[tuple[str, str]]:
+    """Number and name of every figure: the name stands below what was found, or alone."""
+    captions = r'<b>Figure (\d+)\. (.*?)</b>(?: <span class="unit">(.*?)</span>)?'
+    return [
+        (number, (name or title).removesuffix("."))
+        for number, title, name in re.findall(captions, page)
+    ]

@@ -35,7 +35,7 @@ from tests.builders.page_inputs import (
     WHY,
     make_inputs,
 )
-from tests.builders.page_reading import Reader, check_pages, check_structure, csv_rows
+from tests.builders.page_reading import Reader, check_pages, check_structure, csv_rows, figure_names
 
 HOSTILE_RUN = "<script>alert(1)</script>"
 HOSTILE_LABEL = "Dense \"wide\" & 'deep' <b>family</b>"
@@ -278,7 +278,7 @@ def test_audits_show_their_figures_and_those_without_a_title_their_name(
     text = check_structure(pages[1]).text
     assert "Brand new" in text
     assert "2 audits: 1 good, 1 warned" in text
-    drawn = [re.findall(r"<b>Figure \d+\. (.*?)\.</b>", page) for page in pages]
+    drawn = [[name for _, name in figure_names(page)] for page in pages]
     assert "Held-out ladder, Dense transformer" in drawn[0] + drawn[1]
     assert len(drawn[0]) + len(drawn[1]) == len(inputs.figures) + 1
 

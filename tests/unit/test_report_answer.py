@@ -16,7 +16,7 @@ from flopline.numbers import significant
 from flopline.report.caveats import checked
 from flopline.report.page import CAPTION_WORDS, ReportInputs, render
 from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
-from tests.builders.page_reading import Reader, check_structure
+from tests.builders.page_reading import Reader, check_structure, figure_names
 from tests.builders.surfaces import BESIROGLU
 
 MOST_WORDS = 1500
@@ -268,3 +268,12 @@ def test_runs_held_out_stand_beside_the_claim(two: ReportInputs) -> None:
     assert "Of 3 runs held out 2 of 3 lie in the 95 % interval of one run" in sight
     assert "losses are off by -1.2 % to 0.40 %" in sight
     assert "runs held out" not in " ".join(shown(two).blocks_in_sight)
+
+
+def test_what_a_figure_has_found_is_its_title(two: ReportInputs) -> None:
+    page = render(two, TEMPLATES)
+    assert "<b>Figure 2. isoflop has found 3.5 of Dense transformer.</b>" in page
+    assert figure_names(page)[:2] == [
+        ("1", "losscompute of Dense transformer, Dense transformer"),
+        ("2", "isoflop of Dense transformer, Dense transformer"),
+    ]

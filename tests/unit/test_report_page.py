@@ -18,7 +18,7 @@ from flopline.report.page import ReportInputs, render, render_appendix, render_b
 from flopline.schema import QUANTITIES
 from flopline.verdict_scale import Verdict
 from tests.builders.page_inputs import REASON, SVG, TEMPLATES, audits_of, make_inputs
-from tests.builders.page_reading import Reader, check_pages, check_structure, csv_rows
+from tests.builders.page_reading import Reader, check_pages, check_structure, csv_rows, figure_names
 
 SCRIPT = "<script>alert(1)</script>"
 FORMULA = '=HYPERLINK("http://x","y")'
@@ -133,7 +133,7 @@ def test_without_audits_the_verdicts_say_that_nothing_was_tested() -> None:
 def test_the_evidence_is_the_headlines_family_and_the_appendix_has_the_rest(
     page: str, appendix: str
 ) -> None:
-    drawn = [re.findall(r"<b>Figure (\d+)\. (.*?)\.</b>", text) for text in (page, appendix)]
+    drawn = [figure_names(text) for text in (page, appendix)]
     assert [title for _, title in drawn[0]] == [
         "isoflop, Dense transformer", "surface", "ladder, Dense transformer"
     ]  # fmt: skip
