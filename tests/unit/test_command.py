@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import flopline
 from flopline import places
-from flopline.cli.planning import planned
+from flopline.cli.planning import in_words, planned
 from flopline.cli.program import NAMES, main, study_path
 from flopline.cli.running import snakemake_arguments
 from flopline.errors import FloplineError
@@ -188,6 +188,18 @@ def test_a_plan_is_what_the_law_says(results: StudyResults) -> None:
     assert plan["loss"]["lo95"] is None  # without a held-out ladder nothing can be forecast
     assert "the largest run's compute" in plan["note"]
     json.dumps(plan)
+
+
+def test_a_plan_in_words(results: StudyResults) -> None:
+    (plan,) = planned(results, TARGET, ["ash"])
+    text = in_words(plan, "Ash", "Validation loss, nats per token")
+    assert text.startswith("At 1e22 FLOPs, Ash (isoFLOP law):\n  params  ")
+    assert "(no interval) (Validation loss, nats per token)" in text
+    assert text.endswith(f"  Note: {plan['note']}.")
+    (refused,) = planned(results, 1e26, ["ash"])
+    assert in_words(refused, "Ash", "").endswith(
+        "These runs do not say what to train at 1e25 FLOPs."
+    )
 
 
 def test_at_a_target_a_plan_is_the_decision(results: StudyResults) -> None:

@@ -19,6 +19,7 @@ from flopline.errors import FloplineError
 from flopline.forecast.one_run import RunForecast, of_runs
 from flopline.laws.common.fit_result import Estimate
 from flopline.laws.spec import spec_of
+from flopline.loss_units import words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.questions import Question, study_answers
 from flopline.results import StudyResults
@@ -54,7 +55,8 @@ def plan_command(budget: str, study: str, family: str | None, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps(plans, indent=2))
         return
-    click.echo("\n\n".join(_in_words(plan, families[plan["family"]]) for plan in plans))
+    loss = f"{document['loss_label']}, {words(document['loss_unit'])}"
+    click.echo("\n\n".join(in_words(plan, families[plan["family"]], loss) for plan in plans))
 
 
 def planned(results: StudyResults, flops: float, families: list[str]) -> list[dict[str, Any]]:
@@ -136,7 +138,8 @@ def _refusal(reason: str) -> str:
     return f"These runs do not say: {reason}." if reason else "These runs do not say."
 
 
-def _in_words(plan: Mapping[str, Any], label: str) -> str:
+def in_words(plan: Mapping[str, Any], label: str, loss: str) -> str:
+    """A plan for a terminal; `label` is the family's, `loss` says split and unit of the loss."""
     head = f"At {flops_label(plan['budget_flops'])} FLOPs, {label}"
     if "refused" in plan:
         return f"{head}: {plan['refused']}"
@@ -144,10 +147,10 @@ def _in_words(plan: Mapping[str, Any], label: str) -> str:
         f"{head} ({spec_of(plan['law']).label} law):",
         f"  params  {_interval(plan['params'])}",
         f"  tokens  {_interval(plan['tokens'])} ({_interval(plan['tokens_per_param'])} per param)",
-        f"  loss    {_interval(plan['loss'], significant)}",
+        f"  loss    {_interval(plan['loss'], significant)} ({loss})",
         "  Brackets are 95 %: of params and tokens if the law holds, of the loss as a forecast.",
     ]
-    return "\n".join([*lines, *([f"  Note: {plan['remark']}."] if plan["note"] else [])])
+    return "\n".join([*lines, *([f"  Note: {plan['note']}."] if plan["note"] else [])])
 
 
 def _interval(estimate: Mapping[str, float | None], show: Any = humanise) -> str:
