@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.checklists import templates
+from tests.builders.page_reading import figure_names
 from tests.workflow.conftest import FAMILIES, PAGE, Checkout
 
 pytestmark = pytest.mark.workflow
@@ -82,7 +83,7 @@ def test_it_stands_in_the_appendix_under_its_own_words(checkout: Checkout) -> No
         assert figure_words["alt"] in visible
         how_to_read = figure_words["caption"].removesuffix(figure_words["alt"]).strip()
         assert how.partition("</details>")[0] == how_to_read
-    titles = re.findall(r"<b>Figure \d+\. (.*?)\.</b>", page)
+    titles = [name for _, name in figure_names(page)]
     assert len(titles) == len(set(titles))
 
 
