@@ -94,6 +94,7 @@ def test_init_makes_a_project_with_a_study_that_loads(
 def test_init_without_the_sample_holds_no_study(tmp_path: Path) -> None:
     assert said("init", str(tmp_path / "mine"), "--no-sample")[0] == 0
     assert list((tmp_path / "mine/config/studies").iterdir()) == []
+    assert read_yaml(tmp_path / "mine/config/config.yaml")["study"] == "mine"
     assert not (tmp_path / "mine/data").exists()
 
 
@@ -206,6 +207,18 @@ def test_at_a_target_a_plan_is_the_decision(results: StudyResults) -> None:
     (plan,) = planned(results, 2e22, ["ash"])
     assert plan["params"] == {"point": 1e10, "lo95": 5e9, "hi95": 2e10}
     assert plan["loss"] == {"point": 2.0, "lo95": 1.9, "hi95": 2.1}
+
+
+def test_a_target_out_of_reach_hides_no_other(results: StudyResults) -> None:
+    """The choice at the nearest target counts, not the first."""
+    decision = results.decision
+    none = {**decision["choices"][0], "law": None, "budget_flops": 1e30}
+    changed = {**decision, "choices": [none, *decision["choices"]]}
+    (plan,) = planned(
+        replace(results, of_all={**results.of_all, "decision": changed}), TARGET, ["ash"]
+    )
+    assert plan["law"] == "isoflop"
+    assert "params" in plan
 
 
 def test_beyond_what_the_runs_can_say_a_plan_has_no_numbers(results: StudyResults) -> None:

@@ -41,7 +41,7 @@ TOKENS = estimate_json(1.6e12, 1.4e12, 1.9e12, 1.1e12, 2.4e12)
 
 
 def results(held: bool = True, forecast: bool = True) -> StudyResults:
-    """The example study with runs held out, and with the forecast of a headline."""
+    """The example study with runs held out, and with the forecast of the line that is followed."""
     known = study_results()
     predictions = HELD.rename(columns={"loss": "seen"}).assign(of="this run")
     finding: Any = {"audit": "held_out", "tables": {"predictions": predictions}}
@@ -50,8 +50,12 @@ def results(held: bool = True, forecast: bool = True) -> StudyResults:
         for family, each in known.families.items()
     }
     stated = {"loss": LOSS, "params": SIZE, "tokens": TOKENS}
-    line = {"family": FAMILY, "budget_flops": GOPHER, "forecast": stated if forecast else None}
-    verdict: Any = {**known.decision, "headline": line, "others": []}
+    choices = [
+        {**choice, "forecast": stated if forecast and choice["family"] == FAMILY else None}
+        for choice in known.decision["choices"]
+        if choice["budget_flops"] == GOPHER
+    ]
+    verdict: Any = {**known.decision, "choices": choices}
     return replace(known, families=families, of_all={**known.of_all, "decision": verdict})
 
 
@@ -128,13 +132,13 @@ def test_the_forecast_is_that_of_the_line_of_the_family() -> None:
     pd.testing.assert_frame_equal(mine.held, HELD)
     assert unseen_of(known, PAIR[1], GOPHER).loss is None
     assert unseen_of(known, FAMILY, 2 * GOPHER).loss is None
-    # A line that makes no forecast leaves that of all lines, which has no size of its own.
+    # That of all lines together is another number, and no line's.
     together: Any = {"family": FAMILY, "budget_flops": GOPHER, "loss": LOSS, "params": SIZE}
     bare = results(forecast=False)
     verdict: Any = {**bare.decision, "forecasts": [together]}
     of_all = unseen_of(replace(bare, of_all={**bare.of_all, "decision": verdict}), FAMILY, GOPHER)
-    assert (of_all.loss, of_all.params) == (LOSS, None)
-    assert of_all.placed("params").loss is None
+    assert (of_all.loss, of_all.params) == (None, None)
+    assert replace(mine, params=None).placed("params").loss is None
     undecided = replace(known, of_all={})
     assert unseen_of(undecided, FAMILY, GOPHER).loss is None
     assert caption_of(NOTHING) == caption_of(Unseen()) == ""

@@ -148,3 +148,39 @@ def test_a_report_takes_a_new_folder(tmp_path: Path) -> None:
     (tmp_path / "config/studies/table.yaml").touch()
     with pytest.raises(FloplineError, match="holds a project already: name another folder"):
         flopline.write_report(FINISHED, tmp_path, at=FLOPS)
+
+
+@pytest.mark.parametrize("budget", ["big", [], -1.0, [1e21, np.nan], None])
+def test_a_budget_that_is_no_number_is_one_sentence(
+    parametric: flopline.Law, budget: object
+) -> None:
+    with pytest.raises(FloplineError, match="give one number above 0, or several"):
+        parametric.plan(budget)  # type: ignore[arg-type]
+
+
+def test_other_mistakes_are_one_sentence_too(parametric: flopline.Law) -> None:
+    with pytest.raises(FloplineError, match="params are 2 numbers and tokens 3"):
+        parametric.predict([1e9, 2e9], [1e10, 2e10, 3e10])
+    with pytest.raises(FloplineError, match="choose one of envelope, isoflop, parametric"):
+        flopline.fit(FINISHED, "isoflops")
+    with pytest.raises(FloplineError, match="is no DataFrame: read it by"):
+        flopline.fit("sweep.csv")  # type: ignore[arg-type]
+    with pytest.raises(FloplineError, match="is no table: give a path or a DataFrame"):
+        flopline.read_runs([1, 2])  # type: ignore[arg-type]
+    assert {"fit", "read_runs"} <= set(dir(flopline))
+
+
+def test_a_budget_out_of_reach_is_warned_of(parametric: flopline.Law) -> None:
+    with pytest.warns(UserWarning, match="out of reach of the runs"):
+        parametric.plan(1e30)
+
+
+def test_rows_that_are_left_out_are_told() -> None:
+    twice = pd.concat([table(), table().head(1)], ignore_index=True)
+    names = [f"r{n}" for n in range(len(FINISHED))]
+    with pytest.warns(UserWarning, match="1 row left out"):
+        runs = flopline.read_runs(
+            twice.assign(job=[*names, "r0"]), params=("N (M)", 1e6), tokens="D", loss="val",
+            run="job",
+        )  # fmt: skip
+    assert len(runs) == len(FINISHED)

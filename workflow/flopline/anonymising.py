@@ -29,7 +29,7 @@ WORD: Final = re.compile(r"[^\W\d_]{2,}")
 ADDRESS: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>|,;)\]}]+"  # a URL
     r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an e-mail address, or user@host
-    r"|(?<![\w.])(?:~|[A-Za-z]:)?(?:[\\/][\w.@~+ -]*[\w@~+-]){2,}"  # a path of two names or more
+    r"|(?<![\w.])(?:~|[A-Za-z]:)?(?:[\\/][\w.@~+-]*[\w@~+-]){2,}"  # a path of two names or more
     r"|\b\d{1,3}(?:\.\d{1,3}){3}\b"  # an IPv4 address
 )
 LONGEST_UNIT: Final = 3

@@ -34,6 +34,7 @@ from flopline.choice import (
     rule,
     steps_of,
 )
+from flopline.clean.magnitudes import USUAL_TOKENS_PER_PARAM
 from flopline.documents import (
     SCHEMA_VERSION,
     CertificateJson,
@@ -402,6 +403,7 @@ def _choice(family: str, budget: float, lines: pd.DataFrame, choice: Choice) -> 
         "basis": choice.basis,
         "short": choice.why,
         "sentence": sentence,
+        "forecast": None if choice.line is None else forecast_of(lines.loc[choice.line]),
     }
 
 
@@ -535,6 +537,12 @@ def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
         yield (
             f"the parameters trade off all but freely (condition number {condition:.1e}), so other "
             "sizes fit these runs as well"
+        )
+    low, high = USUAL_TOKENS_PER_PARAM
+    if not low <= float(line["tokens_per_param"]) <= high:
+        yield (
+            f"it has {significant(line['tokens_per_param'], 3)} tokens per param, where sweeps "
+            f"have {low:g} to {high:,.0f}: see that the columns of N and D are not exchanged"
         )
     if line["extrapolation"] > FURTHEST:
         yield (

@@ -272,6 +272,8 @@ class ChoiceJson(TypedDict):
     """Why, in a sentence."""
     sentence: str
     """The same with what the runner-up says."""
+    forecast: NotRequired[ForecastJson | None]
+    """What is forecast by the line that is followed."""
 
 
 class AgreementJson(TypedDict):

@@ -17,6 +17,7 @@ from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.ingesting import ingest
 from flopline.loss_units import NATS
+from flopline.numbers import count
 from flopline.option_groups import groups
 from flopline.places import SCHEMAS
 from flopline.schema import KEPT
@@ -118,6 +119,9 @@ def _cleaned(document: Mapping[str, Any], folder: Path, path: Path) -> pd.DataFr
     aside = cleaned.runs[cleaned.runs["status"] != KEPT]
     for _, gone in aside.iterrows():
         warnings.warn(f"run '{gone['run']}' is set aside: {gone['reason']}", stacklevel=4)
+    if len(cleaned.dropped):
+        why = cleaned.dropped["reason"].iloc[0]
+        warnings.warn(f"{count(len(cleaned.dropped), 'row')} left out: {why}", stacklevel=4)
     for note in cleaned.notes:
         warnings.warn(note, stacklevel=4)
     kept = cleaned.runs[cleaned.runs["status"] == KEPT]
@@ -130,6 +134,8 @@ def _at_hand(
     file: str | Path | pd.DataFrame, folder: Path, nameless: bool
 ) -> tuple[Path, str, bool]:
     """The table as a file, what to call it, and whether it got a column of names."""
+    if not isinstance(file, pd.DataFrame | str | Path):
+        raise FloplineError(f"{file!r} is no table: give a path or a DataFrame.")
     if not isinstance(file, pd.DataFrame):
         path = Path(file).resolve()
         if not path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from flopline import notebook
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.laws.registry import LAWS
 from flopline.laws.spec import Says, spec_of
+from flopline.numbers import flops_label
 from flopline.planner import Line, at_budget, read_line
 from flopline.quick_fits import (
     AUDITS,
@@ -30,8 +33,11 @@ from flopline.quick_fits import (
     one_family,
     settings_of,
 )
+from flopline.reach import Reach
 from flopline.schema import LEVELS, QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
+
+Floats = NDArray[np.float64]
 
 MAIN: tuple[str, ...] = ("params", "tokens", "tokens_per_param", "loss")
 """What a comparison shows of each law."""
@@ -129,14 +135,23 @@ class Law:
             FloplineError: for a budget that is not positive, and for a law that failed.
         """
         rows = []
-        for budget in np.atleast_1d(np.asarray(flops, dtype=float)):
+        for budget in _numbers("flops", flops):
             values = at_budget(self._line, float(budget)).values
             row = {"flops": float(budget)}
             for name in MAIN:
                 row |= {name: values[name].point, f"{name}_lo95": values[name].lo95}
                 row |= {f"{name}_hi95": values[name].hi95}
             rows.append(row)
+        self._warn_of_reach([row["flops"] for row in rows])
         return pd.DataFrame(rows).set_index("flops")
+
+    def _warn_of_reach(self, budgets: Sequence[float]) -> None:
+        """Warn of a budget that no law should be carried to."""
+        compute = self.runs["flops"].to_numpy(dtype=float)
+        for budget in budgets:
+            reach = Reach.of(budget, float(compute.min()), float(compute.max()))
+            if not reach.grade.recommends:
+                warnings.warn(f"{flops_label(budget)} FLOPs: {reach.words}", stacklevel=3)
 
     def predict(self, params: ArrayLike, tokens: ArrayLike) -> pd.DataFrame:
         """The loss of runs of any shape, by a law that says a surface.
@@ -152,8 +167,12 @@ class Law:
             FloplineError: for a law of compute alone, which says the best run of a budget only.
         """
         point, draws = self._surfaces()
-        n, d = np.broadcast_arrays(np.asarray(params, float), np.asarray(tokens, float))
-        n, d = n.ravel(), d.ravel()
+        n, d = _numbers("params", params), _numbers("tokens", tokens)
+        if n.size != d.size and 1 not in (n.size, d.size):
+            raise FloplineError(
+                f"params are {n.size} numbers and tokens {d.size}: give one of each for every run."
+            )
+        n, d = np.broadcast_arrays(n, d)
         drawn = draws.loss(n, d)
         out = {"params": n, "tokens": d, "loss": np.asarray(point.loss(n, d)).ravel()}
         for level in LEVELS:
@@ -198,6 +217,17 @@ FIGURE_OF = {"isoflop": "isoflop", "parametric": "contours", "envelope": "envelo
 """The function of the notebook that draws each law."""
 
 
+def _numbers(name: str, given: ArrayLike) -> Floats:
+    """One number or several above 0 as an array; FloplineError where they are none."""
+    try:
+        values = np.atleast_1d(np.asarray(given, dtype=float)).ravel()
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if not values.size or not ((values > 0) & np.isfinite(values)).all():
+        raise FloplineError(f"{name} is {given!r}: give one number above 0, or several.")
+    return values
+
+
 def of_a_table(sentence: str) -> str:
     """A sentence whose mends lie in a study file as one to somebody who has a table only."""
     return re.sub(
@@ -236,7 +266,8 @@ def fit(
     Examples:
         >>> fit(read_runs("sweep.csv"), "isoflop").plan(1e22)  # doctest: +SKIP
     """
-    spec_of(law)
+    if law not in LAWS:
+        raise FloplineError(f"there is no law {law!r}: choose one of {', '.join(LAWS)}.")
     mine, _ = one_family(runs if law == "envelope" else checked_runs(runs), family)
     given = settings_of(mine, target, budgets, draws, seed)
     try:

@@ -62,6 +62,10 @@ def checked(
     table: pd.DataFrame, columns: Sequence[str], what: str, filled: bool = True
 ) -> pd.DataFrame:
     """`table` itself; FloplineError where it lacks one of the `columns`, or is empty."""
+    if not isinstance(table, pd.DataFrame):
+        raise FloplineError(
+            f"the {what} is {table!r}, which is no DataFrame: read it by flopline.read_runs first."
+        )
     missing = [c for c in columns if c not in table]
     if missing:
         raise FloplineError(

@@ -68,9 +68,12 @@ def planned(results: StudyResults, flops: float, families: list[str]) -> list[di
     known = {name: results.families[name] for name in families}
     spans = {name: span_of(runs[runs["family"] == name]) for name in families}
     decision = results.decision
-    answers = study_answers(
-        known, decision["choices"], decision["silent"], spans, [Question(flops=flops)]
+    # Of several targets the choice at the nearest one that has a line.
+    choices = sorted(
+        (choice for choice in decision["choices"] if choice["law"]),
+        key=lambda choice: abs(math.log(flops / choice["budget_flops"])),
     )
+    answers = study_answers(known, choices, decision["silent"], spans, [Question(flops=flops)])
     return [
         _plan(row, results, _silence(decision["silent"], str(row["family"]), flops))
         for row in answers.to_dict("records")
@@ -135,7 +138,10 @@ def _silence(silent: list[SilenceJson], family: str, flops: float) -> SilenceJso
 
 
 def _refusal(reason: str) -> str:
-    return f"These runs do not say: {reason}." if reason else "These runs do not say."
+    silence = "These runs do not say"
+    if reason.startswith(silence):
+        return reason
+    return f"{silence}: {reason}." if reason else f"{silence}."
 
 
 def in_words(plan: Mapping[str, Any], label: str, loss: str) -> str:

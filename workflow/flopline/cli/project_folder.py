@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,8 @@ def init_command(folder: Path, no_sample: bool) -> None:
             shutil.copyfile(source, new)
             shutil.copymode(source, new)
         (folder / "config/studies").mkdir(exist_ok=True)
+        if no_sample:
+            _name_study(folder)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text(IGNORED, encoding="utf-8")
@@ -57,3 +60,11 @@ def init_command(folder: Path, no_sample: bool) -> None:
     else:
         click.echo(f"Next: {enter}flopline run      (the sample study, a minute)")
         click.echo("then: flopline draft path/to/your/logs")
+
+
+def _name_study(folder: Path) -> None:
+    """Have the options name the study that a draft of this very folder writes."""
+    options = folder / "config/config.yaml"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name)
+    text = options.read_text(encoding="utf-8")
+    options.write_text(re.sub(r"^study: .*$", f"study: {name}", text, flags=re.M), encoding="utf-8")

@@ -20,7 +20,7 @@ from flopline.errors import FloplineError
 def anonymise_command(log: Path, out: Path, lines: int, keep: tuple[str, ...]) -> None:
     """Write a copy of the text file LOG to OUT that can be shown to others.
 
-    Words that no log format is known to use become word1, word2, ..., the same for the same; keys
+    Words that no log format is known to use become worda, wordb, ..., the same for the same; keys
     of formats, punctuation and numbers stay, so that the copy is read, or misread, as the log is.
     Read it through before you send it: numbers may say things, too.
     """

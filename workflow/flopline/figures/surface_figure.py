@@ -432,10 +432,12 @@ def _in_words(fit: FitJson, unit: str) -> str:
     if fit["status"] == FAILED:
         return f"no surface was fitted: {fit['message']}"
     e, alpha, beta = (number(fit["parameters"][name]) for name in ("E", "alpha", "beta"))
-    return (
-        f"the loss falls to {significant(e)} {unit} in the limit, with exponents "
-        f"{alpha:.3f} in params and {beta:.3f} in tokens."
+    floor = (
+        f"the loss falls to {significant(e)} {unit} in the limit"
+        if e
+        else "these runs show no floor of the loss"
     )
+    return f"{floor}, with exponents {alpha:.3f} in params and {beta:.3f} in tokens."
 
 
 FIGURE = FigureSpec(

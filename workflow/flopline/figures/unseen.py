@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from flopline.audit.held_out_kinds import THIS_RUN
-from flopline.documents import EstimateJson, HeadlineJson, VerdictJson, number_in
+from flopline.documents import EstimateJson, VerdictJson, number_in
 from flopline.figures.style import INK
 from flopline.numbers import count, significant
 from flopline.results import StudyResults
@@ -35,8 +35,7 @@ class Unseen:
     """What no fit of a family has seen: runs held out, and the forecast at the first target.
 
     `held` has COLUMNS; `loss`, `params` and `tokens` are the forecast of the decision's line, None
-    where none is made; where that line makes none `loss` is that of all lines together. Figures
-    without either are drawn as if there were no such marks.
+    where none is made. Figures without either are drawn as if there were no such marks.
     """
 
     held: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
@@ -76,27 +75,16 @@ def unseen_of(results: StudyResults, family: str, target: float) -> Unseen:
     verdict: VerdictJson | None = results.of_all.get("decision")
     if verdict is None:
         return Unseen(held)
-    line = _headline_of(verdict, family, target)
-    forecast = None if line is None else line.get("forecast")
-    of_all = {
-        float(entry["budget_flops"]): entry["loss"]
-        for entry in verdict.get("forecasts", ())
-        if entry["family"] == family
+    made = {
+        float(choice["budget_flops"]): forecast
+        for choice in verdict.get("choices", ())
+        if choice["family"] == family and (forecast := choice.get("forecast")) is not None
     }
-    others = tuple((c, loss) for c, loss in of_all.items() if not math.isclose(c, target))
-    if forecast is not None:
-        return Unseen(held, forecast["loss"], forecast["params"], forecast["tokens"], others)
-    # Of all lines together.
-    mine = next((loss for c, loss in of_all.items() if math.isclose(c, target)), None)
-    return Unseen(held, mine, forecasts=others)
-
-
-def _headline_of(verdict: VerdictJson, family: str, target: float) -> HeadlineJson | None:
-    stated = [verdict.get("headline"), *verdict.get("others", ())]
-    for line in stated:
-        if line is not None and line["family"] == family:
-            return line if math.isclose(line["budget_flops"], target) else None
-    return None
+    others = tuple((c, own["loss"]) for c, own in made.items() if not math.isclose(c, target))
+    mine = next((own for c, own in made.items() if math.isclose(c, target)), None)
+    if mine is None:
+        return Unseen(held, forecasts=others)
+    return Unseen(held, mine["loss"], mine["params"], mine["tokens"], others)
 
 
 def draw_forecast(

@@ -70,6 +70,8 @@ def at_the_floor(fits: FitsJson) -> str:
     """The floor E that each law falls to."""
     floors = [
         f"{spec_of(law).label} {significant(e['point'])}{reach(e, significant)}"
+        if e["point"]
+        else f"{spec_of(law).label} none that these runs show"
         for law in ordered(fits)
         if fits[law]["status"] != FAILED
         and (e := fits[law]["parameters"].get(spec_of(law).says.floor, NO_ESTIMATE))["point"]
