@@ -30,7 +30,7 @@ from flopline.figures.valleys import Looks, draw_valleys, filling, looks_of
 from flopline.figures.wording import at_target, law_in_words, power_laws
 from flopline.laws.common.fit_result import FAILED
 from flopline.numbers import significant
-from flopline.results import StudyResults
+from flopline.results import FamilyResults, StudyResults
 
 CORRECTED: Final = "corrected"
 """Name of the estimator whose laws are drawn beside the main ones (docs/isoflop.md)."""
@@ -176,7 +176,8 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
 
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
-    fit = setting.of(results).fits["isoflop"]
+    family = setting.of(results)
+    fit = family.fits["isoflop"]
     if fit["status"] == FAILED:
         return law_in_words(fit)
     certificate = fit["certificate"]
@@ -187,15 +188,17 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "Left: final loss against parameters at fixed training compute; dashed, the parabola of "
         f"each budget; {used} of {total} budgets give a valley{doubt}. Centre and right: "
         "parameters and tokens at the valleys against compute, with the fitted laws "
-        f"{power_laws(fit)} (dashed) and, in green, {at_target(fit)}.{_correction(certificate)}"
+        f"{power_laws(fit)} (dashed) and, in green, {at_target(fit)}."
+        f"{_correction(family, certificate)}"
         f"{caption_of(unseen_of(results, setting.family, setting.target).placed('params'))}"
     )
 
 
-def _correction(certificate: CertificateJson) -> str:
-    """What the crosses and the second line are, empty where the bias could not be had."""
+def _correction(family: FamilyResults, certificate: CertificateJson) -> str:
+    """What the crosses and the second line are, empty where none are drawn."""
     bias = certificate.get("largest_bias_ln_params")
-    if bias is None:
+    drawn = corrected_law(family.table("isoflop", "estimators"), params_quantity(""))
+    if bias is None or drawn is None:
         return ""
     return (
         " Crosses and dash-dotted lines: the same less the parabola's bias on these grids, up to "

@@ -67,17 +67,25 @@ def recommended_law(decision: VerdictJson, family: str, target_flops: float) -> 
 
 
 def at_the_floor(fits: FitsJson) -> str:
-    """The floor E that each law falls to."""
-    floors = [
-        f"{spec_of(law).label} {significant(e['point'])}{reach(e, significant)}"
-        if e["point"]
-        else f"{spec_of(law).label} none that these runs show"
+    """The floor E that each law falls to, and which laws show none."""
+    known = {
+        spec_of(law).label: estimate
         for law in ordered(fits)
         if fits[law]["status"] != FAILED
-        and (e := fits[law]["parameters"].get(spec_of(law).says.floor, NO_ESTIMATE))["point"]
+        and (estimate := fits[law]["parameters"].get(spec_of(law).says.floor, NO_ESTIMATE))["point"]
         is not None
+    }
+    floors = [
+        f"{label} {significant(number(e))}{reach(e, significant)}"
+        for label, e in known.items()
+        if e["point"]
     ]
-    return f"The loss falls to a floor of {', '.join(floors)}." if floors else "No law has a floor."
+    none = [label for label, e in known.items() if not e["point"]]
+    sentences = [
+        f"The loss falls to a floor of {', '.join(floors)}." if floors else "",
+        f"These runs show no floor of the loss by {', '.join(none)}." if none else "",
+    ]
+    return " ".join(filter(None, sentences)) or "No law has a floor."
 
 
 def law_in_words(fit: Fit) -> str:
