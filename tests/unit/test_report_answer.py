@@ -277,3 +277,16 @@ def test_what_a_figure_has_found_is_its_title(two: ReportInputs) -> None:
         ("1", "losscompute of Dense transformer, Dense transformer"),
         ("2", "isoflop of Dense transformer, Dense transformer"),
     ]
+
+
+def test_a_target_without_an_answer_hides_no_other(two: ReportInputs) -> None:
+    """The page that refuses the first target has the lines of others, and the other way round."""
+    changed = refused(two, *two.fits)
+    decision = two.decision.copy()
+    later = decision["budget_flops"] != TARGETS[0]
+    decision.loc[~later, "recommended"] = False
+    sight = " ".join(shown(two, verdict=changed["verdict"], decision=decision).blocks_in_sight)
+    assert "All targets and families" in sight
+    silences = [{**s, "budget_flops": TARGETS[-1]} for s in changed["verdict"]["silent"]]
+    kept = {**two.verdict, "silent": silences}
+    assert silences[0]["sentence"] in " ".join(shown(two, verdict=kept).blocks_in_sight)

@@ -93,6 +93,8 @@ EVIDENCE: Final = (
 
 MOST_LINES: Final = 8
 """Recommended lines in sight; of more, those at the first target are, and all others folded."""
+MOST_SILENT: Final = 3
+"""Targets without an answer, other than the first, that the page tells of."""
 CAPTION_WORDS: Final = 30
 """Words of a caption in sight; all else is folded."""
 
@@ -324,6 +326,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     counted = counted_apart(inputs.runs, families)
     captions = [figure["caption"] for figure in shown]
     silent = silent_lines(inputs.verdict, families) if head else []
+    silent += _silent_beyond(inputs.verdict, families)[:MOST_SILENT]
     of_families = family_lines(inputs.verdict, families) if head else []
     beside = [line for line in of_families if line not in between]
     return {
@@ -350,7 +353,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "between": [*between[:1], *([counted] if counted else [])],
         "more_between": between[1:],
         "beside": beside,
-        "has_targets": len(lines) > 1 or bool(between or beside or silent),
+        "has_targets": len(lines) > (1 if head else 0) or bool(between or beside or silent),
         "tiles": _without_repeats(
             tiles(
                 inputs.verdict,
@@ -451,6 +454,17 @@ def _silences(verdict: VerdictJson, study: StudyDocument) -> list[SilenceJson]:
     """What is said of the families that say no size at the first target."""
     target = float(study["targets"][0])
     return [s for s in verdict["silent"] if math.isclose(s["budget_flops"], target)]
+
+
+def _silent_beyond(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
+    """What cannot be said at targets other than the first."""
+    first = next((choice["budget_flops"] for choice in verdict["choices"]), None)
+    alone = len(labels) < 2
+    return [
+        silence["sentence"] if alone else f"{labels[silence['family']]}: {silence['sentence']}"
+        for silence in verdict["silent"]
+        if silence["budget_flops"] != first
+    ]
 
 
 def _place(anchor: str, on_page: Collection[str]) -> str:
