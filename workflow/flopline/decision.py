@@ -285,10 +285,15 @@ def _law_of(head: HeadlineJson) -> str:
     return f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
 
 
-def silent_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
-    """A sentence for each family that no line can be followed for at the first target."""
+def silent_lines(
+    verdict: VerdictJson, labels: Mapping[str, str], *, at_first: bool = True
+) -> list[str]:
+    """A sentence for each family that no line can be followed for at the first target.
+
+    With `at_first` false those of all other targets.
+    """
     first = next((c["budget_flops"] for c in verdict["choices"]), None)
-    silences = [s for s in verdict["silent"] if s["budget_flops"] == first]
+    silences = [s for s in verdict["silent"] if (s["budget_flops"] == first) is at_first]
     alone = len(labels) < 2
     return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in silences]
 

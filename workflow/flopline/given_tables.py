@@ -23,6 +23,7 @@ from flopline.places import SCHEMAS
 from flopline.schema import KEPT
 from flopline.sources import LogFile
 from flopline.study import load_study
+from flopline.tables import read_table
 
 Column = str | tuple[str, float]
 """The name of a column, or its name and what its numbers are multiplied by."""
@@ -84,7 +85,7 @@ def read_runs(
         path, called, numbered = _at_hand(file, folder, run is None)
         if numbered:
             columns[RUN] = RUN
-        families = _families(file, path, family)
+        families = _families(path, family)
         document = {
             "title": "A table of runs",
             "source": {
@@ -142,8 +143,6 @@ def _at_hand(
             raise FloplineError(f"{file} is no file: correct the path.")
         if not nameless:
             return path, str(file), False
-        from flopline.tables import read_table
-
         table, broken = read_table(path)
         if broken:
             raise FloplineError(f"{file}, line {broken[0]} cannot be read: correct or remove it.")
@@ -163,11 +162,9 @@ def _at_hand(
     return path, called, nameless
 
 
-def _families(file: str | Path | pd.DataFrame, path: Path, family: str | None) -> list[str]:
+def _families(path: Path, family: str | None) -> list[str]:
     if family is None:
         return [ONE]
-    from flopline.tables import read_table
-
     table, _ = read_table(path)
     if family not in table:
         known = ", ".join(str(name) for name in table if name != "line")

@@ -40,6 +40,13 @@ MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+def study_name(folder: Path) -> str:
+    """The name of a study that is called after a folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name)
+
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _IN_KEYS = re.compile(rf"[\t\n]|{_CONTROL.pattern}")
 _FLOAT = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from flopline.cli.running import snakemake_arguments
+from flopline.cli.running import run_command_line, run_environment
 from flopline.errors import FloplineError
-from flopline.places import LIBRARY, PROJECT, WORKFLOW
+from flopline.places import PROJECT
 
 STUDY = "table"
 
@@ -66,12 +64,10 @@ def write_report(
         "targets": [float(at)],
     }
     study_file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    library = os.pathsep.join(dict.fromkeys([str(LIBRARY.parent), str(WORKFLOW)]))
-    command = [sys.executable, str(WORKFLOW / "run.py")]
     done = subprocess.run(  # noqa: S603 (Snakemake, with arguments of our own)
-        [*command, *snakemake_arguments(STUDY, [])],
+        run_command_line(STUDY, []),
         cwd=place,
-        env={**os.environ, "PYTHONPATH": library},
+        env=run_environment(),
         capture_output=True,
         text=True,
         check=False,

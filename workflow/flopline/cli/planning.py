@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.bearing import span_of
-from flopline.cli.program import in_a_sentence
+from flopline.cli.program import in_a_sentence, study_argument
 from flopline.cli.study_at_hand import left_by, loaded
 from flopline.documents import SilenceJson
 from flopline.errors import FloplineError
@@ -31,7 +31,7 @@ INTERVAL: Final = ("lo95", "hi95")
 
 @click.command("plan")
 @click.argument("budget")
-@click.argument("study", required=False, default="")
+@study_argument
 @click.option("--family", help="Only this family.")
 @click.option("--json", "as_json", is_flag=True, help="Numbers for a program.")
 @in_a_sentence

@@ -12,6 +12,7 @@ import click
 from flopline.cli.program import in_a_sentence
 from flopline.errors import FloplineError
 from flopline.places import PROJECT
+from flopline.study import study_name
 
 CONFIG: Final = ("config/config.yaml", "config/README.md")
 SAMPLE: Final = ("config/studies/tinylm.yaml", "data/tinylm/runs.csv", "data/tinylm/README.md")
@@ -65,6 +66,7 @@ def init_command(folder: Path, no_sample: bool) -> None:
 def _name_study(folder: Path) -> None:
     """Have the options name the study that a draft of this very folder writes."""
     options = folder / "config/config.yaml"
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name)
     text = options.read_text(encoding="utf-8")
-    options.write_text(re.sub(r"^study: .*$", f"study: {name}", text, flags=re.M), encoding="utf-8")
+    options.write_text(
+        re.sub(r"^study: .*$", f"study: {study_name(folder)}", text, flags=re.M), encoding="utf-8"
+    )

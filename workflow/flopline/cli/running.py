@@ -37,10 +37,20 @@ def run_command(words: tuple[str, ...]) -> None:
     """
     demand_a_project()
     study, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else ("", words)
-    command = [sys.executable, str(WORKFLOW / "run.py"), *snakemake_arguments(study, rest)]
+    command = run_command_line(study, rest)
+    # Snakemake takes this process's place.
+    os.execve(sys.executable, command, run_environment())  # noqa: S606
+
+
+def run_command_line(study: str, more: Sequence[str]) -> list[str]:
+    """The program and arguments that run a study; FloplineError as `snakemake_arguments`."""
+    return [sys.executable, str(WORKFLOW / "run.py"), *snakemake_arguments(study, more)]
+
+
+def run_environment() -> dict[str, str]:
+    """The environment of a run, whose Python finds the library and what runs the workflow."""
     library = os.pathsep.join(dict.fromkeys([str(LIBRARY.parent), str(WORKFLOW)]))
-    os.environ["PYTHONPATH"] = library
-    os.execv(sys.executable, command)  # noqa: S606 (Snakemake takes this process's place)
+    return {**os.environ, "PYTHONPATH": library}
 
 
 def snakemake_arguments(study: str, more: Sequence[str]) -> list[str]:

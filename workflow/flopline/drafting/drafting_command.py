@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from flopline.drafting.survey import LogGroup, Survey, Table, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
 from flopline.places import to_run
-from flopline.study import NAME
+from flopline.study import NAME, study_name
 
 LISTED = 10
 """Files that are neither log nor table and are named one by one."""
@@ -24,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     root = Path.cwd()
     try:
-        name = options.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", options.folder.resolve().name)
+        name = options.name or study_name(options.folder)
         if options.name and not NAME.fullmatch(name):
             raise FloplineError(
                 f"--name {name!r} names a folder of results, so it may only hold letters, digits, "

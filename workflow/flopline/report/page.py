@@ -326,7 +326,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     counted = counted_apart(inputs.runs, families)
     captions = [figure["caption"] for figure in shown]
     silent = silent_lines(inputs.verdict, families) if head else []
-    silent += _silent_beyond(inputs.verdict, families)[:MOST_SILENT]
+    silent += silent_lines(inputs.verdict, families, at_first=False)[:MOST_SILENT]
     of_families = family_lines(inputs.verdict, families) if head else []
     beside = [line for line in of_families if line not in between]
     return {
@@ -454,17 +454,6 @@ def _silences(verdict: VerdictJson, study: StudyDocument) -> list[SilenceJson]:
     """What is said of the families that say no size at the first target."""
     target = float(study["targets"][0])
     return [s for s in verdict["silent"] if math.isclose(s["budget_flops"], target)]
-
-
-def _silent_beyond(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
-    """What cannot be said at targets other than the first."""
-    first = next((choice["budget_flops"] for choice in verdict["choices"]), None)
-    alone = len(labels) < 2
-    return [
-        silence["sentence"] if alone else f"{labels[silence['family']]}: {silence['sentence']}"
-        for silence in verdict["silent"]
-        if silence["budget_flops"] != first
-    ]
 
 
 def _place(anchor: str, on_page: Collection[str]) -> str:
