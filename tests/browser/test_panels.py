@@ -245,9 +245,9 @@ def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:
 
 def results_of(study: Path) -> StudyResults:
     """What the study's last run left."""
-    parts = ("fits", "audit")
-    files = [path for part in parts for path in sorted((study / part).rglob("*.*"))]
-    return read_results(study, [path for path in files if path.suffix in (".json", ".parquet")])
+    fits, audits = sorted((study / "fits").glob("*/*")), sorted((study / "audit").glob("*/*"))
+    files = [path for path in [*fits, *audits] if path.suffix in (".json", ".parquet")]
+    return read_results(study, files)
 
 
 def ranged(estimate: EstimateJson, show: Callable[[float], str]) -> str:

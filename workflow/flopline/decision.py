@@ -121,7 +121,7 @@ def decide(
             table.loc[rows, list(FORECAST)] = stated
         lines, span = table.loc[rows], spans[family]
         held, its_failing = predictions(known.findings), failing[family]
-        reasons = barred(lines, span, bounds_of(known), held, its_failing)
+        reasons = barred(lines, span, bounds_of(known), held, its_failing, loss_split)
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
