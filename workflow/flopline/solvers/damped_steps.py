@@ -137,8 +137,8 @@ def descended(
         if not ended.any():
             continue
         those = rows[ended]
-        theta[those], objective[those], cosine[those] = at[ended], now.objective[ended], steep[ended]
-        iterations[those] = done
+        theta[those], objective[those] = at[ended], now.objective[ended]
+        cosine[those], iterations[those] = steep[ended], done
         left = np.flatnonzero(~ended)
         reached(1.0 - left.size / theta.shape[0])
         if not left.size:

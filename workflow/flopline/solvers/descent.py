@@ -327,9 +327,7 @@ class _Terms:
         )
         return cls(total, slopes, bends)
 
-    def curvature(
-        self, weighted: Floats, moments: Mapping[str, Floats], form: Form[Any]
-    ) -> Floats:
+    def curvature(self, weighted: Floats, moments: Mapping[str, Floats], form: Form[Any]) -> Floats:
         """Sums over points of the `weighted` (rows, points) second derivatives, (rows, free, free)
         with respect to the free unknowns of the `form`."""
         sums = [
