@@ -100,10 +100,12 @@ def laws_through(
     between["loss"] = scatter
     w, w_drawn = _weights(log_spread(weighing.loss), scatter, weights)
     moved = 1.0 + scatter.drawn[:, None] * chances.of_loss
-    bottoms = (
-        fit_loss_compute(point.ln_flops, point.loss, w),
-        fit_loss_compute(drawn.ln_flops, drawn.loss * moved, w_drawn * kept),
+    both = fit_loss_compute(
+        np.concatenate([point.ln_flops, drawn.ln_flops]),
+        np.concatenate([point.loss, drawn.loss * moved]),
+        np.concatenate([w[None], w_drawn * kept]),
     )
+    bottoms = (both.rows(slice(1)), both.rows(slice(1, None)))
     of_data, of_draws = (
         Allocation(laws["params"][i], laws["tokens"][i], bottoms[i]) for i in (0, 1)
     )
