@@ -16,6 +16,7 @@ from flopline.audit.ladder_fit import LadderFit
 from flopline.audit.waste import wasted_at
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.percentiles import known_percentiles
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
@@ -240,8 +241,8 @@ def row_of(
             row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
             row[f"params_coverage{level}"] = _covered(seen, "params", level)
     if step.params_draws is not None:
-        at = step.params_draws(np.array([all_runs.target_flops]))[:, 0]
-        row["target_params_lo80"], row["target_params_hi80"] = np.nanpercentile(at, [10, 90])
+        at = step.params_draws(np.array([all_runs.target_flops]))
+        row["target_params_lo80"], row["target_params_hi80"] = known_percentiles(at, (10, 90))[:, 0]
     return row
 
 
@@ -262,7 +263,7 @@ def _scatter_of(fit: LadderFit) -> float:
 
 def spread_of(logs: Floats) -> Floats:
     """Spread of draws (draws, k) as a standard deviation: half their central 68 %."""
-    low, high = np.nanpercentile(logs, (15.865, 84.135), axis=0)
+    low, high = known_percentiles(logs, (15.865, 84.135))
     return np.asarray((high - low) / 2)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.documents import EstimateJson, FitJson, TargetJson
+from flopline.laws.common.percentiles import percentiles
 from flopline.schema import LEVELS, QUANTITIES, target_column
 
 CONVERGED = "converged"
@@ -47,27 +48,13 @@ class Estimate:
         if finite.size < max(2, FEWEST_DRAWS * draws.size):
             return cls(float(point), at_bound=at_bound)
         q80, q95 = ((50 - level / 2, 50 + level / 2) for level in LEVELS)
-        return cls(float(point), *percentiles(finite, [*q80, *q95]), at_bound)
+        lo80, hi80, lo95, hi95 = percentiles(finite, [*q80, *q95])
+        return cls(float(point), lo80, hi80, lo95, hi95, at_bound)
 
     def to_json(self) -> EstimateJson:
         """A plain mapping; what is not finite becomes None, since JSON has no NaN."""
         ends = (self.lo80, self.hi80, self.lo95, self.hi95)
         return {**estimate_json(self.point, *ends), "at_bound": self.at_bound}
-
-
-def percentiles(values: NDArray[np.float64], percents: Sequence[float]) -> list[float]:
-    """What `np.percentile` says of finite `values` (n,), in a quarter of its time for a few."""
-    ordered, out = np.sort(values), []
-    for percent in percents:
-        place = (values.size - 1) * (percent / 100)
-        below = math.floor(place)
-        low, share = float(ordered[below]), place - below
-        high = float(ordered[min(below + 1, values.size - 1)])
-        # Interpolated from the nearer end, as NumPy does.
-        out.append(
-            high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
-        )
-    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, TypedDict
 
 import numpy as np
@@ -178,7 +179,7 @@ def thinned(table: pd.DataFrame) -> pd.DataFrame:
     order = np.argsort(run, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(run[order], prepend=-1)), order.size)
     kept = []
-    for begin, end in zip(ends[:-1], ends[1:], strict=True):
+    for begin, end in pairwise(ends):
         rows = order[begin:end]
         if rows.size > DRAWN_POINTS:
             own = x[rows]

@@ -13,6 +13,7 @@ from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.counting import Counted
 from flopline.laws.common.lack_of_fit import slopes_of
 from flopline.laws.common.loss_compute import fit_loss_compute
+from flopline.laws.common.percentiles import known_percentiles
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.between_budgets import (
     BetweenBudgets,
@@ -153,6 +154,6 @@ def spread(draws: Floats) -> Floats:
     here = np.isfinite(draws).sum(axis=0) >= 2
     out = np.full(draws.shape[1], np.nan)
     if here.any():
-        low, high = np.nanpercentile(draws[:, here], ONE_SIGMA, axis=0)
+        low, high = known_percentiles(draws[:, here], ONE_SIGMA)
         out[here] = (high - low) / 2.0
     return out
