@@ -9,6 +9,8 @@
 # make ranges     the unit tests on the lowest versions of packages that pyproject.toml allows
 # make site       the documentation as a site, in site/
 # make audit      ask PyPI for known holes in the locked packages
+# make holes OSV=all.zip   the same without a network, from an export of osv.dev
+# make sbom       a software bill of materials, flopline.cdx.json
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
@@ -18,7 +20,7 @@
 
 .DEFAULT_GOAL := run
 .PHONY: run pdf forecast judge draft test suite slow cluster cluster-accounting servers lint format \
-    generate bench backtest audit lock ranges site clean
+    generate bench backtest audit holes sbom lock ranges site clean
 
 ifneq ($(findstring :,$(CURDIR)),)
 $(error The checkout lies in $(CURDIR), and a colon parts the paths in which programs are looked for: \
@@ -27,6 +29,8 @@ endif
 
 PYTHON ?= python3
 VENV := .venv
+# The workflow's comes first.
+LOCKS := requirements.lock requirements-dev.lock requirements-audit.lock
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 # BLAS threads that spin on tiny matrices cost three times the CPU.
@@ -137,7 +141,7 @@ backtest: $(VENV)/ready-dev
 # Fails at a known hole, which pip-audit prints as a table, and where PyPI does not answer for a
 # package. The tool has an environment of its own, so that its packages stay out of ours.
 audit: $(VENV)/audit/ready
-	@for lock in requirements.lock requirements-dev.lock requirements-audit.lock; do \
+	@for lock in $(LOCKS); do \
 	    echo "== $$lock"; \
 	    holes=$$($(VENV)/audit/bin/pip-audit --strict --require-hashes --disable-pip \
 	        --progress-spinner off -r $$lock) && continue; \
@@ -148,6 +152,13 @@ audit: $(VENV)/audit/ready
 	        echo "make audit: PyPI gave no advisories for the packages of $$lock, so nothing is" \
 	            "known of them: try again where https://pypi.org/pypi can be reached."; \
 	    fi; exit 1; done
+
+# OSV=file or folder: https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip, carried in.
+holes: $(VENV)/ready
+	@python -m supply_chain.known_holes "$(or $(OSV),all.zip)" $(LOCKS)
+
+sbom: $(VENV)/ready
+	@python -m supply_chain.bill_of_materials flopline.cdx.json $(LOCKS)
 
 $(VENV)/audit/ready: requirements-audit.lock | $(VENV)/bin/python
 	@$(PYTHON) -m venv $(VENV)/audit
