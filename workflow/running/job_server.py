@@ -31,7 +31,8 @@ FIRST = ("numpy", "pandas", "pyarrow.compute", "pyarrow.parquet", "yaml", "snake
 
 LATER = (
     *(f"scipy.{part}" for part in ("optimize", "special", "stats", "ndimage", "spatial")),
-    *("jinja2", "PIL.Image", "mpl_toolkits.mplot3d"),
+    *(f"pydantic.{part}" for part in ("main", "fields", "functional_validators", "type_adapter")),
+    *("jinja2", "PIL.Image", "pyarrow.dataset", "tomllib", "mpl_toolkits.mplot3d"),
     *(f"matplotlib.{part}" for part in ("figure", "legend", "style", "ticker")),
     *(f"matplotlib.backends.backend_{kind}" for kind in ("agg", "pdf", "svg")),
 )
