@@ -8,6 +8,8 @@
 # make ranges     the unit tests on the lowest versions of packages that pyproject.toml allows
 # make site       the documentation as a site, in site/
 # make audit      ask PyPI for known holes in the locked packages
+# make holes OSV=all.zip   the same without a network, from an export of osv.dev
+# make sbom       a software bill of materials, flopline.cdx.json
 # make VERBOSE=1  show all that Snakemake says, too
 # make pdf STUDY=mine      the study's report on paper, by an installed Chromium or Chrome
 # make CACHE=folder    share tables and fits with other checkouts (docs/caching.md)
@@ -16,7 +18,7 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf forecast judge draft test suite slow cluster cluster-accounting lint format generate bench backtest audit lock ranges site \
+.PHONY: run pdf forecast judge draft test suite slow cluster cluster-accounting lint format generate bench backtest audit holes sbom lock ranges site \
     clean
 
 ifneq ($(findstring :,$(CURDIR)),)
@@ -26,6 +28,8 @@ endif
 
 PYTHON ?= python3
 VENV := .venv
+# The workflow's comes first.
+LOCKS := requirements.lock requirements-dev.lock requirements-audit.lock
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 # BLAS threads that spin on tiny matrices cost three times the CPU.
@@ -123,7 +127,7 @@ backtest: $(VENV)/ready-dev
 # Fails at a known hole, which pip-audit prints as a table, and where PyPI does not answer for a
 # package. The tool has an environment of its own, so that its packages stay out of ours.
 audit: $(VENV)/audit/ready
-	@for lock in requirements.lock requirements-dev.lock requirements-audit.lock; do \
+	@for lock in $(LOCKS); do \
 	    echo "== $$lock"; \
 	    holes=$$($(VENV)/audit/bin/pip-audit --strict --require-hashes --disable-pip \
 	        --progress-spinner off -r $$lock) && continue; \
@@ -134,6 +138,13 @@ audit: $(VENV)/audit/ready
 	        echo "make audit: PyPI gave no advisories for the packages of $$lock, so nothing is" \
 	            "known of them: try again where https://pypi.org/pypi can be reached."; \
 	    fi; exit 1; done
+
+# OSV=file or folder: https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip, carried in.
+holes: $(VENV)/ready
+	@python -m supply_chain.known_holes "$(or $(OSV),all.zip)" $(LOCKS)
+
+sbom: $(VENV)/ready
+	@python -m supply_chain.bill_of_materials flopline.cdx.json $(LOCKS)
 
 $(VENV)/audit/ready: requirements-audit.lock | $(VENV)/bin/python
 	@$(PYTHON) -m venv $(VENV)/audit

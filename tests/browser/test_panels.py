@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -14,11 +15,14 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from flopline import planner
+from flopline.documents import EstimateJson, number_in
+from flopline.following import followed
 from flopline.laws.common.fit_result import ENDS, Estimate
 from flopline.numbers import humanise, significant
 from flopline.questions import Question, answer
 from flopline.reach import Reach
 from flopline.report.packing import packed_json
+from flopline.results import StudyResults, read_results
 from flopline.schema import KEPT
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage
@@ -239,19 +243,35 @@ def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:
         assert page.locator("#plan-answer table").count() == 0
 
 
+def results_of(study: Path) -> StudyResults:
+    """What the study's last run left."""
+    fits, audits = sorted((study / "fits").glob("*/*")), sorted((study / "audit").glob("*/*"))
+    files = [path for path in [*fits, *audits] if path.suffix in (".json", ".parquet")]
+    return read_results(study, files)
+
+
+def ranged(estimate: EstimateJson, show: Callable[[float], str]) -> str:
+    """An estimate with its 95 % interval, as the planner writes it."""
+    point, low, high = (show(number_in(estimate, end)) for end in ("point", "lo95", "hi95"))
+    return f"{point} [{low}, {high}]"
+
+
 def test_the_planner_answers_with_one_line_and_folds_the_others(
     open_page: OpenPage, study_folder: Path
 ) -> None:
     page = planner_of(open_page, unfold=False)
     head = read_json(study_folder / "decision.json")["headline"]
-    line = lines_of(study_folder)[head["family"], head["law"]]
-    for flops in (head["budget_flops"], 2e13):
+    known = results_of(study_folder).families[head["family"]]
+    line = followed(known, head["law"], head["estimator"])
+    for flops in (head["budget_flops"], 1.001 * head["budget_flops"], 2e13):
         type_in(page, "#plan-flops", repr(flops))
-        values = planner.at_budget(line, flops).values
+        values = line.forecast(flops) or {}
         text = page.inner_text("#plan-said .lead")
-        assert text.startswith(f"Train {humanise(values['params'].point)} [")
-        assert f"params on {humanise(values['tokens'].point)} [" in text
-        assert f"a validation loss of {significant(values['loss'].point)} [" in text
+        assert text == (
+            f"Train {ranged(values['params'], humanise)} params on "
+            f"{ranged(values['tokens'], humanise)} tokens and expect a validation loss of "
+            f"{ranged(values['loss'], significant)}."
+        )
     assert not page.locator("#plan-answer").is_visible()
     assert not page.locator("#plan-size").is_visible()
     other = page.locator("#panel-family label:has(input:not(:checked))")

@@ -73,6 +73,23 @@ def test_what_the_runs_do_not_bear_is_said(change: dict[str, object], words: str
     assert words in reason(change)
 
 
+@pytest.mark.parametrize(
+    ("lowest", "budget", "wrong"), [(1.9, 1e22, True), (1.97, 1e22, False), (1.9, 1e20, False)]
+)
+def test_a_loss_for_more_compute_that_a_run_has_undercut_is_no_answer(
+    lowest: float, budget: float, wrong: bool
+) -> None:
+    """Of a family whose largest runs diverged a law forecast 2.99 where runs had 2.85."""
+    span = replace(SPAN, lowest=lowest)
+    sentence = reason({"loss": 2.0, "budget_flops": budget}, span)
+    assert bool(sentence) is wrong
+    assert not wrong or sentence == (
+        "its loss there, 2.000, lies above 1.900, which one of the runs has reached with less "
+        "compute"
+    )
+    assert reason({"loss": 2.0, "budget_flops": budget, "loss_split": "train"}, span) == ""
+
+
 @pytest.mark.parametrize("ratio", [1.7, 299.0])
 def test_an_optimum_just_outside_the_runs_is_borne(ratio: float) -> None:
     assert reason({"tokens_per_param": ratio}) == ""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopline.agreement import WIDE, cost_percent, multiplier
+from flopline.agreement import WIDE, between, cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
 from flopline.bearing import WIDEST_FACTOR
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT
@@ -495,6 +495,26 @@ def test_families_are_compared_by_a_law_they_share() -> None:
     assert (entry["winner"], entry["law"]) == ("birch", "parametric")
     assert verdict["headline"]["family"] == "birch"
     assert "overlap with Ash's 2.200" in entry["sentence"]
+
+
+def test_families_are_ranked_by_the_loss_that_the_headline_states() -> None:
+    """The winner by its law needed 0.82 times the compute of the other by their forecasts."""
+    evidence = {
+        "ash": family(parametric=line(1e9, 2.0)),
+        "birch": family(parametric=line(1e9, 2.1)),
+    }
+    table, _ = decided(evidence, TARGETS, LABELS)
+    ends = {"": 1.0, "_lo95": 0.95, "_hi95": 1.05, "_lo80": 0.97, "_hi80": 1.03}
+    for end, factor in ends.items():
+        of_law = table["family"].map({"ash": 2.04, "birch": 2.02})
+        table[f"forecast_loss{end}"] = of_law * factor
+    entry = between(table[table["budget_flops"] == TARGETS[0]], TARGETS[0], LABELS, evidence)
+    assert entry is not None
+    assert entry["winner"] == "birch"
+    assert (
+        "Birch reaches the lowest loss, 2.020 as forecast by the parametric law" in entry["short"]
+    )
+    assert "The 95 % forecasts of the loss overlap with Ash's 2.040" in entry["sentence"]
 
 
 def test_families_without_a_law_in_common_are_compared_with_caution() -> None:

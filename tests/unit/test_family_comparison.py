@@ -154,7 +154,7 @@ def test_a_family_wins_clearly_only_where_the_forecast_leaves_out_one(low, high,
     assert (tile.verdict == WARNED) == (finding == "No family wins clearly")
     assert (tile.detail == verdict["families"][0]["sentence"]) == (tile.verdict == WARNED)
     rows = pd.DataFrame({"loss": [2.3]}, index=["ash"])
-    assert ("holds 1" in _beside(LABELS, rows, other)) == (tile.verdict == WARNED)
+    assert ("holds 1" in _beside(LABELS, rows, other, "loss")) == (tile.verdict == WARNED)
     assert verdict["families"][0]["sentence"] in headline_lines(verdict, LABELS)
 
 

@@ -66,22 +66,23 @@ def runs_table(evidence: FamilyResults) -> pd.DataFrame:
 
 def decision_of(*, variant: bool = False) -> pd.DataFrame:
     lines = [
-        ("isoflop", True, not variant),
-        ("isoflop", False, variant),
-        ("parametric", True, False),
+        ("isoflop", "parabola", True, not variant),
+        ("isoflop", "corrected", False, variant),
+        ("parametric", "log_huber", True, False),
     ]
     return pd.DataFrame(
         [
             {
                 "family": "dense",
                 "law": law,
+                "estimator": estimator,
                 "main": main,
                 "recommended": recommended,
                 "refused": law == "parametric",
                 "label": "corrected vertices",
                 "budget_flops": TARGETS[0],
             }
-            for law, main, recommended in lines
+            for law, estimator, main, recommended in lines
         ]
     )
 
@@ -180,12 +181,28 @@ def test_five_thousand_runs_stay_small() -> None:
     assert bytes_each < 150
 
 
-def test_lines_say_what_is_recommended_and_refused(made: FamilyResults) -> None:
-    valleys, surface = payload_of(made)["planner"]["lines"]
-    assert (valleys["recommended"], valleys["refused"], valleys["variant"]) == (True, False, "")
-    assert (surface["recommended"], surface["refused"]) == (False, True)
-    other = payload_of(made, decision=decision_of(variant=True))["planner"]["lines"][0]
-    assert (other["recommended"], other["variant"]) == (False, "corrected vertices")
+def test_the_line_that_is_followed_stands_with_what_it_takes_to_carry_it(
+    made: FamilyResults,
+) -> None:
+    planner = payload_of(made)["planner"]
+    assert [line["refused"] for line in planner["lines"]] == [False, True]
+    ((follow,),) = planner["follows"]
+    assert (follow["law"], follow["flops"], follow["beside"]) == ("isoflop", TARGETS[0], None)
+    assert follow["drifts"] == {}  # nothing was held out
+    variant = payload_of(made, decision=decision_of(variant=True))["planner"]["follows"][0][0]
+    assert variant["beside"]["budgets"] == list(TARGETS)
+    assert set(variant["beside"]["slopes"]) == {"params", "tokens", "tokens_per_param"}
+
+
+def test_the_planner_knows_where_the_decision_says_nothing(made: FamilyResults) -> None:
+    """It gave numbers where the page and the terminal gave none."""
+    sentence = "These runs do not say what to train at 1e23 FLOPs: too far."
+    entry = {"family": "dense", "budget_flops": 1e23, "up_to_flops": 1e22, "sentence": sentence}
+    silent = [{**entry, "why": "too far", "needed": ""}, {**entry, "family": "other"}]
+    table = runs_table(made)
+    content = interactive.payload({"dense": made}, STUDY, table, decision_of(), "dense", silent)
+    ((kept,),) = content["planner"]["silent"]
+    assert kept == {"budget_flops": 1e23, "up_to_flops": 1e22, "sentence": sentence}
 
 
 def test_a_law_of_another_split_says_which_loss_it_states(made: FamilyResults) -> None:

@@ -26,6 +26,7 @@ from flopline.progress import heard, over, part
 from running import failures, locks, receipts
 from running.console import Console, Job
 from running.digest import Memory
+from running.expected import seconds_by_rule
 from running.guard import Guard
 from running.interpreter import in_a_shell
 from running.raw_digests import demand_unchanged
@@ -87,6 +88,53 @@ def test_finished_stages_are_counted_and_quote_their_log() -> None:
         "[1/2] gather                       3 of 3 runs kept (0.1 s)",
         "[2/2] ingest.0",
     ]
+
+
+def test_a_long_run_says_how_long_before_it_starts_and_then_by_its_own_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    view = Console(stream=stream, known=lambda: {"fit": 7.5})
+    view._look = lambda: None  # type: ignore[method-assign]
+    view.begin()
+    passed(view, LogEvent.RESOURCES_INFO, cores=2)
+    passed(view, LogEvent.RUN_INFO, stats={"all": 1, "fit": 40, "audit": 18, "total": 59})
+    # Two cores: 40 * 7.5 s that are known, 18 * 5 s as of the default study.
+    assert stream.getvalue() == "[0/58] 58 stages on 2 cores take about 3 minutes or more\n"
+    now = time.monotonic()
+    passed(view, LogEvent.JOB_INFO, **job_info(0, "fit.ash"))
+    monkeypatch.setattr(time, "monotonic", lambda: now + 75)
+    passed(view, LogEvent.JOB_FINISHED, job_id=0)
+    # Ten times slower than known: 39 * 75 s, and the audits with them.
+    assert stream.getvalue().splitlines()[1:] == ["[1/58] fit.ash", "[1/58] about 32 minutes left"]
+    passed(view, LogEvent.JOB_INFO, **job_info(1, "fit.birch"))
+    passed(view, LogEvent.JOB_FINISHED, job_id=1)
+    assert stream.getvalue().splitlines()[3:] == ["[2/58] fit.birch"]
+
+
+def test_a_short_run_and_one_on_a_cluster_say_nothing_of_time() -> None:
+    stream = io.StringIO()
+    begun(stream, ["fit"])
+    view = begun(stream, ["fit"])
+    passed(view, LogEvent.RESOURCES_INFO, nodes=100)
+    passed(view, LogEvent.RUN_INFO, stats={"all": 1, "fit": 4000, "total": 4001})
+    passed(view, LogEvent.RESOURCES_INFO, cores=8)
+    passed(view, LogEvent.RUN_INFO, stats={"all": 1, "fit": 20, "total": 21})
+    assert stream.getvalue() == ""
+
+
+def test_seconds_of_earlier_runs_are_read_by_rule(tmp_path: Path) -> None:
+    assert seconds_by_rule(tmp_path) == {}
+    (tmp_path / "benchmarks").mkdir()
+    texts = {
+        "fit_x.a": "s\tmax_rss\n1.5\t2\n",
+        "fit_x.b": "s\n2.5\n",
+        "gather": "",
+        "report": "s\nx\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"benchmarks/{name}.tsv").write_text(text)
+    assert seconds_by_rule(tmp_path) == {"fit_x": 2.0}
 
 
 @pytest.mark.parametrize(

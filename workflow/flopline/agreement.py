@@ -173,7 +173,8 @@ def between(
     """Which family wins at one target and how much more compute the others need for its loss.
 
     `table` are the rows of that target; families are compared by the line that most of them are
-    recommended by among those that all of them have and their runs bear. None with fewer than two
+    recommended by among those that all of them have and their runs bear, by its forecasts of the
+    loss where each family has one. None with fewer than two
     families that have a recommended line. The multiplier pairs the draws of two families, which
     are independent; of a form, whose draws are not kept, it joins the intervals of their losses,
     and so does its forecast.
@@ -193,8 +194,9 @@ def between(
 
     law, form = max(common, key=followed)
     lines = common[law, form]
-    winner = str(lines["loss"].idxmin())
-    agreeing = sum(str(rows["loss"].idxmin()) == winner for rows in common.values())
+    ranked_by = _ranked_by(lines)
+    winner = str(lines[ranked_by].idxmin())
+    agreeing = sum(str(rows[_ranked_by(rows)].idxmin()) == winner for rows in common.values())
     others: list[OtherFamilyJson] = []
     for family in families:
         if family != winner:
@@ -208,7 +210,7 @@ def between(
             others.append(
                 {
                     "family": family,
-                    "overlap": _overlap(lines.loc[[winner, family]], "loss"),
+                    "overlap": _overlap(lines.loc[[winner, family]], ranked_by),
                     "multiplier": times or NO_ESTIMATE,
                     "forecast": forecast,
                 }
@@ -216,11 +218,11 @@ def between(
     named = line_name(lines.iloc[0])
     head = (
         f"At {flops_label(budget)} FLOPs {labels[winner]} reaches the lowest loss, "
-        f"{significant(lines.loc[winner, 'loss'])} by the {named} law"
+        f"{_lowest(lines.loc[winner], ranked_by)} by the {named} law"
     )
     if len(common) > 1:
         head += f" ({agreeing} of {len(common)} laws say so)"
-    sentences = [_beside(labels, lines, other) for other in others]
+    sentences = [_beside(labels, lines, other, ranked_by) for other in others]
     return {
         "budget_flops": float(budget),
         "winner": winner,
@@ -338,11 +340,28 @@ def _needed(parameters: Mapping[str, float | Floats], loss: Any) -> Floats:
     return np.where(above > 0, needed, np.where(np.isnan(above), math.nan, math.inf))
 
 
-def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJson) -> str:
+def _ranked_by(lines: pd.DataFrame) -> str:
+    """What lines are ranked by: the loss that is forecast where each has one, else that of its law.
+
+    The headline states the same, and so does what a family needs for the loss of another.
+    """
+    forecast = lines.get("forecast_loss")
+    return "loss" if forecast is None or forecast.isna().any() else "forecast_loss"
+
+
+def _lowest(line: pd.Series, ranked_by: str) -> str:
+    stated = significant(line[ranked_by])
+    return stated if ranked_by == "loss" else f"{stated} as forecast"
+
+
+def _beside(
+    labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJson, ranked_by: str
+) -> str:
     family, times = other["family"], other["multiplier"]
     held = "overlap" if other["overlap"] else "do not overlap"
-    sentence = f"The 95 % intervals of the loss {held} with {labels[family]}'s"
-    sentence += f" {significant(lines.loc[family, 'loss'])}"
+    stated = "intervals" if ranked_by == "loss" else "forecasts"
+    sentence = f"The 95 % {stated} of the loss {held} with {labels[family]}'s"
+    sentence += f" {significant(lines.loc[family, ranked_by])}"
     point = number_in(times)
     if math.isinf(point):
         return f"{sentence}, whose law never comes down to that loss."
@@ -356,10 +375,11 @@ def _beside(labels: Mapping[str, str], lines: pd.DataFrame, other: OtherFamilyJs
 
 def _across(chosen: pd.DataFrame, budget: float, labels: Mapping[str, str]) -> ComparisonJson:
     """Families that have no law in common: the losses of their own lines, and no more."""
-    winner = str(chosen["loss"].idxmin())
+    ranked_by = _ranked_by(chosen)
+    winner = str(chosen[ranked_by].idxmin())
     sentence = (
         f"At {flops_label(budget)} FLOPs {labels[winner]} has the lowest loss, "
-        f"{significant(chosen.loc[winner, 'loss'])}, but the families have no usable law in "
+        f"{_lowest(chosen.loc[winner], ranked_by)}, but the families have no usable law in "
         "common, so that their losses come from different laws and are compared with caution."
     )
     return {

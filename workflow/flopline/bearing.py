@@ -40,8 +40,8 @@ APART_FACTOR: Final = 3.0
 UNTESTED_EXTRAPOLATION: Final = SHORT.most
 """Times the largest run's compute up to which lines that nothing was held out for are followed."""
 RISE: Final = 0.02
-"""Share by which the lowest loss of the larger runs must lie above that of smaller ones to say that
-losses do not fall with compute."""
+"""Share by which the lowest loss of the larger runs, or what a line states for more compute, must
+lie above that of smaller ones to say that losses do not fall with compute."""
 MOST_RUNS_SHARE: Final = 1.0 / 3.0
 """The runs of most compute, whose lowest loss is held against that of all others."""
 FEWEST_LARGEST: Final = 4
@@ -66,13 +66,15 @@ FURTHEST: Final = 100.0
 class Span:
     """What the runs of one family span: tokens per param, and compute [FLOPs].
 
-    `rise` is a sentence where the lowest loss does not fall with compute, else empty.
+    `rise` is a sentence where the lowest loss does not fall with compute, else empty; `lowest` is
+    the lowest loss of any run, infinite where it is not known.
     """
 
     tokens_per_param: tuple[float, float]
     largest_flops: float
     rise: str = ""
     smallest_flops: float = 0.0
+    lowest: float = math.inf
 
     def reach(self, flops: float) -> Reach:
         """How far a budget [FLOPs] lies from the runs."""
@@ -88,6 +90,7 @@ def span_of(runs: pd.DataFrame) -> Span:
         float(flops.max()),
         _rise(runs),
         float(flops.min()),
+        float(np.fmin.reduce(runs["loss"].to_numpy(dtype=float), initial=math.inf)),
     )
 
 
@@ -112,17 +115,21 @@ def barred(
     bounds: Mapping[tuple[str, str], Sequence[str]],
     held: pd.DataFrame | None = None,
     failing: Mapping[str, str] | None = None,
+    loss_split: str = "",
 ) -> pd.Series:
     """Why each of `lines` cannot be followed, one clause each; empty where it can.
 
     `lines` are the rows of one family and target in the table of decisions; `bounds` are the
     parameters that sit on their bounds, by law and estimator; `held` are the predictions of runs
-    held out (audit `held_out`), None without any; `failing` is what `failing_forecasts` says. A
+    held out (audit `held_out`), None without any; `failing` is what `failing_forecasts` says,
+    `loss_split` the split of the losses of the runs. A
     line that failed has no clause of its own.
     """
     out = {}
     for index, line in lines.iterrows():
         out[index] = "" if line["status"] == FAILED else _fault(line, span, bounds, held)
+        if not out[index] and line["status"] != FAILED and line.get("loss_split", "") == loss_split:
+            out[index] = _above_what_is_seen(line, span)
         if failing and not out[index] and line["status"] != FAILED:
             out[index] = _forecasts_fail(line, failing)
     return pd.Series(out, dtype=object)
@@ -189,6 +196,19 @@ def _fault(
             f"outside those of the runs, {significant(least, 3)} to {significant(most, 3)}"
         )
     return refuted(line, held)
+
+
+def _above_what_is_seen(line: pd.Series, span: Span) -> str:
+    """That a line promises a loss for more compute that a run has already undercut."""
+    if float(line["budget_flops"]) < span.largest_flops or math.isinf(span.lowest):
+        return ""
+    stated = float(line["loss"])
+    if not stated > span.lowest * (1 + RISE):
+        return ""
+    return (
+        f"its loss there, {significant(stated)}, lies above {significant(span.lowest)}, which one "
+        "of the runs has reached with less compute"
+    )
 
 
 def refuted(line: Mapping[str, Any] | pd.Series, held: pd.DataFrame | None) -> str:
@@ -420,6 +440,7 @@ def silence(
         "budget_flops": budget,
         "why": why,
         "up_to_flops": float(min(up_to, budget)),
+        "largest_flops": span.largest_flops,
         "needed": needed,
         "sentence": sentence,
     }

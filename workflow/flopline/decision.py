@@ -42,7 +42,6 @@ from flopline.documents import (
     ComparisonJson,
     EstimateJson,
     FewRunsJson,
-    FindingJson,
     FitsJson,
     ForecastJson,
     HeadlineJson,
@@ -52,6 +51,7 @@ from flopline.documents import (
 )
 from flopline.errors import FloplineError, clause_of
 from flopline.family_comparison import Beside, few_runs, loss_law
+from flopline.forecast.fitted_ladder import ladder_tables
 from flopline.forecast.stated import COLUMNS as FORECAST
 from flopline.forecast.stated import columns, holding, to_json
 from flopline.forecast.target import TargetForecast, at_targets
@@ -107,7 +107,7 @@ def decide(
         ]
     )
     table[list(FORECAST)] = math.nan
-    forecast = {family: forecasts_of(known.findings) for family, known in results.items()}
+    forecast = {family: forecasts_of(known) for family, known in results.items()}
     failing = {family: failing_forecasts(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
@@ -121,7 +121,7 @@ def decide(
             table.loc[rows, list(FORECAST)] = stated
         lines, span = table.loc[rows], spans[family]
         held, its_failing = predictions(known.findings), failing[family]
-        reasons = barred(lines, span, bounds_of(known), held, its_failing)
+        reasons = barred(lines, span, bounds_of(known), held, its_failing, loss_split)
         choice = choose(lines, known.findings, reasons.to_dict())
         if choice.basis in ("order", "only"):
             # Nothing was held out: what the laws and their forms say apart is all there is.
@@ -174,13 +174,13 @@ def decide(
     return table, written
 
 
-def forecasts_of(findings: Mapping[str, FindingJson]) -> dict[float, TargetForecast]:
+def forecasts_of(known: FamilyResults) -> dict[float, TargetForecast]:
     """What a family's held-out ladder lets one forecast, by target [FLOPs]; empty without one."""
-    ladder = findings.get("ladder")
-    tables = {} if ladder is None else ladder.get("tables", {})
-    if ladder is None or "ahead" not in tables or not len(tables["ahead"]):
+    tables = ladder_tables(known)
+    if tables is None:
         return {}
-    return {made.budget_flops: made for made in at_targets(tables, ladder["numbers"])}
+    numbers = known.findings["ladder"]["numbers"]
+    return {made.budget_flops: made for made in at_targets(tables, numbers)}
 
 
 def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
@@ -511,7 +511,7 @@ def _headline(
     }
 
 
-def forecast_of(line: pd.Series) -> ForecastJson | None:
+def forecast_of(line: pd.Series | Mapping[Any, Any]) -> ForecastJson | None:
     """What is forecast by a line, None where its forecast lacks the size or the loss.
 
     The size is the line's own; D and D/N follow N at the line's compute. Their intervals are no
@@ -558,6 +558,6 @@ def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
         yield f"the target lies {factor(line['below_data'])} below the smallest run"
 
 
-def _estimate(line: pd.Series, quantity: str) -> EstimateJson:
+def _estimate(line: pd.Series | Mapping[Any, Any], quantity: str) -> EstimateJson:
     names = (quantity, *(f"{quantity}_{end}" for end in ENDS))
     return estimate_json(*(float(line[name]) for name in names))

@@ -124,7 +124,7 @@ def at_budget(line: Line, flops: float) -> Target:
     """
     _demand_positive("a budget in FLOPs", flops)
     budgets = [float(flops)]
-    point, draws = _at_budgets(line.point, budgets), _at_budgets(line.draws, budgets)
+    point, draws = at_budgets(line.point, budgets), at_budgets(line.draws, budgets)
     if line.misfit is not None:
         assert isinstance(line.point, Allocation)
         m = line.misfit
@@ -146,7 +146,7 @@ def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviati
     _demand_positive("a number of parameters", params)
     if not isinstance(surface.point, LossSurface):
         raise FloplineError("a deviation is weighed by the line of a surface, not by another law.")
-    best, drawn = (_at_budgets(v, [float(flops)]) for v in (line.point, line.draws))
+    best, drawn = (at_budgets(v, [float(flops)]) for v in (line.point, line.draws))
     ln_ratio = np.log(params) - np.log(best["params"]).ravel()[0]
     ln_ratios = np.log(params) - np.log(drawn["params"][:, 0])
     s = surface.point
@@ -163,6 +163,18 @@ def deviation(line: Line, surface: Line, flops: float, params: float) -> Deviati
         extra_loss=Estimate.of(float(extra), extras),
         wasted_percent=Estimate.of(100 * float(share), 100 * drawn_shares),
     )
+
+
+def at_budgets(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:
+    """params, tokens and loss of a law or of its draws at `budgets` [FLOPs], (rows, budgets)."""
+    if isinstance(laws, Allocation):
+        return laws.at(budgets)
+    c = np.asarray(budgets)
+    return {
+        "params": laws.params_opt(c),
+        "tokens": laws.tokens_opt(c),
+        "loss": laws.loss_opt(c),
+    }
 
 
 def accelerators() -> list[Accelerator]:
@@ -213,17 +225,6 @@ def allocation(values: Mapping[str, Floats]) -> Allocation:
         LossLaw(values["L_E"], ln_k, values["L_c"], nowhere, nowhere),
         Count.stated(values),
     )
-
-
-def _at_budgets(laws: Allocation | LossSurface, budgets: list[float]) -> dict[str, Floats]:
-    if isinstance(laws, Allocation):
-        return laws.at(budgets)
-    c = np.asarray(budgets)
-    return {
-        "params": laws.params_opt(c),
-        "tokens": laws.tokens_opt(c),
-        "loss": laws.loss_opt(c),
-    }
 
 
 def _reducible(surface: LossSurface, flops: float) -> Floats:

@@ -139,7 +139,7 @@ const Planner = (() => {
     (x < least && x >= 0 ? `< ${least}` : Panels.plain(Number(x.toPrecision(digits))));
 
   const make = (data) => {
-    const { lines: packed, accelerators, spans, ratios, outside, targets, grades } = data.planner;
+    const { lines: packed, accelerators, spans, ratios, outside, targets, grades, follows, silent } = data.planner;
     const lines = packed.map((line) => (line.draws ? Laws.unpack(line) : line));
     const surfaces = data.families.map((_, f) =>
       lines.find((line) => line.family === f && line.says === "surface" && line.draws));
@@ -148,10 +148,24 @@ const Planner = (() => {
       ["plan-flops", "plan-hours", "plan-mfu", "plan-device", "plan-size", "plan-slider", "ask-loss", "ask-limit", "ask-value"].map(el);
     let last = null;
 
+    // What the decision follows of a family at its nearest target that has a line; null without one.
+    const followAt = (family, flops) => {
+      const far = (follow) => Math.abs(Math.log(flops / follow.flops));
+      return follows[family].reduce((best, one) => (best === null || far(one) < far(best) ? one : best), null);
+    };
     // The line that answers for the chosen family: what the decision follows, else its first law.
     const reference = () => {
       const mine = usable.filter((line) => line.family === Panels.shown());
-      return mine.find((line) => line.recommended) ?? mine.find((line) => line.variant) ?? mine[0] ?? null;
+      const follow = last && followAt(Panels.shown(), last.flops);
+      return mine.find((line) => follow && line.law === follow.law) ?? mine[0] ?? null;
+    };
+    // Why the decision gives no line for such a budget, as `flopline plan` has it; else empty.
+    const refusal = (family, flops) => {
+      const beyond = silent[family].filter((entry) => flops > entry.up_to_flops);
+      const far = (entry) => Math.abs(Math.log(flops / entry.budget_flops));
+      const nearest = beyond.sort((a, b) => far(a) - far(b))[0];
+      if (nearest) return nearest.sentence;
+      return follows[family].length ? "" : `The decision follows no line of ${data.families[family]}.`;
     };
     const inSentence = (label) => (/^.[a-z]/.test(label) ? label.charAt(0).toLowerCase() + label.slice(1) : label);
     const nameOf = (line) => `${line.name} law${data.families.length > 1 ? ` of ${data.families[line.family]}` : ""}`;
@@ -168,16 +182,23 @@ const Planner = (() => {
       const { lnN, lnD } = Laws.pointOf(line, flops);
       return Math.exp(lnD - lnN);
     };
-    const offered = (line, flops) => line.recommended && !unborne(line, flops, ratioAt(line, flops));
+    const followed = (line, flops) => {
+      const follow = followAt(line.family, flops);
+      return follow && follow.law === line.law && !refusal(line.family, flops) ? follow : null;
+    };
+    const offered = (line, flops) => {
+      const follow = followed(line, flops);
+      return Boolean(follow) && !follow.beside && !unborne(line, flops, ratioAt(line, flops));
+    };
 
     const rowOf = (line, cells, span, message) => {
       const tr = document.createElement("tr");
       Object.assign(tr.dataset, { family: data.families[line.family], law: line.law });
-      const follows = line.recommended && last && offered(line, last.flops);
-      if (follows) tr.className = "recommended";
+      const recommended = last && offered(line, last.flops);
+      if (recommended) tr.className = "recommended";
       const th = node("th", data.families.length > 1 ? `${data.families[line.family]}, ${line.name}` : line.name);
       th.scope = "row";
-      if (follows) th.append(" ", node("span", "recommended", "tag"));
+      if (recommended) th.append(" ", node("span", "recommended", "tag"));
       if (line.refused) th.append(" ", node("span", "refused", "status refuted"));
       else if (line.verdict !== "good") th.append(" ", node("span", line.status, `status ${line.verdict}`));
       if (line.loss_words !== data.loss_words) th.append(node("span", inSentence(line.loss_words), "sub"));
@@ -228,18 +249,21 @@ const Planner = (() => {
     // What the law of the chosen family says, in one line, and how far that is from its runs.
     const answer = (flops) => {
       const line = reference();
-      if (!line) return [[`No law of ${data.families[Panels.shown()]} gives a number.`, "wrong"]];
+      const family = Panels.shown();
+      if (!line) return [[`No law of ${data.families[family]} gives a number.`, "wrong"]];
+      const refused = refusal(family, flops);
+      if (refused) return [[refused, "lead"]];
       const reach = reached(line, flops);
-      const values = Laws.atBudget(line, flops);
-      const why = unborne(line, flops, values.tokens_per_param.point);
+      const follow = followed(line, flops);
+      const { own, forecast } = Laws.stated(line, follow, flops);
+      const why = unborne(line, flops, own.tokens_per_param.point);
       if (why) return [[`Nothing is recommended at ${Panels.flopsLabel(flops)} FLOPs: ${why}.`, "lead"]];
-      const doing = line.recommended || line.variant
-        ? "Train" : "The decision follows no line of this family; by the first of its laws, train";
+      const values = forecast ?? own;
       return [
-        [`${doing} ${within(values.params, Panels.humanise)} params on ${within(values.tokens, Panels.humanise)} tokens for a ${inSentence(line.loss_words)} of ${within(values.loss, Panels.significant)}.`, "lead"],
+        [`Train ${within(values.params, Panels.humanise)} params on ${within(values.tokens, Panels.humanise)} tokens and expect a ${inSentence(line.loss_words)} of ${within(values.loss, Panels.significant)}.`, "lead"],
         [[
-          `${nameOf(line)}, 95 % intervals if it holds.`,
-          line.variant && `The decision follows its variant “${line.variant}”, which keeps no draws: this is the main line.`,
+          `${nameOf(line)}${follow.beside ? `, ${follow.beside.label}` : ""}; ${forecast ? "95 % forecasts" : "95 % intervals if the law holds"}.`,
+          forecast && `If the law holds: ${within(own.params, Panels.humanise)} params, loss ${within(own.loss, Panels.significant)}.`,
           reach && `${reach.words.charAt(0).toUpperCase()}${reach.words.slice(1)}.`,
         ].filter(Boolean).join(" "), reach && reach.side !== "within" ? "note warned" : "sub"],
       ];
@@ -274,6 +298,13 @@ const Planner = (() => {
       return box.replaceChildren(table(heads, rows));
     });
 
+    // What a forecast adds to the loss that the line states at a budget; null without a forecast.
+    const missedAt = (line, follow, flops) => {
+      if (!follow) return null;
+      const { forecast } = Laws.stated(line, follow, flops);
+      return forecast && forecast.loss.point - Laws.atBudget(line, flops).loss.point;
+    };
+
     const cost = () => {
       const line = reference();
       const { params, problem } = readSize();
@@ -286,17 +317,20 @@ const Planner = (() => {
       const how = counted ? "what the budget buys by the study's count of FLOPs" : "D = C/6N";
       const ratio = params / Math.exp(Laws.pointOf(line, last.flops).lnN);
       const surface = surfaces[line.family];
-      const why = unborne(line, last.flops, tokens / params);
+      const why = refusal(line.family, last.flops) || unborne(line, last.flops, tokens / params);
+      const follow = followed(line, last.flops);
       let loses = NO_SURFACE;
       if (surface) {
         const d = Laws.deviation(line, surface, last.flops, params);
         const wasted = small(0.01, 3)(d.wasted_percent.point);
         const time = Panels.gpuTime((d.wasted_percent.point / 100) * last.hours);
-        loses = `Loss ${Panels.significant(d.loss)}; ${wasted} % of the compute is wasted, ${time}.`;
+        const missed = missedAt(line, follow, last.flops);
+        const loss = missed === null ? `Loss ${Panels.significant(d.loss)} by the law` : `Expect a loss of ${Panels.significant(d.loss + missed)}`;
+        loses = `${loss}; ${wasted} % of the compute is wasted, ${time}.`;
       }
       say(el("plan-size-said"), [[
         `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (${how}): ${timesBest(ratio)} by the ${nameOf(line)}. ${loses}`,
-      ], why && [`The runs do not bear it: ${why}.`, "note warned"]]);
+      ], why && [/^(These runs|The decision)/.test(why) ? why : `The runs do not bear it: ${why}.`, "note warned"]]);
       return costs();
     };
 
@@ -368,11 +402,16 @@ const Planner = (() => {
         const given = Laws.answer(line, surface, question);
         const show = (q, words) => (given[q].lo95 === given[q].hi95 ? words(given[q].point) : within(given[q], orNever(words)));
         const reach = given.never ? null : reached(line, given.flops.point);
-        const why = given.never ? "" : unborne(line, given.flops.point, given.tokens_per_param.point);
+        const why = given.never ? "" : refusal(line.family, given.flops.point).replace(/\.$/, "") || unborne(line, given.flops.point, given.tokens_per_param.point);
         style = reach && reach.side !== "within" ? "note warned" : "";
+        const follow = given.never ? null : followed(line, given.flops.point);
+        const missed = given.never ? null : missedAt(line, follow, given.flops.point);
+        const moved = missed === null ? "" : Panels.significant(given.loss.point + missed);
+        const expected = moved && moved !== Panels.significant(given.loss.point)
+          ? ` With what the law has missed so far, expect ${moved}.` : "";
         if (given.never) text = NEVER;
-        else if (why) text = `The runs do not bear an answer: ${why}.`;
-        else text = `${show("flops", Panels.flopsLabel)} FLOPs: ${show("params", Panels.humanise)} params on ${show("tokens", Panels.humanise)} tokens reach a ${inSentence(line.loss_words)} of ${show("loss", Panels.significant)} by the ${nameOf(line)}.${reach ? ` ${reach.words.charAt(0).toUpperCase()}${reach.words.slice(1)}.` : ""}`;
+        else if (why) text = /^These runs do not say/.test(why) ? `${why}.` : `The runs do not bear an answer: ${why}.`;
+        else text = `${show("flops", Panels.flopsLabel)} FLOPs: ${show("params", Panels.humanise)} params on ${show("tokens", Panels.humanise)} tokens reach a ${inSentence(line.loss_words)} of ${show("loss", Panels.significant)} by the ${nameOf(line)}.${expected}${reach ? ` ${reach.words.charAt(0).toUpperCase()}${reach.words.slice(1)}.` : ""}`;
       }
       say(el("ask-said"), [[text, style]]);
       return asked();

@@ -135,6 +135,77 @@ const Laws = (() => {
     };
   };
 
+  // What follows is flopline.following: the line that the decision follows, at any budget.
+  const between = (sorted, share) => {
+    const at = share * (sorted.length - 1);
+    const low = Math.floor(at);
+    return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
+  };
+  // Half the central 68 % of logs, as ladder_predictions.spread_of has it.
+  const spreadOf = (logs) => {
+    const sorted = logs.filter((v) => !Number.isNaN(v)).sort();
+    return (between(sorted, 0.84135) - between(sorted, 0.15865)) / 2;
+  };
+  const interpolated = (x, at, values) => {
+    if (x <= at[0]) return values[0];
+    const k = at.findIndex((v) => x <= v);
+    if (k < 0) return values[values.length - 1];
+    return values[k - 1] + ((values[k] - values[k - 1]) * (x - at[k - 1])) / (at[k] - at[k - 1]);
+  };
+  const outermost = (end, ...values) => {
+    const known = values.filter((v) => !Number.isNaN(v));
+    return (end.startsWith("lo") ? Math.min : Math.max)(...known);
+  };
+
+  const carried = (drift, flops, point, draws) => {
+    const x = Math.max(Math.log(flops / drift.step), drift.nearest);
+    const scale = Math.hypot(drift.scale * x, draws * (x <= drift.nearest ? 1 : drift.spread));
+    const centre = Math.log(point) - drift.mean * x;
+    const out = { point: Math.exp(centre) };
+    for (const end of ENDS) out[end] = Math.exp(centre + scale * drift.quantiles[end]);
+    return out;
+  };
+
+  // `own`: what the line says if it holds; `forecast`: null without a held-out ladder.
+  const stated = (line, follow, flops) => {
+    const { beside, drifts } = follow;
+    const lnC = Math.log(flops);
+    const own = atBudget(line, flops);
+    if (beside) {
+      const at = beside.budgets.map(Math.log);
+      const inside = Math.min(Math.max(lnC, at[0]), at[at.length - 1]);
+      for (const [name, factors] of Object.entries(beside.factors)) {
+        const past = (beside.slopes[name] ?? 0) * (lnC - inside);
+        for (const [end, values] of Object.entries(factors)) {
+          own[name][end] *= Math.exp(interpolated(inside, at, values.map((v) => Math.log(number(v)))) + past);
+        }
+      }
+    }
+    if (!drifts.params || !drifts.loss) return { own, forecast: null };
+    const draws = beside ? null : drawsOf(line, flops);
+    const spread = (name, read) => {
+      if (!beside) return spreadOf(Float64Array.from(draws, read));
+      const known = beside.spreads[name];
+      return known ? interpolated(lnC, beside.budgets.map(Math.log), known) : 0;
+    };
+    const loss = carried(drifts.loss, flops, own.loss.point, spread("loss", (d) => Math.log(d.loss)));
+    const size = carried(drifts.params, flops, own.params.point, spread("params", (d) => d.lnN));
+    const forecast = { loss };
+    for (const name of ["params", "tokens", "tokens_per_param"]) forecast[name] = { point: own[name].point };
+    const across = { lo80: "hi80", hi80: "lo80", lo95: "hi95", hi95: "lo95" };
+    for (const end of ENDS) {
+      size[end] = outermost(end, size[end], own.params[end], own.params.point);
+      forecast.params[end] = size[end];
+    }
+    for (const end of ENDS) {
+      const ratio = own.params.point / size[across[end]];
+      for (const [name, factor] of [["tokens", ratio], ["tokens_per_param", ratio ** 2]]) {
+        forecast[name][end] = outermost(end, own[name].point * factor, own[name][end], own[name].point);
+      }
+    }
+    return { own, forecast };
+  };
+
   // Extra loss of N = N_opt exp(x) over L_opt - E, and the share of compute that it wastes.
   const excess = (a, b, x) =>
     Math.max(b * Math.expm1(-a * x) + a * Math.expm1(b * x), 0) / (a + b);
@@ -295,5 +366,5 @@ const Laws = (() => {
     return out;
   };
 
-  return { unpack, pointOf, atBudget, deviation, answer, tokens, countOf };
+  return { unpack, pointOf, atBudget, stated, deviation, answer, tokens, countOf };
 })();

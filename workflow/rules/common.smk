@@ -29,6 +29,7 @@ from flopline.sources import readers_of, run_table_readers
 from flopline.study import is_simulated, load_study, raw_source
 from running.console import Console
 from running.digest import Memory, code_digest, files_digest
+from running.expected import seconds_by_rule
 from running.guard import Guard, at_the_end
 from running.interpreter import forked, in_a_shell
 from running.last_words import decision_lines, print_failures
@@ -210,7 +211,9 @@ SHOWN = workflow.output_settings
 QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (
     SHOWN.verbose or SHOWN.dryrun
 )
-CONSOLE = Console(idle_words, share, quiet=QUIET)
+CONSOLE = Console(
+    idle_words, share, quiet=QUIET, known=lambda: seconds_by_rule(RESULTS)
+)
 logger.addFilter(CONSOLE.passes)
 at_the_end(CONSOLE.close)
 at_the_end(lambda: logger.removeFilter(CONSOLE.passes))

@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from running.expected import Expected
 from running.failures import failure, full_disk, lines_of
 
 FIRST_SIGN_S: Final = 10.0
@@ -27,6 +28,10 @@ FIRST_SIGN_S: Final = 10.0
 
 MOST_SILENCE_S: Final = 600.0
 """Seconds after which it says so again at the latest; before that the pauses double."""
+
+FIRST_LEFT_S: Final = 60.0
+"""Seconds after which a long run says again how long it will take, now by its own stages; later it
+does so every `MOST_SILENCE_S`."""
 
 FRAME_S: Final = 0.5
 """Seconds between two pictures of the bar."""
@@ -87,7 +92,8 @@ class Console:
     If not `quiet` it lets everything through.
 
     `job_ends` is called with the outputs of each finished job; the lines of `idle`, if there are
-    any, are printed at the end of a run in which there was nothing to do.
+    any, are printed at the end of a run in which there was nothing to do. `known` gives the seconds
+    of a job by rule, of earlier runs.
     """
 
     def __init__(
@@ -96,8 +102,12 @@ class Console:
         job_ends: Callable[[list[str]], None] = lambda outputs: None,
         quiet: bool = True,
         stream: TextIO | None = None,
+        known: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        self.idle, self.job_ends = idle, job_ends
+        self.idle, self.job_ends, self.known = idle, job_ends, known
+        self.cores: int | None = None
+        self.expected: Expected | None = None
+        self.next_left = 0.0
         self.quiet, self.stream = quiet, stream or sys.stderr
         self.total = self.done = 0
         self.jobs: dict[int, Job] = {}
@@ -151,6 +161,10 @@ class Console:
             counts = {k: v for k, v in fields["stats"].items() if k not in ("all", "total")}
             self.total = sum(counts.values())
             self.has_jobs = True
+            if self.begun and self.cores:
+                self._expect(counts, self.cores)
+        elif event is LogEvent.RESOURCES_INFO and fields.get("cores"):
+            self.cores = int(fields["cores"])
         elif event is LogEvent.JOB_INFO and fields["log"]:
             job = Job(Path(fields["log"][0]), list(fields["output"]))
             if job.name in self.failed:
@@ -163,10 +177,28 @@ class Console:
             self.failed.pop(job.name, None)
             line = lines_of(job.log)[-1:] or [job.name]
             self._print(f"{self._count()} {line[0]}")
+            self._say_left(job)
         elif event is LogEvent.JOB_ERROR and fields["jobid"] in self.jobs:
             job = self.jobs.pop(fields["jobid"])
             self.failed[job.name] = (job.log, self.reasons.pop(threading.get_ident(), ""))
             self.explained = True
+
+    def _expect(self, counts: Mapping[str, int], cores: int) -> None:
+        """Say how long a run of these jobs by rule will take, if that is long."""
+        self.expected = Expected(counts, cores, self.known())
+        self.next_left = time.monotonic() + FIRST_LEFT_S
+        if words := self.expected.words():
+            on = f"{cores} core{'s' * (cores > 1)}"
+            self._print(f"{self._count()} {self.total:,} stages on {on} take {words} or more")
+
+    def _say_left(self, ended: Job) -> None:
+        """Note how long a stage took, and say from time to time how long the rest will take."""
+        if self.expected is None:
+            return
+        self.expected.finished(ended.name.partition(".")[0], ended.seconds)
+        if time.monotonic() >= self.next_left and (words := self.expected.words()):
+            self.next_left = time.monotonic() + MOST_SILENCE_S
+            self._print(f"{self._count()} {words} left")
 
     def _is_new(self, error: str) -> bool:
         """Whether an exception is news, and neither a job's nor that by which a failed run ends."""
@@ -202,7 +234,9 @@ class Console:
         states = ", ".join(job.state() for job in self.jobs.values())
         if states:
             width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"{self._count()} {states}"[:width])
+            words = self.expected.words() if self.expected else ""
+            left = f"{words} left, " if words else ""
+            self.stream.write(f"{self._count()} {left}{states}"[:width])
             self.stream.flush()
             self.drawn = True
 

@@ -42,7 +42,12 @@ with stage(snakemake) as summary:
         audits={family: of_family.findings for family, of_family in families.items()},
         downloads=snakemake.params.downloads,
         panels=panels(
-            families, study, results.runs, results.lines, headline["family"] if headline else ""
+            families,
+            study,
+            results.runs,
+            results.lines,
+            headline["family"] if headline else "",
+            results.decision["silent"],
         ),
     )
     pages = render_both(page_inputs, Path(snakemake.scriptdir).parent / "report")

@@ -131,8 +131,12 @@ def _of_estimator(
     at = (_looked_up(rows, "params"), _looked_up(rows, "loss"))
     if not main:
         return LadderFit(*about, *at, surface=surfaces.get(name))
-    of = _surface_draws if spec.says is Says.SURFACE else _compute_draws
-    return LadderFit(*about, *at, *of(fit.draws), surfaces.get(MAIN), fit)
+    return LadderFit(*about, *at, *drawn(spec, fit.draws), surfaces.get(MAIN), fit)
+
+
+def drawn(spec: LawSpec, draws: pd.DataFrame) -> tuple[Opt | None, Opt | None]:
+    """N and loss of the best run by every draw of a fit, None where there are too few."""
+    return (_surface_draws if spec.says is Says.SURFACE else _compute_draws)(draws)
 
 
 def _surface_draws(draws: pd.DataFrame) -> tuple[Opt | None, Opt | None]:

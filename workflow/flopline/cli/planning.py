@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
-import numpy as np
-import pandas as pd
 
 from flopline.bearing import span_of
 from flopline.cli.program import in_a_sentence, study_argument
 from flopline.cli.study_at_hand import left_by, loaded
-from flopline.documents import SilenceJson
+from flopline.decision import forecast_of
+from flopline.documents import ChoiceJson, EstimateJson, SilenceJson
 from flopline.errors import FloplineError
-from flopline.forecast.one_run import RunForecast, of_runs
-from flopline.laws.common.fit_result import Estimate
+from flopline.following import choice_at, followed
 from flopline.laws.spec import spec_of
 from flopline.loss_units import words
 from flopline.numbers import flops_label, humanise, significant
 from flopline.questions import Question, study_answers
-from flopline.results import StudyResults
+from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
 from flopline.written_numbers import parse_number
 
 INTERVAL: Final = ("lo95", "hi95")
+STATED: Final = ("params", "tokens", "tokens_per_param", "loss")
+"""What a plan states."""
 
 
 @click.command("plan")
@@ -68,42 +68,37 @@ def planned(results: StudyResults, flops: float, families: list[str]) -> list[di
     known = {name: results.families[name] for name in families}
     spans = {name: span_of(runs[runs["family"] == name]) for name in families}
     decision = results.decision
-    # Of several targets the choice at the nearest one that has a line.
-    choices = sorted(
-        (choice for choice in decision["choices"] if choice["law"]),
-        key=lambda choice: abs(math.log(flops / choice["budget_flops"])),
-    )
-    answers = study_answers(known, choices, decision["silent"], spans, [Question(flops=flops)])
-    return [
-        _plan(row, results, _silence(decision["silent"], str(row["family"]), flops))
-        for row in answers.to_dict("records")
-    ]
+    plans = []
+    for family in families:
+        choice = choice_at(decision["choices"], family, flops, known[family].fits)
+        answers = study_answers(
+            {family: known[family]},
+            [] if choice is None else [choice],
+            decision["silent"],
+            spans,
+            [Question(flops=flops)],
+        )
+        (row,) = answers.to_dict("records")
+        plan: dict[str, Any] = {"family": family, "law": row["law"], "budget_flops": flops}
+        silence = _silence(decision["silent"], family, flops)
+        if choice is None or silence is not None or not row["borne"]:
+            refusal = silence["sentence"] if silence else _refusal(row["note"])
+            plans.append({**plan, "refused": refusal})
+        else:
+            plans.append({**plan, **_numbers(known[family], choice, flops), "note": row["note"]})
+    return plans
 
 
-def _plan(
-    row: Mapping[Any, Any], results: StudyResults, silence: SilenceJson | None
-) -> dict[str, Any]:
-    family, flops = str(row["family"]), float(row["target_flops"])
-    plan: dict[str, Any] = {"family": family, "law": row["law"], "budget_flops": flops}
-    if silence is not None or not row["borne"]:
-        return {**plan, "refused": silence["sentence"] if silence else _refusal(row["note"])}
-    decided = _decided(results.lines, family, flops)
-    for name in ("params", "tokens", "tokens_per_param"):
-        plan[name] = _estimate(row if decided is None else decided, name)
-    if decided is not None and pd.notna(decided["forecast_loss"]):
-        plan["loss"] = _estimate(decided, "forecast_loss")
-    else:
-        forecast = _forecast(row, results)
-        stated = forecast.loss() if forecast else Estimate(float(row["loss"]))
-        plan["loss"] = {end: _or_none(getattr(stated, end)) for end in ("point", *INTERVAL)}
-    return {**plan, "note": row["note"]}
-
-
-def _decided(lines: pd.DataFrame, family: str, flops: float) -> Mapping[Any, Any] | None:
-    """The recommended row of the decision at this very budget, None where it is no target."""
-    at = np.isclose(lines["budget_flops"].to_numpy(dtype=float), flops, rtol=1e-9)
-    rows = lines[at & (lines["family"] == family) & lines["recommended"].astype(bool)]
-    return rows.to_dict("records")[0] if len(rows) else None
+def _numbers(known: FamilyResults, choice: ChoiceJson, flops: float) -> dict[str, Any]:
+    """What the line of a choice says at a budget, as the decision states it at its targets."""
+    row = followed(known, str(choice["law"]), str(choice["estimator"])).at(flops)
+    by_law = {name: _estimate(row, name) for name in STATED}
+    forecast = forecast_of(row)
+    if forecast is None:
+        return {**by_law, "brackets": "if the law holds"}
+    made = cast("Mapping[str, EstimateJson]", forecast)
+    stated = {name: {end: made[name][end] for end in ("point", *INTERVAL)} for name in STATED}
+    return {**stated, "brackets": "forecast", "if_the_law_holds": by_law}
 
 
 def _estimate(row: Mapping[Any, Any], name: str) -> dict[str, float | None]:
@@ -118,16 +113,6 @@ def _estimate(row: Mapping[Any, Any], name: str) -> dict[str, float | None]:
 def _or_none(value: float) -> float | None:
     """JSON knows neither NaN nor infinity."""
     return float(value) if math.isfinite(value) else None
-
-
-def _forecast(row: Mapping[Any, Any], results: StudyResults) -> RunForecast | None:
-    wanted = pd.DataFrame(
-        {"run": ["planned"], "params": [row["params"]], "tokens": [row["tokens"]]}
-    )
-    try:
-        return of_runs(wanted, results.families[str(row["family"])])[0]
-    except FloplineError:
-        return None
 
 
 def _silence(silent: list[SilenceJson], family: str, flops: float) -> SilenceJson | None:
@@ -149,13 +134,21 @@ def in_words(plan: Mapping[str, Any], label: str, loss: str) -> str:
     head = f"At {flops_label(plan['budget_flops'])} FLOPs, {label}"
     if "refused" in plan:
         return f"{head}: {plan['refused']}"
+    forecast = plan["brackets"] == "forecast"
+    brackets = "95 % forecasts" if forecast else "95 % intervals if the law holds"
     lines = [
         f"{head} ({spec_of(plan['law']).label} law):",
         f"  params  {_interval(plan['params'])}",
         f"  tokens  {_interval(plan['tokens'])} ({_interval(plan['tokens_per_param'])} per param)",
         f"  loss    {_interval(plan['loss'], significant)} ({loss})",
-        "  Brackets are 95 %: of params and tokens if the law holds, of the loss as a forecast.",
+        f"  Brackets are {brackets}.",
     ]
+    if forecast:
+        by_law = plan["if_the_law_holds"]
+        lines.append(
+            f"  If the law holds: params {_interval(by_law['params'])}, "
+            f"loss {_interval(by_law['loss'], significant)}."
+        )
     return "\n".join([*lines, *([f"  Note: {plan['note']}."] if plan["note"] else [])])
 
 

@@ -329,6 +329,7 @@ FIGURE = FigureSpec(
         fits=("envelope",),
         draws=("envelope",),
         tables=("envelope.frontier", "envelope.curves"),
+        decision=True,
     ),
     laws=("envelope",),
     options=(

@@ -21,6 +21,7 @@ from flopline.audit.finding import draws_of, surface_of
 from flopline.audit.ladder_predictions import spread_of
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
+from flopline.forecast.fitted_ladder import ladder_tables
 from flopline.forecast.ladder_errors import LOSS, RUN, admitted, of_ladder
 from flopline.forecast.line_forecasts import COMBINED, Priors, forecasts
 from flopline.forecast.priors import stored
@@ -141,9 +142,8 @@ def _evidence(
     known: FamilyResults,
 ) -> tuple[Mapping[str, pd.DataFrame], list[tuple[str, Law, pd.DataFrame | None]]]:
     """The ladder's tables, and the surfaces fitted in it with their draws."""
-    ladder = known.findings.get("ladder")
-    tables = {} if ladder is None else ladder.get("tables", {})
-    if not {"steps", "runs", "ahead"} <= set(tables) or tables["ahead"].empty:
+    tables = ladder_tables(known)
+    if tables is None or "runs" not in tables:
         raise FloplineError(
             "there is no held-out ladder, so that nothing says what a law misses when carried "
             "further: add runs at more budgets, each with several sizes."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final, cast
 
 import numpy as np
@@ -34,28 +35,37 @@ def columns(lines: pd.DataFrame, forecast: TargetForecast) -> pd.DataFrame:
     is widened to hold that size, and the interval that holds if the law holds.
     """
     made = forecast.lines.set_index("line").add_prefix("forecast_")
-    own = lines["law"] + "/" + lines["estimator"]
-    # A law's main line goes by the law's name alone: of a surface its published form.
-    first = lines["main"].astype(bool) | (lines["estimator"] == PUBLISHED)
-    named = own.where(own.isin(made.index) | ~first, lines["law"])
+    named = [
+        name_on_ladder(law, estimator, main=main, known=made.index)
+        for law, estimator, main in zip(
+            lines["law"], lines["estimator"], lines["main"].astype(bool), strict=True
+        )
+    ]
     out = made.reindex(index=named, columns=list(COLUMNS)).set_index(lines.index)
     for end in ENDS:
         column = f"forecast_{PARAMS}_{end}"
-        out[column] = _outermost(end, out[column], lines[f"{PARAMS}_{end}"], lines[PARAMS])
+        out[column] = outermost(end, out[column], lines[f"{PARAMS}_{end}"], lines[PARAMS])
     return out
+
+
+def name_on_ladder(law: str, estimator: str, *, main: bool, known: Container[str]) -> str:
+    """What a line is called among the `known` lines of a ladder; it may be none of them."""
+    own = f"{law}/{estimator}"
+    # A law's main line goes by the law's name alone: of a surface its published form.
+    return law if (main or estimator == PUBLISHED) and own not in known else own
 
 
 def holding(forecast: EstimateJson, own: EstimateJson) -> EstimateJson:
     """A line's `own` point, in intervals that hold its forecast's, its own and that point."""
     point = number_in(own)
     lo80, hi80, lo95, hi95 = (
-        float(_outermost(end, number_in(forecast, end), number_in(own, end), point))
+        float(outermost(end, number_in(forecast, end), number_in(own, end), point))
         for end in cast("tuple[End, ...]", ENDS)
     )
     return estimate_json(point, lo80, hi80, lo95, hi95)
 
 
-def _outermost(end: str, forecast: ArrayLike, own: ArrayLike, point: ArrayLike) -> Floats:
+def outermost(end: str, forecast: ArrayLike, own: ArrayLike, point: ArrayLike) -> Floats:
     """The end that holds all three, NaN without a forecast; `end` is lo80 and so on."""
     outer = np.fmin if end.startswith("lo") else np.fmax
     known = np.asarray(forecast, dtype=float)

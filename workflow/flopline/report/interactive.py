@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict
 import numpy as np
 import pandas as pd
 
-from flopline.documents import EstimateJson, FitJson
+from flopline.documents import EstimateJson, FitJson, SilenceJson
 from flopline.figures.style import MAKO_MAP, mako
 from flopline.figures.surface_figure import COLOR_MAPS, color_map
 from flopline.figures.ticks import flops_labels
@@ -73,12 +73,13 @@ def panels(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",
+    silent: Sequence[SilenceJson] = (),
 ) -> Panels:
     """The panels of a study; the arguments are those of `payload`.
 
     Returns their data packed as text, and which of them have anything to show.
     """
-    content = payload(results, study, runs, decision, headline)
+    content = payload(results, study, runs, decision, headline, silent)
     drawn = ("isoflop", "surface")
     return Panels(
         packed_json({key: value for key, value in content.items() if key not in drawn}),
@@ -97,6 +98,7 @@ def payload(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str = "",
+    silent: Sequence[SilenceJson] = (),
 ) -> PanelsJson:
     """Everything that the panels show, ready for JSON, the same for the same inputs.
 
@@ -128,6 +130,7 @@ def payload(
             runs,
             decision,
             headline,
+            silent,
         ),
     }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from flopline.bearing import OUTSIDE_FACTOR, span_of
-from flopline.documents import FitJson
+from flopline.documents import FitJson, SilenceJson
+from flopline.following import Beside, followed
+from flopline.forecast.discrepancy import NEAREST
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
@@ -29,12 +31,14 @@ def planner_view(
     runs: pd.DataFrame,
     decision: pd.DataFrame,
     headline: str,
+    silent: Sequence[SilenceJson] = (),
 ) -> dict[str, object]:
     """The lines of every family and law with their draws, ready for JSON.
 
     `results` are by family, `study` holds targets [FLOPs] and maybe loss_label and loss_split,
     `runs` and `decision` are the tables of the report, `headline` is the family that the decision
-    recommends. The loss of a law that is fitted to another split has a label of its own.
+    recommends, `silent` what the verdict says where it follows no line. The loss of a law that is
+    fitted to another split has a label of its own.
 
     Returns targets, accelerators and one entry for each fit.
     """
@@ -67,7 +71,58 @@ def planner_view(
         "ratios": [list(spans[f].tokens_per_param) if f in spans else None for f in results],
         "outside": OUTSIDE_FACTOR,
         "grades": grades_view(),
+        "follows": [
+            _follows(family_results, decision[decision["family"] == family])
+            for family, family_results in results.items()
+        ],
+        "silent": [
+            [
+                {name: entry[name] for name in ("budget_flops", "up_to_flops", "sentence")}
+                for entry in silent
+                if entry["family"] == family
+            ]
+            for family in results
+        ],
         "lines": lines,
+    }
+
+
+def _follows(known: FamilyResults, rows: pd.DataFrame) -> list[dict[str, object]]:
+    """The line that is followed at each target that has one, as planner_laws.js carries it."""
+    made = []
+    for _, row in rows[rows["recommended"].astype(bool)].sort_values("budget_flops").iterrows():
+        law, budget = str(row["law"]), float(row["budget_flops"])
+        if law not in known.fits or known.fits[law]["status"] == FAILED:
+            continue
+        line = followed(known, law, str(row["estimator"]))
+        drifts = {
+            name: {
+                "step": drift.step,
+                "mean": drift.mean,
+                "scale": drift.scale,
+                "spread": drift.spread,
+                "nearest": NEAREST,
+                "quantiles": drift.quantiles(),
+            }
+            for name, drift in line.drifts.items()
+        }
+        made.append({"flops": budget, "law": law, "drifts": drifts, "beside": _beside(line.beside)})
+    return made
+
+
+def _beside(variant: Beside | None) -> dict[str, object] | None:
+    if variant is None:
+        return None
+    factors = {
+        name: {end: [_plain(v) for v in values] for end, values in by_end.items()}
+        for name, by_end in variant.factors.items()
+    }
+    return {
+        "label": variant.label,
+        "budgets": variant.budgets.tolist(),
+        "factors": factors,
+        "slopes": dict(variant.slopes),
+        "spreads": {name: values.tolist() for name, values in variant.spreads.items()},
     }
 
 
@@ -90,7 +145,6 @@ def _loss_of(fit: FitJson, study: StudyDocument) -> str:
 def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[str, object]:
     law = fit["law"]
     mine = rows[rows["law"] == law]
-    variant = mine[~mine["main"].astype(bool) & mine["recommended"].astype(bool)]
     main = mine[mine["main"].astype(bool)]
     about: dict[str, object] = {
         "law": law,
@@ -99,9 +153,7 @@ def _line(fit: FitJson, draws: pd.DataFrame | None, rows: pd.DataFrame) -> dict[
         "status": fit["status"],
         "verdict": OF_FIT[fit["status"]].css,
         "message": fit["message"],
-        "recommended": bool(main["recommended"].any()),
         "refused": bool(main["refused"].any()),
-        "variant": str(variant["label"].iloc[0]) if len(variant) else "",
     }
     if fit["status"] == FAILED or draws is None:
         return about

@@ -1,0 +1,142 @@
+"""The line that is followed, at any budget: what the decision states at its targets, no jump."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.audit import ladder
+from flopline.audit.audit_options import AuditOptions
+from flopline.bearing import span_of
+from flopline.cli.planning import in_words, planned
+from flopline.decision import decide
+from flopline.following import choice_at, followed
+from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.laws.common.fit_result import ENDS
+from flopline.laws.spec import ESTIMATORS, spec_of
+from flopline.options import StudyOptions
+from flopline.results import FamilyResults, StudyResults
+from flopline.schema import KEPT
+from tests.builders import fits
+from tests.builders.designs import isoflop_runs, with_budgets
+from tests.builders.surfaces import BESIROGLU
+
+TARGETS = (1e22, 1e23)
+STATED = ("params", "tokens", "tokens_per_param", "loss", "forecast_params", "forecast_loss")
+
+
+@pytest.fixture(scope="module")
+def points() -> pd.DataFrame:
+    budgets = np.geomspace(1e19, 1e21, 4)
+    return with_budgets(isoflop_runs(BESIROGLU, budgets, 6, width=5.0, noise=0.003, seed=3))
+
+
+@pytest.fixture(scope="module")
+def known(points: pd.DataFrame) -> FamilyResults:
+    laws = {
+        law: fits.fit(law, points, TARGETS, draws=30, seed=1, **spec_of(law).judged)
+        for law in ("isoflop", "parametric")
+    }
+    results = FamilyResults.of(laws)
+    options = StudyOptions(BootstrapOptions(draws=40, seed=1), AuditOptions(ladder_draws=20))
+    made = ladder.audit(
+        points,
+        TARGETS[0],
+        options,
+        fits={name: results.of_law(name) for name in laws},
+        steps_flops=[5e19, 3e20],
+        more_targets=TARGETS[1:],
+    )
+    return replace(results, findings={"ladder": {**made.to_json(), "tables": made.tables}})
+
+
+@pytest.fixture(scope="module")
+def results(points: pd.DataFrame, known: FamilyResults) -> StudyResults:
+    spans = {"ash": span_of(points)}
+    lines, verdict = decide({"ash": known}, TARGETS, {"ash": "Ash"}, spans)
+    runs = points.assign(family="ash", status=KEPT, reason="")
+    of_all = {"runs": runs, "decision": verdict, "lines": lines}
+    return StudyResults(families={"ash": known}, of_all=of_all)
+
+
+def test_a_line_is_that_of_the_decision_at_a_target_and_right_beside_it(
+    results: StudyResults, known: FamilyResults
+) -> None:
+    """At a target one line spoke, beside it all surfaces together: 8.6 % wide, not 4.1 %."""
+    compared = 0
+    for row in results.lines.to_dict("records"):
+        if math.isnan(row["params"]):
+            continue
+        line = followed(known, row["law"], row["estimator"])
+        for beside in (1 - 1e-9, 1 + 1e-9):
+            made = line.at(row["budget_flops"] * beside)
+            for name in STATED:
+                for column in (name, *(f"{name}_{end}" for end in ENDS)):
+                    assert made[column] == pytest.approx(row[column], rel=1e-6, nan_ok=True), (
+                        f"{column} of {row['law']}/{row['estimator']}"
+                    )
+                    compared += math.isfinite(row[column])
+    assert compared > 300
+
+
+def test_a_form_with_fewer_draws_in_the_ladder_is_widened_by_those_of_its_fit(
+    results: StudyResults, known: FamilyResults
+) -> None:
+    """A ladder refits the form that it chose with draws of its own, which are not the fit's."""
+    finding = known.findings["ladder"]
+    ahead = finding["tables"]["ahead"]
+    other = {**finding["tables"], "ahead": ahead.assign(loss_sd_ln=10 * ahead["loss_sd_ln"])}
+    changed = replace(known, findings={"ladder": {**finding, "tables": other}})
+    lines, _ = decide({"ash": changed}, TARGETS, {"ash": "Ash"}, {"ash": span_of(results.runs)})
+    main = lines["main"].astype(bool)
+    column = "forecast_loss_hi95"
+    assert lines.loc[main, column].tolist() == results.lines.loc[main, column].tolist()
+
+
+def test_plans_are_the_headline_s_numbers_at_a_target_and_have_no_jump_beside_it(
+    results: StudyResults,
+) -> None:
+    head = results.decision["headline"]
+    assert head is not None
+    assert head["forecast"] is not None
+    for beside in (1 - 1e-9, 1.0, 1 + 1e-9):
+        (plan,) = planned(results, TARGETS[0] * beside, ["ash"])
+        assert plan["brackets"] == "forecast"
+        for name, stated in head["forecast"].items():
+            for end in ("point", "lo95", "hi95"):
+                assert plan[name][end] == pytest.approx(stated[end], rel=1e-6)
+        assert plan["if_the_law_holds"]["loss"]["hi95"] == pytest.approx(
+            head["loss"]["hi95"], rel=1e-6
+        )
+    text = in_words(plan, "Ash", "Validation loss, nats per token")
+    assert "Brackets are 95 % forecasts.\n  If the law holds: params " in text
+
+
+def test_variants_go_on_between_targets_and_beyond_as_their_law_does(
+    known: FamilyResults,
+) -> None:
+    """The corrected line is a power law, too: its own size at any budget, not the main line's."""
+    rows = known.tables["isoflop"][ESTIMATORS]
+    mine = rows[rows["estimator"] == "corrected"].set_index("budget_flops")
+    line = followed(known, "isoflop", "corrected")
+    for flops in (3e21, 4e22, 7e23):
+        wanted = mine.loc[1e22, "params"] * (flops / 1e22) ** mine.loc[1e22, "a"]
+        assert line.at(flops)["params"] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_the_choice_at_a_budget_is_that_of_the_nearest_target_with_a_line(
+    known: FamilyResults,
+) -> None:
+    choices = [
+        {"family": "ash", "law": None, "budget_flops": 1e30, "estimator": None},
+        {"family": "ash", "law": "parametric", "budget_flops": 1e23, "estimator": "x"},
+        {"family": "ash", "law": "isoflop", "budget_flops": 1e21, "estimator": "y"},
+        {"family": "oak", "law": "isoflop", "budget_flops": 1e25, "estimator": "z"},
+    ]
+    assert choice_at(choices, "ash", 1e29, known.fits)["law"] == "parametric"
+    assert choice_at(choices, "ash", 2e21, known.fits)["law"] == "isoflop"
+    assert choice_at(choices[:1], "ash", 1e29, known.fits) is None
