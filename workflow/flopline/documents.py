@@ -155,7 +155,6 @@ class ProvenanceJson(TypedDict, total=False):
     config: str
     command: str
     code: str
-    newest_log: str
     commit: str
 
 
