@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -133,10 +133,14 @@ which products of -x and -y: u = ln_A - a x and v = ln_B - b y."""
 
 @dataclass(frozen=True, slots=True)
 class _ScaledModel(QuadraticModel):
-    """With the squared lengths that scale the gradient: of Jacobian columns and of the scores."""
+    """With the squared lengths that scale the gradient: of Jacobian columns and of the scores.
+
+    `blocked` are the unknowns on a bound that descent would push through it.
+    """
 
     column_square: Floats
     score_square: Floats
+    blocked: Bools
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,15 @@ class _Task:
     def floor(self) -> Floats:
         """Least sum of squared scores that gradients are measured against, one per row."""
         return np.asarray(min(PERFECT_FIT, self.delta) ** 2 * self.weights.sum(axis=1))
+
+    def of_rows(self, rows: Ints) -> _Task:
+        """The task of some rows."""
+        starts = None if self.starts is None else self.starts[rows]
+        weights = self.weights[rows]
+        some = _Task(self.problem.of_rows(rows), self.form, weights, self.delta, starts)
+        # The points are the same, so that their products need not be made again.
+        some.__dict__["moments"] = self.moments
+        return some
 
     @cached_property
     def moments(self) -> dict[str, Floats]:
@@ -176,12 +189,17 @@ class _Task:
         problem, weights = self.problem.of_rows(rows), self.weights[rows]
         full = self.full(rows, theta)
         size = max(1, CHUNK_ELEMENTS // weights.shape[1])
-        blocks = [slice(i, i + size) for i in range(0, max(1, theta.shape[0]), size)]
         with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
-            made = [self._block(problem.of_rows(b), weights[b], full[b]) for b in blocks]
-        return made[0] if len(made) == 1 else _ScaledModel.joined(made)
+            if len(theta) <= size:
+                return self._block(problem, weights, full, theta)
+            blocks = [slice(i, i + size) for i in range(0, len(theta), size)]
+            return _ScaledModel.joined(
+                [self._block(problem.of_rows(b), weights[b], full[b], theta[b]) for b in blocks]
+            )
 
-    def _block(self, problem: Problem, weights: Floats, full: Floats) -> _ScaledModel:
+    def _block(
+        self, problem: Problem, weights: Floats, full: Floats, theta: Floats
+    ) -> _ScaledModel:
         form, log = self.form, problem.objective.scale == "log"
         terms = _Terms.of(problem, form, full, log=log)
         slopes = form.gather(terms.slopes)
@@ -201,20 +219,17 @@ class _Task:
         if log:  # the second derivative of ln f is f''/f - (f'/f)(f'/f)'
             curvature -= weighted
         hessian = np.matmul(slopes * curvature[:, None, :], slopes.transpose(0, 2, 1))
-        hessian += form.spread.T @ terms.curvature(weighted, self.moments) @ form.spread
-        return _ScaledModel(objective, gradient, hessian, column_square, score_square)
-
-    def _blocked(self, theta: Floats, gradient: Floats) -> Bools:
-        """Unknowns on a bound that descent would push through it."""
-        lower, upper = self.form.box
-        return ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+        hessian += terms.curvature(weighted, self.moments, form)
+        lower, upper = form.box
+        blocked = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+        return _ScaledModel(objective, gradient, hessian, column_square, score_square, blocked)
 
     def scaled_gradient(self, rows: Ints | slice, theta: Floats, model: _ScaledModel) -> Floats:
         score = np.sqrt(np.maximum(model.score_square, self.floor[rows]))
         length = np.sqrt(model.column_square) * score[:, None]
         with np.errstate(invalid="ignore"):
             cosine = np.abs(model.gradient) / np.maximum(length, TINY)
-        cosine = np.where(self._blocked(theta, model.gradient), 0.0, cosine).max(axis=1)
+        cosine = np.where(model.blocked, 0.0, cosine).max(axis=1)
         return np.asarray(np.where(np.isnan(cosine), np.inf, cosine))
 
     def step(self, theta: Floats, model: _ScaledModel, damping: Floats) -> tuple[Floats, Floats]:
@@ -224,7 +239,7 @@ class _Task:
         pivots by absolute value and not below a floor, so that every step descends, even where the
         Hessian is indefinite.
         """
-        blocked = self._blocked(theta, model.gradient)
+        blocked = model.blocked
         scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, TINY)))
         step = -model.gradient * scale
         matrix = model.hessian * scale[:, :, None] * scale[:, None, :]
@@ -312,11 +327,32 @@ class _Terms:
         )
         return cls(total, slopes, bends)
 
-    def curvature(self, weighted: Floats, moments: Mapping[str, Floats]) -> Floats:
-        """Sums over points of the `weighted` (rows, points) second derivatives, (rows, 6, 6)."""
-        out = np.zeros((weighted.shape[0], len(UNKNOWNS), len(UNKNOWNS)))
-        for bend, (places, of) in zip(self.bends, _PLACES, strict=False):
-            sums = (weighted * bend) @ moments[of][:, : len(places)]
-            for number, (i, j) in enumerate(places):
-                out[:, i, j] = out[:, j, i] = sums[:, number]
-        return out
+    def curvature(self, weighted: Floats, moments: Mapping[str, Floats], form: Form[Any]) -> Floats:
+        """Sums over points of the `weighted` (rows, points) second derivatives, (rows, free, free)
+        with respect to the free unknowns of the `form`."""
+        sums = [
+            (weighted * bend) @ moments[of][:, : len(places)]
+            for bend, (places, of) in zip(self.bends, _PLACES, strict=False)
+        ]
+        rows, size = weighted.shape[0], len(form.free)
+        flat = np.concatenate(sums, axis=1) @ _scatter(form)
+        if not form.tied:
+            return np.asarray(flat.reshape(rows, size, size))
+        full = flat.reshape(rows, len(UNKNOWNS), len(UNKNOWNS))
+        return np.asarray(form.spread.T @ full @ form.spread)
+
+
+@cache
+def _scatter(form: Form[Any]) -> Floats:
+    """The matrix of 0 and 1 that takes the sums of _PLACES to a flat Hessian.
+
+    It is that of the free unknowns; of all six where some are tied, whose sums are added up later.
+    """
+    count = 2 if form.straight else len(_PLACES)
+    pairs = [place for places, _ in _PLACES[:count] for place in places]
+    out = np.zeros((len(pairs), len(UNKNOWNS), len(UNKNOWNS)))
+    for number, (i, j) in enumerate(pairs):
+        out[number, i, j] = out[number, j, i] = 1.0
+    if not form.tied:
+        out = form.spread.T @ out @ form.spread
+    return out.reshape(len(pairs), -1)
