@@ -440,6 +440,7 @@ def silence(
         "budget_flops": budget,
         "why": why,
         "up_to_flops": float(min(up_to, budget)),
+        "largest_flops": span.largest_flops,
         "needed": needed,
         "sentence": sentence,
     }

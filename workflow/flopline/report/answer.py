@@ -219,7 +219,7 @@ def unanswered(
         ),
         why=reasons[0],
         numbers=reach,
-        cost=cost_of(float(study["targets"][0]), study),
+        cost="",
         sureness=[],
         warnings=reasons[1:],
         others=[],
