@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as summary:
+with stage(snakemake) as summary:
     import pandas as pd
 
     from flopline.clean.gathering import gather, stop_at_mistakes
