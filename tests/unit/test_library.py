@@ -189,3 +189,10 @@ def test_rows_that_are_left_out_are_told() -> None:
 def test_fewer_draws_than_an_interval_needs_are_refused() -> None:
     with pytest.raises(FloplineError, match="draws is 3: give 40 or more, since of fewer none lie"):
         flopline.fit(FINISHED, target=FLOPS, draws=3)
+
+
+def test_runs_that_lie_on_a_law_give_no_certainty() -> None:
+    exact = isoflop_runs(BESIROGLU, np.geomspace(1e18, 1e20, 4), 6)
+    law = flopline.fit(exact, target=FLOPS, draws=40)
+    assert law.result.status == "warning"
+    assert law.result.message.startswith("The 95 % interval of N has no width, since the runs lie")
