@@ -79,7 +79,7 @@ json.dump({
     "variants": sorted(surface.tables["estimators"]["estimator"].unique()),
     "figures": list(FIGURES),
     "outline": [spec.title for spec in outlines(["ratios"], library)],
-    "axes": len(notebook.figure("ratios", runs, draws=20).axes),
+    "axes": len(notebook.figure("ratios", runs, draws=40).axes),
     "formats": list(FORMATS),
     "sniffed": sniffed(log),
     "rows": len(read_log(log).rows),
