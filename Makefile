@@ -3,6 +3,7 @@
 # make slow       the tests that take a minute or more each
 # make cluster    only the tests on a Slurm cluster, started here for them (root only, else skipped)
 # make cluster-accounting    those on one with an accounting database
+# make servers    fetching from real servers of MLflow and S3 that are started here
 # make bench      side-by-side timings                  make lock         renew the lock files
 # make generate   write anew what is made of options and formats: schema, config.yaml, tables of docs
 # make ranges     the unit tests on the lowest versions of packages that pyproject.toml allows
@@ -18,8 +19,8 @@
 # make draft LOGS=folder    write a study file for a folder of logs (ARGS=--help for more)
 
 .DEFAULT_GOAL := run
-.PHONY: run pdf forecast judge draft test suite slow cluster cluster-accounting lint format generate bench backtest audit holes sbom lock ranges site \
-    clean
+.PHONY: run pdf forecast judge draft test suite slow cluster cluster-accounting servers lint format \
+    generate bench backtest audit holes sbom lock ranges site clean
 
 ifneq ($(findstring :,$(CURDIR)),)
 $(error The checkout lies in $(CURDIR), and a colon parts the paths in which programs are looked for: \
@@ -93,6 +94,19 @@ cluster: $(VENV)/ready-dev
 
 cluster-accounting: $(VENV)/ready-dev
 	@pytest -m accounting tests/cluster $(ARGS)
+
+servers: $(VENV)/ready-dev $(VENV)/servers/ready
+	@FLOPLINE_SERVERS=$(CURDIR)/$(VENV)/servers/bin \
+	    PYTHONPATH=$(PYTHONPATH):$(CURDIR)/$(VENV)/clients pytest tests/servers $(ARGS)
+
+# The servers pin versions of pandas and botocore that are not ours or those of their clients.
+$(VENV)/servers/ready: pyproject.toml | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(VENV)/servers
+	@$(VENV)/servers/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(VENV)/servers/bin/python -m pip install --quiet --disable-pip-version-check --group servers
+	@$(VENV)/servers/bin/python -m pip install --quiet --disable-pip-version-check --upgrade \
+	    --target $(VENV)/clients --group clients
+	@touch $@
 
 lint: $(VENV)/ready-dev
 	@ruff check .

@@ -65,6 +65,7 @@ def _vertex(budget: float, runs: pd.DataFrame) -> dict[str, Any]:
     row |= {"inside": True, "used": True, "reason": ""}
     for name in ("params", "tokens"):
         row |= {f"{name}_lo80": row[name] / 1.15, f"{name}_hi80": row[name] * 1.15}
+        row |= {f"{name}_lo95": row[name] / 1.24, f"{name}_hi95": row[name] * 1.24}
     return row
 
 

@@ -176,7 +176,7 @@ def test_exponent_and_its_interval_stand_in_the_law_panels(drawn):
     for axes, symbol, name in zip(figure.axes[1:], "ND", "ab", strict=True):
         e = fit["parameters"][name]
         text = rf"${symbol}_{{\mathrm{{opt}}}} \propto C^{{{e['point']:.2f}}}$"
-        text += f" [{e['lo80']:.2f}, {e['hi80']:.2f}]"
+        text += f" [{e['lo95']:.2f}, {e['hi95']:.2f}]"
         assert text in texts_of(axes)
 
 
@@ -203,7 +203,7 @@ def test_vertices_stand_in_their_budget_colours_with_intervals(drawn):
         assert [mark.get_markerfacecolor() for mark in marks] == colors
         np.testing.assert_allclose([mark.get_ydata()[0] for mark in marks], vertices[name])
         ends = np.array([bar.get_ydata() for bar in bars])
-        np.testing.assert_allclose(ends, vertices[[f"{name}_lo80", f"{name}_hi80"]])
+        np.testing.assert_allclose(ends, vertices[[f"{name}_lo95", f"{name}_hi95"]])
 
 
 def test_isoflop_is_clean(drawn):
@@ -262,7 +262,7 @@ def test_budgets_left_out_are_hollow_and_grey():
 def test_a_budget_without_a_valley_is_drawn_without_vertex():
     _, vertices, *_ = isoflop_tables(BESIROGLU, HOFFMANN_BUDGETS)
     names = ["params", "tokens", "loss", "c0", "c1", "c2"]
-    vertices.loc[2, [*names, "params_lo80", "params_hi80", "tokens_lo80", "tokens_hi80"]] = np.nan
+    vertices.loc[2, [*names, "params_lo95", "params_hi95", "tokens_lo95", "tokens_hi95"]] = np.nan
     vertices.loc[2, ["used", "inside"]] = False
     figure = simple_isoflop(vertices=vertices)
     assert len(by_gid(figure.axes[0], "parabola")) == 8

@@ -14,6 +14,7 @@ from flopline.audit.waste import nearly_best, wasted_at
 from flopline.laws.common.loss_compute import NO_FLOOR, TOO_LOW
 from flopline.numbers import significant
 from flopline.report.caveats import checked
+from flopline.report.intervals import interval_note
 from flopline.report.page import CAPTION_WORDS, ReportInputs, render
 from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
 from tests.builders.page_reading import Reader, check_structure, figure_names
@@ -196,7 +197,6 @@ def test_runs_that_say_no_size_have_a_first_screen_as_good(two: ReportInputs) ->
         "These runs do not say what to train with 1e22 FLOPs (Dense transformer and Mixture",
         "its interval spans a factor of 31.",
         "up to 3e21 FLOPs",
-        "GPU-hours",
         "Figure 1.",
         "What would change that?",
         "Several sizes at budgets up to 5e21 FLOPs would tell.",
@@ -204,6 +204,23 @@ def test_runs_that_say_no_size_have_a_first_screen_as_good(two: ReportInputs) ->
         assert part in first, part
     assert [s for s, n in Counter(read.numbers_in_sight).items() if n > 1] == []
     assert "train Dense transformer:" not in first
+    assert "GPU-hours" not in first, "what nobody advises has no price"
+
+
+def test_what_intervals_hold_is_said_of_the_lines_that_stand_there() -> None:
+    """A page without an answer at its first target called forecasts at others no forecasts."""
+    forecast = {"law": "parametric", "forecast": {"loss": {}}}
+    own = {"law": "isoflop", "forecast": None}
+    silent = {"law": None, "forecast": None}
+    notes = [
+        interval_note({"headline": None, "choices": choices})  # type: ignore[typeddict-item]
+        for choices in ([silent, forecast], [own, silent], [own, forecast])
+    ]
+    assert [note.split(":")[0][:40] for note in notes] == [
+        "Intervals are forecasts",
+        "The intervals hold if the law holds",
+        "Intervals are forecasts of the lines tha",
+    ]
 
 
 def test_a_family_that_says_nothing_stands_below_the_targets(two: ReportInputs) -> None:

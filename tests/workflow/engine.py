@@ -2,15 +2,15 @@
 
 Loading Snakemake takes three quarters of a small dry run, and tests make hundreds of calls.
 Nothing is shared between calls: each is a fresh fork of a process that has imported Snakemake
-and its plugins and done nothing else. The scripts of its jobs are forked likewise (warm.py). Run as
-a program this module is that process.
+and its plugins and done nothing else. The scripts of its jobs are forked likewise, as those of any
+run are (running/job_server.py), but from one process for all calls. Run as a program this module is
+the process that forks Snakemake.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,11 +29,9 @@ class Engine:
     """A process that answers one call of Snakemake after another, in an environment of its own."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        # Of a fork nobody knows when it ends, so that it is this process which removes it.
-        self.folder = Path(tempfile.mkdtemp())
         self.turn = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(self.folder / "warm")],
+            [sys.executable, __file__],
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -85,7 +83,6 @@ class Engine:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
-        shutil.rmtree(self.folder)
 
 
 class Started:
@@ -163,7 +160,6 @@ def _start(
     child = os.fork()
     if child == 0:
         if not elsewhere:
-            # No session of its own: scripts that warm.py forks could not come into its group.
             os.setpgid(0, 0)
         os.environ.update(environment)
         for number, file, mode in ((0, os.devnull, "rb"), (1, output, "ab"), (2, output, "ab")):
@@ -200,13 +196,17 @@ def _serve() -> None:
     import jsonschema  # noqa: F401 - what every fork then has
     import smart_open  # noqa: F401
     import snakemake.cli
-    import warm  # beside this file
 
     snakemake.cli.get_argument_parser()  # loads all plugins
 
-    address = sys.argv[1]
-    warm.start(address)
-    python = warm.command(address)
+    sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
+    from running import job_server
+
+    python = job_server.command(job_server.start())
+    # Each call loads the workflow of its own checkout.
+    del sys.path[0]
+    for module in [name for name in sys.modules if name.partition(".")[0] == "running"]:
+        del sys.modules[module]
     for line in sys.stdin:
         order, details = json.loads(line)
         if order == "poll":

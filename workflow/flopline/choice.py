@@ -126,7 +126,8 @@ def held_out(findings: Findings) -> pd.DataFrame:
         steps = steps.assign(estimator="")
     steps = steps.assign(loss_error_percent=steps.get("bottom_error_percent", math.nan))
     kept = steps[np.isfinite(steps["wasted_percent"].astype(float))]
-    return kept[columns].reset_index(drop=True)
+    # Every line asks for its rows: names are compared much faster as plain objects.
+    return kept[columns].reset_index(drop=True).astype({"law": object, "estimator": object})
 
 
 def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.DataFrame:

@@ -155,7 +155,6 @@ class ProvenanceJson(TypedDict, total=False):
     config: str
     command: str
     code: str
-    newest_log: str
     commit: str
 
 
@@ -432,6 +431,8 @@ class SilenceJson(TypedDict):
     """Why no line is followed."""
     up_to_flops: float
     """The compute up to which the runs speak."""
+    largest_flops: float
+    """The compute of the largest run."""
     needed: str
     """Which runs would tell."""
     sentence: str

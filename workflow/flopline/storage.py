@@ -38,10 +38,12 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
 
     Raises FloplineError when the file is damaged.
     """
-    with _undamaged(path):
-        table = pq.read_table(path, page_checksum_verification=True).to_pandas()
-    if categories:
-        return table
+    with _undamaged(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        rows = file.read()
+        if categories:
+            return rows.to_pandas()
+        # Text that is a string already is not made anew.
+        table = rows.to_pandas(types_mapper={pa.string(): pd.StringDtype()}.get)
     text = table.select_dtypes(include=["object", "str", "category"]).columns
     return table.astype(dict.fromkeys(text, "string"))
 

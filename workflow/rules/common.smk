@@ -10,20 +10,13 @@ WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).par
 LIBRARY = WORKFLOW / "flopline"
 if not LIBRARY.is_dir():
     LIBRARY = WORKFLOW.parents[1]
-# Jobs inherit the path to the library, and one thread each: BLAS threads that spin on tiny
-# matrices cost three times the CPU.
-threads_per_job = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
-# Bytes up to which glibc keeps what arrays give back, instead of having the system clear it anew
-# for the next one: half the CPU of the envelope's resamples.
-kept_memory = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 27),
-}
 OURS = list(dict.fromkeys([str(LIBRARY.parent), str(WORKFLOW)]))
-os.environ.update(threads_per_job | kept_memory, PYTHONPATH=os.pathsep.join(OURS))
 sys.path[:0] = OURS
+
+from running import job_server
+
+# Jobs inherit these, and the path to the library.
+os.environ.update(job_server.FOR_JOBS, PYTHONPATH=os.pathsep.join(OURS))
 
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
@@ -38,12 +31,11 @@ from running.console import Console
 from running.digest import Memory, code_digest, files_digest
 from running.expected import seconds_by_rule
 from running.guard import Guard, at_the_end
-from running.interpreter import in_a_shell
+from running.interpreter import forked, in_a_shell
 from running.last_words import decision_lines, print_failures
 from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
 from running.report_check import demand_harmless
-
 
 def code(script, *modules):
     """Digest of a script in workflow/scripts and all it imports, for a rule's params.
@@ -180,6 +172,13 @@ def share(outputs):
         share_receipts([Path(path) for path in outputs], RESULTS)
 
 
+def begin():
+    """What is done once it is sure that there is a run."""
+    CONSOLE.begin()
+    if not workflow.non_local_exec:
+        sys.executable = forked(sys.executable)
+
+
 # Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
 SHARED = workflow.workflow_settings.cache is not None
 # A checkout, and the environment in it, may lie in a folder with blanks and quotes.
@@ -218,7 +217,8 @@ CONSOLE = Console(
 logger.addFilter(CONSOLE.passes)
 at_the_end(CONSOLE.close)
 at_the_end(lambda: logger.removeFilter(CONSOLE.passes))
-GUARD = Guard(workflow, RESULTS, begins=CONSOLE.begin)
+at_the_end(job_server.end)
+GUARD = Guard(workflow, RESULTS, begins=begin)
 
 
 wildcard_constraints:

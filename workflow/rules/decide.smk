@@ -27,8 +27,6 @@ rule decide:
         verdict="results/{study}/decision.json",
     log:
         "results/{study}/logs/decide.log",
-    benchmark:
-        "results/{study}/benchmarks/decide.tsv"
     conda:
         "../../environment.yml"
     threads: 1

@@ -95,8 +95,6 @@ for figure in DRAWN:
             **figure_files(figure) | {"svg": in_engine_report(figure)},
         log:
             f"results/{{study}}/logs/figure_{figure.name}{of_family}.log",
-        benchmark:
-            f"results/{{study}}/benchmarks/figure_{figure.name}{of_family}.tsv"
         # On a cluster those of the end go with the rules of which the profiles say so.
         group:
             gathered("end" if late else "family")

@@ -15,8 +15,6 @@ rule latex:
         **LATEX,
     log:
         "results/{study}/logs/latex.log",
-    benchmark:
-        "results/{study}/benchmarks/latex.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -52,8 +50,6 @@ rule review:
         zip="results/{study}/{study}-review.zip",
     log:
         "results/{study}/logs/review.log",
-    benchmark:
-        "results/{study}/benchmarks/review.tsv"
     conda:
         "../../environment.yml"
     threads: 1

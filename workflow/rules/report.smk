@@ -58,8 +58,6 @@ rule report:
         ),
     log:
         "results/{study}/logs/report.log",
-    benchmark:
-        "results/{study}/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
     threads: 1

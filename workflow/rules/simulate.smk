@@ -11,8 +11,6 @@ if SYNTHETIC:
             ],
         log:
             "results/{study}/logs/simulate.log",
-        benchmark:
-            "results/{study}/benchmarks/simulate.tsv"
         conda:
             "../../environment.yml"
         threads: 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from running import job_server
+
 
 def in_a_shell(python: str) -> str:
     """The path of a Python as a shell takes it, since Snakemake writes it into a command as it is.
@@ -12,3 +14,14 @@ def in_a_shell(python: str) -> str:
     What is more than a path, as one with arguments, stays.
     """
     return shlex.quote(python) if Path(python).is_file() else python
+
+
+def forked(python: str) -> str:
+    """What starts jobs here as this Python does, given as a shell takes it, by forks.
+
+    What is more than a path, as one with arguments, stays, and so does any where forks cannot be.
+    """
+    words = shlex.split(python)
+    if len(words) > 1 or not job_server.works_here():
+        return python
+    return job_server.command(job_server.start(words[0]), words[0])

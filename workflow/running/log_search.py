@@ -54,6 +54,8 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
             if (root / pattern).exists():
                 escaped = glob.escape(pattern)
                 mend = f"[, * and ? stand for other letters in it, so write '{escaped}'"
+            elif "://" in pattern:
+                mend = f"it lies elsewhere, so `flopline fetch '{pattern}'` and name the folder"
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
                 f"directory: {mend}."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as summary:
+with stage(snakemake) as summary:
     from findings import write_findings
     from fitting import provenance_of, write_law
 

@@ -10,6 +10,7 @@ from stage import stage
 gc.disable()
 
 with stage(snakemake) as summary:
+    from flopline.figures.answered import answered
     from flopline.figures.spec import Setting, figure_spec
     from flopline.figures.style import save
     from flopline.results import read_results
@@ -20,6 +21,7 @@ with stage(snakemake) as summary:
     results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
     setting = Setting(params.study, wildcards.get("family", ""), params.width, params.synthetic)
     formats = [end for end, _ in snakemake.output.items() if end != "json"]
-    save(spec.draw(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)
+    results, setting = answered(results, setting)
+    save(spec.drawn(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)
     write_json(spec.words(results, setting), Path(snakemake.output.json))
     summary.append(", ".join(formats))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stage import stage
 
-with stage(snakemake, measure=True) as summary:
+with stage(snakemake) as summary:
     from fitting import write_fit
 
     from flopline.errors import FloplineError

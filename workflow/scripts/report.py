@@ -7,7 +7,7 @@ from stage import stage
 with stage(snakemake) as summary:
     from flopline.report.interactive import panels
     from flopline.report.page import ReportInputs, methods_files, render_both
-    from flopline.report.provenance import commit, newest_log, provenance
+    from flopline.report.provenance import commit, provenance
     from flopline.results import read_results
     from flopline.storage import read_json, write_text
 
@@ -28,7 +28,6 @@ with stage(snakemake) as summary:
         notes = [*described(study["source"], study["families"]), *notes]
     headline = results.decision["headline"]
     made_from = provenance(study, results.runs, snakemake.params.run_table, code)
-    made_from["newest_log"] = newest_log(made_from)
     made_from["commit"] = commit(Path.cwd())
     page_inputs = ReportInputs(
         study={**study, "synthetic": synthetic, "notes": notes},

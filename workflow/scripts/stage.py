@@ -43,11 +43,11 @@ class StageSummary(list[str]):
 
 
 @contextmanager
-def stage(job, *, measure: bool = False) -> Iterator[StageSummary]:
+def stage(job) -> Iterator[StageSummary]:
     """Run a job's work; what is appended to the list it yields is said in its progress line.
 
-    Its time and memory go to benchmarks/ beside logs/ if told to `measure`: rules that may be
-    spared by a shared cache do, since Snakemake allows them no `benchmark` of its own.
+    Its time and memory go to benchmarks/ beside logs/: Snakemake allows no `benchmark` on rules
+    that a shared cache may spare, and looks twice a second at most, so that it misses short jobs.
 
     Inputs that are not what was written are refused. On failure the sentence goes to the job's log
     and to `<log>.error` beside it; the traceback of an unexpected error goes to the log only. A
@@ -89,8 +89,7 @@ def stage(job, *, measure: bool = False) -> Iterator[StageSummary]:
     seconds = time.perf_counter() - began
     with suppress(OSError):
         log.write_text(f"{name:<28} {', '.join(summary)} ({seconds:.1f} s)\n", encoding="utf-8")
-        if measure:
-            _measure(results / "benchmarks" / f"{name}.tsv", seconds)
+        _measure(results / "benchmarks" / f"{name}.tsv", seconds)
 
 
 def _measure(path: Path, seconds: float) -> None:

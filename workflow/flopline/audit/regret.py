@@ -64,13 +64,19 @@ def audit(
     price_per_flop = (study or StudyOptions()).of(AuditOptions).price_per_flop
     expected = _expected(surface, draws, np.asarray(targets_flops, dtype=float), price_per_flop)
     sizes = _sizes(surface, np.asarray(targets_flops, dtype=float), price_per_flop)
-    worst = expected.loc[expected["expected_percent"].idxmax()]
-    money = f", {worst['expected_money']:,.0f} in money" if price_per_flop else ""
+    first, worst = expected.iloc[0], expected.loc[expected["expected_percent"].idxmax()]
+    money = f", {first['expected_money']:,.0f} in money" if price_per_flop else ""
     sentence = (
-        f"Training the size that the fit advises at {flops_label(worst['budget_flops'])} FLOPs is "
-        f"expected to waste {significant(worst['expected_percent'], 2)} % of that compute "
-        f"({flops_label(worst['expected_flops'])} FLOPs{money}) because the fit is uncertain."
+        f"Training the size that the fit advises at {flops_label(first['budget_flops'])} FLOPs is "
+        f"expected to waste {significant(first['expected_percent'], 2)} % of that compute "
+        f"({flops_label(first['expected_flops'])} FLOPs{money}) because the fit is uncertain"
     )
+    if worst.name:
+        sentence += (
+            f"; at {flops_label(worst['budget_flops'])} FLOPs, where it is most, "
+            f"{significant(worst['expected_percent'], 2)} %"
+        )
+    sentence += "."
     apart = disagreements.disagreements(surface, estimators or {}, price_per_flop=price_per_flop)
     against, between = disagreements.said_of(apart, float(targets_flops[0]), price_per_flop)
     sentence += f" {against}" if against else ""

@@ -18,6 +18,7 @@ P = ParamSpec("P")
 
 NAMES: Final = {
     "init": ("project_folder", "Make a project folder with a sample study"),
+    "fetch": ("fetching_logs", "Fetch logs from trackers, stores and the web into a snapshot"),
     "draft": ("drafted_study", "Write a study file for a folder of logs"),
     "run": ("running", "Run a study from its logs to the report"),
     "plan": ("planning", "N, D and loss at any budget"),

@@ -73,7 +73,7 @@ def envelope(
 
     `fit` is the JSON of an envelope fit, `frontier` has one row per compute value, `curves` one
     row per step drawn (smoothed, thinned by the fit); `draws` (columns a, N_coef, b, D_coef) adds
-    80 % bands, `thirds` the law of each third of the fitted points over them. Of the frontier one
+    95 % bands, `thirds` the law of each third of the fitted points over them. Of the frontier one
     point a bin of ln C is drawn, grey where the fit left it out. The loss axis always holds the
     whole frontier and lets the first steps of untrained models run out of its top. Without a
     frontier the panels say why. Raises FloplineError for a target that is not positive and for a
@@ -329,6 +329,7 @@ FIGURE = FigureSpec(
         fits=("envelope",),
         draws=("envelope",),
         tables=("envelope.frontier", "envelope.curves"),
+        decision=True,
     ),
     laws=("envelope",),
     options=(

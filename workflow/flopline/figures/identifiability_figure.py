@@ -292,9 +292,16 @@ FIGURE = FigureSpec(
     "it implies at {target} FLOPs, the residuals of the parametric law over params and tokens, and "
     "the worth of one more run.",
     section=Section.AUDIT,
-    needs=Needs(fits=("parametric",), tables=("parametric.points",), findings=True, runs=True),
+    needs=Needs(
+        fits=("parametric",),
+        tables=("parametric.points",),
+        findings=True,
+        runs=True,
+        decision=True,
+    ),
     options=("families", "targets", "loss_unit"),
     draw=draw,
     caption=caption,
     alt=alt,
+    of_target=True,
 )

@@ -34,7 +34,8 @@ from flopline.results import FamilyResults, StudyResults
 
 CORRECTED: Final = "corrected"
 """Name of the estimator whose laws are drawn beside the main ones (docs/isoflop.md)."""
-INNER: Final = ("lo80", "hi80")
+OUTER: Final = ("lo95", "hi95")
+"""One level in a panel: that of its words."""
 
 
 @styled
@@ -57,7 +58,7 @@ def isoflop(
     """Loss against params at fixed compute (left), valley bottoms N (centre) and D (right).
 
     `fit` is the JSON of an isoFLOP fit; `vertices` has one row per budget, `profiles` one per run
-    and budget; `draws` (columns a, N_coef, b, D_coef) adds 80 % bands; `estimators` of the fit adds
+    and budget; `draws` (columns a, N_coef, b, D_coef) adds 95 % bands; `estimators` of the fit adds
     the bias-corrected laws, and the vertices' corrected columns, where there are any, crosses.
     Budgets that the fit left out, and runs that belong to none, are hollow and grey; the vertices
     of budgets that a check flags are half filled; runs of far higher loss than all others are
@@ -109,7 +110,7 @@ def _draw_vertices(
     unseen: Unseen,
 ) -> None:
     flops = budgets["budget_flops"].to_numpy(float)
-    names = (quantity.key, f"{quantity.key}_lo80", f"{quantity.key}_hi80")
+    names = (quantity.key, f"{quantity.key}_lo95", f"{quantity.key}_hi95")
     values = budgets[list(names)].to_numpy(float).T
     used, flagged = (budgets[name].to_numpy(bool) for name in ("used", "flagged"))
     # The vertex of a bad parabola may lie anywhere; outside its own sizes it sets no limits.
@@ -152,7 +153,7 @@ def corrected_law(estimators: pd.DataFrame | None, quantity: PanelQuantity) -> D
     exponent = float(row[quantity.exponent])
     # The table states the law by its value at a target.
     scale = float(np.log(row[quantity.key]) - exponent * np.log(row["budget_flops"]))
-    return DrawnLaw(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in INNER))
+    return DrawnLaw(exponent, scale, *(float(row[f"{quantity.exponent}_{end}"]) for end in OUTER))
 
 
 def draw(results: StudyResults, setting: Setting) -> Figure:

@@ -69,22 +69,22 @@ class DrawnLaw:
 
     exponent: float
     log_coefficient: float
-    lo80: float
-    hi80: float
+    low: float
+    high: float
 
     def __call__(self, flops: Floats | float) -> Floats:
         """The quantity at `flops`."""
         return np.exp(self.log_coefficient + self.exponent * np.log(flops))
 
     def text(self, symbol: str = "") -> str:
-        """Mathtext of the proportionality, with the 80 % interval of the exponent if any.
+        """Mathtext of the proportionality, with the 95 % interval of the exponent if any.
 
         Without `symbol` it is the power of C alone.
         """
         left = rf"{symbol}_{{\mathrm{{opt}}}} \propto " if symbol else ""
         words = rf"${left}C^{{{self.exponent:.2f}}}$"
-        if math.isfinite(self.lo80) and math.isfinite(self.hi80):
-            words += f" [{self.lo80:.2f}, {self.hi80:.2f}]".replace("-", "−")
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            words += f" [{self.low:.2f}, {self.high:.2f}]".replace("-", "−")
         return words
 
 
@@ -122,7 +122,7 @@ def law_of(fit: FitJson, quantity: PanelQuantity) -> DrawnLaw | None:
     usable = math.isfinite(exponent) and math.isfinite(coefficient) and coefficient > 0
     if fit.get("status") == FAILED or not usable:
         return None
-    return DrawnLaw(exponent, math.log(coefficient), number(a, "lo80"), number(a, "hi80"))
+    return DrawnLaw(exponent, math.log(coefficient), number(a, "lo95"), number(a, "hi95"))
 
 
 def no_law(fit: FitJson) -> str:
@@ -131,7 +131,7 @@ def no_law(fit: FitJson) -> str:
 
 
 def law_band(draws: pd.DataFrame | None, quantity: PanelQuantity, flops: Floats) -> Floats | None:
-    """10th and 90th percentile of the law over bootstrap draws, shape (2, flops), or None."""
+    """The 95 % band of the law over bootstrap draws, shape (2, flops), or None."""
     wanted = [quantity.exponent, quantity.coefficient]
     if draws is None or not set(wanted) <= set(draws.columns):
         return None
@@ -140,7 +140,7 @@ def law_band(draws: pd.DataFrame | None, quantity: PanelQuantity, flops: Floats)
     if len(kept) < 2:
         return None
     lines = np.log(kept[:, 1])[:, None] + kept[:, :1] * np.log(flops)
-    return np.asarray(np.exp(np.percentile(lines, [10.0, 90.0], axis=0)))
+    return np.asarray(np.exp(np.percentile(lines, [2.5, 97.5], axis=0)))
 
 
 def draw_law_panel(

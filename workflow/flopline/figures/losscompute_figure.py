@@ -67,6 +67,7 @@ def losscompute(
     recommended: str = "",
     unseen: Unseen = NOTHING,
     loss_label: str = "Validation loss",
+    target_name: str = "target",
     width: str = PAGE,
     synthetic: bool = False,
 ) -> Figure:
@@ -94,7 +95,7 @@ def losscompute(
     else:
         _draw_laws(
             axes, fits, laws, draws, target, runs, recommended, unseen, loss_label,
-            inside=width == PAGE,
+            target_name, inside=width == PAGE,
         )  # fmt: skip
         axes.set_title(title, pad=15.0)
 
@@ -131,6 +132,7 @@ def _draw_laws(
     recommended: str,
     unseen: Unseen,
     loss_label: str,
+    target_name: str,
     inside: bool,
 ) -> None:
     seen = np.empty((0, 2)) if runs is None else runs[["flops", "loss"]].to_numpy(dtype=float)
@@ -197,7 +199,7 @@ def _draw_laws(
         obstacles = _add_legend(axes, handles, title, target, obstacles)
     else:
         legend_below(axes, handles, title)
-    _name_places(axes, last, target, obstacles)
+    _name_places(axes, last, target, target_name, obstacles)
 
 
 def _top(losses: Floats) -> float:
@@ -269,7 +271,7 @@ def _add_legend(
     return np.concatenate([seen, filled(size, spot)])
 
 
-def _name_places(axes: Axes, last: float, target: float, taken: Floats) -> None:
+def _name_places(axes: Axes, last: float, target: float, name: str, taken: Floats) -> None:
     """The target above its line, and what the grey ground is where there is room on it."""
     small = 0.9 * float(axes.xaxis.label.get_fontsize())
     at, start = (
@@ -277,7 +279,7 @@ def _name_places(axes: Axes, last: float, target: float, taken: Floats) -> None:
         for c in (target, last)
     )
     named = axes.text(
-        at, 1.015, f"target {flops_label(target)}", ha="center", va="bottom", fontsize=small,
+        at, 1.015, f"{name} {flops_label(target)}", ha="center", va="bottom", fontsize=small,
         color=GUIDE_GREEN, transform=axes.transAxes, gid="above",
     )  # fmt: skip
     if at + size_in(axes, named)[0] / 2 > 1:
@@ -303,6 +305,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
         family_label=setting.family_label,
         target_flops=setting.target,
         loss_label=setting.loss_label,
+        target_name=setting.target_name,
         width=setting.width,
         synthetic=setting.synthetic,
     )
@@ -312,7 +315,8 @@ def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     return (
         f"{alt(results, setting)} Grey, the runs; lines, the lowest loss that each law expects of "
-        "a budget, the recommended one thick with its 95 % band; at the target, the 80 and 95 % "
+        "a budget, the recommended one thick with its 95 % band; at the "
+        f"{setting.target_name}, the 80 and 95 % "
         "intervals of each. The ground is grey beyond the largest run."
         f"{caption_of(unseen_of(results, setting.family, setting.target))}"
     )

@@ -17,8 +17,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
 from flopline.documents import FindingJson, FitsJson, TargetJson, number_in
+from flopline.figures.layout import LONE_IN, Box, laid_out
 from flopline.figures.spots import write_reason
-from flopline.figures.style import GREY
+from flopline.figures.style import GREY, styled_large
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric.parametric_law import LAW as PARAMETRIC
@@ -119,6 +120,15 @@ def say_instead(axes: Axes, title: str, reason: str) -> None:
     axes.grid(visible=False)
     axes.set(xticks=[], yticks=[])
     write_reason(axes, reason)
+
+
+@styled_large
+def reason_alone(title: str, reason: str, *, width: str) -> Figure:
+    """A figure that holds its title and the reason why nothing is drawn."""
+    box = Box(3.8, 1.2, left=0.2, bottom=0.2, right=0.2)
+    figure, (axes,) = laid_out(width, [box], most_in=LONE_IN)
+    say_instead(axes, title, reason)
+    return figure
 
 
 def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: float) -> None:

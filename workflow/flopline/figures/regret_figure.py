@@ -153,4 +153,5 @@ FIGURE = FigureSpec(
     draw=draw,
     caption=caption,
     alt=alt,
+    of_target=True,
 )

@@ -5,6 +5,7 @@ The spec of a figure `x` is FIGURE in `flopline/figures/x_figure.py`, and `regis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -86,7 +87,8 @@ class Setting:
 
     `study` holds the groups of the study that the figure's `options` name, among them families
     {id: label}; `family` is an id, empty for a figure of the study. `formulas` says that what
-    stands between two dollar signs in a label is one, as in a notebook.
+    stands between two dollar signs in a label is one, as in a notebook. `refused` says why the
+    decision has no answer at the study's target, and `largest` [FLOPs] is then drawn for it.
     """
 
     study: StudyDocument
@@ -94,6 +96,8 @@ class Setting:
     width: str = "page"
     synthetic: bool = False
     formulas: bool = False
+    refused: str = ""
+    largest: float = math.nan
 
     @property
     def label(self) -> str:
@@ -135,8 +139,13 @@ class Setting:
 
     @property
     def target(self) -> float:
-        """The first target budget [FLOPs]."""
-        return float(self.study["targets"][0])
+        """The first target budget [FLOPs]; the largest run's where that one is refused."""
+        return self.largest if self.refused else float(self.study["targets"][0])
+
+    @property
+    def target_name(self) -> str:
+        """What the budget is that `target` gives, on a figure."""
+        return "largest run" if self.refused else "target"
 
     def drawn(self, words: str) -> str:
         """Words of the study as they are to be drawn."""
@@ -166,8 +175,9 @@ class FigureSpec:
     The figure is drawn for each family, or once for the study; where all of `laws` are fitted, and
     where the study has `families` families or more. `options` are the groups of the study that it
     uses. Where `instead` gives a sentence, it stands on the page and the figure is left out, since
-    it would show nothing. Raises FloplineError for one whose words are missing or whose fields are
-    of another kind.
+    it would show nothing; so it is with a figure `of_target`, which says nothing but what stands at
+    the target, where the decision refuses that. Raises FloplineError for one whose words are
+    missing or whose fields are of another kind.
     """
 
     name: str
@@ -183,6 +193,7 @@ class FigureSpec:
     families: int = 1
     options: tuple[str, ...] = ("families", "targets", "loss_label", "loss_unit")
     instead: Callable[[StudyResults, Setting], str] | None = None
+    of_target: bool = False
 
     def __post_init__(self) -> None:
         where = f"FIGURE in flopline/figures/{self.name}_figure.py"
@@ -221,7 +232,24 @@ class FigureSpec:
             "caption": before + self.caption(results, setting) + after,
             "alt": before + self.alt(results, setting),
             "instead": self.instead(results, setting) if self.instead is not None else "",
-        }
+        } | (self._refused_words(setting) if self.is_refused(setting) else {})
+
+    def is_refused(self, setting: Setting) -> bool:
+        """Whether nothing may be drawn, since all of it stands at a target without an answer."""
+        return bool(self.of_target and setting.refused)
+
+    def _refused_words(self, setting: Setting) -> dict[str, str]:
+        sentence = f"Nothing is drawn. {setting.refused}"
+        return dict.fromkeys(("caption", "alt", "instead"), sentence)
+
+    def drawn(self, results: StudyResults, setting: Setting) -> Figure:
+        """The figure; of a target without an answer the reason alone."""
+        if not self.is_refused(setting):
+            return self.draw(results, setting)
+        from flopline.figures.panels import reason_alone
+
+        title = f"{setting.family_label}: {self.title[0].lower()}{self.title[1:]}"
+        return reason_alone(title, setting.drawn(setting.refused), width=setting.width)
 
     def _form_words(self, results: StudyResults, setting: Setting) -> str:
         """Which form the parametric law is of, for figures that show it; else empty."""

@@ -302,9 +302,10 @@ FIGURE = FigureSpec(
     about="Which choice or runs the params at {target} FLOPs depend on, and the bootstrap draws of "
     "every law.",
     section=Section.AUDIT,
-    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, findings=True),
+    needs=Needs(fits=EVERY_LAW, draws=EVERY_LAW, findings=True, decision=True),
     options=("families", "targets"),
     draw=draw,
     caption=caption,
     alt=alt,
+    of_target=True,
 )

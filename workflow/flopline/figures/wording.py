@@ -27,9 +27,9 @@ def exponent(fit: Fit, name: str) -> str:
     e = fit["parameters"][name]
     if e["point"] is None:
         return "(none)"
-    if e["lo80"] is None:
+    if e["lo95"] is None:
         return f"{e['point']:.3f}"
-    return f"{e['point']:.3f} (80 % interval {e['lo80']:.3f} to {e['hi80']:.3f})"
+    return f"{e['point']:.3f} (95 % interval {e['lo95']:.3f} to {e['hi95']:.3f})"
 
 
 def power_laws(fit: Fit) -> str:

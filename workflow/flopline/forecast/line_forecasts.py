@@ -8,7 +8,8 @@ step, and says of every earlier step what it would have forecast there: the back
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,8 @@ REACHED: Final = 1.17
 """A budget counts as reached at a step of up to this factor less: runs of one budget scatter."""
 STEP_WEIGHT: Final = 0.5
 """What a step's score counts: steps are nested and share most of their runs and budgets."""
+HISTORY: Final = ("drifts", "drifts_mean", "drifts_squares")
+"""Number, mean and squares about it of a line's drifts that are known at a step."""
 TARGET: Final = ["step", "flops", "what"]
 
 
@@ -47,53 +50,85 @@ def forecasts(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
 
 def of_lines(predictions: pd.DataFrame, priors: Priors) -> pd.DataFrame:
     """The same for the lines that stand in `predictions` alone."""
-    table = predictions.assign(distance=distance(predictions["flops"], predictions["step"]))
-    parts = [
-        _of_line(rows, priors.get(str(line), priors[OTHER]))
-        for line, rows in table.groupby("line", sort=False)
-    ]
-    return pd.concat(parts, ignore_index=True)
+    number, lines = pd.factorize(predictions["line"])
+    order = np.argsort(number, kind="stable")
+    order = order[number[order] >= 0]
+    table = predictions.iloc[order].reset_index(drop=True)
+    table = table.assign(distance=distance(table["flops"], table["step"]))
+    rows = _Rows.of(table)
+    ends = np.searchsorted(number[order], np.arange(len(lines) + 1))
+    parts = []
+    for line, begin, end in zip(lines, ends[:-1], ends[1:], strict=True):
+        mine = rows.some(slice(begin, end))
+        history = mine.history()
+        prior = priors.get(str(line), priors[OTHER])
+        parts.append({**history, **mine.forecast(history, prior)})
+    names = parts[0] if parts else {}
+    return table.assign(**{name: np.concatenate([part[name] for part in parts]) for name in names})
 
 
 def with_history(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of one line with number, mean and squares of the drifts that are known at each step."""
-    gathered = []
-    for step in sorted(table["step"].unique()):
-        known = table[
-            (table["step"] < step)
-            & (table["flops"] <= step * REACHED)
-            & (table["distance"] > NEAREST)
-            & table["seen_ln"].notna()
-        ]
-        drifts = np.array(
-            [
-                drift_of(rows["told_ln"] - rows["seen_ln"], rows["distance"])
-                for _, rows in known.groupby("step")
-            ]
-        )
-        mean = float(drifts.mean()) if drifts.size else 0.0
-        gathered.append((step, drifts.size, mean, float(((drifts - mean) ** 2).sum())))
-    columns = ["step", "drifts", "drifts_mean", "drifts_squares"]
-    return table.merge(pd.DataFrame(gathered, columns=columns), on="step", how="left")
+    return table.assign(**_Rows.of(table).history()).reset_index(drop=True)
 
 
 def forecast_of(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:
     """Rows of `with_history` with their forecast under `prior`."""
-    sums = (table[name].to_numpy(float) for name in ("drifts", "drifts_mean", "drifts_squares"))
-    errors = from_sums(prior, *sums)
-    x = table["distance"].to_numpy(dtype=float)
-    # Within the runs no drift speaks in place of draws, nor did any study weigh lines there.
-    inside = x <= NEAREST
-    draws = table["draws_ln"].to_numpy(dtype=float) * np.where(inside, 1.0, prior.spread)
-    noise = table["noise_ln"].to_numpy(dtype=float)
-    return table.assign(
-        centre=table["told_ln"] - errors.mean * x,
-        scale=np.sqrt((errors.scale * x) ** 2 + draws**2 + noise**2),
-        df=errors.df,
-        mean=errors.mean,
-        drift=errors.scale,
-        prior_weight=np.where(inside, 1.0, prior.weight),
-    )
+    history = {name: table[name].to_numpy(dtype=float) for name in HISTORY}
+    return table.assign(**_Rows.of(table).forecast(history, prior))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of one line as arrays: those columns of `ladder_errors` that forecasts rest on."""
+
+    step: Floats
+    flops: Floats
+    distance: Floats
+    told_ln: Floats
+    seen_ln: Floats
+    draws_ln: Floats
+    noise_ln: Floats
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> _Rows:
+        return cls(*(table[f.name].to_numpy(dtype=float) for f in fields(cls)))
+
+    def some(self, which: slice) -> _Rows:
+        return _Rows(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def history(self) -> dict[str, NDArray[Any]]:
+        """Number, mean and squares of the drifts that are known at the step of each row."""
+        error = self.told_ln - self.seen_ln
+        seen = (self.distance > NEAREST) & ~np.isnan(self.seen_ln)
+        steps, place = np.unique(self.step, return_inverse=True)
+        gathered = []
+        for number, step in enumerate(steps):
+            known = seen & (self.flops <= step * REACHED)
+            of_steps = [known & (place == before) for before in range(number)]
+            drifts = np.array(
+                [drift_of(error[rows], self.distance[rows]) for rows in of_steps if rows.any()]
+            )
+            mean = float(drifts.mean()) if drifts.size else 0.0
+            gathered.append((drifts.size, mean, float(((drifts - mean) ** 2).sum())))
+        columns = zip(*gathered, strict=True) if gathered else ((), (), ())
+        return {name: np.array(c)[place] for name, c in zip(HISTORY, columns, strict=True)}
+
+    def forecast(self, history: Mapping[str, NDArray[Any]], prior: Prior) -> dict[str, Floats]:
+        """The columns that `forecasts` adds, under `prior`."""
+        errors = from_sums(prior, *(np.asarray(history[name], dtype=float) for name in HISTORY))
+        x = self.distance
+        # Within the runs no drift speaks in place of draws, nor did any study weigh lines there.
+        inside = x <= NEAREST
+        draws = self.draws_ln * np.where(inside, 1.0, prior.spread)
+        return {
+            "centre": self.told_ln - errors.mean * x,
+            "scale": np.sqrt((errors.scale * x) ** 2 + draws**2 + self.noise_ln**2),
+            "df": errors.df,
+            "mean": errors.mean,
+            "drift": errors.scale,
+            "prior_weight": np.where(inside, 1.0, prior.weight),
+        }
 
 
 def combined(single: pd.DataFrame) -> pd.DataFrame:
@@ -104,9 +139,10 @@ def combined(single: pd.DataFrame) -> pd.DataFrame:
     """
     table = single.assign(weight=weights(single))
 
+    target = _targets(table)
+
     def mean(values: pd.Series | Floats) -> pd.Series:
-        weighted = table.assign(value=table["weight"] * values)
-        return weighted.groupby(TARGET)["value"].transform("sum")
+        return (table["weight"] * values).groupby(target).transform("sum")
 
     centre = mean(table["centre"])
     apart = mean((table["centre"] - centre) ** 2)
@@ -133,29 +169,34 @@ def weights(table: pd.DataFrame) -> Floats:
     forecast times the line's weight in the prior. A line that could not speak at a step has the
     lowest score that a line got there.
     """
-    scored = table.assign(score=log_scores(table))
-    so_far = pd.concat([_scores_before(scored, step) for step in sorted(table["step"].unique())])
-    earned = so_far.reindex(pd.MultiIndex.from_frame(table[["step", "line"]])).to_numpy()
+    steps, at_step = np.unique(table["step"].to_numpy(dtype=float), return_inverse=True)
+    line, lines = pd.factorize(table["line"])
+    flops, score = table["flops"].to_numpy(dtype=float), log_scores(table)
+    earned = np.full(len(table), np.nan)
+    for number, step in enumerate(steps):
+        here = at_step == number
+        known = (at_step < number) & (flops <= step * REACHED) & ~np.isnan(score)
+        of_step = np.full((number, len(lines)), np.nan)
+        means = pd.Series(score[known]).groupby(at_step[known] * len(lines) + line[known]).mean()
+        of_step.flat[means.index.to_numpy()] = means.to_numpy()
+        earned[here] = _scores_before(of_step, line[here])
     scale, prior = (table[name].to_numpy(dtype=float) for name in ("scale", "prior_weight"))
-    weight = table.assign(weight=earned - 2 * np.log(scale) + np.log(prior))
-    by_target = weight.groupby(TARGET)["weight"]
-    share = np.exp(weight["weight"] - by_target.transform("max"))
-    total = share.groupby([table[name] for name in TARGET]).transform("sum")
-    return np.asarray(share / total, dtype=float)
+    weight = pd.Series(earned - 2 * np.log(scale) + np.log(prior))
+    target = _targets(table)
+    share = np.exp(weight - weight.groupby(target).transform("max"))
+    return np.asarray(share / share.groupby(target).transform("sum"), dtype=float)
 
 
-def _scores_before(scored: pd.DataFrame, step: float) -> pd.Series:
-    """What each line's forecasts had scored by `step`, indexed by step and line."""
-    lines = scored.loc[scored["step"] == step, "line"].unique()
-    known = scored[
-        (scored["step"] < step) & (scored["flops"] <= step * REACHED) & scored["score"].notna()
-    ]
-    by_step = known.pivot_table("score", "step", "line").reindex(columns=lines)
-    lowest = by_step.min(axis=1)
-    filled = by_step.apply(lambda of_line: of_line.fillna(lowest)).dropna(how="all")
-    index = pd.MultiIndex.from_product([[step], lines], names=["step", "line"])
-    return pd.Series(STEP_WEIGHT * filled.sum().to_numpy(dtype=float), index=index)
+def _targets(table: pd.DataFrame) -> NDArray[np.intp]:
+    """The number of each row's target among all that are forecast."""
+    return np.asarray(table.groupby(TARGET, sort=False).ngroup(), dtype=np.intp)
 
 
-def _of_line(table: pd.DataFrame, prior: Prior) -> pd.DataFrame:
-    return forecast_of(with_history(table), prior)
+def _scores_before(of_step: Floats, lines: NDArray[np.intp]) -> Floats:
+    """What each of `lines` has scored over the steps of `of_step` (steps, lines), NaN if silent."""
+    mine = np.unique(lines)
+    scores = of_step[:, mine]
+    scores = scores[~np.isnan(scores).all(axis=1)]
+    filled = np.where(np.isnan(scores), np.fmin.reduce(scores, axis=1)[:, None], scores)
+    sums = STEP_WEIGHT * np.ascontiguousarray(filled.T).sum(axis=1)
+    return np.asarray(sums[np.searchsorted(mine, lines)])

@@ -33,10 +33,19 @@ def resampled_words(fits: Mapping[str, FitsJson], families: Mapping[str, str]) -
 
 
 def interval_note(verdict: VerdictJson) -> str:
-    """What the intervals of the recommended lines hold."""
-    head = verdict["headline"]
-    if head and head.get("forecast"):
+    """What the intervals of the recommended lines hold, at all targets and families."""
+    head, choices = verdict["headline"], verdict["choices"]
+    stated = [c["forecast"] for c in choices if c.get("law") and "forecast" in c]
+    if not stated and head is not None:
+        stated = [head.get("forecast")]
+    forecast = [made is not None for made in stated]
+    if forecast and all(forecast):
         return "Intervals are forecasts: they hold what laws have missed when carried this far."
+    if any(forecast):
+        return (
+            "Intervals are forecasts of the lines that the held-out ladder tried, and hold what "
+            "laws have missed when carried this far; those of the others hold if the law holds."
+        )
     return IF_THE_LAW_HOLDS
 
 

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -23,22 +22,15 @@ PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "p
 
 
 def made_from(provenance: ProvenanceJson) -> list[tuple[str, str]]:
-    """What the numbers come from, in a few pairs: newest log, commit, version, code, inputs."""
+    """What the numbers come from, in a few pairs: commit, version, code, inputs."""
     versions = provenance["versions"]
     known: dict[str, str] = {
-        "Newest log": provenance.get("newest_log", ""),
         "Commit": provenance.get("commit", ""),
         "Flopline": versions.get("flopline", ""),
         "Code": provenance["code"][:12],
         "Inputs": count(len(provenance["files"]), "file"),
     }
     return [(name, value) for name, value in known.items() if value]
-
-
-def newest_log(provenance: ProvenanceJson) -> str:
-    """The day on which the newest input file was last written; empty without any."""
-    times = [Path(file["path"]).stat().st_mtime for file in provenance["files"]]
-    return datetime.fromtimestamp(max(times), UTC).date().isoformat() if times else ""
 
 
 def commit(folder: Path) -> str:

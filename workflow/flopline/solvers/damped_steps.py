@@ -6,7 +6,7 @@ Every row has unknowns of its own inside a box; finished rows are dropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Final, Protocol, Self, TypeVar
 
 import numpy as np
@@ -39,19 +39,18 @@ class RowArrays:
 
     def take(self, rows: Ints | Bools) -> Self:
         """The arrays of some rows."""
-        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return type(self)(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     def put(self, rows: Ints | Bools, other: Self) -> None:
         """Overwrite some rows."""
-        for f in fields(self):
-            getattr(self, f.name)[rows] = getattr(other, f.name)
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[rows] = getattr(other, name)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The rows of all `parts`, one after another."""
-        return cls(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
-        )
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,12 @@ class Task(Protocol[M]):
     def box(self) -> tuple[Floats, Floats]:
         """The lower and the upper bounds of the unknowns."""
 
+    def of_rows(self, rows: Ints) -> Self:
+        """The task of some rows."""
+
+    def at_width(self, delta: Floats) -> Self:
+        """The task under another Huber's delta, one for each row."""
+
     def evaluate(self, rows: Ints | slice, theta: Floats) -> M:
         """The model of some rows at their unknowns."""
 
@@ -83,55 +88,96 @@ class Task(Protocol[M]):
         """A damped step that descends, and the decrease that its quadratic model promises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Huber's deltas through which rows go down one after another, and when each is done with.
+
+    A row ends a stage when its scaled gradient is no more than that of `finish`; `first` (rows,) is
+    the stage that each row begins with.
+    """
+
+    delta: Floats
+    finish: Floats
+    first: Ints
+
+
 def descended(
-    task: Task[M], begin: Floats, finish: float = FINISH
+    task: Task[M], begin: Floats, stages: Stages | None = None
 ) -> tuple[Floats, Floats, Floats, Ints]:
     """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
 
-    A row ends when its scaled gradient is no more than `finish` or when no step lowers its
-    objective.
+    A row ends when its scaled gradient is no more than FINISH or when no step lowers its
+    objective; one that has a further stage goes on from there with that.
     """
-    theta = np.clip(begin, *task.box)
+    lower, upper = task.box
+    theta = np.clip(begin, lower, upper)
     everyone = slice(None)
-    model = task.evaluate(everyone, theta)
-    cosine = task.scaled_gradient(everyone, theta, model)
-    iterations = np.zeros(theta.shape[0], dtype=np.int64)
-    damping = np.full(theta.shape[0], 1e-2)
-    growth = np.full(theta.shape[0], 2.0)
-    bare = np.zeros(theta.shape[0], dtype=bool)
-    active = np.flatnonzero(cosine > finish)
+    stage = np.zeros(len(theta), dtype=np.int64)
+    deltas, finishes = np.zeros(1), np.array([FINISH])
+    if stages is not None:
+        stage, deltas, finishes = stages.first.copy(), stages.delta, stages.finish
+        task = task.at_width(deltas[stage])
+    now = task.evaluate(everyone, theta)
+    cosine = task.scaled_gradient(everyone, theta, now)
+    objective, iterations = now.objective.copy(), np.zeros(theta.shape[0], dtype=np.int64)
+    # What follows is of the rows that are still on their way, and of no others.
+    rows, at, steep = np.arange(theta.shape[0]), theta, cosine
+    damping, growth = np.full(rows.size, 1e-2), np.full(rows.size, 2.0)
+    bare, fresh = np.zeros(rows.size, dtype=bool), np.ones(rows.size, dtype=bool)
+    steps, in_stage = np.zeros(rows.size, dtype=np.int64), np.zeros(rows.size, dtype=np.int64)
+    stuck = np.zeros(rows.size, dtype=bool)
     reached = progress.gauge()
-    for _ in range(_MAX_ITERATIONS):
-        if not active.size:
-            break
-        now = model.take(active)
-        step, promised = task.step(theta[active], now, damping[active])
-        there = np.clip(theta[active] + step, *task.box)
-        new = task.evaluate(active, there)
-        new_cosine = task.scaled_gradient(active, there, new)
+    while rows.size:
+        ended = ~(steep > finishes[stage]) | stuck | (in_stage >= _MAX_ITERATIONS)
+        fresh = ended & (stage + 1 < deltas.size)
+        ended &= ~fresh
+        if ended.any():
+            those = rows[ended]
+            theta[those], objective[those] = at[ended], now.objective[ended]
+            cosine[those], iterations[those] = steep[ended], steps[ended]
+        left = np.flatnonzero(~ended)
+        # At first all are taken, too: their weights then lie side by side.
+        if ended.any() or at is theta:
+            reached(1.0 - left.size / theta.shape[0])
+            rows, task, at, now = rows[left], task.of_rows(left), at[left], now.take(left)
+            steep, damping, growth, bare = steep[left], damping[left], growth[left], bare[left]
+            stage, steps, in_stage, fresh = stage[left], steps[left], in_stage[left], fresh[left]
+            if not rows.size:
+                break
+        step, promised = task.step(at, now, damping)
+        there = np.minimum(np.maximum(at + step, lower), upper)
+        anew = bool(fresh.any())
+        if anew:
+            # The next stage begins where the last has ended, with nothing but a look around.
+            there[fresh] = at[fresh]
+            stage[fresh] += 1
+            task = task.at_width(deltas[stage])
+        new = task.evaluate(everyone, there)
+        new_steep = task.scaled_gradient(everyone, there, new)
 
         # Where the promise drowns in rounding only the gradient can still tell progress.
         drowned = promised <= ROUNDING * now.objective
         drop = now.objective - new.objective
         gain = np.where(drowned, 1.0, drop / np.maximum(promised, TINY))
-        accepted = np.where(drowned, new_cosine < cosine[active], drop > 0.0)
-        damping[active] *= np.where(
-            accepted, np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 0.2, 2.0), growth[active]
-        )
-        growth[active] = np.where(accepted, 2.0, 2.0 * growth[active])
-        iterations[active] += 1
-        moved = active[accepted]
-        theta[moved] = there[accepted]
-        cosine[moved] = new_cosine[accepted]
-        model.put(moved, new.take(accepted))
+        accepted = np.where(drowned, new_steep < steep, drop > 0.0) | fresh
+        less = np.minimum(np.maximum(1.0 - (2.0 * gain - 1.0) ** 3, 0.2), 2.0)
+        damping = damping * np.where(accepted, less, growth)
+        growth = np.where(accepted, 2.0, 2.0 * growth)
+        steps, in_stage = steps + ~fresh, in_stage + 1
+        if accepted.all():
+            at, now, steep = there, new, new_steep
+        else:
+            at[accepted], steep[accepted] = there[accepted], new_steep[accepted]
+            now.put(accepted, new.take(accepted))
         # A step may be small because it is damped: a bare Newton step has the last word.
         last = drowned & ~accepted
-        stuck = (last & bare[active]) | (damping[active] > _MAX_DAMPING)
-        bare[active] = last | (bare[active] & ~accepted)
-        damping[active[last]] = _NO_DAMPING
-        active = active[(cosine[active] > finish) & ~stuck]
-        reached(1.0 - active.size / theta.shape[0])
-    return theta, model.objective, cosine, iterations
+        stuck = (last & bare) | (damping > _MAX_DAMPING)
+        bare = last | (bare & ~accepted)
+        damping[last] = _NO_DAMPING
+        if anew:
+            damping[fresh], growth[fresh], in_stage[fresh] = 1e-2, 2.0, 0
+            stuck[fresh], bare[fresh] = False, False
+    return theta, objective, cosine, iterations
 
 
 def widths_down_to(delta: float) -> list[float]:

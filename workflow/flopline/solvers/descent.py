@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from flopline import progress
 from flopline.solvers.curved_steps import bent
 from flopline.solvers.damped_steps import (
     FINISH,
@@ -29,6 +28,7 @@ from flopline.solvers.damped_steps import (
     WIDE,
     QuadraticModel,
     RowArrays,
+    Stages,
     descended,
     widths_down_to,
 )
@@ -73,24 +73,24 @@ def descend(
     starts: Floats,
     widths: list[float] | None = None,
     *,
-    rough: bool = True,
+    rough: bool | Bools = True,
 ) -> Optimum:
     """The local minimum that each row of `starts` (rows, 6) leads to.
 
     `weights` has shape (rows, points). A small delta is approached from above, through `widths`
-    (`damped_steps.widths_down_to` unless given), and the first of them, if `rough`, through
+    (`damped_steps.widths_down_to` unless given), and the first of them, where `rough`, through
     ROUGH_WIDTH. Ask `converged` of the result.
 
     Returns the optima by row, with objective and scaled gradient.
     """
-    free, iterations = form.reduce(starts), np.zeros(starts.shape[0], dtype=np.int64)
+    free, first = form.reduce(starts), np.zeros(starts.shape[0], dtype=np.int64)
     stages = [(width, FINISH) for width in widths or widths_down_to(problem.delta)]
-    if rough and stages[0][0] < ROUGH_WIDTH:
+    if np.any(rough) and stages[0][0] < ROUGH_WIDTH:
         stages.insert(0, (ROUGH_WIDTH, ROUGH))
-    for width, finish in progress.over(stages):
-        task = _Task(problem, form, weights, width, starts)
-        free, objective, gradient, steps = descended(task, free, finish)
-        iterations = iterations + steps
+        first += ~np.broadcast_to(rough, first.shape)
+    deltas, finishes = np.array(stages).T
+    task = _Task(problem, form, weights, deltas[first], starts)
+    free, objective, gradient, iterations = descended(task, free, Stages(deltas, finishes, first))
     return Optimum(
         task.full(slice(None), free), objective * problem.value_unit, gradient, iterations
     )
@@ -99,7 +99,7 @@ def descend(
 def assess(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> Optimum:
     """Unknowns (rows, 6) that another method found, with objective and scaled gradient."""
     free, everyone = form.reduce(unknowns), slice(None)
-    task = _Task(problem, form, weights, problem.delta, unknowns)
+    task = _Task(problem, form, weights, np.full(len(unknowns), problem.delta), unknowns)
     model = task.evaluate(everyone, free)
     gradient = task.scaled_gradient(everyone, free, model)
     none = np.zeros(unknowns.shape[0], dtype=np.int64)
@@ -133,10 +133,14 @@ which products of -x and -y: u = ln_A - a x and v = ln_B - b y."""
 
 @dataclass(frozen=True, slots=True)
 class _ScaledModel(QuadraticModel):
-    """With the squared lengths that scale the gradient: of Jacobian columns and of the scores."""
+    """With the squared lengths that scale the gradient: of Jacobian columns and of the scores.
+
+    `blocked` are the unknowns on a bound that descent would push through it.
+    """
 
     column_square: Floats
     score_square: Floats
+    blocked: Bools
 
 
 @dataclass(frozen=True)
@@ -144,17 +148,36 @@ class _Task:
     problem: Problem
     form: Form[Any]
     weights: Floats
-    delta: float
-    starts: Floats | None = None
+    delta: Floats
+    starts: Floats
 
     @property
     def box(self) -> tuple[Floats, Floats]:
         return self.form.box
 
     @cached_property
+    def total(self) -> Floats:
+        """The sum of weights of each row."""
+        return np.asarray(self.weights.sum(axis=1))
+
+    @property
     def floor(self) -> Floats:
         """Least sum of squared scores that gradients are measured against, one per row."""
-        return np.asarray(min(PERFECT_FIT, self.delta) ** 2 * self.weights.sum(axis=1))
+        return np.asarray(np.minimum(PERFECT_FIT, self.delta) ** 2 * self.total)
+
+    def of_rows(self, rows: Ints) -> _Task:
+        """The task of some rows."""
+        problem, weights = self.problem.of_rows(rows), self.weights[rows]
+        some = _Task(problem, self.form, weights, self.delta[rows], self.starts[rows])
+        # What is known of all need not be made again.
+        some.__dict__.update(total=self.total[rows], moments=self.moments)
+        return some
+
+    def at_width(self, delta: Floats) -> _Task:
+        """The task under another delta, one for each row."""
+        task = _Task(self.problem, self.form, self.weights, delta, self.starts)
+        task.__dict__.update(total=self.total, moments=self.moments)
+        return task
 
     @cached_property
     def moments(self) -> dict[str, Floats]:
@@ -167,7 +190,7 @@ class _Task:
     def full(self, rows: Ints | slice, theta: Floats) -> Floats:
         """All six unknowns of some rows."""
         full, carried = self.form.expand(theta), self.form.carried
-        if carried and self.starts is not None:
+        if carried:
             full[:, carried] = self.starts[rows][:, carried]
         return full
 
@@ -176,12 +199,21 @@ class _Task:
         problem, weights = self.problem.of_rows(rows), self.weights[rows]
         full = self.full(rows, theta)
         size = max(1, CHUNK_ELEMENTS // weights.shape[1])
-        blocks = [slice(i, i + size) for i in range(0, max(1, theta.shape[0]), size)]
         with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
-            made = [self._block(problem.of_rows(b), weights[b], full[b]) for b in blocks]
-        return made[0] if len(made) == 1 else _ScaledModel.joined(made)
+            if len(theta) <= size:
+                return self._block(problem, weights, full, theta, self.delta[rows])
+            blocks = [slice(i, i + size) for i in range(0, len(theta), size)]
+            delta = self.delta[rows]
+            return _ScaledModel.joined(
+                [
+                    self._block(problem.of_rows(b), weights[b], full[b], theta[b], delta[b])
+                    for b in blocks
+                ]
+            )
 
-    def _block(self, problem: Problem, weights: Floats, full: Floats) -> _ScaledModel:
+    def _block(
+        self, problem: Problem, weights: Floats, full: Floats, theta: Floats, delta: Floats
+    ) -> _ScaledModel:
         form, log = self.form, problem.objective.scale == "log"
         terms = _Terms.of(problem, form, full, log=log)
         slopes = form.gather(terms.slopes)
@@ -189,7 +221,8 @@ class _Task:
             residual = np.log(terms.total) - problem.target
         else:
             residual = terms.total - np.exp(problem.target)
-        score = np.clip(residual, -self.delta, self.delta)
+        widest = delta[:, None]
+        score = np.minimum(np.maximum(residual, -widest), widest)
         weighted = weights * score
         # Huber(r) = score (r - score / 2) on both of its branches.
         objective = np.einsum("ri,ri->r", weighted, residual - 0.5 * score)
@@ -201,20 +234,17 @@ class _Task:
         if log:  # the second derivative of ln f is f''/f - (f'/f)(f'/f)'
             curvature -= weighted
         hessian = np.matmul(slopes * curvature[:, None, :], slopes.transpose(0, 2, 1))
-        hessian += form.spread.T @ terms.curvature(weighted, self.moments) @ form.spread
-        return _ScaledModel(objective, gradient, hessian, column_square, score_square)
-
-    def _blocked(self, theta: Floats, gradient: Floats) -> Bools:
-        """Unknowns on a bound that descent would push through it."""
-        lower, upper = self.form.box
-        return ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+        hessian += terms.curvature(weighted, self.moments, form)
+        lower, upper = form.box
+        blocked = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+        return _ScaledModel(objective, gradient, hessian, column_square, score_square, blocked)
 
     def scaled_gradient(self, rows: Ints | slice, theta: Floats, model: _ScaledModel) -> Floats:
         score = np.sqrt(np.maximum(model.score_square, self.floor[rows]))
         length = np.sqrt(model.column_square) * score[:, None]
         with np.errstate(invalid="ignore"):
             cosine = np.abs(model.gradient) / np.maximum(length, TINY)
-        cosine = np.where(self._blocked(theta, model.gradient), 0.0, cosine).max(axis=1)
+        cosine = np.where(model.blocked, 0.0, cosine).max(axis=1)
         return np.asarray(np.where(np.isnan(cosine), np.inf, cosine))
 
     def step(self, theta: Floats, model: _ScaledModel, damping: Floats) -> tuple[Floats, Floats]:
@@ -224,7 +254,7 @@ class _Task:
         pivots by absolute value and not below a floor, so that every step descends, even where the
         Hessian is indefinite.
         """
-        blocked = self._blocked(theta, model.gradient)
+        blocked = model.blocked
         scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, TINY)))
         step = -model.gradient * scale
         matrix = model.hessian * scale[:, :, None] * scale[:, None, :]
@@ -312,11 +342,32 @@ class _Terms:
         )
         return cls(total, slopes, bends)
 
-    def curvature(self, weighted: Floats, moments: Mapping[str, Floats]) -> Floats:
-        """Sums over points of the `weighted` (rows, points) second derivatives, (rows, 6, 6)."""
-        out = np.zeros((weighted.shape[0], len(UNKNOWNS), len(UNKNOWNS)))
-        for bend, (places, of) in zip(self.bends, _PLACES, strict=False):
-            sums = (weighted * bend) @ moments[of][:, : len(places)]
-            for number, (i, j) in enumerate(places):
-                out[:, i, j] = out[:, j, i] = sums[:, number]
-        return out
+    def curvature(self, weighted: Floats, moments: Mapping[str, Floats], form: Form[Any]) -> Floats:
+        """Sums over points of the `weighted` (rows, points) second derivatives, (rows, free, free)
+        with respect to the free unknowns of the `form`."""
+        sums = [
+            (weighted * bend) @ moments[of][:, : len(places)]
+            for bend, (places, of) in zip(self.bends, _PLACES, strict=False)
+        ]
+        rows, size = weighted.shape[0], len(form.free)
+        flat = np.concatenate(sums, axis=1) @ _scatter(form)
+        if not form.tied:
+            return np.asarray(flat.reshape(rows, size, size))
+        full = flat.reshape(rows, len(UNKNOWNS), len(UNKNOWNS))
+        return np.asarray(form.spread.T @ full @ form.spread)
+
+
+@cache
+def _scatter(form: Form[Any]) -> Floats:
+    """The matrix of 0 and 1 that takes the sums of _PLACES to a flat Hessian.
+
+    It is that of the free unknowns; of all six where some are tied, whose sums are added up later.
+    """
+    count = 2 if form.straight else len(_PLACES)
+    pairs = [place for places, _ in _PLACES[:count] for place in places]
+    out = np.zeros((len(pairs), len(UNKNOWNS), len(UNKNOWNS)))
+    for number, (i, j) in enumerate(pairs):
+        out[number, i, j] = out[number, j, i] = 1.0
+    if not form.tied:
+        out = form.spread.T @ out @ form.spread
+    return out.reshape(len(pairs), -1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -104,25 +104,6 @@ def stated(
     targets, columns = targets_of(targets_flops, at_point, draws.at(targets_flops), scatter)
     numbers = {"draw": np.arange(draws.params.p.size)}
     return parameters, targets, pd.DataFrame({**numbers, **spread, **columns})
-
-
-def joined(parts: Sequence[Allocation]) -> Allocation:
-    """The rows of several allocations one after the other."""
-
-    def rows(read: Callable[[Allocation], NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([read(p) for p in parts])
-
-    return Allocation(
-        PowerLaw(rows(lambda p: p.params.ln_k), rows(lambda p: p.params.p)),
-        PowerLaw(rows(lambda p: p.tokens.ln_k), rows(lambda p: p.tokens.p)),
-        LossLaw(
-            rows(lambda p: p.loss.E),
-            rows(lambda p: p.loss.ln_K),
-            rows(lambda p: p.loss.c),
-            rows(lambda p: p.loss.few),
-            rows(lambda p: p.loss.unidentified),
-        ),
-    )
 
 
 def residuals(optima: pd.DataFrame, laws: Allocation) -> ResidualsJson:

@@ -9,8 +9,7 @@ be pinned at a value known from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -23,6 +22,8 @@ EXPONENTS: Final[Floats] = np.geomspace(1e-3, 3.0, 60)
 
 GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
 REFINEMENTS: Final = 44  # shrinks the bracket of two grid steps (0.27 in ln c) to 2e-10
+BLOCK_ELEMENTS: Final = 8_192  # numbers of one block of work
+GRID_ELEMENTS: Final = 32_768  # numbers of a block that is tried at all exponents at once
 POINTS_FOR_FLOOR: Final = 4  # one more than E, K and c
 
 
@@ -120,14 +121,14 @@ def fit_loss_compute(
     few = (count < POINTS_FOR_FLOOR) & (floor is None)
     free = ~few & (floor is None)
     points = _Points.of(x, y, w)
-    c, inner = _search(lambda e: points.projected(e, free, held)[2], count.size)
+    c, inner = _least(points, free, held)
     unidentified = free & ~inner
     floored = free & inner
     pure = ~floored & (floor is None)
     if pure.any():
         rows = np.flatnonzero(pure)
         none, alone = np.zeros(rows.size, dtype=bool), _Points.of(x[rows], y[rows], w[rows])
-        c[rows], inner[rows] = _search(lambda e: alone.projected(e, none, 0.0)[2], rows.size)
+        c[rows], inner[rows] = _least(alone, none, 0.0)
     e_, k, _ = points.projected(c, floored, held)
     bad = ~inner | (count < 2) | ~(k > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -155,6 +156,10 @@ class _Points:
         wf = w * f
         return cls(x, w, f, wf, np.einsum("ij,ij->i", wf, f), wf.sum(1))
 
+    def some(self, rows: slice | NDArray[np.intp]) -> _Points:
+        """Some of the rows."""
+        return _Points(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     def projected(
         self, c: Floats, floor: NDArray[np.bool_], held: float
     ) -> tuple[Floats, Floats, Floats]:
@@ -164,7 +169,9 @@ class _Points:
             E, K and the sum of squares, each (rows,).
         """
         f, ff, f1 = self.f, self.ff, self.f1
-        g = np.exp(-c[:, None] * self.x) * f
+        g = -c[:, None] * self.x
+        np.exp(g, out=g)
+        g *= f
         wg = self.w * g
         gg, fg, g1 = np.einsum("ij,ij->i", wg, g), np.einsum("ij,ij->i", self.wf, g), wg.sum(1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -174,16 +181,48 @@ class _Points:
             free = floor & (e > 0) & (k > 0)
             e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, held))
             k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, (g1 - e * fg) / gg))
-        r = e[:, None] * f + k[:, None] * g - 1.0
+        r = e[:, None] * f
+        r += k[:, None] * g
+        r -= 1.0
         return e, k, np.asarray(np.einsum("ij,ij,ij->i", self.w, r, r))
 
 
-def _search(objective: Callable[[Floats], Floats], rows: int) -> tuple[Floats, NDArray[np.bool_]]:
-    """The c of least objective per row, and whether it lies inside the range searched.
+def _least(
+    points: _Points, floor: NDArray[np.bool_], held: float
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """`_search` of the least sum of squares of every row, by blocks that fit a core's cache."""
+    rows, n = points.x.shape
+    size = max(1, BLOCK_ELEMENTS // max(n, 1))
+    c, inner = np.empty(rows), np.empty(rows, dtype=bool)
+    for block in (slice(i, i + size) for i in range(0, rows, size)):
+        c[block], inner[block] = _search(points.some(block), floor[block], held)
+    return c, inner
+
+
+def _on_grid(points: _Points, floor: NDArray[np.bool_], held: float) -> Floats:
+    """The least sum of squares at each of EXPONENTS, (rows, exponents)."""
+    rows, n = points.x.shape
+    if rows * n * EXPONENTS.size > GRID_ELEMENTS:
+        squares = [points.projected(np.full(rows, c), floor, held)[2] for c in EXPONENTS]
+        return np.stack(squares, axis=1)
+    # Of a few points all exponents are tried together.
+    again = np.repeat(np.arange(rows), EXPONENTS.size)
+    c = np.tile(EXPONENTS, rows)
+    return points.some(again).projected(c, floor[again], held)[2].reshape(rows, EXPONENTS.size)
+
+
+def _search(
+    points: _Points, floor: NDArray[np.bool_], held: float
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The c of least sum of squares per row, and whether it lies inside the range searched.
 
     Grid in ln c, then golden section between the neighbours of the best grid point.
     """
-    on_grid = np.stack([objective(np.full(rows, c)) for c in EXPONENTS], axis=1)
+
+    def objective(c: Floats) -> Floats:
+        return points.projected(c, floor, held)[2]
+
+    on_grid = _on_grid(points, floor, held)
     best = on_grid.argmin(axis=1)
     inner = (best > 0) & (best < EXPONENTS.size - 1)
     ln_c = np.log(EXPONENTS)

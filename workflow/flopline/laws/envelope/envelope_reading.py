@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from flopline import progress
 from flopline.errors import FloplineError
-from flopline.laws.common.allocation import Allocation, joined
+from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.inputs import named, size_classes
 from flopline.laws.common.lack_of_fit import CELLS, LackOfFit, by_cells, lack_of_fit
 from flopline.laws.common.loss_compute import fit_loss_compute
-from flopline.laws.common.power_law import fit_power_law
+from flopline.laws.common.power_law import PowerLaw, fit_power_laws
 from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.envelope.frontier import ABSENT, RULES, Bins, Curves, Frontier, interpolate
 from flopline.laws.envelope.hull import Hull
@@ -38,8 +38,11 @@ LOSS_BLOCKS: Final = 100
 """The loss law sees means over this many stretches of bins: neighbours repeat one run."""
 ONCE: Final = 0.05
 """Share of a reading's time, about, before its resamples."""
-CELLS_AT_ONCE: Final = 500_000
-"""Array cells worked on at once, which bounds memory whatever the number of draws."""
+CELLS_AT_ONCE: Final = 200_000
+"""Array cells of a frontier that is selected at once, which bounds memory whatever the number of
+draws."""
+CELLS_A_BLOCK: Final = 32_768
+"""Array cells of a frontier to which lines are fitted at once: they stay in a core's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +110,10 @@ def read(
     _demand_floor(chosen, floor, family)
     ln_flops = chosen.ln_flops[chosen.used]
     edges = np.linspace(ln_flops.min(), ln_flops.max(), CELLS + 1)
-    point = _laws(chosen, ln_params, ready.size, floor, edges)
+    point = _laws([_lines(chosen, ln_params, ready.size)], floor, edges)
     weights = run_weights(list(runs["run"]), bootstrap.draws, bootstrap.seed)
-    resampled = _resampled(
-        select,
-        weights > 0,
-        width,
-        lambda f: _laws(f, ln_params, ready.size, floor, edges),
-    )
+    drawn = _resampled(select, weights > 0, width, ln_params, ready.size)
+    resampled = _laws(drawn, floor, edges)
     ln_c, _, count = _blocks(chosen, chosen.used.astype(float))
     misfit = lack_of_fit(
         ln_c[0],
@@ -203,29 +202,49 @@ def _demand_floor(chosen: Frontier, loss_floor: float | None, family: str) -> No
         )
 
 
-def _laws(
-    chosen: Frontier, ln_params: Floats, size: Ints, loss_floor: float | None, edges: Floats
-) -> _FrontierLaws:
-    """Laws of every subset; NaN where fewer than three points or two sizes are on its frontier.
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Power laws of params and tokens of some subsets, and the points of their loss laws."""
 
-    Returns:
-        Params, tokens and loss against compute, and the slopes by thirds, one row a subset.
-    """
+    params: PowerLaw
+    tokens: PowerLaw
+    slopes: Floats
+    blocks: tuple[Floats, Floats, Floats]
+
+
+def _lines(chosen: Frontier, ln_params: Floats, size: Ints) -> _Lines:
+    """Lines of every subset; NaN where fewer than three points or two sizes are on its frontier."""
     used = chosen.used
     sizes = size[chosen.run]
     lowest = np.where(used, sizes, size.max() + 1).min(axis=1)
     highest = np.where(used, sizes, ABSENT).max(axis=1)
     enough = (used.sum(axis=1) >= MIN_POINTS) & (highest > lowest)
     weight = np.where(used & enough[:, None], 1.0, 0.0)
-    blocks = _blocks(chosen, weight)
+    of_runs = ln_params[chosen.run]
+    params, tokens = fit_power_laws(chosen.ln_flops, (of_runs, chosen.ln_tokens), weight)
+    slopes = slopes_by_thirds(chosen.ln_flops, of_runs, weight > 0)
+    return _Lines(params, tokens, slopes, _blocks(chosen, weight))
+
+
+def _laws(parts: Sequence[_Lines], loss_floor: float | None, edges: Floats) -> _FrontierLaws:
+    """Laws of all subsets of `parts`, one row a subset.
+
+    Returns:
+        Params, tokens and loss against compute, and the slopes by thirds.
+    """
+
+    def rows(read: Callable[[_Lines], Floats]) -> Floats:
+        return np.concatenate([read(part) for part in parts])
+
+    blocks = (rows(lambda p: p.blocks[0]), rows(lambda p: p.blocks[1]), rows(lambda p: p.blocks[2]))
     loss_law = fit_loss_compute(*blocks, floor=loss_floor)
     return _FrontierLaws(
         Allocation(
-            fit_power_law(chosen.ln_flops, ln_params[chosen.run], weight),
-            fit_power_law(chosen.ln_flops, chosen.ln_tokens, weight),
+            PowerLaw(rows(lambda p: p.params.ln_k), rows(lambda p: p.params.p)),
+            PowerLaw(rows(lambda p: p.tokens.ln_k), rows(lambda p: p.tokens.p)),
             loss_law,
         ),
-        slopes_by_thirds(chosen.ln_flops, ln_params[chosen.run], weight > 0),
+        rows(lambda p: p.slopes),
         by_cells(*blocks, loss_law, edges),
     )
 
@@ -248,13 +267,15 @@ def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _resampled(
-    select: Select, present: Bools, width: int, laws: Callable[[Frontier], _FrontierLaws]
-) -> _FrontierLaws:
+    select: Select, present: Bools, width: int, ln_params: Floats, size: Ints
+) -> list[_Lines]:
+    """The lines of every subset of the runs in `present` (subsets, runs)."""
     at_once = max(1, CELLS_AT_ONCE // width)
-    blocks = range(0, max(1, present.shape[0]), at_once)
-    parts = [laws(select(present[i : i + at_once])) for i in progress.over(blocks)]
-    return _FrontierLaws(
-        joined([part.allocation for part in parts]),
-        np.concatenate([part.slopes for part in parts]),
-        np.concatenate([part.residual for part in parts]),
-    )
+    parts = []
+    for begin in progress.over(range(0, max(1, present.shape[0]), at_once)):
+        chosen = select(present[begin : begin + at_once])
+        rows, points = chosen.run.shape
+        step = max(1, CELLS_A_BLOCK // max(points, 1))
+        for i in range(0, max(1, rows), step):
+            parts.append(_lines(chosen.some(slice(i, i + step)), ln_params, size))
+    return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -53,6 +53,10 @@ class Frontier:
     ln_tokens: Floats
     loss: Floats
     used: Bools
+
+    def some(self, subsets: slice) -> Frontier:
+        """The points of some subsets."""
+        return Frontier(*(getattr(self, field.name)[subsets] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +156,19 @@ def _order(key: Floats, here: Bools) -> Ints:
 
 
 def _first_present(order: Ints, present: Bools) -> Ints:
-    """First run in each row of `order` (bins, runs) that is present; shape (subsets, bins)."""
-    subsets, bins = present.shape[0], order.shape[0]
-    out = np.full(subsets * bins, ABSENT, dtype=np.int64)
-    todo = np.arange(subsets * bins)
-    subset, column = np.divmod(todo, bins)
-    for rank in range(order.shape[1]):
-        run = order[column, rank]
+    """First run in each row of `order` (bins, runs) that is present; shape (subsets, bins).
+
+    Neighbouring bins mostly list the same runs, so that they are searched once.
+    """
+    subsets = present.shape[0]
+    new = np.append(True, (order[1:] != order[:-1]).any(axis=1))
+    listed = order[new]
+    lists = len(listed)
+    out = np.full(subsets * lists, ABSENT, dtype=np.int64)
+    todo = np.arange(subsets * lists)
+    subset, column = np.divmod(todo, lists)
+    for rank in range(listed.shape[1]):
+        run = listed[column, rank]
         reached = run != ABSENT
         hit = reached & present[subset, run]
         out[todo[hit]] = run[hit]
@@ -166,4 +176,4 @@ def _first_present(order: Ints, present: Bools) -> Ints:
         todo, subset, column = todo[open_], subset[open_], column[open_]
         if todo.size == 0:
             break
-    return out.reshape(subsets, bins)
+    return np.take(out.reshape(subsets, lists), np.cumsum(new) - 1, axis=1)

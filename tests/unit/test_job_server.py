@@ -1,0 +1,283 @@
+"""Jobs by forks: a script runs, prints, ends and is killed as by a Python of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import job_server
+
+pytestmark = pytest.mark.skipif(not job_server.works_here(), reason="forks as on Linux")
+
+SEEN = """
+import json, os, signal, sys
+print(json.dumps({
+    "argv": sys.argv, "file": __file__, "name": __name__, "path": sys.path, "cwd": os.getcwd(),
+    "environment": dict(os.environ), "stdin": sys.stdin.read(),
+    "handlers": [str(signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+    "ours": sorted(name for name in sys.modules if name.split(".")[0] in ("running", "flopline")),
+    "main": sys.modules["__main__"].__file__,
+}))
+print("a word", file=sys.stderr)
+"""
+
+WAITS = """
+import os, signal, sys, time
+from pathlib import Path
+from typing import Any
+note = Path(os.environ["NOTE"])
+def stop(number, frame):
+    note.write_text(f"stopped by {number}")
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+note.write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    yield job_server.start()
+    job_server.end()
+
+
+def words(name: str, script: Path) -> list[str]:
+    return [*shlex.split(job_server.command(name)), str(script)]
+
+
+def written(folder: Path, text: str) -> Path:
+    script = folder / "a script.py"
+    script.write_text(text)
+    return script
+
+
+def until(reached: Callable[[], Any]) -> Any:
+    limit = time.monotonic() + 30
+    while not (value := reached()):
+        assert time.monotonic() < limit, "not reached in time"
+        time.sleep(0.01)
+    return value
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_script_sees_what_it_would_see_in_a_python_of_its_own(
+    server: str, tmp_path: Path
+) -> None:
+    script = written(tmp_path, SEEN)
+    extra = {"PYTHONPATH": str(tmp_path / "library"), "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}
+    plain, forked = (
+        subprocess.run(
+            command,
+            input="typed",
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **extra},
+            check=True,
+        )
+        for command in ([sys.executable, str(script)], words(server, script))
+    )
+    wanted, actual = json.loads(plain.stdout), json.loads(forked.stdout)
+    assert actual == wanted
+    assert actual["ours"] == []
+    assert forked.stderr == plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "error"),
+    [
+        ("raise SystemExit(3)", 3, ""),
+        ("raise SystemExit('one sentence')", 1, "one sentence\n"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9, ""),
+        ("import os; os._exit(7)", 7, ""),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+        ("a b", 1, "SyntaxError: invalid syntax\n"),
+    ],
+)
+def test_it_ends_as_it_would(server: str, tmp_path: Path, text: str, code: int, error: str) -> None:
+    done = subprocess.run(
+        words(server, written(tmp_path, text)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert done.stderr.endswith(error)
+    assert bool(done.stderr) == bool(error)
+
+
+def test_many_at_once_each_get_their_own_end(server: str, tmp_path: Path) -> None:
+    script = written(tmp_path, "import os, sys; sys.exit(int(os.environ['CODE']))")
+    jobs = [
+        subprocess.Popen(words(server, script), env={**os.environ, "CODE": str(code)})
+        for code in range(20)
+    ]
+    assert [job.wait(60) for job in jobs] == list(range(20))
+
+
+@pytest.fixture
+def waiting(server: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """A job at work in a process group of its own: its client, its process and its note."""
+    note = tmp_path / "note"
+    client = subprocess.Popen(
+        words(server, written(tmp_path, WAITS)),
+        env={**os.environ, "NOTE": str(note)},
+        start_new_session=True,
+    )
+    pid = int(until(lambda: note.exists() and note.read_text()))
+    yield client, pid, note
+    client.kill()
+    client.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_a_signal_reaches_the_script_once(
+    waiting: tuple[subprocess.Popen[bytes], int, Path],
+    number: signal.Signals,
+    send: Callable[[int, int], None],
+) -> None:
+    client, pid, note = waiting
+    send(client.pid, number)
+    assert client.wait(30) == 130
+    assert note.read_text() == f"stopped by {int(number)}"
+    until(lambda: not alive(pid))
+
+
+def test_a_job_stops_and_goes_on_with_its_client(
+    waiting: tuple[subprocess.Popen[bytes], int, Path],
+) -> None:
+    client, pid, _ = waiting
+
+    def state() -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    client.send_signal(signal.SIGTSTP)
+    until(lambda: state() == "T")
+    client.send_signal(signal.SIGCONT)
+    until(lambda: state() != "T")
+
+
+def test_a_killed_client_takes_its_job_with_it(
+    waiting: tuple[subprocess.Popen[bytes], int, Path],
+) -> None:
+    client, pid, _ = waiting
+    client.kill()
+    until(lambda: not alive(pid))
+
+
+def test_a_killed_job_ends_its_client_likewise(
+    waiting: tuple[subprocess.Popen[bytes], int, Path],
+) -> None:
+    client, pid, _ = waiting
+    os.kill(pid, signal.SIGKILL)
+    assert client.wait(30) == -signal.SIGKILL
+
+
+OWNER = """
+import subprocess, sys, time
+from running import job_server
+name = job_server.start()
+print(job_server.command(name), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def owner() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that has a server, and what starts jobs by it."""
+    workflow = str(Path(job_server.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        env={**os.environ, "PYTHONPATH": workflow},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process, process.stdout.readline()
+    process.kill()
+    process.wait()
+
+
+def server_of(command: str) -> int:
+    """The process that forks for the clients of a command: the parent of a job."""
+    script = "import os; print(os.getppid())"
+    done = subprocess.run(
+        [*shlex.split(command), "/dev/stdin"], input=script, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+def test_a_server_ends_with_its_last_job_once_its_owner_was_killed(
+    owner: tuple[subprocess.Popen[str], str], tmp_path: Path
+) -> None:
+    process, command = owner
+    pid, note = server_of(command), tmp_path / "note"
+    client = subprocess.Popen(
+        [*shlex.split(command), str(written(tmp_path, WAITS))],
+        env={**os.environ, "NOTE": str(note)},
+    )
+    until(lambda: note.exists() and note.read_text())
+    process.kill()
+    client.terminate()
+    assert client.wait(30) == 130
+    until(lambda: not alive(pid))
+
+
+def test_jobs_of_a_killed_server_end_and_later_ones_need_none(
+    owner: tuple[subprocess.Popen[str], str], tmp_path: Path
+) -> None:
+    _, command = owner
+    pid, note = server_of(command), tmp_path / "note"
+    client = subprocess.Popen(
+        [*shlex.split(command), str(written(tmp_path, WAITS))],
+        env={**os.environ, "NOTE": str(note)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    job = int(until(lambda: note.exists() and note.read_text()))
+    os.kill(pid, signal.SIGKILL)
+    _, errors = client.communicate(timeout=30)
+    assert client.returncode == 1
+    assert "was killed" in errors
+    until(lambda: not alive(job))
+    assert server_of(command) == os.getpid()
+
+
+def test_an_idle_server_ignores_what_a_terminal_sends_to_all(
+    owner: tuple[subprocess.Popen[str], str],
+) -> None:
+    _, command = owner
+    pid = server_of(command)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(pid, number)
+    assert server_of(command) == pid
+
+
+def test_who_asks_for_nothing_does_no_harm(server: str, tmp_path: Path) -> None:
+    from running.job_client import address
+
+    for part in (b"", bytes(8), (1 << 20).to_bytes(8, "big") + b"cut"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(address(server))
+            connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+            assert select.select([connection], [], [], 30)[0]
+    assert subprocess.run(words(server, written(tmp_path, "")), check=True).returncode == 0
