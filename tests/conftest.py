@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,15 +69,32 @@ def real_data() -> Path:
     return folder
 
 
+def counted_together(counts: Iterable[tuple[str, dict[str, int]]]) -> list[str]:
+    """A line for all counts of one name: those of all tests added up; of a `most` the largest."""
+    totals: dict[str, dict[str, int]] = {}
+    for name, parts in counts:
+        total = totals.setdefault(name, dict.fromkeys(parts, 0))
+        for part, count in parts.items():
+            total[part] = max(total[part], count) if "most" in part else total[part] + count
+    return [
+        f"{name}: " + ", ".join(f"{part} {count:,}" for part, count in total.items())
+        for name, total in totals.items()
+    ]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests measured by `record_property`, since none asserts it, and where pictures are."""
     passed = terminalreporter.stats.get("passed", [])
-    lines = [
-        f"{name}: {value}"
-        for report in passed
+    properties = [
+        (name, value)
+        for report in [*passed, *terminalreporter.stats.get("failed", [])]
         if report.when == "call"
         for name, value in report.user_properties
     ]
+    lines = [f"{name}: {value}" for name, value in properties if not isinstance(value, dict)]
+    lines += counted_together(
+        (name, value) for name, value in properties if isinstance(value, dict)
+    )
     if any("/browser/" in report.nodeid for report in passed):
         lines.append(f"screenshots: {ARTEFACTS}")
     for line in lines:

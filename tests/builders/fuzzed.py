@@ -96,6 +96,10 @@ class Broken(AssertionError):
     """What must be true of every input is not."""
 
 
+class Hangs(Broken):
+    """An input took longer than any may."""
+
+
 def check(seed: Seed, data: bytes, folder: Path) -> str:
     """Read `data` in the place of the seed's mutant, in `folder`, to the table of runs.
 
@@ -182,7 +186,7 @@ def judged() -> Iterator[list[str]]:
         outcome[0] = REFUSED
     took = time.perf_counter() - began
     if took > SLOWEST:
-        raise Broken(f"it took {took:.0f} s")
+        raise Hangs(f"it took {took:.0f} s")
 
 
 def prepared(seed: Seed, folder: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
-from flopline.solvers import descent, hoffmann_grid
+from flopline.solvers import descent, hoffmann_grid, minimisation
 from flopline.solvers.curved_steps import bent
 from flopline.solvers.damped_steps import GRADIENT_TOLERANCE
 from flopline.solvers.minimisation import minimise, minimise_held, minimise_resamples
@@ -42,7 +42,8 @@ def test_derivatives_are_those_of_the_objective():
     problem = Problem.of(*design(0, 40, 0.01), log_huber(2e-3))
     weights = np.random.default_rng(1).integers(0, 3, (1, 40)).astype(float)
     theta = np.array([0.6, -1.6, -1.6, 0.4, 0.3])
-    task = descent._Task(problem, CHINCHILLA, weights, problem.delta)
+    delta = np.array([problem.delta])
+    task = descent._Task(problem, CHINCHILLA, weights, delta, np.zeros((1, 6)))
 
     def model(z):
         return task.evaluate(slice(None), z[None])
@@ -134,6 +135,20 @@ def test_resamples_that_starts_dispute_are_solved_again():
     assert higher.any()
     assert disagreed[higher].all()
     assert not disagreed.all()
+
+
+@pytest.mark.parametrize("delta", [1e-2, 1e-3, 1e-5])
+def test_starts_lead_to_the_same_optima_together_and_one_after_another(monkeypatch, delta):
+    problem = Problem.of(*design(3, 40, 0.01), log_huber(delta))
+    near, _, _ = minimise(problem, SKALING, np.ones(40))
+    weights = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), size=12).astype(float)
+    together, alike = minimise_resamples(problem, SKALING, weights, near.unknowns[0])
+    monkeypatch.setattr(minimisation, "_ELEMENTS_TOGETHER", 0)
+    apart, too = minimise_resamples(problem, SKALING, weights, near.unknowns[0])
+    assert (alike == too).all()
+    assert (together.iterations == apart.iterations).mean() > 0.5
+    assert together.objective == pytest.approx(apart.objective, rel=1e-12)
+    assert together.unknowns == pytest.approx(apart.unknowns, rel=1e-6)
 
 
 @pytest.mark.parametrize("exponents", [(5.0, 5.0), (0.01, 5.0), (0.01, 0.01)])

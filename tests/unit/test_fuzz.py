@@ -1,14 +1,17 @@
 """Mutated logs, tables, sidecars and study files: read, or refused in one sentence, and soon.
 
-`make test` looks at as many as some seconds allow, `make slow` at 100,000 logs and 8,400 studies.
+`make test` looks at as many as some seconds allow, `make slow` at 100,000 logs and 8,400 studies,
+and prints how many they were and what came of them.
 What comes of a seed and a number is always the same: `check(seeds()[NAME], ...)` makes it again. An
 input that fails is put into tests/fixtures/fuzz, in the folder of its seed, and stays there.
 """
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -19,13 +22,23 @@ from flopline.errors import MOST_LETTERS, FloplineError
 from flopline.logs.key_values import parsed
 from flopline.logs.readers import read_log
 from flopline.tables import column_map, read_table
-from tests.builders.fuzzed import CORPUS, SOUND, Case, check, check_all, prepared, seeds
+from tests.builders.fuzzed import (
+    CORPUS,
+    SLOWEST,
+    SOUND,
+    Case,
+    Hangs,
+    check,
+    check_all,
+    prepared,
+    seeds,
+)
 from tests.builders.fuzzed_studies import check_study, study_seeds
 from tests.builders.mutations import SIGNS
 from tests.builders.refusals import refused
 
-SECONDS = 3.0
-"""What `make test` spends on logs, and half of it again on studies."""
+SECONDS, TURNS = 4.0, 2
+"""What `make test` spends on logs, in so many turns side by side, and on studies once."""
 
 LOGS, STUDIES = 100_000, 8_400
 """Inputs of `make slow`."""
@@ -37,9 +50,21 @@ STUDY_SEEDS = study_seeds()
 OF_CORPUS = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 
 
-def broken(cases: Iterable[Case]) -> dict[tuple[str, int], str]:
-    """The seeds and numbers of inputs that break, with what came of them."""
-    return {at: f"{type(e).__name__}: {e}"[:300] for at, e in check_all(cases).items()}
+def shown(wrong: Mapping[tuple[str, int], Exception]) -> dict[tuple[str, int], str]:
+    """The seeds and numbers of inputs that break, with what came of them in words."""
+    return {at: f"{type(error).__name__}: {error}"[:300] for at, error in wrong.items()}
+
+
+def tally(inputs: int, wrong: Collection[Exception]) -> dict[str, int]:
+    """What came of some inputs, for the lines below all tests: those of all seeds are added."""
+    hangs = sum(isinstance(error, Hangs) for error in wrong)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "inputs": inputs,
+        "tracebacks and lost rows": len(wrong) - hangs,
+        f"hangs over {SLOWEST:.0f} s": hangs,
+        "most memory of a process [MB]": most // (1 << 20 if sys.platform == "darwin" else 1 << 10),
+    }
 
 
 @pytest.mark.parametrize("path", OF_CORPUS, ids=lambda path: f"{path.parent.name}-{path.name}")
@@ -49,20 +74,21 @@ def test_what_once_failed_is_read_or_refused(path: Path, tmp_path: Path) -> None
     check(seed, path.read_bytes(), tmp_path)
 
 
-def test_mutated_logs_are_read_or_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_mutated_logs_are_read_or_refused(turn: int, tmp_path: Path) -> None:
     def cases() -> Iterator[Case]:
         order = sorted(SEEDS, key=lambda name: name[::-1])  # formats and their seeds, mixed
-        for number in count():
+        for number in count(turn, TURNS):
             for place, name in enumerate(order):
                 folder = tmp_path / str(place)
-                if not number:
+                if number == turn:
                     prepared(SEEDS[name], folder)
                 yield Case(SEEDS[name], number, folder)
                 if time.perf_counter() - began > SECONDS:
                     return
 
     began = time.perf_counter()
-    assert not broken(cases())
+    assert not shown(check_all(cases()))
 
 
 def test_mutated_studies_are_loaded_or_refused(tmp_path: Path) -> None:
@@ -71,24 +97,39 @@ def test_mutated_studies_are_loaded_or_refused(tmp_path: Path) -> None:
         for name, seed in STUDY_SEEDS.items():
             outcome = check_study(seed.input(number), tmp_path)
             assert number or outcome == SOUND, name
-        if time.perf_counter() - began > SECONDS / 2:
+        if time.perf_counter() - began > SECONDS:
             return
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SEEDS)
-def test_many_mutated_logs_are_read_or_refused(name: str, tmp_path: Path) -> None:
+def test_many_mutated_logs_are_read_or_refused(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     prepared(SEEDS[name], tmp_path)
-    for first in range(0, -(-LOGS // len(SEEDS)), BATCH):
+    wrong: dict[tuple[str, int], Exception] = {}
+    firsts = range(0, -(-LOGS // len(SEEDS)), BATCH)
+    for first in firsts:
         numbers = range(first, first + BATCH)
-        assert not broken(Case(SEEDS[name], number, tmp_path) for number in numbers)
+        wrong |= check_all(Case(SEEDS[name], number, tmp_path) for number in numbers)
+    record_property("mutated logs", tally(len(firsts) * BATCH, wrong.values()))
+    assert not shown(wrong)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDY_SEEDS)
-def test_many_mutated_studies_are_loaded_or_refused(name: str, tmp_path: Path) -> None:
-    for number in range(-(-STUDIES // len(STUDY_SEEDS))):
-        check_study(STUDY_SEEDS[name].input(number), tmp_path)
+def test_many_mutated_studies_are_loaded_or_refused(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    wrong: dict[tuple[str, int], Exception] = {}
+    numbers = range(-(-STUDIES // len(STUDY_SEEDS)))
+    for number in numbers:
+        try:
+            check_study(STUDY_SEEDS[name].input(number), tmp_path)
+        except Exception as error:
+            wrong[name, number] = error
+    record_property("mutated studies", tally(len(numbers), wrong.values()))
+    assert not shown(wrong)
 
 
 def test_a_line_takes_time_in_proportion_to_its_length() -> None:

@@ -25,12 +25,11 @@ from tests.builders.studies import BUDGETS, FAMILIES, write_study
 from tests.builders.surfaces import constants_of
 from tests.conftest import ROOT
 from tests.workflow.conftest import SPECS, Checkout, engine, of_audit, of_law, once_a_session
+from tests.workflow.contents import content, different
 
 pytestmark = pytest.mark.workflow
 
 RESULTS = "results/toy"
-NOT_COMPARED = {"logs", "benchmarks", ".sha256"}
-NOTES = {".digests.json", ".outputs.json", ".lock", ".jobs.lock"}
 
 
 def figures_after(stage: str) -> list[str]:
@@ -95,23 +94,6 @@ def at_order(event, arguments):
 if orders.is_dir():
     sys.addaudithook(at_order)
 """
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every result of a study, by its path."""
-    results = folder / RESULTS
-    return {
-        str(path.relative_to(results)): path.read_bytes()
-        for path in sorted(results.rglob("*"))
-        if path.is_file()
-        and path.relative_to(results).parts[0] not in NOT_COMPARED
-        and path.name not in NOTES
-        and not path.name.startswith(".snakemake")
-    }
-
-
-def different(actual: dict[str, bytes], wanted: dict[str, bytes]) -> list[str]:
-    return sorted(p for p in actual.keys() | wanted.keys() if actual.get(p) != wanted.get(p))
 
 
 def until(reached: Callable[[], object], seconds: float = 240) -> None:
@@ -218,7 +200,7 @@ class Lab:
         """The plain command goes on to its end, and to the same bytes; what it said."""
         with self.run(*arguments) as run:
             assert run.end() == 0, run.printed
-        assert different(content(self.folder), undisturbed) == []
+        assert different(content(self.folder, RESULTS), undisturbed) == []
         assert list(self.folder.glob(".snakemake/locks/*")) == []
         return run.printed
 
@@ -285,7 +267,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def undisturbed(small: Checkout) -> dict[str, bytes]:
-    actual = content(small.folder)
+    actual = content(small.folder, RESULTS)
     assert len(actual) > 50
     return actual
 
@@ -341,7 +323,7 @@ def kill_in_each_stage(
             for order in begins:
                 order.unlink()
             run.held(*named)
-            before = content(lab.folder)
+            before = content(lab.folder, RESULTS)
             run.signal_all(signal.SIGKILL)
             faults += len(stages)
         before_these = stages
@@ -351,7 +333,7 @@ def kill_in_each_stage(
         assert len(before) >= len(complete) + len(stages), stages
     printed = lab.resumed(undisturbed, *target)
     assert f"The last run in {RESULTS} was killed; going on where it stopped." in printed
-    lost = different(content(lab.folder), undisturbed)
+    lost = different(content(lab.folder, RESULTS), undisturbed)
     print(f"\nfaults injected: {faults}, survived: {faults}, files lost or changed: {len(lost)}")
 
 
@@ -404,7 +386,7 @@ def test_killed_and_out_of_room_between_families(finished: Checkout, tmp_path: P
                 (folder / figure).unlink()
                 # Its job would find the room of it for a note of what went wrong.
                 (folder / receipt_of(figure, Path(RESULTS))).unlink()
-        undisturbed = content(finished.folder)
+        undisturbed = content(finished.folder, RESULTS)
         kill_in_each_stage(lab, undisturbed, disk, [BETWEEN_FAMILIES], drawn)
 
 
@@ -425,7 +407,7 @@ def test_killed_and_out_of_room_while_runs_are_simulated(fresh: Lab) -> None:
     target = [f"{RESULTS}/simulated/runs.csv"]
     with fresh.run(*target) as run:
         assert run.end() == 0, run.printed
-    undisturbed = content(fresh.folder)
+    undisturbed = content(fresh.folder, RESULTS)
     assert len(undisturbed) > 2
     shutil.rmtree(fresh.folder / "results")
     with small_disk(fresh.folder / "results") as disk:
@@ -475,7 +457,7 @@ def test_killed_job_is_tried_again(lab: Lab, undisturbed: dict[str, bytes]) -> N
         assert run.end() == 0, run.printed
     assert "[1/1] report " in run.printed
     assert "was killed" not in run.printed
-    assert different(content(lab.folder), undisturbed) == []
+    assert different(content(lab.folder, RESULTS), undisturbed) == []
 
 
 def test_killed_job_is_told_with_its_log_and_what_to_do(
@@ -543,7 +525,7 @@ def test_second_run_is_refused_and_the_first_unharmed(
         assert "Traceback" not in second.printed
         order.unlink()
         assert first.end() == 0, first.printed
-    assert different(content(lab.folder), undisturbed) == []
+    assert different(content(lab.folder, RESULTS), undisturbed) == []
 
 
 def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, bytes]) -> None:
@@ -564,7 +546,7 @@ def test_jobs_of_a_killed_run_are_waited_for(lab: Lab, undisturbed: dict[str, by
         until(lambda: waits in third.printed)
         order.unlink()
         assert third.end() == 0, third.printed
-    assert different(content(lab.folder), undisturbed) == []
+    assert different(content(lab.folder, RESULTS), undisturbed) == []
 
 
 def test_log_that_is_written_while_a_run_is_at_work_is_refused(lab: Lab) -> None:
@@ -611,7 +593,7 @@ def test_damaged_results_are_made_again(lab: Lab, undisturbed: dict[str, bytes])
         ("3", "report"),
         ("3", "review"),
     ]
-    assert different(content(lab.folder), undisturbed) == []
+    assert different(content(lab.folder, RESULTS), undisturbed) == []
 
 
 def test_other_words_of_snakemake_change_neither_safety_nor_lines(

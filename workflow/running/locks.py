@@ -133,7 +133,7 @@ def join_jobs(results: Path) -> None:
 def _wait_for_jobs(results: Path, say: Callable[[str], None]) -> None:
     with (results / JOBS).open("a", encoding="utf-8") as lock:
         if _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
-            pids = " ".join(map(str, _pids_at(results / JOBS)))
+            pids = " ".join(map(str, pids_at(results / JOBS)))
             which = f" (process {pids.replace(' ', ', ')})" if pids else ""
             end = f", or end it with `kill {pids}`" if pids else ""
             say(f"A job of a run that was killed is still at work{which}: waiting for it{end}.")
@@ -181,7 +181,7 @@ def _is_of(lock: Path, results: Path) -> bool:
         return False
 
 
-def _pids_at(path: Path) -> list[int]:
+def pids_at(path: Path) -> list[int]:
     """The processes of this machine that hold a lock on a file, as Linux lists them."""
     try:
         inode, lines = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")

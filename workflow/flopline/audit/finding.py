@@ -67,14 +67,15 @@ def draws_of(draws: pd.DataFrame) -> LossSurface:
 
     `draws` are those of the fit of a surface. Raises FloplineError with fewer than two of them.
     """
-    values = draws[stated_columns(draws)].astype(float)
-    usable = np.isfinite(values).all(axis=1) & (values[["A", "B"]] > 0).all(axis=1)
+    values = {name: draws[name].to_numpy(dtype=float) for name in stated_columns(draws)}
+    usable = np.isfinite(np.stack(list(values.values()))).all(axis=0)
+    usable &= (values["A"] > 0) & (values["B"] > 0)
     if usable.sum() < 2:
         raise FloplineError(
             f"this audit needs bootstrap draws of the surface, but {int(usable.sum())} of "
             f"{len(draws)} can be used: raise `bootstrap: draws` in the study file."
         )
-    return LossSurface.stated({name: values.loc[usable, name].to_numpy() for name in values})
+    return LossSurface.stated({name: drawn[usable] for name, drawn in values.items()})
 
 
 def stated_columns(draws: pd.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ from flopline.audit.ladder_fit import LadderFit
 from flopline.audit.waste import wasted_at
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.percentiles import known_percentiles
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
@@ -60,20 +61,17 @@ def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.Da
     if step.fit is None or step.surface is None:
         return out.iloc[:0].assign(predicted=np.nan)
     params, tokens = out["params"].to_numpy(), out["tokens"].to_numpy()
-    out["predicted"] = step.surface.loss(params, tokens)
-    out["log_error"] = np.log(out["predicted"] / out["loss"])
-    try:
-        surfaces = draws_of(step.fit.draws)
-    except FloplineError:
-        return out  # without draws there is no interval, and coverage stays empty
-    drawn = np.log(surfaces.loss(params, tokens))
-    residuals = step.fit.tables["points"]["log_residual"].to_numpy()
-    scatter = np.random.default_rng(seed).choice(residuals, size=drawn.shape)
-    for level in LEVELS:
-        ends = (50 - level / 2, 50 + level / 2)
-        low, high = np.exp(np.percentile(drawn + scatter, ends, axis=0))
-        out[f"predicted_lo{level}"], out[f"predicted_hi{level}"] = low, high
-    return out
+    told = step.surface.loss(params, tokens)
+    more = {"predicted": told, "log_error": np.log(told / out["loss"].to_numpy())}
+    with suppress(FloplineError):  # without draws there is no interval, and coverage stays empty
+        drawn = np.log(draws_of(step.fit.draws).loss(params, tokens))
+        residuals = step.fit.tables["points"]["log_residual"].to_numpy()
+        scatter = np.random.default_rng(seed).choice(residuals, size=drawn.shape)
+        for level in LEVELS:
+            ends = (50 - level / 2, 50 + level / 2)
+            low, high = np.exp(np.percentile(drawn + scatter, ends, axis=0))
+            more |= {f"predicted_lo{level}": low, f"predicted_hi{level}": high}
+    return out.assign(**more)
 
 
 def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFrame:
@@ -82,21 +80,28 @@ def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFram
     `sd_ln` is the spread of the draws [ln loss] where there are any, `scatter_ln` that of the
     fitted runs about the surface where its own fit tells it. No rows for what is no surface.
     """
-    rows = held if step.surface is not None else held.iloc[:0]
-    out = pd.DataFrame({"law": step.law, "estimator": step.estimator}, index=rows.index)
-    out["largest_flops"] = c
-    for name in ("run", "params", "tokens", "flops"):
-        out[name] = rows[name]
-    params, tokens = (rows[c].to_numpy(dtype=float) for c in ("params", "tokens"))
-    out["predicted"] = step.surface.loss(params, tokens) if step.surface is not None else math.nan
-    out["seen"] = rows["loss"].astype(float)
-    out["sd_ln"] = out["scatter_ln"] = math.nan
-    if step.surface is None or step.fit is None:
-        return out.reset_index(drop=True)
-    out["scatter_ln"] = _scatter_of(step)
-    with suppress(FloplineError):  # without draws their spread is not known
-        out["sd_ln"] = spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
-    return out.reset_index(drop=True)
+    rows = (held if step.surface is not None else held.iloc[:0]).reset_index(drop=True)
+    params, tokens = (rows[name].to_numpy(dtype=float) for name in ("params", "tokens"))
+    nothing = np.full(len(rows), np.nan)
+    told, scatter, spread = nothing, nothing, nothing
+    if step.surface is not None:
+        told = step.surface.loss(params, tokens)
+        if step.fit is not None:
+            scatter = np.full(len(rows), _scatter_of(step))
+            with suppress(FloplineError):  # without draws their spread is not known
+                spread = spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
+    return pd.DataFrame(
+        {
+            "law": step.law,
+            "estimator": step.estimator,
+            "largest_flops": c,
+            **{name: rows[name] for name in ("run", "params", "tokens", "flops")},
+            "predicted": told,
+            "seen": rows["loss"].to_numpy(dtype=float),
+            "sd_ln": spread,
+            "scatter_ln": scatter,
+        }
+    )
 
 
 def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) -> pd.DataFrame:
@@ -106,16 +111,23 @@ def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) 
     fitted runs, where the fit of a surface tells it.
     """
     budgets = np.asarray(targets_flops, dtype=float)
-    out = pd.DataFrame({"law": fit.law, "estimator": fit.estimator, "budget_flops": budgets})
-    out.insert(2, "largest_flops", largest_flops)
+    told: dict[str, object] = {}
     for name, predict, draws in (
         ("params", fit.params_opt, fit.params_draws),
         ("loss", fit.loss_opt, fit.loss_draws),
     ):
-        out[f"{name}_predicted"] = np.nan if predict is None else predict(budgets)
-        out[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
-    out["scatter_ln"] = _scatter_of(fit)
-    return out
+        told[f"{name}_predicted"] = np.nan if predict is None else predict(budgets)
+        told[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
+    return pd.DataFrame(
+        {
+            "law": fit.law,
+            "estimator": fit.estimator,
+            "largest_flops": largest_flops,
+            "budget_flops": budgets,
+            **told,
+            "scatter_ln": _scatter_of(fit),
+        }
+    )
 
 
 def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int) -> pd.DataFrame:
@@ -129,40 +141,42 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
     if step.status == FAILED:
         seen = seen.iloc[:0]
     budgets = seen["budget_flops"].to_numpy(dtype=float)
-    out = pd.DataFrame(
-        {
-            "law": step.law,
-            "estimator": step.estimator,
-            "largest_flops": c,
-            "budget_flops": budgets,
-            "seen": seen["seen"].to_numpy(),
-        }
-    )
+    told: dict[str, Floats] = {}
     rng = np.random.default_rng(seed)
     for name, predict, draws in (
         ("params", step.params_opt, step.params_draws),
         ("loss", step.loss_opt, step.loss_draws),
     ):
         nothing = np.full(budgets.size, np.nan)
-        out[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
-        out[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
-        out[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
-        out[f"{name}_sd_ln"] = nothing
+        told[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
+        told[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
+        told[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
+        told[f"{name}_sd_ln"] = nothing
         spread = np.empty((0, budgets.size))
         if draws is not None and budgets.size:
             error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
             spread = np.log(draws(budgets))
-            out[f"{name}_sd_ln"] = spread_of(spread)
+            told[f"{name}_sd_ln"] = spread_of(spread)
             spread = spread + error * rng.standard_normal(spread.shape)
         for level in LEVELS:
             ends = (50 - level / 2, 50 + level / 2)
             low, high = (
                 np.exp(np.percentile(spread, ends, axis=0)) if len(spread) else [nothing] * 2
             )
-            out[f"{name}_lo{level}"], out[f"{name}_hi{level}"] = low, high
-    out["ln_ratio"] = np.log(out["params_predicted"] / out["params_seen"])
-    out["wasted_percent"] = all_runs.wasted_percent(out["ln_ratio"].to_numpy())
-    return out
+            told |= {f"{name}_lo{level}": low, f"{name}_hi{level}": high}
+    ln_ratio = np.log(told["params_predicted"] / told["params_seen"])
+    return pd.DataFrame(
+        {
+            "law": step.law,
+            "estimator": step.estimator,
+            "largest_flops": c,
+            "budget_flops": budgets,
+            "seen": seen["seen"].to_numpy(),
+            **told,
+            "ln_ratio": ln_ratio,
+            "wasted_percent": all_runs.wasted_percent(ln_ratio),
+        }
+    )
 
 
 def row_of(
@@ -227,8 +241,8 @@ def row_of(
             row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
             row[f"params_coverage{level}"] = _covered(seen, "params", level)
     if step.params_draws is not None:
-        at = step.params_draws(np.array([all_runs.target_flops]))[:, 0]
-        row["target_params_lo80"], row["target_params_hi80"] = np.nanpercentile(at, [10, 90])
+        at = step.params_draws(np.array([all_runs.target_flops]))
+        row["target_params_lo80"], row["target_params_hi80"] = known_percentiles(at, (10, 90))[:, 0]
     return row
 
 
@@ -249,14 +263,16 @@ def _scatter_of(fit: LadderFit) -> float:
 
 def spread_of(logs: Floats) -> Floats:
     """Spread of draws (draws, k) as a standard deviation: half their central 68 %."""
-    low, high = np.nanpercentile(logs, (15.865, 84.135), axis=0)
+    low, high = known_percentiles(logs, (15.865, 84.135))
     return np.asarray((high - low) / 2)
 
 
 def _covered(seen: pd.DataFrame, name: str, level: int) -> float:
     """Share of budgets whose bottom lies in the interval; NaN where there is no interval."""
-    low, high = seen[f"{name}_lo{level}"], seen[f"{name}_hi{level}"]
-    known = low.notna() & seen[f"{name}_seen"].notna()
+    at, low, high = (
+        seen[f"{name}_{end}"].to_numpy(dtype=float) for end in ("seen", f"lo{level}", f"hi{level}")
+    )
+    known = ~np.isnan(low) & ~np.isnan(at)
     if not known.any():
         return math.nan
-    return float(seen[f"{name}_seen"].between(low, high)[known].mean())
+    return float(((low <= at) & (at <= high))[known].mean())

@@ -75,6 +75,9 @@ class Task(Protocol[M]):
     def of_rows(self, rows: Ints) -> Self:
         """The task of some rows."""
 
+    def at_width(self, delta: Floats) -> Self:
+        """The task under another Huber's delta, one for each row."""
+
     def evaluate(self, rows: Ints | slice, theta: Floats) -> M:
         """The model of some rows at their unknowns."""
 
@@ -85,31 +88,70 @@ class Task(Protocol[M]):
         """A damped step that descends, and the decrease that its quadratic model promises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Huber's deltas through which rows go down one after another, and when each is done with.
+
+    A row ends a stage when its scaled gradient is no more than that of `finish`; `first` (rows,) is
+    the stage that each row begins with.
+    """
+
+    delta: Floats
+    finish: Floats
+    first: Ints
+
+
 def descended(
-    task: Task[M], begin: Floats, finish: float = FINISH
+    task: Task[M], begin: Floats, stages: Stages | None = None
 ) -> tuple[Floats, Floats, Floats, Ints]:
     """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
 
-    A row ends when its scaled gradient is no more than `finish` or when no step lowers its
-    objective.
+    A row ends when its scaled gradient is no more than FINISH or when no step lowers its
+    objective; one that has a further stage goes on from there with that.
     """
     lower, upper = task.box
     theta = np.clip(begin, lower, upper)
     everyone = slice(None)
-    model = task.evaluate(everyone, theta)
-    cosine = task.scaled_gradient(everyone, theta, model)
-    objective, iterations = model.objective, np.zeros(theta.shape[0], dtype=np.int64)
+    stage = np.zeros(len(theta), dtype=np.int64)
+    deltas, finishes = np.zeros(1), np.array([FINISH])
+    if stages is not None:
+        stage, deltas, finishes = stages.first.copy(), stages.delta, stages.finish
+        task = task.at_width(deltas[stage])
+    now = task.evaluate(everyone, theta)
+    cosine = task.scaled_gradient(everyone, theta, now)
+    objective, iterations = now.objective.copy(), np.zeros(theta.shape[0], dtype=np.int64)
     # What follows is of the rows that are still on their way, and of no others.
-    rows = np.flatnonzero(cosine > finish)
-    if not rows.size:
-        return theta, objective, cosine, iterations
-    task, at, now, steep = task.of_rows(rows), theta[rows], model.take(rows), cosine[rows]
+    rows, at, steep = np.arange(theta.shape[0]), theta, cosine
     damping, growth = np.full(rows.size, 1e-2), np.full(rows.size, 2.0)
-    bare = np.zeros(rows.size, dtype=bool)
+    bare, fresh = np.zeros(rows.size, dtype=bool), np.ones(rows.size, dtype=bool)
+    steps, in_stage = np.zeros(rows.size, dtype=np.int64), np.zeros(rows.size, dtype=np.int64)
+    stuck = np.zeros(rows.size, dtype=bool)
     reached = progress.gauge()
-    for done in range(1, _MAX_ITERATIONS + 1):
+    while rows.size:
+        ended = ~(steep > finishes[stage]) | stuck | (in_stage >= _MAX_ITERATIONS)
+        fresh = ended & (stage + 1 < deltas.size)
+        ended &= ~fresh
+        if ended.any():
+            those = rows[ended]
+            theta[those], objective[those] = at[ended], now.objective[ended]
+            cosine[those], iterations[those] = steep[ended], steps[ended]
+        left = np.flatnonzero(~ended)
+        # At first all are taken, too: their weights then lie side by side.
+        if ended.any() or at is theta:
+            reached(1.0 - left.size / theta.shape[0])
+            rows, task, at, now = rows[left], task.of_rows(left), at[left], now.take(left)
+            steep, damping, growth, bare = steep[left], damping[left], growth[left], bare[left]
+            stage, steps, in_stage, fresh = stage[left], steps[left], in_stage[left], fresh[left]
+            if not rows.size:
+                break
         step, promised = task.step(at, now, damping)
         there = np.minimum(np.maximum(at + step, lower), upper)
+        anew = bool(fresh.any())
+        if anew:
+            # The next stage begins where the last has ended, with nothing but a look around.
+            there[fresh] = at[fresh]
+            stage[fresh] += 1
+            task = task.at_width(deltas[stage])
         new = task.evaluate(everyone, there)
         new_steep = task.scaled_gradient(everyone, there, new)
 
@@ -117,10 +159,11 @@ def descended(
         drowned = promised <= ROUNDING * now.objective
         drop = now.objective - new.objective
         gain = np.where(drowned, 1.0, drop / np.maximum(promised, TINY))
-        accepted = np.where(drowned, new_steep < steep, drop > 0.0)
+        accepted = np.where(drowned, new_steep < steep, drop > 0.0) | fresh
         less = np.minimum(np.maximum(1.0 - (2.0 * gain - 1.0) ** 3, 0.2), 2.0)
-        damping *= np.where(accepted, less, growth)
+        damping = damping * np.where(accepted, less, growth)
         growth = np.where(accepted, 2.0, 2.0 * growth)
+        steps, in_stage = steps + ~fresh, in_stage + 1
         if accepted.all():
             at, now, steep = there, new, new_steep
         else:
@@ -131,28 +174,9 @@ def descended(
         stuck = (last & bare) | (damping > _MAX_DAMPING)
         bare = last | (bare & ~accepted)
         damping[last] = _NO_DAMPING
-        ended = ~(steep > finish) | stuck
-        if done == _MAX_ITERATIONS:
-            ended[:] = True
-        if not ended.any():
-            continue
-        those = rows[ended]
-        theta[those], objective[those] = at[ended], now.objective[ended]
-        cosine[those], iterations[those] = steep[ended], done
-        left = np.flatnonzero(~ended)
-        reached(1.0 - left.size / theta.shape[0])
-        if not left.size:
-            break
-        rows, task, at, now, steep, damping, growth, bare = (
-            rows[left],
-            task.of_rows(left),
-            at[left],
-            now.take(left),
-            steep[left],
-            damping[left],
-            growth[left],
-            bare[left],
-        )
+        if anew:
+            damping[fresh], growth[fresh], in_stage[fresh] = 1e-2, 2.0, 0
+            stuck[fresh], bare[fresh] = False, False
     return theta, objective, cosine, iterations
 
 

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from flopline import progress
 from flopline.solvers.curved_steps import bent
 from flopline.solvers.damped_steps import (
     FINISH,
@@ -29,6 +28,7 @@ from flopline.solvers.damped_steps import (
     WIDE,
     QuadraticModel,
     RowArrays,
+    Stages,
     descended,
     widths_down_to,
 )
@@ -73,24 +73,24 @@ def descend(
     starts: Floats,
     widths: list[float] | None = None,
     *,
-    rough: bool = True,
+    rough: bool | Bools = True,
 ) -> Optimum:
     """The local minimum that each row of `starts` (rows, 6) leads to.
 
     `weights` has shape (rows, points). A small delta is approached from above, through `widths`
-    (`damped_steps.widths_down_to` unless given), and the first of them, if `rough`, through
+    (`damped_steps.widths_down_to` unless given), and the first of them, where `rough`, through
     ROUGH_WIDTH. Ask `converged` of the result.
 
     Returns the optima by row, with objective and scaled gradient.
     """
-    free, iterations = form.reduce(starts), np.zeros(starts.shape[0], dtype=np.int64)
+    free, first = form.reduce(starts), np.zeros(starts.shape[0], dtype=np.int64)
     stages = [(width, FINISH) for width in widths or widths_down_to(problem.delta)]
-    if rough and stages[0][0] < ROUGH_WIDTH:
+    if np.any(rough) and stages[0][0] < ROUGH_WIDTH:
         stages.insert(0, (ROUGH_WIDTH, ROUGH))
-    for width, finish in progress.over(stages):
-        task = _Task(problem, form, weights, width, starts)
-        free, objective, gradient, steps = descended(task, free, finish)
-        iterations = iterations + steps
+        first += ~np.broadcast_to(rough, first.shape)
+    deltas, finishes = np.array(stages).T
+    task = _Task(problem, form, weights, deltas[first], starts)
+    free, objective, gradient, iterations = descended(task, free, Stages(deltas, finishes, first))
     return Optimum(
         task.full(slice(None), free), objective * problem.value_unit, gradient, iterations
     )
@@ -99,7 +99,7 @@ def descend(
 def assess(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> Optimum:
     """Unknowns (rows, 6) that another method found, with objective and scaled gradient."""
     free, everyone = form.reduce(unknowns), slice(None)
-    task = _Task(problem, form, weights, problem.delta, unknowns)
+    task = _Task(problem, form, weights, np.full(len(unknowns), problem.delta), unknowns)
     model = task.evaluate(everyone, free)
     gradient = task.scaled_gradient(everyone, free, model)
     none = np.zeros(unknowns.shape[0], dtype=np.int64)
@@ -148,26 +148,36 @@ class _Task:
     problem: Problem
     form: Form[Any]
     weights: Floats
-    delta: float
-    starts: Floats | None = None
+    delta: Floats
+    starts: Floats
 
     @property
     def box(self) -> tuple[Floats, Floats]:
         return self.form.box
 
     @cached_property
+    def total(self) -> Floats:
+        """The sum of weights of each row."""
+        return np.asarray(self.weights.sum(axis=1))
+
+    @property
     def floor(self) -> Floats:
         """Least sum of squared scores that gradients are measured against, one per row."""
-        return np.asarray(min(PERFECT_FIT, self.delta) ** 2 * self.weights.sum(axis=1))
+        return np.asarray(np.minimum(PERFECT_FIT, self.delta) ** 2 * self.total)
 
     def of_rows(self, rows: Ints) -> _Task:
         """The task of some rows."""
-        starts = None if self.starts is None else self.starts[rows]
-        weights = self.weights[rows]
-        some = _Task(self.problem.of_rows(rows), self.form, weights, self.delta, starts)
-        # The points are the same, so that their products need not be made again.
-        some.__dict__["moments"] = self.moments
+        problem, weights = self.problem.of_rows(rows), self.weights[rows]
+        some = _Task(problem, self.form, weights, self.delta[rows], self.starts[rows])
+        # What is known of all need not be made again.
+        some.__dict__.update(total=self.total[rows], moments=self.moments)
         return some
+
+    def at_width(self, delta: Floats) -> _Task:
+        """The task under another delta, one for each row."""
+        task = _Task(self.problem, self.form, self.weights, delta, self.starts)
+        task.__dict__.update(total=self.total, moments=self.moments)
+        return task
 
     @cached_property
     def moments(self) -> dict[str, Floats]:
@@ -180,7 +190,7 @@ class _Task:
     def full(self, rows: Ints | slice, theta: Floats) -> Floats:
         """All six unknowns of some rows."""
         full, carried = self.form.expand(theta), self.form.carried
-        if carried and self.starts is not None:
+        if carried:
             full[:, carried] = self.starts[rows][:, carried]
         return full
 
@@ -191,14 +201,18 @@ class _Task:
         size = max(1, CHUNK_ELEMENTS // weights.shape[1])
         with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
             if len(theta) <= size:
-                return self._block(problem, weights, full, theta)
+                return self._block(problem, weights, full, theta, self.delta[rows])
             blocks = [slice(i, i + size) for i in range(0, len(theta), size)]
+            delta = self.delta[rows]
             return _ScaledModel.joined(
-                [self._block(problem.of_rows(b), weights[b], full[b], theta[b]) for b in blocks]
+                [
+                    self._block(problem.of_rows(b), weights[b], full[b], theta[b], delta[b])
+                    for b in blocks
+                ]
             )
 
     def _block(
-        self, problem: Problem, weights: Floats, full: Floats, theta: Floats
+        self, problem: Problem, weights: Floats, full: Floats, theta: Floats, delta: Floats
     ) -> _ScaledModel:
         form, log = self.form, problem.objective.scale == "log"
         terms = _Terms.of(problem, form, full, log=log)
@@ -207,7 +221,8 @@ class _Task:
             residual = np.log(terms.total) - problem.target
         else:
             residual = terms.total - np.exp(problem.target)
-        score = np.clip(residual, -self.delta, self.delta)
+        widest = delta[:, None]
+        score = np.minimum(np.maximum(residual, -widest), widest)
         weighted = weights * score
         # Huber(r) = score (r - score / 2) on both of its branches.
         objective = np.einsum("ri,ri->r", weighted, residual - 0.5 * score)

@@ -107,6 +107,10 @@ class LawTask(Generic[L]):
         """The task of some starts."""
         return replace(self, values=self.values[rows])
 
+    def at_width(self, delta: Floats) -> LawTask[L]:
+        """The task under another delta, the same for all rows."""
+        return replace(self, delta=float(delta[0]))
+
     def law(self, theta: Floats) -> L:
         """One law for all rows: its parameters have shape (rows,)."""
         values = self.values.copy()

@@ -5,6 +5,7 @@ Starts come from variable projection, `descent.descend` takes each to its local 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ ONCE: Final = 0.1
 _BOTH: Final = 0.9
 """Share of the time, about, before the resamples that are solved again, of what follows the first
 start."""
+_ELEMENTS_TOGETHER: Final = 65_536
+"""Numbers in the weights of resamples, by their starts, up to which all starts go down together:
+what a step costs whatever its rows is then paid once."""
 _ROWS_AGAIN: Final = 64
 """Resamples that are solved from all blocks at a time: as many copies of their weights are held."""
 
@@ -81,15 +85,12 @@ def minimise_resamples(
     with progress.part(_BOTH / (1 + len(narrower))):
         begin = starts(problem, form, weights, form.own_starts)
         begin = np.insert(begin, 0, near, axis=1)
-        for number, start in enumerate(progress.over(begin.swapaxes(0, 1))):
-            # The two take different ways, so that they seldom end in the same higher minimum.
-            ends = descend(problem, form, weights, start, [widest], rough=number > 0)
-            if number == 0:
-                best = ends
-                continue
-            low, high = np.sort([best.objective, ends.objective], axis=0)
+        ends = _ends(problem, form, weights, begin.swapaxes(0, 1), widest)
+        best = next(ends)
+        for other in ends:
+            low, high = np.sort([best.objective, other.objective], axis=0)
             disagreed |= ~agree(high, low, total)
-            _keep_better(best, everyone, ends)
+            _keep_better(best, everyone, other)
     if narrower:
         with progress.part(_BOTH):
             wide = best
@@ -101,6 +102,28 @@ def minimise_resamples(
     for rows in progress.over(np.array_split(again, 1 + again.size // _ROWS_AGAIN)):
         _keep_better(best, rows, _from_blocks(problem.of_rows(rows), form, weights[rows]))
     return best, disagreed
+
+
+def _ends(
+    problem: Problem, form: Form[Any], weights: Floats, begin: Floats, width: float
+) -> Iterator[Optimum]:
+    """Where each start of `begin` (starts, rows, 6) leads to under Huber's delta `width`.
+
+    The first is near its end. The others take another way, so that they seldom end in the same
+    higher minimum. Few small rows go down together, in the time of the slowest.
+    """
+    count, rows, width_ = begin.shape
+    if count * weights.size > _ELEMENTS_TOGETHER:
+        for number, start in enumerate(progress.over(begin)):
+            yield descend(problem, form, weights, start, [width], rough=number > 0)
+        return
+    many = np.tile(np.arange(rows), count)
+    far = np.arange(many.size) >= rows
+    ends = descend(
+        problem.of_rows(many), form, weights[many], begin.reshape(-1, width_), [width], rough=far
+    )
+    for number in range(count):
+        yield ends.take(np.arange(rows) + number * rows)
 
 
 def minimise_held(problem: Problem, form: Form[Any], floors: Floats, near: Floats) -> Optimum:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.documents import EstimateJson, FitJson, TargetJson
+from flopline.laws.common.percentiles import percentiles
 from flopline.schema import LEVELS, QUANTITIES, target_column
 
 CONVERGED = "converged"
@@ -47,8 +48,8 @@ class Estimate:
         if finite.size < max(2, FEWEST_DRAWS * draws.size):
             return cls(float(point), at_bound=at_bound)
         q80, q95 = ((50 - level / 2, 50 + level / 2) for level in LEVELS)
-        lo80, hi80, lo95, hi95 = np.percentile(finite, [*q80, *q95])
-        return cls(float(point), float(lo80), float(hi80), float(lo95), float(hi95), at_bound)
+        lo80, hi80, lo95, hi95 = percentiles(finite, [*q80, *q95])
+        return cls(float(point), lo80, hi80, lo95, hi95, at_bound)
 
     def to_json(self) -> EstimateJson:
         """A plain mapping; what is not finite becomes None, since JSON has no NaN."""
@@ -158,7 +159,8 @@ def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
             estimates = {"a": e.parameters["a"], "b": e.parameters["b"], **target.values}
             for name, estimate in estimates.items():
                 row[name] = estimate.point
-                row |= {f"{name}_{end}": getattr(estimate, end) for end in ENDS}
+                for end in ENDS:
+                    row[f"{name}_{end}"] = getattr(estimate, end)
             rows.append(row)
     return pd.DataFrame(rows)
 

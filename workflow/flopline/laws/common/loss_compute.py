@@ -9,9 +9,7 @@ be pinned at a value known from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -25,6 +23,7 @@ EXPONENTS: Final[Floats] = np.geomspace(1e-3, 3.0, 60)
 GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
 REFINEMENTS: Final = 44  # shrinks the bracket of two grid steps (0.27 in ln c) to 2e-10
 BLOCK_ELEMENTS: Final = 8_192  # numbers of one block of work
+GRID_ELEMENTS: Final = 32_768  # numbers of a block that is tried at all exponents at once
 POINTS_FOR_FLOOR: Final = 4  # one more than E, K and c
 
 
@@ -157,7 +156,7 @@ class _Points:
         wf = w * f
         return cls(x, w, f, wf, np.einsum("ij,ij->i", wf, f), wf.sum(1))
 
-    def some(self, rows: slice) -> _Points:
+    def some(self, rows: slice | NDArray[np.intp]) -> _Points:
         """Some of the rows."""
         return _Points(*(getattr(self, field.name)[rows] for field in fields(self)))
 
@@ -196,21 +195,34 @@ def _least(
     size = max(1, BLOCK_ELEMENTS // max(n, 1))
     c, inner = np.empty(rows), np.empty(rows, dtype=bool)
     for block in (slice(i, i + size) for i in range(0, rows, size)):
-        some, free = points.some(block), floor[block]
-        c[block], inner[block] = _search(partial(_squares, some, free, held), free.size)
+        c[block], inner[block] = _search(points.some(block), floor[block], held)
     return c, inner
 
 
-def _squares(points: _Points, floor: NDArray[np.bool_], held: float, c: Floats) -> Floats:
-    return points.projected(c, floor, held)[2]
+def _on_grid(points: _Points, floor: NDArray[np.bool_], held: float) -> Floats:
+    """The least sum of squares at each of EXPONENTS, (rows, exponents)."""
+    rows, n = points.x.shape
+    if rows * n * EXPONENTS.size > GRID_ELEMENTS:
+        squares = [points.projected(np.full(rows, c), floor, held)[2] for c in EXPONENTS]
+        return np.stack(squares, axis=1)
+    # Of a few points all exponents are tried together.
+    again = np.repeat(np.arange(rows), EXPONENTS.size)
+    c = np.tile(EXPONENTS, rows)
+    return points.some(again).projected(c, floor[again], held)[2].reshape(rows, EXPONENTS.size)
 
 
-def _search(objective: Callable[[Floats], Floats], rows: int) -> tuple[Floats, NDArray[np.bool_]]:
-    """The c of least objective per row, and whether it lies inside the range searched.
+def _search(
+    points: _Points, floor: NDArray[np.bool_], held: float
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The c of least sum of squares per row, and whether it lies inside the range searched.
 
     Grid in ln c, then golden section between the neighbours of the best grid point.
     """
-    on_grid = np.stack([objective(np.full(rows, c)) for c in EXPONENTS], axis=1)
+
+    def objective(c: Floats) -> Floats:
+        return points.projected(c, floor, held)[2]
+
+    on_grid = _on_grid(points, floor, held)
     best = on_grid.argmin(axis=1)
     inner = (best > 0) & (best < EXPONENTS.size - 1)
     ln_c = np.log(EXPONENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, TypedDict
 
 import numpy as np
@@ -174,15 +175,19 @@ def _share_known(used: pd.DataFrame, column: str) -> float | None:
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
     """At most DRAWN_POINTS points per run, evenly spread in ln C, ends included."""
-    parts = []
-    for _, rows in table.groupby("run_number", sort=True):
-        if len(rows) > DRAWN_POINTS:
-            x = np.log(rows["flops"].to_numpy())
-            at = np.searchsorted(x, np.linspace(x[0], x[-1], DRAWN_POINTS))
-            rows = rows.iloc[np.unique(np.minimum(at, len(rows) - 1))]
-        parts.append(rows)
+    run, x = table["run_number"].to_numpy(), np.log(table["flops"].to_numpy())
+    order = np.argsort(run, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(run[order], prepend=-1)), order.size)
+    kept = []
+    for begin, end in pairwise(ends):
+        rows = order[begin:end]
+        if rows.size > DRAWN_POINTS:
+            own = x[rows]
+            at = np.searchsorted(own, np.linspace(own[0], own[-1], DRAWN_POINTS))
+            rows = rows[np.unique(np.minimum(at, rows.size - 1))]
+        kept.append(rows)
     columns = ["run", "params", "step", "tokens", "flops", "loss"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return table[columns].iloc[np.concatenate(kept)].reset_index(drop=True)
 
 
 def message(certificate: EnvelopeCertificate, misfit: LackOfFit, last_fraction: float) -> str:

@@ -13,6 +13,7 @@ from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.counting import Counted
 from flopline.laws.common.lack_of_fit import slopes_of
 from flopline.laws.common.loss_compute import fit_loss_compute
+from flopline.laws.common.percentiles import known_percentiles
 from flopline.laws.common.power_law import fit_power_law
 from flopline.laws.isoflop.between_budgets import (
     BetweenBudgets,
@@ -100,10 +101,12 @@ def laws_through(
     between["loss"] = scatter
     w, w_drawn = _weights(log_spread(weighing.loss), scatter, weights)
     moved = 1.0 + scatter.drawn[:, None] * chances.of_loss
-    bottoms = (
-        fit_loss_compute(point.ln_flops, point.loss, w),
-        fit_loss_compute(drawn.ln_flops, drawn.loss * moved, w_drawn * kept),
+    both = fit_loss_compute(
+        np.concatenate([point.ln_flops, drawn.ln_flops]),
+        np.concatenate([point.loss, drawn.loss * moved]),
+        np.concatenate([w[None], w_drawn * kept]),
     )
+    bottoms = (both.rows(slice(1)), both.rows(slice(1, None)))
     of_data, of_draws = (
         Allocation(laws["params"][i], laws["tokens"][i], bottoms[i]) for i in (0, 1)
     )
@@ -151,6 +154,6 @@ def spread(draws: Floats) -> Floats:
     here = np.isfinite(draws).sum(axis=0) >= 2
     out = np.full(draws.shape[1], np.nan)
     if here.any():
-        low, high = np.nanpercentile(draws[:, here], ONE_SIGMA, axis=0)
+        low, high = known_percentiles(draws[:, here], ONE_SIGMA)
         out[here] = (high - low) / 2.0
     return out

@@ -152,9 +152,8 @@ def misfit(
     run count as one. `held` are parameters of the law that sit on a bound, `covariates` what else
     than params and tokens it takes, row by row of the table.
     """
-    runs = table.groupby("run", sort=False)
-    first = runs[["params", "tokens", "flops"]].max()
-    number = runs.ngroup().to_numpy()
+    number, names = pd.factorize(table["run"])
+    largest_of = table[["params", "tokens", "flops"]].groupby(number).max()
     size = np.bincount(number).astype(float)
 
     def by_run(values: Floats) -> Floats:
@@ -166,7 +165,9 @@ def misfit(
     own = _basis(np.stack([by_run(column) for column in slopes.T[free]], axis=1))
     residual = by_run(table["log_residual"].to_numpy(dtype=float))
     cut = _cut_back(residual, own)
-    flops, params, tokens = (first[c].to_numpy(dtype=float) for c in ("flops", "params", "tokens"))
+    flops, params, tokens = (
+        largest_of[c].to_numpy(dtype=float) for c in ("flops", "params", "tokens")
+    )
     stretch = stretches(flops)
     levels = np.eye(int(stretch.max()) + 1)[stretch]
     p_values = {STRETCHES: _p(cut, own, levels)}
@@ -179,7 +180,7 @@ def misfit(
         p_values[WIDER] = _p(cut, own, every)
     p_value = min(adjusted(p_values).values(), default=np.nan)
     mean = _means(cut - own @ (own.T @ cut), stretch)
-    words = _words(p_values, residual, groups, mean, flops, stretch, largest, list(first.index))
+    words = _words(p_values, residual, groups, mean, flops, stretch, largest, list(names))
     sd = _between(cut, own, stretch) if p_value < LEVEL else 0.0
     return Misfit(p_values, float(p_value), sd, stretch[number], words)
 

@@ -241,7 +241,7 @@ def fit(
     }
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
-    at_ends = table.groupby("run")["log_residual"].last().to_numpy()
+    at_ends = table["log_residual"].groupby(_run_numbers(table)).last().to_numpy()
     checked = checks[0]
     targets, columns = targets_of(
         targets_flops,
@@ -346,16 +346,19 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
     table = points[["run", *columns]].astype(dict.fromkeys(columns, float))
     table = table.assign(run=table["run"].astype(str))
     order = ["run", "tokens", "params", "loss", "flops", *columns[len(_COLUMNS) :]]
-    table = table.sort_values(order, ignore_index=True)
+    keys = [pd.factorize(table["run"], sort=True)[0], *(table[c].to_numpy() for c in order[1:])]
+    table = table.take(np.lexsort(keys[::-1])).reset_index(drop=True)
     for column in columns:
-        bad = ~(np.isfinite(table[column]) & (table[column] > 0))
+        values = table[column].to_numpy()
+        bad = ~(np.isfinite(values) & (values > 0))
         if bad.any():
             row = table[bad].iloc[0]
             raise FloplineError(
                 f"{where}: run {row['run']!r} has {column} = {row[column]}, which is not a "
                 f"positive finite number: correct it or quarantine the run."
             )
-    runs, distinct = table["run"].nunique(), len(table[["params", "tokens"]].drop_duplicates())
+    runs = table["run"].nunique()
+    distinct = len(np.unique(np.stack([table["params"], table["tokens"]]), axis=1).T)
     least = fewest_points(form)
     if runs < least or distinct < least:
         raise FloplineError(
@@ -484,11 +487,18 @@ def token_spread(params: Floats, tokens: Floats) -> float:
     return float(np.std(y - slope * x))
 
 
+def _run_numbers(table: pd.DataFrame) -> NDArray[np.intp]:
+    """The number of each row's run, in the order of their names, by which `table` is sorted."""
+    return np.asarray(pd.factorize(table["run"])[0], dtype=np.intp)
+
+
 def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
     """Mean log residual of the runs of largest compute, one value per run, and its z score."""
-    runs = table.groupby("run").agg(flops=("flops", "max"), residual=("log_residual", "mean"))
-    count = max(MIN_TOP_RUNS, round(TOP_SHARE * len(runs)))
-    top = runs.sort_values("flops", kind="stable")["residual"].to_numpy()[-count:]
+    number = _run_numbers(table)
+    flops = table["flops"].groupby(number).max().to_numpy()
+    residual = table["log_residual"].groupby(number).mean().to_numpy()
+    count = max(MIN_TOP_RUNS, round(TOP_SHARE * flops.size))
+    top = residual[np.argsort(flops, kind="stable")][-count:]
     mean, error = float(top.mean()), float(top.std(ddof=1) / np.sqrt(top.size))
     return mean, mean / error if error > 0 else 0.0
 
@@ -503,8 +513,11 @@ def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
 
     One value per run, the difference of mean log residuals; NaN where runs have no early losses.
     """
-    early = table["tokens"] < EARLY * table.groupby("run")["tokens"].transform("max")
-    first, later = (table[rows].groupby("run")["log_residual"].mean() for rows in (early, ~early))
+    number, tokens = _run_numbers(table), table["tokens"].to_numpy()
+    early = tokens < EARLY * table["tokens"].groupby(number).transform("max").to_numpy()
+    first, later = (
+        table["log_residual"][rows].groupby(number[rows]).mean() for rows in (early, ~early)
+    )
     above = (first - later).dropna().to_numpy()
     if above.size < MIN_TOP_RUNS:
         return np.nan, np.nan
