@@ -16,6 +16,7 @@ from flopline.drafting.survey import survey
 from flopline.errors import FloplineError
 from flopline.ingesting import ingest
 from flopline.logs.readers import read_log
+from flopline.study import read_yaml
 from flopline.tables import column_map, read_table, run_facts
 from tests.builders.raw_rows import study
 
@@ -235,3 +236,50 @@ def test_a_header_that_is_none_is_told_alone(tmp_path: Path, header: str, way: s
     with pytest.raises(FloplineError, match=way) as error:
         read_log(tmp_path / "a.csv", {"step": "step", "tokens": "tokens", "loss": "loss"}, "csv")
     assert "optional" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("a:\n\tb: 1\n", "line 2 .*indent with blanks, since YAML takes no tabs"),
+        (
+            "a:\n  b: 1\n   c: 2\n",
+            "line 3 .*indent keys of one group alike, and put such a text",
+        ),
+        ("title: t: u\n", "line 1 .*a text holds a colon: .* put such a text in quotes"),
+        ("a: [1, 2\nb: 3\n", r"close what is opened \(\[ \]"),
+    ],
+)
+def test_yaml_that_is_none_says_how_to_mend_it(tmp_path: Path, text: str, mend: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(FloplineError, match=mend):
+        read_yaml(path)
+
+
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path: Path) -> None:
+    path = tmp_path / "runs.xlsx"
+    path.write_bytes(b"PK\x03\x04" + bytes(200))
+    with pytest.raises(FloplineError, match=r"runs\.xlsx is a spreadsheet.* save its sheet as CSV"):
+        read_table(path)
+    ((name, reason),) = survey(tmp_path, tmp_path).left
+    assert name == "runs.xlsx"
+    assert "save its sheet as CSV" in reason
+
+
+def test_two_runs_of_one_name_are_told_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("run,params,tokens,loss\na,1e6,1e8,3\nb,2e6,1e8,2.9\na,3e6,1e8,2.8\n")
+    columns = {name: name for name in ("run", "params", "tokens", "loss")}
+    source = {"kind": "table", "columns": columns}
+    made: Any = {"file": "t.yaml", "loss_split": "val", "families": {"a": "A"}, "source": source}
+    with pytest.raises(FloplineError, match=r"run 'a' has 1e\+06 params on line 2 and 3e\+06 on"):
+        ingest(made, [{"run": "", "path": str(path), "sha256": ""}], tmp_path)
+
+
+def test_a_draft_passes_over_what_flopline_itself_keeps_in_a_project(tmp_path: Path) -> None:
+    """`flopline draft .` named the project's own config among the files that are no logs."""
+    for name in ("config/config.yaml", "results/mine/decision.csv", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("study: mine\n")
+    assert [name for name, _ in survey(tmp_path, tmp_path).left] == ["notes.txt"]

@@ -84,3 +84,12 @@ def test_the_command_writes_nothing_over(tmp_path: Path) -> None:
     assert "It is read as the log is: jsonl, 15 rows." in first.output
     again = CliRunner().invoke(main, ["anonymise", str(log), str(out)])
     assert (again.exit_code, "nothing is written over" in again.output) == (1, True)
+
+
+def test_what_no_format_reads_is_no_success(tmp_path: Path) -> None:
+    """A README was `anonymised` with exit code 0."""
+    log, out = tmp_path / "README.md", tmp_path / "case.md"
+    log.write_text("# Our sweep\n\nSome words of ours.\n")
+    made = CliRunner().invoke(main, ["anonymise", str(log), str(out)])
+    assert (made.exit_code, out.is_file()) == (1, True)
+    assert "README.md is no log: no format here reads it" in made.output

@@ -21,6 +21,7 @@ from flopline.bearing import (
     span_of,
 )
 from flopline.decision import decide, headline_lines
+from flopline.numbers import interval
 from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
 from tests.builders.designs import isoflop_runs
 
@@ -88,6 +89,21 @@ def test_a_loss_for_more_compute_that_a_run_has_undercut_is_no_answer(
         "compute"
     )
     assert reason({"loss": 2.0, "budget_flops": budget, "loss_split": "train"}, span) == ""
+
+
+def test_an_interval_without_width_is_no_certainty() -> None:
+    """Runs without noise gave N to the last digit, as if that were known."""
+    same = {"params_lo95": 1e10, "params_hi95": 1e10 * (1 + 1e-9)}
+    assert "has no width, since the runs lie on the law to the last digits" in reason(same)
+    assert reason(same | {"forecast_params": 1e10}) == "", "a ladder says how far laws stray"
+    assert reason({"params_lo95": 1e10, "params_hi95": 1.001e10}) == ""
+    assert interval(1e10, 1e10) == "no width"
+    assert interval(0.0, 0.0) == "0 to 0"
+
+
+def test_losses_that_are_all_the_same_say_nothing() -> None:
+    runs = isoflop_runs(sizes=4).assign(loss=3.0)
+    assert "do not fall with compute: all of them are 3.000" in span_of(runs).rise
 
 
 @pytest.mark.parametrize("ratio", [1.7, 299.0])

@@ -109,7 +109,7 @@ def test_predictions_and_residuals_agree(parametric: flopline.Law) -> None:
 
 
 def test_a_law_of_compute_says_what_it_cannot() -> None:
-    isoflop = flopline.fit(FINISHED, "isoflop", target=FLOPS, draws=20)
+    isoflop = flopline.fit(FINISHED, "isoflop", target=FLOPS, draws=40)
     assert isoflop.plan(FLOPS)["params"].item() == pytest.approx(
         BESIROGLU.params_opt(np.array([FLOPS]))[0], rel=0.3
     )
@@ -123,10 +123,10 @@ def test_a_law_of_compute_says_what_it_cannot() -> None:
 
 
 def test_laws_side_by_side_and_audited() -> None:
-    compared = flopline.compare(FINISHED, at=FLOPS, draws=20)
+    compared = flopline.compare(FINISHED, at=FLOPS, draws=40)
     assert {"isoflop", "parametric"} <= set(compared.index.get_level_values("law"))
     assert (compared["params"] > 0).all()
-    found = flopline.audit_runs(FINISHED, at=FLOPS, names=["identifiability"], draws=20)
+    found = flopline.audit_runs(FINISHED, at=FLOPS, names=["identifiability"], draws=40)
     assert list(found.index) == ["identifiability"]
     assert "directions" in found.attrs["tables"]["identifiability"]
     with pytest.raises(FloplineError, match="no audit is called 'ladders': choose of ladder"):
@@ -184,3 +184,15 @@ def test_rows_that_are_left_out_are_told() -> None:
             run="job",
         )  # fmt: skip
     assert len(runs) == len(FINISHED)
+
+
+def test_fewer_draws_than_an_interval_needs_are_refused() -> None:
+    with pytest.raises(FloplineError, match="draws is 3: give 40 or more, since of fewer none lie"):
+        flopline.fit(FINISHED, target=FLOPS, draws=3)
+
+
+def test_runs_that_lie_on_a_law_give_no_certainty() -> None:
+    exact = isoflop_runs(BESIROGLU, np.geomspace(1e18, 1e20, 4), 6)
+    law = flopline.fit(exact, target=FLOPS, draws=40)
+    assert law.result.status == "warning"
+    assert law.result.message.startswith("The 95 % interval of N has no width, since the runs lie")

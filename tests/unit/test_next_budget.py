@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from flopline.audit.next_budget import next_budget
+from flopline.cli.next_sweep import advised
+from flopline.report.answer import Evidence, next_run
+from flopline.results import FamilyResults, StudyResults
+from flopline.schema import KEPT
 
 
 def runs(budgets: list[float], sizes: int = 4) -> pd.DataFrame:
@@ -44,3 +50,30 @@ def test_too_few_budgets_or_a_target_within_them_say_nothing(
     budgets: list[float], target: float
 ) -> None:
     assert next_budget(runs(budgets), target) is None
+
+
+def test_page_and_terminal_advise_the_same_next_step() -> None:
+    """The page named one more budget, `flopline next` a single run by a law that nobody follows."""
+    target = 1e23
+    kept = runs([1e18, 1e19, 1e20]).assign(family="ash", status=KEPT)
+    offers = pd.DataFrame(
+        {"params": [1e8, 2e8], "tokens": [1e9, 2e9], "flops": [6e17, 2e18],
+         "removed_percent": [3.0, 19.0]}
+    )  # fmt: skip
+    finding: Any = {"audit": "next_run", "sentence": "It.", "tables": {"runs": offers}}
+    family = FamilyResults(findings={"next_run": finding})
+    for law, kind in (("isoflop", "budget"), ("parametric", "run")):
+        choice = {"family": "ash", "budget_flops": target, "law": law}
+        decision = {"silent": [], "choices": [choice]}
+        results = StudyResults({"ash": family}, {"runs": kept, "decision": decision})
+        sentence, step = advised(results, "ash", target)
+        places = {"optima": "#optima", "next_run": "#next"}
+        evidence = Evidence(pd.DataFrame(), {}, family.findings, kept, places, {})
+        link = next_run(evidence, law, target)
+        assert link is not None
+        assert step is not None
+        assert (link.text, step.kind) == (sentence, kind)
+    assert "200M params on 2B tokens narrow the interval of this size by 10 %" in sentence
+    silence = {"family": "ash", "budget_flops": target, "needed": "Runs of 1e21 FLOPs would tell."}
+    refused = StudyResults({}, {"runs": kept, "decision": {"silent": [silence], "choices": []}})
+    assert advised(refused, "ash", target) == ("Runs of 1e21 FLOPs would tell.", None)

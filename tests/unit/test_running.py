@@ -157,6 +157,9 @@ def test_steps_are_kept_back_in_a_run_unless_wanted(
     assert passed(Console(), None, message, level)
     console.stop()
     assert passed(console, None, "Complete log(s): x")
+    console.stop("At 1e22 FLOPs train 3B parameters")
+    assert not passed(console, None, "Complete log(s): x"), "the decision stands last"
+    assert passed(console, None, "a warning", logging.WARNING)
 
 
 def test_a_failed_run_explains_itself_once() -> None:

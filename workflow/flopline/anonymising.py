@@ -16,12 +16,13 @@ from typing import Final
 import pandas as pd
 
 from flopline.drafting.columns import row_columns
-from flopline.drafting.survey import columns_of
+from flopline.drafting.survey import columns_of, likest_row
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import Reading
+from flopline.numbers import count
 from flopline.places import LIBRARY
 
 WORD: Final = re.compile(r"[^\W\d_]{2,}")
@@ -101,17 +102,23 @@ def read_alike(log: Path, copy: Path, lines: int) -> Alike:
         first, second = _outcome(begin), _outcome(copy)
     if isinstance(first, str) or isinstance(second, str):
         if isinstance(first, str) and isinstance(second, str):
-            return Alike(True, "Neither the log nor the copy is read by any format here.")
+            if likest_row(log)[1]:
+                return Alike(True, "Neither the log nor the copy is read by any format here.")
+            return Alike(
+                False,
+                f"{log} is no log: no format here reads it, and no line of it is like a row of "
+                "one. Read the copy with care before you send it.",
+            )
         return Alike(
             False, "Only one of the log and its copy is read: keep the words of its keys by --keep."
         )
     same = first[0] == second[0] and first[1].equals(second[1])
     if same:
-        return Alike(True, f"It is read as the log is: {first[0]}, {len(first[1]):,} rows.")
+        return Alike(True, f"It is read as the log is: {first[0]}, {count(len(first[1]), 'row')}.")
     return Alike(
         False,
-        f"It is read in another way ({len(second[1]):,} rows, the log {len(first[1]):,}): keep the "
-        "words of its keys by --keep.",
+        f"It is read in another way ({count(len(second[1]), 'row')}, the log "
+        f"{len(first[1]):,}): keep the words of its keys by --keep.",
     )
 
 

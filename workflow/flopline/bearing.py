@@ -23,7 +23,7 @@ from flopline.forecast.record import failures
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import ESTIMATORS, Says, spec_of
-from flopline.numbers import flops_label, humanise, significant
+from flopline.numbers import flops_label, has_no_width, humanise, significant
 from flopline.reach import EXTREME, SHORT, Reach, out_of_reach
 from flopline.results import FamilyResults
 
@@ -57,6 +57,10 @@ FAILED_FORECASTS: Final = 0.01
 """Chance below which forecasts that hold what they say would fail so many steps of a ladder: of a
 step whose 95 % intervals hold less than half of what was seen it is one in twenty. So one step says
 nothing; two of two or three say that they fail, three of four to nine."""
+WITHOUT_WIDTH: Final = (
+    "has no width, since the runs lie on the law to the last digits, as no trained runs do"
+)
+"""Why an interval of a law says nothing of how sure it is."""
 FURTHEST: Final = 100.0
 """Times the largest run's compute up to which forecasts were tried on public studies
 (docs/uncertainty.md)."""
@@ -96,6 +100,11 @@ def span_of(runs: pd.DataFrame) -> Span:
 
 def _rise(runs: pd.DataFrame) -> str:
     table = runs[np.isfinite(runs["loss"].astype(float))].sort_values("flops", kind="stable")
+    if len(table) > 1 and has_no_width(float(table["loss"].min()), float(table["loss"].max())):
+        return (
+            "the losses do not fall with compute: all of them are "
+            f"{significant(float(table['loss'].iloc[0]))}"
+        )
     most = int(len(table) * MOST_RUNS_SHARE)
     if most < FEWEST_LARGEST:
         return ""
@@ -176,6 +185,8 @@ def _fault(
     low, high = float(line["params_lo95"]), float(line["params_hi95"])
     if not (math.isfinite(low) and math.isfinite(high)):
         return "it has no interval, so that nothing says how far off it is"
+    if has_no_width(low, high) and not math.isfinite(float(line.get("forecast_params", math.nan))):
+        return f"its 95 % interval of N {WITHOUT_WIDTH}, and nothing was held out to try it"
     wide = high / low
     if wide > WIDEST_FACTOR:
         return (

@@ -13,6 +13,7 @@ from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import (
     FURTHEST,
+    WITHOUT_WIDTH,
     Span,
     apart,
     barred,
@@ -58,7 +59,7 @@ from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.loss_units import words
-from flopline.numbers import factor, flops_label, humanise, significant
+from flopline.numbers import factor, flops_label, has_no_width, humanise, significant
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES, split_label
 from flopline.surfaces.chinchilla import LossSurface
@@ -304,6 +305,8 @@ def _with_interval(estimate: EstimateJson, show: Callable[[float], str] = humani
     point, low, high = (number_in(estimate, end) for end in ("point", "lo95", "hi95"))
     if math.isnan(low):
         return f"{show(point)} (no interval)"
+    if has_no_width(low, high):
+        return f"{show(point)} [no width]"
     return f"{show(point)} [{show(low)}, {show(high)}]"
 
 
@@ -543,6 +546,8 @@ def forecast_of(line: pd.Series | Mapping[Any, Any]) -> ForecastJson | None:
 
 def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
     yield from filter(None, [too_wide(line)])
+    if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
+        yield f"the 95 % interval of N that holds if the law holds {WITHOUT_WIDTH}"
     condition = certificate.get("condition") or 0.0
     if condition > DEGENERATE:
         yield (

@@ -426,8 +426,11 @@ def _require_one_size(rows: pd.DataFrame, path: Path) -> None:
     sizes = rows.groupby("run")["params"].agg(["min", "max", "nunique"])
     several = sizes[sizes["nunique"] > 1]
     if len(several):
-        first = several.iloc[0]
+        run, first = several.index[0], several.iloc[0]
+        mine = rows[rows["run"] == run]
+        one, other = (mine.loc[mine["params"] == first[end], "line"] for end in ("min", "max"))
         raise FloplineError(
-            f"{path}: run '{several.index[0]}' has rows of {first['min']:g} and of "
-            f"{first['max']:g} params: give each run a name of its own (source.columns.run)."
+            f"{path}: run '{run}' has {first['min']:g} params on line {one.iloc[0]} and "
+            f"{first['max']:g} on line {other.iloc[0]}: give each run a name of its own "
+            "(source.columns.run)."
         )

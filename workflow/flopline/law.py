@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from flopline import notebook
+from flopline.bearing import WITHOUT_WIDTH
 from flopline.errors import FloplineError
-from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.laws.common.fit_result import FAILED, WARNING, FitResult
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Says, spec_of
-from flopline.numbers import flops_label
+from flopline.numbers import flops_label, has_no_width
 from flopline.planner import Line, at_budget, read_line
 from flopline.quick_fits import (
     AUDITS,
@@ -276,7 +277,16 @@ def fit(
         raise FloplineError(of_a_table(str(mistake))) from None
     if made.status == FAILED:
         raise FloplineError(f"the {law} law cannot be fitted: {made.message}")
-    return Law(made, mine, given)
+    return Law(_with_caution(made), mine, given)
+
+
+def _with_caution(made: FitResult) -> FitResult:
+    """The fit, with a warning where an interval has no width, which is no certainty."""
+    stated = made.targets[0].values["params"]
+    if not has_no_width(stated.lo95, stated.hi95):
+        return made
+    message = f"The 95 % interval of N {WITHOUT_WIDTH}. {made.message}".strip()
+    return replace(made, status=WARNING, message=message)
 
 
 def compare(

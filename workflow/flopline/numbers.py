@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Final
 
 MISSING = "–"
 """What stands where there is no number."""
 
 _SUFFIXES = ("", "K", "M", "B", "T")
+
+NO_WIDTH: Final = 1e-6
+"""Relative width of an interval at and below which it is rounding: losses are logged to four digits
+or more, and the seed of a run alone moves its loss by a thousandth."""
 
 
 def humanise(x: float, digits: int = 3) -> str:
@@ -65,7 +70,16 @@ def interval(lo: float, hi: float, label: Callable[[float], str] = humanise) -> 
     """The interval from `lo` to `hi`, each written by `label`; a dash where either is missing."""
     if math.isnan(lo) or math.isnan(hi):
         return MISSING
-    return f"{label(lo)} to {label(hi)}"
+    return "no width" if has_no_width(lo, hi) else f"{label(lo)} to {label(hi)}"
+
+
+def has_no_width(low: float, high: float) -> bool:
+    """Whether an interval says nothing: its ends are one number but for rounding.
+
+    So they are where numbers lie on a law to the last digits, as none that were measured do.
+    """
+    largest = max(abs(low), abs(high))
+    return largest > 0 and abs(high - low) <= NO_WIDTH * largest
 
 
 def count(n: int, noun: str = "") -> str:

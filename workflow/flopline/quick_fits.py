@@ -25,10 +25,13 @@ from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.options import StudyOptions
+from flopline.schema import LEVELS
 from flopline.verdict_scale import Verdict
 
 DRAWS: Final = 500
 """Bootstrap resamples behind the intervals: enough to look at; give `draws=2000` to print."""
+FEWEST_DRAWS: Final = 200 // (100 - max(LEVELS))
+"""Draws of which one lies outside the widest interval at either end."""
 LADDER_DRAWS: Final = 50
 AUDITS: Final = ("ladder", "identifiability", "next_run", "sensitivity")
 """The findings that a figure gets here; those below get no more of them than they show."""
@@ -125,7 +128,15 @@ def settings_of(
 
     Returns:
         The settings; without `target`, BEYOND times the largest run's FLOPs in one digit.
+
+    Raises:
+        FloplineError: for fewer draws than an interval of 95 % needs.
     """
+    if draws != 0 and draws < FEWEST_DRAWS:
+        raise FloplineError(
+            f"draws is {draws!r}: give {FEWEST_DRAWS} or more, since of fewer none lies outside a "
+            f"{max(LEVELS)} % interval, or 0 for no intervals."
+        )
     if target is None:
         target = float(f"{BEYOND * float(rows['flops'].max()):.0e}")
     return Settings(float(target), budgets, draws, seed)

@@ -101,6 +101,21 @@ def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> Study
     return cast("StudyDocument", {"name": path.stem, "file": str(path), **study})
 
 
+def _yaml_mend(reason: str) -> str:
+    """What mends the mistakes that people make in YAML, by the parser's own reason."""
+    if "'\\t'" in reason:
+        return "indent with blanks, since YAML takes no tabs"
+    if "mapping values" in reason:
+        return (
+            "a key stands in another column than its neighbours, or a text holds a colon: indent "
+            "keys of one group alike, and put such a text in quotes"
+        )
+    return (
+        "indent keys of one group alike, close what is opened ([ ], { }, quotes), and put texts "
+        "that hold : or # in quotes"
+    )
+
+
 def read_yaml(path: Path, called: str | None = None) -> Any:
     """The content of a YAML file, where numbers such as 1e21 are numbers.
 
@@ -119,7 +134,8 @@ def read_yaml(path: Path, called: str | None = None) -> Any:
         raise FloplineError(f"{name} is not UTF-8 text: save it as UTF-8.") from None
     except Undecodable as error:
         where = f", line {error.line}" if error.line else ""
-        raise FloplineError(f"{name}{where} is not valid YAML: {error}.") from None
+        mend = "" if ";" in str(error) else f"; {_yaml_mend(str(error))}"
+        raise FloplineError(f"{name}{where} is not valid YAML: {error}{mend}.") from None
     for key in _keys([content]):
         if match := _IN_KEYS.search(key):
             raise FloplineError(

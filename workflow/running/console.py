@@ -115,6 +115,7 @@ class Console:
         self.reasons: dict[int, str] = {}
         self.lock = threading.RLock()
         self.drawn = self.begun = self.has_jobs = self.ended = False
+        self.has_last_words = False
         self.explained = False  # whether anything was shown or noted of why the run fails
 
     def passes(self, record: logging.LogRecord) -> bool:
@@ -136,6 +137,7 @@ class Console:
     def begin(self) -> None:
         """A run is being planned, which is more than a look at what would run."""
         self.begun, self.has_jobs, self.ended, self.explained = True, False, False, False
+        self.has_last_words = False
         self.done = 0
         threading.Thread(target=self._look, name="progress", daemon=True).start()
 
@@ -146,6 +148,7 @@ class Console:
             self._erase()
             if last_words:
                 self._print(last_words)
+                self.has_last_words = True
 
     def close(self) -> None:
         """Stop, with the last words of a run that had nothing to do, which comes to no hook."""
@@ -212,6 +215,8 @@ class Console:
 
     def _is_news(self, message: str, level: int) -> bool:
         """Whether a message without an event is news: in a run those below a warning are steps."""
+        if self.has_last_words and level < logging.WARNING:
+            return False  # nothing stands after the decision
         if not self.begun or self.ended or level == logging.WARNING:
             return True
         if level > logging.WARNING:  # it points to errors above

@@ -10,6 +10,7 @@ with stage(snakemake) as summary:
     from flopline.clean.batches import clean_batches
     from flopline.clean.run_facts import with_facts
     from flopline.clean.tally import SHARD_RUNS
+    from flopline.numbers import count
     from flopline.schema import CURVES, DROPPED, conform
     from flopline.storage import RowGroups, read_parquet, row_groups, write_parquet
     from flopline.tables import run_facts
@@ -34,4 +35,4 @@ with stage(snakemake) as summary:
             summary.counted(sum(map(len, tallied)), len(runs), "runs")
     table = pd.concat(tallied) if tallied else pd.DataFrame()
     write_parquet(conform(table, SHARD_RUNS), Path(out.runs))
-    summary.append(f"{len(runs):,} runs, {rows:,} rows kept, {lost:,} dropped")
+    summary.append(f"{count(len(runs), 'run')}, {count(rows, 'row')} kept, {lost:,} dropped")

@@ -8,6 +8,7 @@ from typing import Any
 
 from flopline.hashing import hash_file
 from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.numbers import count
 from flopline.storage import write_json, write_parquet
 
 
@@ -36,7 +37,7 @@ def write_fit(result: FitResult, job, summary: list[str]) -> None:
         "provenance": provenance_of(job),
     }
     write_law(content, result.draws, result.tables, job)
-    summary.append(f"{result.n_runs:,} runs")
+    summary.append(count(result.n_runs, "run"))
     if result.status == FAILED:
         summary.append(f"FAILED: {result.message}")
     else:

@@ -9,6 +9,7 @@ with stage(snakemake) as summary:
 
     from flopline.clean.gathering import gather, stop_at_mistakes
     from flopline.clean.magnitudes import doubtful_ratio
+    from flopline.numbers import count
     from flopline.schema import DROPPED, KEPT
     from flopline.storage import RowGroups, read_parquet, row_groups, write_json, write_parquet
     from flopline.tables import run_facts
@@ -31,4 +32,4 @@ with stage(snakemake) as summary:
     kept = int((runs["status"] == KEPT).sum())
     if doubt := doubtful_ratio(runs, study):
         summary.append(f"warning: {doubt}")
-    summary.append(f"{kept:,} of {len(runs):,} runs kept, {lost:,} rows dropped")
+    summary.append(f"{kept:,} of {count(len(runs), 'run')} kept, {count(lost, 'row')} dropped")

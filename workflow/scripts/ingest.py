@@ -8,6 +8,7 @@ with stage(snakemake) as summary:
     import pandas as pd
 
     from flopline.ingesting import FACTS, FILES, RAW_CURVES, ingest_runs
+    from flopline.numbers import count
     from flopline.schema import DROPPED, conform
     from flopline.storage import RowGroups, write_parquet
     from running.raw_digests import demand_unchanged
@@ -27,4 +28,4 @@ with stage(snakemake) as summary:
         demand_unchanged(files, Path.cwd())
     files = conform(pd.concat(runs) if runs else pd.DataFrame(), FACTS | FILES)
     write_parquet(files, Path(out.runs))
-    summary.append(f"{files['run'].nunique():,} runs, {rows:,} rows")
+    summary.append(f"{count(files['run'].nunique(), 'run')}, {count(rows, 'row')}")

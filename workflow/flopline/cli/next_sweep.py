@@ -7,12 +7,16 @@ from typing import Final
 import click
 import pandas as pd
 
+from flopline.audit.next_budget import FEWEST_BUDGETS
 from flopline.cli.program import in_a_sentence, study_argument
 from flopline.cli.study_at_hand import left_by, loaded
 from flopline.errors import FloplineError
+from flopline.laws.spec import spec_of
+from flopline.next_step import AUDIT, RUN, NextStep, next_step
 from flopline.numbers import flops_label, humanise, significant
+from flopline.results import StudyResults
+from flopline.schema import KEPT
 
-AUDIT: Final = "next_run"
 LISTED: Final = 5
 
 
@@ -22,27 +26,51 @@ LISTED: Final = 5
 @click.option("--runs", default=LISTED, show_default=True, help="How many runs to list.")
 @in_a_sentence
 def next_command(study: str, as_csv: bool, runs: int) -> None:
-    """Which further runs would narrow the best size at the target most."""
+    """What to run next: the run, or the budget, that narrows the best size at the target most.
+
+    By the law that the study follows, as its page says.
+    """
     document = loaded(study)
     results = left_by(document)
     offered = []
     for family, label in document["families"].items():
-        finding = results.families[family].findings.get(AUDIT)
-        if finding is None or "runs" not in finding["tables"]:
-            if not as_csv:
-                click.echo(f"{label}: {finding['sentence'] if finding else 'not audited.'}")
-            continue
-        table = finding["tables"]["runs"]
-        best = table.sort_values("removed_percent", ascending=False, kind="stable")
-        offered.append(best.assign(family=family))
+        sentence, step = advised(results, family, float(document["targets"][0]))
         if not as_csv:
-            click.echo("\n".join([f"{label}: {finding['sentence']}", *_lines(best.head(runs))]))
+            lines = _lines(step.offers.head(runs)) if step and step.kind == RUN else []
+            click.echo("\n".join([f"{label}: {sentence}", *lines]))
+        if step is not None:
+            offered.append(step.offers.assign(family=family, kind=step.kind))
     if as_csv:
         if not offered:
-            raise FloplineError("the audits of this study offer no runs: see its report.")
+            raise FloplineError("nothing tells which runs would help: see the study's report.")
         together = pd.concat(offered, ignore_index=True)
-        together = together[["family", *(c for c in together if c != "family")]]
+        first = ["family", "kind"]
+        together = together[[*first, *(c for c in together if c not in first)]]
         click.echo(together.to_csv(index=False), nl=False)
+
+
+def advised(results: StudyResults, family: str, target_flops: float) -> tuple[str, NextStep | None]:
+    """What the page says to run next for a family, and what that is made of if anything.
+
+    Where the decision follows no line at the target it is which runs would tell.
+    """
+    decision = results.decision
+    for silence in decision["silent"]:
+        if silence["family"] == family and silence["budget_flops"] == target_flops:
+            return silence["needed"], None
+    choices = [c for c in decision["choices"] if c["family"] == family and c["law"]]
+    choice = next((c for c in choices if c["budget_flops"] == target_flops), None)
+    if choice is None:
+        return "No law could be used, so that nothing tells which runs would help.", None
+    runs = results.runs[(results.runs["family"] == family) & (results.runs["status"] == KEPT)]
+    findings = results.families[family].findings
+    step = next_step(runs, findings, str(choice["law"]), target_flops)
+    if step is not None:
+        return step.sentence, step
+    if "vertices" in spec_of(str(choice["law"])).tables:
+        few = f"fewer than {FEWEST_BUDGETS} budgets, or a target within them"
+        return f"One more budget cannot be weighed: there are {few}.", None
+    return findings[AUDIT]["sentence"] if AUDIT in findings else "No audit offers a run.", None
 
 
 def _lines(table: pd.DataFrame) -> list[str]:

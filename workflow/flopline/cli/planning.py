@@ -18,7 +18,7 @@ from flopline.errors import FloplineError
 from flopline.following import choice_at, followed
 from flopline.laws.spec import spec_of
 from flopline.loss_units import words
-from flopline.numbers import flops_label, humanise, significant
+from flopline.numbers import flops_label, has_no_width, humanise, significant
 from flopline.questions import Question, study_answers
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
@@ -156,4 +156,6 @@ def _interval(estimate: Mapping[str, float | None], show: Any = humanise) -> str
     point, low, high = (estimate[end] for end in ("point", *INTERVAL))
     if low is None or high is None:
         return f"{show(point)} (no interval)"
+    if has_no_width(low, high):
+        return f"{show(point)} [no width: the runs lie on the law to the last digits]"
     return f"{show(point)} [{show(low)}, {show(high)}]"

@@ -36,4 +36,7 @@ def anonymise_command(log: Path, out: Path, lines: int, keep: tuple[str, ...]) -
         f"Wrote {out}: {made.lines:,} lines, {made.words:,} different words replaced, "
         f"{made.urls:,} addresses and paths."
     )
-    click.echo(read_alike(log, out, made.lines).sentence)
+    alike = read_alike(log, out, made.lines)
+    if not alike.alike:
+        raise FloplineError(alike.sentence)
+    click.echo(alike.sentence)

@@ -11,6 +11,7 @@ from typing import Any
 from flopline.drafting.survey import LogGroup, Survey, Table, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
+from flopline.numbers import count
 from flopline.places import to_run
 from flopline.study import NAME, study_name
 
@@ -80,7 +81,7 @@ def _print_survey(surveyed: Survey) -> None:
     for alike in _alike(surveyed.tables):
         first, more = alike[0], f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
         rows = sum(table.rows for table in alike)
-        print(f"  table of {rows:,} runs {first.path}{more}: {', '.join(first.columns)}")
+        print(f"  table of {count(rows, 'run')} {first.path}{more}: {', '.join(first.columns)}")
     for path, reason in surveyed.left[:LISTED]:
         print(f"  left: {path}: {reason}")
     if len(surveyed.left) > LISTED:

@@ -22,7 +22,7 @@ from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_pat
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
-from flopline.logs.formats import FORMATS
+from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPREADSHEETS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
@@ -51,6 +51,10 @@ DOCUMENTS: Final = (
 
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
+
+
+PROJECT: Final = ("config", "profiles", "results", "workflow")
+"""Folders of a project that hold no logs of anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,10 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
-    """Every folder that is a log, and every file that is in none, in a fixed order."""
+    """Every folder that is a log, and every file that is in none, in a fixed order.
+
+    Of a project of Flopline the folders that it fills itself, PROJECT, are passed over.
+    """
     for place, inner, files in os.walk(folder):
         here = Path(place)
         if is_aim_store(here):
@@ -192,7 +199,8 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield from (
             here / name for name in inner if name.startswith(".") and is_aim_store(here / name)
         )
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        own = PROJECT if (here / "config/config.yaml").is_file() else ()
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in own)
         if parts_of(here):
             inner.clear()
             yield here
@@ -441,10 +449,23 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
 
 def _unknown(path: Path) -> str:
     """Why an unknown file is no log: its line that is most like one, and how it could be read."""
+    if path.suffix.lower() in SPREADSHEETS:
+        return f"it {A_SPREADSHEET}".rstrip(".")
     plain = "no log format that is known fits it"
+    line, keys = likest_row(path)
+    if not keys:
+        return plain
+    return (
+        f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
+        f"its keys in source.columns ({', '.join(keys[:8])})"
+    )
+
+
+def likest_row(path: Path) -> tuple[str, list[str]]:
+    """The line of a file that is most like a row of a log, and its keys; of no log no keys."""
     begin = head_of(path, BEGIN) if path.is_file() else b""
     if not begin or is_binary(begin):
-        return plain
+        return "", []
     best, keys, line = 0, [], ""
     for number, text, _ in text_lines(path):
         if number > LOOKED_THROUGH:
@@ -454,12 +475,7 @@ def _unknown(path: Path) -> str:
         # Two numbers with names stand in any prose, unless one is a position.
         if len(values) > max(best, 1 if record.placed else 2):
             best, keys, line = len(values), list(values), text.strip()
-    if not best:
-        return plain
-    return (
-        f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
-        f"its keys in source.columns ({', '.join(keys[:8])})"
-    )
+    return line, keys
 
 
 def runs_of(group: LogGroup) -> list[str]:

@@ -312,12 +312,21 @@ ENDINGS: Final = tuple(dict.fromkeys(end for entry in FORMATS.values() for end i
 """The endings of all formats."""
 
 
+SPREADSHEETS: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+"""Endings of what spreadsheet programs write."""
+A_SPREADSHEET: Final = (
+    "is a spreadsheet, which is not read: save its sheet as CSV and name that file instead."
+)
+
+
 def table_format(path: Path) -> Format:
     """The format of a table of runs by its ending. Raises FloplineError for an unknown ending."""
     tables = [entry for entry in FORMATS.values() if entry.is_table]
     for entry in tables:
         if entry.ends(path.name):
             return entry
+    if path.suffix.lower() in SPREADSHEETS:
+        raise FloplineError(f"{path} {A_SPREADSHEET}")
     raise FloplineError(
         f"{path}: the ending does not tell what this table is; name source.format "
         f"({', '.join(sorted(entry.name for entry in tables))})."

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.finding import surface_of
-from flopline.audit.next_budget import next_budget
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.bearing import predictions
 from flopline.choice import refused
@@ -27,6 +26,7 @@ from flopline.documents import (
 from flopline.errors import FloplineError
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
+from flopline.next_step import BUDGET, next_step
 from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
 from flopline.reach import Reach
@@ -494,36 +494,10 @@ def _others(
 
 
 def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
-    """What to run next and by how much it narrows the size at the target; None where not known.
-
-    For a `law` through the optima of budgets it is one more budget, else the run that the audit of
-    the surface found.
-    """
-    if "vertices" in spec_of(law).tables:
-        kept = evidence.runs[evidence.runs["status"] == KEPT]
-        more = next_budget(kept, target_flops)
-        if more is None:
-            return None
-        return Link(
-            f"A budget of {flops_label(more.flops)} FLOPs at {count(more.sizes, 'size')} narrows "
-            f"the interval of this size by {significant(more.narrower_percent, 2)} %. It takes "
-            f"{_share(more.total_flops, target_flops)} of the compute of the target.",
-            evidence.places["optima"],
-        )
-    finding = evidence.findings.get("next_run")
-    runs = None if finding is None else finding.get("tables", {}).get("runs")
-    if runs is None or runs.empty:
+    """What to run next and by how much it narrows the size at the target; None where not known."""
+    kept = evidence.runs[evidence.runs["status"] == KEPT]
+    step = next_step(kept, evidence.findings, law, target_flops)
+    if step is None:
         return None
-    best = runs.loc[runs["removed_percent"].idxmax()]
-    narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
-    return Link(
-        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens narrow the "
-        f"interval of this size by {significant(narrower, 2)} %. The run takes "
-        f"{_share(float(best['flops']), target_flops)} of the compute of the target.",
-        evidence.places["next_run"],
-    )
-
-
-def _share(flops: float, of: float) -> str:
-    share = 100 * flops / of
-    return f"{humanise(share, 2)} %" if share >= LEAST_PERCENT else f"less than {LEAST_PERCENT} %"
+    place = evidence.places["optima" if step.kind == BUDGET else "next_run"]
+    return Link(step.sentence, place)

@@ -1,0 +1,84 @@
+"""What to run next for the line that is followed: one computation for page and terminal.
+
+For a law through the optima of budgets it is one more budget, for one that reads the surface the
+run that its audit found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from flopline.audit.next_budget import NextBudget, next_budget
+from flopline.documents import FindingJson
+from flopline.laws.spec import spec_of
+from flopline.numbers import count, flops_label, humanise, significant
+
+BUDGET: Final = "budget"
+RUN: Final = "run"
+AUDIT: Final = "next_run"
+"""The audit that offers runs."""
+LEAST_SHARE_PERCENT: Final = 0.01
+"""A smaller share of the target's compute is not written out."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """One more budget or one more run: `kind` is BUDGET or RUN, `sentence` what it buys.
+
+    `offers` has a row for what could be run, the most useful first.
+    """
+
+    kind: str
+    sentence: str
+    offers: pd.DataFrame
+
+
+def next_step(
+    kept: pd.DataFrame, findings: Mapping[str, FindingJson], law: str, target_flops: float
+) -> NextStep | None:
+    """What narrows the size at the target most by `law`, the one that is followed; None if unknown.
+
+    `kept` are the runs of the family, with budget_flops, `findings` those of its audit.
+    """
+    if "vertices" in spec_of(law).tables:
+        more = next_budget(kept, target_flops)
+        return None if more is None else _of_budget(more, target_flops)
+    finding = findings.get(AUDIT)
+    runs = None if finding is None else finding.get("tables", {}).get("runs")
+    if runs is None or runs.empty:
+        return None
+    offers = runs.sort_values("removed_percent", ascending=False, kind="stable")
+    best = offers.iloc[0]
+    narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
+    sentence = (
+        f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens narrow the "
+        f"interval of this size by {significant(narrower, 2)} %. The run takes "
+        f"{_share(float(best['flops']), target_flops)} of the compute of the target."
+    )
+    return NextStep(RUN, sentence, offers.reset_index(drop=True))
+
+
+def _of_budget(more: NextBudget, target_flops: float) -> NextStep:
+    sentence = (
+        f"A budget of {flops_label(more.flops)} FLOPs at {count(more.sizes, 'size')} narrows "
+        f"the interval of this size by {significant(more.narrower_percent, 2)} %. It takes "
+        f"{_share(more.total_flops, target_flops)} of the compute of the target."
+    )
+    row = {
+        "budget_flops": more.flops,
+        "sizes": more.sizes,
+        "flops": more.total_flops,
+        "narrower_percent": more.narrower_percent,
+    }
+    return NextStep(BUDGET, sentence, pd.DataFrame([row]))
+
+
+def _share(flops: float, of: float) -> str:
+    share = 100 * flops / of
+    least = LEAST_SHARE_PERCENT
+    return f"{humanise(share, 2)} %" if share >= least else f"less than {least} %"
