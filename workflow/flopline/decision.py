@@ -373,17 +373,15 @@ def _add_held_out(
     table: pd.DataFrame, rows: Sequence[Any], steps: pd.DataFrame, shared: Sequence[float]
 ) -> None:
     """What the ladder says of each line, over the shared steps if it has them all, else its own."""
-    said = []
+    records = []
     for line in table.loc[rows, ["law", "estimator", "main"]].to_dict("records"):
         mine = steps_of(line, steps)
         same = mine[mine["largest_flops"].isin(shared)] if shared else mine
         mine = same if shared and len(same) == len(shared) else mine
-        means = (float(mine[name].astype(float).mean()) for name in HELD_OUT)
-        said.append((len(mine), *means))
-    counts, *means = zip(*said, strict=True) if said else ((), (), ())
-    table.loc[rows, "held_out_steps"] = counts
-    for name, of_lines in zip(HELD_OUT, means, strict=True):
-        table.loc[rows, f"held_out_{name}"] = of_lines
+        record = {name: float(mine[name].astype(float).mean()) for name in HELD_OUT}
+        records.append({"steps": len(mine), **record})
+    for name in ("steps", *HELD_OUT):
+        table.loc[rows, f"held_out_{name}"] = [record[name] for record in records]
 
 
 def _surface(known: FamilyResults) -> LossSurface | None:
