@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ import pytest
 
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING
+from flopline.laws.common.inputs import SAME_SIZE, size_classes
 from flopline.laws.isoflop import isoflop_fit
+from flopline.laws.isoflop.outliers import MOST_TRIPLES, outliers, triples_of
 from flopline.laws.isoflop.parabola import fit_parabolas
 from flopline.laws.isoflop.quality import SHIFT, deleted_residuals
 from tests.builders.designs import PROFILE_BUDGETS as BUDGETS
@@ -246,3 +249,32 @@ def test_an_outlier_that_moves_no_vertex_is_listed_but_not_flagged() -> None:
     assert vertex["outlier_p"] < 1e-4
     assert abs(vertex["outlier_shift"]) < 0.01
     assert not vertex["flagged"]
+
+
+@pytest.mark.parametrize("n", [7, 13, 14, 40])
+def test_some_of_all_triples_are_those_of_a_list_of_all(n: int) -> None:
+    triples = np.array(list(combinations(range(n), 3)))
+    if len(triples) > MOST_TRIPLES:
+        triples = np.random.default_rng(0).choice(triples, MOST_TRIPLES, replace=False)
+    np.testing.assert_array_equal(triples_of(n), triples)
+
+
+def test_a_budget_of_thousands_of_runs_finds_its_outlier_in_little_memory() -> None:
+    """All triples of them are ten thousand million."""
+    x = np.linspace(-1, 1, 4_000)
+    y = 2 + x**2 + 0.001 * np.random.default_rng(0).standard_normal(x.size)
+    y[7] += 0.1
+    begins = np.sort(triples_of(x.size).ravel())
+    assert (begins[0] >= 0) & (begins[-1] < x.size)
+    np.testing.assert_array_equal(np.flatnonzero(outliers(x[::4], y[::4], 1e-3).outlying), [])
+    np.testing.assert_array_equal(np.flatnonzero(outliers(x[3::4], y[3::4], 1e-3).outlying), [1])
+
+
+def test_sizes_that_go_on_without_a_gap_are_not_one_size() -> None:
+    sweep = np.geomspace(1e7, 1e9, 1_000)
+    classes = size_classes(sweep[::-1])[::-1]
+    assert classes[0] == 0
+    assert (np.diff(classes) >= 0).all()
+    assert classes[-1] == pytest.approx(np.log(100) / SAME_SIZE, rel=0.2)
+    # As before where sizes have gaps: near ones share a class.
+    np.testing.assert_array_equal(size_classes([3e7, 1e7, 1.01e7, 3.05e7, 9e7]), [1, 0, 0, 1, 2])

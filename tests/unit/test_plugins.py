@@ -60,7 +60,7 @@ from tests.builders.designs import isoflop_runs, with_budgets
 
 root = Path(sys.argv[1])
 runs = with_budgets(isoflop_runs(noise=0.002))
-given = settings_of(runs, 1e23, None, 20, 1)
+given = settings_of(runs, 1e23, None, 40, 1)
 log = root / "toy.out"
 rows = (f"[toy] {i}/20 loss={5 - i / 10} seen={4096 * i}" for i in range(1, 21))
 log.write_text("\\n".join(["hello", *rows, ""]))
@@ -79,7 +79,7 @@ json.dump({
     "variants": sorted(surface.tables["estimators"]["estimator"].unique()),
     "figures": list(FIGURES),
     "outline": [spec.title for spec in outlines(["ratios"], library)],
-    "axes": len(notebook.figure("ratios", runs, draws=20).axes),
+    "axes": len(notebook.figure("ratios", runs, draws=40).axes),
     "formats": list(FORMATS),
     "sniffed": sniffed(log),
     "rows": len(read_log(log).rows),

@@ -7,6 +7,7 @@ A package names them in the groups `flopline.laws`, `flopline.surfaces`, `flopli
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, packages_distributions
@@ -76,7 +77,13 @@ def modules_brought() -> list[str]:
 
 def distribution_of(package: str) -> str:
     """The installed package that holds the import name `package`; itself where none is known."""
-    return next(iter(packages_distributions().get(package, [])), package)
+    return next(iter(_distributions().get(package, [])), package)
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    # Reads what every installed package holds.
+    return packages_distributions()
 
 
 def _package(entry: EntryPoint) -> str:

@@ -6,7 +6,9 @@ import base64
 import functools
 import io
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -19,6 +21,7 @@ from matplotlib.figure import Figure
 
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
+from flopline.figures.found_fonts import found_fonts
 from flopline.figures.pdf_fonts import lean_fonts
 from flopline.figures.still import still
 
@@ -70,7 +73,7 @@ RASTER_DPI: Final = 250
 """Resolution of these images."""
 PNG_DPI: Final = 300
 _PNG_LEVEL: Final = 3
-"""How hard zlib tries: at 6, its default, it takes a third longer and saves 4 % of the bytes."""
+"""How hard zlib tries: at 6, its default, it takes half as long again and saves a seventh."""
 
 _RC: Final[dict[str, object]] = {
     "font.family": "sans-serif",
@@ -151,7 +154,7 @@ def styled(draw: Callable[_P, _T], more: Mapping[str, object] | None = None) -> 
 
     @functools.wraps(draw)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with style.context(["default", {**_RC, **(more or {})}]):
+        with style.context(["default", {**_RC, **(more or {})}]), found_fonts():
             return draw(*args, **kwargs)
 
     return wrapped
@@ -240,17 +243,27 @@ def _write_svg(figure: Figure, part: Path) -> None:
 
 
 def _write_png(figure: Figure, part: Path) -> None:
-    """In RGB: nothing shines through a figure, and three channels pack faster than four."""
-    from PIL import Image
-
-    pixels = io.BytesIO()
-    figure.savefig(pixels, format="rgba", dpi=PNG_DPI)
+    """In RGB, since nothing shines through a figure, and of rows as they are, which pack best."""
     before, figure.dpi = figure.dpi, PNG_DPI
     width = int(figure.bbox.width)
     figure.dpi = before
-    size = (width, len(pixels.getvalue()) // (4 * width))
-    image = Image.frombuffer("RGBA", size, pixels.getvalue(), "raw", "RGBA", 0, 1)
-    image.convert("RGB").save(part, "png", dpi=(PNG_DPI, PNG_DPI), compress_level=_PNG_LEVEL)
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="rgba", dpi=PNG_DPI)
+    rgba = np.frombuffer(pixels.getbuffer(), np.uint8).reshape(-1, width, 4)
+    rows = np.zeros((len(rgba), 1 + 3 * width), np.uint8)
+    rows[:, 1:] = rgba[..., :3].reshape(len(rgba), -1)
+    per_metre = round(PNG_DPI / 0.0254)
+    chunks = {
+        b"IHDR": struct.pack(">2L5B", width, len(rgba), 8, 2, 0, 0, 0),
+        b"pHYs": struct.pack(">2LB", per_metre, per_metre, 1),
+        b"IDAT": zlib.compress(rows.data, _PNG_LEVEL),
+        b"IEND": b"",
+    }
+    with part.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for name, body in chunks.items():
+            check = zlib.crc32(name + body)
+            file.write(struct.pack(">L", len(body)) + name + body + struct.pack(">L", check))
 
 
 def _write_pdf(figure: Figure, part: Path) -> None:

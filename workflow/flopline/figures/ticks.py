@@ -8,10 +8,12 @@ from typing import Final, Literal
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.axis import Axis
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis, XAxis
+from matplotlib.backend_bases import RendererBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from flopline.figures.style import SMALL_PT
@@ -109,8 +111,38 @@ def set_log_ticks(
         minor = minor[np.isclose(np.log10(minor) % 1, 0)]
     axis.set_major_locator(FixedLocator(list(major)))
     axis.set_major_formatter(FixedFormatter([label(v) for v in major]))
-    axis.set_minor_locator(FixedLocator([m for m in minor if not np.any(np.isclose(m, major))]))
+    axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+    for drawn in axis.axes.get_children():
+        if isinstance(drawn, MinorTicks) and drawn.axis is axis:
+            drawn.remove()
+    axis.axes.add_artist(MinorTicks(axis, minor[~np.isclose(minor[:, None], major).any(axis=1)]))
+
+
+class MinorTicks(Artist):
+    """All minor ticks of one axis, drawn at once: Matplotlib makes five artists of each.
+
+    They look as the axis says. `values` are data values; those outside the view are left out.
+    """
+
+    def __init__(self, axis: Axis, values: Floats) -> None:
+        super().__init__()
+        self.axis, self.values = axis, values
+        self.set_zorder(axis.get_zorder())
+        self.set_in_layout(False)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw them on the sides where the axis has its ticks."""
+        if not (self.get_visible() and self.axis.get_visible()):
+            return
+        low, high = sorted(self.axis.get_view_interval())
+        inside = _within(low, high)(self.values)
+        pattern = self.axis.get_minor_ticks(1)[0]
+        for side, line in enumerate((pattern.tick1line, pattern.tick2line)):
+            across = np.full(len(inside), float(side))
+            along_x = isinstance(self.axis, XAxis)
+            line.set_data(*(inside, across) if along_x else (across, inside))
+            line.draw(renderer)
 
 
 def decades(lo: float, hi: float) -> tuple[float, float]:

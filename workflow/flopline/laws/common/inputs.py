@@ -57,10 +57,14 @@ def checked(
 
 
 def size_classes(params: ArrayLike) -> NDArray[np.int64]:
-    """Number of each model's size, 0 for the smallest; sizes closer than SAME_SIZE share one."""
+    """Number of each model's size, 0 for the smallest; one class is no wider than SAME_SIZE.
+
+    It ends there also where sizes go on without a gap, as in a sweep of a thousand.
+    """
     ln_n = np.log(np.asarray(params, dtype=float))
-    order = np.argsort(ln_n, kind="stable")
-    starts = np.diff(ln_n[order], prepend=ln_n[order][:1]) > SAME_SIZE
-    out = np.empty(ln_n.size, dtype=np.int64)
-    out[order] = np.cumsum(starts)
-    return out
+    ascending, place = np.sort(ln_n), 0
+    first = []
+    while place < ln_n.size:
+        first.append(ascending[place])
+        place = int(np.searchsorted(ascending, ascending[place] + SAME_SIZE, side="right"))
+    return np.asarray(np.searchsorted(first, ln_n, side="right") - 1, dtype=np.int64)

@@ -8,13 +8,13 @@ lets it (Hadi and Simonoff 1993, doi 10.1080/01621459.1993.10476407).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import comb, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -83,9 +83,7 @@ def outliers(x: Floats, y: Floats, level: float) -> Outliers:
 def _agreeing(design: Floats, y: Floats, count: int) -> Ints | None:
     """The `count` runs whose parabola has the least sum of squares, None where none has one."""
     n = y.size
-    triples = np.array(list(combinations(range(n), UNKNOWNS)))
-    if len(triples) > MOST_TRIPLES:
-        triples = np.random.default_rng(0).choice(triples, MOST_TRIPLES, replace=False)
+    triples = triples_of(n)
     some = design[triples]
     sound = np.abs(np.linalg.det(some)) > ROUNDING
     if not sound.any():
@@ -105,6 +103,27 @@ def _agreeing(design: Floats, y: Floats, count: int) -> Ints | None:
     squares = np.sort((y - beta @ design.T) ** 2, axis=1)[:, :count].sum(axis=1)
     best = beta[squares.argmin()]
     return np.argsort((y - design @ best) ** 2, kind="stable")[:count].astype(np.int64)
+
+
+def triples_of(n: int) -> Ints:
+    """All triples of `n` runs in their order, or MOST_TRIPLES of them by chance, (triples, 3).
+
+    A thousand runs have 166 million, so that each is made from its place and not looked up.
+    """
+    count = math.comb(n, UNKNOWNS)
+    if count <= MOST_TRIPLES:
+        places = np.arange(count)
+    else:
+        places = np.random.default_rng(0).choice(count, MOST_TRIPLES, replace=False)
+    # Counted from the last triple, a place is C(a, 3) + C(b, 2) + c, with a > b > c.
+    rest, runs = count - 1 - places, np.arange(n)
+    columns = []
+    for size in range(UNKNOWNS, 0, -1):
+        below = comb(runs, size).astype(np.int64)
+        place = np.searchsorted(below, rest, side="right") - 1
+        rest = rest - below[place]
+        columns.append(n - 1 - place)
+    return np.stack(columns, axis=1)
 
 
 def _distances(design: Floats, y: Floats, kept: Ints) -> Floats:
