@@ -135,11 +135,12 @@ def steps_of(line: Mapping[str, Any] | pd.Series, steps: pd.DataFrame) -> pd.Dat
 
     The ladder may call a law's main line by another name, and then lists it first.
     """
-    mine = steps[steps["law"] == line["law"]]
-    same = mine[mine["estimator"] == line["estimator"]]
-    if same.empty and line["main"] and len(mine):
-        return mine[mine["estimator"] == mine["estimator"].iloc[0]]
-    return same
+    of_law = steps["law"].to_numpy(dtype=object) == line["law"]
+    names = steps["estimator"].to_numpy(dtype=object)
+    same = of_law & (names == line["estimator"])
+    if of_law.any() and not same.any() and line["main"]:
+        same = of_law & (names == names[of_law.argmax()])
+    return steps[same]
 
 
 def candidates(

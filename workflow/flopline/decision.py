@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
+from flopline.agreement import agreement, between, cost_percent, near, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import (
@@ -66,6 +66,8 @@ from flopline.surfaces.chinchilla import LossSurface
 
 STATED: Final = ("a", "b", *QUANTITIES)
 """What every row says, each with the ends of its intervals."""
+HELD_OUT: Final = ("wasted_percent", "loss_error_percent")
+"""What the ladder says of a line, as means over its steps."""
 DEGENERATE: Final = 1e6
 """Condition number of the scaled J'J from which it is told beside the headline: ten times that from
 which a fit warns (parametric_fit.ILL_CONDITIONED)."""
@@ -257,10 +259,14 @@ def _laws_apart(verdict: VerdictJson, head: HeadlineJson) -> Iterator[str]:
         if ratio is None or loss_ratio is None:
             yield f"Laws: {entry['short'][0].lower()}{entry['short'][1:]}"
             return
-        yield (
-            f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, N within a factor of "
-            f"{ratio:.2f} and the loss within {significant(100 * (loss_ratio - 1), 2)} %."
+        apart = (
+            f"N within a factor of {ratio:.2f} and the loss within "
+            f"{significant(100 * (loss_ratio - 1), 2)} %"
         )
+        if near(ratio, loss_ratio) and not entry["agree"]:
+            yield f"Laws: {apart}, though not all of their 95 % intervals overlap."
+        else:
+            yield f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, {apart}."
 
 
 def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
@@ -371,13 +377,15 @@ def _add_held_out(
     table: pd.DataFrame, rows: Sequence[Any], steps: pd.DataFrame, shared: Sequence[float]
 ) -> None:
     """What the ladder says of each line, over the shared steps if it has them all, else its own."""
-    for row in rows:
-        mine = steps_of(table.loc[row], steps)
-        same = mine[mine["largest_flops"].isin(shared)]
+    records = []
+    for line in table.loc[rows, ["law", "estimator", "main"]].to_dict("records"):
+        mine = steps_of(line, steps)
+        same = mine[mine["largest_flops"].isin(shared)] if shared else mine
         mine = same if shared and len(same) == len(shared) else mine
-        table.loc[row, "held_out_steps"] = len(mine)
-        for name in ("wasted_percent", "loss_error_percent"):
-            table.loc[row, f"held_out_{name}"] = float(mine[name].astype(float).mean())
+        record = {name: float(mine[name].astype(float).mean()) for name in HELD_OUT}
+        records.append({"steps": len(mine), **record})
+    for name in ("steps", *HELD_OUT):
+        table.loc[rows, f"held_out_{name}"] = [record[name] for record in records]
 
 
 def _surface(known: FamilyResults) -> LossSurface | None:

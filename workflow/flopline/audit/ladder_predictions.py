@@ -61,8 +61,8 @@ def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.Da
     if step.fit is None or step.surface is None:
         return out.iloc[:0].assign(predicted=np.nan)
     params, tokens = out["params"].to_numpy(), out["tokens"].to_numpy()
-    told = step.surface.loss(params, tokens)
-    more = {"predicted": told, "log_error": np.log(told / out["loss"].to_numpy())}
+    losses = step.surface.loss(params, tokens)
+    more = {"predicted": losses, "log_error": np.log(losses / out["loss"].to_numpy())}
     with suppress(FloplineError):  # without draws there is no interval, and coverage stays empty
         drawn = np.log(draws_of(step.fit.draws).loss(params, tokens))
         residuals = step.fit.tables["points"]["log_residual"].to_numpy()
@@ -83,9 +83,9 @@ def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFram
     rows = (held if step.surface is not None else held.iloc[:0]).reset_index(drop=True)
     params, tokens = (rows[name].to_numpy(dtype=float) for name in ("params", "tokens"))
     nothing = np.full(len(rows), np.nan)
-    told, scatter, spread = nothing, nothing, nothing
+    losses, scatter, spread = nothing, nothing, nothing
     if step.surface is not None:
-        told = step.surface.loss(params, tokens)
+        losses = step.surface.loss(params, tokens)
         if step.fit is not None:
             scatter = np.full(len(rows), _scatter_of(step))
             with suppress(FloplineError):  # without draws their spread is not known
@@ -96,7 +96,7 @@ def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFram
             "estimator": step.estimator,
             "largest_flops": c,
             **{name: rows[name] for name in ("run", "params", "tokens", "flops")},
-            "predicted": told,
+            "predicted": losses,
             "seen": rows["loss"].to_numpy(dtype=float),
             "sd_ln": spread,
             "scatter_ln": scatter,
@@ -111,20 +111,20 @@ def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) 
     fitted runs, where the fit of a surface tells it.
     """
     budgets = np.asarray(targets_flops, dtype=float)
-    told: dict[str, object] = {}
+    columns: dict[str, object] = {}
     for name, predict, draws in (
         ("params", fit.params_opt, fit.params_draws),
         ("loss", fit.loss_opt, fit.loss_draws),
     ):
-        told[f"{name}_predicted"] = np.nan if predict is None else predict(budgets)
-        told[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
+        columns[f"{name}_predicted"] = np.nan if predict is None else predict(budgets)
+        columns[f"{name}_sd_ln"] = np.nan if draws is None else spread_of(np.log(draws(budgets)))
     return pd.DataFrame(
         {
             "law": fit.law,
             "estimator": fit.estimator,
             "largest_flops": largest_flops,
             "budget_flops": budgets,
-            **told,
+            **columns,
             "scatter_ln": _scatter_of(fit),
         }
     )
@@ -141,30 +141,30 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
     if step.status == FAILED:
         seen = seen.iloc[:0]
     budgets = seen["budget_flops"].to_numpy(dtype=float)
-    told: dict[str, Floats] = {}
+    columns: dict[str, Floats] = {}
     rng = np.random.default_rng(seed)
     for name, predict, draws in (
         ("params", step.params_opt, step.params_draws),
         ("loss", step.loss_opt, step.loss_draws),
     ):
         nothing = np.full(budgets.size, np.nan)
-        told[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
-        told[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
-        told[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
-        told[f"{name}_sd_ln"] = nothing
+        columns[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
+        columns[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
+        columns[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
+        columns[f"{name}_sd_ln"] = nothing
         spread = np.empty((0, budgets.size))
         if draws is not None and budgets.size:
             error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
             spread = np.log(draws(budgets))
-            told[f"{name}_sd_ln"] = spread_of(spread)
+            columns[f"{name}_sd_ln"] = spread_of(spread)
             spread = spread + error * rng.standard_normal(spread.shape)
         for level in LEVELS:
             ends = (50 - level / 2, 50 + level / 2)
             low, high = (
                 np.exp(np.percentile(spread, ends, axis=0)) if len(spread) else [nothing] * 2
             )
-            told |= {f"{name}_lo{level}": low, f"{name}_hi{level}": high}
-    ln_ratio = np.log(told["params_predicted"] / told["params_seen"])
+            columns |= {f"{name}_lo{level}": low, f"{name}_hi{level}": high}
+    ln_ratio = np.log(columns["params_predicted"] / columns["params_seen"])
     return pd.DataFrame(
         {
             "law": step.law,
@@ -172,7 +172,7 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
             "largest_flops": c,
             "budget_flops": budgets,
             "seen": seen["seen"].to_numpy(),
-            **told,
+            **columns,
             "ln_ratio": ln_ratio,
             "wasted_percent": all_runs.wasted_percent(ln_ratio),
         }

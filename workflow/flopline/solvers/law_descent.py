@@ -31,6 +31,8 @@ _LARGEST_CHANGE = 1.0
 """Root mean square of the change of ln L that one step may promise."""
 _DIFFERENCE = 1e-4
 _LARGEST_DIFFERENCE = 1e-3
+_ELEMENTS_TOGETHER = 16_384
+"""Numbers up to which the differences along several axes are taken together."""
 _WEAKEST = 1e-10
 """Singular value of the Jacobian, against the largest, of a direction that moves nothing."""
 
@@ -168,17 +170,27 @@ class LawTask(Generic[L]):
     def bends(self, theta: Floats, axes: Floats, score: Floats) -> Floats:
         """Sums over points of `score` times the second derivatives of r along the axes."""
 
-        def gradient(at: Floats) -> Floats:
-            fitted, columns = self.columns(at)
-            pull = (score * self.objective.slope(fitted))[:, None, :]
+        def gradient(task: LawTask[L], at: Floats, score: Floats) -> Floats:
+            fitted, columns = task.columns(at)
+            pull = (score * task.objective.slope(fitted))[:, None, :]
             return np.asarray(np.matmul(pull, columns)[:, 0])
 
-        out = np.empty((theta.shape[0], axes.shape[2], axes.shape[2]))
-        for number, axis in enumerate(np.moveaxis(axes, 2, 0)):
-            longest = np.abs(axis).max(axis=1, keepdims=True)
-            size = np.minimum(_DIFFERENCE, _LARGEST_DIFFERENCE / np.maximum(longest, TINY))
-            apart = gradient(theta + size * axis) - gradient(theta - size * axis)
-            out[:, number] = np.matmul((apart / (2.0 * size))[:, None, :], axes)[:, 0]
+        rows, _, directions = axes.shape
+        longest = np.abs(axes).max(axis=1)
+        size = np.minimum(_DIFFERENCE, _LARGEST_DIFFERENCE / np.maximum(longest, TINY))
+        steps = np.moveaxis(size[:, None] * axes, 2, 0)
+        # Differences along all axes are taken together where they are few.
+        together = max(1, min(directions, _ELEMENTS_TOGETHER // max(1, score.size)))
+        out = np.empty((rows, directions, directions))
+        for begin in range(0, directions, together):
+            some = steps[begin : begin + together]
+            at = np.concatenate([theta + some, theta - some])
+            many = np.tile(np.arange(rows), len(at))
+            ends = gradient(self.of_rows(many), at.reshape(many.size, -1), score[many])
+            above, below = ends.reshape(2, len(some), rows, -1)
+            for number, apart in enumerate(above - below, start=begin):
+                along = (apart / (2.0 * size[:, number, None]))[:, None, :]
+                out[:, number] = np.matmul(along, axes)[:, 0]
         return 0.5 * (out + out.swapaxes(1, 2))
 
     def evaluate(self, rows: Ints | slice, theta: Floats) -> LawModel:

@@ -87,13 +87,10 @@ def read(
     Every resample selects its frontier anew. Raises FloplineError where nothing competes, where
     one size wins everywhere, and for a loss floor that is not below the frontier.
     """
-    runs = table.groupby("run_number", sort=True).agg(
-        run=("run", "first"),
-        params=("params", "first"),
-        horizon_tokens=("horizon_tokens", "first"),
-        last_tokens=("tokens", "max"),
-        last_flops=("flops", "max"),
-    )
+    by_run = table.groupby("run_number", sort=True)
+    runs = by_run[["run", "params", "horizon_tokens"]].first()
+    last = by_run[["tokens", "flops"]].max()
+    runs = runs.assign(last_tokens=last["tokens"], last_flops=last["flops"])
     ready = Curves(
         table["run_number"].to_numpy(),
         np.log(table["flops"].to_numpy()),
