@@ -103,7 +103,14 @@ def test_an_interval_without_width_is_no_certainty() -> None:
 
 def test_losses_that_are_all_the_same_say_nothing() -> None:
     runs = isoflop_runs(sizes=4).assign(loss=3.0)
-    assert "do not fall with compute: all of them are 3.000" in span_of(runs).rise
+    span = span_of(runs)
+    assert span.rise == "the losses of all runs are the same, 3.000"
+    silent = silence("ash", 1e23, lines({}), pd.Series([""]), span)
+    assert silent["sentence"] == (
+        "These runs do not say what to train at 1e23 FLOPs: the losses of all runs are the same, "
+        "3.000. See that the column of the loss holds what each run has reached."
+    )
+    assert silent["up_to_flops"] == 0
 
 
 @pytest.mark.parametrize("ratio", [1.7, 299.0])

@@ -472,6 +472,18 @@ def test_the_terminal_says_how_far_laws_are_apart_and_of_which_split_the_loss_is
     assert len(lines) <= 6
 
 
+def test_laws_beside_each_other_with_narrow_intervals_are_not_said_to_disagree() -> None:
+    """It said: they do not agree, N within a factor of 1.01."""
+    narrow = {"ash": family(parametric=line(1e9, 2.0), isoflop=line(1.01e9, 2.0))}
+    _, verdict = decided(narrow, TARGETS, LABELS)
+    verdict["agreement"][0] |= {"params_ratio": 1.01, "loss_ratio": 1.0, "agree": False}
+    (sentence,) = [text for text in headline_lines(verdict, LABELS) if text.startswith("Laws: ")]
+    assert sentence == (
+        "Laws: N within a factor of 1.01 and the loss within 0.0 %, though not all of their 95 % "
+        "intervals overlap."
+    )
+
+
 def test_the_loss_of_a_law_is_of_the_split_that_it_is_fitted_to() -> None:
     """The envelope's training loss stood as validation loss in tables and CSV."""
     known = family(parametric=line(1e9), envelope=line(1e9))

@@ -131,6 +131,19 @@ def test_the_range_of_sizes_is_exact_on_the_surface() -> None:
     assert low < 1 < high
 
 
+def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs) -> None:
+    """Half of the forecasts of N missed at 100 times the runs where the law bent beyond them."""
+    head = two.verdict["headline"]
+    point = head["params"]["point"]
+    narrow = {"lo80": point, "hi80": point, "lo95": 0.99 * point, "hi95": 1.01 * point}
+    verdict = {**two.verdict, "headline": {**head, "params": {**head["params"], **narrow}}}
+    for times, sure in ((20.0, True), (40.0, False)):
+        decision = two.decision.assign(extrapolation=times)
+        text = shown(two, verdict=verdict, decision=decision).text
+        assert ("Sure enough to train" in text) is sure
+        assert ("Roughly known" in text) is not sure
+
+
 def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInputs) -> None:
     steps = pd.DataFrame(
         {"law": "parametric", "estimator": "log_huber", "status": "converged", "n_bottoms": [3, 2],

@@ -92,12 +92,12 @@ def agreement(
     ratio = float(high / low)
     losses = usable["loss"]
     loss_ratio = float(losses.max() / losses.min())
-    near = ratio <= AGREE_FACTOR and loss_ratio - 1 <= AGREE_LOSS
-    worst = "" if near else _worst(usable, surface, float(budget))
+    is_near = near(ratio, loss_ratio)
+    worst = "" if is_near else _worst(usable, surface, float(budget))
     sentence = (
         f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
         f"{ratio:.2f}{worst}, and the loss between {significant(losses.min())} and "
-        f"{significant(losses.max())}; {_told_apart(usable, apart, near)}"
+        f"{significant(losses.max())}; {_told_apart(usable, apart, is_near)}"
     )
     text = " ".join(
         filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable, counted)])
@@ -108,10 +108,15 @@ def agreement(
         "params_ratio": ratio,
         "loss_ratio": loss_ratio,
         "overlap": not apart,
-        "agree": bool(near and not apart),
+        "agree": bool(is_near and not apart),
         "short": sentence,
         "sentence": text,
     }
+
+
+def near(params_ratio: float, loss_ratio: float) -> bool:
+    """Whether laws that lie so far apart in N and in the loss agree, as far as points tell."""
+    return params_ratio <= AGREE_FACTOR and loss_ratio - 1 <= AGREE_LOSS
 
 
 def _worst(usable: pd.DataFrame, surface: LossSurface | None, budget: float) -> str:

@@ -57,6 +57,8 @@ FAILED_FORECASTS: Final = 0.01
 """Chance below which forecasts that hold what they say would fail so many steps of a ladder: of a
 step whose 95 % intervals hold less than half of what was seen it is one in twenty. So one step says
 nothing; two of two or three say that they fail, three of four to nine."""
+ALL_THE_SAME: Final = "the losses of all runs are the same"
+"""Of losses that say nothing at any compute."""
 WITHOUT_WIDTH: Final = (
     "has no width, since the runs lie on the law to the last digits, as no trained runs do"
 )
@@ -101,10 +103,7 @@ def span_of(runs: pd.DataFrame) -> Span:
 def _rise(runs: pd.DataFrame) -> str:
     table = runs[np.isfinite(runs["loss"].astype(float))].sort_values("flops", kind="stable")
     if len(table) > 1 and has_no_width(float(table["loss"].min()), float(table["loss"].max())):
-        return (
-            "the losses do not fall with compute: all of them are "
-            f"{significant(float(table['loss'].iloc[0]))}"
-        )
+        return f"{ALL_THE_SAME}, {significant(float(table['loss'].iloc[0]))}"
     most = int(len(table) * MOST_RUNS_SHARE)
     if most < FEWEST_LARGEST:
         return ""
@@ -439,12 +438,15 @@ def silence(
         first = next(i for i in main.index if "tokens per param" in reasons[i])
         up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
     needed = _needed(why, budget, span)
+    if span.rise.startswith(ALL_THE_SAME):
+        up_to = 0.0
     ends = f"ends at about {flops_label(min(up_to, budget))} FLOPs"
     if far and reach.side == "below":
         ends = f"begins at about {flops_label(span.smallest_flops / EXTREME.most)} FLOPs"
+    reach_words = f" What they say {ends}." if up_to else ""
     sentence = (
-        f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}. What they say "
-        f"{ends}. {needed}"
+        f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}.{reach_words} "
+        f"{needed}"
     )
     return {
         "family": family,
@@ -464,6 +466,8 @@ def _needed(why: str, budget: float, span: Span) -> str:
             f"Runs beyond {least} to {most} tokens per param, on the side where the optimum goes, "
             "would tell."
         )
+    if why.startswith(ALL_THE_SAME):
+        return "See that the column of the loss holds what each run has reached."
     if "do not fall" in why:
         return "Look first at the largest runs: they did not train as the smaller ones did."
     reach = span.reach(budget)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
+from flopline.agreement import agreement, between, cost_percent, near, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import (
@@ -259,10 +259,14 @@ def _laws_apart(verdict: VerdictJson, head: HeadlineJson) -> Iterator[str]:
         if ratio is None or loss_ratio is None:
             yield f"Laws: {entry['short'][0].lower()}{entry['short'][1:]}"
             return
-        yield (
-            f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, N within a factor of "
-            f"{ratio:.2f} and the loss within {significant(100 * (loss_ratio - 1), 2)} %."
+        apart = (
+            f"N within a factor of {ratio:.2f} and the loss within "
+            f"{significant(100 * (loss_ratio - 1), 2)} %"
         )
+        if near(ratio, loss_ratio) and not entry["agree"]:
+            yield f"Laws: {apart}, though not all of their 95 % intervals overlap."
+        else:
+            yield f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, {apart}."
 
 
 def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:

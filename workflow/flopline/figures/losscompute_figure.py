@@ -42,7 +42,7 @@ from flopline.figures.unseen import (
 from flopline.figures.wording import reach, recommended_law
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
-from flopline.numbers import flops_label, significant
+from flopline.numbers import flops_label, has_no_width, significant
 from flopline.results import StudyResults
 from flopline.schema import KEPT
 from flopline.surfaces.loss_of_compute import LossOfCompute
@@ -180,7 +180,8 @@ def _draw_laws(
     low, high = float(every.min()), float(every.max())
     if len(seen):
         low, high = min(low, float(seen[:, 1].min())), max(high, _top(seen[:, 1]))
-    pad = 0.05 * (high - low or 0.1)
+    # Losses that differ by rounding alone are one level.
+    pad = 0.05 * (0.1 * high if has_no_width(low, high) else high - low)
     axes.set_ylim(low - pad, high + pad)
     if last < target:
         axes.axvspan(last, x[1], color=BEYOND_GREY, lw=0, zorder=0.2, gid="beyond")
