@@ -20,6 +20,7 @@ import pytest
 from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from flopline.atomic import write_note
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
 from flopline.progress import heard, over, part
@@ -121,6 +122,21 @@ def test_a_short_run_and_one_on_a_cluster_say_nothing_of_time() -> None:
     passed(view, LogEvent.RESOURCES_INFO, cores=8)
     passed(view, LogEvent.RUN_INFO, stats={"all": 1, "fit": 20, "total": 21})
     assert stream.getvalue() == ""
+
+
+def test_what_a_killed_process_left_of_a_note_goes_with_the_next(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    parts = [tmp_path / f".note.json.{number}.part" for number in (ended.pid, os.getppid(), "x")]
+    other = tmp_path / f".another.{ended.pid}.part"
+    for path in (*parts, other):
+        path.touch()
+    memory = Memory(tmp_path / "note.json")
+    memory.save()
+    assert [path.exists() for path in (*parts, other)] == [False, True, True, True]
+    parts[0].touch()
+    write_note(tmp_path / "note.json", "{}")
+    assert [path.exists() for path in (*parts, other)] == [False, True, True, True]
 
 
 def test_seconds_of_earlier_runs_are_read_by_rule(tmp_path: Path) -> None:

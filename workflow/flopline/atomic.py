@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 from collections.abc import Iterator
@@ -69,6 +70,21 @@ def write_note(path: Path, text: str) -> None:
         part.replace(path)
     except OSError:
         drop(part)
+    drop_abandoned(path)
+
+
+def drop_abandoned(path: Path) -> None:
+    """Remove what processes that were killed left of a note that they wrote."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = part.name.split(".")[-2]
+        if not (number.isascii() and number.isdigit()):
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            drop(part)
+        except (OSError, OverflowError):  # it is at work, or no process of ours
+            continue
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from flopline.atomic import write_note
+from flopline.atomic import drop_abandoned, write_note
 from flopline.decoders import json_of
 from flopline.errors import FloplineError
 from flopline.hashing import hash_file
@@ -76,6 +76,8 @@ class Memory:
         """Write the store if anything in it changed; a store that cannot be written is no harm."""
         if self.seen != self.known:
             write_note(self.store, json.dumps(self.seen, indent=0, sort_keys=True))
+        else:
+            drop_abandoned(self.store)
 
 
 def files_digest(paths: Iterable[Path]) -> str:
