@@ -1,76 +1,99 @@
-"""CPU of every figure's job, from its imports to its last file, beside another revision.
+"""CPU of every figure's job, from its own imports to its last file, beside another revision.
 
     python benchmarks/bench_figures.py results/tinylm config/studies/tinylm.yaml --against 7090a09
 
-Each job is a process of its own, as in a run, on the results that a run has left: interpreter,
-imports, reading, drawing and writing of every format. The two revisions take turns, so that what
-else the machine does hits both; the least of the turns counts. Prints CPU-seconds and the ratio.
+Each job is a fork of this process, which has loaded the packages that the server of jobs loads
+(workflow/running/job_server.py), on the results that a run has left: imports of this project,
+reading, drawing and writing of every format, or of the `--formats` that are asked for. The two
+revisions take turns, so that what else the machine does hits both; the least of the turns counts.
+Prints CPU-seconds and the ratio.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import io
+import json
 import os
-import resource
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
-JOB = """
-import sys
-from pathlib import Path
-import yaml
-from flopline.figures.spec import Setting, figure_spec
-from flopline.figures.style import save
-from flopline.results import read_results
-from flopline.storage import write_json
-
-name, family, results, study, out, *formats = sys.argv[1:]
-folder, written = Path(results), yaml.safe_load(Path(study).read_text())
-files = [*folder.glob("fits/*/*.*"), *folder.glob("audit/*/*.*"), *folder.glob("clean/curves/*")]
-files += [folder / name for name in ("clean/runs.parquet", "clean/dropped.parquet")]
-files += [folder / "decision.json"]
-stated = {"loss_label": "Validation loss", "loss_split": "val", "points": "final"} | written
-stated["envelope"] = {"split": None} | written.get("envelope", {})
-stated["figures"] = {"fitted_surface": True, "envelope_thirds": False}
-spec, setting = figure_spec(name), Setting(stated, family, "page", False)
-read = read_results(folder, sorted(files))
-save(spec.draw(read, setting), Path(out, name), formats)
-write_json(spec.words(read, setting), Path(out, f"{name}.json"))
-"""
-NAMES = """
-from flopline.figures.registry import FIGURES
-from flopline.figures.spec import figure_spec
-for name in FIGURES:
-    print(name, int(figure_spec(name).per_family))
-"""
 
 
-def run(tree: Path, code: str, *arguments: str) -> tuple[float, str]:
-    """CPU-seconds and output of `code` with the library of `tree`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(tree / "workflow"), "OMP_NUM_THREADS": "1"},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return spent, done.stdout
+def job(name: str, family: str, results: Path, study: Path, out: Path, formats: list[str]) -> None:
+    """What scripts/figure.py does, on all results that there are."""
+    from flopline.figures.spec import Setting, figure_spec
+    from flopline.figures.style import save
+    from flopline.results import read_results
+    from flopline.storage import write_json
+
+    written = yaml.safe_load(study.read_text())
+    files = [*results.glob("fits/*/*.*"), *results.glob("audit/*/*.*")]
+    files += [*results.glob("clean/curves/*"), results / "decision.json"]
+    files += [results / name for name in ("clean/runs.parquet", "clean/dropped.parquet")]
+    stated = {"loss_label": "Validation loss", "loss_split": "val", "points": "final"} | written
+    stated["envelope"] = {"split": None} | written.get("envelope", {})
+    stated["figures"] = {"fitted_surface": True, "envelope_thirds": False}
+    spec, setting = figure_spec(name), Setting(stated, family, "page", False)
+    read = read_results(results, sorted(files))
+    save(spec.draw(read, setting), out / name, formats)
+    write_json(spec.words(read, setting), out / f"{name}.json")
 
 
-def named(tree: Path, family: str) -> dict[str, str]:
+def names(file: Path) -> None:
+    """Write what figures there are, and whether each is of a family."""
+    from flopline.figures.registry import FIGURES
+    from flopline.figures.spec import figure_spec
+
+    file.write_text(json.dumps({name: figure_spec(name).per_family for name in FIGURES}))
+
+
+def run(tree: Path, work: Callable[[], None]) -> float:
+    """CPU-seconds of `work` in a fork that takes the library of `tree`."""
+    sys.stdout.flush()
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            sys.path.insert(0, str(tree / "workflow"))
+            if "gc.disable()" in (tree / "workflow/scripts/figure.py").read_text():
+                gc.disable()
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    _, status, used = os.wait4(process, 0)
+    if status:
+        sys.exit(f"A job of {tree} failed.")
+    return used.ru_utime + used.ru_stime
+
+
+def load_packages() -> None:
+    """Import what a job finds loaded."""
+    sys.path.insert(0, str(ROOT / "workflow"))
+    server = importlib.import_module("running.job_server")
+    for package in (*server.FIRST, *server.LATER):
+        importlib.import_module(package)
+    sys.path.pop(0)
+    gc.collect()
+    gc.freeze()
+
+
+def named(tree: Path, family: str, folder: Path) -> dict[str, str]:
     """The figures of `tree`, each with the family that it is drawn for, empty for the study's."""
-    lines = (line.split() for line in run(tree, NAMES)[1].splitlines())
-    return {name: family if int(each) else "" for name, each in lines}
+    file = folder / "names.json"
+    run(tree, lambda: names(file))
+    return {name: family * each for name, each in json.loads(file.read_text()).items()}
 
 
 def main() -> None:
@@ -94,22 +117,20 @@ def main() -> None:
         with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
             packed.extractall(other, filter="data")
         sides = {"then": other, "now": ROOT}
-        figures = {side: named(tree, family) for side, tree in sides.items()}
+        load_packages()
+        figures = {side: named(tree, family, Path(temporary)) for side, tree in sides.items()}
         every = dict.fromkeys([*figures["then"], *figures["now"]])
         totals = dict.fromkeys(sides, 0.0)
         print(
             f"{'figure':18}{'then':>8}{'now':>8}{'ratio':>8}   CPU-seconds, least of {asked.turns}"
         )
+        paths = (Path(asked.results).resolve(), Path(asked.study).resolve())
         for name in every:
             least: dict[str, float] = {}
-            for _ in range(asked.turns):
-                for side, tree in sides.items():
-                    if name not in figures[side]:
-                        continue
-                    of = figures[side][name]
-                    out = str(Path(temporary, side))
-                    paths = (str(Path(asked.results).resolve()), str(Path(asked.study).resolve()))
-                    spent, _ = run(tree, JOB, name, of, *paths, out, *asked.formats)
+            for side, tree in [*sides.items()] * asked.turns:
+                if name in figures[side]:
+                    task = partial(job, name, figures[side][name], *paths, Path(temporary, side))
+                    spent = run(tree, partial(task, asked.formats))
                     least[side] = min(spent, least.get(side, spent))
             for side, spent in least.items():
                 totals[side] += spent

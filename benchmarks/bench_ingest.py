@@ -37,13 +37,20 @@ LINE = b'{"step": 0000000, "tokens": 000000000000, "loss": 0.000000000, "lr": 0.
 
 
 def log(path: Path, rows: int, seed: int) -> None:
-    """Write a log of `rows` lines of one width; numbers are padded by blanks."""
+    """Write a log of `rows` lines with a loss of its own."""
     rng = np.random.default_rng(seed)
     step = np.arange(1, rows + 1)
     loss = 2 + 3 / np.sqrt(1 + step / 50) + 0.01 * rng.standard_normal(rows)
+    write_log(path, step * 65_536, loss)
+
+
+def write_log(path: Path, tokens: np.ndarray, loss: np.ndarray) -> None:
+    """Write a log of lines of one width; numbers are padded by blanks."""
+    rows = len(loss)
+    step = np.arange(1, rows + 1)
     lines = np.tile(np.frombuffer(LINE, dtype=np.uint8), (rows, 1))
     _fill(lines, LINE.index(b"0000000,"), 7, step, blank=True)
-    _fill(lines, LINE.index(b"000000000000"), 12, step * 65_536, blank=True)
+    _fill(lines, LINE.index(b"000000000000"), 12, tokens, blank=True)
     at = LINE.index(b"0.000000000")
     _fill(lines, at, 1, loss.astype(np.int64))
     _fill(lines, at + 2, 9, np.rint(loss % 1 * 999_999_999).astype(np.int64))

@@ -509,6 +509,15 @@ def test_families_are_compared_by_a_law_they_share() -> None:
     assert "overlap with Ash's 2.200" in entry["sentence"]
 
 
+def test_the_forecast_of_a_line_stands_before_what_its_law_says() -> None:
+    """The number to bet on comes first, in the table as on the page."""
+    table, _ = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)
+    names = list(table)
+    assert names.index("forecast_params") < names.index("params")
+    assert names.index("forecast_loss") < names.index("loss")
+    assert names.index("recommended") < names.index("forecast_params")
+
+
 def test_families_are_ranked_by_the_loss_that_the_headline_states() -> None:
     """The winner by its law needed 0.82 times the compute of the other by their forecasts."""
     evidence = {

@@ -20,12 +20,13 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from flopline.errors import FloplineError
+from flopline.figures import surface_figure
 from flopline.figures.envelope_figure import BINS, envelope
 from flopline.figures.isoflop_figure import isoflop
 from flopline.figures.lawpanel import bracket
 from flopline.figures.panels import law_style
 from flopline.figures.registry import FIGURES
-from flopline.figures.spec import figure_module
+from flopline.figures.spec import Setting, figure_module
 from flopline.figures.spots import clear_spot, filled
 from flopline.figures.style import GREY, GUIDE_GREEN, INK, MAKO, mako, save
 from flopline.figures.surface_figure import Panel, law_text, surface
@@ -37,6 +38,7 @@ from flopline.figures.ticks import (
 )
 from flopline.laws.isoflop import isoflop_fit as isoflop_fit
 from flopline.numbers import humanise
+from flopline.results import FamilyResults, StudyResults
 from tests.builders.designs import GOPHER, HOFFMANN_BUDGETS
 from tests.builders.digitised import chinchilla_points, less_outliers
 from tests.builders.drawn_figures import simple_envelope, simple_isoflop
@@ -564,6 +566,23 @@ def test_surface_is_clean_with_any_number_of_families(panels, show_surface):
         assert len(runs.get_offsets()) == len(panel.points)
         assert panel.points["loss"].between(*axes.get_zlim()).all()
     assert_clean(figure)
+
+
+def test_surface_of_more_families_than_it_bears_draws_the_first_and_says_so(monkeypatch):
+    monkeypatch.setattr(surface_figure, "MOST_PANELS", 2)
+    panel = tiny_panel()
+    names = ["ash", "birch", "cedar"]
+    tables = {"parametric": {"points": panel.points}}
+    results = StudyResults(
+        {name: FamilyResults({"parametric": panel.fit}, tables=tables) for name in names}, {}
+    )
+    study = {"families": {n: n.title() for n in names}, "targets": [1e22], "loss_label": "Loss"}
+    setting = Setting({**study, "loss_unit": None, "figures": {"fitted_surface": False}})
+    assert len(scenes(surface_figure.draw(results, setting))) == 2
+    for text in (surface_figure.caption(results, setting), surface_figure.alt(results, setting)):
+        assert text.endswith(" Drawn are the first 2 of 3 families.")
+        assert "Birch" in text
+        assert "Cedar" not in text
 
 
 def test_surface_axes_bars_and_laws_are_labelled():

@@ -22,9 +22,11 @@ from flopline.numbers import (
     number,
     significant,
 )
+from flopline.report import page as page_module
 from flopline.report.formatting import formatted
 from flopline.report.html_tables import MOST_ROWS
 from flopline.report.page import ReportInputs, render, render_appendix, render_both
+from flopline.report.room import in_room
 from flopline.schema import KEPT, QUANTITIES
 from tests.builders.page_inputs import (
     FAMILIES,
@@ -33,6 +35,7 @@ from tests.builders.page_inputs import (
     TEMPLATES,
     VARIANT,
     WHY,
+    audits_of,
     make_inputs,
 )
 from tests.builders.page_reading import Reader, check_pages, check_structure, csv_rows, figure_names
@@ -85,6 +88,36 @@ def test_structure_is_sound(families: dict[str, str], runs_each: int, fail: str)
     assert read.rows["table-runs"] == runs_each * len(families)
     assert read.rows["table-quarantined"] == (made.runs["status"] != KEPT).sum()
     assert read.rows["table-dropped"] == min(len(made.dropped), MOST_ROWS)
+
+
+def test_what_of_many_families_has_no_room_is_named_and_links_still_lead_somewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    families = {f"f{i}": f"Family {i}" for i in range(4)}
+    made = dataclasses.replace(make_inputs(families, 30), audits=audits_of(*families))
+    drawn = {**made.figures[0], "family": ""}
+    made = dataclasses.replace(
+        made, figures=[{**drawn, "family": label} for label in families.values()]
+    )
+    whole = check_pages(*render_both(made, TEMPLATES))[1]
+    assert "no room" not in whole.text
+    for limit in ("MOST_FIGURE_BYTES", "MOST_TABLE_BYTES", "MOST_LAW_ROWS"):
+        monkeypatch.setattr(page_module, limit, 1)
+    cut = check_pages(*render_both(made, TEMPLATES))[1]
+    for words in (
+        "The page has no room for the figures of 2 more families: see figures/, beside it.",
+        "no room for the tables of 3 more families: see audit/<family>/tables/, beside it.",
+        "no room for the lines of 3 more families: see decision.csv, beside it.",
+    ):
+        assert words in cut.text
+    assert len(cut.text) < 0.8 * len(whole.text)
+
+
+def test_as_many_have_room_as_the_limit_allows_and_one_at_least() -> None:
+    assert in_room([3, 4, 5], int, 12) == ([3, 4, 5], ())
+    assert in_room([3, 4, 5], int, 11) == ([3, 4], [5])
+    assert in_room([3, 4, 5], int, 1) == ([3], [4, 5])
+    assert in_room([], int, 1) == ([], ())
 
 
 def test_loads_nothing_from_elsewhere(pages: tuple[str, str]) -> None:

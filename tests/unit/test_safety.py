@@ -35,7 +35,7 @@ from flopline.storage import (
     write_parquet,
 )
 from flopline.study import load_study, read_yaml
-from flopline.study_names import FIGURE_ENDINGS
+from flopline.study_names import FIGURE_ENDINGS, MOST_FAMILIES, MOST_TARGETS
 from flopline.tables import read_table
 from running.digest import Memory
 from running.locks import hold_run, release_run
@@ -102,7 +102,7 @@ def test_plain_families_are_taken(tmp_path: Path, name: str) -> None:
         (["a."], "ends in a point"),
         (["cleaning.svg"], "ends like a figure (.svg)"),
         (["ash", "Ash"], "'ash' and 'Ash' differ in capital letters alone"),
-        ([f"f{number}" for number in range(1001)], "lists 1,001, more than 1,000"),
+        ([f"f{n}" for n in range(MOST_FAMILIES + 1)], f"more than {MOST_FAMILIES:,}: part them"),
     ],
     ids=lambda names: str(names)[:20],
 )
@@ -146,8 +146,9 @@ def test_keys_hold_no_line_breaks(tmp_path: Path) -> None:
 
 
 def test_what_is_too_much_is_refused_with_the_limit(tmp_path: Path) -> None:
-    many = [1e20 + 1e17 * number for number in range(1001)]
-    refused(lambda: loaded(tmp_path, targets=many), "1,001, more than 1,000")
+    many = [1e20 + 1e17 * number for number in range(MOST_TARGETS + 1)]
+    limit = f"{MOST_TARGETS + 1:,}, more than {MOST_TARGETS:,}"
+    refused(lambda: loaded(tmp_path, targets=many), limit, "leave some out")
     refused(lambda: loaded(tmp_path, targets=[1e41]), "beyond 1e+40")
 
 

@@ -109,7 +109,8 @@ def decide(
             for row in _rows(family, known, spans[family], targets, loss_split)
         ]
     )
-    table[list(FORECAST)] = math.nan
+    if len(table):
+        table = _with_forecasts(table)
     forecast = {family: forecasts_of(known) for family, known in results.items()}
     failing = {family: failing_forecasts(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
@@ -175,6 +176,14 @@ def decide(
     }
     written: VerdictJson = plain(verdict)
     return table, written
+
+
+def _with_forecasts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with room for forecasts, before what holds if the law holds: to be read first."""
+    names = list(table)
+    at = names.index(STATED[0])
+    table = table.reindex(columns=[*names[:at], *FORECAST, *names[at:]])
+    return table.astype(dict.fromkeys(FORECAST, float))
 
 
 def forecasts_of(known: FamilyResults) -> dict[float, TargetForecast]:

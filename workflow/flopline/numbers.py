@@ -79,7 +79,7 @@ def has_no_width(low: float, high: float) -> bool:
     So they are where numbers lie on a law to the last digits, as none that were measured do.
     """
     largest = max(abs(low), abs(high))
-    return largest > 0 and abs(high - low) <= NO_WIDTH * largest
+    return 0 < largest < math.inf and abs(high - low) <= NO_WIDTH * largest
 
 
 def count(n: int, noun: str = "") -> str:

@@ -43,9 +43,10 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
         if categories:
             return rows.to_pandas()
         # Text that is a string already is not made anew.
-        table = rows.to_pandas(types_mapper={pa.string(): pd.StringDtype()}.get)
+        strings = dict.fromkeys((pa.string(), pa.large_string()), pd.StringDtype())
+        table = rows.to_pandas(types_mapper=strings.get)
     text = table.select_dtypes(include=["object", "str", "category"]).columns
-    return table.astype(dict.fromkeys(text, "string"))
+    return table.astype(dict.fromkeys(text, "string")) if len(text) else table
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from typing import Final
 FIGURE_ENDINGS: Final = ("svg", "png", "pdf", "json")
 """Endings of the files that stand beside the families' folders of figures."""
 
-MOST_FAMILIES: Final = 1_000
-MOST_TARGETS: Final = 1_000
-"""How many a study may have: there is a job, or a row of the page, for each."""
+MOST_FAMILIES: Final = 200
+MOST_TARGETS: Final = 150
+"""How many a study may have: there are ten jobs for each family, and of each target 90 kB of a
+page that is to stay below 20 MB."""
 
 PERIODS: Final = 20
 """How often a name repeats itself where Snakemake takes it for a rule that feeds itself

@@ -329,7 +329,7 @@ const Planner = (() => {
         loses = `${loss}; ${wasted} % of the compute is wasted, ${time}.`;
       }
       say(el("plan-size-said"), [[
-        `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (${how}): ${timesBest(ratio)} by the ${nameOf(line)}. ${loses}`,
+        `${Panels.humanise(params)} params on ${Panels.humanise(tokens)} tokens (${how})${why ? "." : `: ${timesBest(ratio)} by the ${nameOf(line)}. ${loses}`}`,
       ], why && [/^(These runs|The decision)/.test(why) ? why : `The runs do not bear it: ${why}.`, "note warned"]]);
       return costs();
     };

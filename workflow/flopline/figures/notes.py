@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from flopline.figures.spots import Spot, clear_spot, filled, margin_of, size_in
+from flopline.laws.common.percentiles import known_percentiles
 
 Floats = NDArray[np.float64]
 
@@ -76,11 +77,8 @@ def quantile_band(draws: Floats, level: float) -> Floats | None:
     out = np.full((2, draws.shape[1]), np.nan)
     known = np.isfinite(draws).sum(axis=0) >= 2
     if known.any():
-        out[:, known] = np.nanpercentile(
-            np.where(np.isfinite(draws[:, known]), draws[:, known], np.nan),
-            [50 - level / 2, 50 + level / 2],
-            axis=0,
-        )
+        finite = np.where(np.isfinite(draws[:, known]), draws[:, known], np.nan)
+        out[:, known] = known_percentiles(finite, [50 - level / 2, 50 + level / 2])
     return out
 
 

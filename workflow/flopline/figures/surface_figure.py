@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -48,7 +49,7 @@ from flopline.figures.wording import exponent
 from flopline.laws.common.fit_result import FAILED
 from flopline.loss_units import words
 from flopline.numbers import flops_label, humanise, significant
-from flopline.results import StudyResults
+from flopline.results import FamilyResults, StudyResults
 from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 
 Floats = NDArray[np.float64]
@@ -70,6 +71,9 @@ _CELL_IN: Final = (3.5, 2.9)
 _LETTERS: Final = 60
 """Letters that fit above a panel."""
 _LOSS_STEPS: Final = (1, 2, 5, 10)
+
+MOST_PANELS: Final = 12
+"""Families that have a panel: 40 made a figure of 1.5 m, whose picture took 4.6 GB to draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,8 +385,7 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
                 results_of.fits["parametric"],
                 unseen=_unseen(results, family, setting),
             )
-            for family in labels
-            if (results_of := results.families.get(family)) is not None
+            for family, results_of in _drawn(results).items()
         ],
         loss_label=setting.loss_label,
         show_surface=setting.study["figures"]["fitted_surface"],
@@ -391,17 +394,29 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
     )
 
 
+def _drawn(results: StudyResults) -> dict[str, FamilyResults]:
+    """The families that have a panel: as many as a figure can bear, in the study's order."""
+    return dict(islice(results.families.items(), MOST_PANELS))
+
+
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
     exponents = "; ".join(
         f"{setting.labels[family]}: alpha {exponent(fit, 'alpha')}, beta {exponent(fit, 'beta')}"
-        for family, family_results in results.families.items()
+        for family, family_results in _drawn(results).items()
         for fit in [family_results.fits["parametric"]]
     )
     return (
         "Loss of every run over its tokens and parameters, coloured by training FLOPs; above each "
         f"panel the fitted law. Its exponents: {exponents}.{_marks(results, setting)}"
+        f"{_left_out(results)}"
     )
+
+
+def _left_out(results: StudyResults) -> str:
+    """A sentence on families without a panel; empty where all have one."""
+    many = len(results.families)
+    return f" Drawn are the first {MOST_PANELS} of {many} families." if many > MOST_PANELS else ""
 
 
 def _unseen(results: StudyResults, family: str, setting: Setting) -> Unseen:
@@ -413,7 +428,7 @@ def _marks(results: StudyResults, setting: Setting) -> str:
     """What the marks of runs and losses that no fit has seen are, with each family's forecast."""
     parts = [
         f"{setting.labels[family]}: {marks}"
-        for family in results.families
+        for family in _drawn(results)
         if (marks := words_of(_unseen(results, family, setting)))
     ]
     return f" Also, for {'; for '.join(parts)}." if parts else ""
@@ -424,8 +439,8 @@ def alt(results: StudyResults, setting: Setting) -> str:
     unit = words(setting.loss_unit)
     return " ".join(
         f"{setting.labels[family]}: {_in_words(of_family.fits['parametric'], unit)}"
-        for family, of_family in results.families.items()
-    )
+        for family, of_family in _drawn(results).items()
+    ) + _left_out(results)
 
 
 def _in_words(fit: FitJson, unit: str) -> str:

@@ -29,6 +29,7 @@ def _unit(column: str, loss_unit: str) -> str:
     """The unit of a column of the decision table; the ends of an interval have their quantity's."""
     if column.endswith(_ENDS):
         column = column[: -len(_ENDS[0])]
+    column = column.removeprefix("forecast_")
     return words(loss_unit) if column in LOSSES else _UNITS.get(column, "")
 
 

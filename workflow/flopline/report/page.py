@@ -63,6 +63,15 @@ from flopline.report.methods import Method, as_text, methods, methods_bibtex
 from flopline.report.provenance import made_from
 from flopline.report.questions_view import question_columns, questions_view
 from flopline.report.references import LATEX, PLAIN
+from flopline.report.room import (
+    MOST_FIGURE_BYTES,
+    MOST_LAW_ROWS,
+    MOST_TABLE_BYTES,
+    elsewhere,
+    in_room,
+    law_rows,
+    table_bytes,
+)
 from flopline.report.verdicts import Places, Tile, tiles
 from flopline.schema import HELD_OUT, LOSS_LABEL
 from flopline.study_document import StudyDocument
@@ -395,12 +404,28 @@ def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
     study, families = behind.study, inputs.study["families"]
     unit = stated_unit(study)
     written = written_methods(inputs)
+    groups, without_figures = in_room(
+        _grouped(behind.figures, behind.first),
+        lambda group: sum(len(figure["src"]) for figure in group.figures),
+        MOST_FIGURE_BYTES,
+    )
+    audited, without_tables = in_room(
+        behind.audits, lambda view: sum(map(table_bytes, view.tables)), MOST_TABLE_BYTES
+    )
+    laws, without_laws = in_room(behind.laws, law_rows, MOST_LAW_ROWS)
     return {
         "audits": behind.audits,
-        "laws": behind.laws,
+        "audited": audited,
+        "laws": laws,
+        "without_laws": without_laws,
+        "elsewhere": {
+            "figures": elsewhere(without_figures, "figures", "figures/, beside it"),
+            "tables": elsewhere(without_tables, "tables", "audit/<family>/tables/, beside it"),
+            "laws": elsewhere(without_laws, "lines", "decision.csv, beside it"),
+        },
         "spends_budget": spends_budget(inputs.decision),
         "resampled": resampled_words(inputs.fits, families),
-        "figure_groups": _grouped(behind.figures, behind.first),
+        "figure_groups": groups,
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
         "fits": fit_views(inputs.fits, families, unit, inputs.audits),

@@ -330,14 +330,16 @@ class _Terms:
         np.multiply(of_d, -problem.y, out=of_b)
         if form.straight:
             return cls(total, slopes, (of_n, of_d))
-        of_k, mixed = slopes[:, 5], of_n * rest / k
+        shared = of_n * rest
+        of_k, mixed = slopes[:, 5], shared / k
         np.multiply(of_n + of_d, entropy, out=of_k)
+        moved = mixed * apart
         bends = (
             of_n * share + mixed,
             of_d * rest + mixed,
-            of_n * rest - mixed,
-            of_n * entropy + mixed * apart,
-            of_d * entropy - mixed * apart,
+            shared - mixed,
+            of_n * entropy + moved,
+            of_d * entropy - moved,
             of_k * entropy + mixed * apart**2,
         )
         return cls(total, slopes, bends)

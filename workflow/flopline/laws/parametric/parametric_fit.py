@@ -358,7 +358,7 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
                 f"positive finite number: correct it or quarantine the run."
             )
     runs = table["run"].nunique()
-    distinct = len(np.unique(np.stack([table["params"], table["tokens"]]), axis=1).T)
+    distinct = np.unique(np.stack([table["params"], table["tokens"]]), axis=1).shape[1]
     least = fewest_points(form)
     if runs < least or distinct < least:
         raise FloplineError(
