@@ -82,7 +82,7 @@ def load_packages() -> None:
     """Import what a job finds loaded."""
     sys.path.insert(0, str(ROOT / "workflow"))
     server = importlib.import_module("running.job_server")
-    for package in (*server.FIRST, *server.LATER):
+    for package in server.PACKAGES:
         importlib.import_module(package)
     sys.path.pop(0)
     gc.collect()

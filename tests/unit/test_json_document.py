@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flopline.decoders import Undecodable, json_of
 from flopline.errors import FloplineError
 from flopline.logs.readers import read_log, sniffed
 from tests.conftest import ROOT
@@ -130,3 +131,18 @@ def test_all_runs_of_haegele_are_read_without_a_converter(real_data: Path) -> No
             of_split = rows[rows["split"] == split]
             assert of_split["loss"].tolist() == history[split][f"{split}_loss"]
             assert of_split["step"].tolist() == history[split]["iter"]
+
+
+@pytest.mark.parametrize("deep", ['{"a": %s}', "[%s]"])
+def test_what_is_nested_deeper_than_recursion_goes_is_no_json_on_any_python(deep: str) -> None:
+    """Since Python 3.12 the decoder itself stops at no such depth."""
+
+    def nested(levels: int) -> str:
+        before, after = deep.split("%s")
+        return before * levels + "1" + after * levels
+
+    for text in (nested(2_000), nested(600).encode(), nested(600).replace("a", "\\ud800")):
+        with pytest.raises(Undecodable, match="nested too deeply"):
+            json_of(text)
+    assert json_of(nested(150)) is not None
+    assert json_of("[" + "[1], " * 1_000 + "[1]]")[-1] == [1]

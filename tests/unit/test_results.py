@@ -9,7 +9,7 @@ import pytest
 
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FitResult
-from flopline.results import FamilyResults, LawResults, read_results
+from flopline.results import FamilyResults, LawResults, place_in, read_results
 from flopline.storage import write_json, write_parquet
 
 TABLE = pd.DataFrame({"x": [1.0, 2.0]})
@@ -113,3 +113,12 @@ def test_results_in_memory_are_read_as_those_of_files_are() -> None:
 def test_a_file_of_another_kind_is_refused(folder: Path) -> None:
     with pytest.raises(FloplineError, match=r"report\.html is none of the results"):
         read_results(folder, [folder / "report.html"])
+
+
+def test_results_that_come_through_a_storage_plugin_have_the_same_names(folder: Path) -> None:
+    base = Path("results/mine")
+    stored = Path(".snakemake/storage/s3/results/mine/flopline/results/mine/fits/a/isoflop.json")
+    assert place_in(base, stored) == Path("fits/a/isoflop.json")
+    assert place_in(folder, folder / "results/mine/x") == Path("results/mine/x")
+    with pytest.raises(FloplineError, match="is no file of results/mine"):
+        place_in(base, Path("results/other/decision.json"))

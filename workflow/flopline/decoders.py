@@ -17,6 +17,13 @@ from flopline.errors import FloplineError
 _MOST_LETTERS: Final = 300
 """Letters of a decoder's own words that are quoted."""
 
+MOST_NESTED: Final = 200
+"""Levels of objects and lists, far below those that recursion can follow.
+
+Before Python 3.12 the decoder of JSON stopped at about a thousand; since then it goes on to where
+nothing written in Python can follow.
+"""
+
 
 class Undecodable(ValueError):
     """Bytes or text that a decoder cannot read; the message says why, `line` where if it knows."""
@@ -57,8 +64,31 @@ def json_of(text: str | bytes, **hooks: Any) -> Any:
     """
     with decoding():
         content = json.loads(text, **hooks)
+    _demand_shallow(content, text)
     escape = "\\u" if isinstance(text, str) else b"\\u"
     return whole_letters(content) if escape in text else content  # type: ignore[operator]
+
+
+def _demand_shallow(content: Any, text: str | bytes) -> None:
+    """Raise Undecodable where content is nested more than MOST_NESTED deep."""
+    openings: tuple[Any, Any] = ("{", "[") if isinstance(text, str) else (b"{", b"[")
+    if sum(text.count(opening) for opening in openings) <= MOST_NESTED:
+        return
+    level = [content]
+    for _ in range(MOST_NESTED + 1):
+        level = (
+            [
+                inner
+                for outer in level
+                for inner in (outer.values() if isinstance(outer, dict) else outer)
+                if isinstance(inner, dict | list)
+            ]
+            if isinstance(content, dict | list)
+            else []
+        )
+        if not level:
+            return
+    raise Undecodable("it is nested too deeply")
 
 
 def whole_letters(content: Any) -> Any:

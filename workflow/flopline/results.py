@@ -203,7 +203,7 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
     of_all: dict[str, Callable[[], Any]] = {}
     curves: list[Path] = []
     for path in files:
-        match path.relative_to(folder).parts:
+        match place_in(folder, path).parts:
             case ("fits", family, name):
                 law, *table, _ = name.split(".")
                 of_law = fits.setdefault(family, {}).setdefault(law, {})
@@ -242,6 +242,22 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
             findings.get(family, {}),
         )
     return StudyResults(families, ByName(of_all), tuple(curves))
+
+
+def place_in(folder: Path, path: Path) -> Path:
+    """The path of a result within the folder of its study.
+
+    Where jobs share no files, results come to them through a storage plugin, below a folder of its
+    own. Raises FloplineError for a path that is not of this study.
+    """
+    if path.is_relative_to(folder):
+        return path.relative_to(folder)
+    length = len(folder.parts)
+    # The last one, since the place of the storage may hold the same words.
+    for at in range(len(path.parts) - length, -1, -1):
+        if path.parts[at : at + length] == folder.parts:
+            return Path(*path.parts[at + length :])
+    raise FloplineError(f"{path} is no file of {folder}: hand it to its script in another way.")
 
 
 def _of_kind(files: Mapping[str, Mapping[str, Callable[[], T]]], kind: str) -> Mapping[str, T]:

@@ -13,6 +13,8 @@ no job is left.
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import os
 import secrets
 import selectors
@@ -26,17 +28,16 @@ from pathlib import Path
 
 from running.job_client import address, same_user
 
-FIRST = ("numpy", "pandas", "pyarrow.compute", "pyarrow.parquet", "yaml", "snakemake.script")
-"""What the first jobs of a run load."""
-
-LATER = (
+PACKAGES = (
+    *("numpy", "pandas", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "yaml"),
+    *("snakemake.script", "jinja2", "PIL.Image", "tomllib", "mpl_toolkits.mplot3d"),
     *(f"scipy.{part}" for part in ("optimize", "special", "stats", "ndimage", "spatial")),
     *(f"pydantic.{part}" for part in ("main", "fields", "functional_validators", "type_adapter")),
-    *("jinja2", "PIL.Image", "pyarrow.dataset", "tomllib", "mpl_toolkits.mplot3d"),
     *(f"matplotlib.{part}" for part in ("figure", "legend", "style", "ticker")),
     *(f"matplotlib.backends.backend_{kind}" for kind in ("agg", "pdf", "svg")),
 )
-"""What others load. Importing none of these starts a thread, which a fork would lose."""
+"""What most jobs load. The one thread that these start is that of pyarrow's jemalloc, which sees to
+forks itself."""
 
 FOR_JOBS = {
     # BLAS threads that spin on tiny matrices cost three times the CPU.
@@ -112,19 +113,6 @@ class Server:
         self.selector = selectors.DefaultSelector()
         self.watch(listener.fileno(), self.accept)
         self.watch(life.fileno(), self.stop_listening)
-
-    def load(self) -> None:
-        """Import the packages, and serve between them."""
-        import gc
-        import importlib
-
-        for package in FIRST:
-            importlib.import_module(package)
-        for package in LATER:
-            self.answer(0)
-            importlib.import_module(package)
-        gc.collect()
-        gc.freeze()
 
     def answer(self, seconds: float | None) -> bool:
         """Do what is due, after waiting so long at most; whether there may be more to do."""
@@ -264,7 +252,11 @@ def serve(listener: int, life: int) -> None:
         del sys.modules[module]  # a job loads its own
     sockets = [socket.socket(fileno=number) for number in (listener, life)]
     server = Server(*sockets)
-    server.load()
+    # Jobs that come meanwhile wait: they would load for themselves what is loaded here anyway.
+    for package in PACKAGES:
+        importlib.import_module(package)
+    gc.collect()
+    gc.freeze()
     while server.answer(None):
         pass
 

@@ -10,7 +10,7 @@ with stage(snakemake) as summary:
     from flopline.numbers import count
     from flopline.outputs import bundle
     from flopline.report.provenance import provenance
-    from flopline.results import read_results
+    from flopline.results import place_in, read_results
 
     study, inputs = snakemake.params.study, snakemake.input
     base = Path("results", study["name"])
@@ -25,7 +25,7 @@ with stage(snakemake) as summary:
         *inputs.figures,
     ]
     copied += inputs.fits
-    files = {Path(path).relative_to(base).as_posix(): Path(path).read_bytes() for path in copied}
+    files = {place_in(base, path).as_posix(): path.read_bytes() for path in map(Path, copied)}
     for path in map(Path, inputs.audits):
         files[f"audit/{path.parent.name}.json"] = path.read_bytes()
     packed, entries = bundle.pack(

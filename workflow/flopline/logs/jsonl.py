@@ -149,10 +149,10 @@ def parse(
                 record = _content(careful, line)
         except Twice as twice:
             raise twice.at(f"{path}, line {number}") from None
+            if escaped:
+                record = whole_letters(record)
         except (ValueError, TypeError, RecursionError):
             record = None
-        if escaped:
-            record = whole_letters(record)
         if not isinstance(record, dict):
             unparsed.append((number, NOT_PARSED))
             continue
