@@ -250,7 +250,7 @@ def judged(
     results = FamilyResults(results.fits, results.draws, results.tables, findings)
     table, verdict = decide({FAMILY: results}, targets, {FAMILY: FAMILY}, {FAMILY: span_of(runs)})
     why = {s["budget_flops"]: s["why"] for s in verdict["silent"]}
-    forecast = forecasts_of(results.findings)
+    forecast = forecasts_of(results)
     for beyond, flops in zip(BEYOND, targets, strict=True):
         lines = table[table["budget_flops"] == flops]
         given = lines[lines["recommended"]]
