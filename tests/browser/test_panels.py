@@ -26,6 +26,7 @@ from flopline.results import StudyResults, read_results
 from flopline.schema import KEPT
 from flopline.storage import read_json, read_parquet
 from tests.browser.conftest import OpenPage
+from tests.builders.budgets import NOT_READ, READ
 
 pytestmark = [pytest.mark.workflow, pytest.mark.browser]
 
@@ -213,19 +214,6 @@ def test_questions_are_answered_as_the_library_answers_them(
         assert bool(quantities) != wanted.never
         for quantity, numbers in quantities.items():
             agrees(numbers, getattr(wanted, quantity))
-
-
-READ = {
-    "3.2e23": 3.2e23,
-    " 1E+21 ": 1e21,
-    "6.3 x 10^22": 6.3e22,
-    "6.3×10^{22}": 6.3e22,
-    "10^24": 1e24,
-    "1,000,000": 1e6,
-    "5 ZFLOPs": 5e21,
-    "500 PF-days": 4.32e22,
-}
-NOT_READ = ("1,5e21", "much", "-1e21", "0", "1e300", "")
 
 
 def test_budgets_are_read_as_people_write_them(open_page: OpenPage) -> None:

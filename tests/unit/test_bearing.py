@@ -18,6 +18,7 @@ from flopline.bearing import (
     misfits,
     refuted,
     silence,
+    silence_at,
     span_of,
 )
 from flopline.decision import decide, headline_lines
@@ -249,6 +250,46 @@ def test_silence_says_why_how_far_and_what_would_help() -> None:
         "about 1e21 FLOPs. Several sizes at budgets up to about 3.16e21 FLOPs, each budget with "
         "its optimum inside its grid, would tell."
     )
+
+
+def test_a_refusal_is_of_the_budget_that_is_asked() -> None:
+    """With targets 1e25 and 1e21, 1e23 was refused for lying 333,333 times beyond the runs."""
+    span = Span((10.0, 30.0), 3e19, smallest_flops=1e18)
+    table = lines({}).assign(main=True)
+    far = [silence("ash", flops, table, pd.Series([""]), span) for flops in (1e25, 1e10)]
+
+    def refusal(flops: float, followed: tuple[float, ...] = (1e21,)) -> str:
+        return silence_at("ash", flops, far, followed, span)
+
+    assert refusal(1e23).startswith("These runs do not say what to train at 1e23 FLOPs: the target")
+    assert "lies 3,333 times the compute of the largest run" in refusal(1e23)
+    assert refusal(1e25) == far[0]["sentence"]
+    # A target out of reach, on either side, bars no budget within it.
+    assert [refusal(flops) for flops in (1e21, 3e21, 1e19)] == ["", "", ""]
+    # Where no target has a line, the mend is a target.
+    none = refusal(1e21, ())
+    assert none.startswith("These runs do not say what to train at 1e21 FLOPs: no target of the")
+    assert "(at 1e25 FLOPs the target lies 333,333 times" in none
+    assert "Add this budget to `targets`" in none
+
+
+def test_a_target_that_is_barred_bars_what_lies_beyond_what_the_runs_say() -> None:
+    wide = {
+        "family": "ash", "budget_flops": 1e22, "why": "N is wide", "up_to_flops": 1e21,
+        "largest_flops": 1e21, "needed": "Runs would tell.", "sentence": "Its own.",
+    }  # fmt: skip
+    span = Span((10.0, 30.0), 1e21, smallest_flops=1e18)
+
+    def refusal(flops: float, *followed: float) -> str:
+        return silence_at("ash", flops, [wide], followed, span)
+
+    assert refusal(5e21, 1e20) == (
+        "These runs do not say what to train at 5e21 FLOPs: at 1e22 FLOPs, a target of the study, "
+        "N is wide. What they say ends at about 1e21 FLOPs. Runs would tell."
+    )
+    assert refusal(1e22, 1e20) == "Its own."
+    assert refusal(3e20, 1e20) == ""
+    assert refusal(5e22, 1e23) == ""  # a line is followed farther on
 
 
 def test_a_decision_without_a_line_to_follow_has_no_headline() -> None:

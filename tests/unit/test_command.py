@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from flopline.cli.planning import in_words, planned
 from flopline.cli.program import NAMES, main, study_path
 from flopline.cli.running import snakemake_arguments
 from flopline.errors import FloplineError
+from flopline.laws.common.fit_result import CONVERGED
 from flopline.places import PROJECT, SCHEMAS, SNAKEFILE, to_run
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
@@ -109,6 +111,9 @@ def test_a_study_that_was_not_run_is_told_so(
         assert (code, sentence.count("\n")) == (1, 1)
         assert "run the study first, with" in sentence
     assert "not 'many'" in said("plan", "many")[1]
+    for below in ("0", "-1", "-1e21"):
+        assert f"such as 1e22 or '500 PF-days', not '{below}'." in said("plan", below)[1]
+    assert "No such option" in said("plan", "1e22", "--famly")[1]
 
 
 def test_what_snakemake_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +168,7 @@ def results() -> StudyResults:
         of_all={
             "runs": runs,
             "decision": {"choices": [choice], "silent": [silence]},
+            "lines": pd.DataFrame([{**choice, "main": True, "status": CONVERGED}]),
         },
     )
 
@@ -186,8 +192,8 @@ def test_a_plan_in_words(results: StudyResults) -> None:
     assert "] (Validation loss, nats per token)\n  Brackets are 95 % intervals if the law" in text
     assert text.endswith(f"  Note: {plan['note']}.")
     (refused,) = planned(results, 1e26, ["ash"])
-    assert in_words(refused, "Ash", "").endswith(
-        "These runs do not say what to train at 1e25 FLOPs."
+    assert in_words(refused, "Ash", "").startswith(
+        "At 1e26 FLOPs, Ash: These runs do not say what to train at 1e26 FLOPs: the target lies "
     )
 
 
@@ -205,7 +211,7 @@ def test_a_target_out_of_reach_hides_no_other(results: StudyResults) -> None:
 
 def test_beyond_what_the_runs_can_say_a_plan_has_no_numbers(results: StudyResults) -> None:
     (plan,) = planned(results, 1e26, ["ash"])
-    assert plan["refused"] == "These runs do not say what to train at 1e25 FLOPs."
+    assert plan["refused"].startswith("These runs do not say what to train at 1e26 FLOPs: the")
     assert "params" not in plan
 
 
@@ -214,7 +220,7 @@ def test_far_beyond_the_runs_a_plan_has_no_numbers(results: StudyResults) -> Non
         results, of_all={**results.of_all, "decision": {**results.decision, "silent": []}}
     )
     (plan,) = planned(without, 1e26, ["ash"])
-    assert plan["refused"].startswith("These runs do not say: ")
+    assert plan["refused"].startswith("These runs do not say what to train at 1e26 FLOPs: the")
     assert "params" not in plan
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from flopline.audit import ladder
 from flopline.audit.audit_options import AuditOptions
+from flopline.audit.held_out_kinds import THIS_RUN
 from flopline.bearing import span_of
+from flopline.cli.next_sweep import warned
 from flopline.cli.planning import in_words, planned
 from flopline.decision import decide
 from flopline.following import choice_at, followed
@@ -114,6 +116,39 @@ def test_plans_are_the_headline_s_numbers_at_a_target_and_have_no_jump_beside_it
         )
     text = in_words(plan, "Ash", "Validation loss, nats per token")
     assert "Brackets are 95 % forecasts.\n  If the law holds: params " in text
+
+
+def test_what_stands_beside_the_headline_stands_beside_a_plan_and_what_to_run_next(
+    results: StudyResults, known: FamilyResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`flopline run` warned that N and D look exchanged, `flopline plan` did not."""
+    monkeypatch.setattr("flopline.decision.USUAL_TOKENS_PER_PARAM", (1e4, 1e5))
+    main = results.lines[results.lines["main"].astype(bool)].set_index("law")["estimator"]
+    held = pd.DataFrame(
+        [
+            {"law": "parametric", "of": THIS_RUN, "estimator": main["parametric"].iloc[0],
+             "error_percent": error, "inside95": "no", "flops": 2e22, "seen": 2.0,
+             "predicted": 2.1, "params": 1e9}
+            for error in (5.0, 6.0)
+        ]
+    )  # fmt: skip
+    finding = {"tables": {"predictions": held}, "numbers": {}, "sentence": ""}
+    refuted = replace(known, findings={**known.findings, "held_out": finding})
+    lines, verdict = decide(
+        {"ash": refuted}, TARGETS, {"ash": "Ash"}, {"ash": span_of(results.runs)}
+    )
+    of_all = {"runs": results.runs, "decision": verdict, "lines": lines}
+    changed = StudyResults(families={"ash": refuted}, of_all=of_all)
+    head = verdict["headline"]
+    assert head is not None
+    assert "see that the columns of N and D are not exchanged; the 2 runs" in head["warnings"]
+    (plan,) = planned(changed, TARGETS[0], ["ash"])
+    assert plan["warnings"] == head["warnings"]
+    assert f"  Warning: {head['warnings']}.\n" in in_words(plan, "Ash", "Loss")
+    assert warned(changed, "ash", TARGETS[0]) == head["warnings"]
+    (further,) = planned(changed, 4e23, ["ash"])
+    assert "the target has 4" in further["warnings"]
+    assert "the 2 runs" not in further["warnings"]  # they lie near the target, not here
 
 
 def test_variants_go_on_between_targets_and_beyond_as_their_law_does(

@@ -202,6 +202,7 @@ def test_the_planner_knows_where_the_decision_says_nothing(made: FamilyResults) 
     table = runs_table(made)
     content = interactive.payload({"dense": made}, STUDY, table, decision_of(), "dense", silent)
     ((kept,),) = content["planner"]["silent"]
+    assert kept.pop("beside").startswith("at 1e23 FLOPs, a target of the study, too far.")
     assert kept == {"budget_flops": 1e23, "up_to_flops": 1e22, "sentence": sentence}
 
 

@@ -13,7 +13,8 @@ import yaml
 from flopline.clean import Cleaned, clean
 from flopline.errors import FloplineError
 from flopline.ingesting import ingest
-from flopline.units import demand_reach, open_counts, unit_of
+from flopline.units import MOST_FLOPS, demand_reach, open_counts, parse_flops, unit_of
+from tests.builders.budgets import NOT_READ, READ
 from tests.builders.studies import loaded, study_of, write_study_file
 
 N = np.geomspace(2e8, 7e10, 12)
@@ -65,6 +66,20 @@ def proposed_line(sentence: str) -> dict[str, Any]:
 )
 def test_names_of_columns_say_units(name: str, unit: float | None) -> None:
     assert unit_of(name) == unit
+
+
+@pytest.mark.parametrize(
+    ("text", "flops"),
+    [*READ.items(), ("500 petaflop/s-days", 4.32e22), ("2 PFLOPs", 2e15), ("5T", 5e12)],
+)
+def test_budgets_are_read_as_people_write_them(text: str, flops: float) -> None:
+    """The planner of the page read 500 PF-days, the command did not."""
+    assert parse_flops(text) == pytest.approx(flops)
+
+
+@pytest.mark.parametrize("text", NOT_READ)
+def test_what_is_no_budget_is_not_read_as_one(text: str) -> None:
+    assert not 0 < parse_flops(text) <= MOST_FLOPS
 
 
 @pytest.mark.parametrize("name", ["params (M)", "size in millions", "n_params_M"])

@@ -148,7 +148,7 @@ def _told_apart(usable: pd.DataFrame, apart: Sequence[str], near: bool) -> str:
     )
 
 
-def too_wide(line: pd.Series) -> str:
+def too_wide(line: pd.Series | Mapping[Any, Any]) -> str:
     """That the interval of N is too wide to follow a line without a word, empty where it is not."""
     span = line["params_hi95"] / line["params_lo95"]
     if not span > WIDE:

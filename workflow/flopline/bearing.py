@@ -444,10 +444,7 @@ def silence(
     if far and reach.side == "below":
         ends = f"begins at about {flops_label(span.smallest_flops / EXTREME.most)} FLOPs"
     reach_words = f" What they say {ends}." if up_to else ""
-    sentence = (
-        f"These runs do not say what to train at {flops_label(budget)} FLOPs: {why}.{reach_words} "
-        f"{needed}"
-    )
+    sentence = f"{_no_answer(budget)}: {why}.{reach_words} {needed}"
     return {
         "family": family,
         "budget_flops": budget,
@@ -457,6 +454,59 @@ def silence(
         "needed": needed,
         "sentence": sentence,
     }
+
+
+def silence_at(
+    family: str, flops: float, silent: Sequence[SilenceJson], followed: Sequence[float], span: Span
+) -> str:
+    """Why a family has no answer at a budget [FLOPs], of that budget; empty where it has one.
+
+    `silent` are the family's targets without a line and `followed` its targets with one [FLOPs].
+    The planner of the page does the same (workflow/report/planner.js).
+    """
+    for entry in silent:
+        if math.isclose(entry["budget_flops"], flops):
+            return entry["sentence"]
+    if any(math.isclose(target, flops) for target in followed):
+        return ""
+    if span.rise or out_of_reach(span.reach(flops)):
+        none = pd.DataFrame({"main": pd.Series(dtype=bool)})
+        return silence(family, flops, none, pd.Series(dtype=object), span)["sentence"]
+
+    def holds(entry: SilenceJson) -> bool:
+        """Whether what bars a line at a target bars it here: not where one is followed beyond."""
+        target = entry["budget_flops"]
+        beyond = flops > target and any(other > target for other in followed)
+        return flops > entry["up_to_flops"] and not beyond
+
+    reasons = [
+        (abs(math.log(flops / entry["budget_flops"])), reason)
+        for entry in silent
+        if (reason := beside_target(entry, span, followed)) and (not followed or holds(entry))
+    ]
+    return f"{_no_answer(flops)}: {min(reasons)[1]}" if reasons else ""
+
+
+def beside_target(entry: SilenceJson, span: Span, followed: Sequence[float]) -> str:
+    """What the silence of a target says of other budgets, empty where it is of its own reach."""
+    why, target = entry["why"], f"{flops_label(entry['budget_flops'])} FLOPs"
+    if span.rise:
+        return f"{span.rise}. {entry['needed']}"
+    if not followed:
+        return (
+            f"no target of the study has a line to follow (at {target} {why}). Add this budget to "
+            "`targets` in the study file and run the study again."
+        )
+    if out_of_reach(span.reach(entry["budget_flops"])):
+        return ""
+    return (
+        f"at {target}, a target of the study, {why}. What they say ends at about "
+        f"{flops_label(entry['up_to_flops'])} FLOPs. {entry['needed']}"
+    )
+
+
+def _no_answer(flops: float) -> str:
+    return f"These runs do not say what to train at {flops_label(flops)} FLOPs"
 
 
 def _needed(why: str, budget: float, span: Span) -> str:

@@ -527,7 +527,7 @@ def _headline(
         "tokens_per_param": _estimate(best, "tokens_per_param"),
         "forecast": forecast_of(best),
         "reach": span.reach(float(best["budget_flops"])).json(),
-        "warnings": "; ".join([*_warnings(best, certificate), *beside]),
+        "warnings": "; ".join([*warnings_of(best, certificate), *beside]),
     }
 
 
@@ -555,7 +555,8 @@ def forecast_of(line: pd.Series | Mapping[Any, Any]) -> ForecastJson | None:
     }
 
 
-def _warnings(line: pd.Series, certificate: CertificateJson) -> Iterator[str]:
+def warnings_of(line: pd.Series | Mapping[Any, Any], certificate: CertificateJson) -> Iterator[str]:
+    """What must be read beside a line, but for what runs held out say of others, a clause each."""
     yield from filter(None, [too_wide(line)])
     if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
         yield f"the 95 % interval of N that holds if the law holds {WITHOUT_WIDTH}"

@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.ladder_predictions import spread_of
-from flopline.decision import forecast_of
+from flopline.bearing import Span, predictions, refuted_beside
+from flopline.decision import forecast_of, warnings_of
 from flopline.documents import ChoiceJson, FitJson, ForecastJson, number_in
 from flopline.forecast.discrepancy import NEAREST, distance
 from flopline.forecast.fitted_ladder import ladder_tables
@@ -172,6 +173,42 @@ def choice_at(
     return min(
         known, key=lambda choice: abs(math.log(flops / choice["budget_flops"])), default=None
     )
+
+
+def warnings_at(
+    known: FamilyResults, lines: pd.DataFrame, choice: ChoiceJson, flops: float, span: Span
+) -> str:
+    """What must be read beside the line of a choice at a budget, as the headline has it.
+
+    `lines` are the rows of the family in the decision's table. Empty where there is nothing.
+    """
+    law = str(choice["law"])
+    row = followed(known, law, str(choice["estimator"])).at(flops)
+    row |= {
+        "law": law,
+        "extrapolation": flops / span.largest_flops,
+        "below_data": span.smallest_flops / flops,
+    }
+    clauses = list(warnings_of(row, known.fits[law].get("certificate", {})))
+    held = predictions(known.findings)
+    if held is not None:
+        target = lines[np.isclose(lines["budget_flops"], choice["budget_flops"], rtol=1e-9)]
+        usable = target[target["main"].astype(bool) & (target["status"] != FAILED)]
+        moved = [_moved(known, line, flops) for line in usable.to_dict("records")]
+        if moved:
+            clauses += refuted_beside(pd.Series(row), pd.DataFrame(moved), held)
+    return "; ".join(clauses)
+
+
+def _moved(known: FamilyResults, line: Mapping[Any, Any], flops: float) -> dict[Any, Any]:
+    """A main line of the decision's table at another budget, its new runs as wide in ln L."""
+    row = followed(known, str(line["law"]), str(line["estimator"])).at(flops)
+    new_run = {
+        column: line[column] * row["loss"] / line["loss"]
+        for column in (f"forecast_loss_new_run_{end}" for end in ENDS)
+        if column in line
+    }
+    return {**line, **row, **new_run, "budget_flops": flops}
 
 
 def _beside(

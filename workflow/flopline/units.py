@@ -5,6 +5,7 @@ A column with `times` says its unit: what is read with it, be it by 1, is taken 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from flopline.errors import FloplineError
 from flopline.study_document import SourceDocument
+from flopline.written_numbers import parse_number
 
 COUNTS: Final = (
     "params",
@@ -52,6 +54,7 @@ _FLOPS: Final = {
     "peta|p": 1e15,
     "exa|e": 1e18,
     "zetta|z": 1e21,
+    "yotta|y": 1e24,
 }
 
 
@@ -69,6 +72,34 @@ _OF_FLOPS: Final = re.compile(
 _DAYS: Final = re.compile(
     r"(?<![a-z])(?:pf|pflops?|petaflops?)\W*s?[\W_]*days?(?![a-z])", re.IGNORECASE
 )
+
+
+_BUDGET: Final = re.compile(
+    rf"(?P<number>.*?[\d.}}])\s*(?:(?P<days>(?:pf(?:lop)?s?|petaflops?)(?:/s)?[- ]?days?)"
+    rf"|(?P<flops>(?:{_any_of(_FLOPS)})?flops?))?",
+    re.IGNORECASE,
+)
+_POWER: Final = re.compile(r"(^|\d\.?)[x×*·]?10\^\{?([+-]?\d+)\}?$", re.IGNORECASE)
+_BLANKS: Final = re.compile(r"[\s\u00a0\u202f]")
+
+
+def parse_flops(text: str) -> float:
+    """A budget [FLOPs] as the planner of the page reads it, or as counts are written; else NaN.
+
+    3.2e23, 6.3 x 10^22, 1,000,000, 5 ZFLOPs, 500 PF-days (workflow/report/planner.js).
+    """
+    match = _BUDGET.fullmatch(text.strip())
+    if match is None:
+        return parse_number(text)
+    digits = _BLANKS.sub("", match["number"]).replace("**", "^")
+    power = _POWER.search(digits)
+    if power:
+        digits = f"{digits[: power.start()]}{power[1] or '1'}e{power[2]}"
+    number = parse_number(digits)
+    if math.isnan(number) or not match["flops"]:
+        return number * (_PF_DAY if match["days"] else 1.0)
+    units = [unit for place, unit in enumerate(_FLOPS.values()) if match[f"u{place}"]]
+    return number * (units[0] if units else 1.0)
 
 
 def unit_of(column: str) -> float | None:

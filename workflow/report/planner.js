@@ -159,13 +159,25 @@ const Planner = (() => {
       const follow = last && followAt(Panels.shown(), last.flops);
       return mine.find((line) => follow && line.law === follow.law) ?? mine[0] ?? null;
     };
-    // Why the decision gives no line for such a budget, as `flopline plan` has it; else empty.
+    // Why the decision gives no line for such a budget, as bearing.silence_at has it; else empty.
+    // Where a line is followed, `unborne` says what lies out of reach of the runs.
     const refusal = (family, flops) => {
-      const beyond = silent[family].filter((entry) => flops > entry.up_to_flops);
-      const far = (entry) => Math.abs(Math.log(flops / entry.budget_flops));
-      const nearest = beyond.sort((a, b) => far(a) - far(b))[0];
-      if (nearest) return nearest.sentence;
-      return follows[family].length ? "" : `The decision follows no line of ${data.families[family]}.`;
+      const far = (target) => Math.abs(Math.log(flops / target));
+      const withLine = follows[family].map((follow) => follow.flops);
+      const own = silent[family].find((entry) => far(entry.budget_flops) < 1e-9);
+      if (own) return own.sentence;
+      if (withLine.some((target) => far(target) < 1e-9)) return "";
+      const reach = reachOf(flops, spans[family], grades);
+      if (reach && !reach.recommends) {
+        return withLine.length ? "" : `These runs do not say what to train at ${Panels.flopsLabel(flops)} FLOPs: this compute is ${reach.words}.`;
+      }
+      const holds = ({ budget_flops: target, up_to_flops: end }) =>
+        flops > end && !(flops > target && withLine.some((other) => other > target));
+      const nearest = silent[family]
+        .filter((entry) => entry.beside && (!withLine.length || holds(entry)))
+        .sort((a, b) => far(a.budget_flops) - far(b.budget_flops))[0];
+      if (nearest) return `These runs do not say what to train at ${Panels.flopsLabel(flops)} FLOPs: ${nearest.beside}`;
+      return withLine.length ? "" : `The decision follows no line of ${data.families[family]}.`;
     };
     const inSentence = (label) => (/^.[a-z]/.test(label) ? label.charAt(0).toLowerCase() + label.slice(1) : label);
     const nameOf = (line) => `${line.name} law${data.families.length > 1 ? ` of ${data.families[line.family]}` : ""}`;

@@ -8,8 +8,10 @@ import click
 import pandas as pd
 
 from flopline.audit.next_budget import FEWEST_BUDGETS
+from flopline.cli.planning import line_warnings
 from flopline.cli.program import in_a_sentence, study_argument
 from flopline.cli.study_at_hand import left_by, loaded
+from flopline.documents import ChoiceJson
 from flopline.errors import FloplineError
 from flopline.laws.spec import spec_of
 from flopline.next_step import AUDIT, RUN, NextStep, next_step
@@ -38,6 +40,8 @@ def next_command(study: str, as_csv: bool, runs: int) -> None:
         if not as_csv:
             lines = _lines(step.offers.head(runs)) if step and step.kind == RUN else []
             click.echo("\n".join([f"{label}: {sentence}", *lines]))
+        if warnings := warned(results, family, float(document["targets"][0])):
+            click.echo(f"Warning: {warnings}.", err=as_csv)
         if step is not None:
             offered.append(step.offers.assign(family=family, kind=step.kind))
     if as_csv:
@@ -58,8 +62,7 @@ def advised(results: StudyResults, family: str, target_flops: float) -> tuple[st
     for silence in decision["silent"]:
         if silence["family"] == family and silence["budget_flops"] == target_flops:
             return silence["needed"], None
-    choices = [c for c in decision["choices"] if c["family"] == family and c["law"]]
-    choice = next((c for c in choices if c["budget_flops"] == target_flops), None)
+    choice = _choice(results, family, target_flops)
     if choice is None:
         return "No law could be used, so that nothing tells which runs would help.", None
     runs = results.runs[(results.runs["family"] == family) & (results.runs["status"] == KEPT)]
@@ -71,6 +74,17 @@ def advised(results: StudyResults, family: str, target_flops: float) -> tuple[st
         few = f"fewer than {FEWEST_BUDGETS} budgets, or a target within them"
         return f"One more budget cannot be weighed: there are {few}.", None
     return findings[AUDIT]["sentence"] if AUDIT in findings else "No audit offers a run.", None
+
+
+def warned(results: StudyResults, family: str, target_flops: float) -> str:
+    """What must be read beside the line that is followed at the target, empty without any."""
+    choice = _choice(results, family, target_flops)
+    return "" if choice is None else line_warnings(results, choice, target_flops)
+
+
+def _choice(results: StudyResults, family: str, target_flops: float) -> ChoiceJson | None:
+    choices = [c for c in results.decision["choices"] if c["family"] == family and c["law"]]
+    return next((c for c in choices if c["budget_flops"] == target_flops), None)
 
 
 def _lines(table: pd.DataFrame) -> list[str]:

@@ -4,46 +4,60 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import click
 
-from flopline.bearing import span_of
+from flopline.bearing import silence_at, span_of
 from flopline.cli.program import in_a_sentence, study_argument
 from flopline.cli.study_at_hand import left_by, loaded
 from flopline.decision import forecast_of
-from flopline.documents import ChoiceJson, EstimateJson, SilenceJson
+from flopline.documents import ChoiceJson, EstimateJson
 from flopline.errors import FloplineError
-from flopline.following import choice_at, followed
+from flopline.following import choice_at, followed, warnings_at
 from flopline.laws.spec import spec_of
 from flopline.loss_units import words
 from flopline.numbers import flops_label, has_no_width, humanise, significant
 from flopline.questions import Question, study_answers
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
-from flopline.written_numbers import parse_number
+from flopline.units import parse_flops
 
 INTERVAL: Final = ("lo95", "hi95")
 STATED: Final = ("params", "tokens", "tokens_per_param", "loss")
 """What a plan states."""
+NEGATIVE: Final = re.compile(r"-[\d.]")
+"""How a number below 0 begins, which is no option."""
 
 
-@click.command("plan")
+class WithNumbers(click.Command):
+    """A command that takes -1 for a number, so that it can say what is wrong with it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it, but for numbers below 0."""
+        ctx.ignore_unknown_options = any(NEGATIVE.match(arg) for arg in args)
+        return super().parse_args(ctx, args)
+
+
+@click.command("plan", cls=WithNumbers)
 @click.argument("budget")
 @study_argument
 @click.option("--family", help="Only this family.")
 @click.option("--json", "as_json", is_flag=True, help="Numbers for a program.")
 @in_a_sentence
 def plan_command(budget: str, study: str, family: str | None, as_json: bool) -> None:
-    """How many params and tokens BUDGET (training FLOPs, as 1e22) buys best, and the loss.
+    """How many params and tokens BUDGET (1e22 FLOPs, "500 PF-days") buys best, and the loss.
 
     By the law that the study follows, from the results of its last run. Sizes have 95 % intervals
     if the law holds; the loss is a forecast that knows how far laws have missed so far.
     """
-    flops = parse_number(budget)
+    flops = parse_flops(budget)
     if not 0 < flops < math.inf:
-        raise FloplineError(f"a budget is a number of FLOPs such as 1e22, not {budget!r}.")
+        raise FloplineError(
+            f"a budget is a number of FLOPs such as 1e22 or '500 PF-days', not {budget!r}."
+        )
     document = loaded(study)
     results = left_by(document)
     families = dict(document["families"])
@@ -71,22 +85,32 @@ def planned(results: StudyResults, flops: float, families: list[str]) -> list[di
     plans = []
     for family in families:
         choice = choice_at(decision["choices"], family, flops, known[family].fits)
+        silent = [entry for entry in decision["silent"] if entry["family"] == family]
+        mine = [entry for entry in decision["choices"] if entry["family"] == family]
+        with_line = [entry["budget_flops"] for entry in mine if entry["law"] is not None]
+        chosen = [] if choice is None else [choice]
         answers = study_answers(
-            {family: known[family]},
-            [] if choice is None else [choice],
-            decision["silent"],
-            spans,
-            [Question(flops=flops)],
+            {family: known[family]}, chosen, silent, spans, [Question(flops=flops)]
         )
         (row,) = answers.to_dict("records")
         plan: dict[str, Any] = {"family": family, "law": row["law"], "budget_flops": flops}
-        silence = _silence(decision["silent"], family, flops)
-        if choice is None or silence is not None or not row["borne"]:
-            refusal = silence["sentence"] if silence else _refusal(row["note"])
-            plans.append({**plan, "refused": refusal})
+        silence = silence_at(family, flops, silent, with_line, spans[family])
+        if choice is None or silence or not row["borne"]:
+            plans.append({**plan, "refused": silence or _refusal(row["note"])})
         else:
-            plans.append({**plan, **_numbers(known[family], choice, flops), "note": row["note"]})
+            numbers = _numbers(known[family], choice, flops)
+            warnings = line_warnings(results, choice, flops)
+            plans.append({**plan, **numbers, "note": row["note"], "warnings": warnings})
     return plans
+
+
+def line_warnings(results: StudyResults, choice: ChoiceJson, flops: float) -> str:
+    """What must be read beside the line of a choice at a budget; empty where there is nothing."""
+    family = choice["family"]
+    runs = results.runs[(results.runs["family"] == family) & (results.runs["status"] == KEPT)]
+    lines = results.lines
+    mine = lines[lines["family"] == family]
+    return warnings_at(results.families[family], mine, choice, flops, span_of(runs))
 
 
 def _numbers(known: FamilyResults, choice: ChoiceJson, flops: float) -> dict[str, Any]:
@@ -113,13 +137,6 @@ def _estimate(row: Mapping[Any, Any], name: str) -> dict[str, float | None]:
 def _or_none(value: float) -> float | None:
     """JSON knows neither NaN nor infinity."""
     return float(value) if math.isfinite(value) else None
-
-
-def _silence(silent: list[SilenceJson], family: str, flops: float) -> SilenceJson | None:
-    """What the decision says of a budget that lies beyond what the family's runs can say."""
-    mine = [entry for entry in silent if entry["family"] == family]
-    beyond = [entry for entry in mine if flops > entry["up_to_flops"]]
-    return min(beyond, key=lambda entry: abs(math.log(flops / entry["budget_flops"])), default=None)
 
 
 def _refusal(reason: str) -> str:
@@ -149,7 +166,8 @@ def in_words(plan: Mapping[str, Any], label: str, loss: str) -> str:
             f"  If the law holds: params {_interval(by_law['params'])}, "
             f"loss {_interval(by_law['loss'], significant)}."
         )
-    return "\n".join([*lines, *([f"  Note: {plan['note']}."] if plan["note"] else [])])
+    beside = [("Warning", plan["warnings"]), ("Note", plan["note"])]
+    return "\n".join([*lines, *(f"  {what}: {clause}." for what, clause in beside if clause)])
 
 
 def _interval(estimate: Mapping[str, float | None], show: Any = humanise) -> str:

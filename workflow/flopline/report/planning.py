@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from flopline.bearing import OUTSIDE_FACTOR, span_of
+from flopline.bearing import OUTSIDE_FACTOR, beside_target, span_of
 from flopline.documents import FitJson, SilenceJson
 from flopline.following import Beside, followed
 from flopline.forecast.discrepancy import NEAREST
@@ -60,6 +61,11 @@ def planner_view(
         for i, (family, family_results) in enumerate(results.items())
         for law in ordered(family_results.fits)
     ]
+    follows = {
+        family: _follows(family_results, decision[decision["family"] == family])
+        for family, family_results in results.items()
+    }
+    with_line = {family: [one["flops"] for one in made] for family, made in follows.items()}
     return {
         "targets": [float(c) for c in targets],
         "usual": USUAL,
@@ -71,13 +77,15 @@ def planner_view(
         "ratios": [list(spans[f].tokens_per_param) if f in spans else None for f in results],
         "outside": OUTSIDE_FACTOR,
         "grades": grades_view(),
-        "follows": [
-            _follows(family_results, decision[decision["family"] == family])
-            for family, family_results in results.items()
-        ],
+        "follows": list(follows.values()),
         "silent": [
             [
-                {name: entry[name] for name in ("budget_flops", "up_to_flops", "sentence")}
+                {
+                    "budget_flops": entry["budget_flops"],
+                    "up_to_flops": entry["up_to_flops"],
+                    "sentence": entry["sentence"],
+                    "beside": beside_target(entry, spans[family], with_line[family]),
+                }
                 for entry in silent
                 if entry["family"] == family
             ]
@@ -87,7 +95,7 @@ def planner_view(
     }
 
 
-def _follows(known: FamilyResults, rows: pd.DataFrame) -> list[dict[str, object]]:
+def _follows(known: FamilyResults, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The line that is followed at each target that has one, as planner_laws.js carries it."""
     made = []
     for _, row in rows[rows["recommended"].astype(bool)].sort_values("budget_flops").iterrows():
