@@ -199,6 +199,10 @@ def test_draft_of_a_log_that_holds_all_runs(
         "loss": "loss",
     }
     assert source["runs"] == {"from_log": {"params": "n_params"}}
+    splits = [row | {"run_id": ("train", "val")[i % 2]} for i, row in enumerate(rows)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in splits))
+    assert main(["all", *CONVENTIONS, "--force"]) == 0
+    assert "run" not in loaded(tmp_path, "all")["source"]["columns"]
     log.write_text("".join(json.dumps(row | {"n_params": None}) + "\n" for row in rows))
     assert main(["all", *CONVENTIONS, "--force"]) == 0
     assert loaded(tmp_path, "all")["source"]["columns"]["run"] == "run_id"

@@ -23,7 +23,7 @@ from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_pat
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
-from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPREADSHEETS
+from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
@@ -339,7 +339,9 @@ def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
         except FloplineError:
             continue
         if any(1 < len(of) <= rows / 2 for of, rows in runs):
-            return column, list(dict.fromkeys(run for of, _ in runs for run in of))
+            values = list(dict.fromkeys(run for of, _ in runs for run in of))
+            if not {value.lower() for value in values} <= set(SPLITS):
+                return column, values
     return "", []
 
 
