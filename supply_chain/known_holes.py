@@ -22,6 +22,7 @@ from packaging.version import InvalidVersion, Version
 
 from flopline.decoders import json_of
 from flopline.errors import FloplineError
+from flopline.numbers import count
 from supply_chain.locked import Locked, locked_packages
 
 ECOSYSTEM: Final = "PyPI"
@@ -72,9 +73,14 @@ def read_export(export: Path, wanted: Iterable[str]) -> Export:
             raise FloplineError(f"{place} is no JSON ({error}): carry it in again.") from None
         if not (isinstance(entry, dict) and isinstance(entry.get("id"), str)):
             raise FloplineError(f"{place} is no entry of OSV: it has no id. Carry it in again.")
-        packages = {_package(affected) for affected in _mappings(entry.get("affected"))}
-        if packages == {""}:
-            continue  # of other ecosystems alone
+        listed = entry.get("affected") or []
+        if not (isinstance(listed, list) and len(_mappings(listed)) == len(listed)):
+            raise FloplineError(
+                f"{place} is no entry of OSV: what it affects is no list. Carry it in again."
+            )
+        packages = {_package(affected) for affected in listed}
+        if not packages - {""}:
+            continue  # of other ecosystems alone, or withdrawn with all that it said
         count += 1
         newest = max(newest, str(entry.get("modified", "")))
         if not entry.get("withdrawn") and names & packages:
@@ -234,8 +240,9 @@ def main(arguments: list[str]) -> int:
               f" ({', '.join(where)}).")  # fmt: skip
     pinned = {(p.name, p.version) for lock in locks for p in packages[lock]}
     print(
-        f"make holes: {len(holes) or 'no'} known hole{'' if len(holes) == 1 else 's'} in "
-        f"{len(pinned):,} packages, by {known.count:,} entries of {export}, the youngest of "
+        f"make holes: {count(len(holes), 'known hole') if holes else 'no known holes'} in "
+        f"{count(len(pinned), 'package')}, by {known.count:,} "
+        f"{'entry' if known.count == 1 else 'entries'} of {export}, the youngest of "
         f"{known.newest[:10] or 'an unknown day'}."
     )
     return int(bool(holes))

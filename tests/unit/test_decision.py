@@ -506,7 +506,7 @@ def test_families_are_compared_by_a_law_they_share() -> None:
     entry = verdict["families"][0]
     assert (entry["winner"], entry["law"]) == ("birch", "parametric")
     assert verdict["headline"]["family"] == "birch"
-    assert "overlap with Ash's 2.200" in entry["sentence"]
+    assert "overlap with Ash's 2.200 (by the same law), which needs" in entry["sentence"]
 
 
 def test_the_forecast_of_a_line_stands_before_what_its_law_says() -> None:

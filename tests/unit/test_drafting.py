@@ -176,3 +176,55 @@ def test_draft_of_real_logs_of_several_labs(
     assert main([str(real_data / "olmo_ladder"), "--name", "olmo", *CONVENTIONS]) == 0
     with pytest.raises(FloplineError, match="`loss_split` still says TODO"):
         loaded(tmp_path, "olmo")
+
+
+def test_draft_of_a_log_that_holds_all_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, it was one run, of whose two columns of facts nothing was said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all").mkdir()
+    rows = [
+        {"run_id": f"r{i}", "n_params": 1000 * i, "step": s, "tokens": 9 * s, "loss": 5 - s / i}
+        for s in (1, 2, 3) for i in (1, 2)
+    ]  # fmt: skip
+    log = tmp_path / "all/metrics.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["all", *CONVENTIONS]) == 0
+    source = loaded(tmp_path, "all")["source"]
+    assert source["columns"] == {
+        "run": "run_id",
+        "step": "step",
+        "tokens": "tokens",
+        "loss": "loss",
+    }
+    assert source["runs"] == {"from_log": {"params": "n_params"}}
+    splits = [row | {"run_id": ("train", "val")[i % 2]} for i, row in enumerate(rows)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in splits))
+    assert main(["all", *CONVENTIONS, "--force"]) == 0
+    assert "run" not in loaded(tmp_path, "all")["source"]["columns"]
+    log.write_text("".join(json.dumps(row | {"n_params": None}) + "\n" for row in rows))
+    assert main(["all", *CONVENTIONS, "--force"]) == 0
+    assert loaded(tmp_path, "all")["source"]["columns"]["run"] == "run_id"
+    table = (tmp_path / "config/studies/all.runs.csv").read_text().splitlines()
+    assert table == ["run,params,horizon_tokens", "r1,,", "r2,,"]
+
+
+@pytest.mark.parametrize(
+    ("header", "params"),
+    [("params_m", {"column": "params_m", "times": 1e6}), ("size_of_it", None)],
+)
+def test_draft_of_a_table_whose_rows_are_runs_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, params: object
+) -> None:
+    """Before, without a name of params that is known, it was the log of one run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "final").mkdir()
+    rows = "".join(f"x{i},{10 * i},{i},{4 - i / 10}\n" for i in range(1, 5))
+    (tmp_path / "final/runs.csv").write_text(f"run,{header},tokens (B),loss\n{rows}")
+    assert main(["final", *CONVENTIONS]) == 0
+    source = yaml.safe_load((tmp_path / "config/studies/final.yaml").read_text())["source"]
+    assert source["kind"] == "table"
+    assert source["columns"]["run"] == "run"
+    assert source["columns"]["tokens"] == {"column": "tokens (B)", "times": 1e9}
+    assert source["columns"].get("params") == params

@@ -30,6 +30,22 @@ def shown(made: ReportInputs, **changes: Any) -> Reader:
     return check_structure(render(dataclasses.replace(made, **changes), TEMPLATES))
 
 
+def forecasts(law: str, line: str, errors: list[float]) -> dict[str, pd.DataFrame]:
+    """Tables of a ladder with two steps whose forecasts of the loss erred so [percent]: three by
+    the first step, the rest by the second.
+    """
+    erred = pd.DataFrame(
+        {"law": law, "estimator": line, "largest_flops": np.where(np.arange(len(errors)) < 3, 1, 2),
+         "loss_predicted": 2 + np.array(errors) / 50, "loss_seen": 2.0, "error": errors}
+    )  # fmt: skip
+    means = erred.groupby("largest_flops", as_index=False)["error"].mean()
+    steps = pd.DataFrame(
+        {"law": law, "estimator": line, "status": "converged", "n_bottoms": [3, len(errors) - 3],
+         "bottom_bias_percent": means["error"], "bottom_error_percent": means["error"].abs()}
+    )  # fmt: skip
+    return {"steps": steps, "optima": erred.drop(columns="error")}
+
+
 def words(read: Reader) -> int:
     return len(" ".join(read.blocks_in_sight).split())
 
@@ -145,19 +161,18 @@ def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs
 
 
 def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInputs) -> None:
-    steps = pd.DataFrame(
-        {"law": "parametric", "estimator": "log_huber", "status": "converged", "n_bottoms": [3, 2],
-         "bottom_bias_percent": [1.5, 0.9], "bottom_error_percent": [1.5, 0.9]}
-    )  # fmt: skip
+    """The largest mean of a step was said to be the largest error of a forecast."""
     ladder = two.audits["dense"]["ladder"]
-    of_dense = {**two.audits["dense"], "ladder": {**ladder, "tables": {"steps": steps}}}
-    text = shown(two, audits={"dense": of_dense}).text
-    assert (
-        "All 5 forecasts of losses at larger budgets came out too high, by 1.5 % at most." in text
-    )
-    mixed = steps.assign(bottom_bias_percent=[1.5, -0.9])
-    of_dense = {**two.audits["dense"], "ladder": {**ladder, "tables": {"steps": mixed}}}
-    assert "came out too" not in shown(two, audits={"dense": of_dense}).text
+
+    def text(errors: list[float]) -> str:
+        tables = forecasts("parametric", "log_huber", errors)
+        of_dense = {**two.audits["dense"], "ladder": {**ladder, "tables": tables}}
+        return shown(two, audits={"dense": of_dense}).text
+
+    high = "All 5 forecasts of losses at larger budgets came out too high, by 2.4 % at most."
+    assert high in text([0.5, 1.6, 2.4, 0.6, 1.2])
+    assert high.replace("high", "low") in text([-0.5, -1.6, -2.4, -0.6, -1.2])
+    assert "came out too" not in text([0.5, 1.6, 2.4, 0.6, -1.2])
 
 
 def test_a_forecast_stands_beside_what_the_law_alone_says(two: ReportInputs) -> None:
@@ -252,16 +267,15 @@ def test_a_training_loss_is_named_where_a_law_has_one(two: ReportInputs) -> None
 def test_a_caveat_is_held_against_the_forecasts_that_were_held_out(two: ReportInputs) -> None:
     """A law without a floor was said to be too low where all its forecasts were too high."""
     message = f"{NO_FLOOR}: {TOO_LOW}"
-    steps = pd.DataFrame(
-        {"law": "envelope", "estimator": "bins", "status": "converged", "n_bottoms": [3, 3],
-         "bottom_bias_percent": [1.5, 0.9], "bottom_error_percent": [1.5, 0.9]}
-    )  # fmt: skip
     ladder = two.audits["dense"]["ladder"]
-    high = {"ladder": {**ladder, "tables": {"steps": steps}}}
-    assert "all 6 held-out forecasts came out too high" in checked(message, "envelope", high)
-    low = {
-        "ladder": {**ladder, "tables": {"steps": steps.assign(bottom_bias_percent=[-1.5, -0.9])}}
-    }
+    errors = [0.8, 2.0, 3.6, 0.9, 2.4, 1.9]
+    high, low = (
+        {"ladder": {**ladder, "tables": forecasts("envelope", "bins", [sign * e for e in errors])}}
+        for sign in (1, -1)
+    )
+    assert "all 6 held-out forecasts came out too high, by 3.6 % at most" in checked(
+        message, "envelope", high
+    )
     for findings in (low, {}):
         assert checked(message, "envelope", findings) == message
     assert checked(message, "isoflop", high) == message

@@ -146,6 +146,20 @@ def test_the_evidence_is_the_headlines_family_and_the_appendix_has_the_rest(
     assert figures.partition("<details data-print")[0].count("<figure") == 1
 
 
+def test_figures_that_a_sentence_stands_for_are_neither_counted_nor_numbered(
+    audited: ReportInputs,
+) -> None:
+    """The page promised 16 more figures of 15, and the numbers went from 7 to 9."""
+    figures = [{**f, "instead": "None is drawn." if f["name"] == "flow" else ""}
+               for f in audited.figures]  # fmt: skip
+    page, appendix = render_both(dataclasses.replace(audited, figures=figures), TEMPLATES)
+    drawn = [figure_names(text) for text in (page, appendix)]
+    assert [int(number) for number, _ in drawn[0] + drawn[1]] == [1, 2, 3, 4, 5]
+    assert "has 2 more figures." in Reader(page).text
+    assert "Mixture of experts 2 figures" in Reader(appendix).text
+    assert appendix.count("None is drawn.") == 2
+
+
 def test_downloads_are_named_with_their_notes(page: str) -> None:
     assert '<a href="decision.csv">decision.csv</a> <span class="sub">every line</span>' in page
     assert '<a href="latex/a.tex">LaTeX</a>' in page

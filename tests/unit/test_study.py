@@ -222,8 +222,17 @@ GIGA = {"column": "g", "times": 1e9}
         ({"columns": COLUMNS, "runs": {"from_name": "(?P<params>"}}, "no regular expression"),
         ({"columns": COLUMNS, "runs": {"from_name": "[0-9]+"}}, "names no group"),
         ({"columns": COLUMNS, "runs": {"table": "runs.csv"}}, "source.runs"),
-        ({"columns": COLUMNS, "runs": {"from_log": True}}, "source.runs.from_log"),
+        (
+            {"columns": COLUMNS, "runs": {"from_log": True}},
+            "is True but must be false or `key: value` lines, as from_log: {params: n_params}",
+        ),
         ({"columns": COLUMNS, "runs": {}}, "source.runs"),
+        # A fact of a run was taken in and ignored without a word.
+        (
+            {"columns": COLUMNS | {"params": "n"}},
+            'where the run table says it, or write `source.runs.from_log: {params: "n"}`',
+        ),
+        ({"columns": COLUMNS | {"family": "f"}, "runs": BY_NAME}, "maps `family`, which under"),
         ({"pattern": "(?P<loss>", "runs": BY_NAME}, "source.pattern '(?P<loss>' is no regular"),
         ({"pattern": "loss (.*)", "runs": BY_NAME}, "source.pattern has no group (?P<loss>"),
         ({"pattern": "x", "format": "llmc", "runs": BY_NAME}, "go together"),

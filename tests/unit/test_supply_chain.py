@@ -194,6 +194,10 @@ def test_an_export_that_cannot_be_read_is_one_sentence(
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.json", "[]")
     assert "a.json is no entry of OSV" in refusal()
+    export_of(path, [{"id": "X", "affected": "none"}])
+    assert "what it affects is no list" in refusal()
+    export_of(path, [{"id": "X", "affected": []}])
+    assert "holds no entry of the ecosystem PyPI" in refusal()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.json", bytes(known_holes.MOST_BYTES + 1))
     assert "is larger than" in refusal()

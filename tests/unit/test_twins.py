@@ -192,3 +192,4 @@ def test_a_log_with_two_losses_at_most_steps_is_set_aside() -> None:
     runs = cleaned([*rows, *other]).runs.set_index("run")
     assert runs.loc["b", "status"] == "kept"
     assert "It says two things of 29 steps" in runs.loc["a", "reason"]
+    assert "name the column that tells them apart in source.columns" in runs.loc["a", "reason"]

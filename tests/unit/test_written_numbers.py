@@ -120,6 +120,19 @@ def test_a_decimal_comma_in_a_row_is_dropped_by_its_own_reason(tmp_path: Path) -
     assert "decimal: ','" in REASONS["doubtful_comma"]
 
 
+def test_commas_of_two_kinds_in_one_table_lead_to_no_false_mend(tmp_path: Path) -> None:
+    """Before, 3,565 was said to have no groups of three, and the mend for it broke 45,643,546."""
+    path = tmp_path / "log.tsv"
+    path.write_text("step\ttokens\tloss\n0\t45,643,546\t3,565\n1\t7\t2,8\n")
+    assert read(path).dropped["reason"].tolist() == ["comma_in_loss", "doubtful_comma"]
+    assert read(path, decimal=",").dropped["reason"].tolist() == ["comma_of_thousands"]
+    path.write_text("step\ttokens\tloss\n0\t45,643,546\t3.565\n")  # as the first one mends it
+    assert read(path).rows[["tokens", "loss"]].to_numpy().tolist() == [[45_643_546, 3.565]]
+    path.write_text("step\ttokens\tloss\n0\t45643546\t3,565\n")  # and the second
+    assert read(path, decimal=",").rows["loss"].tolist() == [3.565]
+    assert "write it without them" in why_no_number("45,643,546", ",")
+
+
 def test_a_decimal_point_where_the_study_says_a_comma_has_its_own_mend(tmp_path: Path) -> None:
     for path in text_logs(tmp_path, ["1,5M", "2.5M", "oops"]).values():
         dropped = read(path, decimal=",").dropped

@@ -366,7 +366,8 @@ def _beside(
     held = "overlap" if other["overlap"] else "do not overlap"
     stated = "intervals" if ranked_by == "loss" else "forecasts"
     sentence = f"The 95 % {stated} of the loss {held} with {labels[family]}'s"
-    sentence += f" {significant(lines.loc[family, ranked_by])}"
+    # A table may state this family's loss by another law, which it is recommended by.
+    sentence += f" {significant(lines.loc[family, ranked_by])} (by the same law)"
     point = number_in(times)
     if math.isinf(point):
         return f"{sentence}, whose law never comes down to that loss."

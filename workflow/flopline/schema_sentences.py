@@ -241,7 +241,9 @@ def _no_form(error: Any) -> str:
     if meant:
         return sentence_of(meant[0][0])
     forms = list(dict.fromkeys(filter(None, map(_form, _resolved(by_form)))))
-    return f"{_at(error)} is {_shown(error.instance)} but must be {' or '.join(forms)}"
+    must = f"{_at(error)} is {_shown(error.instance)} but must be {' or '.join(forms)}"
+    examples = [one for inner in error.context for one in inner.schema.get("examples", ())]
+    return f"{must}, as {_yaml(error.absolute_path)}{examples[0]}" if examples else must
 
 
 def _resolved(by_form: Mapping[int, Sequence[Any]]) -> list[tuple[str, object]]:

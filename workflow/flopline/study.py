@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ from flopline.sources import (
     pattern_mistakes,
     why_no_file,
 )
-from flopline.study_document import SourceDocument, StudyDocument
+from flopline.study_document import ROW_COLUMNS, ColumnMap, SourceDocument, StudyDocument
 from flopline.study_names import MOST_TARGETS, family_mistakes, why_no_folder
 from flopline.surfaces import published_entries
 from flopline.twins import MOST_YAML, yaml_once
@@ -338,6 +339,8 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
         if "loss" not in columns:
             yield "source.columns must name the column that holds the loss."
         yield from _tokens_misfits(study, set(columns), facts)
+    if not table:
+        yield from _facts_as_rows(columns)
     yield from _params_misfits(study, facts)
     if len(study["families"]) > 1 and "family" not in facts:
         yield "several families are listed but no `family` column is named."
@@ -357,6 +360,18 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
         yield f"source.optional names '{name}', which source.columns does not map: take it out."
     if source.get("pieces"):
         yield from _pattern_misfits(source["pieces"])
+
+
+def _facts_as_rows(columns: ColumnMap) -> Iterator[str]:
+    """A sentence on each fact of runs that is mapped as if rows of a log had it."""
+    for name, column in columns.items():
+        if name not in ROW_COLUMNS:
+            line = f"source.runs.from_log: {{{name}: {json.dumps(column, ensure_ascii=False)}}}"
+            yield (
+                f"source.columns maps `{name}`, which under `kind: logs` is a fact of a run and no "
+                "column of its rows: take it out, and name it in source.runs.columns where the run "
+                f"table says it, or write `{line}` where the log does."
+            )
 
 
 def _params_misfits(study: StudyDocument, facts: set[str]) -> Iterator[str]:

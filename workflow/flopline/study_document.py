@@ -6,13 +6,16 @@ What a study leaves out is not there; study.load_study says what always is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 MappedColumn = str | list[str] | dict[str, Any]
 """One of our columns in a log or table: its name there, or the names of several that make it, or
 {column, times}; of the loss also one of these for each split."""
 ColumnMap = Mapping[str, MappedColumn]
 """A map of columns by our names, as `columns` and `from_log` hold it."""
+
+ROW_COLUMNS: Final = ("run", "split", "step", "tokens", "flops", "loss", "lr", "wall_s")
+"""What the rows of a log say; all else in `columns` are facts of runs, which a table alone has."""
 
 
 class RunRule(TypedDict, total=False):

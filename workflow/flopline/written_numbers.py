@@ -72,6 +72,17 @@ def has_doubtful_comma(text: Any, decimal: str = ".", plain: bool = False) -> bo
     return unread and not math.isnan(parse(without))
 
 
+def has_comma_of_thousands(text: Any, decimal: str = ".", plain: bool = False) -> bool:
+    """Whether a text is no number only for a comma where groups of three digits meet.
+
+    That is in a `plain` number, such as a loss, which has no thousands: 3,565; and in any number
+    of a study that says a decimal comma: 45,643,546.
+    """
+    words = str(text)
+    refused = math.isnan((parse_plain if plain else parse_number)(words, decimal))
+    return refused and "," in words and not math.isnan(parse_number(words))
+
+
 def has_doubtful_point(text: Any, decimal: str, plain: bool = False) -> bool:
     """Whether a text is no number only for its point, since the study says a decimal comma: 3.5."""
     parse = parse_plain if plain else parse_number
@@ -90,6 +101,11 @@ def why_no_number(text: Any, decimal: str = ".", place: str = "source.runs") -> 
         return (
             "whose comma parts no groups of three digits: if it is a decimal comma, set `decimal: "
             f"','` in {place}, else correct the number"
+        )
+    if decimal == "," and "." not in str(text) and has_comma_of_thousands(text, decimal):
+        return (
+            f"which has commas between its thousands, and {place} says a decimal comma: write it "
+            "without them, or take `decimal: ','` out and write all fractions there with points"
         )
     if has_doubtful_point(text, decimal):
         return (

@@ -4,7 +4,7 @@ FINDINGS = [
     "results/{study}/audit/{family}/findings.json",
     "results/{study}/audit/{family}/tables",
 ]
-AUDITS = per_family(FINDINGS[0])
+AUDITS, AUDIT_TABLES = map(per_family, FINDINGS)
 # Those that are fitted and those by which they are judged.
 AUDITED = list(dict.fromkeys([*STUDY["laws"], *JUDGES]))
 # All that the fits left, named apart.

@@ -70,9 +70,8 @@ def run_script(name: str, script: str) -> None:
             answer = connection.recv(4)
     except OSError:
         answer = b""
-    if not answer:
-        sys.exit("flopline: the process that starts jobs was killed, and its jobs with it.")
-    code = int.from_bytes(answer, "big", signed=True)
+    # A server that was killed takes its jobs with it.
+    code = int.from_bytes(answer, "big", signed=True) if answer else -signal.SIGKILL
     if code < 0:
         # End by the signal that ended the script.
         if -code not in (signal.SIGKILL, signal.SIGSTOP):

@@ -6,13 +6,15 @@ from stage import stage
 
 with stage(snakemake) as summary:
     from findings import write_findings
-    from fitting import provenance_of, write_law
+    from fitting import exponent_of, provenance_of, write_law
 
     from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import FamilyRuns, audit_family
     from flopline.audit.judges import JUDGES, SURFACE
     from flopline.cleaning_options import CleaningOptions
     from flopline.laws.common.bootstrap_options import BootstrapOptions
+    from flopline.laws.common.fit_result import FAILED
+    from flopline.laws.parametric.stated_form import form_of
     from flopline.laws.spec import spec_of
     from flopline.options import StudyOptions
     from flopline.points import MOST_ROWS, SCHEDULE, fitted_to, read_curves
@@ -54,4 +56,7 @@ with stage(snakemake) as summary:
         content = {"family": family, **audited.law.content}
         content.setdefault("provenance", provenance_of(snakemake))
         write_law(content, audited.law.draws, audited.law.tables, snakemake)
+        first = results.families[family].fits[SURFACE.name]
+        if content["status"] != FAILED and form_of(content) is not form_of(first):
+            summary.append(exponent_of(content))
     summary.append(tally(finding.verdict for finding in findings))

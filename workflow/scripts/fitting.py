@@ -8,6 +8,7 @@ from typing import Any
 
 from flopline.hashing import hash_file
 from flopline.laws.common.fit_result import FAILED, FitResult
+from flopline.laws.parametric.stated_form import form_of
 from flopline.numbers import count
 from flopline.storage import write_json, write_parquet
 
@@ -41,5 +42,13 @@ def write_fit(result: FitResult, job, summary: list[str]) -> None:
     if result.status == FAILED:
         summary.append(f"FAILED: {result.message}")
     else:
-        a = result.parameters["a"]
-        summary.append(f"{result.status}, N ~ C^{a.point:.3f} [{a.lo95:.3f}, {a.hi95:.3f}]")
+        summary.append(f"{result.status}, {exponent_of(content)}")
+
+
+def exponent_of(content) -> str:
+    """How N grows with C by a fit, for a line of progress; by which form, of a surface."""
+    a = content["parameters"]["a"]
+    point, low, high = (a[end] for end in ("point", "lo95", "hi95"))
+    span = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+    form = f" in {form_of(content).title}" if "form" in content["settings"] else ""
+    return f"N ~ C^{point:.3f}{span}{form}"

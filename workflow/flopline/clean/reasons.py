@@ -6,6 +6,8 @@ from typing import Final
 
 from flopline.logs.reading import (
     AFTER_BRANCH,
+    COMMA_IN_LOSS,
+    COMMA_OF_THOUSANDS,
     DOUBTFUL_COMMA,
     DOUBTFUL_POINT,
     NO_LOSS,
@@ -33,6 +35,12 @@ REASONS: Final = {
     "comma, set `decimal: ','` in source)",
     DOUBTFUL_POINT: "a number has a decimal point, and the study says a decimal comma (take "
     "`decimal: ','` out of source if its numbers have points)",
+    COMMA_IN_LOSS: "a loss or learning rate has a comma, and neither has thousands to set apart "
+    "(if it is a decimal comma, write a point, or set `decimal: ','` in source where no commas of "
+    "its numbers stand between thousands)",
+    COMMA_OF_THOUSANDS: "a number has commas between its thousands, and the study says a decimal "
+    "comma (write it without them, or take `decimal: ','` out of source and write all fractions "
+    "there with points)",
     SECOND: "the line holds more than one record, of which the first is read (let one match of "
     "source.pattern take all of it, with a group for each loss, or put a line break between them)",
     TWICE: "the line gives one name twice, so that it is not told which value counts (two records "
@@ -58,6 +66,8 @@ MISTAKES: Final = (
     NOT_A_NUMBER,
     DOUBTFUL_COMMA,
     DOUBTFUL_POINT,
+    COMMA_IN_LOSS,
+    COMMA_OF_THOUSANDS,
     SECOND,
     TWICE,
     NO_RUN,

@@ -207,7 +207,8 @@ def _double(overlap: Overlap | None, tolerance: float) -> str | None:
         f"It says two things of {count(overlap.rows, 'step')} that stand there twice: its losses "
         f"differ by {np.expm1(overlap.median):.1%} at the median, and most at {overlap.at:,}, "
         f"where they are {overlap.before:.6g} and {overlap.after:.6g}, so that it may be several "
-        "runs under one name or several splits in one column (cleaning.overlap_tolerance is "
+        "runs under one name or several splits in one column: name the column that tells them "
+        "apart in source.columns, as `run` or as `split` (cleaning.overlap_tolerance is "
         f"{tolerance:g})."
     )
 

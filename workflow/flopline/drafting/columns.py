@@ -173,6 +173,9 @@ _AUXILIARY: Final = (
     "reg", "regularization", "penalty",
 )  # fmt: skip
 _BITS: Final = ("bpb", "bits", "bpc")
+_SMALL_UNITS: Final = {"k": 1e3, "m": 1e6, "b": 1e9}
+_SMALL_UNIT: Final = re.compile(r"(.{2,})[ _.-]([kmb])")
+"""The end of `params_m`: units in small letters, which a draft may propose but no study implies."""
 _SCALED: Final = {"g": 1e9, "t": 1e12, "p": 1e15}
 
 
@@ -242,6 +245,13 @@ def fact_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     return {ours: column for ours in FACTS if (column := _find(names, ours)) is not None}
 
 
+def columns_called(ours: str, names: Sequence[str]) -> list[str]:
+    """All columns with a usual name of what we call `ours`, the most usual first."""
+    known = NAMES[ours]
+    ranked = [(known.index(_bare(name)), name) for name in names if _bare(name) in known]
+    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
+
+
 def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
     # What begins with an underscore are a tracker's own counters, of its calls and not of steps.
     ordered = sorted(names, key=lambda name: name.startswith("_"))
@@ -263,6 +273,10 @@ def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
             unit = unit_of(bare[known]) if known in bare else None
             if unit is not None:
                 return {"column": bare[known], "times": unit}
+        for name in names:
+            counted = _SMALL_UNIT.fullmatch(name)
+            if counted and _bare(counted[1]) in NAMES[ours]:
+                return {"column": name, "times": _SMALL_UNITS[counted[2]]}
     return None
 
 

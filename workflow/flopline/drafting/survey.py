@@ -13,6 +13,7 @@ from typing import Final
 import pandas as pd
 
 from flopline.drafting.columns import (
+    columns_called,
     fact_columns,
     other_candidates,
     other_losses,
@@ -22,7 +23,7 @@ from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_pat
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
-from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPREADSHEETS
+from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
 from flopline.logs.key_values import parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
@@ -39,6 +40,7 @@ from flopline.loss_units import NATS, unit_of, words
 from flopline.sources import parts_of, split_folders
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import read_table
+from flopline.written_numbers import parse_number
 
 NAMED_IN: Final = 200
 """Rows in which all columns of a log are named, where each row names its own."""
@@ -74,7 +76,7 @@ class LogGroup:
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
-    `optional` which columns some of the logs lack.
+    `optional` which columns some of the logs lack, `runs` which runs a column of them names.
     """
 
     format: str
@@ -91,6 +93,7 @@ class LogGroup:
     has_steps: bool = True
     units: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()
+    runs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +228,19 @@ def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Table | None:
-    """The file as a table of runs, where it has params and names every run once; else None."""
+    """The file as a table of runs, else None.
+
+    It is one where it has params and names no run twice, or where each row is a named run's loss.
+    """
     if not FORMATS[name].is_table:
         return None
     facts, rows = fact_columns(names), row_columns(names)
-    if not {"params", "params_total", "params_nonembedding"} & set(facts):
+    counted = bool({"params", "params_total", "params_nonembedding"} & set(facts))
+    if not counted and not ("run" in facts and "loss" in rows and "step" not in rows):
         return None
     table, _ = read_table(path, name)
+    if not counted and (len(table) < 2 or bool(table[facts["run"]].isna().any())):
+        return None
     several = "run" in facts and bool(table[facts["run"]].duplicated().any())
     if several or ("run" not in facts and "step" in rows):
         return None
@@ -257,9 +266,11 @@ def _group(
     steps = 0
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
+    run_column, run_values = _told_by_column(name, [root / path for path in paths])
+    of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
         here = columns_of(root / path, name)
-        columns = None if FORMATS[name].columns.of_format else row_columns(here)
+        columns = None if FORMATS[name].columns.of_format else of_run | row_columns(here)
         try:
             reading = read_log(root / path, columns, name)
         except FloplineError as refusal:
@@ -285,7 +296,7 @@ def _group(
     if not logs:
         return None
     read = [log.path for log in logs]
-    columns = columns if columns is None else row_columns(list(names))
+    columns = columns if columns is None else of_run | row_columns(list(names))
     return LogGroup(
         name,
         read,
@@ -297,11 +308,54 @@ def _group(
         all(run.knows_tokens for run in runs.values()),
         _in_all([run.keys for run in runs.values()]),
         logs,
-        [*_title(root / read[0], name), *_chosen(list(names), columns), *_in_units(units)],
+        [
+            *_title(root / read[0], name),
+            *_several(run_column, run_values),
+            *_chosen(list(names), columns),
+            *_in_units(units),
+        ],
         steps == len(logs),
         units,
         _lacking(columns, all_names),
+        run_values,
     )
+
+
+def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
+    """The column that tells the runs of logs apart, and the runs; empty where files are runs.
+
+    It is in all of the logs and takes several values within one, each in several rows.
+    """
+    if FORMATS[name].columns.of_format:
+        return "", []
+    names_of = [columns_of(path, name) for path in paths]
+    for column in columns_called("run", names_of[0]):
+        if not all(column in names and "loss" in row_columns(names) for names in names_of):
+            continue
+        try:
+            runs = [
+                _values(path, name, column) for path, names in zip(paths, names_of, strict=True)
+            ]
+        except FloplineError:
+            continue
+        if any(1 < len(of) <= rows / 2 for of, rows in runs):
+            values = list(dict.fromkeys(run for of, _ in runs for run in of))
+            if not {value.lower() for value in values} <= set(SPLITS):
+                return column, values
+    return "", []
+
+
+def _values(path: Path, name: str, column: str) -> tuple[list[str], int]:
+    """The names in a column of a log's rows with a loss, each once, and how many rows these are."""
+    loss = columns_in(row_columns(columns_of(path, name))["loss"])[0]
+    rows = read_log(path, {"run": column, "loss": loss}, name).rows
+    return list(map(str, rows["run"].unique())), len(rows)
+
+
+def _several(column: str, runs: Sequence[str]) -> list[str]:
+    if not column:
+        return []
+    return [f"'{column}' takes {len(runs)} values, each of which is taken for a run."]
 
 
 @dataclass(slots=True)
@@ -403,6 +457,8 @@ def _constant(path: Path, name: str, columns: ColumnMap, names: Sequence[str]) -
         return {}
     out: dict[str, float] = {}
     loss = columns_in(columns["loss"])[0]
+    if "run" in columns:
+        return _constant_of_runs(path, name, {"run": columns["run"], "loss": loss}, names)
     for key in facts_of(dict.fromkeys(names, 1)).values():
         try:
             # As the loss of rows, all values of the column are seen.
@@ -412,6 +468,23 @@ def _constant(path: Path, name: str, columns: ColumnMap, names: Sequence[str]) -
             continue
         if len(values) == 1 and key in reading.facts.logged.get("", {}):
             out[key] = float(values[0])
+    return out
+
+
+def _constant_of_runs(
+    path: Path, name: str, columns: ColumnMap, names: Sequence[str]
+) -> dict[str, float]:
+    """Those columns of a log of several runs that stay the same within each of them."""
+    out: dict[str, float] = {}
+    for key in facts_of(dict.fromkeys(names, 1)).values():
+        try:
+            reading = read_log(path, columns, name, wanted_facts=[key])
+        except FloplineError:
+            continue
+        logged = [reading.facts.logged.get(str(run), {}) for run in reading.rows["run"].unique()]
+        values = [parse_number(of_run.get(key)) for of_run in logged]
+        if values and min(values) > 0:
+            out[key] = values[0]
     return out
 
 
@@ -479,7 +552,9 @@ def likest_row(path: Path) -> tuple[str, list[str]]:
 
 
 def runs_of(group: LogGroup) -> list[str]:
-    """The runs that the logs of a group would be called."""
+    """The runs that the logs of a group would be called, or that a column of them names."""
+    if group.runs:
+        return list(group.runs)
     names = run_names(group.paths)
     return [names[path] for path in group.paths]
 

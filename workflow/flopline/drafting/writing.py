@@ -116,10 +116,10 @@ def _of_logs(
     if blank and table is None:
         horizon = {"horizon_tokens", "horizon_steps"} & {*facts.known, *group.facts}
         blank += [] if horizon else ["horizon_tokens"]
-        by_log = not facts.by_split
+        by_log = not facts.by_split and not group.runs
         run_table = _blank_table(group, blank, table_path, by_log)
         lines += [] if facts.lines else ["  runs:"]
-        if facts.pattern and not by_log:
+        if facts.pattern and facts.by_split and not group.runs:
             lines.append(f"    from_name: {_quoted(facts.pattern)}")
         lines += [f"    table: {json.dumps(table_path)}", "    columns:"]
         lines += _mapping({key: key for key in ["run", *(["log"] if by_log else []), *blank]}, 6)
@@ -139,7 +139,12 @@ def _of_logs(
         )
     if not tokens_known and table is not None:
         missing.append(f"tokens: no column was found, so give batch_tokens in {table.path}")
-    if run_table is None and facts.pattern and not (table and "log" in table.columns):
+    if (
+        run_table is None
+        and facts.pattern
+        and not group.runs
+        and not (table and "log" in table.columns)
+    ):
         lines += [] if facts.lines else ["  runs:"]
         lines.append(f"    from_name: {_quoted(facts.pattern)}")
     if not group.has_steps:
@@ -198,8 +203,9 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
         lines.append("    columns:  # check: told by their names")
         lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
         known |= {"params", *table.columns}
-    sidecar = None if "params" in known else sidecar_for(first, root)
-    if "params" not in known and sidecar is None and (partly := partly_beside(first, root)):
+    beside = "params" not in known and not group.runs
+    sidecar = sidecar_for(first, root) if beside else None
+    if beside and sidecar is None and (partly := partly_beside(first, root)):
         notes.append(partly)
     for where, columns in (
         ("sidecar", sidecar.columns if sidecar else {}),
@@ -244,6 +250,7 @@ def _of_table(table: Table, name: str, given: Mapping[str, object], root: Path) 
         **{k: v for k, v in table.columns.items() if k not in ("log", "horizon_steps")},
     }
     missing = [] if "tokens" in columns or "flops" in columns else ["a tokens column"]
+    missing += [] if "params" in columns else ["a params column"]
     lines = [
         f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",
         f"title: {json.dumps(name)}",
@@ -374,6 +381,8 @@ def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
         named = content[table.columns["log"]].dropna()
         return {os.path.normpath(parent / path) for path in named} & set(group.paths)
     runs = set(content[table.columns["run"]].astype("string"))
+    if group.runs:
+        return set() if runs.isdisjoint(group.runs) else set(group.paths)
     names = run_names(group.paths)
     return {path for path in group.paths if names[path] in runs}
 

@@ -19,6 +19,7 @@ from flopline.logs.opening import Phase
 from flopline.study_document import ColumnMap
 from flopline.written_numbers import (
     as_float,
+    has_comma_of_thousands,
     has_doubtful_comma,
     has_doubtful_point,
     is_rounded,
@@ -30,6 +31,8 @@ from flopline.written_numbers import (
 NOT_A_NUMBER = "not_a_number"
 DOUBTFUL_COMMA = "doubtful_comma"
 DOUBTFUL_POINT = "doubtful_point"
+COMMA_IN_LOSS = "comma_in_loss"
+COMMA_OF_THOUSANDS = "comma_of_thousands"
 NOT_PARSED = "not_parsed"
 SECOND = "second_in_line"
 TWICE = "twice_in_line"
@@ -347,7 +350,12 @@ def read_cells(values: pd.Series, name: str, decimal: str) -> Cells:
                 numbers[place] = -np.inf if text.startswith("-") else np.inf
             else:
                 plain = parse is parse_plain
-                if has_doubtful_comma(text, decimal, plain):
+                grouped = has_comma_of_thousands(text, decimal, plain)
+                if grouped and decimal == ".":
+                    fault[place] = COMMA_IN_LOSS
+                elif grouped and "." not in text:
+                    fault[place] = COMMA_OF_THOUSANDS
+                elif has_doubtful_comma(text, decimal, plain):
                     fault[place] = DOUBTFUL_COMMA
                 elif has_doubtful_point(text, decimal, plain):
                     fault[place] = DOUBTFUL_POINT

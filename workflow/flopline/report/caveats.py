@@ -10,7 +10,6 @@ import pandas as pd
 
 from flopline.documents import FindingJson
 from flopline.flops import NOTABLE_GAP
-from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.loss_compute import TOO_LOW
 from flopline.numbers import count, factor, significant
 from flopline.schema import KEPT
@@ -26,24 +25,24 @@ def one_sided(
 
     Without `estimator` the line is the first of the law's, which the ladder lists first.
 
-    Returns the side (high or low), how many forecasts there were and the largest mean error of a
-    test [percent]; None where they lie on both sides, or there are too few.
+    Returns the side (high or low), how many forecasts there were and how far off the farthest of
+    them was [percent]; None where they lie on both sides, or there are too few.
     """
     ladder = findings.get("ladder")
-    steps = None if ladder is None else ladder.get("tables", {}).get("steps")
-    if steps is None or "bottom_bias_percent" not in steps:
+    tables = {} if ladder is None else ladder.get("tables", {})
+    steps, optima = tables.get("steps"), tables.get("optima")
+    if steps is None or optima is None:
         return None
-    mine = steps[steps["law"] == law]
-    first = mine["estimator"].iloc[0] if len(mine) else ""
-    mine = mine[mine["estimator"] == (estimator or first)]
-    mine = mine[(mine["status"] != FAILED) & (mine["n_bottoms"] > 0)]
-    bias, error = (mine[f"bottom_{kind}_percent"].astype(float) for kind in ("bias", "error"))
-    made = int(mine["n_bottoms"].sum())
-    if made < FEWEST_FORECASTS or not np.allclose(bias.abs(), error, rtol=1e-6):
+    names = steps.loc[steps["law"] == law, "estimator"]
+    line = estimator or (names.iloc[0] if len(names) else "")
+    mine = optima[(optima["law"] == law) & (optima["estimator"] == line)]
+    predicted, seen = (mine[f"loss_{kind}"].astype(float) for kind in ("predicted", "seen"))
+    errors = (100 * (predicted / seen - 1)).dropna()
+    if len(errors) < FEWEST_FORECASTS:
         return None
-    for side, alike in (("high", bias > 0), ("low", bias < 0)):
+    for side, alike in (("high", errors > 0), ("low", errors < 0)):
         if alike.all():
-            return side, made, float(error.max())
+            return side, len(errors), float(errors.abs().max())
     return None
 
 

@@ -121,6 +121,11 @@ class FigureGroup:
     folded: bool
     figures: Sequence[Figure]
 
+    @property
+    def drawn(self) -> int:
+        """How many are shown; a sentence stands for each other."""
+        return sum(not figure["instead"] for figure in self.figures)
+
 
 NOT_JUDGED: Final = "Runs were held out of every fit, but no law could be judged by them."
 
@@ -311,6 +316,12 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     quiet = silences[0]["family"] if silences else next(iter(families))
     first = head.family_id if head else quiet
     chart, evidence, others = _figures(inputs.figures, families[first])
+    groups, without_figures = in_room(
+        _grouped(others, families[first]),
+        lambda group: sum(len(figure["src"]) for figure in group.figures),
+        MOST_FIGURE_BYTES,
+    )
+    more = sum(group.drawn for group in groups)
     audits = audit_views(inputs.audits, families, first)
     audited = next((view for view in audits if view.family == families[first]), None)
     of_first = next((table for table in laws if table.family == first), None)
@@ -341,7 +352,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     return {
         "study": study,
         "panels": inputs.panels,
-        "behind": Behind(study, laws, audits, others, families[first]),
+        "behind": Behind(study, laws, audits, groups, without_figures),
         "description": study.get("description") or "",
         "is_training_loss": study["loss_split"] == "train",
         "headline": head,
@@ -352,7 +363,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
         "places": places,
         "chart": chart,
         "evidence": evidence,
-        "more_figures": count(len(others), "more figure") if others else "",
+        "more_figures": count(more, "more figure") if more else "",
         "mfu_percent": MFU_PERCENT,
         "intervals": interval_note(inputs.verdict),
         "silent": silent,
@@ -395,8 +406,8 @@ class Behind:
     study: StudyDocument
     laws: Sequence[FamilyLaws]
     audits: Sequence[AuditView]
-    figures: Sequence[Figure]
-    first: str
+    figure_groups: Sequence[FigureGroup]
+    without_figures: Sequence[FigureGroup]
 
 
 def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
@@ -404,11 +415,6 @@ def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
     study, families = behind.study, inputs.study["families"]
     unit = stated_unit(study)
     written = written_methods(inputs)
-    groups, without_figures = in_room(
-        _grouped(behind.figures, behind.first),
-        lambda group: sum(len(figure["src"]) for figure in group.figures),
-        MOST_FIGURE_BYTES,
-    )
     audited, without_tables = in_room(
         behind.audits, lambda view: sum(map(table_bytes, view.tables)), MOST_TABLE_BYTES
     )
@@ -419,13 +425,13 @@ def _appendix_view(inputs: ReportInputs, behind: Behind) -> dict[str, Any]:
         "laws": laws,
         "without_laws": without_laws,
         "elsewhere": {
-            "figures": elsewhere(without_figures, "figures", "figures/, beside it"),
+            "figures": elsewhere(behind.without_figures, "figures", "figures/, beside it"),
             "tables": elsewhere(without_tables, "tables", "audit/<family>/tables/, beside it"),
             "laws": elsewhere(without_laws, "lines", "decision.csv, beside it"),
         },
         "spends_budget": spends_budget(inputs.decision),
         "resampled": resampled_words(inputs.fits, families),
-        "figure_groups": groups,
+        "figure_groups": behind.figure_groups,
         "exponents": exponents(inputs.fits, families),
         "exponents_csv": exponents_csv(inputs.fits, families),
         "fits": fit_views(inputs.fits, families, unit, inputs.audits),
@@ -532,6 +538,9 @@ def _figures(
         {**_figure(figure, i, families), "share": f"{width / widest if i > len(chart) else 1:.3f}"}
         for i, (figure, width) in enumerate(zip(in_order, widths, strict=True), start=1)
     ]
+    drawn = (figure for figure in made if not figure["instead"])
+    for number, figure in enumerate(drawn, start=1):
+        figure["number"] = str(number)
     split = len(chart) + len(evidence)
     # The numbers beside the chart say what it shows.
     for figure in made[: len(chart)]:
@@ -568,7 +577,6 @@ def _figure(figure: Mapping[str, str], index: int, families: Sequence[str]) -> d
     return {
         "id": f"figure-{figure['name']}-{families.index(figure['family'])}-{index}",
         "name": figure["name"],
-        "number": str(index),
         "family": figure["family"],
         "title": title,
         "caption": caption,
