@@ -147,10 +147,10 @@ def parse(
             doubtful = once is not None and line.count(":") != len(record)
             if doubtful and (escaped or any(line.count(suspect) > 1 for suspect in suspects)):
                 record = _content(careful, line)
-        except Twice as twice:
-            raise twice.at(f"{path}, line {number}") from None
             if escaped:
                 record = whole_letters(record)
+        except Twice as twice:
+            raise twice.at(f"{path}, line {number}") from None
         except (ValueError, TypeError, RecursionError):
             record = None
         if not isinstance(record, dict):
