@@ -19,7 +19,8 @@ from flopline.audit.finding import Finding
 from flopline.audit.law_of_study import law_of_study
 from flopline.bearing import span_of
 from flopline.clean.untrained import untrained
-from flopline.decision import decide, headline_lines
+from flopline.decision import decide
+from flopline.decision_lines import headline_lines
 from flopline.documents import FindingJson, VerdictJson
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.isoflop import isoflop_fit

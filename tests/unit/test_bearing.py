@@ -21,7 +21,8 @@ from flopline.bearing import (
     silence_at,
     span_of,
 )
-from flopline.decision import decide, headline_lines
+from flopline.decision import decide
+from flopline.decision_lines import headline_lines
 from flopline.numbers import interval
 from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
 from tests.builders.designs import isoflop_runs

@@ -16,7 +16,8 @@ from flopline.agreement import WIDE, between, cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
 from flopline.bearing import WIDEST_FACTOR
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT
-from flopline.decision import decide, headline_lines
+from flopline.decision import decide
+from flopline.decision_lines import headline_lines
 from flopline.laws.common.fit_result import Estimate, Estimator
 from flopline.laws.registry import LAWS
 from flopline.results import FamilyResults, LawResults

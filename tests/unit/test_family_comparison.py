@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from flopline.agreement import _beside
-from flopline.decision import decide, headline_lines
+from flopline.decision import decide
+from flopline.decision_lines import headline_lines
 from flopline.documents import VerdictJson
 from flopline.errors import FloplineError
 from flopline.family_comparison import (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flopline.audit.waste import wasted_at
 from flopline.choice import line_name
+from flopline.decision_lines import near
 from flopline.documents import (
     NO_ESTIMATE,
     AgreementJson,
@@ -36,12 +37,6 @@ from flopline.surfaces.loss_of_compute import LossOfCompute
 
 Floats = NDArray[np.float64]
 
-AGREE_FACTOR: Final = 1.25
-"""Largest factor in N up to which laws agree: there, following the wrong one costs 1.7 % of compute
-(alpha + beta = 0.7, the quadratic form of audit.waste)."""
-AGREE_LOSS: Final = 0.01
-"""Largest relative difference of the loss up to which laws agree: several times the noise of a run,
-and what a third more compute buys at an exponent of 0.05."""
 WIDE: Final = 4.0
 """Ratio of the ends of a 95 % interval of N from which a line is followed only with a word beside
 it: N may be off by 2 either way, which wastes a sixth of compute (alpha + beta = 0.7, the quadratic
@@ -112,11 +107,6 @@ def agreement(
         "short": sentence,
         "sentence": text,
     }
-
-
-def near(params_ratio: float, loss_ratio: float) -> bool:
-    """Whether laws that lie so far apart in N and in the loss agree, as far as points tell."""
-    return params_ratio <= AGREE_FACTOR and loss_ratio - 1 <= AGREE_LOSS
 
 
 def _worst(usable: pd.DataFrame, surface: LossSurface | None, budget: float) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
 
-from flopline.agreement import agreement, between, cost_percent, near, too_wide, unranked
+from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
 from flopline.audit.audit_options import AuditOptions
 from flopline.audit.finding import surface_of
 from flopline.bearing import (
@@ -58,10 +58,9 @@ from flopline.forecast.stated import columns, holding, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
-from flopline.loss_units import words
-from flopline.numbers import factor, flops_label, has_no_width, humanise, significant
+from flopline.numbers import factor, has_no_width, humanise, significant
 from flopline.results import FamilyResults
-from flopline.schema import QUANTITIES, split_label
+from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
 
 STATED: Final = ("a", "b", *QUANTITIES)
@@ -217,110 +216,6 @@ def unfitted(fits: Mapping[str, FitsJson], labels: Mapping[str, str]) -> list[st
         for law, fit in laws.items()
         if fit["status"] == FAILED
     ]
-
-
-def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
-    """The decision for a terminal: params, tokens and loss at the first target, a line each.
-
-    Below them, as on the page: how far the target lies from the runs, how far the laws agree, and
-    what must be read beside them. Where families are ranked, a line names the winner and what the
-    others need for its loss. Families without a line to follow, and laws that could not be fitted,
-    have a line each below.
-    """
-    head = verdict["headline"]
-    if head is None:
-        silent = silent_lines(verdict, labels)
-        silent = silent or ["No law could be fitted: the report says why."]
-        return [*silent, *verdict["not_fitted"]]
-    budget = flops_label(head["budget_flops"])
-    stated = head["forecast"] or head
-    unit = f" {words(verdict['loss_unit'])}" if "loss_unit" in verdict else ""
-    loss = split_label(head["loss_split"]) if head["loss_split"] else "loss"
-    brackets = "95 % forecasts" if head["forecast"] else "95 % intervals if the law holds"
-    held = (
-        f"If the law holds: N {_with_interval(head['params'])}, "
-        f"loss {_with_interval(head['loss'], significant)}."
-    )
-    return [
-        f"At {budget} FLOPs ({labels[head['family']]}, {_law_of(head)}) train "
-        f"{_with_interval(stated['params'])} parameters",
-        f"on {_with_interval(stated['tokens'])} tokens "
-        f"({_with_interval(stated['tokens_per_param'])} per parameter)",
-        f"and expect a {loss[0].lower()}{loss[1:]} of "
-        f"{_with_interval(stated['loss'], significant)}{unit}; brackets are {brackets}.",
-        *([held] if head["forecast"] else []),
-        f"Reach: {head['reach']['words']}.",
-        *_laws_apart(verdict, head),
-        *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
-        *(entry["sentence"] for entry in verdict["families"][:1] if entry["winner"] is not None),
-        *family_lines(verdict, labels),
-        *silent_lines(verdict, labels),
-        *verdict["not_fitted"],
-    ]
-
-
-def _laws_apart(verdict: VerdictJson, head: HeadlineJson) -> Iterator[str]:
-    """A short sentence on how far the laws agree where the headline stands."""
-    for entry in verdict["agreement"]:
-        if (entry["family"], entry["budget_flops"]) != (head["family"], head["budget_flops"]):
-            continue
-        ratio, loss_ratio = entry["params_ratio"], entry["loss_ratio"]
-        if ratio is None or loss_ratio is None:
-            yield f"Laws: {entry['short'][0].lower()}{entry['short'][1:]}"
-            return
-        apart = (
-            f"N within a factor of {ratio:.2f} and the loss within "
-            f"{significant(100 * (loss_ratio - 1), 2)} %"
-        )
-        if near(ratio, loss_ratio) and not entry["agree"]:
-            yield f"Laws: {apart}, though not all of their 95 % intervals overlap."
-        else:
-            yield f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, {apart}."
-
-
-def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
-    """A sentence for each family beside the headline's: its own line, or what its few runs say.
-
-    Before them stands why the families are not ranked, where they are not.
-    """
-    others = [_in_one_line(head, labels) for head in verdict.get("others", ())]
-    why = [e["sentence"] for e in verdict["families"][:1] if e["winner"] is None]
-    return [*why, *others, *(entry["sentence"] for entry in verdict.get("few_runs", ()))]
-
-
-def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:
-    stated = head["forecast"] or head
-    params, tokens = (_with_interval(number) for number in (stated["params"], stated["tokens"]))
-    return (
-        f"{labels[head['family']]} ({_law_of(head)}): {params} parameters on {tokens} tokens, "
-        f"loss {_with_interval(stated['loss'], significant)}."
-    )
-
-
-def _law_of(head: HeadlineJson) -> str:
-    return f"{spec_of(head['law']).label} law" + (f", {head['label']}" if head["label"] else "")
-
-
-def silent_lines(
-    verdict: VerdictJson, labels: Mapping[str, str], *, at_first: bool = True
-) -> list[str]:
-    """A sentence for each family that no line can be followed for at the first target.
-
-    With `at_first` false those of all other targets.
-    """
-    first = next((c["budget_flops"] for c in verdict["choices"]), None)
-    silences = [s for s in verdict["silent"] if (s["budget_flops"] == first) is at_first]
-    alone = len(labels) < 2
-    return [s["sentence"] if alone else f"{labels[s['family']]}: {s['sentence']}" for s in silences]
-
-
-def _with_interval(estimate: EstimateJson, show: Callable[[float], str] = humanise) -> str:
-    point, low, high = (number_in(estimate, end) for end in ("point", "lo95", "hi95"))
-    if math.isnan(low):
-        return f"{show(point)} (no interval)"
-    if has_no_width(low, high):
-        return f"{show(point)} [no width]"
-    return f"{show(point)} [{show(low)}, {show(high)}]"
 
 
 def _rows(

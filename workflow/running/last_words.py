@@ -18,7 +18,7 @@ def decision_lines(results: Path, families: Mapping[str, str], synthetic: bool) 
 
     `families` are their labels by name; every line of `synthetic` runs says that they are.
     """
-    from flopline.decision import headline_lines
+    from flopline.decision_lines import headline_lines
     from flopline.storage import read_json
 
     if not (results / "decision.json").is_file():

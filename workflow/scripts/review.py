@@ -6,7 +6,7 @@ from stage import stage
 
 with stage(snakemake) as summary:
     from flopline.atomic import replacing
-    from flopline.decision import headline_lines
+    from flopline.decision_lines import headline_lines
     from flopline.numbers import count
     from flopline.outputs import bundle
     from flopline.report.provenance import provenance

@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flopline.decision import family_lines, silent_lines
+from flopline.decision_lines import family_lines, silent_lines
 from flopline.documents import (
     FitsJson,
     InputFileJson,
