@@ -37,6 +37,7 @@ from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
 from running.report_check import demand_harmless
 
+
 def code(script, *modules):
     """Digest of a script in workflow/scripts and all it imports, for a rule's params.
 
