@@ -131,16 +131,21 @@ def test_many_at_once_each_get_their_own_end(server: str, tmp_path: Path) -> Non
     assert [job.wait(60) for job in jobs] == list(range(20))
 
 
-@pytest.fixture
-def waiting(server: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
-    """A job at work in a process group of its own: its client, its process and its note."""
-    note = tmp_path / "note"
+def at_work(command: str, folder: Path) -> tuple[subprocess.Popen[bytes], int, Path]:
+    """A job that waits, in a process group of its own: its client, its process and its note."""
+    note = folder / "note"
     client = subprocess.Popen(
-        words(server, written(tmp_path, WAITS)),
+        [*shlex.split(command), str(written(folder, WAITS))],
         env={**os.environ, "NOTE": str(note)},
         start_new_session=True,
     )
-    pid = int(until(lambda: note.exists() and note.read_text()))
+    return client, int(until(lambda: note.exists() and note.read_text())), note
+
+
+@pytest.fixture
+def waiting(server: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """A job at work in a process group of its own: its client, its process and its note."""
+    client, pid, note = at_work(job_server.command(server), tmp_path)
     yield client, pid, note
     client.kill()
     client.wait()
@@ -229,12 +234,8 @@ def test_a_server_ends_with_its_last_job_once_its_owner_was_killed(
     owner: tuple[subprocess.Popen[str], str], tmp_path: Path
 ) -> None:
     process, command = owner
-    pid, note = server_of(command), tmp_path / "note"
-    client = subprocess.Popen(
-        [*shlex.split(command), str(written(tmp_path, WAITS))],
-        env={**os.environ, "NOTE": str(note)},
-    )
-    until(lambda: note.exists() and note.read_text())
+    pid = server_of(command)
+    client, _, _ = at_work(command, tmp_path)
     process.kill()
     client.terminate()
     assert client.wait(30) == 130
@@ -245,12 +246,8 @@ def test_jobs_of_a_killed_server_end_and_later_ones_need_none(
     owner: tuple[subprocess.Popen[str], str], tmp_path: Path
 ) -> None:
     _, command = owner
-    pid, note = server_of(command), tmp_path / "note"
-    client = subprocess.Popen(
-        [*shlex.split(command), str(written(tmp_path, WAITS))],
-        env={**os.environ, "NOTE": str(note)},
-    )
-    job = int(until(lambda: note.exists() and note.read_text()))
+    pid = server_of(command)
+    client, job, _ = at_work(command, tmp_path)
     os.kill(pid, signal.SIGKILL)
     assert client.wait(30) == -signal.SIGKILL
     until(lambda: not alive(job))

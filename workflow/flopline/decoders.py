@@ -74,18 +74,14 @@ def _demand_shallow(content: Any, text: str | bytes) -> None:
     openings: tuple[Any, Any] = ("{", "[") if isinstance(text, str) else (b"{", b"[")
     if sum(text.count(opening) for opening in openings) <= MOST_NESTED:
         return
-    level = [content]
+    level = [content] if isinstance(content, dict | list) else []
     for _ in range(MOST_NESTED + 1):
-        level = (
-            [
-                inner
-                for outer in level
-                for inner in (outer.values() if isinstance(outer, dict) else outer)
-                if isinstance(inner, dict | list)
-            ]
-            if isinstance(content, dict | list)
-            else []
-        )
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
         if not level:
             return
     raise Undecodable("it is nested too deeply")
