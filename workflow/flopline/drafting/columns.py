@@ -169,8 +169,9 @@ _SPLITS: Final[Mapping[str, str]] = {
 _COUNTED: Final = frozenset({"tokens", "toks"})
 _OF_COUNTS: Final = frozenset(
     {
-        "num", "n", "count", "total", "global", "dataset", "cumulative", "consumed", "processed",
-        "seen", "trained", "train", "training", "throughput", "perf", "metrics", "data", "so", "far",
+        "num", "n", "count", "total", "global", "dataset", "cumulative", "consumed", "so", "far",
+        "processed", "seen", "trained", "train", "training", "throughput", "perf", "metrics",
+        "data",
     }
 )  # fmt: skip
 """Words that leave tokens what a run was trained on so far."""
