@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from flopline.drafting.columns import row_columns
-from flopline.drafting.survey import columns_of
+from flopline.drafting.survey import columns_of, survey
+from flopline.drafting.writing import draft
+from flopline.errors import FloplineError
 from flopline.logs.key_values import FIRST, parsed, records
-from flopline.logs.readers import read_log
+from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import reach
 
 
@@ -131,3 +133,66 @@ def test_names_within_objects_of_json_lines_are_columns(tmp_path: Path) -> None:
 )
 def test_tokens_so_far_are_told_from_other_tokens(names: list[str], tokens: str | None) -> None:
     assert row_columns(names).get("tokens") == tokens
+
+
+def test_a_row_for_each_value_of_a_metric_is_put_side_by_side(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text(
+        "run_id,metric,step,timestamp,value\na,loss,1,7,5.0\na,loss,2,8,4.0\na,loss,2,9,3.9\nb,loss,1,7,6.0\n"
+        "a,tokens,1,7,100\na,tokens,2,8,200\na,tokens,2,9,201\nb,tokens,1,7,\nb,loss\n"
+    )
+    assert sniffed(log) == "long_table"
+    reading = read_log(log, {"loss": "loss", "tokens": "tokens"})
+    rows = reading.rows[["run", "step", "tokens", "loss", "line"]].astype(object)
+    assert rows.where(rows.notna(), None).to_numpy().tolist() == [
+        ["a", 1, 100, 5.0, 2],
+        ["a", 2, 200, 4.0, 3],
+        ["a", 2, 201, 3.9, 4],
+        ["b", 1, None, 6.0, 5],
+    ]
+    assert reading.dropped[["line", "reason"]].to_numpy().tolist() == [[10, "not_parsed"]]
+
+
+@pytest.mark.parametrize("second_name", ["y", "x"])
+def test_runs_of_a_long_table_are_told_by_names_only_if_these_are_of_one_id(
+    tmp_path: Path, second_name: str
+) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text(
+        f"run.hash,run.name,metric.name,step,value\n1,x,loss,1,5\n2,{second_name},loss,1,4\n"
+    )
+    runs = read_log(log, {"loss": "loss"}).rows["run"].tolist()
+    assert runs == (["x", "y"] if second_name == "y" else ["1", "2"])
+
+
+def test_a_table_with_a_loss_of_its_own_is_no_long_table(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text("key,step,value,loss\na,1,2,3\n")
+    assert sniffed(log) == "csv"
+
+
+def test_a_chart_over_time_is_refused(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.csv"
+    chart.write_text('"Relative Time (Wall)","a - loss","a - loss__MIN","a - loss__MAX"\n7,5,5,5\n')
+    with pytest.raises(FloplineError, match="x axis of the chart is 'Relative Time"):
+        read_log(chart, {"loss": "loss"})
+
+
+def test_a_draft_names_the_runs_within_a_log_and_leaves_losses_without_numbers(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "chart.csv").write_text(
+        "Step,a - loss,a - loss__MIN,a - loss__MAX,b - loss,b - loss__MIN,b - loss__MAX\n"
+        "1,5,5,5,4,4,4\n2,4,4,4,3,3,3\n"
+    )
+    made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
+    assert (made.run_table or "").splitlines()[1:] == ["a,,,", "b,,,"]
+    (folder / "chart.csv").unlink()
+    (folder / "a.log").write_text(
+        "step=1 loss/en=5.0 loss/cn=nan\nstep=2 loss/en=4.0 loss/cn=nan\n"
+    )
+    made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
+    assert "cn:" not in made.study
+    assert "loss/cn is NaN or infinite in every row and left out." in made.notes

@@ -6,10 +6,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.drafting.columns import (
@@ -266,6 +268,7 @@ def _group(
     steps = 0
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
+    numbers: set[str] = set()
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
@@ -280,6 +283,9 @@ def _group(
         if rows.empty:
             left.append((path, _without_rows(name, reading)))
             continue
+        if FORMATS[name].several_runs:
+            run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        numbers.update(map(str, rows["split"][np.isfinite(rows["loss"].to_numpy(float))].dropna()))
         names.update(dict.fromkeys(here))
         all_names.append(here)
         logs.append(LogCount(path, reading.rows_in, len(rows)))
@@ -297,12 +303,13 @@ def _group(
         return None
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
+    columns, never = _with_numbers(columns, numbers)
     return LogGroup(
         name,
         read,
         list(names),
         columns,
-        list(splits),
+        [split for split in splits if split not in never],
         sorted(set.intersection(*(run.facts for run in runs.values()))),
         sum(log.rows for log in logs),
         all(run.knows_tokens for run in runs.values()),
@@ -312,6 +319,10 @@ def _group(
             *_title(root / read[0], name),
             *_several(run_column, run_values),
             *_chosen(list(names), columns),
+            *[
+                f"{column} is NaN or infinite in every row and left out."
+                for column in never.values()
+            ],
             *_in_units(units),
         ],
         steps == len(logs),
@@ -319,6 +330,21 @@ def _group(
         _lacking(columns, all_names),
         run_values,
     )
+
+
+def _with_numbers(
+    columns: dict[str, MappedColumn] | None, numbers: AbstractSet[str]
+) -> tuple[dict[str, MappedColumn] | None, dict[str, str]]:
+    """A map without the losses that are a number in no row, and which columns these are by split.
+
+    `numbers` are the splits with a loss that is one.
+    """
+    losses = (columns or {}).get("loss")
+    if columns is None or not isinstance(losses, dict) or "times" in losses or not numbers:
+        return columns, {}
+    never = {split: str(column) for split, column in losses.items() if split not in numbers}
+    kept = {split: column for split, column in losses.items() if split not in never}
+    return {**columns, "loss": kept}, never
 
 
 def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
