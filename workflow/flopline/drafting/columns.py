@@ -30,26 +30,27 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "progress",
         "firstnumber",
     ),
+    # What says that it counts all comes first: plain `tokens` may be those of a step or a device.
     "tokens": (
-        "tokens",
+        "totaltokensseen",
         "tokensseen",
         "seentokens",
+        "numtokensseen",
+        "tokensconsumed",
+        "consumedtokens",
         "tokenstrained",
         "trainedtokens",
         "tokensprocessed",
-        "totaltokensseen",
-        "numtokensseen",
-        "tokensconsumed",
-        "trainingtokens",
-        "timetoken",
-        "traintimetoken",
         "totaltokens",
-        "consumedtokens",
-        "numtokens",
-        "ntokens",
-        "traintokens",
         "throughputtotaltokens",
         "numinputtokensseen",
+        "tokens",
+        "trainingtokens",
+        "traintokens",
+        "timetoken",
+        "traintimetoken",
+        "numtokens",
+        "ntokens",
     ),
     "flops": (
         "flops",
@@ -165,6 +166,16 @@ _SPLITS: Final[Mapping[str, str]] = {
 }
 """Words that name a split, and how we call it."""
 
+_COUNTED: Final = frozenset({"tokens", "toks"})
+_OF_COUNTS: Final = frozenset(
+    {
+        "num", "n", "count", "total", "global", "dataset", "cumulative", "consumed", "so", "far",
+        "processed", "seen", "trained", "train", "training", "throughput", "perf", "metrics",
+        "data",
+    }
+)  # fmt: skip
+"""Words that leave tokens what a run was trained on so far."""
+
 _NO_LOSS: Final = ("ppl", "perplexity", "acc", "accuracy", "vs", "delta", "ratio", "count", "norm")
 _DERIVED: Final = ("best", "min", "ema", "wa", "avg", "mean", "smooth", "smoothed", "final", "last")
 _AGGREGATE: Final = ("epoch",)
@@ -267,6 +278,11 @@ def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
                     for there in (plain, last):
                         if form in there:
                             return {"column": there[form], "times": times}
+    if ours == "tokens":
+        for name in ordered:
+            words = set(_words(name))
+            if _COUNTED & words and words <= _COUNTED | _OF_COUNTS:
+                return name
     if ours in COUNTS:
         bare = {_bare(without_unit(name)): name for name in reversed(ordered)}
         for known in NAMES[ours]:

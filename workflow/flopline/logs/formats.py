@@ -272,7 +272,7 @@ FORMATS: Final[dict[str, Format]] = {
             "stdout of known trainers by the names in `trainers.toml`: NeMo 2, nanotron, GPT-NeoX, "
             "older Megatron, MaxText, nanochat, build-nanoGPT, OLMo, OLMo-core, "
             "Composer, Hugging Face Trainer, fairseq, MLPerf, RWKV, Lingua, forks of torchtitan, "
-            "torchtune, LitGPT, Levanter",
+            "torchtune, LitGPT, Levanter, Cerebras",
             Columns.FORMAT,
             module="trainers",
             says=("params", "tokens"),

@@ -12,9 +12,11 @@ import pandas as pd
 
 from flopline.logs.key_values import (
     FIRST,
+    MOST_LINES,
     PROGRESS,
     Record,
     is_loss,
+    opens_object,
     records,
 )
 from flopline.logs.opening import text_lines
@@ -84,10 +86,15 @@ def is_split_row(record: Record) -> bool:
 
 def likely(head: bytes) -> Iterator[tuple[int, str, bool]]:
     """The lines of a head that may hold a loss or a position, as far as it is worth to look."""
-    looked_at = 0
+    looked_at = depth = begun = 0
     for number, line in enumerate(head.split(b"\n"), start=1):
         part = line[:4096]
-        if _WORTH.search(part) and not part.lstrip().startswith(_CODE):
+        # Of an object that goes over several lines each is needed to read it.
+        opens = not depth and b"{" in part and opens_object(part)
+        begun = number if opens else begun
+        inside = opens or (depth > 0 and number - begun < MOST_LINES)
+        depth = max(depth + part.count(b"{") - part.count(b"}"), 0) if inside else 0
+        if (inside or _WORTH.search(part)) and not part.lstrip().startswith(_CODE):
             yield number, part.decode("utf-8", errors="replace"), True
             looked_at += 1
             if looked_at > LOOKED_AT:
