@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
+from flopline.clean.gathering import stop_at_mistakes
+from flopline.clean.reasons import NO_STEP
 from flopline.drafting.columns import row_columns
-from flopline.drafting.survey import columns_of, survey
+from flopline.drafting.survey import columns_of, likest_row, survey
 from flopline.drafting.writing import draft
 from flopline.errors import FloplineError
 from flopline.logs.key_values import FIRST, parsed, records
@@ -196,3 +200,54 @@ def test_a_draft_names_the_runs_within_a_log_and_leaves_losses_without_numbers(
     made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
     assert "cn:" not in made.study
     assert "loss/cn is NaN or infinite in every row and left out." in made.notes
+
+
+def test_a_log_of_perplexities_alone_is_drafted_by_them(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    lines = [f"| step {step} | lr 0.1 | ppl {20 - step} | valid ppl {21 - step}" for step in (1, 2)]
+    (folder / "a.log").write_text("\n".join(lines) + "\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
+    assert 'val: "valid ppl"' in made.study
+    assert "valid ppl is in perplexity, as its name says." in made.notes
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(FloplineError) as refusal:
+        draft(survey(folder, folder.parent), "s", {}, "runs.csv", folder.parent)
+    return str(refusal.value)
+
+
+def test_files_that_are_no_logs_for_one_reason_are_told_once(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for run in ("a", "b", "c"):
+        (folder / f"run-{run}-tag-loss.csv").write_text("Wall time,Step,Value\n1,1,5\n2,2,4\n")
+    sentence = refused(folder)
+    assert sentence.count("TensorBoard's export of one metric: give the folder") == 1
+    assert "(and 2 more like it)" in sentence
+
+
+def test_utf16_is_left_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a b.txt").write_text("step\tloss\n1\t5\n", encoding="utf-16")
+    assert "iconv -f UTF-16 -t UTF-8" in refused(folder)
+
+
+def test_the_line_most_like_a_row_is_one_with_a_loss(tmp_path: Path) -> None:
+    log = tmp_path / "a.txt"
+    log.write_text("x: a=1 b=2 c=3 d=4 e=5 f=6\nx: loss=3.0 rate=2 mfu=3\n")
+    assert likest_row(log)[1] == ["loss", "rate", "mfu"]
+
+
+def test_a_run_without_any_step_is_not_told_to_drop_its_rows() -> None:
+    dropped = pd.DataFrame(
+        {"run": ["a", "a"], "reason": [NO_STEP, NO_STEP], "source": ["x", "x"], "line": [1, 2]}
+    )
+    tallied = pd.DataFrame(
+        {"run": ["a"], "rows_kept": [0], "not_finite": [None], "misread": [None]}
+    )
+    study: Any = {"cleaning": {"bad_rows": "fail"}, "exclude": []}
+    with pytest.raises(FloplineError, match="no row of run 'a' has one: name the column"):
+        stop_at_mistakes(dropped, tallied, study)

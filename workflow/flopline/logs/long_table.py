@@ -49,6 +49,8 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     separator, _ = _header(in_lines(head_of(path, BEGIN)))
     cells = delimited.read_cells(path, separator)
     header = [name.strip() for name in next(cells, (0, []))[1]]
+    if not header:
+        return
     demand_once(header, [header[at] for ours in CALLED for at in _columns(header, ours)], path)
     lacking = [ours for ours in _NEEDED if not _columns(header, ours)]
     if lacking:
