@@ -18,6 +18,7 @@ from flopline.errors import FloplineError
 from flopline.logs.key_values import FIRST, parsed, records
 from flopline.logs.readers import read_log, sniffed
 from flopline.logs.reading import reach
+from flopline.numbers import size_in_words
 
 
 def test_an_object_over_several_lines_is_one_row(tmp_path: Path) -> None:
@@ -228,6 +229,13 @@ def test_files_that_are_no_logs_for_one_reason_are_told_once(tmp_path: Path) -> 
     assert "(and 2 more like it)" in sentence
 
 
+def test_the_manifest_of_a_snapshot_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "snap/logs").mkdir(parents=True)
+    (tmp_path / "snap/fetched.json").write_text("{}")
+    (tmp_path / "snap/logs/a.csv").write_text("step,loss\n1,5\n2,4\n")
+    assert survey(tmp_path / "snap", tmp_path).left == []
+
+
 def test_utf16_is_left_with_the_command_that_mends_it(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
@@ -251,3 +259,10 @@ def test_a_run_without_any_step_is_not_told_to_drop_its_rows() -> None:
     study: Any = {"cleaning": {"bad_rows": "fail"}, "exclude": []}
     with pytest.raises(FloplineError, match="no row of run 'a' has one: name the column"):
         stop_at_mistakes(dropped, tallied, study)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(1, "1 byte"), (950, "950 bytes"), (4_321, "4.3 kB"), (3.1e6, "3.1 MB")]
+)
+def test_sizes_are_told_in_units_that_leave_a_digit(size: float, words: str) -> None:
+    assert size_in_words(int(size)) == words

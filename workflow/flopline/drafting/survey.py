@@ -38,6 +38,7 @@ from flopline.logs.reading import (
     plain_columns,
 )
 from flopline.loss_units import NATS, unit_of, words
+from flopline.places import FETCHED
 from flopline.sources import parts_of, split_folders
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import read_table
@@ -208,7 +209,9 @@ def _candidates(folder: Path) -> Iterator[Path]:
             inner.clear()
             yield here
             continue
-        yield from (here / name for name in sorted(files) if not name.startswith("."))
+        own_files = {FETCHED} if FETCHED in files and "logs" in inner else set()
+        names = sorted(name for name in set(files) - own_files if not name.startswith("."))
+        yield from (here / name for name in names)
 
 
 def columns_of(path: Path, name: str) -> list[str]:
