@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from flopline.fetching.fetch import FORMS, MOST_GB, fetch, folder_for
 from flopline.fetching.snapshots import LOGS, Changes, Snapshot
 from flopline.fetching.tracked_runs import RUN_TABLE
 from flopline.numbers import size_in_words
+from flopline.places import command
 
 LISTED = 5
 """Changed files that are named one by one."""
@@ -58,9 +60,9 @@ def fetch_command(
     if lines := source_lines(snapshot, folder):
         click.echo("\nIn a study file:\n")
         click.echo("\n".join(lines))
-        click.echo(f"\nThe whole of it: flopline draft {folder}")
+        click.echo(f"\nThe whole of it: {command()} draft {shlex.quote(str(folder))}")
     else:
-        click.echo(f"\nA study file for it: flopline draft {folder}")
+        click.echo(f"\nA study file for it: {command()} draft {shlex.quote(str(folder))}")
 
 
 def source_lines(snapshot: Snapshot, folder: Path) -> list[str]:

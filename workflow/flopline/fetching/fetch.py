@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from flopline.fetching import (
 from flopline.fetching.remote_files import RemoteFile, bring_all
 from flopline.fetching.snapshots import Fetched, Renewal, Snapshot, Source, renewed
 from flopline.fetching.transfer import Allowance, Web
+from flopline.places import command
 from flopline.sources import run_name
 
 MOST_GB: Final = 20.0
@@ -98,8 +100,8 @@ def _scheme(address: str) -> str:
     if match is None or match["scheme"] not in known:
         if match is None and Path(address).exists():
             raise FloplineError(
-                f"{address} is here already: a study reads it as it stands, flopline draft "
-                f"{address} writes one."
+                f"{address} is here already: a study reads it as it stands, "
+                f"{command()} draft {shlex.quote(address)} writes one."
             )
         raise FloplineError(
             f"{address} is no address that can be fetched: write one of {', '.join(FORMS)}."

@@ -17,6 +17,7 @@ import pandas as pd
 from flopline.errors import FloplineError
 from flopline.logs import delimited
 from flopline.logs.reading import BATCH, NOT_PARSED, LogFacts, PlainColumn, Raw, Wish
+from flopline.places import command
 
 _BETWEEN: Final = " - "
 _RANGES: Final = ("__MIN", "__MAX")
@@ -49,7 +50,7 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
         raise FloplineError(
             f"{path}: the x axis of the chart is '{axis}', by which no step can be told: export "
             "it with Step or the tokens on its x axis, or fetch the whole histories with "
-            "`flopline fetch wandb:ENTITY/PROJECT`."
+            f"`{command()} fetch wandb:ENTITY/PROJECT`."
         )
     names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
     columns: dict[str, PlainColumn] = {"step": axis, **(wish.columns or {}), "run": "run"}

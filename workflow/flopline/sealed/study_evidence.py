@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +53,23 @@ def result_files(study: StudyDocument, root: Path) -> list[Path]:
 def study_results(study: StudyDocument, root: Path) -> StudyResults:
     """The results of a study. Raises FloplineError where it was not run to its end."""
     return read_results(root / "results" / study["name"], result_files(study, root))
+
+
+@contextmanager
+def of_this_version(study: StudyDocument) -> Iterator[None]:
+    """Read what a study left; what its results lack becomes a FloplineError that says to run it.
+
+    Results stay on the disk when Flopline is renewed, and an older version wrote them without it.
+    """
+    try:
+        yield
+    except KeyError as lacking:
+        name = lacking.args[0] if lacking.args else "?"
+        raise FloplineError(
+            f"results/{study['name']} was left by another version of Flopline, which wrote no "
+            f"{name!r}: run the study again with {to_run(study['name'])}, which makes anew what "
+            "this version makes in another way."
+        ) from lacking
 
 
 def _why_no_number(cell: object) -> str:
