@@ -390,3 +390,13 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
         assert key in made
         assert "which the study no longer has" in made
         assert "No forecast can be scored yet." in made
+
+
+@pytest.mark.parametrize("row", ['a,"3,565",1000', 'a,3.5,"1,3e9"'])
+def test_a_comma_in_a_table_of_results_is_told_with_a_mend_for_that_table(
+    tmp_path: Path, row: str
+) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(f"run,loss,params\n{row}\n")
+    with pytest.raises(FloplineError, match="write it with a decimal point and without commas"):
+        results_table(path)

@@ -21,6 +21,10 @@ SNAKEFILE: Final = PROJECT / "Snakefile"
 SCHEMAS: Final = WORKFLOW / "schemas"
 
 
+FETCHED: Final = "fetched.json"
+"""The manifest of a folder of fetched logs."""
+
+
 def to_run(study: str, act: str = "run") -> str:
     """The command that a user types for `act` (run, forecast, judge) on a study."""
     if not IN_CHECKOUT:

@@ -13,6 +13,7 @@ from flopline.errors import FloplineError
 from flopline.fetching.fetch import FORMS, MOST_GB, fetch, folder_for
 from flopline.fetching.snapshots import LOGS, Changes, Snapshot
 from flopline.fetching.tracked_runs import RUN_TABLE
+from flopline.numbers import size_in_words
 
 LISTED = 5
 """Changed files that are named one by one."""
@@ -40,7 +41,7 @@ def fetch_command(
     snapshot, changes = renewal.snapshot, renewal.changes
     size = sum(file.size for file in snapshot.files.values())
     files = f"{len(snapshot.files):,} file{'s' * (len(snapshot.files) != 1)}"
-    number = f"{files}, {size / 1e6:,.1f} MB, sha256 {snapshot.digest[:12]}"
+    number = f"{files}, {size_in_words(size)}, sha256 {snapshot.digest[:12]}"
     if changes is None:
         click.echo(f"Fetched into {folder}: {number}.")
     elif not changes:

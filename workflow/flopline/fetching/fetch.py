@@ -20,6 +20,7 @@ from flopline.fetching import (
 from flopline.fetching.remote_files import RemoteFile, bring_all
 from flopline.fetching.snapshots import Fetched, Renewal, Snapshot, Source, renewed
 from flopline.fetching.transfer import Allowance, Web
+from flopline.sources import run_name
 
 MOST_GB: Final = 20.0
 """Gigabytes that a fetch may bring unless it is told otherwise."""
@@ -82,7 +83,7 @@ def folder_for(address: str) -> Path:
     parts = urlsplit(address)
     names = [re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in _parts_of(parts.path)]
     plain = [name for name in names if name] or [parts.netloc or "fetched"]
-    return Path("data") / (plain[-1].partition(".")[0] or plain[-1])
+    return Path("data") / (run_name(plain[-1]) or plain[-1])
 
 
 def _parts_of(path: str) -> list[str]:

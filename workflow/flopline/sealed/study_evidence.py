@@ -53,6 +53,16 @@ def study_results(study: StudyDocument, root: Path) -> StudyResults:
     return read_results(root / "results" / study["name"], result_files(study, root))
 
 
+def _why_no_number(cell: object) -> str:
+    """What is wrong with a cell, as the end of a sentence; no study file says its decimal mark."""
+    if "," in str(cell):
+        return (
+            "whose comma may part decimals or thousands: write it with a decimal point and without "
+            "commas"
+        )
+    return why_no_number(cell)
+
+
 def results_table(path: Path) -> pd.DataFrame:
     """A table of runs with columns run, loss and line, and params and tokens if it has them.
 
@@ -78,6 +88,6 @@ def results_table(path: Path) -> pd.DataFrame:
         out[name] = [read(cell) for cell in table[name]]
         for line, cell, value in zip(table["line"], table[name], out[name], strict=True):
             if not 0 < value < math.inf:
-                reason = why_no_number(cell) if math.isnan(value) else "which is not above 0"
+                reason = _why_no_number(cell) if math.isnan(value) else "which is not above 0"
                 raise FloplineError(f"{path}, line {line}: `{name}` is {cell!r}, {reason}.")
     return out
