@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from typing import Final
 
+from flopline import loss_units
 from flopline.logs.key_values import is_loss
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.units import COUNTS, unit_of, without_unit
@@ -199,7 +200,7 @@ def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     for ours in ROW:
         if (column := _find(names, ours)) is not None:
             out[ours] = column
-    losses = chosen_losses(names)
+    losses = chosen_losses(names) or _perplexities(names)
     splits = _splits(losses)
     if "split" in out and losses:
         plain = [name for name in losses if split_of(name) == "train"]
@@ -220,6 +221,13 @@ def chosen_losses(names: Sequence[str]) -> list[str]:
         best = min(_rank(name) for name in here)
         out += [name for name in here if _rank(name) == best]
     return [name for name in losses if name in out]
+
+
+def _perplexities(names: Sequence[str]) -> list[str]:
+    """The columns of perplexities, whose logarithm is the loss, for a log that has no other."""
+    of_loss = [name for name in names if loss_units.unit_of(name) == loss_units.PERPLEXITY]
+    best = min(map(_rank, of_loss), default=0)
+    return [name for name in of_loss if _rank(name) == best]
 
 
 def other_losses(names: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from flopline.drafting.columns import other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
+from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
@@ -67,11 +68,22 @@ def draft(
     tables = [table for table in survey.tables if table.holds_losses]
     if tables:
         return _of_table(tables[0], name, given, root)
-    why = "; ".join(f"{path}: {reason}" for path, reason in survey.left[:3])
     raise FloplineError(
-        f"{survey.folder} holds no log and no table with params and a loss ({why or 'no file'}): "
+        f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
         "describe the lines of a text log in source.pattern (docs/formats.md)."
     )
+
+
+def _why(survey: Survey) -> str:
+    """Why the files of a folder are no logs, each reason once."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for path, reason in survey.left:
+        alike.setdefault(reason.partition("; ")[0], []).append((path, reason))
+    reasons = [
+        f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
+        for (path, reason), *more in alike.values()
+    ]
+    return "; ".join(reasons[:3]) or "no file"
 
 
 def _of_logs(
@@ -91,6 +103,7 @@ def _of_logs(
         )
     notes += group.notes
     table = _table_for(group, survey.tables, root)
+    notes += told(group.pieces, table.path if table else None)
     paths = list(group.paths)
     if table is not None:
         paths = [path for path in paths if path in _known_to(table, group, root)]
@@ -113,7 +126,7 @@ def _of_logs(
     tokens_known = group.has_tokens or "batch_tokens" in facts.known
     blank = [] if "params" in facts.known else ["params"]
     blank += [] if tokens_known else ["batch_tokens"]
-    if blank and table is None:
+    if (blank or group.pieces) and table is None:
         horizon = {"horizon_tokens", "horizon_steps"} & {*facts.known, *group.facts}
         blank += [] if horizon else ["horizon_tokens"]
         by_log = not facts.by_split and not group.runs

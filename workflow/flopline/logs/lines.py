@@ -33,6 +33,7 @@ from flopline.logs.reading import (
     column_names,
     columns_in,
 )
+from flopline.loss_units import PERPLEXITY, unit_of
 from flopline.written_numbers import parse_number
 
 ENOUGH: Final = 2
@@ -47,9 +48,10 @@ NAMED_BY: Final = 4_000
 _OF_PROCESSES: Final = ("rank", "DP", "PP", "TP", "CP", "EP")
 
 _SPLITS: Final = ("train", "val", "valid", "test", "eval")
-_OF_LOSS: Final = (b"oss", b"OSS", b"bpb", b"nll", b"ntropy", b" val ")
+_OF_LOSS: Final = (b"oss", b"OSS", b"bpb", b"nll", b"ntropy", b" val ", b"ppl", b"erplexity")
 _WORTH: Final = re.compile(
-    rb"loss|bpb|nll|entropy|step|iter|epoch|batch|update|\d+/\d+ \[|^\d+ [a-z]+ \d", re.IGNORECASE
+    rb"loss|bpb|nll|ppl|perplexity|entropy|step|iter|epoch|batch|update|\d+/\d+ \[|^\d+ [a-z]+ \d",
+    re.IGNORECASE,
 )
 
 _CODE: Final = (b"def ", b"import ", b"#SBATCH", b"#!/", b"return ", b"echo ", b"print(")
@@ -67,11 +69,16 @@ def is_log(head: bytes) -> bool:
         return False
     losses = positions = 0
     for record in records(likely(head)):
-        losses += any(is_loss(name) for name in record.values) or is_split_row(record)
+        losses += any(map(_is_loss, record.values)) or is_split_row(record)
         positions += record.placed or FIRST in record.values or PROGRESS in record.values
         if losses >= ENOUGH and positions >= ENOUGH:
             return True
     return False
+
+
+def _is_loss(name: str) -> bool:
+    """Whether a key is named like a loss, or like a perplexity, whose logarithm is one."""
+    return is_loss(name) or unit_of(name) == PERPLEXITY
 
 
 def may_hold_losses(head: bytes) -> bool:
