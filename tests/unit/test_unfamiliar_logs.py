@@ -266,3 +266,54 @@ def test_a_run_without_any_step_is_not_told_to_drop_its_rows() -> None:
 )
 def test_sizes_are_told_in_units_that_leave_a_digit(size: float, words: str) -> None:
     assert size_in_words(int(size)) == words
+
+
+def written(folder: Path, name: str, first: int, last: int, offset: float = 0.0) -> None:
+    rows = [
+        {"step": step, "tokens": step * 100, "loss": 6 - step / 1000 + offset}
+        for step in range(first, last + 1, 50)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+def drafted_runs(folder: Path) -> tuple[list[str], str]:
+    made = draft(survey(folder, folder.parent), "s", {}, "s.runs.csv", folder.parent)
+    return [row.split(",")[0] for row in (made.run_table or "").splitlines()[1:]], " ".join(
+        made.notes
+    )
+
+
+def test_logs_that_go_on_under_another_job_number_are_pieces_of_one_run(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    written(folder, "1.3B_job48211", 50, 600)
+    written(folder, "1.3B_job48288", 550, 900)
+    written(folder, "1.3B_job48301", 950, 1200)
+    written(folder, "125M_job48212", 50, 600, offset=1.0)
+    runs, notes = drafted_runs(folder)
+    assert runs == ["1.3B", "1.3B", "1.3B", "125M_job48212"]
+    assert "are taken for pieces of one run, '1.3B'" in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    # another size, another loss, and two that go on from one, as branches of a trunk
+    [("350M_job48288", 0.0), ("1.3B_job48288", 1.0), ("1.3B_job48288", 0.0)],
+)
+def test_logs_that_may_go_on_from_others_are_asked_about(
+    tmp_path: Path, name: str, offset: float
+) -> None:
+    folder = tmp_path / "logs"
+    written(folder, "1.3B_job48211", 50, 600)
+    written(folder, name, 550, 1200, offset)
+    if not offset and name.startswith("1.3B"):
+        written(folder, "1.3B_job48289", 600, 1300)
+        runs, notes = drafted_runs(folder)
+        assert runs == ["1.3B", "1.3B", "1.3B_job48289"]
+        name = "1.3B_job48289"
+    else:
+        runs, notes = drafted_runs(folder)
+        assert runs == sorted(["1.3B_job48211", name])
+    assert f"{name}.jsonl begins at" in notes
+    assert "under one run" in notes

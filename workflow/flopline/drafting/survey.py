@@ -21,6 +21,7 @@ from flopline.drafting.columns import (
     row_columns,
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
+from flopline.drafting.restarts import LogCurve, pieces_of
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
@@ -78,7 +79,8 @@ class LogGroup:
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
-    `optional` which columns some of the logs lack, `runs` which runs a column of them names.
+    `optional` which columns some of the logs lack, `runs` which runs a column of them names,
+    `pieces` by path the run of those that go on where another ends.
     """
 
     format: str
@@ -96,6 +98,7 @@ class LogGroup:
     units: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()
     runs: Sequence[str] = ()
+    pieces: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +273,7 @@ def _group(
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
     with_number: dict[str, bool] = {}
+    curves: list[LogCurve] = []
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
@@ -286,6 +290,8 @@ def _group(
             continue
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        if not of_split and (curve := LogCurve.of(path, rows)) is not None:
+            curves.append(curve)
         for split, loss in rows.groupby("split", observed=True)["loss"]:
             finite = bool(np.isfinite(loss.to_numpy(float)).any())
             with_number[str(split)] = finite or with_number.get(str(split), False)
@@ -307,6 +313,7 @@ def _group(
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
     columns, never = _with_numbers(columns, with_number)
+    pieces, asked = ({}, []) if run_values else pieces_of(curves, run_names(read))
     return LogGroup(
         name,
         read,
@@ -327,11 +334,13 @@ def _group(
                 for column in never.values()
             ],
             *_in_units(units),
+            *asked,
         ],
         steps == len(logs),
         units,
         _lacking(columns, all_names),
         run_values,
+        pieces,
     )
 
 
@@ -600,7 +609,7 @@ def runs_of(group: LogGroup) -> list[str]:
     """The runs that the logs of a group would be called, or that a column of them names."""
     if group.runs:
         return list(group.runs)
-    names = run_names(group.paths)
+    names = {**run_names(group.paths), **group.pieces}
     return [names[path] for path in group.paths]
 
 

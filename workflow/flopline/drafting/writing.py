@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from flopline.drafting.columns import other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
+from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
 from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
@@ -102,6 +103,7 @@ def _of_logs(
         )
     notes += group.notes
     table = _table_for(group, survey.tables, root)
+    notes += told(group.pieces, table.path if table else None)
     paths = list(group.paths)
     if table is not None:
         paths = [path for path in paths if path in _known_to(table, group, root)]
@@ -124,7 +126,7 @@ def _of_logs(
     tokens_known = group.has_tokens or "batch_tokens" in facts.known
     blank = [] if "params" in facts.known else ["params"]
     blank += [] if tokens_known else ["batch_tokens"]
-    if blank and table is None:
+    if (blank or group.pieces) and table is None:
         horizon = {"horizon_tokens", "horizon_steps"} & {*facts.known, *group.facts}
         blank += [] if horizon else ["horizon_tokens"]
         by_log = not facts.by_split and not group.runs
