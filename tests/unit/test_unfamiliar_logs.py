@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from flopline.clean.gathering import stop_at_mistakes
 from flopline.clean.reasons import NO_STEP
@@ -317,3 +319,42 @@ def test_logs_that_may_go_on_from_others_are_asked_about(
         assert runs == sorted(["1.3B_job48211", name])
     assert f"{name}.jsonl begins at" in notes
     assert "under one run" in notes
+
+
+@pytest.mark.parametrize(("power", "unit"), [(math.e, None), (2, "bits_per_token"), (3, None)])
+def test_the_unit_of_a_loss_is_told_by_the_perplexity_beside_it(
+    tmp_path: Path, power: float, unit: str | None
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    rows = [
+        {"step": n, "loss": 5 - n, "ppl": power ** (5 - n), "val_loss": 5.0 - n} for n in (1, 2)
+    ]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    source = yaml.safe_load(made.study)["source"]
+    assert source.get("loss_unit") == ({"train": unit} if unit else None)
+
+
+def test_losses_that_a_known_trainer_does_not_print_are_named_in_a_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    line = "iteration: {0} / 9 | consumed_tokens: {0}K | lm_loss: 5.0 | c4_eval_loss: 5.1\n"
+    (folder / "a.log").write_text("".join(line.format(n) for n in (1, 2)))
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert any("losses that are not read so: c4_eval_loss; if one" in note for note in made.notes)
+
+
+def test_evaluations_of_metaseq_are_splits_in_bits(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    lines = [
+        '03-01 | INFO | train_inner | {"loss": "8.0", "ppl": "256", "num_updates": "50"}',
+        '03-01 | INFO | valid | {"valid/Books_loss": "7.0", "valid/num_updates": "50"}',
+    ]
+    log.write_text("\n".join(lines) + "\n")
+    reading = read_log(log)
+    assert reading.rows[["split", "step", "loss"]].to_numpy().tolist() == [
+        ["train", 50, 8.0],
+        ["Books", 50, 7.0],
+    ]
+    assert reading.facts.units[""] == "bits_per_token"
