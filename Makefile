@@ -165,13 +165,20 @@ $(VENV)/audit/ready: requirements-audit.lock | $(VENV)/bin/python
 	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# The command `flopline` of this checkout; its library lies beside it and is not installed.
+$(VENV)/bin/flopline: | $(VENV)/bin/python
+	@printf '%s\n' '#!/bin/sh' 'export PYTHONPATH="$(CURDIR)/workflow"' \
+	    'export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1' \
+	    'exec "$(CURDIR)/$(VENV)/bin/python" -m flopline "$$@"' > $@
+	@chmod +x $@
+
 # Every installed file is checked against the hashes of the lock file.
-$(VENV)/ready: requirements.lock | $(VENV)/bin/python
+$(VENV)/ready: requirements.lock | $(VENV)/bin/python $(VENV)/bin/flopline
 	@echo "Installing the locked packages into $(VENV) (once, about a minute)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-$(VENV)/ready-dev: requirements-dev.lock | $(VENV)/bin/python
+$(VENV)/ready-dev: requirements-dev.lock | $(VENV)/bin/python $(VENV)/bin/flopline
 	@echo "Installing the locked packages and test tools into $(VENV) (once, about a minute)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(VENV)/ready

@@ -53,6 +53,7 @@ for each in workflow.rules:
 
 onstart:
     GUARD.demand()
+    start_jobs()
 
 
 onsuccess:

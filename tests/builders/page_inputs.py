@@ -229,7 +229,10 @@ def make_inputs(
                 "law": "parametric",
                 "estimator": "log_huber",
                 "label": "",
-                "forecast": None,
+                "brackets": "if the law holds",
+                "if_the_law_holds": {
+                    q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"
+                },
                 "budget_flops": head.budget_flops,
                 "loss_split": "val/c4",
                 **{q: e.to_json() for q, e in head.values.items() if q != "flops_ratio"},
@@ -239,7 +242,7 @@ def make_inputs(
                 "warnings": "",
             },
             "silent": [],
-            "forecasts": [],
+            "all_lines_together": [],
             "not_fitted": [],
             "rule": "The law with the narrowest 80 % interval of N among those that converged.",
             "caveat": "The test leans towards isoFLOP.",

@@ -20,13 +20,14 @@ from flopline.cli.program import NAMES, main, study_path
 from flopline.cli.running import snakemake_arguments
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED
-from flopline.places import PROJECT, SCHEMAS, SNAKEFILE, to_run
+from flopline.places import PROJECT, SCHEMAS, SNAKEFILE, command, to_run
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
 from flopline.study import load_study, read_yaml
 from tests.builders import fits
 from tests.builders.designs import isoflop_runs, with_budgets
 from tests.builders.surfaces import BESIROGLU
+from tests.conftest import ROOT
 
 TARGET = 1e22
 
@@ -72,7 +73,7 @@ def test_init_makes_a_project_with_a_study_that_loads(
     folder = tmp_path / "mine"
     code, sentence = said("init", str(folder))
     assert code == 0
-    assert "flopline run" in sentence
+    assert f"{command(folder)} run" in sentence
     monkeypatch.chdir(folder)
     study = load_study(read_yaml(Path("config/config.yaml")), folder, SCHEMAS)
     assert study["name"] == "tinylm"
@@ -97,7 +98,7 @@ def test_outside_a_project_each_says_how_to_get_one(
     monkeypatch.chdir(tmp_path)
     code, sentence = said(*words)
     assert code == 1
-    assert "so it is no project: go to one, or make one with flopline init" in sentence
+    assert f"so it is no project: go to one, or make one with {command()} init" in sentence
     assert sentence.count("\n") == 1
 
 
@@ -144,9 +145,22 @@ def test_a_study_of_digits_is_given_by_its_path(
     assert study_path("other.yaml") == "other.yaml"
 
 
-def test_mends_name_the_command_that_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mends_name_the_command_that_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
     assert to_run("x") == "make STUDY=x"
     assert to_run("x", "judge") == "make judge STUDY=x"
+    monkeypatch.chdir(tmp_path)
+    assert to_run("x") == f"{command()} run x"  # a project that the checkout's command made
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/flopline").touch()
+    monkeypatch.setattr(places, "PROJECT", tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert (command(), command(Path("/"))) == (
+        ".venv/bin/flopline",
+        f"{tmp_path}/.venv/bin/flopline",
+    )
     monkeypatch.setattr(places, "IN_CHECKOUT", False)
     assert to_run("x") == "flopline run x"
     assert to_run("x", "judge") == "flopline judge x"

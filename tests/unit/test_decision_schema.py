@@ -70,7 +70,7 @@ def test_a_decision_with_answers_fits_the_schema() -> None:
 
 def test_the_schema_names_what_does_not_fit() -> None:
     verdict = of(TWO)
-    assert misfits({**verdict, "schema_version": 2})
+    assert misfits({**verdict, "schema_version": 1})
     assert misfits({**verdict, "more": 1})
     assert misfits({**verdict, "headline": {"family": "ash"}})
 

@@ -502,6 +502,8 @@ def test_a_data_set_is_fetched_at_one_commit_with_checked_bytes(
             fetch(["hf://datasets/lab/sweep/nothing/*"], tmp_path / "none")
         with pytest.raises(FloplineError, match=r"404 .*: it is not there, or not for you"):
             fetch(["hf://datasets/lab/other"], tmp_path / "none")
+        with pytest.raises(FloplineError, match="of that name is hf://datasets/lab/sweep"):
+            fetch(["hf://lab/sweep"], tmp_path / "none")
     assert KEY.encode() not in b"".join(bytes_of(tmp_path / "snap").values())
 
 
@@ -675,6 +677,8 @@ def test_an_address_that_is_none(addresses: list[str], sentence: str, tmp_path: 
         ("mlflow:my sweep", "data/my-sweep"),
         ("s3://lab/runs/*.jsonl", "data/runs"),
         ("s3://lab/**", "data/lab"),
+        ("s3://lab/v1.2/*.jsonl", "data/v1.2"),
+        ("hf://datasets/lab/gpt-1.3B", "data/gpt-1.3B"),
         ("https://host/x/a.jsonl.gz?key=1", "data/a"),
         ("hf://datasets/lab/sweep@main", "data/sweep-main"),
     ],

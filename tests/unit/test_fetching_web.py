@@ -112,6 +112,24 @@ def test_a_login_is_not_handed_on_to_another_server(web: Site, tmp_path: Path) -
         assert "Authorization" not in other.asked[0].headers
 
 
+def test_a_refusal_after_a_redirect_names_the_server_that_refused(
+    web: Site, tmp_path: Path
+) -> None:
+    with site() as other:
+        web.answers["/a"] = Answer(status=302, headers={"Location": f"{other.url}/b?key=1"})
+        other.answers["/b"] = Answer(status=401)
+        sentence = (
+            f"{web.url}/a sends on to {other.url}/b, which answers 401 .*: fetch that address"
+        )
+        with pytest.raises(FloplineError, match=sentence):
+            fetch([f"{web.url}/a"], tmp_path / "snap")
+        host = other.url.removeprefix("http://")
+        web.answers["/a"] = Answer(status=302, headers={"Location": f"http://me:pw@{host}/b"})
+        with pytest.raises(FloplineError, match=r"127.0.0.1 with a user or a password") as refusal:
+            fetch([f"{web.url}/a"], tmp_path / "snap")
+        assert "pw" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
 def test_a_redirect_leads_to_the_web_alone(web: Site, tmp_path: Path, target: str) -> None:
     web.answers["/a"] = Answer(status=302, headers={"Location": target})

@@ -135,7 +135,7 @@ def test_the_forecast_is_that_of_the_line_of_the_family() -> None:
     # That of all lines together is another number, and no line's.
     together: Any = {"family": FAMILY, "budget_flops": GOPHER, "loss": LOSS, "params": SIZE}
     bare = results(forecast=False)
-    verdict: Any = {**bare.decision, "forecasts": [together]}
+    verdict: Any = {**bare.decision, "all_lines_together": [together]}
     of_all = unseen_of(replace(bare, of_all={**bare.of_all, "decision": verdict}), FAMILY, GOPHER)
     assert (of_all.loss, of_all.params) == (None, None)
     assert replace(mine, params=None).placed("params").loss is None

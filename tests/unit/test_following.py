@@ -16,11 +16,14 @@ from flopline.bearing import span_of
 from flopline.cli.next_sweep import warned
 from flopline.cli.planning import in_words, planned
 from flopline.decision import decide
+from flopline.decision_lines import headline_lines
 from flopline.following import choice_at, followed
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import ENDS
 from flopline.laws.spec import ESTIMATORS, spec_of
+from flopline.numbers import significant
 from flopline.options import StudyOptions
+from flopline.report.decision_view import headline
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
 from tests.builders import fits
@@ -104,16 +107,16 @@ def test_plans_are_the_headline_s_numbers_at_a_target_and_have_no_jump_beside_it
 ) -> None:
     head = results.decision["headline"]
     assert head is not None
-    assert head["forecast"] is not None
+    assert head["brackets"] == "forecast"
     for beside in (1 - 1e-9, 1.0, 1 + 1e-9):
         (plan,) = planned(results, TARGETS[0] * beside, ["ash"])
         assert plan["brackets"] == "forecast"
-        for name, stated in head["forecast"].items():
-            for end in ("point", "lo95", "hi95"):
-                assert plan[name][end] == pytest.approx(stated[end], rel=1e-6)
-        assert plan["if_the_law_holds"]["loss"]["hi95"] == pytest.approx(
-            head["loss"]["hi95"], rel=1e-6
-        )
+        for planned_numbers, stated in (
+            (plan, head), (plan["if_the_law_holds"], head["if_the_law_holds"]),
+        ):  # fmt: skip
+            for name in ("params", "tokens", "tokens_per_param", "loss"):
+                for end in ("point", "lo95", "hi95"):
+                    assert planned_numbers[name][end] == pytest.approx(stated[name][end], rel=1e-6)
     text = in_words(plan, "Ash", "Validation loss, nats per token")
     assert "Brackets are 95 % forecasts.\n  If the law holds: params " in text
 
@@ -175,3 +178,22 @@ def test_the_choice_at_a_budget_is_that_of_the_nearest_target_with_a_line(
     assert choice_at(choices, "ash", 1e29, known.fits)["law"] == "parametric"
     assert choice_at(choices, "ash", 2e21, known.fits)["law"] == "isoflop"
     assert choice_at(choices[:1], "ash", 1e29, known.fits) is None
+
+
+def test_the_headline_holds_what_page_and_terminal_state(results: StudyResults) -> None:
+    """`headline.loss` was the law's, where page and terminal stated the forecast."""
+    head = results.decision["headline"]
+    assert head is not None
+    (row,) = results.lines[
+        results.lines["recommended"] & (results.lines["budget_flops"] == head["budget_flops"])
+    ].to_dict("records")
+    assert head["brackets"] == "forecast"
+    assert head["loss"]["point"] == row["forecast_loss"] != row["loss"]
+    assert head["loss"]["hi95"] == row["forecast_loss_hi95"]
+    assert head["if_the_law_holds"]["loss"]["point"] == row["loss"]
+    text = "\n".join(headline_lines(results.decision, {"ash": "Ash"}))
+    assert f"loss of {significant(head['loss']['point'])} [" in text
+    assert f", loss {significant(row['loss'])} [" in text
+    stated = headline(results.decision, results.lines, {"ash": "Ash"})
+    assert stated is not None
+    assert stated.point("loss") == significant(head["loss"]["point"])

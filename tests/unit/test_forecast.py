@@ -364,7 +364,7 @@ def test_the_decision_says_why_all_lines_together_are_not_recommended(ladder_fin
             ladder_json = {**finding.to_json(), "tables": finding.tables}
             known = replace(known, findings={"ladder": ladder_json})
         _, verdict = decide({"ash": known}, decisions.TARGETS, {"ash": "Ash"}, spans)
-        assert verdict["combined"] == sentence
+        assert verdict["why_not_together"] == sentence
 
 
 def test_the_page_holds_the_backtest_between_its_markers():

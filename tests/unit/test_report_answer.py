@@ -178,9 +178,8 @@ def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInput
 def test_a_forecast_stands_beside_what_the_law_alone_says(two: ReportInputs) -> None:
     head = two.verdict["headline"]
     loss = {name: 0.98 * value for name, value in head["loss"].items() if name != "at_bound"}
-    names = ("params", "tokens", "tokens_per_param")
-    forecast = {**{name: head[name] for name in names}, "loss": loss}
-    text = shown(two, verdict={**two.verdict, "headline": {**head, "forecast": forecast}}).text
+    forecast = {**head, "loss": loss, "brackets": "forecast"}
+    text = shown(two, verdict={**two.verdict, "headline": forecast}).text
     assert f"{significant(loss['point'])} nats per token" in text
     assert f"{significant(head['loss']['point'])} by the law alone" in text
     assert "Intervals are forecasts" in text

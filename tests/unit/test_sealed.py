@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from flopline.forecast.target import at_targets
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.spec import spec_of
 from flopline.options import StudyOptions
+from flopline.places import to_run
 from flopline.results import FamilyResults
 from flopline.schema import KEPT
 from flopline.sealed.document import (
@@ -37,8 +39,8 @@ from flopline.sealed.document import (
 from flopline.sealed.future_runs import FutureRun, named_runs, recommended_runs
 from flopline.sealed.gates import refusal, to_mind
 from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled, runs_forecast
-from flopline.sealed.sealing_command import main
-from flopline.sealed.study_evidence import results_table
+from flopline.sealed.sealing_command import _entry, main
+from flopline.sealed.study_evidence import of_this_version, results_table
 from flopline.storage import write_json, write_parquet
 from tests.builders import fits
 from tests.builders.designs import isoflop_runs, with_budgets
@@ -342,7 +344,7 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
         "future_runs: [{name: big, params: 1e10, tokens: 1.6e11}]\n"
     )
     assert main(["forecast", "ash"], tmp_path) == 1
-    assert "run the study first, with make STUDY=ash" in capsys.readouterr().err
+    assert f"run the study first, with {to_run('ash')}" in capsys.readouterr().err
     folder = tmp_path / "results/ash"
     for part in ("clean", "fits/ash", "audit/ash/tables"):
         (folder / part).mkdir(parents=True)
@@ -390,3 +392,26 @@ def test_from_the_command_line_to_the_score(known, runs, tmp_path: Path, capsys)
         assert key in made
         assert "which the study no longer has" in made
         assert "No forecast can be scored yet." in made
+
+
+@pytest.mark.parametrize("row", ['a,"3,565",1000', 'a,3.5,"1,3e9"'])
+def test_a_comma_in_a_table_of_results_is_told_with_a_mend_for_that_table(
+    tmp_path: Path, row: str
+) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(f"run,loss,params\n{row}\n")
+    with pytest.raises(FloplineError, match="write it with a decimal point and without commas"):
+        results_table(path)
+
+
+def test_results_of_another_version_are_told_with_the_mend() -> None:
+    left: dict[str, Any] = {}
+    study: Any = {"name": "x"}
+    with pytest.raises(FloplineError) as refusal, of_this_version(study):
+        left["silent"]
+    assert f"wrote no 'silent': run the study again with {to_run('x')}" in str(refusal.value)
+
+
+def test_a_run_to_forecast_may_be_one_word_or_several() -> None:
+    one, several = _entry(["big 7e9 1.4e11"]), _entry(["big", "7e9", "1.4e11"])
+    assert one == several == {"name": "big", "params": 7e9, "tokens": 1.4e11}

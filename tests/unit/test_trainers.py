@@ -56,6 +56,7 @@ ROWS: dict[str, list[tuple[str, float, float]]] = {
         (T, 0, 12.038), (T, 4, 11.038), (V, 4, 9.855), (T, 9, 8.689), (V, 9, 9.42), (T, 39, 7.689),
     ],
     "levanter_job.log": [(T, 1, 9.8), (T, 19, 8.7), (V, 19, 8.85), (T, 1200, 7.5)],
+    "cerebras.log": [(T, 100, 8.4375), (T, 200, 8.125), (V, 200, 7.93174), (T, 300, 7.625)],
     "levanter.log": [(T, 10, 9.8), (T, 20, 8.9), (V, 20, 8.85), (T, 30, 8.1)],
 }  # fmt: skip
 """What the fixture of each trainer says: split, step and loss of every row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NOT_COMPARED = {"logs", "benchmarks", ".sha256"}
+NOT_COMPARED = {"logs", "benchmarks", ".sha256", ".solves"}
 NOTES = {".digests.json", ".outputs.json", ".lock", ".jobs.lock"}
 
 

@@ -21,7 +21,7 @@ FOLDERS = ("curves", "clean", "fits", "audit")
 def results(checkout: Checkout, *folders: str) -> dict[str, bytes]:
     """The bytes of all results but logs, times and what is remembered of digests."""
     top = checkout.folder / "results/toy"
-    left_out = {"logs", "benchmarks", ".digests.json", ".snakemake_timestamp"}
+    left_out = {"logs", "benchmarks", ".solves", ".digests.json", ".snakemake_timestamp"}
     # Results that came to the cache as a folder are a link to one.
     paths = [Path(at) / name for at, _, names in os.walk(top, followlinks=True) for name in names]
     return {

@@ -31,7 +31,7 @@ from tests.workflow.conftest import Checkout
 pytestmark = pytest.mark.workflow
 
 WORKFLOW = ROOT / "workflow"
-HELPERS = {"stage", "fitting", "findings"}
+HELPERS = {"stage", "fitting", "findings", "solved"}
 RESULTS = Path("results/toy")
 RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)
@@ -246,6 +246,8 @@ def test_no_job_reads_a_file_that_is_neither_input_nor_counted_in_its_params(
         # What a job wrote itself it reads again, to bring it to the disk and for its digest.
         known |= outputs[rule] | {part_of(path) for path in outputs[rule]}
         known |= {RECEIPTS / path.relative_to(RESULTS) for path in known if RESULTS in path.parents}
+        # What a job solved before, looked up by all that a solve depends on.
+        known.add(RESULTS / ".solves")
         for job in jobs:
             for path in map(Path, job["opened"]):
                 assert known & {path, *path.parents}, (rule, path)
@@ -278,7 +280,8 @@ def looped(rule: str) -> str:
 def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
     """Either would go unseen: a rule is handed what it uses, as params.
 
-    But for where an error goes, to the log or on to a debugger.
+    But for where an error goes, to the log or on to a debugger, and for the settings of packages
+    of which another one keeps what was solved from being found.
     """
     scripts = set((WORKFLOW / "scripts").glob("*.py"))
     finders = [Finder(WORKFLOW / f"scripts/{name}.py", loaded=True) for name in SCRIPTS]
@@ -289,5 +292,6 @@ def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             name = getattr(node, "attr", getattr(node, "id", ""))
             if name in ("environ", "getenv"):
-                assert '"FLOPLINE_RAISE" in os.environ' in lines[node.lineno - 1], path
+                line = lines[node.lineno - 1]
+                assert '"FLOPLINE_RAISE" in os.environ' in line or "SETTINGS" in line, path
             assert name != "config" or path not in scripts, (path, node.lineno)

@@ -61,12 +61,12 @@ def drop(part: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_note(path: Path, text: str) -> None:
-    """Write what only spares work, in ASCII: where it finds no room it is left out."""
+def write_note(path: Path, content: str | bytes) -> None:
+    """Write what only spares work, text in ASCII: where it finds no room it is left out."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="ascii")
+        part.write_bytes(content.encode("ascii") if isinstance(content, str) else content)
         part.replace(path)
     except OSError:
         drop(part)

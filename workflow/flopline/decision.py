@@ -160,12 +160,12 @@ def decide(
         "others": [] if comparable else [h for h in headlines if h is not head],
         "few_runs": _few_runs(results, runs, labels, spans, head) if comparable else [],
         "silent": silent,
-        "forecasts": [
+        "all_lines_together": [
             {"family": family, **to_json(made)}
             for family, by_budget in forecast.items()
             for made in by_budget.values()
         ],
-        "combined": BESIDE if any(forecast.values()) else "",
+        "why_not_together": BESIDE if any(forecast.values()) else "",
         "rule": rule(list(table["law"].unique()) if len(table) else []),
         "caveat": CAVEAT,
         "choices": choices,
@@ -409,6 +409,13 @@ def _headline(
     known = results[str(best["family"])]
     certificate = known.fits[str(best["law"])].get("certificate", {})
     beside = refuted_beside(best, lines, predictions(known.findings))
+    by_law: ForecastJson = {
+        "params": _estimate(best, "params"),
+        "tokens": _estimate(best, "tokens"),
+        "tokens_per_param": _estimate(best, "tokens_per_param"),
+        "loss": _estimate(best, "loss"),
+    }
+    forecast = forecast_of(best)
     return {
         "family": str(best["family"]),
         "law": str(best["law"]),
@@ -416,11 +423,9 @@ def _headline(
         "label": "" if best["main"] else str(best["label"]),
         "budget_flops": float(best["budget_flops"]),
         "loss_split": str(best["loss_split"]),
-        "params": _estimate(best, "params"),
-        "tokens": _estimate(best, "tokens"),
-        "loss": _estimate(best, "loss"),
-        "tokens_per_param": _estimate(best, "tokens_per_param"),
-        "forecast": forecast_of(best),
+        **(forecast or by_law),
+        "brackets": "forecast" if forecast else "if the law holds",
+        "if_the_law_holds": by_law,
         "reach": span.reach(float(best["budget_flops"])).json(),
         "warnings": "; ".join([*warnings_of(best, certificate), *beside]),
     }

@@ -38,22 +38,22 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         silent = silent or ["No law could be fitted: the report says why."]
         return [*silent, *verdict["not_fitted"]]
     budget = flops_label(head["budget_flops"])
-    stated = head["forecast"] or head
+    by_law, forecast = head["if_the_law_holds"], head["brackets"] == "forecast"
     unit = f" {words(verdict['loss_unit'])}" if "loss_unit" in verdict else ""
     loss = split_label(head["loss_split"]) if head["loss_split"] else "loss"
-    brackets = "95 % forecasts" if head["forecast"] else "95 % intervals if the law holds"
+    brackets = "95 % forecasts" if forecast else "95 % intervals if the law holds"
     held = (
-        f"If the law holds: N {_with_interval(head['params'])}, "
-        f"loss {_with_interval(head['loss'], significant)}."
+        f"If the law holds: N {_with_interval(by_law['params'])}, "
+        f"loss {_with_interval(by_law['loss'], significant)}."
     )
     return [
         f"At {budget} FLOPs ({labels[head['family']]}, {_law_of(head)}) train "
-        f"{_with_interval(stated['params'])} parameters",
-        f"on {_with_interval(stated['tokens'])} tokens "
-        f"({_with_interval(stated['tokens_per_param'])} per parameter)",
+        f"{_with_interval(head['params'])} parameters",
+        f"on {_with_interval(head['tokens'])} tokens "
+        f"({_with_interval(head['tokens_per_param'])} per parameter)",
         f"and expect a {loss[0].lower()}{loss[1:]} of "
-        f"{_with_interval(stated['loss'], significant)}{unit}; brackets are {brackets}.",
-        *([held] if head["forecast"] else []),
+        f"{_with_interval(head['loss'], significant)}{unit}; brackets are {brackets}.",
+        *([held] if forecast else []),
         f"Reach: {head['reach']['words']}.",
         *_laws_apart(verdict, head),
         *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
@@ -94,11 +94,10 @@ def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
 
 
 def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:
-    stated = head["forecast"] or head
-    params, tokens = (_with_interval(number) for number in (stated["params"], stated["tokens"]))
+    params, tokens = (_with_interval(number) for number in (head["params"], head["tokens"]))
     return (
         f"{labels[head['family']]} ({_law_of(head)}): {params} parameters on {tokens} tokens, "
-        f"loss {_with_interval(stated['loss'], significant)}."
+        f"loss {_with_interval(head['loss'], significant)}."
     )
 
 

@@ -272,7 +272,7 @@ class ChoiceJson(TypedDict):
     sentence: str
     """The same with what the runner-up says."""
     forecast: NotRequired[ForecastJson | None]
-    """What is forecast by the line that is followed."""
+    """What is forecast by the line that is followed; at the first target the headline states it."""
 
 
 class AgreementJson(TypedDict):
@@ -364,7 +364,10 @@ class FewRunsJson(TypedDict):
 
 
 class ForecastJson(TypedDict):
-    """What is forecast by a line: its intervals hold what laws have missed when carried so far."""
+    """N, D, D/N and loss of a line at a budget, all forecast or all as they are if the law holds.
+
+    The intervals of a forecast hold what laws have missed when carried so far.
+    """
 
     params: EstimateJson
     """N."""
@@ -390,7 +393,7 @@ class ReachJson(TypedDict):
 
 
 class HeadlineJson(TypedDict):
-    """The recommended line of one family at the first target."""
+    """The recommended line of one family at the first target, in the numbers of the page."""
 
     family: str
     """Its name in the study file."""
@@ -405,15 +408,17 @@ class HeadlineJson(TypedDict):
     loss_split: str
     """The split whose loss the law states, empty where the study names none."""
     params: EstimateJson
-    """N to train, if the law holds."""
+    """N to train."""
     tokens: EstimateJson
     """D."""
     loss: EstimateJson
     """The loss to expect, in loss_unit."""
     tokens_per_param: EstimateJson
     """D/N."""
-    forecast: ForecastJson | None
-    """The same with what laws have missed when carried so far; null without a held-out ladder."""
+    brackets: Literal["forecast", "if the law holds"]
+    """What these four numbers are; without a held-out ladder nothing can be forecast."""
+    if_the_law_holds: ForecastJson
+    """The same four by the law alone: other intervals, and where it has missed another loss."""
     reach: ReachJson
     """How far the target lies from the runs."""
     warnings: str
@@ -472,7 +477,7 @@ class AnswerJson(TypedDict):
     """Its numbers: flops, params, tokens, tokens_per_param, loss, wasted_percent, wasted_flops."""
 
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of decision.json: raised when a key is added or goes, or changes its meaning."""
 
 
@@ -485,10 +490,10 @@ class VerdictJson(TypedDict):
     """What to train at the first target; null where no line is followed."""
     silent: list[SilenceJson]
     """Families and targets at which no line is followed."""
-    forecasts: list[FamilyForecastJson]
-    """What all lines of a family together forecast."""
-    combined: NotRequired[str]
-    """Why that is not recommended, empty without one."""
+    all_lines_together: list[FamilyForecastJson]
+    """Another forecast, of all lines of a family weighed together: no number of the headline."""
+    why_not_together: NotRequired[str]
+    """Why that one is not recommended, empty without one."""
     rule: str
     """How a line is chosen."""
     caveat: str

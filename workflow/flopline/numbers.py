@@ -37,6 +37,14 @@ def humanise(x: float, digits: int = 3) -> str:
     return _strip(f"{scaled:.{decimals}f}") + _SUFFIXES[group]
 
 
+def size_in_words(size: int) -> str:
+    """Bytes as they are told: 950 bytes, 12.4 kB, 3.1 MB."""
+    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= of:
+            return f"{size / of:,.1f} {unit}"
+    return f"{size} byte{'s' * (size != 1)}"
+
+
 def flops_label(x: float, digits: int = 3) -> str:
     """FLOPs in scientific notation without padding: 5.76e23, 1e18."""
     if not math.isfinite(x):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +23,25 @@ SNAKEFILE: Final = PROJECT / "Snakefile"
 SCHEMAS: Final = WORKFLOW / "schemas"
 
 
+FETCHED: Final = "fetched.json"
+"""The manifest of a folder of fetched logs."""
+
+
+def command(folder: Path | None = None) -> str:
+    """What a user types for `flopline` in a folder, this one by default: in a checkout make's."""
+    made = PROJECT / ".venv/bin/flopline"
+    if not IN_CHECKOUT or not made.is_file() or shutil.which("flopline"):
+        return "flopline"
+    return ".venv/bin/flopline" if _is_project(folder or Path.cwd()) else shlex.quote(str(made))
+
+
 def to_run(study: str, act: str = "run") -> str:
-    """The command that a user types for `act` (run, forecast, judge) on a study."""
-    if not IN_CHECKOUT:
-        return f"flopline {act} {study}"
+    """The command that a user types here for `act` (run, forecast, judge) on a study."""
+    if not IN_CHECKOUT or not _is_project(Path.cwd()):
+        return f"{command()} {act} {study}"
     return f"make STUDY={study}" if act == "run" else f"make {act} STUDY={study}"
+
+
+def _is_project(folder: Path) -> bool:
+    """Whether a folder is that of the checkout, where people run `make`."""
+    return folder.resolve() == PROJECT

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from flopline.errors import FloplineError
+from flopline.numbers import size_in_words
 
 CHROMIUM_VARIABLE: Final = "FLOPLINE_CHROMIUM"
 """Environment variable that names the browser to use."""
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     except FloplineError as mistake:
         print(f"flopline: {mistake}", file=sys.stderr)
         return 1
-    print(f"Printed: {pdf.resolve()} ({pdf.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
+    print(f"Printed: {pdf.resolve()} ({size_in_words(pdf.stat().st_size)})", file=sys.stderr)
     return 0
 
 

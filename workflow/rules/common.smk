@@ -36,6 +36,7 @@ from running.last_words import decision_lines, print_failures
 from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
 from running.report_check import demand_harmless
+from running.steps import is_a_step_due
 
 
 def code(script, *modules):
@@ -173,9 +174,11 @@ def share(outputs):
         share_receipts([Path(path) for path in outputs], RESULTS)
 
 
-def begin():
-    """What is done once it is sure that there is a run."""
-    CONSOLE.begin()
+def start_jobs():
+    """What is done once it is sure that there are jobs; ends a run that goes in steps first."""
+    if is_a_step_due(workflow):
+        GUARD.end()
+        sys.exit()
     if not workflow.non_local_exec:
         sys.executable = forked(sys.executable)
 
@@ -219,7 +222,7 @@ logger.addFilter(CONSOLE.passes)
 at_the_end(CONSOLE.close)
 at_the_end(lambda: logger.removeFilter(CONSOLE.passes))
 at_the_end(job_server.end)
-GUARD = Guard(workflow, RESULTS, begins=begin)
+GUARD = Guard(workflow, RESULTS, begins=CONSOLE.begin)
 
 
 wildcard_constraints:

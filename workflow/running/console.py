@@ -110,6 +110,7 @@ class Console:
         self.next_left = 0.0
         self.quiet, self.stream = quiet, stream or sys.stderr
         self.total = self.done = 0
+        self.planned: Mapping[str, int] = {}  # jobs by rule, until the first begins
         self.jobs: dict[int, Job] = {}
         self.failed: dict[str, tuple[Path, str]] = {}
         self.reasons: dict[int, str] = {}
@@ -163,12 +164,11 @@ class Console:
         if event is LogEvent.RUN_INFO and "stats" in fields:
             counts = {k: v for k, v in fields["stats"].items() if k not in ("all", "total")}
             self.total = sum(counts.values())
-            self.has_jobs = True
-            if self.begun and self.cores:
-                self._expect(counts, self.cores)
+            self.has_jobs, self.planned = True, counts
         elif event is LogEvent.RESOURCES_INFO and fields.get("cores"):
             self.cores = int(fields["cores"])
         elif event is LogEvent.JOB_INFO and fields["log"]:
+            self._expect()
             job = Job(Path(fields["log"][0]), list(fields["output"]))
             if job.name in self.failed:
                 self._print(f"{self._count()} {job.name} failed and is tried again")
@@ -186,8 +186,11 @@ class Console:
             self.failed[job.name] = (job.log, self.reasons.pop(threading.get_ident(), ""))
             self.explained = True
 
-    def _expect(self, counts: Mapping[str, int], cores: int) -> None:
-        """Say how long a run of these jobs by rule will take, if that is long."""
+    def _expect(self) -> None:
+        """Say, before the first job of a run, how long it will take, if that is long."""
+        counts, cores, self.planned = self.planned, self.cores, {}
+        if not (self.begun and counts and cores):
+            return
         self.expected = Expected(counts, cores, self.known())
         self.next_left = time.monotonic() + FIRST_LEFT_S
         if words := self.expected.words():

@@ -13,6 +13,7 @@ from pathlib import Path
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
 from flopline.logs.time_limit import search
+from flopline.places import command
 from flopline.sources import (
     LogFile,
     format_of,
@@ -55,7 +56,7 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
                 escaped = glob.escape(pattern)
                 mend = f"[, * and ? stand for other letters in it, so write '{escaped}'"
             elif "://" in pattern:
-                mend = f"it lies elsewhere, so `flopline fetch '{pattern}'` and name the folder"
+                mend = f"it lies elsewhere, so `{command()} fetch '{pattern}'` and name the folder"
             raise FloplineError(
                 f"{study['file']}: source.paths '{pattern}' matches no file below the working "
                 f"directory: {mend}."

@@ -7,6 +7,7 @@ from stage import stage
 with stage(snakemake) as summary:
     from findings import write_findings
     from fitting import exponent_of, provenance_of, write_law
+    from solved import solves_of
 
     from flopline.audit.audit_options import AuditOptions
     from flopline.audit.family_audits import FamilyRuns, audit_family
@@ -19,6 +20,7 @@ with stage(snakemake) as summary:
     from flopline.options import StudyOptions
     from flopline.points import MOST_ROWS, SCHEDULE, fitted_to, read_curves
     from flopline.progress import heard
+    from flopline.remembered import remembering
     from flopline.results import FamilyResults, read_results
     from flopline.verdict_scale import tally
 
@@ -39,7 +41,8 @@ with stage(snakemake) as summary:
         read_curves(shards, runs, family, None, MOST_ROWS, SCHEDULE),
         points,
     )
-    with heard(summary.reached):
+    solves = solves_of(snakemake)
+    with heard(summary.reached), remembering(solves):
         audited = audit_family(
             family_runs,
             results.families.get(family, FamilyResults()),
@@ -59,4 +62,5 @@ with stage(snakemake) as summary:
         first = results.families[family].fits[SURFACE.name]
         if content["status"] != FAILED and form_of(content) is not form_of(first):
             summary.append(exponent_of(content))
+    solves.write()
     summary.append(tally(finding.verdict for finding in findings))

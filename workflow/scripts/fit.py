@@ -6,6 +6,7 @@ from stage import stage
 
 with stage(snakemake) as summary:
     from fitting import write_fit
+    from solved import solves_of
 
     from flopline.errors import FloplineError
     from flopline.laws.common.bootstrap_options import BootstrapOptions
@@ -13,6 +14,7 @@ with stage(snakemake) as summary:
     from flopline.laws.spec import spec_of
     from flopline.points import fitted_to
     from flopline.progress import heard
+    from flopline.remembered import remembering
     from flopline.schema import KEPT
     from flopline.storage import read_parquet
     from flopline.units import demand_reach
@@ -24,8 +26,9 @@ with stage(snakemake) as summary:
     demand_reach(most, study["targets"], study["file"], snakemake.params.open_counts)
     points = fitted_to(spec, runs, map(Path, snakemake.input.curves), study, family)
     targets, bootstrap = study["targets"], BootstrapOptions(**study["bootstrap"])
+    solves = solves_of(snakemake)
     try:
-        with heard(summary.reached):
+        with heard(summary.reached), remembering(solves):
             result = spec.fitted(
                 points,
                 targets,
@@ -37,3 +40,4 @@ with stage(snakemake) as summary:
         # The other laws go on; where there are none the decision says so.
         result = not_fitted(spec, targets, str(reason), points=points, draws=bootstrap.draws)
     write_fit(result, snakemake, summary)
+    solves.write()

@@ -208,7 +208,8 @@ def _double(overlap: Overlap | None, tolerance: float) -> str | None:
         f"differ by {np.expm1(overlap.median):.1%} at the median, and most at {overlap.at:,}, "
         f"where they are {overlap.before:.6g} and {overlap.after:.6g}, so that it may be several "
         "runs under one name or several splits in one column: name the column that tells them "
-        "apart in source.columns, as `run` or as `split` (cleaning.overlap_tolerance is "
+        "apart in source.columns, as `run` or as `split`; if they are of the batches of one step, "
+        "log their mean (cleaning.overlap_tolerance is "
         f"{tolerance:g})."
     )
 
@@ -233,7 +234,9 @@ def _falls(rows: Rows, kept: Ints, same: Any, names: Names) -> list[str | None]:
         out[rows.run[row]] = (
             f"Its tokens go down, from {humanise(rows.tokens[before], 6)} to "
             f"{humanise(rows.tokens[row], 6)} at {_place(rows, row, names)}, so that they do not "
-            "count what it was trained on."
+            "count what it was trained on: name the column that counts all tokens so far, or, if "
+            "they are those of one step, take them out of source.columns and give `batch_tokens` "
+            "in source.runs."
         )
     return out
 
@@ -283,7 +286,8 @@ def _attempts(
             f"Its log holds {number} attempts from the first step to the same last one{reached} or "
             f"beyond: these are {number} runs and no restarts, so put each into a file of its own, "
             "name the column that tells them apart (source.columns.run), or say which phase of a "
-            "text log counts (source.phase)."
+            "text log counts (source.phase); if its steps begin anew in each epoch, name a column "
+            "that counts on."
         )
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -13,6 +14,8 @@ from flopline.errors import FloplineError
 from flopline.fetching.fetch import FORMS, MOST_GB, fetch, folder_for
 from flopline.fetching.snapshots import LOGS, Changes, Snapshot
 from flopline.fetching.tracked_runs import RUN_TABLE
+from flopline.numbers import size_in_words
+from flopline.places import command
 
 LISTED = 5
 """Changed files that are named one by one."""
@@ -40,7 +43,7 @@ def fetch_command(
     snapshot, changes = renewal.snapshot, renewal.changes
     size = sum(file.size for file in snapshot.files.values())
     files = f"{len(snapshot.files):,} file{'s' * (len(snapshot.files) != 1)}"
-    number = f"{files}, {size / 1e6:,.1f} MB, sha256 {snapshot.digest[:12]}"
+    number = f"{files}, {size_in_words(size)}, sha256 {snapshot.digest[:12]}"
     if changes is None:
         click.echo(f"Fetched into {folder}: {number}.")
     elif not changes:
@@ -57,9 +60,9 @@ def fetch_command(
     if lines := source_lines(snapshot, folder):
         click.echo("\nIn a study file:\n")
         click.echo("\n".join(lines))
-        click.echo(f"\nThe whole of it: flopline draft {folder}")
+        click.echo(f"\nThe whole of it: {command()} draft {shlex.quote(str(folder))}")
     else:
-        click.echo(f"\nA study file for it: flopline draft {folder}")
+        click.echo(f"\nA study file for it: {command()} draft {shlex.quote(str(folder))}")
 
 
 def source_lines(snapshot: Snapshot, folder: Path) -> list[str]:

@@ -18,6 +18,8 @@ from flopline.next_step import AUDIT, RUN, NextStep, next_step
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.schema import KEPT
+from flopline.sealed.study_evidence import of_this_version
+from flopline.study_document import StudyDocument
 
 LISTED: Final = 5
 
@@ -33,7 +35,12 @@ def next_command(study: str, as_csv: bool, runs: int) -> None:
     By the law that the study follows, as its page says.
     """
     document = loaded(study)
-    results = left_by(document)
+    with of_this_version(document):
+        _offer(document, left_by(document), as_csv, runs)
+
+
+def _offer(document: StudyDocument, results: StudyResults, as_csv: bool, runs: int) -> None:
+    """Print what to run next, family by family, or the table of all."""
     offered = []
     for family, label in document["families"].items():
         sentence, step = advised(results, family, float(document["targets"][0]))

@@ -23,6 +23,7 @@ from flopline.numbers import flops_label, has_no_width, humanise, significant
 from flopline.questions import Question, study_answers
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
+from flopline.sealed.study_evidence import of_this_version
 from flopline.units import parse_flops
 
 INTERVAL: Final = ("lo95", "hi95")
@@ -65,7 +66,8 @@ def plan_command(budget: str, study: str, family: str | None, as_json: bool) -> 
         raise FloplineError(
             f"the study has no family {family!r}: its families are {', '.join(families)}."
         )
-    plans = planned(results, flops, [family] if family else list(families))
+    with of_this_version(document):
+        plans = planned(results, flops, [family] if family else list(families))
     if as_json:
         click.echo(json.dumps(plans, indent=2))
         return

@@ -13,6 +13,7 @@ import click
 
 import flopline
 from flopline.errors import FloplineError
+from flopline.places import command
 
 P = ParamSpec("P")
 
@@ -111,5 +112,5 @@ def demand_a_project() -> None:
     if not Path("config/config.yaml").is_file():
         raise FloplineError(
             f"{Path.cwd()} holds no config/config.yaml, so it is no project: go to one, or make "
-            "one with flopline init FOLDER."
+            f"one with {command()} init FOLDER."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ import click
 
 from flopline.cli.program import in_a_sentence
 from flopline.errors import FloplineError
-from flopline.places import PROJECT
+from flopline.places import PROJECT, command
 from flopline.study import study_name
 
 CONFIG: Final = ("config/config.yaml", "config/README.md")
@@ -55,12 +56,13 @@ def init_command(folder: Path, no_sample: bool) -> None:
             f"{mistake.filename} cannot be written: {mistake.strerror}: choose another folder."
         ) from None
     click.echo(f"Made a project of {len(wanted)} files in {folder.resolve()}.")
-    enter = "" if folder == Path() else f"cd {folder} && "
+    enter = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    flopline = command(folder)
     if no_sample:
-        click.echo(f"Next: {enter}flopline draft path/to/your/logs")
+        click.echo(f"Next: {enter}{flopline} draft path/to/your/logs")
     else:
-        click.echo(f"Next: {enter}flopline run      (the sample study, a minute)")
-        click.echo("then: flopline draft path/to/your/logs")
+        click.echo(f"Next: {enter}{flopline} run      (the sample study, a minute)")
+        click.echo(f"then: {flopline} draft path/to/your/logs")
 
 
 def _name_study(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flopline.cli.program import demand_a_project, study_path
 from flopline.errors import FloplineError
-from flopline.places import SCHEMAS
+from flopline.places import SCHEMAS, command
 from flopline.results import StudyResults
 from flopline.sealed.study_evidence import study_results
 from flopline.study import load_study, read_yaml
@@ -24,7 +24,7 @@ def config_study(study: str) -> str:
     named = read_yaml(Path("config/config.yaml")).get("study")
     if not isinstance(named, str):
         raise FloplineError(
-            "config/config.yaml names no `study`: name one, as in flopline run mine."
+            f"config/config.yaml names no `study`: name one, as in {command()} run mine."
         )
     return study_path(named)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from typing import Final
 
+from flopline import loss_units
 from flopline.logs.key_values import is_loss
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.units import COUNTS, unit_of, without_unit
@@ -30,26 +31,27 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "progress",
         "firstnumber",
     ),
+    # What says that it counts all comes first: plain `tokens` may be those of a step or a device.
     "tokens": (
-        "tokens",
+        "totaltokensseen",
         "tokensseen",
         "seentokens",
+        "numtokensseen",
+        "tokensconsumed",
+        "consumedtokens",
         "tokenstrained",
         "trainedtokens",
         "tokensprocessed",
-        "totaltokensseen",
-        "numtokensseen",
-        "tokensconsumed",
-        "trainingtokens",
-        "timetoken",
-        "traintimetoken",
         "totaltokens",
-        "consumedtokens",
-        "numtokens",
-        "ntokens",
-        "traintokens",
         "throughputtotaltokens",
         "numinputtokensseen",
+        "tokens",
+        "trainingtokens",
+        "traintokens",
+        "timetoken",
+        "traintimetoken",
+        "numtokens",
+        "ntokens",
     ),
     "flops": (
         "flops",
@@ -165,6 +167,16 @@ _SPLITS: Final[Mapping[str, str]] = {
 }
 """Words that name a split, and how we call it."""
 
+_COUNTED: Final = frozenset({"tokens", "toks"})
+_OF_COUNTS: Final = frozenset(
+    {
+        "num", "n", "count", "total", "global", "dataset", "cumulative", "consumed", "so", "far",
+        "processed", "seen", "trained", "train", "training", "throughput", "perf", "metrics",
+        "data",
+    }
+)  # fmt: skip
+"""Words that leave tokens what a run was trained on so far."""
+
 _NO_LOSS: Final = ("ppl", "perplexity", "acc", "accuracy", "vs", "delta", "ratio", "count", "norm")
 _DERIVED: Final = ("best", "min", "ema", "wa", "avg", "mean", "smooth", "smoothed", "final", "last")
 _AGGREGATE: Final = ("epoch",)
@@ -188,7 +200,7 @@ def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     for ours in ROW:
         if (column := _find(names, ours)) is not None:
             out[ours] = column
-    losses = chosen_losses(names)
+    losses = chosen_losses(names) or _perplexities(names)
     splits = _splits(losses)
     if "split" in out and losses:
         plain = [name for name in losses if split_of(name) == "train"]
@@ -209,6 +221,13 @@ def chosen_losses(names: Sequence[str]) -> list[str]:
         best = min(_rank(name) for name in here)
         out += [name for name in here if _rank(name) == best]
     return [name for name in losses if name in out]
+
+
+def _perplexities(names: Sequence[str]) -> list[str]:
+    """The columns of perplexities, whose logarithm is the loss, for a log that has no other."""
+    of_loss = [name for name in names if loss_units.unit_of(name) == loss_units.PERPLEXITY]
+    best = min(map(_rank, of_loss), default=0)
+    return [name for name in of_loss if _rank(name) == best]
 
 
 def other_losses(names: Sequence[str]) -> list[str]:
@@ -267,6 +286,11 @@ def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
                     for there in (plain, last):
                         if form in there:
                             return {"column": there[form], "times": times}
+    if ours == "tokens":
+        for name in ordered:
+            words = set(_words(name))
+            if _COUNTED & words and words <= _COUNTED | _OF_COUNTS:
+                return name
     if ours in COUNTS:
         bare = {_bare(without_unit(name)): name for name in reversed(ordered)}
         for known in NAMES[ours]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.drafting.columns import (
@@ -24,7 +25,7 @@ from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
-from flopline.logs.key_values import parsed
+from flopline.logs.key_values import is_loss, parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
@@ -37,6 +38,7 @@ from flopline.logs.reading import (
     plain_columns,
 )
 from flopline.loss_units import NATS, unit_of, words
+from flopline.places import FETCHED
 from flopline.sources import parts_of, split_folders
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import read_table
@@ -150,8 +152,7 @@ def survey(folder: Path, root: Path) -> Survey:
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
-            some = ", ".join([*names][:10])
-            left.append((relative, f"it is {name}, but no column is named like a loss ({some})"))
+            left.append((relative, f"it is {name}, {_lossless(names)}"))
         else:
             logs.setdefault((name, _shape(name, names)), []).append(relative)
     groups = []
@@ -208,7 +209,9 @@ def _candidates(folder: Path) -> Iterator[Path]:
             inner.clear()
             yield here
             continue
-        yield from (here / name for name in sorted(files) if not name.startswith("."))
+        own_files = {FETCHED} if FETCHED in files and "logs" in inner else set()
+        names = sorted(name for name in set(files) - own_files if not name.startswith("."))
+        yield from (here / name for name in names)
 
 
 def columns_of(path: Path, name: str) -> list[str]:
@@ -266,6 +269,7 @@ def _group(
     steps = 0
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
+    with_number: dict[str, bool] = {}
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
@@ -280,6 +284,11 @@ def _group(
         if rows.empty:
             left.append((path, _without_rows(name, reading)))
             continue
+        if FORMATS[name].several_runs:
+            run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        for split, loss in rows.groupby("split", observed=True)["loss"]:
+            finite = bool(np.isfinite(loss.to_numpy(float)).any())
+            with_number[str(split)] = finite or with_number.get(str(split), False)
         names.update(dict.fromkeys(here))
         all_names.append(here)
         logs.append(LogCount(path, reading.rows_in, len(rows)))
@@ -297,12 +306,13 @@ def _group(
         return None
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
+    columns, never = _with_numbers(columns, with_number)
     return LogGroup(
         name,
         read,
         list(names),
         columns,
-        list(splits),
+        [split for split in splits if split not in never],
         sorted(set.intersection(*(run.facts for run in runs.values()))),
         sum(log.rows for log in logs),
         all(run.knows_tokens for run in runs.values()),
@@ -312,6 +322,10 @@ def _group(
             *_title(root / read[0], name),
             *_several(run_column, run_values),
             *_chosen(list(names), columns),
+            *[
+                f"{column} is NaN or infinite in every row and left out."
+                for column in never.values()
+            ],
             *_in_units(units),
         ],
         steps == len(logs),
@@ -319,6 +333,23 @@ def _group(
         _lacking(columns, all_names),
         run_values,
     )
+
+
+def _with_numbers(
+    columns: dict[str, MappedColumn] | None, with_number: Mapping[str, bool]
+) -> tuple[dict[str, MappedColumn] | None, dict[str, str]]:
+    """A map without the losses that are a number in no row, and which columns these are by split.
+
+    `with_number` says of each split that has rows whether one of its losses is a number.
+    """
+    losses = (columns or {}).get("loss")
+    if columns is None or not isinstance(losses, dict) or "times" in losses:
+        return columns, {}
+    never = {
+        split: str(column) for split, column in losses.items() if not with_number.get(split, True)
+    }
+    kept = {split: column for split, column in losses.items() if split not in never}
+    return {**columns, "loss": kept}, never
 
 
 def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
@@ -520,12 +551,25 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
     return notes
 
 
+def _lossless(names: Sequence[str]) -> str:
+    """That no column is a loss, and what to give instead where the columns tell."""
+    if {re.sub("[^a-z]", "", name.lower()) for name in names} == {"walltime", "step", "value"}:
+        return (
+            "TensorBoard's export of one metric: give the folder of its event files instead, which "
+            "is read as it is, or a file for each run in which the column Value is called loss"
+        )
+    return f"but no column is named like a loss ({', '.join([*names][:10])})"
+
+
 def _unknown(path: Path) -> str:
     """Why an unknown file is no log: its line that is most like one, and how it could be read."""
     if path.suffix.lower() in SPREADSHEETS:
         return f"it {A_SPREADSHEET}".rstrip(".")
     plain = "no log format that is known fits it"
-    line, keys = likest_row(path)
+    try:
+        line, keys = likest_row(path)
+    except FloplineError as refusal:
+        return str(refusal).removeprefix(f"{path} ").rstrip(".")
     if not keys:
         return plain
     return (
@@ -539,15 +583,16 @@ def likest_row(path: Path) -> tuple[str, list[str]]:
     begin = head_of(path, BEGIN) if path.is_file() else b""
     if not begin or is_binary(begin):
         return "", []
-    best, keys, line = 0, [], ""
+    best, keys, line = (False, 0), [], ""
     for number, text, _ in text_lines(path):
         if number > LOOKED_THROUGH:
             break
         record = parsed(number, text)
         values = record.values
         # Two numbers with names stand in any prose, unless one is a position.
-        if len(values) > max(best, 1 if record.placed else 2):
-            best, keys, line = len(values), list(values), text.strip()
+        rank = (any(map(is_loss, values)), len(values))
+        if len(values) > (1 if record.placed else 2) and rank > best:
+            best, keys, line = rank, list(values), text.strip()
     return line, keys
 
 

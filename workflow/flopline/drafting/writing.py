@@ -67,11 +67,22 @@ def draft(
     tables = [table for table in survey.tables if table.holds_losses]
     if tables:
         return _of_table(tables[0], name, given, root)
-    why = "; ".join(f"{path}: {reason}" for path, reason in survey.left[:3])
     raise FloplineError(
-        f"{survey.folder} holds no log and no table with params and a loss ({why or 'no file'}): "
+        f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
         "describe the lines of a text log in source.pattern (docs/formats.md)."
     )
+
+
+def _why(survey: Survey) -> str:
+    """Why the files of a folder are no logs, each reason once."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for path, reason in survey.left:
+        alike.setdefault(reason.partition("; ")[0], []).append((path, reason))
+    reasons = [
+        f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
+        for (path, reason), *more in alike.values()
+    ]
+    return "; ".join(reasons[:3]) or "no file"
 
 
 def _of_logs(

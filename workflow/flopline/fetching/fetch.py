@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from flopline.fetching import (
 from flopline.fetching.remote_files import RemoteFile, bring_all
 from flopline.fetching.snapshots import Fetched, Renewal, Snapshot, Source, renewed
 from flopline.fetching.transfer import Allowance, Web
+from flopline.places import command
+from flopline.sources import run_name
 
 MOST_GB: Final = 20.0
 """Gigabytes that a fetch may bring unless it is told otherwise."""
@@ -82,7 +85,7 @@ def folder_for(address: str) -> Path:
     parts = urlsplit(address)
     names = [re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in _parts_of(parts.path)]
     plain = [name for name in names if name] or [parts.netloc or "fetched"]
-    return Path("data") / (plain[-1].partition(".")[0] or plain[-1])
+    return Path("data") / (run_name(plain[-1]) or plain[-1])
 
 
 def _parts_of(path: str) -> list[str]:
@@ -97,8 +100,8 @@ def _scheme(address: str) -> str:
     if match is None or match["scheme"] not in known:
         if match is None and Path(address).exists():
             raise FloplineError(
-                f"{address} is here already: a study reads it as it stands, flopline draft "
-                f"{address} writes one."
+                f"{address} is here already: a study reads it as it stands, "
+                f"{command()} draft {shlex.quote(address)} writes one."
             )
         raise FloplineError(
             f"{address} is no address that can be fetched: write one of {', '.join(FORMS)}."

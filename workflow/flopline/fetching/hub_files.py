@@ -12,7 +12,7 @@ from urllib.parse import quote
 from flopline.errors import FloplineError
 from flopline.fetching.remote_files import RemoteFile, chosen
 from flopline.fetching.snapshots import Source
-from flopline.fetching.transfer import Allowance, Downloaded, Web
+from flopline.fetching.transfer import Allowance, Downloaded, Refused, Web
 
 HUB: Final = "https://huggingface.co"
 
@@ -47,7 +47,16 @@ def files(of: Source, hub: Web) -> tuple[Source, list[RemoteFile]]:
     kind, repo, revision, pattern = _parts(of.address.removeprefix("hf://"))
     server = of.server or HUB
     api = f"{server}/api/{kind or 'models/'}{repo}/revision/{quote(revision, safe='')}?blobs=true"
-    content = hub.json(api)
+    try:
+        content = hub.json(api)
+    except Refused as refused:
+        if kind or refused.status not in (401, 404):
+            raise
+        # The hub answers a model of that name; people leave out `datasets/`.
+        raise FloplineError(
+            f"{str(refused).rstrip('.')}; {of.address} is a model, and a data set of that name is "
+            f"hf://datasets/{repo}."
+        ) from None
     try:
         commit = str(content["sha"])
         listed = {str(file["rfilename"]): file for file in content["siblings"]}

@@ -20,8 +20,9 @@ from flopline.atomic import writing
 from flopline.decoders import Undecodable, json_of
 from flopline.errors import FloplineError, printable
 from flopline.hashing import hash_file
+from flopline.places import FETCHED
 
-MANIFEST: Final = "fetched.json"
+MANIFEST: Final = FETCHED
 LOGS: Final = "logs"
 """The folder of a snapshot in which all logs lie."""
 FORM: Final = 1

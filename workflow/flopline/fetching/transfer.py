@@ -92,6 +92,12 @@ class _Redirects(HTTPRedirectHandler):
                 f"{shown(req.full_url)} sends on to {shown(newurl)}, which is not safe to follow: "
                 "fetch that address itself if you trust it."
             )
+        if "@" in new.netloc:
+            raise FloplineError(
+                f"{shown(req.full_url)} sends on to an address of {new.hostname} with a user or a "
+                "password in it, which is not followed: fetch the address of the file there "
+                "itself, with a line for that host in ~/.netrc."
+            )
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
             request.remove_header("Authorization")
@@ -198,11 +204,15 @@ class Web:
         except (OSError, http.client.HTTPException):
             body = ""
         mend = self.mends.get(error.code) or _MENDS.get(error.code) or "see what it says"
+        subject, at = shown(url), error.geturl() or url
+        if urlsplit(at).netloc != urlsplit(url).netloc:
+            # Logins are not handed on, so that one for the second host must be asked for by name.
+            subject += f" sends on to {shown(at)}, which"
+            if error.code in (401, 403):
+                mend = "fetch that address itself, with a line for its host in ~/.netrc"
         if error.code in _FOR_NOW:
             mend = "try again later"
-        return Refused(
-            f"{shown(url)} answers {error.code} {error.reason}: {mend}.", error.code, body
-        )
+        return Refused(f"{subject} answers {error.code} {error.reason}: {mend}.", error.code, body)
 
 
 @dataclass(slots=True)

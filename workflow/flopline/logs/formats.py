@@ -195,6 +195,15 @@ FORMATS: Final[dict[str, Format]] = {
             endings=("csv",),
         ),
         Format(
+            "long_table",
+            "a header with columns for the metric, its value and the step",
+            "a row for each value of a metric, put side by side by run and step: exports of Aim, "
+            "of MLflow and of TensorBoard's data frames",
+            Columns.STUDY_LOSS,
+            several_runs=True,
+            endings=("csv", "tsv"),
+        ),
+        Format(
             "csv",
             "the ending",
             "a header and one row per step: also exported Weights & Biases histories with their "
@@ -272,7 +281,7 @@ FORMATS: Final[dict[str, Format]] = {
             "stdout of known trainers by the names in `trainers.toml`: NeMo 2, nanotron, GPT-NeoX, "
             "older Megatron, MaxText, nanochat, build-nanoGPT, OLMo, OLMo-core, "
             "Composer, Hugging Face Trainer, fairseq, MLPerf, RWKV, Lingua, forks of torchtitan, "
-            "torchtune, LitGPT, Levanter",
+            "torchtune, LitGPT, Levanter, Cerebras",
             Columns.FORMAT,
             module="trainers",
             says=("params", "tokens"),

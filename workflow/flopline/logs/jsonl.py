@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from flopline.decoders import Undecodable, decoding, json_of, whole_letters
 from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
+from flopline.logs.key_values import leaves
 from flopline.logs.opening import Phase, in_lines, read_bytes
 from flopline.logs.reading import (
     BESIDE,
@@ -89,9 +90,28 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw | Reading]:
             raw, unparsed = parse(path, data, dotted, wish.names)
         if "run" in columns:
             say_constants(raw, wish, facts, path)
-        yield Raw(raw, unparsed, [str(name) for name in raw.columns if name != "line"])
+        yield Raw(raw, unparsed, _names(raw) if wish.rows is not None else _columns(raw))
     if "run" not in columns:
         _say_facts(path, data, wish, facts)
+
+
+def _columns(raw: pd.DataFrame) -> list[str]:
+    return [str(name) for name in raw.columns if name != "line"]
+
+
+def _names(raw: pd.DataFrame) -> list[str]:
+    """The names of what the rows hold, those in nested objects by dots."""
+    names: dict[str, None] = {}
+    for name in _columns(raw):
+        objects = [value for value in raw[name] if isinstance(value, dict)]
+        inner = dict.fromkeys(
+            f"{name}.{key}"
+            for content in objects
+            for key, value in leaves(content)
+            if isinstance(value, int | float | str)
+        )
+        names.update(inner or {name: None})
+    return list(names)
 
 
 LONG = re.compile(rb"\d{19}")

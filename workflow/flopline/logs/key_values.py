@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,7 +23,10 @@ PROGRESS: Final = "progress"
 """The key of the position that a progress bar shows."""
 
 FIRST: Final = "first number"
-"""The key of a number that begins a line and has no name."""
+"""The key of a number that begins a line, or stands alone in brackets, and has no name."""
+
+MOST_LINES: Final = 500
+"""Lines of an object that is printed over several of them."""
 
 _LOGGED_BAR: Final = re.compile(
     r"\bProgress on:(?P<label>\S*) (?P<n>[\d.]+[kMGT]?)\w*/(?P<total>[\d.]+[kMGT]?)\w* rate:\S+"
@@ -53,7 +56,7 @@ _BAR: Final = re.compile(
 _NUMBER: Final = re.compile(
     r"(?<![\w.+\-/])(?P<number>[-+]?(?:\d+(?:[.,_]\d+)*|\.\d+)(?:\.(?=\s|$))?(?:[eE][-+]?\d+)?)"
     r"(?P<unit>%|[A-Za-z\u00b5](?:[A-Za-z0-9\u00b5]|/(?!\d))*)?(?!\w)"
-    r"(?:\s*/\s*(?P<total>\d[\d,_]*(?:\.\d+)?[kKMBGT]?)(?![\w.]))?"
+    r"(?:\s*/\s*(?P<total>\d+(?:[,_]\d+)*(?:\.\d+)?[kKMBGT]?)(?![\w.]))?"
     r"|(?<=[:=])\s*(?P<word>[-+]?(?:nan|inf|infinity))(?![\w.])"
     r"|(?<=\s)(?P<last>[-+]?(?:nan|inf))(?=\s*(?:[|,;)\]]|$))",
     re.IGNORECASE,
@@ -63,6 +66,10 @@ _SEPARATORS: Final = ("=>", "->", ":", "=")
 _OPENED: Final = "'\"[("
 _AT: Final = re.compile(r"^(.*\S)\s+(?:at|after|@|on|of)$", re.IGNORECASE)
 _BEGINS: Final = re.compile(r"\s*[A-Za-z]")
+_CLOSES: Final = re.compile(r"\s*\](?P<key>[\s:|,-]*[A-Za-z])?")
+"""What stands behind a number alone in brackets: their end, and then perhaps a key."""
+_OPEN_KEY: Final = re.compile(r"\S+=\s*$")
+"""The key of an object, as `grad_norm=`, which has no number of its own."""
 _SPLIT: Final = re.compile(
     r"train(?:ing)?(?:_inner)?|val(?:id)?(?:ation|ating|ate)?|eval(?:uation|uating|uate)?|test(?:ing)?"
     r"|dev|held[-_ ]?out"
@@ -124,7 +131,7 @@ def is_loss(name: str) -> bool:
 def records(lines: Iterable[tuple[int, str, bool]]) -> Iterator[Record]:
     """What the lines of a log say, each (number, text, whole); an indented block is one record."""
     block: Record | None = None
-    for number, text, _ in lines:
+    for number, text, _ in _with_whole_objects(lines):
         # Most lines of a log that is not all metrics hold no number or no letter.
         record = parsed(number, text)
         below = _RANK.sub("", text, count=1)[:1] in (" ", "\t")
@@ -144,6 +151,42 @@ def records(lines: Iterable[tuple[int, str, bool]]) -> Iterator[Record]:
         yield block
 
 
+def opens_object(line: str | bytes) -> bool:
+    """Whether an object begins in a line and goes on in the next, as `pprint` prints it."""
+    if isinstance(line, bytes):
+        line = line.decode("utf-8", errors="replace")
+    begun = line.rstrip()
+    return begun.endswith((",", "{")) and begun.count("{") > begun.count("}")
+
+
+def _with_whole_objects(
+    lines: Iterable[tuple[int, str, bool]],
+) -> Iterator[tuple[int, str, bool]]:
+    """The lines, those of an object with a loss that is printed over several as one line."""
+    held: list[tuple[int, str, bool]] = []
+    depth = 0
+    for number, text, complete in lines:
+        if not held and not ("{" in text and opens_object(text)):
+            yield number, text, complete
+            continue
+        held.append((number, text, complete))
+        depth += text.count("{") - text.count("}")
+        if depth > 0 and len(held) < MOST_LINES:
+            continue
+        yield from _joined(held)
+        held, depth = [], 0
+    yield from held
+
+
+def _joined(lines: list[tuple[int, str, bool]]) -> list[tuple[int, str, bool]]:
+    """Lines as the one that they make, if they are an object with a loss; else as they are."""
+    line = " ".join(text.strip() for _, text, _ in lines)
+    content = _object(line)
+    if content is None or not any(is_loss(str(name)) for name, _ in leaves(content[1])):
+        return lines
+    return [(lines[0][0], line, lines[-1][2])]
+
+
 def parsed(number: int, text: str) -> Record:
     """What one line says."""
     record = Record(number, text=text)
@@ -155,6 +198,7 @@ def parsed(number: int, text: str) -> Record:
         for name, value in leaves(content, pairs=True):
             if isinstance(value, int | float | str) and not isinstance(value, bool):
                 record.note(_named(name, record.lead), value)
+        _beside_object(record, plain)
         record.ends = ""
         return record
     barred = "/" in text and ("<" in text or "Progress on:" in text)
@@ -178,8 +222,22 @@ def leaves(
             yield f"{prefix}{name}", value
 
 
+def _beside_object(record: Record, text: str) -> None:
+    """Note what stands in a line around its object, if it is told by `=` or says a position."""
+    begin, end = text.find("{"), text.rfind("}") + 1
+    around = Record(record.line)
+    _pairs(around, f"{_OPEN_KEY.sub('', text[:begin])} {text[end:]}")
+    equals = "=" in text[:begin] or "=" in text[end:]
+    for name, value in around.values.items():
+        if name not in record.values and (equals or name in POSITIONS):
+            record.values[name] = value
+    if not record.totals:
+        record.totals.update(around.totals)
+
+
 def _pairs(record: Record, text: str) -> None:
     end, measure = 0, ""
+    alone: list[re.Match[str]] = []
     for match in _NUMBER.finditer(text):
         between = text[end : match.start()]
         after, end = end, match.end()
@@ -191,6 +249,10 @@ def _pairs(record: Record, text: str) -> None:
         if not after and not words.strip():
             if sep is None and not match["unit"] and _BEGINS.match(text, end):
                 record.note(FIRST, value)
+            continue
+        if between.rstrip().endswith("[") and _CLOSES.match(text, end) and not match["unit"]:
+            alone.append(match)
+            record.lead = record.lead or _split_word(_words(words))
             continue
         key = _key(words, explicit=sep is not None)
         if not key:
@@ -225,6 +287,23 @@ def _pairs(record: Record, text: str) -> None:
             record.totals.setdefault(name, match["total"])
     if text[end:].strip(" \t|,;)]}\"'"):
         record.ends = ""
+    _alone(record, alone)
+
+
+def _alone(record: Record, numbers: Sequence[re.Match[str]]) -> None:
+    """Note the one number of a line that stands alone in brackets, if nothing else is its place.
+
+    That of an evaluation counts its own batches.
+    """
+    counts_training = not record.lead or record.lead.startswith("train")
+    if len(numbers) != 1 or record.placed or FIRST in record.values or not counts_training:
+        return
+    (match,) = numbers
+    closes = _CLOSES.match(match.string, match.end())
+    if closes is not None and closes["key"]:
+        record.values[FIRST] = match["number"]
+        if match["total"]:
+            record.totals[FIRST] = match["total"]
 
 
 def _separator(between: str) -> int | None:

@@ -12,9 +12,11 @@ import pandas as pd
 
 from flopline.logs.key_values import (
     FIRST,
+    MOST_LINES,
     PROGRESS,
     Record,
     is_loss,
+    opens_object,
     records,
 )
 from flopline.logs.opening import text_lines
@@ -31,6 +33,7 @@ from flopline.logs.reading import (
     column_names,
     columns_in,
 )
+from flopline.loss_units import PERPLEXITY, unit_of
 from flopline.written_numbers import parse_number
 
 ENOUGH: Final = 2
@@ -45,9 +48,10 @@ NAMED_BY: Final = 4_000
 _OF_PROCESSES: Final = ("rank", "DP", "PP", "TP", "CP", "EP")
 
 _SPLITS: Final = ("train", "val", "valid", "test", "eval")
-_OF_LOSS: Final = (b"oss", b"OSS", b"bpb", b"nll", b"ntropy", b" val ")
+_OF_LOSS: Final = (b"oss", b"OSS", b"bpb", b"nll", b"ntropy", b" val ", b"ppl", b"erplexity")
 _WORTH: Final = re.compile(
-    rb"loss|bpb|nll|entropy|step|iter|epoch|batch|update|\d+/\d+ \[|^\d+ [a-z]+ \d", re.IGNORECASE
+    rb"loss|bpb|nll|ppl|perplexity|entropy|step|iter|epoch|batch|update|\d+/\d+ \[|^\d+ [a-z]+ \d",
+    re.IGNORECASE,
 )
 
 _CODE: Final = (b"def ", b"import ", b"#SBATCH", b"#!/", b"return ", b"echo ", b"print(")
@@ -65,11 +69,16 @@ def is_log(head: bytes) -> bool:
         return False
     losses = positions = 0
     for record in records(likely(head)):
-        losses += any(is_loss(name) for name in record.values) or is_split_row(record)
+        losses += any(map(_is_loss, record.values)) or is_split_row(record)
         positions += record.placed or FIRST in record.values or PROGRESS in record.values
         if losses >= ENOUGH and positions >= ENOUGH:
             return True
     return False
+
+
+def _is_loss(name: str) -> bool:
+    """Whether a key is named like a loss, or like a perplexity, whose logarithm is one."""
+    return is_loss(name) or unit_of(name) == PERPLEXITY
 
 
 def may_hold_losses(head: bytes) -> bool:
@@ -84,10 +93,15 @@ def is_split_row(record: Record) -> bool:
 
 def likely(head: bytes) -> Iterator[tuple[int, str, bool]]:
     """The lines of a head that may hold a loss or a position, as far as it is worth to look."""
-    looked_at = 0
+    looked_at = depth = begun = 0
     for number, line in enumerate(head.split(b"\n"), start=1):
         part = line[:4096]
-        if _WORTH.search(part) and not part.lstrip().startswith(_CODE):
+        # Of an object that goes over several lines each is needed to read it.
+        opens = not depth and b"{" in part and opens_object(part)
+        begun = number if opens else begun
+        inside = opens or (depth > 0 and number - begun < MOST_LINES)
+        depth = max(depth + part.count(b"{") - part.count(b"}"), 0) if inside else 0
+        if (inside or _WORTH.search(part)) and not part.lstrip().startswith(_CODE):
             yield number, part.decode("utf-8", errors="replace"), True
             looked_at += 1
             if looked_at > LOOKED_AT:

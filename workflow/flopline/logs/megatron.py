@@ -48,6 +48,11 @@ _LOSSES: Final = ("lm loss", "loss")
 _BLANKS: Final = str.maketrans("-_", "  ")
 _SPLITS: Final = {"valid": "val", "validation": "val"}
 """How we call what is evaluated; any other set keeps its name."""
+_NO_NAME: Final = re.compile(
+    r"\biteration \d+|\b(?:the|end|of|training|on|for|val|valid|validation|test|eval|evaluation"
+    r"|sets?|data|dataset)\b"
+)
+"""What stands behind `validation loss at` besides the name of one of several sets."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -136,8 +141,7 @@ class _MegatronLog:
         if loss is None or twice or step is None:
             yield Unparsed(number, TWICE if twice else NOT_PARSED)
             return
-        is_test = re.search(r"\btest (set|data)\b", match[2])
-        split = "test" if is_test else _SPLITS.get(match[1], match[1])
+        split = _split(match[1], match[2])
         self.waiting.append({"step": step, "split": split, "loss": loss, "line": number})
 
     def _placed(self, after: Logged | None) -> Iterator[dict[str, object]]:
@@ -200,6 +204,17 @@ class _MegatronLog:
             samples = steps * batch
         if samples and length:
             self.facts.know(horizon_tokens=float(samples * length))
+
+
+@lru_cache(1 << 10)
+def _split(kind: str, at: str) -> str:
+    """The split of `KIND loss at AT`: `test` or `val`, or one of several sets by its own name."""
+    is_test = re.search(r"\btest (set|data)\b", at)
+    split = "test" if is_test else _SPLITS.get(kind, kind)
+    name = re.sub(r"[^\w.-]+", "_", _NO_NAME.sub(" ", at)).strip("_")
+    if not name:
+        return split
+    return f"{split}_{name}" if is_test else name
 
 
 @lru_cache(1 << 10)

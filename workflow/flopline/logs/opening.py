@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import re
+import shlex
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -183,7 +184,10 @@ def open_binary(path: Path) -> IO[bytes]:
     with path.open("rb") as stream:
         head = stream.read(8)
     if (head[:2], head[3::2]) == UTF16_LITTLE or (head[:2], head[2::2]) == UTF16_BIG:
-        raise FloplineError(f"{path} is UTF-16 text: save it as UTF-8.")
+        raise FloplineError(
+            f"{path} is UTF-16 text: save it as UTF-8, as by `iconv -f UTF-16 -t UTF-8 "
+            f"{shlex.quote(str(path))} > {shlex.quote(f'{path.stem}.utf8{path.suffix}')}`."
+        )
     for magic, opener in _OPENERS.values():
         if head.startswith(magic):
             return _UnpackedStream(_Unpacked(opener(path), path), 1 << 20)

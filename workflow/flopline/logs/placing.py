@@ -18,6 +18,9 @@ BEFORE: Final = "before"
 AFTER: Final = "after"
 """Which line a loss without a position belongs to: the one before it or the one after it."""
 
+_A_NUMBER: Final = r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:[\s,|;)\]}]|$)"
+"""A whole number behind a name, which then is the name of something else, as a batch's loss."""
+
 LONGEST_CELL: Final = 200
 """Letters before a name that tell whether a cell begins with it."""
 
@@ -135,7 +138,7 @@ def unread(record: Record, losses: Collection[str]) -> bool:
     if not record.text or any(name in record.values for name in losses):
         return False
     plain = "|".join(re.escape(name.rpartition("/")[2]) for name in losses)
-    named = re.finditer(rf"(?:{plain})['\"]?\s*[:=]", record.text)
+    named = re.finditer(rf"(?:{plain})['\"]?\s*[:=](?!{_A_NUMBER})", record.text)
     return any(_begins_cell(record.text[: match.start()][-LONGEST_CELL:]) for match in named)
 
 

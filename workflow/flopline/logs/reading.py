@@ -495,14 +495,21 @@ def joined(readings: Sequence[Reading], facts: LogFacts) -> Reading:
 
 
 def reach(record: Any, dotted: str) -> Any:
-    """What stands under a name in nested objects, by dots; None where nothing does."""
-    if isinstance(record, dict) and dotted in record:
+    """What stands under a name in nested objects, by dots; None where nothing does.
+
+    A key may hold dots of its own.
+    """
+    if not isinstance(record, dict):
+        return None
+    if dotted in record:
         return record[dotted]
-    for part in dotted.split("."):
-        if not isinstance(record, dict) or part not in record:
-            return None
-        record = record[part]
-    return record
+    at = dotted.find(".")
+    while at >= 0:
+        inner = record.get(dotted[:at])
+        if isinstance(inner, dict) and (value := reach(inner, dotted[at + 1 :])) is not None:
+            return value
+        at = dotted.find(".", at + 1)
+    return None
 
 
 def _require(

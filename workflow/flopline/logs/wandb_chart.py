@@ -6,6 +6,7 @@ left alone. The first column is the x axis.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,9 +17,12 @@ import pandas as pd
 from flopline.errors import FloplineError
 from flopline.logs import delimited
 from flopline.logs.reading import BATCH, NOT_PARSED, LogFacts, PlainColumn, Raw, Wish
+from flopline.places import command
 
 _BETWEEN: Final = " - "
 _RANGES: Final = ("__MIN", "__MAX")
+_OF_TIME: Final = re.compile(r"time|hours|minutes|seconds|date", re.IGNORECASE)
+"""What names an x axis of time, as `Relative Time (Wall)` and `_runtime`."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -41,6 +45,12 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     if "run" in wanted:
         raise FloplineError(
             f"{path}: a column 'run' cannot be told from the names of the runs: rename it."
+        )
+    if _OF_TIME.search(axis) and not {"step", "tokens", "flops"} & set(wish.columns or {}):
+        raise FloplineError(
+            f"{path}: the x axis of the chart is '{axis}', by which no step can be told: export "
+            "it with Step or the tokens on its x axis, or fetch the whole histories with "
+            f"`{command()} fetch wandb:ENTITY/PROJECT`."
         )
     names = list(dict.fromkeys([axis, *(metric for of_run in runs.values() for metric in of_run)]))
     columns: dict[str, PlainColumn] = {"step": axis, **(wish.columns or {}), "run": "run"}

@@ -250,7 +250,8 @@ def _line_of(head: Headline, verdict: VerdictJson, lines: pd.DataFrame) -> pd.Se
     same = (lines["law"] == stated["law"]) & (lines["estimator"] == stated["estimator"])
     if same.any():
         return lines[same].iloc[0]
-    numbers = {q: number_in(stated[q]) for q in ("params", "tokens", "loss")}
+    by_law = stated["if_the_law_holds"]
+    numbers = {q: number_in(by_law[q]) for q in ("params", "tokens", "loss")}
     bare = {"law": stated["law"], "estimator": stated["estimator"], "main": True}
     known = {"extrapolation": math.nan, "below_data": math.nan, "held_out_steps": 0}
     return pd.Series({**bare, **numbers, **known, "budget_flops": head.budget_flops})
@@ -259,14 +260,13 @@ def _line_of(head: Headline, verdict: VerdictJson, lines: pd.DataFrame) -> pd.Se
 def _stated(verdict: VerdictJson) -> Mapping[str, EstimateJson]:
     head = verdict["headline"]
     assert head is not None
-    stated: Mapping[str, Any] = head.get("forecast") or head
-    return {"params": stated["params"], "loss": stated["loss"]}
+    return {"params": head["params"], "loss": head["loss"]}
 
 
 def _kind_of_interval(verdict: VerdictJson) -> str:
     head = verdict["headline"]
     assert head is not None
-    return "forecast" if head.get("forecast") else "if the law holds"
+    return head["brackets"]
 
 
 def _warnings(verdict: VerdictJson) -> Iterator[str]:

@@ -149,8 +149,7 @@ def headline(
     if not head:
         return None
     budget = float(head["budget_flops"])
-    forecast = head.get("forecast")
-    stated = cast("Mapping[str, EstimateJson]", {**head, **(forecast or {})})
+    stated = cast("Mapping[str, EstimateJson]", head)
     row = _row_of(decision, head, budget)
     return Headline(
         budget=flops_label(budget),
@@ -163,7 +162,7 @@ def headline(
         why=_sentence_of(verdict.get("choices", ()), head["family"], budget),
         family_id=str(head["family"]),
         budget_flops=budget,
-        intervals=_intervals(head) if forecast else IF_THE_LAW_HOLDS,
+        intervals=_intervals(head) if head["brackets"] == "forecast" else IF_THE_LAW_HOLDS,
         quantities=[
             (q, formatted(stated[q.name], q.label))
             for q in in_unit(str(verdict.get("loss_unit") or NATS))
@@ -180,7 +179,8 @@ IF_THE_LAW_HOLDS: Final = (
 
 def _intervals(head: HeadlineJson) -> str:
     """What the intervals of a headline with a forecast hold, and what the law alone would say."""
-    size, loss = formatted(head["params"], humanise), formatted(head["loss"], significant)
+    by_law = head["if_the_law_holds"]
+    size, loss = formatted(by_law["params"], humanise), formatted(by_law["loss"], significant)
     return (
         "The intervals are forecasts: they hold what laws have missed when carried this far, on "
         "this study's own held-out ladder and on public ones. If the law holds, the 95 % intervals "

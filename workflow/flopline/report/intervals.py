@@ -35,10 +35,9 @@ def resampled_words(fits: Mapping[str, FitsJson], families: Mapping[str, str]) -
 def interval_note(verdict: VerdictJson) -> str:
     """What the intervals of the recommended lines hold, at all targets and families."""
     head, choices = verdict["headline"], verdict["choices"]
-    stated = [c["forecast"] for c in choices if c.get("law") and "forecast" in c]
-    if not stated and head is not None:
-        stated = [head.get("forecast")]
-    forecast = [made is not None for made in stated]
+    forecast = [c["forecast"] is not None for c in choices if c.get("law") and "forecast" in c]
+    if not forecast and head is not None:
+        forecast = [head["brackets"] == "forecast"]
     if forecast and all(forecast):
         return "Intervals are forecasts: they hold what laws have missed when carried this far."
     if any(forecast):

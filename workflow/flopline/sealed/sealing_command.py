@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,12 @@ from flopline.sealed.document import (
 from flopline.sealed.future_runs import FutureRun, named_runs, recommended_runs
 from flopline.sealed.gates import refusal, to_mind
 from flopline.sealed.judging import SCORED, changed_inputs, judged, pooled, runs_forecast
-from flopline.sealed.study_evidence import result_files, results_table, study_results
+from flopline.sealed.study_evidence import (
+    of_this_version,
+    result_files,
+    results_table,
+    study_results,
+)
 from flopline.storage import write_text
 from flopline.study import is_simulated, load_study, read_yaml
 from flopline.study_document import FutureRunDocument, StudyDocument
@@ -47,8 +53,10 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     try:
         study = _study(options.study, folder)
         act = _forecast if options.act == "forecast" else _judge
-        for line in act(study, options, folder):
-            print(printable(line))
+        of_results = options.act == "forecast" or not options.results
+        with of_this_version(study) if of_results else nullcontext():
+            for line in act(study, options, folder):
+                print(printable(line))
     except FloplineError as mistake:
         print(f"flopline: {mistake}", file=sys.stderr)
         return 1
@@ -205,7 +213,8 @@ def _study(name: str, root: Path) -> StudyDocument:
 
 
 def _entry(words: Sequence[str]) -> FutureRunDocument:
-    """A run given on the command line: NAME PARAMS TOKENS [FAMILY]."""
+    """A run given on the command line, as one word or several: NAME PARAMS TOKENS [FAMILY]."""
+    words = " ".join(words).split()
     if len(words) not in (3, 4):
         raise FloplineError(
             f"a run to forecast is given as NAME PARAMS TOKENS and maybe FAMILY, not as "

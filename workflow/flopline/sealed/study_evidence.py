@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +55,33 @@ def study_results(study: StudyDocument, root: Path) -> StudyResults:
     return read_results(root / "results" / study["name"], result_files(study, root))
 
 
+@contextmanager
+def of_this_version(study: StudyDocument) -> Iterator[None]:
+    """Read what a study left; what its results lack becomes a FloplineError that says to run it.
+
+    Results stay on the disk when Flopline is renewed, and an older version wrote them without it.
+    """
+    try:
+        yield
+    except KeyError as lacking:
+        name = lacking.args[0] if lacking.args else "?"
+        raise FloplineError(
+            f"results/{study['name']} was left by another version of Flopline, which wrote no "
+            f"{name!r}: run the study again with {to_run(study['name'])}, which makes anew what "
+            "this version makes in another way."
+        ) from lacking
+
+
+def _why_no_number(cell: object) -> str:
+    """What is wrong with a cell, as the end of a sentence; no study file says its decimal mark."""
+    if "," in str(cell):
+        return (
+            "whose comma may part decimals or thousands: write it with a decimal point and without "
+            "commas"
+        )
+    return why_no_number(cell)
+
+
 def results_table(path: Path) -> pd.DataFrame:
     """A table of runs with columns run, loss and line, and params and tokens if it has them.
 
@@ -78,6 +107,6 @@ def results_table(path: Path) -> pd.DataFrame:
         out[name] = [read(cell) for cell in table[name]]
         for line, cell, value in zip(table["line"], table[name], out[name], strict=True):
             if not 0 < value < math.inf:
-                reason = why_no_number(cell) if math.isnan(value) else "which is not above 0"
+                reason = _why_no_number(cell) if math.isnan(value) else "which is not above 0"
                 raise FloplineError(f"{path}, line {line}: `{name}` is {cell!r}, {reason}.")
     return out

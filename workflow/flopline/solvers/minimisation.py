@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from flopline import progress
+from flopline.remembered import remembered
 from flopline.solvers.damped_steps import agree, widths_down_to
 from flopline.solvers.descent import Optimum, descend, jacobian
 from flopline.solvers.problem import Bools, Floats, Ints, Problem
@@ -60,6 +61,7 @@ def _bytes_of(problem: Problem) -> tuple[bytes, ...]:
     )
 
 
+@remembered(Optimum)
 def _minimised(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimum, int, int]:
     cells = cells_of(form)
     best, count, agreeing = _best_from(problem, form, weights, len(cells.blocks))
@@ -68,6 +70,7 @@ def _minimised(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Opti
     return _best_from(problem, form, weights, None)
 
 
+@remembered(Optimum)
 def minimise_resamples(
     problem: Problem, form: Form[Any], weights: Floats, near: Floats
 ) -> tuple[Optimum, Bools]:
@@ -126,6 +129,7 @@ def _ends(
         yield ends.take(np.arange(rows) + number * rows)
 
 
+@remembered(Optimum)
 def minimise_held(problem: Problem, form: Form[Any], floors: Floats, near: Floats) -> Optimum:
     """Optima with E held at each of `floors`, all points weighing the same.
 

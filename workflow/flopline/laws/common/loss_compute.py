@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.remembered import remembered
+
 Floats = NDArray[np.float64]
 
 EXPONENTS: Final[Floats] = np.geomspace(1e-3, 3.0, 60)
@@ -97,6 +99,7 @@ class LossLaw:
         return self.pinned is None and bool(self.E[row] > 0)
 
 
+@remembered(LossLaw)
 def fit_loss_compute(
     ln_flops: ArrayLike, loss: ArrayLike, weights: ArrayLike, floor: float | None = None
 ) -> LossLaw:

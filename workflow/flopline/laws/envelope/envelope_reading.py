@@ -18,16 +18,16 @@ from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.inputs import named, size_classes
 from flopline.laws.common.lack_of_fit import CELLS, LackOfFit, by_cells, lack_of_fit
-from flopline.laws.common.loss_compute import fit_loss_compute
+from flopline.laws.common.loss_compute import LossLaw, fit_loss_compute
 from flopline.laws.common.power_law import PowerLaw, fit_power_laws
 from flopline.laws.envelope.envelope_options import EnvelopeOptions
 from flopline.laws.envelope.frontier import ABSENT, RULES, Bins, Curves, Frontier, interpolate
 from flopline.laws.envelope.hull import Hull
+from flopline.remembered import remembered
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-Select = Callable[[Bools], Frontier]
 
 MIN_POINTS: Final = 3
 RULE_SIZES: Final = {"bracketed": 4, "inner": 3, "contested": 0}
@@ -67,6 +67,36 @@ class EnvelopeReading:
 
 
 @dataclass(frozen=True, slots=True)
+class _Selector:
+    """How a frontier is read: bin by bin on a grid by a rule, or without one as a hull."""
+
+    curves: Curves
+    grid: Bins | None
+    rule: str
+
+    @property
+    def width(self) -> int:
+        """Points a subset, 1 for a hull, which holds few."""
+        return 1 if self.grid is None else self.grid.ln_flops.size
+
+    @property
+    def spacing(self) -> float:
+        """That of its points in ln C, 0 for a hull."""
+        return 0.0 if self.grid is None else float(self.grid.ln_flops[1] - self.grid.ln_flops[0])
+
+    @property
+    def words(self) -> str:
+        """Which points are used."""
+        return "all hull points" if self.grid is None else RULES[self.rule]
+
+    def select(self, present: Bools) -> Frontier:
+        """The frontier of the runs that are `present` (subsets, runs)."""
+        if self.grid is None:
+            return Hull(self.curves).select(present)
+        return self.grid.select(present, self.rule)
+
+
+@dataclass(frozen=True, slots=True)
 class _FrontierLaws:
     """What is fitted to each subset: the laws, slopes by thirds, residuals of the loss law."""
 
@@ -99,18 +129,17 @@ def read(
         size_classes(runs["params"].to_numpy()),
     )
     floor = options.loss_floor
-    select, width, rule, bin_width = _selector(ready, options.frontier, options.bins, family)
+    selector = _selector(ready, options.frontier, options.bins, family)
     ln_params = np.log(runs["params"].to_numpy())
     with progress.part(ONCE):
-        chosen = select(np.ones((1, len(runs)), dtype=bool))
+        chosen = selector.select(np.ones((1, len(runs)), dtype=bool))
     _demand_sizes(chosen, ready.size, runs, family)
     _demand_floor(chosen, floor, family)
     ln_flops = chosen.ln_flops[chosen.used]
     edges = np.linspace(ln_flops.min(), ln_flops.max(), CELLS + 1)
     point = _laws([_lines(chosen, ln_params, ready.size)], floor, edges)
     weights = run_weights(list(runs["run"]), bootstrap.draws, bootstrap.seed)
-    drawn = _resampled(select, weights > 0, width, ln_params, ready.size)
-    resampled = _laws(drawn, floor, edges)
+    resampled = _resampled(selector, weights > 0, ln_params, floor, edges)
     ln_c, _, count = _blocks(chosen, chosen.used.astype(float))
     misfit = lack_of_fit(
         ln_c[0],
@@ -122,8 +151,8 @@ def read(
     )
     return EnvelopeReading(
         chosen,
-        rule,
-        bin_width,
+        selector.words,
+        selector.spacing,
         ready.size,
         runs,
         len(table),
@@ -140,12 +169,10 @@ def winning_sizes(chosen: Frontier, size: Ints) -> int:
     return int(np.unique(size[chosen.run[chosen.used]]).size)
 
 
-def _selector(
-    curves: Curves, frontier: str, bins: int, family: str
-) -> tuple[Select, int, str, float]:
-    """How to read a frontier, points per subset, the rule for a used point, and their spacing."""
+def _selector(curves: Curves, frontier: str, bins: int, family: str) -> _Selector:
+    """How to read the frontier of `curves`; raises FloplineError where nothing competes."""
     if frontier == "hull":
-        return Hull(curves).select, 1, "all hull points", 0.0
+        return _Selector(curves, None, "")
     grid = interpolate(curves, bins)
     if grid is None:
         raise FloplineError(
@@ -153,9 +180,7 @@ def _selector(
             "reach the same FLOPs: train them over overlapping ranges, or take envelope out of "
             "`laws` in the study file."
         )
-    rule = _rule(grid)
-    spacing = float(grid.ln_flops[1] - grid.ln_flops[0])
-    return lambda present: grid.select(present, rule), bins, RULES[rule], spacing
+    return _Selector(curves, grid, _rule(grid))
 
 
 def _rule(grid: Bins) -> str:
@@ -263,16 +288,17 @@ def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
     return ln_flops, loss, count
 
 
+@remembered(_FrontierLaws, Allocation, PowerLaw, LossLaw)
 def _resampled(
-    select: Select, present: Bools, width: int, ln_params: Floats, size: Ints
-) -> list[_Lines]:
-    """The lines of every subset of the runs in `present` (subsets, runs)."""
-    at_once = max(1, CELLS_AT_ONCE // width)
+    selector: _Selector, present: Bools, ln_params: Floats, loss_floor: float | None, edges: Floats
+) -> _FrontierLaws:
+    """The laws of every subset of the runs in `present` (subsets, runs)."""
+    at_once = max(1, CELLS_AT_ONCE // selector.width)
     parts = []
     for begin in progress.over(range(0, max(1, present.shape[0]), at_once)):
-        chosen = select(present[begin : begin + at_once])
+        chosen = selector.select(present[begin : begin + at_once])
         rows, points = chosen.run.shape
         step = max(1, CELLS_A_BLOCK // max(points, 1))
         for i in range(0, max(1, rows), step):
-            parts.append(_lines(chosen.some(slice(i, i + step)), ln_params, size))
-    return parts
+            parts.append(_lines(chosen.some(slice(i, i + step)), ln_params, selector.curves.size))
+    return _laws(parts, loss_floor, edges)

@@ -1,0 +1,268 @@
+"""Kinds of lines and names that trainers print and no format was made for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flopline.clean.gathering import stop_at_mistakes
+from flopline.clean.reasons import NO_STEP
+from flopline.drafting.columns import row_columns
+from flopline.drafting.survey import columns_of, likest_row, survey
+from flopline.drafting.writing import draft
+from flopline.errors import FloplineError
+from flopline.logs.key_values import FIRST, parsed, records
+from flopline.logs.readers import read_log, sniffed
+from flopline.logs.reading import reach
+from flopline.numbers import size_in_words
+
+
+def test_an_object_over_several_lines_is_one_row(tmp_path: Path) -> None:
+    # as EasyLM prints it, with pprint, below a progress bar
+    log = tmp_path / "out.log"
+    log.write_text(
+        "".join(
+            f" 50%|###   | {step}/100 [10:02<20:11,  1.2it/s]\n"
+            f"{{'eval/loss': {5 - step / 50},\n 'step': {step},\n 'train/accuracy': 0.4,\n"
+            f" 'train/loss': {4.9 - step / 50}}}\n"
+            for step in (0, 50, 100)
+        )
+    )
+    columns = {"step": "step", "loss": {"train": "train/loss", "val": "eval/loss"}}
+    rows = read_log(log, columns).rows
+    val = rows[rows["split"] == "val"]
+    assert val["step"].tolist() == [0, 50, 100]
+    assert val["loss"].tolist() == [5, 4, 3]
+    train = rows[rows["split"] == "train"]
+    assert train["loss"].tolist() == pytest.approx([4.9, 3.9, 2.9])
+
+
+def test_an_object_without_a_loss_stays_lines() -> None:
+    lines = ["config = {", "  'layers': 12,", "  'width': 768}", "step 1 loss 3.0"]
+    read = list(records((n, line, True) for n, line in enumerate(lines, 1)))
+    assert read[-1].values == {"step": "1", "loss": "3.0"}
+    assert {"layers", "width"} <= {name for record in read for name in record.values}
+
+
+def test_pairs_around_an_object_are_read() -> None:
+    # as InternLM logs the norms of its groups between other pairs
+    line = "step=19 loss=5.25 lr=1e-05 grad_norm={'0_default': 0.5} num_consumed_tokens=10485760"
+    values = parsed(1, line).values
+    assert values["step"] == "19"
+    assert values["loss"] == "5.25"
+    assert values["num_consumed_tokens"] == "10485760"
+    assert "grad_norm" not in values
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("I1127 10:22:26.1 1399388 logging_writer.py:48] [50] learning_rate=0.1, loss=5.5", "50"),
+        ("[50/2,400] tokens: 26,214,400 loss: 5.5", "50"),
+        ("- mmengine - INFO - Iter(train) [ 10/1000]  lr: 1.0e-04  loss: 2.3", "10"),
+        ("- mmengine - INFO - Iter(val) [ 10/50]  loss: 2.3", None),
+        ("Train Epoch: 0 [ 12800/256000 (5%)] Loss: 5.9", None),
+        ("[0] [1] loss: 5.9", None),
+        ("[3] step 7 loss: 5.9", None),
+    ],
+)
+def test_a_number_alone_in_brackets_is_the_position_if_nothing_else_is(
+    line: str, step: str | None
+) -> None:
+    assert parsed(1, line).values.get(FIRST) == step
+
+
+def test_a_comma_behind_a_total_is_none_of_it() -> None:
+    assert parsed(1, "Epoch 1/4, Step 50/1,250, Loss: 3.2").totals == {
+        "epoch": "4",
+        "step": "1,250",
+    }
+
+
+def test_several_validation_sets_of_megatron_are_splits(tmp_path: Path) -> None:
+    log = tmp_path / "log.out"
+    train = (
+        " iteration {0}/ 20 | consumed samples: {0} | global batch size: 1 | lm loss: 5.0E+00 |"
+        " number of nan iterations: 0 |\n"
+    )
+    values = {
+        "on c4 validation set": "c4",
+        "[wiki]": "wiki",
+        "on validation set": "val",
+        "on test set": "test",
+        "on c4 test set": "test_c4",
+    }
+    log.write_text(
+        train.format(10)
+        + "".join(
+            f" validation loss at iteration 10 {at} | lm loss value: {n}.5E+00 | lm loss PPL: 9 |\n"
+            for n, at in enumerate(values)
+        )
+        + " validation loss at the end of training for val data | lm loss value: 9.0E+00 |\n"
+    )
+    rows = read_log(log).rows
+    of_split = dict(zip(rows["split"][1:-1], rows["loss"][1:-1], strict=True))
+    assert of_split == {split: n + 0.5 for n, split in enumerate(values.values())}
+    assert rows["split"].iloc[-1] == "val"
+
+
+def test_names_within_objects_of_json_lines_are_columns(tmp_path: Path) -> None:
+    # as Levanter's JSON tracker writes them, with points and slashes in its names
+    log = tmp_path / "a.jsonl"
+    log.write_text(
+        "".join(
+            json.dumps({"event": "log", "step": step, "metrics": {"train/v1.5/loss": 5 - step}})
+            + "\n"
+            for step in (1, 2)
+        )
+    )
+    columns = row_columns(columns_of(log, "jsonl"))
+    assert columns == {"step": "step", "loss": "metrics.train/v1.5/loss"}
+    assert read_log(log, columns).rows["loss"].tolist() == [4, 3]
+    assert reach({"a.b": {"c": 1}, "a": {"d": 2}}, "a.b.c") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "tokens"),
+    [
+        # LitGPT's logger counts `tokens` on each device
+        (["tokens", "total_tokens"], "total_tokens"),
+        (["num_consumed_tokens", "tokens/en"], "num_consumed_tokens"),
+        (["train/global_tokens"], "train/global_tokens"),
+        (["tokens_per_step", "max_tokens", "tokens/en"], None),
+    ],
+)
+def test_tokens_so_far_are_told_from_other_tokens(names: list[str], tokens: str | None) -> None:
+    assert row_columns(names).get("tokens") == tokens
+
+
+def test_a_row_for_each_value_of_a_metric_is_put_side_by_side(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text(
+        "run_id,metric,step,timestamp,value\na,loss,1,7,5.0\na,loss,2,8,4.0\na,loss,2,9,3.9\nb,loss,1,7,6.0\n"
+        "a,tokens,1,7,100\na,tokens,2,8,200\na,tokens,2,9,201\nb,tokens,1,7,\nb,loss\n"
+    )
+    assert sniffed(log) == "long_table"
+    reading = read_log(log, {"loss": "loss", "tokens": "tokens"})
+    rows = reading.rows[["run", "step", "tokens", "loss", "line"]].astype(object)
+    assert rows.where(rows.notna(), None).to_numpy().tolist() == [
+        ["a", 1, 100, 5.0, 2],
+        ["a", 2, 200, 4.0, 3],
+        ["a", 2, 201, 3.9, 4],
+        ["b", 1, None, 6.0, 5],
+    ]
+    assert reading.dropped[["line", "reason"]].to_numpy().tolist() == [[10, "not_parsed"]]
+
+
+@pytest.mark.parametrize("second_name", ["y", "x"])
+def test_runs_of_a_long_table_are_told_by_names_only_if_these_are_of_one_id(
+    tmp_path: Path, second_name: str
+) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text(
+        f"run.hash,run.name,metric.name,step,value\n1,x,loss,1,5\n2,{second_name},loss,1,4\n"
+    )
+    runs = read_log(log, {"loss": "loss"}).rows["run"].tolist()
+    assert runs == (["x", "y"] if second_name == "y" else ["1", "2"])
+
+
+def test_a_table_with_a_loss_of_its_own_is_no_long_table(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text("key,step,value,loss\na,1,2,3\n")
+    assert sniffed(log) == "csv"
+
+
+def test_a_chart_over_time_is_refused(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.csv"
+    chart.write_text('"Relative Time (Wall)","a - loss","a - loss__MIN","a - loss__MAX"\n7,5,5,5\n')
+    with pytest.raises(FloplineError, match="x axis of the chart is 'Relative Time"):
+        read_log(chart, {"loss": "loss"})
+
+
+def test_a_draft_names_the_runs_within_a_log_and_leaves_losses_without_numbers(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "chart.csv").write_text(
+        "Step,a - loss,a - loss__MIN,a - loss__MAX,b - loss,b - loss__MIN,b - loss__MAX\n"
+        "1,5,5,5,4,4,4\n2,4,4,4,3,3,3\n"
+    )
+    made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
+    assert (made.run_table or "").splitlines()[1:] == ["a,,,", "b,,,"]
+    (folder / "chart.csv").unlink()
+    (folder / "a.log").write_text(
+        "step=1 loss/en=5.0 loss/cn=nan\nstep=2 loss/en=4.0 loss/cn=nan\n"
+    )
+    made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
+    assert "cn:" not in made.study
+    assert "loss/cn is NaN or infinite in every row and left out." in made.notes
+
+
+def test_a_log_of_perplexities_alone_is_drafted_by_them(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    lines = [f"| step {step} | lr 0.1 | ppl {20 - step} | valid ppl {21 - step}" for step in (1, 2)]
+    (folder / "a.log").write_text("\n".join(lines) + "\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "config/studies/s.runs.csv", tmp_path)
+    assert 'val: "valid ppl"' in made.study
+    assert "valid ppl is in perplexity, as its name says." in made.notes
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(FloplineError) as refusal:
+        draft(survey(folder, folder.parent), "s", {}, "runs.csv", folder.parent)
+    return str(refusal.value)
+
+
+def test_files_that_are_no_logs_for_one_reason_are_told_once(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for run in ("a", "b", "c"):
+        (folder / f"run-{run}-tag-loss.csv").write_text("Wall time,Step,Value\n1,1,5\n2,2,4\n")
+    sentence = refused(folder)
+    assert sentence.count("TensorBoard's export of one metric: give the folder") == 1
+    assert "(and 2 more like it)" in sentence
+
+
+def test_the_manifest_of_a_snapshot_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "snap/logs").mkdir(parents=True)
+    (tmp_path / "snap/fetched.json").write_text("{}")
+    (tmp_path / "snap/logs/a.csv").write_text("step,loss\n1,5\n2,4\n")
+    assert survey(tmp_path / "snap", tmp_path).left == []
+
+
+def test_utf16_is_left_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a b.txt").write_text("step\tloss\n1\t5\n", encoding="utf-16")
+    assert "iconv -f UTF-16 -t UTF-8" in refused(folder)
+
+
+def test_the_line_most_like_a_row_is_one_with_a_loss(tmp_path: Path) -> None:
+    log = tmp_path / "a.txt"
+    log.write_text("x: a=1 b=2 c=3 d=4 e=5 f=6\nx: loss=3.0 rate=2 mfu=3\n")
+    assert likest_row(log)[1] == ["loss", "rate", "mfu"]
+
+
+def test_a_run_without_any_step_is_not_told_to_drop_its_rows() -> None:
+    dropped = pd.DataFrame(
+        {"run": ["a", "a"], "reason": [NO_STEP, NO_STEP], "source": ["x", "x"], "line": [1, 2]}
+    )
+    tallied = pd.DataFrame(
+        {"run": ["a"], "rows_kept": [0], "not_finite": [None], "misread": [None]}
+    )
+    study: Any = {"cleaning": {"bad_rows": "fail"}, "exclude": []}
+    with pytest.raises(FloplineError, match="no row of run 'a' has one: name the column"):
+        stop_at_mistakes(dropped, tallied, study)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(1, "1 byte"), (950, "950 bytes"), (4_321, "4.3 kB"), (3.1e6, "3.1 MB")]
+)
+def test_sizes_are_told_in_units_that_leave_a_digit(size: float, words: str) -> None:
+    assert size_in_words(int(size)) == words
