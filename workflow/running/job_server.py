@@ -1,8 +1,8 @@
 """Jobs as forks of a process that has loaded the packages which most of them load.
 
 Loading pandas, SciPy and Matplotlib takes longer than the work of most jobs of a small study.
-Nothing is shared between jobs: each is a fresh fork of a process that has imported packages of
-others, none of ours, and done nothing else. `command` takes the place of the Python that Snakemake
+Nothing is shared between jobs: each is a fresh fork of a process that has imported packages, ours
+apart (ahead.py), and done nothing else. `command` takes the place of the Python that Snakemake
 starts scripts with (job_client.py); run as a program this module is the process that forks.
 
 A fork has its own process group, and its client sends on what it gets. A client that is killed
@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from running.ahead import LoadedAhead
 from running.job_client import address, same_user
 
 PACKAGES = (
@@ -48,6 +49,9 @@ FOR_JOBS = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 27),
 }
 """What is set for every job."""
+
+AHEAD_AFTER = 4
+"""Jobs from which loading our library ahead pays: it takes as long as ten of them save."""
 
 DEATH_SIGNAL = 1
 """Of Linux's prctl: which signal a process gets when its parent ends."""
@@ -101,6 +105,8 @@ class Server:
         self.prctl = ctypes.CDLL(None).prctl
         own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         self.own = [str(Path(path).resolve()) for path in own if path]
+        self.ahead = LoadedAhead(self.own)
+        self.forked = 0
         self.rest = [path for path in sys.path[1:] if str(Path(path).resolve()) not in self.own]
         # What Python or whoever started it set; a job has the same.
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -161,6 +167,11 @@ class Server:
         self.watch(connection.fileno(), lambda: self.lose_client(pid))
         with contextlib.suppress(OSError):
             connection.sendall(pid.to_bytes(4, "big"))
+        self.forked += 1
+        if self.forked == AHEAD_AFTER:
+            self.ahead.load()
+            gc.collect()
+            gc.freeze()
 
     def lose_client(self, pid: int) -> None:
         """A client that was killed: its script ends likewise."""
@@ -211,6 +222,7 @@ class Server:
         paths = environment.get("PYTHONPATH", "").split(os.pathsep)
         sys.path[:] = [str(Path(script).parent), *filter(None, paths), *self.rest]
         sys.argv, sys.orig_argv = [script], [sys.executable, script]
+        self.ahead.offer([path for path in paths if path])
         main = types.ModuleType("__main__")
         main.__file__ = script
         sys.modules["__main__"] = main

@@ -117,7 +117,9 @@ class Together(RendererBase):
             writer.finalize()
 
 
-def draw_shapes(figure: Figure, svg: io.StringIO | None, pdf: Path | None, dpi: float) -> None:
+def draw_shapes(
+    figure: Figure, svg: io.StringIO | None, pdf: Path | io.BytesIO | None, dpi: float
+) -> None:
     """Draw `figure` into an SVG, a PDF or both; its rasterized parts are images of `dpi`."""
     width, height = map(float, figure.get_size_inches())
     file = None if pdf is None else PdfFile(pdf, metadata=_NO_DATE_PDF)
