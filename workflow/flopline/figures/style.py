@@ -6,6 +6,7 @@ import base64
 import functools
 import io
 import re
+import string
 import struct
 import warnings
 import zlib
@@ -246,6 +247,25 @@ def save(
         if "png" in part:
             part["png"].write_bytes(_png(pixels_of(figure, PNG_DPI)))
     return written
+
+
+@styled
+def before_jobs() -> None:
+    """Draw letters of every kind into memory: what Matplotlib looks up for a first figure.
+
+    Jobs that are forked of the process which did so find it known.
+    """
+    letters = string.ascii_letters + string.digits + "()[],.%+"
+    figure = new_figure(1.0, 1.0)
+    axes = figure.add_axes((0.3, 0.3, 0.6, 0.6))
+    axes.plot([1, 2], [1, 2], "o-", label=letters)
+    axes.set(xscale="log", yscale="log", ylabel=r"$N \propto C^{0.5}$")
+    axes.set_xlabel(letters, style="italic")
+    axes.set_title(letters, weight="bold")
+    axes.legend()
+    with lean_fonts():
+        draw_shapes(figure, io.StringIO(), io.BytesIO(), RASTER_DPI)
+    pixels_of(figure, PNG_DPI)
 
 
 def _png(rgba: NDArray[np.uint8]) -> bytes:
