@@ -21,6 +21,7 @@ from flopline.drafting.columns import (
     other_losses,
     row_columns,
     split_of,
+    what_else,
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
 from flopline.drafting.perplexities import unit_beside
@@ -600,6 +601,11 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
         f"{column} is in {words(unit)}, as its name says."
         for column in taken.values()
         if isinstance(column, str) and (unit := unit_of(column)) not in (None, "", NATS)
+    ]
+    notes += [
+        f"{column} seems to be {what}, and no plain loss of its split was found."
+        for column in taken.values()
+        if isinstance(column, str) and (what := what_else(column)) not in ("", "in bits per byte")
     ]
     for ours, candidates in other_candidates(names, columns).items():
         spec = columns[ours]
