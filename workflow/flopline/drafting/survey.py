@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,13 +14,17 @@ import numpy as np
 import pandas as pd
 
 from flopline.drafting.columns import (
+    chosen_losses,
     columns_called,
     fact_columns,
     other_candidates,
     other_losses,
     row_columns,
+    split_of,
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
+from flopline.drafting.perplexities import unit_beside
+from flopline.drafting.restarts import LogCurve, pieces_of
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
@@ -37,7 +41,7 @@ from flopline.logs.reading import (
     other_separator,
     plain_columns,
 )
-from flopline.loss_units import NATS, unit_of, words
+from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
 from flopline.sources import parts_of, split_folders
 from flopline.study_document import ColumnMap, MappedColumn
@@ -78,7 +82,9 @@ class LogGroup:
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
-    `optional` which columns some of the logs lack, `runs` which runs a column of them names.
+    `optional` which columns some of the logs lack, `runs` which runs a column of them names,
+    `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
+    perplexity says that their losses are in bits.
     """
 
     format: str
@@ -96,6 +102,8 @@ class LogGroup:
     units: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()
     runs: Sequence[str] = ()
+    pieces: Mapping[str, str] = field(default_factory=dict)
+    in_bits: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +278,7 @@ def _group(
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
     with_number: dict[str, bool] = {}
+    curves: list[LogCurve] = []
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
@@ -286,6 +295,8 @@ def _group(
             continue
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        if not of_split and (curve := LogCurve.of(path, rows)) is not None:
+            curves.append(curve)
         for split, loss in rows.groupby("split", observed=True)["loss"]:
             finite = bool(np.isfinite(loss.to_numpy(float)).any())
             with_number[str(split)] = finite or with_number.get(str(split), False)
@@ -307,6 +318,8 @@ def _group(
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
     columns, never = _with_numbers(columns, with_number)
+    in_bits = _in_bits(root / read[0], name, columns or {}, all_names[0])
+    pieces, asked = ({}, []) if run_values else pieces_of(curves, run_names(read))
     return LogGroup(
         name,
         read,
@@ -319,7 +332,7 @@ def _group(
         _in_all([run.keys for run in runs.values()]),
         logs,
         [
-            *_title(root / read[0], name),
+            *_title(root / read[0], name, splits),
             *_several(run_column, run_values),
             *_chosen(list(names), columns),
             *[
@@ -327,11 +340,18 @@ def _group(
                 for column in never.values()
             ],
             *_in_units(units),
+            *(
+                f"losses of the split {split} are in bits: perplexities are 2 to the power of them."
+                for split in in_bits
+            ),
+            *asked,
         ],
         steps == len(logs),
         units,
         _lacking(columns, all_names),
         run_values,
+        pieces,
+        in_bits,
     )
 
 
@@ -441,9 +461,20 @@ def _lacking(columns: ColumnMap | None, names: Sequence[Sequence[str]]) -> list[
     ]
 
 
-def _title(path: Path, name: str) -> list[str]:
+def _title(path: Path, name: str, splits: Collection[str]) -> list[str]:
+    if name != "trainer":
+        return []
     module = FORMATS[name].load()
-    return [f"the lines are read as those of {module.title(path)}."] if name == "trainer" else []
+    notes = [f"the lines are read as those of {module.title(path)}."]
+    unread = chosen_losses(module.unread_losses(path))
+    trained, evaluated = "train" in splits, any(split != "train" for split in splits)
+    others = [one for one in unread if not (trained if split_of(one) == "train" else evaluated)]
+    if others:
+        notes.append(
+            f"its lines hold losses that are not read so: {', '.join(others[:6])}; if one of them "
+            "is meant, set `format: lines` and name it and the step in source.columns."
+        )
+    return notes
 
 
 def _without_rows(name: str, reading: Reading) -> str:
@@ -517,6 +548,17 @@ def _constant_of_runs(
         if values and min(values) > 0:
             out[key] = values[0]
     return out
+
+
+def _in_bits(path: Path, name: str, columns: ColumnMap, names: Sequence[str]) -> list[str]:
+    """The splits of a log whose losses are in bits, by the perplexities beside them."""
+    loss = columns.get("loss", {})
+    of_split = loss if isinstance(loss, dict) and "times" not in loss else {"": loss}
+    return [
+        split or split_of(column)
+        for split, column in of_split.items()
+        if isinstance(column, str) and unit_beside(path, name, column, names) == BITS
+    ]
 
 
 def _in_units(units: Mapping[str, str]) -> list[str]:
@@ -600,7 +642,7 @@ def runs_of(group: LogGroup) -> list[str]:
     """The runs that the logs of a group would be called, or that a column of them names."""
     if group.runs:
         return list(group.runs)
-    names = run_names(group.paths)
+    names = {**run_names(group.paths), **group.pieces}
     return [names[path] for path in group.paths]
 
 
