@@ -358,3 +358,38 @@ def test_evaluations_of_metaseq_are_splits_in_bits(tmp_path: Path) -> None:
         ["Books", 50, 7.0],
     ]
     assert reading.facts.units[""] == "bits_per_token"
+
+
+@pytest.mark.parametrize(
+    ("text", "format_name"),
+    [
+        ("step\tval loss\n1\t5,5\n", "tsv"),
+        ("step,val_loss,note\n1,5.5,\n", "csv"),
+        ("step,val_loss\n1,see below\n", None),
+        ("1,2\n3,4\n", None),
+        ("Of step, loss\nand more\n", None),
+    ],
+)
+def test_a_table_is_told_by_its_first_lines_whatever_it_is_called(
+    tmp_path: Path, text: str, format_name: str | None
+) -> None:
+    log = tmp_path / "a.txt"
+    log.write_text(text)
+    if format_name is None:
+        with pytest.raises(FloplineError, match="no known log format"):
+            sniffed(log)
+    else:
+        assert sniffed(log) == format_name
+
+
+def test_decimal_commas_are_told_by_the_losses(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    # read with decimal points, 26,214 million tokens would be a thousand times as many
+    (folder / "a.txt").write_text("step\ttokens (M)\tloss\n1\t26,214\t5,94\n2\t52,428\t5,33\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    source = yaml.safe_load(made.study)["source"]
+    assert source["decimal"] == ","
+    rows = read_log(folder / "a.txt", source["columns"], "tsv", decimal=",").rows
+    assert rows["tokens"].tolist() == pytest.approx([26.214e6, 52.428e6])
+    assert rows["loss"].tolist() == [5.94, 5.33]

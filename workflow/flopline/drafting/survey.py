@@ -33,6 +33,8 @@ from flopline.logs.key_values import is_loss, parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
+    COMMA_IN_LOSS,
+    DOUBTFUL_COMMA,
     NO_LOSS,
     LogFacts,
     Reading,
@@ -84,7 +86,7 @@ class LogGroup:
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
-    perplexity says that their losses are in bits.
+    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers.
     """
 
     format: str
@@ -104,6 +106,7 @@ class LogGroup:
     runs: Sequence[str] = ()
     pieces: Mapping[str, str] = field(default_factory=dict)
     in_bits: Sequence[str] = ()
+    decimal: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +282,18 @@ def _group(
     all_names: list[Sequence[str]] = []
     with_number: dict[str, bool] = {}
     curves: list[LogCurve] = []
+    decimal = "."
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
         here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else of_run | row_columns(here)
         try:
-            reading = read_log(root / path, columns, name)
+            reading = read_log(root / path, columns, name, decimal=decimal)
+            if not logs and reading.rows.empty and _has_commas(reading):
+                # As spreadsheets write numbers in half of the world; the loss tells it.
+                decimal = ","
+                reading = read_log(root / path, columns, name, decimal=decimal)
         except FloplineError as refusal:
             left.append((path, str(refusal)))
             continue
@@ -345,6 +353,7 @@ def _group(
                 for split in in_bits
             ),
             *asked,
+            *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
         steps == len(logs),
         units,
@@ -352,6 +361,7 @@ def _group(
         run_values,
         pieces,
         in_bits,
+        decimal,
     )
 
 
@@ -475,6 +485,11 @@ def _title(path: Path, name: str, splits: Collection[str]) -> list[str]:
             "is meant, set `format: lines` and name it and the step in source.columns."
         )
     return notes
+
+
+def _has_commas(reading: Reading) -> bool:
+    """Whether rows were not read for commas that may part fractions."""
+    return bool(reading.dropped["reason"].isin([DOUBTFUL_COMMA, COMMA_IN_LOSS]).any())
 
 
 def _without_rows(name: str, reading: Reading) -> str:
