@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
-from flopline.figures.found_fonts import found_fonts
+from flopline.figures.found_fonts import FAMILY, found_fonts
 from flopline.figures.pdf_fonts import lean_fonts
 from flopline.figures.still import still
 
@@ -77,7 +77,7 @@ _PNG_LEVEL: Final = 3
 
 _RC: Final[dict[str, object]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FAMILY],
     "font.size": 7.0,
     "text.color": INK,
     "axes.labelsize": 7.5,
