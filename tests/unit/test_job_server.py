@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from running import job_server
+from running.digest import Memory, loaded_by
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(not job_server.works_here(), reason="forks as on Linux")
 
@@ -274,3 +276,46 @@ def test_who_asks_for_nothing_does_no_harm(server: str, tmp_path: Path) -> None:
             connection.shutdown(socket.SHUT_WR)
             assert select.select([connection], [], [], 30)[0]
     assert subprocess.run(words(server, written(tmp_path, "")), check=True).returncode == 0
+
+
+def test_modules_of_ours_are_loaded_for_jobs_with_the_same_path_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / "ours.py").write_text(
+            f"import os\nWHERE, PID = {folder.name!r}, os.getpid()\nREADY = []\n"
+            "def before_jobs():\n    READY.append(os.getpid())\n"
+        )
+    (here / "broken.py").write_text("1 / 0\n")
+    script = written(
+        tmp_path,
+        "import os, ours\nserver = os.getppid()\n"
+        "print(ours.WHERE, ours.PID == server, ours.READY == [server])",
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{ROOT / 'workflow'}")
+    command = words(job_server.start(packages=(), modules=["broken", "ours"]), script)
+    for folder, printed in ((here, "here True True\n"), (there, "there False False\n")):
+        done = subprocess.run(
+            command,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.environ["PYTHONPATH"].replace(str(here), str(folder)),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == printed
+
+
+def test_what_jobs_will_load_is_told_by_the_imports_of_their_scripts(tmp_path: Path) -> None:
+    library = ROOT / "workflow/flopline"
+    script = ROOT / "workflow/scripts/gather.py"
+    memory = Memory(tmp_path / "none")
+    modules, packages = loaded_by(script, library, memory, ["flopline.laws.isoflop"])
+    assert {"flopline.clean.gathering", "flopline.laws.isoflop", "flopline"} <= modules
+    assert all(module.partition(".")[0] == "flopline" for module in modules)
+    assert "pandas" in packages
+    assert "matplotlib" not in packages

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from flopline.clean.gathering import stop_at_mistakes
 from flopline.clean.reasons import NO_STEP
@@ -266,3 +268,154 @@ def test_a_run_without_any_step_is_not_told_to_drop_its_rows() -> None:
 )
 def test_sizes_are_told_in_units_that_leave_a_digit(size: float, words: str) -> None:
     assert size_in_words(int(size)) == words
+
+
+def written(folder: Path, name: str, first: int, last: int, offset: float = 0.0) -> None:
+    rows = [
+        {"step": step, "tokens": step * 100, "loss": 6 - step / 1000 + offset}
+        for step in range(first, last + 1, 50)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+def drafted_runs(folder: Path) -> tuple[list[str], str]:
+    made = draft(survey(folder, folder.parent), "s", {}, "s.runs.csv", folder.parent)
+    return [row.split(",")[0] for row in (made.run_table or "").splitlines()[1:]], " ".join(
+        made.notes
+    )
+
+
+def test_logs_that_go_on_under_another_job_number_are_pieces_of_one_run(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    written(folder, "1.3B_job48211", 50, 600)
+    written(folder, "1.3B_job48288", 550, 900)
+    written(folder, "1.3B_job48301", 950, 1200)
+    written(folder, "125M_job48212", 50, 600, offset=1.0)
+    runs, notes = drafted_runs(folder)
+    assert runs == ["1.3B", "1.3B", "1.3B", "125M_job48212"]
+    assert "are taken for pieces of one run, '1.3B'" in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    # another size, another loss, and two that go on from one, as branches of a trunk
+    [("350M_job48288", 0.0), ("1.3B_job48288", 1.0), ("1.3B_job48288", 0.0)],
+)
+def test_logs_that_may_go_on_from_others_are_asked_about(
+    tmp_path: Path, name: str, offset: float
+) -> None:
+    folder = tmp_path / "logs"
+    written(folder, "1.3B_job48211", 50, 600)
+    written(folder, name, 550, 1200, offset)
+    if not offset and name.startswith("1.3B"):
+        written(folder, "1.3B_job48289", 600, 1300)
+        runs, notes = drafted_runs(folder)
+        assert runs == ["1.3B", "1.3B", "1.3B_job48289"]
+        name = "1.3B_job48289"
+    else:
+        runs, notes = drafted_runs(folder)
+        assert runs == sorted(["1.3B_job48211", name])
+    assert f"{name}.jsonl begins at" in notes
+    assert "under one run" in notes
+
+
+@pytest.mark.parametrize(("power", "unit"), [(math.e, None), (2, "bits_per_token"), (3, None)])
+def test_the_unit_of_a_loss_is_told_by_the_perplexity_beside_it(
+    tmp_path: Path, power: float, unit: str | None
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    rows = [
+        {"step": n, "loss": 5 - n, "ppl": power ** (5 - n), "val_loss": 5.0 - n} for n in (1, 2)
+    ]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    source = yaml.safe_load(made.study)["source"]
+    assert source.get("loss_unit") == ({"train": unit} if unit else None)
+
+
+def test_losses_that_a_known_trainer_does_not_print_are_named_in_a_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    line = "iteration: {0} / 9 | consumed_tokens: {0}K | lm_loss: 5.0 | c4_eval_loss: 5.1\n"
+    (folder / "a.log").write_text("".join(line.format(n) for n in (1, 2)))
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert any("losses that are not read so: c4_eval_loss; if one" in note for note in made.notes)
+
+
+def test_evaluations_of_metaseq_are_splits_in_bits(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    lines = [
+        '03-01 | INFO | train_inner | {"loss": "8.0", "ppl": "256", "num_updates": "50"}',
+        '03-01 | INFO | valid | {"valid/Books_loss": "7.0", "valid/num_updates": "50"}',
+    ]
+    log.write_text("\n".join(lines) + "\n")
+    reading = read_log(log)
+    assert reading.rows[["split", "step", "loss"]].to_numpy().tolist() == [
+        ["train", 50, 8.0],
+        ["Books", 50, 7.0],
+    ]
+    assert reading.facts.units[""] == "bits_per_token"
+
+
+@pytest.mark.parametrize(
+    ("text", "format_name"),
+    [
+        ("step\tval loss\n1\t5,5\n", "tsv"),
+        ("step,val_loss,note\n1,5.5,\n", "csv"),
+        ("step,val_loss\n1,see below\n", None),
+        ("1,2\n3,4\n", None),
+        ("Of step, loss\nand more\n", None),
+    ],
+)
+def test_a_table_is_told_by_its_first_lines_whatever_it_is_called(
+    tmp_path: Path, text: str, format_name: str | None
+) -> None:
+    log = tmp_path / "a.txt"
+    log.write_text(text)
+    if format_name is None:
+        with pytest.raises(FloplineError, match="no known log format"):
+            sniffed(log)
+    else:
+        assert sniffed(log) == format_name
+
+
+def test_decimal_commas_are_told_by_the_losses(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    # read with decimal points, 26,214 million tokens would be a thousand times as many
+    (folder / "a.txt").write_text("step\ttokens (M)\tloss\n1\t26,214\t5,94\n2\t52,428\t5,33\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    source = yaml.safe_load(made.study)["source"]
+    assert source["decimal"] == ","
+    rows = read_log(folder / "a.txt", source["columns"], "tsv", decimal=",").rows
+    assert rows["tokens"].tolist() == pytest.approx([26.214e6, 52.428e6])
+    assert rows["loss"].tolist() == [5.94, 5.33]
+
+
+@pytest.mark.parametrize(
+    ("names", "loss"),
+    [
+        (["loss_mean", "loss_max", "loss_std"], "loss_mean"),
+        (["loss", "loss_median", "loss_diff", "loss_stderr"], "loss"),
+        # of training the loss of a step is the plain one, of an evaluation that of all its batches
+        (
+            ["loss_step", "loss_epoch", "val_loss_epoch", "val_loss_step"],
+            {"train": "loss_step", "val": "val_loss_epoch"},
+        ),
+        (["loss (EMA)", "loss (raw)"], "loss (raw)"),
+    ],
+)
+def test_the_plain_loss_is_told_from_what_is_made_of_it(names: list[str], loss: Any) -> None:
+    assert row_columns(["step", *names])["loss"] == loss
+
+
+def test_a_smoothed_loss_that_is_the_only_one_is_named_in_a_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("step,train_loss_ema\n1,5\n2,4\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    sentence = "train_loss_ema seems to be derived from others, and no plain loss of its split"
+    assert any(sentence in note for note in made.notes)

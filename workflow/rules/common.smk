@@ -28,7 +28,7 @@ from flopline.laws.spec import Points, module_of, spec_module, spec_of, surface_
 from flopline.sources import readers_of, run_table_readers
 from flopline.study import is_simulated, load_study, raw_source
 from running.console import Console
-from running.digest import Memory, code_digest, files_digest
+from running.digest import Memory, code_digest, files_digest, loaded_by
 from running.expected import seconds_by_rule
 from running.guard import Guard, at_the_end
 from running.interpreter import forked, in_a_shell
@@ -44,7 +44,21 @@ def code(script, *modules):
 
     `modules` are those of the library that it loads by a name in its params, as a law's.
     """
-    return code_digest(WORKFLOW / "scripts" / script, LIBRARY, CODE, modules)
+    digest = code_digest(WORKFLOW / "scripts" / script, LIBRARY, CODE, modules)
+    CODE_OF[digest] = (script, modules)
+    return digest
+
+
+def loads_of_jobs():
+    """What the jobs that are to run will load: packages of others, and modules of ours."""
+    rules = {job.rule for job in workflow.dag.needrun_jobs()}
+    packages, modules = {"snakemake"}, {"running.locks", "running.receipts"}
+    for digest in {rule.params.get("code") for rule in rules} & CODE_OF.keys():
+        script, named = CODE_OF[digest]
+        ours, others = loaded_by(WORKFLOW / "scripts" / script, LIBRARY, CODE, named)
+        packages |= others
+        modules |= ours
+    return packages, modules
 
 
 def options(*groups):
@@ -180,7 +194,7 @@ def start_jobs():
         GUARD.end()
         sys.exit()
     if not workflow.non_local_exec:
-        sys.executable = forked(sys.executable)
+        sys.executable = forked(sys.executable, *loads_of_jobs())
 
 
 # Whether results are shared with other checkouts (`--cache`, see docs/caching.md).
@@ -189,6 +203,7 @@ SHARED = workflow.workflow_settings.cache is not None
 sys.executable = in_a_shell(sys.executable)
 STARTED = time.time()
 CODE = Memory(Path("results", ".code.json"))
+CODE_OF = {}  # by digest: a script, and the modules that it loads by name
 try:
     demand_plain_checkout(WORKFLOW.parent)
     STUDY = load_study(config, Path.cwd(), WORKFLOW / "schemas")

@@ -109,6 +109,17 @@ def code_digest(script: Path, library: Path, memory: Memory, modules: Sequence[s
     return _short([*parts, *(f"{name}=={_version(name)}" for name in sorted(packages))])
 
 
+def loaded_by(
+    script: Path, library: Path, memory: Memory, modules: Sequence[str] = ()
+) -> tuple[set[str], set[str]]:
+    """The modules of the library that a script imports, as for `code_digest`, and the packages."""
+    files, packages = _closure(script.resolve(), library.resolve(), memory, modules)
+    top = library.resolve().parent
+    parts = (path.relative_to(top).with_suffix("").parts for path in files if top in path.parents)
+    names = {".".join(part for part in parts if part != "__init__") for parts in parts}
+    return {name for name in names if name.partition(".")[0] == library.name}, packages
+
+
 def _closure(
     script: Path, library: Path, memory: Memory, modules: Sequence[str]
 ) -> tuple[set[Path], set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 from running import job_server
@@ -16,12 +17,13 @@ def in_a_shell(python: str) -> str:
     return shlex.quote(python) if Path(python).is_file() else python
 
 
-def forked(python: str) -> str:
+def forked(python: str, packages: Collection[str], modules: Collection[str]) -> str:
     """What starts jobs here as this Python does, given as a shell takes it, by forks.
 
+    Jobs find `modules` of ours loaded, and most of what they use of `packages`.
     What is more than a path, as one with arguments, stays, and so does any where forks cannot be.
     """
     words = shlex.split(python)
     if len(words) > 1 or not job_server.works_here():
         return python
-    return job_server.command(job_server.start(words[0]), words[0])
+    return job_server.command(job_server.start(words[0], packages, modules), words[0])

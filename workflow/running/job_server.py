@@ -2,8 +2,9 @@
 
 Loading pandas, SciPy and Matplotlib takes longer than the work of most jobs of a small study.
 Nothing is shared between jobs: each is a fresh fork of a process that has imported packages of
-others, none of ours, and done nothing else. `command` takes the place of the Python that Snakemake
-starts scripts with (job_client.py); run as a program this module is the process that forks.
+others and the modules of ours that it was told, and done nothing else. `command` takes the place of
+the Python that Snakemake starts scripts with (job_client.py); run as a program this module is the
+process that forks.
 
 A fork has its own process group, and its client sends on what it gets. A client that is killed
 takes its fork with it, and so does this process, which ends once whoever started it has ended and
@@ -12,9 +13,11 @@ no job is left.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
+import marshal
 import os
 import secrets
 import selectors
@@ -23,7 +26,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import traceback
+import types
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from running.job_client import address, same_user
@@ -31,7 +37,7 @@ from running.job_client import address, same_user
 PACKAGES = (
     *("numpy", "pandas", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "yaml"),
     *("snakemake.script", "jinja2", "PIL.Image", "tomllib", "mpl_toolkits.mplot3d"),
-    *(f"scipy.{part}" for part in ("optimize", "special", "stats", "ndimage", "spatial")),
+    *(f"scipy.{part}" for part in ("optimize", "special", "ndimage")),
     *(f"pydantic.{part}" for part in ("main", "fields", "functional_validators", "type_adapter")),
     *(f"matplotlib.{part}" for part in ("figure", "legend", "style", "ticker")),
     *(f"matplotlib.backends.backend_{kind}" for kind in ("agg", "pdf", "svg")),
@@ -64,14 +70,25 @@ def command(name: str, python: str = sys.executable) -> str:
     return shlex.join([python, "-I", "-S", client, name])
 
 
-def start(python: str = sys.executable) -> str:
-    """Start a server, which ends with this process; its name."""
+def start(
+    python: str = sys.executable,
+    packages: Collection[str] | None = None,
+    modules: Collection[str] = (),
+) -> str:
+    """Start a server, which ends with this process; its name.
+
+    It loads those of PACKAGES that belong to `packages`, or all, and then the `modules` of ours,
+    which only jobs with the PYTHONPATH of this process find loaded.
+    """
+    first = [p for p in PACKAGES if packages is None or p.partition(".")[0] in packages]
+    names = marshal.dumps([first, list(modules)])
     name = secrets.token_hex(16)
     listener = socket.socket(socket.AF_UNIX)
     # Bound here, so that a job may come while packages are still loaded.
     listener.bind(address(name))
     listener.listen(128)
     life, ours = socket.socketpair()
+    ours.sendall(len(names).to_bytes(8, "big") + names)
     _kept.append(ours)
     with life, listener:
         subprocess.Popen(  # noqa: S603 - this file
@@ -99,7 +116,9 @@ class Server:
         import ctypes
 
         self.prctl = ctypes.CDLL(None).prctl
-        own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        self.path = os.environ.get("PYTHONPATH", "")
+        self.modules: list[str] = []  # of ours, loaded from there
+        own = self.path.split(os.pathsep)
         self.own = [str(Path(path).resolve()) for path in own if path]
         self.rest = [path for path in sys.path[1:] if str(Path(path).resolve()) not in self.own]
         # What Python or whoever started it set; a job has the same.
@@ -113,6 +132,20 @@ class Server:
         self.selector = selectors.DefaultSelector()
         self.watch(listener.fileno(), self.accept)
         self.watch(life.fileno(), self.stop_listening)
+
+    def load(self, modules: Collection[str]) -> None:
+        """Import modules of ours, but for those that cannot be: the job that needs one says why.
+
+        What a module does in its `before_jobs` is done for all jobs.
+        """
+        others = set(sys.modules)
+        folder = sys.path.pop(0)  # of this file: no job has it
+        for module in modules:
+            with contextlib.suppress(Exception):
+                loaded = importlib.import_module(module)
+                getattr(loaded, "before_jobs", int)()
+        sys.path.insert(0, folder)
+        self.modules = [name for name in sys.modules if name not in others]
 
     def answer(self, seconds: float | None) -> bool:
         """Do what is due, after waiting so long at most; whether there may be more to do."""
@@ -136,8 +169,6 @@ class Server:
 
     def accept(self) -> None:
         """Fork a Python for a script."""
-        import marshal
-
         connection, _ = self.listener.accept()
         head, streams, _, _ = socket.recv_fds(connection, 8, 3)
         size, request = int.from_bytes(head, "big"), b""
@@ -185,11 +216,6 @@ class Server:
         self, streams: list[int], script: str, folder: str, environment: dict[str, str]
     ) -> None:
         """Be a Python that was started with a script; does not return."""
-        import atexit
-        import time
-        import traceback
-        import types
-
         os.setpgid(0, 0)
         # It may write to a terminal of which another group has the keyboard.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
@@ -208,6 +234,9 @@ class Server:
         os.environ.clear()
         os.environ.update(environment)
         time.tzset()
+        if environment.get("PYTHONPATH", "") != self.path:
+            for module in self.modules:  # it has its own
+                del sys.modules[module]
         paths = environment.get("PYTHONPATH", "").split(os.pathsep)
         sys.path[:] = [str(Path(script).parent), *filter(None, paths), *self.rest]
         sys.argv, sys.orig_argv = [script], [sys.executable, script]
@@ -246,15 +275,25 @@ def _customize(paths: list[str]) -> None:
         custom.loader.exec_module(module_from_spec(custom))
 
 
+def _received(connection: socket.socket) -> bytes:
+    """What `start` sent to the process that it started."""
+    size, sent = int.from_bytes(connection.recv(8), "big"), b""
+    while len(sent) < size:
+        sent += connection.recv(size - len(sent))
+    return sent
+
+
 def serve(listener: int, life: int) -> None:
     """Be a server until whoever started it has ended, and the last job has."""
     for module in [name for name in sys.modules if name.partition(".")[0] == "running"]:
         del sys.modules[module]  # a job loads its own
     sockets = [socket.socket(fileno=number) for number in (listener, life)]
+    packages, modules = marshal.loads(_received(sockets[1]))  # noqa: S302 - of who started this
     server = Server(*sockets)
     # Jobs that come meanwhile wait: they would load for themselves what is loaded here anyway.
-    for package in PACKAGES:
+    for package in packages:
         importlib.import_module(package)
+    server.load(modules)
     gc.collect()
     gc.freeze()
     while server.answer(None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,13 +14,18 @@ import numpy as np
 import pandas as pd
 
 from flopline.drafting.columns import (
+    chosen_losses,
     columns_called,
     fact_columns,
     other_candidates,
     other_losses,
     row_columns,
+    split_of,
+    what_else,
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
+from flopline.drafting.perplexities import unit_beside
+from flopline.drafting.restarts import LogCurve, pieces_of
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
@@ -29,6 +34,8 @@ from flopline.logs.key_values import is_loss, parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
+    COMMA_IN_LOSS,
+    DOUBTFUL_COMMA,
     NO_LOSS,
     LogFacts,
     Reading,
@@ -37,7 +44,7 @@ from flopline.logs.reading import (
     other_separator,
     plain_columns,
 )
-from flopline.loss_units import NATS, unit_of, words
+from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
 from flopline.sources import parts_of, split_folders
 from flopline.study_document import ColumnMap, MappedColumn
@@ -78,7 +85,9 @@ class LogGroup:
     columns seen, `splits` those with a loss, `facts` what every log knows of its run, `fact_keys`
     which of our facts all of them say under which name of their own. `logs` tells how much of each
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
-    `optional` which columns some of the logs lack, `runs` which runs a column of them names.
+    `optional` which columns some of the logs lack, `runs` which runs a column of them names,
+    `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
+    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers.
     """
 
     format: str
@@ -96,6 +105,9 @@ class LogGroup:
     units: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()
     runs: Sequence[str] = ()
+    pieces: Mapping[str, str] = field(default_factory=dict)
+    in_bits: Sequence[str] = ()
+    decimal: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +282,19 @@ def _group(
     columns: dict[str, MappedColumn] | None = None
     all_names: list[Sequence[str]] = []
     with_number: dict[str, bool] = {}
+    curves: list[LogCurve] = []
+    decimal = "."
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
         here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else of_run | row_columns(here)
         try:
-            reading = read_log(root / path, columns, name)
+            reading = read_log(root / path, columns, name, decimal=decimal)
+            if not logs and reading.rows.empty and _has_commas(reading):
+                # As spreadsheets write numbers in half of the world; the loss tells it.
+                decimal = ","
+                reading = read_log(root / path, columns, name, decimal=decimal)
         except FloplineError as refusal:
             left.append((path, str(refusal)))
             continue
@@ -286,6 +304,8 @@ def _group(
             continue
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        if not of_split and (curve := LogCurve.of(path, rows)) is not None:
+            curves.append(curve)
         for split, loss in rows.groupby("split", observed=True)["loss"]:
             finite = bool(np.isfinite(loss.to_numpy(float)).any())
             with_number[str(split)] = finite or with_number.get(str(split), False)
@@ -307,6 +327,8 @@ def _group(
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
     columns, never = _with_numbers(columns, with_number)
+    in_bits = _in_bits(root / read[0], name, columns or {}, all_names[0])
+    pieces, asked = ({}, []) if run_values else pieces_of(curves, run_names(read))
     return LogGroup(
         name,
         read,
@@ -319,7 +341,7 @@ def _group(
         _in_all([run.keys for run in runs.values()]),
         logs,
         [
-            *_title(root / read[0], name),
+            *_title(root / read[0], name, splits),
             *_several(run_column, run_values),
             *_chosen(list(names), columns),
             *[
@@ -327,11 +349,20 @@ def _group(
                 for column in never.values()
             ],
             *_in_units(units),
+            *(
+                f"losses of the split {split} are in bits: perplexities are 2 to the power of them."
+                for split in in_bits
+            ),
+            *asked,
+            *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
         steps == len(logs),
         units,
         _lacking(columns, all_names),
         run_values,
+        pieces,
+        in_bits,
+        decimal,
     )
 
 
@@ -441,9 +472,25 @@ def _lacking(columns: ColumnMap | None, names: Sequence[Sequence[str]]) -> list[
     ]
 
 
-def _title(path: Path, name: str) -> list[str]:
+def _title(path: Path, name: str, splits: Collection[str]) -> list[str]:
+    if name != "trainer":
+        return []
     module = FORMATS[name].load()
-    return [f"the lines are read as those of {module.title(path)}."] if name == "trainer" else []
+    notes = [f"the lines are read as those of {module.title(path)}."]
+    unread = chosen_losses(module.unread_losses(path))
+    trained, evaluated = "train" in splits, any(split != "train" for split in splits)
+    others = [one for one in unread if not (trained if split_of(one) == "train" else evaluated)]
+    if others:
+        notes.append(
+            f"its lines hold losses that are not read so: {', '.join(others[:6])}; if one of them "
+            "is meant, set `format: lines` and name it and the step in source.columns."
+        )
+    return notes
+
+
+def _has_commas(reading: Reading) -> bool:
+    """Whether rows were not read for commas that may part fractions."""
+    return bool(reading.dropped["reason"].isin([DOUBTFUL_COMMA, COMMA_IN_LOSS]).any())
 
 
 def _without_rows(name: str, reading: Reading) -> str:
@@ -519,6 +566,17 @@ def _constant_of_runs(
     return out
 
 
+def _in_bits(path: Path, name: str, columns: ColumnMap, names: Sequence[str]) -> list[str]:
+    """The splits of a log whose losses are in bits, by the perplexities beside them."""
+    loss = columns.get("loss", {})
+    of_split = loss if isinstance(loss, dict) and "times" not in loss else {"": loss}
+    return [
+        split or split_of(column)
+        for split, column in of_split.items()
+        if isinstance(column, str) and unit_beside(path, name, column, names) == BITS
+    ]
+
+
 def _in_units(units: Mapping[str, str]) -> list[str]:
     return [f"losses of the split {split} are in {words(unit)}." for split, unit in units.items()]
 
@@ -543,6 +601,11 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
         f"{column} is in {words(unit)}, as its name says."
         for column in taken.values()
         if isinstance(column, str) and (unit := unit_of(column)) not in (None, "", NATS)
+    ]
+    notes += [
+        f"{column} seems to be {what}, and no plain loss of its split was found."
+        for column in taken.values()
+        if isinstance(column, str) and (what := what_else(column)) not in ("", "in bits per byte")
     ]
     for ours, candidates in other_candidates(names, columns).items():
         spec = columns[ours]
@@ -600,7 +663,7 @@ def runs_of(group: LogGroup) -> list[str]:
     """The runs that the logs of a group would be called, or that a column of them names."""
     if group.runs:
         return list(group.runs)
-    names = run_names(group.paths)
+    names = {**run_names(group.paths), **group.pieces}
     return [names[path] for path in group.paths]
 
 
