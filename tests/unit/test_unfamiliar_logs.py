@@ -419,3 +419,40 @@ def test_a_smoothed_loss_that_is_the_only_one_is_named_in_a_draft(tmp_path: Path
     made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
     sentence = "train_loss_ema seems to be derived from others, and no plain loss of its split"
     assert any(sentence in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "step"),
+    [
+        (["_step", "optim/step", "loss"], "optim/step"),
+        (["_step", "iteration", "loss"], "iteration"),
+        (["_step", "loss"], "_step"),
+    ],
+)
+def test_the_counter_of_a_tracker_is_the_last_choice_for_the_step(
+    names: list[str], step: str
+) -> None:
+    assert row_columns(names)["step"] == step
+
+
+def test_a_step_that_a_tracker_counts_is_named_where_tokens_follow_from_it(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("_step,loss\n1,5\n2,4\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert any("_step counts what was logged by the tracker" in note for note in made.notes)
+
+
+def test_the_number_of_a_process_in_brackets_is_no_step(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.log").write_text("".join(f"[0] loss: {9 - n} | tokens: {n}00\n" for n in range(5)))
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert "step:" not in made.study
+
+
+def test_a_table_that_begins_with_a_comment_is_left_with_the_mend(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("# model=x\nstep,loss\n1,5\n")
+    assert "take the lines that begin with # out of it, as by grep -v '^#'" in refused(folder)

@@ -279,9 +279,18 @@ def columns_called(ours: str, names: Sequence[str]) -> list[str]:
     return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
 
 
+def of_tracker(name: str) -> bool:
+    """Whether a column is a tracker's own counter, of its calls and not of steps, as `_step`."""
+    return name.startswith("_")
+
+
 def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
-    # What begins with an underscore are a tracker's own counters, of its calls and not of steps.
-    ordered = sorted(names, key=lambda name: name.startswith("_"))
+    own = [name for name in names if not of_tracker(name)]
+    column = _called(own, ours)
+    return _called(names, ours) if column is None and len(own) < len(names) else column
+
+
+def _called(ordered: Sequence[str], ours: str) -> MappedColumn | None:
     plain = {_bare(name): name for name in reversed(ordered)}
     last = {_last(name): name for name in reversed(ordered)}
     for known in NAMES[ours]:
@@ -305,7 +314,7 @@ def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
             unit = unit_of(bare[known]) if known in bare else None
             if unit is not None:
                 return {"column": bare[known], "times": unit}
-        for name in names:
+        for name in ordered:
             counted = _SMALL_UNIT.fullmatch(name)
             if counted and _bare(counted[1]) in NAMES[ours]:
                 return {"column": name, "times": _SMALL_UNITS[counted[2]]}
