@@ -1,8 +1,9 @@
 """The gates of a headline, judged by every step of the ladders: what they refuse, what they spare.
 
-At each step the decision is made as it would have been then: the laws fitted to the runs so far,
-the steps of the ladder that had been seen, no more. A headline that is given wastes compute at the
-size seen later; so would one that is refused, had it been given.
+At each step the decision is made as it would have been then: laws, audits and ladder of the runs
+so far, no more; only the prior of forecasts is that of all studies, the study among them. A
+headline that is given wastes compute at the size seen later; so would one that is refused, had it
+been given. Whether the forecast that it states held the size is told, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
+from flopline.audit import ladder
 from flopline.audit.finding import Finding, surface_of
 from flopline.audit.identifiability import audit as identifiability
 from flopline.audit.waste import wasted_share
@@ -22,7 +25,6 @@ from flopline.choice import choose
 from flopline.decision import decide
 from flopline.documents import FindingJson
 from flopline.errors import FloplineError
-from flopline.forecast.line_forecasts import REACHED
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.not_fitted import not_fitted
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
@@ -30,6 +32,7 @@ from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import spec_of
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults
+from flopline.schema import LEVELS
 
 LAWS: Final = ("parametric", "isoflop")
 DRAWS: Final = 100
@@ -57,13 +60,14 @@ def decided(
 ) -> Iterator[dict[str, Any]]:
     """One row per step and larger budget: whether a headline was given, and what its N wastes.
 
-    `found` is the ladder of all runs, `points` those runs; `grouping` groups them into budgets.
+    `ladder_finding` is the ladder of all runs, which says what is seen at each budget, `points`
+    those runs; `grouping` groups them into budgets.
     """
     optima, steps = ladder_finding.tables["optima"], ladder_finding.tables["steps"]
     exponents = ladder_finding.numbers["alpha"], ladder_finding.numbers["beta"]
     for c in sorted(steps["largest_flops"].unique()):
         ahead = optima[(optima["largest_flops"] == c) & (optima["budget_flops"] > c)]
-        seen = ahead.groupby("budget_flops")[["params_seen"]].first()
+        seen = ahead.groupby("budget_flops")[["params_seen", "params_seen_se_ln"]].first()
         seen = seen[seen.index <= FARTHEST * c]
         runs = points[points["flops"] <= c]
         if seen.empty:
@@ -74,13 +78,13 @@ def decided(
             results.fits,
             results.draws,
             results.tables,
-            {"ladder": seen_by(ladder_finding, float(c)), **pinned(runs, results, targets[0])},
+            {**stepped(runs, targets, grouping, family), **pinned(runs, results, targets[0])},
         )
         table, verdict = decide(
             {family: results}, targets, {family: family}, {family: span_of(runs)}
         )
         why = {s["budget_flops"]: s["why"] for s in verdict["silent"]}
-        for budget, size in zip(targets, seen["params_seen"].astype(float), strict=True):
+        for budget, size, error in zip(targets, *seen.astype(float).to_numpy().T, strict=True):
             lines = table[table["budget_flops"] == budget]
             given = lines[lines["recommended"]]
             line = given.index[0] if len(given) else choose(lines, results.findings).line
@@ -93,33 +97,43 @@ def decided(
                 "refused": given.empty,
                 "why": why.get(budget, "") if given.empty else "",
                 "waste": 100 * float(wasted_share(*exponents, np.array(off))),
+                **(stated(given.iloc[0], size, error) if len(given) else {}),
             }
 
 
-def seen_by(ladder_finding: Finding, c: float) -> FindingJson:
-    """The ladder as it stood when the largest run had `c` FLOPs: steps before, budgets reached.
+def stepped(
+    runs: pd.DataFrame, targets: list[float], grouping: IsoflopOptions | None, family: str
+) -> Mapping[str, FindingJson]:
+    """The ladder of the runs so far with what is forecast at `targets`, where there is one."""
+    options = StudyOptions(*([grouping] if grouping else []))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            made = ladder.audit(runs, targets[0], options, more_targets=targets[1:], family=family)
+    except FloplineError:
+        return {}
+    return {"ladder": {**made.to_json(), "tables": made.tables}}
 
-    Its forecasts are by the prior of all studies, in which the study itself is one of many.
+
+def stated(line: pd.Series, size: float, error_ln: float) -> dict[str, float]:
+    """Whether the forecast intervals of a headline's N held `size`, and how wide they were.
+
+    What is seen has an error of its own (`error_ln`, one standard deviation), which the forecast
+    of the size does not hold: it is added to either side.
     """
-    optima = ladder_finding.tables["optima"]
-    known = optima[(optima["largest_flops"] < c) & (optima["budget_flops"] <= c * REACHED)]
-    known = known[known["budget_flops"] > known["largest_flops"]]
-    off = np.log(known["params_predicted"].astype(float) / known["params_seen"].astype(float))
-    exponents = ladder_finding.numbers["alpha"], ladder_finding.numbers["beta"]
-    known = known.assign(
-        wasted_percent=100 * wasted_share(*exponents, off.to_numpy()),
-        bottom_error_percent=100
-        * np.abs(known["loss_predicted"].astype(float) / known["loss_seen"].astype(float) - 1),
-    )
-    by = ["law", "estimator", "largest_flops"]
-    steps = known.groupby(by, sort=False)[["wasted_percent", "bottom_error_percent"]].mean()
-    return {
-        "audit": "ladder",
-        "verdict": "fine",
-        "sentence": "",
-        "numbers": ladder_finding.numbers,
-        "tables": {"steps": steps.reset_index(), "optima": known},
-    }
+    if not np.isfinite([line["forecast_params"], size]).all():
+        return {}
+    made = {}
+    for level in LEVELS:
+        low, high = (float(line[f"forecast_params_{end}{level}"]) for end in ("lo", "hi"))
+        noise = float(np.nan_to_num(error_ln)) * float(ndtri(0.5 + level / 200))
+        off, point = np.log(size), np.log(line["params"])
+        below, above = np.hypot(point - np.log(low), noise), np.hypot(np.log(high) - point, noise)
+        made |= {
+            f"stated{level}": float(point - below <= off <= point + above),
+            f"stated{level}_wide": high / low - 1,
+        }
+    return made
 
 
 def fitted_to(
@@ -172,7 +186,39 @@ def tables(rows: pd.DataFrame) -> list[tuple[list[str], list[list[str]]]]:
         mine = refused[refused["why"].str.contains(words, regex=False)]
         mean, worst = _waste(mine["waste"])
         by_gate.append([gate, str(len(mine)), str(mine["study"].nunique()), mean, worst])
-    return [(head, by_study), (["refused for", "n", "studies", "would waste", "worst"], by_gate)]
+    return [
+        (head, by_study),
+        (["refused for", "n", "studies", "would waste", "worst"], by_gate),
+        (STATED_HEAD, _stated_rows(rows)),
+    ]
+
+
+STATED_HEAD: Final = ["N as stated", "beyond the runs", "n", "80 holds", "95 holds", "width"]
+
+
+def _stated_rows(rows: pd.DataFrame) -> list[list[str]]:
+    """How often the forecast N of the headlines that were given held what was then seen."""
+    held = rows[rows["stated95"].notna()]
+    reach = held["flops"] / held["step"]
+    parts = [(str(name), "", part) for name, part in held.groupby("study")]
+    parts += [
+        ("all", name, held[(reach > low) & (reach <= high)])
+        for name, (low, high) in {
+            "up to 3x": (1, 3),
+            "3 to 10x": (3, 10),
+            "10 to 100x": (10, 100),
+        }.items()
+    ]
+    return [
+        [
+            name,
+            band,
+            str(len(part)),
+            *(f"{100 * part[f'stated{level}'].mean():.0f}" for level in LEVELS),
+            f"{100 * part['stated95_wide'].median():.0f}",
+        ]
+        for name, band, part in [*parts, ("all", "all", held)]
+    ]
 
 
 def _wastes(part: pd.DataFrame) -> list[str]:

@@ -1,10 +1,10 @@
 """Simulated studies whose truth lies outside the fitted forms: do forecasts hold, do gates refuse?
 
-Fits, ladder, forecasts and decision of each study are made as a workflow makes them, 10 and 100
+Fits, ladder, forecasts and decision of each study are made as a workflow makes them, 3, 10 and 100
 times beyond its largest run, with the stored prior of public studies. Prints how often 80 and 95 %
-forecast intervals hold the lowest loss and the best size, the share of headlines refused, and the
-compute wasted by the sizes, exact for the truth. With --write the table goes into
-docs/uncertainty.md.
+forecast intervals hold the lowest loss and the best size, of all lines together and as the headline
+states them, the share of headlines refused, and the compute wasted by the sizes, exact for the
+truth. With --write the table goes into docs/uncertainty.md.
 
     python benchmarks/outside_forms.py [--studies 6] [--seed 0] [--write]
 """
@@ -38,7 +38,7 @@ from flopline.audit import ladder
 from flopline.bearing import span_of
 from flopline.choice import choose
 from flopline.decision import decide, forecasts_of
-from flopline.laws.common.fit_result import CONVERGED, Estimate
+from flopline.laws.common.fit_result import CONVERGED, ENDS, Estimate
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.options import StudyOptions
 from flopline.results import FamilyResults
@@ -55,7 +55,7 @@ MARKERS: Final = (
 )
 BUDGETS: Final = np.geomspace(1e18, 1e20, 6)
 """Budgets of the runs [FLOPs]."""
-BEYOND: Final = (10.0, 100.0)
+BEYOND: Final = (3.0, 10.0, 100.0)
 """Targets, in the largest budget."""
 SIZES: Final = 7
 WIDTH: Final = 4.0
@@ -145,13 +145,36 @@ def broken_in_compute(surface: LossSurface, rng: np.random.Generator) -> Surface
 def broken_in_params(surface: LossSurface, rng: np.random.Generator) -> Surface:
     """From a break on, the term of N falls more slowly, by .05 to .15: the best size bends."""
     best = float(surface.params_opt(BUDGETS[-1]))
-    at, less = best * _between(rng, *np.sqrt(BREAKS)), rng.uniform(0.05, 0.15)
+    return _broken(surface, best * _between(rng, *np.sqrt(BREAKS)), rng.uniform(0.05, 0.15))
+
+
+def _broken(surface: LossSurface, at: float, less: float) -> Surface:
+    """From a size `at` on the exponent of N is `less` smaller."""
     no_size = LossSurface(surface.E, 0.0, surface.B, surface.alpha, surface.beta)
 
     def loss(params: ArrayLike, tokens: ArrayLike) -> Floats:
         of_tokens = no_size.loss(params, tokens)
         of_params = surface.loss(params, tokens) - of_tokens
         return of_tokens + of_params * _slowed(np.asarray(params, dtype=float) / at, less)
+
+    return loss
+
+
+def broken_within(surface: LossSurface, rng: np.random.Generator) -> Surface:
+    """The same from a size on that is 1.5 to 4 times below the best one of the largest budget."""
+    best = float(surface.params_opt(BUDGETS[-1]))
+    return _broken(surface, best / _between(rng, 1.5, 4.0), rng.uniform(0.05, 0.15))
+
+
+def bending(surface: LossSurface, rng: np.random.Generator) -> Surface:
+    """The exponent of N drifts with ln N, by up to .012 per factor of e, in the runs and beyond."""
+    best, drift = float(surface.params_opt(BUDGETS[-1])), rng.uniform(-0.012, 0.012)
+    no_size = LossSurface(surface.E, 0.0, surface.B, surface.alpha, surface.beta)
+
+    def loss(params: ArrayLike, tokens: ArrayLike) -> Floats:
+        of_tokens = no_size.loss(params, tokens)
+        bend = 0.5 * drift * np.log(np.asarray(params, dtype=float) / best) ** 2
+        return of_tokens + (surface.loss(params, tokens) - of_tokens) * np.exp(bend)
 
     return loss
 
@@ -173,6 +196,8 @@ TRUTHS: Final[Mapping[str, Callable[[LossSurface, np.random.Generator], Surface]
     "broken in params": broken_in_params,
     "late floor": late_floor,
     "floor within the runs": floor_within,
+    "broken within the runs": broken_within,
+    "bending": bending,
 }
 BASES: Final = ("besiroglu_2024", "hoffmann_2022_parametric")
 """The published surfaces that truths are made from, in turn."""
@@ -265,7 +290,19 @@ def judged(
             "waste": np.nan if line is None else truth.wasted_percent(params, flops),
             **_held("loss", made.loss, float(truth.loss_opt(flops))),
             **_held("params", made.params, float(truth.params_opt(flops))),
+            **(_stated(given.iloc[0], truth, flops) if len(given) else {}),
         }
+
+
+def _stated(line: pd.Series, truth: Truth, flops: float) -> dict[str, float]:
+    """The same of the forecasts that the headline states: those of the line that is followed."""
+    made = {}
+    for quantity, true in (("loss", truth.loss_opt(flops)), ("params", truth.params_opt(flops))):
+        names = [f"forecast_{quantity}{end}" for end in ("", *(f"_{e}" for e in ENDS))]
+        numbers = line[names].astype(float)
+        if numbers.notna().all():
+            made |= _held(f"stated_{quantity}", Estimate(*numbers), float(true))
+    return made
 
 
 def _held(quantity: str, made: Estimate | None, true: float) -> dict[str, float]:
@@ -291,7 +328,10 @@ def text(rows: pd.DataFrame) -> str:
         "width",
         "size: 80 holds",
     ]
-    head += ["95 holds", "width", "refused", "warned", "given waste", "worst", "refused would"]
+    head += ["95 holds", "width"]
+    for name in ("loss as stated", "N as stated"):
+        head += [f"{name}: 80 holds", "95 holds", "width"]
+    head += ["refused", "warned", "given waste", "worst", "refused would"]
     lines = []
     outside = rows[rows["truth"] != next(iter(TRUTHS))].assign(truth="all outside")
     every = pd.concat([rows, outside], ignore_index=True)
@@ -299,7 +339,7 @@ def text(rows: pd.DataFrame) -> str:
         refused = part["refused"].astype(bool)
         coverage = [
             shown
-            for quantity in ("loss", "params")
+            for quantity in ("loss", "params", "stated_loss", "stated_params")
             for shown in (
                 f"{100 * part[f'{quantity}80'].mean():.0f}",
                 f"{100 * part[f'{quantity}95'].mean():.0f}",

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flopline.audit import ladder
+from flopline.audit.audit_options import AuditOptions
 from flopline.bearing import (
     Span,
     apart,
@@ -24,8 +26,11 @@ from flopline.bearing import (
 from flopline.decision import decide
 from flopline.decision_lines import headline_lines
 from flopline.numbers import interval
+from flopline.options import StudyOptions
+from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
 from tests.builders.designs import isoflop_runs
+from tests.builders.surfaces import published_surface
 
 SOUND = {
     "law": "parametric",
@@ -348,3 +353,16 @@ def test_a_line_whose_forecasts_fail_on_its_own_ladder_is_barred(
     assert failing["parametric"].startswith(barred_for)
     assert bool(failing["parametric"]) == bool(barred_for)
     assert reason({}, failing=failing) == failing["parametric"]
+
+
+def test_an_exact_law_is_not_barred_by_the_bottoms_of_lopsided_valleys() -> None:
+    """Without noise Chinchilla's own form was barred on its own surface.
+
+    What is seen at a budget is the bottom of a parabola, a few percent off where alpha is not beta.
+    """
+    surface = published_surface("nmm_2025_sparse", LossSurface)
+    runs = isoflop_runs(surface, np.geomspace(1e19, 1e21, 5), 7, width=4.0, noise=0.0)
+    options = StudyOptions(AuditOptions(ladder_draws=2))
+    made = ladder.audit(runs, 1e22, options)
+    failing = failing_forecasts({"ladder": {**made.to_json(), "tables": made.tables}})
+    assert failing["parametric"] == ""

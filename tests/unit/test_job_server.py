@@ -284,12 +284,19 @@ def test_modules_of_ours_are_loaded_for_jobs_with_the_same_path_alone(
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
         folder.mkdir()
-        (folder / "ours.py").write_text(f"import os\nWHERE, PID = {folder.name!r}, os.getpid()\n")
+        (folder / "ours.py").write_text(
+            f"import os\nWHERE, PID = {folder.name!r}, os.getpid()\nREADY = []\n"
+            "def before_jobs():\n    READY.append(os.getpid())\n"
+        )
     (here / "broken.py").write_text("1 / 0\n")
-    script = written(tmp_path, "import os, ours; print(ours.WHERE, ours.PID == os.getppid())")
+    script = written(
+        tmp_path,
+        "import os, ours\nserver = os.getppid()\n"
+        "print(ours.WHERE, ours.PID == server, ours.READY == [server])",
+    )
     monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{ROOT / 'workflow'}")
     command = words(job_server.start(packages=(), modules=["broken", "ours"]), script)
-    for folder, printed in ((here, "here True\n"), (there, "there False\n")):
+    for folder, printed in ((here, "here True True\n"), (there, "there False False\n")):
         done = subprocess.run(
             command,
             env={

@@ -10,6 +10,7 @@ import pytest
 
 from flopline.audit.next_budget import next_budget
 from flopline.cli.next_sweep import advised
+from flopline.next_step import next_step
 from flopline.report.answer import Evidence, next_run
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
@@ -43,6 +44,35 @@ def test_the_next_budget_never_exceeds_the_target() -> None:
     more = next_budget(runs([1e18, 1e19, 1e20]), 2e20)
     assert more is not None
     assert more.flops == pytest.approx(2e20)
+
+
+def test_a_sweep_that_costs_more_than_half_of_the_target_is_not_advised() -> None:
+    """A page advised a sweep that took 110 % of the compute of its target."""
+    budgets, target = [1e18, 1e19, 1e20], 5e21
+    free = next_budget(runs(budgets, 9), target)
+    assert free is not None
+    assert free.total_flops == pytest.approx(9e21)
+    step = next_step(runs(budgets, 9), {}, "isoflop", target)
+    assert step is not None
+    (row,) = step.offers.to_dict("records")
+    assert row["flops"] == pytest.approx(target / 2)
+    assert row["budget_flops"] == pytest.approx(target / 18)
+    assert "It takes 50 % of the compute of the target." in step.sentence
+    near = next_step(runs(budgets, 9), {}, "isoflop", 1.3e21)
+    assert near is not None
+    assert near.offers["sizes"].tolist() == [5]
+    dear = next_step(runs(budgets, 9), {}, "isoflop", 1e21)
+    assert dear is not None
+    assert dear.offers.empty
+    assert dear.sentence.startswith("No more runs are advised. One more budget above the largest")
+    assert "takes 900 % of the compute of the target" in dear.sentence
+    offers = pd.DataFrame(
+        {"params": [1e8], "tokens": [1e9], "flops": [6e17], "removed_percent": [3.0]}
+    )
+    finding: Any = {"next_run": {"tables": {"runs": offers}}}
+    one_run = next_step(runs(budgets), finding, "parametric", 1e18)
+    assert one_run is not None
+    assert one_run.offers.empty
 
 
 @pytest.mark.parametrize(("budgets", "target"), [([1e18, 1e19], 1e22), ([1e18, 1e19, 1e20], 1e19)])

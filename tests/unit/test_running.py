@@ -183,6 +183,14 @@ def test_steps_are_kept_back_in_a_run_unless_wanted(
     assert passed(console, None, "a warning", logging.WARNING)
 
 
+def test_the_answer_to_a_signal_is_shown_once() -> None:
+    """Snakemake repeats it whenever a job ends: four times and more in a run of some jobs."""
+    view = begun(io.StringIO(), ["a"])
+    answer = "Will exit after finishing currently running jobs (scheduler)."
+    assert [passed(view, None, answer) for _ in range(3)] == [True, False, False]
+    assert passed(view, None, "Terminating processes on user request")
+
+
 def test_a_failed_run_explains_itself_once() -> None:
     """By the sentences of its jobs; what Snakemake adds points to its own messages, kept back."""
     view = begun(io.StringIO(), ["a"])

@@ -32,7 +32,7 @@ from tests.workflow.conftest import Checkout
 pytestmark = pytest.mark.workflow
 
 WORKFLOW = ROOT / "workflow"
-HELPERS = {"stage", "fitting", "findings", "solved"}
+HELPERS = {"stage", "fitting", "findings", "solved", "drawn"}
 RESULTS = Path("results/toy")
 RECEIPTS = RESULTS / FOLDER
 SCRIPTS = sorted(p.stem for p in (WORKFLOW / "scripts").glob("*.py") if p.stem not in HELPERS)

@@ -17,6 +17,8 @@ from scipy.special import bdtrc, stdtrit
 
 from flopline.audit.held_out import REFUTED_PERCENT
 from flopline.audit.held_out_kinds import THIS_RUN
+from flopline.clean.standing_out import sentence as standing_out_sentence
+from flopline.clean.standing_out import standing_out
 from flopline.documents import FindingJson, SilenceJson
 from flopline.forecast.ladder_errors import LOSS
 from flopline.forecast.record import failures
@@ -73,7 +75,8 @@ class Span:
     """What the runs of one family span: tokens per param, and compute [FLOPs].
 
     `rise` is a sentence where the lowest loss does not fall with compute, else empty; `lowest` is
-    the lowest loss of any run, infinite where it is not known.
+    the lowest loss of any run, infinite where it is not known; `odd` names the runs that stand out
+    from all others, empty without any.
     """
 
     tokens_per_param: tuple[float, float]
@@ -81,6 +84,7 @@ class Span:
     rise: str = ""
     smallest_flops: float = 0.0
     lowest: float = math.inf
+    odd: str = ""
 
     def reach(self, flops: float) -> Reach:
         """How far a budget [FLOPs] lies from the runs."""
@@ -97,6 +101,7 @@ def span_of(runs: pd.DataFrame) -> Span:
         _rise(runs),
         float(flops.min()),
         float(np.fmin.reduce(runs["loss"].to_numpy(dtype=float), initial=math.inf)),
+        standing_out_sentence(standing_out(runs)),
     )
 
 

@@ -427,7 +427,7 @@ def _headline(
         "brackets": "forecast" if forecast else "if the law holds",
         "if_the_law_holds": by_law,
         "reach": span.reach(float(best["budget_flops"])).json(),
-        "warnings": "; ".join([*warnings_of(best, certificate), *beside]),
+        "warnings": "; ".join([*warnings_of(best, certificate, span), *beside]),
     }
 
 
@@ -455,9 +455,11 @@ def forecast_of(line: pd.Series | Mapping[Any, Any]) -> ForecastJson | None:
     }
 
 
-def warnings_of(line: pd.Series | Mapping[Any, Any], certificate: CertificateJson) -> Iterator[str]:
+def warnings_of(
+    line: pd.Series | Mapping[Any, Any], certificate: CertificateJson, span: Span
+) -> Iterator[str]:
     """What must be read beside a line, but for what runs held out say of others, a clause each."""
-    yield from filter(None, [too_wide(line)])
+    yield from filter(None, [too_wide(line), span.odd])
     if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
         yield f"the 95 % interval of N that holds if the law holds {WITHOUT_WIDTH}"
     condition = certificate.get("condition") or 0.0

@@ -189,7 +189,7 @@ def warnings_at(
         "extrapolation": flops / span.largest_flops,
         "below_data": span.smallest_flops / flops,
     }
-    clauses = list(warnings_of(row, known.fits[law].get("certificate", {})))
+    clauses = list(warnings_of(row, known.fits[law].get("certificate", {}), span))
     held = predictions(known.findings)
     if held is not None:
         target = lines[np.isclose(lines["budget_flops"], choice["budget_flops"], rtol=1e-9)]

@@ -22,6 +22,9 @@ BUDGET: Final = "budget"
 RUN: Final = "run"
 AUDIT: Final = "next_run"
 """The audit that offers runs."""
+MOST_SHARE: Final = 0.5
+"""Share of the target's compute that a budget or a run may take to be advised: what costs more than
+half of the answer is no way to it."""
 LEAST_SHARE_PERCENT: Final = 0.01
 """A smaller share of the target's compute is not written out."""
 
@@ -30,7 +33,8 @@ LEAST_SHARE_PERCENT: Final = 0.01
 class NextStep:
     """One more budget or one more run: `kind` is BUDGET or RUN, `sentence` what it buys.
 
-    `offers` has a row for what could be run, the most useful first.
+    `offers` has a row for what could be run, the most useful first; none where all of it would take
+    more than MOST_SHARE of the target's compute, and `sentence` says so.
     """
 
     kind: str
@@ -46,13 +50,19 @@ def next_step(
     `kept` are the runs of the family, with budget_flops, `findings` those of its audit.
     """
     if "vertices" in spec_of(law).tables:
-        more = next_budget(kept, target_flops)
-        return None if more is None else _of_budget(more, target_flops)
+        more = next_budget(kept, target_flops, MOST_SHARE * target_flops)
+        if more is not None:
+            return _of_budget(more, target_flops)
+        dear = next_budget(kept, target_flops)
+        return None if dear is None else _too_dear(BUDGET, dear.total_flops, target_flops)
     finding = findings.get(AUDIT)
     runs = None if finding is None else finding.get("tables", {}).get("runs")
     if runs is None or runs.empty:
         return None
-    offers = runs.sort_values("removed_percent", ascending=False, kind="stable")
+    within = runs[runs["flops"].astype(float) <= MOST_SHARE * target_flops]
+    if within.empty:
+        return _too_dear(RUN, float(runs["flops"].min()), target_flops)
+    offers = within.sort_values("removed_percent", ascending=False, kind="stable")
     best = offers.iloc[0]
     narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
     sentence = (
@@ -76,6 +86,18 @@ def _of_budget(more: NextBudget, target_flops: float) -> NextStep:
         "narrower_percent": more.narrower_percent,
     }
     return NextStep(BUDGET, sentence, pd.DataFrame([row]))
+
+
+def _too_dear(kind: str, flops: float, target_flops: float) -> NextStep:
+    what = (
+        "One more budget above the largest" if kind == BUDGET else "The least of the runs offered"
+    )
+    sentence = (
+        f"No more runs are advised. {what} takes {_share(flops, target_flops)} of the compute of "
+        f"the target, and more than {100 * MOST_SHARE:.0f} % is no way to it: train the target "
+        "itself, and see that its loss lies in the forecast."
+    )
+    return NextStep(kind, sentence, pd.DataFrame())
 
 
 def _share(flops: float, of: float) -> str:

@@ -117,6 +117,7 @@ class Console:
         self.lock = threading.RLock()
         self.drawn = self.begun = self.has_jobs = self.ended = False
         self.has_last_words = False
+        self.answers: set[str] = set()  # what it answered to signals
         self.explained = False  # whether anything was shown or noted of why the run fails
 
     def passes(self, record: logging.LogRecord) -> bool:
@@ -139,6 +140,7 @@ class Console:
         """A run is being planned, which is more than a look at what would run."""
         self.begun, self.has_jobs, self.ended, self.explained = True, False, False, False
         self.has_last_words = False
+        self.answers.clear()
         self.done = 0
         threading.Thread(target=self._look, name="progress", daemon=True).start()
 
@@ -224,7 +226,10 @@ class Console:
             return True
         if level > logging.WARNING:  # it points to errors above
             return not self.explained
-        is_answer = message.startswith(_STOPPING)
+        # Snakemake says it again each time that a job ends.
+        is_answer = message.startswith(_STOPPING) and message not in self.answers
+        if is_answer:
+            self.answers.add(message)
         self.explained = self.explained or is_answer
         return is_answer
 

@@ -134,12 +134,16 @@ class Server:
         self.watch(life.fileno(), self.stop_listening)
 
     def load(self, modules: Collection[str]) -> None:
-        """Import modules of ours, but for those that cannot be: the job that needs one says why."""
+        """Import modules of ours, but for those that cannot be: the job that needs one says why.
+
+        What a module does in its `before_jobs` is done for all jobs.
+        """
         others = set(sys.modules)
         folder = sys.path.pop(0)  # of this file: no job has it
         for module in modules:
             with contextlib.suppress(Exception):
-                importlib.import_module(module)
+                loaded = importlib.import_module(module)
+                getattr(loaded, "before_jobs", int)()
         sys.path.insert(0, folder)
         self.modules = [name for name in sys.modules if name not in others]
 

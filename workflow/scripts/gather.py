@@ -7,6 +7,7 @@ from stage import stage
 with stage(snakemake) as summary:
     import pandas as pd
 
+    from flopline.clean.cleaning_notes import odd_runs
     from flopline.clean.gathering import gather, stop_at_mistakes
     from flopline.clean.magnitudes import doubtful_ratio
     from flopline.numbers import count
@@ -30,6 +31,6 @@ with stage(snakemake) as summary:
     write_parquet(runs, Path(out.runs))
     write_json(notes, Path(out.notes))
     kept = int((runs["status"] == KEPT).sum())
-    if doubt := doubtful_ratio(runs, study):
+    for doubt in filter(None, [doubtful_ratio(runs, study), *odd_runs(runs)]):
         summary.append(f"warning: {doubt}")
     summary.append(f"{kept:,} of {count(len(runs), 'run')} kept, {count(lost, 'row')} dropped")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from flopline.clean.magnitudes import doubtful_ratio
 from flopline.clean.run_facts import BETWEEN_FILES
+from flopline.clean.standing_out import sentence, standing_out
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
 from flopline.schema import KEPT
@@ -57,8 +58,19 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
         ),
         counting_gap(runs[runs["status"] == KEPT], study["flops_convention"]),
         doubtful_ratio(runs, study),
+        *odd_runs(runs),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def odd_runs(runs: pd.DataFrame) -> list[str]:
+    """A sentence for each family of whose kept `runs` some stand out from all others."""
+    kept = runs[runs["status"] == KEPT]
+    return [
+        clause
+        for _, of_family in kept.groupby("family", sort=True)
+        if (clause := sentence(standing_out(of_family)))
+    ]
 
 
 def _counted(where: pd.Series, sentence: str) -> str:

@@ -285,9 +285,9 @@ def _attempts(
         out[run] = (
             f"Its log holds {number} attempts from the first step to the same last one{reached} or "
             f"beyond: these are {number} runs and no restarts, so put each into a file of its own, "
-            "name the column that tells them apart (source.columns.run), or say which phase of a "
-            "text log counts (source.phase); if its steps begin anew in each epoch, name a column "
-            "that counts on."
+            "name the column that tells them apart (source.columns.run, several as a list), or say "
+            "which phase of a text log counts (source.phase); if its steps begin anew in each "
+            "epoch, name a column that counts on."
         )
     return out
 

@@ -45,11 +45,12 @@ def _offer(document: StudyDocument, results: StudyResults, as_csv: bool, runs: i
     for family, label in document["families"].items():
         sentence, step = advised(results, family, float(document["targets"][0]))
         if not as_csv:
-            lines = _lines(step.offers.head(runs)) if step and step.kind == RUN else []
+            listed = step is not None and step.kind == RUN and not step.offers.empty
+            lines = _lines(step.offers.head(runs)) if step and listed else []
             click.echo("\n".join([f"{label}: {sentence}", *lines]))
         if warnings := warned(results, family, float(document["targets"][0])):
             click.echo(f"Warning: {warnings}.", err=as_csv)
-        if step is not None:
+        if step is not None and not step.offers.empty:
             offered.append(step.offers.assign(family=family, kind=step.kind))
     if as_csv:
         if not offered:

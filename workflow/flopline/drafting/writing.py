@@ -21,7 +21,7 @@ from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
-from flopline.loss_units import PER_BYTE, unit_of, words
+from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.sources import run_name
 from flopline.study import TODO
 from flopline.study_document import ColumnMap
@@ -117,6 +117,10 @@ def _of_logs(
     if group.columns is not None:
         lines.append("  columns:  # check: told by their names")
         lines += _mapping(group.columns, 4)
+    lines += (
+        ["  decimal: ','  # what parts the fractions of numbers"] if group.decimal == "," else []
+    )
+    lines += _bits(group)
     if group.optional:
         lines.append(f"  optional: [{', '.join(group.optional)}]  # some logs lack it")
     facts = _run_facts(group, paths, table, root)
@@ -341,6 +345,16 @@ def _unit_of_loss(group: LogGroup, splits: Sequence[str]) -> str | None:
     columns = (group.columns or {}).get("loss")
     column = columns.get(chosen) if isinstance(columns, dict) else columns
     return group.units.get(chosen) or (unit_of(column) if isinstance(column, str) else None)
+
+
+def _bits(group: LogGroup) -> list[str]:
+    """The line of `source` on losses in bits per token."""
+    if not group.in_bits:
+        return []
+    told_by = "# 2 to their power is the perplexity beside them"
+    if set(group.splits) <= set(group.in_bits):
+        return [f"  loss_unit: {BITS}  {told_by}"]
+    return [f"  loss_unit:  {told_by}", *(f"    {split}: {BITS}" for split in group.in_bits)]
 
 
 def _loss_unit(unit: str | None) -> list[str]:

@@ -145,7 +145,7 @@ def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: fl
             handles=handles, ncols=columns, loc="upper right", borderaxespad=0, borderpad=0,
             bbox_to_anchor=(right / total, top / tall), handlelength=2.4, columnspacing=1.4,
         )  # fmt: skip
-        box = legend.get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
+        box = legend.get_window_extent(canvas.get_renderer())
         if box.width <= right * figure.dpi:
             break
         legend.remove()

@@ -43,7 +43,7 @@ def size_in(axes: Axes, artist: Artist) -> Spot:
     """Width and height of `artist` as fractions of `axes`."""
     canvas = axes.figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
-    box = artist.get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
+    box = artist.get_window_extent(canvas.get_renderer())
     return box.width / axes.bbox.width, box.height / axes.bbox.height
 
 

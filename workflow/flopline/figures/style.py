@@ -6,10 +6,12 @@ import base64
 import functools
 import io
 import re
+import string
 import struct
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -18,10 +20,12 @@ from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
-from flopline.figures.found_fonts import found_fonts
+from flopline.figures.canvases import draw_shapes, pixels_of
+from flopline.figures.found_fonts import FAMILY, found_fonts
 from flopline.figures.pdf_fonts import lean_fonts
 from flopline.figures.still import still
 
@@ -72,12 +76,13 @@ bytes, and the eye no longer tells them apart."""
 RASTER_DPI: Final = 250
 """Resolution of these images."""
 PNG_DPI: Final = 300
+_FORMATS: Final = ("svg", "png", "pdf")
 _PNG_LEVEL: Final = 3
 """How hard zlib tries: at 6, its default, it takes half as long again and saves a seventh."""
 
 _RC: Final[dict[str, object]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FAMILY],
     "font.size": 7.0,
     "text.color": INK,
     "axes.labelsize": 7.5,
@@ -217,63 +222,69 @@ def save(
     images of RASTER_DPI in SVG and PDF. Returns the files written. Raises FloplineError for a
     format other than svg, png, pdf.
     """
-    unknown = [f for f in formats if f not in _WRITERS]
+    unknown = [f for f in formats if f not in _FORMATS]
     if unknown:
         raise FloplineError(
-            f"Figures are written as {', '.join(_WRITERS)}, not {', '.join(unknown)}: "
+            f"Figures are written as {', '.join(_FORMATS)}, not {', '.join(unknown)}: "
             "change the list of figure formats."
         )
     stem = Path(path)
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     # A letter that the font lacks is drawn as a box.
-    with still(figure), warnings.catch_warnings():
+    with still(figure), lean_fonts(), warnings.catch_warnings(), ExitStack() as files:
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
-        for suffix, file in zip(formats, written, strict=True):
-            with replacing(file) as part:
-                _WRITERS[suffix](figure, part)
+        part = {
+            suffix: files.enter_context(replacing(file))
+            for suffix, file in zip(formats, written, strict=True)
+        }
+        if "svg" in part or "pdf" in part:
+            text = io.StringIO() if "svg" in part else None
+            draw_shapes(figure, text, part.get("pdf"), RASTER_DPI)
+            if text is not None:
+                svg = _for_dark_pages(_EMBEDDED.sub(_with_palette, text.getvalue()))
+                part["svg"].write_text(svg, encoding="utf-8")
+        if "png" in part:
+            part["png"].write_bytes(_png(pixels_of(figure, PNG_DPI)))
     return written
 
 
-def _write_svg(figure: Figure, part: Path) -> None:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, dpi=RASTER_DPI)
-    svg = _for_dark_pages(_EMBEDDED.sub(_with_palette, text.getvalue()))
-    part.write_text(svg, encoding="utf-8")
+@styled
+def before_jobs() -> None:
+    """Draw letters of every kind into memory: what Matplotlib looks up for a first figure.
+
+    Jobs that are forked of the process which did so find it known.
+    """
+    letters = string.ascii_letters + string.digits + "()[],.%+"
+    figure = new_figure(1.0, 1.0)
+    axes = figure.add_axes((0.3, 0.3, 0.6, 0.6))
+    axes.plot([1, 2], [1, 2], "o-", label=letters)
+    axes.set(xscale="log", yscale="log", ylabel=r"$N \propto C^{0.5}$")
+    axes.set_xlabel(letters, style="italic")
+    axes.set_title(letters, weight="bold")
+    axes.legend()
+    with lean_fonts():
+        draw_shapes(figure, io.StringIO(), io.BytesIO(), RASTER_DPI)
+    pixels_of(figure, PNG_DPI)
 
 
-def _write_png(figure: Figure, part: Path) -> None:
-    """In RGB, since nothing shines through a figure, and of rows as they are, which pack best."""
-    before, figure.dpi = figure.dpi, PNG_DPI
-    width = int(figure.bbox.width)
-    figure.dpi = before
-    pixels = io.BytesIO()
-    figure.savefig(pixels, format="rgba", dpi=PNG_DPI)
-    rgba = np.frombuffer(pixels.getbuffer(), np.uint8).reshape(-1, width, 4)
-    rows = np.zeros((len(rgba), 1 + 3 * width), np.uint8)
-    rows[:, 1:] = rgba[..., :3].reshape(len(rgba), -1)
+def _png(rgba: NDArray[np.uint8]) -> bytes:
+    """A PNG in RGB, since nothing shines through a figure, of rows as they are, which pack best."""
+    height, width, _ = rgba.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)
+    rows[:, 1:] = rgba[..., :3].reshape(height, -1)
     per_metre = round(PNG_DPI / 0.0254)
     chunks = {
-        b"IHDR": struct.pack(">2L5B", width, len(rgba), 8, 2, 0, 0, 0),
+        b"IHDR": struct.pack(">2L5B", width, height, 8, 2, 0, 0, 0),
         b"pHYs": struct.pack(">2LB", per_metre, per_metre, 1),
         b"IDAT": zlib.compress(rows.data, _PNG_LEVEL),
         b"IEND": b"",
     }
-    with part.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for name, body in chunks.items():
-            check = zlib.crc32(name + body)
-            file.write(struct.pack(">L", len(body)) + name + body + struct.pack(">L", check))
-
-
-def _write_pdf(figure: Figure, part: Path) -> None:
-    undated = {"CreationDate": None, "Creator": None, "Producer": None}
-    with lean_fonts():
-        figure.savefig(part, format="pdf", metadata=undated, dpi=RASTER_DPI)
-
-
-# A date or a library version in a file would make equal figures differ.
-_WRITERS: Final = {"svg": _write_svg, "png": _write_png, "pdf": _write_pdf}
+    packed = [b"\x89PNG\r\n\x1a\n"]
+    for name, body in chunks.items():
+        check = zlib.crc32(body, zlib.crc32(name))
+        packed += [struct.pack(">L", len(body)), name, body, struct.pack(">L", check)]
+    return b"".join(packed)
 
 
 def on_dark(color: str) -> str:

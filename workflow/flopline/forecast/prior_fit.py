@@ -1,7 +1,9 @@
 """The prior over discrepancies: the one under which public studies' ladders were likeliest.
 
 Every study weighs the same, and in it every family, step and budget. The weights in steps are
-common to all lines, since few studies could tell them apart by line; the drift is each line's own.
+common to all lines, since few studies could tell them apart by line. The drift is each line's own,
+but what all lines show counts beside it: where a line's ladders cannot tell a drift from none (as
+their draws are wide where a step has few runs), the likeliest is none, and nobody would bet on it.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ ROUNDS: Final = 300
 """Rounds of expectation and maximisation; the weights then move by less than a thousandth."""
 EVEN: Final = 1.0
 """What even weights count in stacking [studies]."""
+COMMON: Final = 1.0
+"""What all lines together count beside a line's own ladders in its drift [studies]."""
 FEWEST: Final = 3
 """Studies that a line needs for a drift of its own; one with fewer takes that of all lines."""
 
@@ -69,13 +73,13 @@ def chosen(of_priors: pd.DataFrame, without: str = "") -> dict[str, Prior]:
     used = of_priors[of_priors.index.get_level_values(1) != without]
     by_line = used.groupby(level=0).sum()
     studies = used.groupby(level=0).size()
-    pooled = used.groupby(level=1).mean().sum()
+    pooled = used.groupby(level=1).mean().mean()
     total = by_line.T.groupby(level=[0, 1, 2]).max().T.sum()
     spread, centre, steps = total.idxmax()
     common = (spread, centre, steps)
     priors = {OTHER: Prior(float(pooled[common].idxmax()), steps, centre, spread)}
     for line in by_line.index[studies >= FEWEST]:
-        drift = float(by_line.loc[line, common].idxmax())
+        drift = float((by_line.loc[line, common] + COMMON * pooled[common]).idxmax())
         priors[str(line)] = Prior(drift, steps, centre, spread)
     return priors
 

@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
-from flopline.logs.key_values import PROGRESS, Record, records
+from flopline.logs.key_values import PROGRESS, Record, is_loss, records
 from flopline.logs.lines import likely, may_hold_losses
 from flopline.logs.opening import HEAD, head_of, in_lines, text_lines
 from flopline.logs.placing import AskedFacts, faults, placed, unread
@@ -26,6 +27,10 @@ COLUMNS: Final = {
     "lr": "lr",
     "wall_s": "wall_s",
 }
+
+
+LOOKED_AT: Final = 4_000
+"""Records in which a log's losses are looked for that its trainer is not known by."""
 
 
 class ScaledFact(TypedDict):
@@ -129,6 +134,17 @@ def title(path: Path) -> str:
     """What the trainer of a log is called, for a person."""
     trainer = trainer_of(in_lines(head_of(path, HEAD)))
     return trainer.title if trainer else ""
+
+
+def unread_losses(path: Path) -> list[str]:
+    """The names that are like those of losses in a trainer's log, and that it is not known by."""
+    trainer = trainer_of(in_lines(head_of(path, HEAD)))
+    if trainer is None or trainer.line:
+        return []
+    names: dict[str, None] = {}
+    for record in islice(records(text_lines(path)), LOOKED_AT):
+        names.update(dict.fromkeys(name for name in record.values if is_loss(name)))
+    return [name for name in names if trainer.split_of(name) is None]
 
 
 @cache

@@ -1,0 +1,159 @@
+"""A figure as shapes and as pixels, each drawn once: SVG and PDF are written side by side.
+
+Two thirds of writing a figure go into laying out its texts and turning its marks into paths.
+Matplotlib does so anew for each format; but an SVG and a PDF both count in points and round alike.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.backend_bases import GraphicsContextBase, RendererBase
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_mixed import MixedModeRenderer
+from matplotlib.backends.backend_pdf import PdfFile, RendererPdf
+from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.figure import Figure
+from matplotlib.textpath import text_to_path
+from numpy.typing import NDArray
+
+POINTS_PER_INCH: Final = 72
+
+# A date or a library version in a file would make equal figures differ.
+_NO_DATE_SVG: Final = {"Date": None, "Creator": None}
+_NO_DATE_PDF: Final = {"CreationDate": None, "Creator": None, "Producer": None}
+
+
+class Together(RendererBase):
+    """Hands all that is drawn to the writers of two formats at once.
+
+    Texts are measured by outlines without hints, as they are in an SVG of outlines.
+    """
+
+    def __init__(self, svg: Any, pdf: Any) -> None:
+        super().__init__()
+        self.svg = svg
+        self.writers = [writer for writer in (svg, pdf) if writer is not None]
+        self.last = self.writers[-1]
+        self.size: tuple[float, float] = self.last.get_canvas_width_height()
+
+    def new_gc(self) -> GraphicsContextBase:
+        """That of the PDF is one of the SVG as well, and not the other way round."""
+        made: GraphicsContextBase = self.last.new_gc()
+        return made
+
+    def get_canvas_width_height(self) -> tuple[float, float]:
+        """In points."""
+        return self.size
+
+    def flipy(self) -> bool:
+        """Heights grow upwards, as in a PDF."""
+        return False
+
+    def option_image_nocomposite(self) -> bool:
+        """Whether images lie one over another rather than become one."""
+        return bool(self.last.option_image_nocomposite())
+
+    def get_image_magnification(self) -> float:
+        """Pixels of an image per point."""
+        return float(self.last.get_image_magnification())
+
+    def get_text_width_height_descent(self, *text: Any) -> tuple[float, float, float]:
+        """The size of a text in points."""
+        size: tuple[float, float, float] = text_to_path.get_text_width_height_descent(*text)
+        return size
+
+    def open_group(self, s: str, gid: str | None = None) -> None:
+        """Begin a group of shapes."""
+        for writer in self.writers:
+            writer.open_group(s, gid)
+
+    def close_group(self, s: str) -> None:
+        """End it."""
+        for writer in self.writers:
+            writer.close_group(s)
+
+    def draw_path(self, *path: Any) -> None:
+        """Draw a path."""
+        for writer in self.writers:
+            writer.draw_path(*path)
+
+    def draw_markers(self, *markers: Any) -> None:
+        """Draw one path at many points."""
+        for writer in self.writers:
+            writer.draw_markers(*markers)
+
+    def draw_path_collection(self, *paths: Any, **kwargs: Any) -> None:
+        """Draw many paths."""
+        for writer in self.writers:
+            writer.draw_path_collection(*paths, **kwargs)
+
+    def draw_gouraud_triangles(self, *triangles: Any) -> None:
+        """Draw shaded triangles."""
+        for writer in self.writers:
+            writer.draw_gouraud_triangles(*triangles)
+
+    def draw_image(self, *image: Any) -> None:
+        """Draw an image."""
+        for writer in self.writers:
+            writer.draw_image(*image)
+
+    def draw_text(
+        self, gc: GraphicsContextBase, x: float, y: float, *text: Any, **kwargs: Any
+    ) -> None:
+        """Draw a text at x and y, which an SVG counts downwards."""
+        for writer in self.writers:
+            height = self.size[1] - y if writer is self.svg else y
+            writer.draw_text(gc, x, height, *text, **kwargs)
+
+    def finalize(self) -> None:
+        """Write what stands at the end."""
+        for writer in self.writers:
+            writer.finalize()
+
+
+def draw_shapes(
+    figure: Figure, svg: io.StringIO | None, pdf: Path | io.BytesIO | None, dpi: float
+) -> None:
+    """Draw `figure` into an SVG, a PDF or both; its rasterized parts are images of `dpi`."""
+    width, height = map(float, figure.get_size_inches())
+    file = None if pdf is None else PdfFile(pdf, metadata=_NO_DATE_PDF)
+    points = (width * POINTS_PER_INCH, height * POINTS_PER_INCH)
+    writers = Together(
+        None if svg is None else RendererSVG(*points, svg, image_dpi=dpi, metadata=_NO_DATE_SVG),
+        None if file is None else RendererPdf(file, dpi, height, width),
+    )
+    try:
+        if file is not None:
+            file.newPage(width, height)
+        with _resolution(figure, POINTS_PER_INCH):
+            renderer: Any = MixedModeRenderer(figure, width, height, dpi, writers)
+            figure.draw(renderer)
+            renderer.finalize()
+        if file is not None:
+            file.finalize()
+    finally:
+        if file is not None:
+            file.close()
+
+
+def pixels_of(figure: Figure, dpi: float) -> NDArray[np.uint8]:
+    """The figure in pixels: rows from the top of red, green, blue and opacity."""
+    with _resolution(figure, dpi):
+        renderer = RendererAgg(*figure.canvas.get_width_height(physical=True), dpi)
+        figure.draw(renderer)
+        return np.asarray(renderer.buffer_rgba())
+
+
+@contextmanager
+def _resolution(figure: Figure, dpi: float) -> Iterator[None]:
+    before, figure.dpi = figure.dpi, dpi
+    try:
+        yield
+    finally:
+        figure.dpi = before
