@@ -17,13 +17,17 @@ from flopline.cli.next_sweep import warned
 from flopline.cli.planning import in_words, planned
 from flopline.decision import decide
 from flopline.decision_lines import headline_lines
+from flopline.documents import number_in
 from flopline.following import choice_at, followed
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import ENDS
 from flopline.laws.spec import ESTIMATORS, spec_of
 from flopline.numbers import significant
 from flopline.options import StudyOptions
+from flopline.question_forecasts import with_forecasts
+from flopline.questions import PARAMS, Question, answers_json, study_answers
 from flopline.report.decision_view import headline
+from flopline.report.questions_view import COLUMNS, questions_view
 from flopline.results import FamilyResults, StudyResults
 from flopline.schema import KEPT
 from tests.builders import fits
@@ -197,3 +201,34 @@ def test_the_headline_holds_what_page_and_terminal_state(results: StudyResults) 
     stated = headline(results.decision, results.lines, {"ash": "Ash"})
     assert stated is not None
     assert stated.point("loss") == significant(head["loss"]["point"])
+
+
+def test_answers_to_questions_state_the_forecast_of_their_loss(results: StudyResults) -> None:
+    """The table of questions stated the law's loss alone, beside a page of forecasts."""
+    head, decision = results.decision["headline"], results.decision
+    assert head is not None
+    spans = {"ash": span_of(results.runs)}
+    small = 0.5 * float(head["params"]["point"] or 0)
+    questions = [Question(flops=TARGETS[0]), Question(flops=TARGETS[0], limit=PARAMS, value=small),
+                 Question(loss=float(head["loss"]["point"] or 0)), Question(loss=1e-3)]  # fmt: skip
+    answers = study_answers(
+        results.families, decision["choices"], decision["silent"], spans, questions
+    )
+    made = with_forecasts(answers, results.families, decision["choices"])
+    names = list(made)
+    assert names.index("forecast_loss") < names.index("loss")
+    best, smaller, reaches, never = answers_json(made)
+    for end in ("point", *ENDS):
+        assert number_in(best["forecast_loss"], end) == pytest.approx(head["loss"][end], rel=1e-6)
+    more = smaller["stated"]["loss"]["point"] - best["stated"]["loss"]["point"]
+    assert more > 0
+    assert smaller["forecast_loss"]["point"] == pytest.approx(head["loss"]["point"] + more)
+    width = [number_in(a["forecast_loss"], "hi95") / number_in(a["forecast_loss"])
+             for a in (best, smaller)]  # fmt: skip
+    assert width[1] >= width[0]
+    assert reaches["forecast_loss"]["point"] is not None
+    assert number_in(never["forecast_loss"]) != number_in(never["forecast_loss"])
+    rows = questions_view([best, never], {"ash": "Ash"})[0].rows
+    place = [column.name for column in COLUMNS].index("forecast_loss")
+    assert rows[0].cells[place].point == significant(head["loss"]["point"])
+    assert rows[1].cells == []

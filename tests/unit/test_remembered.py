@@ -271,15 +271,17 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 
 def test_what_was_not_used_again_is_kept_as_far_as_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "job"
     for value in range(9):
         run(path, lambda value=value: halves(np.full(4, float(value))))
     size = len(next(iter(Solves.read(path, SALT).kept.values())))
     assert len(Solves.read(path, SALT).kept) == 9
-    monkeypatch.setattr(memory, "SPARE", 2 * size)
-    run(path, lambda: halves(np.full(4, 3.0)))
+    short = Solves.read(path, SALT, spare=2 * size)
+    with remembering(short):
+        halves(np.full(4, 3.0))
+    short.write()
     kept = Solves.read(path, SALT)
     with remembering(kept):
         halves(np.full(4, 3.0))

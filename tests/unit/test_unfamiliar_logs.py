@@ -358,3 +358,101 @@ def test_evaluations_of_metaseq_are_splits_in_bits(tmp_path: Path) -> None:
         ["Books", 50, 7.0],
     ]
     assert reading.facts.units[""] == "bits_per_token"
+
+
+@pytest.mark.parametrize(
+    ("text", "format_name"),
+    [
+        ("step\tval loss\n1\t5,5\n", "tsv"),
+        ("step,val_loss,note\n1,5.5,\n", "csv"),
+        ("step,val_loss\n1,see below\n", None),
+        ("1,2\n3,4\n", None),
+        ("Of step, loss\nand more\n", None),
+    ],
+)
+def test_a_table_is_told_by_its_first_lines_whatever_it_is_called(
+    tmp_path: Path, text: str, format_name: str | None
+) -> None:
+    log = tmp_path / "a.txt"
+    log.write_text(text)
+    if format_name is None:
+        with pytest.raises(FloplineError, match="no known log format"):
+            sniffed(log)
+    else:
+        assert sniffed(log) == format_name
+
+
+def test_decimal_commas_are_told_by_the_losses(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    # read with decimal points, 26,214 million tokens would be a thousand times as many
+    (folder / "a.txt").write_text("step\ttokens (M)\tloss\n1\t26,214\t5,94\n2\t52,428\t5,33\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    source = yaml.safe_load(made.study)["source"]
+    assert source["decimal"] == ","
+    rows = read_log(folder / "a.txt", source["columns"], "tsv", decimal=",").rows
+    assert rows["tokens"].tolist() == pytest.approx([26.214e6, 52.428e6])
+    assert rows["loss"].tolist() == [5.94, 5.33]
+
+
+@pytest.mark.parametrize(
+    ("names", "loss"),
+    [
+        (["loss_mean", "loss_max", "loss_std"], "loss_mean"),
+        (["loss", "loss_median", "loss_diff", "loss_stderr"], "loss"),
+        # of training the loss of a step is the plain one, of an evaluation that of all its batches
+        (
+            ["loss_step", "loss_epoch", "val_loss_epoch", "val_loss_step"],
+            {"train": "loss_step", "val": "val_loss_epoch"},
+        ),
+        (["loss (EMA)", "loss (raw)"], "loss (raw)"),
+    ],
+)
+def test_the_plain_loss_is_told_from_what_is_made_of_it(names: list[str], loss: Any) -> None:
+    assert row_columns(["step", *names])["loss"] == loss
+
+
+def test_a_smoothed_loss_that_is_the_only_one_is_named_in_a_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("step,train_loss_ema\n1,5\n2,4\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    sentence = "train_loss_ema seems to be derived from others, and no plain loss of its split"
+    assert any(sentence in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "step"),
+    [
+        (["_step", "optim/step", "loss"], "optim/step"),
+        (["_step", "iteration", "loss"], "iteration"),
+        (["_step", "loss"], "_step"),
+    ],
+)
+def test_the_counter_of_a_tracker_is_the_last_choice_for_the_step(
+    names: list[str], step: str
+) -> None:
+    assert row_columns(names)["step"] == step
+
+
+def test_a_step_that_a_tracker_counts_is_named_where_tokens_follow_from_it(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("_step,loss\n1,5\n2,4\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert any("_step counts what was logged by the tracker" in note for note in made.notes)
+
+
+def test_the_number_of_a_process_in_brackets_is_no_step(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.log").write_text("".join(f"[0] loss: {9 - n} | tokens: {n}00\n" for n in range(5)))
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert "step:" not in made.study
+
+
+def test_a_table_that_begins_with_a_comment_is_left_with_the_mend(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("# model=x\nstep,loss\n1,5\n")
+    assert "take the lines that begin with # out of it, as by grep -v '^#'" in refused(folder)

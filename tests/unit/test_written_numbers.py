@@ -167,7 +167,7 @@ def test_a_note_says_where_counts_are_rounded() -> None:
     for name in ("tokens_from", "source", "misread", "converted", "repeats", "begins", *FIRST_ROWS):
         runs[name] = pd.Series([None, None], dtype="string")
     runs["spikes"], runs["status"], runs["flops_over_six_nd"] = 0, "kept", 1.0
-    runs["params"], runs["tokens"] = 1e7, 2e8
+    runs["family"], runs["params"], runs["tokens"], runs["loss"] = "dense", 1e7, 2e8, 3.0
     options = {"spikes": "keep", "bad_rows": "error"}
     sentences = notes(runs, {"cleaning": options, "flops_convention": "six_nd"})
     assert len(sentences) == 1

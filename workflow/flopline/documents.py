@@ -473,8 +473,10 @@ class AnswerJson(TypedDict):
     """What must be read beside it, or why there is no answer."""
     never_percent: float | None
     """Draws that never reach the loss, in percent."""
+    forecast_loss: NotRequired[EstimateJson]
+    """What is forecast of the loss of the run; without numbers where no ladder was held out."""
     stated: Mapping[str, EstimateJson]
-    """Its numbers: flops, params, tokens, tokens_per_param, loss, wasted_percent, wasted_flops."""
+    """Its numbers by the law: flops, params, tokens, tokens_per_param, loss and what it wastes."""
 
 
 SCHEMA_VERSION: Final = 2

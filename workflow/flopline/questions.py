@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flopline.audit.waste import excess, wasted_share
 from flopline.bearing import OUTSIDE_FACTOR, Span
 from flopline.choice import refused
-from flopline.documents import AnswerJson, ChoiceJson, SilenceJson
+from flopline.documents import AnswerJson, ChoiceJson, EstimateJson, SilenceJson
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import ENDS, FEWEST_DRAWS, Estimate
@@ -220,6 +220,15 @@ def answers_json(answers: pd.DataFrame) -> list[AnswerJson]:
         value = row.get(name)
         return None if value is None or not math.isfinite(value) else float(value)
 
+    def estimate_in(row: Mapping[Any, Any], name: str) -> EstimateJson:
+        return {
+            "point": number_of(row, name),
+            "lo80": number_of(row, f"{name}_lo80"),
+            "hi80": number_of(row, f"{name}_hi80"),
+            "lo95": number_of(row, f"{name}_lo95"),
+            "hi95": number_of(row, f"{name}_hi95"),
+        }
+
     return [
         {
             "family": str(row["family"]),
@@ -233,16 +242,8 @@ def answers_json(answers: pd.DataFrame) -> list[AnswerJson]:
             "borne": bool(row["borne"]),
             "note": str(row["note"]),
             "never_percent": number_of(row, "never_percent"),
-            "stated": {
-                name: {
-                    "point": number_of(row, name),
-                    "lo80": number_of(row, f"{name}_lo80"),
-                    "hi80": number_of(row, f"{name}_hi80"),
-                    "lo95": number_of(row, f"{name}_lo95"),
-                    "hi95": number_of(row, f"{name}_hi95"),
-                }
-                for name in QUANTITIES
-            },
+            "forecast_loss": estimate_in(row, "forecast_loss"),
+            "stated": {name: estimate_in(row, name) for name in QUANTITIES},
         }
         for row in answers.to_dict("records")
     ]

@@ -126,22 +126,23 @@ class Solves:
     used: dict[str, bytes] = field(default_factory=dict)
     found: int = 0
     made: int = 0
+    spare: int = SPARE
 
     @classmethod
-    def read(cls, path: Path, salt: Sequence[str]) -> Solves:
+    def read(cls, path: Path, salt: Sequence[str], spare: int = SPARE) -> Solves:
         """What a file holds of this salt; nothing where it is missing or not as we write one."""
-        solves = cls(path, _digest([*salt]))
+        solves = cls(path, _digest([*salt]), spare=spare)
         with suppress(OSError, *_DAMAGED):
             if path.stat().st_size <= LARGEST:
                 solves.kept = _listed(path.read_bytes(), solves.salt)
         return solves
 
     def write(self) -> None:
-        """Leave in the file what this run used, and of the rest what finds room in SPARE.
+        """Leave in the file what this run used, and of the rest what finds room in `spare` bytes.
 
         A file that cannot be written is no harm, and left as it was.
         """
-        entries, room = dict(self.used), SPARE
+        entries, room = dict(self.used), self.spare
         for key, entry in self.kept.items():
             if key not in entries and len(entry) <= room:
                 entries[key] = entry
@@ -159,26 +160,38 @@ class Solves:
             key = key_of(function, args, kwargs, self.salt)
         except Unknown:
             return function.plain(*args, **kwargs)
+        return self.by_key(key, lambda: function.plain(*args, **kwargs), function.made_of)
+
+    def of(self, content: object, make: Callable[[], R]) -> R:
+        """What `make` returns, found where it was made of the same `content` before.
+
+        All that the result depends on must be in the content or in the salt.
+        """
+        result: R = self.by_key(_digest([self.salt, content]), make, {})
+        return result
+
+    def by_key(self, key: str, make: Callable[[], Any], made_of: Mapping[str, type]) -> Any:
+        """The result that goes by a key, found or made."""
         for entries in (self.used, self.kept):
             if key in entries:
                 with suppress(*_DAMAGED):
-                    found = _opened(entries[key], key, function.made_of)
+                    found = _opened(entries[key], key, made_of)
                     self.used[key] = entries[key]
                     self.found += 1
                     return found
         # What it calls is part of its result, and need not be kept by itself.
         token = _REMEMBERING.set(None)
         try:
-            result = function.plain(*args, **kwargs)
+            result = make()
         finally:
             _REMEMBERING.reset(token)
         self.made += 1
         try:
-            entry = _sealed(result, key, function.made_of)
+            entry = _sealed(result, key, made_of)
         except Unknown:
             return result
         self.used[key] = entry
-        return _opened(entry, key, function.made_of)
+        return _opened(entry, key, made_of)
 
 
 _REMEMBERING: ContextVar[Solves | None] = ContextVar("remembering", default=None)
@@ -226,9 +239,9 @@ def _processor() -> str:
 def _loaded_numerics() -> list[str]:
     """The files of the libraries of linear algebra that are loaded, as far as the system says."""
     with suppress(OSError):
-        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").split()
-        names = {Path(word).name for word in loaded if word.startswith("/")}
-        return sorted(n for n in names if any(part in n for part in ("blas", "lapack", "mkl_")))
+        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+        files = {line.rpartition("/")[2] for line in loaded.splitlines() if "/" in line}
+        return sorted(f for f in files if any(part in f for part in ("blas", "lapack", "mkl_")))
     return []
 
 

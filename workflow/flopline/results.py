@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+View = Callable[[Path, Any], Any]
+"""Takes a file of results and what it holds to what is to be seen of it."""
 
 
 class Fitted(Protocol):
@@ -67,8 +69,8 @@ class Findings(Mapping[str, FindingJson]):
     `path` is their JSON, which is read when the first is asked for; so is each table.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, view: View | None = None) -> None:
+        self.path, self.view = path, view
 
     def __getitem__(self, audit: str) -> FindingJson:
         return self._all[audit]
@@ -81,13 +83,16 @@ class Findings(Mapping[str, FindingJson]):
 
     @cached_property
     def _all(self) -> dict[str, FindingJson]:
-        findings: list[FindingJson] = _reader(self.path)()
+        findings: list[FindingJson] = _reader(self.path, self.view)()
         folder = self.path.parent / "tables"
         return {
             f["audit"]: {
                 **f,
                 "tables": ByName(
-                    {n: _reader(folder / f"{f['audit']}.{n}.parquet") for n in f["tables"]}
+                    {
+                        n: _reader(folder / f"{f['audit']}.{n}.parquet", self.view)
+                        for n in f["tables"]
+                    }
                 ),
             }
             for f in findings
@@ -190,11 +195,12 @@ class StudyResults:
         return table
 
 
-def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
+def read_results(folder: Path, files: Iterable[Path], view: View | None = None) -> StudyResults:
     """The results in `files`, which lie in `folder`, the results of one study.
 
     No other file is read, and of these only what is asked for. Families, laws and tables have the
-    order of their files. Raises FloplineError for a file that is none of the results named above,
+    order of their files. With a `view` what it makes of each is there instead. Raises FloplineError
+    for a file that is none of the results named above,
     and, when it is asked for, for one that is damaged.
     """
     fits: dict[str, dict[str, dict[str, Callable[[], Any]]]] = {}
@@ -207,22 +213,22 @@ def read_results(folder: Path, files: Iterable[Path]) -> StudyResults:
             case ("fits", family, name):
                 law, *table, _ = name.split(".")
                 of_law = fits.setdefault(family, {}).setdefault(law, {})
-                of_law[table[0] if table else "fit"] = _reader(path)
+                of_law[table[0] if table else "fit"] = _reader(path, view)
             case ("audit", family, "findings.json"):
-                findings[family] = Findings(path)
+                findings[family] = Findings(path, view)
             case ("audit", _, "tables"):
                 continue  # read by the names that the findings give
             case ("audit", family, name):
                 law, *table, _ = name.split(".")
                 fits.setdefault(family, {}).setdefault(law, {})
                 of_law = chosen.setdefault(family, {}).setdefault(law, {})
-                of_law[table[0] if table else "fit"] = _reader(path)
+                of_law[table[0] if table else "fit"] = _reader(path, view)
             case ("clean", "curves", _):
                 curves.append(path)
             case ("clean", ("runs.parquet" | "dropped.parquet" | "notes.json")):
-                of_all[path.stem] = _reader(path)
+                of_all[path.stem] = _reader(path, view)
             case (("decision.json" | "decision.parquet"),):
-                of_all["decision" if path.suffix == ".json" else "lines"] = _reader(path)
+                of_all["decision" if path.suffix == ".json" else "lines"] = _reader(path, view)
             case _:
                 raise FloplineError(
                     f"{path} is none of the results that flopline.results reads by name: hand it "
@@ -264,12 +270,13 @@ def _of_kind(files: Mapping[str, Mapping[str, Callable[[], T]]], kind: str) -> M
     return ByName({law: readers[kind] for law, readers in files.items() if kind in readers})
 
 
-def _reader(path: Path) -> Callable[[], Any]:
-    """What reads a file of results: a table, or JSON."""
+def _reader(path: Path, view: View | None = None) -> Callable[[], Any]:
+    """What reads a file of results, a table or JSON, as a view shows it."""
 
     def read() -> Any:
         from flopline.storage import read_json, read_parquet
 
-        return read_parquet(path) if path.suffix == ".parquet" else read_json(path)
+        content = read_parquet(path) if path.suffix == ".parquet" else read_json(path)
+        return content if view is None else view(path, content)
 
     return read

@@ -109,6 +109,8 @@ class RowGroups:
 
     def write(self, table: pd.DataFrame) -> None:
         """Add a table with at least the columns of the file; none are missing values then."""
+        if table.empty:
+            return
         self.waiting.append(_arrow(table, self.schema))
         if sum(t.num_rows for t in self.waiting) >= self.least:
             self._flush()
@@ -156,9 +158,9 @@ def _array(table: pd.DataFrame, field: pa.Field) -> pa.Array:
     values = table[field.name]
     if field.type != _TEXT:
         return pa.array(values, type=field.type, from_pandas=field.type != pa.float64())
-    category = values.astype("category").cat
-    codes = category.codes.to_numpy().astype("int32")
-    words = pa.array(category.categories.astype(object), pa.string())
+    category = values.astype("category").array
+    codes = category.codes.astype("int32")
+    words = pa.array(category.categories.tolist(), pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), words)
 
 

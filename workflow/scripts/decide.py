@@ -8,6 +8,7 @@ with stage(snakemake) as summary:
     from flopline.audit.audit_options import AuditOptions
     from flopline.bearing import span_of
     from flopline.decision import decide, demand_a_fit
+    from flopline.question_forecasts import with_forecasts
     from flopline.question_options import QuestionOptions
     from flopline.questions import answers_json, asked, study_answers
     from flopline.results import read_results
@@ -35,6 +36,7 @@ with stage(snakemake) as summary:
     questions = asked(QuestionOptions(**study["questions"]), study["targets"][0])
     if questions:
         answers = study_answers(families, verdict["choices"], verdict["silent"], spans, questions)
+        answers = with_forecasts(answers, families, verdict["choices"])
         text = answers.to_csv(index=False, lineterminator="\n")
         write_text(text, Path(snakemake.output.questions))
         verdict["questions"] = answers_json(answers)

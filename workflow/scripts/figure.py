@@ -10,18 +10,29 @@ from stage import stage
 gc.disable()
 
 with stage(snakemake) as summary:
+    from drawn import draw_or_find
+
     from flopline.figures.answered import answered
+    from flopline.figures.first_target import FirstTarget
     from flopline.figures.spec import Setting, figure_spec
     from flopline.figures.style import save
     from flopline.results import read_results
     from flopline.storage import write_json
 
     params, wildcards = snakemake.params, snakemake.wildcards
-    spec = figure_spec(params.figure)
-    results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
-    setting = Setting(params.study, wildcards.get("family", ""), params.width, params.synthetic)
+    spec, study, view = figure_spec(params.figure), params.study, None
+    if spec.first_target and "targets" in study:
+        study = {**study, "targets": study["targets"][:1]}
+        view = FirstTarget(float(study["targets"][0]))
     formats = [end for end, _ in snakemake.output.items() if end != "json"]
-    results, setting = answered(results, setting)
-    save(spec.drawn(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)
-    write_json(spec.words(results, setting), Path(snakemake.output.json))
+
+    def draw() -> None:
+        """Write the figure in every format, and its words."""
+        read = read_results(Path("results", wildcards.study), map(Path, snakemake.input), view)
+        setting = Setting(study, wildcards.get("family", ""), params.width, params.synthetic)
+        results, setting = answered(read, setting)
+        save(spec.drawn(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)
+        write_json(spec.words(results, setting), Path(snakemake.output.json))
+
+    draw_or_find(snakemake, study, view, draw)
     summary.append(", ".join(formats))

@@ -177,9 +177,17 @@ _OF_COUNTS: Final = frozenset(
 )  # fmt: skip
 """Words that leave tokens what a run was trained on so far."""
 
-_NO_LOSS: Final = ("ppl", "perplexity", "acc", "accuracy", "vs", "delta", "ratio", "count", "norm")
-_DERIVED: Final = ("best", "min", "ema", "wa", "avg", "mean", "smooth", "smoothed", "final", "last")
+_NO_LOSS: Final = (
+    "ppl", "perplexity", "acc", "accuracy", "vs", "delta", "diff", "improvement", "ratio", "count",
+    "norm", "std", "stderr", "sem", "var", "variance", "ci",
+)  # fmt: skip
+_MEANS: Final = ("avg", "mean", "running")
+_DERIVED: Final = (
+    "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed", "final", "last",
+)  # fmt: skip
 _AGGREGATE: Final = ("epoch",)
+_OF_BATCH: Final = ("step", "batch")
+"""What a loss of evaluation is of a part of its data; that of training is so by nature."""
 _AUXILIARY: Final = (
     "z", "aux", "auxiliary", "lb", "balancing", "balance", "router", "moe", "mtp", "distill", "kl",
     "reg", "regularization", "penalty",
@@ -271,9 +279,18 @@ def columns_called(ours: str, names: Sequence[str]) -> list[str]:
     return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
 
 
+def of_tracker(name: str) -> bool:
+    """Whether a column is a tracker's own counter, of its calls and not of steps, as `_step`."""
+    return name.startswith("_")
+
+
 def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
-    # What begins with an underscore are a tracker's own counters, of its calls and not of steps.
-    ordered = sorted(names, key=lambda name: name.startswith("_"))
+    own = [name for name in names if not of_tracker(name)]
+    column = _called(own, ours)
+    return _called(names, ours) if column is None and len(own) < len(names) else column
+
+
+def _called(ordered: Sequence[str], ours: str) -> MappedColumn | None:
     plain = {_bare(name): name for name in reversed(ordered)}
     last = {_last(name): name for name in reversed(ordered)}
     for known in NAMES[ours]:
@@ -297,7 +314,7 @@ def _find(names: Sequence[str], ours: str) -> MappedColumn | None:
             unit = unit_of(bare[known]) if known in bare else None
             if unit is not None:
                 return {"column": bare[known], "times": unit}
-        for name in names:
+        for name in ordered:
             counted = _SMALL_UNIT.fullmatch(name)
             if counted and _bare(counted[1]) in NAMES[ours]:
                 return {"column": name, "times": _SMALL_UNITS[counted[2]]}
@@ -335,19 +352,29 @@ def split_of(name: str) -> str:
 
 def _rank(name: str) -> int:
     """How far a loss is from the plain one: by words that make it another quantity."""
-    kinds = (_AGGREGATE, _BITS, _DERIVED, _AUXILIARY)
-    return sum(2**place for place, words in enumerate(kinds) if _has(name, words))
+    return sum(2**place for place, words in enumerate(_kinds(name).values()) if _has(name, words))
+
+
+def _kinds(name: str) -> dict[str, Sequence[str]]:
+    """What else a loss may be, and the words for it, the farthest from a plain one last."""
+    evaluated = split_of(name) != "train"
+    return {
+        "a mean of others": _MEANS,
+        **({"of a batch": _OF_BATCH} if evaluated else {"a mean of an epoch": _AGGREGATE}),
+        "in bits per byte": _BITS,
+        "derived from others": _DERIVED,
+        "an auxiliary loss": _AUXILIARY,
+    }
+
+
+def what_else(name: str) -> str:
+    """What a loss seems to be that is no plain one; empty for a plain one."""
+    kinds = list(_kinds(name).items())[::-1]
+    return next((what for what, words in kinds if _has(name, words)), "")
 
 
 def _what(name: str) -> str:
-    kinds = {
-        "an auxiliary loss": _AUXILIARY,
-        "derived from others": _DERIVED,
-        "in bits per byte": _BITS,
-        "a mean of an epoch": _AGGREGATE,
-    }
-    kind = next((what for what, words in kinds.items() if _has(name, words)), "a further loss")
-    return f"{split_of(name)}: {kind}"
+    return f"{split_of(name)}: {what_else(name) or 'a further loss'}"
 
 
 def _has(name: str, words: Sequence[str]) -> bool:

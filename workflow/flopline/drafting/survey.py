@@ -17,10 +17,12 @@ from flopline.drafting.columns import (
     chosen_losses,
     columns_called,
     fact_columns,
+    of_tracker,
     other_candidates,
     other_losses,
     row_columns,
     split_of,
+    what_else,
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
 from flopline.drafting.perplexities import unit_beside
@@ -29,10 +31,12 @@ from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
-from flopline.logs.key_values import is_loss, parsed
+from flopline.logs.key_values import FIRST, is_loss, parsed
 from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
+    COMMA_IN_LOSS,
+    DOUBTFUL_COMMA,
     NO_LOSS,
     LogFacts,
     Reading,
@@ -84,7 +88,7 @@ class LogGroup:
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
-    perplexity says that their losses are in bits.
+    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers.
     """
 
     format: str
@@ -104,6 +108,7 @@ class LogGroup:
     runs: Sequence[str] = ()
     pieces: Mapping[str, str] = field(default_factory=dict)
     in_bits: Sequence[str] = ()
+    decimal: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +284,18 @@ def _group(
     all_names: list[Sequence[str]] = []
     with_number: dict[str, bool] = {}
     curves: list[LogCurve] = []
+    decimal, unplaced = ".", False
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
         here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else of_run | row_columns(here)
         try:
-            reading = read_log(root / path, columns, name)
+            reading = read_log(root / path, columns, name, decimal=decimal)
+            if not logs and reading.rows.empty and _has_commas(reading):
+                # As spreadsheets write numbers in half of the world; the loss tells it.
+                decimal = ","
+                reading = read_log(root / path, columns, name, decimal=decimal)
         except FloplineError as refusal:
             left.append((path, str(refusal)))
             continue
@@ -293,6 +303,10 @@ def _group(
         if rows.empty:
             left.append((path, _without_rows(name, reading)))
             continue
+        if columns and columns.get("step") == FIRST and _stands_still(rows):
+            # No position but what all lines of a process begin with.
+            unplaced = True
+            rows = read_log(root / path, _without_step(columns), name, decimal=decimal).rows
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
         if not of_split and (curve := LogCurve.of(path, rows)) is not None:
@@ -317,6 +331,7 @@ def _group(
         return None
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
+    columns = _without_step(columns) if columns and unplaced else columns
     columns, never = _with_numbers(columns, with_number)
     in_bits = _in_bits(root / read[0], name, columns or {}, all_names[0])
     pieces, asked = ({}, []) if run_values else pieces_of(curves, run_names(read))
@@ -345,6 +360,7 @@ def _group(
                 for split in in_bits
             ),
             *asked,
+            *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
         steps == len(logs),
         units,
@@ -352,7 +368,18 @@ def _group(
         run_values,
         pieces,
         in_bits,
+        decimal,
     )
+
+
+def _stands_still(rows: pd.DataFrame) -> bool:
+    """Whether steps take few values, as the number of a process at the begin of lines does."""
+    longest = rows["split"].astype("string").fillna("").value_counts().max()
+    return bool(rows["step"].nunique() < longest / 2)
+
+
+def _without_step(columns: dict[str, MappedColumn]) -> dict[str, MappedColumn]:
+    return {ours: column for ours, column in columns.items() if ours != "step"}
 
 
 def _with_numbers(
@@ -477,6 +504,11 @@ def _title(path: Path, name: str, splits: Collection[str]) -> list[str]:
     return notes
 
 
+def _has_commas(reading: Reading) -> bool:
+    """Whether rows were not read for commas that may part fractions."""
+    return bool(reading.dropped["reason"].isin([DOUBTFUL_COMMA, COMMA_IN_LOSS]).any())
+
+
 def _without_rows(name: str, reading: Reading) -> str:
     if not reading.rows_in:
         return f"it is {name}, but holds no row"
@@ -586,6 +618,17 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
         for column in taken.values()
         if isinstance(column, str) and (unit := unit_of(column)) not in (None, "", NATS)
     ]
+    notes += [
+        f"{column} seems to be {what}, and no plain loss of its split was found."
+        for column in taken.values()
+        if isinstance(column, str) and (what := what_else(column)) not in ("", "in bits per byte")
+    ]
+    step = columns.get("step")
+    if isinstance(step, str) and of_tracker(step) and "tokens" not in columns:
+        notes.append(
+            f"step: {step} counts what was logged by the tracker, and tokens follow from the step: "
+            "see that it is the optimiser's."
+        )
     for ours, candidates in other_candidates(names, columns).items():
         spec = columns[ours]
         chosen = spec["column"] if isinstance(spec, dict) else spec
@@ -599,6 +642,11 @@ def _lossless(names: Sequence[str]) -> str:
         return (
             "TensorBoard's export of one metric: give the folder of its event files instead, which "
             "is read as it is, or a file for each run in which the column Value is called loss"
+        )
+    if names[:1] and names[0].startswith("#"):
+        return (
+            f"but its first line, {names[0][:40]!r}, is a comment and no header: take the lines "
+            "that begin with # out of it, as by grep -v '^#'"
         )
     return f"but no column is named like a loss ({', '.join([*names][:10])})"
 

@@ -117,6 +117,9 @@ def _of_logs(
     if group.columns is not None:
         lines.append("  columns:  # check: told by their names")
         lines += _mapping(group.columns, 4)
+    lines += (
+        ["  decimal: ','  # what parts the fractions of numbers"] if group.decimal == "," else []
+    )
     lines += _bits(group)
     if group.optional:
         lines.append(f"  optional: [{', '.join(group.optional)}]  # some logs lack it")

@@ -441,4 +441,5 @@ FIGURE = FigureSpec(
     draw=draw,
     caption=caption,
     alt=alt,
+    first_target=True,
 )

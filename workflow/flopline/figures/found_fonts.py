@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from matplotlib.font_manager import FontProperties, fontManager
 
+from flopline.hashing import hash_file
+
+FAMILY: Final = "DejaVu Sans"
+"""What figures are written in."""
 _LOOK_UPS: Final = ("findfont", "_find_fonts_by_props")
 
 
@@ -33,6 +38,11 @@ def _remembered(name: str, look_up: Callable[..., Any]) -> Callable[..., Any]:
         return _found[key]
 
     return known
+
+
+def fonts_found() -> list[str]:
+    """The digest of the font that figures are written in, which the system may have brought."""
+    return [hash_file(Path(fontManager.findfont(FontProperties(family=FAMILY))))]
 
 
 _found: dict[tuple[Any, ...], Any] = {}

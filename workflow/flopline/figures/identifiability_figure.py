@@ -304,4 +304,5 @@ FIGURE = FigureSpec(
     caption=caption,
     alt=alt,
     of_target=True,
+    first_target=True,
 )

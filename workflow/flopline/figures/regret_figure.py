@@ -154,4 +154,5 @@ FIGURE = FigureSpec(
     caption=caption,
     alt=alt,
     of_target=True,
+    first_target=True,
 )

@@ -176,8 +176,9 @@ class FigureSpec:
     where the study has `families` families or more. `options` are the groups of the study that it
     uses. Where `instead` gives a sentence, it stands on the page and the figure is left out, since
     it would show nothing; so it is with a figure `of_target`, which says nothing but what stands at
-    the target, where the decision refuses that. Raises FloplineError for one whose words are
-    missing or whose fields are of another kind.
+    the target, where the decision refuses that. One of the `first_target` shows none but that, and
+    is handed what results say there alone (first_target.py): another target does not draw it again.
+    Raises FloplineError for one whose words are missing or whose fields are of another kind.
     """
 
     name: str
@@ -194,6 +195,7 @@ class FigureSpec:
     options: tuple[str, ...] = ("families", "targets", "loss_label", "loss_unit")
     instead: Callable[[StudyResults, Setting], str] | None = None
     of_target: bool = False
+    first_target: bool = False
 
     def __post_init__(self) -> None:
         where = f"FIGURE in flopline/figures/{self.name}_figure.py"

@@ -308,4 +308,5 @@ FIGURE = FigureSpec(
     caption=caption,
     alt=alt,
     of_target=True,
+    first_target=True,
 )

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
 from flopline.figures.canvases import draw_shapes, pixels_of
-from flopline.figures.found_fonts import found_fonts
+from flopline.figures.found_fonts import FAMILY, found_fonts
 from flopline.figures.pdf_fonts import lean_fonts
 from flopline.figures.still import still
 
@@ -82,7 +82,7 @@ _PNG_LEVEL: Final = 3
 
 _RC: Final[dict[str, object]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FAMILY],
     "font.size": 7.0,
     "text.color": INK,
     "axes.labelsize": 7.5,

@@ -468,4 +468,5 @@ FIGURE = FigureSpec(
     draw=draw,
     caption=caption,
     alt=alt,
+    first_target=True,
 )

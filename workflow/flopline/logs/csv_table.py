@@ -15,8 +15,8 @@ ENTRY = FORMATS["csv"]
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the file is named .csv."""
-    return ENTRY.ends(path.name)
+    """Whether the file is named .csv, or is such a table by its first lines."""
+    return ENTRY.ends(path.name) or delimited.looks_like_a_table(head, ENTRY.separator)
 
 
 def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, TextIO
 import pandas as pd
 
 from flopline.errors import FloplineError
+from flopline.logs.key_values import is_loss
 from flopline.logs.opening import open_binary, reading
 from flopline.logs.reading import (
     BATCH,
@@ -24,6 +26,7 @@ from flopline.logs.reading import (
     other_separator,
 )
 from flopline.twins import demand_once
+from flopline.written_numbers import DECIMALS, parse_number
 
 
 def header_of(head: bytes, separator: str) -> list[str]:
@@ -39,6 +42,22 @@ def header_of(head: bytes, separator: str) -> list[str]:
         return []
     ragged = len(lines) > 1 and len(lines[1]) != len(lines[0])
     return [] if ragged else lines[0]
+
+
+def looks_like_a_table(head: bytes, separator: str) -> bool:
+    """Whether a header with a loss stands above a row of numbers, the cells parted so."""
+    first_lines = b"\n".join(head.split(b"\n", 2)[:2])
+    header = header_of(first_lines, separator)
+    if not any(map(is_loss, header)) or any(map(_is_cell, header)):
+        return False
+    text = io.StringIO(first_lines.decode("utf-8-sig"))
+    row = next(islice(csv.reader(text, delimiter=separator), 1, 2), [])
+    return len(row) == len(header) and all(map(_is_cell, row)) and any(row)
+
+
+def _is_cell(text: str) -> bool:
+    """Whether a cell is empty or a number, whatever parts its decimals."""
+    return not text.strip() or any(not math.isnan(parse_number(text, one)) for one in DECIMALS)
 
 
 def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -205,7 +205,7 @@ FORMATS: Final[dict[str, Format]] = {
         ),
         Format(
             "csv",
-            "the ending",
+            "the ending, or a header with a loss above a row of numbers",
             "a header and one row per step: also exported Weights & Biases histories with their "
             "wide, quoted and empty columns",
             Columns.STUDY,
@@ -216,7 +216,7 @@ FORMATS: Final[dict[str, Format]] = {
         ),
         Format(
             "tsv",
-            "the ending",
+            "the ending, or a header with a loss above a row of numbers",
             "the same with tabs",
             Columns.STUDY,
             module="tsv_table",

@@ -27,14 +27,15 @@ COLUMNS: Final = (
     QuantityView("params", "Params N", "weights", humanise),
     QuantityView("tokens", "Tokens D", "tokens", humanise),
     QuantityView("tokens_per_param", "D/N", "tokens per param", humanise),
-    QuantityView("loss", "Loss", words(NATS), significant),
+    QuantityView("forecast_loss", "Loss, forecast", words(NATS), significant),
+    QuantityView("loss", "Loss, by the law", words(NATS), significant),
     QuantityView("wasted_percent", "Wasted", "% of compute", _percent),
 )
 
 
 def question_columns(loss_unit: str) -> list[QuantityView]:
-    """COLUMNS with the loss in the unit of the study."""
-    return [replace(c, unit=words(loss_unit)) if c.name == "loss" else c for c in COLUMNS]
+    """COLUMNS with losses in the unit of the study."""
+    return [replace(c, unit=words(loss_unit)) if c.unit == words(NATS) else c for c in COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,11 @@ def _row(answer: AnswerJson) -> AnswerRow:
 
 
 def _formatted(answer: AnswerJson, column: QuantityView) -> FormattedEstimate:
-    estimate = answer["stated"][column.name]
+    forecast = column.name == "forecast_loss"
+    estimate = answer.get("forecast_loss") if forecast else answer["stated"][column.name]
     point = number_in(estimate)
+    if forecast and math.isnan(point):
+        return FormattedEstimate(MISSING, MISSING, MISSING, "")
 
     def interval(low: float, high: float) -> str:
         if math.isnan(low):

@@ -24,7 +24,7 @@ ONCE: Final = 0.1
 _BOTH: Final = 0.9
 """Share of the time, about, before the resamples that are solved again, of what follows the first
 start."""
-_ELEMENTS_TOGETHER: Final = 65_536
+_ELEMENTS_TOGETHER: Final = 1_048_576
 """Numbers in the weights of resamples, by their starts, up to which all starts go down together:
 what a step costs whatever its rows is then paid once."""
 _ROWS_AGAIN: Final = 64
@@ -113,7 +113,7 @@ def _ends(
     """Where each start of `begin` (starts, rows, 6) leads to under Huber's delta `width`.
 
     The first is near its end. The others take another way, so that they seldom end in the same
-    higher minimum. Few small rows go down together, in the time of the slowest.
+    higher minimum. Unless rows are many and long all go down together, in the time of the slowest.
     """
     count, rows, width_ = begin.shape
     if count * weights.size > _ELEMENTS_TOGETHER:

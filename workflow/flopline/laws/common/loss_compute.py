@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 EXPONENTS: Final[Floats] = np.geomspace(1e-3, 3.0, 60)
 """Where c is looked for: published loss-compute exponents lie between 0.03 and 0.2."""
 
+STRIDE: Final = 3  # every third exponent is tried first, then those beside the best
+MOST_STEPS: Final = 40  # of the search between two exponents; 6 are common
+CLOSE: Final = 1e-9  # ends of ln c between which that stops; its zero is nearer
 GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
 REFINEMENTS: Final = 44  # shrinks the bracket of two grid steps (0.27 in ln c) to 2e-10
 BLOCK_ELEMENTS: Final = 8_192  # numbers of one block of work
@@ -171,6 +174,21 @@ class _Points:
         Returns:
             E, K and the sum of squares, each (rows,).
         """
+        e, k, _, r = self._residuals(c, floor, held)
+        return e, k, np.asarray(np.einsum("ij,ij,ij->i", self.w, r, r))
+
+    def slope(
+        self, c: Floats, floor: NDArray[np.bool_], held: float
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Half the derivative by ln c of the least sum of squares for given c, and where E > 0."""
+        e, k, g, r = self._residuals(c, floor, held)
+        r *= self.x
+        return -c * k * np.einsum("ij,ij,ij->i", self.w, r, g), e > 0
+
+    def _residuals(
+        self, c: Floats, floor: NDArray[np.bool_], held: float
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """E and K as `projected` has them, C^-c over the loss, and the residuals."""
         f, ff, f1 = self.f, self.ff, self.f1
         g = -c[:, None] * self.x
         np.exp(g, out=g)
@@ -187,7 +205,7 @@ class _Points:
         r = e[:, None] * f
         r += k[:, None] * g
         r -= 1.0
-        return e, k, np.asarray(np.einsum("ij,ij,ij->i", self.w, r, r))
+        return e, k, g, r
 
 
 def _least(
@@ -202,16 +220,27 @@ def _least(
     return c, inner
 
 
-def _on_grid(points: _Points, floor: NDArray[np.bool_], held: float) -> Floats:
-    """The least sum of squares at each of EXPONENTS, (rows, exponents)."""
+def _best_on_grid(points: _Points, floor: NDArray[np.bool_], held: float) -> NDArray[np.intp]:
+    """Which of EXPONENTS has the least sum of squares, (rows,)."""
     rows, n = points.x.shape
+    last = EXPONENTS.size - 1
     if rows * n * EXPONENTS.size > GRID_ELEMENTS:
-        squares = [points.projected(np.full(rows, c), floor, held)[2] for c in EXPONENTS]
-        return np.stack(squares, axis=1)
+        # The sum changes little from one exponent to the next: most need not be tried.
+        tried = [*range(0, last, STRIDE), last]
+        squares = [points.projected(np.full(rows, EXPONENTS[i]), floor, held)[2] for i in tried]
+        best = first = np.array(tried)[np.argmin(squares, axis=0)]
+        least = np.min(squares, axis=0)
+        for off in (*range(1 - STRIDE, 0), *range(1, STRIDE)):
+            beside = np.clip(first + off, 0, last)
+            trial = points.projected(EXPONENTS[beside], floor, held)[2]
+            better = trial < least
+            best, least = np.where(better, beside, best), np.where(better, trial, least)
+        return np.asarray(best)
     # Of a few points all exponents are tried together.
     again = np.repeat(np.arange(rows), EXPONENTS.size)
     c = np.tile(EXPONENTS, rows)
-    return points.some(again).projected(c, floor[again], held)[2].reshape(rows, EXPONENTS.size)
+    by_row = points.some(again).projected(c, floor[again], held)[2].reshape(rows, EXPONENTS.size)
+    return np.asarray(by_row.argmin(axis=1))
 
 
 def _search(
@@ -219,28 +248,76 @@ def _search(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """The c of least sum of squares per row, and whether it lies inside the range searched.
 
-    Grid in ln c, then golden section between the neighbours of the best grid point.
+    Grid in ln c, then the zero of the derivative between the best grid point and the neighbour to
+    which the sum falls. Where the floor reaches 0 in between, so that there may be two, golden
+    section between both neighbours.
     """
-
-    def objective(c: Floats) -> Floats:
-        return points.projected(c, floor, held)[2]
-
-    on_grid = _on_grid(points, floor, held)
-    best = on_grid.argmin(axis=1)
+    best = _best_on_grid(points, floor, held)
     inner = (best > 0) & (best < EXPONENTS.size - 1)
     ln_c = np.log(EXPONENTS)
-    lo, hi = ln_c[np.maximum(best - 1, 0)], ln_c[np.minimum(best + 1, EXPONENTS.size - 1)]
+    below, above = (ln_c[np.clip(best + i, 0, EXPONENTS.size - 1)] for i in (-1, 1))
+    middle = ln_c[best]
+    slope, free = points.slope(np.exp(middle), floor, held)
+    old = np.where(slope > 0, below, above)
+    at_old, free_there = points.slope(np.exp(old), floor, held)
+    smooth = (free == free_there) & (at_old * slope < 0) & inner
+    found = middle
+    rows = np.flatnonzero(smooth)
+    found[rows] = _zero_of_slope(
+        points.some(rows), floor[rows], held, (middle[rows], slope[rows]), (old[rows], at_old[rows])
+    )
+    rows = np.flatnonzero(~smooth & inner)
+    found[rows] = _golden(points.some(rows), floor[rows], held, below[rows], above[rows])
+    return np.exp(found), inner
+
+
+def _zero_of_slope(
+    points: _Points,
+    floor: NDArray[np.bool_],
+    held: float,
+    one: tuple[Floats, Floats],
+    other: tuple[Floats, Floats],
+) -> Floats:
+    """ln c (rows,) where the slope is 0, between two of them with slopes of opposite signs.
+
+    Regula falsi in the Illinois variant: the slope at an end that stays counts half.
+    """
+    (new, at_new), (old, at_old), zero = one, other, one[0]
+    for _ in range(MOST_STEPS):
+        apart = old - new
+        with np.errstate(invalid="ignore", divide="ignore"):
+            step = np.where(at_new == 0, 0.0, apart * at_new / (at_new - at_old))
+        zero = new + step
+        if ((np.abs(apart) <= CLOSE) | (at_new == 0)).all():
+            break
+        # A least step closes the other end in, too.
+        step = np.where(np.abs(step) < CLOSE / 2, np.copysign(CLOSE / 2, apart), step)
+        new, before, was = new + step, new, at_new
+        at_new, _ = points.slope(np.exp(new), floor, held)
+        across = at_new * was < 0
+        old, at_old = np.where(across, before, old), np.where(across, was, 0.5 * at_old)
+    return zero
+
+
+def _golden(
+    points: _Points, floor: NDArray[np.bool_], held: float, lo: Floats, hi: Floats
+) -> Floats:
+    """ln c (rows,) of least sum of squares between two of them, by golden section."""
+
+    def objective(ln_c: Floats) -> Floats:
+        return points.projected(np.exp(ln_c), floor, held)[2]
+
     left, right = hi - GOLDEN * (hi - lo), lo + GOLDEN * (hi - lo)
-    f_left, f_right = objective(np.exp(left)), objective(np.exp(right))
+    f_left, f_right = objective(left), objective(right)
     for _ in range(REFINEMENTS):
         down = f_left <= f_right
         lo, hi = np.where(down, lo, left), np.where(down, right, hi)
         probe = np.where(down, hi - GOLDEN * (hi - lo), lo + GOLDEN * (hi - lo))
-        f_probe = objective(np.exp(probe))
+        f_probe = objective(probe)
         left, right, f_left, f_right = (
             np.where(down, probe, right),
             np.where(down, left, probe),
             np.where(down, f_probe, f_right),
             np.where(down, f_left, f_probe),
         )
-    return np.exp((lo + hi) / 2.0), inner
+    return np.asarray((lo + hi) / 2.0)
