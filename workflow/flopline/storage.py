@@ -38,8 +38,8 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
 
     Raises FloplineError when the file is damaged.
     """
-    with _undamaged(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        rows = file.read()
+    rows = read_arrow(path)
+    with _undamaged(path):
         if categories:
             return rows.to_pandas()
         # Text that is a string already is not made anew.
@@ -47,6 +47,12 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
         table = rows.to_pandas(types_mapper=strings.get)
     text = table.select_dtypes(include=["object", "str", "category"]).columns
     return table.astype(dict.fromkeys(text, "string")) if len(text) else table
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """The same as Arrow has it; raises FloplineError when the file is damaged."""
+    with _undamaged(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return file.read()
 
 
 @contextmanager
