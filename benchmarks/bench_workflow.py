@@ -4,7 +4,8 @@
 
 Of each: wall time, and CPU of Snakemake with all that it starts. Then one option at a time is
 changed in the finished default study and the study made again, as shares of its whole run, and a
-run with nothing to do stands beside a dry run of a workflow with a single rule. `--against` runs
+run with nothing to do, as `make` starts it and by Snakemake alone, stands beside a dry run of a
+workflow with a single rule. `--against` runs
 the workflow of a revision in turn with this one, with the same packages, and prints ratios; `--six`
 adds six families of 90 runs, simulated (synthetic). Byte code and font cache are warm: each
 workflow makes a dry run first.
@@ -24,7 +25,9 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +44,9 @@ rule one:
     shell: "touch {output}"
 """
 REPEATS = 5
+AS_MAKE = ("workflow/run.py",)
+"""What `make` starts."""
+
 SUBREAPER = 36
 """Of Linux's prctl: processes whose parent ended become children of this one, and are counted."""
 
@@ -77,11 +83,11 @@ class Side:
     folder: Path
     cores: int
 
-    def run(self, *arguments: str) -> Used:
-        """Run Snakemake, which must succeed, and wait for all that it started."""
+    def run(self, *arguments: str, program: Sequence[str] = ("-m", "snakemake")) -> Used:
+        """Run Snakemake, or a program that does, successfully; wait for all that it started."""
         before, began = _cpu(), time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", str(self.cores), *arguments],
+            [sys.executable, *program, "--cores", str(self.cores), *arguments],
             cwd=self.folder,
             check=False,
             capture_output=True,
@@ -90,7 +96,7 @@ class Side:
         )
         wall = time.perf_counter() - began
         if done.returncode:
-            sys.exit(f"{self.name}: snakemake {' '.join(arguments)} failed:\n{done.stderr}")
+            sys.exit(f"{self.name}: {' '.join([*program, *arguments])} failed:\n{done.stderr}")
         while True:
             try:
                 os.wait()
@@ -178,14 +184,29 @@ def changes(side: Side, whole: Used) -> None:
         side.run()
 
 
-def nothing_to_do(side: Side, bare: Side) -> None:
-    """Compare a run with nothing to do with `snakemake -n` on a one-rule workflow, in turn."""
-    pairs = [(side.run().wall, bare.run("-n").wall) for _ in range(REPEATS)]
-    ratios = [ours / theirs for ours, theirs in pairs]
-    ours, theirs = (statistics.median(part) for part in zip(*pairs, strict=True))
-    print(f"nothing to do: {ours:.2f} s; bare one-rule dry run: {theirs:.2f} s")
-    print(f"  ratio {statistics.median(ratios):.2f} (of {REPEATS} pairs, "
-          f"{min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+def nothing_to_do(sides: list[Side], bare: Side) -> None:
+    """Compare runs with nothing to do with `snakemake -n` on a one-rule workflow, in turn."""
+    calls: dict[str, Callable[[], Used]] = {"one-rule dry run": lambda: bare.run("-n")}
+    for side in sides:
+        calls[f"{side.name}, make"] = partial(side.run, program=AS_MAKE)
+        calls[f"{side.name}, snakemake"] = side.run
+    turns = [{name: call() for name, call in calls.items()} for _ in range(REPEATS)]
+    print(f"nothing to do, medians of {REPEATS} turns:")
+    for name in calls:
+        wall, cpu, times_wall, times_cpu = (
+            statistics.median(of(turn[name], turn["one-rule dry run"]) for turn in turns)
+            for of in (
+                lambda used, _: used.wall,
+                lambda used, _: used.cpu,
+                lambda used, one: used.wall / one.wall,
+                lambda used, one: used.cpu / one.cpu,
+            )
+        )
+        print(
+            f"  {name:<28} {wall:5.2f} s wall {cpu:5.2f} s CPU  "
+            f"{times_wall:.2f} of the wall time, {times_cpu:.2f} of CPU of the dry run",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -212,12 +233,13 @@ def main() -> None:
                 (side.folder / "config/studies/six.yaml").write_text(study)
             print("six families of 90 runs:")
             whole_runs(sides, "--config", "study=six")
-            sides[0].anew()
+            for side in sides:
+                side.anew()
         print("one option changed:")
         changes(sides[0], whole)
         (top / "bare").mkdir()
         (top / "bare/Snakefile").write_text(ONE_RULE)
-        nothing_to_do(sides[0], Side("bare", top / "bare", given.cores))
+        nothing_to_do(sides, Side("bare", top / "bare", given.cores))
 
 
 if __name__ == "__main__":

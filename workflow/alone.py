@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from snakemake.cli import main
 
@@ -26,8 +26,7 @@ def run_alone(rule: str, **named: str) -> None:
     study = named.pop("study", "")
     arguments = ["--cores", "1", *(["--config", f"study={study}"] if study else [])]
     target = output_of(rule, set(named.values()), arguments)
-    command = [sys.executable, "-m", "snakemake", target, *arguments]
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    fork([target, *arguments])
     os.environ["FLOPLINE_RAISE"] = "1"  # else stage.py tells of an error and the job ends
     # Snakemake starts scripts with the Python that it runs in itself.
     sys.executable = f'{shlex.quote(sys.executable)} -m pdb -c "until {PREAMBLE + 1}"'
@@ -36,11 +35,13 @@ def run_alone(rule: str, **named: str) -> None:
 
 def output_of(rule: str, words: set[str], arguments: list[str]) -> str:
     """The first output of a job of `rule` whose path holds all `words`; exits where none does."""
-    command = [sys.executable, "-m", "snakemake", "--summary", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
-    header, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    with TemporaryFile("w+") as table, TemporaryFile("w+") as errors:
+        code = fork(["--summary", *arguments], table.fileno(), errors.fileno())
+        for stream in (table, errors):
+            stream.seek(0)
+        if code:
+            sys.exit(errors.read())
+        header, *rows = (line.rstrip("\n").split("\t") for line in table)
     made = [(row[header.index("rule")], row[header.index("output_file")]) for row in rows]
     rules = sorted({name for name, _ in made})
     if rule not in rules:
@@ -51,6 +52,19 @@ def output_of(rule: str, words: set[str], arguments: list[str]) -> str:
         if name == rule and words <= {*Path(path).parts, *Path(path).name.split(".")}:
             return path
     sys.exit(f"flopline: no job of {rule} is that of {', '.join(sorted(words))}: correct the name.")
+
+
+def fork(arguments: list[str], out: int = 1, errors: int = 2) -> int:
+    """Exit code of Snakemake in a fork of this process, which writes to these descriptors."""
+    child = os.fork()
+    if child == 0:
+        with Path(os.devnull).open() as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(out, 1)
+        os.dup2(errors, 2)
+        main(arguments)
+        sys.exit()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":

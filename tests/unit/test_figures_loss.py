@@ -156,7 +156,9 @@ def test_lack_of_fit_is_what_the_fit_itself_found() -> None:
         np.testing.assert_allclose(seen.se, se)
     fits = {**as_json(), "isoflop": found(1e-6)}
     verdicts = [text.get_text() for text in by_gid(drawn_misfit(fits=fits).axes[1], "verdict")]
-    assert [text for text in verdicts if "LACK OF FIT" in text] == [verdicts[-1]]
+    assert [text for text in verdicts if "lack of fit" in text and "no lack" not in text] == [
+        verdicts[-1]
+    ]
 
 
 def test_one_law_of_the_loss_for_whatever_a_fit_states() -> None:
@@ -243,3 +245,13 @@ def test_captions_state_what_was_found() -> None:
 def test_synthetic_data_are_marked() -> None:
     assert "synthetic data" in [t.get_text() for t in drawn_contours(synthetic=True).texts]
     assert not drawn_contours().texts
+
+
+def test_a_floor_of_zero_in_every_draw_has_no_bracket_and_says_so() -> None:
+    """Where a bracket was missing nobody could tell whether it had been forgotten."""
+    fits = as_json()
+    zero = {"point": 0.0, "lo80": 0.0, "hi80": 0.0, "lo95": 0.0, "hi95": 0.0, "at_bound": True}
+    known = {**fits["parametric"]["parameters"], "E": zero}
+    changed = {**fits, "parametric": {**fits["parametric"], "parameters": known}}
+    verdicts = [text.get_text() for text in by_gid(drawn_misfit(fits=changed).axes[1], "verdict")]
+    assert sum(text.startswith("no floor in 95 % of draws; ") for text in verdicts) == 1

@@ -220,9 +220,9 @@ def test_answers_to_questions_state_the_forecast_of_their_loss(results: StudyRes
     best, smaller, reaches, never = answers_json(made)
     for end in ("point", *ENDS):
         assert number_in(best["forecast_loss"], end) == pytest.approx(head["loss"][end], rel=1e-6)
-    ratio = smaller["stated"]["loss"]["point"] / best["stated"]["loss"]["point"]
-    assert ratio > 1
-    assert smaller["forecast_loss"]["point"] == pytest.approx(head["loss"]["point"] * ratio)
+    more = smaller["stated"]["loss"]["point"] - best["stated"]["loss"]["point"]
+    assert more > 0
+    assert smaller["forecast_loss"]["point"] == pytest.approx(head["loss"]["point"] + more)
     width = [number_in(a["forecast_loss"], "hi95") / number_in(a["forecast_loss"])
              for a in (best, smaller)]  # fmt: skip
     assert width[1] >= width[0]

@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flopline.plugins import distribution_of
 from tests.builders.checklists import templates
 from tests.conftest import ROOT
 
@@ -195,3 +197,10 @@ def test_a_broken_package_is_named(entries: str, words: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert words in done.stdout
     assert PACKAGE in done.stdout or "package" in done.stdout
+
+
+def test_the_package_of_an_import_name_is_that_of_the_standard_library() -> None:
+    known = packages_distributions()
+    for name in ("mpl_toolkits", "jinja2", "yaml", "PIL", "pydantic_core", "numpy"):
+        assert [distribution_of(name)] == known[name][:1]
+    assert distribution_of("no_such_name") == "no_such_name"

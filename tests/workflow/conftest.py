@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import fcntl
 import filecmp
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from flopline.figures import registry
 from flopline.figures.spec import FigureSpec, chosen
 from flopline.laws.registry import LAWS
+from running.digest import Memory, _read_code
 from running.outlines import outlines
 from tests.builders.studies import write_study
 from tests.conftest import ROOT, shared_folder
@@ -76,6 +78,21 @@ CACHED = ("ingest", "clean", "gather", *FITS, "audit")
 PARTS = ("Snakefile", "workflow", "profiles", "config", "environment.yml")
 
 
+@cache
+def compile_all() -> None:
+    """Compile our modules, once for all checkouts of this process."""
+    compileall.compile_dir(ROOT / "workflow", quiet=2)
+
+
+@cache
+def code_known() -> str:
+    """What a run remembers of our code, which it takes a second to read, by its content."""
+    memory = Memory(ROOT / "none")
+    for path in (ROOT / "workflow").rglob("*.py"):
+        memory.alike(path, _read_code)
+    return json.dumps(memory.seen)
+
+
 class Checkout:
     """A copy of the workflow in a folder of its own, with what it takes to run it there."""
 
@@ -87,7 +104,7 @@ class Checkout:
         folder.mkdir(parents=True, exist_ok=True)
         # Compiled modules go along, so that not every job compiles them; one that a test edits has
         # another time stamp than the compiled one knows and is compiled when it is loaded.
-        compileall.compile_dir(ROOT / "workflow", quiet=2)
+        compile_all()
         ignore = shutil.ignore_patterns("tinylm")
         for part in PARTS:
             source, target = ROOT / part, folder / part
@@ -95,6 +112,8 @@ class Checkout:
                 shutil.copytree(source, target, ignore=ignore)
             else:
                 shutil.copy2(source, target)
+        (folder / "results").mkdir(exist_ok=True)
+        (folder / "results/.code.json").write_text(code_known())
         return cls(folder)
 
     def copy(self, folder: Path) -> Checkout:

@@ -9,6 +9,7 @@ import shutil
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from modulefinder import Module, ModuleFinder
 from pathlib import Path
 from types import CodeType
@@ -72,6 +73,22 @@ def fit_modules(law: str) -> list[str]:
     return [spec_module(law), module_of(spec.fit), module_of(spec.options)]
 
 
+SCANNED: dict[CodeType, list[Any]] = {}
+"""What the code of each module and function imports: many finders come to the same."""
+
+
+@cache
+def compiled(path: str) -> CodeType:
+    """The code of a module, which no test edits before finders have read it."""
+    return compile(Path(path).read_bytes(), path, "exec")
+
+
+@cache
+def files_found(script: Path, *modules: str, loaded: bool = False) -> frozenset[Path]:
+    """The files of the workflow that a script imports, and that these modules do."""
+    return frozenset(Finder(script, *modules, loaded=loaded).files())
+
+
 class Finder(ModuleFinder):
     """Imports by compiled code, with the standard library's own means; outside code is left out.
 
@@ -91,6 +108,19 @@ class Finder(ModuleFinder):
         for name in modules:
             # As `import a.b` in the script would, which names b alone.
             self.import_hook(name, self.modules["__main__"])
+
+    def load_module(self, fqname: str, fp: Any, pathname: str, file_info: Any) -> Module:
+        if not str(pathname).endswith(".py"):
+            return super().load_module(fqname, fp, pathname, file_info)
+        module = self.add_module(fqname)
+        module.__file__, module.__code__ = pathname, compiled(pathname)
+        self.scan_code(module.__code__, module)
+        return module
+
+    def scan_opcodes(self, co: CodeType) -> list[Any]:
+        if co not in SCANNED:
+            SCANNED[co] = list(super().scan_opcodes(co))
+        return SCANNED[co]
 
     def scan_code(self, co: CodeType, m: Module) -> None:
         if m.__path__ and not self.re_exports and m.__name__ not in self.named:
@@ -141,7 +171,7 @@ def test_an_edited_module_changes_exactly_the_digests_of_what_imports_it(workflo
     """Every module of the library and every helper of the scripts, one after another."""
     importers = defaultdict(set)
     for case, (script, *named) in CASES.items():
-        for path in Finder(workflow / f"scripts/{script}.py", *named).files():
+        for path in files_found(workflow / f"scripts/{script}.py", *named):
             importers[path].add(case)
     memory = Memory(workflow / "none")
     before = digests(workflow, memory)
@@ -219,10 +249,10 @@ def test_every_job_has_the_digest_of_its_script_and_of_what_that_loads_by_name(
         assert repr(digest) in record["params"], record["rule"]
 
 
-def known_to(rule: str, checkout: Checkout) -> set[Path]:
+def known_to(rule: str, checkout: Checkout) -> frozenset[Path]:
     """The files of the workflow that a job of a rule may load: by its imports, or by a name."""
     script = checkout.folder / f"workflow/scripts/{script_of(rule)}.py"
-    return Finder(script, *by_name(rule, checkout), loaded=True).files()
+    return files_found(script, *by_name(rule, checkout), loaded=True)
 
 
 def module_name(path: Path, folder: Path) -> str:
@@ -284,8 +314,8 @@ def test_no_script_reads_the_config_and_nothing_the_environment() -> None:
     of which another one keeps what was solved from being found.
     """
     scripts = set((WORKFLOW / "scripts").glob("*.py"))
-    finders = [Finder(WORKFLOW / f"scripts/{name}.py", loaded=True) for name in SCRIPTS]
-    used = scripts.union(*(finder.files() for finder in finders))
+    found = [files_found(WORKFLOW / f"scripts/{name}.py", loaded=True) for name in SCRIPTS]
+    used = scripts.union(*found)
     assert len(used) > 100
     for path in used:
         lines = path.read_text().splitlines()

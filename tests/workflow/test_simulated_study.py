@@ -49,6 +49,7 @@ STUDY = {
     "parametric": {"variant_draws": None},
     "audit": {"ladder_draws": 20},
     "envelope": {"smoothing_steps": 0},
+    "figures": {"formats": []},
 }
 BELOW_SIMULATE = {"ingest": 2, "clean": 2, "gather": 1} | AFTER_CLEAN
 ALL = {"simulate": 1} | BELOW_SIMULATE

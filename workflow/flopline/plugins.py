@@ -7,10 +7,9 @@ A package names them in the groups `flopline.laws`, `flopline.surfaces`, `flopli
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points, packages_distributions
+from importlib.metadata import EntryPoint, distributions, entry_points
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -75,15 +74,19 @@ def modules_brought() -> list[str]:
     return sorted({reference.partition(":")[0] for reference in references})
 
 
-def distribution_of(package: str) -> str:
-    """The installed package that holds the import name `package`; itself where none is known."""
-    return next(iter(_distributions().get(package, [])), package)
-
-
 @cache
-def _distributions() -> Mapping[str, list[str]]:
-    # Reads what every installed package holds.
-    return packages_distributions()
+def distribution_of(package: str) -> str:
+    """The installed package that holds the import name `package`; itself where none is known.
+
+    As `packages_distributions` has it, which takes apart the paths of all files of all packages.
+    """
+    own = re.compile(rf"^{re.escape(package)}(?:/.*)?\.py,", re.MULTILINE)
+    for installed in distributions():
+        declared = installed.read_text("top_level.txt")
+        names = (declared or "").split()
+        if package in names or (not names and own.search(installed.read_text("RECORD") or "")):
+            return installed.metadata["Name"]
+    return package
 
 
 def _package(entry: EntryPoint) -> str:

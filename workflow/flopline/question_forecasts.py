@@ -50,7 +50,7 @@ def _forecast(row: Mapping[Any, Any], line: FollowedLine | None) -> dict[str, fl
     if line is None or not row["borne"] or not math.isfinite(flops):
         return {}
     best = line.at(flops)
-    point = row[LOSS] * best[FORECAST] / best[LOSS]
+    point = row[LOSS] + best[FORECAST] - best[LOSS]  # as the planner of the page has it
     out = {FORECAST: point}
     for end in ENDS:
         of_answer, of_best = (

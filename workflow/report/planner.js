@@ -103,7 +103,7 @@ const Planner = (() => {
   };
 
   const table = (heads, rows) => {
-    const made = node("table", "", "estimates");
+    const made = node("table", "", "estimates stacks");
     const head = made.createTHead().insertRow();
     heads.forEach(([name, unit], i) => {
       const th = node("th", name, i ? "num" : "");
@@ -113,6 +113,12 @@ const Planner = (() => {
     });
     const body = made.createTBody();
     body.append(...rows);
+    // On a phone each row is a block, and its cells say what they are.
+    for (const row of rows) {
+      [...row.cells].slice(1).forEach((td, i) => {
+        if (td.colSpan === 1) td.dataset.head = heads[i + 1].filter(Boolean).join(", ");
+      });
+    }
     return made;
   };
 
@@ -242,7 +248,7 @@ const Planner = (() => {
     };
 
     const answers = folded("plan-answer", () => {
-      if (!last) return el("plan-answer").replaceChildren();
+      if (!last) return el("plan-answer").replaceChildren(node("p", "Give a budget above.", "sub"));
       const rows = lines.map((line) => {
         if (!line.draws) return rowOf(line, [], QUANTITIES.length, line.message);
         const values = Laws.atBudget(line, last.flops);
@@ -293,7 +299,7 @@ const Planner = (() => {
     const costs = folded("plan-cost", () => {
       const box = el("plan-cost");
       const { params } = readSize();
-      if (!last || !params) return box.replaceChildren();
+      if (!last || !params) return box.replaceChildren(node("p", last ? "Give your N above." : "Give a budget above.", "sub"));
       const rows = usable.map((line) => {
         const surface = surfaces[line.family];
         if (!surface) return rowOf(line, [], 4, NO_SURFACE);
@@ -387,7 +393,7 @@ const Planner = (() => {
     const asked = folded("ask-answer", () => {
       const question = readQuestion();
       const box = el("ask-answer");
-      if (!question || question.problem) return box.replaceChildren();
+      if (!question || question.problem) return box.replaceChildren(node("p", "Give a loss to reach, or a limit and its number, above.", "sub"));
       const rows = usable.map((line) => {
         const surface = surfaces[line.family];
         if (!surface && question.limit !== "free") return rowOf(line, [], ASKED.length, NO_SURFACE);

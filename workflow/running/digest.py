@@ -99,9 +99,11 @@ def code_digest(script: Path, library: Path, memory: Memory, modules: Sequence[s
     Raises FloplineError for a name in `modules` behind which there is no file.
     """
     files, packages = _closure(script.resolve(), library.resolve(), memory, modules)
-    parts = [f"{path.name} {_code(path, memory)['digest']}" for path in sorted(files)]
-    data = [path.with_suffix(".toml") for path in sorted(files)]
-    parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data if path.is_file()]
+    modules_by_path = sorted(files, key=lambda path: path.parts)
+    parts = [f"{path.name} {_code(path, memory)['digest']}" for path in modules_by_path]
+    data = [f"{str(path).removesuffix('.py')}.toml" for path in modules_by_path]
+    data_there = [Path(name) for name in data if os.path.isfile(name)]  # noqa: PTH113 - far quicker
+    parts += [f"{path.name} {memory.of(path, hash_file)}" for path in data_there]
     if any(path.name == "plugins.py" and path.parent == library.resolve() for path in files):
         # What packages bring may be part of any job's work.
         packages |= {name.split(".")[0] for name in modules_brought()}
@@ -190,7 +192,10 @@ def _read_code(path: Path) -> dict[str, Any]:
     """Digest of a file's syntax tree, and all that it imports: `from a import b` is a and a.b."""
     tree = ast.parse(path.read_bytes(), str(path))
     names: set[str] = set()
-    for node in ast.walk(tree):
+    statements: list[ast.AST] = [tree]
+    for node in statements:  # it grows
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            statements += getattr(node, part, ())
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -292,7 +292,8 @@ def _legend_clear(
     """A legend above the curves: the y axis grows upwards, in decades, until there is room."""
     low, high = axes.get_ylim()
     legend = axes.legend(
-        handles=handles, loc="upper left", title=f"Times the compute at {target} FLOPs [95 %]",
+        handles=handles, loc="upper left",
+        title=f"By the laws, at {target} FLOPs [95 %]",
         alignment="left", borderaxespad=0.5, labelspacing=0.28, handlelength=1.6,
     )  # fmt: skip
     size, margin = size_in(axes, legend), margin_of(axes)
@@ -331,7 +332,8 @@ def caption(results: StudyResults, setting: Setting) -> str:
         "law that they have in common, with 95 % bands. Right: how many times the compute of the "
         "best family the others need for the same loss, with bands, and the decision's own numbers "
         "at the targets (bars: 80 and 95 %). Solid where both families have runs, dashed and "
-        f"hatched beyond. {alt(results, setting)}"
+        "hatched beyond. All of it holds if the laws hold; forecasts stand in this sentence. "
+        f"{alt(results, setting)}"
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flopline.documents import FitJson, FitsJson
+from flopline.documents import EstimateJson, FitJson, FitsJson
 from flopline.figures.lawpanel import number
 from flopline.figures.layout import PAGE, Box, laid_out
 from flopline.figures.losscompute_figure import law_of_loss
@@ -181,7 +181,7 @@ def _draw_floors(
         axes.plot(number(e), row - 0.2, look.marker, ms=4.6, color=look.color, mec="white", mew=0.7,
                   zorder=4, gid=law)  # fmt: skip
         axes.text(
-            0.985, row + 0.02, _verdict(misfits[law], number(e)), ha="right", va="bottom",
+            0.985, row + 0.02, _verdict(misfits[law], e), ha="right", va="bottom",
             transform=axes.get_yaxis_transform(), fontsize=SMALL_PT - 0.5, gid="verdict",
             color="#555555",
         )  # fmt: skip
@@ -193,13 +193,18 @@ def _draw_floors(
     axes.grid(visible=False, axis="y")
 
 
-def _verdict(misfit: FrontierMisfit | None, floor: float) -> str:
-    """Whether a law misses its frontier, and whether it has a floor at all."""
-    no_floor = "no floor seen; " if floor == 0 else ""
+def _verdict(misfit: FrontierMisfit | None, floor: EstimateJson) -> str:
+    """Whether a law misses its frontier, and whether it has a floor at all.
+
+    Where no draw has one the interval has no width, so that no bracket is seen.
+    """
+    no_floor = "no floor seen; " if number(floor) == 0 else ""
+    if no_floor and number(floor, "hi95") == 0:
+        no_floor = "no floor in 95 % of draws; "
     if misfit is None or not misfit.evidence:
         return f"{no_floor}fit not tested"
     return (
-        f"{no_floor}{'LACK OF FIT' if misfit.lacks_fit else 'no lack of fit'} ({misfit.evidence})"
+        f"{no_floor}{'lack of fit' if misfit.lacks_fit else 'no lack of fit'} ({misfit.evidence})"
     )
 
 
