@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flopline.agreement import too_wide
 from flopline.audit import ladder
 from flopline.audit.audit_options import AuditOptions
 from flopline.bearing import (
@@ -30,7 +31,7 @@ from flopline.options import StudyOptions
 from flopline.surfaces.chinchilla import LossSurface
 from tests.builders.decisions import ANYTHING, TARGETS, family, line, steps
 from tests.builders.designs import isoflop_runs
-from tests.builders.surfaces import published_surface
+from tests.builders.surfaces import BESIROGLU, published_surface
 
 SOUND = {
     "law": "parametric",
@@ -73,7 +74,7 @@ def test_a_sound_line_is_borne() -> None:
     [
         ({"params_lo95": np.nan, "params_hi95": np.nan}, "no interval"),
         ({"params_lo95": 1e9, "params_hi95": 1.1e10}, "from 1B to 11B, a factor of 11"),
-        ({"tokens_per_param": 1.6}, "more than 3 times outside those of the runs, 5.00 to 100"),
+        ({"tokens_per_param": 1.6}, "more than 3 times outside those of the runs, 5 to 100"),
         ({"tokens_per_param": 301.0}, "more than 3 times outside"),
     ],
 )
@@ -366,3 +367,33 @@ def test_an_exact_law_is_not_barred_by_the_bottoms_of_lopsided_valleys() -> None
     made = ladder.audit(runs, 1e22, options)
     failing = failing_forecasts({"ladder": {**made.to_json(), "tables": made.tables}})
     assert failing["parametric"] == ""
+
+
+def test_what_lies_outside_at_every_compute_is_borne_nowhere() -> None:
+    """Runs of 2.9 tokens per param and less were said to speak up to the target that they miss."""
+    for ratio, a, b in ((1000.0, 0.55, 0.45), (1000.0, 0.5, 0.5), (0.1, 0.45, 0.55)):
+        outside = SOUND | {"tokens_per_param": ratio, "a": a, "b": b}
+        assert borne_up_to(outside, SPAN) == 0.0
+    table = lines({"tokens_per_param": 1000.0, "a": 0.55, "b": 0.45})
+    reasons = barred(table, SPAN, {}, None)
+    sentence = silence("ash", 1e22, table, reasons, SPAN)["sentence"]
+    assert "What they say ends" not in sentence
+    assert "Runs beyond 5 to 100 tokens per param" in sentence
+
+
+def test_a_run_whose_count_has_slipped_is_no_reach() -> None:
+    """One row in thousands put a target ten times beyond the runs within them."""
+    runs = isoflop_runs(BESIROGLU, np.geomspace(1e18, 1e20, 6), 7, width=4.0, noise=0.003, seed=5)
+    slipped = runs.astype({"params": float})
+    slipped.loc[slipped.index[20], ["params", "flops"]] *= 1e3
+    right, wrong = span_of(runs.drop(index=runs.index[20])), span_of(slipped)
+    assert replace(wrong, odd="") == right
+    assert "would lie among the others with a 1,000th of that" in wrong.odd
+
+
+def test_the_interval_that_is_called_wide_is_the_one_that_is_stated() -> None:
+    """It said 4.75× beside a forecast of 825M to 8.62B."""
+    own = {"params_lo95": 1e9, "params_hi95": 2e9}
+    assert too_wide(own) == ""
+    forecast = own | {"forecast_params_lo95": 0.5e9, "forecast_params_hi95": 5e9}
+    assert too_wide(forecast).startswith("the 95 % forecast of N spans 10×")

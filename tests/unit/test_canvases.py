@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 
 from flopline.figures.canvases import draw_shapes, pixels_of
 from flopline.figures.style import RASTER_DPI, new_figure, save, styled
@@ -18,7 +19,7 @@ FORMATS = ("svg", "png", "pdf")
 
 @styled
 def example() -> Figure:
-    """Text of both kinds, marks, a dense layer, a legend and shapes that share a colour map."""
+    """Texts of all kinds, marks, a dense layer, a legend and shapes that share a colour map."""
     figure = new_figure(3.0, 2.0)
     axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
     axes.plot([1, 2, 3], [1, 3, 2], "o-", label="runs")
@@ -28,6 +29,8 @@ def example() -> Figure:
     axes.fill_between([1, 3], [1, 1], [1.5, 1.2], alpha=0.3)
     axes.set(title="Loss", xlabel="tokens", ylabel=r"$C^{0.5}$")
     axes.legend()
+    halo = [Stroke(linewidth=2, foreground="white"), Normal()]
+    axes.text(2, 2, "Quick\nfox", rotation=30, style="italic", path_effects=halo)
     return figure
 
 
@@ -52,7 +55,7 @@ def test_it_is_what_matplotlib_draws(kind: str) -> None:
         assert styled(pixels_of)(example(), RASTER_DPI).tobytes() == stream.getvalue()
         return
     text = io.StringIO()
-    styled(draw_shapes)(example(), text, None, RASTER_DPI)
+    styled(draw_shapes)(example(), text, io.BytesIO(), RASTER_DPI)
     theirs = stream.getvalue().decode()
     assert shapes_of(text.getvalue()) == shapes_of(theirs)
 

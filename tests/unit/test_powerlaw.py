@@ -124,3 +124,27 @@ def test_a_loss_without_a_floor_is_said_to_have_none():
     floored = fit_loss_compute(ln_c, 1.7 + 1000 * np.exp(-0.16 * ln_c), 1.0)
     assert floored.E[0] > 1
     assert floored.note() == ""
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.02, 1.5])
+def test_no_exponent_leaves_a_smaller_sum_of_squares(floor):
+    """By a dense search, also where E reaches 0 within the range searched."""
+    rng = np.random.default_rng(0)
+    x, rows = np.linspace(30.0, 45.0, 12), 60
+    loss = (floor + 40 * np.exp(-0.08 * x)) * np.exp(0.01 * rng.standard_normal((rows, x.size)))
+    weights = rng.integers(0, 3, loss.shape).astype(float)
+    law = fit_loss_compute(x, loss, weights)
+
+    def squares(c, free):
+        """The least sum for every row, with a floor E >= 0 where `free`, by normal equations."""
+        g, f, w = np.exp(-c * (x - x.mean())) / loss, 1 / loss, weights
+        gg, fg, ff = (w * g * g).sum(1), (w * f * g).sum(1), (w * f * f).sum(1)
+        g1, f1 = (w * g).sum(1), (w * f).sum(1)
+        e = np.where(free, (gg * f1 - fg * g1) / (ff * gg - fg * fg), 0.0).clip(0.0)
+        k = (g1 - e * fg) / gg
+        return (w * (e[:, None] * f + k[:, None] * g - 1) ** 2).sum(1)
+
+    found = (weights * (law.at(x) / loss - 1) ** 2).sum(1)
+    free = ~law.few & ~law.unidentified
+    least = np.min([squares(c, free) for c in np.geomspace(1e-3, 3.0, 1000)], axis=0)
+    assert (found <= least * (1 + 1e-9)).all()  # NaN, where nothing was found, is not

@@ -333,3 +333,20 @@ def test_a_target_without_an_answer_hides_no_other(two: ReportInputs) -> None:
     silences = [{**s, "budget_flops": TARGETS[-1]} for s in changed["verdict"]["silent"]]
     kept = {**two.verdict, "silent": silences}
     assert silences[0]["sentence"] in " ".join(shown(two, verdict=kept).blocks_in_sight)
+
+
+def test_the_interval_of_the_size_stands_below_it_and_a_wide_loss_is_not_known(
+    two: ReportInputs,
+) -> None:
+    """A forecast of 825M to 8.62B stood in small print, and a loss of 10 % had a green mark."""
+    head = two.verdict["headline"]
+    size = {"lo80": 1e9, "hi80": 2e9, "lo95": 5e8, "hi95": 4e9}
+    for half, words in ((0.02, "Known to ±2.0 %"), (0.1, "Roughly known, to ±10 %")):
+        point = head["loss"]["point"]
+        loss = {"lo95": point * (1 - half), "hi95": point * (1 + half)}
+        stated = {**head, "brackets": "forecast", "params": {**head["params"], **size},
+                  "loss": {**head["loss"], **loss}}  # fmt: skip
+        text = shown(two, verdict={**two.verdict, "headline": stated}).text
+        first = text.partition("What if it is wrong?")[0]
+        assert "95 % forecast 500M to 4B" in first
+        assert words in first

@@ -948,7 +948,7 @@ def workflow_with(**jobs: dict[str, object]) -> SimpleNamespace:
     def made(rule: str, **why: object) -> SimpleNamespace:
         own = {"forced": False, "missing_output": set(), "updated_input": set(), **why}
         reason = SimpleNamespace(updated_input_run={"above"}, **own)
-        output = [Output(why.get("exists") is not False)]
+        output = [Output(why.get("exists") is not False)] * (rule != "all")
         return SimpleNamespace(rule=SimpleNamespace(name=rule), reason=reason, output=output)
 
     return SimpleNamespace(
@@ -983,6 +983,8 @@ def test_a_step_is_due_where_results_would_follow_a_stage_that_may_write_the_sam
         {"inputs": True},
     ):
         assert due(workflow_with(ingest=changed, clean=changed, gather=own, fit=own), stops) == ""
+    first: dict[str, object] = {"exists": False}
+    assert due(workflow_with(ingest=first, fit=first, all={}), stops) == ""  # `all` has no results
 
 
 def test_a_run_for_which_a_step_is_due_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,11 +139,17 @@ def _told_apart(usable: pd.DataFrame, apart: Sequence[str], near: bool) -> str:
 
 
 def too_wide(line: pd.Series | Mapping[Any, Any]) -> str:
-    """That the interval of N is too wide to follow a line without a word, empty where it is not."""
-    span = line["params_hi95"] / line["params_lo95"]
-    if not span > WIDE:
+    """That the interval of N is too wide to follow a line without a word, empty where it is not.
+
+    It is that which is stated: the forecast's where there is one.
+    """
+    low, high = (float(line.get(f"forecast_params_{end}", math.nan)) for end in ("lo95", "hi95"))
+    what = "forecast"
+    if not math.isfinite(high / low):
+        low, high, what = float(line["params_lo95"]), float(line["params_hi95"]), "interval"
+    if not high / low > WIDE:
         return ""
-    return f"the 95 % interval of N spans {factor(span)}, so these runs hardly tell the size"
+    return f"the 95 % {what} of N spans {factor(high / low)}, so these runs hardly tell the size"
 
 
 def cost_percent(

@@ -93,15 +93,19 @@ class Span:
 
 def span_of(runs: pd.DataFrame) -> Span:
     """The span of `runs`, with columns params, tokens, flops [FLOPs] and loss; one row at least."""
-    ratio = (runs["tokens"] / runs["params"]).to_numpy(dtype=float)
-    flops = runs["flops"].to_numpy(dtype=float)
+    odd = standing_out(runs)
+    # Counts that have slipped are no reach.
+    slipped = {run.run for run in odd if run.slip != 1}
+    sound = runs[~runs["run"].astype(str).isin(slipped)] if slipped else runs
+    ratio = (sound["tokens"] / sound["params"]).to_numpy(dtype=float)
+    flops = sound["flops"].to_numpy(dtype=float)
     return Span(
         (float(ratio.min()), float(ratio.max())),
         float(flops.max()),
         _rise(runs),
         float(flops.min()),
         float(np.fmin.reduce(runs["loss"].to_numpy(dtype=float), initial=math.inf)),
-        standing_out_sentence(standing_out(runs)),
+        standing_out_sentence(odd),
     )
 
 
@@ -207,8 +211,8 @@ def _fault(
     least, most = span.tokens_per_param
     if not least / OUTSIDE_FACTOR <= ratio <= most * OUTSIDE_FACTOR:
         return (
-            f"its {significant(ratio, 3)} tokens per param lie more than {OUTSIDE_FACTOR:g} times "
-            f"outside those of the runs, {significant(least, 3)} to {significant(most, 3)}"
+            f"its {humanise(ratio)} tokens per param lie more than {OUTSIDE_FACTOR:g} times "
+            f"outside those of the runs, {humanise(least)} to {humanise(most)}"
         )
     return refuted(line, held)
 
@@ -400,13 +404,18 @@ def apart(lines: pd.DataFrame, span: Span, refuted_forms: Collection[tuple[str, 
 def borne_up_to(line: Mapping[str, Any] | pd.Series, span: Span) -> float:
     """The compute [FLOPs] up to which a line's tokens per param stay within reach of the runs.
 
-    The largest run's compute where they never do, or where they do throughout.
+    The largest run's compute where they do throughout, 0 where they never do.
     """
     ratio, power = float(line["tokens_per_param"]), float(line["b"]) - float(line["a"])
     least, most = span.tokens_per_param
-    edge = most * OUTSIDE_FACTOR if power > 0 else least / OUTSIDE_FACTOR
-    if not (math.isfinite(ratio) and math.isfinite(power)) or power == 0:
+    if not (math.isfinite(ratio) and math.isfinite(power)):
         return span.largest_flops
+    above, below = ratio > most * OUTSIDE_FACTOR, ratio < least / OUTSIDE_FACTOR
+    if (above and power <= 0) or (below and power >= 0):
+        return 0.0  # with less compute they lie farther out still
+    if power == 0:
+        return span.largest_flops
+    edge = most * OUTSIDE_FACTOR if power > 0 else least / OUTSIDE_FACTOR
     with np.errstate(over="ignore"):
         reach = float(line["budget_flops"]) * float(np.exp(np.log(edge / ratio) / power))
     return min(max(reach, 0.0), float(line["budget_flops"]))
@@ -515,7 +524,7 @@ def _no_answer(flops: float) -> str:
 
 
 def _needed(why: str, budget: float, span: Span) -> str:
-    least, most = (significant(x, 2) for x in span.tokens_per_param)
+    least, most = (humanise(x, 2) for x in span.tokens_per_param)
     if "tokens per param" in why:
         return (
             f"Runs beyond {least} to {most} tokens per param, on the side where the optimum goes, "

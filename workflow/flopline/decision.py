@@ -471,7 +471,7 @@ def warnings_of(
     low, high = USUAL_TOKENS_PER_PARAM
     if not low <= float(line["tokens_per_param"]) <= high:
         yield (
-            f"it has {significant(line['tokens_per_param'], 3)} tokens per param, where sweeps "
+            f"it has {humanise(line['tokens_per_param'])} tokens per param, where sweeps "
             f"have {low:g} to {high:,.0f}: see that the columns of N and D are not exchanged"
         )
     if line["extrapolation"] > FURTHEST:

@@ -26,7 +26,7 @@ from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import ENDS, FEWEST_DRAWS, Estimate
 from flopline.laws.common.lack_of_fit import relative_sd
 from flopline.laws.spec import surface_law
-from flopline.numbers import flops_label, humanise, number, significant
+from flopline.numbers import flops_label, humanise, number
 from flopline.planner import Line, read_line
 from flopline.question_options import QuestionOptions
 from flopline.results import FamilyResults
@@ -268,9 +268,9 @@ def _notes(made: Answer, span: Span) -> Iterator[str]:
     if reach.side != "within":
         yield reach.words
     if not _of_like_shape(made, span):
-        least, most = (significant(ratio, 3) for ratio in span.tokens_per_param)
+        least, most = (humanise(ratio) for ratio in span.tokens_per_param)
         yield (
-            f"its {significant(made.tokens_per_param.point, 3)} tokens per param lie more than "
+            f"its {humanise(made.tokens_per_param.point)} tokens per param lie more than "
             f"{OUTSIDE_FACTOR:g} times outside those of the runs, {least} to {most}, which do not "
             "bear it"
         )

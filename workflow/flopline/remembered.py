@@ -49,7 +49,7 @@ SETTINGS: Final = (
 """How the names begin of settings that choose another way to the same sum."""
 LARGEST: Final = 1 << 28
 """Bytes of a file beyond which it is none of ours."""
-SPARE: Final = 1 << 22
+SPARE: Final = 1 << 20
 """Bytes of the entries that are kept besides those of the last run: whoever takes a change back
 finds what was solved before it."""
 
@@ -206,7 +206,6 @@ def key_of(function: Function, args: Any, kwargs: Any, salt: str) -> str:
 
 def machine() -> list[str]:
     """What of the packages and of this machine may decide about the last digits of a result."""
-    versions = [f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "pandas")]
     settings = sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith(SETTINGS))
     known = getattr(np, "_core", None)
     features = getattr(getattr(known, "_multiarray_umath", None), "__cpu_features__", {})
@@ -222,11 +221,23 @@ def machine() -> list[str]:
         _processor(),
         *sorted(name for name, there in dict(features).items() if there),
         *_loaded_numerics(),
-        *versions,
+        *_versions(),
         *settings,
     ]
 
 
+def before_jobs() -> None:
+    """Look up what is the same for all jobs that are forked of this process."""
+    _versions()
+    _processor()
+
+
+@functools.cache
+def _versions() -> list[str]:
+    return [f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "pandas")]
+
+
+@functools.cache
 def _processor() -> str:
     """What the processor is called: BLAS chooses its way by it."""
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
@@ -239,8 +250,9 @@ def _processor() -> str:
 def _loaded_numerics() -> list[str]:
     """The files of the libraries of linear algebra that are loaded, as far as the system says."""
     with suppress(OSError):
-        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-        files = {line.rpartition("/")[2] for line in loaded.splitlines() if "/" in line}
+        mapped = Path("/proc/self/maps").read_bytes().splitlines()
+        loaded = {line.rpartition(b"/")[2] for line in mapped}
+        files = {name.decode("utf-8", "replace") for name in loaded}
         return sorted(f for f in files if any(part in f for part in ("blas", "lapack", "mkl_")))
     return []
 

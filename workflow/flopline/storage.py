@@ -38,8 +38,8 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
 
     Raises FloplineError when the file is damaged.
     """
-    with _undamaged(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        rows = file.read()
+    rows = read_arrow(path)
+    with _undamaged(path):
         if categories:
             return rows.to_pandas()
         # Text that is a string already is not made anew.
@@ -47,6 +47,12 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
         table = rows.to_pandas(types_mapper=strings.get)
     text = table.select_dtypes(include=["object", "str", "category"]).columns
     return table.astype(dict.fromkeys(text, "string")) if len(text) else table
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """The same as Arrow has it; raises FloplineError when the file is damaged."""
+    with _undamaged(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return file.read()
 
 
 @contextmanager
@@ -109,6 +115,8 @@ class RowGroups:
 
     def write(self, table: pd.DataFrame) -> None:
         """Add a table with at least the columns of the file; none are missing values then."""
+        if table.empty:
+            return
         self.waiting.append(_arrow(table, self.schema))
         if sum(t.num_rows for t in self.waiting) >= self.least:
             self._flush()
@@ -156,9 +164,9 @@ def _array(table: pd.DataFrame, field: pa.Field) -> pa.Array:
     values = table[field.name]
     if field.type != _TEXT:
         return pa.array(values, type=field.type, from_pandas=field.type != pa.float64())
-    category = values.astype("category").cat
-    codes = category.codes.to_numpy().astype("int32")
-    words = pa.array(category.categories.astype(object), pa.string())
+    category = values.astype("category").array
+    codes = category.codes.astype("int32")
+    words = pa.array(category.categories.tolist(), pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), words)
 
 

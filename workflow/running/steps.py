@@ -52,7 +52,8 @@ async def _only_follows(job: Any, workflow: Any) -> bool:
     reason, notes = workflow.dag.reason(job), workflow.persistence
     # Of what follows Snakemake has asked no more, since it runs anyhow.
     return bool(
-        reason.updated_input_run
+        job.output  # a rule that only names what is wanted has none
+        and reason.updated_input_run
         and not (reason.forced or reason.missing_output or reason.updated_input)
         and all([await file.exists() for file in job.output])
         and not notes.params_changed(job)

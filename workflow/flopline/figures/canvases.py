@@ -7,20 +7,25 @@ Matplotlib does so anew for each format; but an SVG and a PDF both count in poin
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from matplotlib import _text_helpers
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
-from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_agg import RendererAgg, get_hinting_flag
 from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_pdf import PdfFile, RendererPdf
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.ft2font import RenderMode
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
+
+from flopline.figures.shaping import SUBPIXELS, Outlines, Shaped, Size
 
 POINTS_PER_INCH: Final = 72
 
@@ -37,9 +42,10 @@ class Together(RendererBase):
 
     def __init__(self, svg: Any, pdf: Any) -> None:
         super().__init__()
-        self.svg = svg
+        self.svg, self.pdf = svg, pdf
         self.writers = [writer for writer in (svg, pdf) if writer is not None]
         self.last = self.writers[-1]
+        self.outlines = Outlines(text_to_path)
         self.size: tuple[float, float] = self.last.get_canvas_width_height()
 
     def new_gc(self) -> GraphicsContextBase:
@@ -63,9 +69,11 @@ class Together(RendererBase):
         """Pixels of an image per point."""
         return float(self.last.get_image_magnification())
 
-    def get_text_width_height_descent(self, *text: Any) -> tuple[float, float, float]:
+    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Size:
         """The size of a text in points."""
-        size: tuple[float, float, float] = text_to_path.get_text_width_height_descent(*text)
+        if not ismath:
+            return self.outlines.size(s, prop)
+        size: Size = text_to_path.get_text_width_height_descent(s, prop, ismath)
         return size
 
     def open_group(self, s: str, gid: str | None = None) -> None:
@@ -104,17 +112,76 @@ class Together(RendererBase):
             writer.draw_image(*image)
 
     def draw_text(
-        self, gc: GraphicsContextBase, x: float, y: float, *text: Any, **kwargs: Any
+        self, gc: Any, x: float, y: float, s: str, prop: Any, *more: Any, **kwargs: Any
     ) -> None:
         """Draw a text at x and y, which an SVG counts downwards."""
-        for writer in self.writers:
-            height = self.size[1] - y if writer is self.svg else y
-            writer.draw_text(gc, x, height, *text, **kwargs)
+        if self.svg is not None:
+            self.svg.draw_text(gc, x, self.size[1] - y, s, prop, *more, **kwargs)
+        if self.pdf is not None:
+            with self.outlines.scaled(prop.get_size_in_points()):
+                self.pdf.draw_text(gc, x, y, s, prop, *more, **kwargs)
 
     def finalize(self) -> None:
         """Write what stands at the end."""
         for writer in self.writers:
             writer.finalize()
+
+
+class Pixels(RendererAgg):
+    """Matplotlib's, which shapes a text once, and turns and sizes a font once for all letters."""
+
+    def __init__(self, width: float, height: float, dpi: float) -> None:
+        super().__init__(width, height, dpi)  # type: ignore[no-untyped-call]
+        self.shaped = Shaped(get_hinting_flag())
+
+    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Size:
+        """The size of a text in pixels."""
+        if not ismath:
+            return self.shaped.size(s, *self._sized(prop))
+        agg: Any = super()
+        size: Size = agg.get_text_width_height_descent(s, prop, ismath)
+        return size
+
+    def _sized(self, prop: Any) -> tuple[Any, float]:
+        """The font of a text, and its size in points, which it has."""
+        agg: Any = super()
+        return agg._prepare_font(prop), prop.get_size_in_points()
+
+    def draw_text(
+        self,
+        gc: Any,
+        x: float,
+        y: float,
+        s: str,
+        prop: Any,
+        angle: float,
+        ismath: Any = False,
+        mtext: Any = None,
+    ) -> None:
+        """Draw a text at x and y."""
+        if ismath or not gc.get_antialiased():
+            agg: Any = super()
+            agg.draw_text(gc, x, y, s, prop, angle, ismath, mtext)
+            return
+        how = {
+            "features": None if mtext is None else mtext.get_fontfeatures(),
+            "language": None if mtext is None else mtext.get_language(),
+        }
+        main, size = self._sized(prop)
+        letters = self.shaped.letters(s, main, size, **how)
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        turned = (0x10000 * np.array([[cos, -sin], [sin, cos]])).round().astype(int)
+        before = None
+        for font, _, glyph, dx, dy, _ in letters:
+            if font is not before:
+                font.set_size(size, self.dpi)
+                before = font
+            at = (x + dx * cos - dy * sin, self.height - y + dx * sin + dy * cos)
+            font._set_transform(turned, [round(SUBPIXELS * place) for place in at])
+            bitmap = font._render_glyph(glyph, self.shaped.flags, RenderMode.NORMAL)
+            pixels = bitmap.buffer
+            bottom = int(self.height) - bitmap.top + len(pixels)
+            self._renderer.draw_text_image(pixels, bitmap.left, bottom, 0, gc)
 
 
 def draw_shapes(
@@ -131,7 +198,7 @@ def draw_shapes(
     try:
         if file is not None:
             file.newPage(width, height)
-        with _resolution(figure, POINTS_PER_INCH):
+        with _resolution(figure, POINTS_PER_INCH), _shaped_by(writers.outlines):
             renderer: Any = MixedModeRenderer(figure, width, height, dpi, writers)
             figure.draw(renderer)
             renderer.finalize()
@@ -145,7 +212,7 @@ def draw_shapes(
 def pixels_of(figure: Figure, dpi: float) -> NDArray[np.uint8]:
     """The figure in pixels: rows from the top of red, green, blue and opacity."""
     with _resolution(figure, dpi):
-        renderer = RendererAgg(*figure.canvas.get_width_height(physical=True), dpi)
+        renderer: Any = Pixels(*figure.canvas.get_width_height(physical=True), dpi)
         figure.draw(renderer)
         return np.asarray(renderer.buffer_rgba())
 
@@ -157,3 +224,13 @@ def _resolution(figure: Figure, dpi: float) -> Iterator[None]:
         yield
     finally:
         figure.dpi = before
+
+
+@contextmanager
+def _shaped_by(outlines: Outlines) -> Iterator[None]:
+    before = _text_helpers.layout
+    _text_helpers.layout = outlines.layout
+    try:
+        yield
+    finally:
+        _text_helpers.layout = before

@@ -179,7 +179,7 @@ def _draw_losses(
     taken = [trace(axes, line.get_xdata(), line.get_ydata()) for line in axes.get_lines()
              if line.get_gid() in compared]  # fmt: skip
     handles.append(_extrapolated())
-    title = f"Loss by the law at {flops_label(target)} FLOPs [95 %]"
+    title = f"Loss at {flops_label(target)} FLOPs [95 %]"
     add_legend(axes, handles, np.concatenate(taken), most=1, title=title)
     on_white(axes)
 

@@ -17,7 +17,7 @@ from flopline.hashing import hash_file
 from flopline.schema import target_column
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 STATED: Final = frozenset(
     {
@@ -27,6 +27,7 @@ STATED: Final = frozenset(
 )
 """Tables of findings that have rows for each target."""
 _BUDGET: Final = "budget_flops"
+_DRAWS: Final = ".draws.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +53,31 @@ class FirstTarget:
             return {name: self._entries(value) for name, value in content.items()}
         if path.suffix == ".json":
             return self._fit(content)
-        if path.name.endswith(".draws.parquet"):
-            mine = target_column("", self.flops)
-            return content[[c for c in content if "@" not in c or c.endswith(mine)]]
+        if path.name.endswith(_DRAWS):
+            return content[self._columns(content)]
         return content[content[_BUDGET].astype(float) == self.flops].reset_index(drop=True)
 
     def digest(self, path: Path) -> str:
         """The digest of all that is to be seen of a file."""
         if not self.concerns(path):
             return hash_file(path)
-        from flopline.storage import read_json, read_parquet
+        from flopline.storage import read_arrow, read_json
 
         if path.suffix == ".json":
             text = json.dumps(self(path, read_json(path)), sort_keys=True)
             return hashlib.sha256(text.encode()).hexdigest()
-        return _digest_of_table(self(path, read_parquet(path)))
+        import pyarrow.compute as pc
+
+        table = read_arrow(path)
+        if path.name.endswith(_DRAWS):
+            return _digest_of_table(table.select(self._columns(table.column_names)))
+        budgets = pc.cast(table[_BUDGET], "float64")
+        return _digest_of_table(table.filter(pc.equal(budgets, self.flops)))
+
+    def _columns(self, columns: Iterable[str]) -> list[str]:
+        """Those of draws that are of no target, or of this one."""
+        mine = target_column("", self.flops)
+        return [column for column in columns if "@" not in column or column.endswith(mine)]
 
     def _fit(self, fit: dict[str, Any]) -> dict[str, Any]:
         """A fit, without the digests of what it was made of, which hold the other targets."""
@@ -103,11 +114,16 @@ def digests(files: Iterable[Path], view: FirstTarget | None) -> dict[str, str]:
     return out
 
 
-def _digest_of_table(table: pd.DataFrame) -> str:
+def _digest_of_table(table: pa.Table) -> str:
     import pyarrow as pa
 
-    arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    def plain(kind: pa.DataType) -> pa.DataType:
+        # Words of rows that were left out would stand in a dictionary still.
+        return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+    schema = pa.schema([(field.name, plain(field.type)) for field in table.schema])
+    table = table.replace_schema_metadata(None).cast(schema).combine_chunks()
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, arrow.schema) as stream:
-        stream.write_table(arrow)
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
     return hashlib.sha256(sink.getvalue()).hexdigest()

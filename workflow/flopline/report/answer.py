@@ -39,6 +39,9 @@ from flopline.verdict_scale import Verdict
 
 LITTLE_PERCENT: Final = 3.0
 """Compute that a size may waste and still be called nearly as good as the best."""
+SURE_LOSS_PERCENT: Final = 3.0
+"""Half width of the 95 % forecast of a loss up to which it counts as known: by a law that falls as
+C^-.05 this much of the loss is a factor of two in compute."""
 LEAST_PERCENT: Final = 0.01
 """Waste below this share of compute is not written out."""
 
@@ -152,9 +155,7 @@ def answered(
     unit = words(str(verdict.get("loss_unit") or NATS))
     stated = _stated(verdict)
     loss = formatted(stated["loss"], significant)
-    size = BigNumber(
-        "Size", humanise(params), "params", _range_of(surface, budget, params, stated["params"])
-    )
+    size = _size_number(surface, budget, params, verdict)
     tokens = as_float(line["tokens"])
     data = BigNumber("Data", humanise(tokens), "tokens", _of_data(tokens, params, evidence.runs))
     ends = (loss.ci80, loss.ci95) if loss.has_interval else ("", "")
@@ -274,15 +275,24 @@ def _warnings(verdict: VerdictJson) -> Iterator[str]:
     yield from filter(None, str(head.get("warnings") or "").split("; ") if head else ())
 
 
-def _range_of(
-    surface: LossSurface | None, budget: float, params: float, stated: EstimateJson
-) -> str:
-    """The sizes that waste little if this one is the best, or the interval without a surface."""
-    if surface is None:
-        written = formatted(stated, humanise)
-        return f"95 % {written.ci95}" if written.has_interval else "no interval"
-    low, high = (params * x for x in nearly_best(surface, budget, LITTLE_PERCENT / 100))
-    return f"{interval(low, high)} waste at most {LITTLE_PERCENT:g} % of compute"
+def _size_number(
+    surface: LossSurface | None, budget: float, params: float, verdict: VerdictJson
+) -> BigNumber:
+    """The size with its intervals, and below them the sizes that waste little if it is the best.
+
+    These stood there alone, and were read as the interval of the size, which may be far wider.
+    """
+    written = formatted(_stated(verdict)["params"], humanise)
+    nearly = ""
+    if surface is not None:
+        low, high = (params * x for x in nearly_best(surface, budget, LITTLE_PERCENT / 100))
+        nearly = (
+            f"{interval(low, high)} waste at most {LITTLE_PERCENT:g} % of compute if it is the best"
+        )
+    if not written.has_interval:
+        return BigNumber("Size", humanise(params), "params", nearly or "no interval")
+    kind = _kind_of_interval(verdict)
+    return BigNumber("Size", humanise(params), "params", kind, written.ci80, written.ci95, nearly)
 
 
 def _of_data(tokens: float, params: float, runs: pd.DataFrame) -> str:
@@ -304,8 +314,8 @@ def _of_size(
 ) -> Sureness:
     """How sure the size is: by what it wastes if the truth is an end of its 95 % interval.
 
-    At an extreme extrapolation it is never called sure: where the law of simulated runs bent beyond
-    them, 95 % forecasts of N held the best size there in half of the studies only (docs/report.md).
+    At an extreme extrapolation it is never called sure: what a law does so far beyond the runs no
+    run has shown (docs/report.md).
     """
     ends = [number_in(stated, "lo95"), number_in(stated, "hi95")]
     worst = math.nan
@@ -321,10 +331,10 @@ def _of_size(
         made, finding = Verdict.WARNED, "Roughly known"
     ci95 = formatted(stated, humanise).ci95
     spans = (
-        f"Its 95 % {kind} is {ci95}: if the best size lies at an end of it, this one wastes "
-        f"{percent(worst)} of compute."
+        f"If the best size lies at an end of the 95 % {kind}, this one wastes {percent(worst)} of "
+        "compute."
         if math.isfinite(worst)
-        else (f"Its 95 % {kind} is {ci95}." if ci95 != MISSING else "It has no interval.")
+        else (f"Its 95 % {kind} is above." if ci95 != MISSING else "It has no interval.")
     )
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
@@ -360,7 +370,9 @@ def _of_loss(
     elif not forecast:
         made, finding = Verdict.WARNED, f"±{significant(half, 2)} % if the law holds"
     else:
-        made, finding = Verdict.GOOD, f"Known to ±{significant(half, 2)} %"
+        sure = half <= SURE_LOSS_PERCENT
+        made = Verdict.GOOD if sure else Verdict.WARNED
+        finding = f"{'Known' if sure else 'Roughly known,'} to ±{significant(half, 2)} %"
     tested = bool(steps) and math.isfinite(error)
     if tested:
         reason = Link(

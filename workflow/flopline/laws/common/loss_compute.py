@@ -23,7 +23,7 @@ EXPONENTS: Final[Floats] = np.geomspace(1e-3, 3.0, 60)
 """Where c is looked for: published loss-compute exponents lie between 0.03 and 0.2."""
 
 STRIDE: Final = 3  # every third exponent is tried first, then those beside the best
-MOST_STEPS: Final = 40  # of the search between two exponents; 6 are common
+MOST_STEPS: Final = 40  # of the search between two exponents; 7 are common
 CLOSE: Final = 1e-9  # ends of ln c between which that stops; its zero is nearer
 GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
 REFINEMENTS: Final = 44  # shrinks the bracket of two grid steps (0.27 in ln c) to 2e-10
@@ -178,17 +178,20 @@ class _Points:
         return e, k, np.asarray(np.einsum("ij,ij,ij->i", self.w, r, r))
 
     def slope(
-        self, c: Floats, floor: NDArray[np.bool_], held: float
+        self, c: Floats, floor: NDArray[np.bool_], held: float, *, bounded: bool = True
     ) -> tuple[Floats, NDArray[np.bool_]]:
         """Half the derivative by ln c of the least sum of squares for given c, and where E > 0."""
-        e, k, g, r = self._residuals(c, floor, held)
+        e, k, g, r = self._residuals(c, floor, held, bounded=bounded)
         r *= self.x
         return -c * k * np.einsum("ij,ij,ij->i", self.w, r, g), e > 0
 
     def _residuals(
-        self, c: Floats, floor: NDArray[np.bool_], held: float
+        self, c: Floats, floor: NDArray[np.bool_], held: float, *, bounded: bool = True
     ) -> tuple[Floats, Floats, Floats, Floats]:
-        """E and K as `projected` has them, C^-c over the loss, and the residuals."""
+        """E and K as `projected` has them, C^-c over the loss, and the residuals.
+
+        Without `bounded` E and K may be below 0 where `floor`.
+        """
         f, ff, f1 = self.f, self.ff, self.f1
         g = -c[:, None] * self.x
         np.exp(g, out=g)
@@ -199,7 +202,7 @@ class _Points:
             det = ff * gg - fg * fg
             e = (gg * f1 - fg * g1) / det
             k = (ff * g1 - fg * f1) / det
-            free = floor & (e > 0) & (k > 0)
+            free = floor & (e > 0) & (k > 0) if bounded else floor
             e = np.where(free, e, np.where(floor & ~(k > 0), f1 / ff, held))
             k = np.where(free, k, np.where(floor & ~(k > 0), 0.0, (g1 - e * fg) / gg))
         r = e[:, None] * f
@@ -249,8 +252,8 @@ def _search(
     """The c of least sum of squares per row, and whether it lies inside the range searched.
 
     Grid in ln c, then the zero of the derivative between the best grid point and the neighbour to
-    which the sum falls. Where the floor reaches 0 in between, so that there may be two, golden
-    section between both neighbours.
+    which the sum falls; `_beside_the_bound` where the floor reaches 0 in between, so that there may
+    be two. Golden section where neither finds one.
     """
     best = _best_on_grid(points, floor, held)
     inner = (best > 0) & (best < EXPONENTS.size - 1)
@@ -267,7 +270,12 @@ def _search(
         points.some(rows), floor[rows], held, (middle[rows], slope[rows]), (old[rows], at_old[rows])
     )
     rows = np.flatnonzero(~smooth & inner)
-    found[rows] = _golden(points.some(rows), floor[rows], held, below[rows], above[rows])
+    if rows.size:
+        bent, ends = points.some(rows), (below[rows], above[rows])
+        found[rows] = _beside_the_bound(bent, floor[rows], held, *ends)
+        rows = rows[np.isnan(found[rows])]
+        bent, ends = points.some(rows), (below[rows], above[rows])
+        found[rows] = _golden(bent, floor[rows], held, *ends)
     return np.exp(found), inner
 
 
@@ -277,6 +285,8 @@ def _zero_of_slope(
     held: float,
     one: tuple[Floats, Floats],
     other: tuple[Floats, Floats],
+    *,
+    bounded: bool = True,
 ) -> Floats:
     """ln c (rows,) where the slope is 0, between two of them with slopes of opposite signs.
 
@@ -293,10 +303,32 @@ def _zero_of_slope(
         # A least step closes the other end in, too.
         step = np.where(np.abs(step) < CLOSE / 2, np.copysign(CLOSE / 2, apart), step)
         new, before, was = new + step, new, at_new
-        at_new, _ = points.slope(np.exp(new), floor, held)
+        at_new, _ = points.slope(np.exp(new), floor, held, bounded=bounded)
         across = at_new * was < 0
         old, at_old = np.where(across, before, old), np.where(across, was, 0.5 * at_old)
     return zero
+
+
+def _beside_the_bound(
+    points: _Points, floor: NDArray[np.bool_], held: float, lo: Floats, hi: Floats
+) -> Floats:
+    """ln c (rows,) of least sum of squares between two of them, where E is 0 on one side.
+
+    With E = 0, and with any E, the sum is smooth: of the leasts of both that which holds, the lower
+    one where both do. NaN where none does.
+    """
+    found, least = np.full(len(lo), np.nan), np.full(len(lo), np.inf)
+    for with_floor in (False, True):
+        free = floor & with_floor
+        at_lo, at_hi = (points.slope(np.exp(end), free, held, bounded=False)[0] for end in (lo, hi))
+        rows = np.flatnonzero((at_lo < 0) & (at_hi > 0))
+        some, free = points.some(rows), free[rows]
+        ends = ((lo[rows], at_lo[rows]), (hi[rows], at_hi[rows]))
+        zero = _zero_of_slope(some, free, held, *ends, bounded=False)
+        e, k, squares = some.projected(np.exp(zero), floor[rows], held)
+        better = ((e > 0) == free) & (k > 0) & (squares < least[rows])
+        found[rows[better]], least[rows[better]] = zero[better], squares[better]
+    return found
 
 
 def _golden(
