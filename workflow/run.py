@@ -10,13 +10,17 @@ is one bare run of Snakemake, which knows by its own plan, before its first job 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 
-from snakemake.cli import main
+# Looking for garbage as often as Python does takes a twentieth of a run with nothing to do.
+gc.set_threshold(50_000)
 
-from running.steps import STOPS, ask_for_steps
+from snakemake.cli import main  # noqa: E402
+
+from running.steps import STOPS, ask_for_steps  # noqa: E402
 
 FORCES = {"-f", "--force", "-F", "--forceall", "-R", "--forcerun"}
 """Options with which every step would run the same jobs again."""

@@ -25,8 +25,9 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.skipif(not job_server.works_here(), reason="forks as on Linux")
 
 SEEN = """
-import json, os, signal, sys
+import gc, json, os, signal, sys
 print(json.dumps({
+    "collects": gc.isenabled(),
     "argv": sys.argv, "file": __file__, "name": __name__, "path": sys.path, "cwd": os.getcwd(),
     "environment": dict(os.environ), "stdin": sys.stdin.read(),
     "handlers": [str(signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],

@@ -49,7 +49,7 @@ SETTINGS: Final = (
 """How the names begin of settings that choose another way to the same sum."""
 LARGEST: Final = 1 << 28
 """Bytes of a file beyond which it is none of ours."""
-SPARE: Final = 1 << 22
+SPARE: Final = 1 << 20
 """Bytes of the entries that are kept besides those of the last run: whoever takes a change back
 finds what was solved before it."""
 

@@ -216,6 +216,7 @@ class Server:
         self, streams: list[int], script: str, folder: str, environment: dict[str, str]
     ) -> None:
         """Be a Python that was started with a script; does not return."""
+        gc.enable()
         os.setpgid(0, 0)
         # It may write to a terminal of which another group has the keyboard.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
@@ -287,6 +288,8 @@ def serve(listener: int, life: int) -> None:
     """Be a server until whoever started it has ended, and the last job has."""
     for module in [name for name in sys.modules if name.partition(".")[0] == "running"]:
         del sys.modules[module]  # a job loads its own
+    # Looking for garbage among all that is loaded takes a quarter of the time of loading it.
+    gc.disable()
     sockets = [socket.socket(fileno=number) for number in (listener, life)]
     packages, modules = marshal.loads(_received(sockets[1]))  # noqa: S302 - of who started this
     server = Server(*sockets)
@@ -294,7 +297,6 @@ def serve(listener: int, life: int) -> None:
     for package in packages:
         importlib.import_module(package)
     server.load(modules)
-    gc.collect()
     gc.freeze()
     while server.answer(None):
         pass
