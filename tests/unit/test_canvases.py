@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
+from flopline.errors import FloplineError
 from flopline.figures.canvases import draw_shapes, pixels_of
 from flopline.figures.style import RASTER_DPI, new_figure, save, styled
 
@@ -64,3 +66,17 @@ def shapes_of(svg: str) -> list[str]:
     """The lines of an SVG but for its images, which Matplotlib may scale in either way."""
     lines = itertools.takewhile(lambda line: "</svg>" not in line, svg.splitlines())
     return [line for line in lines if "<image" not in line and "iVBOR" not in line]
+
+
+@pytest.mark.parametrize("end", ["svg", "png", "pdf"])
+def test_a_disk_that_takes_no_more_is_what_it_says(end: str, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(
+            FloplineError, match=rf"figure\.{end} cannot be written \(File too large"
+        ):
+            styled(save)(example(), tmp_path / "figure", [end])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

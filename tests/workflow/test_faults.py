@@ -340,7 +340,7 @@ def kill_in_each_stage(
 @contextlib.contextmanager
 def small_disk(disk: Path) -> Iterator[Path | None]:
     """The folder as a disk of its own; None where that is not allowed."""
-    disk.mkdir()
+    disk.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(mounted(disk, "-t", "tmpfs", "-o", "size=64m", "tmpfs"))

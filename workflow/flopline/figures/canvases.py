@@ -10,7 +10,6 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -185,7 +184,7 @@ class Pixels(RendererAgg):
 
 
 def draw_shapes(
-    figure: Figure, svg: io.StringIO | None, pdf: Path | io.BytesIO | None, dpi: float
+    figure: Figure, svg: io.StringIO | None, pdf: io.BytesIO | None, dpi: float
 ) -> None:
     """Draw `figure` into an SVG, a PDF or both; its rasterized parts are images of `dpi`."""
     width, height = map(float, figure.get_size_inches())

@@ -239,11 +239,15 @@ def save(
             for suffix, file in zip(formats, written, strict=True)
         }
         if "svg" in part or "pdf" in part:
+            # In memory, since a disk that is full leaves Matplotlib's writer of PDF in confusion.
             text = io.StringIO() if "svg" in part else None
-            draw_shapes(figure, text, part.get("pdf"), RASTER_DPI)
+            pdf = io.BytesIO() if "pdf" in part else None
+            draw_shapes(figure, text, pdf, RASTER_DPI)
             if text is not None:
                 svg = _for_dark_pages(_EMBEDDED.sub(_with_palette, text.getvalue()))
                 part["svg"].write_text(svg, encoding="utf-8")
+            if pdf is not None:
+                part["pdf"].write_bytes(pdf.getvalue())
         if "png" in part:
             part["png"].write_bytes(_png(pixels_of(figure, PNG_DPI)))
     return written
