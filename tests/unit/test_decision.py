@@ -334,7 +334,9 @@ def test_laws_far_apart_do_not_agree_because_an_interval_is_wide() -> None:
     assert agreement["agree"] is False
     assert "a factor of 1.60 (to follow the wrong one wastes up to 7.6 % of compute)" in agreement[
         "sentence"]  # fmt: skip
-    assert "they do not agree, and the data cannot tell which is right" in agreement["sentence"]
+    assert (
+        "they do not agree on N, and the data cannot tell which is right" in agreement["sentence"]
+    )
     assert "by the isoFLOP line over a factor of 5.00" in agreement["sentence"]
     known = family(isoflop=line(1.2e9), parametric=line(1e9))
     _, verdict = decided({"ash": known}, TARGETS, LABELS)
@@ -471,6 +473,26 @@ def test_the_terminal_says_how_far_laws_are_apart_and_of_which_split_the_loss_is
     assert "Laws: they do not agree, N within a factor of 3.00 and the loss within 5.0 %." in lines
     assert lines[2].startswith("and expect a training loss of 2.")
     assert len(lines) <= 6
+
+
+@pytest.mark.parametrize(
+    ("params", "loss", "sentence"),
+    [
+        (1.03e9, 2.022, "agree on N but not on the loss, N within a factor of 1.03 and the loss"),
+        (3e9, 2.0, "agree on the loss but not on N, N within a factor of 3.00 and the loss"),
+        (1.03e9, 2.0, "agree, N within a factor of 1.03 and the loss"),
+    ],
+)
+def test_the_terminal_says_what_the_laws_do_not_agree_on(
+    params: float, loss: float, sentence: str
+) -> None:
+    """It said: they do not agree, N within a factor of 1.03 and the loss within 1.1 %."""
+    known = {"ash": family(parametric=line(1e9, 2.0), isoflop=line(params, loss))}
+    _, verdict = decided(known, TARGETS, LABELS)
+    (laws,) = [text for text in headline_lines(verdict, LABELS) if text.startswith("Laws: ")]
+    assert laws.startswith(f"Laws: they {sentence} within ")
+    full = verdict["agreement"][0]["sentence"]
+    assert ("they do not agree on the loss, and" in full) is (loss > 2.02)
 
 
 def test_laws_beside_each_other_with_narrow_intervals_are_not_said_to_disagree() -> None:

@@ -54,6 +54,47 @@ def test_a_unit_that_slipped_in_one_row_is_named_with_the_mend(
     assert f"`exclude: [{{runs: [{name}], reason: ...}}]`" in words
 
 
+@pytest.mark.parametrize("of", ["params", "tokens"])
+def test_a_slip_upwards_is_named_wherever_the_run_lies(runs: pd.DataFrame, of: str) -> None:
+    """A row 35 times beyond all others set how far the runs reach: none of them says much there."""
+    names = []
+    for at, run in enumerate(runs["run"]):
+        slipped = runs.astype({of: float})
+        slipped.loc[slipped.index[at], of] *= 1e3
+        names += [odd.run == run and odd.slip == 1e-3 for odd in standing_out(slipped)]
+    assert all(names)
+    assert sum(names) > 0.9 * len(runs)
+
+
+@pytest.mark.parametrize("of", ["params", "tokens"])
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_a_slip_of_all_runs_of_one_budget_is_named(
+    runs: pd.DataFrame, of: str, factor: float
+) -> None:
+    """Some upwards lie where too few others are to tell; what is named is never another run."""
+    budgets, named = np.log10(runs["flops"]).round(1), 0
+    for budget in budgets.unique():
+        slipped = runs.astype({of: float})
+        slipped.loc[budgets == budget, of] *= factor
+        odd = standing_out(slipped)
+        assert {run.run for run in odd} in (set(), set(runs.loc[budgets == budget, "run"]))
+        assert {(run.of, run.slip) for run in odd} <= {(of, 1 / factor)}
+        named += bool(odd)
+    assert named == 6 if factor < 1 else named > 0
+
+
+@pytest.mark.parametrize("times", [5.0, 30.0, 300.0])
+def test_a_sound_run_far_beyond_the_others_does_not_stand_out(
+    runs: pd.DataFrame, times: float
+) -> None:
+    flops = times * runs["flops"].max()
+    hero = pd.DataFrame({"run": ["hero"], "params": BESIROGLU.params_opt(flops)})
+    hero["tokens"] = BESIROGLU.tokens_opt(flops)
+    hero["loss"] = BESIROGLU.loss(hero["params"], hero["tokens"])
+    hero["flops"] = 6 * hero["params"] * hero["tokens"]
+    assert standing_out(pd.concat([runs, hero], ignore_index=True)) == []
+
+
 def test_where_tokens_follow_from_compute_they_move_with_the_size(runs: pd.DataFrame) -> None:
     slipped = changed(runs, params=1e-3, tokens=1e3).assign(tokens_from="flops")
     (odd,) = standing_out(slipped)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flopline.audit.waste import wasted_at
 from flopline.choice import line_name
-from flopline.decision_lines import near
+from flopline.decision_lines import disagreed
 from flopline.documents import (
     NO_ESTIMATE,
     AgreementJson,
@@ -87,12 +87,12 @@ def agreement(
     ratio = float(high / low)
     losses = usable["loss"]
     loss_ratio = float(losses.max() / losses.min())
-    is_near = near(ratio, loss_ratio)
-    worst = "" if is_near else _worst(usable, surface, float(budget))
+    off = disagreed(ratio, loss_ratio)
+    worst = _worst(usable, surface, float(budget)) if off else ""
     sentence = (
         f"{len(usable)} laws put N between {humanise(low)} and {humanise(high)}, a factor of "
         f"{ratio:.2f}{worst}, and the loss between {significant(losses.min())} and "
-        f"{significant(losses.max())}; {_told_apart(usable, apart, is_near)}"
+        f"{significant(losses.max())}; {_told_apart(usable, apart, off)}"
     )
     text = " ".join(
         filter(None, [sentence, _costs(lines, chosen, surface), _spent(usable, counted)])
@@ -103,7 +103,7 @@ def agreement(
         "params_ratio": ratio,
         "loss_ratio": loss_ratio,
         "overlap": not apart,
-        "agree": bool(is_near and not apart),
+        "agree": not off and not apart,
         "short": sentence,
         "sentence": text,
     }
@@ -121,19 +121,23 @@ def _worst(usable: pd.DataFrame, surface: LossSurface | None, budget: float) -> 
     return f" (to follow the wrong one wastes up to {significant(wasted, 2)} % of compute)"
 
 
-def _told_apart(usable: pd.DataFrame, apart: Sequence[str], near: bool) -> str:
-    """Whether the data tell the lines apart, by their 95 % intervals."""
+def _told_apart(usable: pd.DataFrame, apart: Sequence[str], off: Sequence[str]) -> str:
+    """Whether the data tell the lines apart, by their 95 % intervals.
+
+    `off` is what their points do not agree on.
+    """
     if apart:
         kept = f"not all of their 95 % intervals of {' and '.join(apart)} overlap"
         return f"{kept}, so the data contradict at least one of them."
     spans = usable["params_hi95"] / usable["params_lo95"]
-    if near:
+    if not off:
         return "their 95 % intervals overlap."
+    opposed = f"they do not agree on {' and '.join(off)}, and"
     if not np.isfinite(spans).all():
-        return "they do not agree, and without intervals the data cannot tell which is right."
+        return f"{opposed} without intervals the data cannot tell which is right."
     widest = usable.loc[spans.idxmax()]
     return (
-        "they do not agree, and the data cannot tell which is right: their 95 % intervals overlap, "
+        f"{opposed} the data cannot tell which is right: their 95 % intervals overlap, "
         f"that of N by the {line_name(widest)} line over a factor of {spans.max():.2f}."
     )
 

@@ -23,6 +23,10 @@ AGREE_LOSS: Final = 0.01
 """Largest relative difference of the loss up to which laws agree: several times the noise of a run,
 and what a third more compute buys at an exponent of 0.05."""
 
+SIZE: Final = "N"
+LOWEST: Final = "the loss"
+"""What laws agree or do not agree on, as it is called in a sentence."""
+
 
 def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     """The decision for a terminal: params, tokens and loss at the first target, a line each.
@@ -80,7 +84,18 @@ def _laws_apart(verdict: VerdictJson, head: HeadlineJson) -> Iterator[str]:
         if near(ratio, loss_ratio) and not entry["agree"]:
             yield f"Laws: {apart}, though not all of their 95 % intervals overlap."
         else:
-            yield f"Laws: they {'agree' if entry['agree'] else 'do not agree'}, {apart}."
+            yield f"Laws: they {_agreed(ratio, loss_ratio)}, {apart}."
+
+
+def _agreed(params_ratio: float, loss_ratio: float) -> str:
+    """Whether laws so far apart agree, and on what they do not where they agree on the other."""
+    off = disagreed(params_ratio, loss_ratio)
+    if not off:
+        return "agree"
+    if len(off) == 1:
+        agreed = next(name for name in (SIZE, LOWEST) if name not in off)
+        return f"agree on {agreed} but not on {off[0]}"
+    return "do not agree"
 
 
 def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
@@ -129,4 +144,10 @@ def _with_interval(estimate: EstimateJson, show: Callable[[float], str] = humani
 
 def near(params_ratio: float, loss_ratio: float) -> bool:
     """Whether laws that lie so far apart in N and in the loss agree, as far as points tell."""
-    return params_ratio <= AGREE_FACTOR and loss_ratio - 1 <= AGREE_LOSS
+    return not disagreed(params_ratio, loss_ratio)
+
+
+def disagreed(params_ratio: float, loss_ratio: float) -> list[str]:
+    """Which of SIZE and LOWEST laws do not agree on, that lie so far apart in N and in the loss."""
+    size = [] if params_ratio <= AGREE_FACTOR else [SIZE]
+    return size if loss_ratio - 1 <= AGREE_LOSS else [*size, LOWEST]

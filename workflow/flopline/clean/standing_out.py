@@ -42,8 +42,9 @@ FAR: Final = 10.0
 LEAST: Final = 0.2
 """Share of the loss below which it does not, however well the others agree: at the edges of public
 sweeps (Gadre et al. 2024, Gemstones) sound runs lie up to 16 % off the quadratic."""
-ALONE: Final = 100.0
-"""Factor beyond all others in N or D from which a run is looked at whatever its loss."""
+APART: Final = 4.0
+"""Factor beyond all others from which it is no measure for them, and is asked for a slip: a larger
+run that is sound has by far a lower loss than one a thousand times smaller would have."""
 AMONG: Final = 4.0
 """Standard deviations within which a run lies among the others once its count is right."""
 BESIDE: Final = 10.0
@@ -51,7 +52,8 @@ BESIDE: Final = 10.0
 SLIPS: Final = (1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9)
 """Units in which counts are written, by each other."""
 MOST: Final = 0.1
-"""Share of the runs that may stand out; of more it is the quadratic that does not fit."""
+"""Share of the runs that may stand out; of more it is the quadratic that does not fit, unless one
+slip explains them all, as of a budget that was written down apart."""
 NAMED: Final = 3
 """Runs that a sentence names at most."""
 
@@ -106,15 +108,16 @@ def standing_out(runs: pd.DataFrame) -> list[OddRun]:
     if len(losses) > SEARCHED:
         some = np.sort(np.random.default_rng(0).choice(len(losses), SEARCHED, replace=False))
     agreeing = some[_agreeing(_design(scaled[some]), losses[some])]
-    fit, alone = _Quadratic.of(where[agreeing], losses[agreeing]), _alone(where)
+    fit, apart = _Quadratic.of(where[agreeing], losses[agreeing]), _apart(where)
     for _ in range(REFITS):
         # The runs that agree best scatter less than all sound ones do.
-        sound_ones = (np.abs(fit.off(where, losses)) < FAR) & ~alone
+        sound_ones = (np.abs(fit.off(where, losses)) < FAR) & ~apart
         fit = _Quadratic.of(where[sound_ones], losses[sound_ones])
     off = fit.off(where, losses)
     far = (np.abs(off) > FAR) & (np.abs(losses - fit.at(where)) > np.log1p(LEAST))
-    far |= alone
-    if not 0 < far.sum() <= max(1, MOST * len(table)):
+    far |= apart
+    many = far.sum() > max(1, MOST * len(table))
+    if not far.any() or far.sum() > (1 - AGREEING) * len(table):
         return []
     inside = where[~far]
     low, high = inside.min(axis=0), inside.max(axis=0)
@@ -131,7 +134,9 @@ def standing_out(runs: pd.DataFrame) -> list[OddRun]:
         if slip != 1 or within:
             expected = float(np.exp(fit.at(where[at][None])[0]))
             out.append(OddRun(str(row["run"]), n, d, loss, expected, slip, of))
-    return out
+    slips = {(run.slip, run.of) for run in out}
+    explained = len(out) == far.sum() and len(slips) == 1 and slips != {(1.0, "")}
+    return out if explained or not many else []
 
 
 def sentence(odd: Sequence[OddRun]) -> str:
@@ -184,13 +189,13 @@ class _Quadratic:
         return np.asarray((losses - self.at(where)) / sd)
 
 
-def _alone(where: Floats) -> NDArray[np.bool_]:
-    """Whether a run lies ALONE beyond all others in ln N or ln D, above or below them."""
+def _apart(where: Floats) -> NDArray[np.bool_]:
+    """Whether a run lies APART beyond all others in ln N or ln D, above or below them."""
     out = np.zeros(len(where), dtype=bool)
     for column in where.T:
         order = np.argsort(column, kind="stable")
-        gaps = np.diff(column[order]) > np.log(ALONE)
-        few = max(1, int(MOST * len(where)))
+        gaps = np.diff(column[order]) > np.log(APART)
+        few = max(1, int((1 - AGREEING) * len(where)))
         for k in np.flatnonzero(gaps):
             if k + 1 <= few:
                 out[order[: k + 1]] = True
@@ -234,7 +239,9 @@ def _slip(
     moves = {"params": np.array([1.0, -1.0 if derived else 0.0])}
     if not derived:
         moves["tokens"] = np.array([0.0, 1.0])
-    best = (AMONG, 1.0, "")
+    # No farther off than where it is said to be, of which the others say little if it lies apart.
+    stated = abs(float(fit.off(where[None], np.array([loss]))[0]))
+    best = (min(AMONG, stated), 1.0, "")
     for of, move in moves.items():
         for slip in SLIPS:
             there = where + np.log(slip) * move
