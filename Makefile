@@ -227,4 +227,5 @@ $(VENV)/site/ready: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf results/* .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf .snakemake

@@ -228,3 +228,42 @@ def test_draft_of_a_table_whose_rows_are_runs_of_their_own(
     assert source["columns"]["run"] == "run"
     assert source["columns"]["tokens"] == {"column": "tokens (B)", "times": 1e9}
     assert source["columns"].get("params") == params
+
+
+def runs_table(rows: int) -> str:
+    lines = [f"r{n},{10**6 * (n + 1)},{10**8 * (n + 1)},{4 - n / 100}" for n in range(rows)]
+    return "\n".join(["run,params,tokens,loss", *lines, ""])
+
+
+def test_the_table_with_most_runs_is_drafted_and_the_others_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/best.csv").write_text(runs_table(3))
+    (tmp_path / "two/sweep.csv").write_text(runs_table(8))
+    assert main(["two", *CONVENTIONS]) == 0
+    assert "two/best.csv (3 runs) is left out" in capsys.readouterr().out
+    text = (tmp_path / "config/studies/two.yaml").read_text()
+    assert yaml.safe_load(text)["source"]["paths"] == "two/sweep.csv"
+    assert "# two/best.csv (3 runs) is left out" in text
+
+
+def test_a_table_whose_ending_tells_nothing_is_drafted_by_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"run": f"r{n}", "params": 10**6, "tokens": 10**8, "loss": 4 - n} for n in range(3)]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/sweep").write_text("".join(json.dumps(r | {"arch": "a"}) + "\n" for r in rows))
+    assert main(["one", *CONVENTIONS]) == 0
+    source = yaml.safe_load((tmp_path / "config/studies/one.yaml").read_text())["source"]
+    assert (source["format"], source["paths"]) == ("jsonl", "one/sweep")
+
+
+def test_a_table_whose_ending_tells_nothing_is_no_run_table(folder: Path) -> None:
+    rows = [{"run": run, "params": 10**6, "arch": "a"} for run in ("a", "b", "c")]
+    (folder / "sweep/facts").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["sweep", "--name", "mine"]) == 0
+    source = yaml.safe_load((folder / "config/studies/mine.yaml").read_text())["source"]
+    assert source["runs"]["table"] == "config/studies/mine.runs.csv"

@@ -13,9 +13,13 @@ import pytest
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.laws.common.loss_compute import NO_FLOOR, TOO_LOW
 from flopline.numbers import significant
+from flopline.report.answer import Link, Sureness, doubted
 from flopline.report.caveats import checked
 from flopline.report.intervals import interval_note
 from flopline.report.page import CAPTION_WORDS, ReportInputs, render
+from flopline.schema import HELD_OUT, KEPT
+from flopline.verdict_scale import Verdict
+from tests.builders.designs import isoflop_runs
 from tests.builders.page_inputs import SVG, TARGETS, TEMPLATES, audits_of, make_inputs
 from tests.builders.page_reading import Reader, check_structure, figure_names
 from tests.builders.surfaces import BESIROGLU
@@ -350,3 +354,19 @@ def test_the_interval_of_the_size_stands_below_it_and_a_wide_loss_is_not_known(
         first = text.partition("What if it is wrong?")[0]
         assert "95 % forecast 500M to 4B" in first
         assert words in first
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3])
+def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: float) -> None:
+    runs = isoflop_runs(BESIROGLU, np.geomspace(1e18, 1e20, 6), 7, width=4.0, noise=0.003, seed=5)
+    runs["params"] = runs["params"] * np.where(runs.index == 20, factor, 1.0)
+    sure = Sureness("Size", Verdict.GOOD, "Sure enough to train", Link("A", "#a"), Link("B", "#b"))
+    runs["status"] = KEPT
+    actual = doubted(sure, runs, "#fit")
+    if factor == 1:
+        assert actual == sure
+        return
+    assert (actual.verdict, actual.finding) == (Verdict.WARNED, "Not before that run is looked at")
+    assert actual.reason_against == Link("1 run that stands out from all others moves it.", "#fit")
+    runs.loc[20, "status"] = HELD_OUT  # no fit rests on it
+    assert doubted(sure, runs, "#fit") == sure

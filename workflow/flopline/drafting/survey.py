@@ -113,13 +113,18 @@ class LogGroup:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with one row per run: its path, columns, proposed map and number of rows."""
+    """A table with one row per run: its path, columns, proposed map and number of rows.
+
+    `ending_tells` says whether its name tells its format, as that of a run table must.
+    """
 
     path: str
+    format: str
     names: Sequence[str]
     columns: dict[str, MappedColumn]
     rows: int
     holds_losses: bool
+    ending_tells: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +268,9 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     for count in ("params_total", "params_nonembedding"):
         if "params" not in facts and count in facts:
             facts["params"] = facts[count]
-    return Table(relative, names, facts, len(table), "loss" in rows)
+    by_ending = [one.name for one in FORMATS.values() if one.is_table and one.ends(path.name)]
+    ending_tells = by_ending[:1] == [name]
+    return Table(relative, name, names, facts, len(table), "loss" in rows, ending_tells)
 
 
 def _group(

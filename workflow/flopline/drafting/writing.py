@@ -22,6 +22,7 @@ from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
+from flopline.numbers import count
 from flopline.sources import run_name
 from flopline.study import TODO
 from flopline.study_document import ColumnMap
@@ -67,7 +68,7 @@ def draft(
         return _of_logs(survey, name, given, table_path, root)
     tables = [table for table in survey.tables if table.holds_losses]
     if tables:
-        return _of_table(tables[0], name, given, root)
+        return _of_table(tables, name, given, root)
     raise FloplineError(
         f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
         "describe the lines of a text log in source.pattern (docs/formats.md)."
@@ -229,9 +230,12 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
         ("from_log", group.fact_keys if table is None else {}),
     ):
         fresh = {ours: key for ours, key in columns.items() if ours not in known}
-        count = next((one for one in PARAMS if one in fresh), None)
-        if count is not None and "params" not in known and count != "params":
-            fresh = {"params": fresh[count], **{k: v for k, v in fresh.items() if k not in PARAMS}}
+        first_count = next((one for one in PARAMS if one in fresh), None)
+        if first_count not in (None, "params") and "params" not in known:
+            fresh = {
+                "params": fresh[first_count],
+                **{k: v for k, v in fresh.items() if k not in PARAMS},
+            }
         if "params" in known:
             fresh = {ours: key for ours, key in fresh.items() if ours not in PARAMS}
         if not fresh:
@@ -255,13 +259,21 @@ def _quoted(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
-def _of_table(table: Table, name: str, given: Mapping[str, object], root: Path) -> Draft:
+def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], root: Path) -> Draft:
+    """The draft of the table with most runs; the others are named as left out."""
+    table = max(tables, key=lambda one: one.rows)
     rows = row_columns(table.names)
     loss = rows["loss"]
     splits = loss if isinstance(loss, dict) else {"val": loss}
     chosen = str(splits.get("val", next(iter(splits.values()))))
     rows["loss"] = chosen
-    notes = _losses_noted(table.names, chosen, loss)
+    left_out = [
+        f"{one.path} ({count(one.rows, 'run')}) is left out: a study reads one table, and "
+        f"{table.path} has the most runs; to read it instead, draft a folder that holds it alone."
+        for one in tables
+        if one is not table
+    ]
+    notes = left_out + _losses_noted(table.names, chosen, loss)
     columns = {
         **rows,
         **{k: v for k, v in table.columns.items() if k not in ("log", "horizon_steps")},
@@ -270,10 +282,12 @@ def _of_table(table: Table, name: str, given: Mapping[str, object], root: Path) 
     missing += [] if "params" in columns else ["a params column"]
     lines = [
         f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",
+        *(line for sentence in left_out for line in _comment(sentence)),
         f"title: {json.dumps(name)}",
         "",
         "source:",
         "  kind: table",
+        *([] if table.ending_tells else [f"  format: {table.format}"]),
         f"  paths: {json.dumps(table.path)}",
         "  columns:  # check: told by their names",
         *_mapping(columns, 4),
@@ -393,8 +407,11 @@ def _mapping(columns: ColumnMap, indent: int) -> list[str]:
 
 
 def _table_for(group: LogGroup, tables: Sequence[Table], root: Path) -> Table | None:
-    """The table that names most logs of the group; None where none names any."""
-    naming = [table for table in tables if _known_to(table, group, root)]
+    """The table that names most logs of the group; None where none names any.
+
+    A study reads a run table by the ending of its name, so that one without is none.
+    """
+    naming = [table for table in tables if table.ending_tells and _known_to(table, group, root)]
     return max(naming, key=lambda table: len(_known_to(table, group, root)), default=None)
 
 
@@ -402,7 +419,7 @@ def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
     """The logs of the group that are runs of the table: by its `log` column, or by their names."""
     if "run" not in table.columns:
         return set()
-    content, _ = read_table(root / table.path)
+    content, _ = read_table(root / table.path, table.format)
     if "log" in table.columns:
         parent = Path(table.path).parent
         named = content[table.columns["log"]].dropna()
@@ -417,7 +434,7 @@ def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
 def _families(table: Table | None, root: Path) -> dict[str, str]:
     if table is None or "family" not in table.columns:
         return {}
-    content, _ = read_table(root / table.path)
+    content, _ = read_table(root / table.path, table.format)
     values = sorted(content[table.columns["family"]].dropna().astype("string").unique())
     return {value: value for value in values}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from flopline.audit.finding import surface_of
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.bearing import predictions
 from flopline.choice import refused
+from flopline.clean.standing_out import standing_out
 from flopline.documents import (
     AgreementJson,
     EstimateJson,
@@ -172,8 +173,11 @@ def answered(
         numbers=[size, data, expected],
         cost=cost_of(budget, study),
         sureness=[
-            _of_size(line, stated["params"], surface, verdict, evidence),
-            _of_loss(line, stated["loss"], verdict, evidence),
+            doubted(sure, evidence.runs, evidence.places["fit"])
+            for sure in (
+                _of_size(line, stated["params"], surface, verdict, evidence),
+                _of_loss(line, stated["loss"], verdict, evidence),
+            )
         ],
         warnings=[sentence(part) for part in _warnings(verdict)],
         others=_others(line, surface, evidence.lines, evidence.splits),
@@ -293,6 +297,22 @@ def _size_number(
         return BigNumber("Size", humanise(params), "params", nearly or "no interval")
     kind = _kind_of_interval(verdict)
     return BigNumber("Size", humanise(params), "params", kind, written.ci80, written.ci95, nearly)
+
+
+def doubted(sure: Sureness, runs: pd.DataFrame, place: str) -> Sureness:
+    """How sure a number is where runs that the fits use may be written down wrong: not before."""
+    odd = standing_out(runs[runs["status"] == KEPT])
+    if not odd:
+        return sure
+    several = len(odd) > 1
+    reason = (
+        f"{count(len(odd), 'run')} that {'stand' if several else 'stands'} out from all others "
+        f"{'move' if several else 'moves'} it."
+    )
+    finding = f"Not before {'those runs are' if several else 'that run is'} looked at"
+    return replace(
+        sure, verdict=Verdict.WARNED, finding=finding, reason_against=Link(reason, place)
+    )
 
 
 def _of_data(tokens: float, params: float, runs: pd.DataFrame) -> str:
