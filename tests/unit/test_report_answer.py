@@ -156,12 +156,62 @@ def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs
     head = two.verdict["headline"]
     point = head["params"]["point"]
     narrow = {"lo80": point, "hi80": point, "lo95": 0.99 * point, "hi95": 1.01 * point}
-    verdict = {**two.verdict, "headline": {**head, "params": {**head["params"], **narrow}}}
-    for times, sure in ((20.0, True), (40.0, False)):
-        decision = two.decision.assign(extrapolation=times)
-        text = shown(two, verdict=verdict, decision=decision).text
-        assert ("Sure enough to train" in text) is sure
-        assert ("Roughly known" in text) is not sure
+    tested = two.decision.assign(held_out_wasted_percent=0.5)
+    for kind, times, sure in (
+        ("forecast", 20.0, True), ("forecast", 40.0, False),
+        ("if the law holds", 20.0, False), ("if the law holds", 0.9, True),
+    ):  # fmt: skip
+        stated = {**head, "params": {**head["params"], **narrow}, "brackets": kind}
+        verdict = {**two.verdict, "headline": stated}
+        text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=times))
+        assert ("Size: Sure enough to train" in text) is sure
+        assert ("Size: Roughly known" in text) is not sure
+
+
+def reasons(made: ReportInputs, **changes: Any) -> str:
+    """How sure the page says that size and loss are."""
+    text = shown(made, **changes).text
+    return " ".join(text.partition("How sure is this?")[2].partition("Next run")[0].split())
+
+
+def test_what_speaks_against_a_number_stands_against_it(two: ReportInputs) -> None:
+    """A plus stood before "the law wasted 58 % of compute" and "missed the loss by 17 %"."""
+    head = two.verdict["headline"]
+    point, loss = head["params"]["point"], head["loss"]["point"]
+    narrow = {"lo95": 0.99 * point, "hi95": 1.01 * point}
+    sure = {"lo95": 0.98 * loss, "hi95": 1.02 * loss}
+    stated = {**head, "brackets": "forecast", "params": {**head["params"], **narrow},
+              "loss": {**head["loss"], **sure}}  # fmt: skip
+    verdict = {**two.verdict, "headline": stated}
+    for waste, error, mark in ((58.0, 17.0, "Against"), (0.5, 0.9, "For"), (0.5, 2.5, "Against")):
+        decision = two.decision.assign(
+            held_out_wasted_percent=waste, held_out_loss_error_percent=error, extrapolation=0.9
+        )
+        text = reasons(two, verdict=verdict, decision=decision)
+        assert ("Sure enough to train" in text) is (waste < 1)
+        assert ("Known to ±2.0 %" in text) is (error < 1)
+        size = "Against" if waste > 1 else "For"
+        assert f"{size}: Fitted to smaller budgets only" in text
+        assert f"{mark}: At larger budgets than it was fitted to" in text
+
+
+def test_without_a_surface_the_size_is_judged_by_its_interval(two: ReportInputs) -> None:
+    """It was "Not known" by a forecast narrower than one that was roughly known."""
+    head, lines = two.verdict["headline"], two.decision
+    of_law = (lines["family"] == head["family"]) & (lines["law"] == "isoflop") & lines["main"]
+    line = lines[of_law & (lines["budget_flops"] == head["budget_flops"])].iloc[0]
+    point = float(line["params"])
+    fits = {f: {k: v for k, v in laws.items() if k != "parametric"} for f, laws in two.fits.items()}
+    decision = two.decision.assign(held_out_wasted_percent=0.5, extrapolation=2.0)
+    for times, finding in ((1.4, "Roughly known"), (1.1, "Sure enough to train")):
+        ends = {"lo95": point / times, "hi95": point * times}
+        stated = {**head, "law": "isoflop", "estimator": line["estimator"], "brackets": "forecast",
+                  "params": {**head["params"], **ends}}  # fmt: skip
+        verdict = {**two.verdict, "headline": stated}
+        text = reasons(two, fits=fits, verdict=verdict, decision=decision)
+        assert f"Size: {finding}" in text
+        assert "Its 95 % forecast is above" not in text
+        assert ("Against: Its 95 % forecast spans a factor of 1.96" in text) is (times > 1.25)
 
 
 def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInputs) -> None:

@@ -15,6 +15,7 @@ from flopline.audit.waste import nearly_best, wasted_at
 from flopline.bearing import predictions
 from flopline.choice import refused
 from flopline.clean.standing_out import standing_out
+from flopline.decision_lines import AGREE_FACTOR
 from flopline.documents import (
     AgreementJson,
     EstimateJson,
@@ -28,7 +29,7 @@ from flopline.errors import FloplineError
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
-from flopline.numbers import MISSING, count, factor, flops_label, humanise, interval, significant
+from flopline.numbers import count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
 from flopline.reach import LONG, Reach
 from flopline.report.caveats import one_sided
@@ -76,12 +77,15 @@ class BigNumber:
 
 @dataclass(frozen=True, slots=True)
 class Sureness:
-    """How sure one number is: a verdict in a few words, one reason for it and one against."""
+    """How sure one number is: a verdict in a few words, one reason for it and one against.
+
+    `reason_for` is None where nothing speaks for the number.
+    """
 
     of: str
     verdict: Verdict
     finding: str
-    reason_for: Link
+    reason_for: Link | None
     reason_against: Link
 
 
@@ -334,28 +338,14 @@ def _of_size(
 ) -> Sureness:
     """How sure the size is: by what it wastes if the truth is an end of its 95 % interval.
 
-    At an extreme extrapolation it is never called sure: what a law does so far beyond the runs no
-    run has shown (docs/report.md).
+    Where no surface prices that, by how far the ends lie from it. At an extreme extrapolation it is
+    never called sure: what a law does so far beyond the runs no run has shown (docs/report.md). Nor
+    is it where its law has wasted more than a little on the study's own larger budgets, or where
+    its interval beyond the runs holds only if the law holds.
     """
-    ends = [number_in(stated, "lo95"), number_in(stated, "hi95")]
-    worst = math.nan
-    if surface is not None and np.isfinite(ends).all():
-        ratio = np.log(as_float(line["params"]) / np.array(ends))
-        worst = 100 * float(wasted_at(surface, float(line["budget_flops"]), ratio).max())
-    kind = "forecast" if _kind_of_interval(verdict) == "forecast" else "interval"
-    if math.isnan(worst):
-        made, finding = Verdict.NOT_CHECKED, "Not known"
-    elif worst <= LITTLE_PERCENT and not as_float(line["extrapolation"]) > LONG.most:
-        made, finding = Verdict.GOOD, "Sure enough to train"
-    else:
-        made, finding = Verdict.WARNED, "Roughly known"
-    ci95 = formatted(stated, humanise).ci95
-    spans = (
-        f"If the best size lies at an end of the 95 % {kind}, this one wastes {percent(worst)} of "
-        "compute."
-        if math.isfinite(worst)
-        else (f"Its 95 % {kind} is above." if ci95 != MISSING else "It has no interval.")
-    )
+    span, narrow = _span(line, stated, surface, verdict, evidence)
+    beyond = as_float(line["extrapolation"])
+    bare = _kind_of_interval(verdict) != "forecast" and beyond > 1
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
         Link(
@@ -366,14 +356,73 @@ def _of_size(
         if steps and math.isfinite(waste)
         else None
     )
-    span = Link(spans, evidence.places["size"])
-    against = _disagreement(verdict, evidence) or _reach(line, evidence)
-    if held is None:
+    poor = held is not None and waste > LITTLE_PERCENT
+    if narrow is None:
+        made, finding = Verdict.NOT_CHECKED, "Not known"
+    elif narrow and not (poor or bare or beyond > LONG.most):
+        made, finding = Verdict.GOOD, "Sure enough to train"
+    else:
+        made, finding = Verdict.WARNED, "Roughly known"
+    if narrow:
+        doubt = _only_by_law(beyond, evidence) if bare else None
+        doubt = doubt or _disagreement(verdict, evidence) or _reach(line, evidence)
         untested = Link("No test on larger budgets was possible.", evidence.places["ladder"])
-        return Sureness("Size", made, finding, span, against or untested)
-    if made is Verdict.GOOD or worst <= LITTLE_PERCENT:
-        return Sureness("Size", made, finding, held, against or span)
-    return Sureness("Size", made, finding, held, span)
+        against = doubt or (untested if held is None else span)
+    else:
+        against = span
+    if poor and narrow is not None:
+        against = held or against
+    if held is None or poor:
+        held = span if narrow else _support(line, verdict, evidence)
+    return Sureness("Size", made, finding, held, against)
+
+
+def _span(
+    line: pd.Series,
+    stated: EstimateJson,
+    surface: LossSurface | None,
+    verdict: VerdictJson,
+    evidence: Evidence,
+) -> tuple[Link, bool | None]:
+    """What the ends of the 95 % interval of the size cost, and whether that is little.
+
+    None instead where the size has no interval.
+    """
+    low, high = number_in(stated, "lo95"), number_in(stated, "hi95")
+    kind = "forecast" if _kind_of_interval(verdict) == "forecast" else "interval"
+    place = evidence.places["size"]
+    if not 0 < low <= high < math.inf:
+        return Link("It has no interval.", place), None
+    params = as_float(line["params"])
+    if surface is None:
+        sentence = f"Its 95 % {kind} spans a factor of {significant(high / low)}."
+        return Link(sentence, place), max(high / params, params / low) <= AGREE_FACTOR
+    ratio = np.log(params / np.array([low, high]))
+    worst = 100 * float(wasted_at(surface, float(line["budget_flops"]), ratio).max())
+    sentence = (
+        f"If the best size lies at an end of the 95 % {kind}, this one wastes {percent(worst)} of "
+        "compute."
+    )
+    return Link(sentence, place), worst <= LITTLE_PERCENT
+
+
+def _only_by_law(beyond: float, evidence: Evidence) -> Link:
+    return Link(
+        f"Its interval holds only if the law holds, {factor(beyond)} beyond the largest run.",
+        evidence.places["methods"],
+    )
+
+
+def _support(line: pd.Series, verdict: VerdictJson, evidence: Evidence) -> Link | None:
+    """What speaks for a size whose law and interval do not; None where nothing does."""
+    entry = _agreement_of(verdict)
+    if entry is not None and entry["agree"] and entry["params_ratio"] is not None:
+        sentence = f"The laws put it within a factor of {entry['params_ratio']:.2f}."
+        return Link(sentence, evidence.places["laws"])
+    beyond, below = as_float(line["extrapolation"]), as_float(line["below_data"])
+    if beyond <= 1 and below <= 1:
+        return Link("The target lies within the compute of the runs.", evidence.places["chart"])
+    return None
 
 
 def _of_loss(
@@ -385,21 +434,23 @@ def _of_loss(
     forecast = _kind_of_interval(verdict) == "forecast"
     steps = int(line["held_out_steps"])
     error = as_float(line.get("held_out_loss_error_percent"))
+    tested = bool(steps) and math.isfinite(error)
+    poor = tested and (error > SURE_LOSS_PERCENT or error > half)
     if math.isnan(half):
         made, finding = Verdict.NOT_CHECKED, "Not known"
     elif not forecast:
         made, finding = Verdict.WARNED, f"±{significant(half, 2)} % if the law holds"
     else:
-        sure = half <= SURE_LOSS_PERCENT
+        sure = half <= SURE_LOSS_PERCENT and not poor
         made = Verdict.GOOD if sure else Verdict.WARNED
         finding = f"{'Known' if sure else 'Roughly known,'} to ±{significant(half, 2)} %"
-    tested = bool(steps) and math.isfinite(error)
-    if tested:
-        reason = Link(
-            f"At larger budgets than it was fitted to, the {_name(line)} law missed the lowest "
-            f"loss by {significant(error, 2)} %.",
-            evidence.places["ladder"],
-        )
+    missed = Link(
+        f"At larger budgets than it was fitted to, the {_name(line)} law missed the lowest "
+        f"loss by {significant(error, 2)} %.",
+        evidence.places["ladder"],
+    )
+    if tested and not poor:
+        reason = missed
     elif forecast:
         reason = Link(
             "The interval holds what laws have missed when carried this far.",
@@ -408,13 +459,15 @@ def _of_loss(
     else:
         reason = Link("The law fits the runs that it has seen.", evidence.places["fit"])
     side = _side(line, evidence.findings)
-    reach = _reach(line, evidence)
-    against = (
-        Link(side, evidence.places["ladder"])
-        if side
-        else reach
-        or Link("No run of the target's compute was held out.", evidence.places["ladder"])
-    )
+    untested = Link("No run of the target's compute was held out.", evidence.places["ladder"])
+    if side:
+        against = Link(side, evidence.places["ladder"])
+    else:
+        reach = _reach(line, evidence)
+        against = reach or untested
+        if poor:
+            text = " ".join([missed.text, *([reach.text] if reach else [])])
+            against = Link(text, missed.href)
     if side and made is Verdict.GOOD:
         made = Verdict.WARNED
     return Sureness("Loss", made, finding, reason, against)
