@@ -77,6 +77,8 @@ def test_offers_stay_within_the_cap_and_above_the_smallest_runs() -> None:
     assert (runs["flops"] <= 1e22 * (1 + 1e-12)).all()
     assert (runs["params"] >= points["params"].min()).all()
     assert (runs["tokens"] >= points["tokens"].min()).all()
+    per_param, trained = runs["tokens"] / runs["params"], points["tokens"] / points["params"]
+    assert per_param.between(trained.min(), trained.max()).all(), "16.8B on 2.97B was advised"
     assert runs["removed_percent_per_1e18_flops"].is_monotonic_decreasing
     after = finding.numbers["sd_ln_params"] * np.sqrt(1 - runs["removed_percent"] / 100)
     np.testing.assert_allclose(runs["sd_ln_params_after"], after)

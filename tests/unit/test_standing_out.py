@@ -83,13 +83,15 @@ def test_a_slip_of_all_runs_of_one_budget_is_named(
     assert named == 6 if factor < 1 else named > 0
 
 
+@pytest.mark.parametrize("heroes", [1, 3, 6])
 @pytest.mark.parametrize("times", [5.0, 30.0, 300.0])
-def test_a_sound_run_far_beyond_the_others_does_not_stand_out(
-    runs: pd.DataFrame, times: float
+def test_sound_runs_far_beyond_the_others_do_not_stand_out(
+    runs: pd.DataFrame, times: float, heroes: int
 ) -> None:
     flops = times * runs["flops"].max()
-    hero = pd.DataFrame({"run": ["hero"], "params": BESIROGLU.params_opt(flops)})
-    hero["tokens"] = BESIROGLU.tokens_opt(flops)
+    sizes = BESIROGLU.params_opt(flops) * np.geomspace(0.5, 2, heroes)
+    hero = pd.DataFrame({"run": [f"hero{n}" for n in range(heroes)], "params": sizes})
+    hero["tokens"] = flops / 6 / hero["params"]
     hero["loss"] = BESIROGLU.loss(hero["params"], hero["tokens"])
     hero["flops"] = 6 * hero["params"] * hero["tokens"]
     assert standing_out(pd.concat([runs, hero], ignore_index=True)) == []

@@ -139,9 +139,10 @@ def audit(
     the options `study` have none; `surface` is their parametric fit, of `form`, and `sigma` the
     standard deviation of ln L about it, taken as equal for all runs; `draws` are its bootstrap
     surfaces, for comparison, since real errors are seldom equal. Runs with fewer params or tokens
-    than any so far are not offered. Table runs: one row per (params, tokens) with the share of var
-    ln N_opt(`target_flops`) removed and that share per FLOP, best first. Raises FloplineError where
-    the runs do not identify the surface or a setting is unusable.
+    than any so far are not offered, nor those outside the range of tokens per param so far. Table
+    runs: one row per (params, tokens) with the share of var ln N_opt(`target_flops`) removed and
+    that share per FLOP, best first. Raises FloplineError where the runs do not identify the surface
+    or a setting is unusable.
     """
     cap_flops = (study or StudyOptions()).of(AuditOptions).next_run_cap
     if cap_flops is None:
@@ -160,13 +161,18 @@ def audit(
     design = Design.of(surface, params, tokens, sigma, form)
     at = np.geomspace(smallest, cap_flops, budgets)
     runs = _offers(design, surface, target_flops, at, ratios)
-    # Runs below every size or every token count so far would mostly test the form of the law.
-    trained = (runs["params"] >= params.min()) & (runs["tokens"] >= tokens.min())
-    runs = runs[trained].reset_index(drop=True)
+    # Runs below every size or every token count so far, or at tokens per param that none had, would
+    # mostly test the form of the law.
+    per_param, trained = runs["tokens"] / runs["params"], tokens / params
+    alike = (runs["params"] >= params.min()) & (runs["tokens"] >= tokens.min())
+    alike &= (per_param >= trained.min()) & (per_param <= trained.max())
+    runs = runs[alike].reset_index(drop=True)
     if runs.empty:
         raise FloplineError(
             f"no run of at most {cap_flops:.3g} FLOPs near the optimum is as large as the smallest "
-            f"of {named(family)}: raise the compute that one more run may take."
+            f"of {named(family)} and within their {humanise(trained.min(), 2)} to "
+            f"{humanise(trained.max(), 2)} tokens per param: raise the compute that one more run "
+            "may take, or train other sizes first."
         )
     sd = float(np.sqrt(design.variance(target_flops)))
     seen = np.nan

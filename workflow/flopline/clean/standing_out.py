@@ -55,7 +55,8 @@ MOST: Final = 0.1
 """Share of the runs that may stand out; of more it is the quadratic that does not fit, unless one
 slip explains them all, as of a budget that was written down apart."""
 NAMED: Final = 3
-"""Runs that a sentence names at most."""
+"""Runs of which a sentence says at most what is odd; all are named in its mend, up to LISTED."""
+LISTED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,14 @@ def standing_out(runs: pd.DataFrame) -> list[OddRun]:
     derived = np.zeros(len(table), dtype=bool)
     if "tokens_from" in table:
         derived = table["tokens_from"].eq("flops").fillna(False).to_numpy(dtype=bool)
+    # Of runs apart the others say little each, and more of them together.
+    stated = np.where(apart, np.sqrt(np.mean(off[apart] ** 2)) if apart.any() else 0.0, np.abs(off))
     out = []
     for at in np.flatnonzero(far)[np.argsort(-np.abs(off[far]))]:
         row = table.iloc[at]
         n, d, loss = (float(row[name]) for name in ("params", "tokens", "loss"))
-        slip, of = _slip(fit, where[at], losses[at], low, high, bool(derived[at]))
+        most = min(AMONG, float(stated[at]))
+        slip, of = _slip(fit, where[at], losses[at], low, high, bool(derived[at]), most)
         within = bool(((where[at] >= low) & (where[at] <= high)).all())
         # Beyond the others the quadratic is no measure; there only a slip explains a run.
         if slip != 1 or within:
@@ -147,7 +151,7 @@ def sentence(odd: Sequence[OddRun]) -> str:
     more = f"; {len(odd) - NAMED} more" if len(odd) > NAMED else ""
     them = "it" if len(odd) == 1 else "them"
     stand = "stands" if len(odd) == 1 else "stand"
-    names = ", ".join(run.run for run in odd[:NAMED])
+    names = ", ".join(run.run for run in odd[:LISTED])
     return (
         f"{count(len(odd), 'run')} {stand} out ({named}{more}): correct {them}, or leave {them} "
         f"out by `exclude: [{{runs: [{names}], reason: ...}}]` in the study file"
@@ -229,19 +233,23 @@ def _agreeing(design: Floats, losses: Floats) -> NDArray[np.intp]:
 
 
 def _slip(
-    fit: _Quadratic, where: Floats, loss: float, low: Floats, high: Floats, derived: bool
+    fit: _Quadratic,
+    where: Floats,
+    loss: float,
+    low: Floats,
+    high: Floats,
+    derived: bool,
+    most: float,
 ) -> tuple[float, str]:
     """What a run's count would have to be multiplied by to lie among the others, and which count.
 
     `low` and `high` are the least and most ln N and ln D of the others. Where D is `derived` from C
-    it goes with N. 1 and nothing where no unit explains the run.
+    it goes with N. 1 and nothing where no unit puts the run within `most` standard deviations.
     """
     moves = {"params": np.array([1.0, -1.0 if derived else 0.0])}
     if not derived:
         moves["tokens"] = np.array([0.0, 1.0])
-    # No farther off than where it is said to be, of which the others say little if it lies apart.
-    stated = abs(float(fit.off(where[None], np.array([loss]))[0]))
-    best = (min(AMONG, stated), 1.0, "")
+    best = (most, 1.0, "")
     for of, move in moves.items():
         for slip in SLIPS:
             there = where + np.log(slip) * move
