@@ -456,3 +456,53 @@ def test_a_table_that_begins_with_a_comment_is_left_with_the_mend(tmp_path: Path
     folder.mkdir()
     (folder / "a.csv").write_text("# model=x\nstep,loss\n1,5\n")
     assert "take the lines that begin with # out of it, as by grep -v '^#'" in refused(folder)
+
+
+def without_bar(every: int, steps: int, upto: int, digits: int = 2) -> str:
+    """What Hugging Face's Trainer prints without its progress bar, of one epoch."""
+
+    def row(step: int, loss: str) -> str:
+        epoch = round(step / steps, digits)
+        return f"{{'{loss}': {9 - step / steps}, 'learning_rate': 1e-4, 'epoch': {epoch}}}\n"
+
+    at = range(every, upto + 1, every)
+    rows = "".join(row(step, "loss") + row(step, "eval_loss") * (step % 1000 == 0) for step in at)
+    ends = "" if upto < steps or steps % 1000 == 0 else row(steps, "eval_loss")
+    begin = f"***** Running *****\n  Num Epochs = 1\n  Total optimization steps = {steps:,}\n"
+    return begin + rows + ends
+
+
+@pytest.mark.parametrize(("every", "steps", "digits"), [(100, 3000, 2), (100, 3_137, 4)])
+def test_steps_follow_from_the_epochs_of_a_finished_run(
+    tmp_path: Path, every: int, steps: int, digits: int
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(without_bar(every, steps, steps, digits))
+    rows = read_log(log).rows
+    assert rows["step"][rows["split"] == "train"].tolist() == [*range(every, steps + 1, every)]
+    ends = [1000, 2000, 3000, steps]
+    assert rows["step"][rows["split"] == "val"].tolist() == sorted(set(ends))
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "upto"), [(100, 3000, 2000), (1000, 100_000, 100_000), (900, 3000, 3000)]
+)
+def test_epochs_that_leave_the_steps_open_place_no_row(
+    tmp_path: Path, every: int, steps: int, upto: int
+) -> None:
+    # unfinished; 999 or 1,000 steps between rows; a last row that is not the end
+    log = tmp_path / "a.log"
+    log.write_text(without_bar(every, steps, upto))
+    assert read_log(log).rows["step"].isna().all()
+
+
+def test_a_draft_says_how_epochs_without_steps_are_read(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/a.log").write_text(without_bar(100, 3000, 2000))
+    made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    (mend,) = [sentence for sentence in made.missing if sentence.startswith("step: ")]
+    assert "`format: lines`" in mend
+    assert "`tokens: {column: epoch, times: TOKENS_OF_AN_EPOCH}`" in mend
+    columns: Any = {"tokens": {"column": "epoch", "times": 1e9}, "loss": {"train": "loss"}}
+    rows = read_log(tmp_path / "logs/a.log", columns, "lines").rows
+    assert rows["tokens"].iloc[0] == pytest.approx(0.03 * 1e9)

@@ -11,7 +11,7 @@ import pandas as pd
 from flopline.clean.cleaning_notes import notes
 from flopline.clean.copies import same_ends, same_files, same_processes, summaries
 from flopline.clean.magnitudes import demand_magnitudes
-from flopline.clean.reasons import MISTAKES, NO_STEP, NO_TOKENS, NOT_FINITE, REASONS
+from flopline.clean.reasons import EPOCHS, MISTAKES, NO_STEP, NO_TOKENS, NOT_FINITE, REASONS
 from flopline.clean.run_facts import without_log
 from flopline.clean.tally import BETWEEN, SHARD_RUNS
 from flopline.clean.untrained import untrained
@@ -95,8 +95,9 @@ def stop_at_mistakes(dropped: pd.DataFrame, tallied: pd.DataFrame, study: StudyD
         if first["reason"] == NO_STEP and not rows_left:
             raise FloplineError(
                 f"{place}: {REASONS[NO_STEP]}{others}, and no row of run '{first['run']}' has one: "
-                "name the column of optimiser steps, or of all tokens so far, in source.columns; "
-                "an epoch is neither, so add such a column where nothing else is logged."
+                "name the column of optimiser steps, or of all tokens so far, in source.columns "
+                f"(`format: lines` reads any text log by them); read {EPOCHS} where nothing else "
+                "is logged."
             )
         raise FloplineError(
             f"{place}: {REASONS[first['reason']]}{misread_cell}{others}; {way}"

@@ -21,6 +21,10 @@ from flopline.logs.reading import (
 NOT_FINITE: Final = "loss_not_finite"
 NOT_POSITIVE: Final = "loss_not_positive"
 NO_STEP: Final = "no_step"
+EPOCHS: Final = (
+    "epochs by `tokens: {column: epoch, times: TOKENS_OF_AN_EPOCH}` (the same for all runs)"
+)
+"""How a study reads epochs where no step is logged."""
 NO_TOKENS: Final = "no_tokens"
 DUPLICATE: Final = "duplicate_step"
 DUPLICATE_FILE: Final = "duplicate_file"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from flopline.clean.reasons import EPOCHS
 from flopline.drafting.columns import other_losses, row_columns, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
@@ -166,10 +167,13 @@ def _of_logs(
         lines += [] if facts.lines else ["  runs:"]
         lines.append(f"    from_name: {_quoted(facts.pattern)}")
     if not group.has_steps:
-        missing.append(
-            "step: some rows of the logs have none; name the column in source.columns, or take the "
-            "split without steps out of `loss`"
+        mend = (
+            "name the column in source.columns, or take the split without steps out of `loss`"
+            if group.columns is not None
+            else "set `format: lines` and in source.columns name the losses, and the step or "
+            f"{EPOCHS}"
         )
+        missing.append(f"step: some rows of the logs have none; {mend}")
     families = _families(table, root)
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)

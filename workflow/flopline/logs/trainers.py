@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -195,6 +195,7 @@ class _TrainerLog:
         facts.units.update(trainer.unit)
         last = max((r.line for r in rows if not r.beside), default=0)
         self._check_bars(rows)
+        self._place_by_epochs(rows, known)
         for record in rows:
             wrong = list(
                 faults(record, (*self.splits, *trainer.step), complete=self._is_complete(record))
@@ -253,6 +254,35 @@ class _TrainerLog:
             if abs(step - epoch * of_epoch) > _DIGIT * of_epoch * (1 + epoch / epochs[-1]) + 1:
                 del record.values[PROGRESS]
 
+    def _place_by_epochs(self, rows: list[Record], known: Mapping[str, float]) -> None:
+        """Give the rows of a finished run without a bar the steps that their epochs show.
+
+        Rows of training come every so many steps; they are placed where one such number alone fits
+        all epochs, and those of an evaluation with the row of training of the same epoch before
+        them, or at the end of an epoch.
+        """
+        steps, epochs = known.get("horizon_steps"), known.get("epochs")
+        bars = any(PROGRESS in record.values for record in rows)
+        if PROGRESS not in self.trainer.step or bars or not steps or not epochs:
+            return
+        epoch_of = [parse_number(record.values.get("epoch")) for record in rows]
+        is_trained = ["train" in map(self.splits.get, record.values) for record in rows]
+        if not epoch_of or not abs(max(epoch_of) - epochs) <= _half_digit(rows):
+            return  # it is not at its end, whose epochs then tell no steps
+        trained = [epoch for epoch, here in zip(epoch_of, is_trained, strict=True) if here]
+        every = _spacing(trained, steps / epochs, _half_digit(rows))
+        if every is None:
+            return
+        step, trained_at = 0, math.nan
+        for record, epoch, here in zip(rows, epoch_of, is_trained, strict=True):
+            whole = epoch * steps / epochs
+            if here:
+                step, trained_at = step + every, epoch
+            if here or epoch == trained_at:
+                record.values[PROGRESS] = step
+            elif epoch.is_integer() and whole.is_integer():
+                record.values[PROGRESS] = int(whole)
+
     def _first(self, split: str, values: Mapping[str, Any]) -> Any:
         """The loss of a split by the first of its names that is there."""
         names = [*self.trainer.losses.get(split, ()), *self.splits]
@@ -305,6 +335,33 @@ class _TrainerLog:
 
 _DIGIT: Final = 0.005
 """Half of the last digit of an epoch."""
+
+
+def _half_digit(rows: Sequence[Record]) -> float:
+    """By how much the epochs of rows may be rounded, as the longest of them is written."""
+    written = [str(record.values.get("epoch", "")) for record in rows]
+    return 0.5 / 10.0 ** max(len(epoch.partition(".")[2]) for epoch in written)
+
+
+def _spacing(epochs: Sequence[float], steps_of_one: float, half: float) -> int | None:
+    """The steps from row to row, if one number alone fits the epochs of a run's rows.
+
+    An epoch has `steps_of_one` steps and may be rounded by `half`.
+    """
+    if not epochs or not math.isfinite(epochs[-1]):
+        return None
+    slack = half * (1 + _ROUNDING)
+    bounds = [steps_of_one * (epochs[-1] + sign * slack) / len(epochs) for sign in (-1, 1)]
+    fits = [
+        every
+        for every in range(max(math.ceil(bounds[0]), 1), math.floor(bounds[1]) + 1)
+        if all(abs(n * every / steps_of_one - e) <= slack for n, e in enumerate(epochs, 1))
+    ]
+    return fits[0] if len(fits) == 1 else None
+
+
+_ROUNDING: Final = 1e-6
+"""Share of half a digit that the arithmetic of an epoch may miss it by."""
 
 _PARTS: Final = ("batch_sequences", "epochs", "seq_len")
 """What is known only to make other facts of it."""
