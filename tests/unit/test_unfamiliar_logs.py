@@ -506,3 +506,26 @@ def test_a_draft_says_how_epochs_without_steps_are_read(tmp_path: Path) -> None:
     columns: Any = {"tokens": {"column": "epoch", "times": 1e9}, "loss": {"train": "loss"}}
     rows = read_log(tmp_path / "logs/a.log", columns, "lines").rows
     assert rows["tokens"].iloc[0] == pytest.approx(0.03 * 1e9)
+
+
+def test_a_perplexity_of_evaluation_is_its_loss_where_no_other_is(tmp_path: Path) -> None:
+    # as OpenNMT-py prints them
+    (tmp_path / "logs").mkdir()
+    head = "[2024-03-01 10:00:00,123 INFO] "
+    (tmp_path / "logs/a.out").write_text(
+        "".join(
+            f"{head}Step {step}/ 3000; acc: 31.00; ppl: 20.09; xent: {4 - step / 1000}; lr: 0.1;\n"
+            + f"{head}Train perplexity: 21.5\n{head}Validation perplexity: {9000 / step}\n"
+            * (step % 1000 == 0)
+            for step in range(200, 3001, 200)
+        )
+    )
+    made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    source = yaml.safe_load(made.study)["source"]
+    assert source["columns"]["loss"] == {"train": "xent", "val": "Validation perplexity"}
+    assert "loss_split: val" in made.study
+    rows = read_log(tmp_path / "logs/a.out", source["columns"], "lines").rows
+    val = rows[rows["split"] == "val"]
+    assert val["step"].tolist() == [1000, 2000, 3000]
+    assert val["loss"].tolist() == [9, 4.5, 3]
+    assert rows["loss"][rows["split"] == "train"].iloc[0] == pytest.approx(3.8)

@@ -208,7 +208,8 @@ def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     for ours in ROW:
         if (column := _find(names, ours)) is not None:
             out[ours] = column
-    losses = chosen_losses(names) or _perplexities(names)
+    losses = chosen_losses(names)
+    losses += _perplexities(names) if not losses else _only_as_perplexity(names, losses)
     splits = _splits(losses)
     if "split" in out and losses:
         plain = [name for name in losses if split_of(name) == "train"]
@@ -236,6 +237,12 @@ def _perplexities(names: Sequence[str]) -> list[str]:
     of_loss = [name for name in names if loss_units.unit_of(name) == loss_units.PERPLEXITY]
     best = min(map(_rank, of_loss), default=0)
     return [name for name in of_loss if _rank(name) == best]
+
+
+def _only_as_perplexity(names: Sequence[str], losses: Sequence[str]) -> list[str]:
+    """The one perplexity of evaluation, for a log whose losses are all of training."""
+    evaluated = [name for name in _perplexities(names) if split_of(name) == "val"]
+    return evaluated if len(evaluated) == 1 and {*map(split_of, losses)} == {"train"} else []
 
 
 def other_losses(names: Sequence[str]) -> list[str]:

@@ -18,7 +18,9 @@ from flopline.loss_units import BITS, NATS, PERPLEXITY, unit_of
 NEAR: Final = 0.01
 """Share by which the logarithm of a perplexity may miss its loss: both are rounded when logged."""
 _LN_2: Final = math.log(2)
-_OF_LOSS: Final = re.compile(r"loss(?:es)?|nll|cross[-_ ]?entropy|ce|ppl|perplexity", re.IGNORECASE)
+_OF_LOSS: Final = re.compile(
+    r"loss(?:es)?|nll|xent|cross[-_ ]?entropy|ce|ppl|perplexity", re.IGNORECASE
+)
 LOSS, BESIDE = "loss", "perplexity"
 
 

@@ -82,7 +82,7 @@ _NO_POSITION: Final = (
 
 _PLAIN_NAN: Final = re.compile(r"(?<![\w'\"])(-?)(nan|inf)(?![\w'\"])")
 _LOSS: Final = re.compile(
-    r"(?:^|[^a-z])(?:loss(?:es)?|nll|cross[-_ ]?entropy|crossentropyloss|ce|bpb"
+    r"(?:^|[^a-z])(?:loss(?:es)?|nll|xent|cross[-_ ]?entropy|crossentropyloss|ce|bpb"
     r"|bits[-_ ]per[-_ ]byte)(?:$|[^a-z])|loss$|CrossEntropy",
 )
 

@@ -166,7 +166,7 @@ class _LineLog:
         most = None if self.wish.rows is None else max(self.wish.rows, NAMED_BY)
         for record in islice(records(self._lines()), most):
             self.asked.hear(record)
-            if record.placed or FIRST in record.values or any(map(is_loss, record.values)):
+            if record.placed or FIRST in record.values or any(map(_is_loss, record.values)):
                 fresh = (name for name in record.values if name not in _OF_PROCESSES)
                 self.names.update(dict.fromkeys(fresh))
             elif PROGRESS in record.values:
