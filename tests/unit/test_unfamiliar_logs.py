@@ -529,3 +529,19 @@ def test_a_perplexity_of_evaluation_is_its_loss_where_no_other_is(tmp_path: Path
     assert val["step"].tolist() == [1000, 2000, 3000]
     assert val["loss"].tolist() == [9, 4.5, 3]
     assert rows["loss"][rows["split"] == "train"].iloc[0] == pytest.approx(3.8)
+
+
+def test_the_step_is_one_that_moves_with_the_losses(tmp_path: Path) -> None:
+    # as Estimators of TensorFlow print them
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/a.log").write_text(
+        "".join(
+            f"INFO:tensorflow:loss = {9 - step / 1000}, step = {step} (12.1 sec)\n"
+            + f"INFO:tensorflow:Saving dict for global step {step}: accuracy = 0.4, "
+            f"global_step = {step}, loss = {9.1 - step / 1000}\n" * (step % 1000 == 0)
+            for step in range(200, 3001, 200)
+        )
+    )
+    made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert yaml.safe_load(made.study)["source"]["columns"]["step"] == "step"
+    assert "step: step was chosen; global_step could be it, too." in made.notes

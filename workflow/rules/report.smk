@@ -35,6 +35,7 @@ rule report:
         verdict="results/{study}/decision.json",
         fits=stated("fit", STUDY["laws"]),
         draws=stated("draws", STUDY["laws"]),
+        estimators=stated("estimators", STUDY["laws"]),
         tables=PANEL_TABLES,
         figures=all_figures("svg"),
         words=all_figures("json"),

@@ -291,12 +291,14 @@ def _group(
     all_names: list[Sequence[str]] = []
     with_number: dict[str, bool] = {}
     curves: list[LogCurve] = []
-    decimal, unplaced = ".", False
+    decimal, unplaced, moving_step = ".", False, ""
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
         here = columns_of(root / path, name)
         columns = None if FORMATS[name].columns.of_format else of_run | row_columns(here)
+        if columns and moving_step in here:
+            columns["step"] = moving_step
         try:
             reading = read_log(root / path, columns, name, decimal=decimal)
             if not logs and reading.rows.empty and _has_commas(reading):
@@ -314,6 +316,11 @@ def _group(
             # No position but what all lines of a process begin with.
             unplaced = True
             rows = read_log(root / path, _without_step(columns), name, decimal=decimal).rows
+        elif columns and "step" in columns and _stands_still(rows):
+            moving = _with_moving_step(root / path, name, columns, here, decimal)
+            if moving is not None:
+                moving_step, reading = moving
+                columns, rows = {**columns, "step": moving_step}, reading.rows
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
         if not of_split and (curve := LogCurve.of(path, rows)) is not None:
@@ -338,6 +345,7 @@ def _group(
         return None
     read = [log.path for log in logs]
     columns = columns if columns is None else of_run | row_columns(list(names))
+    columns = {**columns, "step": moving_step} if columns and moving_step else columns
     columns = _without_step(columns) if columns and unplaced else columns
     columns, never = _with_numbers(columns, with_number)
     in_bits = _in_bits(root / read[0], name, columns or {}, all_names[0])
@@ -383,6 +391,24 @@ def _stands_still(rows: pd.DataFrame) -> bool:
     """Whether steps take few values, as the number of a process at the begin of lines does."""
     longest = rows["split"].astype("string").fillna("").value_counts().max()
     return bool(rows["step"].nunique() < longest / 2)
+
+
+def _with_moving_step(
+    path: Path, name: str, columns: ColumnMap, names: Sequence[str], decimal: str
+) -> tuple[str, Reading] | None:
+    """Another column of steps that moves on from row to row, and the log as read by it.
+
+    Lines of an evaluation may have a step of their own name, at which those of training stand
+    still.
+    """
+    for other in columns_called("step", names):
+        if other == columns["step"]:
+            continue
+        reading = read_log(path, {**columns, "step": other}, name, decimal=decimal)
+        rows = reading.rows
+        if not rows.empty and bool(rows["step"].notna().all()) and not _stands_still(rows):
+            return other, reading
+    return None
 
 
 def _without_step(columns: dict[str, MappedColumn]) -> dict[str, MappedColumn]:
