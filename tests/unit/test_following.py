@@ -18,6 +18,7 @@ from flopline.cli.planning import in_words, planned
 from flopline.decision import decide
 from flopline.decision_lines import headline_lines
 from flopline.documents import number_in
+from flopline.errors import FloplineError
 from flopline.following import choice_at, followed
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import ENDS
@@ -168,6 +169,17 @@ def test_variants_go_on_between_targets_and_beyond_as_their_law_does(
     for flops in (3e21, 4e22, 7e23):
         wanted = mine.loc[1e22, "params"] * (flops / 1e22) ** mine.loc[1e22, "a"]
         assert line.at(flops)["params"] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_reading_is_not_taken_for_the_main_line_where_their_table_is_missing(
+    known: FamilyResults,
+) -> None:
+    """The page's planner stated the parabola's forecast for a headline by the window."""
+    tables = {law: {n: t for n, t in made.items() if n != ESTIMATORS}
+              for law, made in known.tables.items()}  # fmt: skip
+    with pytest.raises(FloplineError, match=r"hand over isoflop\.estimators\.parquet"):
+        followed(replace(known, tables=tables), "isoflop", "window")
+    assert followed(known, "isoflop", "window").beside is not None
 
 
 def test_the_choice_at_a_budget_is_that_of_the_nearest_target_with_a_line(

@@ -19,6 +19,7 @@ from flopline.audit.ladder_predictions import spread_of
 from flopline.bearing import Span, predictions, refuted_beside
 from flopline.decision import forecast_of, warnings_of
 from flopline.documents import ChoiceJson, FitJson, ForecastJson, number_in
+from flopline.errors import FloplineError
 from flopline.forecast.discrepancy import NEAREST, distance
 from flopline.forecast.fitted_ladder import ladder_tables
 from flopline.forecast.ladder_errors import LOSS, PARAMS, of_ladder
@@ -146,15 +147,24 @@ def followed(
     estimator: str,
     priors: Mapping[str, Priors] | None = None,
 ) -> FollowedLine:
-    """The line of an estimator of a law that was fitted; `known` is what its family has."""
+    """The line of an estimator of a law that was fitted; `known` is what its family has.
+
+    Raises FloplineError without the law's table of estimators, which says whether this one is its
+    main line: taken for it, another would speak with the main line's numbers.
+    """
     line = read_line(known.fits[law], known.draws[law])
     rows = known.table(law, ESTIMATORS)
-    mine = None if rows is None else rows[rows["estimator"] == estimator]
-    main = mine is None or mine.empty or bool(mine["main"].iloc[0])
+    if rows is None:
+        raise FloplineError(
+            f"the table `{ESTIMATORS}` of the {law} law is not among the results that were handed "
+            f"over, so its line `{estimator}` is not known: hand over {law}.{ESTIMATORS}.parquet."
+        )
+    mine = rows[rows["estimator"] == estimator]
+    main = mine.empty or bool(mine["main"].iloc[0])
     ahead = _ahead(known, law, estimator, main=main, priors=priors or stored())
     drifts = {quantity: drift for quantity, (drift, _) in ahead.items()}
     beside = None
-    if mine is not None and not main:
+    if not main:
         beside = _beside(mine.sort_values("budget_flops"), line, known.fits[law], ahead)
     return FollowedLine(law, estimator, line, drifts, beside)
 

@@ -35,6 +35,7 @@ rule report:
         verdict="results/{study}/decision.json",
         fits=stated("fit", STUDY["laws"]),
         draws=stated("draws", STUDY["laws"]),
+        estimators=stated("estimators", STUDY["laws"]),
         tables=PANEL_TABLES,
         figures=all_figures("svg"),
         words=all_figures("json"),
@@ -42,7 +43,7 @@ rule report:
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",
         audits=AUDITS,
-        audit_tables=AUDIT_TABLES,
+        audit_tables=ancient(AUDIT_TABLES),
     output:
         **{end: f"results/{{study}}/methods/methods.{end}" for end in METHODS},
         page=report(
