@@ -267,3 +267,8 @@ def test_a_table_whose_ending_tells_nothing_is_no_run_table(folder: Path) -> Non
     assert main(["sweep", "--name", "mine"]) == 0
     source = yaml.safe_load((folder / "config/studies/mine.yaml").read_text())["source"]
     assert source["runs"]["table"] == "config/studies/mine.runs.csv"
+
+
+def test_an_empty_folder_name_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([""]) == 1
+    assert "the name of the folder is empty" in capsys.readouterr().err

@@ -657,6 +657,8 @@ def test_the_command_says_what_it_did_and_what_to_write(
     ("addresses", "sentence"),
     [
         (["ftp://host/x"], "is no address that can be fetched: write one of wandb:"),
+        (["data/lgos"], "there is no file or folder 'data/lgos' here: .* need no fetch"),
+        (["hf://datasets/x"], "hf://datasets/x names no repository: write hf://datasets/OWNER"),
         (["."], "is here already: a study reads it as it stands"),
         (["wandb:lab"], "names no project: write wandb:ENTITY/PROJECT"),
         (["trackio:lab/x"], "names no project"),

@@ -81,11 +81,11 @@ def test_of_the_decision_and_the_findings_the_first_target_is_seen(tmp_path: Pat
         assert table["budget_flops"].tolist() == [FIRST]
     other = Path("results/x/audit/ash/tables/ladder.optima.parquet")
     assert len(VIEW(other, pd.DataFrame(rows))) == 2
-    for name in (
-        "audit/ash/findings.json",
-        "clean/notes.json",
-        "fits/ash/isoflop.vertices.parquet",
-    ):
+    # Of a finding what it says, and not the digests of its tables.
+    finding = {"audit": "ladder", "tables": {"ahead": "f0", "optima": "0f"}}
+    seen_findings = VIEW(Path("results/x/audit/ash/findings.json"), [finding])
+    assert seen_findings == [{"audit": "ladder", "tables": ["ahead", "optima"]}]
+    for name in ("clean/notes.json", "fits/ash/isoflop.vertices.parquet"):
         assert not VIEW.concerns(Path("results/x", name))
 
 

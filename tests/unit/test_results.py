@@ -7,10 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FitResult
 from flopline.results import FamilyResults, LawResults, place_in, read_results
 from flopline.storage import write_json, write_parquet
+from flopline.verdict_scale import Verdict
+from tests.conftest import ROOT
 
 TABLE = pd.DataFrame({"x": [1.0, 2.0]})
 
@@ -122,3 +125,20 @@ def test_results_that_come_through_a_storage_plugin_have_the_same_names(folder: 
     assert place_in(folder, folder / "results/mine/x") == Path("results/mine/x")
     with pytest.raises(FloplineError, match="is no file of results/mine"):
         place_in(base, Path("results/other/decision.json"))
+
+
+def test_findings_are_other_bytes_where_one_of_their_tables_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads the tables is made anew by the findings: a folder has no digest to go by."""
+    monkeypatch.syspath_prepend(str(ROOT / "workflow/scripts"))
+    from findings import write_findings  # type: ignore[import-not-found]
+
+    def written(folder: str, x: float) -> bytes:
+        path = tmp_path / folder / "findings.json"
+        path.parent.mkdir()
+        finding = Finding("ladder", Verdict.GOOD, "As before.", {}, {"steps": TABLE.assign(x=x)})
+        write_findings([finding], path, path.parent / "tables")
+        return path.read_bytes()
+
+    assert written("a", 1.0) == written("b", 1.0) != written("c", 1.0 + 1e-15)

@@ -1,5 +1,6 @@
 # Why to believe the fits: a held-out ladder, what the runs can tell, what a wrong size costs.
 
+# Where the tables are read the findings are too, which hold their digests: see scripts/findings.py.
 FINDINGS = [
     "results/{study}/audit/{family}/findings.json",
     "results/{study}/audit/{family}/tables",
@@ -20,11 +21,11 @@ rule audit:
         **FITS,
         runs="results/{study}/clean/runs.parquet",
         curves=CLEAN_CURVES,
+    # Of the laws that of the surface, of the form that the ladder prefers.
     output:
         **(stated_files(SURFACE_LAW) if SURFACE_LAW else {}),
         findings=FINDINGS[0],
         tables=directory(FINDINGS[1]),
-        # The law of the surface, of the form that the ladder prefers.
     log:
         "results/{study}/logs/audit.{family}.log",
     cache: SHARED

@@ -51,9 +51,9 @@ def code(script, *modules):
 
 def loads_of_jobs():
     """What the jobs that are to run will load: packages of others, and modules of ours."""
-    rules = {job.rule for job in workflow.dag.needrun_jobs()}
+    jobs = workflow.dag.needrun_jobs()
     packages, modules = {"snakemake"}, {"running.locks", "running.receipts"}
-    for digest in {rule.params.get("code") for rule in rules} & CODE_OF.keys():
+    for digest in {job.rule.params.get("code") for job in jobs} & CODE_OF.keys():
         script, named = CODE_OF[digest]
         ours, others = loaded_by(WORKFLOW / "scripts" / script, LIBRARY, CODE, named)
         packages |= others

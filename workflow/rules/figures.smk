@@ -34,7 +34,8 @@ def needed(figure):
             stated_files(law, spec_of(law).frontier.table)[spec_of(law).frontier.table]
             for law in laws * needs.frontiers
         ],
-        "findings": needs.of_audit * FINDINGS,
+        "findings": needs.of_audit * FINDINGS[:1],
+        "finding_tables": needs.of_audit * FINDINGS[1:],
     }
     if not figure.per_family:
         files = {
@@ -48,6 +49,7 @@ def needed(figure):
         "decision": (needs.decision or needs.unseen)
         * ["results/{study}/decision.json"],
     }
+    files["finding_tables"] = ancient(files["finding_tables"])
     return {kind: paths for kind, paths in files.items() if paths}
 
 

@@ -43,7 +43,7 @@ rule report:
         dropped="results/{study}/clean/dropped.parquet",
         notes="results/{study}/clean/notes.json",
         audits=AUDITS,
-        audit_tables=AUDIT_TABLES,
+        audit_tables=ancient(AUDIT_TABLES),
     output:
         **{end: f"results/{{study}}/methods/methods.{end}" for end in METHODS},
         page=report(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -11,14 +10,14 @@ from flopline.drafting.drafting_command import main as draft
 
 
 @click.command("draft")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder")
 @click.option("--name", help="Name of the study; the folder's by default.")
 @click.option("--params-convention", help="total, non_embedding, active or decoder.")
 @click.option("--flops-convention", help="six_nd, supplied, ...")
 @click.option("--target", "targets", multiple=True, help="A budget to decide for, in FLOPs.")
 @click.option("--force", is_flag=True, help="Replace a study file that exists.")
 def draft_command(
-    folder: Path,
+    folder: str,
     name: str | None,
     params_convention: str | None,
     flops_convention: str | None,
@@ -38,4 +37,4 @@ def draft_command(
     if targets:
         arguments += ["--targets", *targets]
     # The folder first, since `--targets` takes all that follow.
-    sys.exit(draft([str(folder), *arguments, *(["--force"] if force else [])]))
+    sys.exit(draft([folder, *arguments, *(["--force"] if force else [])]))

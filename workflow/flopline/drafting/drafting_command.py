@@ -24,14 +24,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     root = Path.cwd()
     try:
-        name = options.name or study_name(options.folder)
+        if not options.folder.strip():
+            raise FloplineError(
+                "the name of the folder is empty: name the one that holds the logs, as in draft "
+                "path/to/logs, or . for the one that you are in."
+            )
+        folder = Path(options.folder)
+        name = options.name or study_name(folder)
         if options.name and not NAME.fullmatch(name):
             raise FloplineError(
                 f"--name {name!r} names a folder of results, so it may only hold letters, digits, "
                 "`_`, `.` and `-`, 100 at most: choose another."
             )
         study, table = (Path(f"config/studies/{name}{end}") for end in (".yaml", ".runs.csv"))
-        surveyed = survey(options.folder, root)
+        surveyed = survey(folder, root)
         _print_survey(surveyed)
         given = {key: getattr(options, key) for key in CONVENTIONS if getattr(options, key)}
         made = draft(surveyed, name, given, str(table), root)
@@ -60,7 +66,7 @@ def _options(arguments: Sequence[str] | None) -> Any:
         prog="python -m flopline.drafting",
         description="Look into a folder of training logs and draft a study file for it.",
     )
-    parser.add_argument("folder", type=Path, help="folder that holds the logs")
+    parser.add_argument("folder", help="folder that holds the logs")
     parser.add_argument("--name", help="name of the study; the folder's by default")
     parser.add_argument("--params-convention", help="total, non_embedding, active or decoder")
     parser.add_argument("--flops-convention", help="six_nd, supplied, ...")

@@ -103,6 +103,12 @@ def _scheme(address: str) -> str:
                 f"{address} is here already: a study reads it as it stands, "
                 f"{command()} draft {shlex.quote(address)} writes one."
             )
+        if match is None:
+            raise FloplineError(
+                f"there is no file or folder {address!r} here: correct its name (logs on this "
+                f"machine need no fetch: {command()} draft FOLDER), or write the address of logs "
+                f"elsewhere as one of {', '.join(FORMS)}."
+            )
         raise FloplineError(
             f"{address} is no address that can be fetched: write one of {', '.join(FORMS)}."
         )

@@ -17,7 +17,8 @@ from flopline.fetching.transfer import Allowance, Downloaded, Refused, Web
 HUB: Final = "https://huggingface.co"
 
 _ADDRESS: Final = re.compile(
-    r"(?P<kind>datasets/|spaces/)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?"
+    r"(?P<kind>datasets/|spaces/)?(?P<repo>(?!(?:datasets|spaces)/)[\w.-]+/[\w.-]+)"
+    r"(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?"
 )
 
 
