@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flopline.agreement import WIDE, between, cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
 from flopline.bearing import WIDEST_FACTOR
-from flopline.choice import FEWEST_STEPS, TIE_PERCENT
+from flopline.choice import FEWEST_STEPS, TIE_PERCENT, choose
 from flopline.decision import decide
 from flopline.decision_lines import headline_lines
 from flopline.laws.common.fit_result import Estimate, Estimator
@@ -118,6 +118,27 @@ def test_a_tie_goes_by_warnings_then_runs_then_law(
     assert line_chosen == law
     assert "a tie" in sentence
     assert reason in sentence
+
+
+@pytest.mark.parametrize(("beyond", "first"), [(30.0, "parabola"), (0.9, "window")])
+def test_a_tie_beyond_the_runs_goes_to_a_line_that_has_a_forecast(
+    beyond: float, first: str
+) -> None:
+    """A reading without a warning was followed, 30 times beyond the runs, without a forecast."""
+    common = {"law": "isoflop", "params": 1e9, "params_lo95": 8e8, "params_hi95": 1.2e9,
+              "runs": 48.0, "extrapolation": beyond}  # fmt: skip
+    lines = pd.DataFrame(
+        [
+            {**common, "estimator": "parabola", "label": "", "main": True, "status": "warning",
+             "forecast_params": 1e9, "forecast_loss": 2.0},
+            {**common, "estimator": "window", "label": "near the bottom", "main": False,
+             "status": "converged"},
+        ]
+    )  # fmt: skip
+    ladder = steps(isoflop__parabola=[0.3, 0.2, 0.3], isoflop__window=[0.2, 0.3, 0.2])
+    made = choose(lines, {"ladder": ladder})  # type: ignore[dict-item]
+    assert lines.loc[made.line, "estimator"] == first
+    assert ("it has a forecast beyond the runs" in made.why) is (beyond > 1)
 
 
 @pytest.mark.parametrize(

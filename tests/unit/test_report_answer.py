@@ -417,6 +417,8 @@ def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: fl
         assert actual == sure
         return
     assert (actual.verdict, actual.finding) == (Verdict.WARNED, "Not before that run is looked at")
-    assert actual.reason_against == Link("1 run that stands out from all others moves it.", "#fit")
+    assert actual.reason_against == Link(
+        "1 run that stands out from all others may move it.", "#fit"
+    )
     runs.loc[20, "status"] = HELD_OUT  # no fit rests on it
     assert doubted(sure, runs, "#fit") == sure

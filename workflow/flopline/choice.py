@@ -97,7 +97,8 @@ def rule(laws: Collection[str]) -> str:
         f"difference over those steps, or by less than {TIE_PERCENT:.0f} % of compute, are tied; "
         "among these the line wins that predicted the lowest losses there best, by more than the "
         f"standard error and {TIE_LOSS_PERCENT:g} % of the loss. What is still tied "
-        f"goes to a line without a warning, then to the one that rests on most runs{last}. "
+        "goes, where the target lies beyond the runs, to a line that has a forecast, then to one "
+        f"without a warning, then to the one that rests on most runs{last}. "
         f"With fewer than {FEWEST_STEPS} shared steps nothing was held out that could tell lines "
         "apart: then the same order as in a tie holds. Between families whose losses the study "
         "calls comparable the lowest loss wins, by a line that all of them have; others stand "
@@ -228,10 +229,15 @@ def line_name(line: Mapping[str, Any] | pd.Series) -> str:
     return law if line["main"] else f"{law} ({line['label']})"
 
 
-def _merit(line: pd.Series) -> tuple[bool, float, int, bool]:
-    """Sort key of a tie: no warning, most runs, law, main line."""
+def _merit(line: pd.Series) -> tuple[bool, bool, float, int, bool]:
+    """Sort key of a tie: forecast beyond the runs, no warning, most runs, law, main line."""
     rank = int(spec_of(line["law"]).uses)
-    return line["status"] != CONVERGED, -float(line["runs"]), rank, not line["main"]
+    beyond = float(line.get("extrapolation", math.nan)) > 1
+    unknown = beyond and not all(
+        math.isfinite(float(line.get(f"forecast_{name}", math.nan))) for name in ("params", "loss")
+    )
+    warned = line["status"] != CONVERGED
+    return unknown, warned, -float(line["runs"]), rank, not line["main"]
 
 
 def _judge(pool: pd.DataFrame, steps: pd.DataFrame) -> _Judged | None:
@@ -323,13 +329,15 @@ def _tie_reason(first: pd.Series, second: pd.Series) -> str:
     """Which part of the order puts `first` before `second`."""
     mine, other = _merit(first), _merit(second)
     if mine[0] != other[0]:
-        return "it has no warning"
+        return "it has a forecast beyond the runs"
     if mine[1] != other[1]:
-        return f"it rests on more runs ({first['runs']:,.0f} against {second['runs']:,.0f})"
+        return "it has no warning"
     if mine[2] != other[2]:
-        share = "all" if mine[2] == Uses.ALL else "more"
-        return f"with {first['runs']:,.0f} runs each it is the law that uses {share} of them"
+        return f"it rests on more runs ({first['runs']:,.0f} against {second['runs']:,.0f})"
     if mine[3] != other[3]:
+        share = "all" if mine[3] == Uses.ALL else "more"
+        return f"with {first['runs']:,.0f} runs each it is the law that uses {share} of them"
+    if mine[4] != other[4]:
         return "it is the main line of its law"
     return "nothing else tells them apart and it stands first"
 

@@ -310,8 +310,8 @@ def doubted(sure: Sureness, runs: pd.DataFrame, place: str) -> Sureness:
         return sure
     several = len(odd) > 1
     reason = (
-        f"{count(len(odd), 'run')} that {'stand' if several else 'stands'} out from all others "
-        f"{'move' if several else 'moves'} it."
+        f"{count(len(odd), 'run')} that {'stand' if several else 'stands'} out from all others may "
+        "move it."
     )
     finding = f"Not before {'those runs are' if several else 'that run is'} looked at"
     return replace(
