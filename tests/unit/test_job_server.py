@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from running import job_server
+from running import job_client, job_server
 from running.digest import Memory, loaded_by
 from tests.conftest import ROOT
 
@@ -145,6 +145,11 @@ def at_work(command: str, folder: Path) -> tuple[subprocess.Popen[bytes], int, P
     return client, int(until(lambda: note.exists() and note.read_text())), note
 
 
+def state_of(pid: int) -> str:
+    """The letter that Linux has for what a process does: T for one that is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 @pytest.fixture
 def waiting(server: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
     """A job at work in a process group of its own: its client, its process and its note."""
@@ -172,14 +177,35 @@ def test_a_job_stops_and_goes_on_with_its_client(
     waiting: tuple[subprocess.Popen[bytes], int, Path],
 ) -> None:
     client, pid, _ = waiting
-
-    def state() -> str:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
     client.send_signal(signal.SIGTSTP)
-    until(lambda: state() == "T")
+    until(lambda: state_of(pid) == "T")
     client.send_signal(signal.SIGCONT)
-    until(lambda: state() != "T")
+    until(lambda: state_of(pid) != "T")
+
+
+def test_a_client_that_is_stopped_before_it_knows_its_job_stops_that_too() -> None:
+    """On a busy machine the job had begun and went on, though whoever waits for it was stopped."""
+    name = f"test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as ends:
+        listener.bind(job_client.address(name))
+        listener.listen()
+        words = shlex.split(job_server.command(name))
+        client = subprocess.Popen([*words, "script.py"])
+        ends.callback(client.wait)
+        ends.callback(client.kill)
+        job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        ends.callback(job.wait)
+        ends.callback(job.kill)
+        connection = ends.enter_context(listener.accept()[0])
+        connection.recv(1 << 16)
+        client.send_signal(signal.SIGTSTP)
+        time.sleep(0.1)
+        connection.sendall(job.pid.to_bytes(4, "big"))
+        until(lambda: state_of(job.pid) == state_of(client.pid) == "T")
+        client.send_signal(signal.SIGCONT)
+        until(lambda: "T" not in (state_of(job.pid), state_of(client.pid)))
+        connection.sendall((3).to_bytes(4, "big"))
+        assert client.wait(30) == 3
 
 
 def test_a_killed_client_takes_its_job_with_it(
@@ -200,7 +226,7 @@ def test_a_killed_job_ends_its_client_likewise(
 
 OWNER = """
 import subprocess, sys, time
-from running import job_server
+from running import job_client, job_server
 name = job_server.start()
 print(job_server.command(name), flush=True)
 time.sleep(60)

@@ -51,7 +51,10 @@ def run_script(name: str, script: str) -> None:
     def stop(number: int, _: object) -> None:
         if pids:
             _send(pids[0], signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        else:
+            # Stopped now, it would not hear of the job, which would go on.
+            early.append(number)
 
     for number in SENT_ON:
         # As with any Python: what is ignored from the start stays so.
@@ -69,7 +72,10 @@ def run_script(name: str, script: str) -> None:
         if answer:
             pids.append(int.from_bytes(answer, "big"))
             for missed in early:
-                _send(pids[0], missed)
+                if missed == signal.SIGTSTP:
+                    stop(missed, None)
+                else:
+                    _send(pids[0], missed)
             answer = connection.recv(4)
     except OSError:
         answer = b""
