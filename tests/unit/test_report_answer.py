@@ -412,7 +412,7 @@ def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: fl
     runs["params"] = runs["params"] * np.where(runs.index == 20, factor, 1.0)
     sure = Sureness("Size", Verdict.GOOD, "Sure enough to train", Link("A", "#a"), Link("B", "#b"))
     runs["status"] = KEPT
-    actual = doubted(sure, runs, "#fit")
+    (actual,) = doubted([sure], runs, "#fit")
     if factor == 1:
         assert actual == sure
         return
@@ -421,4 +421,4 @@ def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: fl
         "1 run that stands out from all others may move it.", "#fit"
     )
     runs.loc[20, "status"] = HELD_OUT  # no fit rests on it
-    assert doubted(sure, runs, "#fit") == sure
+    assert doubted([sure], runs, "#fit") == [sure]

@@ -176,13 +176,14 @@ def answered(
         why="",
         numbers=[size, data, expected],
         cost=cost_of(budget, study),
-        sureness=[
-            doubted(sure, evidence.runs, evidence.places["fit"])
-            for sure in (
+        sureness=doubted(
+            [
                 _of_size(line, stated["params"], surface, verdict, evidence),
                 _of_loss(line, stated["loss"], verdict, evidence),
-            )
-        ],
+            ],
+            evidence.runs,
+            evidence.places["fit"],
+        ),
         warnings=[sentence(part) for part in _warnings(verdict)],
         others=_others(line, surface, evidence.lines, evidence.splits),
         more=[],
@@ -303,20 +304,22 @@ def _size_number(
     return BigNumber("Size", humanise(params), "params", kind, written.ci80, written.ci95, nearly)
 
 
-def doubted(sure: Sureness, runs: pd.DataFrame, place: str) -> Sureness:
-    """How sure a number is where runs that the fits use may be written down wrong: not before."""
+def doubted(sureness: Sequence[Sureness], runs: pd.DataFrame, place: str) -> list[Sureness]:
+    """How sure numbers are where runs that the fits use may be written down wrong: not before."""
     odd = standing_out(runs[runs["status"] == KEPT])
     if not odd:
-        return sure
+        return [*sureness]
     several = len(odd) > 1
     reason = (
         f"{count(len(odd), 'run')} that {'stand' if several else 'stands'} out from all others may "
         "move it."
     )
     finding = f"Not before {'those runs are' if several else 'that run is'} looked at"
-    return replace(
-        sure, verdict=Verdict.WARNED, finding=finding, reason_against=Link(reason, place)
-    )
+    doubt = Link(reason, place)
+    return [
+        replace(sure, verdict=Verdict.WARNED, finding=finding, reason_against=doubt)
+        for sure in sureness
+    ]
 
 
 def _of_data(tokens: float, params: float, runs: pd.DataFrame) -> str:
