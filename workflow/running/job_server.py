@@ -171,9 +171,8 @@ class Server:
         """Fork a Python for a script."""
         connection, _ = self.listener.accept()
         head, streams, _, _ = socket.recv_fds(connection, 8, 3)
-        size, request = int.from_bytes(head, "big"), b""
-        while len(request) < size and (part := connection.recv(1 << 16)):
-            request += part
+        size = int.from_bytes(head, "big")
+        request = _received(connection, size)
         if not same_user(connection) or len(streams) < 3 or len(request) < size:
             connection.close()  # killed before it had asked
             return
@@ -276,11 +275,11 @@ def _customize(paths: list[str]) -> None:
         custom.loader.exec_module(module_from_spec(custom))
 
 
-def _received(connection: socket.socket) -> bytes:
-    """What `start` sent to the process that it started."""
-    size, sent = int.from_bytes(connection.recv(8), "big"), b""
-    while len(sent) < size:
-        sent += connection.recv(size - len(sent))
+def _received(connection: socket.socket, size: int) -> bytes:
+    """So many bytes as they come; fewer where the other end is gone."""
+    sent = b""
+    while len(sent) < size and (part := connection.recv(size - len(sent))):
+        sent += part
     return sent
 
 
@@ -291,7 +290,8 @@ def serve(listener: int, life: int) -> None:
     # Looking for garbage among all that is loaded takes a quarter of the time of loading it.
     gc.disable()
     sockets = [socket.socket(fileno=number) for number in (listener, life)]
-    packages, modules = marshal.loads(_received(sockets[1]))  # noqa: S302 - of who started this
+    size = int.from_bytes(_received(sockets[1], 8), "big")
+    packages, modules = marshal.loads(_received(sockets[1], size))  # noqa: S302 - of who started this
     server = Server(*sockets)
     # Jobs that come meanwhile wait: they would load for themselves what is loaded here anyway.
     for package in packages:
