@@ -49,7 +49,7 @@ from flopline.logs.reading import (
 )
 from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
-from flopline.sources import parts_of, split_folders
+from flopline.sources import parts_of, split_places
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table
 from flopline.units import COUNTS
@@ -67,6 +67,9 @@ DOCUMENTS: Final = (
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
 
+
+EPOCH: Final = "epoch"
+"""The column of epochs, by which logs without steps may be placed."""
 
 PARAMS: Final = ("params", "params_total", "params_nonembedding")
 """Our names for sizes of models, the one that laws are about first."""
@@ -94,7 +97,8 @@ class LogGroup:
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
-    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers.
+    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers,
+    `counted_from_nought` whether rows without a step have an epoch that begins with 0.
     """
 
     format: str
@@ -115,6 +119,7 @@ class LogGroup:
     pieces: Mapping[str, str] = field(default_factory=dict)
     in_bits: Sequence[str] = ()
     decimal: str = "."
+    counted_from_nought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,7 +466,18 @@ def _group(
         pieces,
         in_bits,
         decimal,
+        steps < len(logs) and _counts_from_nought(root / read[0], name, columns, all_names[0]),
     )
+
+
+def _counts_from_nought(
+    path: Path, name: str, columns: ColumnMap | None, names: Sequence[str]
+) -> bool:
+    """Whether a log has epochs and the first is 0, so that each stands for one more."""
+    if columns is None or EPOCH not in names:
+        return False
+    epochs = read_log(path, {"step": EPOCH, "loss": columns["loss"]}, name).rows["step"]
+    return bool((epochs.dropna() % 1 == 0).all()) and epochs.min() == 0
 
 
 def _stands_still(rows: pd.DataFrame) -> bool:
@@ -575,7 +591,7 @@ def _one_each(
     paths: Sequence[str], left: list[tuple[str, str]]
 ) -> tuple[list[str], dict[str, str]]:
     """The paths, one of each split of a run, and the split of each that lies in its folder."""
-    of_split = {path: split for path, (split, _) in split_folders(paths).items()}
+    of_split = {path: found.split for path, found in split_places(paths).items()}
     run_of = runs_by_path(paths)
     first: dict[tuple[str, str], str] = {}
     kept = []

@@ -19,12 +19,12 @@ from flopline.drafting.columns import of_finished_runs, other_losses, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
-from flopline.drafting.survey import PARAMS, LogGroup, Survey, Table, runs_of
+from flopline.drafting.survey import EPOCH, PARAMS, LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
-from flopline.logs.reading import columns_in
+from flopline.logs.reading import PLACE, columns_in
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
 from flopline.sources import run_name
@@ -183,13 +183,7 @@ def _of_logs(
         lines += [] if facts.lines else ["  runs:"]
         lines.append(f"    from_name: {_quoted(facts.pattern)}")
     if not group.has_steps:
-        mend = (
-            "name the column in source.columns, or take the split without steps out of `loss`"
-            if group.columns is not None
-            else "set `format: lines` and in source.columns name the losses, and the step or "
-            f"{EPOCHS}"
-        )
-        missing.append(f"step: some rows of the logs have none; {mend}")
+        missing.append(f"step: some rows of the logs have none; {_way_to_steps(group)}")
     families = _families(table, root)
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)
@@ -363,6 +357,20 @@ def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
             lines += [*_comment(meaning), f"{key}: {TODO}"]
             missing.append(f"{key}: {meaning}")
     return lines
+
+
+def _way_to_steps(group: LogGroup) -> str:
+    """What to write where rows have no step, as the end of a sentence."""
+    if group.columns is None:
+        return f"set `format: lines`, name the losses in source.columns, and the step or {EPOCHS}"
+    if group.counted_from_nought or PLACE in group.names:
+        what = "which count from 0, " if group.counted_from_nought else ""
+        return (
+            f"write `tokens: {{column: {PLACE}, times: TOKENS_OF_AN_EPOCH}}` in source.columns if "
+            f"each row is an epoch ({what}{PLACE} counts rows from 1), or `step: {PLACE}` if a step"
+        )
+    way = "name the column in source.columns, or take the split without steps out of `loss`"
+    return f"{way}; or read {EPOCHS}" if EPOCH in group.names else way
 
 
 def _loss_split(splits: Sequence[str], missing: list[str]) -> list[str]:
