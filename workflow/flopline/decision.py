@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
@@ -57,6 +58,7 @@ from flopline.forecast.stated import COLUMNS as FORECAST
 from flopline.forecast.stated import columns, holding, to_json
 from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
+from flopline.laws.parametric.parametric_fit import MIN_LEVELS, RAY, token_spread
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import factor, has_no_width, humanise, significant
 from flopline.results import FamilyResults
@@ -194,15 +196,45 @@ def forecasts_of(known: FamilyResults) -> dict[float, TargetForecast]:
     return {made.budget_flops: made for made in at_targets(tables, numbers)}
 
 
-def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
-    """FloplineError where no law could be fitted to any family; `fits` are by family and law."""
+def demand_a_fit(fits: Mapping[str, FitsJson], runs: pd.DataFrame | None = None) -> None:
+    """FloplineError where no law could be fitted to any family; `fits` are by family and law.
+
+    `runs`, with columns family, params and tokens, say which ones would mend it.
+    """
     all_fits = [fit for laws in fits.values() for fit in laws.values()]
     if any(fit["status"] != FAILED for fit in all_fits):
         return
     reasons = dict.fromkeys(clause_of(str(fit["message"])) for fit in all_fits)
+    groups = [] if runs is None else [of for family, of in runs.groupby("family") if family in fits]
+    missing = dict.fromkeys(filter(None, map(_missing_runs, groups)))
+    mend = "; ".join(missing) or "add runs, or choose other `laws` in the study file"
     raise FloplineError(
-        f"no law could be fitted, so there is no report ({'; '.join(reasons)}): add runs, or "
-        "choose other `laws` in the study file."
+        f"no law could be fitted, so there is no report ({'; '.join(reasons)}): {mend}."
+    )
+
+
+def _missing_runs(runs: pd.DataFrame) -> str:
+    """Which runs would let a law be fitted, where N and D of those of one family are one variable.
+
+    Empty where they are two: then another mend is due.
+    """
+    params, tokens = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens"))
+    if len(runs) < MIN_LEVELS:
+        return ""
+    ratio = tokens / params
+    if has_no_width(params.min(), params.max()):
+        alike = f"every run has {humanise(params[0])} params"
+    elif has_no_width(tokens.min(), tokens.max()):
+        alike = f"every run has {humanise(tokens[0])} tokens"
+    elif token_spread(params, tokens) >= RAY:
+        return ""
+    elif ratio.max() / ratio.min() < 1 + 2 * RAY:
+        alike = f"every run has {humanise(float(np.median(ratio)))} tokens per param"
+    else:
+        alike = "the tokens of every run follow from its params"
+    return (
+        f"{alike}, so that none trades N against D; at {MIN_LEVELS} or more of these budgets add "
+        "runs with a quarter, half, twice and four times the params and as much compute"
     )
 
 
