@@ -206,8 +206,9 @@ FORMATS: Final[dict[str, Format]] = {
         Format(
             "csv",
             "the ending, or a header with a loss above a row of numbers",
-            "a header and one row per step: also exported Weights & Biases histories with their "
-            "wide, quoted and empty columns",
+            "a header and one row per step, parted by commas, or by semicolons where these alone "
+            "part the header: also exported Weights & Biases histories with their wide, quoted and "
+            "empty columns",
             Columns.STUDY,
             module="csv_table",
             is_table=True,

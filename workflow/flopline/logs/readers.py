@@ -12,7 +12,15 @@ from typing import Final
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
-from flopline.logs.opening import BEGIN, HEAD, Phase, head_of, in_lines, is_binary
+from flopline.logs.opening import (
+    BEGIN,
+    HEAD,
+    Phase,
+    demand_no_archive,
+    head_of,
+    in_lines,
+    is_binary,
+)
 from flopline.logs.reading import (
     LogFacts,
     PlainMap,
@@ -139,6 +147,7 @@ def sniffed(path: Path) -> str | None:
     Raises FloplineError when no format knows it.
     """
     begin = head_of(path, BEGIN)
+    demand_no_archive(path, begin)
     # Of weights and token shards no more is read than shows what they are.
     binary = len(begin) == BEGIN and is_binary(begin)
     head = head_of(path, HEAD) if len(begin) == BEGIN and not binary else begin

@@ -548,7 +548,7 @@ def other_separator(header: Sequence[str]) -> str:
     """The mend for a table of one column whose header is parted by something else, or nothing."""
     if header and header[0].lower().startswith("sep="):
         return ", the line by which Excel knows what parts cells: take it out"
-    names = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+    names = {"\t": "tabs", "|": "bars", ",": "commas", ";": "semicolons"}
     for mark, called in names.items():
         if len(header) == 1 and mark in header[0]:
             mend = {
