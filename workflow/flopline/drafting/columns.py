@@ -187,6 +187,7 @@ _NO_LOSS: Final = (
     "norm", "std", "stderr", "sem", "var", "variance", "ci",
 )  # fmt: skip
 _MEANS: Final = ("avg", "mean", "running")
+LAST_OF_OTHERS: Final = "the last of others"
 _LAST: Final = ("final", "last")
 _DERIVED: Final = (
     "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed",
@@ -405,7 +406,7 @@ def _kinds(name: str) -> dict[str, Sequence[str]]:
         "a mean of others": _MEANS,
         **({"of a batch": _OF_BATCH} if evaluated else {"a mean of an epoch": _AGGREGATE}),
         "in bits per byte": _BITS,
-        "the last of others": _LAST,
+        LAST_OF_OTHERS: _LAST,
         "derived from others": _DERIVED,
         "an auxiliary loss": _AUXILIARY,
     }

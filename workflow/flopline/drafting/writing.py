@@ -24,7 +24,7 @@ from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
-from flopline.logs.reading import PLACE, columns_in
+from flopline.logs.reading import PLACE, columns_in, plain_columns
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
 from flopline.sources import run_name
@@ -121,7 +121,7 @@ def _of_logs(
             f"{_counted(other)} beside {_counted(group)} are left out: one study reads one kind; "
             "draft them on their own."
         )
-    notes += group.notes
+    notes += [*group.notes, *_or_finished(group)]
     table = _table_for(group, survey.tables, root)
     notes += told(group.pieces, table.path if table else None)
     paths = list(group.paths)
@@ -359,6 +359,23 @@ def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
     return lines
 
 
+def _or_finished(group: LogGroup) -> list[str]:
+    """That rows without a step may be finished runs, and how they are read as such."""
+    columns = group.columns or {}
+    place = columns.get("tokens", columns.get("flops"))
+    size = next((group.fact_keys[one] for one in PARAMS if one in group.fact_keys), None)
+    if "run" not in columns or "step" in columns or place is None or size is None:
+        return []
+    plain, _ = plain_columns(columns)
+    run = ", ".join([*columns_in(plain["run"]), _named(place)])
+    loss = of_finished_runs(columns_in(plain["loss"]))
+    return [
+        "the rows of a run are taken for its curve, placed by their tokens; if each row is a "
+        f"finished run, write `kind: table`, and in source.columns `run: [{run}]`, `params: "
+        f"{size}` and `loss: {loss}`, and take source.runs out."
+    ]
+
+
 def _way_to_steps(group: LogGroup) -> str:
     """What to write where rows have no step, as the end of a sentence."""
     if group.columns is None:
@@ -459,7 +476,7 @@ def _table_for(group: LogGroup, tables: Sequence[Table], root: Path) -> Table | 
 
 def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
     """The logs of the group that are runs of the table: by its `log` column, or by their names."""
-    if "run" not in table.columns:
+    if not isinstance(table.columns.get("run"), str):
         return set()
     content, _ = read_table(root / table.path, table.format)
     if "log" in table.columns:
