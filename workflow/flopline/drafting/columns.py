@@ -195,6 +195,7 @@ _DERIVED: Final = (
 _AGGREGATE: Final = ("epoch",)
 _OF_BATCH: Final = ("step", "batch")
 """What a loss of evaluation is of a part of its data; that of training is so by nature."""
+AUXILIARY: Final = "an auxiliary loss"
 _AUXILIARY: Final = (
     "z", "aux", "auxiliary", "lb", "balancing", "balance", "router", "moe", "mtp", "distill", "kl",
     "reg", "regularization", "penalty",
@@ -408,7 +409,7 @@ def _kinds(name: str) -> dict[str, Sequence[str]]:
         "in bits per byte": _BITS,
         LAST_OF_OTHERS: _LAST,
         "derived from others": _DERIVED,
-        "an auxiliary loss": _AUXILIARY,
+        AUXILIARY: _AUXILIARY,
     }
 
 

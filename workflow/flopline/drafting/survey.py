@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.drafting.columns import (
+    AUXILIARY,
     LAST_OF_OTHERS,
     chosen_losses,
     columns_called,
@@ -189,9 +190,12 @@ def survey(folder: Path, root: Path) -> Survey:
                 continue
             table = _as_table(path, relative, name, names)
         except FloplineError as refusal:
-            reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
-            left.append((relative, reason))
-            continue
+            table = _result(path, relative) if name is None else None
+            if table is None:
+                reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
+                left.append((relative, reason))
+                continue
+            name = table.format
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
@@ -279,6 +283,20 @@ def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
     if FORMATS[name].columns.of_format:
         return ()
     return tuple(str(column) for column in row_columns(names).values())
+
+
+def _result(path: Path, relative: str) -> Table | None:
+    """A document of JSON that holds the result of one finished run, as a table of it; else None."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    try:
+        names = columns_of(path, "json")
+        table = _as_table(path, relative, "json", names)
+    except FloplineError:
+        return None
+    losses = columns_in(table.row_columns.get("loss", [])) if table else []
+    plain = [name for name in losses if what_else(name) != AUXILIARY]
+    return table if plain and table is not None and set(PARAMS) & set(table.columns) else None
 
 
 def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Table | None:
