@@ -66,9 +66,7 @@ def test_a_formula_in_a_pdf_is_that_of_the_outlines_to_scale() -> None:
     assert np.array(small.rects) == pytest.approx(scale * np.array(large.rects))
     for ours, theirs in zip(small.glyphs, large.glyphs, strict=True):
         assert (ours[0], *ours[2:4]) == (theirs[0], *theirs[2:4])
-        assert np.array(ours)[[1, 4, 5]].astype(float) == pytest.approx(
-            scale * np.array(theirs)[[1, 4, 5]].astype(float)
-        )
+        assert [ours[i] for i in (1, 4, 5)] == pytest.approx([scale * theirs[i] for i in (1, 4, 5)])
 
 
 def written(writer: Any) -> None:
