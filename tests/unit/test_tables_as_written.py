@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,56 @@ def test_the_loss_of_finished_runs_is_of_evaluation(losses: list[str], chosen: s
     assert of_finished_runs(losses) == chosen
 
 
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("Number of Params,Token Count,loss", ("Number of Params", "Token Count")),
+        ("nb_params,nb_tokens,loss", ("nb_params", "nb_tokens")),
+        ("Model Size (Params),Dataset Size (Tokens),loss",
+         ("Model Size (Params)", "Dataset Size (Tokens)")),
+        ("non_embedding_parameters,tokens_trained,loss",
+         ("non_embedding_parameters", "tokens_trained")),
+        ("params,D,loss,excess_loss", ("params", "D")),
+    ],
+)  # fmt: skip
+def test_headers_are_told_as_people_write_them(
+    tmp_path: Path, header: str, columns: tuple[str, str]
+) -> None:
+    row = "1e6,2e7,4.5" + ",0.5" * (header.count(",") - 2)
+    source, _ = drafted(written(tmp_path / "runs", "runs.csv", f"{header}\n{row}\n"))
+    assert (source["columns"]["params"], source["columns"]["tokens"]) == columns
+    assert source["columns"]["loss"] == "loss"
+
+
+def test_counts_that_could_be_meant_as_well_are_named(tmp_path: Path) -> None:
+    text = "run,total_params,active_params,tokens,unique_tokens,max_tokens,loss\na,8,2,9,5,9,4.5\n"
+    _, notes = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert "params: total_params was chosen; active_params could be it, too." in notes
+    assert "tokens: tokens was chosen; unique_tokens could be it, too." in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("Runs,,,\n,,,\nrun,params,tokens,loss\n", "'Runs', is a title and no header"),
+        ("step,value,timestamp\n1,5,9\n", "call its column value loss"),
+        ("   params tokens  loss\n0   1e6   2e7   4.5\n", "pandas.read_csv('val_loss.csv', sep="),
+    ],
+)
+def test_what_is_no_table_is_left_with_its_mend(tmp_path: Path, text: str, way: str) -> None:
+    folder = written(tmp_path / "runs", "val_loss.csv", text)
+    if "pandas" in way:
+        (folder / "val_loss.csv").rename(folder / "val_loss.txt")
+        way = way.replace("csv'", "txt'")
+    with pytest.raises(FloplineError, match=re.escape(way)):
+        drafted(folder)
+
+
+def test_columns_without_names_are_no_columns(tmp_path: Path) -> None:
+    text = "run,params,tokens,loss,,\na,1e6,2e7,4.5,,\n"
+    assert read(written(tmp_path / "runs", "runs.csv", text)).tolist() == [[1e6, 2e7, 4.5]]
+
+
 def test_a_table_without_a_loss_is_named_with_its_columns(tmp_path: Path) -> None:
     # with a third letter that counts layers
     folder = written(tmp_path / "runs", "runs.csv", "N,D,L\n1e6,2e7,4\n4e6,2e7,8\n")
@@ -188,6 +239,11 @@ def test_a_loss_has_no_thousands(mark: str) -> None:
         ("train_eflops", "train_flops", 1e18),
         ("D_billions", "D_", 1e9),
         ("params", "params", None),
+        ("params (1e6)", "params", 1e6),
+        ("tokens/10^9", "tokens", 1e9),
+        ("FLOPs [x10^18]", "FLOPs", 1e18),
+        ("max1e5", "max1e5", None),
+        ("loss@1e9", "loss@1e9", None),
     ],
 )
 def test_a_name_is_told_from_its_unit(name: str, bare: str, unit: float | None) -> None:

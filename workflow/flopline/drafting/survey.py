@@ -17,6 +17,7 @@ import pandas as pd
 from flopline.drafting.columns import (
     AUXILIARY,
     LAST_OF_OTHERS,
+    batches_called,
     chosen_losses,
     columns_called,
     fact_columns,
@@ -51,7 +52,7 @@ from flopline.logs.reading import (
 )
 from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
-from flopline.sources import parts_of, split_places
+from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table
 from flopline.units import COUNTS
@@ -68,6 +69,9 @@ DOCUMENTS: Final = (
     "toml", "cfg", "ini", "cu", "cpp", "c", "h", "rs", "js", "patch", "diff",
 )  # fmt: skip
 """Endings of programs and documents, which may quote lines of a log and are none."""
+
+NO_COLUMN: Final = "\0"
+"""What no column is called, as where only the names of columns are asked for."""
 
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
@@ -199,7 +203,7 @@ def survey(folder: Path, root: Path) -> Survey:
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
-            left.append((relative, f"it is {name}, {_lossless(names)}"))
+            left.append((relative, f"it is {name}, {_lossless(path, names)}"))
         else:
             logs.setdefault((name, _shape(name, names)), []).append(relative)
     groups = []
@@ -274,7 +278,7 @@ def columns_of(path: Path, name: str) -> list[str]:
     entry = FORMATS[name]
     if entry.columns.of_format:
         return []
-    wish = Wish(columns={"loss": ""}, rows=NAMED_IN)
+    wish = Wish(columns={"loss": NO_COLUMN}, rows=NAMED_IN)
     return list(next((raw.names for raw in entry.load().read(path, wish, LogFacts())), []))
 
 
@@ -325,7 +329,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     for count in PARAMS[1:]:
         if "params" not in facts and count in facts:
             facts["params"] = facts[count]
-    letters = lettered(names)
+    letters = lettered(names, sized="params" in facts)
     if "loss" in letters and not _has_fractions(table, str(letters["loss"])):
         del letters["loss"]  # layers, say
     rows = {**letters, **rows}
@@ -497,6 +501,7 @@ def _group(
                 for split in in_bits
             ),
             *asked,
+            *(_growing_batch(root, read, name, columns or {}, all_names[0])),
             *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
         steps == len(logs),
@@ -518,6 +523,27 @@ def _counts_from_nought(
         return False
     epochs = read_log(path, {"step": EPOCH, "loss": columns["loss"]}, name).rows["step"]
     return bool((epochs.dropna() % 1 == 0).all()) and epochs.min() == 0
+
+
+def _growing_batch(
+    root: Path, paths: Sequence[str], name: str, columns: ColumnMap, names: Sequence[str]
+) -> list[str]:
+    """That the batch changes within a log without tokens, so that they do not follow from a step."""
+    if "tokens" in columns or "flops" in columns or FORMATS[name].columns.of_format:
+        return []
+    for column in batches_called(names):
+        for path in paths:
+            try:
+                sizes = read_log(root / path, {"loss": column}, name).rows["loss"]
+            except FloplineError:
+                continue
+            if sizes.nunique() > 1:
+                return [
+                    f"the batch changes within {path} ('{column}' is {sizes.min():,.0f} and "
+                    f"{sizes.max():,.0f}), so that tokens do not follow from the step by one "
+                    "batch_tokens: add a column with all tokens so far, and map it as tokens."
+                ]
+    return []
 
 
 def _stands_still(rows: pd.DataFrame) -> bool:
@@ -879,12 +905,20 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
     return notes
 
 
-def _lossless(names: Sequence[str]) -> str:
+def _lossless(path: Path, names: Sequence[str]) -> str:
     """That no column is a loss, and what to give instead where the columns tell."""
     if {re.sub("[^a-z]", "", name.lower()) for name in names} == {"walltime", "step", "value"}:
         return (
             "TensorBoard's export of one metric: give the folder of its event files instead, which "
             "is read as it is, or a file for each run in which the column Value is called loss"
+        )
+    value = next((name for name in names if name.lower() == "value"), "")
+    if value and is_loss(run_name(str(path))):
+        return f"but no column is named like a loss: call its column {value} loss"
+    if 2 * sum(not name.strip() for name in names) > len(names) > 1:
+        return (
+            f"but its first line, {names[0][:40]!r}, is a title and no header: take the lines "
+            "above the header out of it"
         )
     if names[:1] and names[0].startswith("#"):
         return (
@@ -899,6 +933,8 @@ def _unknown(path: Path) -> str:
     if path.suffix.lower() in SPREADSHEETS:
         return f"it {A_SPREADSHEET}".rstrip(".")
     plain = "no log format that is known fits it"
+    if separated := _parted_by_blanks(path):
+        return separated
     try:
         line, keys = likest_row(path)
     except FloplineError as refusal:
@@ -908,6 +944,25 @@ def _unknown(path: Path) -> str:
     return (
         f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
         f"its keys in source.columns ({', '.join(keys[:8])})"
+    )
+
+
+def _parted_by_blanks(path: Path) -> str:
+    """That a file is a table whose cells are parted by blanks, with the command that mends it."""
+    begin = head_of(path, BEGIN) if path.is_file() else b""
+    lines = [line.split() for line in begin.decode("utf-8", "replace").splitlines()[:2]]
+    if len(lines) < 2 or len(lines[0]) < 3:
+        return ""
+    header, row = lines
+    # pandas prints the number of each row before it, and no name for them.
+    cells = row[len(row) - len(header) :] if len(row) - len(header) in (0, 1) else []
+    losses = [cell for name, cell in zip(header, cells, strict=False) if is_loss(name)]
+    if not losses or any(math.isnan(parse_number(cell)) for cell in losses):
+        return ""
+    command = f"pandas.read_csv('{path.name}', sep=r'\\s+').to_csv('{path.stem}.csv', index=False)"
+    return (
+        "it is a table whose cells are parted by blanks: save it as CSV, as by `python -c "
+        f'"import pandas; {command}"` in its folder'
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.clean.reasons import EPOCHS
-from flopline.drafting.columns import of_finished_runs, other_losses, split_of
+from flopline.drafting.columns import of_finished_runs, other_counts, other_losses, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
@@ -37,6 +37,12 @@ NO_TOKENS: Final = (
     "times their length) or one with the FLOPs, and name it in source.columns"
 )
 """What is missing of a table that says neither tokens nor FLOPs."""
+
+NO_PARAMS: Final = (
+    "params of every run: no column is called like them; name the one that holds them as "
+    "`params` in source.columns, or add one"
+)
+"""What is missing of a table that says no sizes."""
 
 CONVENTIONS: Final = {
     "params_convention": "what params counts: total (with embeddings), non_embedding, active or "
@@ -300,8 +306,15 @@ def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], r
             f"no column says tokens: they are the FLOPs of the budget, {_named(columns['flops'])}, "
             "by 6 params, if flops_convention is six_nd."
         )
+    for ours in ("params", "tokens"):
+        others = other_counts(ours, table.names, columns[ours]) if ours in columns else []
+        if others:
+            notes.append(
+                f"{ours}: {_named(columns[ours])} was chosen; {', '.join(others[:4])} could be it, "
+                "too."
+            )
     missing = [] if "tokens" in columns or "flops" in columns else [NO_TOKENS]
-    missing += [] if "params" in columns else ["a params column"]
+    missing += [] if "params" in columns else [NO_PARAMS]
     lines = [
         f"# Drafted from {table.path}{more}: {rows_of_all} rows. Lines with TODO wait for you.",
         *(line for sentence in left_out for line in _comment(sentence)),
