@@ -15,8 +15,8 @@ from flopline import progress
 from flopline.remembered import remembered
 from flopline.solvers.damped_steps import FROM_AFAR, FROM_NEAR, agree, widths_down_to
 from flopline.solvers.descent import Optimum, descend, jacobian
-from flopline.solvers.pooling import MANY_POINTS, blocks_of, pooled
-from flopline.solvers.problem import Bools, Floats, Ints, Problem
+from flopline.solvers.pooling import MANY_POINTS, pooled
+from flopline.solvers.problem import Bools, Floats, Ints, Problem, blocks_of
 from flopline.solvers.surface_family import Form
 from flopline.solvers.variable_projection import cells_of, starts
 
@@ -26,8 +26,7 @@ _BOTH: Final = 0.9
 """Share of the time, about, before the resamples that are solved again, of what follows the first
 start."""
 _ELEMENTS_TOGETHER: Final = 1_048_576
-"""Numbers in the weights of resamples, by their starts, up to which all starts go down together:
-what a step costs whatever its rows is then paid once."""
+"""Numbers in the weights of resamples, by their starts, up to which all starts go down together."""
 _ROWS_AGAIN: Final = 64
 """Resamples that are solved from all blocks at a time: as many copies of their weights are held."""
 
@@ -151,7 +150,8 @@ def _ends(
     """Where each start of `begin` (starts, rows, 6) leads to under Huber's delta `width`.
 
     The first is near its end. The others take another way, so that they seldom end in the same
-    higher minimum. Unless rows are many and long all go down together, in the time of the slowest.
+    higher minimum. Up to _ELEMENTS_TOGETHER numbers in their weights all go down together: what a
+    step costs whatever its rows is then paid once.
     """
     count, rows, width_ = begin.shape
     if count * weights.size > _ELEMENTS_TOGETHER:

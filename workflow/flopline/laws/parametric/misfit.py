@@ -52,6 +52,7 @@ ALONE: Final = 1e-6
 """Share of a direction that must be left beside the surface's own, for it to be one of its own."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
@@ -96,8 +97,9 @@ class Misfit:
         """The sentence, for a list of what is to be minded."""
         return [self.sentence()] if self.significant else []
 
-    def errors(self, draws: int, seed: int) -> Floats | None:
-        """An error of ln loss for each draw and point (draws, points), alike within a stretch.
+    def errors(self, draws: int, seed: int, some: Ints | slice = slice(None)) -> Floats | None:
+        """An error of ln loss for each point (points,) in each of some of the `draws`, alike within
+        a stretch.
 
         None where nothing was found, so that nothing is to be widened.
         """
@@ -105,7 +107,7 @@ class Misfit:
             return None
         rng = named_generator(seed, "misfit")
         of_stretch = rng.standard_normal((draws, int(self.stretch.max()) + 1))
-        return np.asarray(self.between_sd * of_stretch[:, self.stretch])
+        return np.asarray(self.between_sd * of_stretch[some][:, self.stretch])
 
     def of_new_run(self, draws: int, seed: int) -> Floats:
         """The error of ln loss of one more run, (draws,): it lies in a stretch of its own."""
