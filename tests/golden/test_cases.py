@@ -70,8 +70,8 @@ STUDIES: dict[str, Any] = {
     "24-decays-from-one-trunk/trunk": {
         "runs": 15, "kept": 15, "dropped": {"after_branch": 135}, "ends": "decays_only",
     },
-    "25-semicolons/runs_semi": "parted by semicolons: save it with commas",
-    "25-semicolons/semicolons_logs": "parted by semicolons: save it with commas",
+    "25-semicolons/runs_semi": {},
+    "25-semicolons/semicolons_logs": "if it is a decimal comma, set `decimal: ','` in source",
     "25-semicolons/semicolons_tab": "parted by tabs: set `format: tsv` in source",
     "25-semicolons/tab_as_tsv": {},
 }  # fmt: skip

@@ -545,3 +545,21 @@ def test_the_step_is_one_that_moves_with_the_losses(tmp_path: Path) -> None:
     made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.runs.csv", tmp_path)
     assert yaml.safe_load(made.study)["source"]["columns"]["step"] == "step"
     assert "step: step was chosen; global_step could be it, too." in made.notes
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_rows_may_be_counted_where_epochs_begin_with_nought(tmp_path: Path, ending: str) -> None:
+    # as Keras' CSVLogger writes them: read by the epoch, the last row lacks an epoch of tokens
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    rows = [{"epoch": epoch, "loss": 5.0 - epoch, "val_loss": 5.5 - epoch} for epoch in range(3)]
+    table = pd.DataFrame(rows)
+    path = folder / f"a.{ending}"
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert "which count from 0, place counts rows from 1" in " ".join(made.missing)
+    columns = {"tokens": {"column": "place", "times": 1e6}, "loss": "val_loss"}
+    assert read_log(path, columns).rows["tokens"].tolist() == [1e6, 2e6, 3e6]

@@ -8,6 +8,7 @@ constructors of Python. Behind this door all of that is Undecodable, with a reas
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -55,6 +56,12 @@ def decoding() -> Iterator[None]:
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__
         words = " ".join(str(reason).split()).rstrip(".")[:_MOST_LETTERS]
         raise Undecodable(words, mark.line + 1 if mark else None) from None
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """A document of TOML. Raises Undecodable."""
+    with decoding():
+        return tomllib.loads(text)
 
 
 def json_of(text: str | bytes, **hooks: Any) -> Any:

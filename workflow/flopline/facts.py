@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from flopline.decoders import json_of
+from flopline.decoders import json_of, toml_of
 from flopline.errors import FloplineError
 from flopline.logs.opening import MOST_UNPACKED
 from flopline.logs.reading import LogFacts, plain_columns, reach
@@ -175,7 +175,11 @@ def _all_facts(
 
 
 def read_sidecar(path: Path) -> Any:
-    """The content of a JSON or YAML file. Raises FloplineError when it is missing or neither."""
+    """The content of a JSON, TOML or YAML file.
+
+    Raises FloplineError when it is missing or none of them.
+    """
+    toml = path.suffix.lower() == ".toml"
     try:
         if path.stat().st_size > MOST_UNPACKED:
             raise FloplineError(
@@ -186,6 +190,8 @@ def read_sidecar(path: Path) -> Any:
         # YAML reads 1e9 as text, JSON as a number; every JSON number is one.
         if path.suffix.lower() == ".json":
             return json_of(text, object_pairs_hook=Once(None))
+        if toml:
+            return toml_of(text)
         return yaml_once(text, str(path))
     except Twice as twice:
         raise twice.at(str(path)) from None
@@ -199,7 +205,7 @@ def read_sidecar(path: Path) -> Any:
     except ValueError as error:
         line = getattr(error, "line", None)
         raise FloplineError(
-            f"{path} is neither JSON nor YAML that can be read: "
+            f"{path} is {'no TOML' if toml else 'neither JSON nor YAML'} that can be read: "
             f"{f'in line {line} ' if line else ''}{error}."
         ) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from flopline.places import SCHEMAS
 from flopline.schema import KEPT
 from flopline.sources import LogFile
 from flopline.study import load_study
-from flopline.tables import read_table
+from flopline.tables import column_of, read_table
 
 Column = str | tuple[str, float]
 """The name of a column, or its name and what its numbers are multiplied by."""
@@ -55,7 +55,8 @@ def read_runs(
 
     Parameters:
         file: A path, or a table at hand.
-        params: Column of N, or (column, factor) as ("Model size (M)", 1e6).
+        params: Column of N, or (column, factor) as ("Model size (M)", 1e6); of a nested record
+            by dots, as model.params.
         tokens: Column of D, in the same way.
         loss: Column of the final loss.
         flops: Column of the training compute [FLOPs]; 6 N D without it.
@@ -82,7 +83,8 @@ def read_runs(
     columns |= {name: column for name, column in more.items() if column is not None}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path, called, numbered = _at_hand(file, folder, run is None)
+        names = [_spec_name(column) for column in columns.values()]
+        path, called, numbered = _at_hand(file, folder, run is None, names)
         if numbered:
             columns[RUN] = RUN
         families = _families(path, family)
@@ -132,9 +134,12 @@ def _cleaned(document: Mapping[str, Any], folder: Path, path: Path) -> pd.DataFr
 
 
 def _at_hand(
-    file: str | Path | pd.DataFrame, folder: Path, nameless: bool
+    file: str | Path | pd.DataFrame, folder: Path, nameless: bool, columns: Sequence[str]
 ) -> tuple[Path, str, bool]:
-    """The table as a file, what to call it, and whether it got a column of names."""
+    """The table as a file, what to call it, and whether it got a column of names.
+
+    Those of the wanted `columns` that stand in records of a cell become columns of their own.
+    """
     if not isinstance(file, pd.DataFrame | str | Path):
         raise FloplineError(f"{file!r} is no table: give a path or a DataFrame.")
     if not isinstance(file, pd.DataFrame):
@@ -154,6 +159,8 @@ def _at_hand(
         digits = len(str(len(table)))  # so that their order is the table's
         names = [f"run{number:0{digits}d}" for number in range(1, len(table) + 1)]
         table = table.assign(run=names)
+    inner = {name: column_of(table, name) for name in columns if name not in table}
+    table = table.assign(**{name: cells for name, cells in inner.items() if cells is not None})
     # Parquet has one type a column; what is no number is told by the reader, with its row.
     mixed = [name for name in table if table[name].dtype == object]
     table = table.astype(dict.fromkeys(mixed, "string"))
@@ -166,10 +173,15 @@ def _families(path: Path, family: str | None) -> list[str]:
     if family is None:
         return [ONE]
     table, _ = read_table(path)
-    if family not in table:
+    values = column_of(table, family)
+    if values is None:
         known = ", ".join(str(name) for name in table if name != "line")
         raise FloplineError(f"the table has no column {family!r}; it has {known}.")
-    return list(dict.fromkeys(table[family].dropna().astype(str)))
+    return list(dict.fromkeys(values.dropna().astype(str)))
+
+
+def _spec_name(column: Column) -> str:
+    return column if isinstance(column, str) else column[0]
 
 
 def _spec(column: Column) -> str | dict[str, Any]:

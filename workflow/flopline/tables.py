@@ -82,7 +82,7 @@ def column_map(
     cells: list[Cells] = []
     bad: list[tuple[int, str]] = []
     for name, column in columns.items():
-        series = {one: _column(table, one) for one in columns_in(column)}
+        series = {one: column_of(table, one) for one in columns_in(column)}
         for wanted, values in series.items():
             if values is None:
                 there = [str(c) for c in table.columns if c != "line"]
@@ -101,7 +101,7 @@ def column_map(
     return Mapped(frame, given, *worst(cells, len(table)), min(bad, default=None))
 
 
-def _column(table: pd.DataFrame, name: str) -> pd.Series | None:
+def column_of(table: pd.DataFrame, name: str) -> pd.Series | None:
     """The column of a table that is called `name`, or what its dots reach; None without one."""
     for known in (name, name.strip()):
         if known in table:

@@ -115,7 +115,9 @@ def unit_of(column: str) -> float | None:
 
 def without_unit(column: str) -> str:
     """A column's name without the unit that it says: `params (M)` is params."""
-    for regex in (_WORD, _LETTER):
+    if _OF_FLOPS.search(column) and not _DAYS.search(column):
+        return _OF_FLOPS.sub("flop", column)
+    for regex in (_DAYS, _WORD, _LETTER):
         if regex.search(column):
             return re.sub(r"[\W_]in[\W_]*$", "", regex.sub("", column)).strip()
     return column

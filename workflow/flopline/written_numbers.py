@@ -1,7 +1,8 @@
 """Numbers as people and trainers write them: the same spellings in rows, tables, names, sidecars.
 
-A separator of thousands stands before groups of exactly three digits and nowhere else. Any other
-comma could be a decimal one: such a text is no number until the study says so (`source.decimal`).
+A separator of thousands, which may be a blank that breaks no line, an apostrophe or a low line,
+stands before groups of exactly three digits and nowhere else. Any other comma could be a decimal
+one: such a text is no number until the study says so (`source.decimal`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ _OTHER: Final = {".": ",", ",": "."}
 """What is no decimal mark then, but may set thousands apart."""
 
 
+_THIN: Final = "_'\u00a0\u202f\u2009\u2019"
+"""What else sets thousands apart: blanks that keep a number on one line, and Swiss apostrophes."""
+
+
+_THOUSANDS: Final = re.compile(rf"\d[{_THIN[1:]}]\d")
+
+
 def _pattern(decimal: str) -> re.Pattern[str]:
     other = _OTHER[decimal]
-    grouped = rf"[1-9]\d{{0,2}}(?P<mark>[{other}_])\d{{3}}(?:(?P=mark)\d{{3}})*"
+    grouped = rf"[1-9]\d{{0,2}}(?P<mark>[{other}{_THIN}])\d{{3}}(?:(?P=mark)\d{{3}})*"
     point = re.escape(decimal)
     digits = rf"[-+]?(?:(?:{grouped}|\d+)(?:{point}\d*)?|{point}\d+)"
     return re.compile(rf"(?P<digits>{digits})(?P<power>[eE][-+]?\d+)?\s*(?P<unit>[A-Za-z]*)")
@@ -50,7 +58,7 @@ def parse_plain(text: Any, decimal: str = ".") -> float:
 
     No loss is so large that its thousands are set apart: the comma of 3,341 is a decimal one.
     """
-    if isinstance(text, str) and (_OTHER[decimal] in text):
+    if isinstance(text, str) and (_OTHER[decimal] in text or _THOUSANDS.search(text)):
         return math.nan
     return _parsed(text, decimal, _NO_UNIT)
 

@@ -16,12 +16,13 @@ from flopline.logs.time_limit import search
 from flopline.places import command
 from flopline.sources import (
     LogFile,
+    SplitPlace,
     format_of,
     from_name,
     parts_of,
     run_name,
     sidecar_of,
-    split_folders,
+    split_places,
     why_no_file,
 )
 from flopline.study import is_simulated, simulated_folder
@@ -72,7 +73,7 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
     by_table = ((path, named.pop(path, ())) for path in files)
     for path, run, is_piece in _each_run(study, by_table):
         of_run.setdefault(run, []).append((path, is_piece))
-    splits = {run: split_folders([path for path, _ in logs]) for run, logs in of_run.items()}
+    splits = {run: split_places([path for path, _ in logs]) for run, logs in of_run.items()}
     for run, logs in of_run.items():
         _demand_one_each(study, run, logs, splits[run])
     if named:
@@ -84,7 +85,7 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
     return [
         _with_sidecar(source, run, path)
         | ({"shared": True} if path in shared else {})
-        | ({"split": splits[run][path][0]} if path in splits[run] else {})
+        | ({"split": splits[run][path].split} if path in splits[run] else {})
         for run in sorted(of_run)
         for path, _ in of_run[run]
     ]
@@ -94,7 +95,7 @@ def _demand_one_each(
     study: StudyDocument,
     run: str,
     logs: Sequence[tuple[str, bool]],
-    splits: Mapping[str, tuple[str, int]],
+    splits: Mapping[str, SplitPlace],
 ) -> None:
     """Raise FloplineError where two logs hold one run and one split, and are no pieces of it.
 
@@ -102,7 +103,7 @@ def _demand_one_each(
     """
     first: dict[str, tuple[str, bool]] = {}
     for path, is_piece in logs:
-        split = splits[path][0] if path in splits else ""
+        split = splits[path].split if path in splits else ""
         other, also_piece = first.setdefault(split, (path, is_piece))
         if other != path and not (is_piece and also_piece):
             raise FloplineError(

@@ -61,6 +61,11 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "trainingflop",
         "totaltrainingflops",
         "flop",
+        "compute",
+        "computeflops",
+        "trainingcompute",
+        "traincompute",
+        "totalcompute",
     ),
     "lr": ("lr", "learningrate", "optimlr", "trainlr", "trainlearningrate"),
     "wall_s": (
@@ -182,8 +187,9 @@ _NO_LOSS: Final = (
     "norm", "std", "stderr", "sem", "var", "variance", "ci",
 )  # fmt: skip
 _MEANS: Final = ("avg", "mean", "running")
+_LAST: Final = ("final", "last")
 _DERIVED: Final = (
-    "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed", "final", "last",
+    "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed",
 )  # fmt: skip
 _AGGREGATE: Final = ("epoch",)
 _OF_BATCH: Final = ("step", "batch")
@@ -279,6 +285,36 @@ def fact_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     return {ours: column for ours in FACTS if (column := _find(names, ours)) is not None}
 
 
+def of_finished_runs(losses: Sequence[str]) -> str:
+    """The loss of a table of finished runs that its laws are most likely about.
+
+    One of evaluation comes first, then one that names no split, of some data, and last of training.
+    """
+    ranked = sorted(losses, key=lambda name: _ORDER.index(_named_split(name)))
+    return ranked[0]
+
+
+_ORDER: Final = ("val", "", "test", "predict", "train")
+
+
+def _named_split(name: str) -> str:
+    return next((_SPLITS[word] for word in _words(name) if word in _SPLITS), "")
+
+
+def lettered(names: Sequence[str]) -> dict[str, MappedColumn]:
+    """Tokens, FLOPs and the loss of a table that calls them D, C and L beside its N."""
+    of_letter = {_bare(without_unit(name)): name for name in reversed(names)}
+    if "n" not in of_letter:
+        return {}
+    out: dict[str, MappedColumn] = {}
+    for ours, letter in (("tokens", "d"), ("flops", "c"), ("loss", "l")):
+        if letter in of_letter:
+            unit = unit_of(of_letter[letter])
+            name = of_letter[letter]
+            out[ours] = name if unit is None else {"column": name, "times": unit}
+    return out
+
+
 def columns_called(ours: str, names: Sequence[str]) -> list[str]:
     """All columns with a usual name of what we call `ours`, the most usual first."""
     known = NAMES[ours]
@@ -354,7 +390,7 @@ def _distinct_parts(name: str, others: Sequence[str]) -> str:
 
 def split_of(name: str) -> str:
     """The split whose loss a column is, by the first word for one; `train` where it has none."""
-    return next((_SPLITS[word] for word in _words(name) if word in _SPLITS), "train")
+    return _named_split(name) or "train"
 
 
 def _rank(name: str) -> int:
@@ -369,6 +405,7 @@ def _kinds(name: str) -> dict[str, Sequence[str]]:
         "a mean of others": _MEANS,
         **({"of a batch": _OF_BATCH} if evaluated else {"a mean of an epoch": _AGGREGATE}),
         "in bits per byte": _BITS,
+        "the last of others": _LAST,
         "derived from others": _DERIVED,
         "an auxiliary loss": _AUXILIARY,
     }

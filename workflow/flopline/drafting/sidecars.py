@@ -21,6 +21,7 @@ NAMES: Final = (
     "config.yaml",
     "config.yml",
     "config.json",
+    "config.toml",
     "result.json",
     "results.json",
     "params.json",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from flopline.drafting.columns import (
     chosen_losses,
     columns_called,
     fact_columns,
+    lettered,
     of_tracker,
     other_candidates,
     other_losses,
@@ -32,7 +34,7 @@ from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
 from flopline.logs.key_values import FIRST, is_loss, parsed
-from flopline.logs.opening import BEGIN, head_of, is_binary, text_lines
+from flopline.logs.opening import BEGIN, demand_no_archive, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
     COMMA_IN_LOSS,
@@ -47,10 +49,11 @@ from flopline.logs.reading import (
 )
 from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
-from flopline.sources import parts_of, split_folders
+from flopline.sources import parts_of, split_places
 from flopline.study_document import ColumnMap, MappedColumn
-from flopline.tables import read_table
-from flopline.written_numbers import parse_number
+from flopline.tables import column_of, read_table
+from flopline.units import COUNTS
+from flopline.written_numbers import DECIMALS, parse_number, parse_plain
 
 NAMED_IN: Final = 200
 """Rows in which all columns of a log are named, where each row names its own."""
@@ -64,6 +67,12 @@ DOCUMENTS: Final = (
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
 
+
+EPOCH: Final = "epoch"
+"""The column of epochs, by which logs without steps may be placed."""
+
+PARAMS: Final = ("params", "params_total", "params_nonembedding")
+"""Our names for sizes of models, the one that laws are about first."""
 
 PROJECT: Final = ("config", "profiles", "results", "workflow")
 """Folders of a project that hold no logs of anybody."""
@@ -88,7 +97,8 @@ class LogGroup:
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
-    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers.
+    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers,
+    `counted_from_nought` whether rows without a step have an epoch that begins with 0.
     """
 
     format: str
@@ -109,13 +119,16 @@ class LogGroup:
     pieces: Mapping[str, str] = field(default_factory=dict)
     in_bits: Sequence[str] = ()
     decimal: str = "."
+    counted_from_nought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table with one row per run: its path, columns, proposed map and number of rows.
 
-    `ending_tells` says whether its name tells its format, as that of a run table must.
+    `ending_tells` says whether its name tells its format, as that of a run table must;
+    `row_columns` is the proposed map of what a logged row has, as tokens and the loss, and
+    `decimal` what parts the fractions of its numbers.
     """
 
     path: str
@@ -123,8 +136,14 @@ class Table:
     names: Sequence[str]
     columns: dict[str, MappedColumn]
     rows: int
-    holds_losses: bool
     ending_tells: bool
+    row_columns: Mapping[str, MappedColumn]
+    decimal: str = "."
+
+    @property
+    def holds_losses(self) -> bool:
+        """Whether one of its columns is a loss."""
+        return "loss" in self.row_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +178,8 @@ def survey(folder: Path, root: Path) -> Survey:
                 left.append((relative, f"it is a program or a document that quotes rows of {name}"))
                 continue
             names = columns_of(path, name)
+            if other := _parted_by_another(name, names):
+                name, names = other, columns_of(path, other)
             if mend := other_separator(names):
                 left.append((relative, f"it is {name}{mend}"))
                 continue
@@ -232,6 +253,14 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in names)
 
 
+def _parted_by_another(name: str, names: Sequence[str]) -> str:
+    """The format of a table by what parts the cells of its header, if its ending says another."""
+    if not FORMATS[name].separator or len(names) != 1:
+        return ""
+    others = (entry for entry in FORMATS.values() if entry.separator and entry.name != name)
+    return next((entry.name for entry in others if entry.separator in names[0]), "")
+
+
 def columns_of(path: Path, name: str) -> list[str]:
     """The columns of a log; none for a format that knows its own."""
     entry = FORMATS[name]
@@ -256,21 +285,74 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     if not FORMATS[name].is_table:
         return None
     facts, rows = fact_columns(names), row_columns(names)
-    counted = bool({"params", "params_total", "params_nonembedding"} & set(facts))
-    if not counted and not ("run" in facts and "loss" in rows and "step" not in rows):
+    sized = bool(set(PARAMS) & set(facts))
+    if not sized and not ("run" in facts and "loss" in rows and "step" not in rows):
         return None
     table, _ = read_table(path, name)
-    if not counted and (len(table) < 2 or bool(table[facts["run"]].isna().any())):
+    facts = _with_counts(table, names)
+    runs = _named_runs(table, facts)
+    if not set(PARAMS) & set(facts) and (runs is None or len(table) < 2 or bool(runs.isna().any())):
         return None
-    several = "run" in facts and bool(table[facts["run"]].duplicated().any())
-    if several or ("run" not in facts and "step" in rows):
+    several = runs is not None and bool(runs.duplicated().any())
+    if several or (runs is None and "step" in rows):
         return None
-    for count in ("params_total", "params_nonembedding"):
+    for count in PARAMS[1:]:
         if "params" not in facts and count in facts:
             facts["params"] = facts[count]
+    letters = lettered(names)
+    if "loss" in letters and not _has_fractions(table, str(letters["loss"])):
+        del letters["loss"]  # layers, say
+    rows = {**letters, **rows}
     by_ending = [one.name for one in FORMATS.values() if one.is_table and one.ends(path.name)]
     ending_tells = by_ending[:1] == [name]
-    return Table(relative, name, names, facts, len(table), "loss" in rows, ending_tells)
+    decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
+    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal)
+
+
+def _with_counts(table: pd.DataFrame, names: Sequence[str]) -> dict[str, MappedColumn]:
+    """The facts of a table by its columns, of which a count is none where no cell is a number."""
+    left = list(names)
+    while True:
+        facts = fact_columns(left)
+        words = {
+            str(column)
+            for ours, spec in facts.items()
+            if ours in COUNTS
+            for column in [spec["column"] if isinstance(spec, dict) else spec]
+            if not any(
+                math.isfinite(parse_number(cell, decimal))
+                for cell in _cells(table, str(column))
+                for decimal in DECIMALS
+            )
+        }
+        if not words:
+            return facts
+        left = [name for name in left if name not in words]
+
+
+def _named_runs(table: pd.DataFrame, facts: ColumnMap) -> pd.Series | None:
+    """The cells of the column that names the runs of a table; None without one."""
+    return column_of(table, str(facts["run"])) if "run" in facts else None
+
+
+def _cells(table: pd.DataFrame, column: str) -> list[Any]:
+    """The cells of a column of a table that are not empty."""
+    values = column_of(table, column)
+    return [] if values is None else list(values.dropna())
+
+
+def _has_fractions(table: pd.DataFrame, column: str) -> bool:
+    """Whether numbers of a column are no whole ones."""
+    numbers = [parse_number(str(cell).replace(",", ".")) for cell in _cells(table, column)]
+    return any(not number.is_integer() for number in numbers if math.isfinite(number))
+
+
+def _decimal_of(table: pd.DataFrame, losses: Sequence[str]) -> str:
+    """What parts the fractions of a table's numbers: a comma where all its losses say so."""
+    cells = [cell for name in losses for cell in _cells(table, name) if isinstance(cell, str)]
+    commas = [cell for cell in cells if "," in cell]
+    told = commas and not any("." in cell for cell in cells)
+    return "," if told and all(math.isfinite(parse_plain(cell, ",")) for cell in cells) else "."
 
 
 def _group(
@@ -384,7 +466,18 @@ def _group(
         pieces,
         in_bits,
         decimal,
+        steps < len(logs) and _counts_from_nought(root / read[0], name, columns, all_names[0]),
     )
+
+
+def _counts_from_nought(
+    path: Path, name: str, columns: ColumnMap | None, names: Sequence[str]
+) -> bool:
+    """Whether a log has epochs and the first is 0, so that each stands for one more."""
+    if columns is None or EPOCH not in names:
+        return False
+    epochs = read_log(path, {"step": EPOCH, "loss": columns["loss"]}, name).rows["step"]
+    return bool((epochs.dropna() % 1 == 0).all()) and epochs.min() == 0
 
 
 def _stands_still(rows: pd.DataFrame) -> bool:
@@ -498,7 +591,7 @@ def _one_each(
     paths: Sequence[str], left: list[tuple[str, str]]
 ) -> tuple[list[str], dict[str, str]]:
     """The paths, one of each split of a run, and the split of each that lies in its folder."""
-    of_split = {path: split for path, (split, _) in split_folders(paths).items()}
+    of_split = {path: found.split for path, found in split_places(paths).items()}
     run_of = runs_by_path(paths)
     first: dict[tuple[str, str], str] = {}
     kept = []
@@ -704,6 +797,7 @@ def _unknown(path: Path) -> str:
 def likest_row(path: Path) -> tuple[str, list[str]]:
     """The line of a file that is most like a row of a log, and its keys; of no log no keys."""
     begin = head_of(path, BEGIN) if path.is_file() else b""
+    demand_no_archive(path, begin)
     if not begin or is_binary(begin):
         return "", []
     best, keys, line = (False, 0), [], ""

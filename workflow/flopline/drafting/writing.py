@@ -12,24 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from flopline.clean.reasons import EPOCHS
-from flopline.drafting.columns import other_losses, row_columns, split_of
+from flopline.drafting.columns import of_finished_runs, other_losses, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
-from flopline.drafting.survey import LogGroup, Survey, Table, runs_of
+from flopline.drafting.survey import EPOCH, PARAMS, LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
+from flopline.logs.reading import PLACE, columns_in
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
 from flopline.sources import run_name
 from flopline.study import TODO
-from flopline.study_document import ColumnMap
-from flopline.tables import read_table
+from flopline.study_document import ColumnMap, MappedColumn
+from flopline.tables import column_of, read_table
 
-PARAMS: Final = ("params", "params_total", "params_nonembedding")
+NO_TOKENS: Final = (
+    "tokens of every run: no column is called like them; add one (steps times sequences of a batch "
+    "times their length) or one with the FLOPs, and name it in source.columns"
+)
+"""What is missing of a table that says neither tokens nor FLOPs."""
 
 CONVENTIONS: Final = {
     "params_convention": "what params counts: total (with embeddings), non_embedding, active or "
@@ -70,9 +77,20 @@ def draft(
     tables = [table for table in survey.tables if table.holds_losses]
     if tables:
         return _of_table(tables, name, given, root)
+    if survey.tables:
+        raise FloplineError(_no_loss(survey.tables[0]))
     raise FloplineError(
         f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
         "describe the lines of a text log in source.pattern (docs/formats.md)."
+    )
+
+
+def _no_loss(table: Table) -> str:
+    """That a table of runs names no loss, and the mend."""
+    return (
+        f"{table.path} is a table of {count(table.rows, 'run')}, but none of its columns is named "
+        f"like a loss ({', '.join([*table.names][:10])}): rename that with the losses, as to "
+        "val_loss."
     )
 
 
@@ -119,9 +137,7 @@ def _of_logs(
     if group.columns is not None:
         lines.append("  columns:  # check: told by their names")
         lines += _mapping(group.columns, 4)
-    lines += (
-        ["  decimal: ','  # what parts the fractions of numbers"] if group.decimal == "," else []
-    )
+    lines += _decimal(group.decimal)
     lines += _bits(group)
     if group.optional:
         lines.append(f"  optional: [{', '.join(group.optional)}]  # some logs lack it")
@@ -167,13 +183,7 @@ def _of_logs(
         lines += [] if facts.lines else ["  runs:"]
         lines.append(f"    from_name: {_quoted(facts.pattern)}")
     if not group.has_steps:
-        mend = (
-            "name the column in source.columns, or take the split without steps out of `loss`"
-            if group.columns is not None
-            else "set `format: lines` and in source.columns name the losses, and the step or "
-            f"{EPOCHS}"
-        )
-        missing.append(f"step: some rows of the logs have none; {mend}")
+        missing.append(f"step: some rows of the logs have none; {_way_to_steps(group)}")
     families = _families(table, root)
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)
@@ -266,11 +276,9 @@ def _quoted(pattern: str) -> str:
 def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], root: Path) -> Draft:
     """The draft of the table with most runs; the others are named as left out."""
     table = max(tables, key=lambda one: one.rows)
-    rows = row_columns(table.names)
-    loss = rows["loss"]
-    splits = loss if isinstance(loss, dict) else {"val": loss}
-    chosen = str(splits.get("val", next(iter(splits.values()))))
-    rows["loss"] = chosen
+    loss = table.row_columns["loss"]
+    chosen = of_finished_runs(columns_in(loss))
+    rows: dict[str, MappedColumn] = {**table.row_columns, "loss": chosen}
     left_out = [
         f"{one.path} ({count(one.rows, 'run')}) is left out: a study reads one table, and "
         f"{table.path} has the most runs; to read it instead, draft a folder that holds it alone."
@@ -282,7 +290,13 @@ def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], r
         **rows,
         **{k: v for k, v in table.columns.items() if k not in ("log", "horizon_steps")},
     }
-    missing = [] if "tokens" in columns or "flops" in columns else ["a tokens column"]
+    if "tokens" not in columns and "flops" not in columns and "budget_flops" in columns:
+        columns["flops"] = columns["budget_flops"]
+        notes.append(
+            f"no column says tokens: they are the FLOPs of the budget, {_named(columns['flops'])}, "
+            "by 6 params, if flops_convention is six_nd."
+        )
+    missing = [] if "tokens" in columns or "flops" in columns else [NO_TOKENS]
     missing += [] if "params" in columns else ["a params column"]
     lines = [
         f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",
@@ -293,6 +307,7 @@ def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], r
         "  kind: table",
         *([] if table.ending_tells else [f"  format: {table.format}"]),
         f"  paths: {json.dumps(table.path)}",
+        *_decimal(table.decimal),
         "  columns:  # check: told by their names",
         *_mapping(columns, 4),
         "",
@@ -344,6 +359,20 @@ def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
     return lines
 
 
+def _way_to_steps(group: LogGroup) -> str:
+    """What to write where rows have no step, as the end of a sentence."""
+    if group.columns is None:
+        return f"set `format: lines`, name the losses in source.columns, and the step or {EPOCHS}"
+    if group.counted_from_nought or PLACE in group.names:
+        what = "which count from 0, " if group.counted_from_nought else ""
+        return (
+            f"write `tokens: {{column: {PLACE}, times: TOKENS_OF_AN_EPOCH}}` in source.columns if "
+            f"each row is an epoch ({what}{PLACE} counts rows from 1), or `step: {PLACE}` if a step"
+        )
+    way = "name the column in source.columns, or take the split without steps out of `loss`"
+    return f"{way}; or read {EPOCHS}" if EPOCH in group.names else way
+
+
 def _loss_split(splits: Sequence[str], missing: list[str]) -> list[str]:
     """Which loss the laws are about, where the logs leave a choice that only a person can make."""
     known = next((split for split in ("val", "train") if split in splits), None)
@@ -363,6 +392,15 @@ def _unit_of_loss(group: LogGroup, splits: Sequence[str]) -> str | None:
     columns = (group.columns or {}).get("loss")
     column = columns.get(chosen) if isinstance(columns, dict) else columns
     return group.units.get(chosen) or (unit_of(column) if isinstance(column, str) else None)
+
+
+def _decimal(decimal: str) -> list[str]:
+    """The line of `source` that says what parts fractions, where that is no point."""
+    return [f"  decimal: '{decimal}'  # what parts the fractions of numbers"] * (decimal != ".")
+
+
+def _named(spec: Any) -> str:
+    return str(spec["column"] if isinstance(spec, dict) else spec)
 
 
 def _bits(group: LogGroup) -> list[str]:
@@ -426,9 +464,9 @@ def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
     content, _ = read_table(root / table.path, table.format)
     if "log" in table.columns:
         parent = Path(table.path).parent
-        named = content[table.columns["log"]].dropna()
+        named = _texts(content, table.columns["log"])
         return {os.path.normpath(parent / path) for path in named} & set(group.paths)
-    runs = set(content[table.columns["run"]].astype("string"))
+    runs = set(_texts(content, table.columns["run"]))
     if group.runs:
         return set() if runs.isdisjoint(group.runs) else set(group.paths)
     names = run_names(group.paths)
@@ -439,8 +477,14 @@ def _families(table: Table | None, root: Path) -> dict[str, str]:
     if table is None or "family" not in table.columns:
         return {}
     content, _ = read_table(root / table.path, table.format)
-    values = sorted(content[table.columns["family"]].dropna().astype("string").unique())
+    values = sorted(set(_texts(content, table.columns["family"])))
     return {value: value for value in values}
+
+
+def _texts(content: pd.DataFrame, column: MappedColumn) -> list[str]:
+    """The cells of a column that are not empty, as text."""
+    values = column_of(content, str(column))
+    return [] if values is None else [str(value) for value in values.dropna().astype("string")]
 
 
 def _blank_table(group: LogGroup, facts: Sequence[str], table_path: str, by_log: bool) -> str:

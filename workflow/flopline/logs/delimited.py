@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import pandas as pd
 
@@ -44,20 +44,43 @@ def header_of(head: bytes, separator: str) -> list[str]:
     return [] if ragged else lines[0]
 
 
+SEMICOLON: Final = ";"
+"""What parts cells where the comma parts fractions, as in much of Europe."""
+
+
+def separator_of(head: bytes, usual: str) -> str:
+    """What parts the cells of a table: semicolons where nothing else parts those of its header."""
+    first = head.lstrip(b"\r\n").split(b"\n", 1)[0].split(b"\r", 1)[0]
+    text = first.decode("utf-8-sig", errors="replace")
+    if usual in text or SEMICOLON not in text:
+        return usual
+    return SEMICOLON if len(header_of(first, SEMICOLON)) > 1 else usual
+
+
 def looks_like_a_table(head: bytes, separator: str) -> bool:
-    """Whether a header with a loss stands above a row of numbers, the cells parted so."""
+    """Whether a header with a loss stands above a row with a number for it, the cells parted so.
+
+    Other cells may hold text, as names of runs.
+    """
     first_lines = b"\n".join(head.split(b"\n", 2)[:2])
     header = header_of(first_lines, separator)
     if not any(map(is_loss, header)) or any(map(_is_cell, header)):
         return False
     text = io.StringIO(first_lines.decode("utf-8-sig"))
     row = next(islice(csv.reader(text, delimiter=separator), 1, 2), [])
-    return len(row) == len(header) and all(map(_is_cell, row)) and any(row)
+    if len(row) != len(header):
+        return False
+    losses = [cell for name, cell in zip(header, row, strict=True) if is_loss(name)]
+    return (all(map(_is_cell, row)) and any(row)) or all(map(_is_number, losses))
 
 
 def _is_cell(text: str) -> bool:
     """Whether a cell is empty or a number, whatever parts its decimals."""
-    return not text.strip() or any(not math.isnan(parse_number(text, one)) for one in DECIMALS)
+    return not text.strip() or _is_number(text)
+
+
+def _is_number(text: str) -> bool:
+    return any(not math.isnan(parse_number(text, one)) for one in DECIMALS)
 
 
 def read_cells(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -178,12 +178,22 @@ FORMATS: Final[dict[str, Format]] = {
             endings=("json",),
         ),
         Format(
+            "json_runs",
+            "one JSON document of several objects with lists of losses and numbers beside them",
+            "a sweep in one document, an object for each run as of the format json; their names "
+            "are the runs, the numbers in them facts",
+            Columns.STUDY,
+            several_runs=True,
+            endings=("json",),
+        ),
+        Format(
             "json",
             "one JSON document with lists of numbers, a loss among them",
             "one document a run: lists side by side (`history.val.iter`, `history.val.loss`), "
-            "W&B's `run.history()` as pandas or records, Keras' `History`",
+            "pairs of step and loss, W&B's `run.history()` as pandas or records, Keras' `History`",
             Columns.STUDY,
             module="json_document",
+            is_table=True,
             endings=("json",),
         ),
         Format(
@@ -206,8 +216,9 @@ FORMATS: Final[dict[str, Format]] = {
         Format(
             "csv",
             "the ending, or a header with a loss above a row of numbers",
-            "a header and one row per step: also exported Weights & Biases histories with their "
-            "wide, quoted and empty columns",
+            "a header and one row per step, parted by commas, or by semicolons where these alone "
+            "part the header: also exported Weights & Biases histories with their wide, quoted and "
+            "empty columns",
             Columns.STUDY,
             module="csv_table",
             is_table=True,

@@ -128,7 +128,7 @@ def _columns(header: Sequence[str], ours: str) -> list[int]:
 def _header(head: bytes) -> tuple[str, list[str]]:
     """What parts the cells of a table, and those of its header."""
     complete_lines = head[: head.rfind(b"\n") + 1] or head
-    for separator in (",", "\t"):
+    for separator in (",", "\t", delimited.SEMICOLON):
         if header := delimited.header_of(complete_lines, separator):
             return separator, [name.strip() for name in header]
     return ",", []

@@ -33,6 +33,12 @@ _MAGIC: Final = 16
 LONGEST_LINE: Final = 1 << 22
 """Letters of a line that are looked at: what binary junk holds beyond them cannot be a record."""
 
+_TAR: Final = b"ustar"
+_TAR_AT: Final = 257
+"""What tells a tar archive, and at which byte (POSIX.1-1988, the header's field `magic`)."""
+
+_ZIP: Final = b"PK\x03\x04"
+
 MOST_UNPACKED: Final = 1 << 26
 """Bytes that any file may unpack to, however small it is: what is read in some seconds."""
 
@@ -75,6 +81,19 @@ def read_bytes(path: Path) -> bytes:
     """
     with reading(path), open_binary(path) as stream:
         return stream.read()
+
+
+def demand_no_archive(path: Path, begin: bytes) -> None:
+    """Raise FloplineError for an archive, which holds files and is none that can be read."""
+    kind = "tar" if begin[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR else ""
+    if begin.startswith(_ZIP) and path.suffix.lower() == ".zip":
+        kind = "zip"  # spreadsheets and weights are such archives by other names
+    if kind:
+        command = "tar -xf" if kind == "tar" else "unzip"
+        raise FloplineError(
+            f"{path} is an archive of files ({kind}): unpack it, as by `{command} "
+            f"{shlex.quote(path.name)}` in its folder, and give the files instead."
+        )
 
 
 def head_of(path: Path, size: int) -> bytes:

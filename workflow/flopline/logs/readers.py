@@ -12,8 +12,17 @@ from typing import Final
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS, Columns, Format
-from flopline.logs.opening import BEGIN, HEAD, Phase, head_of, in_lines, is_binary
+from flopline.logs.opening import (
+    BEGIN,
+    HEAD,
+    Phase,
+    demand_no_archive,
+    head_of,
+    in_lines,
+    is_binary,
+)
 from flopline.logs.reading import (
+    PLACE,
     LogFacts,
     PlainMap,
     Reading,
@@ -111,6 +120,9 @@ def read_batches(
         reading = raw
         if not isinstance(raw, Reading):
             columns = raw.columns or wish.columns or own
+            if PLACE in wish.names and PLACE not in raw.table:
+                places = range(rows_in + 1, rows_in + 1 + len(raw.table))
+                raw = replace(raw, table=raw.table.assign(**{PLACE: places}))
             reading = curve_rows(raw, columns, path, wish.optional, wish.decimal)
         rows_in += reading.rows_in
         yield reading
@@ -139,6 +151,7 @@ def sniffed(path: Path) -> str | None:
     Raises FloplineError when no format knows it.
     """
     begin = head_of(path, BEGIN)
+    demand_no_archive(path, begin)
     # Of weights and token shards no more is read than shows what they are.
     binary = len(begin) == BEGIN and is_binary(begin)
     head = head_of(path, HEAD) if len(begin) == BEGIN and not binary else begin

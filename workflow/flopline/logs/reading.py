@@ -43,6 +43,9 @@ AFTER_BRANCH = "after_branch"
 MEASURES = ("step", "tokens", "flops", "lr", "wall_s")
 """Columns of a curve row that may be mapped, besides the loss, its split and its run."""
 
+PLACE: Final = "place"
+"""The column that counts rows from 1, which a study may name where a log has none of the name."""
+
 BATCH: Final = 20_000
 """Rows that a reader holds at a time."""
 
@@ -548,7 +551,7 @@ def other_separator(header: Sequence[str]) -> str:
     """The mend for a table of one column whose header is parted by something else, or nothing."""
     if header and header[0].lower().startswith("sep="):
         return ", the line by which Excel knows what parts cells: take it out"
-    names = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+    names = {"\t": "tabs", "|": "bars", ",": "commas", ";": "semicolons"}
     for mark, called in names.items():
         if len(header) == 1 and mark in header[0]:
             mend = {

@@ -31,13 +31,17 @@ _EXACT = 1e-20
 _MAX_ITERATIONS = 300
 _MAX_DAMPING = 1e12
 _NO_DAMPING = 1e-14
+FROM_AFAR: Final = 1e-2
+"""Damping with which a descent begins."""
+FROM_NEAR: Final = 1e-8
+"""The same where the optimum is a step or two away, which damping would make into many."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowArrays:
     """Arrays over rows, some of which can be taken or overwritten."""
 
-    def take(self, rows: Ints | Bools) -> Self:
+    def take(self, rows: Ints | Bools | slice) -> Self:
         """The arrays of some rows."""
         return type(self)(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
@@ -102,12 +106,13 @@ class Stages:
 
 
 def descended(
-    task: Task[M], begin: Floats, stages: Stages | None = None
+    task: Task[M], begin: Floats, stages: Stages | None = None, first_damping: float = FROM_AFAR
 ) -> tuple[Floats, Floats, Floats, Ints]:
     """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
 
     A row ends when its scaled gradient is no more than FINISH or when no step lowers its
-    objective; one that has a further stage goes on from there with that.
+    objective; one that has a further stage goes on from there with that. Every stage begins with
+    `first_damping`.
     """
     lower, upper = task.box
     theta = np.clip(begin, lower, upper)
@@ -122,7 +127,7 @@ def descended(
     objective, iterations = now.objective.copy(), np.zeros(theta.shape[0], dtype=np.int64)
     # What follows is of the rows that are still on their way, and of no others.
     rows, at, steep = np.arange(theta.shape[0]), theta, cosine
-    damping, growth = np.full(rows.size, 1e-2), np.full(rows.size, 2.0)
+    damping, growth = np.full(rows.size, first_damping), np.full(rows.size, 2.0)
     bare, fresh = np.zeros(rows.size, dtype=bool), np.ones(rows.size, dtype=bool)
     steps, in_stage = np.zeros(rows.size, dtype=np.int64), np.zeros(rows.size, dtype=np.int64)
     stuck = np.zeros(rows.size, dtype=bool)
@@ -175,7 +180,7 @@ def descended(
         bare = last | (bare & ~accepted)
         damping[last] = _NO_DAMPING
         if anew:
-            damping[fresh], growth[fresh], in_stage[fresh] = 1e-2, 2.0, 0
+            damping[fresh], growth[fresh], in_stage[fresh] = first_damping, 2.0, 0
             stuck[fresh], bare[fresh] = False, False
     return theta, objective, cosine, iterations
 

@@ -22,6 +22,7 @@ import numpy as np
 from flopline.solvers.curved_steps import bent
 from flopline.solvers.damped_steps import (
     FINISH,
+    FROM_AFAR,
     GRADIENT_TOLERANCE,
     ROUNDING,
     TINY,
@@ -84,12 +85,13 @@ def descend(
     widths: list[float] | None = None,
     *,
     rough: bool | Bools = True,
+    damping: float = FROM_AFAR,
 ) -> Optimum:
     """The local minimum that each row of `starts` (rows, 6) leads to.
 
     `weights` has shape (rows, points). A small delta is approached from above, through `widths`
     (`damped_steps.widths_down_to` unless given), and the first of them, where `rough`, through
-    ROUGH_WIDTH. Ask `converged` of the result.
+    ROUGH_WIDTH. Steps begin with `damping`. Ask `converged` of the result.
 
     Returns the optima by row, with objective and scaled gradient.
     """
@@ -100,7 +102,8 @@ def descend(
         first += ~np.broadcast_to(rough, first.shape)
     deltas, finishes = np.array(stages).T
     task = _Task.of(problem, form, weights, deltas[first], starts)
-    free, objective, gradient, iterations = descended(task, free, Stages(deltas, finishes, first))
+    by_width = Stages(deltas, finishes, first)
+    free, objective, gradient, iterations = descended(task, free, by_width, damping)
     return Optimum(
         task.full(slice(None), free), objective * problem.value_unit, gradient, iterations
     )
@@ -125,9 +128,14 @@ def jacobian(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
     return form.gather(slopes)
 
 
+def fitted(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
+    """f at `unknowns` (rows, 6) in the frame of the problem, shape (rows, points)."""
+    return Terms.of(problem, form, unknowns, log=False).total
+
+
 def log_residuals(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
     """Residuals ln f - ln L at `unknowns` (rows, 6), shape (rows, points)."""
-    return np.log(Terms.of(problem, form, unknowns, log=False).total) - problem.target
+    return np.log(fitted(problem, form, unknowns)) - problem.target
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ import numpy as np
 from flopline import progress
 from flopline.recent import Recent
 from flopline.remembered import remembered
-from flopline.solvers.damped_steps import agree, widths_down_to
+from flopline.solvers.damped_steps import FROM_AFAR, FROM_NEAR, agree, widths_down_to
 from flopline.solvers.descent import Optimum, descend, jacobian
+from flopline.solvers.pooling import MANY_POINTS, blocks_of, pooled
 from flopline.solvers.problem import Bools, Floats, Ints, Problem
 from flopline.solvers.surface_family import Form
 from flopline.solvers.variable_projection import cells_of, starts
@@ -77,29 +78,66 @@ def minimise_resamples(
     delta of the descent, and those that do not converge, are solved again from the best exponents
     of each block of the grid.
     """
-    widest, *narrower = widths_down_to(problem.delta)
-    everyone, total = np.arange(weights.shape[0]), weights.sum(axis=1) * problem.value_unit
-    disagreed = np.zeros(everyone.size, dtype=bool)
-    with progress.part(_BOTH / (1 + len(narrower))):
-        begin = starts(problem, form, weights, form.own_starts)
-        begin = np.insert(begin, 0, near, axis=1)
-        ends = _ends(problem, form, weights, begin.swapaxes(0, 1), widest)
-        best = next(ends)
-        for other in ends:
-            low, high = np.sort([best.objective, other.objective], axis=0)
-            disagreed |= ~agree(high, low, total)
-            _keep_better(best, everyone, other)
-    if narrower:
+    if problem.x.size >= MANY_POINTS and len(weights):
         with progress.part(_BOTH):
-            wide = best
-            best = descend(problem, form, weights, wide.unknowns, narrower, rough=False)
-            best = replace(best, iterations=wide.iterations + best.iterations)
+            best, disagreed = _by_cells(problem, form, weights, near)
+    else:
+        widest, *narrower = widths_down_to(problem.delta)
+        with progress.part(_BOTH / (1 + len(narrower))):
+            best, disagreed = _of_both_starts(problem, form, weights, near, widest)
+        if narrower:
+            with progress.part(_BOTH):
+                best = _went_on(problem, form, weights, best, narrower)
     again = np.flatnonzero(disagreed | ~best.converged)
     if not again.size:
         return best, disagreed
     for rows in progress.over(np.array_split(again, 1 + again.size // _ROWS_AGAIN)):
         _keep_better(best, rows, _from_blocks(problem.of_rows(rows), form, weights[rows]))
     return best, disagreed
+
+
+def _of_both_starts(
+    problem: Problem, form: Form[Any], weights: Floats, near: Floats, width: float
+) -> tuple[Optimum, Bools]:
+    """The best ends under Huber's delta `width`, and the rows whose starts end apart."""
+    total = weights.sum(axis=1) * problem.value_unit
+    everyone, disagreed = np.arange(total.size), np.zeros(total.size, dtype=bool)
+    begin = starts(problem, form, weights, form.own_starts)
+    begin = np.insert(begin, 0, near, axis=1)
+    ends = _ends(problem, form, weights, begin.swapaxes(0, 1), width)
+    best = next(ends)
+    for other in ends:
+        low, high = np.sort([best.objective, other.objective], axis=0)
+        disagreed |= ~agree(high, low, total)
+        _keep_better(best, everyone, other)
+    return best, disagreed
+
+
+def _by_cells(
+    problem: Problem, form: Form[Any], weights: Floats, near: Floats
+) -> tuple[Optimum, Bools]:
+    """The same of many points: the starts are compared on cells, their best goes on on points."""
+    cells, mass = pooled(problem, form, weights, near)
+    best, disagreed = _of_both_starts(cells, form, mass, near, cells.delta)
+    widths = widths_down_to(problem.delta)
+    parts = [
+        _went_on(problem.of_rows(rows), form, weights[rows], best.take(rows), widths, FROM_NEAR)
+        for rows in progress.over(blocks_of(len(mass), problem.x.size))
+    ]
+    return Optimum.joined(parts), disagreed
+
+
+def _went_on(
+    problem: Problem,
+    form: Form[Any],
+    weights: Floats,
+    begin: Optimum,
+    widths: list[float],
+    damping: float = FROM_AFAR,
+) -> Optimum:
+    """Where the ends `begin` lead to under `widths`, with the steps of both."""
+    end = descend(problem, form, weights, begin.unknowns, widths, rough=False, damping=damping)
+    return replace(end, iterations=begin.iterations + end.iterations)
 
 
 def _ends(

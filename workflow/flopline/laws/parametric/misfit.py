@@ -92,6 +92,12 @@ class Misfit:
             "beyond are biased"
         )
 
+    def at_the_top(self) -> str:
+        """By how much the runs of largest compute lie off, empty where it may be chance."""
+        if not (self.significant and adjusted(self.p_values).get(TOP, 1.0) < LEVEL):
+            return ""
+        return f"{self.words[TOP]}, so that forecasts beyond them are biased"
+
     def clauses(self) -> list[str]:
         """The sentence, for a list of what is to be minded."""
         return [self.sentence()] if self.significant else []
@@ -121,6 +127,7 @@ class Misfit:
             "p_value": self.p_value,
             "p_values": dict(self.p_values),
             "between_sd": self.between_sd,
+            "at_the_top": self.at_the_top(),
         }
 
 

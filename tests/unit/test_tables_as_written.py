@@ -1,0 +1,221 @@
+"""Tables of finished runs as spreadsheets, trackers and people write them, drafted and read."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+import flopline
+from flopline.drafting.columns import of_finished_runs
+from flopline.drafting.survey import survey
+from flopline.drafting.writing import draft
+from flopline.errors import FloplineError
+from flopline.facts import read_sidecar
+from flopline.logs.readers import read_log, sniffed
+from flopline.study import read_yaml
+from flopline.tables import column_map, read_table
+from flopline.units import unit_of, without_unit
+from flopline.written_numbers import parse_number, parse_plain
+
+SIZES = (1e6, 4e6)
+BUDGETS = (2e7, 6e7)
+RUNS = [(n, d, round(1.7 + 400 / n**0.34 + 400 / d**0.28, 4)) for n in SIZES for d in BUDGETS]
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def drafted(folder: Path) -> tuple[dict[str, Any], str]:
+    """The source of the drafted study, and its notes."""
+    made = draft(survey(folder, folder.parent), "s", {}, "s.runs.csv", folder.parent)
+    (folder.parent / "s.yaml").write_text(made.study, encoding="utf-8")
+    return read_yaml(folder.parent / "s.yaml")["source"], " ".join([*made.notes, *made.missing])
+
+
+def read(folder: Path) -> NDArray[np.float64]:
+    """Params, tokens and loss of the rows of the drafted table, in its order."""
+    source, _ = drafted(folder)
+    path = folder.parent / source["paths"]
+    columns = {
+        ours: spec if isinstance(spec, str) else spec["column"]
+        for ours, spec in source["columns"].items()
+    }
+    factors = {
+        ours: spec["times"] for ours, spec in source["columns"].items() if not isinstance(spec, str)
+    }
+    table, _ = read_table(path, source.get("format"))
+    mapped = column_map(table, columns, path, "source.columns", source.get("decimal", "."))
+    assert mapped.misread is None
+    rows = mapped.rows.assign(
+        **{ours: mapped.rows[ours] * times for ours, times in factors.items()}
+    )
+    if "tokens" not in rows:
+        rows["tokens"] = rows["flops"] / (6 * rows["params"])
+    return rows[["params", "tokens", "loss"]].to_numpy(float)
+
+
+def comma(number: float) -> str:
+    return f"{number:g}".replace(".", ",")
+
+
+def thousands(number: float, mark: str) -> str:
+    return f"{int(number):,}".replace(",", mark)
+
+
+TABLES = {
+    "semicolons and decimal commas": "\ufeffrun;params;tokens;loss\r\n"
+    + "".join(f"{i};{n:.0f};{d:.0f};{comma(loss)}\r\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "semicolons and decimal points": "run;params;tokens;val_loss\n"
+    + "".join(f"{i};{n:.0f};{d:.0f};{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "semicolons, commas and thousands with points": "run;params;tokens;loss\n"
+    + "".join(
+        f"{i};{thousands(n, '.')};{thousands(d, '.')};{comma(loss)}\n"
+        for i, (n, d, loss) in enumerate(RUNS)
+    ),
+    "thousands with blanks that break no line": "run,params,tokens,loss\n"
+    + "".join(
+        f"{i},{thousands(n, chr(0xA0))},{thousands(d, chr(0x202F))},{loss}\n"
+        for i, (n, d, loss) in enumerate(RUNS)
+    ),
+    "thousands with apostrophes": "run,params,tokens,loss\n"
+    + "".join(
+        f"{i},{thousands(n, chr(39))},{thousands(d, chr(39))},{loss}\n"
+        for i, (n, d, loss) in enumerate(RUNS)
+    ),
+    "letters of the papers": "N,D,C,L\n"
+    + "".join(f"{n},{d},{6 * n * d},{loss}\n" for n, d, loss in RUNS),
+    "letters with units": "run,N_millions,D_billions,val_loss\n"
+    + "".join(f"r{i},{n / 1e6},{d / 1e9},{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "compute in petaflop-days": "run,params,compute (PF-days),loss\n"
+    + "".join(f"r{i},{n},{6 * n * d / 8.64e19!r},{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "compute in exaflops": "run,params,train_eflops,loss\n"
+    + "".join(f"r{i},{n},{6 * n * d / 1e18!r},{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "nominal budgets alone": "budget,N,loss\n"
+    + "".join(f"{6 * n * d!r},{n},{loss}\n" for n, d, loss in RUNS),
+    "a size that is a word beside a count": "model_size,parameters,tokens,val_loss\n"
+    + "".join(f"size{i},{n},{d},{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "losses of the best and the last step": "run,params,tokens,final_train_loss,best_val_loss,"
+    "final_val_loss\n"
+    + "".join(f"{i},{n},{d},{loss + 1},{loss - 1},{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+    "tabs under another ending": "run\tparams\ttokens\tloss\n"
+    + "".join(f"{i}\t{n}\t{d}\t{loss}\n" for i, (n, d, loss) in enumerate(RUNS)),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_drafted_table_is_read_as_it_was_meant(tmp_path: Path, kind: str) -> None:
+    folder = written(tmp_path / "runs", "runs.csv", TABLES[kind])
+    assert read(folder) == pytest.approx(np.array(RUNS), rel=1e-9)
+
+
+def test_a_table_of_named_runs_is_told_whatever_it_is_called(tmp_path: Path) -> None:
+    text = TABLES["tabs under another ending"].replace("\n0", "\nrun a")
+    assert read(written(tmp_path / "runs", "runs.txt", text)) == pytest.approx(np.array(RUNS))
+
+
+def test_nested_names_are_columns_of_a_table(tmp_path: Path) -> None:
+    records = [
+        {"arch": {"name": f"r{i}", "n_params": n}, "tokens": d, "eval": {"loss": loss}}
+        for i, (n, d, loss) in enumerate(RUNS)
+    ]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    folder = written(tmp_path / "runs", "runs.jsonl", text)
+    assert read(folder) == pytest.approx(np.array(RUNS))
+    wish = {"params": "arch.n_params", "loss": "eval.loss"}
+    for given in (folder / "runs.jsonl", pd.DataFrame(records)):
+        runs = flopline.read_runs(given, **wish)
+        assert runs[["params", "tokens", "loss"]].to_numpy().tolist() == [list(r) for r in RUNS]
+    named = flopline.read_runs(pd.DataFrame(records), run="arch.name", family="arch.name", **wish)
+    assert named["family"].tolist() == [f"r{i}" for i in range(len(RUNS))]
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"),
+    [
+        (["train_loss", "c4_loss"], "c4_loss"),
+        (["test_loss", "eval_loss", "loss"], "eval_loss"),
+        (["train_loss"], "train_loss"),
+    ],
+)
+def test_the_loss_of_finished_runs_is_of_evaluation(losses: list[str], chosen: str) -> None:
+    assert of_finished_runs(losses) == chosen
+
+
+def test_a_table_without_a_loss_is_named_with_its_columns(tmp_path: Path) -> None:
+    # with a third letter that counts layers
+    folder = written(tmp_path / "runs", "runs.csv", "N,D,L\n1e6,2e7,4\n4e6,2e7,8\n")
+    with pytest.raises(
+        FloplineError, match=r"runs\.csv is a table of 2 runs, .*\(N, D, L\): rename"
+    ):
+        drafted(folder)
+    folder = written(tmp_path / "runs", "runs.csv", "N,D,val_loss\n1e6,2e7,4\n4e6,2e7,8\n")
+    assert drafted(folder)[0]["columns"] == {"params": "N", "tokens": "D", "loss": "val_loss"}
+
+
+def test_what_is_missing_of_a_table_is_said_with_the_way(tmp_path: Path) -> None:
+    text = "run,params,steps,batch_size,seq_len,val_loss\na,1e6,9,8,7,5.0\nb,4e6,9,8,7,4.0\n"
+    _, notes = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert "add one (steps times sequences of a batch times their length)" in notes
+
+
+@pytest.mark.parametrize("mark", ["\u00a0", "\u202f", "'"])
+def test_a_loss_has_no_thousands(mark: str) -> None:
+    assert parse_number(f"1{mark}300") == 1300
+    assert math.isnan(parse_plain(f"1{mark}300"))
+    assert math.isnan(parse_number(f"1{mark}30"))
+
+
+@pytest.mark.parametrize(
+    ("name", "bare", "unit"),
+    [
+        ("compute (PF-days)", "compute ()", 8.64e19),
+        ("train_eflops", "train_flops", 1e18),
+        ("D_billions", "D_", 1e9),
+        ("params", "params", None),
+    ],
+)
+def test_a_name_is_told_from_its_unit(name: str, bare: str, unit: float | None) -> None:
+    assert without_unit(name) == bare
+    assert unit_of(name) == unit
+
+
+def test_an_archive_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "logs.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as archive:
+        content = b"step,tokens,loss\n1,100,5\n2,200,4\n"
+        entry = tarfile.TarInfo("a.csv")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    with pytest.raises(FloplineError, match=r"an archive of files \(tar\): unpack it"):
+        sniffed(path)
+    with pytest.raises(FloplineError, match=r"as by `tar -xf logs\.tar\.gz` in its folder"):
+        drafted(path.parent)
+
+
+def test_logs_between_semicolons_are_read(tmp_path: Path) -> None:
+    folder = written(tmp_path / "logs", "a.csv", "step;tokens;val_loss\n1;100;5,25\n2;200;4,5\n")
+    source, _ = drafted(folder)
+    assert source["decimal"] == ","
+    rows = read_log(folder / "a.csv", source["columns"], "csv", decimal=",").rows
+    assert rows["loss"].tolist() == [5.25, 4.5]
+
+
+def test_a_sidecar_may_be_toml(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[model]\nn_params = 1_000_000\n")
+    assert read_sidecar(tmp_path / "config.toml") == {"model": {"n_params": 1_000_000}}
+    (tmp_path / "config.toml").write_text("[model\n")
+    with pytest.raises(FloplineError, match="is no TOML that can be read"):
+        read_sidecar(tmp_path / "config.toml")
