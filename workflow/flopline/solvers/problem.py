@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -50,7 +51,8 @@ class Problem:
     def of(cls, params: Floats, tokens: Floats, loss: Floats, objective: Objective) -> Problem:
         """The problem of points with `params` [weights], `tokens` [tokens], `loss` [nats]."""
         logs = np.log(np.stack([params, tokens, loss]).astype(float))
-        centre = logs.mean(axis=1)
+        # An exact sum is the same in whatever order the points stand.
+        centre = np.array([math.fsum(values) for values in logs]) / logs.shape[1]
         x, y, target = logs - centre[:, None]
         return cls(x, y, target, centre, objective)
 

@@ -79,7 +79,7 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
     (N, D), without convergence or without an optimum has no surface.
     """
     params, tokens, loss = (table[c].to_numpy(float) for c in ("params", "tokens", "loss"))
-    place = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1].ravel()
+    place = np.unique(params + 1j * tokens, return_inverse=True)[1].ravel()
     problem = Problem.of(params, tokens, loss, log_huber(HUBER_DELTA))
     drawn = np.full((draws.new_run.size, len(UNKNOWNS)), np.nan)
     if place.max() + 1 < MIN_POINTS:

@@ -361,7 +361,7 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
                 f"positive finite number: correct it or quarantine the run."
             )
     runs = table["run"].nunique()
-    distinct = np.unique(np.stack([table["params"], table["tokens"]]), axis=1).shape[1]
+    distinct = np.unique(table["params"].to_numpy() + 1j * table["tokens"].to_numpy()).size
     least = fewest_points(form)
     if runs < least or distinct < least:
         raise FloplineError(
@@ -384,7 +384,7 @@ def _thick_enough(
     params: Floats, tokens: Floats, weights: Floats | Counts, form: Form[Any] = CHINCHILLA
 ) -> NDArray[np.bool_]:
     """Resamples that keep enough distinct points, sizes and token counts to be fitted."""
-    points = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1]
+    points = np.unique(params + 1j * tokens, return_inverse=True)[1]
     enough = np.ones(weights.shape[0], dtype=bool)
     for labels, least in (
         (points, fewest_points(form)),
