@@ -70,12 +70,41 @@ def test_pairs_around_an_object_are_read() -> None:
         ("Train Epoch: 0 [ 12800/256000 (5%)] Loss: 5.9", None),
         ("[0] [1] loss: 5.9", None),
         ("[3] step 7 loss: 5.9", None),
+        ("Epoch [1/3], Step [50/2400], Loss: 5.9", None),
     ],
 )
 def test_a_number_alone_in_brackets_is_the_position_if_nothing_else_is(
     line: str, step: str | None
 ) -> None:
     assert parsed(1, line).values.get(FIRST) == step
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "total"),
+    [
+        ("Epoch [1/3], Step [50/2400], Loss: 5.9", "50", "2400"),
+        ("Iter [50/2,400] lr 0.1 loss 5.9", None, None),
+        ("Eval Batch [3/10] loss: 5.9", None, None),
+        ("step=[50/2400] loss: 5.9", "50", "2400"),
+    ],
+)
+def test_a_word_for_the_position_may_stand_before_brackets(
+    line: str, step: str | None, total: str | None
+) -> None:
+    record = parsed(1, line)
+    assert record.values.get("step") == step
+    assert record.totals.get("step") == total
+    if step is None:
+        assert record.values.get("iter") == ("50" if "Iter" in line else None)
+
+
+def test_bits_per_character_are_a_loss_whose_unit_is_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("step,tokens,val_bpc\n1,100,5\n2,200,4\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert "loss_unit: TODO" in made.study
+    assert any(line.startswith("loss_unit: bits per what") for line in made.missing)
 
 
 def test_a_comma_behind_a_total_is_none_of_it() -> None:

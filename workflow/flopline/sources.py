@@ -37,7 +37,7 @@ class LogFile(TypedDict):
 
     In place of the digest of a log that is yet to be simulated stands what it is `made_of`. A log
     that is `shared` is the beginning of several runs. One in a folder beside those of other splits
-    holds one `split` of its run.
+    holds one `split` of its run. What a table is `called` names rows without a name.
     """
 
     run: str
@@ -46,6 +46,7 @@ class LogFile(TypedDict):
     made_of: NotRequired[str]
     shared: NotRequired[bool]
     split: NotRequired[str]
+    called: NotRequired[str]
     sidecar: NotRequired[str]
     sidecar_sha256: NotRequired[str]
 

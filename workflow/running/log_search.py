@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from flopline.drafting.naming import run_names
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
 from flopline.logs.time_limit import search
@@ -65,8 +66,7 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         paths += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(paths))
     if source["kind"] == "table":
-        _demand_names(study, files)
-        return [{"run": "", "path": p} for p in files]
+        return _tables(study, files)
     named = _named_by_table(study, root)
     of_run: dict[str, list[tuple[str, bool]]] = {}
     shared = {path for path, runs in named.items() if len(runs) > 1}
@@ -201,15 +201,21 @@ def _with_sidecar(source: SourceDocument, run: str, path: str) -> LogFile:
     return file
 
 
-def _demand_names(study: StudyDocument, tables: list[str]) -> None:
-    """Unnamed rows are named after their table, so that two tables may not share a name then."""
-    stems = [Path(table).stem for table in tables]
-    twice = [table for table, stem in zip(tables, stems, strict=True) if stems.count(stem) > 1]
-    if twice and "run" not in study["source"]["columns"]:
+def _tables(study: StudyDocument, files: list[str]) -> list[LogFile]:
+    """The tables of a study; documents of a run each are called by their folders if need be.
+
+    Unnamed rows are named after their table, so that two tables may not share a name then.
+    """
+    stems = [Path(file).stem for file in files]
+    twice = [file for file, stem in zip(files, stems, strict=True) if stems.count(stem) > 1]
+    if not twice or "run" in study["source"]["columns"]:
+        return [{"run": "", "path": file} for file in files]
+    if not all(Path(file).suffix.lower() == ".json" for file in files):
         raise FloplineError(
             f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
             "would be called: name a `run` column in source.columns, or rename a file."
         )
+    return [{"run": "", "path": file, "called": name} for file, name in run_names(files).items()]
 
 
 def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:

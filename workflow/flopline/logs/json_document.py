@@ -93,7 +93,7 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     document = document_of(path, text)
     say(document, wish, facts, "", path)
     metrics = groups(document)
-    if not metrics and (found := records(document)):
+    if not metrics and (found := _rows_of_runs(document)):
         yield _as_rows(found, wish)
         return
     yield curve(path, metrics, wish)
@@ -152,7 +152,7 @@ def _as_rows(found: Sequence[Mapping[str, Any]], wish: Wish) -> Raw:
 
 def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
     """A table of runs, see `tables.read_table`; empty where the document holds no records."""
-    found = records(document_of(path, data.decode("utf-8-sig", errors="replace")))
+    found = _rows_of_runs(document_of(path, data.decode("utf-8-sig", errors="replace")))
     names = list(dict.fromkeys(name for record in found for name in record))
     rows = [[as_cell(record.get(name)) for name in names] for record in found]
     table = pd.DataFrame(rows, columns=names, dtype=object)
@@ -162,6 +162,12 @@ def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
 def records(document: Any) -> list[dict[str, Any]]:
     """The records of a table of runs, flat; of an object of them each has its name as `run`."""
     return [record for record in _named_records(document) if record]
+
+
+def _rows_of_runs(document: Any) -> list[dict[str, Any]]:
+    """The records of a table of runs; of a document of one finished run what it says of it."""
+    own = _scalars(document) if isinstance(document, dict) and not groups(document) else {}
+    return records(document) or ([own] if own else [])
 
 
 def _named_records(document: Any) -> list[dict[str, Any]]:
