@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import select
 import shlex
@@ -214,6 +215,24 @@ def test_a_killed_client_takes_its_job_with_it(
     client, pid, _ = waiting
     client.kill()
     until(lambda: not alive(pid))
+
+
+def test_a_client_killed_while_its_job_waits_leaves_no_traceback(
+    server: str, tmp_path: Path
+) -> None:
+    # Whoever started the client deletes the script once it has ended, before a busy server forks.
+    request = marshal.dumps([str(tmp_path / "deleted.py"), str(tmp_path), dict(os.environ)])
+    with socket.socket(socket.AF_UNIX) as client, (tmp_path / "log").open("w+") as log:
+        client.connect(job_client.address(server))
+        streams = [log.fileno()] * 3
+        socket.send_fds(client, [len(request).to_bytes(8, "big") + request], streams)
+        client.close()
+        # Later clients are served in their turn.
+        quick = written(tmp_path, "raise SystemExit(0)")
+        assert subprocess.run(words(server, quick), check=False).returncode == 0
+        time.sleep(0.2)
+        log.seek(0)
+        assert log.read() == ""
 
 
 def test_a_killed_job_ends_its_client_likewise(

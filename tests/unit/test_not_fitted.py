@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flopline.decision import demand_a_fit, unfitted
@@ -61,6 +62,33 @@ def test_where_nothing_can_be_fitted_one_sentence_says_so() -> None:
     fits = {"ash": {"isoflop": {"status": FAILED, "message": WHY}}}
     with pytest.raises(FloplineError, match=r"no law could be fitted.*has 2.*: add runs, or"):
         demand_a_fit(fits)
+
+
+@pytest.mark.parametrize(
+    ("params", "tokens", "mend"),
+    [
+        (
+            [1e8] * 4,
+            [1e9, 2e9, 4e9, 8e9],
+            "every run has 100M params, .*at 3 or more of these",
+        ),
+        ([1e8, 2e8, 4e8, 8e8], [1e9] * 4, "every run has 1B tokens, .*at 3 or more of these"),
+        ([1e8, 2e8, 4e8], [2e9, 4e9, 8e9], "every run has 20 tokens per param, .*half, twice"),
+        (
+            [1e8, 2e8, 4e8],
+            [2e9, 8e9, 32e9],
+            "the tokens of every run follow from its params, .*half, twice",
+        ),
+        ([1e8, 2e8, 4e8], [2e9, 9e9, 3e9], "add runs, or choose other `laws`"),
+    ],
+)
+def test_where_n_and_d_are_one_variable_the_mend_names_the_runs_that_part_them(
+    params: list[float], tokens: list[float], mend: str
+) -> None:
+    fits = {"ash": {"isoflop": {"status": FAILED, "message": WHY}}}
+    runs = pd.DataFrame({"family": "ash", "params": params, "tokens": tokens})
+    with pytest.raises(FloplineError, match=mend):
+        demand_a_fit(fits, runs)
 
 
 def test_a_clause_is_a_message_without_its_mend() -> None:

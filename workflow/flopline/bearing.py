@@ -76,7 +76,8 @@ class Span:
 
     `rise` is a sentence where the lowest loss does not fall with compute, else empty; `lowest` is
     the lowest loss of any run, infinite where it is not known; `odd` names the runs that stand out
-    from all others, empty without any.
+    from all others, empty without any; `corpus` is how many different tokens the largest corpus of
+    the runs has, infinite where it is not known.
     """
 
     tokens_per_param: tuple[float, float]
@@ -85,6 +86,7 @@ class Span:
     smallest_flops: float = 0.0
     lowest: float = math.inf
     odd: str = ""
+    corpus: float = math.inf
 
     def reach(self, flops: float) -> Reach:
         """How far a budget [FLOPs] lies from the runs."""
@@ -106,7 +108,20 @@ def span_of(runs: pd.DataFrame) -> Span:
         float(flops.min()),
         float(np.fmin.reduce(runs["loss"].to_numpy(dtype=float), initial=math.inf)),
         standing_out_sentence(odd),
+        _corpus(runs),
     )
+
+
+def _corpus(runs: pd.DataFrame) -> float:
+    """The different tokens of the largest corpus; infinite where some run does not say its own.
+
+    What a run says is no more than it has trained on, so that without repeats it says no corpus.
+    """
+    if "unique_tokens" not in runs:
+        return math.inf
+    unique, tokens = (runs[c].to_numpy(dtype=float) for c in ("unique_tokens", "tokens"))
+    repeated = np.isfinite(unique).all() and (unique < tokens).any()
+    return float(unique.max()) if repeated else math.inf
 
 
 def _rise(runs: pd.DataFrame) -> str:

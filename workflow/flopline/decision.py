@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.agreement import agreement, between, cost_percent, too_wide, unranked
@@ -38,7 +39,6 @@ from flopline.choice import (
 from flopline.clean.magnitudes import USUAL_TOKENS_PER_PARAM
 from flopline.documents import (
     SCHEMA_VERSION,
-    CertificateJson,
     ChoiceJson,
     ComparisonJson,
     EstimateJson,
@@ -56,9 +56,12 @@ from flopline.forecast.fitted_ladder import ladder_tables
 from flopline.forecast.stated import COLUMNS as FORECAST
 from flopline.forecast.stated import columns, holding, to_json
 from flopline.forecast.target import TargetForecast, at_targets
+from flopline.late_bend import late_bend
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
+from flopline.laws.parametric.parametric_fit import MIN_LEVELS, RAY, token_spread
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import factor, has_no_width, humanise, significant
+from flopline.reach import LONG
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
@@ -70,6 +73,10 @@ HELD_OUT: Final = ("wasted_percent", "loss_error_percent")
 DEGENERATE: Final = 1e6
 """Condition number of the scaled J'J from which it is told beside the headline: ten times that from
 which a fit warns (parametric_fit.ILL_CONDITIONED)."""
+
+USUAL_EPOCHS: Final = 4.0
+"""Passes over the same data up to which they are worth about as much as new ones (Muennighoff et
+al. 2023, arXiv 2305.16264)."""
 
 
 def decide(
@@ -194,15 +201,45 @@ def forecasts_of(known: FamilyResults) -> dict[float, TargetForecast]:
     return {made.budget_flops: made for made in at_targets(tables, numbers)}
 
 
-def demand_a_fit(fits: Mapping[str, FitsJson]) -> None:
-    """FloplineError where no law could be fitted to any family; `fits` are by family and law."""
+def demand_a_fit(fits: Mapping[str, FitsJson], runs: pd.DataFrame | None = None) -> None:
+    """FloplineError where no law could be fitted to any family; `fits` are by family and law.
+
+    `runs`, with columns family, params and tokens, say which ones would mend it.
+    """
     all_fits = [fit for laws in fits.values() for fit in laws.values()]
     if any(fit["status"] != FAILED for fit in all_fits):
         return
     reasons = dict.fromkeys(clause_of(str(fit["message"])) for fit in all_fits)
+    groups = [] if runs is None else [of for family, of in runs.groupby("family") if family in fits]
+    missing = dict.fromkeys(filter(None, map(_missing_runs, groups)))
+    mend = "; ".join(missing) or "add runs, or choose other `laws` in the study file"
     raise FloplineError(
-        f"no law could be fitted, so there is no report ({'; '.join(reasons)}): add runs, or "
-        "choose other `laws` in the study file."
+        f"no law could be fitted, so there is no report ({'; '.join(reasons)}): {mend}."
+    )
+
+
+def _missing_runs(runs: pd.DataFrame) -> str:
+    """Which runs would let a law be fitted, where N and D of those of one family are one variable.
+
+    Empty where they are two: then another mend is due.
+    """
+    params, tokens = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens"))
+    if len(runs) < MIN_LEVELS:
+        return ""
+    ratio = tokens / params
+    if has_no_width(params.min(), params.max()):
+        alike = f"every run has {humanise(params[0])} params"
+    elif has_no_width(tokens.min(), tokens.max()):
+        alike = f"every run has {humanise(tokens[0])} tokens"
+    elif token_spread(params, tokens) >= RAY:
+        return ""
+    elif ratio.max() / ratio.min() < 1 + 2 * RAY:
+        alike = f"every run has {humanise(float(np.median(ratio)))} tokens per param"
+    else:
+        alike = "the tokens of every run follow from its params"
+    return (
+        f"{alike}, so that none trades N against D; at {MIN_LEVELS} or more of these budgets add "
+        "runs with a quarter, half, twice and four times the params and as much compute"
     )
 
 
@@ -407,7 +444,6 @@ def _headline(
     held out refute; empty where there is nothing of that kind.
     """
     known = results[str(best["family"])]
-    certificate = known.fits[str(best["law"])].get("certificate", {})
     beside = refuted_beside(best, lines, predictions(known.findings))
     by_law: ForecastJson = {
         "params": _estimate(best, "params"),
@@ -427,7 +463,7 @@ def _headline(
         "brackets": "forecast" if forecast else "if the law holds",
         "if_the_law_holds": by_law,
         "reach": span.reach(float(best["budget_flops"])).json(),
-        "warnings": "; ".join([*warnings_of(best, certificate, span), *beside]),
+        "warnings": "; ".join([*warnings_of(best, known, span), *beside]),
     }
 
 
@@ -456,10 +492,18 @@ def forecast_of(line: pd.Series | Mapping[Any, Any]) -> ForecastJson | None:
 
 
 def warnings_of(
-    line: pd.Series | Mapping[Any, Any], certificate: CertificateJson, span: Span
+    line: pd.Series | Mapping[Any, Any], known: FamilyResults, span: Span
 ) -> Iterator[str]:
     """What must be read beside a line, but for what runs held out say of others, a clause each."""
-    yield from filter(None, [too_wide(line), span.odd])
+    certificate = known.fits[str(line["law"])].get("certificate", {})
+    yield from filter(None, [too_wide(line), span.odd, late_bend(line, known.fits, known.findings)])
+    repeats = float(line["tokens"]) / span.corpus
+    if repeats > USUAL_EPOCHS:
+        yield (
+            f"its {humanise(line['tokens'])} tokens are {humanise(repeats, 2)} epochs of the "
+            f"{humanise(span.corpus)} different ones that the runs had, and the law counts each as "
+            f"new: after {USUAL_EPOCHS:g} epochs they are worth less"
+        )
     if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
         yield f"the 95 % interval of N that holds if the law holds {WITHOUT_WIDTH}"
     condition = certificate.get("condition") or 0.0
@@ -474,10 +518,15 @@ def warnings_of(
             f"it has {humanise(line['tokens_per_param'])} tokens per param, where sweeps "
             f"have {low:g} to {high:,.0f}: see that the columns of N and D are not exchanged"
         )
-    if line["extrapolation"] > FURTHEST:
+    beyond = float(line["extrapolation"])
+    if beyond > LONG.most:
+        tried = f", farther than the {FURTHEST:g}× that forecasts were tried over" * (
+            beyond > FURTHEST
+        )
         yield (
-            f"the target has {factor(line['extrapolation'])} the compute of the largest run, "
-            f"farther than the {FURTHEST:g}× that forecasts were tried over"
+            f"the target has {factor(beyond)} the compute of the largest run{tried}, and a floor "
+            "or a bend of the losses between the two would not show in these runs, so that its "
+            "loss is no number to bet on"
         )
     if line["below_data"] > 1:
         yield f"the target lies {factor(line['below_data'])} below the smallest run"

@@ -86,13 +86,15 @@ class MisfitJson(TypedDict):
     """Whether the runs lie about a surface as they would by chance; see parametric.misfit.
 
     `p_values` are those of each test alone, None where it could not be made, `p_value` that of all
-    together; `between_sd` is how far stretches of compute lie off beyond chance [ln loss].
+    together; `between_sd` is how far stretches of compute lie off beyond chance [ln loss];
+    `at_the_top` says by how much the runs of largest compute do, empty where they do not.
     """
 
     found: bool
     p_value: float | None
     p_values: Mapping[str, float | None]
     between_sd: float
+    at_the_top: NotRequired[str]
 
 
 class BetweenBudgetsJson(TypedDict):

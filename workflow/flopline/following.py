@@ -193,13 +193,16 @@ def warnings_at(
     `lines` are the rows of the family in the decision's table. Empty where there is nothing.
     """
     law = str(choice["law"])
-    row = followed(known, law, str(choice["estimator"])).at(flops)
+    line = followed(known, law, str(choice["estimator"]))
+    row = line.at(flops)
     row |= {
         "law": law,
+        "estimator": line.estimator,
+        "main": line.beside is None,
         "extrapolation": flops / span.largest_flops,
         "below_data": span.smallest_flops / flops,
     }
-    clauses = list(warnings_of(row, known.fits[law].get("certificate", {}), span))
+    clauses = list(warnings_of(row, known, span))
     held = predictions(known.findings)
     if held is not None:
         target = lines[np.isclose(lines["budget_flops"], choice["budget_flops"], rtol=1e-9)]

@@ -182,7 +182,7 @@ class Server:
             self.prctl(DEATH_SIGNAL, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
-            self.be_python(streams, *marshal.loads(request))  # noqa: S302 - of the same user
+            self.be_python(connection, streams, *marshal.loads(request))  # noqa: S302 - same user
         for stream in streams:
             os.close(stream)
         process = os.pidfd_open(pid)
@@ -212,7 +212,12 @@ class Server:
         connection.close()
 
     def be_python(
-        self, streams: list[int], script: str, folder: str, environment: dict[str, str]
+        self,
+        client: socket.socket,
+        streams: list[int],
+        script: str,
+        folder: str,
+        environment: dict[str, str],
     ) -> None:
         """Be a Python that was started with a script; does not return."""
         gc.enable()
@@ -244,9 +249,14 @@ class Server:
         main.__file__ = script
         sys.modules["__main__"] = main
         code: object = None
+        text = None
+        with contextlib.suppress(OSError):
+            text = Path(script).read_bytes()
+        if _is_gone(client):
+            os._exit(1)  # killed while its job waited, and its script deleted
         try:
             _customize([path for path in paths if path and path not in self.own])
-            text = Path(script).read_bytes()
+            text = Path(script).read_bytes() if text is None else text
             exec(compile(text, script, "exec"), main.__dict__)  # noqa: S102
         except SystemExit as reason:
             code = reason.code
@@ -273,6 +283,16 @@ def _customize(paths: list[str]) -> None:
     custom = PathFinder.find_spec("sitecustomize", paths)
     if custom is not None and custom.loader is not None:
         custom.loader.exec_module(module_from_spec(custom))
+
+
+def _is_gone(client: socket.socket) -> bool:
+    """Whether the process at the other end has ended; it sends nothing once it has asked."""
+    try:
+        return client.recv(1, socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _received(connection: socket.socket, size: int) -> bytes:

@@ -17,8 +17,8 @@ with stage(snakemake) as summary:
 
     study, wildcards = snakemake.params.study, snakemake.wildcards
     results = read_results(Path("results", wildcards.study), map(Path, snakemake.input))
-    demand_a_fit({family: results.families[family].fits for family in study["families"]})
     kept = results.runs[results.runs["status"] == KEPT]
+    demand_a_fit({family: results.families[family].fits for family in study["families"]}, kept)
     families = {family: results.families[family] for family in study["families"]}
     spans = {str(family): span_of(runs) for family, runs in kept.groupby("family")}
     table, verdict = decide(

@@ -28,7 +28,7 @@ with stage(snakemake) as summary:
         notes = [*described(study["source"], study["families"]), *notes]
     headline = results.decision["headline"]
     made_from = provenance(study, results.runs, snakemake.params.run_table, code)
-    made_from["commit"] = commit(Path.cwd())
+    made_from["commit"] = commit(Path.cwd(), study["file"])
     page_inputs = ReportInputs(
         study={**study, "synthetic": synthetic, "notes": notes},
         decision=results.lines,

@@ -129,7 +129,8 @@ def build(
             f"of {flops.min():.3g} to {flops.max():.3g} FLOPs only: name other steps or add runs "
             "at more budgets."
         )
-    taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
+    laws = dict.fromkeys([*JUDGES, *(fitted_to or {})])
+    taken = {law: (fitted_to or {}).get(law, points) for law in laws}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
     how = Options(
         target_flops,

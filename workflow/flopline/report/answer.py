@@ -26,6 +26,7 @@ from flopline.documents import (
     number_in,
 )
 from flopline.errors import FloplineError
+from flopline.late_bend import late_bend
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
@@ -438,6 +439,7 @@ def _of_loss(
     steps = int(line["held_out_steps"])
     error = as_float(line.get("held_out_loss_error_percent"))
     tested = bool(steps) and math.isfinite(error)
+    bend = late_bend(line, evidence.fits, evidence.findings)
     poor = tested and (error > SURE_LOSS_PERCENT or error > half)
     if math.isnan(half):
         made, finding = Verdict.NOT_CHECKED, "Not known"
@@ -452,7 +454,7 @@ def _of_loss(
         f"loss by {significant(error, 2)} %.",
         evidence.places["ladder"],
     )
-    if tested and not poor:
+    if tested and not poor and not bend:
         reason = missed
     elif forecast:
         reason = Link(
@@ -463,7 +465,9 @@ def _of_loss(
         reason = Link("The law fits the runs that it has seen.", evidence.places["fit"])
     side = _side(line, evidence.findings)
     untested = Link("No run of the target's compute was held out.", evidence.places["ladder"])
-    if side:
+    if bend:
+        against = Link(sentence(bend.partition(": ")[0]), evidence.places["ladder"])
+    elif side:
         against = Link(side, evidence.places["ladder"])
     else:
         reach = _reach(line, evidence)
@@ -473,6 +477,11 @@ def _of_loss(
             against = Link(text, missed.href)
     if side and made is Verdict.GOOD:
         made = Verdict.WARNED
+    if bend and made is Verdict.GOOD:
+        made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
+    if forecast and as_float(line["extrapolation"]) > LONG.most and not math.isnan(half):
+        made = Verdict.WARNED
+        finding = f"Nothing to bet on: ±{significant(half, 2)} % if losses go on as they did"
     return Sureness("Loss", made, finding, reason, against)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import shutil
@@ -33,16 +34,25 @@ def made_from(provenance: ProvenanceJson) -> list[tuple[str, str]]:
     return [(name, value) for name, value in known.items() if value]
 
 
-def commit(folder: Path) -> str:
-    """The commit that is checked out in `folder`, marked where files differ; empty without one."""
+def commit(folder: Path, study_file: str) -> str:
+    """The commit that is checked out in `folder`, marked where files differ; empty without one.
+
+    It says so where `study_file`, a path as seen from there, is not in that commit.
+    """
     git = shutil.which("git")
     if git is None or not (folder / ".git").exists():
         return ""
-    described = subprocess.run(  # noqa: S603 - git, of this checkout
-        [git, "-C", str(folder), "describe", "--always", "--dirty=, with changes", "--exclude=*"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return described.stdout.strip()
+
+    def answer(*arguments: str) -> str:
+        asked = [git, "-C", str(folder), *arguments]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603 - git
+        return done.stdout.strip()
+
+    described = answer("describe", "--always", "--dirty=, with changes", "--exclude=*")
+    seen_from = os.path.relpath(folder / study_file, folder)
+    if described and not answer("ls-tree", "--name-only", "HEAD", "--", seen_from):
+        described += f", which does not hold the study file {study_file}"
+    return described
 
 
 def provenance(

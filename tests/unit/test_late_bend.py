@@ -1,0 +1,93 @@
+"""Losses that leave the law at the largest budgets are named beside the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flopline.bearing import span_of
+from flopline.decision import warnings_of
+from flopline.late_bend import late_bend
+from flopline.results import FamilyResults
+
+LINE = {
+    "law": "isoflop",
+    "estimator": "parabola",
+    "main": True,
+    "extrapolation": 10.0,
+    "below_data": 0.0,
+    "params": 1e9,
+    "params_lo95": 0.9e9,
+    "params_hi95": 1.1e9,
+    "tokens": 2e10,
+    "tokens_per_param": 20.0,
+}
+
+
+def findings(errors: tuple[float, float], sd: float = 0.004) -> dict[str, Any]:
+    """A ladder of two steps, the first of which has seen neither of the two largest budgets."""
+    steps = [(1e19, 1e20, errors[0]), (1e19, 3e20, errors[1]), (1e20, 3e20, errors[1] / 2)]
+    optima = pd.DataFrame(steps, columns=["largest_flops", "budget_flops", "off"])
+    off = optima.pop("off")
+    optima = optima.assign(
+        law="isoflop",
+        estimator="parabola",
+        loss_seen=3.0,
+        loss_predicted=3.0 * (1 + off / 100),
+        loss_sd_ln=sd,
+        loss_seen_se_ln=0.002,
+    )
+    return {"ladder": {"tables": {"optima": optima}}}
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ((-1.5, -3.5), "1e20 and 3e20 FLOPs 1.5 and 3.5 % too low.* higher than stated"),
+        ((1.5, 3.5), "too high, so that .* lower than stated"),
+    ],
+)
+def test_two_largest_budgets_that_leave_the_law_of_the_rest_are_named(
+    errors: tuple[float, float], words: str
+) -> None:
+    clause = late_bend(LINE, {}, findings(errors))
+    assert clause.startswith("the losses bend at the largest budgets: fitted up to 1e19 FLOPs")
+    assert pd.Series([clause]).str.contains(words).all(), clause
+
+
+@pytest.mark.parametrize(
+    ("errors", "sd"),
+    [
+        ((1.5, -3.5), 0.004),  # to both sides
+        ((-3.5, -1.5), 0.004),  # it comes back
+        ((-0.4, -0.9), 0.001),  # small
+        ((-1.5, -3.5), 0.03),  # by no more than the law leaves open
+    ],
+)
+def test_what_chance_explains_is_no_bend(errors: tuple[float, float], sd: float) -> None:
+    assert late_bend(LINE, {}, findings(errors, sd)) == ""
+
+
+def test_a_target_within_the_runs_needs_no_such_words() -> None:
+    assert late_bend({**LINE, "extrapolation": 0.5}, {}, findings((-1.5, -3.5))) == ""
+
+
+def test_a_surface_that_misses_its_largest_runs_is_named_without_a_ladder() -> None:
+    clause = "the runs of largest compute lie 0.71 % above the fitted surface"
+    fits: Any = {"parametric": {"certificate": {"misfit": {"at_the_top": clause}}}}
+    assert late_bend({**LINE, "law": "parametric"}, fits, {}) == clause
+
+
+def test_more_epochs_than_repeated_data_are_worth_are_named() -> None:
+    tokens = np.array([1e9, 4e9, 8e9])
+    runs = pd.DataFrame(
+        {"run": list("abc"), "params": 1e8, "tokens": tokens, "flops": 6e8 * tokens, "loss": 3.0}
+    )
+    known = FamilyResults({"isoflop": {}}, {}, {}, {})
+    for unique, warned in ((2e9, True), (2e10, False)):
+        span = span_of(runs.assign(unique_tokens=np.minimum(tokens, unique)))
+        clauses = list(warnings_of(LINE, known, span))
+        assert any("10 epochs of the 2B different" in clause for clause in clauses) is warned
