@@ -528,7 +528,7 @@ def _counts_from_nought(
 def _growing_batch(
     root: Path, paths: Sequence[str], name: str, columns: ColumnMap, names: Sequence[str]
 ) -> list[str]:
-    """That the batch changes within a log without tokens, so that they do not follow from a step."""
+    """That the batch changes within a log, so that tokens do not follow from the step."""
     if "tokens" in columns or "flops" in columns or FORMATS[name].columns.of_format:
         return []
     for column in batches_called(names):
@@ -537,7 +537,7 @@ def _growing_batch(
                 sizes = read_log(root / path, {"loss": column}, name).rows["loss"]
             except FloplineError:
                 continue
-            if sizes.nunique() > 1:
+            if sizes.min() < sizes.max():
                 return [
                     f"the batch changes within {path} ('{column}' is {sizes.min():,.0f} and "
                     f"{sizes.max():,.0f}), so that tokens do not follow from the step by one "
