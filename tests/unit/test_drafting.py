@@ -211,6 +211,65 @@ def test_draft_of_a_log_that_holds_all_runs(
 
 
 @pytest.mark.parametrize(
+    ("header", "sweep", "run"),
+    [
+        # sizes alone, sizes with a seed each, and models that were trained on several budgets
+        ("n_params", [("1000",), ("2000",)], "n_params"),
+        ("n_params,seed", [("1000", "0"), ("1000", "1"), ("2000", "0")], ["n_params", "seed"]),
+        (
+            "model,token_budget",
+            [("a", "300"), ("a", "900"), ("b", "300")],
+            ["model", "token_budget"],
+        ),
+        # nothing tells them apart, as where a run went on from an earlier step
+        ("model,seed", [("a", "0"), ("a", "0"), ("b", "1")], "model"),
+    ],
+)
+def test_rows_of_several_runs_are_told_apart_by_what_orders_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    header: str,
+    sweep: list[tuple[str, ...]],
+    run: object,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all").mkdir()
+    rows = [",".join([*own, str(s), str(9 * s), str(5 - s)]) for own in sweep for s in (1, 2, 3)]
+    (tmp_path / "all/log.csv").write_text("\n".join([f"{header},step,tokens,loss", *rows, ""]))
+    assert main(["all", *CONVENTIONS]) == 0
+    source = loaded(tmp_path, "all")["source"]
+    assert source["columns"]["run"] == run
+    if "n_params" in header:
+        assert source["runs"] == {"from_log": {"params": "n_params"}}
+
+
+@pytest.mark.parametrize("loss", ["final_loss", "val_loss"])
+def test_a_sweep_with_a_row_a_run_is_a_table_or_says_how_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loss: str
+) -> None:
+    """Rows of one model at several tokens may be its checkpoints; their last losses are not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all").mkdir()
+    rows = [
+        f"m{n},{n * 10**6},{d * 10**7},{seed},{9 - n - d + seed / 9}"
+        for n in (1, 2) for d in (1, 2) for seed in (0, 1)
+    ]  # fmt: skip
+    text = "\n".join([f"model,params,tokens,seed,{loss}", *rows, ""])
+    (tmp_path / "all/runs.csv").write_text(text)
+    assert main(["all", *CONVENTIONS]) == 0
+    source = loaded(tmp_path, "all")["source"]
+    if loss == "final_loss":
+        assert source["kind"] == "table"
+        assert source["columns"]["run"] == ["model", "tokens", "seed"]
+        return
+    assert source["columns"]["run"] == ["model", "seed"]
+    way = (
+        "write `kind: table`, and in source.columns `run: [model, seed, tokens]`, `params: params`"
+    )
+    assert way in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("header", "params"),
     [("params_m", {"column": "params_m", "times": 1e6}), ("size_of_it", None)],
 )

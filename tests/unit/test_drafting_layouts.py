@@ -76,7 +76,16 @@ BOTH = {
 
 
 @pytest.mark.parametrize(
-    "at", ["logs/{run}/{split}/log.txt", "logs/{split}/{run}.txt", "logs/x/{split}/{run}/y/log.txt"]
+    "at",
+    [
+        "logs/{run}/{split}/log.txt",
+        "logs/{split}/{run}.txt",
+        "logs/x/{split}/{run}/y/log.txt",
+        "logs/{run}/{split}.txt",
+        "logs/{run}/{split}_log.txt",
+        "logs/{run}_{split}.log",
+        "logs/{split}-{run}.out",
+    ],
 )
 def test_folders_of_splits_are_splits_of_one_run(here: Path, at: str) -> None:
     study = in_splits(here, at, LINE, LINE)

@@ -13,6 +13,7 @@ import pytest
 from flopline.errors import FloplineError
 from flopline.figures.registry import FIGURES
 from flopline.figures.spec import FigureSpec, Needs, Section, figure_spec
+from flopline.report.formatting import sentences_of
 from flopline.results import FamilyResults, StudyResults
 from running.outlines import outlines
 from tests.builders.figure_results import alt_of, caption_of, family_results, setting
@@ -22,6 +23,7 @@ from tests.conftest import ROOT
 LIBRARY = ROOT / "workflow/flopline"
 FAMILY = "dense"
 BETTER = "At 1e22 FLOPs dense reaches the lowest loss."
+COMPARED = {"budget_flops": 1e22, "law": None, "winner": None, "sentence": BETTER}
 
 
 def study_of(**more: Any) -> tuple[StudyResults, Any]:
@@ -33,7 +35,7 @@ def study_of(**more: Any) -> tuple[StudyResults, Any]:
     family_results = FamilyResults(fits, findings=audits)
     results = StudyResults(
         {FAMILY: family_results},
-        {"runs": inputs.runs, "decision": {"families": [{"sentence": BETTER}]}},
+        {"runs": inputs.runs, "decision": {"families": [COMPARED]}},
     )
     return results, setting(study=inputs.study | {"loss_label": "Loss"}, family=FAMILY)
 
@@ -87,6 +89,25 @@ def test_every_figure_has_words_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_words_are_whole_sentences_each_said_once(name: str) -> None:
+    words = words_of(figure_spec(name))
+    for part in ("caption", "alt"):
+        sentences = sentences_of(words[part])
+        assert all(sentence[0].isupper() or sentence[0].isdigit() for sentence in sentences)
+        assert words[part].endswith(".")
+        assert ".." not in words[part]
+        assert len(set(sentences)) == len(sentences)
+
+
+def test_what_an_audit_says_of_the_form_is_not_said_again() -> None:
+    results, seen = study_of()
+    spec = figure_spec("contours")
+    (form,) = sentences_of(spec.words(results, seen)["caption"])[-1:]
+    saying = dataclasses.replace(spec, caption=lambda *_: f"{form} All else.")
+    assert saying.words(results, seen)["caption"] == f"{form} All else."
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_words_of_synthetic_data_say_so(name: str) -> None:
     plain, synthetic = (words_of(figure_spec(name), synthetic=made) for made in (False, True))
     for part in ("caption", "alt"):
@@ -100,7 +121,7 @@ def test_words_of_synthetic_data_say_so(name: str) -> None:
         ("isoflop", "The best params grow as C^0.513, the best tokens as C^0.487; at 1e22 FLOPs"),
         ("envelope", "params on"),
         ("contours", "The best params grow as C^0.513"),
-        ("surface", "Dense transformer: the loss falls to 1.817 nats per token in the limit"),
+        ("surface", "For Dense transformer the loss falls to 1.817 nats per token in the limit"),
         ("losscompute", "At 1e22 FLOPs the laws say envelope 2."),
         ("ladder", "What ladder found of dense."),
         ("identifiability", "What identifiability found of dense."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +18,9 @@ from flopline.errors import FloplineError
 from flopline.figures.contours_figure import slices_of, surface_in
 from flopline.figures.losscompute_figure import law_of_loss
 from flopline.figures.misfit_figure import misfit
+from flopline.figures.spec import figure_spec
 from flopline.numbers import humanise, significant
-from flopline.results import LawResults
+from flopline.results import FamilyResults, LawResults, StudyResults
 from flopline.surfaces.loss_of_compute import LossOfCompute
 from tests.builders.designs import GOPHER
 from tests.builders.drawn_figures import (
@@ -34,7 +36,7 @@ from tests.builders.drawn_figures import (
     fitted,
 )
 from tests.builders.figure_checks import assert_clean, by_gid, reasons_in
-from tests.builders.figure_results import caption_of
+from tests.builders.figure_results import caption_of, setting
 from tests.builders.fit_json import surface_json
 from tests.builders.surfaces import BESIROGLU, constants_of
 
@@ -234,12 +236,30 @@ def test_captions_state_what_was_found() -> None:
     assert significant(loss["lo95"]) in caption
     caption = caption_of("losscompute", fits)
     assert all(significant(fit["targets"][0]["loss"]["point"]) in caption for fit in fits.values())
-    entries = compared(NAMES[:2])["entries"]
-    caption = caption_of("families", decision={"families": entries})
-    assert entries[0]["sentence"] in caption
     failed = fits["parametric"] | {"status": "failed", "message": "B is 0."}
     assert "B is 0." in caption_of("contours", {"parametric": failed})
     assert "No law gives a loss" in caption_of("losscompute", {"parametric": failed})
+
+
+def test_the_caption_of_families_names_what_the_axes_show_and_no_forecast() -> None:
+    content = compared(NAMES[:3])
+    known = {name: FamilyResults(fits) for name, fits in content["fits"].items()}
+    results = StudyResults(known, {"decision": {"families": content["entries"]}})
+    seen = setting(family="", study={"families": content["labels"], "targets": [GOPHER]})
+    caption = figure_spec("families").caption(results, seen)
+    _, right = drawn_families(NAMES[:3]).axes
+    written = [text.get_text() for text in right.get_legend().get_texts()]
+    assert len(numbers := re.findall(r"[\d.]+×", " ".join(written))) >= 6
+    assert [number for number in numbers if number not in caption] == []
+    entry = next(e for e in content["entries"] if e["budget_flops"] == GOPHER)
+    (at,) = (
+        target
+        for target in content["fits"][entry["winner"]][entry["law"]]["targets"]
+        if target["budget_flops"] == GOPHER
+    )
+    assert significant(at["loss"]["point"]) in caption
+    assert entry["sentence"] not in caption
+    assert "forecast 0" not in caption
 
 
 def test_synthetic_data_are_marked() -> None:

@@ -13,6 +13,7 @@ import pytest
 from flopline.decoders import Undecodable, json_of
 from flopline.errors import FloplineError
 from flopline.logs.readers import read_log, sniffed
+from flopline.tables import read_table
 from tests.conftest import ROOT
 
 NESTED = ROOT / "tests/fixtures/logs/json/nested.json"
@@ -146,3 +147,87 @@ def test_what_is_nested_deeper_than_recursion_goes_is_no_json_on_any_python(deep
             json_of(text)
     assert json_of(nested(150)) is not None
     assert json_of("[" + "[1], " * 1_000 + "[1]]")[-1] == [1]
+
+
+def rows_of(path: Path, loss: Any, **columns: Any) -> list[list[Any]]:
+    rows = read_log(path, {"step": "step", "loss": loss, **columns}).rows
+    there = [name for name in ("run", "split", "step", "loss") if name in rows]
+    names = [name for name in there if rows[name].notna().all()]
+    return rows[names].to_numpy().tolist()
+
+
+def test_pairs_and_points_are_steps_and_losses(tmp_path: Path) -> None:
+    pairs = written(
+        tmp_path / "pairs.json",
+        {
+            "n_params": 10,
+            "train_losses": [[9, 5.0], [19, 4.5], [29, 4.0]],
+            "val_losses": [[19, 4.6], [29, 4.1]],
+            "lr_history": [[0, 0.1], [1, 0.2]],
+        },
+    )
+    assert sniffed(pairs) == "json"
+    assert rows_of(pairs, {"train": "train_losses", "val": "val_losses"}) == [
+        ["train", 9, 5.0], ["train", 19, 4.5], ["train", 29, 4.0],
+        ["val", 19, 4.6], ["val", 29, 4.1],
+    ]  # fmt: skip
+    points = written(
+        tmp_path / "points.json",
+        {
+            "loss": {"val": {"name": "val", "x": [1, 2], "y": [5.0, 4.0]}},
+            "lr": {"x": [1], "y": [2]},
+        },
+    )
+    assert rows_of(points, "loss.val.loss") == [[1, 5.0], [2, 4.0]]
+
+
+@pytest.mark.parametrize("form", ["object", "list", "within"])
+def test_runs_of_one_document_are_runs(tmp_path: Path, form: str) -> None:
+    runs = {
+        name: {
+            "name": name,
+            "n_params": size,
+            "log": [{"step": s, "loss": 6.0 - s} for s in (1, 2)],
+        }
+        for name, size in (("small", 10), ("large", 20))
+    }
+    content = {"object": runs, "list": list(runs.values()), "within": {"runs": runs, "seed": 1}}[
+        form
+    ]
+    path = written(tmp_path / "sweep.json", content)
+    assert sniffed(path) == "json_runs"
+    assert rows_of(path, "log.loss", step="log.step") == [
+        ["small", 1, 5.0], ["small", 2, 4.0], ["large", 1, 5.0], ["large", 2, 4.0],
+    ]  # fmt: skip
+    reading = read_log(path, {"loss": "log.loss"}, wanted_facts=["n_params"])
+    assert [reading.facts.logged[name]["n_params"] for name in runs] == [10, 20]
+    assert reading.rows["line"].tolist() == [1, 2, 3, 4]
+
+
+def test_objects_with_curves_alone_are_no_runs(tmp_path: Path) -> None:
+    content = {name: {"step": [1, 2], "loss": [5.0, 4.0]} for name in ("c4", "wiki")}
+    assert sniffed(written(tmp_path / "a.json", content)) == "json"
+
+
+@pytest.mark.parametrize("form", ["list", "object", "within"])
+def test_records_of_finished_runs_are_a_table(tmp_path: Path, form: str) -> None:
+    runs = {f"r{i}": {"model": {"n_params": i}, "val_loss": 6.0 - i} for i in (1, 2)}
+    named = [{"run": name, **content} for name, content in runs.items()]
+    content = {"list": named, "object": runs, "within": {"results": named}}[form]
+    table, unparsed = read_table(written(tmp_path / "a.json", content))
+    assert unparsed == []
+    assert table[["run", "model.n_params", "val_loss", "line"]].to_numpy().tolist() == [
+        ["r1", 1, 5.0, 1], ["r2", 2, 4.0, 2],
+    ]  # fmt: skip
+
+
+def test_a_column_that_stays_the_same_is_a_fact(tmp_path: Path) -> None:
+    rows = [{"iter": s, "val_loss": 6.0 - s, "params": 7} for s in (1, 2)]
+    path = written(tmp_path / "a.json", rows)
+    reading = read_log(path, {"step": "iter", "loss": "val_loss"}, wanted_facts=["params"])
+    assert reading.facts.logged[""] == {"params": 7}
+
+
+def test_the_place_in_a_list_may_be_the_step(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", {"losses": [5.0, 4.0], "n_params": 3})
+    assert rows_of(path, "losses", step="place") == [[1, 5.0], [2, 4.0]]

@@ -372,6 +372,8 @@ def test_an_interval_that_is_the_point_itself_is_said_in_words() -> None:
         ("At 1.5 of 2. then more", "At 1.5 of 2. then more"),
         ("A" * 100 + ", while " + "b" * 100 + ".", "A" * 100 + "."),
         ("B" * 200 + "; c.", "B" * 200 + "; c."),
+        ("It falls so far. gru: " + "d" * 150 + ".", "It falls so far. gru: " + "d" * 150 + "."),
+        ("It falls as so: " + "d" * 150 + ".", "It falls as so."),
     ],
 )
 def test_the_gist_is_the_first_sentence_or_its_first_clauses(text: str, words: str) -> None:

@@ -29,7 +29,7 @@ from running import failures, locks, receipts
 from running import steps as planning_of_steps
 from running.console import Console, Job
 from running.digest import Memory
-from running.expected import seconds_by_rule
+from running.expected import seconds_by_rule, slowed_by_others
 from running.guard import Guard
 from running.interpreter import in_a_shell
 from running.raw_digests import demand_unchanged
@@ -97,6 +97,7 @@ def test_a_long_run_says_how_long_before_it_starts_and_then_by_its_own_pace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stream = io.StringIO()
+    monkeypatch.setattr("running.console.slowed_by_others", lambda cores: 1.0)
     view = Console(stream=stream, known=lambda: {"fit": 7.5})
     view._look = lambda: None  # type: ignore[method-assign]
     view.begin()
@@ -105,15 +106,34 @@ def test_a_long_run_says_how_long_before_it_starts_and_then_by_its_own_pace(
     assert stream.getvalue() == ""  # it may turn out that this run goes in steps
     now = time.monotonic()
     passed(view, LogEvent.JOB_INFO, **job_info(0, "fit.ash"))
-    # Two cores: 40 * 7.5 s that are known, 18 * 5 s as of the default study.
+    # Two cores: 40 * 7.5 s that are known, 18 * 4 s as of the default study.
     assert stream.getvalue() == "[0/58] 58 stages on 2 cores take about 3 minutes or more\n"
     monkeypatch.setattr(time, "monotonic", lambda: now + 75)
     passed(view, LogEvent.JOB_FINISHED, job_id=0)
     # Ten times slower than known: 39 * 75 s, and the audits with them.
-    assert stream.getvalue().splitlines()[1:] == ["[1/58] fit.ash", "[1/58] about 32 minutes left"]
+    assert stream.getvalue().splitlines()[1:] == ["[1/58] fit.ash", "[1/58] about 30 minutes left"]
     passed(view, LogEvent.JOB_INFO, **job_info(1, "fit.birch"))
     passed(view, LogEvent.JOB_FINISHED, job_id=1)
     assert stream.getvalue().splitlines()[3:] == ["[2/58] fit.birch"]
+
+
+def test_a_busy_machine_is_reckoned_with_before_a_run_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (5.0, 1.0, 1.0))
+    monkeypatch.setattr(Path, "read_text", lambda self, **how: "5.0 1.0 1.0 5/131 5180")
+    assert slowed_by_others(2) == 3.0
+    assert slowed_by_others(64) == 1.0, "so many cores are not of this machine alone"
+    view = Console(stream=stream, known=lambda: {"fit": 7.5})
+    view._look = lambda: None  # type: ignore[method-assign]
+    view.begin()
+    passed(view, LogEvent.RESOURCES_INFO, cores=2)
+    passed(view, LogEvent.RUN_INFO, stats={"all": 1, "fit": 80, "total": 81})
+    passed(view, LogEvent.JOB_INFO, **job_info(0, "fit.ash"))
+    took = "about 15 minutes beside what else this machine does"
+    assert stream.getvalue() == f"[0/80] 80 stages on 2 cores take {took}\n"
 
 
 def test_a_short_run_and_one_on_a_cluster_say_nothing_of_time() -> None:

@@ -33,7 +33,7 @@ def scatter_of(table: pd.DataFrame) -> RunScatter:
 
 
 def drawn(table: pd.DataFrame, draws: int, seed: int = 1) -> tuple[np.ndarray, RunScatter]:
-    return wild_losses(
+    losses, scatter = wild_losses(
         np.log(table["params"].to_numpy()),
         table["loss"].to_numpy(),
         table["run"].tolist(),
@@ -41,6 +41,7 @@ def drawn(table: pd.DataFrame, draws: int, seed: int = 1) -> tuple[np.ndarray, R
         draws,
         seed,
     )
+    return losses.of(), scatter
 
 
 def test_scatter_is_that_of_the_noise():

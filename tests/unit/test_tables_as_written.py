@@ -20,12 +20,16 @@ from flopline.drafting.survey import survey
 from flopline.drafting.writing import draft
 from flopline.errors import FloplineError
 from flopline.facts import read_sidecar
+from flopline.ingesting import ingest
 from flopline.logs.readers import read_log, sniffed
-from flopline.study import read_yaml
+from flopline.study import load_study, read_yaml
 from flopline.tables import column_map, read_table
 from flopline.units import unit_of, without_unit
 from flopline.written_numbers import parse_number, parse_plain
+from running.log_search import log_files
+from tests.conftest import ROOT
 
+CONVENTIONS = {"params_convention": "total", "flops_convention": "six_nd", "targets": [1e20]}
 SIZES = (1e6, 4e6)
 BUDGETS = (2e7, 6e7)
 RUNS = [(n, d, round(1.7 + 400 / n**0.34 + 400 / d**0.28, 4)) for n in SIZES for d in BUDGETS]
@@ -219,3 +223,31 @@ def test_a_sidecar_may_be_toml(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[model\n")
     with pytest.raises(FloplineError, match="is no TOML that can be read"):
         read_sidecar(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(("indent", "named"), [(None, False), (1, False), (1, True)])
+def test_documents_of_a_finished_run_each_are_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, named: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i, (n, d, loss) in enumerate(RUNS):
+        content = {"config": {"n_params": n}, "tokens": d, "final_val_loss": loss, "z_loss": 1e-4}
+        content |= {"run_name": f"r{i}"} if named else {}
+        text = json.dumps(content, indent=indent) + "\n"
+        (tmp_path / f"runs/{i}").mkdir(parents=True)
+        written(tmp_path / f"runs/{i}", "results.json", text)
+    made = draft(survey(tmp_path / "runs", tmp_path), "s", CONVENTIONS, "s.runs.csv", tmp_path)
+    study_file = tmp_path / "config/studies/s.yaml"
+    study_file.parent.mkdir(parents=True)
+    study_file.write_text(made.study, encoding="utf-8")
+    study = load_study({"study": "s"}, tmp_path, ROOT / "workflow/schemas")
+    files = [{**file, "sha256": file["path"]} for file in log_files(study, tmp_path)]
+    curves = ingest(study, files, tmp_path).curves.set_index("run").sort_index()
+    assert curves["loss"].tolist() == [loss for *_, loss in RUNS]
+    assert list(curves.index) == [f"r{i}" if named else f"{i}:1" for i in range(len(RUNS))]
+
+
+def test_a_document_with_an_auxiliary_loss_alone_is_no_result(tmp_path: Path) -> None:
+    text = json.dumps({"n_params": 7, "run": "a", "z_loss": 1e-4}, indent=1)
+    (_, reason), *_ = survey(written(tmp_path / "runs", "config.json", text), tmp_path).left
+    assert "no log format that is known fits it" in reason

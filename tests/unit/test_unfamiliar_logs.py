@@ -70,12 +70,41 @@ def test_pairs_around_an_object_are_read() -> None:
         ("Train Epoch: 0 [ 12800/256000 (5%)] Loss: 5.9", None),
         ("[0] [1] loss: 5.9", None),
         ("[3] step 7 loss: 5.9", None),
+        ("Epoch [1/3], Step [50/2400], Loss: 5.9", None),
     ],
 )
 def test_a_number_alone_in_brackets_is_the_position_if_nothing_else_is(
     line: str, step: str | None
 ) -> None:
     assert parsed(1, line).values.get(FIRST) == step
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "total"),
+    [
+        ("Epoch [1/3], Step [50/2400], Loss: 5.9", "50", "2400"),
+        ("Iter [50/2,400] lr 0.1 loss 5.9", None, None),
+        ("Eval Batch [3/10] loss: 5.9", None, None),
+        ("step=[50/2400] loss: 5.9", "50", "2400"),
+    ],
+)
+def test_a_word_for_the_position_may_stand_before_brackets(
+    line: str, step: str | None, total: str | None
+) -> None:
+    record = parsed(1, line)
+    assert record.values.get("step") == step
+    assert record.totals.get("step") == total
+    if step is None:
+        assert record.values.get("iter") == ("50" if "Iter" in line else None)
+
+
+def test_bits_per_character_are_a_loss_whose_unit_is_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("step,tokens,val_bpc\n1,100,5\n2,200,4\n")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert "loss_unit: TODO" in made.study
+    assert any(line.startswith("loss_unit: bits per what") for line in made.missing)
 
 
 def test_a_comma_behind_a_total_is_none_of_it() -> None:
@@ -545,3 +574,21 @@ def test_the_step_is_one_that_moves_with_the_losses(tmp_path: Path) -> None:
     made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.runs.csv", tmp_path)
     assert yaml.safe_load(made.study)["source"]["columns"]["step"] == "step"
     assert "step: step was chosen; global_step could be it, too." in made.notes
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_rows_may_be_counted_where_epochs_begin_with_nought(tmp_path: Path, ending: str) -> None:
+    # as Keras' CSVLogger writes them: read by the epoch, the last row lacks an epoch of tokens
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    rows = [{"epoch": epoch, "loss": 5.0 - epoch, "val_loss": 5.5 - epoch} for epoch in range(3)]
+    table = pd.DataFrame(rows)
+    path = folder / f"a.{ending}"
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    assert "which count from 0, place counts rows from 1" in " ".join(made.missing)
+    columns = {"tokens": {"column": "place", "times": 1e6}, "loss": "val_loss"}
+    assert read_log(path, columns).rows["tokens"].tolist() == [1e6, 2e6, 3e6]

@@ -82,7 +82,7 @@ def test_unseen_residuals_of_huber_are_near_those_of_a_refit():
 def test_a_resample_flips_whole_runs_about_the_fit():
     table = checkpoint_runs(rows=3)
     problem, unknowns = problem_of(table, 1e-3)
-    drawn = wild.resampled_losses(problem, unknowns, table["run"].tolist(), 20, 5)
+    drawn = wild.resampled_losses(problem, unknowns, table["run"].tolist(), 20, 5).of()
     fitted = problem.target + wild.residuals_of(problem, unknowns)
     size = np.abs(wild.unseen_residuals(problem, unknowns, table["run"].tolist()))
     assert_allclose(np.abs(drawn.target - fitted), np.tile(size, (20, 1)), rtol=1e-9, atol=1e-15)
@@ -91,7 +91,7 @@ def test_a_resample_flips_whole_runs_about_the_fit():
 def test_losses_of_their_own_are_solved_like_losses_shared_by_all():
     table = checkpoint_runs(40)
     problem, unknowns = problem_of(table, 1e-3)
-    drawn = wild.resampled_losses(problem, unknowns, table["run"].tolist(), 12, 5)
+    drawn = wild.resampled_losses(problem, unknowns, table["run"].tolist(), 12, 5).of()
     equal = np.ones((12, 40))
     together, _ = minimise_resamples(drawn, CHINCHILLA, equal, unknowns)
     assert together.converged.all()

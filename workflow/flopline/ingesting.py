@@ -337,7 +337,8 @@ def _table(study: StudyDocument, file: LogFile, piece: int, root: Path) -> Inges
     rows = scaled(mapped.rows, factors).assign(reason=mapped.fault)
     if "run" not in columns:
         # Named by line, so that adding a row at the end renames nothing.
-        rows["run"] = [f"{path.stem}:{line}" for line in rows["line"]]
+        called = file.get("called", path.stem)
+        rows["run"] = [f"{called}:{line}" for line in rows["line"]]
     if "split" not in columns:
         rows["split"] = study["loss_split"]
     rows["split"] = rows["split"].fillna(study["loss_split"])

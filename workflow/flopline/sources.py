@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NamedTuple, NotRequired, TypedDict
 
 from flopline.errors import FloplineError
 from flopline.logs.formats import ENDINGS, FOLDERS, FORMATS, SPLIT_FOLDERS
@@ -25,12 +25,19 @@ PACKED_ENDINGS: Final = ("gz", "zst", "xz", "bz2")
 _KNOWN_ENDINGS: Final = "|".join((*ENDINGS, *TEXT_ENDINGS, *PACKED_ENDINGS))
 
 
+NAMED_SO: Final = -1
+"""The place of a split that the name of a file says, and no folder."""
+
+_SPLIT_WORD: Final = re.compile(rf"(^|[-_. ])({'|'.join(SPLIT_FOLDERS)})([-_. ]|$)", re.IGNORECASE)
+"""A word for a split within a name, with what parts it from others."""
+
+
 class LogFile(TypedDict):
     """One log of a study: the run that its path names, its digest, and the sidecar beside it.
 
     In place of the digest of a log that is yet to be simulated stands what it is `made_of`. A log
     that is `shared` is the beginning of several runs. One in a folder beside those of other splits
-    holds one `split` of its run.
+    holds one `split` of its run. What a table is `called` names rows without a name.
     """
 
     run: str
@@ -39,6 +46,7 @@ class LogFile(TypedDict):
     made_of: NotRequired[str]
     shared: NotRequired[bool]
     split: NotRequired[str]
+    called: NotRequired[str]
     sidecar: NotRequired[str]
     sidecar_sha256: NotRequired[str]
 
@@ -161,28 +169,48 @@ def run_name(path: str) -> str:
     return re.sub(rf"(\.({_KNOWN_ENDINGS}))+$", "", Path(path).name)
 
 
-def split_folders(paths: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """The logs that lie in folders of splits, as train/ and validation/ with one file in both.
+class SplitPlace(NamedTuple):
+    """Where a path names the split that a log holds: in which of its parts, and what is left."""
 
+    split: str
+    place: int
+    rest: str
+    """The path without the word, which the logs of other splits of the run share."""
+
+
+def split_places(paths: Sequence[str]) -> dict[str, SplitPlace]:
+    """The logs that lie in folders of splits, or are named by one, with a log of another beside it.
+
+    That is train/log.txt and validation/log.txt, train.csv and val.csv, a_train.csv and a_val.csv.
     Where one run has both, so do others that have one of them alone.
-
-    Returns for each the split and which part of the path is its folder.
     """
-    alike: dict[tuple[str, ...], set[str]] = {}
-    places: list[tuple[str, int, tuple[str, ...]]] = []
+    alike: dict[str, set[str]] = {}
+    places: list[tuple[str, SplitPlace]] = []
     for path in paths:
-        parts = Path(path).parts
-        for place, part in enumerate(parts[:-1]):
-            if part.lower() in SPLIT_FOLDERS:
-                rest = (*parts[:place], "", *parts[place + 1 :])
-                alike.setdefault(rest, set()).add(SPLIT_FOLDERS[part.lower()])
-                places.append((path, place, rest))
-    several = {place for _, place, rest in places if len(alike[rest]) > 1}
-    return {
-        path: (SPLIT_FOLDERS[Path(path).parts[place].lower()], place)
-        for path, place, _ in places
-        if place in several
-    }
+        for found in (*_split_parts(path), *_split_names(path)):
+            alike.setdefault(f"{found.place}\0{found.rest}", set()).add(found.split)
+            places.append((path, found))
+    in_folders = {f.place for _, f in places if len(alike[f"{f.place}\0{f.rest}"]) > 1}
+    return {path: found for path, found in places if found.place in in_folders}
+
+
+def _split_parts(path: str) -> Iterator[SplitPlace]:
+    parts = Path(path).parts
+    for place, part in enumerate(parts[:-1]):
+        if part.lower() in SPLIT_FOLDERS:
+            rest = str(Path(*parts[:place], *parts[place + 1 :]))
+            yield SplitPlace(SPLIT_FOLDERS[part.lower()], place, rest)
+
+
+def _split_names(path: str) -> Iterator[SplitPlace]:
+    """The words for splits in a file's name, which is called like its folder without them."""
+    name, stem = Path(path).name, run_name(path)
+    ending = name[len(stem) :]
+    for word in _SPLIT_WORD.finditer(stem):
+        left = f"{stem[: word.start()]}{word[1] and word[3]}{stem[word.end() :]}"
+        home = Path(path).parent
+        rest = str(home / left) if left else str(home)
+        yield SplitPlace(SPLIT_FOLDERS[word[2].lower()], NAMED_SO, f"{rest}{ending}")
 
 
 def why_no_file(path: Path) -> str:

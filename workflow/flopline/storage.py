@@ -42,11 +42,15 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
     with _undamaged(path):
         if categories:
             return rows.to_pandas()
-        # Text that is a string already is not made anew.
+        # Text is made a string by Arrow, which takes a tenth of the time.
+        coded = [field for field in rows.schema if pa.types.is_dictionary(field.type)]
+        for field in coded:
+            place = rows.schema.get_field_index(field.name)
+            rows = rows.set_column(place, field.name, rows[field.name].cast(field.type.value_type))
         strings = dict.fromkeys((pa.string(), pa.large_string()), pd.StringDtype())
         table = rows.to_pandas(types_mapper=strings.get)
-    text = table.select_dtypes(include=["object", "str", "category"]).columns
-    return table.astype(dict.fromkeys(text, "string")) if len(text) else table
+    text = [name for name, dtype in table.dtypes.items() if pd.api.types.is_object_dtype(dtype)]
+    return table.astype(dict.fromkeys(text, "string")) if text else table
 
 
 def read_arrow(path: Path) -> pa.Table:

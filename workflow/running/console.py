@@ -20,7 +20,7 @@ from typing import Any, Final, TextIO
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from running.expected import Expected
+from running.expected import Expected, slowed_by_others
 from running.failures import failure, full_disk, lines_of
 
 FIRST_SIGN_S: Final = 10.0
@@ -32,6 +32,9 @@ MOST_SILENCE_S: Final = 600.0
 FIRST_LEFT_S: Final = 60.0
 """Seconds after which a long run says again how long it will take, now by its own stages; later it
 does so every `MOST_SILENCE_S`."""
+
+BUSY: Final = 1.5
+"""How many times as long a run takes beside other work, from which this is said."""
 
 FRAME_S: Final = 0.5
 """Seconds between two pictures of the bar."""
@@ -193,11 +196,14 @@ class Console:
         counts, cores, self.planned = self.planned, self.cores, {}
         if not (self.begun and counts and cores):
             return
-        self.expected = Expected(counts, cores, self.known())
+        pace = slowed_by_others(cores)
+        self.expected = Expected(counts, cores, self.known(), pace)
         self.next_left = time.monotonic() + FIRST_LEFT_S
         if words := self.expected.words():
             on = f"{cores} core{'s' * (cores > 1)}"
-            self._print(f"{self._count()} {self.total:,} stages on {on} take {words} or more")
+            busy = pace >= BUSY
+            sort = "beside what else this machine does" if busy else "or more"
+            self._print(f"{self._count()} {self.total:,} stages on {on} take {words} {sort}")
 
     def _say_left(self, ended: Job) -> None:
         """Note how long a stage took, and say from time to time how long the rest will take."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,11 +12,11 @@ from statistics import fmean
 from typing import Final
 
 TYPICAL_S: Final = {
-    "simulate": 1.0, "ingest": 1.0, "clean": 1.0, "gather": 1.0, "fit": 2.0, "audit": 5.0,
-    "decide": 1.0, "figure": 2.0, "latex": 1.0, "report": 2.0, "review": 1.0,
+    "simulate": 0.5, "ingest": 0.5, "clean": 0.5, "gather": 0.5, "fit": 1.0, "audit": 4.0,
+    "decide": 1.0, "figure": 0.5, "latex": 0.5, "report": 1.5, "review": 1.0,
 }  # fmt: skip
-"""Seconds of a job of each kind where nothing is known: those of the default study on two cores
-(docs/speed.md), from half a second up to whole ones."""
+"""Seconds of a job of each kind where nothing is known: CPU of those of the default study
+(docs/speed.md) with Snakemake's own for each, from a quarter of a second up to halves."""
 
 WORTH_S: Final = 120.0
 """Seconds of a run below which nobody needs to be told."""
@@ -24,11 +25,14 @@ WORTH_S: Final = 120.0
 class Expected:
     """What is left of a run of `counts` jobs by rule on so many cores.
 
-    `known` are seconds of a job by rule, from an earlier run.
+    `known` are seconds of a job by rule, from an earlier run, and `pace` is how many times as long
+    jobs take until some have told it.
     """
 
-    def __init__(self, counts: Mapping[str, int], cores: int, known: Mapping[str, float]) -> None:
-        self.left, self.cores, self.known = dict(counts), cores, known
+    def __init__(
+        self, counts: Mapping[str, int], cores: int, known: Mapping[str, float], pace: float = 1.0
+    ) -> None:
+        self.left, self.cores, self.known, self.pace = dict(counts), cores, known, pace
         self.took: dict[str, list[float]] = defaultdict(list)
 
     def finished(self, rule: str, seconds: float) -> None:
@@ -39,7 +43,7 @@ class Expected:
     def seconds(self) -> float:
         """What is left [s], if all cores have work: not less, on a quiet machine."""
         stated = sum(len(took) * self._before(rule) for rule, took in self.took.items())
-        pace = sum(map(sum, self.took.values())) / stated if stated else 1.0
+        pace = sum(map(sum, self.took.values())) / stated if stated else self.pace
         each = (
             count * (fmean(self.took[rule]) if self.took.get(rule) else pace * self._before(rule))
             for rule, count in self.left.items()
@@ -58,6 +62,24 @@ class Expected:
 
     def _before(self, rule: str) -> float:
         return self.known.get(rule, TYPICAL_S.get(rule.partition("_")[0], 1.0))
+
+
+def slowed_by_others(cores: int) -> float:
+    """How many times as long work on so many cores takes beside what else this machine does.
+
+    What it does is the least of its load of the last minute and of what would run now: other work
+    may just have ended, or just begun. 1 where that cannot be told, and where the cores are not of
+    this machine alone.
+    """
+    here = os.cpu_count() or 1
+    if cores > here:
+        return 1.0
+    others = 0.0
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        others = os.getloadavg()[0]
+        now = Path("/proc/loadavg").read_text(encoding="ascii").split()[3]
+        others = min(others, int(now.partition("/")[0]) - 1)
+    return max(1.0, (others + cores) / here)
 
 
 def seconds_by_rule(results: Path) -> dict[str, float]:

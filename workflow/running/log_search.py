@@ -10,18 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from flopline.drafting.naming import run_names
 from flopline.errors import FloplineError
 from flopline.logs.formats import FOLDERS, FORMATS, SPLITS
 from flopline.logs.time_limit import search
 from flopline.places import command
 from flopline.sources import (
     LogFile,
+    SplitPlace,
     format_of,
     from_name,
     parts_of,
     run_name,
     sidecar_of,
-    split_folders,
+    split_places,
     why_no_file,
 )
 from flopline.study import is_simulated, simulated_folder
@@ -64,15 +66,14 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         paths += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(paths))
     if source["kind"] == "table":
-        _demand_names(study, files)
-        return [{"run": "", "path": p} for p in files]
+        return _tables(study, files)
     named = _named_by_table(study, root)
     of_run: dict[str, list[tuple[str, bool]]] = {}
     shared = {path for path, runs in named.items() if len(runs) > 1}
     by_table = ((path, named.pop(path, ())) for path in files)
     for path, run, is_piece in _each_run(study, by_table):
         of_run.setdefault(run, []).append((path, is_piece))
-    splits = {run: split_folders([path for path, _ in logs]) for run, logs in of_run.items()}
+    splits = {run: split_places([path for path, _ in logs]) for run, logs in of_run.items()}
     for run, logs in of_run.items():
         _demand_one_each(study, run, logs, splits[run])
     if named:
@@ -84,7 +85,7 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
     return [
         _with_sidecar(source, run, path)
         | ({"shared": True} if path in shared else {})
-        | ({"split": splits[run][path][0]} if path in splits[run] else {})
+        | ({"split": splits[run][path].split} if path in splits[run] else {})
         for run in sorted(of_run)
         for path, _ in of_run[run]
     ]
@@ -94,7 +95,7 @@ def _demand_one_each(
     study: StudyDocument,
     run: str,
     logs: Sequence[tuple[str, bool]],
-    splits: Mapping[str, tuple[str, int]],
+    splits: Mapping[str, SplitPlace],
 ) -> None:
     """Raise FloplineError where two logs hold one run and one split, and are no pieces of it.
 
@@ -102,7 +103,7 @@ def _demand_one_each(
     """
     first: dict[str, tuple[str, bool]] = {}
     for path, is_piece in logs:
-        split = splits[path][0] if path in splits else ""
+        split = splits[path].split if path in splits else ""
         other, also_piece = first.setdefault(split, (path, is_piece))
         if other != path and not (is_piece and also_piece):
             raise FloplineError(
@@ -200,15 +201,21 @@ def _with_sidecar(source: SourceDocument, run: str, path: str) -> LogFile:
     return file
 
 
-def _demand_names(study: StudyDocument, tables: list[str]) -> None:
-    """Unnamed rows are named after their table, so that two tables may not share a name then."""
-    stems = [Path(table).stem for table in tables]
-    twice = [table for table, stem in zip(tables, stems, strict=True) if stems.count(stem) > 1]
-    if twice and "run" not in study["source"]["columns"]:
+def _tables(study: StudyDocument, files: list[str]) -> list[LogFile]:
+    """The tables of a study; documents of a run each are called by their folders if need be.
+
+    Unnamed rows are named after their table, so that two tables may not share a name then.
+    """
+    stems = [Path(file).stem for file in files]
+    twice = [file for file, stem in zip(files, stems, strict=True) if stems.count(stem) > 1]
+    if not twice or "run" in study["source"]["columns"]:
+        return [{"run": "", "path": file} for file in files]
+    if not all(Path(file).suffix.lower() == ".json" for file in files):
         raise FloplineError(
             f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
             "would be called: name a `run` column in source.columns, or rename a file."
         )
+    return [{"run": "", "path": file, "called": name} for file, name in run_names(files).items()]
 
 
 def _named_by_file(study: StudyDocument, path: str) -> tuple[str, bool]:

@@ -243,7 +243,7 @@ def _left_out(base: Base) -> Iterator[Change]:
 def _can_be_fitted(runs: pd.DataFrame) -> bool:
     """Whether the fit of these runs alone would find them varied enough."""
     params, tokens = runs["params"].to_numpy(), runs["tokens"].to_numpy()
-    pairs = np.unique(np.stack([params, tokens]).astype(float), axis=1).shape[1]
+    pairs = np.unique(params + 1j * tokens).size
     distinct = min(runs["run"].nunique(), pairs)
     levels = min(np.unique(params).size, np.unique(tokens).size)
     varied = distinct >= parametric_fit.MIN_POINTS and levels >= parametric_fit.MIN_LEVELS

@@ -22,7 +22,8 @@ NOT_FINITE: Final = "loss_not_finite"
 NOT_POSITIVE: Final = "loss_not_positive"
 NO_STEP: Final = "no_step"
 EPOCHS: Final = (
-    "epochs by `tokens: {column: epoch, times: TOKENS_OF_AN_EPOCH}` (the same for all runs)"
+    "epochs by `tokens: {column: epoch, times: TOKENS_OF_AN_EPOCH}` (the same for all runs; where "
+    "epochs count from 0 and each row is one, by `column: place`, which counts rows from 1)"
 )
 """How a study reads epochs where no step is logged."""
 NO_TOKENS: Final = "no_tokens"

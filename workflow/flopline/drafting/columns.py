@@ -187,6 +187,7 @@ _NO_LOSS: Final = (
     "norm", "std", "stderr", "sem", "var", "variance", "ci",
 )  # fmt: skip
 _MEANS: Final = ("avg", "mean", "running")
+LAST_OF_OTHERS: Final = "the last of others"
 _LAST: Final = ("final", "last")
 _DERIVED: Final = (
     "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed",
@@ -194,6 +195,7 @@ _DERIVED: Final = (
 _AGGREGATE: Final = ("epoch",)
 _OF_BATCH: Final = ("step", "batch")
 """What a loss of evaluation is of a part of its data; that of training is so by nature."""
+AUXILIARY: Final = "an auxiliary loss"
 _AUXILIARY: Final = (
     "z", "aux", "auxiliary", "lb", "balancing", "balance", "router", "moe", "mtp", "distill", "kl",
     "reg", "regularization", "penalty",
@@ -405,9 +407,9 @@ def _kinds(name: str) -> dict[str, Sequence[str]]:
         "a mean of others": _MEANS,
         **({"of a batch": _OF_BATCH} if evaluated else {"a mean of an epoch": _AGGREGATE}),
         "in bits per byte": _BITS,
-        "the last of others": _LAST,
+        LAST_OF_OTHERS: _LAST,
         "derived from others": _DERIVED,
-        "an auxiliary loss": _AUXILIARY,
+        AUXILIARY: _AUXILIARY,
     }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from flopline.sources import run_name, split_folders
+from flopline.logs.formats import SPLIT_FOLDERS
+from flopline.sources import NAMED_SO, run_name, split_places
 
 CHECKPOINT: Final = re.compile(r"(?:^|.*[-_])(?:checkpoint|ckpt|step)[-_]?(\d+)$")
 """Folders of checkpoints, each with the log up to it."""
@@ -39,13 +40,15 @@ def name_pattern(paths: Sequence[str]) -> str | None:
     if all(name == run_name(path) for path, name in names.items()):
         return None
     of = runs_by_path(paths)
+    if any(found.place == NAMED_SO for found in split_places(paths).values()):
+        return _named_by_split(names)
     parts = [[*Path(path).parent.parts, run_name(path)] for path in dict.fromkeys(of.values())]
     first, last = _common(parts)
     front = [re.escape(part) for part in parts[0][:first]]
     behind = [re.escape(part) for part in parts[0][len(parts[0]) - last :]]
     file = Path(paths[0]).name
     ending = re.escape(file[len(run_name(paths[0])) :])
-    places = {place for _, place in split_folders(paths).values()}
+    places = {found.place for found in split_places(paths).values()}
     for place in places:
         # A folder of splits stands before the name, or behind it.
         into, at = (front, place) if place <= first else (behind, place - len(parts[0]) + last)
@@ -55,6 +58,20 @@ def name_pattern(paths: Sequence[str]) -> str | None:
     matches = [re.search(pattern, path) for path in paths]
     fits = all(f and f["run"] == names[p] for p, f in zip(paths, matches, strict=True))
     return pattern if fits else None
+
+
+def _named_by_split(names: Mapping[str, str]) -> str | None:
+    """A pattern that finds the names of runs in paths whose file names say the split."""
+    words = f"(?:{'|'.join(SPLIT_FOLDERS)})"
+    for pattern in (
+        r"(?P<run>[^/]+)/[^/]+$",
+        rf"(?P<run>[^/]+)[-_. ]{words}(?:[-_. ][^/]*)?$",
+        rf"{words}[-_. ](?P<run>[^/.]+)\.[^/]*$",
+    ):
+        found = {path: re.search(pattern, path) for path in names}
+        if all(f and f["run"] == names[path] for path, f in found.items()):
+            return pattern
+    return None
 
 
 def path_globs(paths: Sequence[str], root: Path) -> list[str]:
@@ -86,13 +103,8 @@ def last_of_checkpoints(paths: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def runs_by_path(paths: Sequence[str]) -> dict[str, str]:
     """For each path what it shares with the logs of other splits of its run; else itself."""
-    folders = split_folders(paths)
-    return {path: _without(path, folders[path][1]) if path in folders else path for path in paths}
-
-
-def _without(path: str, place: int) -> str:
-    parts = Path(path).parts
-    return str(Path(*parts[:place], *parts[place + 1 :]))
+    places = split_places(paths)
+    return {path: places[path].rest if path in places else path for path in paths}
 
 
 def _common(parts: Sequence[Sequence[str]]) -> tuple[int, int]:

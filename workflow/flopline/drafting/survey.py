@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from flopline.drafting.columns import (
+    AUXILIARY,
+    LAST_OF_OTHERS,
     chosen_losses,
     columns_called,
     fact_columns,
@@ -49,11 +51,14 @@ from flopline.logs.reading import (
 )
 from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
-from flopline.sources import parts_of, split_folders
+from flopline.sources import parts_of, split_places
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table
 from flopline.units import COUNTS
 from flopline.written_numbers import DECIMALS, parse_number, parse_plain
+
+PLACES: Final = ("step", "tokens", "flops")
+"""What places a row in its run, the first that is there."""
 
 NAMED_IN: Final = 200
 """Rows in which all columns of a log are named, where each row names its own."""
@@ -67,6 +72,9 @@ DOCUMENTS: Final = (
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
 
+
+EPOCH: Final = "epoch"
+"""The column of epochs, by which logs without steps may be placed."""
 
 PARAMS: Final = ("params", "params_total", "params_nonembedding")
 """Our names for sizes of models, the one that laws are about first."""
@@ -94,7 +102,8 @@ class LogGroup:
     was read, `notes` what was chosen among several, `units` in which a split's losses are,
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
-    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers.
+    perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers,
+    `counted_from_nought` whether rows without a step have an epoch that begins with 0.
     """
 
     format: str
@@ -115,6 +124,7 @@ class LogGroup:
     pieces: Mapping[str, str] = field(default_factory=dict)
     in_bits: Sequence[str] = ()
     decimal: str = "."
+    counted_from_nought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +190,12 @@ def survey(folder: Path, root: Path) -> Survey:
                 continue
             table = _as_table(path, relative, name, names)
         except FloplineError as refusal:
-            reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
-            left.append((relative, reason))
-            continue
+            table = _result(path, relative) if name is None else None
+            if table is None:
+                reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
+                left.append((relative, reason))
+                continue
+            name = table.format
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
@@ -272,6 +285,20 @@ def _shape(name: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(column) for column in row_columns(names).values())
 
 
+def _result(path: Path, relative: str) -> Table | None:
+    """A document of JSON that holds the result of one finished run, as a table of it; else None."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    try:
+        names = columns_of(path, "json")
+        table = _as_table(path, relative, "json", names)
+    except FloplineError:
+        return None
+    losses = columns_in(table.row_columns.get("loss", [])) if table else []
+    plain = [name for name in losses if what_else(name) != AUXILIARY]
+    return table if plain and table is not None and set(PARAMS) & set(table.columns) else None
+
+
 def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Table | None:
     """The file as a table of runs, else None.
 
@@ -288,9 +315,13 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     runs = _named_runs(table, facts)
     if not set(PARAMS) & set(facts) and (runs is None or len(table) < 2 or bool(runs.isna().any())):
         return None
-    several = runs is not None and bool(runs.duplicated().any())
-    if several or (runs is None and "step" in rows):
+    if runs is None and "step" in rows:
         return None
+    if runs is not None and bool(runs.duplicated().any()):
+        several = _of_last_losses(table, str(facts["run"]), facts, rows)
+        if not several:
+            return None
+        facts["run"] = several
     for count in PARAMS[1:]:
         if "params" not in facts and count in facts:
             facts["params"] = facts[count]
@@ -302,6 +333,20 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     ending_tells = by_ending[:1] == [name]
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
     return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal)
+
+
+def _of_last_losses(table: pd.DataFrame, run: str, facts: ColumnMap, rows: ColumnMap) -> list[str]:
+    """The columns that tell finished runs of one name apart; none where rows may be of a curve."""
+    place = next((_column(rows[ours]) for ours in PLACES if ours in rows), "")
+    losses = columns_in(rows.get("loss", []))
+    last = bool(losses) and all(what_else(name) == LAST_OF_OTHERS for name in losses)
+    if "step" in rows or not place or not last:
+        return []
+    key = [run, place]
+    if table.duplicated(key).any():
+        further = _telling(table, key, [one for one in map(_column, facts.values()) if one != run])
+        return [*key, *further] if further else []
+    return key
 
 
 def _with_counts(table: pd.DataFrame, names: Sequence[str]) -> dict[str, MappedColumn]:
@@ -461,7 +506,18 @@ def _group(
         pieces,
         in_bits,
         decimal,
+        steps < len(logs) and _counts_from_nought(root / read[0], name, columns, all_names[0]),
     )
+
+
+def _counts_from_nought(
+    path: Path, name: str, columns: ColumnMap | None, names: Sequence[str]
+) -> bool:
+    """Whether a log has epochs and the first is 0, so that each stands for one more."""
+    if columns is None or EPOCH not in names:
+        return False
+    epochs = read_log(path, {"step": EPOCH, "loss": columns["loss"]}, name).rows["step"]
+    return bool((epochs.dropna() % 1 == 0).all()) and epochs.min() == 0
 
 
 def _stands_still(rows: pd.DataFrame) -> bool:
@@ -509,15 +565,18 @@ def _with_numbers(
     return {**columns, "loss": kept}, never
 
 
-def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
-    """The column that tells the runs of logs apart, and the runs; empty where files are runs.
+def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[MappedColumn, list[str]]:
+    """The columns that tell the runs of logs apart, and the runs; empty where files are runs.
 
-    It is in all of the logs and takes several values within one, each in several rows.
+    The first is in all of the logs and takes several values within one, each in several rows: it
+    names runs, or their sizes where none does. Others, as seeds, are added where rows of one name
+    repeat their places.
     """
     if FORMATS[name].columns.of_format:
         return "", []
     names_of = [columns_of(path, name) for path in paths]
-    for column in columns_called("run", names_of[0]):
+    sized = [column for ours in PARAMS for column in columns_called(ours, names_of[0])]
+    for column in (*columns_called("run", names_of[0]), *sized):
         if not all(column in names and "loss" in row_columns(names) for names in names_of):
             continue
         try:
@@ -528,21 +587,93 @@ def _told_by_column(name: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
             continue
         if any(1 < len(of) <= rows / 2 for of, rows in runs):
             values = list(dict.fromkeys(run for of, _ in runs for run in of))
-            if not {value.lower() for value in values} <= set(SPLITS):
+            if {value.lower() for value in values} <= set(SPLITS):
+                return "", []
+            further = _further(name, paths, column, names_of[0])
+            if not further:
                 return column, values
+            several = [column, *further]
+            found = [_values(path, name, several)[0] for path in paths]
+            return several, list(dict.fromkeys(run for of in found for run in of))
     return "", []
 
 
-def _values(path: Path, name: str, column: str) -> tuple[list[str], int]:
-    """The names in a column of a log's rows with a loss, each once, and how many rows these are."""
+def _values(path: Path, name: str, column: MappedColumn) -> tuple[list[str], int]:
+    """The names in columns of a log's rows with a loss, each once, and how many rows these are."""
     loss = columns_in(row_columns(columns_of(path, name))["loss"])[0]
     rows = read_log(path, {"run": column, "loss": loss}, name).rows
     return list(map(str, rows["run"].unique())), len(rows)
 
 
-def _several(column: str, runs: Sequence[str]) -> list[str]:
+def _further(name: str, paths: Sequence[Path], run: str, names: Sequence[str]) -> list[str]:
+    """The columns that with `run` tell the rows of logs apart where their places do not."""
+    entry = FORMATS[name]
+    places = [column for ours in PLACES if (column := row_columns(names).get(ours))]
+    if not entry.is_table or not places:
+        return []
+    tables = [read_table(path, name)[0] for path in paths]
+    losses = columns_in(row_columns(names)["loss"])
+    split = row_columns(names).get("split")
+    wanted = [table.dropna(subset=[c for c in losses if c in table], how="all") for table in tables]
+    content = pd.concat(wanted, ignore_index=True)
+    others = [column for column in map(_column, fact_columns(names).values()) if column != run]
+    return _ordering(
+        content, [run, *([_column(split)] if split else [])], _column(places[0]), others
+    )
+
+
+def _ordering(
+    content: pd.DataFrame, known: Sequence[str], place: str, others: Sequence[str]
+) -> list[str]:
+    """The fewest of `others` that with `known` leave most rows behind those before them."""
+    if place not in content:
+        return []
+    at = content[place].map(parse_number)
+    chosen: list[str] = []
+    behind = _returns(content, [c for c in known if c in content], at)
+    while behind:
+        rest = [column for column in others if column in content and column not in chosen]
+        kinds = {one: _returns(content, [*known, *chosen, one], at) for one in rest}
+        best = min(kinds, key=lambda one: kinds[one], default="")
+        if not best or kinds[best] > behind / 2:
+            break
+        chosen.append(best)
+        behind = kinds[best]
+    return chosen
+
+
+def _returns(content: pd.DataFrame, key: Sequence[str], at: pd.Series) -> int:
+    """How many rows stand at the place of the row before them, of the same `key`, or before it."""
+    groups = [content[column].astype("string").fillna("") for column in key]
+    return int((at.groupby(groups, sort=False).diff() <= 0).sum())
+
+
+def _telling(content: pd.DataFrame, known: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The fewest of `others` that with `known` tell all rows apart; none where all do not."""
+    there = [column for column in known if column in content]
+    chosen: list[str] = []
+    count = len(content.drop_duplicates(there)) if there else 0
+    while count < len(content):
+        rest = [column for column in others if column in content and column not in chosen]
+        kinds = {one: len(content.drop_duplicates([*there, *chosen, one])) for one in rest}
+        best = max(kinds, key=lambda one: kinds[one], default="")
+        if not best or kinds[best] <= count:
+            return []
+        chosen.append(best)
+        count = kinds[best]
+    return chosen
+
+
+def _column(spec: MappedColumn) -> str:
+    return str(spec["column"] if isinstance(spec, dict) else spec)
+
+
+def _several(column: MappedColumn, runs: Sequence[str]) -> list[str]:
     if not column:
         return []
+    if isinstance(column, list):
+        named = " and ".join(f"'{one}'" for one in column)
+        return [f"{named} take {len(runs)} values together, each of which is taken for a run."]
     return [f"'{column}' takes {len(runs)} values, each of which is taken for a run."]
 
 
@@ -575,7 +706,7 @@ def _one_each(
     paths: Sequence[str], left: list[tuple[str, str]]
 ) -> tuple[list[str], dict[str, str]]:
     """The paths, one of each split of a run, and the split of each that lies in its folder."""
-    of_split = {path: split for path, (split, _) in split_folders(paths).items()}
+    of_split = {path: found.split for path, found in split_places(paths).items()}
     run_of = runs_by_path(paths)
     first: dict[tuple[str, str], str] = {}
     kept = []
@@ -649,7 +780,9 @@ def _fact_keys(
         of_run |= module.run_facts(path)
     elif not FORMATS[name].columns.of_format:
         of_run |= _constant(path, name, columns or {}, names)
-    taken = {one for column in (columns or {}).values() for one in columns_in(column)}
+    # Where sizes name the runs, they are the sizes, too.
+    others = {ours: column for ours, column in (columns or {}).items() if ours != "run"}
+    taken = {one for column in others.values() for one in columns_in(column)}
     own = {fact for facts in reading.facts.known.values() for fact in facts}
     facts = facts_of({key: value for key, value in of_run.items() if key not in taken})
     return {ours: key for ours, key in facts.items() if ours not in own}

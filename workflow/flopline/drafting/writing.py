@@ -19,12 +19,12 @@ from flopline.drafting.columns import of_finished_runs, other_losses, split_of
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
-from flopline.drafting.survey import PARAMS, LogGroup, Survey, Table, runs_of
+from flopline.drafting.survey import EPOCH, PARAMS, LogGroup, Survey, Table, runs_of
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
-from flopline.logs.reading import columns_in
+from flopline.logs.reading import PLACE, columns_in, plain_columns
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
 from flopline.sources import run_name
@@ -121,7 +121,7 @@ def _of_logs(
             f"{_counted(other)} beside {_counted(group)} are left out: one study reads one kind; "
             "draft them on their own."
         )
-    notes += group.notes
+    notes += [*group.notes, *_or_finished(group)]
     table = _table_for(group, survey.tables, root)
     notes += told(group.pieces, table.path if table else None)
     paths = list(group.paths)
@@ -183,14 +183,8 @@ def _of_logs(
         lines += [] if facts.lines else ["  runs:"]
         lines.append(f"    from_name: {_quoted(facts.pattern)}")
     if not group.has_steps:
-        mend = (
-            "name the column in source.columns, or take the split without steps out of `loss`"
-            if group.columns is not None
-            else "set `format: lines` and in source.columns name the losses, and the step or "
-            f"{EPOCHS}"
-        )
-        missing.append(f"step: some rows of the logs have none; {mend}")
-    families = _families(table, root)
+        missing.append(f"step: some rows of the logs have none; {_way_to_steps(group)}")
+    families = _families([table] if table else [], root)
     lines += ["", "families:  # identifier in the data: label in the figures"]
     lines += _mapping(families or {"all": name}, 2)
     lines += _declared(given, missing)
@@ -203,7 +197,7 @@ def _of_logs(
             "loss_split and loss_label if it is another."
         )
     lines += _loss_split(splits, missing)
-    lines += _loss_unit(_unit_of_loss(group, splits))
+    lines += _loss_unit(_unit_of_loss(group, splits), missing)
     if splits == ["train"]:
         lines.append("loss_label: Training loss")
         notes.append("only a training loss was found: set cleaning.final_window to about 0.02.")
@@ -281,15 +275,19 @@ def _quoted(pattern: str) -> str:
 
 def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], root: Path) -> Draft:
     """The draft of the table with most runs; the others are named as left out."""
-    table = max(tables, key=lambda one: one.rows)
+    alike = _alike(tables)
+    table = alike[0]
+    rows_of_all = sum(one.rows for one in alike)
     loss = table.row_columns["loss"]
     chosen = of_finished_runs(columns_in(loss))
     rows: dict[str, MappedColumn] = {**table.row_columns, "loss": chosen}
+    more = f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
     left_out = [
         f"{one.path} ({count(one.rows, 'run')}) is left out: a study reads one table, and "
-        f"{table.path} has the most runs; to read it instead, draft a folder that holds it alone."
+        f"{table.path}{more} has the most runs; to read it instead, draft a folder that holds it "
+        "alone."
         for one in tables
-        if one is not table
+        if one not in alike
     ]
     notes = left_out + _losses_noted(table.names, chosen, loss)
     columns = {
@@ -305,27 +303,39 @@ def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], r
     missing = [] if "tokens" in columns or "flops" in columns else [NO_TOKENS]
     missing += [] if "params" in columns else ["a params column"]
     lines = [
-        f"# Drafted from {table.path}: {table.rows} rows. Lines with TODO wait for you.",
+        f"# Drafted from {table.path}{more}: {rows_of_all} rows. Lines with TODO wait for you.",
         *(line for sentence in left_out for line in _comment(sentence)),
         f"title: {json.dumps(name)}",
         "",
         "source:",
         "  kind: table",
         *([] if table.ending_tells else [f"  format: {table.format}"]),
-        f"  paths: {json.dumps(table.path)}",
+        *_paths([one.path for one in alike], root),
         *_decimal(table.decimal),
         "  columns:  # check: told by their names",
         *_mapping(columns, 4),
         "",
         "families:  # identifier in the data: label in the figures",
-        *_mapping(_families(table, root) or {"all": name}, 2),
+        *_mapping(_families(alike, root) or {"all": name}, 2),
         "",
         "# one row a run: no training curves, so only the laws of finished runs",
         f"laws: [{', '.join(_laws_of_finished_runs())}]",
         *_declared(given, missing),
     ]
-    lines += _loss_unit(unit_of(chosen))
+    lines += _loss_unit(unit_of(chosen), missing)
     return Draft("\n".join([*lines, ""]), None, missing, notes)
+
+
+def _alike(tables: Sequence[Table]) -> list[Table]:
+    """The tables that are read together: that with most runs, or many of one run and one form."""
+    of_one: dict[str, list[Table]] = {}
+    for table in tables:
+        if table.rows == 1:
+            form = json.dumps([table.format, table.columns, table.row_columns, table.decimal])
+            of_one.setdefault(form, []).append(table)
+    most = max(tables, key=lambda one: one.rows)
+    together = max(of_one.values(), key=len, default=[])
+    return together if len(together) > most.rows else [most]
 
 
 def _laws_of_finished_runs() -> list[str]:
@@ -363,6 +373,37 @@ def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
             lines += [*_comment(meaning), f"{key}: {TODO}"]
             missing.append(f"{key}: {meaning}")
     return lines
+
+
+def _or_finished(group: LogGroup) -> list[str]:
+    """That rows without a step may be finished runs, and how they are read as such."""
+    columns = group.columns or {}
+    place = columns.get("tokens", columns.get("flops"))
+    size = next((group.fact_keys[one] for one in PARAMS if one in group.fact_keys), None)
+    if "run" not in columns or "step" in columns or place is None or size is None:
+        return []
+    plain, _ = plain_columns(columns)
+    run = ", ".join([*columns_in(plain["run"]), _named(place)])
+    loss = of_finished_runs(columns_in(plain["loss"]))
+    return [
+        "the rows of a run are taken for its curve, placed by their tokens; if each row is a "
+        f"finished run, write `kind: table`, and in source.columns `run: [{run}]`, `params: "
+        f"{size}` and `loss: {loss}`, and take source.runs out."
+    ]
+
+
+def _way_to_steps(group: LogGroup) -> str:
+    """What to write where rows have no step, as the end of a sentence."""
+    if group.columns is None:
+        return f"set `format: lines`, name the losses in source.columns, and the step or {EPOCHS}"
+    if group.counted_from_nought or PLACE in group.names:
+        what = "which count from 0, " if group.counted_from_nought else ""
+        return (
+            f"write `tokens: {{column: {PLACE}, times: TOKENS_OF_AN_EPOCH}}` in source.columns if "
+            f"each row is an epoch ({what}{PLACE} counts rows from 1), or `step: {PLACE}` if a step"
+        )
+    way = "name the column in source.columns, or take the split without steps out of `loss`"
+    return f"{way}; or read {EPOCHS}" if EPOCH in group.names else way
 
 
 def _loss_split(splits: Sequence[str], missing: list[str]) -> list[str]:
@@ -405,9 +446,10 @@ def _bits(group: LogGroup) -> list[str]:
     return [f"  loss_unit:  {told_by}", *(f"    {split}: {BITS}" for split in group.in_bits)]
 
 
-def _loss_unit(unit: str | None) -> list[str]:
+def _loss_unit(unit: str | None, missing: list[str]) -> list[str]:
     """The line that says the unit, where it is none that becomes nats per token by rule."""
     if unit == "":
+        missing.append("loss_unit: bits per what, bits_per_byte or bits_per_token")
         return [f"loss_unit: {TODO}  # bits per what: bits_per_byte or bits_per_token"]
     return [f"loss_unit: {unit}"] if unit in PER_BYTE else []
 
@@ -445,13 +487,20 @@ def _table_for(group: LogGroup, tables: Sequence[Table], root: Path) -> Table | 
 
     A study reads a run table by the ending of its name, so that one without is none.
     """
-    naming = [table for table in tables if table.ending_tells and _known_to(table, group, root)]
+    one_each = len(group.paths) > 1  # results of runs, of which none is a table of all
+    naming = [
+        table
+        for table in tables
+        if table.ending_tells
+        and not (one_each and table.rows == 1)
+        and _known_to(table, group, root)
+    ]
     return max(naming, key=lambda table: len(_known_to(table, group, root)), default=None)
 
 
 def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
     """The logs of the group that are runs of the table: by its `log` column, or by their names."""
-    if "run" not in table.columns:
+    if not isinstance(table.columns.get("run"), str):
         return set()
     content, _ = read_table(root / table.path, table.format)
     if "log" in table.columns:
@@ -465,12 +514,13 @@ def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:
     return {path for path in group.paths if names[path] in runs}
 
 
-def _families(table: Table | None, root: Path) -> dict[str, str]:
-    if table is None or "family" not in table.columns:
-        return {}
-    content, _ = read_table(root / table.path, table.format)
-    values = sorted(set(_texts(content, table.columns["family"])))
-    return {value: value for value in values}
+def _families(tables: Sequence[Table], root: Path) -> dict[str, str]:
+    values: set[str] = set()
+    for table in tables:
+        if "family" in table.columns:
+            content, _ = read_table(root / table.path, table.format)
+            values |= set(_texts(content, table.columns["family"]))
+    return {value: value for value in sorted(values)}
 
 
 def _texts(content: pd.DataFrame, column: MappedColumn) -> list[str]:

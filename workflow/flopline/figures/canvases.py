@@ -17,16 +17,13 @@ from matplotlib import _text_helpers
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.backends.backend_agg import RendererAgg, get_hinting_flag
 from matplotlib.backends.backend_mixed import MixedModeRenderer
-from matplotlib.backends.backend_pdf import PdfFile, RendererPdf
-from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 from matplotlib.ft2font import RenderMode
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
-from flopline.figures.shaping import SUBPIXELS, Outlines, Shaped, Size
-
-POINTS_PER_INCH: Final = 72
+from flopline.figures.shaping import POINTS_PER_INCH, SUBPIXELS, Outlines, Shaped, Size
+from flopline.figures.writers import Pdf, PdfBytes, Svg
 
 # A date or a library version in a file would make equal figures differ.
 _NO_DATE_SVG: Final = {"Date": None, "Creator": None}
@@ -39,12 +36,11 @@ class Together(RendererBase):
     Texts are measured by outlines without hints, as they are in an SVG of outlines.
     """
 
-    def __init__(self, svg: Any, pdf: Any) -> None:
+    def __init__(self, outlines: Outlines, svg: Any, pdf: Any) -> None:
         super().__init__()
-        self.svg, self.pdf = svg, pdf
+        self.outlines, self.svg, self.pdf = outlines, svg, pdf
         self.writers = [writer for writer in (svg, pdf) if writer is not None]
         self.last = self.writers[-1]
-        self.outlines = Outlines(text_to_path)
         self.size: tuple[float, float] = self.last.get_canvas_width_height()
 
     def new_gc(self) -> GraphicsContextBase:
@@ -74,6 +70,10 @@ class Together(RendererBase):
             return self.outlines.size(s, prop)
         size: Size = text_to_path.get_text_width_height_descent(s, prop, ismath)
         return size
+
+    def _get_font_height_metrics(self, prop: Any) -> Any:
+        """Heights of a line of text, of which Matplotlib asks."""
+        return self.outlines.shaped.heights(prop)
 
     def open_group(self, s: str, gid: str | None = None) -> None:
         """Begin a group of shapes."""
@@ -131,7 +131,7 @@ class Pixels(RendererAgg):
 
     def __init__(self, width: float, height: float, dpi: float) -> None:
         super().__init__(width, height, dpi)  # type: ignore[no-untyped-call]
-        self.shaped = Shaped(get_hinting_flag())
+        self.shaped = Shaped(get_hinting_flag(), dpi)
 
     def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Size:
         """The size of a text in pixels."""
@@ -142,9 +142,12 @@ class Pixels(RendererAgg):
         return size
 
     def _sized(self, prop: Any) -> tuple[Any, float]:
-        """The font of a text, and its size in points, which it has."""
-        agg: Any = super()
-        return agg._prepare_font(prop), prop.get_size_in_points()
+        """The font of a text, and its size in points."""
+        return self.shaped.font(prop), prop.get_size_in_points()
+
+    def _get_font_height_metrics(self, prop: Any) -> Any:
+        """Heights of a line of text, of which Matplotlib asks."""
+        return self.shaped.heights(prop)
 
     def draw_text(
         self,
@@ -188,16 +191,19 @@ def draw_shapes(
 ) -> None:
     """Draw `figure` into an SVG, a PDF or both; its rasterized parts are images of `dpi`."""
     width, height = map(float, figure.get_size_inches())
-    file = None if pdf is None else PdfFile(pdf, metadata=_NO_DATE_PDF)
+    outlines = Outlines(text_to_path)
+    file: Any = None if pdf is None else PdfBytes(pdf, metadata=_NO_DATE_PDF)
     points = (width * POINTS_PER_INCH, height * POINTS_PER_INCH)
+    of_svg: Any = {"image_dpi": dpi, "metadata": _NO_DATE_SVG}
     writers = Together(
-        None if svg is None else RendererSVG(*points, svg, image_dpi=dpi, metadata=_NO_DATE_SVG),
-        None if file is None else RendererPdf(file, dpi, height, width),
+        outlines,
+        None if svg is None else Svg(*points, svg, outlines, **of_svg),
+        None if file is None else Pdf(file, dpi, height, width, outlines),
     )
     try:
         if file is not None:
             file.newPage(width, height)
-        with _resolution(figure, POINTS_PER_INCH), _shaped_by(writers.outlines):
+        with _resolution(figure, POINTS_PER_INCH), _shaped_by(outlines):
             renderer: Any = MixedModeRenderer(figure, width, height, dpi, writers)
             figure.draw(renderer)
             renderer.finalize()

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from flopline.agreement import multipliers
-from flopline.documents import ComparisonJson, FitsJson, OtherFamilyJson
+from flopline.documents import ComparisonJson, FitJson, FitsJson, OtherFamilyJson, TargetJson
 from flopline.errors import FloplineError
 from flopline.figures.lawpanel import check_target, number
 from flopline.figures.layout import PAGE, Box, laid_out
@@ -39,6 +39,7 @@ from flopline.figures.style import (
     mark_synthetic,
     styled,
 )
+from flopline.figures.wording import reach
 from flopline.numbers import factor, flops_label, significant
 from flopline.results import LawResults, StudyResults
 from flopline.schema import KEPT
@@ -85,8 +86,7 @@ def families(
     if len(labels) < 2:
         raise FloplineError("The figure of families compares two or more, but there is only one.")
     figure, (left, right) = laid_out(width, [Box(2.9, 2.35), Box(2.9, 2.35, left=0.66)])
-    mine = [e for e in entries if math.isclose(e["budget_flops"], target, rel_tol=1e-9)]
-    entry = mine[0] if mine else None
+    entry = _entry_at(entries, target)
     if entry is None or entry["law"] is None or entry["winner"] is None:
         why = "fewer than two families have a line that may be recommended"
         why = why if entry is None else str(entry["sentence"])
@@ -155,8 +155,7 @@ def _draw_losses(
             _fill(axes, line, band, line <= last, look.color)
             held += list(band)
         _draw_parted(axes, line, loss, line <= last, look, family)
-        at = next((t for t in fits[family][law]["targets"]
-                   if math.isclose(t["budget_flops"], target, rel_tol=1e-9)), None)  # fmt: skip
+        at = _at_target(fits[family][law], target)
         label = looks[family].label
         if at is not None:
             low, high = (number(at["loss"], e) for e in ("lo95", "hi95"))
@@ -325,23 +324,55 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
 
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
-    if not results.decision["families"]:
+    if _compared_at(results, setting) is None:
         return alt(results, setting)
     return (
+        f"{alt(results, setting)} "
         f"Left: the lowest loss for the compute of {', '.join(setting.labels.values())}, by the "
         "law that they have in common, with 95 % bands. Right: how many times the compute of the "
         "best family the others need for the same loss, with bands, and the decision's own numbers "
         "at the targets (bars: 80 and 95 %). Solid where both families have runs, dashed and "
-        "hatched beyond. All of it holds if the laws hold; forecasts stand in this sentence. "
-        f"{alt(results, setting)}"
+        "hatched beyond. All of it holds if the laws hold; no forecast is drawn."
     )
 
 
 def alt(results: StudyResults, setting: Setting) -> str:
-    """The finding, for those who cannot see it."""
-    for entry in results.decision["families"]:
-        return str(entry["sentence"])
-    return "Fewer than two families have a line to be compared."
+    """The finding, for those who cannot see it: by the law that is drawn, and nothing else."""
+    entry = _compared_at(results, setting)
+    if entry is None:
+        sentences = [str(entry["sentence"]) for entry in results.decision["families"]]
+        return next(iter(sentences), "Fewer than two families have a line to be compared.")
+    law, winner, target = str(entry["law"]), str(entry["winner"]), float(entry["budget_flops"])
+    at = _at_target(results.families[winner].fits[law], target)
+    loss = f" {significant(number(at['loss']))}{reach(at['loss'], significant)}" if at else ""
+    sentences = [
+        f"By the {law_style(law).label} law {setting.labels[winner]} reaches{loss or ' the lowest'}"
+        f"{'' if loss else ' loss'} at {flops_label(target)} FLOPs."
+    ]
+    for other in entry["others"]:
+        times, label = other["multiplier"], setting.labels[str(other["family"])]
+        sentences.append(
+            f"For that loss {label} needs {factor(point)}{reach(times, factor)} the compute."
+            if math.isfinite(point := number(times))
+            else f"That loss is never reached by {label}."
+        )
+    return " ".join(sentences)
+
+
+def _compared_at(results: StudyResults, setting: Setting) -> ComparisonJson | None:
+    """The comparison at the target, None where there is no law or no best family to draw."""
+    entry = _entry_at(results.decision["families"], setting.target)
+    return None if entry is None or not (entry["law"] and entry["winner"]) else entry
+
+
+def _entry_at(entries: Sequence[ComparisonJson], target: float) -> ComparisonJson | None:
+    return next((e for e in entries if math.isclose(e["budget_flops"], target, rel_tol=1e-9)), None)
+
+
+def _at_target(fit: FitJson, target: float) -> TargetJson | None:
+    """What a fit says at the target."""
+    close = (t for t in fit["targets"] if math.isclose(t["budget_flops"], target, rel_tol=1e-9))
+    return next(close, None)
 
 
 FIGURE = FigureSpec(

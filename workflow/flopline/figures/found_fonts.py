@@ -32,7 +32,7 @@ def found_fonts() -> Iterator[None]:
 
 def _remembered(name: str, look_up: Callable[..., Any]) -> Callable[..., Any]:
     def known(prop: Any, *args: Any, **kwargs: Any) -> Any:
-        key = (name, _face(prop), args, *kwargs.items())
+        key = (name, face(prop), args, *kwargs.items())
         if key not in _found:
             _found[key] = look_up(prop, *args, **kwargs)
         return _found[key]
@@ -48,7 +48,7 @@ def fonts_found() -> list[str]:
 _found: dict[tuple[Any, ...], Any] = {}
 
 
-def _face(prop: Any) -> Any:
+def face(prop: Any) -> Any:
     """What a file is chosen by: all but the size, since outlines have every size."""
     if not isinstance(prop, FontProperties):
         return prop

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flopline.documents import FindingJson, FitsJson, TargetJson, number_in
 from flopline.figures.layout import LONE_IN, Box, laid_out
-from flopline.figures.spots import write_reason
+from flopline.figures.spots import ruler, write_reason
 from flopline.figures.style import GREY, styled_large
 from flopline.figures.ticks import log_pad, set_log_ticks
 from flopline.laws.common.fit_result import FAILED
@@ -138,14 +137,12 @@ def law_legend(figure: Figure, styles: Iterable[LawStyle], right: float, top: fl
         for s in styles
     ]
     total, tall = figure.get_size_inches()
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(
             handles=handles, ncols=columns, loc="upper right", borderaxespad=0, borderpad=0,
             bbox_to_anchor=(right / total, top / tall), handlelength=2.4, columnspacing=1.4,
         )  # fmt: skip
-        box = legend.get_window_extent(canvas.get_renderer())
+        box = legend.get_window_extent(ruler(figure))
         if box.width <= right * figure.dpi:
             break
         legend.remove()

@@ -225,13 +225,17 @@ class FigureSpec:
         instead, the sentence that takes its place on the page (empty where it is shown).
         """
         before = SYNTHETIC if setting.synthetic else ""
-        after = self._form_words(results, setting)
+        caption = self.caption(results, setting)
+        # What an audit found may say so itself.
+        after = "".join(
+            f" {words}" for words in self._forms(results, setting) if words not in caption
+        )
         return {
             "name": self.name,
             "family": setting.label,
             "section": self.section.value,
             "title": self.title,
-            "caption": before + self.caption(results, setting) + after,
+            "caption": before + caption + after,
             "alt": before + self.alt(results, setting),
             "instead": self.instead(results, setting) if self.instead is not None else "",
         } | (self._refused_words(setting) if self.is_refused(setting) else {})
@@ -253,15 +257,15 @@ class FigureSpec:
         title = f"{setting.family_label}: {self.title[0].lower()}{self.title[1:]}"
         return reason_alone(title, setting.drawn(setting.refused), width=setting.width)
 
-    def _form_words(self, results: StudyResults, setting: Setting) -> str:
-        """Which form the parametric law is of, for figures that show it; else empty."""
+    def _forms(self, results: StudyResults, setting: Setting) -> list[str]:
+        """Sentences on which form the parametric law is of, for figures that show it."""
         from flopline.laws.common.fit_result import FAILED
         from flopline.laws.parametric.parametric_law import LAW
 
         needs = self.needs
         asked = [*needs.fits, *needs.draws, *(table.partition(".")[0] for table in needs.tables)]
         if not needs.every_law and LAW.name not in asked:
-            return ""
+            return []
         from flopline.laws.parametric.stated_form import form_of, form_sentence
 
         sentences = {
@@ -272,8 +276,8 @@ class FigureSpec:
             and of_family.fits[LAW.name]["status"] != FAILED
         }
         if len(set(sentences.values())) < 2:
-            return "".join(f" {sentence}" for sentence in {*sentences.values()})
-        return "".join(f" {setting.labels[f]}: {sentence}" for f, sentence in sentences.items())
+            return [*{*sentences.values()}]
+        return [f"{setting.labels[family]}: {words}" for family, words in sentences.items()]
 
 
 @cache

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 from numpy.typing import ArrayLike, NDArray
 
+from flopline.figures.canvases import Pixels
 from flopline.figures.style import SMALL_PT, literal
 
 Floats = NDArray[np.float64]
@@ -41,10 +42,19 @@ def trace(axes: Axes, x: ArrayLike, y: ArrayLike, join: bool = True) -> Floats:
 
 def size_in(axes: Axes, artist: Artist) -> Spot:
     """Width and height of `artist` as fractions of `axes`."""
-    canvas = axes.figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    box = artist.get_window_extent(canvas.get_renderer())
+    box = artist.get_window_extent(ruler(axes.figure))
     return box.width / axes.bbox.width, box.height / axes.bbox.height
+
+
+def ruler(figure: Any) -> Pixels:
+    """What measures texts of a figure, each once, and draws none."""
+    known = _rulers.get(figure)
+    if known is None or known.dpi != figure.dpi:
+        known = _rulers[figure] = Pixels(1, 1, figure.dpi)
+    return known
+
+
+_rulers: WeakKeyDictionary[Any, Pixels] = WeakKeyDictionary()
 
 
 def corner(name: str, size: Spot, margin: Spot) -> Spot:

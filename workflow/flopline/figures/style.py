@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import io
 import re
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
 from flopline.figures.canvases import draw_shapes, pixels_of
+from flopline.figures.copied_ticks import copied_ticks
 from flopline.figures.found_fonts import FAMILY, found_fonts
 from flopline.figures.pdf_fonts import lean_fonts
 from flopline.figures.still import still
@@ -140,8 +140,6 @@ _LARGE: Final[dict[str, object]] = {
 }
 """What a figure of one panel has larger, since a page shows it smaller than print does."""
 
-_EMBEDDED: Final = re.compile(r'(?<=data:image/png;base64,)[^"]+')
-
 PAPER_DARK: Final = "#15181c"
 """The ground of a figure on a dark page, that of the page (report/style.css)."""
 # On a dark ground greys change places, from PAPER_DARK for white to nearly white for black; all
@@ -159,7 +157,11 @@ def styled(draw: Callable[_P, _T], more: Mapping[str, object] | None = None) -> 
 
     @functools.wraps(draw)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with style.context(["default", {**_RC, **(more or {})}]), found_fonts():
+        with (
+            style.context(["default", {**_RC, **(more or {})}]),
+            found_fonts(),
+            copied_ticks(),
+        ):
             return draw(*args, **kwargs)
 
     return wrapped
@@ -244,8 +246,10 @@ def save(
             pdf = io.BytesIO() if "pdf" in part else None
             draw_shapes(figure, text, pdf, RASTER_DPI)
             if text is not None:
-                svg = _for_dark_pages(_EMBEDDED.sub(_with_palette, text.getvalue()))
-                part["svg"].write_text(svg, encoding="utf-8")
+                part["svg"].write_text(
+                    _for_dark_pages(text.getvalue().replace("base64,\n", "base64,")),
+                    encoding="utf-8",
+                )
             if pdf is not None:
                 part["pdf"].write_bytes(pdf.getvalue())
         if "png" in part:
@@ -276,7 +280,8 @@ def _png(rgba: NDArray[np.uint8]) -> bytes:
     """A PNG in RGB, since nothing shines through a figure, of rows as they are, which pack best."""
     height, width, _ = rgba.shape
     rows = np.zeros((height, 1 + 3 * width), np.uint8)
-    rows[:, 1:] = rgba[..., :3].reshape(height, -1)
+    for channel in range(3):  # five times as fast as all three at a time
+        rows[:, 1 + channel :: 3] = rgba[..., channel]
     per_metre = round(PNG_DPI / 0.0254)
     chunks = {
         b"IHDR": struct.pack(">2L5B", width, height, 8, 2, 0, 0, 0),
@@ -324,13 +329,3 @@ def _for_dark_pages(svg: str) -> str:
         f"{''.join(rules)}}}</style>"
     )
     return svg.replace("</defs>", f"{sheet}{lift if '<image' in svg else ''}</defs>", 1)
-
-
-def _with_palette(embedded: re.Match[str]) -> str:
-    """An image inside an SVG in 256 colours, which the eye cannot tell, at a third of the bytes."""
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(base64.b64decode(embedded[0])))
-    smaller = io.BytesIO()
-    image.quantize(256, method=Image.Quantize.FASTOCTREE).save(smaller, "png", optimize=True)
-    return base64.b64encode(smaller.getvalue()).decode()

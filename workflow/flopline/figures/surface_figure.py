@@ -438,7 +438,7 @@ def alt(results: StudyResults, setting: Setting) -> str:
     """The finding, for those who cannot see it."""
     unit = words(setting.loss_unit)
     return " ".join(
-        f"{setting.labels[family]}: {_in_words(of_family.fits['parametric'], unit)}"
+        f"For {setting.labels[family]} {_in_words(of_family.fits['parametric'], unit)}"
         for family, of_family in _drawn(results).items()
     ) + _left_out(results)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
@@ -168,7 +169,11 @@ def _within(lo: float, hi: float) -> Callable[[Floats], Floats]:
 
 def _size_pt(text: str) -> tuple[float, float]:
     size = rcParams["xtick.labelsize"]
-    size = SMALL_PT if isinstance(size, str) else size
+    return _size_of(text, SMALL_PT if isinstance(size, str) else float(size))
+
+
+@functools.lru_cache(4096)
+def _size_of(text: str, size: float) -> tuple[float, float]:
     font = FontProperties(family="DejaVu Sans", size=size)
     ismath: Literal["TeX"] | bool = "$" in text
     width, height, _ = text_to_path.get_text_width_height_descent(text, font, ismath)

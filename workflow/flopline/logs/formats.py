@@ -178,12 +178,22 @@ FORMATS: Final[dict[str, Format]] = {
             endings=("json",),
         ),
         Format(
+            "json_runs",
+            "one JSON document of several objects with lists of losses and numbers beside them",
+            "a sweep in one document, an object for each run as of the format json; their names "
+            "are the runs, the numbers in them facts",
+            Columns.STUDY,
+            several_runs=True,
+            endings=("json",),
+        ),
+        Format(
             "json",
             "one JSON document with lists of numbers, a loss among them",
             "one document a run: lists side by side (`history.val.iter`, `history.val.loss`), "
-            "W&B's `run.history()` as pandas or records, Keras' `History`",
+            "pairs of step and loss, W&B's `run.history()` as pandas or records, Keras' `History`",
             Columns.STUDY,
             module="json_document",
+            is_table=True,
             endings=("json",),
         ),
         Format(

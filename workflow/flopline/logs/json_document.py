@@ -4,7 +4,10 @@ That is how people dump the history of a run: `{"val": {"iter": [...], "loss": [
 `run.history()` written by pandas (`{"loss": {"0": 9.1, ...}}`) or as records, Keras' `History`.
 Lists of one object stand side by side; several objects are read one after another. Columns are
 called by their place in the document, with dots; a position that all objects with a loss have by
-the same name has this name, too. Everything else in the document are facts.
+the same name has this name, too. A list of pairs, `"val_loss": [[100, 5.1], ...]`, and an object of
+lists x and y are steps and losses. Everything else in the document are facts, and so are columns
+that stay the same. A list of objects that are no rows of a curve, or an object of them by name, is
+a table of runs.
 """
 
 from __future__ import annotations
@@ -22,7 +25,19 @@ from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import POSITIONS, is_loss, leaves
 from flopline.logs.opening import HEAD, read_bytes
-from flopline.logs.reading import LogFacts, Raw, Wish, as_cell, column_names, columns_in, reach
+from flopline.logs.reading import (
+    PLACE,
+    LogFacts,
+    Raw,
+    Wish,
+    as_cell,
+    column_names,
+    columns_in,
+    reach,
+)
+
+RUN: Final = "run"
+"""The column that names a run by its place in an object of runs."""
 
 _BEGIN: Final = re.compile(
     rb"\s{0,4095}(?:\{\s*[\"}]|\[\s*"
@@ -30,7 +45,13 @@ _BEGIN: Final = re.compile(
 )
 """How an object or a list begins; a line of another log may, too, begin with a bracket."""
 _SEVERAL_LINES: Final = re.compile(rb"\s*\{[^\n]*\}[^\S\n]*\n\s*\{")
-_LISTS: Final = re.compile(rb"\"\s*:\s*\[\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:")
+_LISTS: Final = re.compile(
+    rb"\"\s*:\s*\[\s*\[?\s*-?[\dN\"{n]|^\s*\[\s*\{|\{\s*\"0\"\s*:|^\s*\{\s*\"[^\"]*\"\s*:\s*\{"
+)
+_LOSS: Final = re.compile(rb"loss|bpb|bpc|ppl|perplexity", re.IGNORECASE)
+STEP: Final = "step"
+LOSS: Final = "loss"
+"""What those are called that stand in pairs, or as x and y."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +64,21 @@ class MetricGroup:
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether it is one JSON document that holds lists of numbers, a loss among them."""
+    document = likely_document(path, head)
+    return has_losses(document) or _has_losses(records(document))
+
+
+def likely_document(path: Path, head: bytes) -> Any:
+    """The content of a file that is likely one document with losses; None of any other."""
     if not _BEGIN.match(head) or FORMATS["jsonl"].ends(path.name):
-        return False
+        return None
     # Lines of JSON are told by the first two; a document that is none, or holds no list, by a look.
-    if _SEVERAL_LINES.match(head) or not _LISTS.search(head) or b"oss" not in head.lower():
-        return False
+    if _SEVERAL_LINES.match(head) or not _LISTS.search(head) or not _LOSS.search(head):
+        return None
     try:
-        document = json_of(head if len(head) < HEAD else read_bytes(path))
+        return json_of(head if len(head) < HEAD else read_bytes(path))
     except Undecodable:
-        return False
-    return any(is_loss(name.rpartition(".")[2]) for g in groups(document) for name in g.columns)
+        return None
 
 
 def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
@@ -64,30 +90,127 @@ def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:
     text = read_bytes(path).decode("utf-8-sig", errors="replace")
     if not text.strip():
         return
+    document = document_of(path, text)
+    say(document, wish, facts, "", path)
+    metrics = groups(document)
+    if not metrics and (found := _rows_of_runs(document)):
+        yield _as_rows(found, wish)
+        return
+    yield curve(path, metrics, wish)
+
+
+def document_of(path: Path, text: str) -> Any:
+    """The content of a file, with NaN as text, since in a table it would stand for an absent loss.
+
+    Raises FloplineError for what is no whole JSON.
+    """
     try:
-        # A NaN as text, since in a table it would stand for an absent loss.
-        document = json_of(text, parse_constant=str)
+        return json_of(text, parse_constant=str)
     except Undecodable as error:
         raise no_document(path, error) from None
+
+
+def say(document: Any, wish: Wish, facts: LogFacts, run: str, path: Path) -> None:
+    """Note the wanted facts that a document says of a run, also by columns that stay the same."""
+    constant = constants(groups(document))
     for name in wish.facts:
         value = reach(document, name)
+        value = constant.get(name) if value is None else value
         if value is not None and not isinstance(value, list | dict):
-            facts.say("", name, value)
-    metrics = groups(document)
+            facts.say_once(run, name, value, path)
+
+
+def curve(path: Path, metrics: Sequence[MetricGroup], wish: Wish, first: int = 0) -> Raw:
+    """The rows of one run's metrics; `first` are the rows that stand before them in the file."""
     shared = _shared(metrics)
-    names = list(dict.fromkeys([*shared, *(name for g in metrics for name in g.columns)]))
+    names = list(dict.fromkeys([*shared, *(n for g in metrics for n in g.columns), PLACE]))
     columns = wish.columns or {}
     losses = columns_in(columns.get("loss", []))
     wanted = [name for name in column_names(columns) if name in names]
     rows: list[dict[str, object]] = []
-    line = 0
+    line = first
     for group in metrics:
-        here = dict(group.columns)
+        length = max(map(len, group.columns.values()), default=0)
+        here = {PLACE: range(1, length + 1), **group.columns}
         here |= {name: here[full] for name in shared if (full := _joined(group.at, name)) in here}
         if any(name in here for name in losses):
             rows += _rows(path, {name: here[name] for name in wanted if name in here}, line)
-        line += max(map(len, group.columns.values()), default=0)
-    yield Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
+        line += length
+    return Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
+
+
+def _as_rows(found: Sequence[Mapping[str, Any]], wish: Wish) -> Raw:
+    """The records of a table of runs as rows."""
+    names = list(dict.fromkeys(name for record in found for name in record))
+    wanted = [name for name in wish.names if name in names]
+    rows = [
+        {**{name: as_cell(record.get(name)) for name in wanted}, "line": place}
+        for place, record in enumerate(found, start=1)
+    ]
+    return Raw(pd.DataFrame(rows, columns=[*wanted, "line"], dtype=object), names=names)
+
+
+def read_runs(path: Path, data: bytes) -> tuple[pd.DataFrame, list[int]]:
+    """A table of runs, see `tables.read_table`; empty where the document holds no records."""
+    found = _rows_of_runs(document_of(path, data.decode("utf-8-sig", errors="replace")))
+    names = list(dict.fromkeys(name for record in found for name in record))
+    rows = [[as_cell(record.get(name)) for name in names] for record in found]
+    table = pd.DataFrame(rows, columns=names, dtype=object)
+    return table.assign(line=pd.RangeIndex(1, len(table) + 1).astype("int64")), []
+
+
+def records(document: Any) -> list[dict[str, Any]]:
+    """The records of a table of runs, flat; of an object of them each has its name as `run`."""
+    return [record for record in _named_records(document) if record]
+
+
+def _rows_of_runs(document: Any) -> list[dict[str, Any]]:
+    """The records of a table of runs; of a document of one finished run what it says of it."""
+    own = _scalars(document) if isinstance(document, dict) and not groups(document) else {}
+    return records(document) or ([own] if own else [])
+
+
+def _named_records(document: Any) -> list[dict[str, Any]]:
+    if isinstance(document, list):
+        if len(document) > 1 and all(isinstance(record, dict) for record in document):
+            return [_scalars(record) for record in document]
+        return []
+    if not isinstance(document, dict):
+        return []
+    inner = list(document.values())
+    if len(inner) > 1 and all(isinstance(record, dict) for record in inner):
+        named = [{RUN: name, **_scalars(record)} for name, record in document.items()]
+        return named if all(len(record) > 1 for record in named) else []
+    # Lists beside much else may be results of one run on several sets.
+    return _named_records(inner[0]) if len(inner) == 1 else []
+
+
+def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flattened(record).items() if not isinstance(value, list)}
+
+
+def _has_losses(found: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether most records hold a number that is named like a loss."""
+    with_loss = sum(
+        any(isinstance(v, int | float) and is_loss(n.rpartition(".")[2]) for n, v in one.items())
+        for one in found
+    )
+    return with_loss > len(found) / 2
+
+
+def has_losses(document: Any) -> bool:
+    """Whether one of a document's lists is named like a loss."""
+    return any(is_loss(name.rpartition(".")[2]) for g in groups(document) for name in g.columns)
+
+
+def constants(metrics: Sequence[MetricGroup]) -> dict[str, object]:
+    """What columns say that hold one and the same number throughout."""
+    out: dict[str, object] = {}
+    for group in metrics:
+        for name, values in group.columns.items():
+            if len(values) > 1 and isinstance(values[0], int | float) and len({*values}) == 1:
+                out[name] = values[0]
+    return out
 
 
 def no_document(path: Path, error: Undecodable) -> FloplineError:
@@ -99,8 +222,14 @@ def no_document(path: Path, error: Undecodable) -> FloplineError:
 def run_facts(path: Path) -> dict[str, object]:
     """What a document says of its run besides its lists, by dotted names."""
     document = json_of(read_bytes(path).decode("utf-8-sig", errors="replace"))
+    return facts_of_run(document)
+
+
+def facts_of_run(document: Any) -> dict[str, object]:
+    """What a document says besides its lists, and by columns that stay the same."""
     flat = flattened(document)
-    return {name: value for name, value in flat.items() if not isinstance(value, list)}
+    said = {name: value for name, value in flat.items() if not isinstance(value, list)}
+    return {**constants(groups(document)), **said}
 
 
 def groups(document: Any) -> list[MetricGroup]:
@@ -120,15 +249,44 @@ def _groups(content: Any, at: str) -> Iterator[MetricGroup]:
         return
     if not isinstance(content, dict):
         return
+    points = _points(content) if is_loss(at) else None
+    if points is not None:
+        yield _with_steps(_joined(at, LOSS), *points)
+        return
     columns = {}
     for name, value in content.items():
-        if isinstance(value, list) and value and _of_values(value):
+        pairs = _pairs(value) if is_loss(name) else None
+        if pairs is not None:
+            yield _with_steps(_joined(at, name), *pairs)
+        elif isinstance(value, list) and value and _of_values(value):
             columns[_joined(at, name)] = value
         elif _is_indexed(value):
             columns[_joined(at, name)] = list(value.values())
         else:
             yield from _groups(value, _joined(at, name))
     yield MetricGroup(at, columns)
+
+
+def _with_steps(name: str, steps: Sequence[Any], losses: Sequence[Any]) -> MetricGroup:
+    return MetricGroup("", {STEP: steps, name: losses})
+
+
+def _pairs(value: Any) -> tuple[list[Any], list[Any]] | None:
+    """The first and the second of each pair of numbers in a list; None of any other."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        return None
+    firsts, seconds = [pair[0] for pair in value], [pair[1] for pair in value]
+    return (firsts, seconds) if _of_values(firsts) and _of_values(seconds) else None
+
+
+def _points(content: Mapping[str, Any]) -> tuple[list[Any], list[Any]] | None:
+    """The lists x and y of an object, as trackers export the points of a scalar."""
+    x, y = content.get("x"), content.get("y")
+    if not (isinstance(x, list) and isinstance(y, list) and len(x) == len(y) > 0):
+        return None
+    return (x, y) if _of_values(x) and _of_values(y) else None
 
 
 def _is_position(name: str) -> bool:

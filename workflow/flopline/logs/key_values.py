@@ -82,8 +82,8 @@ _NO_POSITION: Final = (
 
 _PLAIN_NAN: Final = re.compile(r"(?<![\w'\"])(-?)(nan|inf)(?![\w'\"])")
 _LOSS: Final = re.compile(
-    r"(?:^|[^a-z])(?:loss(?:es)?|nll|xent|cross[-_ ]?entropy|crossentropyloss|ce|bpb"
-    r"|bits[-_ ]per[-_ ]byte)(?:$|[^a-z])|loss$|CrossEntropy",
+    r"(?:^|[^a-z])(?:loss(?:es)?|nll|xent|cross[-_ ]?entropy|crossentropyloss|ce|bpb|bpc"
+    r"|bits[-_ ]per[-_ ](?:byte|char(?:acter)?))(?:$|[^a-z])|loss$|CrossEntropy",
 )
 
 _BESIDE: Final = re.compile(
@@ -251,8 +251,9 @@ def _pairs(record: Record, text: str) -> None:
                 record.note(FIRST, value)
             continue
         if between.rstrip().endswith("[") and _CLOSES.match(text, end) and not match["unit"]:
-            alone.append(match)
             record.lead = record.lead or _split_word(_words(words))
+            if not _note_bracketed(record, match, between):
+                alone.append(match)
             continue
         key = _key(words, explicit=sep is not None)
         if not key:
@@ -288,6 +289,17 @@ def _pairs(record: Record, text: str) -> None:
     if text[end:].strip(" \t|,;)]}\"'"):
         record.ends = ""
     _alone(record, alone)
+
+
+def _note_bracketed(record: Record, match: re.Match[str], between: str) -> bool:
+    """Note the position that a number in brackets is, as `Step [50/2400]`, if its word says so."""
+    first, _, last = between.rstrip()[:-1].strip(" ,|").rpartition(" ")
+    name = last.rstrip(":=").lower()
+    if name not in POSITIONS or _own_counter(first, name) or not match["total"]:
+        return False
+    record.note(name, match["number"])
+    record.totals.setdefault(name, match["total"])
+    return True
 
 
 def _alone(record: Record, numbers: Sequence[re.Match[str]]) -> None:

@@ -22,6 +22,7 @@ from flopline.logs.opening import (
     is_binary,
 )
 from flopline.logs.reading import (
+    PLACE,
     LogFacts,
     PlainMap,
     Reading,
@@ -119,6 +120,9 @@ def read_batches(
         reading = raw
         if not isinstance(raw, Reading):
             columns = raw.columns or wish.columns or own
+            if PLACE in wish.names and PLACE not in raw.table:
+                places = range(rows_in + 1, rows_in + 1 + len(raw.table))
+                raw = replace(raw, table=raw.table.assign(**{PLACE: places}))
             reading = curve_rows(raw, columns, path, wish.optional, wish.decimal)
         rows_in += reading.rows_in
         yield reading

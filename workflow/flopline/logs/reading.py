@@ -43,6 +43,9 @@ AFTER_BRANCH = "after_branch"
 MEASURES = ("step", "tokens", "flops", "lr", "wall_s")
 """Columns of a curve row that may be mapped, besides the loss, its split and its run."""
 
+PLACE: Final = "place"
+"""The column that counts rows from 1, which a study may name where a log has none of the name."""
+
 BATCH: Final = 20_000
 """Rows that a reader holds at a time."""
 

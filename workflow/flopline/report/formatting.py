@@ -17,6 +17,7 @@ from flopline.numbers import MISSING, count, flops_label, humanise, interval, nu
 
 _LONGEST_LIST = 12
 _LONGEST_GIST = 150
+_LEAST_CLAUSE = 4
 
 _LABELS = {
     "params": humanise,
@@ -175,8 +176,15 @@ def gist(text: str) -> str:
     if len(first) <= _LONGEST_GIST:
         return first
     ends = [match.start() for match in re.finditer(r"; |: |, (?:while|and|so) ", first)]
-    fits = [end for end in ends if end <= _LONGEST_GIST]
+    # A name before a colon is no sentence.
+    fits = [e for e in ends if e <= _LONGEST_GIST and (first[e] != ":" or _is_clause(first[:e]))]
     return f"{first[: fits[-1]]}." if fits else first
+
+
+def _is_clause(text: str) -> bool:
+    """Whether a text ends with more than a name, as one before a colon may be."""
+    last = re.split(r"[.!?:;] ", text)[-1]
+    return len(last.split()) >= _LEAST_CLAUSE
 
 
 def _list_text(values: Sequence[Any], key: str) -> str:

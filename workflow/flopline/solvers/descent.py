@@ -12,9 +12,9 @@ l = (v - u) / k.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -33,12 +33,22 @@ from flopline.solvers.damped_steps import (
     descended,
     widths_down_to,
 )
+from flopline.solvers.family_terms import (
+    Moments,
+    Terms,
+    first_matrix,
+    second_matrix,
+    square_matrix,
+)
+from flopline.solvers.fold import Fold
 from flopline.solvers.problem import PERFECT_FIT, Bools, Floats, Ints, Problem
-from flopline.solvers.surface_family import UNKNOWNS, Form
+from flopline.solvers.surface_family import Form
 
 CHUNK_ELEMENTS = 8_192
 """Elements of one block of work: about twenty such arrays stay in a core's cache, and the allocator
 keeps each, where larger ones are given back to the system and cleared anew."""
+LAYERS_LIKE_ONE = 4
+"""Layers of losses that take as much room as the law and its derivatives at their places."""
 ROUGH_WIDTH: Final = 10 * WIDE
 """Huber's delta under which a descent from afar begins: at a narrower one most residuals lie
 outside, so that each step sees the curvature of few points and turns at the next."""
@@ -91,7 +101,7 @@ def descend(
         stages.insert(0, (ROUGH_WIDTH, ROUGH))
         first += ~np.broadcast_to(rough, first.shape)
     deltas, finishes = np.array(stages).T
-    task = _Task(problem, form, weights, deltas[first], starts)
+    task = _Task.of(problem, form, weights, deltas[first], starts)
     by_width = Stages(deltas, finishes, first)
     free, objective, gradient, iterations = descended(task, free, by_width, damping)
     return Optimum(
@@ -102,7 +112,7 @@ def descend(
 def assess(problem: Problem, form: Form[Any], weights: Floats, unknowns: Floats) -> Optimum:
     """Unknowns (rows, 6) that another method found, with objective and scaled gradient."""
     free, everyone = form.reduce(unknowns), slice(None)
-    task = _Task(problem, form, weights, np.full(len(unknowns), problem.delta), unknowns)
+    task = _Task.of(problem, form, weights, np.full(len(unknowns), problem.delta), unknowns)
     model = task.evaluate(everyone, free)
     gradient = task.scaled_gradient(everyone, free, model)
     none = np.zeros(unknowns.shape[0], dtype=np.int64)
@@ -114,29 +124,18 @@ def jacobian(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
 
     The result has shape (rows, free, points).
     """
-    return form.gather(_Terms.of(problem, form, unknowns, log=True).slopes)
+    slopes = Terms.of(problem, form, unknowns, log=True).along_unknowns(problem)
+    return form.gather(slopes)
 
 
 def fitted(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
     """f at `unknowns` (rows, 6) in the frame of the problem, shape (rows, points)."""
-    return _Terms.of(problem, form, unknowns, log=False).total
+    return Terms.of(problem, form, unknowns, log=False).total
 
 
 def log_residuals(problem: Problem, form: Form[Any], unknowns: Floats) -> Floats:
     """Residuals ln f - ln L at `unknowns` (rows, 6), shape (rows, points)."""
     return np.log(fitted(problem, form, unknowns)) - problem.target
-
-
-_PLACES: Final = (
-    (((1, 1), (1, 3), (3, 3)), "u"),
-    (((2, 2), (2, 4), (4, 4)), "v"),
-    (((1, 2), (3, 2), (1, 4), (3, 4)), "uv"),
-    (((1, 5), (3, 5)), "u"),
-    (((2, 5), (4, 5)), "v"),
-    (((5, 5),), "k"),
-)
-"""Where the second derivatives with respect to u, v and k count among those of the unknowns, and by
-which products of -x and -y: u = ln_A - a x and v = ln_B - b y."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +152,34 @@ class _ScaledModel(QuadraticModel):
 
 @dataclass(frozen=True)
 class _Task:
+    """Rows of weights over points, which lie in `layers` of as many points each.
+
+    The points of a layer have the places (x, y) of the `problem`, those of another have the same:
+    runs that differ in nothing but their seeds share all of the work but that on their losses.
+    """
+
     problem: Problem
     form: Form[Any]
     weights: Floats
     delta: Floats
     starts: Floats
+    layers: int = 1
+
+    @classmethod
+    def of(
+        cls, problem: Problem, form: Form[Any], weights: Floats, delta: Floats, starts: Floats
+    ) -> _Task:
+        """The task of `weights` (rows, points) in as many layers as take the least work."""
+        fold = Fold.of(problem.x, problem.y)
+        if fold is None:
+            return cls(problem, form, weights, delta, starts)
+        laid = replace(
+            problem,
+            x=problem.x[fold.first],
+            y=problem.y[fold.first],
+            target=problem.target[..., fold.points],
+        )
+        return cls(laid, form, fold.laid(weights), delta, starts, fold.layers)
 
     @property
     def box(self) -> tuple[Floats, Floats]:
@@ -168,6 +190,11 @@ class _Task:
         """The sum of weights of each row."""
         return np.asarray(self.weights.sum(axis=1))
 
+    @cached_property
+    def by_place(self) -> Floats:
+        """The weights of all points at a place, (rows, places)."""
+        return _over_layers(self.weights, self.layers)
+
     @property
     def floor(self) -> Floats:
         """Least sum of squared scores that gradients are measured against, one per row."""
@@ -176,24 +203,28 @@ class _Task:
     def of_rows(self, rows: Ints) -> _Task:
         """The task of some rows."""
         problem, weights = self.problem.of_rows(rows), self.weights[rows]
-        some = _Task(problem, self.form, weights, self.delta[rows], self.starts[rows])
+        some = replace(
+            self,
+            problem=problem,
+            weights=weights,
+            delta=self.delta[rows],
+            starts=self.starts[rows],
+        )
         # What is known of all need not be made again.
         some.__dict__.update(total=self.total[rows], moments=self.moments)
+        some.__dict__.update(by_place=weights if self.layers == 1 else self.by_place[rows])
         return some
 
     def at_width(self, delta: Floats) -> _Task:
         """The task under another delta, one for each row."""
-        task = _Task(self.problem, self.form, self.weights, delta, self.starts)
-        task.__dict__.update(total=self.total, moments=self.moments)
+        task = replace(self, delta=delta)
+        task.__dict__.update(total=self.total, moments=self.moments, by_place=self.by_place)
         return task
 
     @cached_property
-    def moments(self) -> dict[str, Floats]:
-        """Products of -x and -y, one column each, for the second derivatives of _PLACES."""
-        x, y = -self.problem.x, -self.problem.y
-        one = np.ones_like(x)
-        columns = {"u": (one, x, x * x), "v": (one, y, y * y), "uv": (one, x, y, x * y)}
-        return {name: np.stack(c, axis=1) for name, c in columns.items()} | {"k": one[:, None]}
+    def moments(self) -> Moments:
+        """What sums over points are made of."""
+        return Moments.of(self.problem, self.form)
 
     def full(self, rows: Ints | slice, theta: Floats) -> Floats:
         """All six unknowns of some rows."""
@@ -204,45 +235,54 @@ class _Task:
 
     def evaluate(self, rows: Ints | slice, theta: Floats) -> _ScaledModel:
         """The objective and its derivatives, computed in blocks that fit the cache."""
-        problem, weights = self.problem.of_rows(rows), self.weights[rows]
-        full = self.full(rows, theta)
-        size = max(1, CHUNK_ELEMENTS // weights.shape[1])
+        if not isinstance(rows, slice):
+            return self.of_rows(rows).evaluate(slice(None), theta)
+        width = max(self.problem.x.size, self.weights.shape[1] // LAYERS_LIKE_ONE)
+        size, (begin, end, _) = max(1, CHUNK_ELEMENTS // width), rows.indices(len(self.weights))
         with np.errstate(all="ignore"):  # a step may try E = A = B = 0 or overflow: it is refused
-            if len(theta) <= size:
-                return self._block(problem, weights, full, theta, self.delta[rows])
-            blocks = [slice(i, i + size) for i in range(0, len(theta), size)]
-            delta = self.delta[rows]
+            if end - begin <= size:
+                return self._block(rows, theta)
+            blocks = [slice(i, min(i + size, end)) for i in range(begin, end, size)]
             return _ScaledModel.joined(
-                [
-                    self._block(problem.of_rows(b), weights[b], full[b], theta[b], delta[b])
-                    for b in blocks
-                ]
+                [self._block(b, theta[b.start - begin : b.stop - begin]) for b in blocks]
             )
 
-    def _block(
-        self, problem: Problem, weights: Floats, full: Floats, theta: Floats, delta: Floats
-    ) -> _ScaledModel:
+    def _block(self, rows: slice, theta: Floats) -> _ScaledModel:
+        problem, full = self.problem.of_rows(rows), self.full(rows, theta)
+        weights, by_place, delta = self.weights[rows], self.by_place[rows], self.delta[rows]
         form, log = self.form, problem.objective.scale == "log"
-        terms = _Terms.of(problem, form, full, log=log)
-        slopes = form.gather(terms.slopes)
-        if log:
-            residual = np.log(terms.total) - problem.target
-        else:
-            residual = terms.total - np.exp(problem.target)
-        widest = delta[:, None]
+        terms, moments = Terms.of(problem, form, full, log=log), self.moments
+        fitted = np.log(terms.total) if log else terms.total
+        seen = problem.target if log else np.exp(problem.target)
+        widest, layers = delta[:, None], self.layers
+        if layers > 1:
+            weights = weights.reshape(len(theta), layers, problem.x.size)
+            seen = seen.reshape(*seen.shape[:-1], layers, problem.x.size)
+            fitted, widest = fitted[:, None], delta[:, None, None]
+        residual = fitted - seen
         score = np.minimum(np.maximum(residual, -widest), widest)
         weighted = weights * score
         # Huber(r) = score (r - score / 2) on both of its branches.
-        objective = np.einsum("ri,ri->r", weighted, residual - 0.5 * score)
-        score_square = np.einsum("ri,ri->r", weighted, score)
-        gradient = np.matmul(slopes, weighted[:, :, None])[:, :, 0]
-        column_square = np.einsum("rji,rji,ri->rj", slopes, slopes, weights)
+        score_square = _row_products(weighted, score)
+        objective = _row_products(weighted, residual) - 0.5 * score_square
+        inside = weights * (score == residual)
+        if layers > 1:
+            weighted, inside = weighted.sum(axis=1), inside.sum(axis=1)
 
-        curvature = weights * (score == residual)
-        if log:  # the second derivative of ln f is f''/f - (f'/f)(f'/f)'
-            curvature -= weighted
-        hessian = np.matmul(slopes * curvature[:, None, :], slopes.transpose(0, 2, 1))
-        hessian += terms.curvature(weighted, self.moments, form)
+        slopes = terms.slopes
+        gradient = moments.first(weighted * slopes) @ first_matrix(form)
+        by_weight = by_place * slopes
+        if form.tied:
+            squares = moments.second(by_weight, slopes)
+        else:
+            by_weight *= slopes
+            squares = moments.squares(by_weight)
+        column_square = squares @ square_matrix(form)
+        # The second derivative of ln f is f''/f - (f'/f)(f'/f)'.
+        curvature = inside - weighted if log else inside
+        sums = moments.second(curvature * slopes, slopes, weighted * terms.bends)
+        size = theta.shape[1]
+        hessian = (sums @ second_matrix(form)).reshape(-1, size, size)
         lower, upper = form.box
         blocked = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
         return _ScaledModel(objective, gradient, hessian, column_square, score_square, blocked)
@@ -288,96 +328,15 @@ class _Task:
         return bent(self.form, theta, step), promised
 
 
-def softplus(x: Floats) -> Floats:
-    """ln(1 + e^x), in a tenth of the time of NumPy's logaddexp."""
-    return np.asarray(np.maximum(x, 0.0) + np.log(1.0 + np.exp(-np.abs(x))))
+def _row_products(left: Floats, right: Floats) -> Floats:
+    """Sums over all points of a row of products of two numbers each."""
+    shape = (left.shape[0], math.prod(left.shape[1:]))
+    return np.asarray(np.einsum("ri,ri->r", left.reshape(shape), right.reshape(shape)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """f (rows, points) at some unknowns and its derivatives, divided by f for those of ln f.
-
-    `slopes` (rows, 5 or 6, points) are those with respect to the unknowns of the family, without k
-    where k = 1 for all: h_N and h_D then bend each by itself. `bends` are the second derivatives
-    with respect to (u, u), (v, v), and without k = 1 to (u, v), (u, k), (v, k) and (k, k).
-    """
-
-    total: Floats
-    slopes: Floats
-    bends: tuple[Floats, ...]
-
-    @classmethod
-    def of(cls, problem: Problem, form: Form[Any], full: Floats, *, log: bool) -> _Terms:
-        e, ln_a, ln_b, a, b, k = (full[:, i, None] for i in range(len(UNKNOWNS)))
-        slopes = np.empty((full.shape[0], 5 if form.straight else 6, problem.x.size))
-        of_e, of_n, of_d, of_a, of_b = (slopes[:, i] for i in range(5))
-        u, v = ln_a - a * problem.x, ln_b - b * problem.y
-        if form.straight:
-            np.exp(u, out=of_n)
-            np.exp(v, out=of_d)
-            total = e + of_n
-            total += of_d
-        else:
-            apart = (v - u) / k
-            soft = softplus(apart)
-            share = np.exp(-soft)
-            rest = 1.0 - share
-            entropy = soft - rest * apart
-            reducible = np.exp(u + k * soft)
-            total = e + reducible
-            np.multiply(share, reducible, out=of_n)
-            np.multiply(rest, reducible, out=of_d)
-        np.maximum(total, TINY, out=total)
-        if log:
-            np.divide(1.0, total, out=of_e)
-            of_n *= of_e
-            of_d *= of_e
-        else:
-            of_e[:] = 1.0
-        np.multiply(of_n, -problem.x, out=of_a)
-        np.multiply(of_d, -problem.y, out=of_b)
-        if form.straight:
-            return cls(total, slopes, (of_n, of_d))
-        shared = of_n * rest
-        of_k, mixed = slopes[:, 5], shared / k
-        np.multiply(of_n + of_d, entropy, out=of_k)
-        moved = mixed * apart
-        bends = (
-            of_n * share + mixed,
-            of_d * rest + mixed,
-            shared - mixed,
-            of_n * entropy + moved,
-            of_d * entropy - moved,
-            of_k * entropy + mixed * apart**2,
-        )
-        return cls(total, slopes, bends)
-
-    def curvature(self, weighted: Floats, moments: Mapping[str, Floats], form: Form[Any]) -> Floats:
-        """Sums over points of the `weighted` (rows, points) second derivatives, (rows, free, free)
-        with respect to the free unknowns of the `form`."""
-        sums = [
-            (weighted * bend) @ moments[of][:, : len(places)]
-            for bend, (places, of) in zip(self.bends, _PLACES, strict=False)
-        ]
-        rows, size = weighted.shape[0], len(form.free)
-        flat = np.concatenate(sums, axis=1) @ _scatter(form)
-        if not form.tied:
-            return np.asarray(flat.reshape(rows, size, size))
-        full = flat.reshape(rows, len(UNKNOWNS), len(UNKNOWNS))
-        return np.asarray(form.spread.T @ full @ form.spread)
-
-
-@cache
-def _scatter(form: Form[Any]) -> Floats:
-    """The matrix of 0 and 1 that takes the sums of _PLACES to a flat Hessian.
-
-    It is that of the free unknowns; of all six where some are tied, whose sums are added up later.
-    """
-    count = 2 if form.straight else len(_PLACES)
-    pairs = [place for places, _ in _PLACES[:count] for place in places]
-    out = np.zeros((len(pairs), len(UNKNOWNS), len(UNKNOWNS)))
-    for number, (i, j) in enumerate(pairs):
-        out[number, i, j] = out[number, j, i] = 1.0
-    if not form.tied:
-        out = form.spread.T @ out @ form.spread
-    return out.reshape(len(pairs), -1)
+def _over_layers(weights: Floats, layers: int) -> Floats:
+    """Weights (rows, layers times places) added up over the layers, (rows, places)."""
+    if layers == 1:
+        return weights
+    rows, points = weights.shape
+    return np.asarray(weights.reshape(rows, layers, points // layers).sum(axis=1))

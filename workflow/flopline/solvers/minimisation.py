@@ -12,11 +12,12 @@ from typing import Any, Final
 import numpy as np
 
 from flopline import progress
+from flopline.recent import Recent
 from flopline.remembered import remembered
 from flopline.solvers.damped_steps import FROM_AFAR, FROM_NEAR, agree, widths_down_to
 from flopline.solvers.descent import Optimum, descend, jacobian
-from flopline.solvers.pooling import MANY_POINTS, blocks_of, pooled
-from flopline.solvers.problem import Bools, Floats, Ints, Problem
+from flopline.solvers.pooling import MANY_POINTS, pooled
+from flopline.solvers.problem import Bools, Floats, Ints, Problem, blocks_of
 from flopline.solvers.surface_family import Form
 from flopline.solvers.variable_projection import cells_of, starts
 
@@ -26,13 +27,11 @@ _BOTH: Final = 0.9
 """Share of the time, about, before the resamples that are solved again, of what follows the first
 start."""
 _ELEMENTS_TOGETHER: Final = 1_048_576
-"""Numbers in the weights of resamples, by their starts, up to which all starts go down together:
-what a step costs whatever its rows is then paid once."""
+"""Numbers in the weights of resamples, by their starts, up to which all starts go down together."""
 _ROWS_AGAIN: Final = 64
 """Resamples that are solved from all blocks at a time: as many copies of their weights are held."""
 
-_REMEMBERED: Final = 64
-_MINIMISED: Final[dict[tuple[Any, ...], tuple[Optimum, int, int]]] = {}
+_MINIMISED: Final[Recent[tuple[Optimum, int, int]]] = Recent(64)
 """The last optima of all points: audits ask for those that the ladder has found, form by form."""
 
 
@@ -40,26 +39,21 @@ def minimise(problem: Problem, form: Form[Any], weights: Floats) -> tuple[Optimu
     """The optimum under one weight vector (points,), the number of starts, how many reach it.
 
     Starts are the best exponents of each block of the grid; if only one of them reaches the lowest
-    objective, every cell of the grid is tried. What was found for the same losses before is kept.
+    objective, every cell of the grid is tried. What was found for the same losses before is kept,
+    in whatever order they stood.
     """
-    key = (form, problem.objective, weights.tobytes(), *_bytes_of(problem))
-    if key not in _MINIMISED:
-        while len(_MINIMISED) >= _REMEMBERED:
-            _MINIMISED.pop(next(iter(_MINIMISED)))
-        _MINIMISED[key] = _minimised(problem, form, weights)
-    best, count, agreeing = _MINIMISED[key]
+    order = np.lexsort((weights, problem.target, problem.y, problem.x))
+    problem = replace(problem, x=problem.x[order], y=problem.y[order], target=problem.target[order])
+    weights = weights[order]
+    points = (problem.x, problem.y, problem.target, problem.centre, weights)
+    key = (form, problem.objective, *(values.tobytes() for values in points))
+    best, count, agreeing = _MINIMISED.of(key, lambda: _minimised(problem, form, weights))
     return best.take(np.arange(1)), count, agreeing
 
 
 def forget() -> None:
     """Keep no optimum any longer, as a timing wants it."""
     _MINIMISED.clear()
-
-
-def _bytes_of(problem: Problem) -> tuple[bytes, ...]:
-    return tuple(
-        values.tobytes() for values in (problem.x, problem.y, problem.target, problem.centre)
-    )
 
 
 @remembered(Optimum)
@@ -83,7 +77,7 @@ def minimise_resamples(
     delta of the descent, and those that do not converge, are solved again from the best exponents
     of each block of the grid.
     """
-    if problem.x.size >= MANY_POINTS:
+    if problem.x.size >= MANY_POINTS and len(weights):
         with progress.part(_BOTH):
             best, disagreed = _by_cells(problem, form, weights, near)
     else:
@@ -151,7 +145,8 @@ def _ends(
     """Where each start of `begin` (starts, rows, 6) leads to under Huber's delta `width`.
 
     The first is near its end. The others take another way, so that they seldom end in the same
-    higher minimum. Unless rows are many and long all go down together, in the time of the slowest.
+    higher minimum. Up to _ELEMENTS_TOGETHER numbers in their weights all go down together: what a
+    step costs whatever its rows is then paid once.
     """
     count, rows, width_ = begin.shape
     if count * weights.size > _ELEMENTS_TOGETHER:

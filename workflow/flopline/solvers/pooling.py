@@ -17,7 +17,7 @@ import numpy as np
 
 from flopline.solvers.descent import fitted
 from flopline.solvers.objectives import Objective
-from flopline.solvers.problem import Floats, Ints, Problem
+from flopline.solvers.problem import Floats, Ints, Problem, blocks_of
 from flopline.solvers.surface_family import Form
 
 MANY_POINTS: Final = 1_000
@@ -27,14 +27,6 @@ SIDE: Final = 24
 LEAST_CUT: Final = 0.5
 """Residuals are cut no nearer to 0 than at this many times their median: so that some lie inside,
 where delta is small or stands for least absolute errors."""
-ELEMENTS_TOGETHER: Final = 1_048_576
-"""Numbers of a block of rows by points that is worked on at a time."""
-
-
-def blocks_of(rows: int, points: int) -> list[slice]:
-    """Slices of the rows that take ELEMENTS_TOGETHER numbers each, one after another."""
-    size = max(1, ELEMENTS_TOGETHER // max(points, 1))
-    return [slice(i, i + size) for i in range(0, rows, size)]
 
 
 def pooled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,6 +21,15 @@ writes losses more precisely, and rounding alone would keep noise-free data from
 LAD_DELTA: Final = PERFECT_FIT
 """Huber's delta whose optimum stands for LAD where many resamples are solved at once: a hundredth
 of it would drown their gradients in rounding."""
+BLOCK_ELEMENTS: Final = 262_144
+"""Numbers of a block of rows by points that is worked on at a time, so that memory does not grow
+with the rows."""
+
+
+def blocks_of(rows: int, points: int) -> list[slice]:
+    """Slices of the rows that take BLOCK_ELEMENTS numbers each, one after another."""
+    size = max(1, BLOCK_ELEMENTS // max(points, 1))
+    return [slice(i, min(i + size, rows)) for i in range(0, rows, size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,8 @@ class Problem:
     def of(cls, params: Floats, tokens: Floats, loss: Floats, objective: Objective) -> Problem:
         """The problem of points with `params` [weights], `tokens` [tokens], `loss` [nats]."""
         logs = np.log(np.stack([params, tokens, loss]).astype(float))
-        centre = logs.mean(axis=1)
+        # An exact sum is the same in whatever order the points stand.
+        centre = np.array([math.fsum(values) for values in logs]) / logs.shape[1]
         x, y, target = logs - centre[:, None]
         return cls(x, y, target, centre, objective)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flopline.solvers.problem import blocks_of
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Counts = NDArray[np.unsignedinteger[Any]]
+"""How often a resample has taken each run, in small integers."""
 
 AUTO: Final = "auto"
 PAIRS: Final = "pairs"
@@ -26,34 +30,43 @@ def chosen(method: str, default: str) -> str:
     return default if method == AUTO else method
 
 
-def run_weights(
+def run_counts(
     runs: Sequence[str], draws: int, seed: int, strata: Sequence[object] | None = None
-) -> Floats:
-    """Multinomial weights of a pairs bootstrap over runs, shape (draws, len(runs)).
+) -> Counts:
+    """Multinomial weights of a pairs bootstrap over runs, shape (draws, len(runs)), small integers.
 
     Repeated names in `runs` (several rows of one run) share one weight, so a run is resampled
     whole. With `strata` (same length; all rows of a run in one stratum) every stratum keeps its
     number of runs. The weight of a run depends on the seed, on its own stratum and on the sorted
     names in it, never on the order of rows.
     """
-    out = np.empty((draws, len(runs)))
+    out = np.empty((draws, len(runs)), dtype=np.min_scalar_type(max(len(runs), 256)))
     for rows, inverse, n, rng in _by_stratum(runs, strata, seed):
-        counts = rng.multinomial(n, np.full(n, 1.0 / n), size=draws)
-        out[:, rows] = counts[:, inverse]
+        for block in blocks_of(draws, n):
+            counts = rng.multinomial(n, np.full(n, 1.0 / n), size=len(out[block]))
+            out[block, rows] = counts[:, inverse]
     return out
+
+
+def run_weights(
+    runs: Sequence[str], draws: int, seed: int, strata: Sequence[object] | None = None
+) -> Floats:
+    """The same as floating-point numbers, which take four times as much memory."""
+    return run_counts(runs, draws, seed, strata).astype(float)
 
 
 def run_signs(
     runs: Sequence[str], draws: int, seed: int, strata: Sequence[object] | None = None
-) -> Floats:
+) -> NDArray[np.int8]:
     """Rademacher multipliers -1 and 1 of a wild bootstrap, shape (draws, len(runs)).
 
     One for all rows of a run, as Cameron, Gelbach and Miller 2008 (doi 10.1162/rest.90.3.414) ask
     for clusters; the rest is as in `run_weights`.
     """
-    out = np.empty((draws, len(runs)))
+    out = np.empty((draws, len(runs)), dtype=np.int8)
     for rows, inverse, n, rng in _by_stratum(runs, strata, seed, _SIGNS):
-        out[:, rows] = (2.0 * rng.integers(0, 2, (draws, n)) - 1.0)[:, inverse]
+        for block in blocks_of(draws, n):
+            out[block, rows] = (2 * rng.integers(0, 2, (len(out[block]), n)) - 1)[:, inverse]
     return out
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.errors import FloplineError
 from flopline.laws.common.allocation import Allocation
-from flopline.laws.common.bootstrap import run_weights
+from flopline.laws.common.bootstrap import run_counts
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.curvature import slopes_by_thirds
 from flopline.laws.common.inputs import named, size_classes
@@ -138,8 +138,8 @@ def read(
     ln_flops = chosen.ln_flops[chosen.used]
     edges = np.linspace(ln_flops.min(), ln_flops.max(), CELLS + 1)
     point = _laws([_lines(chosen, ln_params, ready.size)], floor, edges)
-    weights = run_weights(list(runs["run"]), bootstrap.draws, bootstrap.seed)
-    resampled = _resampled(selector, weights > 0, ln_params, floor, edges)
+    counts = run_counts(list(runs["run"]), bootstrap.draws, bootstrap.seed)
+    resampled = _resampled(selector, counts > 0, ln_params, floor, edges)
     ln_c, _, count = _blocks(chosen, chosen.used.astype(float))
     misfit = lack_of_fit(
         ln_c[0],

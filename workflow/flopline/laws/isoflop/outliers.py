@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import comb, stdtr, stdtrit
 
+from flopline.recent import Recent
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -44,12 +46,21 @@ class Outliers:
     p: float
 
 
+_KNOWN: Final[Recent[Outliers]] = Recent(256)
+"""What was found in the last budgets: the held-out ladder asks of each at every step above it."""
+
+
 def outliers(x: Floats, y: Floats, level: float) -> Outliers:
     """The outliers of an unweighted parabola of `y` on `x`, both (runs,).
 
     `level` is the chance of any among sound runs. None where too few runs tell, where losses are
-    those of a parabola but for rounding; never more than MOST of the runs.
+    those of a parabola but for rounding; never more than MOST of the runs. What was found of the
+    same runs before is kept.
     """
+    return _KNOWN.of((x.tobytes(), y.tobytes(), level), lambda: _outliers(x, y, level))
+
+
+def _outliers(x: Floats, y: Floats, level: float) -> Outliers:
     n = x.size
     nothing = Outliers(np.zeros(n, dtype=bool), np.zeros(n), np.nan)
     if n < UNKNOWNS + 4:

@@ -43,7 +43,7 @@ class Parabolas:
 
 
 def fit_parabolas(x: Floats, y: Floats, sizes: NDArray[np.int64], weights: Floats) -> Parabolas:
-    """Weighted least-squares parabolas of y on x for `weights` (rows, n).
+    """Weighted least-squares parabolas of y on x for `weights` (rows, n), or (1, n) for all rows.
 
     x has shape (n,), y (n,) or one set a row, (rows, n); `sizes` numbers the distinct sizes.
     """
@@ -68,7 +68,7 @@ def fit_polynomials(
     level = float(y.mean()) if y.size else 0.0  # no draws, no losses
     powers = z[:, None] ** np.arange(2 * terms - 1)
     moments = weights @ powers
-    right = (weights * (y - level)) @ powers[:, :terms]
+    right = weighted_sums(weights, y - level, powers[:, :terms])
     gram = moments[:, np.arange(terms)[:, None] + np.arange(terms)]
     enough = distinct_sizes(sizes, weights) >= terms
     gram = np.where(enough[:, None, None], gram, np.eye(terms))
@@ -76,6 +76,16 @@ def fit_polynomials(
     c = np.where(enough[:, None], solved, np.nan) / scale ** np.arange(terms)
     c[:, 0] += level
     return centre, c
+
+
+def weighted_sums(weights: Floats, y: Floats, columns: Floats) -> Floats:
+    """Sums over points of weight times y times each of the `columns` (n, k), shape (rows, k).
+
+    Weights are (rows, n), or (1, n) for all rows; y is (n,) or (rows, n).
+    """
+    if len(weights) == 1 and y.ndim == 2:
+        return np.asarray(y @ (weights[0][:, None] * columns))
+    return np.asarray((weights * y) @ columns)
 
 
 def distinct_sizes(sizes: NDArray[np.int64], weights: Floats) -> NDArray[np.int64]:

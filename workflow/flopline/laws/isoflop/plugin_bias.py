@@ -26,7 +26,7 @@ from flopline.laws.isoflop.valley import (
 )
 from flopline.solvers.minimisation import ONCE, minimise, minimise_resamples
 from flopline.solvers.objectives import log_huber
-from flopline.solvers.problem import Problem
+from flopline.solvers.problem import Problem, blocks_of
 from flopline.solvers.surface_family import CHINCHILLA, UNKNOWNS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 from flopline.surfaces.count import Count, best_split
@@ -79,10 +79,9 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
     (N, D), without convergence or without an optimum has no surface.
     """
     params, tokens, loss = (table[c].to_numpy(float) for c in ("params", "tokens", "loss"))
-    place = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1].ravel()
+    place = np.unique(params + 1j * tokens, return_inverse=True)[1].ravel()
     problem = Problem.of(params, tokens, loss, log_huber(HUBER_DELTA))
-    weights = draws.weights
-    drawn = np.full((weights.shape[0], len(UNKNOWNS)), np.nan)
+    drawn = np.full((draws.new_run.size, len(UNKNOWNS)), np.nan)
     if place.max() + 1 < MIN_POINTS:
         nothing = CHINCHILLA.law(problem, np.full((1, len(UNKNOWNS)), np.nan))
         reason = f"there are fewer than {MIN_POINTS} distinct runs"
@@ -91,11 +90,9 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
         best, starts, agreeing = minimise(problem, CHINCHILLA, np.ones(loss.size))
     bounds = CHINCHILLA.on_bounds(best.unknowns[0])
     reason = _fault(bool(best.converged[0]), bounds)
-    enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.loss).all(axis=-1)
-    if not reason and enough.any():
-        again = problem.with_losses(draws.loss).of_rows(np.flatnonzero(enough))
-        optima, _ = minimise_resamples(again, CHINCHILLA, weights[enough], best.unknowns[0])
-        drawn[enough] = np.where(optima.converged[:, None], optima.unknowns, np.nan)
+    blocks = [] if reason else blocks_of(len(drawn), loss.size)
+    for block in progress.over(blocks):
+        drawn[block] = _drawn(problem, place, draws.some(block), best.unknowns[0])
     point, surfaces = CHINCHILLA.law(problem, best.unknowns), CHINCHILLA.law(problem, drawn)
     residual = np.log(point.loss(params, tokens)[0] / loss)
     e, a, b, alpha, beta = (float(getattr(point, name)[0]) for name in PARAMETERS)
@@ -112,6 +109,21 @@ def fit_surfaces(table: pd.DataFrame, draws: Resamples) -> PluggedIn:
         "draws_without_surface": int(np.isnan(surfaces.G).sum()),
     }
     return PluggedIn(point, surfaces, reason, certificate)
+
+
+def _drawn(problem: Problem, place: NDArray[np.int64], draws: Resamples, near: Floats) -> Floats:
+    """The unknowns (draws, 6) of the surface of every draw, NaN where there is none."""
+    out = np.full((draws.new_run.size, len(UNKNOWNS)), np.nan)
+    weights = np.asarray(draws.weights, dtype=float)
+    enough = (_places(place, weights) >= MIN_POINTS) & np.isfinite(draws.losses).all(axis=-1)
+    enough = np.broadcast_to(enough, len(out))
+    if enough.any():
+        rows = slice(None) if enough.all() else np.flatnonzero(enough)
+        again = problem.with_losses(draws.losses).of_rows(rows)
+        each = np.broadcast_to(weights, (len(out), weights.shape[1]))[rows]
+        optima, _ = minimise_resamples(again, CHINCHILLA, each, near)
+        out[rows] = np.where(optima.converged[:, None], optima.unknowns, np.nan)
+    return out
 
 
 def _fault(converged: bool, bounds: list[str]) -> str:
@@ -141,7 +153,8 @@ def plugin_bias(surface: LossSurface, rows: pd.DataFrame, weights: Floats) -> Ve
     params, tokens = rows["params"].to_numpy(float), rows["tokens"].to_numpy(float)
     predicted = surface.loss(params, tokens)
     # The surface spends 6ND within the few percent up to which a study's FLOPs are taken for it.
-    ln_spent = compute_of(surface.flops(params, tokens), np.nan, weights, GEOMETRIC)
+    spent = compute_of(surface.flops(params, tokens), np.nan, weights, GEOMETRIC)
+    ln_spent = np.broadcast_to(spent, len(predicted))
     draws = Resamples(weights, predicted, np.zeros(1), np.full(params.size, np.nan))
     seen = vertices_of(rows, draws, parabola, ln_spent)
     ln_n, ln_d, loss = optimum(surface, ln_spent)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flopline.laws.isoflop.parabola import fit_parabolas, fit_polynomials
+from flopline.laws.isoflop.parabola import fit_parabolas, fit_polynomials, weighted_sums
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -66,12 +66,13 @@ def akima(x: Floats, y: Floats, sizes: Ints, weights: Floats) -> Minima:
     member = np.equal.outer(sizes, np.unique(sizes)).astype(float)
     mass = weights @ member
     with np.errstate(invalid="ignore"):
-        node_x, node_y = (weights * x) @ member / mass, (weights * y) @ member / mass
+        node_x, node_y = (weighted_sums(weights, v, member) / mass for v in (x, y))
+    mass, node_x, node_y = np.broadcast_arrays(mass, node_x, node_y)
     # Sizes that carry weight move to the front of their row, smallest first.
     order = np.argsort(mass <= 0, axis=1, kind="stable")
     node_x, node_y = (np.take_along_axis(v, order, axis=1) for v in (node_x, node_y))
     count = (mass > 0).sum(axis=1)
-    at, value = (np.full(weights.shape[0], np.nan) for _ in range(2))
+    at, value = (np.full(len(mass), np.nan) for _ in range(2))
     for nodes in range(AKIMA_NODES, mass.shape[1] + 1):
         rows = np.flatnonzero(count == nodes)
         if rows.size:

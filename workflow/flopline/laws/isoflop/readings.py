@@ -194,7 +194,7 @@ def _biases(
     """Bias of a parabola's vertices of the data (1, budgets) and of the draws (draws, budgets)."""
     rows = [v.rows[v.views[reading].runs] for v in valleys]
     once = [np.ones((1, len(r))) for r in rows]
-    weights = [draws.weights[:, r.index.to_numpy()] for r in rows]
+    weights = [draws.weights_of(r.index.to_numpy()) for r in rows]
     return (
         side_by_side([plugin_bias(surfaces.point, r, w) for r, w in zip(rows, once, strict=True)]),
         side_by_side(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from flopline.laws.common.inputs import size_classes
 from flopline.laws.isoflop.valley_window import is_wide, near_bottom
 
 Floats = NDArray[np.float64]
+Places = slice | NDArray[np.int64] | NDArray[np.bool_]
 
 TERMS: Final = 3  # of a parabola
 CUBIC: Final = 4  # terms of a cubic
@@ -138,20 +139,14 @@ class RunScatter:
         shape = np.sort(np.concatenate([-shape, shape])) / math.sqrt(float((shape**2).mean()))
         return cls(sd, np.full(own.size, total) if alike else prior + own, alike, total, shape)
 
-    def errors(self, budget: int, runs: Sequence[str], label: str, draws: int, seed: int) -> Floats:
-        """Relative errors of the `runs` of one budget, called `label`, shape (draws, runs).
+    def scales(self, budget: int, label: str, draws: int, seed: int) -> Floats:
+        """Relative standard deviations of the runs of one budget, called `label`, in every draw.
 
-        Each draw has its own sd, spread as far as its degrees of freedom leave it open, so that
-        intervals widen as Student's t does.
-
-        Returns the same draws for the same `seed`, label and runs; NaN where no scatter is known.
+        Each draw has its own, spread as far as its degrees of freedom leave it open, so that
+        intervals widen as Student's t does. The same (draws,) for the same `seed` and label.
         """
-        if not self.shape.size:
-            return np.full((draws, len(runs)), np.nan)
-        uniform = run_uniforms(runs, draws, seed, strata=[label] * len(runs))
         shared = "scale" if self.alike else f"scale of {label}"
-        scale = self.sd[budget] * _open(self.freedom[budget], shared, draws, seed)
-        return np.asarray(scale[:, None] * self._quantile(uniform))
+        return np.asarray(self.sd[budget] * _open(self.freedom[budget], shared, draws, seed))
 
     def of_runs(self, budgets: Sequence[str]) -> Floats:
         """Relative standard deviation of every run, (runs,), by the name of its budget."""
@@ -170,7 +165,37 @@ class RunScatter:
         return np.asarray(scale * self._quantile(named_generator(seed, "new run").random(draws)))
 
     def _quantile(self, uniform: Floats) -> Floats:
-        return np.asarray(self.shape[(uniform * self.shape.size).astype(np.int64)])
+        return np.asarray(self.shape[self.places(uniform)])
+
+    def places(self, uniform: Floats) -> NDArray[np.int64]:
+        """Which of `shape` numbers evenly distributed from 0 to 1 draw."""
+        return (uniform * self.shape.size).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class WildLosses:
+    """Losses [nats per token] of wild draws of all runs, made where they are asked for.
+
+    A loss is level (smooth + scale shape[place]): `level` and `smooth` (runs,) are those of the
+    budget's Profile, `scale` (draws, budgets) and `budget` (runs,) its standard deviation and
+    number, `place` (draws, runs) small integers that take an eighth or a quarter of the losses'
+    memory.
+    """
+
+    level: Floats
+    smooth: Floats
+    scale: Floats
+    budget: NDArray[np.int64]
+    place: NDArray[np.unsignedinteger[Any]]
+    shape: Floats
+
+    def of(self, draws: slice = slice(None), runs: Places = slice(None)) -> Floats:
+        """The losses of some draws of some runs, (draws, runs)."""
+        error = self.shape[self.place[draws][:, runs]]
+        error *= self.scale[draws][:, self.budget[runs]]
+        error += self.smooth[runs]
+        error *= self.level[runs]
+        return np.asarray(error)
 
 
 def wild_losses(
@@ -182,8 +207,8 @@ def wild_losses(
     seed: int,
     *,
     no_budget: str = "",
-) -> tuple[Floats, RunScatter]:
-    """Losses [nats per token] of wild draws of all runs, (draws, runs), and the scatter behind.
+) -> tuple[WildLosses, RunScatter]:
+    """Losses of wild draws of all runs, and the scatter behind.
 
     All arguments are (runs,); `budgets` names the budget of each run, `no_budget` those near none,
     whose losses get the errors of a typical budget. NaN where no scatter is known.
@@ -200,11 +225,18 @@ def wild_losses(
     ]
     profiles = best_profiles(of_params, [loss[rows] for rows in members])
     scatter = RunScatter.of(profiles)
-    out = np.empty((draws, loss.size))
+    shape = scatter.shape if scatter.shape.size else np.full(1, np.nan)
+    level, smooth = np.empty(loss.size), np.empty(loss.size)
+    budget, scale = np.empty(loss.size, dtype=np.int64), np.ones((draws, len(labels)))
+    place = np.zeros((draws, loss.size), dtype=np.min_scalar_type(shape.size))
     for number, (label, rows) in enumerate(zip(labels, members, strict=True)):
-        errors = scatter.errors(number, list(of_run[rows]), label, draws, seed)
-        out[:, rows] = profiles[number].level * (profiles[number].smooth + errors)
-    return out, scatter
+        level[rows], smooth[rows] = profiles[number].level, profiles[number].smooth
+        budget[rows] = number
+        if scatter.shape.size:
+            scale[:, number] = scatter.scales(number, label, draws, seed)
+            uniform = run_uniforms(list(of_run[rows]), draws, seed, strata=[label] * rows.size)
+            place[:, rows] = scatter.places(uniform)
+    return WildLosses(level, smooth, scale, budget, place, shape), scatter
 
 
 def best_profiles(ln_params: Sequence[Floats], loss: Sequence[Floats]) -> list[Profile]:

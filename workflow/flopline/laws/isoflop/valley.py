@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flopline.laws.common.bootstrap import WILD, run_weights
+from flopline.laws.common.bootstrap import WILD, Counts, run_counts
 from flopline.laws.common.inputs import size_classes
 from flopline.laws.isoflop.parabola import CORNERS, Parabolas, fit_parabolas
 from flopline.laws.isoflop.profiles import PARABOLA, READERS, WINDOW, Reader, interpolated
-from flopline.laws.isoflop.scatter import wild_losses
+from flopline.laws.isoflop.scatter import Places, WildLosses, wild_losses
 from flopline.laws.isoflop.valley_window import near_bottom, size_means
 
 Floats = NDArray[np.float64]
@@ -47,23 +47,43 @@ FALLING: Final = "its losses fall with size"
 
 @dataclass(frozen=True, slots=True)
 class Resamples:
-    """What each draw sees of some runs: weights (draws, runs) and losses, one set for all draws
-    (runs,) or one for each (draws, runs).
+    """What each draw sees of some runs: weights and losses, one set for all draws, (1, runs) and
+    (runs,), or one for each, (draws, runs). Those of all runs of a study may be small integers and
+    WildLosses, of which `of` and `some` make numbers.
 
-    `new_run` is the error of ln L of one more run in each draw, `noise` (runs,) the relative
-    standard deviation of each run's loss, NaN where it is not known.
+    `new_run` (draws,) is the error of ln L of one more run in each draw, `noise` (runs,) the
+    relative standard deviation of each run's loss, NaN where it is not known.
     """
 
-    weights: Floats
-    loss: Floats
+    weights: Floats | Counts
+    loss: Floats | WildLosses
     new_run: Floats
     noise: Floats
 
-    def of(self, runs: Sequence[int] | NDArray[np.int64] | Bools) -> Resamples:
+    def of(self, runs: Places) -> Resamples:
         """The same draws of some of the runs, given by their positions."""
-        return Resamples(
-            self.weights[:, runs], self.loss[..., runs], self.new_run, self.noise[runs]
-        )
+        losses = self._losses(slice(None), runs)
+        return Resamples(self.weights_of(runs), losses, self.new_run, self.noise[runs])
+
+    def some(self, draws: slice) -> Resamples:
+        """Some of the draws of the same runs."""
+        weights = self.weights if len(self.weights) == 1 else self.weights[draws]
+        losses = self._losses(draws, slice(None))
+        return Resamples(weights.astype(float), losses, self.new_run[draws], self.noise)
+
+    def weights_of(self, runs: Places) -> Floats:
+        """The weights of some of the runs in every draw."""
+        return self.weights[:, runs].astype(float)
+
+    @property
+    def losses(self) -> Floats:
+        """The losses as numbers."""
+        return self._losses(slice(None), slice(None))
+
+    def _losses(self, draws: slice, runs: Places) -> Floats:
+        if isinstance(self.loss, WildLosses):
+            return self.loss.of(draws, runs)
+        return self.loss[runs] if self.loss.ndim == 1 else self.loss[draws][:, runs]
 
     @property
     def typical_noise(self) -> float:
@@ -95,8 +115,8 @@ def resampled(
     )
     new_run, noise = scatter.of_new_run(draws, seed), scatter.of_runs(strata)
     if method == WILD:
-        return Resamples(np.ones_like(losses), losses, new_run, noise)
-    return Resamples(run_weights(runs, draws, seed, strata=strata), loss, new_run, noise)
+        return Resamples(np.ones((1, loss.size)), losses, new_run, noise)
+    return Resamples(run_counts(runs, draws, seed, strata=strata), loss, new_run, noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +263,10 @@ def read_valley(
     near = near_bottom(ln_n, loss, sizes)
     views = {PARABOLA: View.of(rows, every), WINDOW: View.of(rows, near)}
     seen = Resamples.seen(loss)
+    flops = rows["flops"].to_numpy()
     ln_flops, ln_flops_drawn = (
-        compute_of(rows["flops"].to_numpy(), nominal, r.weights, compute) for r in (seen, draws)
+        np.broadcast_to(compute_of(flops, nominal, r.weights_of(every), compute), r.new_run.shape)
+        for r in (seen, draws)
     )
     point, drawn = {}, {}
     for name, reader in READERS.items():
@@ -285,9 +307,8 @@ def vertices_of(rows: pd.DataFrame, draws: Resamples, reader: Reader, ln_flops: 
     `ln_flops` (draws,) is the compute of the budget.
     """
     ln_n, ln_d = (np.log(rows[c].to_numpy()) for c in ("params", "tokens"))
-    in_n, in_d = (
-        reader(x, draws.loss, size_classes(np.exp(x)), draws.weights) for x in (ln_n, ln_d)
-    )
+    losses, weights = draws.losses, np.asarray(draws.weights, dtype=float)
+    in_n, in_d = (reader(x, losses, size_classes(np.exp(x)), weights) for x in (ln_n, ln_d))
     present = _within(in_n.at, ln_n, REACH) & _within(in_d.at, ln_d, REACH)
     return Vertices(
         ln_params=np.where(present, in_n.at, np.nan),

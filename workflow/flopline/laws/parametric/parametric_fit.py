@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
@@ -18,7 +19,15 @@ from numpy.typing import NDArray
 from flopline import progress
 from flopline.documents import MisfitJson
 from flopline.errors import FloplineError
-from flopline.laws.common.bootstrap import PAIRS, WILD, chosen, new_run_errors, run_weights
+from flopline.laws.common.bootstrap import (
+    PAIRS,
+    WILD,
+    Counts,
+    chosen,
+    new_run_errors,
+    run_counts,
+    run_weights,
+)
 from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.counting import counted
 from flopline.laws.common.fit_result import (
@@ -48,7 +57,7 @@ from flopline.solvers.minimisation import (
 )
 from flopline.solvers.objective_choice import OBJECTIVES, choose
 from flopline.solvers.objectives import log_huber
-from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.problem import Floats, Ints, Problem, blocks_of
 from flopline.solvers.surface_family import CHINCHILLA, NO_TERM, UNKNOWNS, Form, unknowns_of
 from flopline.surfaces.chinchilla import PARAMETERS, POWER, LossSurface
 
@@ -188,42 +197,36 @@ def fit(
             f"bootstrap.method {method} resamples log residuals, but parametric.objective is "
             f"{minimised.name}: choose pairs or an objective on log loss."
         )
-    weights = run_weights(runs, draws, seed) if method == PAIRS else np.ones((draws, len(table)))
+    counts = run_counts(runs, draws, seed) if method == PAIRS else _once(draws, len(table))
     several = token_spread(params, tokens) >= RAY
-    solved = _thick_enough(params, tokens, weights, form) & several
+    solved = _thick_enough(params, tokens, counts, form) & several
 
     checks: list[Misfit] = []
 
-    def redrawn(best: Floats) -> Problem:
-        """The problem whose resamples are solved, from the optimum `best` of all points.
-
-        Where the form does not fit, each draw moves every stretch of compute by an error of its
-        own, as large as those that it misses them by.
-        """
+    def redrawn(best: Floats) -> _Resamples:
+        """The resamples that are solved, from the optimum `best` of all points."""
         if not checks:
             residual = -wild.residuals_of(problem, best, form)
             law, held = form.law(problem, best), form.on_bounds(best)
             checks.append(misfit(law, table.assign(log_residual=residual), held))
-        resampled = problem
+        flipped = None
         if method != PAIRS:
-            resampled = wild.resampled_losses(problem, best, runs, draws, seed, form)
+            flipped = wild.resampled_losses(problem, best, runs, draws, seed, form)
         # On the ladder what the law misses beyond its draws is what is looked for.
-        moved = None if judged else checks[0].errors(draws, seed)
-        if moved is None or minimised.scale != "log":
-            return resampled if method == PAIRS else resampled.of_rows(solved)
-        return replace(resampled, target=resampled.target + moved).of_rows(solved)
+        widened = not judged and minimised.scale == "log"
+        moved = partial(checks[0].errors, draws, seed) if widened else None
+        return _Resamples(problem, counts, np.flatnonzero(solved), flipped, moved)
 
     stand_in = ""
     with progress.part(1.0 if variant_draws is None else MAIN_SHARE, "main fit"):
-        optima = _solve(problem, form, weights[solved], solver, redrawn)
+        optima = _solve(problem, form, int(solved.sum()), solver, redrawn)
         surfaces = _surfaces(problem, form, optima.draws, solved, solver)
         lost = _lost(surfaces)
         if method == PAIRS and minimised.scale == "log" and several and lost > MOST * draws:
             # Those that are left hold other studies than the one at hand: keep every run.
-            method, weights = WILD, np.ones_like(weights)
+            method, counts = WILD, _once(draws, len(table))
             solved = np.ones(draws, dtype=bool)
-            flipped = redrawn(optima.best.unknowns[0])
-            optima = _drawn_again(optima, flipped, form, weights, solver)
+            optima = _drawn_again(optima, redrawn(optima.best.unknowns[0]), form, solver)
             surfaces = _surfaces(problem, form, optima.draws, solved, solver)
             stand_in = (
                 f"{lost} of {draws} resamples of {table['run'].nunique()} runs had too few points "
@@ -358,7 +361,7 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
                 f"positive finite number: correct it or quarantine the run."
             )
     runs = table["run"].nunique()
-    distinct = np.unique(np.stack([table["params"], table["tokens"]]), axis=1).shape[1]
+    distinct = np.unique(table["params"].to_numpy() + 1j * table["tokens"].to_numpy()).size
     least = fewest_points(form)
     if runs < least or distinct < least:
         raise FloplineError(
@@ -378,10 +381,10 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
 
 
 def _thick_enough(
-    params: Floats, tokens: Floats, weights: Floats, form: Form[Any] = CHINCHILLA
+    params: Floats, tokens: Floats, weights: Floats | Counts, form: Form[Any] = CHINCHILLA
 ) -> NDArray[np.bool_]:
     """Resamples that keep enough distinct points, sizes and token counts to be fitted."""
-    points = np.unique(np.stack([params, tokens]), axis=1, return_inverse=True)[1]
+    points = np.unique(params + 1j * tokens, return_inverse=True)[1]
     enough = np.ones(weights.shape[0], dtype=bool)
     for labels, least in (
         (points, fewest_points(form)),
@@ -391,17 +394,52 @@ def _thick_enough(
         codes = np.unique(labels, return_inverse=True)[1].ravel()
         order = np.argsort(codes, kind="stable")
         first = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        kept = np.add.reduceat(weights[:, order], first, axis=1) > 0
+        kept = np.maximum.reduceat(weights[:, order], first, axis=1) > 0
         enough &= kept.sum(axis=1) >= least
     return enough
+
+
+def _once(draws: int, points: int) -> Counts:
+    """Every point once in every draw, in no memory."""
+    return np.broadcast_to(np.uint8(1), (draws, points))
+
+
+@dataclass(frozen=True, slots=True)
+class _Resamples:
+    """Resamples that are solved, as numbers only block by block: how often each point counts in
+    each, `counts` (draws, points), and which of them, `solved`.
+
+    Residuals of the wild bootstrap are `flipped`. Where the form does not fit, each draw is
+    `moved`: every stretch of compute by an error of its own, as large as those that it misses them
+    by.
+    """
+
+    problem: Problem
+    counts: Counts
+    solved: Ints
+    flipped: wild.Flipped | None
+    moved: Callable[[Ints], Floats | None] | None
+
+    def blocks(self) -> list[Ints]:
+        """The draws that are solved, block by block; there is one at least."""
+        blocks = blocks_of(self.solved.size, self.problem.x.size) or [slice(0)]
+        return [self.solved[block] for block in blocks]
+
+    def of(self, draws: Ints) -> tuple[Problem, Floats]:
+        """The problem of some draws, and their weights."""
+        problem = self.problem if self.flipped is None else self.flipped.of(draws)
+        moved = None if self.moved is None else self.moved(draws)
+        if moved is not None:
+            problem = replace(problem, target=problem.target + moved)
+        return problem, self.counts[draws].astype(float)
 
 
 def _solve(
     problem: Problem,
     form: Form[Any],
-    weights: Floats,
+    draws: int,
     solver: str,
-    redrawn: Callable[[Floats], Problem],
+    redrawn: Callable[[Floats], _Resamples],
 ) -> _Fit:
     """The optimum of all points and of every resample, by the study's solver.
 
@@ -411,31 +449,39 @@ def _solve(
     equal = np.ones(problem.x.size)
     if solver == "hoffmann_grid":
         grid = hoffmann_grid.grid()
-        with progress.part(len(grid) / (len(grid) + len(weights))):
+        with progress.part(len(grid) / (len(grid) + draws)):
             best, starts, agreeing = hoffmann_grid.minimise(problem, equal, grid)
-        near = best.unknowns[0]
-        draws = hoffmann_grid.minimise_resamples(redrawn(near), weights, near)
-        return _Fit(best, starts, agreeing, draws, 0)
-    with progress.part(ONCE):
-        best, starts, agreeing = minimise(problem, form, equal)
+    else:
+        with progress.part(ONCE):
+            best, starts, agreeing = minimise(problem, form, equal)
     near = best.unknowns[0]
-    draws, disagreed = minimise_resamples(redrawn(near), form, weights, near)
-    return _Fit(best, starts, agreeing, draws, int(disagreed.sum()))
+    return _Fit(best, starts, agreeing, *_of_resamples(redrawn(near), form, near, solver))
 
 
-def _drawn_again(
-    fit: _Fit, problem: Problem, form: Form[Any], weights: Floats, solver: str
-) -> _Fit:
-    """The same optimum of all points, with the draws of another `problem`.
+def _of_resamples(
+    resamples: _Resamples, form: Form[Any], near: Floats, solver: str
+) -> tuple[Optimum, int]:
+    """The optima of the resamples, and of how many the starts end apart."""
+    parts, disagreed = [], 0
+    for draws in progress.over(resamples.blocks()):
+        problem, weights = resamples.of(draws)
+        if solver == "hoffmann_grid":
+            parts.append(hoffmann_grid.minimise_resamples(problem, weights, near))
+        else:
+            optima, apart = minimise_resamples(problem, form, weights, near)
+            parts.append(optima)
+            disagreed += int(apart.sum())
+    return Optimum.joined(parts), disagreed
+
+
+def _drawn_again(fit: _Fit, resamples: _Resamples, form: Form[Any], solver: str) -> _Fit:
+    """The same optimum of all points, with the draws of other `resamples`.
 
     Returns:
         The fit with new draws; the optimum, its starts and their agreement are kept.
     """
-    near = fit.best.unknowns[0]
-    if solver == "hoffmann_grid":
-        return replace(fit, draws=hoffmann_grid.minimise_resamples(problem, weights, near))
-    draws, disagreed = minimise_resamples(problem, form, weights, near)
-    return replace(fit, draws=draws, disagreed=int(disagreed.sum()))
+    draws, disagreed = _of_resamples(resamples, form, fit.best.unknowns[0], solver)
+    return replace(fit, draws=draws, disagreed=disagreed)
 
 
 def _lost(surfaces: LossSurface) -> int:

@@ -7,18 +7,36 @@ first made as large as those of runs that the fit has not seen.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flopline.laws.common.bootstrap import run_signs
 from flopline.solvers.descent import jacobian, log_residuals
-from flopline.solvers.problem import Floats, Problem
+from flopline.solvers.problem import Floats, Ints, Problem
 from flopline.solvers.surface_family import CHINCHILLA, Form
 
 MAX_LEVERAGE: Final = 0.98
 """Leverage is cut here: a run that alone fixes a parameter would get an endless residual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """A problem whose residuals flip their `signs` (draws, points) from draw to draw.
+
+    `fitted` and `unseen` (points,) are log losses of the optimum and the residuals about them.
+    """
+
+    problem: Problem
+    fitted: Floats
+    unseen: Floats
+    signs: NDArray[np.int8]
+
+    def of(self, draws: Ints | slice = slice(None)) -> Problem:
+        """The problem with a row of targets for each of some draws, (draws, points)."""
+        return replace(self.problem, target=self.fitted - self.unseen * self.signs[draws])
 
 
 def resampled_losses(
@@ -28,7 +46,7 @@ def resampled_losses(
     draws: int,
     seed: int,
     form: Form[Any] = CHINCHILLA,
-) -> Problem:
+) -> Flipped:
     """`problem` with a row of targets for each draw of a wild cluster bootstrap by run.
 
     `unknowns` (6,) are the optimum of `form` on `problem`, `runs` names the run of each point. A
@@ -36,12 +54,11 @@ def resampled_losses(
     (Rademacher weights) are valid for least absolute deviations too, which a small Huber delta
     comes close to (Feng, He and Hu 2011, doi 10.1093/biomet/asr052).
 
-    Returns the problem with targets of shape (draws, points), the same for the same `seed`.
+    Returns the same draws for the same `seed`.
     """
     fitted = problem.target + residuals_of(problem, unknowns, form)
     unseen = unseen_residuals(problem, unknowns, runs, form)
-    signs = run_signs(runs, draws, seed)
-    return replace(problem, target=fitted - unseen * signs)
+    return Flipped(problem, fitted, unseen, run_signs(runs, draws, seed))
 
 
 def residuals_of(problem: Problem, unknowns: Floats, form: Form[Any] = CHINCHILLA) -> Floats:
