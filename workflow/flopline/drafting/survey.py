@@ -36,7 +36,7 @@ from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
-from flopline.logs.key_values import FIRST, is_loss, parsed
+from flopline.logs.key_values import FIRST, is_loss, leaves, parsed
 from flopline.logs.opening import BEGIN, demand_no_archive, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
@@ -54,7 +54,7 @@ from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
 from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
-from flopline.tables import column_of, read_table
+from flopline.tables import column_of, read_table, record_of
 from flopline.units import COUNTS
 from flopline.written_numbers import DECIMALS, parse_number, parse_plain
 
@@ -137,7 +137,8 @@ class Table:
 
     `ending_tells` says whether its name tells its format, as that of a run table must;
     `row_columns` is the proposed map of what a logged row has, as tokens and the loss, and
-    `decimal` what parts the fractions of its numbers.
+    `decimal` what parts the fractions of its numbers. `repeats` is a column by which runs go over
+    their data more than once.
     """
 
     path: str
@@ -148,6 +149,7 @@ class Table:
     ending_tells: bool
     row_columns: Mapping[str, MappedColumn]
     decimal: str = "."
+    repeats: str = ""
 
     @property
     def holds_losses(self) -> bool:
@@ -310,6 +312,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     """
     if not FORMATS[name].is_table:
         return None
+    names = _with_inner(path, name, names)
     facts, rows = fact_columns(names), row_columns(names)
     sized = bool(set(PARAMS) & set(facts))
     if not sized and not ("run" in facts and "loss" in rows and "step" not in rows):
@@ -319,7 +322,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     runs = _named_runs(table, facts)
     if not set(PARAMS) & set(facts) and (runs is None or len(table) < 2 or bool(runs.isna().any())):
         return None
-    if runs is None and "step" in rows:
+    if runs is None and ("step" in rows or _is_a_curve(table, facts, rows)):
         return None
     if runs is not None and bool(runs.duplicated().any()):
         several = _of_last_losses(table, str(facts["run"]), facts, rows)
@@ -336,7 +339,45 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     by_ending = [one.name for one in FORMATS.values() if one.is_table and one.ends(path.name)]
     ending_tells = by_ending[:1] == [name]
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
-    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal)
+    repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
+    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+
+
+def _more(table: pd.DataFrame, column: str) -> bool:
+    """Whether a number of a column is more than one."""
+    return any(parse_number(cell) > 1 for cell in _cells(table, column))
+
+
+_RECORDS: Final = frozenset({"summary", "config"})
+"""Columns of an export that hold records as text."""
+
+
+def _with_inner(path: Path, name: str, names: Sequence[str]) -> list[str]:
+    """The names of a table's columns, those within records that are written as text by dots."""
+    outer = [one for one in names if one.lower() in _RECORDS]
+    if not FORMATS[name].separator or not outer:
+        return list(names)
+    table, _ = read_table(path, name)
+    inner: dict[str, None] = {}
+    for one in outer:
+        records = [record for cell in table[one] if isinstance(record := record_of(cell), dict)]
+        leaves_of = (key for record in records for key, value in leaves(record) if is_plain(value))
+        inner.update(dict.fromkeys(f"{one}.{key}" for key in leaves_of))
+    return [*names, *inner]
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a number or a text."""
+    return isinstance(value, int | float | str)
+
+
+def _is_a_curve(table: pd.DataFrame, facts: ColumnMap, rows: ColumnMap) -> bool:
+    """Whether rows without names are of one size, each placed behind the one before it."""
+    place = next((_column(rows[ours]) for ours in PLACES if ours in rows), "")
+    size = next((_column(facts[ours]) for ours in PARAMS if ours in facts), "")
+    at = pd.Series([parse_number(cell) for cell in _cells(table, place)], dtype=float)
+    one_size = len({*map(str, _cells(table, size))}) == 1
+    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).all())
 
 
 def _of_last_losses(table: pd.DataFrame, run: str, facts: ColumnMap, rows: ColumnMap) -> list[str]:
