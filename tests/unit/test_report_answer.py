@@ -452,5 +452,11 @@ def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: fl
     assert actual.reason_against == Link(
         "1 run that stands out from all others may move it.", "#fit"
     )
+    repeated = runs.drop(index=20).assign(unique_tokens=1e9)
+    (actual,) = doubted([sure], repeated, "#fit", 3e9)
+    assert actual == sure
+    (actual,) = doubted([sure], repeated, "#fit", 8e9)
+    assert actual.verdict is Verdict.WARNED
+    assert actual.reason_against.text.startswith("Its 8B tokens are 8 epochs of the 1B different")
     runs.loc[20, "status"] = HELD_OUT  # no fit rests on it
     assert doubted([sure], runs, "#fit") == [sure]
