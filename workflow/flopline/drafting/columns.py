@@ -28,6 +28,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "updates",
         "trainstep",
         "optimizerstep",
+        "trainingstep",
+        "trainingiteration",
         "progress",
         "firstnumber",
     ),

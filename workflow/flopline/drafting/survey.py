@@ -36,7 +36,7 @@ from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
-from flopline.logs.key_values import FIRST, is_loss, parsed
+from flopline.logs.key_values import FIRST, is_loss, leaves, parsed
 from flopline.logs.opening import BEGIN, demand_no_archive, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
@@ -54,9 +54,9 @@ from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
 from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
-from flopline.tables import column_of, read_table
+from flopline.tables import column_of, read_table, record_of
 from flopline.units import COUNTS
-from flopline.written_numbers import DECIMALS, parse_number, parse_plain
+from flopline.written_numbers import DECIMALS, is_rounded, parse_number, parse_plain
 
 PLACES: Final = ("step", "tokens", "flops")
 """What places a row in its run, the first that is there."""
@@ -76,6 +76,9 @@ NO_COLUMN: Final = "\0"
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
 
+
+SIZE: Final = ("size", "model size", "model_size", "scale")
+"""Columns that hold the sizes of models where these are written like 1.3B, and else words."""
 
 EPOCH: Final = "epoch"
 """The column of epochs, by which logs without steps may be placed."""
@@ -137,7 +140,8 @@ class Table:
 
     `ending_tells` says whether its name tells its format, as that of a run table must;
     `row_columns` is the proposed map of what a logged row has, as tokens and the loss, and
-    `decimal` what parts the fractions of its numbers.
+    `decimal` what parts the fractions of its numbers. `repeats` is a column by which runs go over
+    their data more than once.
     """
 
     path: str
@@ -148,6 +152,7 @@ class Table:
     ending_tells: bool
     row_columns: Mapping[str, MappedColumn]
     decimal: str = "."
+    repeats: str = ""
 
     @property
     def holds_losses(self) -> bool:
@@ -310,6 +315,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     """
     if not FORMATS[name].is_table:
         return None
+    names = _with_inner(path, name, names)
     facts, rows = fact_columns(names), row_columns(names)
     sized = bool(set(PARAMS) & set(facts))
     if not sized and not ("run" in facts and "loss" in rows and "step" not in rows):
@@ -319,7 +325,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     runs = _named_runs(table, facts)
     if not set(PARAMS) & set(facts) and (runs is None or len(table) < 2 or bool(runs.isna().any())):
         return None
-    if runs is None and "step" in rows:
+    if runs is None and ("step" in rows or _is_a_curve(table, facts, rows)):
         return None
     if runs is not None and bool(runs.duplicated().any()):
         several = _of_last_losses(table, str(facts["run"]), facts, rows)
@@ -336,7 +342,45 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     by_ending = [one.name for one in FORMATS.values() if one.is_table and one.ends(path.name)]
     ending_tells = by_ending[:1] == [name]
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
-    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal)
+    repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
+    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+
+
+def _more(table: pd.DataFrame, column: str) -> bool:
+    """Whether a number of a column is more than one."""
+    return any(parse_number(cell) > 1 for cell in _cells(table, column))
+
+
+_RECORDS: Final = frozenset({"summary", "config"})
+"""Columns of an export that hold records as text."""
+
+
+def _with_inner(path: Path, name: str, names: Sequence[str]) -> list[str]:
+    """The names of a table's columns, those within records that are written as text by dots."""
+    outer = [one for one in names if one.lower() in _RECORDS]
+    if not FORMATS[name].separator or not outer:
+        return list(names)
+    table, _ = read_table(path, name)
+    inner: dict[str, None] = {}
+    for one in outer:
+        records = [record for cell in table[one] if isinstance(record := record_of(cell), dict)]
+        leaves_of = (key for record in records for key, value in leaves(record) if is_plain(value))
+        inner.update(dict.fromkeys(f"{one}.{key}" for key in leaves_of))
+    return [*names, *inner]
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a number or a text."""
+    return isinstance(value, int | float | str)
+
+
+def _is_a_curve(table: pd.DataFrame, facts: ColumnMap, rows: ColumnMap) -> bool:
+    """Whether rows without names are of one size, each placed behind the one before it."""
+    place = next((_column(rows[ours]) for ours in PLACES if ours in rows), "")
+    size = next((_column(facts[ours]) for ours in PARAMS if ours in facts), "")
+    at = pd.Series([parse_number(cell) for cell in _cells(table, place)], dtype=float)
+    one_size = len({*map(str, _cells(table, size))}) == 1
+    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).all())
 
 
 def _of_last_losses(table: pd.DataFrame, run: str, facts: ColumnMap, rows: ColumnMap) -> list[str]:
@@ -370,8 +414,15 @@ def _with_counts(table: pd.DataFrame, names: Sequence[str]) -> dict[str, MappedC
             )
         }
         if not words:
-            return facts
+            size = next((n for n in names if n.lower() in SIZE and _of_sizes(table, n)), "")
+            return facts if set(PARAMS) & set(facts) or not size else {**facts, "params": size}
         left = [name for name in left if name not in words]
+
+
+def _of_sizes(table: pd.DataFrame, column: str) -> bool:
+    """Whether all cells of a column are sizes of models, as 70M and 1.3B."""
+    cells = [str(cell).strip() for cell in _cells(table, column)]
+    return bool(cells) and all(is_rounded(cell) and parse_number(cell) > 0 for cell in cells)
 
 
 def _named_runs(table: pd.DataFrame, facts: ColumnMap) -> pd.Series | None:
@@ -925,7 +976,13 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
             f"but its first line, {names[0][:40]!r}, is a comment and no header: take the lines "
             "that begin with # out of it, as by grep -v '^#'"
         )
-    return f"but no column is named like a loss ({', '.join([*names][:10])})"
+    listed = ", ".join([*names][:10])
+    if len(names) > 2 and "step" in row_columns(names):
+        return (
+            f"but no column is named like a loss ({listed}): if each but the step is a run, write "
+            "a row for each value with the columns run, step and loss, as pandas.melt does"
+        )
+    return f"but no column is named like a loss ({listed})"
 
 
 def _unknown(path: Path) -> str:
@@ -933,9 +990,9 @@ def _unknown(path: Path) -> str:
     if path.suffix.lower() in SPREADSHEETS:
         return f"it {A_SPREADSHEET}".rstrip(".")
     plain = "no log format that is known fits it"
-    if separated := _parted_by_blanks(path):
-        return separated
     try:
+        if separated := _parted_by_blanks(path):
+            return separated
         line, keys = likest_row(path)
     except FloplineError as refusal:
         return str(refusal).removeprefix(f"{path} ").rstrip(".")
