@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +23,8 @@ from hypothesis.extra import numpy as arrays
 import flopline
 from flopline import remembered as memory
 from flopline.audit.family_audits import audit_family
+from flopline.laws.common.bootstrap_options import BootstrapOptions
+from flopline.options import OptionGroup, StudyOptions
 from flopline.remembered import (
     FUNCTIONS,
     Function,
@@ -28,6 +34,7 @@ from flopline.remembered import (
     remembered,
     remembering,
 )
+from flopline.remembered_tables import Unknown, taken_apart
 from tests.builders.audited_family import OPTIONS, TARGETS, evidence
 
 SALT = ["code", "machine"]
@@ -143,10 +150,86 @@ def steps(value: Any) -> Iterator[Any]:
         for name, part in value.items():
             for changed in steps(part):
                 yield {**value, name: changed}
+    elif isinstance(value, Enum):
+        yield from (other for other in type(value) if other is not value)
+    elif isinstance(value, pd.Series | pd.DataFrame):
+        table = value.to_frame(value.name or "") if isinstance(value, pd.Series) else value
+        others = [table.rename(columns={table.columns[0]: "other"}), table.iloc[:-1]]
+        others.append(table.set_axis(np.arange(7, 7 + len(table)), axis=0))
+        for name in table if len(table) else ():
+            values = table[name].to_numpy()
+            other = next(steps(values)) if values.dtype.kind in "biuf" else "other"
+            others.append(table.assign(**{name: other}))
+        for other in others:
+            yield other if table is value else other.iloc[:, 0]
+    elif isinstance(value, OptionGroup):
+        yield BootstrapOptions(draws=3)
+    elif isinstance(value, StudyOptions):
+        yield value.but(BootstrapOptions(draws=3))
     elif is_dataclass(value) and not isinstance(value, type):
         for one in fields(value):
             for changed in steps(getattr(value, one.name)):
                 yield replace(value, **{one.name: changed})
+
+
+TABLES = [
+    pd.DataFrame({"n": np.array([], np.int64)}),
+    pd.DataFrame({"n": [1, 2], "x": [0.1, np.nan], "ok": [True, False], "run": ["a", None]}),
+    pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=pd.Index([4, 2, 9], name="row")).iloc[::2],
+    pd.DataFrame({"x": np.zeros(2, np.float32)}, index=["a", "b"]),
+    pd.DataFrame({"of": pd.Categorical(["b", "a", None], ["b", "a"], ordered=True)}),
+    pd.DataFrame({"of": pd.Series(["b", None, 1.5, True], dtype=object)}),
+    pd.DataFrame({"run": pd.array(["b", None], dtype="string")}),
+    pd.Series([1, 2], name="n"),
+    pd.Series(["ä", ""], index=pd.RangeIndex(2, 6, 2)),
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_found_as_they_were_made(tmp_path: Path, table: Any) -> None:
+    def call() -> Any:
+        return halves(np.ones(2), table).other[0]
+
+    (made, _), (found, solves) = (run(tmp_path / "job", call) for _ in range(2))
+    assert (len(CALLS), solves.found) == (1, 1)
+    same = pd.testing.assert_series_equal
+    if isinstance(table, pd.DataFrame):
+        same = pd.testing.assert_frame_equal  # type: ignore[assignment]
+    for other in (made, found):
+        same(other, table, check_exact=True, check_freq=True)
+    keys = [key_of(OURS, (each,), {}, "s") for each in [table, *steps(table)] if len(table)]
+    assert len({*keys}) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pd.DataFrame({"at": pd.to_datetime(["2020-01-01"])}),
+        pd.DataFrame(),
+        pd.DataFrame({1: [0.5]}),
+        pd.DataFrame({"n": pd.array([1, None], dtype="Int64")}),
+        pd.DataFrame({"n": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])),
+        pd.DataFrame([[1]], columns=pd.Index(["n"], name="of")),
+    ],
+)
+def test_tables_of_another_make_are_not_remembered(odd: Any) -> None:
+    with pytest.raises(Unknown):
+        taken_apart(odd)
+
+
+@remembered(with_parts=True)
+def sum_of_halves(values: Any, more: float) -> float:
+    return float(halves(values).one.sum()) + more
+
+
+OURS_WITH_PARTS = FUNCTIONS.pop(f"{__name__}.sum_of_halves")
+
+
+def test_what_a_result_was_made_of_is_kept_with_it(tmp_path: Path) -> None:
+    for more, made in ((1.0, 2), (1.0, 0), (1.0, 0), (2.0, 1)):
+        result, solves = run(tmp_path / "job", lambda more=more: sum_of_halves(np.ones(2), more))
+        assert (result, solves.made) == (1 + more, made)
+    assert len(CALLS) == 1
 
 
 @settings(deadline=None, max_examples=60)
@@ -347,12 +430,26 @@ def test_stages_leave_the_same_bytes_whether_found_made_or_damaged(tmp_path: Pat
     plain, content, _ = once()
     (tmp_path / "job").write_bytes(content)
     solves = Solves.read(tmp_path / "job", SALT)
-    damaged = [*solves.kept][::6]
+    wholes = [key for key, entry in solves.kept.items() if parts_of(entry)]
+    damaged = {*wholes, *[*solves.kept][::6]}
+    assert len(wholes) > 10
     for key in damaged:
         solves.kept[key] = solves.kept[key][:-3] + b"\0\1\2"
     assert stage(solves) == plain
     assert solves.made == len(damaged)
     assert solves.found > 60
+    solves.write()
+    again = Solves.read(tmp_path / "job", SALT)
+    assert stage(again) == plain
+    assert again.made == 0
+    assert {*again.used} == {*Solves.read(tmp_path / "job", SALT).kept}
+
+
+def parts_of(entry: bytes) -> list[str]:
+    """The keys of what an entry was made of."""
+    (size,) = struct.unpack("<q", entry[32:40])
+    parts: list[str] = json.loads(entry[40 : 40 + size])[0]
+    return parts
 
 
 def test_every_argument_of_what_is_remembered_is_in_the_key() -> None:

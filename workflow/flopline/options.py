@@ -58,6 +58,10 @@ class OptionGroup(BaseModel):
         """The same options with some changed. Raises FloplineError as the group itself does."""
         return type(self)(**{**dict(self), **changes}) if changes else self
 
+    def parts_that_count(self) -> dict[str, object]:
+        """All that may decide about what is made by them, see flopline.remembered."""
+        return dict(self)
+
     def plain(self) -> dict[str, object]:
         """The options as JSON has them, numbers as a person writes them: 10 and not 10.0."""
         return {name: _plain(value) for name, value in self}
@@ -94,6 +98,10 @@ class StudyOptions:
         """The group of this model."""
         group = self._groups.get(model)
         return group if isinstance(group, model) else model()
+
+    def parts_that_count(self) -> list[OptionGroup]:
+        """All that may decide about what is made by them, see flopline.remembered."""
+        return list(self._groups.values())
 
     def but(self, *groups: OptionGroup) -> StudyOptions:
         """The same with these groups in place of those of their models."""

@@ -6,10 +6,12 @@ looked up in a file, by a digest of its name, of every argument and of a salt: w
 depends on, the code, the packages and the machine. An entry holds the digest of its key and its
 bytes together, so that what was damaged or came from elsewhere is no entry.
 
-Arguments are digested by type and to the last bit: arrays by dtype, shape, layout and bytes. Where
-one is of a kind that cannot be told apart for sure (`Unknown`), the function is called. Found or
-made, a result is built anew from its bytes: nothing that a caller changes in it reaches the memory,
-and what was found lies in memory as what was made, since sums may depend on that.
+Arguments are digested by type and to the last bit: arrays by dtype, shape, layout and bytes, tables
+by their columns, an object of ours that is no dataclass by what its method `parts_that_count`
+returns. Where one is of a kind that cannot be told apart for sure (`Unknown`), the function is
+called. Found or made, a result is built anew from its bytes: nothing that a caller changes in it
+reaches the memory, and what was found lies in memory as what was made, since sums may depend on
+that.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
@@ -34,12 +37,11 @@ import numpy as np
 
 from flopline.atomic import drop_abandoned, write_note
 from flopline.decoders import json_of
+from flopline.remembered_tables import KINDS, Unknown, is_table, put_together, taken_apart
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KINDS: Final = "biuf"
-"""Kinds of arrays that are kept and told apart: truth values and numbers."""
 LIBRARIES: Final = (__name__.partition(".")[0],)
 """Whose classes are told apart by name: the code of others is in no digest of ours."""
 SETTINGS: Final = (
@@ -53,41 +55,44 @@ SPARE: Final = 1 << 20
 """Bytes of the entries that are kept besides those of the last run: whoever takes a change back
 finds what was solved before it."""
 
-_MARK: Final = b"flopline solves 1\n"
+_MARK: Final = b"flopline solves 2\n"
 _HEAD: Final = struct.Struct("<q32s")
 """Bytes of the list of entries, and its digest with the salt."""
 _DAMAGED: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error)
 
 
-class Unknown(TypeError):
-    """A value that has no digest, or cannot be kept."""
-
-
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that is remembered, and the classes that its results are made of."""
+    """A function that is remembered, and the classes that its results are made of.
+
+    Of one `with_parts` what it calls is remembered, too.
+    """
 
     name: str
     plain: Callable[..., Any]
     signature: inspect.Signature
     made_of: Mapping[str, type]
+    with_parts: bool = False
 
 
 FUNCTIONS: Final[dict[str, Function]] = {}
 """All that are remembered and loaded, by name."""
 
 
-def remembered(*made_of: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def remembered(
+    *made_of: type, with_parts: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Have the results of a function remembered inside of `remembering`.
 
-    They are made of arrays, numbers, texts, None, tuples, lists, dicts by text and the dataclasses
-    in `made_of`.
+    They are made of arrays, tables, numbers, texts, None, tuples, lists, dicts by text and the
+    dataclasses in `made_of`. What the function calls is remembered by itself only `with_parts`:
+    worth its room where much of that is the same when another argument comes.
     """
 
     def decorate(plain: Callable[P, R]) -> Callable[P, R]:
         name = f"{plain.__module__}.{plain.__qualname__}"
         classes = {kind.__name__: kind for kind in made_of}
-        function = Function(name, plain, inspect.signature(plain), classes)
+        function = Function(name, plain, inspect.signature(plain), classes, with_parts)
         FUNCTIONS[name] = function
 
         @functools.wraps(plain)
@@ -117,7 +122,8 @@ def remembering(solves: Solves | None) -> Iterator[None]:
 class Solves:
     """Results by key as one file holds them, and those that this run has found or made.
 
-    `kept` are entries as they were read; `used` those of this run, in its order.
+    `kept` are entries as they were read; `used` those of this run, in its order. `asking` holds,
+    for each function at work of which the parts are remembered, the keys of what it asked for.
     """
 
     path: Path
@@ -127,6 +133,7 @@ class Solves:
     found: int = 0
     made: int = 0
     spare: int = SPARE
+    asking: list[dict[str, None]] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path, salt: Sequence[str], spare: int = SPARE) -> Solves:
@@ -160,7 +167,9 @@ class Solves:
             key = key_of(function, args, kwargs, self.salt)
         except Unknown:
             return function.plain(*args, **kwargs)
-        return self.by_key(key, lambda: function.plain(*args, **kwargs), function.made_of)
+        return self.by_key(
+            key, lambda: function.plain(*args, **kwargs), function.made_of, function.with_parts
+        )
 
     def of(self, content: object, make: Callable[[], R]) -> R:
         """What `make` returns, found where it was made of the same `content` before.
@@ -170,28 +179,48 @@ class Solves:
         result: R = self.by_key(_digest([self.salt, content]), make, {})
         return result
 
-    def by_key(self, key: str, make: Callable[[], Any], made_of: Mapping[str, type]) -> Any:
+    def by_key(
+        self,
+        key: str,
+        make: Callable[[], Any],
+        made_of: Mapping[str, type],
+        with_parts: bool = False,
+    ) -> Any:
         """The result that goes by a key, found or made."""
+        for asked in self.asking:
+            asked[key] = None
         for entries in (self.used, self.kept):
             if key in entries:
                 with suppress(*_DAMAGED):
-                    found = _opened(entries[key], key, made_of)
+                    found, parts = _opened(entries[key], key, made_of)
                     self.used[key] = entries[key]
+                    self._use(parts)
                     self.found += 1
                     return found
+        asked_for: dict[str, None] = {}
         # What it calls is part of its result, and need not be kept by itself.
-        token = _REMEMBERING.set(None)
+        token = _REMEMBERING.set(self if with_parts else None)
+        self.asking.append(asked_for)
         try:
             result = make()
         finally:
+            self.asking.pop()
             _REMEMBERING.reset(token)
         self.made += 1
         try:
-            entry = _sealed(result, key, made_of)
+            entry = _sealed(result, [*asked_for], key, made_of)
         except Unknown:
             return result
         self.used[key] = entry
-        return _opened(entry, key, made_of)
+        return _opened(entry, key, made_of)[0]
+
+    def _use(self, parts: Sequence[str]) -> None:
+        """Keep what a result that was found is made of, for when it is made again."""
+        for asked in self.asking:
+            asked.update(dict.fromkeys(parts))
+        for key in parts:
+            if key in self.kept:
+                self.used.setdefault(key, self.kept[key])
 
 
 _REMEMBERING: ContextVar[Solves | None] = ContextVar("remembering", default=None)
@@ -319,6 +348,17 @@ def _feed(update: Callable[[bytes], None], value: object) -> None:
     elif isinstance(value, type):
         mark("c")
         text(_named(value))
+    elif isinstance(value, Enum):
+        mark("e")
+        text(_named(type(value)))
+        text(value.name)
+    elif is_table(value):
+        mark("table")
+        _feed(update, taken_apart(value))
+    elif callable(parts := getattr(value, "parts_that_count", None)):
+        mark("p")
+        text(_named(type(value)))
+        _feed(update, parts())
     elif is_dataclass(value):
         mark("o", len(fields(value)))
         text(_named(type(value)))
@@ -337,10 +377,13 @@ def _named(kind: type) -> str:
     return f"{module}.{name}"
 
 
-def _sealed(result: object, key: str, made_of: Mapping[str, type]) -> bytes:
-    """A result as bytes, with the digest of the key and these; raises Unknown for another kind."""
+def _sealed(result: object, parts: Sequence[str], key: str, made_of: Mapping[str, type]) -> bytes:
+    """A result as bytes, with the digest of the key and these; raises Unknown for another kind.
+
+    `parts` are the keys of what it was made of.
+    """
     arrays: list[bytes] = []
-    plan = json.dumps(_plan(result, arrays, made_of)).encode("ascii")
+    plan = json.dumps([[*parts], _plan(result, arrays, made_of)]).encode("ascii")
     body = b"".join([struct.pack("<q", len(plan)), plan, *arrays])
     return _seal(key, body) + body
 
@@ -351,15 +394,18 @@ def _seal(key: str, body: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def _opened(entry: bytes, key: str, made_of: Mapping[str, type]) -> Any:
-    """A result built anew from its bytes; raises one of _DAMAGED where they are not as written."""
+def _opened(entry: bytes, key: str, made_of: Mapping[str, type]) -> tuple[Any, list[str]]:
+    """A result built anew from its bytes, and the keys of what it was made of.
+
+    Raises one of _DAMAGED where they are not as written.
+    """
     whole = memoryview(entry)
     seal, body = whole[:32], whole[32:]
     if seal != _seal(key, body):
         raise ValueError("damaged")
     (size,) = struct.unpack("<q", body[:8])
-    plan = json_of(bytes(body[8 : 8 + size]))
-    return _built(plan, _Rest(body, 8 + size), made_of)
+    parts, plan = json_of(bytes(body[8 : 8 + size]))
+    return _built(plan, _Rest(body, 8 + size), made_of), parts
 
 
 @dataclass(slots=True)
@@ -395,6 +441,8 @@ def _plan(value: Any, arrays: list[bytes], made_of: Mapping[str, type]) -> Any:
         return [type(value).__name__, [_plan(part, arrays, made_of) for part in value]]
     if type(value) is dict and all(type(name) is str for name in value):
         return ["dict", [[name, _plan(part, arrays, made_of)] for name, part in value.items()]]
+    if is_table(value):
+        return ["table", _plan(taken_apart(value), arrays, made_of)]
     name = type(value).__name__
     if made_of.get(name) is type(value) and is_dataclass(value):
         parts = [[one.name, _plan(getattr(value, one.name), arrays, made_of)]
@@ -420,6 +468,8 @@ def _built(plan: Any, rest: _Rest, made_of: Mapping[str, type]) -> Any:
         return tuple(_built(part, rest, made_of) for part in about[0])
     if kind == "list":
         return [_built(part, rest, made_of) for part in about[0]]
+    if kind == "table":
+        return put_together(_built(about[0], rest, made_of))
     if kind == "dict":
         return {name: _built(part, rest, made_of) for name, part in about[0]}
     return made_of[about[0]](**{name: _built(part, rest, made_of) for name, part in about[1]})

@@ -8,7 +8,7 @@ that fit next to nothing are judged, too, since a law that does not beat them is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from flopline.audit.ladder_fit import LadderFit, Options, Runs
 from flopline.audit.ladder_fits import LadderFits, ladder_fits, of_form
 from flopline.audit.ladder_predictions import (
     AllRuns,
+    Judge,
     ahead,
     optima,
     predicted,
@@ -41,6 +42,7 @@ from flopline.laws.parametric.stated_form import PUBLISHED
 from flopline.laws.spec import LawSpec, Points, spec_of
 from flopline.numbers import flops_label, humanise, significant
 from flopline.options import StudyOptions
+from flopline.remembered import remembered
 from flopline.results import LawResults
 from flopline.solvers.surface_family import CHINCHILLA, Form
 from flopline.surfaces.chinchilla import LossSurface
@@ -127,7 +129,8 @@ def build(
             f"of {flops.min():.3g} to {flops.max():.3g} FLOPs only: name other steps or add runs "
             "at more budgets."
         )
-    taken = {law: (fitted_to or {}).get(law, points) for law in {*JUDGES, *(fitted_to or {})}}
+    laws = dict.fromkeys([*JUDGES, *(fitted_to or {})])
+    taken = {law: (fitted_to or {}).get(law, points) for law in laws}
     cuts = {law: Cut.of(spec_of(law), rows, grouping, family) for law, rows in taken.items()}
     how = Options(
         target_flops,
@@ -144,7 +147,7 @@ def build(
     budgets = tuple(all_runs.bottoms["budget_flops"].astype(float))
     how = replace(how, budgets_flops=budgets, mains=mains)
     ground = _Ground(table, cuts, how, steps, grouping.budget_tolerance)
-    return Ladder(ground, all_runs, _tables_of(ground, all_runs, ground.step_fits))
+    return Ladder(ground, all_runs, _tables_of(ground, all_runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +171,16 @@ class _Ground:
         """The largest FLOPs that count as the budget of a step."""
         return c * math.exp(self.tolerance)
 
-    def step_fits(self, number: int, c: float) -> LadderFits:
-        """Every law fitted below step `number`."""
-        return ladder_fits(self.runs(c), self.how, number)
+    def step_fits(self, number: int, c: float, form: Form[Any] | None) -> LadderFits:
+        """Every law fitted below step `number`, or one form of the surface alone."""
+        if form is None:
+            return ladder_fits(self.runs(c), self.how, number)
+        name = (SURFACE.name, form.name)
+        return {name: of_form(form, self.runs(c), self.how, number)}
+
+    def at_one_target(self) -> _Ground:
+        """The same for the first target alone: no step is asked for another."""
+        return replace(self, how=replace(self.how, more_targets=()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +205,10 @@ class Ladder:
             return self
         ground, (law, published) = self.ground, self.all_runs.reference
         own = (law, form.name)
-
-        def step_fits(number: int, c: float) -> LadderFits:
-            return {own: of_form(form, ground.runs(c), ground.how, number)}
-
         everything = ground.runs(math.inf)
         mine = of_form(form, everything, ground.how, 0)
         all_runs = replace(self.all_runs, reference=own, laws={own: mine, **self.all_runs.laws})
-        again = _tables_of(ground, replace(all_runs, laws={own: mine}), step_fits)
+        again = _tables_of(ground, replace(all_runs, laws={own: mine}), form)
         tables = {}
         for name, table in self.tables.items():
             if "estimator" in table:
@@ -217,34 +223,40 @@ class Ladder:
 
 
 def _tables_of(
-    ground: _Ground, all_runs: AllRuns, fitted: Callable[[int, float], LadderFits]
+    ground: _Ground, all_runs: AllRuns, form: Form[Any] | None = None
 ) -> dict[str, pd.DataFrame]:
-    """The tables of all steps; `fitted` takes number and FLOPs of one to its step_fits."""
+    """The tables of all steps and `ahead`; with a `form` of that alone as the surface."""
+    how, largest = ground.how, float(ground.table["flops"].max())
+    budgets = list(dict.fromkeys((how.target_flops, *how.more_targets)))
+    unseen = [ahead(fit, budgets, largest) for fit in all_runs.laws.values()]
+    of_steps = _step_tables(ground.at_one_target(), all_runs.judge, form)
+    return {**of_steps, "ahead": pd.concat(unseen, ignore_index=True)}
+
+
+@remembered(with_parts=True)
+def _step_tables(ground: _Ground, judge: Judge, form: Form[Any] | None) -> dict[str, pd.DataFrame]:
     flops, how = ground.table["flops"].to_numpy(), ground.how
     rows, bottoms, predictions, runs = [], [], [], []
     counted_steps = progress.over(ground.steps, "steps", lambda c: float((flops <= c).sum()))
     for number, c in enumerate(counted_steps):
-        step_fits = fitted(number, c)
+        step_fits = ground.step_fits(number, c, form)
         held, seed = ground.table[flops > c], how.bootstrap(number).seed
-        predictions.append(predicted(step_fits[all_runs.reference], held, c, seed))
+        predictions.append(predicted(step_fits[judge.reference], held, c, seed))
         for fit in step_fits.values():
-            bottoms.append(optima(fit, all_runs, c, ground.edge(c), seed))
+            bottoms.append(optima(fit, judge, c, ground.edge(c), seed))
             runs.append(predicted_runs(fit, held, c))
-            rows.append(row_of(fit, all_runs, c, held, predictions[-1], bottoms[-1]))
+            rows.append(row_of(fit, judge, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
-    names = dict.fromkeys([*all_runs.laws, *((row["law"], row["estimator"]) for row in rows)])
+    names = dict.fromkeys([*judge.target_params, *((row["law"], row["estimator"]) for row in rows)])
     place = {name: k for k, name in enumerate(names)}
     rows.sort(key=lambda row: place[row["law"], row["estimator"]])
     by_step = pd.DataFrame(rows)
-    budgets = list(dict.fromkeys((how.target_flops, *how.more_targets)))
-    unseen = [ahead(fit, budgets, float(flops.max())) for fit in all_runs.laws.values()]
     return {
         "scores": ladder_scores(by_step),
         "steps": by_step,
         "optima": pd.concat(bottoms, ignore_index=True),
         "predictions": pd.concat(predictions, ignore_index=True),
         "runs": pd.concat([part for part in runs if len(part)] or runs[:1], ignore_index=True),
-        "ahead": pd.concat(unseen, ignore_index=True),
     }
 
 
@@ -353,7 +365,7 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
     mine = steps[(steps["law"] == law) & (steps["estimator"] == estimator)]
     fitted = mine[mine["status"] != FAILED]
     against, beating = compared(tables["scores"])
-    target_of_all = all_runs.target_params(all_runs.laws[all_runs.reference])
+    target_of_all = all_runs.judge.target_params[all_runs.reference]
     numbers = {
         "steps": len(mine),
         "steps_fitted": len(fitted),

@@ -7,7 +7,7 @@ that its fit leaves is judged, too, and states what the fit states.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,11 +21,14 @@ from flopline.audit.judges import SURFACE
 from flopline.audit.ladder_fit import BASELINE, MAIN, Fitter, LadderFit, Opt, Options, Runs
 from flopline.audit.other_surfaces import other_surfaces
 from flopline.errors import FloplineError
+from flopline.laws.common.bootstrap_options import BootstrapOptions
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.common.power_law import PowerLaw
 from flopline.laws.parametric import parametric_fit
 from flopline.laws.parametric.parametric_options import ParametricOptions
 from flopline.laws.spec import ESTIMATORS, LawSpec, Says, ranked, spec_of
+from flopline.options import OptionGroup
+from flopline.remembered import remembered
 from flopline.results import LawResults
 from flopline.solvers.surface_family import Form
 from flopline.surfaces.surface import Law
@@ -56,13 +59,28 @@ def ladder_fits(
 
 def fitted(spec: LawSpec, runs: Runs, options: Options, number: int) -> LawResults:
     """A law fitted to the runs below a step as the study fits it to all of them."""
-    result = spec.fitted(
+    return _fitted(
+        spec.name,
         runs.by_law[spec.name],
         options.targets,
         options.study.of(spec.model),
-        bootstrap=options.bootstrap(number),
-        family=options.family,
-        **spec.judged,
+        options.bootstrap(number),
+        options.family,
+    )
+
+
+@remembered(LawResults, with_parts=True)
+def _fitted(
+    law: str,
+    points: pd.DataFrame,
+    targets_flops: Sequence[float],
+    options: OptionGroup,
+    bootstrap: BootstrapOptions,
+    family: str,
+) -> LawResults:
+    spec = spec_of(law)
+    result = spec.fitted(
+        points, targets_flops, options, bootstrap=bootstrap, family=family, **spec.judged
     )
     return LawResults.of(result)
 

@@ -24,14 +24,34 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class AllRuns:
-    """What the fits of all runs say: the judge of every step.
+class Judge:
+    """What all runs say, by which every step is judged.
 
     `bottoms` has a row per budget: budget_flops, params, loss and their standard errors in logs,
     from the valleys where there are any, else from the best runs of `baselines.best_runs` (then
-    params are missing: such a run is on the way to an optimum, not at it). `laws` are the fits of
-    all runs, by law and estimator, `reference` that of the `surface`.
+    params are missing: such a run is on the way to an optimum, not at it). `reference` is the law
+    and estimator of the `surface`; `target_params` is N at the target by each of the fits
+    [weights], in their order.
     """
+
+    surface: LossSurface
+    reference: tuple[str, str]
+    target_flops: float
+    bottoms: pd.DataFrame
+    target_params: Mapping[tuple[str, str], float]
+
+    def params_of(self, fit: LadderFit) -> float:
+        """N at the target by the same law fitted to all runs [weights]."""
+        return self.target_params.get((fit.law, fit.estimator), math.nan)
+
+    def wasted_percent(self, ln_ratio: Floats) -> Floats:
+        """Compute wasted by sizes that are off by `ln_ratio`, by the surface of all runs."""
+        return 100 * wasted_at(self.surface, self.target_flops, ln_ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class AllRuns:
+    """What the fits of all runs say: see Judge. `laws` are these fits, by law and estimator."""
 
     surface: LossSurface
     reference: tuple[str, str]
@@ -40,14 +60,11 @@ class AllRuns:
     vertices_absent: str
     laws: Mapping[tuple[str, str], LadderFit]
 
-    def target_params(self, fit: LadderFit) -> float:
-        """N at the target by the same law fitted to all runs [weights]."""
-        of_all_runs = self.laws.get((fit.law, fit.estimator))
-        return math.nan if of_all_runs is None else params_at(of_all_runs, self.target_flops)
-
-    def wasted_percent(self, ln_ratio: Floats) -> Floats:
-        """Compute wasted by sizes that are off by `ln_ratio`, by the surface of all runs."""
-        return 100 * wasted_at(self.surface, self.target_flops, ln_ratio)
+    @property
+    def judge(self) -> Judge:
+        """What of it decides about the steps."""
+        at_target = {name: params_at(fit, self.target_flops) for name, fit in self.laws.items()}
+        return Judge(self.surface, self.reference, self.target_flops, self.bottoms, at_target)
 
 
 def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.DataFrame:
@@ -130,14 +147,14 @@ def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) 
     )
 
 
-def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int) -> pd.DataFrame:
+def optima(step: LadderFit, judge: Judge, c: float, above: float, seed: int) -> pd.DataFrame:
     """N and loss predicted against the valley bottom seen, for each budget beyond `above`.
 
     The intervals are those of the draws, widened by the error of the bottom that is seen.
 
     Returns one row for each larger budget, with NaN where the fit states nothing.
     """
-    seen = all_runs.bottoms[all_runs.bottoms["budget_flops"] > above]
+    seen = judge.bottoms[judge.bottoms["budget_flops"] > above]
     if step.status == FAILED:
         seen = seen.iloc[:0]
     budgets = seen["budget_flops"].to_numpy(dtype=float)
@@ -174,14 +191,14 @@ def optima(step: LadderFit, all_runs: AllRuns, c: float, above: float, seed: int
             "seen": seen["seen"].to_numpy(),
             **columns,
             "ln_ratio": ln_ratio,
-            "wasted_percent": all_runs.wasted_percent(ln_ratio),
+            "wasted_percent": judge.wasted_percent(ln_ratio),
         }
     )
 
 
 def row_of(
     step: LadderFit,
-    all_runs: AllRuns,
+    judge: Judge,
     c: float,
     held: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -194,8 +211,8 @@ def row_of(
 
     Returns the cells by column; scores are NaN where the fit failed.
     """
-    target = params_at(step, all_runs.target_flops)
-    ln_drift = math.log(target / all_runs.target_params(step))
+    target = params_at(step, judge.target_flops)
+    ln_drift = math.log(target / judge.params_of(step))
     row: dict[str, object] = {
         "law": step.law,
         "estimator": step.estimator,
@@ -217,7 +234,7 @@ def row_of(
         "target_params_lo80": math.nan,
         "target_params_hi80": math.nan,
         "target_params_over_all": math.exp(ln_drift),
-        "target_wasted_percent": float(all_runs.wasted_percent(np.array(ln_drift))),
+        "target_wasted_percent": float(judge.wasted_percent(np.array(ln_drift))),
         "message": step.message,
     }
     if step.surface is not None:
@@ -226,7 +243,7 @@ def row_of(
         row["n_held_out"] = len(held)
         row["loss_error_percent"] = float(100 * np.abs(relative).mean())
         row["loss_bias_percent"] = float(100 * relative.mean())
-    if (step.law, step.estimator) == all_runs.reference:
+    if (step.law, step.estimator) == judge.reference:
         for level in LEVELS:
             if f"predicted_lo{level}" in predictions:
                 ends = (predictions[f"predicted_{end}{level}"] for end in ("lo", "hi"))
@@ -241,7 +258,7 @@ def row_of(
             row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
             row[f"params_coverage{level}"] = _covered(seen, "params", level)
     if step.params_draws is not None:
-        at = step.params_draws(np.array([all_runs.target_flops]))
+        at = step.params_draws(np.array([judge.target_flops]))
         row["target_params_lo80"], row["target_params_hi80"] = known_percentiles(at, (10, 90))[:, 0]
     return row
 
