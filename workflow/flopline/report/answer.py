@@ -32,7 +32,7 @@ from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
 from flopline.numbers import count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
-from flopline.reach import LONG, Reach
+from flopline.reach import LONG, SHORT, Reach
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.schema import HELD_OUT, KEPT
@@ -497,9 +497,14 @@ def _of_loss(
         made = Verdict.WARNED
     if doubts and made is Verdict.GOOD:
         made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
-    if forecast and as_float(line["extrapolation"]) > LONG.most and not math.isnan(half):
+    beyond = as_float(line["extrapolation"])
+    if beyond > LONG.most and not math.isnan(half):
         made = Verdict.WARNED
-        finding = f"Nothing to bet on: ±{significant(half, 2)} % if losses go on as they did"
+        proviso = "losses go on as they did" if forecast else "the law holds"
+        finding = f"Nothing to bet on: ±{significant(half, 2)} % if {proviso}"
+    elif beyond > SHORT.most and made is Verdict.GOOD:
+        # A floor or a bend that begins beyond the runs shows in none of them.
+        finding += " if losses go on as they did"
     return Sureness("Loss", made, finding, reason, against)
 
 
