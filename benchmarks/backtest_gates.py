@@ -41,7 +41,7 @@ FARTHEST: Final = 100.0
 """Times the largest run's compute beyond which no budget is asked for."""
 GATES: Final = {
     "no interval": "no interval",
-    "an interval too wide": "95 % interval of N goes",
+    "an interval too wide": " of N goes from",
     "a parameter on its bound": "on the bound",
     "tokens per param outside those of the runs": "outside those of the runs",
     "laws apart, none held out": "nothing was held out",

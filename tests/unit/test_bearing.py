@@ -259,6 +259,23 @@ def test_silence_says_why_how_far_and_what_would_help() -> None:
     )
 
 
+def test_runs_that_bear_no_line_at_their_own_compute_are_not_said_to_speak_up_to_there() -> None:
+    """A size that hung on a bound did so within the runs, too, up to which they were to speak."""
+    table = lines({"params_lo95": 1e9, "params_hi95": 2e10})
+    silent = silence("ash", 1e22, table, barred(table, SPAN, {}, None), SPAN, within=False)
+    assert silent["up_to_flops"] == 0
+    assert "What they say ends" not in silent["sentence"]
+
+
+def test_the_gate_of_the_size_reads_the_interval_that_is_stated() -> None:
+    """It let a forecast of a factor of 14 pass, since the law's own interval had one of 7."""
+    own = {"params_lo95": 1e9, "params_hi95": 7e9}
+    assert barred(lines(own), SPAN, {}, None).tolist() == [""]
+    ahead = own | {"forecast_params_lo95": 0.5e9, "forecast_params_hi95": 7e9}
+    (why,) = barred(lines(ahead), SPAN, {}, None)
+    assert why == "its 95 % forecast of N goes from 500M to 7B, a factor of 14"
+
+
 def test_a_refusal_is_of_the_budget_that_is_asked() -> None:
     """With targets 1e25 and 1e21, 1e23 was refused for lying 333,333 times beyond the runs."""
     span = Span((10.0, 30.0), 3e19, smallest_flops=1e18)
@@ -378,7 +395,7 @@ def test_what_lies_outside_at_every_compute_is_borne_nowhere() -> None:
     reasons = barred(table, SPAN, {}, None)
     sentence = silence("ash", 1e22, table, reasons, SPAN)["sentence"]
     assert "What they say ends" not in sentence
-    assert "Runs beyond 5 to 100 tokens per param" in sentence
+    assert "Runs of more than 100 tokens per param, as far as about 1K, would tell." in sentence
 
 
 def test_a_run_whose_count_has_slipped_is_no_reach() -> None:

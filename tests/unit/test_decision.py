@@ -389,6 +389,21 @@ def test_a_condition_number_of_millions_is_said_in_the_headline() -> None:
         verdict, LABELS)[-1]  # fmt: skip
 
 
+@pytest.mark.parametrize(("widest", "up_to"), [(1.2, 1e19), (1e3, 0.0)])
+def test_runs_speak_up_to_their_own_compute_only_where_they_bear_a_line_there(
+    widest: float, up_to: float
+) -> None:
+    wide = Estimate(1e9, 5e8, 2e9, 1e8, 1e10)
+    made = line(1e9)
+    targets = [replace(t, values={**t.values, "params": wide}) for t in made.targets]
+    known = family(parametric=replace(made, targets=targets))
+    terms = {**constants_of(BESIROGLU), "A": BESIROGLU.A * np.geomspace(1, widest, 50)}
+    losses = {target_column(q, c): 2.0 for q in ("loss", "loss_new_run") for c in TARGETS}
+    draws = pd.DataFrame({**terms, **losses})
+    _, verdict = decided({"ash": replace(known, draws={"parametric": draws})}, TARGETS, LABELS)
+    assert [silent["up_to_flops"] for silent in verdict["silent"]] == [up_to] * len(TARGETS)
+
+
 def test_a_target_so_far_that_its_loss_is_no_bet_is_said_in_the_headline() -> None:
     """Of late floors 95 % forecasts held half at 100 times the runs, and no word said so."""
     known = {"ash": family(parametric=line(1e9))}

@@ -231,3 +231,17 @@ def test_a_column_that_stays_the_same_is_a_fact(tmp_path: Path) -> None:
 def test_the_place_in_a_list_may_be_the_step(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", {"losses": [5.0, 4.0], "n_params": 3})
     assert rows_of(path, "losses", step="place") == [[1, 5.0], [2, 4.0]]
+
+
+def test_records_of_one_metric_each_are_put_side_by_side(tmp_path: Path) -> None:
+    # as Comet exports the metrics of an experiment
+    records = [
+        {"metricName": name, "metricValue": str(value), "timestamp": 1, "step": step, "epoch": None}
+        for step, value in ((1, 5.0), (2, 4.0))
+        for name in ("train_loss", "val_loss", "lr")
+    ]
+    path = written(tmp_path / "a.json", records)
+    assert sniffed(path) == "json"
+    assert rows_of(path, {"train": "train_loss", "val": "val_loss"}) == [
+        ["train", 1, 5.0], ["train", 2, 4.0], ["val", 1, 5.0], ["val", 2, 4.0],
+    ]  # fmt: skip

@@ -250,7 +250,7 @@ def test_losses_that_bend_at_the_largest_budgets_stand_against_the_loss(two: Rep
         text = reasons(
             two, audits={"dense": {**two.audits["dense"], "ladder": of_dense}}, **changes
         )
-        assert ("Against: The losses bend at the largest budgets." in text) is bends
+        assert ("Against: The largest budgets leave the law." in text) is bends
         assert ("Known to ±2.0 %" in text) is not bends
         assert ("For: At larger budgets than it was fitted to" in text) is not bends
 
@@ -422,7 +422,8 @@ def test_the_interval_of_the_size_stands_below_it_and_a_wide_loss_is_not_known(
     head = two.verdict["headline"]
     size = {"lo80": 1e9, "hi80": 2e9, "lo95": 5e8, "hi95": 4e9}
     for half, times, words in (
-        (0.02, 20.0, "Known to ±2.0 %"),
+        (0.02, 2.0, "Known to ±2.0 % 80 % forecast"),
+        (0.02, 20.0, "Known to ±2.0 % if losses go on as they did"),
         (0.1, 20.0, "Roughly known, to ±10 %"),
         (0.02, 40.0, "Nothing to bet on: ±2.0 % if losses go on as they did"),
     ):
@@ -452,5 +453,11 @@ def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: fl
     assert actual.reason_against == Link(
         "1 run that stands out from all others may move it.", "#fit"
     )
+    repeated = runs.drop(index=20).assign(unique_tokens=1e9)
+    (actual,) = doubted([sure], repeated, "#fit", 3e9)
+    assert actual == sure
+    (actual,) = doubted([sure], repeated, "#fit", 8e9)
+    assert actual.verdict is Verdict.WARNED
+    assert actual.reason_against.text.startswith("Its 8B tokens are 8 epochs of the 1B different")
     runs.loc[20, "status"] = HELD_OUT  # no fit rests on it
     assert doubted([sure], runs, "#fit") == [sure]

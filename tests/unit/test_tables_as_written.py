@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -157,6 +160,56 @@ def test_the_loss_of_finished_runs_is_of_evaluation(losses: list[str], chosen: s
     assert of_finished_runs(losses) == chosen
 
 
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("Number of Params,Token Count,loss", ("Number of Params", "Token Count")),
+        ("nb_params,nb_tokens,loss", ("nb_params", "nb_tokens")),
+        ("Model Size (Params),Dataset Size (Tokens),loss",
+         ("Model Size (Params)", "Dataset Size (Tokens)")),
+        ("non_embedding_parameters,tokens_trained,loss",
+         ("non_embedding_parameters", "tokens_trained")),
+        ("params,D,loss,excess_loss", ("params", "D")),
+    ],
+)  # fmt: skip
+def test_headers_are_told_as_people_write_them(
+    tmp_path: Path, header: str, columns: tuple[str, str]
+) -> None:
+    row = "1e6,2e7,4.5" + ",0.5" * (header.count(",") - 2)
+    source, _ = drafted(written(tmp_path / "runs", "runs.csv", f"{header}\n{row}\n"))
+    assert (source["columns"]["params"], source["columns"]["tokens"]) == columns
+    assert source["columns"]["loss"] == "loss"
+
+
+def test_counts_that_could_be_meant_as_well_are_named(tmp_path: Path) -> None:
+    text = "run,total_params,active_params,tokens,unique_tokens,max_tokens,loss\na,8,2,9,5,9,4.5\n"
+    _, notes = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert "params: total_params was chosen; active_params could be it, too." in notes
+    assert "tokens: tokens was chosen; unique_tokens could be it, too." in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("Runs,,,\n,,,\nrun,params,tokens,loss\n", "'Runs', is a title and no header"),
+        ("step,value,timestamp\n1,5,9\n", "call its column value loss"),
+        ("   params tokens  loss\n0   1e6   2e7   4.5\n", "pandas.read_csv('val_loss.csv', sep="),
+    ],
+)
+def test_what_is_no_table_is_left_with_its_mend(tmp_path: Path, text: str, way: str) -> None:
+    folder = written(tmp_path / "runs", "val_loss.csv", text)
+    if "pandas" in way:
+        (folder / "val_loss.csv").rename(folder / "val_loss.txt")
+        way = way.replace("csv'", "txt'")
+    with pytest.raises(FloplineError, match=re.escape(way)):
+        drafted(folder)
+
+
+def test_columns_without_names_are_no_columns(tmp_path: Path) -> None:
+    text = "run,params,tokens,loss,,\na,1e6,2e7,4.5,,\n"
+    assert read(written(tmp_path / "runs", "runs.csv", text)).tolist() == [[1e6, 2e7, 4.5]]
+
+
 def test_a_table_without_a_loss_is_named_with_its_columns(tmp_path: Path) -> None:
     # with a third letter that counts layers
     folder = written(tmp_path / "runs", "runs.csv", "N,D,L\n1e6,2e7,4\n4e6,2e7,8\n")
@@ -188,6 +241,11 @@ def test_a_loss_has_no_thousands(mark: str) -> None:
         ("train_eflops", "train_flops", 1e18),
         ("D_billions", "D_", 1e9),
         ("params", "params", None),
+        ("params (1e6)", "params", 1e6),
+        ("tokens/10^9", "tokens", 1e9),
+        ("FLOPs [x10^18]", "FLOPs", 1e18),
+        ("max1e5", "max1e5", None),
+        ("loss@1e9", "loss@1e9", None),
     ],
 )
 def test_a_name_is_told_from_its_unit(name: str, bare: str, unit: float | None) -> None:
@@ -251,3 +309,85 @@ def test_a_document_with_an_auxiliary_loss_alone_is_no_result(tmp_path: Path) ->
     text = json.dumps({"n_params": 7, "run": "a", "z_loss": 1e-4}, indent=1)
     (_, reason), *_ = survey(written(tmp_path / "runs", "config.json", text), tmp_path).left
     assert "no log format that is known fits it" in reason
+
+
+def test_records_written_as_text_are_reached_by_dots(tmp_path: Path) -> None:
+    # as the export script in the documentation of Weights & Biases writes its project.csv
+    rows = [
+        {"summary": str({"val/loss": loss, "tokens": d, "gap": math.nan}),
+         "config": str({"n_params": n}), "name": f"r{i}"}
+        for i, (n, d, loss) in enumerate(RUNS)
+    ]  # fmt: skip
+    text = pd.DataFrame(rows).to_csv()
+    folder = written(tmp_path / "runs", "project.csv", text)
+    assert read(folder) == pytest.approx(np.array(RUNS))
+    names = {"params": "config.n_params", "tokens": "summary.tokens", "loss": "summary.val/loss"}
+    assert flopline.read_runs(folder / "project.csv", **names)["loss"].tolist() == [
+        loss for *_, loss in RUNS
+    ]
+
+
+def test_records_within_parquet_are_columns(tmp_path: Path) -> None:
+    rows = [
+        {"name": f"r{i}", "config": {"n_params": n}, "summary": {"tokens": d, "val_loss": loss}}
+        for i, (n, d, loss) in enumerate(RUNS)
+    ]
+    (tmp_path / "runs").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs/runs.parquet")
+    assert read(tmp_path / "runs") == pytest.approx(np.array(RUNS))
+
+
+def test_rows_of_one_size_that_go_on_are_a_curve(tmp_path: Path) -> None:
+    # as Ray writes the progress of a trial, with its config in every row
+    text = "val_loss,tokens,training_iteration,config/n_params\n5,100,1,7\n4,200,2,7\n3,300,3,7\n"
+    source, _ = drafted(written(tmp_path / "runs", "progress.csv", text))
+    assert source["kind"] == "logs"
+    assert source["columns"]["step"] == "training_iteration"
+    text = text.replace("training_iteration", "nothing").replace(",7\n", ",8\n", 1)
+    source, _ = drafted(written(tmp_path / "runs", "progress.csv", text))
+    assert source["kind"] == "table"
+
+
+def test_what_a_law_predicts_is_no_table_of_runs(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path / "runs", "predicted.csv", "N,D,predicted_loss\n1,2,4\n2,2,3\n3,2,3\n"
+    )
+    written(folder, "runs.csv", TABLES["letters of the papers"])
+    written(folder, "fit.json", json.dumps({"A": 400.0, "loss": [1.0, 2.0]}))
+    source, notes = drafted(folder)
+    assert source["paths"] == "runs/runs.csv"
+    assert "predicted.csv (3 runs) is left out" in notes
+
+
+def test_a_table_that_names_no_log_says_what_would_join_them(tmp_path: Path) -> None:
+    folder = written(tmp_path / "logs", "runs.csv", "name,n_params\nmodel-a,1e6\nmodel-b,2e6\n")
+    for run in "ab":
+        written(folder, f"{run}_log.csv", "step,tokens,val_loss\n1,100,5\n2,200,4\n")
+    _, notes = drafted(folder)
+    assert "its name names none of the logs (a_log, b_log, ...): call both the same" in notes
+
+
+def test_tokens_of_data_that_is_gone_over_again_are_asked_about(tmp_path: Path) -> None:
+    text = "run,params,dataset_tokens,epochs,loss\na,1e6,2e7,4,4.5\nb,2e6,2e7,4,4\n"
+    folder = written(tmp_path / "runs", "runs.csv", text)
+    told = "epochs says that some went over their data more than once"
+    assert told in drafted(folder)[1]
+    written(tmp_path / "runs", "runs.csv", text.replace(",4,", ",1,"))
+    assert told not in drafted(folder)[1]
+
+
+def test_sizes_written_like_70m_are_params_and_words_are_not(tmp_path: Path) -> None:
+    text = "Model,Size,Tokens,Loss\na,70M,1.2B,4\nb,1.3B,20B,3\n"
+    source, _ = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert source["columns"]["params"] == "Size"
+    text = text.replace("70M", "small").replace("1.3B", "large")
+    assert "params" not in drafted(written(tmp_path / "runs", "runs.csv", text))[0]["columns"]
+
+
+def test_losses_side_by_side_are_told_to_be_rows(tmp_path: Path) -> None:
+    text = "model,params,loss@1e9,loss@4e9\na,1e6,5,4\nb,2e6,4,3\n"
+    _, notes = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert "loss@1e9, loss@4e9 seem to hold losses at several numbers of tokens" in notes
+    folder = written(tmp_path / "runs", "runs.csv", "step,70M,1.3B\n1,5,4\n2,4,3\n")
+    with pytest.raises(FloplineError, match="columns run, step and loss"):
+        drafted(folder)

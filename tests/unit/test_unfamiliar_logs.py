@@ -272,6 +272,9 @@ def test_utf16_is_left_with_the_command_that_mends_it(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a b.txt").write_text("step\tloss\n1\t5\n", encoding="utf-16")
     assert "iconv -f UTF-16 -t UTF-8" in refused(folder)
+    (folder / "a.csv").write_text("step,val_loss\n1,5\n2,4\n")
+    (left,) = survey(folder, tmp_path).left
+    assert "iconv -f UTF-16 -t UTF-8" in left[1]
 
 
 def test_the_line_most_like_a_row_is_one_with_a_loss(tmp_path: Path) -> None:
@@ -592,3 +595,14 @@ def test_rows_may_be_counted_where_epochs_begin_with_nought(tmp_path: Path, endi
     assert "which count from 0, place counts rows from 1" in " ".join(made.missing)
     columns = {"tokens": {"column": "place", "times": 1e6}, "loss": "val_loss"}
     assert read_log(path, columns).rows["tokens"].tolist() == [1e6, 2e6, 3e6]
+
+
+def test_a_batch_that_grows_is_told_since_tokens_do_not_follow_from_it(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for batches in ((8, 8, 16), (8, 8, 8)):
+        rows = [f"{step},{batch},{5 - step}" for step, batch in enumerate(batches, start=1)]
+        (folder / "a.csv").write_text("\n".join(["step,global_batch_size,val_loss", *rows, ""]))
+        made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+        told = "('global_batch_size' is 8 and 16)" in " ".join(made.notes)
+        assert told == (len(set(batches)) > 1)

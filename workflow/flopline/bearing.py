@@ -33,7 +33,7 @@ OUTSIDE_FACTOR: Final = 3.0
 """How far the optimum's tokens per param may lie outside those of the runs. A fitted surface has
 seen no trade of N against D there; a factor of 3 in tokens per param is one of 1.7 in N."""
 WIDEST_FACTOR: Final = 10.0
-"""Ends of a 95 % interval of N that are farther apart say no size."""
+"""Ends of a 95 % interval of N, as it is stated, that are farther apart say no size."""
 BOUND_FACTOR: Final = 3.0
 """Where a parameter sits on its bound, ends of a 95 % interval of N that are farther apart say that
 the size depends on that parameter."""
@@ -68,6 +68,10 @@ WITHOUT_WIDTH: Final = (
 FURTHEST: Final = 100.0
 """Times the largest run's compute up to which forecasts were tried on public studies
 (docs/uncertainty.md)."""
+
+USUAL_EPOCHS: Final = 4.0
+"""Passes over the same data up to which they are worth about as much as new ones (Muennighoff et
+al. 2023, arXiv 2305.16264)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,12 @@ def span_of(runs: pd.DataFrame) -> Span:
         float(flops.min()),
         float(np.fmin.reduce(runs["loss"].to_numpy(dtype=float), initial=math.inf)),
         standing_out_sentence(odd),
-        _corpus(runs),
+        corpus_of(runs),
     )
 
 
-def _corpus(runs: pd.DataFrame) -> float:
-    """The different tokens of the largest corpus; infinite where some run does not say its own.
+def corpus_of(runs: pd.DataFrame) -> float:
+    """The different tokens of the largest corpus, infinite where some run does not say its own.
 
     What a run says is no more than it has trained on, so that without repeats it says no corpus.
     """
@@ -122,6 +126,18 @@ def _corpus(runs: pd.DataFrame) -> float:
     unique, tokens = (runs[c].to_numpy(dtype=float) for c in ("unique_tokens", "tokens"))
     repeated = np.isfinite(unique).all() and (unique < tokens).any()
     return float(unique.max()) if repeated else math.inf
+
+
+def many_epochs(tokens: float, corpus: float) -> str:
+    """That `tokens` are many epochs of a corpus [tokens], empty where they are not."""
+    epochs = tokens / corpus
+    if not epochs > USUAL_EPOCHS:
+        return ""
+    return (
+        f"its {humanise(tokens)} tokens are {humanise(epochs, 2)} epochs of the {humanise(corpus)} "
+        "different ones that the runs had, and the law counts each as new: after "
+        f"{USUAL_EPOCHS:g} epochs they are worth less"
+    )
 
 
 def _rise(runs: pd.DataFrame) -> str:
@@ -210,11 +226,17 @@ def _fault(
         return "it has no interval, so that nothing says how far off it is"
     if has_no_width(low, high) and not math.isfinite(float(line.get("forecast_params", math.nan))):
         return f"its 95 % interval of N {WITHOUT_WIDTH}, and nothing was held out to try it"
-    wide = high / low
-    if wide > WIDEST_FACTOR:
+    wide, what, ends = high / low, "interval", (low, high)
+    ahead_low, ahead_high = (
+        float(line.get(f"forecast_params_{end}", math.nan)) for end in ("lo95", "hi95")
+    )
+    if math.isfinite(ahead_high / ahead_low):
+        # What is stated of the size, and no narrower.
+        what, ends = "forecast", (ahead_low, ahead_high)
+    if ends[1] / ends[0] > WIDEST_FACTOR:
         return (
-            f"its 95 % interval of N goes from {humanise(low)} to {humanise(high)}, a factor of "
-            f"{significant(wide, 2)}"
+            f"its 95 % {what} of N goes from {humanise(ends[0])} to {humanise(ends[1])}, a factor "
+            f"of {significant(ends[1] / ends[0], 2)}"
         )
     on = bounds.get((str(line["law"]), str(line["estimator"])), ())
     if on and wide > BOUND_FACTOR:
@@ -437,11 +459,18 @@ def borne_up_to(line: Mapping[str, Any] | pd.Series, span: Span) -> float:
 
 
 def silence(
-    family: str, budget: float, lines: pd.DataFrame, reasons: pd.Series, span: Span
+    family: str,
+    budget: float,
+    lines: pd.DataFrame,
+    reasons: pd.Series,
+    span: Span,
+    *,
+    within: bool = True,
 ) -> SilenceJson:
     """What is said where no line can be followed: why, up to which compute, and what would help.
 
-    `lines` and `reasons` are those of one family and target.
+    `lines` and `reasons` are those of one family and target; `within` says whether some line could
+    be followed at the compute of the largest run.
 
     Returns the sentence and its parts, as decision.json holds them.
     """
@@ -463,11 +492,13 @@ def silence(
     up_to = span.largest_flops
     if far and not span.rise:
         up_to *= EXTREME.most
+    ratio = math.nan
     if "tokens per param" in why:
-        first = next(i for i in main.index if "tokens per param" in reasons[i])
-        up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
-    needed = _needed(why, budget, span)
-    if span.rise.startswith(ALL_THE_SAME):
+        first = main.loc[next(i for i in main.index if "tokens per param" in reasons[i])]
+        up_to = min(budget, max(borne_up_to(first, span), 0.0))
+        ratio = float(first["tokens_per_param"])
+    needed = _needed(why, budget, span, ratio)
+    if span.rise.startswith(ALL_THE_SAME) or not within:
         up_to = 0.0
     ends = f"ends at about {flops_label(min(up_to, budget))} FLOPs"
     if far and reach.side == "below":
@@ -538,13 +569,12 @@ def _no_answer(flops: float) -> str:
     return f"These runs do not say what to train at {flops_label(flops)} FLOPs"
 
 
-def _needed(why: str, budget: float, span: Span) -> str:
-    least, most = (humanise(x, 2) for x in span.tokens_per_param)
-    if "tokens per param" in why:
-        return (
-            f"Runs beyond {least} to {most} tokens per param, on the side where the optimum goes, "
-            "would tell."
-        )
+def _needed(why: str, budget: float, span: Span, ratio: float) -> str:
+    """What would help; `ratio` are the tokens per param of a line that leaves those of the runs."""
+    if math.isfinite(ratio):
+        least, most = span.tokens_per_param
+        outside = f"more than {humanise(most)}" if ratio > most else f"fewer than {humanise(least)}"
+        return f"Runs of {outside} tokens per param, as far as about {humanise(ratio)}, would tell."
     if why.startswith(ALL_THE_SAME):
         return "See that the column of the loss holds what each run has reached."
     if "do not fall" in why:

@@ -20,6 +20,7 @@ from flopline.bearing import (
     barred,
     bounds_of,
     failing_forecasts,
+    many_epochs,
     misfits,
     predictions,
     refuted_beside,
@@ -50,17 +51,18 @@ from flopline.documents import (
     VerdictJson,
     number_in,
 )
+from flopline.doubtful_losses import doubts_of_loss
 from flopline.errors import FloplineError, clause_of
 from flopline.family_comparison import Beside, few_runs, loss_law
 from flopline.forecast.fitted_ladder import ladder_tables
 from flopline.forecast.stated import COLUMNS as FORECAST
 from flopline.forecast.stated import columns, holding, to_json
 from flopline.forecast.target import TargetForecast, at_targets
-from flopline.late_bend import late_bend
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.parametric.parametric_fit import MIN_LEVELS, RAY, token_spread
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import factor, has_no_width, humanise, significant
+from flopline.planner import at_budget, read_line
 from flopline.reach import LONG
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
@@ -73,10 +75,6 @@ HELD_OUT: Final = ("wasted_percent", "loss_error_percent")
 DEGENERATE: Final = 1e6
 """Condition number of the scaled J'J from which it is told beside the headline: ten times that from
 which a fit warns (parametric_fit.ILL_CONDITIONED)."""
-
-USUAL_EPOCHS: Final = 4.0
-"""Passes over the same data up to which they are worth about as much as new ones (Muennighoff et
-al. 2023, arXiv 2305.16264)."""
 
 
 def decide(
@@ -121,7 +119,7 @@ def decide(
     failing = {family: failing_forecasts(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
-    silent: list[SilenceJson] = []
+    unanswered: list[tuple[str, float, pd.DataFrame, pd.Series]] = []
     groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
     for (family, budget), rows in groups:
         known = results[family]
@@ -141,7 +139,7 @@ def decide(
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons
         if choice.line is None and (lines["status"] != FAILED).any():
-            silent.append(silence(str(family), float(budget), lines, reasons, span))
+            unanswered.append((str(family), float(budget), lines, reasons))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
@@ -156,6 +154,11 @@ def decide(
         counted = any(fit.get("certificate", {}).get("count") for fit in known.fits.values())
         compared = agreement(family, float(budget), lines, choice.line, surface, counted)
         agreements.append(compared)
+    silent: list[SilenceJson] = []
+    for family, budget, lines, reasons in unanswered:
+        some = bool(table.loc[table["family"] == family, "recommended"].any())
+        within = some or _some_line_within(lines, results[family], spans[family])
+        silent.append(silence(family, budget, lines, reasons, spans[family], within=within))
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
     families = _families(table, targets, labels, results, comparable)
@@ -182,6 +185,32 @@ def decide(
     }
     written: VerdictJson = plain(verdict)
     return table, written
+
+
+def _some_line_within(lines: pd.DataFrame, known: FamilyResults, span: Span) -> bool:
+    """Whether the runs bear some law at the compute of the largest; `lines` are those of a target.
+
+    Where no law says its line there, nothing tells that they do not.
+    """
+    at_largest = []
+    for line in lines[lines["main"] & (lines["status"] != FAILED)].to_dict("records"):
+        law = str(line["law"])
+        if law in known.draws and not known.draws[law].empty:
+            made = at_budget(read_line(known.fits[law], known.draws[law]), span.largest_flops)
+            ends = {
+                f"{name}_{end}": getattr(value, end)
+                for name, value in made.values.items()
+                for end in ENDS
+            }
+            points = {name: value.point for name, value in made.values.items()}
+            forecast = dict.fromkeys(FORECAST, math.nan)
+            at_largest.append(
+                {**line, **points, **ends, **forecast, "budget_flops": made.budget_flops}
+            )
+    if not at_largest:
+        return True
+    reasons = barred(pd.DataFrame(at_largest), span, bounds_of(known))
+    return bool((reasons == "").any())
 
 
 def _with_forecasts(table: pd.DataFrame) -> pd.DataFrame:
@@ -496,14 +525,9 @@ def warnings_of(
 ) -> Iterator[str]:
     """What must be read beside a line, but for what runs held out say of others, a clause each."""
     certificate = known.fits[str(line["law"])].get("certificate", {})
-    yield from filter(None, [too_wide(line), span.odd, late_bend(line, known.fits, known.findings)])
-    repeats = float(line["tokens"]) / span.corpus
-    if repeats > USUAL_EPOCHS:
-        yield (
-            f"its {humanise(line['tokens'])} tokens are {humanise(repeats, 2)} epochs of the "
-            f"{humanise(span.corpus)} different ones that the runs had, and the law counts each as "
-            f"new: after {USUAL_EPOCHS:g} epochs they are worth less"
-        )
+    yield from filter(None, [too_wide(line), span.odd])
+    yield from doubts_of_loss(line, known.fits, known.findings)
+    yield from filter(None, [many_epochs(float(line["tokens"]), span.corpus)])
     if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
         yield f"the 95 % interval of N that holds if the law holds {WITHOUT_WIDTH}"
     condition = certificate.get("condition") or 0.0

@@ -87,14 +87,14 @@ class MisfitJson(TypedDict):
 
     `p_values` are those of each test alone, None where it could not be made, `p_value` that of all
     together; `between_sd` is how far stretches of compute lie off beyond chance [ln loss];
-    `at_the_top` says by how much the runs of largest compute do, empty where they do not.
+    `clause` says where they do, of the largest runs first, empty where nothing was found.
     """
 
     found: bool
     p_value: float | None
     p_values: Mapping[str, float | None]
     between_sd: float
-    at_the_top: NotRequired[str]
+    clause: NotRequired[str]
 
 
 class BetweenBudgetsJson(TypedDict):

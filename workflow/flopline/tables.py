@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from flopline.errors import FloplineError
 from flopline.facts import TEXT_FACTS
 from flopline.logs.formats import FORMATS, table_format
+from flopline.logs.key_values import object_in
 from flopline.logs.opening import read_bytes
 from flopline.logs.reading import (
     Cells,
@@ -110,10 +112,21 @@ def column_of(table: pd.DataFrame, name: str) -> pd.Series | None:
     for depth in range(1, len(parts)):
         outer, inner = ".".join(parts[:depth]), ".".join(parts[depth:])
         if outer in table:
-            reached = [reach(record, inner) for record in table[outer]]
+            reached = [reach(record_of(cell), inner) for cell in table[outer]]
             if any(value is not None for value in reached):
                 return pd.Series(reached, index=table.index, dtype=object)
     return None
+
+
+def record_of(cell: object) -> Any:
+    """A record that stands in a cell, also as the text of one in JSON or Python; else the cell.
+
+    So `str(run.config)` is written, as in the export that Weights & Biases documents.
+    """
+    if not isinstance(cell, str) or not cell.startswith("{"):
+        return cell
+    within = object_in(cell)
+    return within[1] if within is not None and not within[0] else cell
 
 
 def run_facts(source: SourceDocument, root: Path) -> pd.DataFrame:

@@ -66,6 +66,12 @@ _WORD: Final = re.compile(rf"(?<![a-z])(?:{_any_of(_WORDS)})(?![a-z])", re.IGNOR
 _LETTER: Final = re.compile(
     r"[(\[{]\s*(?:in )?([KMBGT])\s*[)\]}]|[ _.,/-](?:in )?(?-i:([KMBGT]))$", re.I
 )
+_TEN: Final = re.compile(
+    r"(?:[(\[{/]\s*|\s)(?:in )?(?:[x×*·]\s*)?"
+    r"(?:1e\+?0?(\d{1,2})|10(?:\^|\*\*)\{?(\d{1,2})\}?)(?![\d.])[^)\]}]*[)\]}]?",
+    re.IGNORECASE,
+)
+"""A power of ten beside a name, as in `params (1e6)`, `tokens / 10^9` or `flops [x10^18]`."""
 _OF_FLOPS: Final = re.compile(
     rf"(?:(?<![a-z])|(?<=[a-z])(?=[A-Z]))(?:{_any_of(_FLOPS)})flop", re.IGNORECASE
 )
@@ -109,6 +115,8 @@ def unit_of(column: str) -> float | None:
     for regex, units in ((_WORD, _WORDS), (_OF_FLOPS, _FLOPS)):
         if counted := regex.search(column):
             return list(units.values())[int(str(counted.lastgroup)[1:])]
+    if power := _TEN.search(column):
+        return 10.0 ** int(power[1] or power[2])
     letter = _LETTER.search(column)
     return _LETTERS[(letter[1] or letter[2]).lower()] if letter else None
 
@@ -117,7 +125,7 @@ def without_unit(column: str) -> str:
     """A column's name without the unit that it says: `params (M)` is params."""
     if _OF_FLOPS.search(column) and not _DAYS.search(column):
         return _OF_FLOPS.sub("flop", column)
-    for regex in (_DAYS, _WORD, _LETTER):
+    for regex in (_DAYS, _WORD, _TEN, _LETTER):
         if regex.search(column):
             return re.sub(r"[\W_]in[\W_]*$", "", regex.sub("", column)).strip()
     return column

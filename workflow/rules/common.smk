@@ -1,9 +1,16 @@
 # What every stage needs: the study, digests of code and data, and the last words of a run.
 
+import atexit
+import gc
 import os
 import sys
 import time
 from pathlib import Path
+
+# Looking for garbage as often as Python does, and once more in all that is left at the end, takes
+# a quarter of a run with nothing to do.
+gc.set_threshold(50_000)
+atexit.register(gc.freeze)
 
 # The folder `workflow`: in a checkout the library lies in it, installed it lies in the library.
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
@@ -33,6 +40,7 @@ from running.expected import seconds_by_rule
 from running.guard import Guard, at_the_end
 from running.interpreter import forked, in_a_shell
 from running.last_words import decision_lines, print_failures
+from running.pace import lift_default
 from running.raw_files import demand_plain_checkout, raw_files, simulation_of
 from running.receipts import share_receipts
 from running.report_check import demand_harmless
@@ -188,6 +196,12 @@ def share(outputs):
         share_receipts([Path(path) for path in outputs], RESULTS)
 
 
+def begin():
+    """What is done as soon as it is sure that this is a run, and no look at what would run."""
+    lift_default(workflow)
+    CONSOLE.begin()
+
+
 def start_jobs():
     """What is done once it is sure that there are jobs; ends a run that goes in steps first."""
     if is_a_step_due(workflow):
@@ -237,7 +251,7 @@ logger.addFilter(CONSOLE.passes)
 at_the_end(CONSOLE.close)
 at_the_end(lambda: logger.removeFilter(CONSOLE.passes))
 at_the_end(job_server.end)
-GUARD = Guard(workflow, RESULTS, begins=CONSOLE.begin)
+GUARD = Guard(workflow, RESULTS, begins=begin)
 
 
 wildcard_constraints:

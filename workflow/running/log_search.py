@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Final
 
 from flopline.drafting.naming import run_names
 from flopline.errors import FloplineError
@@ -201,6 +202,10 @@ def _with_sidecar(source: SourceDocument, run: str, path: str) -> LogFile:
     return file
 
 
+DOCUMENT_ENDINGS: Final = (".json", ".jsonl")
+"""Endings of documents that may hold one finished run each."""
+
+
 def _tables(study: StudyDocument, files: list[str]) -> list[LogFile]:
     """The tables of a study; documents of a run each are called by their folders if need be.
 
@@ -210,7 +215,7 @@ def _tables(study: StudyDocument, files: list[str]) -> list[LogFile]:
     twice = [file for file, stem in zip(files, stems, strict=True) if stems.count(stem) > 1]
     if not twice or "run" in study["source"]["columns"]:
         return [{"run": "", "path": file} for file in files]
-    if not all(Path(file).suffix.lower() == ".json" for file in files):
+    if not all(Path(file).suffix.lower() in DOCUMENT_ENDINGS for file in files):
         raise FloplineError(
             f"{study['file']}: {twice[0]} and {twice[1]} share a name, by which their unnamed rows "
             "would be called: name a `run` column in source.columns, or rename a file."

@@ -28,6 +28,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "updates",
         "trainstep",
         "optimizerstep",
+        "trainingstep",
+        "trainingiteration",
         "progress",
         "firstnumber",
     ),
@@ -52,6 +54,15 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "traintimetoken",
         "numtokens",
         "ntokens",
+        "nbtokens",
+        "dtokens",
+        "tokencount",
+        "tokenscount",
+        "pretrainingtokens",
+        "numberoftokens",
+        "datasetsizetokens",
+        "ntok",
+        "ntoks",
     ),
     "flops": (
         "flops",
@@ -79,7 +90,19 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "walltime",
     ),
     "split": ("split", "subset"),
-    "run": ("run", "runid", "runname", "name", "experiment", "model", "modelname"),
+    "run": (
+        "run",
+        "runid",
+        "runname",
+        "name",
+        "experiment",
+        "experimentname",
+        "exp",
+        "expname",
+        "model",
+        "modelname",
+        "modelid",
+    ),
     "log": ("log", "logfile", "file", "path", "logpath"),
     "family": ("family", "arch", "architecture", "modeltype", "modelfamily"),
     "params": (
@@ -93,6 +116,15 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "modelparameters",
         "modelsize",
         "modelparams",
+        "paramcount",
+        "parametercount",
+        "paramscount",
+        "nparameters",
+        "nbparams",
+        "nbparameters",
+        "numberofparams",
+        "modelsizeparams",
+        "modelparameter",
         "n",
     ),
     "params_total": (
@@ -108,6 +140,12 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "paramsnonemb",
         "nonembparams",
         "numnonembeddingparams",
+        "nonembeddingparameters",
+        "numnonembeddingparameters",
+        "nonembedparams",
+        "nonembparameters",
+        "nnonemb",
+        "nnonembedding",
     ),
     "horizon_tokens": (
         "horizontokens",
@@ -172,6 +210,9 @@ _SPLITS: Final[Mapping[str, str]] = {
 }
 """Words that name a split, and how we call it."""
 
+_RATES: Final = ("per", "sec", "second", "s", "rate", "batch", "step", "max", "min", "budget")
+"""Words that make a count of tokens no count of those trained on."""
+
 _COUNTED: Final = frozenset({"tokens", "toks"})
 _OF_COUNTS: Final = frozenset(
     {
@@ -190,7 +231,8 @@ _MEANS: Final = ("avg", "mean", "running")
 LAST_OF_OTHERS: Final = "the last of others"
 _LAST: Final = ("final", "last")
 _DERIVED: Final = (
-    "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed",
+    "best", "min", "max", "median", "sum", "ema", "wa", "smooth", "smoothed", "excess", "reducible",
+    "irreducible", "relative", "normalized", "normalised", "predicted", "pred", "fitted",
 )  # fmt: skip
 _AGGREGATE: Final = ("epoch",)
 _OF_BATCH: Final = ("step", "batch")
@@ -303,10 +345,19 @@ def _named_split(name: str) -> str:
     return next((_SPLITS[word] for word in _words(name) if word in _SPLITS), "")
 
 
-def lettered(names: Sequence[str]) -> dict[str, MappedColumn]:
-    """Tokens, FLOPs and the loss of a table that calls them D, C and L beside its N."""
+def other_counts(ours: str, names: Sequence[str], chosen: MappedColumn) -> list[str]:
+    """The columns that count what `ours` does, params or tokens, and were not chosen."""
+    words = {"params": ("params", "parameters", "param"), "tokens": ("tokens", "toks")}[ours]
+    taken = chosen["column"] if isinstance(chosen, dict) else chosen
+    return [
+        name for name in names if _has(name, words) and name != taken and not _has(name, _RATES)
+    ]
+
+
+def lettered(names: Sequence[str], *, sized: bool = False) -> dict[str, MappedColumn]:
+    """Tokens, FLOPs and the loss of a table that calls them D, C and L beside its N or its size."""
     of_letter = {_bare(without_unit(name)): name for name in reversed(names)}
-    if "n" not in of_letter:
+    if "n" not in of_letter and not sized:
         return {}
     out: dict[str, MappedColumn] = {}
     for ours, letter in (("tokens", "d"), ("flops", "c"), ("loss", "l")):
@@ -322,6 +373,12 @@ def columns_called(ours: str, names: Sequence[str]) -> list[str]:
     known = NAMES[ours]
     ranked = [(known.index(_bare(name)), name) for name in names if _bare(name) in known]
     return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def batches_called(names: Sequence[str]) -> list[str]:
+    """All columns that are called like the size of a batch, in tokens or sequences."""
+    known = (*NAMES["batch_tokens"], "batchsize", "globalbatchsize", "trainbatchsize")
+    return [name for name in names if {_bare(name), _last(name)} & set(known)]
 
 
 def of_tracker(name: str) -> bool:

@@ -17,6 +17,7 @@ import pandas as pd
 from flopline.drafting.columns import (
     AUXILIARY,
     LAST_OF_OTHERS,
+    batches_called,
     chosen_losses,
     columns_called,
     fact_columns,
@@ -35,7 +36,7 @@ from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import A_SPREADSHEET, FORMATS, SPLITS, SPREADSHEETS
-from flopline.logs.key_values import FIRST, is_loss, parsed
+from flopline.logs.key_values import FIRST, is_loss, leaves, parsed
 from flopline.logs.opening import BEGIN, demand_no_archive, head_of, is_binary, text_lines
 from flopline.logs.readers import AIM, is_aim_store, read_log, sniffed
 from flopline.logs.reading import (
@@ -51,11 +52,11 @@ from flopline.logs.reading import (
 )
 from flopline.loss_units import BITS, NATS, unit_of, words
 from flopline.places import FETCHED
-from flopline.sources import parts_of, split_places
+from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
-from flopline.tables import column_of, read_table
+from flopline.tables import column_of, read_table, record_of
 from flopline.units import COUNTS
-from flopline.written_numbers import DECIMALS, parse_number, parse_plain
+from flopline.written_numbers import DECIMALS, is_rounded, parse_number, parse_plain
 
 PLACES: Final = ("step", "tokens", "flops")
 """What places a row in its run, the first that is there."""
@@ -69,9 +70,15 @@ DOCUMENTS: Final = (
 )  # fmt: skip
 """Endings of programs and documents, which may quote lines of a log and are none."""
 
+NO_COLUMN: Final = "\0"
+"""What no column is called, as where only the names of columns are asked for."""
+
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
 
+
+SIZE: Final = ("size", "model size", "model_size", "scale")
+"""Columns that hold the sizes of models where these are written like 1.3B, and else words."""
 
 EPOCH: Final = "epoch"
 """The column of epochs, by which logs without steps may be placed."""
@@ -133,7 +140,8 @@ class Table:
 
     `ending_tells` says whether its name tells its format, as that of a run table must;
     `row_columns` is the proposed map of what a logged row has, as tokens and the loss, and
-    `decimal` what parts the fractions of its numbers.
+    `decimal` what parts the fractions of its numbers. `repeats` is a column by which runs go over
+    their data more than once.
     """
 
     path: str
@@ -144,6 +152,7 @@ class Table:
     ending_tells: bool
     row_columns: Mapping[str, MappedColumn]
     decimal: str = "."
+    repeats: str = ""
 
     @property
     def holds_losses(self) -> bool:
@@ -199,7 +208,7 @@ def survey(folder: Path, root: Path) -> Survey:
         if table is not None:
             tables.append(table)
         elif not FORMATS[name].columns.of_format and "loss" not in row_columns(names):
-            left.append((relative, f"it is {name}, {_lossless(names)}"))
+            left.append((relative, f"it is {name}, {_lossless(path, names)}"))
         else:
             logs.setdefault((name, _shape(name, names)), []).append(relative)
     groups = []
@@ -274,7 +283,7 @@ def columns_of(path: Path, name: str) -> list[str]:
     entry = FORMATS[name]
     if entry.columns.of_format:
         return []
-    wish = Wish(columns={"loss": ""}, rows=NAMED_IN)
+    wish = Wish(columns={"loss": NO_COLUMN}, rows=NAMED_IN)
     return list(next((raw.names for raw in entry.load().read(path, wish, LogFacts())), []))
 
 
@@ -306,6 +315,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     """
     if not FORMATS[name].is_table:
         return None
+    names = _with_inner(path, name, names)
     facts, rows = fact_columns(names), row_columns(names)
     sized = bool(set(PARAMS) & set(facts))
     if not sized and not ("run" in facts and "loss" in rows and "step" not in rows):
@@ -315,7 +325,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     runs = _named_runs(table, facts)
     if not set(PARAMS) & set(facts) and (runs is None or len(table) < 2 or bool(runs.isna().any())):
         return None
-    if runs is None and "step" in rows:
+    if runs is None and ("step" in rows or _is_a_curve(table, facts, rows)):
         return None
     if runs is not None and bool(runs.duplicated().any()):
         several = _of_last_losses(table, str(facts["run"]), facts, rows)
@@ -325,14 +335,52 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     for count in PARAMS[1:]:
         if "params" not in facts and count in facts:
             facts["params"] = facts[count]
-    letters = lettered(names)
+    letters = lettered(names, sized="params" in facts)
     if "loss" in letters and not _has_fractions(table, str(letters["loss"])):
         del letters["loss"]  # layers, say
     rows = {**letters, **rows}
     by_ending = [one.name for one in FORMATS.values() if one.is_table and one.ends(path.name)]
     ending_tells = by_ending[:1] == [name]
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
-    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal)
+    repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
+    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+
+
+def _more(table: pd.DataFrame, column: str) -> bool:
+    """Whether a number of a column is more than one."""
+    return any(parse_number(cell) > 1 for cell in _cells(table, column))
+
+
+_RECORDS: Final = frozenset({"summary", "config"})
+"""Columns of an export that hold records as text."""
+
+
+def _with_inner(path: Path, name: str, names: Sequence[str]) -> list[str]:
+    """The names of a table's columns, those within records that are written as text by dots."""
+    outer = [one for one in names if one.lower() in _RECORDS]
+    if not FORMATS[name].separator or not outer:
+        return list(names)
+    table, _ = read_table(path, name)
+    inner: dict[str, None] = {}
+    for one in outer:
+        records = [record for cell in table[one] if isinstance(record := record_of(cell), dict)]
+        leaves_of = (key for record in records for key, value in leaves(record) if is_plain(value))
+        inner.update(dict.fromkeys(f"{one}.{key}" for key in leaves_of))
+    return [*names, *inner]
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a number or a text."""
+    return isinstance(value, int | float | str)
+
+
+def _is_a_curve(table: pd.DataFrame, facts: ColumnMap, rows: ColumnMap) -> bool:
+    """Whether rows without names are of one size, each placed behind the one before it."""
+    place = next((_column(rows[ours]) for ours in PLACES if ours in rows), "")
+    size = next((_column(facts[ours]) for ours in PARAMS if ours in facts), "")
+    at = pd.Series([parse_number(cell) for cell in _cells(table, place)], dtype=float)
+    one_size = len({*map(str, _cells(table, size))}) == 1
+    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).all())
 
 
 def _of_last_losses(table: pd.DataFrame, run: str, facts: ColumnMap, rows: ColumnMap) -> list[str]:
@@ -366,8 +414,15 @@ def _with_counts(table: pd.DataFrame, names: Sequence[str]) -> dict[str, MappedC
             )
         }
         if not words:
-            return facts
+            size = next((n for n in names if n.lower() in SIZE and _of_sizes(table, n)), "")
+            return facts if set(PARAMS) & set(facts) or not size else {**facts, "params": size}
         left = [name for name in left if name not in words]
+
+
+def _of_sizes(table: pd.DataFrame, column: str) -> bool:
+    """Whether all cells of a column are sizes of models, as 70M and 1.3B."""
+    cells = [str(cell).strip() for cell in _cells(table, column)]
+    return bool(cells) and all(is_rounded(cell) and parse_number(cell) > 0 for cell in cells)
 
 
 def _named_runs(table: pd.DataFrame, facts: ColumnMap) -> pd.Series | None:
@@ -497,6 +552,7 @@ def _group(
                 for split in in_bits
             ),
             *asked,
+            *(_growing_batch(root, read, name, columns or {}, all_names[0])),
             *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
         steps == len(logs),
@@ -518,6 +574,27 @@ def _counts_from_nought(
         return False
     epochs = read_log(path, {"step": EPOCH, "loss": columns["loss"]}, name).rows["step"]
     return bool((epochs.dropna() % 1 == 0).all()) and epochs.min() == 0
+
+
+def _growing_batch(
+    root: Path, paths: Sequence[str], name: str, columns: ColumnMap, names: Sequence[str]
+) -> list[str]:
+    """That the batch changes within a log, so that tokens do not follow from the step."""
+    if "tokens" in columns or "flops" in columns or FORMATS[name].columns.of_format:
+        return []
+    for column in batches_called(names):
+        for path in paths:
+            try:
+                sizes = read_log(root / path, {"loss": column}, name).rows["loss"]
+            except FloplineError:
+                continue
+            if sizes.min() < sizes.max():
+                return [
+                    f"the batch changes within {path} ('{column}' is {sizes.min():,.0f} and "
+                    f"{sizes.max():,.0f}), so that tokens do not follow from the step by one "
+                    "batch_tokens: add a column with all tokens so far, and map it as tokens."
+                ]
+    return []
 
 
 def _stands_still(rows: pd.DataFrame) -> bool:
@@ -879,19 +956,33 @@ def _chosen(names: Sequence[str], columns: ColumnMap | None) -> list[str]:
     return notes
 
 
-def _lossless(names: Sequence[str]) -> str:
+def _lossless(path: Path, names: Sequence[str]) -> str:
     """That no column is a loss, and what to give instead where the columns tell."""
     if {re.sub("[^a-z]", "", name.lower()) for name in names} == {"walltime", "step", "value"}:
         return (
             "TensorBoard's export of one metric: give the folder of its event files instead, which "
             "is read as it is, or a file for each run in which the column Value is called loss"
         )
+    value = next((name for name in names if name.lower() == "value"), "")
+    if value and is_loss(run_name(str(path))):
+        return f"but no column is named like a loss: call its column {value} loss"
+    if 2 * sum(not name.strip() for name in names) > len(names) > 1:
+        return (
+            f"but its first line, {names[0][:40]!r}, is a title and no header: take the lines "
+            "above the header out of it"
+        )
     if names[:1] and names[0].startswith("#"):
         return (
             f"but its first line, {names[0][:40]!r}, is a comment and no header: take the lines "
             "that begin with # out of it, as by grep -v '^#'"
         )
-    return f"but no column is named like a loss ({', '.join([*names][:10])})"
+    listed = ", ".join([*names][:10])
+    if len(names) > 2 and "step" in row_columns(names):
+        return (
+            f"but no column is named like a loss ({listed}): if each but the step is a run, write "
+            "a row for each value with the columns run, step and loss, as pandas.melt does"
+        )
+    return f"but no column is named like a loss ({listed})"
 
 
 def _unknown(path: Path) -> str:
@@ -900,6 +991,8 @@ def _unknown(path: Path) -> str:
         return f"it {A_SPREADSHEET}".rstrip(".")
     plain = "no log format that is known fits it"
     try:
+        if separated := _parted_by_blanks(path):
+            return separated
         line, keys = likest_row(path)
     except FloplineError as refusal:
         return str(refusal).removeprefix(f"{path} ").rstrip(".")
@@ -908,6 +1001,25 @@ def _unknown(path: Path) -> str:
     return (
         f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
         f"its keys in source.columns ({', '.join(keys[:8])})"
+    )
+
+
+def _parted_by_blanks(path: Path) -> str:
+    """That a file is a table whose cells are parted by blanks, with the command that mends it."""
+    begin = head_of(path, BEGIN) if path.is_file() else b""
+    lines = [line.split() for line in begin.decode("utf-8", "replace").splitlines()[:2]]
+    if len(lines) < 2 or len(lines[0]) < 3:
+        return ""
+    header, row = lines
+    # pandas prints the number of each row before it, and no name for them.
+    cells = row[len(row) - len(header) :] if len(row) - len(header) in (0, 1) else []
+    losses = [cell for name, cell in zip(header, cells, strict=False) if is_loss(name)]
+    if not losses or any(math.isnan(parse_number(cell)) for cell in losses):
+        return ""
+    command = f"pandas.read_csv('{path.name}', sep=r'\\s+').to_csv('{path.stem}.csv', index=False)"
+    return (
+        "it is a table whose cells are parted by blanks: save it as CSV, as by `python -c "
+        f'"import pandas; {command}"` in its folder'
     )
 
 

@@ -15,7 +15,14 @@ from typing import Any, Final
 import pandas as pd
 
 from flopline.clean.reasons import EPOCHS
-from flopline.drafting.columns import of_finished_runs, other_losses, split_of
+from flopline.drafting.columns import (
+    LAST_OF_OTHERS,
+    of_finished_runs,
+    other_counts,
+    other_losses,
+    split_of,
+    what_else,
+)
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
@@ -24,6 +31,7 @@ from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
+from flopline.logs.key_values import is_loss
 from flopline.logs.reading import PLACE, columns_in, plain_columns
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
@@ -37,6 +45,12 @@ NO_TOKENS: Final = (
     "times their length) or one with the FLOPs, and name it in source.columns"
 )
 """What is missing of a table that says neither tokens nor FLOPs."""
+
+NO_PARAMS: Final = (
+    "params of every run: no column is called like them; name the one that holds them as "
+    "`params` in source.columns, or add one"
+)
+"""What is missing of a table that says no sizes."""
 
 CONVENTIONS: Final = {
     "params_convention": "what params counts: total (with embeddings), non_embedding, active or "
@@ -72,17 +86,22 @@ def draft(
     missing in them.
     Raises FloplineError when the survey has neither logs nor a table of losses.
     """
-    if survey.groups:
-        return _of_logs(survey, name, given, table_path, root)
     tables = [table for table in survey.tables if table.holds_losses]
+    if survey.groups and not (tables and _is_stray(survey.groups[0])):
+        return _of_logs(survey, name, given, table_path, root)
     if tables:
-        return _of_table(tables, name, given, root)
+        return _of_table(tables, survey.groups, name, given, root)
     if survey.tables:
         raise FloplineError(_no_loss(survey.tables[0]))
     raise FloplineError(
         f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
         "describe the lines of a text log in source.pattern (docs/formats.md)."
     )
+
+
+def _is_stray(group: LogGroup) -> bool:
+    """Whether logs say neither steps nor tokens, as a list of numbers beside a table of runs."""
+    return not group.has_steps and not group.has_tokens and len(group.paths) == 1
 
 
 def _no_loss(table: Table) -> str:
@@ -123,6 +142,7 @@ def _of_logs(
         )
     notes += [*group.notes, *_or_finished(group)]
     table = _table_for(group, survey.tables, root)
+    notes += _unread_tables(group, survey.tables, table)
     notes += told(group.pieces, table.path if table else None)
     paths = list(group.paths)
     if table is not None:
@@ -273,8 +293,14 @@ def _quoted(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
-def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], root: Path) -> Draft:
-    """The draft of the table with most runs; the others are named as left out."""
+def _of_table(
+    tables: Sequence[Table],
+    strays: Sequence[LogGroup],
+    name: str,
+    given: Mapping[str, object],
+    root: Path,
+) -> Draft:
+    """The draft of the table with most runs; the others, and `strays` beside, are left out."""
     alike = _alike(tables)
     table = alike[0]
     rows_of_all = sum(one.rows for one in alike)
@@ -284,10 +310,14 @@ def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], r
     more = f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
     left_out = [
         f"{one.path} ({count(one.rows, 'run')}) is left out: a study reads one table, and "
-        f"{table.path}{more} has the most runs; to read it instead, draft a folder that holds it "
-        "alone."
+        f"{table.path}{more} has the most runs with a loss as measured; to read it instead, draft "
+        "a folder that holds it alone."
         for one in tables
         if one not in alike
+    ]
+    left_out += [
+        f"{_counted(group)} ({group.paths[0]}, ...) is left out: it says neither steps nor tokens."
+        for group in strays
     ]
     notes = left_out + _losses_noted(table.names, chosen, loss)
     columns = {
@@ -300,8 +330,27 @@ def _of_table(tables: Sequence[Table], name: str, given: Mapping[str, object], r
             f"no column says tokens: they are the FLOPs of the budget, {_named(columns['flops'])}, "
             "by 6 params, if flops_convention is six_nd."
         )
+    for ours in ("params", "tokens"):
+        others = other_counts(ours, table.names, columns[ours]) if ours in columns else []
+        if others:
+            notes.append(
+                f"{ours}: {_named(columns[ours])} was chosen; {', '.join(others[:4])} could be it, "
+                "too."
+            )
+    at = [name for name in table.names if is_loss(name) and "@" in name]
+    if len(at) > 1 and "tokens" not in columns:
+        notes.append(
+            f"{', '.join(at[:4])} seem to hold losses at several numbers of tokens: write a row "
+            "for each, with a column tokens, as pandas.melt does."
+        )
+    if table.repeats and "tokens" in columns and "flops" not in columns:
+        notes.append(
+            f"tokens: {_named(columns['tokens'])} must count all that a run was trained on, and "
+            f"{table.repeats} says that some went over their data more than once: if it counts "
+            "them once, add a column with the product."
+        )
     missing = [] if "tokens" in columns or "flops" in columns else [NO_TOKENS]
-    missing += [] if "params" in columns else ["a params column"]
+    missing += [] if "params" in columns else [NO_PARAMS]
     lines = [
         f"# Drafted from {table.path}{more}: {rows_of_all} rows. Lines with TODO wait for you.",
         *(line for sentence in left_out for line in _comment(sentence)),
@@ -333,9 +382,15 @@ def _alike(tables: Sequence[Table]) -> list[Table]:
         if table.rows == 1:
             form = json.dumps([table.format, table.columns, table.row_columns, table.decimal])
             of_one.setdefault(form, []).append(table)
-    most = max(tables, key=lambda one: one.rows)
+    most = max(tables, key=lambda one: (_is_plain(one), one.rows))
     together = max(of_one.values(), key=len, default=[])
     return together if len(together) > most.rows else [most]
+
+
+def _is_plain(table: Table) -> bool:
+    """Whether a table has a loss that is not made of others, as those that a law predicts are."""
+    losses = columns_in(table.row_columns["loss"])
+    return any(what_else(name) in ("", LAST_OF_OTHERS) for name in losses)
 
 
 def _laws_of_finished_runs() -> list[str]:
@@ -348,6 +403,8 @@ def _losses_noted(names: Sequence[str], chosen: str, mapped: Any) -> list[str]:
     columns = [mapped] if isinstance(mapped, str) else list(mapped.values())
     others = [column for column in columns if column != chosen] + other_losses(names)
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
+    if (what := what_else(chosen)) not in ("", LAST_OF_OTHERS, "in bits per byte"):
+        notes.append(f"{chosen} seems to be {what}, and no plain loss was found beside it.")
     if split_of(chosen) == "train" and "train" in chosen.lower():
         notes.append(f"only a training loss was found ({chosen}): say so in loss_label.")
     if unit := unit_of(chosen):
@@ -496,6 +553,24 @@ def _table_for(group: LogGroup, tables: Sequence[Table], root: Path) -> Table | 
         and _known_to(table, group, root)
     ]
     return max(naming, key=lambda table: len(_known_to(table, group, root)), default=None)
+
+
+def _unread_tables(group: LogGroup, tables: Sequence[Table], used: Table | None) -> list[str]:
+    """Which tables of several runs are left out beside logs, and what would join them."""
+    notes = []
+    for table in tables:
+        if table is used or table.rows < 2:
+            continue
+        called = table.columns.get("run")
+        if used is None and called is not None and not table.holds_losses:
+            way = (
+                f"its {_named(called)} names none of the logs ({', '.join(runs_of(group)[:3])}, "
+                "...): call both the same, or give it a column `log` with their paths"
+            )
+        else:
+            way = "to read it by itself, draft a folder that holds it alone"
+        notes.append(f"{table.path} ({count(table.rows, 'run')}) is left out: {way}.")
+    return notes
 
 
 def _known_to(table: Table, group: LogGroup, root: Path) -> set[str]:

@@ -12,6 +12,7 @@ a table of runs.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from flopline.decoders import Undecodable, json_of
 from flopline.errors import FloplineError
 from flopline.logs.formats import FORMATS
 from flopline.logs.key_values import POSITIONS, is_loss, leaves
+from flopline.logs.long_table import CALLED
 from flopline.logs.opening import HEAD, read_bytes
 from flopline.logs.reading import (
     PLACE,
@@ -35,6 +37,7 @@ from flopline.logs.reading import (
     columns_in,
     reach,
 )
+from flopline.written_numbers import parse_number
 
 RUN: Final = "run"
 """The column that names a run by its place in an object of runs."""
@@ -240,6 +243,9 @@ def groups(document: Any) -> list[MetricGroup]:
 def _groups(content: Any, at: str) -> Iterator[MetricGroup]:
     if isinstance(content, list):
         if len(content) > 1 and all(isinstance(record, dict) for record in content):
+            if metrics := _by_metric(content):
+                yield from metrics
+                return
             names = dict.fromkeys(name for record in content for name in flattened(record))
             flat = [flattened(record) for record in content]
             if not any(_is_position(name) for name in names):
@@ -265,6 +271,24 @@ def _groups(content: Any, at: str) -> Iterator[MetricGroup]:
         else:
             yield from _groups(value, _joined(at, name))
     yield MetricGroup(at, columns)
+
+
+def _by_metric(records: Sequence[Mapping[str, Any]]) -> list[MetricGroup]:
+    """The metrics of records with the name, the step and the value of one each; else none."""
+    keys = {}
+    for ours in ("metric", "value", "step"):
+        called = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in records[0]}
+        keys[ours] = next((called[name] for name in CALLED[ours] if name in called), "")
+    if not all(keys.values()) or any(is_loss(name) for name in records[0]):
+        return []
+    of_name: dict[str, tuple[list[Any], list[Any]]] = {}
+    for record in records:
+        steps, values = of_name.setdefault(str(record.get(keys["metric"])), ([], []))
+        value = record.get(keys["value"])
+        number = parse_number(value)
+        steps.append(record.get(keys["step"]))
+        values.append(value if math.isnan(number) else number)
+    return [_with_steps(name, *both) for name, both in of_name.items()]
 
 
 def _with_steps(name: str, steps: Sequence[Any], losses: Sequence[Any]) -> MetricGroup:

@@ -181,7 +181,7 @@ def _with_whole_objects(
 def _joined(lines: list[tuple[int, str, bool]]) -> list[tuple[int, str, bool]]:
     """Lines as the one that they make, if they are an object with a loss; else as they are."""
     line = " ".join(text.strip() for _, text, _ in lines)
-    content = _object(line)
+    content = object_in(line)
     if content is None or not any(is_loss(str(name)) for name, _ in leaves(content[1])):
         return lines
     return [(lines[0][0], line, lines[-1][2])]
@@ -191,7 +191,7 @@ def parsed(number: int, text: str) -> Record:
     """What one line says."""
     record = Record(number, text=text)
     plain = _NOISE.sub(" ", text) if ":" in text or "\x1b" in text or "/" in text else text
-    if "{" in text and (split_line := _object(text)):
+    if "{" in text and (split_line := object_in(text)):
         before, content = split_line
         record.lead = _split_word(_words(_NOISE.sub(" ", before)))
         _bar(record, before)
@@ -405,7 +405,7 @@ def _label(text: str) -> str:
     return name.strip(": \t") if named else ""
 
 
-def _object(text: str) -> tuple[str, dict[str, Any]] | None:
+def object_in(text: str) -> tuple[str, dict[str, Any]] | None:
     """What stands before an object of JSON or Python in a line, and the object."""
     begin, end = text.find("{"), text.rfind("}") + 1
     if end <= begin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +75,16 @@ def _batches(
         table["line"] = np.arange(line + 1, line + len(table) + 1)
         line += len(table)
         say_constants(table, wish, facts, path)
-        yield Raw(table, names=names)
+        yield Raw(table, names=names if wish.rows is None else list(_leaves(file.schema_arrow)))
+
+
+def _leaves(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[str]:
+    """The names of columns, those within records by dots."""
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
 
 
 def _opened(source: Any) -> pq.ParquetFile:

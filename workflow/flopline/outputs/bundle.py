@@ -28,6 +28,8 @@ ELSEWHERE: Final = "/path/to"
 """What stands for a folder of the machine that the study ran on."""
 
 TEXTS: Final = frozenset({".csv", ".html", ".json", ".txt", ".tex", ".bib", ".yaml", ".svg"})
+PACKED: Final = frozenset({".png", ".pdf"})
+"""Those that are packed by themselves: to pack them once more takes most of the time."""
 _SAVED: Final = re.compile(rb"(data:text/[^,]*;base64,)([A-Za-z0-9+/]+=*)")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o100644
@@ -75,10 +77,11 @@ def review_zip(name: str, files: Mapping[str, bytes], readme: str) -> bytes:
     content = {**files, README: readme.encode()}
     content[SUMS] = sums(content).encode()
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(stream, "w", compresslevel=6) as archive:
         for path in sorted(content):
             entry = zipfile.ZipInfo(f"{name}/{path}", _DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            packed = Path(path).suffix in PACKED
+            entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
             entry.create_system = _UNIX
             entry.external_attr = _MODE << 16
             archive.writestr(entry, content[path])

@@ -12,7 +12,7 @@ import pandas as pd
 
 from flopline.audit.finding import surface_of
 from flopline.audit.waste import nearly_best, wasted_at
-from flopline.bearing import predictions
+from flopline.bearing import corpus_of, many_epochs, predictions
 from flopline.choice import refused
 from flopline.clean.standing_out import standing_out
 from flopline.decision_lines import AGREE_FACTOR
@@ -25,15 +25,14 @@ from flopline.documents import (
     VerdictJson,
     number_in,
 )
+from flopline.doubtful_losses import doubts_of_loss, one_sided
 from flopline.errors import FloplineError
-from flopline.late_bend import late_bend
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
 from flopline.numbers import count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
-from flopline.reach import LONG, Reach
-from flopline.report.caveats import one_sided
+from flopline.reach import LONG, SHORT, Reach
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.schema import HELD_OUT, KEPT
@@ -184,6 +183,7 @@ def answered(
             ],
             evidence.runs,
             evidence.places["fit"],
+            tokens,
         ),
         warnings=[sentence(part) for part in _warnings(verdict)],
         others=_others(line, surface, evidence.lines, evidence.splits),
@@ -305,9 +305,27 @@ def _size_number(
     return BigNumber("Size", humanise(params), "params", kind, written.ci80, written.ci95, nearly)
 
 
-def doubted(sureness: Sequence[Sureness], runs: pd.DataFrame, place: str) -> list[Sureness]:
-    """How sure numbers are where runs that the fits use may be written down wrong: not before."""
-    odd = standing_out(runs[runs["status"] == KEPT])
+def doubted(
+    sureness: Sequence[Sureness], runs: pd.DataFrame, place: str, tokens: float = 0.0
+) -> list[Sureness]:
+    """How sure numbers are where runs that the fits use may be written down wrong: not before.
+
+    Nor are they where the `tokens` of the answer are many epochs of the runs' corpus.
+    """
+    kept = runs[runs["status"] == KEPT]
+    odd = standing_out(kept)
+    repeated = many_epochs(tokens, corpus_of(kept))
+    if repeated and not odd:
+        doubt = Link(sentence(repeated.partition(",")[0]), place)
+        return [
+            replace(
+                sure,
+                verdict=Verdict.WARNED,
+                finding="Only as far as repeated tokens are worth new ones",
+                reason_against=doubt,
+            )
+            for sure in sureness
+        ]
     if not odd:
         return [*sureness]
     several = len(odd) > 1
@@ -324,12 +342,12 @@ def doubted(sureness: Sequence[Sureness], runs: pd.DataFrame, place: str) -> lis
 
 
 def _of_data(tokens: float, params: float, runs: pd.DataFrame) -> str:
-    """Tokens per param, and epochs of the corpus where every run names the same."""
+    """Tokens per param, and epochs of the corpus where every run names the same, or repeats one."""
     note = f"{humanise(tokens / params)} per param"
     sizes = runs["unique_tokens"].dropna().unique() if "unique_tokens" in runs else []
-    if len(sizes) == 1 and sizes[0] > 0:
-        epochs = tokens / float(sizes[0])
-        note += f", {humanise(epochs, 2)} epochs of {humanise(float(sizes[0]))}"
+    corpus = float(sizes[0]) if len(sizes) == 1 else corpus_of(runs[runs["status"] == KEPT])
+    if 0 < corpus < math.inf:
+        note += f", {humanise(tokens / corpus, 2)} epochs of {humanise(corpus)}"
     return note
 
 
@@ -439,7 +457,7 @@ def _of_loss(
     steps = int(line["held_out_steps"])
     error = as_float(line.get("held_out_loss_error_percent"))
     tested = bool(steps) and math.isfinite(error)
-    bend = late_bend(line, evidence.fits, evidence.findings)
+    doubts = doubts_of_loss(line, evidence.fits, evidence.findings)
     poor = tested and (error > SURE_LOSS_PERCENT or error > half)
     if math.isnan(half):
         made, finding = Verdict.NOT_CHECKED, "Not known"
@@ -454,7 +472,7 @@ def _of_loss(
         f"loss by {significant(error, 2)} %.",
         evidence.places["ladder"],
     )
-    if tested and not poor and not bend:
+    if tested and not poor and not doubts:
         reason = missed
     elif forecast:
         reason = Link(
@@ -465,8 +483,8 @@ def _of_loss(
         reason = Link("The law fits the runs that it has seen.", evidence.places["fit"])
     side = _side(line, evidence.findings)
     untested = Link("No run of the target's compute was held out.", evidence.places["ladder"])
-    if bend:
-        against = Link(sentence(bend.partition(": ")[0]), evidence.places["ladder"])
+    if doubts:
+        against = Link(sentence(doubts[0].partition(": ")[0]), evidence.places["ladder"])
     elif side:
         against = Link(side, evidence.places["ladder"])
     else:
@@ -477,11 +495,16 @@ def _of_loss(
             against = Link(text, missed.href)
     if side and made is Verdict.GOOD:
         made = Verdict.WARNED
-    if bend and made is Verdict.GOOD:
+    if doubts and made is Verdict.GOOD:
         made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
-    if forecast and as_float(line["extrapolation"]) > LONG.most and not math.isnan(half):
+    beyond = as_float(line["extrapolation"])
+    if beyond > LONG.most and not math.isnan(half):
         made = Verdict.WARNED
-        finding = f"Nothing to bet on: ±{significant(half, 2)} % if losses go on as they did"
+        proviso = "losses go on as they did" if forecast else "the law holds"
+        finding = f"Nothing to bet on: ±{significant(half, 2)} % if {proviso}"
+    elif beyond > SHORT.most and made is Verdict.GOOD:
+        # A floor or a bend that begins beyond the runs shows in none of them.
+        finding += " if losses go on as they did"
     return Sureness("Loss", made, finding, reason, against)
 
 

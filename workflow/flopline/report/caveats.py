@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from flopline.documents import FindingJson
+from flopline.doubtful_losses import one_sided
 from flopline.flops import NOTABLE_GAP
 from flopline.laws.common.loss_compute import TOO_LOW
 from flopline.numbers import count, factor, significant
 from flopline.schema import KEPT
-
-FEWEST_FORECASTS: Final = 2
-"""One forecast has no side."""
-
-
-def one_sided(
-    law: str, findings: Mapping[str, FindingJson], estimator: str = ""
-) -> tuple[str, int, float] | None:
-    """Whether every held-out forecast of the loss by a line erred to one side.
-
-    Without `estimator` the line is the first of the law's, which the ladder lists first.
-
-    Returns the side (high or low), how many forecasts there were and how far off the farthest of
-    them was [percent]; None where they lie on both sides, or there are too few.
-    """
-    ladder = findings.get("ladder")
-    tables = {} if ladder is None else ladder.get("tables", {})
-    steps, optima = tables.get("steps"), tables.get("optima")
-    if steps is None or optima is None:
-        return None
-    names = steps.loc[steps["law"] == law, "estimator"]
-    line = estimator or (names.iloc[0] if len(names) else "")
-    mine = optima[(optima["law"] == law) & (optima["estimator"] == line)]
-    predicted, seen = (mine[f"loss_{kind}"].astype(float) for kind in ("predicted", "seen"))
-    errors = (100 * (predicted / seen - 1)).dropna()
-    if len(errors) < FEWEST_FORECASTS:
-        return None
-    for side, alike in (("high", errors > 0), ("low", errors < 0)):
-        if alike.all():
-            return side, len(errors), float(errors.abs().max())
-    return None
 
 
 def checked(message: str, law: str, findings: Mapping[str, FindingJson]) -> str:

@@ -18,10 +18,13 @@ STEP: Final = 2.0**-44
 """Bootstrap draws are rounded to multiples of this, 6e-14: logarithms keep 12 digits, and the
 zeros that are left of them compress."""
 
+LEVEL: Final = 6
+"""How hard gzip tries: at its hardest it takes a third longer and saves a five-hundredth."""
+
 
 def packed(text: str) -> str:
     """`text` as base64 of gzip, without time or file name in it."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode(), LEVEL, mtime=0)).decode("ascii")
 
 
 def packed_json(content: Any) -> str:

@@ -93,11 +93,17 @@ class Misfit:
             "beyond are biased"
         )
 
-    def at_the_top(self) -> str:
-        """By how much the runs of largest compute lie off, empty where it may be chance."""
-        if not (self.significant and adjusted(self.p_values).get(TOP, 1.0) < LEVEL):
+    def clause(self) -> str:
+        """The sentence without its levels and second findings, to stand beside an answer."""
+        if not self.significant:
             return ""
-        return f"{self.words[TOP]}, so that forecasts beyond them are biased"
+        seen = [name for name, p in adjusted(self.p_values).items() if p < LEVEL]
+        # The largest runs first: from these every forecast starts.
+        first = TOP if TOP in seen else min(seen, key=lambda name: self.p_values[name])
+        return (
+            f"{self.words[first]}, so that the law's form is not that of these runs and forecasts "
+            "beyond them are biased"
+        )
 
     def clauses(self) -> list[str]:
         """The sentence, for a list of what is to be minded."""
@@ -129,7 +135,7 @@ class Misfit:
             "p_value": self.p_value,
             "p_values": dict(self.p_values),
             "between_sd": self.between_sd,
-            "at_the_top": self.at_the_top(),
+            "clause": self.clause(),
         }
 
 

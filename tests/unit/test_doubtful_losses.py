@@ -10,7 +10,8 @@ import pytest
 
 from flopline.bearing import span_of
 from flopline.decision import warnings_of
-from flopline.late_bend import late_bend
+from flopline.doubtful_losses import doubts_of_loss
+from flopline.laws.common.fit_result import estimate_json
 from flopline.results import FamilyResults
 
 LINE = {
@@ -28,8 +29,9 @@ LINE = {
 
 
 def findings(errors: tuple[float, float], sd: float = 0.004) -> dict[str, Any]:
-    """A ladder of two steps, the first of which has seen neither of the two largest budgets."""
-    steps = [(1e19, 1e20, errors[0]), (1e19, 3e20, errors[1]), (1e20, 3e20, errors[1] / 2)]
+    """A ladder of three steps, the first two of which have not seen the two largest budgets."""
+    steps = [(3e18, 1e19, 0.1), (3e18, 1e20, errors[0]), (3e18, 3e20, errors[1])]
+    steps += [(1e19, 1e20, errors[0]), (1e19, 3e20, errors[1]), (1e20, 3e20, errors[1] / 2)]
     optima = pd.DataFrame(steps, columns=["largest_flops", "budget_flops", "off"])
     off = optima.pop("off")
     optima = optima.assign(
@@ -53,8 +55,8 @@ def findings(errors: tuple[float, float], sd: float = 0.004) -> dict[str, Any]:
 def test_two_largest_budgets_that_leave_the_law_of_the_rest_are_named(
     errors: tuple[float, float], words: str
 ) -> None:
-    clause = late_bend(LINE, {}, findings(errors))
-    assert clause.startswith("the losses bend at the largest budgets: fitted up to 1e19 FLOPs")
+    (clause,) = doubts_of_loss(LINE, {}, findings(errors))
+    assert clause.startswith("the largest budgets leave the law: fitted up to 1e19 FLOPs")
     assert pd.Series([clause]).str.contains(words).all(), clause
 
 
@@ -68,17 +70,40 @@ def test_two_largest_budgets_that_leave_the_law_of_the_rest_are_named(
     ],
 )
 def test_what_chance_explains_is_no_bend(errors: tuple[float, float], sd: float) -> None:
-    assert late_bend(LINE, {}, findings(errors, sd)) == ""
+    assert doubts_of_loss(LINE, {}, findings(errors, sd)) == []
+
+
+def test_a_law_of_compute_that_had_no_floor_yet_tells_of_no_bend() -> None:
+    """On runs of an exact law isoFLOP, fitted to three budgets, was 3 % too low at the fifth."""
+    made = findings((-1.5, -3.5))
+    optima = made["ladder"]["tables"]["optima"]
+    made["ladder"]["tables"]["optima"] = optima[optima["largest_flops"] > 3e18]
+    assert doubts_of_loss(LINE, {}, made) == []
+    optima.loc[:, ["law", "estimator"]] = "parametric"
+    made["ladder"]["tables"]["optima"] = optima[optima["largest_flops"] > 3e18]
+    assert len(doubts_of_loss({**LINE, "law": "parametric"}, {}, made)) == 1
 
 
 def test_a_target_within_the_runs_needs_no_such_words() -> None:
-    assert late_bend({**LINE, "extrapolation": 0.5}, {}, findings((-1.5, -3.5))) == ""
+    assert doubts_of_loss({**LINE, "extrapolation": 0.5}, {}, findings((-1.5, -3.5))) == []
 
 
-def test_a_surface_that_misses_its_largest_runs_is_named_without_a_ladder() -> None:
+def test_a_surface_that_misses_its_runs_is_named_without_a_ladder() -> None:
     clause = "the runs of largest compute lie 0.71 % above the fitted surface"
-    fits: Any = {"parametric": {"certificate": {"misfit": {"at_the_top": clause}}}}
-    assert late_bend({**LINE, "law": "parametric"}, fits, {}) == clause
+    fits: Any = {"parametric": {"certificate": {"misfit": {"clause": clause}}}}
+    assert doubts_of_loss({**LINE, "law": "parametric"}, fits, {}) == [clause]
+
+
+@pytest.mark.parametrize(
+    ("floor", "times", "doubted"), [(0.0, 10.0, True), (1.7, 10.0, False), (0.0, 2.0, False)]
+)
+def test_a_law_without_a_floor_is_named_where_it_is_carried_far(
+    floor: float, times: float, doubted: bool
+) -> None:
+    """Of exact laws at three budgets it put the loss 6 % too low, without a word beside it."""
+    fits: Any = {"isoflop": {"parameters": {"L_E": estimate_json(*[floor] * 5)}}}
+    clauses = doubts_of_loss({**LINE, "extrapolation": times}, fits, {})
+    assert any("has no floor of the loss" in clause for clause in clauses) is doubted
 
 
 def test_more_epochs_than_repeated_data_are_worth_are_named() -> None:
