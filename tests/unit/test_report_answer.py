@@ -167,6 +167,11 @@ def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs
         text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=times))
         assert ("Size: Sure enough to train" in text) is sure
         assert ("Size: Roughly known" in text) is not sure
+    below = tested.assign(extrapolation=1e-5, below_data=100.0)
+    stated = {**head, "params": {**head["params"], **narrow}, "brackets": "forecast"}
+    text = reasons(two, verdict={**two.verdict, "headline": stated}, decision=below)
+    assert "Size: Roughly known" in text
+    assert "% if the law holds there" in text
 
 
 def reasons(made: ReportInputs, **changes: Any) -> str:

@@ -366,7 +366,7 @@ def _of_size(
     its interval beyond the runs holds only if the law holds.
     """
     span, narrow = _span(line, stated, surface, verdict, evidence)
-    beyond = as_float(line["extrapolation"])
+    beyond = max(as_float(line["extrapolation"]), as_float(line["below_data"]))
     bare = _kind_of_interval(verdict) != "forecast" and beyond > 1
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
@@ -497,14 +497,15 @@ def _of_loss(
         made = Verdict.WARNED
     if doubts and made is Verdict.GOOD:
         made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
-    beyond = as_float(line["extrapolation"])
+    below = as_float(line["below_data"])
+    beyond = max(as_float(line["extrapolation"]), below)
+    proviso = "losses go on as they did" if forecast and not below > 1 else "the law holds there"
     if beyond > LONG.most and not math.isnan(half):
         made = Verdict.WARNED
-        proviso = "losses go on as they did" if forecast else "the law holds"
         finding = f"Nothing to bet on: ±{significant(half, 2)} % if {proviso}"
     elif beyond > SHORT.most and made is Verdict.GOOD:
         # A floor or a bend that begins beyond the runs shows in none of them.
-        finding += " if losses go on as they did"
+        finding += f" if {proviso}"
     return Sureness("Loss", made, finding, reason, against)
 
 
