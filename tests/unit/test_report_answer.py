@@ -231,6 +231,7 @@ def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInput
 
     high = "All 5 forecasts of losses at larger budgets came out too high, by 2.4 % at most."
     assert high in text([0.5, 1.6, 2.4, 0.6, 1.2])
+    assert "Loss: Known" not in text([0.5, 1.6, 2.4, 0.6, 1.2])
     assert high.replace("high", "low") in text([-0.5, -1.6, -2.4, -0.6, -1.2])
     assert "came out too" not in text([0.5, 1.6, 2.4, 0.6, -1.2])
 

@@ -493,9 +493,7 @@ def _of_loss(
         if poor:
             text = " ".join([missed.text, *([reach.text] if reach else [])])
             against = Link(text, missed.href)
-    if side and made is Verdict.GOOD:
-        made = Verdict.WARNED
-    if doubts and made is Verdict.GOOD:
+    if (side or doubts) and made is Verdict.GOOD:
         made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
     below = as_float(line["below_data"])
     beyond = max(as_float(line["extrapolation"]), below)
