@@ -264,7 +264,7 @@ def test_runs_near_no_budget_inform_the_surface_only() -> None:
 @pytest.mark.parametrize("method", ["wild", "pairs"])
 def test_draws_of_all_runs_are_kept_in_small_integers(method: str) -> None:
     points = profiles(noise=0.004).reset_index(drop=True)
-    strata = [f"{c:.4g}" for c in points["budget_flops"]]
+    strata = [f"{c:.1g}" for c in points["flops"]]
     draws = resampled(points, strata, 40, 1, method, "none")
     kept = draws.loss.place if method == "wild" else draws.weights
     assert kept.shape == (40, len(points))
