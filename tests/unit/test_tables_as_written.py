@@ -374,3 +374,20 @@ def test_tokens_of_data_that_is_gone_over_again_are_asked_about(tmp_path: Path) 
     assert told in drafted(folder)[1]
     written(tmp_path / "runs", "runs.csv", text.replace(",4,", ",1,"))
     assert told not in drafted(folder)[1]
+
+
+def test_sizes_written_like_70m_are_params_and_words_are_not(tmp_path: Path) -> None:
+    text = "Model,Size,Tokens,Loss\na,70M,1.2B,4\nb,1.3B,20B,3\n"
+    source, _ = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert source["columns"]["params"] == "Size"
+    text = text.replace("70M", "small").replace("1.3B", "large")
+    assert "params" not in drafted(written(tmp_path / "runs", "runs.csv", text))[0]["columns"]
+
+
+def test_losses_side_by_side_are_told_to_be_rows(tmp_path: Path) -> None:
+    text = "model,params,loss@1e9,loss@4e9\na,1e6,5,4\nb,2e6,4,3\n"
+    _, notes = drafted(written(tmp_path / "runs", "runs.csv", text))
+    assert "loss@1e9, loss@4e9 seem to hold losses at several numbers of tokens" in notes
+    folder = written(tmp_path / "runs", "runs.csv", "step,70M,1.3B\n1,5,4\n2,4,3\n")
+    with pytest.raises(FloplineError, match="columns run, step and loss"):
+        drafted(folder)

@@ -272,6 +272,9 @@ def test_utf16_is_left_with_the_command_that_mends_it(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a b.txt").write_text("step\tloss\n1\t5\n", encoding="utf-16")
     assert "iconv -f UTF-16 -t UTF-8" in refused(folder)
+    (folder / "a.csv").write_text("step,val_loss\n1,5\n2,4\n")
+    (left,) = survey(folder, tmp_path).left
+    assert "iconv -f UTF-16 -t UTF-8" in left[1]
 
 
 def test_the_line_most_like_a_row_is_one_with_a_loss(tmp_path: Path) -> None:

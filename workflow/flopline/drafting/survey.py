@@ -56,7 +56,7 @@ from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table, record_of
 from flopline.units import COUNTS
-from flopline.written_numbers import DECIMALS, parse_number, parse_plain
+from flopline.written_numbers import DECIMALS, is_rounded, parse_number, parse_plain
 
 PLACES: Final = ("step", "tokens", "flops")
 """What places a row in its run, the first that is there."""
@@ -76,6 +76,9 @@ NO_COLUMN: Final = "\0"
 LOOKED_THROUGH: Final = 2_000
 """Lines of an unknown text among which the one most like a log is looked for."""
 
+
+SIZE: Final = ("size", "model size", "model_size", "scale")
+"""Columns that hold the sizes of models where these are written like 1.3B, and else words."""
 
 EPOCH: Final = "epoch"
 """The column of epochs, by which logs without steps may be placed."""
@@ -411,8 +414,15 @@ def _with_counts(table: pd.DataFrame, names: Sequence[str]) -> dict[str, MappedC
             )
         }
         if not words:
-            return facts
+            size = next((n for n in names if n.lower() in SIZE and _of_sizes(table, n)), "")
+            return facts if set(PARAMS) & set(facts) or not size else {**facts, "params": size}
         left = [name for name in left if name not in words]
+
+
+def _of_sizes(table: pd.DataFrame, column: str) -> bool:
+    """Whether all cells of a column are sizes of models, as 70M and 1.3B."""
+    cells = [str(cell).strip() for cell in _cells(table, column)]
+    return bool(cells) and all(is_rounded(cell) and parse_number(cell) > 0 for cell in cells)
 
 
 def _named_runs(table: pd.DataFrame, facts: ColumnMap) -> pd.Series | None:
@@ -966,7 +976,13 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
             f"but its first line, {names[0][:40]!r}, is a comment and no header: take the lines "
             "that begin with # out of it, as by grep -v '^#'"
         )
-    return f"but no column is named like a loss ({', '.join([*names][:10])})"
+    listed = ", ".join([*names][:10])
+    if len(names) > 2 and "step" in row_columns(names):
+        return (
+            f"but no column is named like a loss ({listed}): if each but the step is a run, write "
+            "a row for each value with the columns run, step and loss, as pandas.melt does"
+        )
+    return f"but no column is named like a loss ({listed})"
 
 
 def _unknown(path: Path) -> str:
@@ -974,9 +990,9 @@ def _unknown(path: Path) -> str:
     if path.suffix.lower() in SPREADSHEETS:
         return f"it {A_SPREADSHEET}".rstrip(".")
     plain = "no log format that is known fits it"
-    if separated := _parted_by_blanks(path):
-        return separated
     try:
+        if separated := _parted_by_blanks(path):
+            return separated
         line, keys = likest_row(path)
     except FloplineError as refusal:
         return str(refusal).removeprefix(f"{path} ").rstrip(".")

@@ -31,6 +31,7 @@ from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
 from flopline.logs.formats import FORMATS
+from flopline.logs.key_values import is_loss
 from flopline.logs.reading import PLACE, columns_in, plain_columns
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
@@ -336,6 +337,12 @@ def _of_table(
                 f"{ours}: {_named(columns[ours])} was chosen; {', '.join(others[:4])} could be it, "
                 "too."
             )
+    at = [name for name in table.names if is_loss(name) and "@" in name]
+    if len(at) > 1 and "tokens" not in columns:
+        notes.append(
+            f"{', '.join(at[:4])} seem to hold losses at several numbers of tokens: write a row "
+            "for each, with a column tokens, as pandas.melt does."
+        )
     if table.repeats and "tokens" in columns and "flops" not in columns:
         notes.append(
             f"tokens: {_named(columns['tokens'])} must count all that a run was trained on, and "
