@@ -395,7 +395,7 @@ def test_what_lies_outside_at_every_compute_is_borne_nowhere() -> None:
     reasons = barred(table, SPAN, {}, None)
     sentence = silence("ash", 1e22, table, reasons, SPAN)["sentence"]
     assert "What they say ends" not in sentence
-    assert "Runs beyond 5 to 100 tokens per param" in sentence
+    assert "Runs of more than 100 tokens per param, as far as about 1K, would tell." in sentence
 
 
 def test_a_run_whose_count_has_slipped_is_no_reach() -> None:

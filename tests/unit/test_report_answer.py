@@ -167,6 +167,11 @@ def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs
         text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=times))
         assert ("Size: Sure enough to train" in text) is sure
         assert ("Size: Roughly known" in text) is not sure
+    below = tested.assign(extrapolation=1e-5, below_data=100.0)
+    stated = {**head, "params": {**head["params"], **narrow}, "brackets": "forecast"}
+    text = reasons(two, verdict={**two.verdict, "headline": stated}, decision=below)
+    assert "Size: Roughly known" in text
+    assert "% if the law holds there" in text
 
 
 def reasons(made: ReportInputs, **changes: Any) -> str:
@@ -226,6 +231,7 @@ def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInput
 
     high = "All 5 forecasts of losses at larger budgets came out too high, by 2.4 % at most."
     assert high in text([0.5, 1.6, 2.4, 0.6, 1.2])
+    assert "Loss: Known" not in text([0.5, 1.6, 2.4, 0.6, 1.2])
     assert high.replace("high", "low") in text([-0.5, -1.6, -2.4, -0.6, -1.2])
     assert "came out too" not in text([0.5, 1.6, 2.4, 0.6, -1.2])
 
@@ -250,7 +256,7 @@ def test_losses_that_bend_at_the_largest_budgets_stand_against_the_loss(two: Rep
         text = reasons(
             two, audits={"dense": {**two.audits["dense"], "ladder": of_dense}}, **changes
         )
-        assert ("Against: The losses bend at the largest budgets." in text) is bends
+        assert ("Against: The largest budgets leave the law." in text) is bends
         assert ("Known to ±2.0 %" in text) is not bends
         assert ("For: At larger budgets than it was fitted to" in text) is not bends
 
@@ -422,7 +428,8 @@ def test_the_interval_of_the_size_stands_below_it_and_a_wide_loss_is_not_known(
     head = two.verdict["headline"]
     size = {"lo80": 1e9, "hi80": 2e9, "lo95": 5e8, "hi95": 4e9}
     for half, times, words in (
-        (0.02, 20.0, "Known to ±2.0 %"),
+        (0.02, 2.0, "Known to ±2.0 % 80 % forecast"),
+        (0.02, 20.0, "Known to ±2.0 % if losses go on as they did"),
         (0.1, 20.0, "Roughly known, to ±10 %"),
         (0.02, 40.0, "Nothing to bet on: ±2.0 % if losses go on as they did"),
     ):

@@ -492,10 +492,12 @@ def silence(
     up_to = span.largest_flops
     if far and not span.rise:
         up_to *= EXTREME.most
+    ratio = math.nan
     if "tokens per param" in why:
-        first = next(i for i in main.index if "tokens per param" in reasons[i])
-        up_to = min(budget, max(borne_up_to(main.loc[first], span), 0.0))
-    needed = _needed(why, budget, span)
+        first = main.loc[next(i for i in main.index if "tokens per param" in reasons[i])]
+        up_to = min(budget, max(borne_up_to(first, span), 0.0))
+        ratio = float(first["tokens_per_param"])
+    needed = _needed(why, budget, span, ratio)
     if span.rise.startswith(ALL_THE_SAME) or not within:
         up_to = 0.0
     ends = f"ends at about {flops_label(min(up_to, budget))} FLOPs"
@@ -567,13 +569,12 @@ def _no_answer(flops: float) -> str:
     return f"These runs do not say what to train at {flops_label(flops)} FLOPs"
 
 
-def _needed(why: str, budget: float, span: Span) -> str:
-    least, most = (humanise(x, 2) for x in span.tokens_per_param)
-    if "tokens per param" in why:
-        return (
-            f"Runs beyond {least} to {most} tokens per param, on the side where the optimum goes, "
-            "would tell."
-        )
+def _needed(why: str, budget: float, span: Span, ratio: float) -> str:
+    """What would help; `ratio` are the tokens per param of a line that leaves those of the runs."""
+    if math.isfinite(ratio):
+        least, most = span.tokens_per_param
+        outside = f"more than {humanise(most)}" if ratio > most else f"fewer than {humanise(least)}"
+        return f"Runs of {outside} tokens per param, as far as about {humanise(ratio)}, would tell."
     if why.startswith(ALL_THE_SAME):
         return "See that the column of the loss holds what each run has reached."
     if "do not fall" in why:

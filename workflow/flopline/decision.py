@@ -119,7 +119,7 @@ def decide(
     failing = {family: failing_forecasts(known.findings) for family, known in results.items()}
     price_per_flop = (options or AuditOptions()).price_per_flop
     choices, agreements = [], []
-    silent: list[SilenceJson] = []
+    unanswered: list[tuple[str, float, pd.DataFrame, pd.Series]] = []
     groups = list(table.groupby(["family", "budget_flops"], sort=False).groups.items())
     for (family, budget), rows in groups:
         known = results[family]
@@ -139,8 +139,7 @@ def decide(
                 choice = choose(lines, known.findings, reasons.to_dict())
         table.loc[rows, "barred"] = reasons
         if choice.line is None and (lines["status"] != FAILED).any():
-            within = _some_line_within(lines, known, span)
-            silent.append(silence(str(family), float(budget), lines, reasons, span, within=within))
+            unanswered.append((str(family), float(budget), lines, reasons))
         _add_held_out(table, rows, held_out(known.findings), choice.steps)
         if choice.line is not None:
             table.loc[choice.line, "recommended"] = True
@@ -155,6 +154,11 @@ def decide(
         counted = any(fit.get("certificate", {}).get("count") for fit in known.fits.values())
         compared = agreement(family, float(budget), lines, choice.line, surface, counted)
         agreements.append(compared)
+    silent: list[SilenceJson] = []
+    for family, budget, lines, reasons in unanswered:
+        some = bool(table.loc[table["family"] == family, "recommended"].any())
+        within = some or _some_line_within(lines, results[family], spans[family])
+        silent.append(silence(family, budget, lines, reasons, spans[family], within=within))
     if price_per_flop is not None:
         table["cost_money"] = table["cost_flops"] * price_per_flop
     families = _families(table, targets, labels, results, comparable)

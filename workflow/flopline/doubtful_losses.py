@@ -10,7 +10,7 @@ import pandas as pd
 
 from flopline.choice import steps_of
 from flopline.documents import FindingJson, FitsJson, number_in
-from flopline.laws.spec import spec_of
+from flopline.laws.spec import Says, spec_of
 from flopline.numbers import flops_label, significant
 from flopline.reach import SHORT
 
@@ -75,11 +75,15 @@ def _on_the_ladder(line: Mapping[str, Any] | pd.Series, findings: Mapping[str, F
         return ""
     budgets = np.sort(optima["budget_flops"].astype(float).unique())[-LATEST:]
     mine = steps_of(line, optima)
+    seen_up_to = np.sort(mine["largest_flops"].astype(float).unique())
     # The last step that has seen none of them.
-    mine = mine[mine["largest_flops"].astype(float) < budgets[0] * (1 - 1e-9)]
-    if mine.empty or len(budgets) < LATEST:
+    blind = seen_up_to[seen_up_to < budgets[0] * (1 - 1e-9)]
+    # By the first step a law of compute has too few budgets for a floor, and is too low for it.
+    if len(budgets) < LATEST or len(blind) < (
+        1 if spec_of(str(line["law"])).says is Says.SURFACE else 2
+    ):
         return ""
-    mine = mine[mine["largest_flops"] == mine["largest_flops"].max()].sort_values("budget_flops")
+    mine = mine[mine["largest_flops"] == blind[-1]].sort_values("budget_flops")
     if len(mine) != LATEST:
         return ""
     columns = ("loss_predicted", "loss_seen", "loss_sd_ln", "loss_seen_se_ln")
@@ -96,7 +100,7 @@ def _on_the_ladder(line: Mapping[str, Any] | pd.Series, findings: Mapping[str, F
         return ""
     side, end = ("low", "higher") if off[-1] > 0 else ("high", "lower")
     return (
-        f"the losses bend at the largest budgets: fitted up to "
+        f"the largest budgets leave the law: fitted up to "
         f"{flops_label(float(mine['largest_flops'].iloc[0]))} FLOPs, the "
         f"{spec_of(str(line['law'])).label} law puts the lowest losses at "
         f"{' and '.join(flops_label(float(b)) for b in mine['budget_flops'])} FLOPs "

@@ -22,6 +22,7 @@ from matplotlib.ft2font import RenderMode
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
+from flopline.figures.copied_ticks import copied
 from flopline.figures.shaping import POINTS_PER_INCH, SUBPIXELS, Outlines, Shaped, Size
 from flopline.figures.writers import Pdf, PdfBytes, Svg
 
@@ -42,11 +43,12 @@ class Together(RendererBase):
         self.writers = [writer for writer in (svg, pdf) if writer is not None]
         self.last = self.writers[-1]
         self.size: tuple[float, float] = self.last.get_canvas_width_height()
+        # That of the PDF is one of the SVG as well, and not the other way round.
+        self.plain: GraphicsContextBase = self.last.new_gc()
 
     def new_gc(self) -> GraphicsContextBase:
-        """That of the PDF is one of the SVG as well, and not the other way round."""
-        made: GraphicsContextBase = self.last.new_gc()
-        return made
+        """How shapes look before anything is said of it."""
+        return copied(self.plain)
 
     def get_canvas_width_height(self) -> tuple[float, float]:
         """In points."""
@@ -132,6 +134,11 @@ class Pixels(RendererAgg):
     def __init__(self, width: float, height: float, dpi: float) -> None:
         super().__init__(width, height, dpi)  # type: ignore[no-untyped-call]
         self.shaped = Shaped(get_hinting_flag(), dpi)
+        self.plain = GraphicsContextBase()
+
+    def new_gc(self) -> GraphicsContextBase:
+        """How shapes look before anything is said of it."""
+        return copied(self.plain)
 
     def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Size:
         """The size of a text in pixels."""
@@ -188,8 +195,11 @@ class Pixels(RendererAgg):
 
 def draw_shapes(
     figure: Figure, svg: io.StringIO | None, pdf: io.BytesIO | None, dpi: float
-) -> None:
-    """Draw `figure` into an SVG, a PDF or both; its rasterized parts are images of `dpi`."""
+) -> set[str]:
+    """Draw `figure` into an SVG, a PDF or both; its rasterized parts are images of `dpi`.
+
+    Returns the styles of the SVG's elements.
+    """
     width, height = map(float, figure.get_size_inches())
     outlines = Outlines(text_to_path)
     file: Any = None if pdf is None else PdfBytes(pdf, metadata=_NO_DATE_PDF)
@@ -212,6 +222,7 @@ def draw_shapes(
     finally:
         if file is not None:
             file.close()
+    return set() if writers.svg is None else writers.svg.writer.styles
 
 
 def pixels_of(figure: Figure, dpi: float) -> NDArray[np.uint8]:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from matplotlib.axis import Axis, Tick, XAxis, YAxis
 from matplotlib.text import Text
 
 _PARTS: Final = ("tick1line", "tick2line", "gridline", "label1", "label2")
 _STEPS: Final = ("_get_tick", "_copy_tick_props")
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -60,16 +62,17 @@ def _alike(
 
 def copy_of(tick: Tick) -> Tick:
     """A tick like this one, to be moved elsewhere; they share what is replaced and not changed."""
-    made: Tick = _alias(tick)
+    made = copied(tick)
     for name in _PARTS:
-        part = _alias(getattr(tick, name))
+        part = copied(getattr(tick, name))
         if isinstance(part, Text):
             part.set_fontproperties(part.get_fontproperties().copy())
         setattr(made, name, part)
     return made
 
 
-def _alias(artist: Any) -> Any:
-    alias = object.__new__(type(artist))
-    vars(alias).update(vars(artist))
-    return alias
+def copied(thing: T) -> T:
+    """A thing with the same attributes, which may be set to others."""
+    made = object.__new__(type(thing))
+    vars(made).update(vars(thing))
+    return made

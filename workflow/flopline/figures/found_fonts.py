@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,7 +43,12 @@ def _remembered(name: str, look_up: Callable[..., Any]) -> Callable[..., Any]:
 
 def fonts_found() -> list[str]:
     """The digest of the font that figures are written in, which the system may have brought."""
-    return [hash_file(Path(fontManager.findfont(FontProperties(family=FAMILY))))]
+    return [_digest(fontManager.findfont(FontProperties(family=FAMILY)))]
+
+
+@functools.cache
+def _digest(path: str) -> str:
+    return hash_file(Path(path))
 
 
 _found: dict[tuple[Any, ...], Any] = {}

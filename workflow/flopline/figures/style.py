@@ -9,7 +9,7 @@ import string
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -20,12 +20,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from flopline.atomic import replacing
 from flopline.errors import FloplineError
 from flopline.figures.canvases import draw_shapes, pixels_of
 from flopline.figures.copied_ticks import copied_ticks
-from flopline.figures.found_fonts import FAMILY, found_fonts
+from flopline.figures.found_fonts import FAMILY, fonts_found, found_fonts
 from flopline.figures.pdf_fonts import lean_fonts
 from flopline.figures.still import still
 
@@ -244,12 +245,10 @@ def save(
             # In memory, since a disk that is full leaves Matplotlib's writer of PDF in confusion.
             text = io.StringIO() if "svg" in part else None
             pdf = io.BytesIO() if "pdf" in part else None
-            draw_shapes(figure, text, pdf, RASTER_DPI)
+            styles = draw_shapes(figure, text, pdf, RASTER_DPI)
             if text is not None:
-                part["svg"].write_text(
-                    _for_dark_pages(text.getvalue().replace("base64,\n", "base64,")),
-                    encoding="utf-8",
-                )
+                svg = text.getvalue().replace("base64,\n", "base64,")
+                part["svg"].write_text(_for_dark_pages(svg, styles), encoding="utf-8")
             if pdf is not None:
                 part["pdf"].write_bytes(pdf.getvalue())
         if "png" in part:
@@ -271,6 +270,9 @@ def before_jobs() -> None:
     axes.set_xlabel(letters, style="italic")
     axes.set_title(letters, weight="bold")
     axes.legend()
+    axes.contour([[0, 1], [1, 0]])
+    fonts_found()
+    Image.preinit()
     with lean_fonts():
         draw_shapes(figure, io.StringIO(), io.BytesIO(), RASTER_DPI)
     pixels_of(figure, PNG_DPI)
@@ -306,13 +308,13 @@ def on_dark(color: str) -> str:
     return to_hex((red, green, blue))
 
 
-def _for_dark_pages(svg: str) -> str:
+def _for_dark_pages(svg: str, styles: Iterable[str]) -> str:
     """An SVG that is drawn in `on_dark` colours where its reader prefers dark pages.
 
     Its own style sheet says so, which holds inside an <img> too; on a light page and in print the
-    picture is the same as without it.
+    picture is the same as without it. `styles` are those of its elements.
     """
-    paints = sorted(set(_PAINT.findall(svg)))
+    paints = sorted(set(_PAINT.findall("\n".join(styles))))
     rules = [f'[style*="{what}: {c}"]{{{what}:{on_dark(c)}!important}}' for what, c in paints]
     if "<image" in svg:
         rules.append("image{filter:url(#on-dark)}")

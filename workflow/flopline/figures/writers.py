@@ -293,6 +293,7 @@ class Elements:
     def __init__(self, file: io.StringIO, *opened: str) -> None:
         self.write, self.flush = file.write, file.flush
         self.tags = list(opened)
+        self.styles: set[str] = set()
         self.unclosed = False  # whether the last start tag may still end as an empty element
         self.text = ""
 
@@ -300,8 +301,7 @@ class Elements:
         """Open an element; how many were open before."""
         depth = len(self.tags)
         pairs = {**attrib, **extra} if attrib else extra
-        values = "".join([f" {name}={_quoted(value)}" for name, value in pairs.items() if value])
-        self.write(f"{self._head()}{' ' * depth}<{tag}{values}")
+        self.write(f"{self._head()}{' ' * depth}<{tag}{self._attributes(pairs)}")
         self.tags.append(tag)
         self.unclosed = True
         return depth
@@ -344,8 +344,12 @@ class Elements:
             self.end(indent=False)
             return
         pairs = {**attrib, **extra} if attrib else extra
-        values = "".join([f" {name}={_quoted(value)}" for name, value in pairs.items() if value])
-        self.write(f"{self._head()}{' ' * len(self.tags)}<{tag}{values}/>\n")
+        self.write(f"{self._head()}{' ' * len(self.tags)}<{tag}{self._attributes(pairs)}/>\n")
+
+    def _attributes(self, pairs: Mapping[str, str]) -> str:
+        if style := pairs.get("style"):
+            self.styles.add(style)
+        return "".join([f" {name}={_quoted(value)}" for name, value in pairs.items() if value])
 
     def _head(self, line: bool = True) -> str:
         """What ends the start tag that stands open, with the words of its element."""

@@ -32,7 +32,7 @@ from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
 from flopline.numbers import count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
-from flopline.reach import LONG, Reach
+from flopline.reach import LONG, SHORT, Reach
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.schema import HELD_OUT, KEPT
@@ -366,7 +366,7 @@ def _of_size(
     its interval beyond the runs holds only if the law holds.
     """
     span, narrow = _span(line, stated, surface, verdict, evidence)
-    beyond = as_float(line["extrapolation"])
+    beyond = max(as_float(line["extrapolation"]), as_float(line["below_data"]))
     bare = _kind_of_interval(verdict) != "forecast" and beyond > 1
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
@@ -493,13 +493,17 @@ def _of_loss(
         if poor:
             text = " ".join([missed.text, *([reach.text] if reach else [])])
             against = Link(text, missed.href)
-    if side and made is Verdict.GOOD:
-        made = Verdict.WARNED
-    if doubts and made is Verdict.GOOD:
+    if (side or doubts) and made is Verdict.GOOD:
         made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
-    if forecast and as_float(line["extrapolation"]) > LONG.most and not math.isnan(half):
+    below = as_float(line["below_data"])
+    beyond = max(as_float(line["extrapolation"]), below)
+    proviso = "losses go on as they did" if forecast and not below > 1 else "the law holds there"
+    if beyond > LONG.most and not math.isnan(half):
         made = Verdict.WARNED
-        finding = f"Nothing to bet on: ±{significant(half, 2)} % if losses go on as they did"
+        finding = f"Nothing to bet on: ±{significant(half, 2)} % if {proviso}"
+    elif beyond > SHORT.most and made is Verdict.GOOD:
+        # A floor or a bend that begins beyond the runs shows in none of them.
+        finding += f" if {proviso}"
     return Sureness("Loss", made, finding, reason, against)
 
 
