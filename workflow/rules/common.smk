@@ -253,7 +253,10 @@ QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not 
     SHOWN.verbose or SHOWN.dryrun
 )
 CONSOLE = Console(
-    idle_words, share, quiet=QUIET, known=lambda: seconds_by_rule(RESULTS)
+    idle_words,
+    share,
+    quiet=QUIET,
+    known=lambda: RAW.seconds() | seconds_by_rule(RESULTS),
 )
 logger.addFilter(CONSOLE.passes)
 at_the_end(CONSOLE.close)
