@@ -167,9 +167,21 @@ def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs
         text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=times))
         assert ("Size: Sure enough to train" in text) is sure
         assert ("Size: Roughly known" in text) is not sure
-    below = tested.assign(extrapolation=1e-5, below_data=100.0)
+    of_dense = two.fits["dense"]
+    fit = of_dense[head["law"]]
+    clause = "the runs lie off it"
+    certificate = {
+        **fit["certificate"],
+        "misfit": {"found": True, "p_value": 0.001, "clause": clause},
+    }
+    fits = {**two.fits, "dense": {**of_dense, head["law"]: {**fit, "certificate": certificate}}}
     stated = {**head, "params": {**head["params"], **narrow}, "brackets": "forecast"}
-    text = reasons(two, verdict={**two.verdict, "headline": stated}, decision=below)
+    verdict = {**two.verdict, "headline": stated}
+    text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=20.0), fits=fits)
+    assert "Size: Roughly known" in text
+    assert "Against: The runs lie off it." in text
+    below = tested.assign(extrapolation=1e-5, below_data=100.0)
+    text = reasons(two, verdict=verdict, decision=below)
     assert "Size: Roughly known" in text
     assert "% if the law holds there" in text
 
