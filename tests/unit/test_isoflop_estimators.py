@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 
 from flopline.laws.common.bootstrap import run_weights
 from flopline.laws.common.fit_result import CONVERGED, FAILED, WARNING, FitResult
 from flopline.laws.common.loss_compute import fit_loss_compute
 from flopline.laws.isoflop import isoflop_fit
 from flopline.laws.isoflop.plugin_bias import fit_surfaces
-from flopline.laws.isoflop.valley import Resamples
+from flopline.laws.isoflop.valley import Resamples, resampled
 from flopline.laws.isoflop.vertex_laws import vertex_weights, weights_from
 from flopline.laws.parametric import parametric_fit
 from flopline.schema import QUANTITIES
@@ -258,3 +259,18 @@ def test_runs_near_no_budget_inform_the_surface_only() -> None:
     assert a.loc["parabola", "params"] == b.loc["parabola", "params"]
     assert a.loc["parabola", "params_hi95"] == b.loc["parabola", "params_hi95"]
     assert a.loc["corrected", "params"] != b.loc["corrected", "params"]
+
+
+@pytest.mark.parametrize("method", ["wild", "pairs"])
+def test_draws_of_all_runs_are_kept_in_small_integers(method: str) -> None:
+    points = profiles(noise=0.004).reset_index(drop=True)
+    strata = [f"{c:.1g}" for c in points["flops"]]
+    draws = resampled(points, strata, 40, 1, method, "none")
+    kept = draws.loss.place if method == "wild" else draws.weights
+    assert kept.shape == (40, len(points))
+    assert kept.dtype.itemsize <= 2
+    whole, some = draws.some(slice(None)), draws.some(slice(10, 30))
+    assert_array_equal(some.losses, whole.losses[10:30] if method == "wild" else whole.losses)
+    few = np.array([0, 3, 5])
+    assert_array_equal(draws.of(few).weights, whole.weights[:, few])
+    assert_array_equal(draws.of(few).losses, whole.losses[..., few])

@@ -82,6 +82,18 @@ def test_too_few_budgets_or_a_target_within_them_say_nothing(
     assert next_budget(runs(budgets), target) is None
 
 
+def test_a_run_that_narrows_next_to_nothing_is_not_advised() -> None:
+    """A sweep of sizes within a factor of 1.5 was told of one more, which narrowed by .066 %."""
+    run = {"params": 1e8, "tokens": 2e9, "flops": 1.2e18}
+    for removed, words in ((1.0, "No single run of sizes like these"), (5.0, "100M params on 2B")):
+        finding = {
+            "next_run": {"tables": {"runs": pd.DataFrame([run | {"removed_percent": removed}])}}
+        }
+        step = next_step(runs(np.geomspace(1e18, 1e20, 5)), finding, "parametric", 1e21)
+        assert step is not None
+        assert step.sentence.startswith(words)
+
+
 def test_page_and_terminal_advise_the_same_next_step() -> None:
     """The page named one more budget, `flopline next` a single run by a law that nobody follows."""
     target = 1e23

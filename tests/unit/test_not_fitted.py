@@ -86,8 +86,23 @@ def test_where_n_and_d_are_one_variable_the_mend_names_the_runs_that_part_them(
     params: list[float], tokens: list[float], mend: str
 ) -> None:
     fits = {"ash": {"isoflop": {"status": FAILED, "message": WHY}}}
-    runs = pd.DataFrame({"family": "ash", "params": params, "tokens": tokens})
+    runs = pd.DataFrame({"family": "ash", "params": params, "tokens": tokens}).assign(
+        run=[f"r{i}" for i in range(len(params))],
+        flops=lambda table: 6 * table["params"] * table["tokens"],
+        loss=lambda table: 20 * table["flops"] ** -0.05,
+    )
     with pytest.raises(FloplineError, match=mend):
+        demand_a_fit(fits, runs)
+
+
+def test_a_metric_that_rises_with_compute_is_taken_for_an_accuracy() -> None:
+    """Of accuracies the mend was to add runs."""
+    flops = np.geomspace(1e18, 1e20, 12)
+    runs = pd.DataFrame(
+        {"run": [f"r{i}" for i in range(12)], "family": "ash", "params": (flops / 120) ** 0.5}
+    ).assign(tokens=lambda t: 20 * t["params"], flops=flops, loss=np.linspace(0.4, 0.7, 12))
+    fits = {"ash": {"isoflop": {"status": FAILED, "message": WHY}}}
+    with pytest.raises(FloplineError, match=r"do not fall with compute.*and not an accuracy"):
         demand_a_fit(fits, runs)
 
 

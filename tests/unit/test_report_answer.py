@@ -167,6 +167,23 @@ def test_a_size_is_not_called_sure_at_an_extreme_extrapolation(two: ReportInputs
         text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=times))
         assert ("Size: Sure enough to train" in text) is sure
         assert ("Size: Roughly known" in text) is not sure
+    of_dense = two.fits["dense"]
+    fit = of_dense[head["law"]]
+    clause = "the runs lie off it"
+    certificate = {
+        **fit["certificate"],
+        "misfit": {"found": True, "p_value": 0.001, "clause": clause},
+    }
+    fits = {**two.fits, "dense": {**of_dense, head["law"]: {**fit, "certificate": certificate}}}
+    stated = {**head, "params": {**head["params"], **narrow}, "brackets": "forecast"}
+    verdict = {**two.verdict, "headline": stated}
+    text = reasons(two, verdict=verdict, decision=tested.assign(extrapolation=20.0), fits=fits)
+    assert "Size: Roughly known" in text
+    assert "Against: The runs lie off it." in text
+    below = tested.assign(extrapolation=1e-5, below_data=100.0)
+    text = reasons(two, verdict=verdict, decision=below)
+    assert "Size: Roughly known" in text
+    assert "% if the law holds there" in text
 
 
 def reasons(made: ReportInputs, **changes: Any) -> str:
@@ -226,6 +243,7 @@ def test_all_earlier_forecasts_too_high_stands_against_the_loss(two: ReportInput
 
     high = "All 5 forecasts of losses at larger budgets came out too high, by 2.4 % at most."
     assert high in text([0.5, 1.6, 2.4, 0.6, 1.2])
+    assert "Loss: Known" not in text([0.5, 1.6, 2.4, 0.6, 1.2])
     assert high.replace("high", "low") in text([-0.5, -1.6, -2.4, -0.6, -1.2])
     assert "came out too" not in text([0.5, 1.6, 2.4, 0.6, -1.2])
 

@@ -29,7 +29,14 @@ from running import failures, locks, receipts
 from running import steps as planning_of_steps
 from running.console import Console, Job
 from running.digest import Memory
-from running.expected import seconds_by_rule, slowed_by_others
+from running.expected import (
+    SECONDS_A_GB,
+    TYPICAL_S,
+    Expected,
+    seconds_by_rule,
+    seconds_by_size,
+    slowed_by_others,
+)
 from running.guard import Guard
 from running.interpreter import in_a_shell
 from running.raw_digests import demand_unchanged
@@ -176,6 +183,19 @@ def test_seconds_of_earlier_runs_are_read_by_rule(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / f"benchmarks/{name}.tsv").write_text(text)
     assert seconds_by_rule(tmp_path) == {"fit_x": 2.0}
+
+
+def test_large_logs_take_longer_to_read_and_to_clean(tmp_path: Path) -> None:
+    logs = [tmp_path / f"{name}.jsonl" for name in "ab"]
+    for log in logs:
+        with log.open("wb") as stream:
+            stream.truncate(4_000_000_000)  # no block of it is written
+    small, large = (seconds_by_size(map(str, files), 2) for files in ([tmp_path / "none"], logs))
+    assert small == {rule: TYPICAL_S[rule] for rule in ("ingest", "clean")}
+    assert large["ingest"] - small["ingest"] == pytest.approx(4 * SECONDS_A_GB["ingest"])
+    counts = {"ingest": 2, "clean": 2, "gather": 1}
+    assert Expected(counts, 2, small).words() == ""
+    assert Expected(counts, 1, large).words() == "about 3 minutes"
 
 
 @pytest.mark.parametrize(

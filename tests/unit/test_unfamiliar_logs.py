@@ -606,3 +606,36 @@ def test_a_batch_that_grows_is_told_since_tokens_do_not_follow_from_it(tmp_path:
         made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
         told = "('global_batch_size' is 8 and 16)" in " ".join(made.notes)
         assert told == (len(set(batches)) > 1)
+
+
+def test_the_point_of_a_sentence_is_no_digit() -> None:
+    # as minGPT prints it
+    values = parsed(1, "epoch 1 iter 120: train loss 5.12345. lr 6.000000e-04").values
+    assert values["train loss"] == "5.12345"
+
+
+def test_pictures_in_names_are_written_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    line = "\U0001f680 Step {0} | \U0001f4c9 Loss: {1} | \U0001f3af Tokens: {0}00\n"
+    (folder / "a.log").write_text("".join(line.format(n, 6 - n) for n in (1, 2)), encoding="utf-8")
+    made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
+    columns = yaml.safe_load(made.study)["source"]["columns"]
+    assert read_log(folder / "a.log", columns).rows["tokens"].tolist() == [100, 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        ("tflops", None),
+        ("perf/TFLOPs", None),
+        ("throughput/flops", None),
+        ("timing/compute", None),
+        ("flops", "flops"),
+        ("train_flops", "train_flops"),
+        ("throughput/total_training_Gflops",
+         {"column": "throughput/total_training_Gflops", "times": 1e9}),
+    ],
+)  # fmt: skip
+def test_the_speed_of_a_step_is_no_compute_so_far(name: str, flops: object) -> None:
+    assert row_columns(["step", "loss", name]).get("flops") == flops

@@ -25,6 +25,7 @@ from flopline.bearing import (
     predictions,
     refuted_beside,
     silence,
+    span_of,
 )
 from flopline.choice import (
     BESIDE,
@@ -233,7 +234,7 @@ def forecasts_of(known: FamilyResults) -> dict[float, TargetForecast]:
 def demand_a_fit(fits: Mapping[str, FitsJson], runs: pd.DataFrame | None = None) -> None:
     """FloplineError where no law could be fitted to any family; `fits` are by family and law.
 
-    `runs`, with columns family, params and tokens, say which ones would mend it.
+    `runs`, as `span_of` takes them and with a column family, say what would mend it.
     """
     all_fits = [fit for laws in fits.values() for fit in laws.values()]
     if any(fit["status"] != FAILED for fit in all_fits):
@@ -248,10 +249,15 @@ def demand_a_fit(fits: Mapping[str, FitsJson], runs: pd.DataFrame | None = None)
 
 
 def _missing_runs(runs: pd.DataFrame) -> str:
-    """Which runs would let a law be fitted, where N and D of those of one family are one variable.
+    """What would let a law be fitted to the runs of one family, where they themselves tell.
 
-    Empty where they are two: then another mend is due.
+    That is where their losses do not fall with compute, or N and D are one variable; else empty.
     """
+    if rise := span_of(runs).rise:
+        return (
+            f"{rise}; see that the column of the loss holds a loss, which falls as runs grow, and "
+            "not an accuracy"
+        )
     params, tokens = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens"))
     if len(runs) < MIN_LEVELS:
         return ""

@@ -36,7 +36,7 @@ def doubts_of_loss(
     if not float(line["extrapolation"]) > 1:
         return []
     law = str(line["law"])
-    bend = _on_the_ladder(line, findings) or _of_the_fit(law, fits)
+    bend = _on_the_ladder(line, findings) or misfit_clause(law, fits)
     return [clause for clause in (bend, _without_floor(line, fits, findings)) if clause]
 
 
@@ -109,7 +109,8 @@ def _on_the_ladder(line: Mapping[str, Any] | pd.Series, findings: Mapping[str, F
     )
 
 
-def _of_the_fit(law: str, fits: FitsJson) -> str:
+def misfit_clause(law: str, fits: FitsJson) -> str:
+    """That the runs lie off the surface of a law otherwise than by chance, empty where not."""
     misfit = fits[law].get("certificate", {}).get("misfit") if law in fits else None
     return str(misfit.get("clause", "")) if misfit else ""
 

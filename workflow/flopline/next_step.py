@@ -25,6 +25,8 @@ AUDIT: Final = "next_run"
 MOST_SHARE: Final = 0.5
 """Share of the target's compute that a budget or a run may take to be advised: what costs more than
 half of the answer is no way to it."""
+LEAST_WORTH_PERCENT: Final = 1.0
+"""A run that narrows the interval of the size by less is not advised."""
 LEAST_SHARE_PERCENT: Final = 0.01
 """A smaller share of the target's compute is not written out."""
 
@@ -65,6 +67,13 @@ def next_step(
     offers = within.sort_values("removed_percent", ascending=False, kind="stable")
     best = offers.iloc[0]
     narrower = 100 * (1 - math.sqrt(1 - float(best["removed_percent"]) / 100))
+    if narrower < LEAST_WORTH_PERCENT:
+        sentence = (
+            "No single run of sizes like these narrows the interval of this size by as much as "
+            f"{LEAST_WORTH_PERCENT:g} %: it takes several, or sizes farther from the best of their "
+            "budgets."
+        )
+        return NextStep(RUN, sentence, offers.reset_index(drop=True))
     sentence = (
         f"{humanise(best['params'])} params on {humanise(best['tokens'])} tokens narrow the "
         f"interval of this size by {significant(narrower, 2)} %. The run takes "

@@ -179,6 +179,23 @@ class Solves:
         result: R = self.by_key(_digest([self.salt, content]), make, {})
         return result
 
+    def known(self, content: object) -> Any:
+        """What `of` would find for this content; None where it would make it."""
+        known = self._known(_digest([self.salt, content]), {})
+        return known[0] if known else None
+
+    def noted(self, content: object) -> Any:
+        """What was last noted of some `content`; None where nothing was."""
+        key = _digest([self.salt, "noted", content])
+        with suppress(KeyError, *_DAMAGED):
+            return _opened(self.kept[key], key, {})[0]
+        return None
+
+    def note(self, content: object, result: object) -> None:
+        """Note a result of some `content`, in place of what was noted of it before."""
+        key = _digest([self.salt, "noted", content])
+        self.used[key] = _sealed(result, [], key, {})
+
     def by_key(
         self,
         key: str,
@@ -189,14 +206,8 @@ class Solves:
         """The result that goes by a key, found or made."""
         for asked in self.asking:
             asked[key] = None
-        for entries in (self.used, self.kept):
-            if key in entries:
-                with suppress(*_DAMAGED):
-                    found, parts = _opened(entries[key], key, made_of)
-                    self.used[key] = entries[key]
-                    self._use(parts)
-                    self.found += 1
-                    return found
+        if known := self._known(key, made_of):
+            return known[0]
         asked_for: dict[str, None] = {}
         # What it calls is part of its result, and need not be kept by itself.
         token = _REMEMBERING.set(self if with_parts else None)
@@ -213,6 +224,18 @@ class Solves:
             return result
         self.used[key] = entry
         return _opened(entry, key, made_of)[0]
+
+    def _known(self, key: str, made_of: Mapping[str, type]) -> tuple[Any] | None:
+        """The result that goes by a key, alone; None where there is none."""
+        for entries in (self.used, self.kept):
+            if key in entries:
+                with suppress(*_DAMAGED):
+                    found, parts = _opened(entries[key], key, made_of)
+                    self.used[key] = entries[key]
+                    self._use(parts)
+                    self.found += 1
+                    return (found,)
+        return None
 
     def _use(self, parts: Sequence[str]) -> None:
         """Keep what a result that was found is made of, for when it is made again."""

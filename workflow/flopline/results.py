@@ -26,6 +26,18 @@ View = Callable[[Path, Any], Any]
 """Takes a file of results and what it holds to what is to be seen of it."""
 
 
+class PartsView:
+    """A View that is told which findings are asked for, of all that a file holds."""
+
+    def __call__(self, path: Path, content: Any) -> Any:
+        """What is to be seen of a file."""
+        raise NotImplementedError
+
+    def note(self, path: Path, name: str | None) -> None:
+        """Hear that the part `name` of a file was asked for, or with None which there are."""
+        raise NotImplementedError
+
+
 class Fitted(Protocol):
     """A fit as a law returns it: laws.common.fit_result.FitResult."""
 
@@ -73,13 +85,20 @@ class Findings(Mapping[str, FindingJson]):
         self.path, self.view = path, view
 
     def __getitem__(self, audit: str) -> FindingJson:
+        self._note(audit)
         return self._all[audit]
 
     def __iter__(self) -> Iterator[str]:
+        self._note(None)
         return iter(self._all)
 
     def __len__(self) -> int:
+        self._note(None)
         return len(self._all)
+
+    def _note(self, audit: str | None) -> None:
+        if isinstance(self.view, PartsView):
+            self.view.note(self.path, audit)
 
     @cached_property
     def _all(self) -> dict[str, FindingJson]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +17,9 @@ TYPICAL_S: Final = {
 }  # fmt: skip
 """Seconds of a job of each kind where nothing is known: CPU of those of the default study
 (docs/speed.md) with Snakemake's own for each, from a quarter of a second up to halves."""
+
+SECONDS_A_GB: Final = {"ingest": 13.0, "clean": 6.0}
+"""What raw files take besides, by their size: JSON lines of 82 bytes a row (docs/speed.md)."""
 
 WORTH_S: Final = 120.0
 """Seconds of a run below which nobody needs to be told."""
@@ -80,6 +83,16 @@ def slowed_by_others(cores: int) -> float:
         now = Path("/proc/loadavg").read_text(encoding="ascii").split()[3]
         others = min(others, int(now.partition("/")[0]) - 1)
     return max(1.0, (others + cores) / here)
+
+
+def seconds_by_size(files: Iterable[str], shards: int) -> dict[str, float]:
+    """Seconds of a job that reads raw files, and of one that cleans them, by what all hold."""
+    held = 0
+    for file in files:
+        with suppress(OSError):
+            held += Path(file).stat().st_size
+    each = held / 1e9 / max(shards, 1)
+    return {rule: TYPICAL_S[rule] + gb * each for rule, gb in SECONDS_A_GB.items()}
 
 
 def seconds_by_rule(results: Path) -> dict[str, float]:

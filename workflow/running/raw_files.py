@@ -16,6 +16,7 @@ from flopline.sources import LogFile, TableFile, parts_of, why_no_file
 from flopline.study import is_simulated, raw_source
 from flopline.study_document import SourceDocument, StudyDocument
 from running.digest import Memory
+from running.expected import seconds_by_size
 from running.log_search import log_files
 from running.raw_digests import log_digest
 from running.shards import by_shard, fact_digests, hold_several
@@ -51,6 +52,12 @@ class RawFiles:
     def read_by(self, shard: int) -> list[str]:
         """All files that are read for a shard: of a log that is a folder its own, and sidecars."""
         return [path for log in self.by_shard[shard] for path in _read_for(log)]
+
+    def seconds(self) -> dict[str, float]:
+        """About how long jobs that read and clean a shard take, by the size of the files."""
+        shards = self.source["shards"]
+        read = (path for shard in range(shards) for path in self.read_by(shard))
+        return seconds_by_size(read, shards)
 
     @cached_property
     def _hold_several(self) -> bool:

@@ -26,9 +26,9 @@ with stage(snakemake) as summary:
         view = FirstTarget(float(study["targets"][0]))
     formats = [end for end, _ in snakemake.output.items() if end != "json"]
 
-    def draw() -> None:
-        """Write the figure in every format, and its words."""
-        read = read_results(Path("results", wildcards.study), map(Path, snakemake.input), view)
+    def draw(seen) -> None:
+        """Write the figure in every format, and its words, by what `seen` shows."""
+        read = read_results(Path("results", wildcards.study), map(Path, snakemake.input), seen)
         setting = Setting(study, wildcards.get("family", ""), params.width, params.synthetic)
         results, setting = answered(read, setting)
         save(spec.drawn(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)

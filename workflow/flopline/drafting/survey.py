@@ -1008,7 +1008,7 @@ def _parted_by_blanks(path: Path) -> str:
     """That a file is a table whose cells are parted by blanks, with the command that mends it."""
     begin = head_of(path, BEGIN) if path.is_file() else b""
     lines = [line.split() for line in begin.decode("utf-8", "replace").splitlines()[:2]]
-    if len(lines) < 2 or len(lines[0]) < 3:
+    if len(lines) < 2 or len(lines[0]) < 3 or not all(map(str.isidentifier, lines[0])):
         return ""
     header, row = lines
     # pandas prints the number of each row before it, and no name for them.

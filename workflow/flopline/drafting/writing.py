@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ NO_PARAMS: Final = (
     "`params` in source.columns, or add one"
 )
 """What is missing of a table that says no sizes."""
+
+_UNPRINTABLE: Final = re.compile("[\\x7f-\\x9f\\ud800-\\udfff\\ufeff\\ufffe\\uffff]")
+"""What YAML takes in a text only where it is written by its number."""
 
 CONVENTIONS: Final = {
     "params_convention": "what params counts: total (with embeddings), non_embedding, active or "
@@ -176,7 +180,7 @@ def _of_logs(
         lines += [] if facts.lines else ["  runs:"]
         if facts.pattern and facts.by_split and not group.runs:
             lines.append(f"    from_name: {_quoted(facts.pattern)}")
-        lines += [f"    table: {json.dumps(table_path)}", "    columns:"]
+        lines += [f"    table: {_written(table_path)}", "    columns:"]
         lines += _mapping({key: key for key in ["run", *(["log"] if by_log else []), *blank]}, 6)
         if "params" in blank:
             missing.append(f"params of every run, in {table_path}")
@@ -251,7 +255,7 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
     notes = []
     if table is not None:
         wants = {"run", *PARAMS} & set(table.columns)
-        lines += [f"    table: {json.dumps(table.path)}"]
+        lines += [f"    table: {_written(table.path)}"]
         lines.append("    columns:  # check: told by their names")
         lines += _mapping({k: v for k, v in table.columns.items() if wants}, 6)
         known |= {"params", *table.columns}
@@ -277,7 +281,7 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
         known |= set(fresh)
         lines.append(f"    {where}:  # check: told by their names")
         if sidecar and where == "sidecar":
-            lines += [f"      path: {json.dumps(sidecar.path)}", "      columns:"]
+            lines += [f"      path: {_written(sidecar.path)}", "      columns:"]
         lines += _mapping(fresh, 8 if where == "sidecar" else 6)
         if "params" in fresh:
             place = sidecar.path if sidecar and where == "sidecar" else "the logs"
@@ -286,6 +290,12 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
                 "declare."
             )
     return _RunFacts(["  runs:", *lines] if lines else [], known, pattern, notes, by_split)
+
+
+def _written(value: object) -> str:
+    """A value as YAML and JSON write it, with letters and pictures as they are."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda letter: f"\\u{ord(letter[0]):04x}", text)
 
 
 def _quoted(pattern: str) -> str:
@@ -354,7 +364,7 @@ def _of_table(
     lines = [
         f"# Drafted from {table.path}{more}: {rows_of_all} rows. Lines with TODO wait for you.",
         *(line for sentence in left_out for line in _comment(sentence)),
-        f"title: {json.dumps(name)}",
+        f"title: {_written(name)}",
         "",
         "source:",
         "  kind: table",
@@ -416,7 +426,7 @@ def _head(survey: Survey, name: str) -> list[str]:
     listed = ", ".join(_counted(group) for group in survey.groups)
     return [
         f"# Drafted from {survey.folder}: {listed}. Lines with TODO wait for you.",
-        f"title: {json.dumps(name)}",
+        f"title: {_written(name)}",
         "",
     ]
 
@@ -425,7 +435,7 @@ def _declared(given: Mapping[str, object], missing: list[str]) -> list[str]:
     lines = [""]
     for key, meaning in CONVENTIONS.items():
         if key in given:
-            lines.append(f"{key}: {json.dumps(given[key]) if key == 'targets' else given[key]}")
+            lines.append(f"{key}: {_written(given[key]) if key == 'targets' else given[key]}")
         else:
             lines += [*_comment(meaning), f"{key}: {TODO}"]
             missing.append(f"{key}: {meaning}")
@@ -525,8 +535,8 @@ def _paths(paths: Sequence[str], root: Path) -> list[str]:
     """The fewest globs that match these files and no other; else every file by name."""
     globs = path_globs(paths, root)
     if len(globs) == 1:
-        return [f"  paths: {json.dumps(globs[0])}"]
-    return ["  paths:", *(f"    - {json.dumps(one)}" for one in globs)]
+        return [f"  paths: {_written(globs[0])}"]
+    return ["  paths:", *(f"    - {_written(one)}" for one in globs)]
 
 
 def _mapping(columns: ColumnMap, indent: int) -> list[str]:
@@ -535,7 +545,7 @@ def _mapping(columns: ColumnMap, indent: int) -> list[str]:
         if isinstance(value, dict) and "times" not in value:
             lines += [f"{' ' * indent}{key}:", *_mapping(value, indent + 2)]
         else:
-            lines.append(f"{' ' * indent}{key}: {json.dumps(value)}")
+            lines.append(f"{' ' * indent}{key}: {_written(value)}")
     return lines
 
 

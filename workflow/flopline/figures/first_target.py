@@ -107,16 +107,6 @@ class FirstTarget:
         ]
 
 
-def digests(files: Iterable[Path], view: FirstTarget | None) -> dict[str, str]:
-    """Digests of what a view shows of files and folders of results, by their paths."""
-    out = {}
-    for path in files:
-        inside = sorted(path.glob("[!.]*")) if path.is_dir() else [path]
-        for file in inside:
-            out[str(file)] = hash_file(file) if view is None else view.digest(file)
-    return out
-
-
 def _digest_of_table(table: pa.Table) -> str:
     import pyarrow as pa
 

@@ -243,6 +243,8 @@ def _pairs(record: Record, text: str) -> None:
         after, end = end, match.end()
         value = match["number"] or match["word"] or match["last"]
         if match["number"]:
+            # The point behind `loss 5.1.` ends a sentence.
+            value = value[:-1] if value.endswith(".") and "." in value[:-1] else value
             value += match["unit"] or ""
         sep = _separator(between)
         words = between if sep is None else between[:sep]

@@ -25,7 +25,7 @@ from flopline.documents import (
     VerdictJson,
     number_in,
 )
-from flopline.doubtful_losses import doubts_of_loss, one_sided
+from flopline.doubtful_losses import doubts_of_loss, misfit_clause, one_sided
 from flopline.errors import FloplineError
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
@@ -363,10 +363,10 @@ def _of_size(
     Where no surface prices that, by how far the ends lie from it. At an extreme extrapolation it is
     never called sure: what a law does so far beyond the runs no run has shown (docs/report.md). Nor
     is it where its law has wasted more than a little on the study's own larger budgets, or where
-    its interval beyond the runs holds only if the law holds.
+    its interval beyond the runs holds only if the law holds, or its form is not that of the runs.
     """
     span, narrow = _span(line, stated, surface, verdict, evidence)
-    beyond = as_float(line["extrapolation"])
+    beyond = max(as_float(line["extrapolation"]), as_float(line["below_data"]))
     bare = _kind_of_interval(verdict) != "forecast" and beyond > 1
     steps, waste = int(line["held_out_steps"]), as_float(line.get("held_out_wasted_percent"))
     held = (
@@ -379,14 +379,17 @@ def _of_size(
         else None
     )
     poor = held is not None and waste > LITTLE_PERCENT
+    misfit = misfit_clause(str(line["law"]), evidence.fits) if beyond > 1 else ""
     if narrow is None:
         made, finding = Verdict.NOT_CHECKED, "Not known"
-    elif narrow and not (poor or bare or beyond > LONG.most):
+    elif narrow and not (poor or bare or misfit or beyond > LONG.most):
         made, finding = Verdict.GOOD, "Sure enough to train"
     else:
         made, finding = Verdict.WARNED, "Roughly known"
     if narrow:
         doubt = _only_by_law(beyond, evidence) if bare else None
+        if misfit:
+            doubt = doubt or Link(sentence(misfit), evidence.places["fit"])
         doubt = doubt or _disagreement(verdict, evidence) or _reach(line, evidence)
         untested = Link("No test on larger budgets was possible.", evidence.places["ladder"])
         against = doubt or (untested if held is None else span)
@@ -493,18 +496,17 @@ def _of_loss(
         if poor:
             text = " ".join([missed.text, *([reach.text] if reach else [])])
             against = Link(text, missed.href)
-    if side and made is Verdict.GOOD:
-        made = Verdict.WARNED
-    if doubts and made is Verdict.GOOD:
+    if (side or doubts) and made is Verdict.GOOD:
         made, finding = Verdict.WARNED, f"Roughly known, to ±{significant(half, 2)} %"
-    beyond = as_float(line["extrapolation"])
+    below = as_float(line["below_data"])
+    beyond = max(as_float(line["extrapolation"]), below)
+    proviso = "losses go on as they did" if forecast and not below > 1 else "the law holds there"
     if beyond > LONG.most and not math.isnan(half):
         made = Verdict.WARNED
-        proviso = "losses go on as they did" if forecast else "the law holds"
         finding = f"Nothing to bet on: ±{significant(half, 2)} % if {proviso}"
     elif beyond > SHORT.most and made is Verdict.GOOD:
         # A floor or a bend that begins beyond the runs shows in none of them.
-        finding += " if losses go on as they did"
+        finding += f" if {proviso}"
     return Sureness("Loss", made, finding, reason, against)
 
 

@@ -33,13 +33,7 @@ from flopline.solvers.damped_steps import (
     descended,
     widths_down_to,
 )
-from flopline.solvers.family_terms import (
-    Moments,
-    Terms,
-    first_matrix,
-    second_matrix,
-    square_matrix,
-)
+from flopline.solvers.family_terms import Moments, Terms
 from flopline.solvers.fold import Fold
 from flopline.solvers.problem import PERFECT_FIT, Bools, Floats, Ints, Problem
 from flopline.solvers.surface_family import Form
@@ -195,7 +189,7 @@ class _Task:
         """The weights of all points at a place, (rows, places)."""
         return _over_layers(self.weights, self.layers)
 
-    @property
+    @cached_property
     def floor(self) -> Floats:
         """Least sum of squared scores that gradients are measured against, one per row."""
         return np.asarray(np.minimum(PERFECT_FIT, self.delta) ** 2 * self.total)
@@ -269,20 +263,11 @@ class _Task:
         if layers > 1:
             weighted, inside = weighted.sum(axis=1), inside.sum(axis=1)
 
-        slopes = terms.slopes
-        gradient = moments.first(weighted * slopes) @ first_matrix(form)
-        by_weight = by_place * slopes
-        if form.tied:
-            squares = moments.second(by_weight, slopes)
-        else:
-            by_weight *= slopes
-            squares = moments.squares(by_weight)
-        column_square = squares @ square_matrix(form)
+        gradient = moments.gradient(weighted * terms.slopes)
+        column_square = moments.squares(by_place, terms.slopes)
         # The second derivative of ln f is f''/f - (f'/f)(f'/f)'.
         curvature = inside - weighted if log else inside
-        sums = moments.second(curvature * slopes, slopes, weighted * terms.bends)
-        size = theta.shape[1]
-        hessian = (sums @ second_matrix(form)).reshape(-1, size, size)
+        hessian = moments.hessian(curvature * terms.slopes, terms.slopes, weighted * terms.bends)
         lower, upper = form.box
         blocked = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
         return _ScaledModel(objective, gradient, hessian, column_square, score_square, blocked)
@@ -306,23 +291,27 @@ class _Task:
         scale = np.where(blocked, 0.0, 1.0 / np.sqrt(np.maximum(model.column_square, TINY)))
         step = -model.gradient * scale
         matrix = model.hessian * scale[:, :, None] * scale[:, None, :]
-        size = range(step.shape[1])
-        matrix[:, size, size] += damping[:, None] + blocked
+        np.einsum("rii->ri", matrix)[:] += damping[:, None] + blocked
 
-        # Rows come last, so that every operation runs over all of them at once.
-        left, out = np.ascontiguousarray(matrix.transpose(1, 2, 0)), np.ascontiguousarray(step.T)
-        pivots = np.empty_like(out)
+        # Rows come last, so that every operation runs over all of them at once; the right side is
+        # one more row of the matrix.
+        free = step.shape[1]
+        left = np.empty((free + 1, free, step.shape[0]))
+        left[:free], left[free] = matrix.transpose(1, 2, 0), step.T
+        promised = np.zeros(step.shape[0])
         # A row whose damping has run off to infinity gets a step of NaN, which is never taken.
         with np.errstate(invalid="ignore", over="ignore"):
-            for j in size:
-                np.maximum(np.abs(left[j, j]), ROUNDING, out=pivots[j])
-                column = left[j + 1 :, j] / pivots[j]
-                left[j + 1 :, j + 1 :] -= column[:, None] * left[j + 1 :, j]
+            for j in range(free):
+                pivot = np.maximum(np.abs(left[j, j]), ROUNDING)
+                below = left[j + 1 :, j]
+                column = below / pivot
+                promised += below[-1] * column[-1]
+                if j + 1 < free:
+                    left[j + 1 :, j + 1 :] -= column[:, None] * below[:-1]
                 left[j + 1 :, j] = column
-                out[j + 1 :] -= column * out[j]
-            promised = 0.5 * (out * out / pivots).sum(axis=0)
-            out /= pivots
-            for j in reversed(size):
+            promised *= 0.5
+            out = left[free]
+            for j in range(free - 1, 0, -1):
                 out[:j] -= left[j, :j] * out[j]
         step = out.T * scale
         return bent(self.form, theta, step), promised

@@ -104,6 +104,10 @@ class Moments:
     """
 
     straight: bool
+    tied: bool
+    to_gradient: Floats
+    to_squares: Floats
+    to_hessian: Floats
     of_u: Floats
     of_v: Floats
     of_both: Floats
@@ -115,20 +119,34 @@ class Moments:
         """The moments of the points of a problem, for one form."""
         x, y = -problem.x, -problem.y
         one = np.ones_like(x)
-        columns = ((one, x, x * x), (one, y, y * y), (one, x, y, x * y), (one, x, y))
-        squares = (one, x * x, y * y)
-        return cls(form.straight, *(np.stack(c, axis=1) for c in (*columns, squares)))
+        of_one = ((one, x, x * x), (one, y, y * y))
+        columns = (*of_one, (one, x, y, x * y), (one, x, y), (one, x * x, y * y))
+        # Sums of squares come from `second` where unknowns are tied.
+        size, first, second = len(form.free), _first_matrix(form), _second_matrix(form)
+        squares = np.ascontiguousarray(second[:, :: size + 1]) if form.tied else first
+        matrices = (form.straight, bool(form.tied), first, squares, second)
+        return cls(*matrices, *(np.stack(c, axis=1) for c in columns))
 
-    def first(self, slopes: Floats) -> Floats:
-        """Sums of first derivatives (3 or 4, rows, points), (rows, those of `_first_places`)."""
-        return _side_by_side(slopes @ self.of_each)
+    def gradient(self, slopes: Floats) -> Floats:
+        """Sums of `slopes` (3 or 4, rows, points) along the free unknowns, (rows, free)."""
+        return np.asarray(_side_by_side(slopes @ self.of_each) @ self.to_gradient)
 
-    def squares(self, slopes: Floats) -> Floats:
-        """Sums of squares of first derivatives, with the places of `first`."""
-        return _side_by_side(slopes @ self.of_squares)
+    def squares(self, weights: Floats, slopes: Floats) -> Floats:
+        """Sums under `weights` (rows, points) of the squares of all slopes, (rows, free)."""
+        weighted = weights * slopes
+        if self.tied:
+            return np.asarray(self.second(weighted, slopes) @ self.to_squares)
+        weighted *= slopes
+        return np.asarray(_side_by_side(weighted @ self.of_squares) @ self.to_squares)
+
+    def hessian(self, scaled: Floats, slopes: Floats, bends: Floats) -> Floats:
+        """Sums of products of `scaled` and plain slopes and of `bends`, (rows, free, free)."""
+        flat = self.second(scaled, slopes, bends) @ self.to_hessian
+        size = self.to_gradient.shape[1]
+        return np.asarray(flat.reshape(len(flat), size, size))
 
     def second(self, scaled: Floats, slopes: Floats, bends: Floats | None = None) -> Floats:
-        """Sums (rows, those of `_second_places`) of products of `scaled` and plain slopes.
+        """Sums (rows, sums) for `_second_matrix` of products of `scaled` and plain slopes.
 
         `bends` are second derivatives in the order of `Terms`, to be added.
         """
@@ -177,8 +195,8 @@ _Pair = tuple[int, int] | None
 
 
 @cache
-def first_matrix(form: Form[Any]) -> Floats:
-    """What takes the sums of `Moments.first` to the gradient along the free unknowns."""
+def _first_matrix(form: Form[Any]) -> Floats:
+    """What takes the sums of first derivatives, and of squares, to the free unknowns."""
     of_k = [] if form.straight else [_K, None, None]
     flat = [_E, None, None, *of_k, _LN_A, _A, None, _LN_B, None, _B]
     out = np.zeros((len(flat), len(UNKNOWNS)))
@@ -189,7 +207,7 @@ def first_matrix(form: Form[Any]) -> Floats:
 
 
 @cache
-def second_matrix(form: Form[Any]) -> Floats:
+def _second_matrix(form: Form[Any]) -> Floats:
     """What takes the sums of `Moments.second` to the flat Hessian of the free unknowns."""
     k = not form.straight
     alone: list[_Pair] = [(_E, _E), *[(_E, _K), (_K, _K)] * k]
@@ -205,12 +223,3 @@ def second_matrix(form: Form[Any]) -> Floats:
             i, j = place
             out[number, i, j] = out[number, j, i] = 1.0
     return np.asarray(form.spread.T @ out @ form.spread).reshape(len(flat), -1)
-
-
-@cache
-def square_matrix(form: Form[Any]) -> Floats:
-    """What takes sums of `squares`, or of `second` where unknowns are tied, to squared lengths."""
-    if not form.tied:
-        return first_matrix(form)
-    size = len(form.free)
-    return np.ascontiguousarray(second_matrix(form)[:, :: size + 1])

@@ -101,8 +101,8 @@ class Misfit:
         # The largest runs first: from these every forecast starts.
         first = TOP if TOP in seen else min(seen, key=lambda name: self.p_values[name])
         return (
-            f"{self.words[first]}, so that the law's form is not that of these runs and forecasts "
-            "beyond them are biased"
+            f"{self.words[first]}, so that {OR_ELSE.get(first, '')}the law's form is not that of "
+            "these runs, and forecasts beyond them may be biased"
         )
 
     def clauses(self) -> list[str]:
@@ -156,6 +156,11 @@ SHORT: Final = {
     WIDER: "a wider form",
 }
 """The tests in a few words."""
+OR_ELSE: Final = {
+    STRETCHES: "some budget is off or ",
+    LARGEST_RUN: "this run is off or ",
+}
+"""What may be wrong instead of the form, by the test that tells it."""
 
 
 def misfit(
