@@ -58,6 +58,7 @@ onstart:
 
 onsuccess:
     CONSOLE.stop(last_words())
+    note_finished(RESULTS, STUDY)
     GUARD.end()
 
 

@@ -37,8 +37,9 @@ from flopline.study import is_simulated, load_study, raw_source
 from running.console import Console
 from running.digest import Memory, code_digest, files_digest, loaded_by
 from running.expected import seconds_by_rule
+from running.foresight import is_sure_to_run, note_finished
 from running.guard import Guard, at_the_end
-from running.interpreter import forked, in_a_shell
+from running.interpreter import forked, in_a_shell, prepare
 from running.last_words import decision_lines, print_failures
 from running.pace import lift_default
 from running.raw_files import demand_plain_checkout, raw_files, simulation_of
@@ -199,6 +200,8 @@ def share(outputs):
 def begin():
     """What is done as soon as it is sure that this is a run, and no look at what would run."""
     lift_default(workflow)
+    if workflow.non_local_exec:
+        job_server.end()
     CONSOLE.begin()
 
 
@@ -239,6 +242,11 @@ CLEAN_CURVES = [f"results/{{study}}/clean/curves/{shard}.parquet" for shard in S
 SPECS = [spec_module(law) for law in dict.fromkeys([*STUDY["laws"], *JUDGES])]
 TEMPLATE_FILES = [path for path in (WORKFLOW / "report").glob("*.*") if path.is_file()]
 RESULTS = Path("results", STUDY["name"])
+if workflow.exec_mode == ExecMode.DEFAULT and is_sure_to_run(
+    RESULTS, STUDY, sys.argv[1:]
+):
+    # What all jobs need is loaded while they are planned.
+    prepare(sys.executable)
 
 SHOWN = workflow.output_settings
 QUIET = bool({Quietness.RULES, Quietness.ALL} & set(SHOWN.quiet or ())) and not (

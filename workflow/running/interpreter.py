@@ -17,6 +17,13 @@ def in_a_shell(python: str) -> str:
     return shlex.quote(python) if Path(python).is_file() else python
 
 
+def prepare(python: str) -> None:
+    """Have the process that `forked` needs load what all jobs do, where it is sure to be needed."""
+    words = shlex.split(python)
+    if len(words) == 1 and job_server.works_here():
+        job_server.prepare(words[0])
+
+
 def forked(python: str, packages: Collection[str], modules: Collection[str]) -> str:
     """What starts jobs here as this Python does, given as a shell takes it, by forks.
 
@@ -26,4 +33,5 @@ def forked(python: str, packages: Collection[str], modules: Collection[str]) -> 
     words = shlex.split(python)
     if len(words) > 1 or not job_server.works_here():
         return python
-    return job_server.command(job_server.start(words[0], packages, modules), words[0])
+    name = job_server.start_prepared(words[0], packages, modules)
+    return job_server.command(name, words[0])

@@ -20,6 +20,7 @@ import importlib
 import marshal
 import os
 import secrets
+import select
 import selectors
 import shlex
 import signal
@@ -44,6 +45,9 @@ PACKAGES = (
 )
 """What most jobs load. The one thread that these start is that of pyarrow's jemalloc, which sees to
 forks itself."""
+
+FIRST = tuple(p for p in PACKAGES if p.partition(".")[0] in ("numpy", "pandas", "pyarrow", "yaml"))
+"""Those that jobs of every stage load."""
 
 FOR_JOBS = {
     # BLAS threads that spin on tiny matrices cost three times the CPU.
@@ -80,25 +84,55 @@ def start(
     It loads those of PACKAGES that belong to `packages`, or all, and then the `modules` of ours,
     which only jobs with the PYTHONPATH of this process find loaded.
     """
+    return _Started(python, _names(packages, modules)).name
+
+
+def prepare(python: str = sys.executable) -> None:
+    """Start a server that loads FIRST, to be named and told the rest by `start_prepared`."""
+    _prepared.append(_Started(python, b""))
+
+
+def start_prepared(
+    python: str = sys.executable,
+    packages: Collection[str] | None = None,
+    modules: Collection[str] = (),
+) -> str:
+    """As `start`, by the server that was prepared, where there is one."""
+    if not _prepared:
+        return start(python, packages, modules)
+    started = _prepared.pop()
+    with contextlib.suppress(OSError):  # killed: its jobs do without
+        started.life.sendall(_names(packages, modules))
+    return started.name
+
+
+class _Started:
+    """A server: its name, and the socket by which it lives and is told what to load."""
+
+    def __init__(self, python: str, names: bytes) -> None:
+        self.name = secrets.token_hex(16)
+        listener = socket.socket(socket.AF_UNIX)
+        # Bound here, so that a job may come while packages are still loaded.
+        listener.bind(address(self.name))
+        listener.listen(128)
+        life, self.life = socket.socketpair()
+        self.life.sendall(names)
+        _kept.append(self.life)
+        with life, listener:
+            subprocess.Popen(  # noqa: S603 - this file
+                [python, __file__, str(listener.fileno()), str(life.fileno())],
+                pass_fds=[listener.fileno(), life.fileno()],
+                env={**os.environ, **FOR_JOBS},
+            )
+
+
+def _names(packages: Collection[str] | None, modules: Collection[str]) -> bytes:
     first = [p for p in PACKAGES if packages is None or p.partition(".")[0] in packages]
     names = marshal.dumps([first, list(modules)])
-    name = secrets.token_hex(16)
-    listener = socket.socket(socket.AF_UNIX)
-    # Bound here, so that a job may come while packages are still loaded.
-    listener.bind(address(name))
-    listener.listen(128)
-    life, ours = socket.socketpair()
-    ours.sendall(len(names).to_bytes(8, "big") + names)
-    _kept.append(ours)
-    with life, listener:
-        subprocess.Popen(  # noqa: S603 - this file
-            [python, __file__, str(listener.fileno()), str(life.fileno())],
-            pass_fds=[listener.fileno(), life.fileno()],
-            env={**os.environ, **FOR_JOBS},
-        )
-    return name
+    return len(names).to_bytes(8, "big") + names
 
 
+_prepared: list[_Started] = []
 _kept: list[socket.socket] = []
 
 
@@ -107,6 +141,7 @@ def end() -> None:
     for life in _kept:
         life.close()
     _kept.clear()
+    _prepared.clear()
 
 
 class Server:
@@ -310,7 +345,12 @@ def serve(listener: int, life: int) -> None:
     # Looking for garbage among all that is loaded takes a quarter of the time of loading it.
     gc.disable()
     sockets = [socket.socket(fileno=number) for number in (listener, life)]
+    if not select.select([sockets[1]], [], [], 0)[0]:
+        for package in FIRST:
+            importlib.import_module(package)
     size = int.from_bytes(_received(sockets[1], 8), "big")
+    if not size:
+        return  # nothing was to run
     packages, modules = marshal.loads(_received(sockets[1], size))  # noqa: S302 - of who started this
     server = Server(*sockets)
     # Jobs that come meanwhile wait: they would load for themselves what is loaded here anyway.
