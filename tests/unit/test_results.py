@@ -11,7 +11,7 @@ from flopline.audit.finding import Finding
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import CONVERGED, FitResult
 from flopline.results import FamilyResults, LawResults, place_in, read_results
-from flopline.storage import write_json, write_parquet
+from flopline.storage import read_arrow, read_parquet, reading_once, write_json, write_parquet
 from flopline.verdict_scale import Verdict
 from tests.conftest import ROOT
 
@@ -142,3 +142,29 @@ def test_findings_are_other_bytes_where_one_of_their_tables_is(
         return path.read_bytes()
 
     assert written("a", 1.0) == written("b", 1.0) != written("c", 1.0 + 1e-15)
+
+
+def test_a_table_that_was_digested_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    write_parquet(pd.DataFrame({"a": [1, 2], "b": ["x", None]}), path)
+    with reading_once():
+        first = read_arrow(path, again=True)
+        assert read_arrow(path, again=True) is first
+        assert read_arrow(path) is first
+        assert read_arrow(path) is not first, "it is not kept longer"
+    with reading_once():
+        read_arrow(path, again=True)
+    write_parquet(pd.DataFrame({"a": [3]}), path)
+    assert read_parquet(path)["a"].tolist() == [3]
+    assert read_arrow(path, again=True) is not read_arrow(path)
+
+
+def test_text_is_a_string_however_it_was_stored(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table = pd.DataFrame({"plain": ["x", None], "coded": ["y", None], "n": [1.0, 2.0]})
+    table["coded"] = table["coded"].astype("category")
+    write_parquet(table, path)
+    read = read_parquet(path)
+    assert [str(dtype) for dtype in read.dtypes] == ["string", "string", "float64"]
+    assert read["coded"].isna().tolist() == [False, True]
+    assert list(read) == list(table)

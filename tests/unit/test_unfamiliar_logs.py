@@ -622,3 +622,20 @@ def test_pictures_in_names_are_written_as_they_are(tmp_path: Path) -> None:
     made = draft(survey(folder, tmp_path), "s", {}, "s.runs.csv", tmp_path)
     columns = yaml.safe_load(made.study)["source"]["columns"]
     assert read_log(folder / "a.log", columns).rows["tokens"].tolist() == [100, 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        ("tflops", None),
+        ("perf/TFLOPs", None),
+        ("throughput/flops", None),
+        ("timing/compute", None),
+        ("flops", "flops"),
+        ("train_flops", "train_flops"),
+        ("throughput/total_training_Gflops",
+         {"column": "throughput/total_training_Gflops", "times": 1e9}),
+    ],
+)  # fmt: skip
+def test_the_speed_of_a_step_is_no_compute_so_far(name: str, flops: object) -> None:
+    assert row_columns(["step", "loss", name]).get("flops") == flops

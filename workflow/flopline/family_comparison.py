@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flopline.audit.other_surfaces import other_surfaces
-from flopline.documents import EstimateJson, FewRunsJson, number_in
+from flopline.documents import ComparisonJson, EstimateJson, FewRunsJson, number_in
 from flopline.laws.common.fit_result import FAILED, estimate_json
 from flopline.laws.spec import spec_of
 from flopline.numbers import count, factor, flops_label, significant
@@ -112,6 +112,15 @@ def said_times(if_laws_hold: EstimateJson, forecast: EstimateJson | None) -> str
         return f"{factor(number_in(if_laws_hold))}{held and f' [{held}]'}"
     laws = f"; if the laws hold {held}" if held else ""
     return f"{factor(number_in(forecast))} [forecast {_bracket(forecast)}{laws}]"
+
+
+def wins_clearly(entry: ComparisonJson) -> bool:
+    """Whether the winner of a comparison of families wins beyond doubt, by all laws."""
+    others = entry["others"]
+    clear = bool(others) and not any(
+        other["overlap"] or holds_one(other["forecast"] or other["multiplier"]) for other in others
+    )
+    return clear and entry["laws_agreeing"] == entry["laws_compared"]
 
 
 def holds_one(times: EstimateJson) -> bool:

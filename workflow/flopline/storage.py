@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -53,10 +54,32 @@ def read_parquet(path: Path, *, categories: bool = False) -> pd.DataFrame:
     return table.astype(dict.fromkeys(text, "string")) if text else table
 
 
-def read_arrow(path: Path) -> pa.Table:
-    """The same as Arrow has it; raises FloplineError when the file is damaged."""
+def read_arrow(path: Path, *, again: bool = False) -> pa.Table:
+    """The same as Arrow has it; raises FloplineError when the file is damaged.
+
+    One that is to be read `again` is known then, within `reading_once`.
+    """
+    known = _known.get()
+    if known is not None and path in known:
+        return known[path] if again else known.pop(path)
     with _undamaged(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        return file.read()
+        table = file.read()
+    if again and known is not None:
+        known[path] = table
+    return table
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Within it, what is read of a table to be read again is kept for that: no file may change."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+_known: ContextVar[dict[Path, pa.Table] | None] = ContextVar("known tables", default=None)
 
 
 @contextmanager

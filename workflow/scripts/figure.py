@@ -17,7 +17,7 @@ with stage(snakemake) as summary:
     from flopline.figures.spec import Setting, figure_spec
     from flopline.figures.style import save
     from flopline.results import read_results
-    from flopline.storage import write_json
+    from flopline.storage import reading_once, write_json
 
     params, wildcards = snakemake.params, snakemake.wildcards
     spec, study, view = figure_spec(params.figure), params.study, None
@@ -34,5 +34,7 @@ with stage(snakemake) as summary:
         save(spec.drawn(results, setting), Path(snakemake.output.svg).with_suffix(""), formats)
         write_json(spec.words(results, setting), Path(snakemake.output.json))
 
-    draw_or_find(snakemake, study, view, draw)
+    # What is digested is read for it, and is then drawn.
+    with reading_once():
+        draw_or_find(snakemake, study, view, draw)
     summary.append(", ".join(formats))

@@ -213,6 +213,10 @@ _SPLITS: Final[Mapping[str, str]] = {
 _RATES: Final = ("per", "sec", "second", "s", "rate", "batch", "step", "max", "min", "budget")
 """Words that make a count of tokens no count of those trained on."""
 
+_TOTAL: Final = ("total", "cumulative", "cum", "so", "used", "spent", "training", "train")
+_SPEEDS: Final = ("throughput", "perf", "performance", "speed", "mfu", "time", "timing", "sec")
+"""Words that tell FLOPs so far from those of a second."""
+
 _COUNTED: Final = frozenset({"tokens", "toks"})
 _OF_COUNTS: Final = frozenset(
     {
@@ -258,6 +262,9 @@ def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     for ours in ROW:
         if (column := _find(names, ours)) is not None:
             out[ours] = column
+    flops = out.get("flops")
+    if "step" in out and flops is not None and _is_speed(flops):
+        del out["flops"]
     losses = chosen_losses(names)
     losses += _perplexities(names) if not losses else _only_as_perplexity(names, losses)
     splits = _splits(losses)
@@ -269,6 +276,15 @@ def row_columns(names: Sequence[str]) -> dict[str, MappedColumn]:
     elif splits:
         out["loss"] = splits
     return out
+
+
+def _is_speed(spec: MappedColumn) -> bool:
+    """Whether what a step logs as FLOPs is how fast or how long it computed, as `tflops` is."""
+    column = str(spec["column"] if isinstance(spec, dict) else spec)
+    if _has(column, _TOTAL):
+        return False
+    scaled = re.fullmatch(r"(?:.*[^a-z])?[gtp]flops?", column.lower()) is not None
+    return scaled or _last(column) == "compute" or _has(column, _SPEEDS)
 
 
 def chosen_losses(names: Sequence[str]) -> list[str]:

@@ -71,7 +71,7 @@ class FirstTarget:
             return hashlib.sha256(text.encode()).hexdigest()
         import pyarrow.compute as pc
 
-        table = read_arrow(path)
+        table = read_arrow(path, again=True)
         if path.name.endswith(_DRAWS):
             return _digest_of_table(table.select(self._columns(table.column_names)))
         budgets = pc.cast(table[_BUDGET], "float64")

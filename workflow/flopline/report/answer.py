@@ -27,6 +27,7 @@ from flopline.documents import (
 )
 from flopline.doubtful_losses import doubts_of_loss, misfit_clause, one_sided
 from flopline.errors import FloplineError
+from flopline.family_comparison import wins_clearly
 from flopline.laws.spec import spec_of, surface_law
 from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
@@ -185,7 +186,7 @@ def answered(
             evidence.places["fit"],
             tokens,
         ),
-        warnings=[sentence(part) for part in _warnings(verdict)],
+        warnings=[*map(sentence, _warnings(verdict)), *_doubtful_winner(verdict)],
         others=_others(line, surface, evidence.lines, evidence.splits),
         more=[],
         unseen=_unseen(line, evidence),
@@ -283,6 +284,15 @@ def _kind_of_interval(verdict: VerdictJson) -> str:
 def _warnings(verdict: VerdictJson) -> Iterator[str]:
     head = verdict["headline"]
     yield from filter(None, str(head.get("warnings") or "").split("; ") if head else ())
+
+
+def _doubtful_winner(verdict: VerdictJson) -> Iterator[str]:
+    """That the family of the headline was the best by a margin that may be chance."""
+    head = verdict["headline"]
+    for entry in verdict.get("families") or ():
+        at_target = head is not None and math.isclose(entry["budget_flops"], head["budget_flops"])
+        if at_target and entry["winner"] and entry["others"] and not wins_clearly(entry):
+            yield "No family wins clearly: by these runs another may be the better one."
 
 
 def _size_number(

@@ -17,7 +17,7 @@ from flopline.documents import (
     HeadlineJson,
     VerdictJson,
 )
-from flopline.family_comparison import holds_one
+from flopline.family_comparison import wins_clearly
 from flopline.laws.common.fit_result import CONVERGED, FAILED
 from flopline.laws.spec import spec_of
 from flopline.numbers import count, factor
@@ -185,11 +185,7 @@ def _families(verdict: VerdictJson) -> Iterator[Tile]:
         why = str(entry["short"])
         yield Tile(NOT_CHECKED, question, "Families are not ranked", why, "#targets")
         return
-    others = entry["others"]
-    clear = bool(others) and not any(
-        other["overlap"] or holds_one(other["forecast"] or other["multiplier"]) for other in others
-    )
-    clear = clear and entry["laws_agreeing"] == entry["laws_compared"]
+    clear = wins_clearly(entry)
     finding = "One family wins clearly" if clear else "No family wins clearly"
     made, words = (GOOD, entry["short"]) if clear else (WARNED, entry["sentence"])
     yield Tile(made, question, finding, str(words), "#targets")

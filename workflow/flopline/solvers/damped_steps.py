@@ -31,9 +31,9 @@ _EXACT = 1e-20
 _MAX_ITERATIONS = 300
 _MAX_DAMPING = 1e12
 _NO_DAMPING = 1e-14
-_GROWTH: Final = 4.0
-"""Factor by which a refused step raises the damping, each further one in a row by twice as much as
-the last: with 2, two of five steps were refused at the kinks of Huber's loss, 5 % more in all."""
+PLAIN_GROWTH: Final = 2.0
+"""Factor by which a refused step raises the damping; each further one in a row raises it by twice
+as much as the last."""
 FROM_AFAR: Final = 1e-2
 """Damping with which a descent begins."""
 FROM_NEAR: Final = 1e-8
@@ -109,13 +109,17 @@ class Stages:
 
 
 def descended(
-    task: Task[M], begin: Floats, stages: Stages | None = None, first_damping: float = FROM_AFAR
+    task: Task[M],
+    begin: Floats,
+    stages: Stages | None = None,
+    first_damping: float = FROM_AFAR,
+    first_growth: float = PLAIN_GROWTH,
 ) -> tuple[Floats, Floats, Floats, Ints]:
     """Where each row of `begin` (rows, unknowns) ends: unknowns, objective, gradient, iterations.
 
     A row ends when its scaled gradient is no more than FINISH or when no step lowers its
     objective; one that has a further stage goes on from there with that. Every stage begins with
-    `first_damping`.
+    `first_damping`, which a refused step raises by `first_growth`.
     """
     lower, upper = task.box
     theta = np.clip(begin, lower, upper)
@@ -130,7 +134,7 @@ def descended(
     objective, iterations = now.objective.copy(), np.zeros(theta.shape[0], dtype=np.int64)
     # What follows is of the rows that are still on their way, and of no others.
     rows, at, steep = np.arange(theta.shape[0]), theta, cosine
-    damping, growth = np.full(rows.size, first_damping), np.full(rows.size, _GROWTH)
+    damping, growth = np.full(rows.size, first_damping), np.full(rows.size, first_growth)
     finish, further = finishes[stage], stage + 1 < deltas.size
     bare, stuck = np.zeros((2, rows.size), dtype=bool)
     steps, in_stage = np.zeros((2, rows.size), dtype=np.int64)
@@ -178,7 +182,7 @@ def descended(
         excess = 2.0 * gain - 1.0
         less = np.minimum(np.maximum(1.0 - excess * excess * excess, 0.2), 2.0)
         damping = damping * np.where(accepted, less, growth)
-        growth = np.where(accepted, _GROWTH, 2.0 * growth)
+        growth = np.where(accepted, first_growth, 2.0 * growth)
         steps, in_stage = steps + ~fresh, in_stage + 1
         if accepted.all():
             at, now, steep = there, new, new_steep
@@ -191,7 +195,7 @@ def descended(
         bare = last | (bare & ~accepted)
         damping[last] = _NO_DAMPING
         if anew:
-            damping[fresh], growth[fresh], in_stage[fresh] = first_damping, _GROWTH, 0
+            damping[fresh], growth[fresh], in_stage[fresh] = first_damping, first_growth, 0
             stuck[fresh], bare[fresh] = False, False
     return theta, objective, cosine, iterations
 
