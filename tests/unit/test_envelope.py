@@ -327,6 +327,13 @@ def test_a_third_of_next_to_no_compute_has_no_slope() -> None:
     assert curvature(slopes[0], np.ones((50, 3)))["p_value"] is None
 
 
+def test_deviations_that_differ_by_rounding_alone_count_as_equal():
+    # Resamples flat in both thirds deviate as the point does, by sums whose last digit is chance.
+    flat = np.zeros((50, 3))
+    flat[:, -1] = np.where(np.arange(50) % 2, 1e-16, -1e-16)
+    assert curvature(np.array([0.4, 0.45, 0.5]), flat)["p_value"] == 1.0
+
+
 def test_a_straight_frontier_shows_no_bend_and_a_bent_one_does() -> None:
     straight = fit(training_curves(horizons=20), draws=200)
     assert straight.certificate["curvature"]["p_value"] > 0.05

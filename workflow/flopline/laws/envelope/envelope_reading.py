@@ -278,7 +278,7 @@ def _blocks(frontier: Frontier, used: Floats) -> tuple[Floats, Floats, Floats]:
     spare = -points % width
 
     def total(values: Floats) -> Floats:
-        padded = np.pad(values, ((0, 0), (0, spare)))
+        padded = np.pad(values, ((0, 0), (0, spare))) if spare else values
         return np.asarray(padded.reshape(rows, (points + spare) // width, width).sum(axis=2))
 
     count = total(used)

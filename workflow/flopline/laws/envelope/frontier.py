@@ -81,10 +81,12 @@ class Bins:
 
         `rule`, a key of RULES, says which bins are used.
         """
-        winner = _first_present(self.by_loss, present)
-        smallest = self.size[_first_present(self.by_size, present)]
-        largest = self.size[_first_present(self.by_size_down, present)]
-        mine = self.size[winner]
+        subsets, bins = len(present), self.ln_flops.size
+        runs = np.arange(present.shape[1])
+        winner = _first_present(self.by_loss, present, runs)
+        smallest = _first_present(self.by_size, present, self.size)
+        largest = _first_present(self.by_size_down, present, self.size)
+        mine = np.take(self.size, winner)
         used = (winner != ABSENT) & (smallest < largest)
         if rule == "inner":
             family = self.size.max() + 1
@@ -92,12 +94,12 @@ class Bins:
             largest = np.where(present, self.size, ABSENT).max(axis=1)[:, None]
         if rule != "contested":
             used &= (smallest < mine) & (mine < largest)
-        column = np.arange(self.ln_flops.size)
+        cell = winner * bins + np.arange(bins)
         return Frontier(
             run=winner,
-            ln_flops=np.broadcast_to(self.ln_flops, winner.shape),
-            ln_tokens=self.ln_tokens[winner, column],
-            loss=self.loss[winner, column],
+            ln_flops=np.broadcast_to(self.ln_flops, (subsets, bins)),
+            ln_tokens=np.take(self.ln_tokens, cell),
+            loss=np.take(self.loss, cell),
             used=used,
         )
 
@@ -155,25 +157,28 @@ def _order(key: Floats, here: Bools) -> Ints:
     return np.ascontiguousarray(np.where(listed, order, ABSENT).T).astype(np.int64)
 
 
-def _first_present(order: Ints, present: Bools) -> Ints:
-    """First run in each row of `order` (bins, runs) that is present; shape (subsets, bins).
+def _first_present(order: Ints, present: Bools, of_runs: Ints) -> Ints:
+    """What `of_runs` (runs,) says of the first run in each row of `order` (bins, runs) that is
+    present, ABSENT where none is; shape (subsets, bins).
 
     Neighbouring bins mostly list the same runs, so that they are searched once.
     """
-    subsets = present.shape[0]
+    subsets, runs = present.shape
     new = np.append(True, (order[1:] != order[:-1]).any(axis=1))
-    listed = order[new]
-    lists = len(listed)
-    out = np.full(subsets * lists, ABSENT, dtype=np.int64)
-    todo = np.arange(subsets * lists)
+    # A run more, which is always present, ends every list.
+    held = np.concatenate([present, np.ones((subsets, 1), dtype=bool)], axis=1)
+    listed = np.pad(order[new], ((0, 0), (0, 1)), constant_values=ABSENT) % (runs + 1)
+    lists, width = listed.shape
+    out = np.tile(listed[:, 0], (subsets, 1))
+    todo = np.flatnonzero(~np.take(held, listed[:, 0], axis=1))
     subset, column = np.divmod(todo, lists)
-    for rank in range(listed.shape[1]):
-        run = listed[column, rank]
-        reached = run != ABSENT
-        hit = reached & present[subset, run]
-        out[todo[hit]] = run[hit]
-        open_ = reached & ~hit
-        todo, subset, column = todo[open_], subset[open_], column[open_]
+    here, at = subset * (runs + 1), column * width
+    for rank in range(1, width):
+        run = np.take(listed, at + rank)
+        hit = np.take(held, here + run)
+        np.put(out, todo[hit], run[hit])
+        open_ = np.flatnonzero(~hit)
+        todo, here, at = todo[open_], here[open_], at[open_]
         if todo.size == 0:
             break
-    return np.take(out.reshape(subsets, lists), np.cumsum(new) - 1, axis=1)
+    return np.take(np.take(np.append(of_runs, ABSENT), out), np.cumsum(new) - 1, axis=1)
