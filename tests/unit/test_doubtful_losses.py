@@ -61,6 +61,18 @@ def test_two_largest_budgets_that_leave_the_law_of_the_rest_are_named(
 
 
 @pytest.mark.parametrize(
+    ("forecast", "words"),
+    [(2.4, "and so the forecast for the target is lower"), (2.6, "may come out lower than stated")],
+)
+def test_a_bend_that_moved_the_forecast_is_not_told_as_if_it_had_not(
+    forecast: float, words: str
+) -> None:
+    line = {**LINE, "loss": 2.5, "forecast_loss": forecast}
+    (clause,) = doubts_of_loss(line, {}, findings((1.5, 3.5)))
+    assert words in clause
+
+
+@pytest.mark.parametrize(
     ("errors", "sd"),
     [
         ((1.5, -3.5), 0.004),  # to both sides

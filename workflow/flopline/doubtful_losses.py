@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -99,13 +100,18 @@ def _on_the_ladder(line: Mapping[str, Any] | pd.Series, findings: Mapping[str, F
     ):
         return ""
     side, end = ("low", "higher") if off[-1] > 0 else ("high", "lower")
+    ahead, by_law = (float(line.get(name, math.nan)) for name in ("forecast_loss", "loss"))
+    if (ahead - by_law) * off[-1] > 0:
+        # What is stated has been moved to that side already.
+        follows = f"and so the forecast for the target is {end} than the law's own loss there"
+    else:
+        follows = f"so that the loss at the target may come out {end} than stated"
     return (
         f"the largest budgets leave the law: fitted up to "
         f"{flops_label(float(mine['largest_flops'].iloc[0]))} FLOPs, the "
         f"{spec_of(str(line['law'])).label} law puts the lowest losses at "
         f"{' and '.join(flops_label(float(b)) for b in mine['budget_flops'])} FLOPs "
-        f"{' and '.join(significant(float(p), 2) for p in percent)} % too {side}, so that the loss "
-        f"at the target may come out {end} than stated"
+        f"{' and '.join(significant(float(p), 2) for p in percent)} % too {side}, {follows}"
     )
 
 
