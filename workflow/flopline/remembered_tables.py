@@ -48,7 +48,7 @@ def taken_apart(table: Any) -> dict[str, Any]:
     return {
         "names": names.tolist(),
         "index": _index_apart(table.index),
-        "columns": [_column_apart(table.iloc[:, number]) for number in range(len(names))],
+        "columns": [_column_apart(column) for _, column in table.items()],
     }
 
 

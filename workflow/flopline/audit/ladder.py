@@ -24,9 +24,11 @@ from flopline.audit.judges import JUDGES, SURFACE, VALLEYS
 from flopline.audit.ladder_fit import LadderFit, Options, Runs
 from flopline.audit.ladder_fits import LadderFits, ladder_fits, of_form
 from flopline.audit.ladder_predictions import (
+    OF_RUNS,
     AllRuns,
     Judge,
     ahead,
+    joined,
     optima,
     predicted,
     predicted_runs,
@@ -241,10 +243,12 @@ def _step_tables(ground: _Ground, judge: Judge, form: Form[Any] | None) -> dict[
     for number, c in enumerate(counted_steps):
         step_fits = ground.step_fits(number, c, form)
         held, seed = ground.table[flops > c], how.bootstrap(number).seed
+        columns = {name: held[name].to_numpy() for name in OF_RUNS}
+        seen = judge.seen_beyond(ground.edge(c))
         predictions.append(predicted(step_fits[judge.reference], held, c, seed))
         for fit in step_fits.values():
-            bottoms.append(optima(fit, judge, c, ground.edge(c), seed))
-            runs.append(predicted_runs(fit, held, c))
+            bottoms.append(optima(fit, judge, c, seen, seed))
+            runs.append(predicted_runs(fit, columns, c))
             rows.append(row_of(fit, judge, c, held, predictions[-1], bottoms[-1]))
     # Rows come step by step; the table is read law by law.
     names = dict.fromkeys([*judge.target_params, *((row["law"], row["estimator"]) for row in rows)])
@@ -254,9 +258,9 @@ def _step_tables(ground: _Ground, judge: Judge, form: Form[Any] | None) -> dict[
     return {
         "scores": ladder_scores(by_step),
         "steps": by_step,
-        "optima": pd.concat(bottoms, ignore_index=True),
+        "optima": joined(bottoms),
         "predictions": pd.concat(predictions, ignore_index=True),
-        "runs": pd.concat([part for part in runs if len(part)] or runs[:1], ignore_index=True),
+        "runs": joined(runs).astype({"run": ground.table["run"].dtype}),
     }
 
 

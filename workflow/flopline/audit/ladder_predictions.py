@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,11 @@ from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
 Floats = NDArray[np.float64]
+Columns = dict[str, NDArray[Any]]
+"""Columns of a table by name, all as long: for parts of which a ladder has many."""
+
+OF_RUNS: Final = ("run", "params", "tokens", "flops", "loss")
+"""What is asked of the runs that are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,11 @@ class Judge:
     target_flops: float
     bottoms: pd.DataFrame
     target_params: Mapping[tuple[str, str], float]
+
+    def seen_beyond(self, flops: float) -> Columns:
+        """The columns of `bottoms` at budgets of more than `flops`."""
+        beyond = self.bottoms["budget_flops"].to_numpy(dtype=float) > flops
+        return {str(name): self.bottoms[name].to_numpy()[beyond] for name in self.bottoms}
 
     def params_of(self, fit: LadderFit) -> float:
         """N at the target by the same law fitted to all runs [weights]."""
@@ -72,8 +83,7 @@ def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.Da
 
     The scatter is resampled from the step's own log residuals.
     """
-    columns = ["run", "params", "tokens", "flops", "loss"]
-    out = held[columns].reset_index(drop=True)
+    out = held[[*OF_RUNS]].reset_index(drop=True)
     out.insert(0, "largest_flops", c)
     if step.fit is None or step.surface is None:
         return out.iloc[:0].assign(predicted=np.nan)
@@ -84,41 +94,51 @@ def predicted(step: LadderFit, held: pd.DataFrame, c: float, seed: int) -> pd.Da
         drawn = np.log(draws_of(step.fit.draws).loss(params, tokens))
         residuals = step.fit.tables["points"]["log_residual"].to_numpy()
         scatter = np.random.default_rng(seed).choice(residuals, size=drawn.shape)
-        for level in LEVELS:
-            ends = (50 - level / 2, 50 + level / 2)
-            low, high = np.exp(np.percentile(drawn + scatter, ends, axis=0))
+        for level, (low, high) in _ends_by_level(drawn + scatter).items():
             more |= {f"predicted_lo{level}": low, f"predicted_hi{level}": high}
     return out.assign(**more)
 
 
-def predicted_runs(step: LadderFit, held: pd.DataFrame, c: float) -> pd.DataFrame:
+def predicted_runs(step: LadderFit, held: Columns, c: float) -> Columns:
     """The loss of each run above `c` as a surface predicts it, beside what was seen.
 
-    `sd_ln` is the spread of the draws [ln loss] where there are any, `scatter_ln` that of the
-    fitted runs about the surface where its own fit tells it. No rows for what is no surface.
+    `held` are the columns OF_RUNS of these runs. `sd_ln` is the spread of the draws [ln loss] where
+    there are any, `scatter_ln` that of the fitted runs about the surface where its own fit tells
+    it. No rows for what is no surface.
     """
-    rows = (held if step.surface is not None else held.iloc[:0]).reset_index(drop=True)
-    params, tokens = (rows[name].to_numpy(dtype=float) for name in ("params", "tokens"))
-    nothing = np.full(len(rows), np.nan)
+    if step.surface is None:
+        held = {name: values[:0] for name, values in held.items()}
+    params, tokens = (held[name].astype(float) for name in ("params", "tokens"))
+    nothing = np.full(params.size, np.nan)
     losses, scatter, spread = nothing, nothing, nothing
     if step.surface is not None:
-        losses = step.surface.loss(params, tokens)
-        if step.fit is not None:
-            scatter = np.full(len(rows), _scatter_of(step))
-            with suppress(FloplineError):  # without draws their spread is not known
-                spread = spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
-    return pd.DataFrame(
-        {
-            "law": step.law,
-            "estimator": step.estimator,
-            "largest_flops": c,
-            **{name: rows[name] for name in ("run", "params", "tokens", "flops")},
-            "predicted": losses,
-            "seen": rows["loss"].to_numpy(dtype=float),
-            "sd_ln": spread,
-            "scatter_ln": scatter,
-        }
-    )
+        losses = np.asarray(step.surface.loss(params, tokens))
+    if step.surface is not None and step.fit is not None:
+        scatter = np.full(params.size, _scatter_of(step))
+        with suppress(FloplineError):  # without draws their spread is not known
+            spread = spread_of(np.log(draws_of(step.fit.draws).loss(params, tokens)))
+    return {
+        **_about(step, c, params.size),
+        **{name: held[name] for name in ("run", "params", "tokens", "flops")},
+        "predicted": losses,
+        "seen": held["loss"].astype(float),
+        "sd_ln": spread,
+        "scatter_ln": scatter,
+    }
+
+
+def joined(parts: Sequence[Columns]) -> pd.DataFrame:
+    """One table of parts that have the same columns, below one another."""
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def _about(step: LadderFit, c: float, rows: int) -> Columns:
+    """The columns that say which fit it is, and of which step."""
+    names = {"law": step.law, "estimator": step.estimator}
+    return {
+        **{column: np.full(rows, name, dtype=object) for column, name in names.items()},
+        "largest_flops": np.full(rows, c),
+    }
 
 
 def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) -> pd.DataFrame:
@@ -147,53 +167,44 @@ def ahead(fit: LadderFit, targets_flops: Sequence[float], largest_flops: float) 
     )
 
 
-def optima(step: LadderFit, judge: Judge, c: float, above: float, seed: int) -> pd.DataFrame:
-    """N and loss predicted against the valley bottom seen, for each budget beyond `above`.
+def optima(step: LadderFit, judge: Judge, c: float, seen: Columns, seed: int) -> Columns:
+    """N and loss predicted against the valley bottom seen, for each larger budget.
 
-    The intervals are those of the draws, widened by the error of the bottom that is seen.
+    `seen` are the bottoms of these budgets (Judge.seen_beyond). The intervals are those of the
+    draws, widened by the error of the bottom that is seen.
 
     Returns one row for each larger budget, with NaN where the fit states nothing.
     """
-    seen = judge.bottoms[judge.bottoms["budget_flops"] > above]
     if step.status == FAILED:
-        seen = seen.iloc[:0]
-    budgets = seen["budget_flops"].to_numpy(dtype=float)
+        seen = {name: values[:0] for name, values in seen.items()}
+    budgets = seen["budget_flops"].astype(float)
     columns: dict[str, Floats] = {}
     rng = np.random.default_rng(seed)
     for name, predict, draws in (
         ("params", step.params_opt, step.params_draws),
         ("loss", step.loss_opt, step.loss_draws),
     ):
-        nothing = np.full(budgets.size, np.nan)
+        nothing, se = np.full(budgets.size, np.nan), seen[f"{name}_se_ln"].astype(float)
         columns[f"{name}_predicted"] = predict(budgets) if predict and budgets.size else nothing
-        columns[f"{name}_seen"] = seen[name].to_numpy(dtype=float)
-        columns[f"{name}_seen_se_ln"] = seen[f"{name}_se_ln"].to_numpy(dtype=float)
+        columns[f"{name}_seen"] = seen[name].astype(float)
+        columns[f"{name}_seen_se_ln"] = se
         columns[f"{name}_sd_ln"] = nothing
         spread = np.empty((0, budgets.size))
         if draws is not None and budgets.size:
-            error = np.nan_to_num(seen[f"{name}_se_ln"].to_numpy(dtype=float))
             spread = np.log(draws(budgets))
             columns[f"{name}_sd_ln"] = spread_of(spread)
-            spread = spread + error * rng.standard_normal(spread.shape)
-        for level in LEVELS:
-            ends = (50 - level / 2, 50 + level / 2)
-            low, high = (
-                np.exp(np.percentile(spread, ends, axis=0)) if len(spread) else [nothing] * 2
-            )
+            spread = spread + np.nan_to_num(se) * rng.standard_normal(spread.shape)
+        for level, (low, high) in _ends_by_level(spread).items():
             columns |= {f"{name}_lo{level}": low, f"{name}_hi{level}": high}
     ln_ratio = np.log(columns["params_predicted"] / columns["params_seen"])
-    return pd.DataFrame(
-        {
-            "law": step.law,
-            "estimator": step.estimator,
-            "largest_flops": c,
-            "budget_flops": budgets,
-            "seen": seen["seen"].to_numpy(),
-            **columns,
-            "ln_ratio": ln_ratio,
-            "wasted_percent": judge.wasted_percent(ln_ratio),
-        }
-    )
+    return {
+        **_about(step, c, budgets.size),
+        "budget_flops": budgets,
+        "seen": seen["seen"],
+        **columns,
+        "ln_ratio": ln_ratio,
+        "wasted_percent": judge.wasted_percent(ln_ratio),
+    }
 
 
 def row_of(
@@ -202,7 +213,7 @@ def row_of(
     c: float,
     held: pd.DataFrame,
     predictions: pd.DataFrame,
-    seen: pd.DataFrame,
+    seen: Columns,
 ) -> dict[str, object]:
     """One row of the table of steps: what `step`, fitted up to `c`, scores on the larger runs.
 
@@ -213,6 +224,7 @@ def row_of(
     """
     target = params_at(step, judge.target_flops)
     ln_drift = math.log(target / judge.params_of(step))
+    bottoms = len(seen["budget_flops"])
     row: dict[str, object] = {
         "law": step.law,
         "estimator": step.estimator,
@@ -223,7 +235,7 @@ def row_of(
         "loss_error_percent": math.nan,
         "loss_bias_percent": math.nan,
         **{f"coverage{level}": math.nan for level in LEVELS},
-        "n_bottoms": len(seen),
+        "n_bottoms": bottoms,
         "bottom_error_percent": math.nan,
         "bottom_bias_percent": math.nan,
         **{f"bottom_coverage{level}": math.nan for level in LEVELS},
@@ -248,12 +260,12 @@ def row_of(
             if f"predicted_lo{level}" in predictions:
                 ends = (predictions[f"predicted_{end}{level}"] for end in ("lo", "hi"))
                 row[f"coverage{level}"] = float(predictions["loss"].between(*ends).mean())
-    if len(seen):
+    if bottoms:
         relative = seen["loss_predicted"] / seen["loss_seen"] - 1
-        row["bottom_error_percent"] = float(100 * relative.abs().mean())
-        row["bottom_bias_percent"] = float(100 * relative.mean())
-        row["params_bias_percent"] = float(100 * np.expm1(seen["ln_ratio"].mean()))
-        row["wasted_percent"] = float(seen["wasted_percent"].mean())
+        row["bottom_error_percent"] = 100 * _mean(np.abs(relative))
+        row["bottom_bias_percent"] = 100 * _mean(relative)
+        row["params_bias_percent"] = float(100 * np.expm1(_mean(seen["ln_ratio"])))
+        row["wasted_percent"] = _mean(seen["wasted_percent"])
         for level in LEVELS:
             row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
             row[f"params_coverage{level}"] = _covered(seen, "params", level)
@@ -284,11 +296,24 @@ def spread_of(logs: Floats) -> Floats:
     return np.asarray((high - low) / 2)
 
 
-def _covered(seen: pd.DataFrame, name: str, level: int) -> float:
+def _ends_by_level(logs: Floats) -> dict[int, Floats]:
+    """Both ends (2, k) of the interval of draws (draws, k) of each of LEVELS; NaN without any."""
+    if not len(logs):
+        return dict.fromkeys(LEVELS, np.full((2, logs.shape[1]), np.nan))
+    percents = [50 + side * level / 2 for level in LEVELS for side in (-1, 1)]
+    ends = np.exp(np.percentile(logs, percents, axis=0))
+    return dict(zip(LEVELS, ends.reshape(len(LEVELS), 2, -1), strict=True))
+
+
+def _mean(values: Floats) -> float:
+    """The mean of those that are known, NaN where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def _covered(seen: Columns, name: str, level: int) -> float:
     """Share of budgets whose bottom lies in the interval; NaN where there is no interval."""
-    at, low, high = (
-        seen[f"{name}_{end}"].to_numpy(dtype=float) for end in ("seen", f"lo{level}", f"hi{level}")
-    )
+    at, low, high = (seen[f"{name}_{end}"] for end in ("seen", f"lo{level}", f"hi{level}"))
     known = ~np.isnan(low) & ~np.isnan(at)
     if not known.any():
         return math.nan

@@ -145,7 +145,7 @@ def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
     Columns: estimator, label, main (true for the first), status, message, budget_flops, then for
     a, b and each of schema.QUANTITIES the columns q, q_lo80, q_hi80, q_lo95, q_hi95.
     """
-    rows = []
+    columns: dict[str, list[object]] = {}
     for number, e in enumerate(estimators):
         for target in e.targets:
             row: dict[str, object] = {
@@ -161,8 +161,9 @@ def estimator_table(estimators: Sequence[Estimator]) -> pd.DataFrame:
                 row[name] = estimate.point
                 for end in ENDS:
                     row[f"{name}_{end}"] = getattr(estimate, end)
-            rows.append(row)
-    return pd.DataFrame(rows)
+            for name, cell in row.items():
+                columns.setdefault(name, []).append(cell)
+    return pd.DataFrame(columns)
 
 
 def targets_of(

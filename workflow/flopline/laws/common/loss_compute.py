@@ -274,6 +274,7 @@ def _search(
         bent, ends = points.some(rows), (below[rows], above[rows])
         found[rows] = _beside_the_bound(bent, floor[rows], held, *ends)
         rows = rows[np.isnan(found[rows])]
+    if rows.size:
         bent, ends = points.some(rows), (below[rows], above[rows])
         found[rows] = _golden(bent, floor[rows], held, *ends)
     return np.exp(found), inner

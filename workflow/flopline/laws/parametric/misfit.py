@@ -173,21 +173,21 @@ def misfit(
     than params and tokens it takes, row by row of the table.
     """
     number, names = pd.factorize(table["run"])
-    largest_of = table[["params", "tokens", "flops"]].groupby(number).max()
+    order = np.argsort(number, kind="stable")
     size = np.bincount(number).astype(float)
+    first = np.flatnonzero(np.diff(number[order], prepend=-1))
 
     def by_run(values: Floats) -> Floats:
         return np.asarray(np.bincount(number, values, size.size) / size)
 
-    at = (table["params"].to_numpy(dtype=float), table["tokens"].to_numpy(dtype=float))
+    columns = {c: table[c].to_numpy(dtype=float) for c in ("params", "tokens", "flops")}
+    at = (columns["params"], columns["tokens"])
     slopes = law.log_loss_gradient(*at, **covariates)
     free = [name not in held for name in parameters(law)]
     own = _basis(np.stack([by_run(column) for column in slopes.T[free]], axis=1))
     residual = by_run(table["log_residual"].to_numpy(dtype=float))
     cut = _cut_back(residual, own)
-    flops, params, tokens = (
-        largest_of[c].to_numpy(dtype=float) for c in ("flops", "params", "tokens")
-    )
+    params, tokens, flops = (np.maximum.reduceat(c[order], first) for c in columns.values())
     stretch = stretches(flops)
     levels = np.eye(int(stretch.max()) + 1)[stretch]
     p_values = {STRETCHES: _p(cut, own, levels)}

@@ -346,13 +346,14 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
     """The columns of the fit in their fixed order of rows, or FloplineError."""
     where = f"parametric fit of family {family!r}" if family else "parametric fit"
     columns = (*_COLUMNS, *(c for c in _OPTIONAL if c in points))
-    table = points[["run", *columns]].astype(dict.fromkeys(columns, float))
-    table = table.assign(run=table["run"].astype(str))
-    order = ["run", "tokens", "params", "loss", "flops", *columns[len(_COLUMNS) :]]
-    keys = [pd.factorize(table["run"], sort=True)[0], *(table[c].to_numpy() for c in order[1:])]
-    table = table.take(np.lexsort(keys[::-1])).reset_index(drop=True)
-    for column in columns:
-        values = table[column].to_numpy()
+    values_of = {c: points[c].to_numpy(dtype=float, na_value=np.nan) for c in columns}
+    names = points["run"].astype(str)
+    number = pd.factorize(names, sort=True)[0]
+    order = ("tokens", "params", "loss", "flops", *columns[len(_COLUMNS) :])
+    rows = np.lexsort([number, *(values_of[c] for c in order)][::-1])
+    values_of = {c: values[rows] for c, values in values_of.items()}
+    table = pd.DataFrame({"run": names.array.take(rows), **values_of})
+    for column, values in values_of.items():
         bad = ~(np.isfinite(values) & (values > 0))
         if bad.any():
             row = table[bad].iloc[0]
@@ -360,8 +361,8 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
                 f"{where}: run {row['run']!r} has {column} = {row[column]}, which is not a "
                 f"positive finite number: correct it or quarantine the run."
             )
-    runs = table["run"].nunique()
-    distinct = np.unique(table["params"].to_numpy() + 1j * table["tokens"].to_numpy()).size
+    runs = int(number.max(initial=-1)) + 1
+    distinct = np.unique(values_of["params"] + 1j * values_of["tokens"]).size
     least = fewest_points(form)
     if runs < least or distinct < least:
         raise FloplineError(
@@ -370,7 +371,7 @@ def _checked(points: pd.DataFrame, family: str, form: Form[Any] = CHINCHILLA) ->
             f"study file."
         )
     for column in ("params", "tokens"):
-        levels = table[column].nunique()
+        levels = np.unique(values_of[column]).size
         if levels < MIN_LEVELS:
             raise FloplineError(
                 f"{where} needs at least {MIN_LEVELS} different values of {column}, but has "
