@@ -461,6 +461,8 @@ def _plan(value: Any, arrays: list[bytes], made_of: Mapping[str, type]) -> Any:
         kind = "array" if type(value) is np.ndarray else "scalar"
         return [kind, array.dtype.str, list(lying.shape), axes]
     if type(value) in (tuple, list):
+        if set(map(type, value)) <= {str}:
+            return [type(value).__name__, list(value)]
         return [type(value).__name__, [_plan(part, arrays, made_of) for part in value]]
     if type(value) is dict and all(type(name) is str for name in value):
         return ["dict", [[name, _plan(part, arrays, made_of)] for name, part in value.items()]]
@@ -487,10 +489,11 @@ def _built(plan: Any, rest: _Rest, made_of: Mapping[str, type]) -> Any:
         lying = np.frombuffer(raw, dtype).reshape(shape).copy()
         array = lying.transpose(np.argsort(axes)) if axes else lying
         return array if kind == "array" else array[()]
-    if kind == "tuple":
-        return tuple(_built(part, rest, made_of) for part in about[0])
-    if kind == "list":
-        return [_built(part, rest, made_of) for part in about[0]]
+    if kind in ("tuple", "list"):
+        parts = about[0]
+        if list in set(map(type, parts)):
+            parts = [_built(part, rest, made_of) for part in parts]
+        return tuple(parts) if kind == "tuple" else parts
     if kind == "table":
         return put_together(_built(about[0], rest, made_of))
     if kind == "dict":

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.laws.common.budgets import group_runs
-from flopline.laws.common.inputs import checked
+from flopline.laws.common.inputs import checked, in_order
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
 from flopline.laws.isoflop.parabola import CORNERS
 
@@ -23,7 +23,7 @@ def prepared(
     counts; nor has a table of several rows per run any. Raises FloplineError for unusable points.
     """
     table = checked(points, ("params", "tokens", "flops", "loss"), (), audit, family)
-    table = table.sort_values(["run", "tokens", "params", "loss"], ignore_index=True)
+    table = in_order(table, ["run", "tokens", "params", "loss"]).reset_index(drop=True)
     flops = table["flops"].to_numpy()
     nominal = table.get("budget_flops", pd.Series(np.nan, index=table.index)).astype("float64")
     tolerance = options.budget_tolerance

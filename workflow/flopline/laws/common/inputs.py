@@ -56,6 +56,18 @@ def checked(
     return out
 
 
+def in_order(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """`table` by rising `columns`, the first of which counts most; rows that are alike stay as they
+    are.
+
+    What `sort_values` does, in less time; columns are numbers, but for `run`, which is a text.
+    """
+    keys = [
+        pd.factorize(table[c], sort=True)[0] if c == "run" else table[c].to_numpy() for c in columns
+    ]
+    return table.take(np.lexsort(keys[::-1]))
+
+
 def size_classes(params: ArrayLike) -> NDArray[np.int64]:
     """Number of each model's size, 0 for the smallest; one class is no wider than SAME_SIZE.
 

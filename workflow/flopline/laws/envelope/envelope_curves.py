@@ -6,9 +6,10 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flopline.errors import FloplineError
-from flopline.laws.common.inputs import checked, named, size_classes
+from flopline.laws.common.inputs import checked, in_order, named, size_classes
 from flopline.laws.envelope.envelope_report import at_schedule_end
 from flopline.laws.envelope.smoothing import smoothed
 
@@ -26,16 +27,16 @@ def prepared(curves: pd.DataFrame, family: str) -> tuple[pd.DataFrame, int]:
     if "horizon_tokens" not in table:
         table = table.assign(horizon_tokens=np.nan)
     table = table.astype({"horizon_tokens": "float64", "step": "float64"})
-    table = table.sort_values(["run", "flops", "step", "tokens", "loss"], kind="stable")
-    table = table.reset_index(drop=True)
-    _demand_runs(table, family)
-    if not table["run"].duplicated().any():
+    table = in_order(table, ["run", "flops", "step", "tokens", "loss"]).reset_index(drop=True)
+    number = np.asarray(pd.factorize(table["run"])[0], dtype=np.int64)
+    _demand_runs(table, number, family)
+    if number[-1] + 1 == len(number):
         raise FloplineError(
             "The envelope follows training curves, so a run needs more than one row, but no run "
             f"of {named(family)} has: log losses on the way, or take envelope out of `laws` in the "
             "study file."
         )
-    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
+    table["run_number"] = number
     return table, len(curves) - len(begun)
 
 
@@ -49,15 +50,17 @@ def ends(table: pd.DataFrame, last_fraction: float, family: str) -> pd.DataFrame
         )
     position = (table["tokens"] / table["horizon_tokens"]).to_numpy()
     table = table[at_schedule_end(position, last_fraction)].reset_index(drop=True)
-    _demand_runs(table, family)
-    table["run_number"] = table.groupby("run").ngroup().astype(np.int64)
+    number = np.unique(table["run_number"].to_numpy(), return_inverse=True)[1].astype(np.int64)
+    _demand_runs(table, number, family)
+    table["run_number"] = number
     return table
 
 
-def _demand_runs(table: pd.DataFrame, family: str) -> None:
-    n_runs, n_sizes = table["run"].nunique(), 0
+def _demand_runs(table: pd.DataFrame, number: NDArray[np.int64], family: str) -> None:
+    first = np.flatnonzero(np.diff(number, prepend=-1))
+    n_runs, n_sizes = first.size, 0
     if n_runs:
-        n_sizes = int(size_classes(table.groupby("run")["params"].first().to_numpy()).max()) + 1
+        n_sizes = int(size_classes(table["params"].to_numpy()[first]).max()) + 1
     if n_runs < MIN_RUNS or n_sizes < 2:
         raise FloplineError(
             f"The envelope needs training curves of at least {MIN_RUNS} runs and 2 sizes, but "

@@ -29,7 +29,7 @@ from flopline.laws.common.fit_result import (
     FitResult,
     estimator_table,
 )
-from flopline.laws.common.inputs import checked, named
+from flopline.laws.common.inputs import checked, in_order, named
 from flopline.laws.isoflop import isoflop_report as report
 from flopline.laws.isoflop.between_budgets import Chances
 from flopline.laws.isoflop.isoflop_options import IsoflopOptions
@@ -181,8 +181,7 @@ def _prepared(points: pd.DataFrame, family: str) -> pd.DataFrame:
             f"{named(family)} has a single run ('{table['run'].iloc[0]}'): add runs, or take "
             "isoflop out of `laws` in the study file."
         )
-    table = table.sort_values(["flops", "params", "tokens", "run"], kind="stable")
-    return table.reset_index(drop=True)
+    return in_order(table, ["flops", "params", "tokens", "run"]).reset_index(drop=True)
 
 
 def _strata(table: pd.DataFrame, grouping: Grouping) -> list[str]:
@@ -209,11 +208,9 @@ def _valleys(
     Returns:
         Valleys in the order of compute.
     """
-    out = []
+    out, ordered = [], in_order(table, ["params", "tokens", "run"])
     for number, nominal in enumerate(progress.over(grouping.nominal, "budgets")):
-        rows = table[grouping.group == number].sort_values(
-            ["params", "tokens", "run"], kind="stable"
-        )
+        rows = ordered[grouping.group[ordered.index] == number]
         if rows.empty:
             continue
         span = float(np.ptp(np.log(rows["flops"].to_numpy())))
