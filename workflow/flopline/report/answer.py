@@ -129,7 +129,8 @@ class Answer:
 class Evidence:
     """What the answer rests on: the rows of the family at the target, its fits and findings.
 
-    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`.
+    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`,
+    `grouped` those of `grouped_runs` for the law that is followed.
     """
 
     lines: pd.DataFrame
@@ -138,6 +139,7 @@ class Evidence:
     runs: pd.DataFrame
     places: Mapping[str, str]
     splits: Mapping[str, str]
+    grouped: pd.DataFrame | None = None
 
     @property
     def surface(self) -> LossSurface | None:
@@ -633,7 +635,7 @@ def _others(
 def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
     """What to run next and by how much it narrows the size at the target; None where not known."""
     kept = evidence.runs[evidence.runs["status"] == KEPT]
-    step = next_step(kept, evidence.findings, law, target_flops)
+    step = next_step(kept, evidence.findings, law, target_flops, evidence.grouped)
     if step is None:
         return None
     place = evidence.places["optima" if step.kind == BUDGET else "next_run"]
