@@ -330,6 +330,17 @@ def test_logs_that_go_on_under_another_job_number_are_pieces_of_one_run(tmp_path
     assert "are taken for pieces of one run, '1.3B'" in notes
 
 
+@pytest.mark.parametrize("suffix", ["_resume", "-continued", "_restart2", "_resumed"])
+def test_a_log_named_as_resumed_is_a_piece_of_the_run_of_its_name(
+    tmp_path: Path, suffix: str
+) -> None:
+    folder = tmp_path / "logs"
+    for run in ("gpt_r0", "gpt_r1"):  # two runs that no loss tells apart
+        written(folder, run, 50, 600)
+        written(folder, f"{run}{suffix}", 550, 1000)
+    assert drafted_runs(folder)[0] == ["gpt_r0", "gpt_r0", "gpt_r1", "gpt_r1"]
+
+
 @pytest.mark.parametrize(
     ("name", "offset"),
     # another size, another loss, and two that go on from one, as branches of a trunk

@@ -62,7 +62,7 @@ from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.parametric.parametric_fit import MIN_LEVELS, RAY, token_spread
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
-from flopline.numbers import factor, has_no_width, humanise, significant
+from flopline.numbers import factor, flops_label, has_no_width, humanise, significant
 from flopline.planner import at_budget, read_line
 from flopline.reach import LONG, farther
 from flopline.results import FamilyResults
@@ -258,10 +258,15 @@ def _missing_runs(runs: pd.DataFrame) -> str:
             f"{rise}; see that the column of the loss holds a loss, which falls as runs grow, and "
             "not an accuracy"
         )
-    params, tokens = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens"))
+    params, tokens, flops = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens", "flops"))
     if len(runs) < MIN_LEVELS:
         return ""
     ratio = tokens / params
+    if flops.max() / flops.min() < 1 + 2 * RAY and not has_no_width(params.min(), params.max()):
+        return (
+            f"every run has {flops_label(float(np.median(flops)))} FLOPs, so that nothing tells "
+            f"what grows with compute; add such runs at {MIN_LEVELS - 1} other budgets or more"
+        )
     if has_no_width(params.min(), params.max()):
         alike = f"every run has {humanise(params[0])} params"
     elif has_no_width(tokens.min(), tokens.max()):

@@ -20,6 +20,7 @@ GAP: Final = 2.5
 
 _ID: Final = re.compile(
     r"(?:job|part|restart|resume|attempt|try|cont|slurm|run|r|p)?\d+|[0-9a-f]{6,}"
+    r"|(?:restart|resum|continu)(?:e|ed|ing)?\d*|cont(?:d|inuation)?"
 )
 """A part of a name that only tells one start of a run from another: no size, as 125M, is one."""
 _PART: Final = re.compile(r"[^-_./ ]+")
@@ -84,6 +85,9 @@ def pieces_of(
     for curve in sorted(late, key=lambda one: (one.clock[0], one.path)):
         before = [one for one in curves if one is not curve and curve.goes_on_from(one)]
         alike = [one for one in before if _only_starts_differ(names[one.path], names[curve.path])]
+        # `r1_resume` goes on from `r1`, and from `r2` if there is no such log.
+        own = [one for one in alike if _adds_to(names[curve.path], names[one.path])]
+        alike = own or alike
         # Of several pieces of one run the last is the one that it goes on from.
         nearest = max(alike, key=lambda one: float(one.clock[0])).path if alike else None
         if nearest is None or nearest in after.values():
@@ -131,6 +135,11 @@ def _only_starts_differ(one: str, other: str) -> bool:
     shared = set(mine) & set(yours)
     apart = [part for part in mine + yours if part not in shared]
     return bool(shared and apart) and all(map(_ID.fullmatch, apart))
+
+
+def _adds_to(name: str, other: str) -> bool:
+    """Whether a name has all parts of another one and more."""
+    return set(_PART.findall(other.lower())) < set(_PART.findall(name.lower()))
 
 
 def _shared(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from flopline.drafting.columns import (
     chosen_losses,
     columns_called,
     fact_columns,
+    last_instead,
     lettered,
     of_tracker,
     other_candidates,
@@ -85,6 +86,9 @@ EPOCH: Final = "epoch"
 
 PARAMS: Final = ("params", "params_total", "params_nonembedding")
 """Our names for sizes of models, the one that laws are about first."""
+
+MOST_FORWARD: Final = 0.8
+"""Share of the rows of a curve that lie behind the one before them, at least."""
 
 PROJECT: Final = ("config", "profiles", "results", "workflow")
 """Folders of a project that hold no logs of anybody."""
@@ -316,7 +320,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     if not FORMATS[name].is_table:
         return None
     names = _with_inner(path, name, names)
-    facts, rows = fact_columns(names), row_columns(names)
+    facts, rows = fact_columns(names), _of_ends(names)
     sized = bool(set(PARAMS) & set(facts))
     if not sized and not ("run" in facts and "loss" in rows and "step" not in rows):
         return None
@@ -327,7 +331,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
         return None
     if runs is None and ("step" in rows or _is_a_curve(table, facts, rows)):
         return None
-    if runs is not None and bool(runs.duplicated().any()):
+    if runs is not None and _names_several(runs, rows):
         several = _of_last_losses(table, str(facts["run"]), facts, rows)
         if not several:
             return None
@@ -344,6 +348,26 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
     repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
     return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+
+
+def _of_ends(names: Sequence[str]) -> dict[str, MappedColumn]:
+    """The columns of rows of a table of finished runs, with losses at their ends before means."""
+    rows = row_columns(names)
+    loss = rows.get("loss")
+    if isinstance(loss, str):
+        rows["loss"] = last_instead(loss, names)
+    elif isinstance(loss, dict):
+        rows["loss"] = {split: last_instead(str(one), names) for split, one in loss.items()}
+    return rows
+
+
+def _names_several(runs: pd.Series, rows: ColumnMap) -> bool:
+    """Whether rows of one name are those of its curve, or runs, and no few that slipped in twice.
+
+    Where most names stand there once, each row is a run.
+    """
+    repeated = bool(runs.duplicated().any())
+    return repeated and ("step" in rows or 2 * runs.nunique() <= len(runs))
 
 
 def _more(table: pd.DataFrame, column: str) -> bool:
@@ -375,12 +399,14 @@ def is_plain(value: object) -> bool:
 
 
 def _is_a_curve(table: pd.DataFrame, facts: ColumnMap, rows: ColumnMap) -> bool:
-    """Whether rows without names are of one size, each placed behind the one before it."""
+    """Whether rows without names are of one size, most placed behind the one before them."""
     place = next((_column(rows[ours]) for ours in PLACES if ours in rows), "")
+    place = place or next((str(name) for name in table if str(name).lower() == EPOCH), "")
     size = next((_column(facts[ours]) for ours in PARAMS if ours in facts), "")
     at = pd.Series([parse_number(cell) for cell in _cells(table, place)], dtype=float)
     one_size = len({*map(str, _cells(table, size))}) == 1
-    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).all())
+    # A restart goes back, and a run is restarted less often than it logs.
+    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).mean() > MOST_FORWARD)
 
 
 def _of_last_losses(table: pd.DataFrame, run: str, facts: ColumnMap, rows: ColumnMap) -> list[str]:

@@ -18,6 +18,7 @@ import pandas as pd
 from flopline.clean.reasons import EPOCHS
 from flopline.drafting.columns import (
     LAST_OF_OTHERS,
+    chosen_losses,
     of_finished_runs,
     other_counts,
     other_losses,
@@ -411,7 +412,8 @@ def _laws_of_finished_runs() -> list[str]:
 def _losses_noted(names: Sequence[str], chosen: str, mapped: Any) -> list[str]:
     """Which loss of a table was taken, where it has several or one in another unit."""
     columns = [mapped] if isinstance(mapped, str) else list(mapped.values())
-    others = [column for column in columns if column != chosen] + other_losses(names)
+    plain = dict.fromkeys([*columns, *chosen_losses(names)])
+    others = [column for column in plain if column != chosen] + other_losses(names, taken=chosen)
     notes = [f"loss: {chosen} was chosen and {', '.join(others)} left out."] if others else []
     if (what := what_else(chosen)) not in ("", LAST_OF_OTHERS, "in bits per byte"):
         notes.append(f"{chosen} seems to be {what}, and no plain loss was found beside it.")

@@ -50,6 +50,7 @@ from flopline.report.decision_view import (
 from flopline.report.fit_views import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.formatting import (
     gist,
+    head_and_rest,
     quantity_views,
     sentence,
     sentences_of,
@@ -265,6 +266,7 @@ def _environment(template_dir: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["sentence"] = sentence
+    environment.filters["head_and_rest"] = head_and_rest
     environment.filters["of_fit"] = _class_of_fit
     return environment
 
