@@ -284,3 +284,11 @@ def logged(steps: range, loss: Callable[[int], float]) -> str:
     return "".join(
         json.dumps({"step": s, "tokens": 1e6 * s, "loss": loss(s)}) + "\n" for s in steps
     )
+
+
+def test_attempts_that_were_begun_anew_are_told_by_where_they_ended() -> None:
+    clock = np.array([*range(1, 6), *range(1, 10)], dtype=float)
+    none = np.zeros(len(clock), dtype=np.int64)
+    stitched = stitch(none, none, none, np.arange(len(clock)), clock, 9 - clock / 10)
+    assert stitched.begun_anew == {0: [5.0]}
+    assert not stitched.attempts
