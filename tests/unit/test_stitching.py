@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import Cleaned, clean
+from flopline.clean.stitching import stitch
 from flopline.errors import FloplineError
 from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest
 from flopline.schema import DROPPED, conform

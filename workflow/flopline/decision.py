@@ -52,7 +52,7 @@ from flopline.documents import (
     VerdictJson,
     number_in,
 )
-from flopline.doubtful_losses import doubts_of_loss
+from flopline.doubtful_losses import doubts_of_loss, doubts_of_training
 from flopline.errors import FloplineError, clause_of
 from flopline.family_comparison import Beside, few_runs, loss_law
 from flopline.forecast.fitted_ladder import ladder_tables
@@ -64,7 +64,7 @@ from flopline.laws.parametric.parametric_fit import MIN_LEVELS, RAY, token_sprea
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
 from flopline.numbers import factor, flops_label, has_no_width, humanise, significant
 from flopline.planner import at_budget, read_line
-from flopline.reach import LONG
+from flopline.reach import LONG, farther
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
@@ -537,6 +537,7 @@ def warnings_of(
     """What must be read beside a line, but for what runs held out say of others, a clause each."""
     certificate = known.fits[str(line["law"])].get("certificate", {})
     yield from filter(None, [too_wide(line), span.odd])
+    yield from doubts_of_training(known.findings)
     yield from doubts_of_loss(line, known.fits, known.findings)
     yield from filter(None, [many_epochs(float(line["tokens"]), span.corpus)])
     if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
@@ -554,9 +555,9 @@ def warnings_of(
             f"have {low:g} to {high:,.0f}: see that the columns of N and D are not exchanged"
         )
     beyond = float(line["extrapolation"])
-    if beyond > LONG.most:
+    if farther(beyond, LONG.most):
         tried = f", farther than the {FURTHEST:g}× that forecasts were tried over" * (
-            beyond > FURTHEST
+            farther(beyond, FURTHEST)
         )
         yield (
             f"the target has {factor(beyond)} the compute of the largest run{tried}, and a floor "

@@ -510,6 +510,7 @@ def _places(
         "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
         "optima": drawn.get("isoflop", laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
+        "hygiene": of_audits.get("hygiene", f"{APPENDIX}#audit"),
         "methods": f"{APPENDIX}#methods",
         "fit": f"{APPENDIX}#fits",
     }
