@@ -269,3 +269,18 @@ def test_order_of_rows_does_not_matter() -> None:
     assert one.to_json() == other.to_json()
     for name, table in one.tables.items():
         pd.testing.assert_frame_equal(table, other.tables[name], check_exact=True)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_rate_that_is_stated_and_not_logged_shows_no_schedule(rows: int) -> None:
+    """A table of one row a run was told of runs that warm up over more than 20 % of their tokens,
+    and of a rate that never falls."""
+    table = points()
+    runs, curves = logged(table, lr_peak=well_tuned(table))
+    few = curves.groupby("run").tail(rows)
+    few = few.assign(lr=few["run"].map(curves.groupby("run")["lr"].max()))
+    checks = hygiene.audit(runs, few, BESIROGLU).tables["checks"].set_index("check")
+    expected = ["warm-up", "warm-up against size", *(["decay"] if rows == 1 else [])]
+    assert (checks.loc[expected, "verdict"] == "not checked").all()
+    assert "too few learning rates" in checks.loc["warm-up", "sentence"]
+    assert checks.loc["residuals against peak learning rate", "verdict"] != "not checked"

@@ -252,3 +252,13 @@ def test_laws_that_want_other_ratios_than_the_runs_are_flagged() -> None:
     assert "3 times beyond the runs" in finding.sentence
     assert "the envelope law wants" not in finding.sentence
     assert finding.verdict == "warned"
+
+
+def test_what_trades_alike_in_two_directions_is_said_once() -> None:
+    words = ["A trades with B", "A trades with B"]
+    table = pd.DataFrame({"frame": "published", "eigenvalue": [1.0, 2.0], "words": words})
+    said = "Least pinned down by these runs: A trades with B"
+    assert identifiability._weakest(table) == said
+    assert identifiability._weakest(table.assign(words=[words[0], "E moves alone"])) == (
+        f"{said} and E moves alone"
+    )

@@ -341,3 +341,10 @@ def test_steps_without_a_common_one_are_scored_apart_and_say_so() -> None:
     assert list(table["n_steps"]) == [1, 1]
     assert not table["common"].any()
     assert "Each over its own steps" in ladder_scores.compared(table)[0]
+
+
+def test_a_span_whose_ends_read_the_same_is_one_number() -> None:
+    """A ladder of one step read: at most 6e18 to 6e18 FLOPs, within .66 to .66 %."""
+    assert ladder._span(["6e18", "6e18"]) == "6e18"
+    assert ladder._span(["0.66"]) == "0.66"
+    assert ladder._span(["1", "2", "3"]) == "1 to 3"

@@ -10,7 +10,7 @@ import pytest
 
 from flopline.bearing import span_of
 from flopline.decision import warnings_of
-from flopline.doubtful_losses import doubts_of_loss
+from flopline.doubtful_losses import doubts_of_loss, doubts_of_training
 from flopline.laws.common.fit_result import estimate_json
 from flopline.results import FamilyResults
 
@@ -128,3 +128,55 @@ def test_more_epochs_than_repeated_data_are_worth_are_named() -> None:
         span = span_of(runs.assign(unique_tokens=np.minimum(tokens, unique)))
         clauses = list(warnings_of(LINE, known, span))
         assert any("10 epochs of the 2B different" in clause for clause in clauses) is warned
+
+
+@pytest.mark.parametrize(
+    ("off", "half_width", "warned"),
+    [(0.05, 2.0, False), (0.05, 0.2, True), (0.3, 2.0, True), (0.3, 6.0, True)],
+)
+def test_a_misfit_that_changes_neither_size_nor_loss_is_left_to_the_findings(
+    off: float, half_width: float, warned: bool
+) -> None:
+    """Runs .05 % off stood on the first screen beside a loss known to 3 %."""
+    misfit = {"clause": f"the runs lie {off} % off", "off_percent": off}
+    fits: Any = {"isoflop": {"certificate": {"misfit": misfit}}}
+    ends = {"loss_lo95": 3.0 * (1 - half_width / 100), "loss_hi95": 3.0 * (1 + half_width / 100)}
+    assert bool(doubts_of_loss({**LINE, **ends}, fits, {})) is warned
+
+
+def hygiene(slope: float, verdict: str = "warned") -> dict[str, Any]:
+    """What the hygiene audit leaves of peak rates from 1e-4 to 1e-3."""
+    check = "residuals against peak learning rate"
+    moved = {"setting": "lr_peak", "slope": slope, "spread": np.log(10.0)}
+    checks = pd.DataFrame([{"check": check, "verdict": verdict}])
+    return {"hygiene": {"tables": {"checks": checks, "dependence": pd.DataFrame([moved])}}}
+
+
+def test_a_rate_that_the_law_takes_for_size_is_named_beside_the_answer() -> None:
+    """Only the appendix had it where the largest runs had too small a rate: 1.1B, and 1.8B best."""
+    (clause,) = doubts_of_training(hygiene(-0.0042))
+    first, _, rest = clause.partition(": ")
+    assert first == (
+        "at given N and D the loss moves by -0.29 % per doubling of the peak learning rate"
+    )
+    assert rest.endswith("so that the best size may lie elsewhere")
+    known = FamilyResults({"isoflop": {}}, {}, {}, hygiene(-0.0042))
+    runs = pd.DataFrame({"run": list("ab"), "params": 1e8, "tokens": 1e9, "flops": 6e17})
+    span = span_of(runs.assign(loss=[3.0, 2.9]))
+    assert clause in list(warnings_of(LINE, known, span))
+    assert not doubts_of_training(hygiene(-0.0042, "good"))
+    assert not doubts_of_training(hygiene(-0.0002))
+    assert not doubts_of_training({})
+
+
+@pytest.mark.parametrize(("beyond", "said"), [(100.000000028, False), (100.3, False), (120, True)])
+def test_a_distance_that_reads_as_the_limit_is_not_said_to_be_farther(
+    beyond: float, said: bool
+) -> None:
+    """It read: 100x the compute of the largest run, farther than the 100x that were tried."""
+    runs = pd.DataFrame({"run": list("ab"), "params": 1e8, "tokens": 1e9, "flops": 6e17})
+    span = span_of(runs.assign(loss=[3.0, 2.9]))
+    known = FamilyResults({"isoflop": {}}, {}, {}, {})
+    words = "; ".join(warnings_of({**LINE, "extrapolation": beyond}, known, span))
+    assert "the compute of the largest run" in words
+    assert ("farther than the 100×" in words) is said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,38 @@ def test_page_and_terminal_advise_the_same_next_step() -> None:
     silence = {"family": "ash", "budget_flops": target, "needed": "Runs of 1e21 FLOPs would tell."}
     refused = StudyResults({}, {"runs": kept, "decision": {"silent": [silence], "choices": []}})
     assert advised(refused, "ash", target) == ("Runs of 1e21 FLOPs would tell.", None)
+
+
+def test_budgets_that_the_fit_found_are_those_of_the_next_one() -> None:
+    """A table without budget_flops was told that it had fewer than three budgets, and it had five;
+    the page said nothing."""
+    target = 1e23
+    kept = runs([math.nan] * 4).assign(family="ash", status=KEPT)
+    grouped = runs([1e18, 1e19, 1e20])
+    family = FamilyResults(tables={"isoflop": {"profiles": grouped}})
+    choice = {"family": "ash", "budget_flops": target, "law": "isoflop"}
+    decision = {"silent": [], "choices": [choice]}
+    results = StudyResults({"ash": family}, {"runs": kept, "decision": decision})
+    sentence, step = advised(results, "ash", target)
+    assert step is not None
+    assert sentence.startswith("A budget of 1e21 FLOPs at 4 sizes narrows")
+    places = {"optima": "#optima", "next_run": "#next"}
+    evidence = Evidence(pd.DataFrame(), {}, {}, kept, places, {}, grouped)
+    link = next_run(evidence, "isoflop", target)
+    assert link is not None
+    assert link.text == sentence
+
+
+@pytest.mark.parametrize(
+    ("budgets", "target", "words"),
+    [
+        ([1e18, 1e19], 1e22, "there are 2 budgets, and a line through fewer than 3"),
+        ([1e18, 1e19, 1e20], 1.2e19, "is no larger than the largest, 1e20. More sizes about the"),
+    ],
+)
+def test_why_no_budget_is_advised_is_what_holds(
+    budgets: list[float], target: float, words: str
+) -> None:
+    step = next_step(runs(budgets), {}, "isoflop", target)
+    assert step is not None
+    assert words in step.sentence

@@ -20,6 +20,7 @@ LABELS = {"ash": "Ash"}
         (1e20, "within", 1.0, "within the runs"),
         (2e21, "beyond", 2.0, "a short extrapolation"),
         (3e22, "beyond", 30.0, "a long extrapolation"),
+        (3.01e22, "beyond", 30.1, "a long extrapolation"),
         (4e22, "beyond", 40.0, "an extreme extrapolation"),
         (1.1e24, "beyond", 1100.0, "out of reach of the runs"),
         (1e18, "below", 10.0, "a long extrapolation"),

@@ -479,3 +479,41 @@ def test_a_number_is_not_sure_where_a_run_that_it_rests_on_stands_out(factor: fl
     assert actual.reason_against.text.startswith("Its 8B tokens are 8 epochs of the 1B different")
     runs.loc[20, "status"] = HELD_OUT  # no fit rests on it
     assert doubted([sure], runs, "#fit") == [sure]
+
+
+@pytest.mark.parametrize(("naive", "mark"), [(0.73, None), (2.0, "For")])
+def test_a_test_that_needs_no_law_speaks_for_none(
+    two: ReportInputs, naive: float, mark: str | None
+) -> None:
+    """ "Wasted 1.1 %" stood for the size where extrapolating the best runs wasted .73 %."""
+    head, ladder = two.verdict["headline"], two.audits["dense"]["ladder"]
+    point = head["params"]["point"]
+    narrow = {**head["params"], "lo95": 0.99 * point, "hi95": 1.01 * point}
+    names = {"law": [head["law"], "baseline"], "estimator": [head["estimator"], "best_run"]}
+    scores = pd.DataFrame({**names, "wasted_percent": [1.1, naive]})
+    of_dense = {**ladder, "tables": {**ladder["tables"], "scores": scores}}
+    text = reasons(
+        two,
+        audits={"dense": {**two.audits["dense"], "ladder": of_dense}},
+        verdict={**two.verdict, "headline": {**head, "brackets": "forecast", "params": narrow}},
+        decision=two.decision.assign(held_out_wasted_percent=1.1, extrapolation=0.9),
+    )
+    assert ("For: Fitted to smaller budgets only" in text) is (mark == "For")
+
+
+def test_settings_that_move_the_loss_stand_against_the_size(two: ReportInputs) -> None:
+    check = {"check": "residuals against peak learning rate", "verdict": "warned", "value": -4.9}
+    moved = {"setting": "lr_peak", "slope": -0.0042, "spread": 2.3}
+    tables = {"checks": pd.DataFrame([check]), "dependence": pd.DataFrame([moved])}
+    finding = {**two.audits["dense"]["hygiene"], "tables": tables}
+    head = two.verdict["headline"]
+    point = head["params"]["point"]
+    narrow = {**head["params"], "lo95": 0.99 * point, "hi95": 1.01 * point}
+    verdict = {**two.verdict, "headline": {**head, "brackets": "forecast", "params": narrow}}
+    decision = two.decision.assign(held_out_wasted_percent=0.5, extrapolation=0.9)
+    for audits, sure in (
+        (two.audits, True), ({"dense": {**two.audits["dense"], "hygiene": finding}}, False)
+    ):  # fmt: skip
+        text = reasons(two, audits=audits, verdict=verdict, decision=decision)
+        assert ("Size: Sure enough to train" in text) is sure
+        assert ("Against: At given N and D the loss moves by -0.29 %" in text) is not sure

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import flopline
-from flopline.drafting.columns import of_finished_runs
+from flopline.drafting.columns import of_finished_runs, row_columns
 from flopline.drafting.survey import survey
 from flopline.drafting.writing import draft
 from flopline.errors import FloplineError
@@ -391,3 +391,41 @@ def test_losses_side_by_side_are_told_to_be_rows(tmp_path: Path) -> None:
     folder = written(tmp_path / "runs", "runs.csv", "step,70M,1.3B\n1,5,4\n2,4,3\n")
     with pytest.raises(FloplineError, match="columns run, step and loss"):
         drafted(folder)
+
+
+FINISHED = "".join(f"r{i},{n:.0f},{d:.0f},{loss}\n" for i, (n, d, loss) in enumerate(RUNS))
+
+
+@pytest.mark.parametrize("more", ["", "Average,2500000,40000000,9.0\n"])
+def test_a_row_that_slipped_in_twice_makes_no_curves(tmp_path: Path, more: str) -> None:
+    twice = FINISHED.splitlines(keepends=True)[2]
+    folder = written(
+        tmp_path / "t", "t.csv", f"run,params,tokens,val_loss\n{FINISHED}{twice}{more}"
+    )
+    source, _ = drafted(folder)
+    assert source["kind"] == "table"
+    assert source["columns"]["run"] == "run"
+
+
+def test_a_power_of_ten_beside_tokens_is_their_unit() -> None:
+    assert row_columns(["tokens (10^9)"])["tokens"] == {"column": "tokens (10^9)", "times": 1e9}
+    assert row_columns(["total tokens"])["tokens"] == "total tokens"
+
+
+def test_of_finished_runs_the_last_loss_comes_before_a_mean(tmp_path: Path) -> None:
+    rows = "".join(f"{n:.0f},{d:.0f},{loss - 0.1},{loss},{loss + 0.5}\n" for n, d, loss in RUNS)
+    header = "params,tokens,min_val_loss,val_loss_final,val_loss_avg\n"
+    source, notes = drafted(written(tmp_path / "t", "t.csv", header + rows))
+    assert source["columns"]["loss"] == "val_loss_final"
+    assert "val_loss_avg" in notes.partition("left out")[0].partition("chosen and")[2]
+    assert "val_loss_final (" not in notes
+
+
+@pytest.mark.parametrize("place", ["epoch", "tokens"])
+def test_rows_of_one_size_are_a_curve_though_it_was_restarted(tmp_path: Path, place: str) -> None:
+    # The tokens of one begin anew at a restart; epochs are no steps, and order rows all the same.
+    at = [1, 2, 3, 4, 5, 6, *(range(1, 11) if place == "tokens" else range(7, 17))]
+    for name in ("a", "b"):
+        rows = "".join(f"{n * 1000},{5 - i / 10},12345678\n" for i, n in enumerate(at))
+        written(tmp_path / "t", f"{name}.csv", f"{place},val_loss,params\n{rows}")
+    assert drafted(tmp_path / "t")[0]["kind"] == "logs"

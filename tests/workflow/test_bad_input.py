@@ -202,7 +202,7 @@ def test_broken_input(
     [
         (
             {"budgets": BUDGETS[:1], "laws": ["isoflop"]},
-            ["isoFLOP", "family 'ash'", "budget", "`laws`"],
+            ["isoFLOP", "family 'ash'", "every run has 1e15 FLOPs", "2 other budgets or more"],
         ),
         ({"budgets": BUDGETS[:1], "sizes": 1}, ["the target", "10,000 times the largest run"]),
     ],

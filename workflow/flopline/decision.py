@@ -52,7 +52,7 @@ from flopline.documents import (
     VerdictJson,
     number_in,
 )
-from flopline.doubtful_losses import doubts_of_loss
+from flopline.doubtful_losses import doubts_of_loss, doubts_of_training
 from flopline.errors import FloplineError, clause_of
 from flopline.family_comparison import Beside, few_runs, loss_law
 from flopline.forecast.fitted_ladder import ladder_tables
@@ -62,9 +62,9 @@ from flopline.forecast.target import TargetForecast, at_targets
 from flopline.laws.common.fit_result import ENDS, FAILED, estimate_json, plain
 from flopline.laws.parametric.parametric_fit import MIN_LEVELS, RAY, token_spread
 from flopline.laws.spec import ESTIMATORS, Says, spec_of, surface_law
-from flopline.numbers import factor, has_no_width, humanise, significant
+from flopline.numbers import factor, flops_label, has_no_width, humanise, significant
 from flopline.planner import at_budget, read_line
-from flopline.reach import LONG
+from flopline.reach import LONG, farther
 from flopline.results import FamilyResults
 from flopline.schema import QUANTITIES
 from flopline.surfaces.chinchilla import LossSurface
@@ -258,10 +258,15 @@ def _missing_runs(runs: pd.DataFrame) -> str:
             f"{rise}; see that the column of the loss holds a loss, which falls as runs grow, and "
             "not an accuracy"
         )
-    params, tokens = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens"))
+    params, tokens, flops = (runs[c].to_numpy(dtype=float) for c in ("params", "tokens", "flops"))
     if len(runs) < MIN_LEVELS:
         return ""
     ratio = tokens / params
+    if flops.max() / flops.min() < 1 + 2 * RAY and not has_no_width(params.min(), params.max()):
+        return (
+            f"every run has {flops_label(float(np.median(flops)))} FLOPs, so that nothing tells "
+            f"what grows with compute; add such runs at {MIN_LEVELS - 1} other budgets or more"
+        )
     if has_no_width(params.min(), params.max()):
         alike = f"every run has {humanise(params[0])} params"
     elif has_no_width(tokens.min(), tokens.max()):
@@ -532,6 +537,7 @@ def warnings_of(
     """What must be read beside a line, but for what runs held out say of others, a clause each."""
     certificate = known.fits[str(line["law"])].get("certificate", {})
     yield from filter(None, [too_wide(line), span.odd])
+    yield from doubts_of_training(known.findings)
     yield from doubts_of_loss(line, known.fits, known.findings)
     yield from filter(None, [many_epochs(float(line["tokens"]), span.corpus)])
     if has_no_width(float(line["params_lo95"]), float(line["params_hi95"])):
@@ -549,9 +555,9 @@ def warnings_of(
             f"have {low:g} to {high:,.0f}: see that the columns of N and D are not exchanged"
         )
     beyond = float(line["extrapolation"])
-    if beyond > LONG.most:
+    if farther(beyond, LONG.most):
         tried = f", farther than the {FURTHEST:g}× that forecasts were tried over" * (
-            beyond > FURTHEST
+            farther(beyond, FURTHEST)
         )
         yield (
             f"the target has {factor(beyond)} the compute of the largest run{tried}, and a floor "

@@ -87,7 +87,8 @@ class MisfitJson(TypedDict):
 
     `p_values` are those of each test alone, None where it could not be made, `p_value` that of all
     together; `between_sd` is how far stretches of compute lie off beyond chance [ln loss];
-    `clause` says where they do, of the largest runs first, empty where nothing was found.
+    `clause` says where they do, of the largest runs first, empty where nothing was found;
+    `off_percent` is how far off that is [percent of the loss], where it is a distance.
     """
 
     found: bool
@@ -95,6 +96,7 @@ class MisfitJson(TypedDict):
     p_values: Mapping[str, float | None]
     between_sd: float
     clause: NotRequired[str]
+    off_percent: NotRequired[float]
 
 
 class BetweenBudgetsJson(TypedDict):

@@ -9,11 +9,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from flopline.audit.hygiene import SETTINGS, effect_percent, residuals_against
 from flopline.choice import steps_of
 from flopline.documents import FindingJson, FitsJson, number_in
 from flopline.laws.spec import Says, spec_of
 from flopline.numbers import flops_label, significant
 from flopline.reach import SHORT
+from flopline.verdict_scale import Verdict
 
 LATEST: Final = 2
 """The largest budgets, which are held against what the law of the others says of them: one that is
@@ -23,6 +25,11 @@ LEAST_PERCENT: Final = 1.0
 BEYOND_ERRORS: Final = 2.0
 """Standard errors by which a bend must lie off, those of the law and of the loss that was seen."""
 
+SLIGHT_PERCENT: Final = 0.1
+"""Share of the loss that changes neither size nor loss: by a law that falls as C^-.05 it is 2 % of
+compute, what laws that agree on the size may differ by."""
+SLIGHT_SHARE: Final = 0.1
+"""Share of the half width of the loss's interval below which a misfit is lost in it."""
 FEWEST_FORECASTS: Final = 2
 """One forecast has no side."""
 
@@ -36,8 +43,7 @@ def doubts_of_loss(
     """
     if not float(line["extrapolation"]) > 1:
         return []
-    law = str(line["law"])
-    bend = _on_the_ladder(line, findings) or misfit_clause(law, fits)
+    bend = _on_the_ladder(line, findings) or misfit_clause(line, fits)
     return [clause for clause in (bend, _without_floor(line, fits, findings)) if clause]
 
 
@@ -51,22 +57,30 @@ def one_sided(
     Returns the side (high or low), how many forecasts there were and how far off the farthest of
     them was [percent]; None where they lie on both sides, or there are too few.
     """
-    ladder = findings.get("ladder")
-    tables = {} if ladder is None else ladder.get("tables", {})
-    steps, optima = tables.get("steps"), tables.get("optima")
-    if steps is None or optima is None:
-        return None
-    names = steps.loc[steps["law"] == law, "estimator"]
-    line = estimator or (names.iloc[0] if len(names) else "")
-    mine = optima[(optima["law"] == law) & (optima["estimator"] == line)]
-    predicted, seen = (mine[f"loss_{kind}"].astype(float) for kind in ("predicted", "seen"))
-    errors = (100 * (predicted / seen - 1)).dropna()
+    errors = errors_of_forecasts(law, findings, estimator)
     if len(errors) < FEWEST_FORECASTS:
         return None
     for side, alike in (("high", errors > 0), ("low", errors < 0)):
         if alike.all():
             return side, len(errors), float(errors.abs().max())
     return None
+
+
+def errors_of_forecasts(
+    law: str, findings: Mapping[str, FindingJson], estimator: str = ""
+) -> pd.Series:
+    """The error [percent] of each held-out forecast of the loss by a line, named as `one_sided` has
+    it; empty without any."""
+    ladder = findings.get("ladder")
+    tables = {} if ladder is None else ladder.get("tables", {})
+    steps, optima = tables.get("steps"), tables.get("optima")
+    if steps is None or optima is None:
+        return pd.Series(dtype=float)
+    names = steps.loc[steps["law"] == law, "estimator"]
+    line = estimator or (names.iloc[0] if len(names) else "")
+    mine = optima[(optima["law"] == law) & (optima["estimator"] == line)]
+    predicted, seen = (mine[f"loss_{kind}"].astype(float) for kind in ("predicted", "seen"))
+    return (100 * (predicted / seen - 1)).dropna()
 
 
 def _on_the_ladder(line: Mapping[str, Any] | pd.Series, findings: Mapping[str, FindingJson]) -> str:
@@ -115,10 +129,55 @@ def _on_the_ladder(line: Mapping[str, Any] | pd.Series, findings: Mapping[str, F
     )
 
 
-def misfit_clause(law: str, fits: FitsJson) -> str:
-    """That the runs lie off the surface of a law otherwise than by chance, empty where not."""
+def misfit_clause(line: Mapping[Any, Any] | pd.Series, fits: FitsJson) -> str:
+    """That the runs lie off the surface of a line's law otherwise than by chance, empty where not.
+
+    Nor is it said where they lie off by what changes neither size nor loss: less than
+    SLIGHT_PERCENT, and little beside the interval of the loss. The fit's own message has it.
+    """
+    law = str(line["law"])
     misfit = fits[law].get("certificate", {}).get("misfit") if law in fits else None
-    return str(misfit.get("clause", "")) if misfit else ""
+    if not misfit:
+        return ""
+    off = float(misfit.get("off_percent", math.nan))
+    return (
+        ""
+        if off < SLIGHT_PERCENT and not off > SLIGHT_SHARE * _half_width(line)
+        else str(misfit.get("clause", ""))
+    )
+
+
+def doubts_of_training(findings: Mapping[str, FindingJson]) -> list[str]:
+    """A clause for each setting of the training that the loss moves with at given N and D.
+
+    Only where that is more than SLIGHT_PERCENT of the loss over the settings of these runs.
+    """
+    hygiene = findings.get("hygiene")
+    tables = {} if hygiene is None else hygiene.get("tables", {})
+    checks, moved = tables.get("checks"), tables.get("dependence")
+    if checks is None or moved is None:
+        return []
+    warned = set(checks.loc[checks["verdict"] == Verdict.WARNED, "check"])
+    clauses = []
+    for row in moved.to_dict("records"):
+        words = SETTINGS[row["setting"]]
+        over_all = 100 * abs(math.expm1(float(row["slope"]) * float(row["spread"])))
+        if residuals_against(words) in warned and over_all >= SLIGHT_PERCENT:
+            clauses.append(
+                f"at given N and D the loss moves by {effect_percent(float(row['slope']))} % per "
+                f"doubling of {words}: the law takes what that costs for an effect of N or D, so "
+                "that the best size may lie elsewhere"
+            )
+    return clauses
+
+
+def _half_width(line: Mapping[Any, Any] | pd.Series) -> float:
+    """Half the 95 % interval of the loss as it is stated [percent], NaN where it has none."""
+    for name in ("forecast_loss", "loss"):
+        low, high = (float(line.get(f"{name}_{end}", math.nan)) for end in ("lo95", "hi95"))
+        if 0 < low <= high:
+            return 50 * math.log(high / low)
+    return math.nan
 
 
 def _without_floor(

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
-from flopline.audit.next_budget import NextBudget, next_budget
+from flopline.audit.next_budget import FEWEST_BUDGETS, NextBudget, next_budget
 from flopline.documents import FindingJson
 from flopline.laws.spec import spec_of
 from flopline.numbers import count, flops_label, humanise, significant
+from flopline.results import FamilyResults
 
 BUDGET: Final = "budget"
 RUN: Final = "run"
@@ -36,7 +38,8 @@ class NextStep:
     """One more budget or one more run: `kind` is BUDGET or RUN, `sentence` what it buys.
 
     `offers` has a row for what could be run, the most useful first; none where all of it would take
-    more than MOST_SHARE of the target's compute, and `sentence` says so.
+    more than MOST_SHARE of the target's compute or where nothing can be weighed, and `sentence`
+    says so.
     """
 
     kind: str
@@ -45,18 +48,27 @@ class NextStep:
 
 
 def next_step(
-    kept: pd.DataFrame, findings: Mapping[str, FindingJson], law: str, target_flops: float
+    kept: pd.DataFrame,
+    findings: Mapping[str, FindingJson],
+    law: str,
+    target_flops: float,
+    grouped: pd.DataFrame | None = None,
 ) -> NextStep | None:
     """What narrows the size at the target most by `law`, the one that is followed; None if unknown.
 
-    `kept` are the runs of the family, with budget_flops, `findings` those of its audit.
+    `kept` are the runs of the family, with budget_flops, `findings` those of its audit; `grouped`
+    are the runs with the budget_flops that the fit of a law through optima put them into, which
+    stand for those of `kept`.
     """
     if "vertices" in spec_of(law).tables:
-        more = next_budget(kept, target_flops, MOST_SHARE * target_flops)
+        runs = kept if grouped is None else grouped
+        more = next_budget(runs, target_flops, MOST_SHARE * target_flops)
         if more is not None:
             return _of_budget(more, target_flops)
-        dear = next_budget(kept, target_flops)
-        return None if dear is None else _too_dear(BUDGET, dear.total_flops, target_flops)
+        dear = next_budget(runs, target_flops)
+        if dear is None:
+            return NextStep(BUDGET, _no_budget(runs, target_flops), pd.DataFrame())
+        return _too_dear(BUDGET, dear.total_flops, target_flops)
     finding = findings.get(AUDIT)
     runs = None if finding is None else finding.get("tables", {}).get("runs")
     if runs is None or runs.empty:
@@ -95,6 +107,31 @@ def _of_budget(more: NextBudget, target_flops: float) -> NextStep:
         "narrower_percent": more.narrower_percent,
     }
     return NextStep(BUDGET, sentence, pd.DataFrame([row]))
+
+
+def grouped_runs(family: FamilyResults, law: str) -> pd.DataFrame | None:
+    """The runs with the budgets that the fit of a law through optima put them into, if it is one.
+
+    A table of runs need not name its budgets: the fit finds them.
+    """
+    return family.table(law, "profiles")
+
+
+def _no_budget(runs: pd.DataFrame, target_flops: float) -> str:
+    """Why one more budget cannot be weighed, and what to do without that."""
+    budgets = np.sort(runs["budget_flops"].dropna().astype(float).unique())
+    if len(budgets) < FEWEST_BUDGETS:
+        have = f"there {'is' if len(budgets) == 1 else 'are'} {count(len(budgets), 'budget')}"
+        return (
+            f"One more budget cannot be weighed: {have}, and a line through fewer than "
+            f"{FEWEST_BUDGETS} has no error that is known. Make them {FEWEST_BUDGETS} or more."
+        )
+    near = budgets[np.abs(np.log(budgets / target_flops)).argmin()]
+    return (
+        f"No larger budget is advised: the target, {flops_label(target_flops)} FLOPs, is no larger "
+        f"than the largest, {flops_label(float(budgets[-1]))}. More sizes about the best one at "
+        f"{flops_label(float(near))} FLOPs, the budget nearest to it, narrow this size."
+    )
 
 
 def _too_dear(kind: str, flops: float, target_flops: float) -> NextStep:

@@ -33,6 +33,20 @@ GRADES: Final = (WITHIN, SHORT, LONG, EXTREME, OUT_OF_REACH)
 """Nearest first. They are conventions: docs/decision.md says what each means."""
 
 
+ROUNDED: Final = 0.005
+"""What the last of three digits does not tell: the compute of runs is itself rounded."""
+
+
+def edge(most: float) -> float:
+    """`most` and what rounds to it; to lie within the runs is exact."""
+    return most * (1 + ROUNDED * (most > WITHIN.most))
+
+
+def farther(times: float, most: float) -> bool:
+    """Whether a ratio of compute is more than `most`, and not by rounding alone."""
+    return times > edge(most)
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """How far a budget [FLOPs] lies from runs of `smallest` to `largest` [FLOPs].
@@ -55,7 +69,7 @@ class Reach:
             side, times = "beyond", flops / largest
         elif flops < smallest:
             side, times = "below", smallest / flops
-        grade = next(grade for grade in GRADES if times <= grade.most)
+        grade = next(grade for grade in GRADES if not farther(times, grade.most))
         return cls(side, times, grade, smallest, largest)
 
     @property

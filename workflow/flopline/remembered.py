@@ -56,6 +56,8 @@ SPARE: Final = 1 << 20
 finds what was solved before it."""
 
 _MARK: Final = b"flopline solves 2\n"
+_HALF_LETTERS: Final = b"\\ud"
+"""How halves of letters begin in JSON; what is read of one alone is a replaced letter."""
 _HEAD: Final = struct.Struct("<q32s")
 """Bytes of the list of entries, and its digest with the salt."""
 _DAMAGED: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error)
@@ -219,11 +221,15 @@ class Solves:
             _REMEMBERING.reset(token)
         self.made += 1
         try:
-            entry = _sealed(result, [*asked_for], key, made_of)
+            plan, words, arrays = _laid_out(result, [*asked_for], made_of)
         except Unknown:
             return result
-        self.used[key] = entry
-        return _opened(entry, key, made_of)[0]
+        entry = self.used[key] = _joined(key, words, arrays)
+        if _HALF_LETTERS in words:
+            return _opened(entry, key, made_of)[0]
+        # What would be read of it, without the reading.
+        place = len(entry) - sum(map(len, arrays))
+        return _built(plan, _Rest(memoryview(entry), place), made_of)
 
     def _known(self, key: str, made_of: Mapping[str, type]) -> tuple[Any] | None:
         """The result that goes by a key, alone; None where there is none."""
@@ -405,9 +411,21 @@ def _sealed(result: object, parts: Sequence[str], key: str, made_of: Mapping[str
 
     `parts` are the keys of what it was made of.
     """
+    _, words, arrays = _laid_out(result, parts, made_of)
+    return _joined(key, words, arrays)
+
+
+def _laid_out(
+    result: object, parts: Sequence[str], made_of: Mapping[str, type]
+) -> tuple[Any, bytes, list[bytes]]:
+    """The plan of a result, the same as JSON beside `parts`, and the bytes of its arrays."""
     arrays: list[bytes] = []
-    plan = json.dumps([[*parts], _plan(result, arrays, made_of)]).encode("ascii")
-    body = b"".join([struct.pack("<q", len(plan)), plan, *arrays])
+    plan = _plan(result, arrays, made_of)
+    return plan, json.dumps([[*parts], plan]).encode("ascii"), arrays
+
+
+def _joined(key: str, words: bytes, arrays: Sequence[bytes]) -> bytes:
+    body = b"".join([struct.pack("<q", len(words)), words, *arrays])
     return _seal(key, body) + body
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from stage import stage
 
 with stage(snakemake) as summary:
+    from flopline.next_step import grouped_runs
     from flopline.report.interactive import panels
     from flopline.report.page import ReportInputs, methods_files, render_both
     from flopline.report.provenance import commit, provenance
@@ -27,6 +28,11 @@ with stage(snakemake) as summary:
 
         notes = [*described(study["source"], study["families"]), *notes]
     headline = results.decision["headline"]
+    grouped = (
+        grouped_runs(families[headline["family"]], headline["law"])
+        if headline and headline["family"] in families
+        else None
+    )
     made_from = provenance(study, results.runs, snakemake.params.run_table, code)
     made_from["commit"] = commit(Path.cwd(), study["file"])
     page_inputs = ReportInputs(
@@ -48,6 +54,7 @@ with stage(snakemake) as summary:
             headline["family"] if headline else "",
             results.decision["silent"],
         ),
+        grouped=grouped,
     )
     pages = render_both(page_inputs, Path(snakemake.scriptdir).parent / "report")
     for name, page in zip(("page", "appendix"), pages, strict=True):

@@ -159,7 +159,7 @@ def _schedule(runs: pd.DataFrame, facts: pd.DataFrame, unfinished: float) -> Che
 def _warmup(facts: pd.DataFrame, limit: float) -> Check:
     share = described(facts, "warmup_share")
     if not share["n"]:
-        return _no_rate("warm-up")
+        return _no_schedule("warm-up", facts)
     long = int((facts["warmup_share"] > limit).sum())
     sentence = (
         f"Warm-up takes {_percent(share['median'])} of a run's tokens at the median, at most "
@@ -174,7 +174,7 @@ def _warmup(facts: pd.DataFrame, limit: float) -> Check:
 def _warmup_trend(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
     name = "warm-up against size"
     if not slopes["n"]:
-        return _no_rate(name)
+        return _no_schedule(name, facts)
     slope, error = slopes["params"], slopes["params_se"]
     if slopes["spread"] <= VARIES:
         sentence = "The warm-up share is the same in all runs."
@@ -193,7 +193,7 @@ def _warmup_trend(facts: pd.DataFrame, slopes: Mapping[str, float]) -> Check:
 def _decay(facts: pd.DataFrame, limit: float) -> Check:
     share = described(facts, "lr_final_share")
     if not share["n"]:
-        return _no_rate("decay")
+        return _no_schedule("decay", facts)
     high = int((facts["lr_final_share"] > limit).sum())
     if share["min"] > 0.95:
         sentence = (
@@ -256,11 +256,21 @@ def _moving(name: str, what: str, slopes: Mapping[str, float], rises_only: bool)
     return Check(name, warned_if(steep), slope, STEEP, sentence)
 
 
+def residuals_against(words: str) -> str:
+    """The name of the check whether the loss moves with a setting, which SETTINGS calls `words`."""
+    return f"residuals against {words.removeprefix('the ')}"
+
+
+def effect_percent(slope: float) -> str:
+    """What doubling a setting does to the loss, where ln loss moves by `slope` per ln of it."""
+    return significant(100 * float(np.expm1(slope * np.log(2))), 2)
+
+
 def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
     """Whether the loss at given N and D moves with a setting; the limit is that of |t|."""
     tried = sum(np.isfinite(slopes["p"]) for slopes in moved.values())
     for setting, words in SETTINGS.items():
-        name = f"residuals against {words.removeprefix('the ')}"
+        name = residuals_against(words)
         slopes = moved.get(setting, {"n": 0})
         if not slopes["n"]:
             sentence = f"Without a parametric fit, or {words} in the logs, nothing can be said."
@@ -269,10 +279,9 @@ def _residuals(moved: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
             freedom = slopes["n"] - len(PARAMETERS) - 1
             limit = -float(stdtrit(freedom, SIGNIFICANT / tried / 2))
             depends = abs(slopes["t"]) > limit
-            effect = 100 * np.expm1(slopes["slope"] * np.log(2))
             sentence = (
-                f"At given N and D the loss moves by {significant(effect, 2)} % per doubling of "
-                f"{words} (t = {significant(slopes['t'], 2)})"
+                f"At given N and D the loss moves by {effect_percent(slopes['slope'])} % per "
+                f"doubling of {words} (t = {significant(slopes['t'], 2)})"
             )
             sentence += (
                 ": the law takes what that costs for an effect of N or D." if depends else "."
@@ -325,6 +334,14 @@ def _seeds(facts: pd.DataFrame, groups: pd.DataFrame, unit: str) -> Check:
 
 def _no_rate(name: str) -> Check:
     sentence = "The logs hold no learning rate."
+    return Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
+
+
+def _no_schedule(name: str, facts: pd.DataFrame) -> Check:
+    """As `_no_rate`, where the logs may hold a rate that is no schedule."""
+    if not facts["lr_peak"].notna().any():
+        return _no_rate(name)
+    sentence = "The logs hold too few learning rates of a run to show its schedule."
     return Check(name, Verdict.NOT_CHECKED, np.nan, np.nan, sentence, NOT_LOGGED)
 
 

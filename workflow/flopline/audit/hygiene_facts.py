@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 
 AT_PEAK: Final = 0.99
 """Share of the peak learning rate from which a run has warmed up."""
+FIRST: Final = 0.05
+"""Share of a run's tokens within which a first rate at the peak still says how long it warmed up:
+what is called short below any limit."""
 VARIES: Final = 0.05
 """Range [ln] up to which a setting is called the same in all runs: rows logged every few steps
 place the end of a warm-up no better."""
@@ -33,7 +36,8 @@ def run_facts(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     `runs` has run, params, tokens, horizon_tokens, loss, seed; `curves` run, step, tokens, lr.
     Adds horizon_share (tokens over those of the schedule), lr_peak, warmup_share (tokens until the
     rate peaks, over the run's), lr_final_share (last rate over the peak) and batch_tokens (tokens
-    per optimiser step).
+    per optimiser step). One rate of a run is its peak and shows no schedule; nor does a first rate
+    at the peak, later than FIRST of the run, show its warm-up.
     """
     names = ["run", "params", "tokens", "horizon_tokens", "loss", "seed"]
     out = runs[names].sort_values("run", ignore_index=True)
@@ -47,11 +51,14 @@ def run_facts(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     rated = rated[rated["run"].isin(peak.index)]
     warm = rated[rated["lr"] >= AT_PEAK * rated["run"].map(peak).astype(float)]
     end = rows.groupby("run")["tokens"].last()
+    several = rated.groupby("run").size() > 1
+    first, reached = (t.groupby("run")["tokens"].first() for t in (rated, warm))
+    seen = several & ((reached > first) | (first <= FIRST * end.reindex(first.index)))
     stepped = rows[rows["step"].astype("float64") > 0].groupby("run")[["tokens", "step"]].last()
     columns = {
         "lr_peak": peak,
-        "warmup_share": warm.groupby("run")["tokens"].first() / end,
-        "lr_final_share": rated.groupby("run")["lr"].last() / peak,
+        "warmup_share": (reached / end)[seen.reindex(end.index, fill_value=False)],
+        "lr_final_share": (rated.groupby("run")["lr"].last() / peak)[several],
         "batch_tokens": stepped["tokens"] / stepped["step"].astype("float64"),
     }
     for name, values in columns.items():

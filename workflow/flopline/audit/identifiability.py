@@ -215,7 +215,8 @@ def _directions(
 def _weakest(directions: pd.DataFrame) -> str:
     """The direction that the runs tell least of, and the next if it is nearly as weak."""
     first, second = directions[directions["frame"] == "published"].iloc[:2].itertuples()
-    if second.eigenvalue > NEARLY_AS_WEAK * first.eigenvalue:
+    # In other proportions the same ones may trade again.
+    if second.eigenvalue > NEARLY_AS_WEAK * first.eigenvalue or second.words == first.words:
         return f"Least pinned down by these runs: {first.words}"
     return f"Least pinned down by these runs: {first.words} and {second.words}"
 

@@ -8,7 +8,7 @@ that fit next to nothing are judged, too, since a law that does not beat them is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -388,23 +388,28 @@ def _finding(tables: dict[str, pd.DataFrame], all_runs: AllRuns) -> Finding:
         sentence += f" by it. {against}" if against else "."
         return Finding("ladder", Verdict.NOT_CHECKED, sentence, numbers, tables)
     first, last = fitted.iloc[0], fitted.iloc[-1]
-    low, high = (significant(f(fitted["loss_error_percent"]), 2) for f in (min, max))
+    errors = _span(significant(x, 2) for x in sorted(fitted["loss_error_percent"]))
+    trained = _span(map(flops_label, (first["largest_flops"], last["largest_flops"])))
+    sizes = [humanise(x) for x in (first["target_params"], last["target_params"])]
+    goes = f"goes from {sizes[0]} to {sizes[1]}" if len(fitted) > 1 else f"is {sizes[0]}"
     sentence = (
-        f"Fitted to the runs of at most {flops_label(first['largest_flops'])} to "
-        f"{flops_label(last['largest_flops'])} FLOPs, the {SURFACE.label} law predicts the losses "
-        f"of all larger runs within {low} to {high} % on average, while its N at "
-        f"{flops_label(all_runs.target_flops)} FLOPs goes from "
-        f"{humanise(first['target_params'])} to {humanise(last['target_params'])} and is "
-        f"{humanise(target_of_all)} with all runs: "
-        f"the last step would have wasted {significant(last['target_wasted_percent'], 2)} % there."
+        f"Fitted to the runs of at most {trained} FLOPs, the {SURFACE.label} law predicts the "
+        f"losses of all larger runs within {errors} % on average, while its N at "
+        f"{flops_label(all_runs.target_flops)} FLOPs {goes} and is {humanise(target_of_all)} with "
+        f"all runs: the {'last ' * (len(fitted) > 1)}step would have wasted "
+        f"{significant(last['target_wasted_percent'], 2)} % there."
     )
     if math.isfinite(last["coverage95"]):
-        sentence += (
-            f" Of the larger runs {100 * fitted['coverage95'].min():.0f} to "
-            f"{100 * fitted['coverage95'].max():.0f} % lie in their 95 % prediction."
-        )
+        shares = _span(f"{100 * x:.0f}" for x in sorted(fitted["coverage95"].dropna()))
+        sentence += f" Of the larger runs {shares} % lie in their 95 % prediction."
     sentence += f" {against}" if against else ""
     drifted = last["target_wasted_percent"] > 100 * DRIFTED
     uncovered = last["coverage95"] < UNCOVERED
     warned = drifted or uncovered or any(not laws for laws in beating.values())
     return Finding("ladder", warned_if(warned), sentence, numbers, tables)
+
+
+def _span(words: Iterable[str]) -> str:
+    """From the first to the last, or that one number alone where they read the same."""
+    first, *_, last = [*words] * 2
+    return first if first == last else f"{first} to {last}"

@@ -17,7 +17,7 @@ from flopline.audit.ladder_fit import LadderFit
 from flopline.audit.waste import wasted_at
 from flopline.errors import FloplineError
 from flopline.laws.common.fit_result import FAILED
-from flopline.laws.common.percentiles import known_percentiles
+from flopline.laws.common.percentiles import known_mean, known_percentiles
 from flopline.schema import LEVELS
 from flopline.surfaces.chinchilla import PARAMETERS, LossSurface
 
@@ -262,10 +262,10 @@ def row_of(
                 row[f"coverage{level}"] = float(predictions["loss"].between(*ends).mean())
     if bottoms:
         relative = seen["loss_predicted"] / seen["loss_seen"] - 1
-        row["bottom_error_percent"] = 100 * _mean(np.abs(relative))
-        row["bottom_bias_percent"] = 100 * _mean(relative)
-        row["params_bias_percent"] = float(100 * np.expm1(_mean(seen["ln_ratio"])))
-        row["wasted_percent"] = _mean(seen["wasted_percent"])
+        row["bottom_error_percent"] = 100 * known_mean(np.abs(relative))
+        row["bottom_bias_percent"] = 100 * known_mean(relative)
+        row["params_bias_percent"] = float(100 * np.expm1(known_mean(seen["ln_ratio"])))
+        row["wasted_percent"] = known_mean(seen["wasted_percent"])
         for level in LEVELS:
             row[f"bottom_coverage{level}"] = _covered(seen, "loss", level)
             row[f"params_coverage{level}"] = _covered(seen, "params", level)
@@ -303,12 +303,6 @@ def _ends_by_level(logs: Floats) -> dict[int, Floats]:
     percents = [50 + side * level / 2 for level in LEVELS for side in (-1, 1)]
     ends = np.exp(np.percentile(logs, percents, axis=0))
     return dict(zip(LEVELS, ends.reshape(len(LEVELS), 2, -1), strict=True))
-
-
-def _mean(values: Floats) -> float:
-    """The mean of those that are known, NaN where none is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
 
 
 def _covered(seen: Columns, name: str, level: int) -> float:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from flopline.audit.ladder_fit import BASELINE
 from flopline.laws.common.fit_result import FAILED
+from flopline.laws.common.percentiles import known_mean
 from flopline.laws.spec import spec_of
 from flopline.numbers import significant
 from flopline.schema import LEVELS
@@ -40,16 +41,19 @@ def ladder_scores(steps: pd.DataFrame) -> pd.DataFrame:
     `runs_error_percent` is the error over all larger runs, for surfaces. Columns: law, estimator,
     n_steps, common, and those of MEANS.
     """
-    used = steps[(steps["status"] != FAILED) & (steps["n_bottoms"] > 0)]
-    names = list(dict.fromkeys(_names(steps)))
-    of_law = {(law, e): used[(used["law"] == law) & (used["estimator"] == e)] for law, e in names}
-    steps_of_each = [set(mine["largest_flops"]) for mine in of_law.values() if len(mine)]
+    used = ((steps["status"] != FAILED) & (steps["n_bottoms"] > 0)).to_numpy(bool)
+    of_law: dict[tuple[str, str], list[int]] = {}
+    for place, name in enumerate(_names(steps)):
+        of_law.setdefault(name, []).extend([place] if used[place] else [])
+    flops = steps["largest_flops"].to_numpy()
+    steps_of_each = [set(flops[mine]) for mine in of_law.values() if mine]
     shared = set.intersection(*steps_of_each) if steps_of_each else set()
+    columns = {old: steps[old].to_numpy(dtype=float) for old in MEANS.values()}
     rows = []
     for (law, estimator), mine in of_law.items():
         if shared:
-            mine = mine[mine["largest_flops"].isin(shared)]
-        means = {new: float(mine[old].mean()) for new, old in MEANS.items()}
+            mine = [place for place in mine if flops[place] in shared]
+        means = {new: known_mean(columns[old][mine]) for new, old in MEANS.items()}
         rows.append(
             {
                 "law": law,

@@ -7,14 +7,12 @@ from typing import Final
 import click
 import pandas as pd
 
-from flopline.audit.next_budget import FEWEST_BUDGETS
 from flopline.cli.planning import line_warnings
 from flopline.cli.program import in_a_sentence, study_argument
 from flopline.cli.study_at_hand import left_by, loaded
 from flopline.documents import ChoiceJson
 from flopline.errors import FloplineError
-from flopline.laws.spec import spec_of
-from flopline.next_step import AUDIT, RUN, NextStep, next_step
+from flopline.next_step import AUDIT, RUN, NextStep, grouped_runs, next_step
 from flopline.numbers import flops_label, humanise, significant
 from flopline.results import StudyResults
 from flopline.schema import KEPT
@@ -74,13 +72,11 @@ def advised(results: StudyResults, family: str, target_flops: float) -> tuple[st
     if choice is None:
         return "No law could be used, so that nothing tells which runs would help.", None
     runs = results.runs[(results.runs["family"] == family) & (results.runs["status"] == KEPT)]
-    findings = results.families[family].findings
-    step = next_step(runs, findings, str(choice["law"]), target_flops)
+    known, law = results.families[family], str(choice["law"])
+    findings = known.findings
+    step = next_step(runs, findings, law, target_flops, grouped_runs(known, law))
     if step is not None:
         return step.sentence, step
-    if "vertices" in spec_of(str(choice["law"])).tables:
-        few = f"fewer than {FEWEST_BUDGETS} budgets, or a target within them"
-        return f"One more budget cannot be weighed: there are {few}.", None
     return findings[AUDIT]["sentence"] if AUDIT in findings else "No audit offers a run.", None
 
 

@@ -232,6 +232,7 @@ _NO_LOSS: Final = (
     "norm", "std", "stderr", "sem", "var", "variance", "ci",
 )  # fmt: skip
 _MEANS: Final = ("avg", "mean", "running")
+_MEANS_OF: Final = ("a mean of others", "of a batch", "a mean of an epoch")
 LAST_OF_OTHERS: Final = "the last of others"
 _LAST: Final = ("final", "last")
 _DERIVED: Final = (
@@ -311,9 +312,18 @@ def _only_as_perplexity(names: Sequence[str], losses: Sequence[str]) -> list[str
     return evaluated if len(evaluated) == 1 and {*map(split_of, losses)} == {"train"} else []
 
 
-def other_losses(names: Sequence[str]) -> list[str]:
-    """The losses that `chosen_losses` leaves out, each with what it seems to be."""
-    chosen = set(chosen_losses(names))
+def last_instead(column: str, names: Sequence[str]) -> str:
+    """The loss at the end of runs of the same split, where `column` is a mean; else `column`."""
+    if what_else(column) not in _MEANS_OF:
+        return column
+    alike = (n for n in names if is_loss(n) and not _has(n, _NO_LOSS))
+    alike = (n for n in alike if split_of(n) == split_of(column))
+    return next((n for n in alike if _rank(n) == _rank(_LAST[0])), column)
+
+
+def other_losses(names: Sequence[str], taken: str = "") -> list[str]:
+    """The losses but `taken` that `chosen_losses` leaves out, each with what it seems to be."""
+    chosen = {taken, *chosen_losses(names)}
     return [
         f"{name} ({_what(name)})"
         for name in names
@@ -425,7 +435,8 @@ def _called(ordered: Sequence[str], ours: str) -> MappedColumn | None:
         for name in ordered:
             words = set(_words(name))
             if _COUNTED & words and words <= _COUNTED | _OF_COUNTS:
-                return name
+                unit = unit_of(name)
+                return name if unit is None else {"column": name, "times": unit}
     if ours in COUNTS:
         bare = {_bare(without_unit(name)): name for name in reversed(ordered)}
         for known in NAMES[ours]:
@@ -477,8 +488,8 @@ def _kinds(name: str) -> dict[str, Sequence[str]]:
     """What else a loss may be, and the words for it, the farthest from a plain one last."""
     evaluated = split_of(name) != "train"
     return {
-        "a mean of others": _MEANS,
-        **({"of a batch": _OF_BATCH} if evaluated else {"a mean of an epoch": _AGGREGATE}),
+        _MEANS_OF[0]: _MEANS,
+        **({_MEANS_OF[1]: _OF_BATCH} if evaluated else {_MEANS_OF[2]: _AGGREGATE}),
         "in bits per byte": _BITS,
         LAST_OF_OTHERS: _LAST,
         "derived from others": _DERIVED,

@@ -20,6 +20,7 @@ GAP: Final = 2.5
 
 _ID: Final = re.compile(
     r"(?:job|part|restart|resume|attempt|try|cont|slurm|run|r|p)?\d+|[0-9a-f]{6,}"
+    r"|(?:restart|resum|continu)(?:e|ed|ing)?\d*|cont(?:d|inuation)?"
 )
 """A part of a name that only tells one start of a run from another: no size, as 125M, is one."""
 _PART: Final = re.compile(r"[^-_./ ]+")
@@ -84,6 +85,9 @@ def pieces_of(
     for curve in sorted(late, key=lambda one: (one.clock[0], one.path)):
         before = [one for one in curves if one is not curve and curve.goes_on_from(one)]
         alike = [one for one in before if _only_starts_differ(names[one.path], names[curve.path])]
+        # `r1_resume` goes on from `r1`, and from `r2` if there is no such log.
+        own = [one for one in alike if _adds_to(names[curve.path], names[one.path])]
+        alike = own or alike
         # Of several pieces of one run the last is the one that it goes on from.
         nearest = max(alike, key=lambda one: float(one.clock[0])).path if alike else None
         if nearest is None or nearest in after.values():
@@ -116,6 +120,36 @@ def told(pieces: Mapping[str, str], table: str | None) -> list[str]:
     ]
 
 
+ATTEMPT: Final = 3
+"""Rows that make an attempt at a run, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Where the clock of a log goes back: the last clock before, and whether to its beginning."""
+
+    ends: Sequence[float]
+    anew: bool
+
+
+def attempts_in(rows: pd.DataFrame) -> Attempts:
+    """The attempts that a log holds by the steps (or tokens) of its densest split, in their order.
+
+    Rows that go back one by one, as of an evaluation that was logged late, are no attempts.
+    """
+    clock = next((n for n in ("step", "tokens") if n in rows and rows[n].notna().any()), None)
+    if clock is None:
+        return Attempts([], anew=False)
+    split = rows["split"].astype("string").fillna("")
+    at = rows.loc[split == split.mode().iloc[0], clock].dropna().to_numpy(float)
+    apart = np.diff(at)
+    back = np.flatnonzero(apart < 0) + 1
+    if not back.size or any(len(part) < ATTEMPT for part in np.split(at, back)):
+        return Attempts([], anew=False)
+    first = at[0] + GAP * float(np.median(apart[apart > 0]))
+    return Attempts(at[back - 1].tolist(), anew=bool((at[back] < first).all()))
+
+
 def _question(curve: LogCurve, before: Sequence[LogCurve]) -> str:
     where = f"{curve.path} begins at {curve.clock[0]:,.0f}, as after a restart or in a branch"
     log = before[0].path if len(before) == 1 else "a log that is here"
@@ -131,6 +165,11 @@ def _only_starts_differ(one: str, other: str) -> bool:
     shared = set(mine) & set(yours)
     apart = [part for part in mine + yours if part not in shared]
     return bool(shared and apart) and all(map(_ID.fullmatch, apart))
+
+
+def _adds_to(name: str, other: str) -> bool:
+    """Whether a name has all parts of another one and more."""
+    return set(_PART.findall(other.lower())) < set(_PART.findall(name.lower()))
 
 
 def _shared(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from flopline.drafting.columns import (
     chosen_losses,
     columns_called,
     fact_columns,
+    last_instead,
     lettered,
     of_tracker,
     other_candidates,
@@ -31,7 +32,7 @@ from flopline.drafting.columns import (
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
 from flopline.drafting.perplexities import unit_beside
-from flopline.drafting.restarts import LogCurve, pieces_of
+from flopline.drafting.restarts import LogCurve, attempts_in, pieces_of
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
@@ -86,6 +87,9 @@ EPOCH: Final = "epoch"
 PARAMS: Final = ("params", "params_total", "params_nonembedding")
 """Our names for sizes of models, the one that laws are about first."""
 
+MOST_FORWARD: Final = 0.8
+"""Share of the rows of a curve that lie behind the one before them, at least."""
+
 PROJECT: Final = ("config", "profiles", "results", "workflow")
 """Folders of a project that hold no logs of anybody."""
 
@@ -100,6 +104,15 @@ class LogCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Changing:
+    """A fact of runs that changes within the log `path`: under which `key`, and its `values`."""
+
+    path: str
+    key: str
+    values: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
 class LogGroup:
     """Logs of one format with the same columns, and what they say.
 
@@ -110,7 +123,8 @@ class LogGroup:
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
     perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers,
-    `counted_from_nought` whether rows without a step have an epoch that begins with 0.
+    `counted_from_nought` whether rows without a step have an epoch that begins with 0, `changing`
+    the facts that tell several runs in one log apart.
     """
 
     format: str
@@ -132,6 +146,7 @@ class LogGroup:
     in_bits: Sequence[str] = ()
     decimal: str = "."
     counted_from_nought: bool = False
+    changing: Mapping[str, Changing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +331,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     if not FORMATS[name].is_table:
         return None
     names = _with_inner(path, name, names)
-    facts, rows = fact_columns(names), row_columns(names)
+    facts, rows = fact_columns(names), _of_ends(names)
     sized = bool(set(PARAMS) & set(facts))
     if not sized and not ("run" in facts and "loss" in rows and "step" not in rows):
         return None
@@ -327,7 +342,7 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
         return None
     if runs is None and ("step" in rows or _is_a_curve(table, facts, rows)):
         return None
-    if runs is not None and bool(runs.duplicated().any()):
+    if runs is not None and _names_several(runs, rows):
         several = _of_last_losses(table, str(facts["run"]), facts, rows)
         if not several:
             return None
@@ -344,6 +359,26 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
     repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
     return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+
+
+def _of_ends(names: Sequence[str]) -> dict[str, MappedColumn]:
+    """The columns of rows of a table of finished runs, with losses at their ends before means."""
+    rows = row_columns(names)
+    loss = rows.get("loss")
+    if isinstance(loss, str):
+        rows["loss"] = last_instead(loss, names)
+    elif isinstance(loss, dict):
+        rows["loss"] = {split: last_instead(str(one), names) for split, one in loss.items()}
+    return rows
+
+
+def _names_several(runs: pd.Series, rows: ColumnMap) -> bool:
+    """Whether rows of one name are those of its curve, or runs, and no few that slipped in twice.
+
+    Where most names stand there once, each row is a run.
+    """
+    repeated = bool(runs.duplicated().any())
+    return repeated and ("step" in rows or 2 * runs.nunique() <= len(runs))
 
 
 def _more(table: pd.DataFrame, column: str) -> bool:
@@ -375,12 +410,14 @@ def is_plain(value: object) -> bool:
 
 
 def _is_a_curve(table: pd.DataFrame, facts: ColumnMap, rows: ColumnMap) -> bool:
-    """Whether rows without names are of one size, each placed behind the one before it."""
+    """Whether rows without names are of one size, most placed behind the one before them."""
     place = next((_column(rows[ours]) for ours in PLACES if ours in rows), "")
+    place = place or next((str(name) for name in table if str(name).lower() == EPOCH), "")
     size = next((_column(facts[ours]) for ours in PARAMS if ours in facts), "")
     at = pd.Series([parse_number(cell) for cell in _cells(table, place)], dtype=float)
     one_size = len({*map(str, _cells(table, size))}) == 1
-    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).all())
+    # A restart goes back, and a run is restarted less often than it logs.
+    return one_size and len(at) > 2 and bool((at.diff().dropna() > 0).mean() > MOST_FORWARD)
 
 
 def _of_last_losses(table: pd.DataFrame, run: str, facts: ColumnMap, rows: ColumnMap) -> list[str]:
@@ -469,6 +506,8 @@ def _group(
     with_number: dict[str, bool] = {}
     curves: list[LogCurve] = []
     decimal, unplaced, moving_step = ".", False, ""
+    changing: dict[str, Changing] = {}
+    begun_anew: dict[str, Sequence[float]] = {}
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
@@ -500,6 +539,11 @@ def _group(
                 columns, rows = {**columns, "step": moving_step}, reading.rows
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        elif not run_column and (attempts := attempts_in(rows)).ends:
+            if attempts.anew:
+                begun_anew[path] = attempts.ends
+            if not changing:
+                changing = _changing(path, root, name, len(attempts.ends) + 1)
         if not of_split and (curve := LogCurve.of(path, rows)) is not None:
             curves.append(curve)
         for split, loss in rows.groupby("split", observed=True)["loss"]:
@@ -552,6 +596,7 @@ def _group(
                 for split in in_bits
             ),
             *asked,
+            *_anew(begun_anew, changing),
             *(_growing_batch(root, read, name, columns or {}, all_names[0])),
             *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
@@ -563,7 +608,36 @@ def _group(
         in_bits,
         decimal,
         steps < len(logs) and _counts_from_nought(root / read[0], name, columns, all_names[0]),
+        changing,
     )
+
+
+def _changing(path: str, root: Path, name: str, attempts: int) -> dict[str, Changing]:
+    """The sizes and plans of runs that a log says anew, at most once for each of its attempts."""
+    module = FORMATS[name].load()
+    if not hasattr(module, "changing_facts"):
+        return {}
+    values = module.changing_facts(root / path)
+    keys = facts_of({key: several[0] for key, several in values.items()})
+    return {
+        ours: Changing(path, key, values[key])
+        for ours, key in keys.items()
+        if ours in (*PARAMS, "horizon_tokens", "horizon_steps") and len(values[key]) <= attempts
+    }
+
+
+def _anew(begun: Mapping[str, Sequence[float]], changing: Mapping[str, Changing]) -> list[str]:
+    """That logs go back in their steps and begin again, which may be several runs."""
+    if changing or not begun:
+        return []
+    path, ends = next(iter(begun.items()))
+    at = " and ".join(f"{end:,.0f}" for end in ends[:3])
+    more = f" and {len(begun) - 1} more like it" if len(begun) > 1 else ""
+    return [
+        f"{path}{more} begins again from its first step after {at}: it is read as one run that was "
+        "restarted, of which the last attempt counts; if these are several runs, put each into a "
+        "file of its own."
+    ]
 
 
 def _counts_from_nought(

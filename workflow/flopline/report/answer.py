@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from flopline.audit.finding import surface_of
+from flopline.audit.ladder_fit import BASELINE
 from flopline.audit.waste import nearly_best, wasted_at
 from flopline.bearing import corpus_of, many_epochs, predictions
 from flopline.choice import refused
@@ -25,7 +26,14 @@ from flopline.documents import (
     VerdictJson,
     number_in,
 )
-from flopline.doubtful_losses import doubts_of_loss, misfit_clause, one_sided
+from flopline.doubtful_losses import (
+    FEWEST_FORECASTS,
+    doubts_of_loss,
+    doubts_of_training,
+    errors_of_forecasts,
+    misfit_clause,
+    one_sided,
+)
 from flopline.errors import FloplineError
 from flopline.family_comparison import wins_clearly
 from flopline.laws.spec import spec_of, surface_law
@@ -33,7 +41,7 @@ from flopline.loss_units import NATS, words
 from flopline.next_step import BUDGET, next_step
 from flopline.numbers import count, factor, flops_label, humanise, interval, significant
 from flopline.planner import MFU_PERCENT, SECONDS_PER_HOUR, USUAL, accelerators, device_time
-from flopline.reach import LONG, SHORT, Reach
+from flopline.reach import LONG, SHORT, Reach, farther
 from flopline.report.decision_view import Headline
 from flopline.report.formatting import as_float, formatted, sentence
 from flopline.schema import HELD_OUT, KEPT
@@ -129,7 +137,8 @@ class Answer:
 class Evidence:
     """What the answer rests on: the rows of the family at the target, its fits and findings.
 
-    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`.
+    `places` are the anchors of evidence by what it shows, `splits` those of `other_splits`,
+    `grouped` those of `grouped_runs` for the law that is followed.
     """
 
     lines: pd.DataFrame
@@ -138,6 +147,7 @@ class Evidence:
     runs: pd.DataFrame
     places: Mapping[str, str]
     splits: Mapping[str, str]
+    grouped: pd.DataFrame | None = None
 
     @property
     def surface(self) -> LossSurface | None:
@@ -389,10 +399,13 @@ def _of_size(
         else None
     )
     poor = held is not None and waste > LITTLE_PERCENT
-    misfit = misfit_clause(str(line["law"]), evidence.fits) if beyond > 1 else ""
+    naive = _naive_waste(line, evidence.findings)
+    passed_better = held is not None and not poor and naive is not None
+    misfit = misfit_clause(line, evidence.fits) if beyond > 1 else ""
+    trained = doubts_of_training(evidence.findings)
     if narrow is None:
         made, finding = Verdict.NOT_CHECKED, "Not known"
-    elif narrow and not (poor or bare or misfit or beyond > LONG.most):
+    elif narrow and not (poor or bare or misfit or trained or farther(beyond, LONG.most)):
         made, finding = Verdict.GOOD, "Sure enough to train"
     else:
         made, finding = Verdict.WARNED, "Roughly known"
@@ -403,13 +416,38 @@ def _of_size(
         doubt = doubt or _disagreement(verdict, evidence) or _reach(line, evidence)
         untested = Link("No test on larger budgets was possible.", evidence.places["ladder"])
         against = doubt or (untested if held is None else span)
+        if passed_better and doubt is None:
+            text = (
+                f"At larger budgets extrapolating the best runs wasted {percent(naive or 0.0)} of "
+                f"compute, the {_name(line)} law {percent(waste)}."
+            )
+            against = Link(text, evidence.places["ladder"])
     else:
         against = span
     if poor and narrow is not None:
         against = held or against
-    if held is None or poor:
+    if trained:
+        against = Link(sentence(trained[0].partition(": ")[0]), evidence.places["hygiene"])
+    if held is None or poor or passed_better:
         held = span if narrow else _support(line, verdict, evidence)
     return Sureness("Size", made, finding, held, against)
+
+
+def _naive_waste(line: pd.Series, findings: Mapping[str, FindingJson]) -> float | None:
+    """What the best runs, extrapolated, waste at larger budgets [percent of compute], if less.
+
+    None where a line does better, or nothing was held out to compare them by: a test that needs
+    no law is no reason for one.
+    """
+    tables = findings["ladder"].get("tables", {}) if "ladder" in findings else {}
+    scores = tables.get("scores")
+    if scores is None or not {"law", "estimator", "wasted_percent"} <= set(scores):
+        return None
+    wasted = scores["wasted_percent"].astype(float)
+    mine = (scores["law"] == line["law"]) & (scores["estimator"] == line["estimator"])
+    least = float(wasted[scores["law"] == BASELINE].min())
+    own = float(wasted[mine].min())
+    return least if least < own else None
 
 
 def _span(
@@ -482,7 +520,7 @@ def _of_loss(
         finding = f"{'Known' if sure else 'Roughly known,'} to ±{significant(half, 2)} %"
     missed = Link(
         f"At larger budgets than it was fitted to, the {_name(line)} law missed the lowest "
-        f"loss by {significant(error, 2)} %.",
+        f"loss by {_on_average(line, error, evidence.findings)}.",
         evidence.places["ladder"],
     )
     if tested and not poor and not doubts:
@@ -511,13 +549,22 @@ def _of_loss(
     below = as_float(line["below_data"])
     beyond = max(as_float(line["extrapolation"]), below)
     proviso = "losses go on as they did" if forecast and not below > 1 else "the law holds there"
-    if beyond > LONG.most and not math.isnan(half):
+    if farther(beyond, LONG.most) and not math.isnan(half):
         made = Verdict.WARNED
         finding = f"Nothing to bet on: ±{significant(half, 2)} % if {proviso}"
-    elif beyond > SHORT.most and made is Verdict.GOOD:
+    elif farther(beyond, SHORT.most) and made is Verdict.GOOD:
         # A floor or a bend that begins beyond the runs shows in none of them.
         finding += f" if {proviso}"
     return Sureness("Loss", made, finding, reason, against)
+
+
+def _on_average(line: pd.Series, error: float, findings: Mapping[str, FindingJson]) -> str:
+    """The mean `error` [percent] of a line's held-out forecasts of the loss, and the largest."""
+    mean = significant(error, 2)
+    errors = errors_of_forecasts(str(line["law"]), findings, str(line["estimator"]))
+    if len(errors) < FEWEST_FORECASTS:
+        return f"{mean} %"
+    return f"{mean} % on average, {significant(float(errors.abs().max()), 2)} % at most"
 
 
 def _unseen(line: pd.Series, evidence: Evidence) -> UnseenRuns | None:
@@ -633,7 +680,7 @@ def _others(
 def next_run(evidence: Evidence, law: str, target_flops: float) -> Link | None:
     """What to run next and by how much it narrows the size at the target; None where not known."""
     kept = evidence.runs[evidence.runs["status"] == KEPT]
-    step = next_step(kept, evidence.findings, law, target_flops)
+    step = next_step(kept, evidence.findings, law, target_flops, evidence.grouped)
     if step is None:
         return None
     place = evidence.places["optima" if step.kind == BUDGET else "next_run"]

@@ -181,6 +181,17 @@ def gist(text: str) -> str:
     return f"{first[: fits[-1]]}." if fits else first
 
 
+def head_and_rest(text: str) -> tuple[str, str]:
+    """A sentence parted at the first colon behind a whole clause, in two sentences.
+
+    The second is empty where there is no such colon.
+    """
+    for colon in re.finditer(": ", text):
+        if _is_clause(text[: colon.start()]):
+            return sentence(text[: colon.start()]), sentence(text[colon.end() :])
+    return text, ""
+
+
 def _is_clause(text: str) -> bool:
     """Whether a text ends with more than a name, as one before a colon may be."""
     last = re.split(r"[.!?:;] ", text)[-1]

@@ -50,6 +50,7 @@ from flopline.report.decision_view import (
 from flopline.report.fit_views import exponents, exponents_csv, fit_ids, fit_views, fits_csv
 from flopline.report.formatting import (
     gist,
+    head_and_rest,
     quantity_views,
     sentence,
     sentences_of,
@@ -160,6 +161,8 @@ class ReportInputs:
         was made.
     downloads: (href relative to the page, label, note) of files that lie beside the page.
     panels: what the interactive panels show, None for a page without them.
+    grouped: the runs of the headline's family with the budgets that its law put them into, None
+        where it is no law through the optima of budgets.
     """
 
     study: StudyDocument
@@ -173,6 +176,7 @@ class ReportInputs:
     audits: Audits = field(default_factory=dict)
     downloads: Sequence[tuple[str, str, str]] = ()
     panels: Panels | None = None
+    grouped: pd.DataFrame | None = None
 
 
 def render(inputs: ReportInputs, template_dir: Path) -> str:
@@ -262,6 +266,7 @@ def _environment(template_dir: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["sentence"] = sentence
+    environment.filters["head_and_rest"] = head_and_rest
     environment.filters["of_fit"] = _class_of_fit
     return environment
 
@@ -337,6 +342,7 @@ def _view(inputs: ReportInputs) -> dict[str, Any]:
     grounds = Evidence(
         rows, inputs.fits.get(first, {}), inputs.audits.get(first, {}),
         inputs.runs[inputs.runs["family"] == first], places, other_splits(study),
+        inputs.grouped,
     )  # fmt: skip
     lines = recommended(laws)
     stated = inputs.verdict["headline"]
@@ -504,6 +510,7 @@ def _places(
         "size": next((drawn[name] for name in OF_A_WRONG_SIZE if name in drawn), laws),
         "optima": drawn.get("isoflop", laws),
         "next_run": of_audits.get("next_run", f"{APPENDIX}#audit"),
+        "hygiene": of_audits.get("hygiene", f"{APPENDIX}#audit"),
         "methods": f"{APPENDIX}#methods",
         "fit": f"{APPENDIX}#fits",
     }

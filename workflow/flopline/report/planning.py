@@ -17,7 +17,7 @@ from flopline.laws.common.allocation import Allocation
 from flopline.laws.common.fit_result import FAILED
 from flopline.laws.spec import ordered, spec_of
 from flopline.planner import USUAL, Line, accelerators, read_line
-from flopline.reach import GRADES
+from flopline.reach import GRADES, edge
 from flopline.report.packing import packed_floats
 from flopline.results import FamilyResults
 from flopline.schema import KEPT, LOSS_LABEL, split_label
@@ -135,9 +135,10 @@ def _beside(variant: Beside | None) -> dict[str, object] | None:
 
 
 def grades_view() -> list[dict[str, object]]:
-    """The grades of extrapolation as the planner reads them, nearest first; `most` may be None."""
+    """The grades of extrapolation as the planner reads them, nearest first; `most` is the edge
+    of a grade, and may be None."""
     return [
-        {"most": _plain(grade.most), "name": grade.name, "recommends": grade.recommends}
+        {"most": _plain(edge(grade.most)), "name": grade.name, "recommends": grade.recommends}
         for grade in GRADES
     ]
 

@@ -17,6 +17,7 @@ from flopline.forecast.line_forecasts import COMBINED
 from flopline.forecast.one_run import RunForecast, of_runs
 from flopline.forecast.record import record
 from flopline.numbers import factor, humanise, significant
+from flopline.reach import farther
 from flopline.results import FamilyResults
 from flopline.schema import HELD_OUT, KEPT
 from flopline.sealed.future_runs import FutureRun
@@ -96,7 +97,7 @@ def _refuted(forecast: RunForecast, held: pd.DataFrame, known: FamilyResults) ->
 
 
 def _outside(run: FutureRun, forecast: RunForecast, kept: pd.DataFrame) -> Iterator[str]:
-    if forecast.reach > FURTHEST:
+    if farther(forecast.reach, FURTHEST):
         yield (
             f"its compute is {factor(forecast.reach)} that of the largest run, farther than the "
             f"{FURTHEST:g}× that forecasts were tried over"

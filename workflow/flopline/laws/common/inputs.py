@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -74,9 +75,9 @@ def size_classes(params: ArrayLike) -> NDArray[np.int64]:
     It ends there also where sizes go on without a gap, as in a sweep of a thousand.
     """
     ln_n = np.log(np.asarray(params, dtype=float))
-    ascending, place = np.sort(ln_n), 0
+    ascending, place = np.sort(ln_n).tolist(), 0
     first = []
     while place < ln_n.size:
         first.append(ascending[place])
-        place = int(np.searchsorted(ascending, ascending[place] + SAME_SIZE, side="right"))
+        place = bisect_right(ascending, ascending[place] + SAME_SIZE, place)
     return np.asarray(np.searchsorted(first, ln_n, side="right") - 1, dtype=np.int64)

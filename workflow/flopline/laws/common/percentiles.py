@@ -32,3 +32,9 @@ def known_percentiles(draws: Floats, percents: Sequence[float]) -> Floats:
     known = ~np.isnan(draws)
     columns = [percentiles(draws[known[:, i], i], percents) for i in range(draws.shape[1])]
     return np.array(columns, dtype=float).reshape(-1, len(percents)).T
+
+
+def known_mean(values: Floats) -> float:
+    """The mean of those `values` (n,) that are not NaN; NaN where there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan

@@ -269,9 +269,10 @@ def read_valley(
         for r in (seen, draws)
     )
     point, drawn = {}, {}
+    places = rows[["params", "tokens"]]
     for name, reader in READERS.items():
         runs = views[name].runs if name in views else every
-        mine = rows[runs]
+        mine = places if runs.all() else places[runs]
         point[name] = vertices_of(mine, seen.of(runs), reader, ln_flops)
         drawn[name] = vertices_of(mine, draws.of(runs), reader, ln_flops_drawn)
     valley = Valley(

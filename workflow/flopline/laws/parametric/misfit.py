@@ -12,7 +12,7 @@ sound studies one in twenty is warned of.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -62,7 +62,8 @@ class Misfit:
 
     `p_value` is that of all tests together; `between_sd` is the standard deviation of ln loss by
     which stretches of compute lie off the surface beyond chance, 0 where nothing was found;
-    `stretch` (points,) numbers the stretch of each point. `words` says of each test what it saw.
+    `stretch` (points,) numbers the stretch of each point. `words` says of each test what it saw,
+    `off` how far off that is [percent of the loss], where it is a distance.
     """
 
     p_values: Mapping[str, float]
@@ -70,6 +71,7 @@ class Misfit:
     between_sd: float
     stretch: NDArray[np.intp]
     words: Mapping[str, str]
+    off: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def significant(self) -> bool:
@@ -97,13 +99,16 @@ class Misfit:
         """The sentence without its levels and second findings, to stand beside an answer."""
         if not self.significant:
             return ""
-        seen = [name for name, p in adjusted(self.p_values).items() if p < LEVEL]
-        # The largest runs first: from these every forecast starts.
-        first = TOP if TOP in seen else min(seen, key=lambda name: self.p_values[name])
+        first = self.foremost()
         return (
             f"{self.words[first]}, so that {OR_ELSE.get(first, '')}the law's form is not that of "
             "these runs, and forecasts beyond them may be biased"
         )
+
+    def foremost(self) -> str:
+        """The test that is told of: the largest runs first, since every forecast starts there."""
+        seen = [name for name, p in adjusted(self.p_values).items() if p < LEVEL]
+        return TOP if TOP in seen else min(seen, key=lambda name: self.p_values[name])
 
     def clauses(self) -> list[str]:
         """The sentence, for a list of what is to be minded."""
@@ -130,13 +135,17 @@ class Misfit:
 
     def to_json(self) -> MisfitJson:
         """The certificate's entry; NaN becomes None on writing."""
-        return {
+        found: MisfitJson = {
             "found": self.significant,
             "p_value": self.p_value,
             "p_values": dict(self.p_values),
             "between_sd": self.between_sd,
             "clause": self.clause(),
         }
+        off = self.off.get(self.foremost()) if self.significant else None
+        if off is not None:
+            found["off_percent"] = off
+        return found
 
 
 STRETCHES, TOP, LARGEST_RUN, SIZES, RATIOS, WIDER = (
@@ -202,7 +211,10 @@ def misfit(
     mean = _means(cut - own @ (own.T @ cut), stretch)
     words = _words(p_values, residual, groups, mean, flops, stretch, largest, list(names))
     sd = _between(cut, own, stretch) if p_value < LEVEL else 0.0
-    return Misfit(p_values, float(p_value), sd, stretch[number], words)
+    far = {STRETCHES: np.abs(mean).max(), LARGEST_RUN: abs(residual[largest])}
+    far |= {name: abs(residual[here].mean()) for name, here in groups.items() if here.any()}
+    off = {name: 100 * float(value) for name, value in far.items()}
+    return Misfit(p_values, float(p_value), sd, stretch[number], words, off)
 
 
 def stretches(flops: Floats) -> NDArray[np.intp]:

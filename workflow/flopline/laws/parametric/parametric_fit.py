@@ -244,7 +244,7 @@ def fit(
     }
     predicted = surface.loss(params, tokens)
     table = table.assign(predicted=predicted, log_residual=np.log(loss) - np.log(predicted))
-    at_ends = table["log_residual"].groupby(_run_numbers(table)).last().to_numpy()
+    at_ends = table["log_residual"].to_numpy()[np.append(_run_starts(table)[1:], len(table)) - 1]
     checked = checks[0]
     targets, columns = targets_of(
         targets_flops,
@@ -534,16 +534,17 @@ def token_spread(params: Floats, tokens: Floats) -> float:
     return float(np.std(y - slope * x))
 
 
-def _run_numbers(table: pd.DataFrame) -> NDArray[np.intp]:
-    """The number of each row's run, in the order of their names, by which `table` is sorted."""
-    return np.asarray(pd.factorize(table["run"])[0], dtype=np.intp)
+def _run_starts(table: pd.DataFrame) -> NDArray[np.intp]:
+    """Where the rows of each run begin in `table`, which is sorted by run."""
+    return np.flatnonzero(np.diff(pd.factorize(table["run"])[0], prepend=-1))
 
 
 def _top_residual(table: pd.DataFrame) -> tuple[float, float]:
     """Mean log residual of the runs of largest compute, one value per run, and its z score."""
-    number = _run_numbers(table)
-    flops = table["flops"].groupby(number).max().to_numpy()
-    residual = table["log_residual"].groupby(number).mean().to_numpy()
+    starts = _run_starts(table)
+    flops = np.maximum.reduceat(table["flops"].to_numpy(), starts)
+    rows = np.diff(starts, append=len(table))
+    residual = np.add.reduceat(table["log_residual"].to_numpy(), starts) / rows
     count = max(MIN_TOP_RUNS, round(TOP_SHARE * flops.size))
     top = residual[np.argsort(flops, kind="stable")][-count:]
     mean, error = float(top.mean()), float(top.std(ddof=1) / np.sqrt(top.size))
@@ -560,8 +561,11 @@ def _early_residual(table: pd.DataFrame) -> tuple[float, float]:
 
     One value per run, the difference of mean log residuals; NaN where runs have no early losses.
     """
-    number, tokens = _run_numbers(table), table["tokens"].to_numpy()
-    early = tokens < EARLY * table["tokens"].groupby(number).transform("max").to_numpy()
+    starts, tokens = _run_starts(table), table["tokens"].to_numpy()
+    number = np.repeat(np.arange(starts.size), np.diff(starts, append=len(table)))
+    early = tokens < EARLY * np.maximum.reduceat(tokens, starts)[number]
+    if not early.any():
+        return np.nan, np.nan
     first, later = (
         table["log_residual"][rows].groupby(number[rows]).mean() for rows in (early, ~early)
     )
